@@ -1,0 +1,44 @@
+package collectors
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+const namespace = "resp_"
+
+// family is one metric: its name, its kind, its help and its label names.
+type family struct {
+	desc *prometheus.Desc
+	name string
+	kind prometheus.ValueType
+}
+
+func gauge(name, help string, labels ...string) *family {
+	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.GaugeValue}
+}
+
+func counter(name, help string, labels ...string) *family {
+	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.CounterValue}
+}
+
+func descs(fs ...*family) []*prometheus.Desc {
+	ds := make([]*prometheus.Desc, len(fs))
+	for i, f := range fs {
+		ds[i] = f.desc
+	}
+	return ds
+}
+
+// add appends one value of f, as a metric and as a reading: the page and the
+// scrape can never disagree.
+func (s *Sample) add(f *family, v float64, labels ...string) {
+	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
+	s.Readings = append(s.Readings, health.Reading{Name: f.name, Labels: labels, Value: v})
+}
+
+// note appends a reading that has no series.
+func (s *Sample) note(name string, v float64, labels ...string) {
+	s.Readings = append(s.Readings, health.Reading{Name: "page." + name, Labels: labels, Value: v})
+}
