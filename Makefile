@@ -1,0 +1,65 @@
+# The two that matter: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := check
+.PHONY: help deps demo build test unit fuzz e2e check race lint vet fmt fmt-diff golden docs bench clean
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BRANCH    ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+VPKG      := github.com/prometheus/common/version
+LDFLAGS   := -s -w -X $(VPKG).Version=$(VERSION) -X $(VPKG).Revision=$(REVISION) -X $(VPKG).Branch=$(BRANCH)
+LINT      := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
+FUZZTIME  ?= 5s
+
+help: ## this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+deps: ## install (Debian, as root) or name what is missing
+	@bash e2e/lib/deps.sh
+
+demo: deps build ## a shop app, the exporter, Prometheus and a light load; DEMO_SECONDS=60 ends it by itself
+	@cd e2e && go build -o ../build/demo ./cmd/demo
+	@build/demo -exporter build/resp-exporter -shop e2e/shop
+
+build: ## build/resp-exporter
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/resp-exporter ./cmd/resp-exporter
+
+test: deps vet unit fuzz e2e ## everything: unit, golden, race, fuzz, and real servers and a real browser
+
+vet:
+	go vet ./...
+	cd e2e && go vet ./...
+
+unit race: ## the unit and golden tests under the race detector
+	go test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME (5s)
+	@bash tools/fuzz/run.sh $(FUZZTIME)
+
+e2e: deps ## real servers, real Prometheus, real browser
+	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
+	cd e2e && go test -count=1 -timeout 15m ./...
+
+check: fmt-diff lint vet race ## what a reviewer would ask for
+
+lint: ## golangci-lint, pinned in tools/golangci-lint (the first run builds it)
+	$(LINT) run ./...
+
+fmt: ## format all
+	$(LINT) fmt ./...
+
+fmt-diff:
+	@out="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
+	if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
+
+golden: ## rewrite the golden files under collectors/testdata
+	go test ./collectors/ -update
+
+docs: ## check that docs/metrics.md names each metric of the code
+	go test ./collectors/ -run Docs -v
+
+bench: ## benchmarks of the hot paths
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf build

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Makes sure that all that the demo and the tests start is there. On Debian and
+# its kin, as root, it installs what is missing; elsewhere it names it and stops.
+set -euo pipefail
+
+# One line a need: how to see that it is there, and the Debian packages that give it.
+needs() {
+	cat <<-'EOF'
+		command -v gunicorn|gunicorn
+		command -v uwsgi|uwsgi-core
+		test -e /usr/lib/uwsgi/plugins/python3_plugin.so|uwsgi-plugin-python3
+		/usr/bin/python3 -c 'import flask'|python3-flask
+		/usr/bin/python3 -c 'import setproctitle'|python3-setproctitle
+		command -v uvicorn|uvicorn
+		command -v prometheus && command -v promtool|prometheus
+		command -v chromium|chromium
+		command -v wrk|wrk
+		command -v ip|iproute2
+		command -v ps|procps
+		command -v setpriv|util-linux
+		command -v curl|curl
+		command -v openssl|openssl
+		command -v node|nodejs
+		command -v npm|npm
+		command -v gcc|gcc libc6-dev
+	EOF
+}
+
+missing=()
+while IFS='|' read -r probe packages; do
+	if ! bash -c "$probe" >/dev/null 2>&1; then
+		# shellcheck disable=SC2206 # several packages are several words
+		missing+=($packages)
+	fi
+done < <(needs)
+
+if ! command -v go >/dev/null 2>&1; then
+	echo "deps: Go 1.26 or newer is needed, and 'go' is not on the PATH (see https://go.dev/dl/)" >&2
+	exit 1
+fi
+minor=$(GOTOOLCHAIN=local go env GOVERSION | sed -nE 's/^go1\.([0-9]+).*/\1/p')
+if [ -n "$minor" ] && [ "$minor" -lt 26 ] && [ "$(go env GOTOOLCHAIN)" = local ]; then
+	echo "deps: Go 1.26 or newer is needed, this is $(go env GOVERSION)" >&2
+	exit 1
+fi
+
+if [ ${#missing[@]} -eq 0 ]; then
+	exit 0
+fi
+if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
+	echo "deps: missing; on Debian, as root: apt-get install -y --no-install-recommends ${missing[*]}" >&2
+	exit 1
+fi
+
+echo "deps: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# A fresh machine shall not get a Prometheus of its own on port 9090: a
+# policy-rc.d that refuses keeps new services from starting while we install.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+	trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -q
+apt-get install -y -q --no-install-recommends "${missing[@]}"

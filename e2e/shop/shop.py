@@ -1,0 +1,81 @@
+"""A small shop to look at: some pages are quick, some are not.
+
+It keeps no state but what /leak makes it keep, and needs nothing but Flask.
+"""
+
+import os
+import time
+
+from flask import Flask, abort, jsonify, request
+
+app = Flask(__name__)
+
+PRODUCTS = [{"id": n, "name": name, "price": price} for n, (name, price) in enumerate(
+    [("kettle", 39.0), ("lamp", 24.5), ("chair", 119.0), ("clock", 17.9), ("rug", 74.0)], 1)]
+LEAKED = []
+LEAK_CEILING = 512 << 20
+
+
+def number(name, default, ceiling):
+    """One number of the query string, between 0 and ceiling."""
+    try:
+        return min(max(float(request.args.get(name, default)), 0.0), ceiling)
+    except ValueError:
+        abort(400)
+
+
+@app.get("/")
+def home():
+    return "<h1>The shop</h1><p><a href=/products>Products</a></p>\n"
+
+
+@app.get("/products")
+def products():
+    return jsonify(PRODUCTS)
+
+
+@app.get("/products/<int:product>")
+def one_product(product):
+    found = [p for p in PRODUCTS if p["id"] == product]
+    return jsonify(found[0]) if found else abort(404)
+
+
+@app.get("/slow")
+def slow():
+    """Sleep for s seconds, as a request does that waits on something."""
+    seconds = number("s", 2, 30)
+    time.sleep(seconds)
+    return f"slept {seconds:g} s in {os.getpid()}\n"
+
+
+@app.get("/cpu")
+def cpu():
+    """Burn ms milliseconds of processor time."""
+    end = time.thread_time() + number("ms", 200, 10_000) / 1000
+    rounds = 0
+    while time.thread_time() < end:
+        rounds += 1
+    return f"{rounds} rounds\n"
+
+
+@app.get("/leak")
+def leak():
+    """Keep kb more kilobytes in this worker, up to a ceiling."""
+    size = int(number("kb", 100, 102_400)) << 10
+    if sum(map(len, LEAKED)) + size <= LEAK_CEILING:
+        LEAKED.append(os.urandom(1) * size)
+    return f"{sum(map(len, LEAKED)) >> 10} kB kept by {os.getpid()}\n"
+
+
+@app.get("/error")
+def error():
+    raise RuntimeError("the shop was asked to fail")
+
+
+@app.get("/healthz")
+def healthz():
+    return "ok\n"
+
+
+if __name__ == "__main__":
+    app.run(port=int(os.environ.get("PORT", "8000")))
