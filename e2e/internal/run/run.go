@@ -1,0 +1,177 @@
+// Package run starts the programs of the demo and of the tests, each in a
+// process group of its own, and sees to it that the whole group ends. It never
+// looks for processes by name.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// grace is how long a group has between SIGTERM and SIGKILL.
+const grace = 5 * time.Second
+
+// Spec says what to start.
+type Spec struct {
+	Name string   // for messages and for the log file's name
+	Path string   // program; looked up on the PATH
+	Args []string // without the program itself
+	Env  []string // added to this process's environment
+	Dir  string   // working directory
+	Logs string   // directory for the log, NAME.log
+}
+
+// Proc is one started program and all it starts.
+type Proc struct {
+	Name string
+	cmd  *exec.Cmd
+	log  string
+	done chan struct{}
+	err  error // of Wait; to be read after done is closed
+}
+
+// Start starts spec. Its output goes to a file, so that a program that writes
+// much can never wait for us.
+func Start(spec Spec) (*Proc, error) {
+	path, err := exec.LookPath(spec.Path)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	p := &Proc{Name: spec.Name, log: filepath.Join(spec.Logs, spec.Name+".log"), done: make(chan struct{})}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	defer func() { _ = out.Close() }()
+	p.cmd = exec.Command(path, spec.Args...)
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = spec.Dir, out, out
+	p.cmd.Env = append(os.Environ(), spec.Env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// PID is the process id of the program, which is its group's id too.
+func (p *Proc) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the program itself has ended.
+func (p *Proc) Done() <-chan struct{} { return p.done }
+
+// Err is nil while the program runs; afterwards it says how it ended.
+func (p *Proc) Err() error {
+	select {
+	case <-p.done:
+		if p.err != nil {
+			return fmt.Errorf("%s ended: %w", p.Name, p.err)
+		}
+		return fmt.Errorf("%s ended", p.Name)
+	default:
+		return nil
+	}
+}
+
+// Signal sends s to the program alone.
+func (p *Proc) Signal(s syscall.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// Stop ends the whole group, gently at first, and returns when the program is
+// gone. It may be called more than once.
+func (p *Proc) Stop() {
+	group := -p.PID()
+	select {
+	case <-p.done:
+	default:
+		_ = syscall.Kill(group, syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(grace):
+		}
+	}
+	// Also when the program went by itself: its children may have stayed.
+	_ = syscall.Kill(group, syscall.SIGKILL)
+	<-p.done
+}
+
+// Output is what the program wrote, at most the last max bytes of it.
+func (p *Proc) Output(max int64) string {
+	f, err := os.Open(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.Size() > max {
+		_, _ = f.Seek(-max, io.SeekEnd)
+	}
+	b, _ := io.ReadAll(io.LimitReader(f, max))
+	return string(b)
+}
+
+// FreePort is a TCP port of the loopback that nobody listened on a moment ago:
+// want when that is so, else any.
+func FreePort(want int) (int, error) {
+	for _, port := range []int{want, 0} {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // returns at once
+		if err != nil {
+			continue
+		}
+		defer func() { _ = l.Close() }()
+		return l.Addr().(*net.TCPAddr).Port, nil
+	}
+	return 0, errors.New("no free port on the loopback")
+}
+
+// Answers polls url until it answers 200, p ends, or ctx does.
+func Answers(ctx context.Context, p *Proc, url string) error {
+	client := &http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	last := errors.New("not asked yet")
+	for {
+		if err := p.Err(); err != nil {
+			return err
+		}
+		if last = get(ctx, client, url); last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer at %s: %w", p.Name, url, last)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func get(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
