@@ -1,0 +1,471 @@
+package sockdiag_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+const backlog = 3
+
+// listen opens a raw listening socket with the test's backlog, which
+// net.Listen does not let one choose, and returns its address and inode.
+func listen(t testing.TB, family int, at unix.Sockaddr) (unix.Sockaddr, uint64) {
+	t.Helper()
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		t.Fatal(err)
+	}
+	return addr, st.Ino
+}
+
+// fill connects n times without waiting: what does not fit hangs or is refused.
+func fill(t testing.TB, family int, to unix.Sockaddr, n int) {
+	t.Helper()
+	for range n {
+		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		err = unix.Connect(fd, to)
+		if err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func dial(t testing.TB, fd int) *sockdiag.Conn {
+	t.Helper()
+	c, err := sockdiag.Dial(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func find(ls []sockdiag.Listener, inode uint64) (sockdiag.Listener, bool) {
+	for _, l := range ls {
+		if l.Inode == inode {
+			return l, true
+		}
+	}
+	return sockdiag.Listener{}, false
+}
+
+// await asks until the listener's queue is that long: a handshake on loopback
+// ends in a softirq, soon but not at once.
+func await(t testing.TB, c *sockdiag.Conn, inode uint64, want uint32) sockdiag.Listener {
+	t.Helper()
+	var last sockdiag.Listener
+	for range 100 {
+		ls, err := c.Listeners(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, ok := find(ls, inode)
+		if !ok {
+			t.Fatalf("no listener with inode %d in %+v", inode, ls)
+		}
+		if last = l; l.Queue >= want {
+			return l
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("queue stayed at %d, want %d: %+v", last.Queue, want, last)
+	return last
+}
+
+type place struct {
+	name, network string
+	family        int
+	at            unix.Sockaddr
+	label         func(unix.Sockaddr) string
+}
+
+func places(dir string) []place {
+	path := filepath.Join(dir, "with blank.sock")
+	abstract := fmt.Sprintf("@resp-test-%d-%s", os.Getpid(), filepath.Base(dir))
+	v4 := func(host string) func(unix.Sockaddr) string {
+		return func(a unix.Sockaddr) string { return host + ":" + strconv.Itoa(a.(*unix.SockaddrInet4).Port) }
+	}
+	v6 := func(host string) func(unix.Sockaddr) string {
+		return func(a unix.Sockaddr) string { return host + ":" + strconv.Itoa(a.(*unix.SockaddrInet6).Port) }
+	}
+	fixed := func(s string) func(unix.Sockaddr) string { return func(unix.Sockaddr) string { return s } }
+	mapped := [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}
+	return []place{
+		{"v4", sockdiag.TCP, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}, v4("127.0.0.1")},
+		{"v4 any", sockdiag.TCP, unix.AF_INET, &unix.SockaddrInet4{}, v4("")},
+		{"v6", sockdiag.TCP6, unix.AF_INET6, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}, v6("[::1]")},
+		{"v6 any", sockdiag.TCP6, unix.AF_INET6, &unix.SockaddrInet6{}, v6("")},
+		{"v4 in v6", sockdiag.TCP6, unix.AF_INET6, &unix.SockaddrInet6{Addr: mapped}, v6("127.0.0.1")},
+		{"path", sockdiag.Unix, unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, fixed("unix:" + path)},
+		{"abstract", sockdiag.Unix, unix.AF_UNIX, &unix.SockaddrUnix{Name: abstract}, fixed("unix:" + abstract)},
+	}
+}
+
+func TestListenersSeeTheirQueues(t *testing.T) {
+	c := dial(t, 0)
+	for _, p := range places(t.TempDir()) {
+		t.Run(p.name, func(t *testing.T) { checkPlace(t, c, p) })
+	}
+}
+
+// checkPlace listens, over-fills the queue and compares what the kernel says.
+func checkPlace(t *testing.T, c *sockdiag.Conn, p place) {
+	t.Helper()
+	addr, inode := listen(t, p.family, p.at)
+	if l := await(t, c, inode, 0); l.Queue != 0 || l.Limit != backlog || !l.HasQueue || !l.HasLimit {
+		t.Errorf("empty: %+v", l)
+	}
+	fill(t, p.family, addr, 1)
+	if l := await(t, c, inode, 1); l.Queue != 1 {
+		t.Errorf("one waits: %+v", l)
+	}
+	fill(t, p.family, addr, backlog+4)
+	l := await(t, c, inode, backlog)
+	if l.Queue != backlog && l.Queue != backlog+1 {
+		t.Errorf("full queue is %d, want %d or one more", l.Queue, backlog)
+	}
+	if l.Network != p.network || l.UID != uint32(os.Getuid()) {
+		t.Errorf("network %q uid %d, want %q and our own", l.Network, l.UID, p.network)
+	}
+	if got, want := sockdiag.Label(l), p.label(addr); got != want {
+		t.Errorf("label %q, want %q", got, want)
+	}
+}
+
+// inNewNamespace runs fn on a thread with a network of its own, with loopback
+// up, and gives fn a descriptor of that network. Without the right to make one
+// it returns EPERM.
+func inNewNamespace(fn func(fd int)) error {
+	result := make(chan error, 1)
+	go func() {
+		// fn may end the goroutine by t.Fatal.
+		err := errors.New("the check inside the namespace gave up")
+		defer func() { result <- err }()
+		// Never unlocked: the runtime ends the thread with the goroutine, so
+		// that no other goroutine lands in this network.
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The process's first thread cannot end and is what /proc/self shows:
+			// hold it while another thread does the work.
+			defer runtime.UnlockOSThread()
+			err = inNewNamespace(fn)
+			return
+		}
+		err = func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("unshare: %w", err)
+			}
+			if err := loopbackUp(); err != nil {
+				return err
+			}
+			ns, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
+			if err != nil {
+				return err
+			}
+			defer func() { _ = ns.Close() }()
+			fn(int(ns.Fd()))
+			return nil
+		}()
+	}()
+	return <-result
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+}
+
+func TestOtherNetworkNamespace(t *testing.T) {
+	dir := t.TempDir()
+	own := dial(t, 0)
+	err := inNewNamespace(func(fd int) {
+		c, err := sockdiag.Dial(fd)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = c.Close() }()
+		for _, p := range places(dir)[:2] {
+			t.Logf("%s", p.name)
+			checkPlace(t, c, p)
+		}
+		addr, inode := listen(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: filepath.Join(dir, "ns.sock")})
+		fill(t, unix.AF_UNIX, addr, 2)
+		if l := await(t, c, inode, 2); l.Queue != 2 || l.Limit != backlog {
+			t.Errorf("unix in another network: %+v", l)
+		}
+		ls, err := own.Listeners(context.Background())
+		if _, ok := find(ls, inode); ok || err != nil {
+			t.Errorf("our own network shows the other's listener (err %v)", err)
+		}
+		// It must find its way back to the same network after a failure.
+		breakOnce(t, c)
+		if l := await(t, c, inode, 2); l.Queue != 2 {
+			t.Errorf("after redial: %+v", l)
+		}
+	})
+	if errors.Is(err, unix.EPERM) {
+		// Not allowed to make a network: then Dial into one must be refused too.
+		ns, err := os.Open("/proc/self/ns/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = ns.Close() }()
+		if _, err := sockdiag.Dial(int(ns.Fd())); !errors.Is(err, unix.EPERM) {
+			t.Errorf("Dial into a namespace without the right: %v, want EPERM", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func breakOnce(t *testing.T, c *sockdiag.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := c.Break(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a read with no answer: %v, want the end of the deadline", err)
+	}
+}
+
+func TestDialRefusesABadDescriptor(t *testing.T) {
+	if _, err := sockdiag.Dial(1 << 20); !errors.Is(err, unix.EBADF) {
+		t.Errorf("got %v, want EBADF", err)
+	}
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := sockdiag.Dial(int(f.Fd())); err == nil {
+		t.Error("a descriptor of no namespace was taken")
+	}
+}
+
+func TestRedialAfterTimeout(t *testing.T) {
+	c := dial(t, 0)
+	_, inode := listen(t, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	for range 3 {
+		breakOnce(t, c)
+		await(t, c, inode, 0)
+	}
+}
+
+func TestContextEndsTheWaitForATurn(t *testing.T) {
+	c := dial(t, 0)
+	release, err := c.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := c.Listeners(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while another asks: %v, want the end of the deadline", err)
+	}
+	release()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Listeners(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled before: %v, want Canceled", err)
+	}
+	if _, err := c.Listeners(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestSideBySide(t *testing.T) {
+	c := dial(t, 0)
+	_, inode := listen(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "s")})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 10 {
+				ls, err := c.Listeners(t.Context())
+				if _, ok := find(ls, inode); !ok || err != nil {
+					t.Errorf("missing (err %v)", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestClosed(t *testing.T) {
+	c, err := sockdiag.Dial(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Listeners(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
+	}
+	if _, err := c.UDP(t.Context(), 0); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
+	}
+}
+
+func TestUDPInode(t *testing.T) {
+	c := dial(t, 0)
+	receiver, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = receiver.Close() }()
+	to := receiver.LocalAddr().(*net.UDPAddr)
+
+	connected, err := net.DialUDP("udp4", nil, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connected.Close() }()
+	any4, err := net.ListenUDP("udp4", &net.UDPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = any4.Close() }()
+	dual, err := net.ListenUDP("udp", &net.UDPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dual.Close() }()
+
+	send := func(s *net.UDPConn) netip.AddrPort {
+		if s == connected {
+			_, err = s.Write([]byte("x"))
+		} else {
+			_, err = s.WriteToUDP([]byte("x"), to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = receiver.SetReadDeadline(time.Now().Add(time.Second))
+		_, from, err := receiver.ReadFromUDPAddrPort(make([]byte, 8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	for name, s := range map[string]*net.UDPConn{"connected": connected, "any": any4, "dual stack": dual} {
+		inode, uid, ok := c.UDPInode(t.Context(), send(s))
+		if !ok || inode != inodeOf(t, s) || uid != uint32(os.Getuid()) {
+			t.Errorf("%s: inode %d uid %d ok %v, want inode %d", name, inode, uid, ok, inodeOf(t, s))
+		}
+	}
+	free := send(connected)
+	_ = connected.Close()
+	if _, _, ok := c.UDPInode(t.Context(), free); ok {
+		t.Error("a closed sender was found")
+	}
+}
+
+func inodeOf(t *testing.T, s *net.UDPConn) uint64 {
+	t.Helper()
+	raw, err := s.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if cerr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	return st.Ino
+}
+
+func TestSender(t *testing.T) {
+	ap := netip.MustParseAddrPort
+	sockets := []sockdiag.UDPSocket{
+		{Local: ap("[::]:9"), Inode: 1}, {Local: ap("0.0.0.0:9"), Inode: 2}, {Local: ap("10.0.0.1:9"), Inode: 3},
+		{Local: ap("[::]:8"), Inode: 4}, {Local: ap("0.0.0.0:7"), Inode: 5}, {Local: ap("127.0.0.2:6"), Inode: 6},
+	}
+	for from, want := range map[string]uint64{
+		"10.0.0.1:9": 3, "[::ffff:10.0.0.1]:9": 3, "10.0.0.2:9": 2, "[fe80::1%lo]:9": 1,
+		"10.0.0.1:8": 4, "[::1]:7": 0, "127.0.0.1:6": 0, "127.0.0.1:5": 0,
+	} {
+		if s, ok := sockdiag.Sender(sockets, ap(from)); s.Inode != want || ok != (want != 0) {
+			t.Errorf("%s: inode %d ok %v, want %d", from, s.Inode, ok, want)
+		}
+	}
+}
+
+func BenchmarkListeners(b *testing.B) {
+	c := dial(b, 0)
+	_, inode := listen(b, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	b.ReportAllocs()
+	for b.Loop() {
+		ls, err := c.Listeners(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, ok := find(ls, inode); !ok {
+			b.Fatal("the listener is missing")
+		}
+	}
+}
+
+func BenchmarkUDPInode(b *testing.B) {
+	c := dial(b, 0)
+	s, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	at := s.LocalAddr().(*net.UDPAddr).AddrPort()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, ok := c.UDPInode(b.Context(), at); !ok {
+			b.Fatal("the socket is missing")
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package sockdiag
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+)
+
+// The unexported parts that tests of the outer package look at.
+var (
+	EachAnswer        = eachAnswer
+	ParseTCPListener  = parseTCPListener
+	ParseUnixListener = parseUnixListener
+	Sender            = func(s []UDPSocket, a netip.AddrPort) (UDPSocket, bool) { return sender(s, a) }
+)
+
+// Break makes the next question fail as one whose answer never comes does.
+func (c *Conn) Break(ctx context.Context) error {
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	// A request for nothing: the kernel answers nothing, so the read times out.
+	quiet := newRequest(inetReqLen)
+	native.PutUint16(quiet[6:], 0)
+	err := c.dump(ctx, "nothing", quiet, func([]byte) error { return nil })
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.Join(errors.New("the read did not time out"), err)
+	}
+	if c.nl != nil {
+		return errors.New("the socket is still open")
+	}
+	return err
+}
+
+// Hold takes the turn and returns what gives it back.
+func (c *Conn) Hold(ctx context.Context) (release func(), err error) {
+	return c.unlock, c.lock(ctx)
+}

@@ -1,0 +1,214 @@
+package sockdiag
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Numbers of linux/sock_diag.h, linux/inet_diag.h and linux/unix_diag.h that
+// golang.org/x/sys does not carry.
+const (
+	sockDiagByFamily = 20
+	stateListen      = 10
+	allStates        = ^uint32(0)
+
+	udiagShowName  = 0x01
+	udiagShowRQLen = 0x10
+	udiagShowUID   = 0x40
+
+	unixDiagName  = 0
+	unixDiagRQLen = 4
+	unixDiagUID   = 7
+
+	headerLen   = 16 // struct nlmsghdr
+	inetReqLen  = 56 // struct inet_diag_req_v2
+	unixReqLen  = 24 // struct unix_diag_req
+	inetMsgLen  = 72 // struct inet_diag_msg
+	unixMsgLen  = 16 // struct unix_diag_msg
+	attrLen     = 4  // struct nlattr
+	attrTypeMax = 0x3fff
+)
+
+// errMalformed is what every parser of the kernel's answers wraps.
+var errMalformed = errors.New("malformed sock_diag answer")
+
+var native = binary.NativeEndian
+
+// inetRequest is a whole dump request for the TCP or UDP sockets of one family
+// in the given states; a port that is not 0 must be the local one.
+func inetRequest(family, protocol uint8, states uint32, port uint16) []byte {
+	b := newRequest(inetReqLen)
+	p := b[headerLen:]
+	p[0], p[1] = family, protocol
+	native.PutUint32(p[4:], states)
+	binary.BigEndian.PutUint16(p[8:], port)
+	return b
+}
+
+// unixRequest is a whole dump request for listening UNIX sockets.
+func unixRequest() []byte {
+	b := newRequest(unixReqLen)
+	p := b[headerLen:]
+	p[0] = unix.AF_UNIX
+	native.PutUint32(p[4:], 1<<stateListen)
+	native.PutUint32(p[12:], udiagShowName|udiagShowRQLen|udiagShowUID)
+	return b
+}
+
+func newRequest(payload int) []byte {
+	b := make([]byte, headerLen+payload)
+	native.PutUint32(b, uint32(len(b)))
+	native.PutUint16(b[4:], sockDiagByFamily)
+	native.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	return b
+}
+
+func setSequence(request []byte, seq uint32) { native.PutUint32(request[8:], seq) }
+
+// eachAnswer walks one datagram of a dump and gives fn the payload of each
+// answer that carries seq. It reports whether the dump ended, and the kernel's
+// refusal as a syscall.Errno in the error's tree.
+func eachAnswer(b []byte, seq uint32, fn func(payload []byte) error) (done bool, err error) {
+	for len(b) >= headerLen {
+		n := int(native.Uint32(b))
+		if n < headerLen || n > len(b) {
+			return true, fmt.Errorf("%w: message of %d bytes in %d", errMalformed, n, len(b))
+		}
+		kind, stale := native.Uint16(b[4:]), native.Uint32(b[8:]) != seq
+		payload := b[headerLen:n]
+		b = b[min((n+3)&^3, len(b)):]
+		if stale {
+			continue
+		}
+		switch kind {
+		case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+			return true, answerError(payload)
+		case sockDiagByFamily:
+			if err := fn(payload); err != nil {
+				return true, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// answerError reads the negative errno that opens NLMSG_ERROR and NLMSG_DONE.
+func answerError(payload []byte) error {
+	if len(payload) < 4 {
+		return nil
+	}
+	if code := int32(native.Uint32(payload)); code < 0 {
+		return syscall.Errno(-code)
+	}
+	return nil
+}
+
+// inetSocket is what we use of struct inet_diag_msg.
+type inetSocket struct {
+	family, state  uint8
+	local          netip.AddrPort
+	rqueue, wqueue uint32
+	uid, inode     uint32
+}
+
+func parseInet(p []byte) (inetSocket, error) {
+	if len(p) < inetMsgLen {
+		return inetSocket{}, fmt.Errorf("%w: %d bytes of inet_diag_msg", errMalformed, len(p))
+	}
+	s := inetSocket{
+		family: p[0],
+		state:  p[1],
+		rqueue: native.Uint32(p[56:]),
+		wqueue: native.Uint32(p[60:]),
+		uid:    native.Uint32(p[64:]),
+		inode:  native.Uint32(p[68:]),
+	}
+	var a netip.Addr
+	switch s.family {
+	case unix.AF_INET:
+		a = netip.AddrFrom4([4]byte(p[8:12]))
+	case unix.AF_INET6:
+		a = netip.AddrFrom16([16]byte(p[8:24])).Unmap()
+	default:
+		return inetSocket{}, fmt.Errorf("%w: family %d in inet_diag_msg", errMalformed, s.family)
+	}
+	s.local = netip.AddrPortFrom(a, binary.BigEndian.Uint16(p[4:]))
+	return s, nil
+}
+
+// parseTCPListener reads one answer of a TCP dump; ok is false for a socket
+// that does not listen. In a listening socket the read queue counts who waits
+// and the write queue is the backlog.
+func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
+	s, err := parseInet(p)
+	if err != nil || s.state != stateListen {
+		return Listener{}, false, err
+	}
+	network := TCP
+	if s.family == unix.AF_INET6 {
+		network = TCP6
+	}
+	return Listener{
+		Network: network, Addr: s.local, Inode: uint64(s.inode), UID: s.uid,
+		Queue: s.rqueue, Limit: s.wqueue, HasQueue: true, HasLimit: true,
+	}, true, nil
+}
+
+// parseUnixListener reads one answer of a UNIX dump; ok is false for a socket
+// that is not a listening stream.
+func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
+	if len(p) < unixMsgLen {
+		return Listener{}, false, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
+	}
+	if p[0] != unix.AF_UNIX || p[1] != unix.SOCK_STREAM || p[2] != stateListen {
+		return Listener{}, false, nil
+	}
+	l = Listener{Network: Unix, Inode: uint64(native.Uint32(p[4:]))}
+	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
+		switch {
+		case kind == unixDiagName:
+			l.Path = socketName(v)
+		case kind == unixDiagRQLen && len(v) >= 8:
+			l.Queue, l.Limit = native.Uint32(v), native.Uint32(v[4:])
+			l.HasQueue, l.HasLimit = true, true
+		case kind == unixDiagUID && len(v) >= 4:
+			l.UID = native.Uint32(v)
+		}
+	})
+	return l, err == nil, err
+}
+
+// eachAttribute walks netlink attributes; what is shorter than it says is an error.
+func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
+	for len(b) >= attrLen {
+		n := int(native.Uint16(b))
+		if n < attrLen || n > len(b) {
+			return fmt.Errorf("%w: attribute of %d bytes in %d", errMalformed, n, len(b))
+		}
+		fn(native.Uint16(b[2:])&attrTypeMax, b[attrLen:n])
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return nil
+}
+
+// socketName turns sun_path into text the way /proc/net/unix does: a path ends
+// at its first NUL, in an abstract name each NUL shows as "@".
+func socketName(v []byte) string {
+	out := make([]byte, 0, len(v))
+	abstract := len(v) > 0 && v[0] == 0
+	for _, c := range v {
+		if c == 0 {
+			if !abstract {
+				break
+			}
+			c = '@'
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
