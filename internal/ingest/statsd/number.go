@@ -1,0 +1,142 @@
+package statsd
+
+import (
+	"bytes"
+	"math"
+)
+
+// cut splits b around the first sep. What it gives cannot be appended over.
+func cut(b []byte, sep byte) (before, after []byte, found bool) {
+	if i := bytes.IndexByte(b, sep); i >= 0 {
+		return b[:i:i], b[i+1:], true
+	}
+	return b, nil, false
+}
+
+func hasPrefix(b []byte, p string) bool {
+	return len(b) >= len(p) && string(b[:len(p)]) == p
+}
+
+func isDigit(c byte) bool { return c-'0' < 10 }
+
+func isType(b []byte) bool {
+	switch string(b) {
+	case "c", "ms", "g", "h", "d", "s":
+		return true
+	}
+	return false
+}
+
+func isTime(b []byte) bool {
+	switch string(b) {
+	case "ms", "h", "d":
+		return true
+	}
+	return false
+}
+
+// validApp keeps names to what is safe in a label, a URL and a file name.
+func validApp(b []byte) bool {
+	if len(b) == 0 || len(b) > maxApp {
+		return false
+	}
+	for _, c := range b {
+		switch {
+		case c|0x20 >= 'a' && c|0x20 <= 'z', isDigit(c):
+		case c == '.', c == '_', c == ':', c == '@', c == '-', c == '/':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unknownName tells a name of somebody else's metric from rubbish.
+func unknownName(name []byte) error {
+	for _, c := range name {
+		if c <= ' ' || c == 0x7f || c == '|' {
+			return ErrShape
+		}
+	}
+	return ErrUnknown
+}
+
+// number reads a decimal that is not negative: 12, 12.5, .5, 1e-05. It is
+// strconv.ParseFloat without the string, the hexadecimal, the underscores, the
+// infinities and the last bit of precision.
+func number(b []byte) (float64, bool) {
+	mant, exp, i, ok := mantissa(b)
+	if !ok {
+		return 0, false
+	}
+	if i < len(b) {
+		e, ok := exponent(b[i:])
+		if !ok {
+			return 0, false
+		}
+		exp += e
+	}
+	v := float64(mant)
+	switch {
+	case exp == 0 || mant == 0:
+	case exp > 0 && exp <= 22:
+		v *= math.Pow10(exp)
+	case exp < 0 && exp >= -22:
+		v /= math.Pow10(-exp)
+	case exp < -300: // in two steps: 10^-exp alone would be no number
+		v = v / 1e300 / math.Pow10(min(-exp-300, 300))
+	default:
+		v *= math.Pow10(min(exp, 309))
+	}
+	return v, !math.IsInf(v, 0)
+}
+
+// mantissa reads digits with at most one point, and gives how far it came. It
+// keeps 19 digits, which is more than a float64 can tell apart.
+func mantissa(b []byte) (mant uint64, exp, i int, ok bool) {
+	point := false
+	for ; i < len(b); i++ {
+		c := b[i]
+		if c == '.' && !point {
+			point = true
+			continue
+		}
+		if !isDigit(c) {
+			break
+		}
+		ok = true
+		switch {
+		case mant < 1e18:
+			mant = mant*10 + uint64(c-'0')
+			if point {
+				exp--
+			}
+		case !point:
+			exp++
+		}
+	}
+	return mant, exp, i, ok
+}
+
+// exponent reads e5, E+5 or e-5. Beyond 4 digits it makes no difference.
+func exponent(b []byte) (int, bool) {
+	if b[0]|0x20 != 'e' {
+		return 0, false
+	}
+	b = b[1:]
+	sign := 1
+	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
+		if b[0] == '-' {
+			sign = -1
+		}
+		b = b[1:]
+	}
+	n := 0
+	for _, c := range b {
+		if !isDigit(c) {
+			return 0, false
+		}
+		n = min(n*10+int(c-'0'), 1<<20)
+	}
+	return sign * n, len(b) > 0
+}

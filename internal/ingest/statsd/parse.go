@@ -1,0 +1,285 @@
+// Package statsd receives and reads StatsD and DogStatsD lines. It knows the
+// names that gunicorn and the Flask integration send; it holds no metric.
+package statsd
+
+import (
+	"bytes"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/resp-exporter/resp-exporter/internal/ingest"
+)
+
+// The bounds of one line. They keep what a single packet can do small.
+const (
+	maxLine    = 8 << 10 // bytes
+	maxApp     = 64      // bytes
+	maxSeconds = 86400.0 // a request that takes longer is a broken clock
+	maxCount   = 1e9     // the value of a counter
+	minRate    = 0.0001  // below it one line would stand for too many events
+)
+
+// Why a line is refused. All but ErrUnknown say that it is malformed.
+var (
+	ErrShape   = errors.New("not name:value|type with a valid app name")
+	ErrValue   = errors.New("value or status code out of range")
+	ErrRate    = errors.New("sample rate not between 0.0001 and 1")
+	ErrType    = errors.New("not a type of StatsD")
+	ErrUnknown = errors.New("well-formed, but of no use here")
+)
+
+// Line is one parsed line: what its values have in common, and the values.
+type Line struct {
+	event ingest.Event
+	code  []byte
+	rate  float64
+	value float64 // the next value to give
+	rest  []byte  // the values after it, each known to be a good number
+	more  bool
+}
+
+// Parse reads one line of StatsD or DogStatsD, without its newline, into l:
+//
+//	name:value[:value...]|type[|@rate][|#tag:v,...][|c:...][|T...]
+//
+// A DogStatsD line may hold several values; [Line.Next] gives an event for each.
+// Either all of them are good or the line is refused, so that nothing counts
+// half. The error is one of [ErrShape], [ErrValue], [ErrRate], [ErrType] and
+// [ErrUnknown]. Parse allocates nothing, and what it gives points into line.
+func Parse(line []byte, l *Line) error {
+	*l = Line{rate: 1}
+	if len(line) > maxLine || !utf8.Valid(line) {
+		return ErrShape
+	}
+	if hasPrefix(line, "_e{") || hasPrefix(line, "_sc|") {
+		return ErrUnknown // DogStatsD's events and service checks
+	}
+	name, rest, ok := cut(line, ':')
+	if !ok || len(name) == 0 {
+		return ErrShape
+	}
+	values, rest, ok := cut(rest, '|')
+	if !ok || len(values) == 0 {
+		return ErrShape
+	}
+	kind, rest, more := cut(rest, '|')
+	if !isType(kind) {
+		return ErrType
+	}
+	if err := l.sections(rest, more); err != nil {
+		return err
+	}
+	if err := l.judge(name, kind); err != nil {
+		return err
+	}
+	return l.values(values, len(kind) == 1 && kind[0] == 'g')
+}
+
+// Next sets e to the line's next event and reports whether there was one. An
+// event's Seconds is a time in seconds; its Weight is 1/rate for a time, and
+// value/rate for a counter.
+func (l *Line) Next(e *ingest.Event) bool {
+	if !l.more {
+		return false
+	}
+	*e = l.event
+	switch e.Kind {
+	case ingest.Duration, ingest.Request:
+		e.Seconds, e.Weight = l.value/1000, 1/l.rate
+	case ingest.Status, ingest.Log:
+		e.Weight = l.value / l.rate
+	case ingest.Ignored:
+		e.Weight = 1
+	}
+	l.advance()
+	return true
+}
+
+func (l *Line) advance() {
+	if l.more = len(l.rest) > 0; l.more {
+		v, rest, _ := cut(l.rest, ':')
+		l.value, _ = number(v)
+		l.rest = rest
+	}
+}
+
+// sections reads what follows the type. Only the rate and the tags matter; the
+// protocol may grow others.
+func (l *Line) sections(rest []byte, more bool) error {
+	rated := false
+	for more {
+		var s []byte
+		s, rest, more = cut(rest, '|')
+		if len(s) == 0 {
+			return ErrShape
+		}
+		switch s[0] {
+		case '@':
+			r, ok := number(s[1:])
+			if rated || !ok || r < minRate || r > 1 {
+				return ErrRate
+			}
+			l.rate, rated = r, true
+		case '#':
+			l.tags(s[1:])
+		}
+	}
+	return nil
+}
+
+// tags keeps the four tags that mean something here, each as it is.
+func (l *Line) tags(rest []byte) {
+	for more := true; more; {
+		var tag []byte
+		tag, rest, more = cut(rest, ',')
+		key, value, ok := cut(tag, ':')
+		if !ok {
+			continue
+		}
+		switch string(key) {
+		case "app":
+			l.event.App = value
+		case "method":
+			l.event.Method = value
+		case "route":
+			l.event.Route = value
+		case "code":
+			l.code = value
+		}
+	}
+}
+
+// judge finds out what the name says, and whether its type fits.
+func (l *Line) judge(name, kind []byte) error {
+	app, err := l.meaning(name)
+	if err != nil {
+		return err
+	}
+	if l.event.App == nil {
+		l.event.App = app
+	}
+	if l.event.App != nil && !validApp(l.event.App) {
+		return ErrShape
+	}
+	if l.event.Kind != ingest.Request {
+		l.event.Method, l.event.Route = nil, nil
+	}
+	fits := true
+	switch l.event.Kind {
+	case ingest.Duration, ingest.Request:
+		fits = isTime(kind)
+	case ingest.Status, ingest.Log:
+		fits = kind[0] == 'c'
+	case ingest.Ignored:
+		fits = kind[0] != 's'
+	}
+	if !fits {
+		return ErrUnknown
+	}
+	return nil
+}
+
+// meaning sets the event's kind by the name, and gives the prefix that gunicorn
+// puts before it with --statsd-prefix; nil for none.
+func (l *Line) meaning(name []byte) ([]byte, error) {
+	const own = "gunicorn."
+	if hasPrefix(name, own) {
+		if err := l.gunicorn(name[len(own):]); !errors.Is(err, ErrUnknown) {
+			return nil, err
+		}
+	}
+	if string(name) == "resp.request" {
+		l.event.Kind = ingest.Request
+		return nil, l.status(l.code)
+	}
+	if i := bytes.LastIndex(name, []byte("."+own)); i >= 0 {
+		// The slice's cap is cut so that nobody can append over the name.
+		return name[:i:i], l.gunicorn(name[i+1+len(own):])
+	}
+	return nil, unknownName(name)
+}
+
+// gunicorn reads what follows "gunicorn." in a name.
+func (l *Line) gunicorn(rest []byte) error {
+	switch string(rest) {
+	case "request.duration":
+		l.event.Kind = ingest.Duration
+		return nil
+	case "requests", "workers", "backlog":
+		l.event.Kind = ingest.Ignored
+		return nil
+	case "log.critical", "log.error", "log.warning", "log.exception":
+		l.event.Kind = ingest.Log
+		l.event.Level = rest[len("log."):]
+		return nil
+	}
+	const status = "request.status."
+	switch {
+	case hasPrefix(rest, status):
+		l.event.Kind = ingest.Status
+		return l.status(rest[len(status):])
+	case hasPrefix(rest, "log."):
+		l.event.Kind = ingest.Ignored
+		return nil
+	}
+	return ErrUnknown
+}
+
+func (l *Line) status(b []byte) error {
+	if b == nil {
+		return ErrShape // resp.request without its code
+	}
+	if len(b) != 3 || b[0] < '1' || b[0] > '5' || !isDigit(b[1]) || !isDigit(b[2]) {
+		return ErrValue
+	}
+	l.event.Code = int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0')
+	return nil
+}
+
+// values checks every value and keeps the first. Gauges alone may be signed:
+// a sign means "by so much" there, and no gauge is used.
+func (l *Line) values(values []byte, signed bool) error {
+	limit := maxCount
+	if l.event.Kind == ingest.Duration || l.event.Kind == ingest.Request {
+		limit = maxSeconds * 1000
+	}
+	first := true
+	for more := true; more; {
+		var v []byte
+		v, values, more = cut(values, ':')
+		if signed && len(v) > 1 && (v[0] == '-' || v[0] == '+') {
+			v = v[1:]
+		}
+		n, ok := number(v)
+		if !ok || n > limit && l.event.Kind != ingest.Ignored {
+			return ErrValue
+		}
+		if first {
+			first, l.value, l.rest = false, n, values
+		}
+	}
+	l.more = true
+	if l.event.Kind == ingest.Ignored {
+		l.rest = nil // one event says all there is to say
+	}
+	return nil
+}
+
+// Packet is what is left to read of one datagram.
+type Packet []byte
+
+// Next takes the next line that is not empty off the packet, without its
+// newline, and reports whether there was one.
+func (p *Packet) Next() (line []byte, ok bool) {
+	for len(*p) > 0 {
+		line, rest, _ := cut(*p, '\n')
+		*p = rest
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			line = line[: n-1 : n-1]
+		}
+		if len(line) > 0 {
+			return line, true
+		}
+	}
+	return nil, false
+}
