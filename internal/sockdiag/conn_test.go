@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -356,89 +355,6 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-func TestUDPInode(t *testing.T) {
-	c := dial(t, 0)
-	receiver, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = receiver.Close() }()
-	to := receiver.LocalAddr().(*net.UDPAddr)
-
-	connected, err := net.DialUDP("udp4", nil, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = connected.Close() }()
-	any4, err := net.ListenUDP("udp4", &net.UDPAddr{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = any4.Close() }()
-	dual, err := net.ListenUDP("udp", &net.UDPAddr{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = dual.Close() }()
-
-	send := func(s *net.UDPConn) netip.AddrPort {
-		if s == connected {
-			_, err = s.Write([]byte("x"))
-		} else {
-			_, err = s.WriteToUDP([]byte("x"), to)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = receiver.SetReadDeadline(time.Now().Add(time.Second))
-		_, from, err := receiver.ReadFromUDPAddrPort(make([]byte, 8))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return from
-	}
-	for name, s := range map[string]*net.UDPConn{"connected": connected, "any": any4, "dual stack": dual} {
-		inode, uid, ok := c.UDPInode(t.Context(), send(s))
-		if !ok || inode != inodeOf(t, s) || uid != uint32(os.Getuid()) {
-			t.Errorf("%s: inode %d uid %d ok %v, want inode %d", name, inode, uid, ok, inodeOf(t, s))
-		}
-	}
-	free := send(connected)
-	_ = connected.Close()
-	if _, _, ok := c.UDPInode(t.Context(), free); ok {
-		t.Error("a closed sender was found")
-	}
-}
-
-func inodeOf(t *testing.T, s *net.UDPConn) uint64 {
-	t.Helper()
-	raw, err := s.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var st unix.Stat_t
-	if cerr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &st) }); cerr != nil || err != nil {
-		t.Fatal(cerr, err)
-	}
-	return st.Ino
-}
-
-func TestSender(t *testing.T) {
-	ap := netip.MustParseAddrPort
-	sockets := []sockdiag.UDPSocket{
-		{Local: ap("[::]:9"), Inode: 1}, {Local: ap("0.0.0.0:9"), Inode: 2}, {Local: ap("10.0.0.1:9"), Inode: 3},
-		{Local: ap("[::]:8"), Inode: 4}, {Local: ap("0.0.0.0:7"), Inode: 5}, {Local: ap("127.0.0.2:6"), Inode: 6},
-	}
-	for from, want := range map[string]uint64{
-		"10.0.0.1:9": 3, "[::ffff:10.0.0.1]:9": 3, "10.0.0.2:9": 2, "[fe80::1%lo]:9": 1,
-		"10.0.0.1:8": 4, "[::1]:7": 0, "127.0.0.1:6": 0, "127.0.0.1:5": 0,
-	} {
-		if s, ok := sockdiag.Sender(sockets, ap(from)); s.Inode != want || ok != (want != 0) {
-			t.Errorf("%s: inode %d ok %v, want %d", from, s.Inode, ok, want)
-		}
-	}
-}
-
 func BenchmarkListeners(b *testing.B) {
 	c := dial(b, 0)
 	_, inode := listen(b, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
@@ -450,22 +366,6 @@ func BenchmarkListeners(b *testing.B) {
 		}
 		if _, ok := find(ls, inode); !ok {
 			b.Fatal("the listener is missing")
-		}
-	}
-}
-
-func BenchmarkUDPInode(b *testing.B) {
-	c := dial(b, 0)
-	s, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	at := s.LocalAddr().(*net.UDPAddr).AddrPort()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, ok := c.UDPInode(b.Context(), at); !ok {
-			b.Fatal("the socket is missing")
 		}
 	}
 }
