@@ -1,0 +1,173 @@
+// Package e2e_test runs the exporter's real binary beside real servers on the
+// loopback. Each test has apps of its own, under names that nothing else on
+// the machine uses, so that what else runs there does not matter.
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// python is Debian's, which sees Debian's Flask; another one on the PATH may not.
+const python = "/usr/bin/python3"
+
+// binary is the exporter, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "resp-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary = filepath.Join(dir, "resp-exporter")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/resp-exporter")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// packages says what to install when a program is missing.
+var packages = map[string]string{
+	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
+	"prometheus": "prometheus", "promtool": "prometheus", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
+	"nsenter": "util-linux", "setpriv": "util-linux", "ip": "iproute2",
+}
+
+// need fails the test when a program is missing.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Fatalf("%s is missing: apt-get install %s", p, packages[p])
+		}
+	}
+}
+
+// needRoot fails the test when it does not run as root.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test changes user or network namespace: run it as root")
+	}
+}
+
+// start starts a program that ends, with all it started, when the test does.
+// When the test failed, the end of the program's output is shown.
+func start(t *testing.T, spec run.Spec) *run.Proc {
+	t.Helper()
+	need(t, spec.Path)
+	if spec.Logs == "" {
+		spec.Logs = t.TempDir()
+	}
+	p, err := run.Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("--- the end of what %s wrote:\n%s", p.Name, p.Output(3000))
+		}
+	})
+	return p
+}
+
+// eventually calls f until it gives nil, at most for limit.
+func eventually(t *testing.T, limit time.Duration, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %v", limit, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// unique is a name that nothing else uses, fit for a Python module.
+func unique(stem string) string {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	b := []byte(stem + "_")
+	for range 7 {
+		b = append(b, letters[rand.IntN(len(letters))])
+	}
+	return string(b)
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := run.FreePort(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func freeUDPPort(t *testing.T) int {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+// openDir is a temporary directory that every user may look into, with a path
+// short enough for a socket.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "re")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// all joins what several checks found wrong.
+func all(errs ...error) error { return errors.Join(errs...) }
+
+// wants is an error unless got equals want.
+func wants[T comparable](what string, got, want T) error {
+	if got != want {
+		return fmt.Errorf("%s is %v, want %v", what, got, want)
+	}
+	return nil
+}
+
+func joined(lines ...string) string { return strings.Join(lines, "\n") + "\n" }

@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// A real Prometheus scrapes a real exporter beside a real app.
+func TestPrometheusScrapes(t *testing.T) {
+	t.Parallel()
+	need(t, "prometheus", "promtool")
+	x := watch(t, export{})
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--statsd-host", x.udp}})
+	base := prometheus(t, x)
+	want := func(v float64, expr string) error {
+		got, ok, err := prom.One(t.Context(), base, expr)
+		if err == nil && !ok {
+			err = fmt.Errorf("%s gives nothing", expr)
+		}
+		return all(err, wants(expr, got, v))
+	}
+	eventually(t, 30*time.Second, func() error {
+		return all(
+			want(1, `up{job="resp"}`),
+			want(1, fmt.Sprintf(`resp_up{component="app:%s"}`, a.name)),
+			want(3, fmt.Sprintf(`sum(resp_app_workers{app="%s"})`, a.name)),
+			want(1, fmt.Sprintf(`sum(resp_http_requests_total{app="%s"}) > bool 0`, a.name)),
+			want(0, `sum(resp_scrape_collector_success == bool 0)`),
+		)
+	})
+	status, body, err := x.get("/metrics")
+	if err != nil || status != 200 {
+		t.Fatalf("scrape: status %d, %v", status, err)
+	}
+	lint := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+	lint.Stdin = strings.NewReader(body)
+	if out, err := lint.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+// prometheus starts a server that scrapes x each second, and gives its address.
+func prometheus(t *testing.T, x *exporter) string {
+	t.Helper()
+	dir := t.TempDir()
+	config := write(t, filepath.Join(dir, "prometheus.yml"), joined(
+		"global: {scrape_interval: 1s, scrape_timeout: 1s}",
+		"scrape_configs:",
+		"  - job_name: resp",
+		fmt.Sprintf("    static_configs: [{targets: [%q]}]", strings.TrimPrefix(x.url, "http://")),
+	))
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	p := start(t, run.Spec{Name: "prometheus", Path: "prometheus", Args: []string{
+		"--config.file=" + config, "--storage.tsdb.path=" + filepath.Join(dir, "tsdb"), "--web.listen-address=" + address, "--log.level=warn",
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + address
+}
