@@ -1,0 +1,71 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// The status page in a real browser, beside a real app. UPDATE_SCREENSHOTS=1
+// lets the app work for two minutes first, for the charts, and puts the pictures
+// into docs/.
+func TestStatusPage(t *testing.T) {
+	need(t, "chromium", "node")
+	if _, err := os.Stat("browser/node_modules/playwright-core"); err != nil {
+		t.Fatal("playwright-core is missing: run npm ci in e2e/browser")
+	}
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	module, statsd := unique("shop"), fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t))
+	x := watch(t, export{
+		statsd: fmt.Sprintf("statsd: {listen: [\"udp://%s\", \"udp://%s\"]}\n", statsd, taken.LocalAddr()),
+		config: joined("apps:", fmt.Sprintf("  - {name: shop, match: {cmdline: 'gunicorn.*%s'}}", module)),
+	})
+	a := serve(t, launch{server: "gunicorn", name: module, args: []string{"-w", "4", "--timeout", "120", "--statsd-host", statsd, "--dogstatsd-tags", "app:shop"}})
+	a.name = "shop"
+	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
+
+	shots, warm := t.TempDir(), 12*time.Second
+	if os.Getenv("UPDATE_SCREENSHOTS") == "1" {
+		if shots, err = filepath.Abs("../docs"); err != nil {
+			t.Fatal(err)
+		}
+		warm = 2 * time.Minute
+	}
+	busyFor(a, warm)
+
+	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	look := exec.CommandContext(ctx, "node", "page.mjs", string(given))
+	look.Dir = "browser"
+	out, err := look.CombinedOutput()
+	if err != nil {
+		t.Fatalf("node page.mjs: %v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// busyFor sends a light mix of requests for that long.
+func busyFor(a *app, d time.Duration) {
+	pages := []string{"/", "/products", "/products/2", "/cpu?ms=30", "/products", "/slow?s=0.2", "/", "/products/77"}
+	for n, end := 0, time.Now().Add(d); time.Now().Before(end); n++ {
+		a.get(pages[n%len(pages)])
+		if n%150 == 149 {
+			a.get("/error")
+		}
+		time.Sleep(40 * time.Millisecond)
+	}
+}
