@@ -1,0 +1,118 @@
+package statsd
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/ingest"
+)
+
+// The shape of one batch. Most of the memory is never touched, and so never
+// resident: a StatsD packet fills a page at most.
+const (
+	batchPackets = 32
+	packetBytes  = 64 << 10 // no UDP datagram is longer
+	nameBytes    = unix.SizeofSockaddrInet6
+	controlBytes = 64 // one SCM_CREDENTIALS takes 32
+)
+
+// batch is the memory that one recvmmsg call fills.
+type batch struct {
+	headers [batchPackets]unix.Mmsghdr
+	vectors [batchPackets]unix.Iovec
+	names   [batchPackets][nameBytes]byte
+	control [batchPackets][controlBytes]byte
+	buffers []byte
+	unix    bool
+}
+
+func newBatch(unixgram bool) *batch {
+	b := &batch{buffers: make([]byte, batchPackets*packetBytes), unix: unixgram}
+	for i := range b.headers {
+		b.vectors[i].Base = &b.buffers[i*packetBytes]
+		b.vectors[i].SetLen(packetBytes)
+		h := &b.headers[i].Hdr
+		h.Iov = &b.vectors[i]
+		h.SetIovlen(1)
+		if unixgram {
+			h.Control = &b.control[i][0]
+		} else {
+			h.Name = &b.names[i][0]
+		}
+	}
+	b.reset(batchPackets)
+	return b
+}
+
+// reset makes the first n headers fit to receive again; the kernel changes the
+// lengths in them.
+func (b *batch) reset(n int) {
+	for i := range n {
+		h := &b.headers[i].Hdr
+		h.Flags = 0
+		if b.unix {
+			h.SetControllen(controlBytes)
+		} else {
+			h.Namelen = nameBytes
+		}
+	}
+}
+
+// receive takes what is there, and never waits.
+func (b *batch) receive(fd uintptr) (int, error) {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])),
+			batchPackets, unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// packet gives the i-th datagram, and false if it was longer than our buffer.
+func (b *batch) packet(i int) ([]byte, bool) {
+	h := &b.headers[i]
+	n := int(h.Len)
+	at := i * packetBytes
+	return b.buffers[at : at+n : at+n], h.Hdr.Flags&unix.MSG_TRUNC == 0
+}
+
+// source says who sent the i-th datagram.
+func (b *batch) source(i int) ingest.Source {
+	if b.unix {
+		return ingest.Source{PID: peerPID(b.control[i][:min(uint64(b.headers[i].Hdr.Controllen), controlBytes)])}
+	}
+	return ingest.Source{Addr: peerAddr(b.names[i][:min(b.headers[i].Hdr.Namelen, nameBytes)])}
+}
+
+// peerPID reads the pid out of an SCM_CREDENTIALS message; 0 without one.
+func peerPID(control []byte) int32 {
+	h, data, _, err := unix.ParseOneSocketControlMessage(control)
+	if err != nil || h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_CREDENTIALS || len(data) < unix.SizeofUcred {
+		return 0
+	}
+	return int32(binary.NativeEndian.Uint32(data)) // struct ucred: pid, uid, gid
+}
+
+// peerAddr reads a sockaddr_in or sockaddr_in6; the zero value for another.
+func peerAddr(name []byte) netip.AddrPort {
+	if len(name) < 8 {
+		return netip.AddrPort{}
+	}
+	port := binary.BigEndian.Uint16(name[2:])
+	switch family := binary.NativeEndian.Uint16(name); {
+	case family == unix.AF_INET:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(name[4:8])), port)
+	case family == unix.AF_INET6 && len(name) >= 24:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(name[8:24])).Unmap(), port)
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,12 @@
+package statsd
+
+// TableDrops lets tests read a table of their own.
+var TableDrops = tableDrops
+
+// DropsBothWays reads the kernel's count by getsockopt and from the table.
+func (l *Listener) DropsBothWays() (asked, read uint32, ok bool) {
+	var first, second bool
+	_ = l.sock.raw.Control(func(fd uintptr) { asked, first = memInfoDrops(fd) })
+	read, second = l.sock.fileDrops()
+	return asked, read, first && second
+}

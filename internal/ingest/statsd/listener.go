@@ -1,0 +1,222 @@
+package statsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/ingest"
+)
+
+// The pause between two looks at a UDP socket that packets keep coming to.
+const (
+	maxPause = 2 * time.Millisecond
+	// fillRate is how fast a flood of small packets could fill the buffer, in
+	// bytes a second as the kernel counts them (768 a packet). The pause is so
+	// short that even this does not overflow an empty buffer.
+	fillRate = 500_000 * 768
+)
+
+// ErrClosed says that a listener was closed before it ran.
+var ErrClosed = errors.New("statsd listener is closed")
+
+// Options are a listener's settings.
+type Options struct {
+	Network  string      // "udp" or "unixgram"
+	Address  string      // host:port, or the socket's path; its directory must exist
+	Sink     ingest.Sink // takes every event; must not block
+	Logger   *slog.Logger
+	Counters *Counters // shared by all listeners; nil: the listener's own
+}
+
+// Listener receives the datagrams of one socket and gives their events to a
+// sink. There is no queue between the two: reading a line costs less than
+// handing it over, so the kernel's receive buffer is the queue, bounded, and
+// the kernel counts what it drops.
+type Listener struct {
+	o Options
+
+	mu     sync.Mutex
+	sock   *socket
+	closed bool
+}
+
+// New makes a listener; nothing is opened before [Listener.Listen].
+func New(o Options) *Listener {
+	if o.Counters == nil {
+		o.Counters = &Counters{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Listener{o: o}
+}
+
+// Listen binds the socket; from then on the kernel queues what comes. An
+// address that somebody else holds is an error that wraps syscall.EADDRINUSE.
+// A UNIX socket's path that nobody listens at any more is replaced.
+func (l *Listener) Listen(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if l.sock != nil {
+		return nil
+	}
+	s, err := bind(ctx, l.o.Network, l.o.Address)
+	if err != nil {
+		return fmt.Errorf("statsd listener %s %s: %w", l.o.Network, l.o.Address, err)
+	}
+	l.sock = s
+	l.o.Counters.opened(s)
+	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", l.Address(), "receive_buffer_bytes", s.buffer)
+	return nil
+}
+
+// Address is where the listener listens, with the port that the kernel chose
+// if none was asked for. It must not be called before Listen.
+func (l *Listener) Address() string { return l.sock.conn.LocalAddr().String() }
+
+// Stats gives the counters of this listener and of all that share them.
+func (l *Listener) Stats() Stats { return l.o.Counters.Stats() }
+
+// Close closes the socket, if it is open, and removes a UNIX socket's path. It
+// is for a listener that will not Run; Run does it at its end.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.sock == nil {
+		l.closed = true
+		return nil
+	}
+	l.closed = true
+	l.o.Counters.closing(l.sock)
+	return l.sock.close()
+}
+
+// Run receives until ctx ends, then closes the socket and returns nil. It
+// listens first if [Listener.Listen] has not been called.
+func (l *Listener) Run(ctx context.Context) error {
+	if err := l.Listen(ctx); err != nil {
+		return err
+	}
+	r := newReceiver(l.sock, l.o)
+	// The read's deadline is the end of ctx.
+	stop := context.AfterFunc(ctx, func() { _ = l.sock.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := r.loop(ctx)
+	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("statsd receive %s %s: %w", l.o.Network, l.o.Address, err)
+	}
+	return errors.Join(err, l.Close())
+}
+
+// receiver is the state of one Run: all memory that the hot path needs.
+type receiver struct {
+	sock     *socket
+	sink     ingest.Sink
+	counters *Counters
+	batch    *batch
+	pause    time.Duration
+	line     Line
+	event    ingest.Event
+
+	n    int   // packets of the last read
+	err  error // its error
+	peek bool  // the read may come back with nothing
+}
+
+func newReceiver(s *socket, o Options) *receiver {
+	r := &receiver{sock: s, sink: o.Sink, counters: o.Counters, batch: newBatch(s.path != "")}
+	if s.path == "" {
+		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
+		// often 10) and then its senders wait. They are the app's workers: no pause.
+		r.pause = min(maxPause, time.Duration(s.buffer)*time.Second/fillRate)
+	}
+	return r
+}
+
+// loop reads until ctx ends. While packets keep coming it rests for a moment
+// after each read, so that one wake-up takes many of them: a wake-up costs more
+// than ten packets do. A lone packet is not worth the second wake-up.
+func (r *receiver) loop(ctx context.Context) error {
+	read := r.read // once: a method value is an allocation
+	var last time.Time
+	for ctx.Err() == nil {
+		if err := r.sock.raw.Read(read); err != nil {
+			return err
+		}
+		if r.err != nil {
+			return r.err
+		}
+		if r.n > 0 {
+			r.handle()
+		}
+		if r.n == batchPackets || r.pause == 0 {
+			continue
+		}
+		rested := r.peek
+		if r.peek = false; r.n == 0 {
+			continue // the traffic has ended: park
+		}
+		now := time.Now()
+		if rested && r.n > 1 || now.Sub(last) < r.pause {
+			time.Sleep(r.pause)
+			r.peek = true
+		}
+		last = now
+	}
+	return nil
+}
+
+// read is what the runtime's poller calls. Its false means: wait until there
+// is something to read.
+func (r *receiver) read(fd uintptr) bool {
+	r.n, r.err = r.batch.receive(fd)
+	if errors.Is(r.err, syscall.EAGAIN) {
+		r.err = nil
+		return r.peek
+	}
+	return true
+}
+
+// handle takes a batch apart, line by line.
+func (r *receiver) handle() {
+	t := tally{packets: uint64(r.n)}
+	for i := range r.n {
+		p, whole := r.batch.packet(i)
+		if !whole {
+			t.malformed++
+			continue
+		}
+		r.packet(p, r.batch.source(i), &t)
+	}
+	r.batch.reset(r.n)
+	r.counters.add(t)
+}
+
+func (r *receiver) packet(p []byte, from ingest.Source, t *tally) {
+	rest := Packet(p)
+	for line, ok := rest.Next(); ok; line, ok = rest.Next() {
+		switch err := Parse(line, &r.line); {
+		case err == nil:
+			t.parsed++
+			for r.line.Next(&r.event) {
+				r.sink.Observe(&r.event, from)
+			}
+		case errors.Is(err, ErrUnknown):
+			t.unknown++
+		default:
+			t.malformed++
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package statsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wantBuffer is asked of the kernel as the queue of each socket. 4 MiB hold
+// about ten thousand small packets: what a busy host sends in a few milliseconds.
+const wantBuffer = 4 << 20
+
+// socketMode lets every local user send, because gunicorn runs as the app's
+// user and not as ours. It can be this open: a datagram can only add to
+// counters, the kernel attaches the sender's pid, and the directory's mode is
+// the administrator's gate.
+const socketMode = 0o666
+
+// socket is one bound datagram socket.
+type socket struct {
+	conn   net.PacketConn
+	raw    syscall.RawConn
+	path   string      // unixgram: the socket's path
+	file   os.FileInfo // what we bound there
+	buffer int         // bytes, as SO_RCVBUF tells it
+	inode  uint64
+	table  string // /proc/net table that shows this socket's drops
+	drops  uint32 // the kernel's count when it was last read
+}
+
+// Endpoint splits an address of the configuration, "udp://host:port" or
+// "unixgram:///path", into what [Options] wants.
+func Endpoint(s string) (network, address string, err error) {
+	network, address, ok := strings.Cut(s, "://")
+	switch {
+	case !ok:
+	case network == "udp":
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return "", "", fmt.Errorf("statsd address %q: %w", s, err)
+		}
+		return network, address, nil
+	case network == "unixgram" && strings.HasPrefix(address, "/"):
+		return network, address, nil
+	}
+	return "", "", fmt.Errorf("statsd address %q: want udp://host:port or unixgram:///path", s)
+}
+
+func bind(ctx context.Context, network, address string) (*socket, error) {
+	s := &socket{}
+	switch network {
+	case "udp":
+	case "unixgram":
+		if err := clearPath(ctx, address); err != nil {
+			return nil, err
+		}
+		s.path = address
+	default:
+		return nil, fmt.Errorf("network %q: %w", network, net.UnknownNetworkError(network))
+	}
+	var lc net.ListenConfig
+	conn, err := lc.ListenPacket(ctx, network, address)
+	if err != nil {
+		return nil, err // a net.OpError: it names the address
+	}
+	s.conn = conn
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// prepare sets what must be set before the first packet is read.
+func (s *socket) prepare() error {
+	sc, ok := s.conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("%T has no file descriptor", s.conn)
+	}
+	var err error
+	if s.raw, err = sc.SyscallConn(); err != nil {
+		return fmt.Errorf("file descriptor: %w", err)
+	}
+	if s.path != "" {
+		if s.file, err = os.Lstat(s.path); err != nil {
+			return err
+		}
+		if err := os.Chmod(s.path, socketMode); err != nil {
+			return err
+		}
+	}
+	var inner error
+	err = s.raw.Control(func(fd uintptr) { inner = s.options(int(fd)) })
+	return errors.Join(err, inner)
+}
+
+func (s *socket) options(fd int) error {
+	// FORCE goes beyond net.core.rmem_max, with CAP_NET_ADMIN. Without it the
+	// kernel gives as much of what we ask as it allows; the metric shows that.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantBuffer) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantBuffer); err != nil {
+			return fmt.Errorf("receive buffer: %w", err)
+		}
+	}
+	var err error
+	if s.buffer, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
+	}
+	if s.path != "" {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+			return fmt.Errorf("peer credentials: %w", err)
+		}
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("inode: %w", err)
+	}
+	s.inode, s.table = st.Ino, "/proc/net/udp"
+	if sa, err := unix.Getsockname(fd); err == nil {
+		if _, six := sa.(*unix.SockaddrInet6); six {
+			s.table = "/proc/net/udp6"
+		}
+	}
+	return nil
+}
+
+// close closes the socket and takes its path away, if it is still ours: a
+// newer exporter may have put its own socket there.
+func (s *socket) close() error {
+	err := s.conn.Close()
+	if s.path == "" || s.file == nil {
+		return err
+	}
+	if now, e := os.Lstat(s.path); e == nil && os.SameFile(now, s.file) {
+		err = errors.Join(err, os.Remove(s.path))
+	}
+	return err
+}
+
+// clearPath removes a socket that nobody reads any more, as a crash leaves it.
+// The kernel answers a connect to it with "connection refused". Anything else
+// at the path is somebody's: a live socket, or a file.
+func clearPath(ctx context.Context, path string) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is not a socket: %w", path, syscall.EADDRINUSE)
+	}
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "unixgram", path)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return fmt.Errorf("somebody listens at %s: %w", path, syscall.EADDRINUSE)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.Remove(path)
+	default:
+		return fmt.Errorf("somebody may listen at %s (%w): %w", path, err, syscall.EADDRINUSE)
+	}
+}
