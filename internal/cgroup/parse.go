@@ -1,0 +1,80 @@
+package cgroup
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
+
+// noLimitV1 is where version 1 means "none": it writes the largest number of
+// whole pages, which depends on the page size.
+const noLimitV1 = 1 << 62
+
+// parseNumber reads a file that is one unsigned number.
+func parseNumber(b []byte) (uint64, error) {
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q", errLine, short(b))
+	}
+	return n, nil
+}
+
+// parseMemoryLimit reads memory.max ("max" or bytes) and
+// memory.limit_in_bytes; ok is false for no limit.
+func parseMemoryLimit(b []byte) (limit uint64, ok bool, err error) {
+	if string(bytes.TrimSpace(b)) == "max" {
+		return 0, false, nil
+	}
+	n, err := parseNumber(b)
+	if err != nil || n >= noLimitV1 {
+		return 0, false, err
+	}
+	return n, true, nil
+}
+
+// parseCPUMax reads version 2's cpu.max, "200000 100000" or "max 100000", as
+// cores; ok is false for no limit.
+func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
+	f := bytes.Fields(b)
+	if len(f) != 2 {
+		return 0, false, fmt.Errorf("%w: %q", errLine, short(b))
+	}
+	if string(f[0]) == "max" {
+		return 0, false, nil
+	}
+	return parseQuota(f[0], f[1])
+}
+
+// parseQuota reads microseconds of CPU time per microseconds of time, as
+// cores. A quota below 0 is version 1's word for no limit.
+func parseQuota(quota, period []byte) (cores float64, ok bool, err error) {
+	q, err := strconv.ParseInt(string(bytes.TrimSpace(quota)), 10, 64)
+	if err != nil {
+		return 0, false, fmt.Errorf("%w: quota %q", errLine, short(quota))
+	}
+	if q < 0 {
+		return 0, false, nil
+	}
+	p, err := parseNumber(period)
+	if err != nil || p == 0 || q == 0 {
+		return 0, false, fmt.Errorf("%w: quota %q of %q", errLine, short(quota), short(period))
+	}
+	return float64(q) / float64(p), true, nil
+}
+
+// field finds "name number" in a flat keyed file such as memory.stat. A name
+// that is not there, or whose value is no number, is not ok.
+func field(b []byte, name string) (n uint64, ok bool) {
+	for len(b) > 0 {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		if len(line) > len(name)+1 && line[len(name)] == ' ' && string(line[:len(name)]) == name {
+			n, err := strconv.ParseUint(string(line[len(name)+1:]), 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// short keeps an error's text bounded.
+func short(b []byte) []byte { return b[:min(len(b), 64)] }
