@@ -27,6 +27,9 @@ func main() {
 	exporter := flag.String("exporter", "build/resp-exporter", "the exporter's binary")
 	shop := flag.String("shop", "e2e/shop", "directory of the shop app")
 	flag.Parse()
+	if code, ok := foreground(); ok {
+		os.Exit(code)
+	}
 	// A terminal that is closed sends SIGHUP.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := demo(ctx, *exporter, *shop)
