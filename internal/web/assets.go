@@ -1,0 +1,59 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+//go:embed static templates
+var files embed.FS
+
+// asset is one file of the page, ready to be sent.
+type asset struct {
+	kind, etag string
+	content    []byte
+}
+
+// loadAssets reads the embedded files, by their name below static/. They are
+// part of the binary, so reading them can only fail where the build is broken.
+func loadAssets() map[string]asset {
+	out := make(map[string]asset)
+	err := fs.WalkDir(files, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := files.ReadFile(name)
+		out[strings.TrimPrefix(name, "static/")] = asset{kindOf(name), fmt.Sprintf(`"%x"`, sha256.Sum256(b))[:34] + `"`, b}
+		return err
+	})
+	if err != nil {
+		panic(fmt.Sprintf("embedded files: %v", err))
+	}
+	return out
+}
+
+// kindOf does not ask the host's table of types: it may be missing or odd.
+func kindOf(name string) string {
+	switch path.Ext(name) {
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	default:
+		return "text/plain; charset=utf-8"
+	}
+}
+
+func parsePage() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"bytes": showBytes, "seconds": showSeconds, "percent": showPercent,
+		"count": showCount, "rate": showRate, "cores": showCores,
+	}).ParseFS(files, "templates/*.html"))
+}

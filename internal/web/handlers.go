@@ -1,0 +1,130 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// look is the latest gather, put together and judged.
+func (w *Web) look() (system, verdict) {
+	s := observe(w.opts.Source.Latest())
+	return s, judge(s, w.opts.Now())
+}
+
+func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	if err := w.renderPage(&b); err != nil {
+		w.fail(rw, "render the status page", err)
+		return
+	}
+	w.write(rw, "text/html; charset=utf-8", b.Bytes())
+}
+
+// update is what the page's own script asks for every 5 seconds. Sections are
+// the HTML of each part by its id; Layout says which apps there are.
+type update struct {
+	At       int64                  `json:"at"` // unix seconds of the last check; 0: there was none
+	Layout   string                 `json:"layout"`
+	Sections map[string]string      `json:"sections"`
+	Limits   map[string][2]*float64 `json:"limits"` // resource: warning, critical
+	History  tail                   `json:"history"`
+}
+
+func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
+	since := int64(0)
+	if q := req.URL.Query().Get("since"); q != "" {
+		var err error
+		if since, err = strconv.ParseInt(q, 10, 64); err != nil {
+			http.Error(rw, "since must be a whole number of seconds since 1970", http.StatusBadRequest)
+			return
+		}
+	}
+	s, v := w.look()
+	sections, err := w.renderSections(s, v)
+	if err != nil {
+		w.fail(rw, "render the status page", err)
+		return
+	}
+	u := update{Layout: layoutOf(s), Sections: make(map[string]string, len(sections)), Limits: make(map[string][2]*float64), History: w.opts.History.since(since)}
+	if !s.At.IsZero() {
+		u.At = s.At.Unix()
+	}
+	for _, x := range sections {
+		u.Sections[x.ID] = string(x.HTML)
+	}
+	for resource, l := range s.limits {
+		u.Limits[resource] = [2]*float64{l.warning, l.critical}
+	}
+	w.writeJSON(rw, u)
+}
+
+func (w *Web) serveStatus(rw http.ResponseWriter, _ *http.Request) {
+	s, _ := w.look()
+	w.writeJSON(rw, w.status(s))
+}
+
+func (w *Web) serveAsset(rw http.ResponseWriter, req *http.Request) {
+	a, ok := w.assets[req.PathValue("name")]
+	if !ok {
+		http.NotFound(rw, req)
+		return
+	}
+	rw.Header().Set("Cache-Control", "no-cache") // keep, but ask each time: the answer is a 304
+	rw.Header().Set("ETag", a.etag)
+	if req.Header.Get("If-None-Match") == a.etag {
+		rw.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.write(rw, a.kind, a.content)
+}
+
+func (w *Web) serveHealthy(rw http.ResponseWriter, _ *http.Request) {
+	w.write(rw, "text/plain; charset=utf-8", []byte("resp-exporter is Healthy.\n"))
+}
+
+func (w *Web) serveReady(rw http.ResponseWriter, _ *http.Request) {
+	if !w.opts.Ready() {
+		http.Error(rw, "resp-exporter is not Ready.", http.StatusServiceUnavailable)
+		return
+	}
+	w.write(rw, "text/plain; charset=utf-8", []byte("resp-exporter is Ready.\n"))
+}
+
+func (w *Web) serveReload(rw http.ResponseWriter, _ *http.Request) {
+	if !w.opts.LifecycleEnabled || w.opts.Reload == nil {
+		http.Error(rw, "Lifecycle API is not enabled.", http.StatusForbidden)
+		return
+	}
+	if err := w.opts.Reload(); err != nil {
+		w.opts.Logger.Error("Reload failed", "err", err)
+		http.Error(rw, fmt.Sprintf("failed to reload config: %s", err), http.StatusInternalServerError)
+		return
+	}
+	rw.WriteHeader(http.StatusOK)
+}
+
+func (w *Web) writeJSON(rw http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		w.fail(rw, "encode the answer", err)
+		return
+	}
+	w.write(rw, "application/json", append(b, '\n'))
+}
+
+// write sends a whole body. That the client went away is its own affair.
+func (w *Web) write(rw http.ResponseWriter, kind string, body []byte) {
+	rw.Header().Set("Content-Type", kind)
+	rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if _, err := rw.Write(body); err != nil {
+		w.opts.Logger.Debug("The client did not read the answer", "err", err)
+	}
+}
+
+func (w *Web) fail(rw http.ResponseWriter, doing string, err error) {
+	w.opts.Logger.Error("Cannot "+doing, "err", err)
+	http.Error(rw, "cannot "+doing, http.StatusInternalServerError)
+}

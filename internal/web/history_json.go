@@ -1,0 +1,152 @@
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// tail is a copy of the moments after one moment.
+type tail struct {
+	full  bool // all that is known, not what was added
+	times []int64
+	names []seriesKey
+	rows  [][]float32
+}
+
+// since copies what came after the moment at unix; where that moment is not in
+// the ring (0, too old, of an exporter before this one) it copies all. The
+// lock is held for the copy only.
+func (h *History) since(unix int64) tail {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	n := min(h.count, Points)
+	from, full := h.count-n, true
+	for i := h.count; i > h.count-n; i-- {
+		if h.times[(i-1)%Points] == unix {
+			from, full = i, false
+			break
+		}
+	}
+	t := tail{full: full, times: make([]int64, 0, h.count-from)}
+	for i := from; i < h.count; i++ {
+		t.times = append(t.times, h.times[i%Points])
+	}
+	all := make([]float32, 0, len(h.series)*len(t.times))
+	for k, s := range h.series {
+		start := len(all)
+		for i := from; i < h.count; i++ {
+			all = append(all, s.values[i%Points])
+		}
+		t.names = append(t.names, k)
+		t.rows = append(t.rows, all[start:len(all):len(all)])
+	}
+	return t
+}
+
+// MarshalJSON writes {"full":…,"t":[…],"apps":{app:{series:[…]}},"host":{…}}.
+// A gap is null.
+func (t tail) MarshalJSON() ([]byte, error) {
+	order := make([]int, len(t.names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return compareKeys(t.names[a], t.names[b]) })
+	var b bytes.Buffer
+	b.WriteString(`{"full":` + strconv.FormatBool(t.full) + `,"t":[`)
+	for i, x := range t.times {
+		comma(&b, i)
+		b.WriteString(strconv.FormatInt(x, 10))
+	}
+	b.WriteString(`],"host":{`)
+	split := 0 // the host's own come first
+	for split < len(order) && t.names[order[split]].app == "" {
+		split++
+	}
+	if err := t.writeRows(&b, order[:split]); err != nil {
+		return nil, err
+	}
+	b.WriteString(`},"apps":{`)
+	if err := t.writeApps(&b, order[split:]); err != nil {
+		return nil, err
+	}
+	b.WriteString("}}")
+	return b.Bytes(), nil
+}
+
+func (t tail) writeApps(b *bytes.Buffer, order []int) error {
+	for start := 0; start < len(order); {
+		app := t.names[order[start]].app
+		end := start
+		for end < len(order) && t.names[order[end]].app == app {
+			end++
+		}
+		comma(b, start)
+		if err := writeKey(b, app); err != nil {
+			return err
+		}
+		b.WriteByte('{')
+		if err := t.writeRows(b, order[start:end]); err != nil {
+			return err
+		}
+		b.WriteByte('}')
+		start = end
+	}
+	return nil
+}
+
+func (t tail) writeRows(b *bytes.Buffer, order []int) error {
+	for i, at := range order {
+		comma(b, i)
+		name := t.names[at].what
+		if slot := t.names[at].slot; slot != "" {
+			name += "/" + slot
+		}
+		if err := writeKey(b, name); err != nil {
+			return err
+		}
+		writeRow(b, t.rows[at])
+	}
+	return nil
+}
+
+func writeRow(b *bytes.Buffer, row []float32) {
+	b.WriteByte('[')
+	for i, v := range row {
+		comma(b, i)
+		if math.IsNaN(float64(v)) {
+			b.WriteString("null")
+			continue
+		}
+		b.Write(strconv.AppendFloat(b.AvailableBuffer(), float64(v), 'g', 6, 32))
+	}
+	b.WriteByte(']')
+}
+
+func writeKey(b *bytes.Buffer, s string) error {
+	k, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	b.Write(k)
+	b.WriteByte(':')
+	return nil
+}
+
+func comma(b *bytes.Buffer, i int) {
+	if i > 0 {
+		b.WriteByte(',')
+	}
+}
+
+func compareKeys(a, b seriesKey) int {
+	return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.what, b.what), compareSlots(a.slot, b.slot))
+}
+
+// compareSlots orders 2 before 10.
+func compareSlots(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}

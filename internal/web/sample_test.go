@@ -1,0 +1,133 @@
+package web_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/web"
+)
+
+var moment = time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
+
+// fixed is a source that always gives the same gather.
+type fixed struct {
+	r  health.Readings
+	at time.Time
+}
+
+func (f fixed) Latest() (health.Readings, time.Time) { return f.r, f.at }
+
+// sample collects readings.
+type sample []health.Reading
+
+func (s *sample) add(name string, v float64, labels ...string) {
+	*s = append(*s, health.Reading{Name: name, Labels: labels, Value: v})
+}
+
+func (s *sample) thresholds() {
+	for resource, l := range map[string][2]float64{
+		"memory": {0.8, 0.9}, "cpu": {0.8, 0.9}, "disk": {0.85, 0.95},
+		"request_queue": {50, 100}, "response_time": {5, 10}, "error_rate": {0.05, 0.1},
+	} {
+		s.add("resp_threshold", l[0], resource, "warning")
+		s.add("resp_threshold", l[1], resource, "critical")
+	}
+}
+
+// worker adds one worker and counts it.
+func (s *sample) worker(app string, slot int, state string, seconds float64, detail string) {
+	n := strconv.Itoa(slot)
+	s.add("page.worker", seconds, app, n, strconv.Itoa(4710+slot), state, detail)
+	s.add("page.worker_cpu_ratio", 0.12, app, n)
+	s.add("resp_worker_memory_bytes", 240e6, app, n, "rss")
+	s.add("resp_worker_memory_bytes", 182e6, app, n, "pss")
+	s.add("resp_worker_memory_bytes", 151e6, app, n, "uss")
+	s.add("resp_worker_memory_bytes", 0, app, n, "swap")
+	s.add("resp_worker_start_time_seconds", float64(moment.Add(-190*time.Minute).Unix()), app, n)
+	s.add("resp_worker_heartbeat_age_seconds", 0.4, app, n)
+}
+
+func (s *sample) app(name string) {
+	s.add("resp_up", 1, "app:"+name)
+	s.add("resp_app_info", 1, name, "gunicorn", "sync")
+	s.add("resp_app_start_time_seconds", float64(moment.Add(-4*time.Hour).Unix()), name)
+	s.add("resp_app_memory_bytes", 476e6, name, "pss")
+	s.add("resp_app_memory_usage_ratio", 0.42, name)
+	s.add("resp_app_cpu_usage_ratio", 0.31, name)
+	s.add("resp_app_threads", 9, name)
+	s.add("resp_app_open_fds", 61, name)
+	s.add("resp_app_max_fds", 1024, name)
+	s.add("resp_worker_restarts_total", 2, name)
+	s.add("resp_listener_queue_length", 0, name, ":8000")
+	s.add("resp_listener_queue_limit", 2048, name, ":8000")
+	s.add("page.http_rate", 41, name)
+	s.add("page.http_error_ratio", 0.002, name)
+	s.add("page.http_mean_seconds", 0.03, name)
+	s.add("page.http_slow_5m", 0, name)
+	s.add("page.http_latency_seconds", 0.021, name, "0.5")
+	s.add("page.http_latency_seconds", 0.082, name, "0.95")
+	s.add("page.http_latency_seconds", 0.14, name, "0.99")
+}
+
+// fullSample is one app of four workers with everything known.
+func fullSample() health.Readings {
+	var s sample
+	s.thresholds()
+	s.app("shop")
+	s.worker("shop", 0, "busy", 0.2, "waits in recvfrom")
+	s.worker("shop", 1, "idle", 13, "")
+	s.worker("shop", 2, "booting", 1, "")
+	s.worker("shop", 3, "", 3, "")
+	for state, n := range map[string]float64{"busy": 1, "idle": 1, "stuck": 0, "booting": 1} {
+		s.add("resp_app_workers", n, "shop", state)
+	}
+	s.add("resp_host_memory_usage_ratio", 0.61)
+	s.add("resp_host_cpu_usage_ratio", 0.23)
+	s.add("resp_disk_usage_ratio", 0.44, "/")
+	s.add("page.pressure_ratio", 0.02, "cpu", "some")
+	s.add("page.pressure_ratio", 0.01, "io", "full")
+	s.add("page.unavailable", 0, "waits", "permission", "wait states of shop need CAP_SYS_PTRACE or the app's uid")
+	s.add("resp_collector_available", 0, "waits", "permission")
+	s.add("resp_collector_available", 0, "pressure", "unsupported")
+	s.add("resp_collector_available", 0, "statsd", "disabled")
+	s.add("resp_collector_available", 1, "host", "ok")
+	return health.NewReadings(s)
+}
+
+// manySample is one app of n workers; slot 77 is stuck.
+func manySample(n int) health.Readings {
+	var s sample
+	s.thresholds()
+	s.app("shop")
+	for i := range n {
+		state := "idle"
+		if i == 77 {
+			state = "stuck"
+		}
+		s.worker("shop", i, state, 42, "")
+	}
+	return health.NewReadings(s)
+}
+
+func options(r health.Readings) web.Options {
+	return web.Options{
+		Source: fixed{r, moment}, Version: "0.1.0", Host: "web-1",
+		Started: moment.Add(-75 * time.Hour), Now: func() time.Time { return moment.Add(4 * time.Second) },
+	}
+}
+
+// recorded is a history of n moments, one each 5 s, that ends at moment; the
+// memory of slot 0 grows by 1.2 MB a minute.
+func recorded(t testing.TB, n int) *web.History {
+	t.Helper()
+	h := web.NewHistory()
+	for i := range n {
+		var s sample
+		s.add("resp_worker_memory_bytes", 182e6-0.1e6*float64(n-1-i), "shop", "0", "pss")
+		s.add("resp_worker_memory_bytes", 182e6, "shop", "1", "pss")
+		h.Record(moment.Add(-time.Duration(n-1-i)*5*time.Second), health.NewReadings(s))
+	}
+	return h
+}

@@ -1,0 +1,160 @@
+package web
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// The JSON of /api/v1/status. Seconds, bytes, connections; a number that is
+// not known is null.
+type (
+	statusJSON struct {
+		Version     string       `json:"version"`
+		Host        hostJSON     `json:"host"`
+		Started     time.Time    `json:"started"`
+		LastCheck   *time.Time   `json:"last_check"`
+		Apps        []appJSON    `json:"apps"`
+		Unavailable []unseenJSON `json:"unavailable"`
+	}
+	hostJSON struct {
+		Name               string         `json:"name"`
+		MemoryUsagePercent *float64       `json:"memory_usage_percent"`
+		CPUUsagePercent    *float64       `json:"cpu_usage_percent"`
+		Disks              []diskJSON     `json:"disks"`
+		Pressure           []pressureJSON `json:"pressure"`
+	}
+	diskJSON struct {
+		Mountpoint   string   `json:"mountpoint"`
+		UsagePercent *float64 `json:"usage_percent"`
+	}
+	pressureJSON struct {
+		Resource       string   `json:"resource"`
+		Kind           string   `json:"kind"`
+		WaitingPercent *float64 `json:"waiting_percent"`
+	}
+	appJSON struct {
+		Name        string                    `json:"name"`
+		Server      *string                   `json:"server"`
+		WorkerClass *string                   `json:"worker_class"`
+		Up          *bool                     `json:"up"`
+		Resources   health.ResourceMetrics    `json:"resources"`
+		Performance health.PerformanceMetrics `json:"performance"`
+		Health      *struct{}                 `json:"health"` // null until there is a judge
+		Workers     []workerJSON              `json:"workers"`
+		Listeners   []listenerJSON            `json:"listeners"`
+	}
+	workerJSON struct {
+		Slot         *int     `json:"slot"`
+		PID          *int     `json:"pid"`
+		State        *string  `json:"state"`
+		Detail       *string  `json:"detail"`
+		Seconds      *float64 `json:"seconds"` // in this state
+		MemoryBytes  *float64 `json:"memory_bytes"`
+		CPU          *float64 `json:"cpu"` // cores
+		AgeSeconds   *float64 `json:"age_seconds"`
+		HeartbeatAge *float64 `json:"heartbeat_age_seconds"`
+	}
+	listenerJSON struct {
+		Listener string   `json:"listener"`
+		Length   *float64 `json:"length"`
+		Limit    *float64 `json:"limit"`
+	}
+	unseenJSON struct {
+		Collector string `json:"collector"`
+		Reason    string `json:"reason"`
+		Detail    string `json:"detail"`
+	}
+)
+
+func (w *Web) status(s system) statusJSON {
+	out := statusJSON{
+		Version: w.opts.Version, Started: w.opts.Started.UTC(),
+		Apps: make([]appJSON, 0, len(s.Apps)), Unavailable: make([]unseenJSON, 0, len(s.Unseen)),
+		Host: hostStatus(w.opts.Host, s.Host),
+	}
+	if !s.At.IsZero() {
+		at := s.At.UTC()
+		out.LastCheck = &at
+	}
+	for i := range s.Apps {
+		out.Apps = append(out.Apps, appStatus(&s, &s.Apps[i]))
+	}
+	for _, u := range s.Unseen {
+		out.Unavailable = append(out.Unavailable, unseenJSON(u))
+	}
+	return out
+}
+
+func hostStatus(name string, h host) hostJSON {
+	out := hostJSON{
+		Name: name, MemoryUsagePercent: percent(h.Memory), CPUUsagePercent: percent(h.CPU),
+		Disks: make([]diskJSON, 0, len(h.Disks)), Pressure: make([]pressureJSON, 0, len(h.Pressure)),
+	}
+	for _, d := range h.Disks {
+		out.Disks = append(out.Disks, diskJSON{d.Name, percent(d.Ratio)})
+	}
+	for _, p := range h.Pressure {
+		out.Pressure = append(out.Pressure, pressureJSON{p.Name, p.Kind, percent(p.Ratio)})
+	}
+	return out
+}
+
+func appStatus(s *system, a *app) appJSON {
+	at := s.At.UTC()
+	out := appJSON{
+		Name: a.Name, Server: text(a.Server), WorkerClass: text(a.Class),
+		Resources:   health.Resources(s.reading, a.Name, at),
+		Performance: health.Performance(s.reading, a.Name, at),
+		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
+	}
+	if a.Up != nil {
+		up := *a.Up != 0
+		out.Up = &up
+	}
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		out.Workers = append(out.Workers, workerJSON{
+			Slot: integer(w.Slot), PID: integer(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
+			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
+		})
+	}
+	for _, l := range a.Listeners {
+		out.Listeners = append(out.Listeners, listenerJSON{l.Name, l.Length, l.Limit})
+	}
+	return out
+}
+
+// ageAt is how long before at the unix moment started lies, in seconds, never
+// below 0: the two come from different clocks.
+func ageAt(at time.Time, started *float64) *float64 {
+	if started == nil || at.IsZero() {
+		return nil
+	}
+	v := max(0, float64(at.UnixMilli())/1000-*started)
+	return &v
+}
+
+func percent(ratio *float64) *float64 {
+	if ratio == nil {
+		return nil
+	}
+	v := *ratio * 100
+	return &v
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func integer(s string) *int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return nil
+	}
+	return &n
+}

@@ -1,0 +1,113 @@
+package web_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/web"
+)
+
+// four adds an app of four workers in these states, the longest first.
+func four(s *sample, states [4]string, queue float64) {
+	s.thresholds()
+	s.add("resp_up", 1, "app:shop")
+	n := map[string]float64{"busy": 0, "idle": 0, "stuck": 0, "booting": 0}
+	for i, state := range states {
+		s.add("page.worker", float64(42-i), "shop", string(rune('0'+i)), "1", state, "waits in recvfrom")
+		n[state]++
+	}
+	for state, v := range n {
+		s.add("resp_app_workers", v, "shop", state)
+	}
+	s.add("resp_listener_queue_length", queue, "shop", ":8000")
+	s.add("resp_listener_queue_limit", 2048, "shop", ":8000")
+}
+
+func TestVerdict(t *testing.T) {
+	calm := [4]string{"busy", "idle", "idle", "idle"}
+	full := [4]string{"busy", "busy", "busy", "busy"}
+	for name, c := range map[string]struct {
+		build           func(s *sample)
+		level, sentence string
+	}{
+		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name it in apps:"},
+		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
+			"critical", "disk / is at 97 %"},
+		"nothing known": {func(s *sample) { s.add("resp_app_info", 1, "shop", "gunicorn", "sync") }, "unknown", "What shop does is not known yet"},
+		"up, no more":   {func(s *sample) { s.add("resp_up", 1, "app:shop") }, "healthy", "shop runs"},
+		"down":          {func(s *sample) { s.add("resp_up", 0, "app:shop") }, "critical", "shop is down: no process of it was found"},
+		"calm without requests": {func(s *sample) { four(s, calm, 0) },
+			"healthy", "shop runs: 1 of 4 workers busy, queue 0 of 2048"},
+		"calm": {func(s *sample) {
+			four(s, calm, 0)
+			s.add("page.http_rate", 41, "shop")
+			s.add("page.http_latency_seconds", 0.082, "shop", "0.95")
+		}, "healthy", "shop answers: 1 of 4 workers busy, queue 0 of 2048, 41 requests/s, p95 82 ms"},
+		"all busy":         {func(s *sample) { four(s, full, 0) }, "warning", "shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom)"},
+		"all busy, queue":  {func(s *sample) { four(s, full, 31) }, "warning", "shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 31 of 2048"},
+		"all busy, long":   {func(s *sample) { four(s, full, 120) }, "critical", "120 of 2048 connections wait for shop; shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 120 of 2048"},
+		"one stuck":        {func(s *sample) { four(s, [4]string{"busy", "stuck", "idle", "idle"}, 0) }, "warning", "1 of 4 workers of shop stuck, longest 41 s (worker 1, waits in recvfrom)"},
+		"stuck and busy":   {func(s *sample) { four(s, [4]string{"busy", "stuck", "stuck", "busy"}, 60) }, "critical", "shop is held up: 4 of 4 workers busy or stuck, longest 41 s (worker 1, waits in recvfrom), queue 60 of 2048"},
+		"all stuck":        {func(s *sample) { four(s, [4]string{"stuck", "stuck", "stuck", "stuck"}, 0) }, "critical", "shop does not answer: 4 of 4 workers stuck, longest 42 s (worker 0, waits in recvfrom)"},
+		"queue, warning":   {func(s *sample) { four(s, calm, 50) }, "warning", "50 of 2048 connections wait for shop"},
+		"queue, full":      {func(s *sample) { four(s, calm, 2048) }, "critical", "the queue of shop is full: 2048 of 2048 connections wait"},
+		"errors":           {func(s *sample) { four(s, calm, 0); s.add("page.http_error_ratio", 0.12, "shop") }, "critical", "12 % of the requests to shop fail with 5xx"},
+		"slow":             {func(s *sample) { four(s, calm, 0); s.add("page.http_mean_seconds", 6.2, "shop") }, "warning", "shop takes 6.2 s a request on average"},
+		"memory":           {func(s *sample) { four(s, calm, 0); s.add("resp_app_memory_usage_ratio", 0.93, "shop") }, "critical", "shop uses 93 % of its memory"},
+		"cpu at the limit": {func(s *sample) { four(s, calm, 0); s.add("resp_app_cpu_usage_ratio", 0.8, "shop") }, "warning", "shop uses 80 % of its CPU"},
+		"the worst first": {func(s *sample) {
+			four(s, calm, 50)
+			s.add("resp_app_cpu_usage_ratio", 0.85, "shop")
+			s.add("resp_host_memory_usage_ratio", 0.85)
+			s.add("resp_disk_usage_ratio", 0.97, "/var")
+		}, "critical", "disk /var is at 97 %; 50 of 2048 connections wait for shop; shop uses 85 % of its CPU; and 1 more"},
+		"two apps": {func(s *sample) {
+			four(s, calm, 0)
+			s.add("resp_up", 1, "app:blog")
+			s.add("page.http_rate", 41, "shop")
+		}, "healthy", "blog and shop run: 1 of 4 workers busy, 41 requests/s"},
+		"no limits, no judgement": {func(s *sample) { s.add("resp_up", 1, "app:shop"); s.add("page.http_error_ratio", 1, "shop") }, "healthy", "shop runs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s sample
+			c.build(&s)
+			level, sentence, key := web.Judge(health.NewReadings(s), moment, moment)
+			if level != c.level || sentence != c.sentence || key == "" {
+				t.Errorf("got  %s: %s (key %q)\nwant %s: %s", level, sentence, key, c.level, c.sentence)
+			}
+		})
+	}
+}
+
+func TestOneBusyWorkerIsNoNews(t *testing.T) {
+	var s sample
+	s.add("resp_up", 1, "app:shop")
+	s.add("resp_app_workers", 1, "shop", "busy")
+	s.add("page.worker", 0.2, "shop", "0", "1", "busy", "")
+	if level, sentence, _ := web.Judge(health.NewReadings(s), moment, moment); level != "healthy" || sentence != "shop runs: 1 of 1 worker busy" {
+		t.Errorf("got %s: %s", level, sentence)
+	}
+}
+
+func TestVerdictDoubtsOldNumbers(t *testing.T) {
+	var s sample
+	s.add("resp_up", 1, "app:shop")
+	level, sentence, _ := web.Judge(health.NewReadings(s), moment, moment.Add(190*time.Second))
+	if level != "warning" || sentence != "the last check is 3 min 10 s old: what is shown may have changed" {
+		t.Errorf("got %s: %s", level, sentence)
+	}
+}
+
+// What a screen reader speaks follows the key: numbers alone must not change it.
+func TestVerdictKeyHoldsNoNumbers(t *testing.T) {
+	key := func(queue float64) string {
+		var s sample
+		four(&s, [4]string{"busy", "idle", "idle", "idle"}, queue)
+		_, _, k := web.Judge(health.NewReadings(s), moment, moment)
+		return k
+	}
+	if key(0) != key(3) || key(60) != key(61) || key(0) == key(60) || key(60) == key(150) {
+		t.Errorf("keys: %q %q %q %q", key(0), key(3), key(60), key(150))
+	}
+}

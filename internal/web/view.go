@@ -1,0 +1,216 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	cellsUpTo   = 24  // workers shown as cells; more become squares
+	squaresUpTo = 512 // squares shown, the worst first
+	docsURL     = "https://github.com/resp-exporter/resp-exporter#readme"
+)
+
+// section is one part of the page that is replaced as a whole.
+type section struct {
+	ID   string
+	HTML template.HTML
+}
+
+// What the templates are given.
+type (
+	headerView struct {
+		Host, Version string
+		Up            shown
+		Last          clock
+	}
+	appView struct {
+		app
+		Level             level
+		Total             string
+		Since             clock
+		Cells             []cell
+		Squares           bool
+		Hidden            int
+		QueueAt, MemoryAt level
+		ErrorsAt, CPUAt   level
+	}
+	cell struct {
+		worker
+		Key, Word, Shape string
+		Memory           *float64
+		Arrow            string
+		Trend            shown
+		Age              *float64
+		Since            clock
+	}
+	meter struct {
+		Name, Hint string
+		Value      *float64
+		Width      string
+		At         level
+	}
+	footerView struct {
+		Metrics, Docs string
+		Series        string
+	}
+	// clock is a moment: as a machine reads it, and in UTC for people. The
+	// script turns it to local time.
+	clock struct{ Machine, UTC string }
+)
+
+func clockOf(t time.Time) clock {
+	if t.IsZero() {
+		return clock{}
+	}
+	return clock{t.UTC().Format(time.RFC3339), formatTime(t)}
+}
+
+// renderPage writes the whole page.
+func (w *Web) renderPage(out io.Writer) error {
+	s, v := w.look()
+	sections, err := w.renderSections(s, v)
+	if err != nil {
+		return err
+	}
+	view := struct {
+		Title, Layout          string
+		Head, Verdict          section
+		Apps                   []section
+		Names                  []string
+		Host, Unseen, Footnote section
+	}{Layout: layoutOf(s), Title: w.opts.Host}
+	view.Head, view.Verdict = sections[0], sections[1]
+	rest := sections[2:]
+	view.Apps, rest = rest[:len(rest)-3], rest[len(rest)-3:]
+	view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2]
+	return w.page.ExecuteTemplate(out, "page", view)
+}
+
+// layoutOf changes when an app comes or goes: then the page is built anew.
+func layoutOf(s system) string {
+	names := make([]string, len(s.Apps))
+	for i := range s.Apps {
+		names[i] = s.Apps[i].Name
+	}
+	return strings.Join(names, "\n")
+}
+
+// renderSections renders header, verdict, one section an app, host, unseen and
+// footer, in this order.
+func (w *Web) renderSections(s system, v verdict) ([]section, error) {
+	now := w.opts.Now()
+	var out []section
+	var failed error
+	add := func(id, name string, view any) {
+		var b bytes.Buffer
+		if err := w.page.ExecuteTemplate(&b, name, view); err != nil && failed == nil {
+			failed = fmt.Errorf("section %s: %w", id, err)
+		}
+		out = append(out, section{id, template.HTML(b.String())}) //nolint:gosec // html/template has escaped it
+	}
+	up := now.Sub(w.opts.Started).Seconds()
+	add("header", "header", headerView{w.opts.Host, w.opts.Version, showSeconds(&up), clockOf(s.At)})
+	add("verdict", "verdict", v)
+	for i := range s.Apps {
+		add("app:"+s.Apps[i].Name, "app", w.appView(&s, &s.Apps[i]))
+	}
+	add("host", "host", hostMeters(&s))
+	add("unseen", "unseen", s.Unseen)
+	held, refused := w.opts.History.Size()
+	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", exact(BytesPerSeries), held, MaxSeries)
+	if refused > 0 {
+		series += fmt.Sprintf(", %d without room", refused)
+	}
+	add("footer", "footer", footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series})
+	return out, failed
+}
+
+func (w *Web) appView(s *system, a *app) appView {
+	v := appView{
+		app: *a, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
+		QueueAt: s.limits["request_queue"].judge(a.Queue), MemoryAt: s.limits["memory"].judge(a.MemoryRatio),
+		ErrorsAt: s.limits["error_rate"].judge(a.Errors), CPUAt: s.limits["cpu"].judge(a.CPU),
+	}
+	for _, f := range s.findApp(a) {
+		v.Level = max(v.Level, f.level)
+	}
+	workers := slices.Clone(a.Workers)
+	if v.Squares = len(workers) > cellsUpTo; v.Squares {
+		slices.SortFunc(workers, compareTrouble)
+	}
+	v.Hidden = max(0, len(workers)-squaresUpTo)
+	for _, x := range workers[:len(workers)-v.Hidden] {
+		v.Cells = append(v.Cells, w.cell(s, a, x))
+	}
+	return v
+}
+
+func (w *Web) cell(s *system, a *app, x worker) cell {
+	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
+	c.Arrow, c.Trend = trendText(w.opts.History.trend(a.Name, x.Slot))
+	c.Word = x.State
+	switch x.State {
+	case "idle":
+		c.Shape = "○"
+	case "busy":
+		c.Shape = "●"
+	case "stuck":
+		c.Shape = "■"
+	case "booting":
+		c.Shape = "◇"
+	default:
+		c.Word, c.Shape = "unknown", "?"
+	}
+	return c
+}
+
+func hostMeters(s *system) []meter {
+	var out []meter
+	add := func(name, hint string, v *float64, at level) {
+		m := meter{Name: name, Hint: hint, Value: v, At: at, Width: "0"}
+		if v != nil {
+			m.Width = fmt.Sprintf("%.1f", 100*min(1, max(0, *v)))
+			out = append(out, m)
+		}
+	}
+	add("memory", "used memory of the host", s.Host.Memory, s.limits["memory"].judge(s.Host.Memory))
+	add("CPU", "busy CPU time of the host", s.Host.CPU, s.limits["cpu"].judge(s.Host.CPU))
+	for _, d := range s.Host.Disks {
+		add("disk "+d.Name, "used space of the file system at "+d.Name, d.Ratio, s.limits["disk"].judge(d.Ratio))
+	}
+	for _, p := range s.Host.Pressure {
+		name, hint := "waits for "+p.Name, "share of time in which some task waited for "+p.Name
+		if p.Kind == "full" {
+			name, hint = "all wait for "+p.Name, "share of time in which every task waited for "+p.Name
+		}
+		add(name, hint, p.Ratio, levelUnknown)
+	}
+	return out
+}
+
+// Because says in words why a collector cannot see.
+func (u unseen) Because() string {
+	if u.Detail != "" {
+		return u.Detail
+	}
+	switch u.Reason {
+	case "permission":
+		return "the kernel or a server refuses"
+	case "unsupported":
+		return "this kernel or server has no such thing"
+	case "not_found":
+		return "what it looks at is not there"
+	case "in_use":
+		return "somebody else holds the address"
+	case "timeout":
+		return "it did not answer in time"
+	default:
+		return "it failed: the log says why"
+	}
+}
