@@ -140,7 +140,7 @@ func freeUDPPort(t *testing.T) int {
 // short enough for a socket.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "re")
+	dir, err := os.MkdirTemp("", "re") //nolint:usetesting // t.TempDir is closed to others, and long
 	if err != nil {
 		t.Fatal(err)
 	}

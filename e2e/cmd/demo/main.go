@@ -23,6 +23,8 @@ const (
 	tell     = 10 * time.Second // between two status lines
 )
 
+var errNotSeen = errors.New("the metrics are not there")
+
 func main() {
 	exporter := flag.String("exporter", "build/resp-exporter", "the exporter's binary")
 	shop := flag.String("shop", "e2e/shop", "directory of the shop app")
@@ -120,8 +122,8 @@ func (s *stack) proveSeen(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-wait.Done():
-			return fmt.Errorf("prometheus did not see the shop's workers and requests within %s (workers: seen %t, %v; requests: seen %t, %v)\n%s",
-				patience, seen, err, counted, rateErr, s.tails())
+			return fmt.Errorf("prometheus did not see the shop within %s (its workers: %t, its requests: %t): %w\n%s",
+				patience, seen, counted, errors.Join(errNotSeen, err, rateErr), s.tails())
 		case <-time.After(time.Second):
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
@@ -41,7 +42,7 @@ func (s *stack) startExporter(ctx context.Context) (statsd string, err error) {
 	var args []string
 	// The default is every address, so that is what must be free.
 	address := "127.0.0.1:9868"
-	if l, err := net.Listen("tcp", ":9868"); err == nil { //nolint:noctx // returns at once
+	if l, err := net.Listen("tcp", ":9868"); err == nil {
 		_ = l.Close()
 	} else {
 		port, err := run.FreePort(0)
@@ -52,7 +53,7 @@ func (s *stack) startExporter(ctx context.Context) (statsd string, err error) {
 		args = append(args, "--web.listen-address="+address)
 	}
 	statsd = "127.0.0.1:9125"
-	if c, err := net.ListenPacket("udp", statsd); err == nil { //nolint:noctx // returns at once
+	if c, err := net.ListenPacket("udp", statsd); err == nil {
 		_ = c.Close()
 	} else {
 		port, err := run.FreePort(0)
@@ -150,7 +151,7 @@ func (s *stack) tails() string {
 
 // stop ends all parts, the last started first.
 func (s *stack) stop() {
-	for i := len(s.procs) - 1; i >= 0; i-- {
-		s.procs[i].Stop()
+	for _, p := range slices.Backward(s.procs) {
+		p.Stop()
 	}
 }

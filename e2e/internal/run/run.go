@@ -129,7 +129,7 @@ func (p *Proc) Output(max int64) string {
 // want when that is so, else any.
 func FreePort(want int) (int, error) {
 	for _, port := range []int{want, 0} {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // returns at once
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
@@ -143,12 +143,12 @@ func FreePort(want int) (int, error) {
 func Answers(ctx context.Context, p *Proc, url string) error {
 	client := &http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
-	last := errors.New("not asked yet")
 	for {
 		if err := p.Err(); err != nil {
 			return err
 		}
-		if last = get(ctx, client, url); last == nil {
+		last := get(ctx, client, url)
+		if last == nil {
 			return nil
 		}
 		select {
