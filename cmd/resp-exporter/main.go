@@ -1,22 +1,70 @@
-// Command resp-exporter: placeholder while the parts are built.
+// Command resp-exporter watches the Flask and other WSGI apps of a host from
+// outside: it serves metrics for Prometheus and a status page for people.
 package main
 
 import (
-	_ "github.com/alecthomas/kingpin/v2"
-	_ "github.com/mdlayher/netlink"
-	_ "github.com/prometheus/client_golang/prometheus/promhttp"
-	_ "github.com/prometheus/client_golang/prometheus/testutil"
-	_ "github.com/prometheus/client_golang/prometheus/collectors/version"
-	_ "github.com/prometheus/client_model/go"
-	_ "github.com/prometheus/common/expfmt"
-	_ "github.com/prometheus/common/promslog"
-	_ "github.com/prometheus/common/promslog/flag"
-	_ "github.com/prometheus/common/version"
-	_ "github.com/prometheus/exporter-toolkit/web"
-	_ "github.com/prometheus/exporter-toolkit/web/kingpinflag"
-	_ "github.com/prometheus/procfs"
-	_ "golang.org/x/sys/unix"
-	_ "gopkg.in/yaml.v3"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-func main() {}
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program: arguments in, exit code out. 0 means that it ended as
+// asked, 1 that it could not go on, 2 that the command line is wrong.
+func run(args []string, stdout, stderr io.Writer) int {
+	f, err := parseFlags(args, stdout, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, "resp-exporter:", err)
+		return 2
+	}
+	if f.done {
+		return 0
+	}
+	if f.check {
+		if _, err := config.LoadFile(f.app.ConfigFile, f.app.Env); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		fmt.Fprintln(stdout, "configuration is good")
+		return 0
+	}
+	if err := serve(f); err != nil {
+		fmt.Fprintln(stderr, "resp-exporter:", err)
+		return 1
+	}
+	return 0
+}
+
+func serve(f flags) error {
+	a, err := app.New(f.app)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				if err := a.Reload(); err != nil {
+					f.app.Logger.Debug("Reload by signal failed", "err", err)
+				}
+			}
+		}
+	}()
+	f.app.Logger.Info("Starting resp-exporter", "version", f.app.Version, "config", slog.StringValue(f.app.ConfigFile))
+	return a.Run(ctx)
+}

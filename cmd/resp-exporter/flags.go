@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/app"
+)
+
+// flags is the command line, read.
+type flags struct {
+	app   app.Options
+	check bool
+	done  bool // --help or --version was asked for and answered
+}
+
+func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
+	f := flags{app: app.Options{Env: os.Environ(), Version: version.Version}}
+	k := kingpin.New("resp-exporter", "Sees from outside what the Flask and other WSGI apps of this host are doing.")
+	k.UsageWriter(stdout).ErrorWriter(stderr)
+	k.Terminate(func(int) { f.done = true })
+	k.Version(version.Print("resp_exporter"))
+	k.HelpFlag.Short('h')
+	k.Command("serve", "Serve metrics and the status page.").Default()
+
+	f.app.Web = kingpinflag.AddFlags(k, ":9868")
+	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
+	k.Flag("config.check", "Check the configuration and exit.").BoolVar(&f.check)
+	external := k.Flag("web.external-url", "URL under which the exporter is reached from outside, if not its own; its path is the default of --web.route-prefix.").String()
+	prefix := k.Flag("web.route-prefix", "Path below which everything is served.").String()
+	k.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&f.app.MetricsPath)
+	k.Flag("web.enable-lifecycle", "Allow a reload by POST /-/reload.").BoolVar(&f.app.Lifecycle)
+	k.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.app.Pprof)
+	k.Flag("web.max-requests", "Most scrapes at once; 0 is no limit.").Default("40").IntVar(&f.app.MaxRequests)
+	k.Flag("web.disable-exporter-metrics", "Leave out go_*, process_* and promhttp_*.").BoolVar(&f.app.DisableExporterMetrics)
+	k.Flag("timeout-offset", "Taken off the scrape timeout that Prometheus sends, for the way back.").Default("0.25s").DurationVar(&f.app.TimeoutOffset)
+	k.Flag("path.procfs", "Where procfs is mounted.").Default("/proc").StringVar(&f.app.ProcRoot)
+	k.Flag("path.sysfs", "Where sysfs is mounted.").Default("/sys").StringVar(&f.app.SysRoot)
+	k.Flag("path.rootfs", "Where the host's root is mounted.").Default("/").StringVar(&f.app.RootFS)
+	disable := k.Flag("collector.disable-defaults", "Switch off all collectors that are not switched on by their own flag.").Bool()
+	wanted := collectorFlags(k)
+	log := &promslog.Config{Writer: stderr}
+	promslogflag.AddFlags(k, log)
+
+	if _, err := k.Parse(args); err != nil && !f.done {
+		return f, err
+	}
+	if f.done {
+		return f, nil
+	}
+	f.app.Logger = promslog.New(log)
+	f.app.Off = make(map[string]bool)
+	for name, w := range wanted {
+		f.app.Off[name] = !w.on || *disable && !w.byUser
+	}
+	var err error
+	f.app.RoutePrefix, err = routePrefix(*prefix, *external)
+	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
+		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
+	}
+	return f, err
+}
+
+// choice is one --[no-]collector.<name> flag.
+type choice struct {
+	on, byUser bool
+}
+
+func collectorFlags(k *kingpin.Application) map[string]*choice {
+	wanted := make(map[string]*choice)
+	for _, e := range collectors.Catalog() {
+		c := &choice{}
+		wanted[e.Name] = c
+		k.Flag("collector."+e.Name, "Collector: "+e.Help+".").Default("true").IsSetByUser(&c.byUser).BoolVar(&c.on)
+	}
+	return wanted
+}
+
+// routePrefix takes the flag, else the path of the external URL.
+func routePrefix(prefix, external string) (string, error) {
+	if external == "" || prefix != "" {
+		return prefix, nil
+	}
+	u, err := url.Parse(external)
+	if err != nil {
+		return "", fmt.Errorf("--web.external-url: %w", err)
+	}
+	return u.Path, nil
+}

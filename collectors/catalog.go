@@ -1,0 +1,38 @@
+package collectors
+
+// Entry is one collector of the catalogue: its name, and how it is made.
+type Entry struct {
+	Name string
+	Help string // for the flag
+	New  func(Deps) Collector
+}
+
+// Deps is what constructors may ask for. Each takes what it needs.
+type Deps struct {
+	Apps       Apps
+	Limits     *Limits
+	Requests   *Requests
+	Thresholds *Thresholds
+	Sockets    func() []Socket
+	ProcRoot   string
+	RootFS     string
+	Cores      int
+	Total      func() (uint64, error) // the host's memory in bytes
+}
+
+// Catalog lists every collector, in the order of their flags. To add one, add
+// a file and a line here.
+func Catalog() []Entry {
+	return []Entry{
+		{"config", "thresholds in force, and how the last reload went", func(d Deps) Collector { return d.Thresholds }},
+		{"disk", "how full the host's file systems are", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
+		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
+		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
+		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
+		{"pressure", "the host's pressure stall information", func(d Deps) Collector { return NewPressure(d.ProcRoot) }},
+		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
+		{"requests", "requests as the apps' servers report them", func(d Deps) Collector { return d.Requests }},
+		{"statsd", "the sockets that requests are reported to", func(d Deps) Collector { return NewSockets(d.Sockets) }},
+		{"workers", "what the apps' workers do", func(d Deps) Collector { return NewWorkers(d.Apps) }},
+	}
+}

@@ -1,0 +1,148 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+var (
+	appMemoryFamily    = gauge("app_memory_bytes", "Memory of the whole app: pss and uss are sums over its processes; rss counts pages that its processes share once, where that can be told; swap is its share of swap. Sampled in the background, see app_memory_sample_age_seconds.", "app", "kind")
+	appMemLimitFamily  = gauge("app_memory_limit_bytes", "How much memory the app may use: the limit of its control group, or the host's memory.", "app")
+	appMemUseFamily    = gauge("app_memory_usage_ratio", "Memory in use of what the app may use: its control group's working set where that is limited, else the app's pss of the host's memory.", "app")
+	appMemAgeFamily    = gauge("app_memory_sample_age_seconds", "Age of the oldest sample in app_memory_bytes.", "app")
+	workerMemoryFamily = gauge("worker_memory_bytes", "Memory of one worker; rss is read at each scrape, the other kinds are sampled in the background.", "app", "worker", "kind")
+)
+
+// Memory gives what apps and workers hold, and how near they are to their limit.
+type Memory struct {
+	apps   Apps
+	limits *Limits
+	total  func() (uint64, error)
+	now    func() time.Time
+}
+
+// NewMemory returns the collector "memory"; total gives the host's memory in bytes.
+func NewMemory(apps Apps, limits *Limits, total func() (uint64, error)) *Memory {
+	return &Memory{apps: apps, limits: limits, total: total, now: time.Now}
+}
+
+// Name implements [Collector].
+func (*Memory) Name() string { return "memory" }
+
+// Descs implements [Collector].
+func (*Memory) Descs() []*prometheus.Desc {
+	return descs(appMemoryFamily, appMemLimitFamily, appMemUseFamily, appMemAgeFamily, workerMemoryFamily)
+}
+
+// Collect implements [Collector].
+func (c *Memory) Collect(ctx context.Context) (Sample, error) {
+	snap, err := c.apps.Snapshot(ctx)
+	if err != nil {
+		return Sample{}, err
+	}
+	total, err := c.total()
+	if err != nil {
+		return Sample{}, fmt.Errorf("the host's memory: %w", err)
+	}
+	var s Sample
+	var lack error
+	for i := range snap.Apps {
+		a := &snap.Apps[i]
+		if !a.Up {
+			continue
+		}
+		st, _ := c.limits.of(a)
+		c.app(&s, a, st, float64(total))
+		if a.MemoryErr != nil && lack == nil {
+			lack = whyNoMemory(a)
+		}
+	}
+	return s, lack
+}
+
+func whyNoMemory(a *proc.App) error {
+	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
+		return &Unavailable{Unsupported, "pss and uss of " + a.Name + ": " + a.MemoryErr.Error()}
+	}
+	return &Unavailable{Permission, "pss and uss of " + a.Name + " need its uid or CAP_SYS_PTRACE"}
+}
+
+// app publishes one app. Resident sizes are never summed: forks share most of
+// their pages.
+func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
+	sum, complete := sumOf(a.Processes)
+	var use float64
+	var known bool
+	switch {
+	case complete:
+		s.add(appMemoryFamily, float64(sum.RSS), a.Name, "rss")
+		s.add(appMemoryFamily, float64(sum.PSS), a.Name, "pss")
+		s.add(appMemoryFamily, float64(sum.USS), a.Name, "uss")
+		s.add(appMemoryFamily, float64(sum.Swap), a.Name, "swap")
+		s.add(appMemAgeFamily, max(0, c.now().Sub(oldestSample(a.Processes)).Seconds()), a.Name)
+		use, known = float64(sum.PSS), true
+	case len(a.Processes) == 1:
+		s.add(appMemoryFamily, float64(a.Processes[0].RSS), a.Name, "rss")
+		use, known = float64(a.Processes[0].RSS), true
+	}
+	limit := total
+	if st.MemoryLimit != nil && float64(*st.MemoryLimit) < total {
+		limit = float64(*st.MemoryLimit)
+		if ws, ok := st.WorkingSet(); ok {
+			use, known = float64(ws), true
+		}
+	}
+	s.add(appMemLimitFamily, limit, a.Name)
+	if known && limit > 0 {
+		s.add(appMemUseFamily, use/limit, a.Name)
+	}
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		slot := strconv.Itoa(w.Slot)
+		s.add(workerMemoryFamily, float64(w.RSS), a.Name, slot, "rss")
+		if !w.Taken.IsZero() {
+			s.add(workerMemoryFamily, float64(w.Memory.PSS), a.Name, slot, "pss")
+			s.add(workerMemoryFamily, float64(w.Memory.USS), a.Name, slot, "uss")
+			s.add(workerMemoryFamily, float64(w.Memory.Swap), a.Name, slot, "swap")
+		}
+	}
+}
+
+// sumOf adds up what can be added up, and tells whether every process has been
+// sampled. The resident size of the whole is taken as all private pages and
+// one copy of what the process with the most shared pages shares.
+func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
+	var shared uint64
+	for i := range ps {
+		m := &ps[i].Memory
+		if ps[i].Taken.IsZero() {
+			return proc.Memory{}, false
+		}
+		sum.PSS += m.PSS
+		sum.USS += m.USS
+		sum.Swap += m.Swap
+		shared = max(shared, m.RSS-min(m.RSS, m.USS))
+	}
+	sum.RSS = sum.USS + shared
+	return sum, len(ps) > 0
+}
+
+func oldestSample(ps []proc.Process) time.Time {
+	t := ps[0].Taken
+	for i := range ps {
+		if ps[i].Taken.Before(t) {
+			t = ps[i].Taken
+		}
+	}
+	return t
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -1,0 +1,181 @@
+package collectors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// Apps is what the collectors need of the process watcher.
+type Apps interface {
+	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+}
+
+var (
+	upFamily = gauge("up", "Whether this component answers or, for an app, runs.", "component")
+
+	appInfoFamily   = gauge("app_info", "An app that is watched: the server that runs it and the worker class where the command line tells it.", "app", "server", "worker_class")
+	appStartFamily  = gauge("app_start_time_seconds", "When the app's oldest master started, in Unix time.", "app")
+	appCPUFamily    = counter("app_cpu_seconds_total", "CPU time of all processes of the app, ended ones included up to their last reading.", "app", "mode")
+	appCPUUseFamily = gauge("app_cpu_usage_ratio", "CPU that the app used over the last minute, of what its control group allows it, or of all cores.", "app")
+	throttledFamily = counter("app_cpu_throttled_seconds_total", "How long the app's control group was held back for having used up its CPU quota.", "app")
+	oomFamily       = counter("app_oom_kills_total", "Processes of the app's control group that the kernel killed for want of memory.", "app")
+	threadsFamily   = gauge("app_threads", "Threads of all processes of the app.", "app")
+	openFDsFamily   = gauge("app_open_fds", "Open file descriptors of the app's process that is nearest to its limit.", "app")
+	maxFDsFamily    = gauge("app_max_fds", "Limit of open file descriptors of that same process.", "app")
+	restartsFamily  = counter("worker_restarts_total", "Workers that took the place of another since the exporter first saw the app.", "app")
+
+	workerInfoFamily  = gauge("worker_info", "The process that is in a worker slot.", "app", "worker", "pid")
+	workerCPUFamily   = counter("worker_cpu_seconds_total", "CPU time of all processes that were in this worker slot.", "app", "worker")
+	workerStartFamily = gauge("worker_start_time_seconds", "When the worker's process started, in Unix time.", "app", "worker")
+	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
+
+	seriesDroppedFamily = counter("series_dropped_total", "Things left out or counted under another name because a family of series had reached its bound.", "family")
+)
+
+// Process gives each app's processes: that they run, their CPU time, threads,
+// descriptors and restarts.
+type Process struct {
+	apps   Apps
+	limits *Limits
+	cores  float64
+}
+
+// NewProcess returns the collector "process"; cores is how many CPUs the host has.
+func NewProcess(apps Apps, limits *Limits, cores int) *Process {
+	return &Process{apps: apps, limits: limits, cores: float64(cores)}
+}
+
+// Name implements [Collector].
+func (*Process) Name() string { return "process" }
+
+// Descs implements [Collector].
+func (*Process) Descs() []*prometheus.Desc {
+	return descs(upFamily, appInfoFamily, appStartFamily, appCPUFamily, appCPUUseFamily, throttledFamily, oomFamily, threadsFamily,
+		openFDsFamily, maxFDsFamily, restartsFamily, workerInfoFamily, workerCPUFamily, workerStartFamily, workerFDsFamily, seriesDroppedFamily)
+}
+
+// Collect implements [Collector].
+func (c *Process) Collect(ctx context.Context) (Sample, error) {
+	snap, err := c.apps.Snapshot(ctx)
+	if err != nil {
+		return Sample{}, err
+	}
+	var s Sample
+	var lack error
+	workers := 0
+	for i := range snap.Apps {
+		a := &snap.Apps[i]
+		workers += a.Dropped
+		c.app(&s, a)
+		if a.FDsErr != nil && lack == nil {
+			lack = &Unavailable{Permission, fmt.Sprintf("the descriptors of %s, and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", a.Name)}
+		}
+	}
+	s.add(seriesDroppedFamily, float64(snap.Dropped), "app")
+	s.add(seriesDroppedFamily, float64(workers), "worker")
+	return s, lack
+}
+
+func (c *Process) app(s *Sample, a *proc.App) {
+	up := 0.0
+	if a.Up {
+		up = 1
+	}
+	s.add(upFamily, up, "app:"+a.Name)
+	s.add(restartsFamily, a.Restarts, a.Name)
+	s.add(appCPUFamily, a.User, a.Name, "user")
+	s.add(appCPUFamily, a.System, a.Name, "system")
+	if !a.Up {
+		return
+	}
+	s.add(appInfoFamily, 1, a.Name, string(a.Server), a.Class)
+	s.add(appStartFamily, seconds(a.Start), a.Name)
+	s.add(threadsFamily, float64(a.Threads), a.Name)
+	if a.FDs >= 0 {
+		s.add(openFDsFamily, float64(a.FDs), a.Name)
+		if a.MaxFDs > 0 {
+			s.add(maxFDsFamily, float64(a.MaxFDs), a.Name)
+		}
+	}
+	st, known := c.limits.of(a)
+	if known && st.ThrottledSeconds != nil {
+		s.add(throttledFamily, *st.ThrottledSeconds, a.Name)
+	}
+	if known && st.OOMKills != nil {
+		s.add(oomFamily, float64(*st.OOMKills), a.Name)
+	}
+	if a.CPUKnown {
+		allowed := c.cores
+		if known && st.CPULimit != nil && *st.CPULimit > 0 {
+			allowed = min(allowed, *st.CPULimit)
+		}
+		s.add(appCPUUseFamily, a.CPU/allowed, a.Name)
+	}
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		slot := strconv.Itoa(w.Slot)
+		s.add(workerInfoFamily, 1, a.Name, slot, strconv.Itoa(w.PID))
+		s.add(workerCPUFamily, w.CPUTime, a.Name, slot)
+		s.add(workerStartFamily, seconds(w.Start), a.Name, slot)
+		if w.FDs >= 0 {
+			s.add(workerFDsFamily, float64(w.FDs), a.Name, slot)
+		}
+		if w.CPUKnown {
+			s.note("worker_cpu_ratio", w.CPU, a.Name, slot)
+		}
+	}
+}
+
+// Limits reads the control groups of the apps, once a snapshot however many
+// collectors ask.
+type Limits struct {
+	fs  *cgroup.FS
+	log *slog.Logger
+
+	mu     sync.Mutex
+	groups map[int]group
+}
+
+type group struct {
+	start int64
+	place cgroup.Group
+	err   error
+}
+
+// NewLimits returns a reader of the control groups under fs.
+func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
+	return &Limits{fs: fs, log: log, groups: make(map[int]group)}
+}
+
+// of gives what an app's control group allows and uses; false if that is not
+// to be had. Where a process belongs is read once in its life, for it seldom
+// moves and its restart shows a move.
+func (l *Limits) of(a *proc.App) (cgroup.Stats, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g, ok := l.groups[a.PID]
+	if !ok || g.start != a.Start.UnixNano() {
+		if len(l.groups) > 256 {
+			clear(l.groups)
+		}
+		g = group{start: a.Start.UnixNano()}
+		g.place, g.err = l.fs.Of(a.PID)
+		if g.err != nil {
+			l.log.Debug("Control group cannot be told", "app", a.Name, "err", g.err)
+		}
+		l.groups[a.PID] = g
+	}
+	if g.err != nil {
+		return cgroup.Stats{}, false
+	}
+	st, err := l.fs.Read(g.place)
+	return st, err == nil
+}

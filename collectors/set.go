@@ -1,0 +1,232 @@
+package collectors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	successFamily   = gauge("scrape_collector_success", "Whether the last read of this collector worked; what it may not see is in resp_collector_available.", "collector")
+	durationFamily  = gauge("scrape_collector_duration_seconds", "How long the last read of this collector took.", "collector")
+	availableFamily = gauge("collector_available", "Whether this collector gives all it should (1) or not (0), and the reason.", "collector", "reason")
+	leftFamily      = gauge("scrape_collector_left_behind", "Reads of this collector that were given up and have not come back yet; at two, no new one is begun.", "collector")
+)
+
+// maxLeft is how many hung reads of one source may be left behind at once.
+const maxLeft = 2
+
+// Set reads its collectors side by side.
+type Set struct {
+	sources []*source
+	off     []string
+	log     *slog.Logger
+}
+
+// NewSet returns a set of cs. The names in off are published as disabled.
+func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
+	s := &Set{off: off, log: log}
+	for _, c := range cs {
+		s.sources = append(s.sources, &source{Collector: c, log: log.With("collector", c.Name())})
+	}
+	return s
+}
+
+// Names lists the collectors that are on.
+func (s *Set) Names() []string {
+	var names []string
+	for _, c := range s.sources {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+// Read reads every source that pick takes (nil: all), each once, until ctx
+// ends, which must have a deadline. Two calls at the same time share one read
+// of a source. A source that hangs is left behind: its place is free again
+// when its deadline has passed, whether it has come back or not.
+func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
+	type wait struct {
+		c *source
+		f *flight
+	}
+	var waits []wait
+	for _, c := range s.sources {
+		if pick == nil || pick(c.Name()) {
+			waits = append(waits, wait{c, c.join(ctx)})
+		}
+	}
+	var sum Sample
+	for _, w := range waits {
+		got := w.c.await(ctx, w.f)
+		sum.Metrics = append(sum.Metrics, got.Metrics...)
+		sum.Readings = append(sum.Readings, got.Readings...)
+	}
+	for _, name := range s.off {
+		sum.add(availableFamily, 0, name, string(Disabled))
+	}
+	return sum
+}
+
+// source is a collector and the read of it now under way, if any.
+type source struct {
+	Collector
+	log *slog.Logger
+
+	mu     sync.Mutex
+	now    *flight
+	left   int    // reads that were given up and have not come back
+	reason Reason // as of the last read, so that a change is logged once
+}
+
+// flight is one read of a source, shared by all who ask meanwhile.
+type flight struct {
+	began    time.Time
+	deadline time.Time
+	done     chan struct{}
+	over     bool   // its deadline has passed: counted as left behind
+	sample   Sample // set before done is closed
+	err      error
+	took     time.Duration
+}
+
+// join gives the read under way, or begins one; nil if too many hang.
+func (c *source) join(ctx context.Context) *flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := time.Now()
+	if f := c.now; f != nil {
+		if began.Before(f.deadline) {
+			return f
+		}
+		f.over = true
+		c.left++
+		c.now = nil
+	}
+	if c.left >= maxLeft {
+		return nil
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = began.Add(8 * time.Second)
+	}
+	f := &flight{began: began, deadline: deadline, done: make(chan struct{})}
+	c.now = f
+	// A scrape that hangs up must not fail the one that joined it.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	go func() {
+		defer cancel()
+		c.fly(ctx, f)
+	}()
+	return f
+}
+
+// fly does one read and clears its place.
+func (c *source) fly(ctx context.Context, f *flight) {
+	defer close(f.done)
+	f.sample, f.err = c.collect(ctx)
+	f.took = time.Since(f.began)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.over {
+		c.left--
+	}
+	if c.now == f {
+		c.now = nil
+	}
+}
+
+// collect calls the collector and turns a panic into an error: one source must
+// not take the others with it.
+func (c *source) collect(ctx context.Context) (s Sample, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("Collector panicked", "panic", r, "stack", string(debug.Stack()))
+			s, err = Sample{}, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return c.Collect(ctx)
+}
+
+// await waits for a read until ctx ends and adds what all collectors publish.
+func (c *source) await(ctx context.Context, f *flight) Sample {
+	if f == nil {
+		return c.meta(Sample{}, context.DeadlineExceeded, 0)
+	}
+	select {
+	case <-f.done:
+	default:
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return c.meta(Sample{}, context.DeadlineExceeded, time.Since(f.began))
+		}
+	}
+	s := Sample{
+		Metrics:  append([]prometheus.Metric(nil), f.sample.Metrics...),
+		Readings: append(f.sample.Readings[:0:0], f.sample.Readings...),
+	}
+	return c.meta(s, f.err, f.took)
+}
+
+func (c *source) meta(s Sample, err error, took time.Duration) Sample {
+	reason, detail := ReasonOf(err)
+	ok := 1.0
+	if reason == Timeout || reason == Failed {
+		ok = 0
+	}
+	c.mu.Lock()
+	left, before := c.left, c.reason
+	c.reason = reason
+	c.mu.Unlock()
+	s.add(successFamily, ok, c.Name())
+	s.add(durationFamily, took.Seconds(), c.Name())
+	s.add(leftFamily, float64(left), c.Name())
+	available := 0.0
+	if reason == OK {
+		available = 1
+	} else {
+		s.note("unavailable", 0, c.Name(), string(reason), detail)
+	}
+	s.add(availableFamily, available, c.Name(), string(reason))
+	c.logChange(before, reason, detail)
+	return s
+}
+
+func (c *source) logChange(before, reason Reason, detail string) {
+	switch {
+	case reason == before || reason == OK && before == "":
+	case reason == OK:
+		c.log.Info("Collector is available again", "was", string(before))
+	case reason == Failed, reason == Timeout:
+		c.log.Error("Collector failed", "reason", string(reason), "err", detail)
+	default:
+		c.log.Warn("Collector does not see everything", "reason", string(reason), "detail", detail)
+	}
+}
+
+// Bind ties the set to one scrape, as an unchecked prometheus collector.
+func (s *Set) Bind(ctx context.Context, pick func(string) bool) prometheus.Collector {
+	return bound{set: s, ctx: ctx, pick: pick}
+}
+
+type bound struct {
+	set  *Set
+	ctx  context.Context //nolint:containedctx // lives for one scrape only
+	pick func(string) bool
+}
+
+// Describe sends nothing: what a collector returns differs from scrape to
+// scrape, and the tests hold it against Descs with a pedantic registry.
+func (bound) Describe(chan<- *prometheus.Desc) {}
+
+func (b bound) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range b.set.Read(b.ctx, b.pick).Metrics {
+		ch <- m
+	}
+}

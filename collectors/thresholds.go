@@ -1,0 +1,66 @@
+package collectors
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+var (
+	thresholdFamily    = gauge("threshold", "Where a resource is called worth a warning, and critical; the shipped rules compare with these.", "resource", "severity")
+	reloadOKFamily     = gauge("config_last_reload_successful", "Whether the last load of the configuration worked.")
+	reloadTimeFamily   = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded without a fault, in Unix time.")
+	thresholdsSeverity = [2]string{"warning", "critical"}
+)
+
+// Thresholds gives the limits in force and how the last reload went.
+type Thresholds struct {
+	limits atomic.Pointer[config.Thresholds]
+	failed atomic.Bool
+	loaded atomic.Int64 // Unix milliseconds
+}
+
+// NewThresholds returns the collector "config".
+func NewThresholds(t config.Thresholds, now time.Time) *Thresholds {
+	c := &Thresholds{}
+	c.Apply(t, now)
+	return c
+}
+
+// Apply takes new limits after a reload that worked.
+func (c *Thresholds) Apply(t config.Thresholds, now time.Time) {
+	c.limits.Store(&t)
+	c.loaded.Store(now.UnixMilli())
+	c.failed.Store(false)
+}
+
+// Fail notes a reload that did not work; the limits stay.
+func (c *Thresholds) Fail() { c.failed.Store(true) }
+
+// Name implements [Collector].
+func (*Thresholds) Name() string { return "config" }
+
+// Descs implements [Collector].
+func (*Thresholds) Descs() []*prometheus.Desc {
+	return descs(thresholdFamily, reloadOKFamily, reloadTimeFamily)
+}
+
+// Collect implements [Collector].
+func (c *Thresholds) Collect(context.Context) (Sample, error) {
+	var s Sample
+	c.limits.Load().Each(func(resource string, l config.Limit) {
+		s.add(thresholdFamily, l.Warning, resource, thresholdsSeverity[0])
+		s.add(thresholdFamily, l.Critical, resource, thresholdsSeverity[1])
+	})
+	ok := 1.0
+	if c.failed.Load() {
+		ok = 0
+	}
+	s.add(reloadOKFamily, ok)
+	s.add(reloadTimeFamily, float64(c.loaded.Load())/1000)
+	return s, nil
+}

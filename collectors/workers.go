@@ -1,0 +1,68 @@
+package collectors
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+var (
+	workersFamily   = gauge("app_workers", "Workers by what they do at this moment: idle waits for a connection, busy does something else, stuck has been in one request for longer than the critical response time, booting has not served yet.", "app", "state")
+	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "How long ago a gunicorn worker last touched its heartbeat file. A sync worker does not during a request, and need not for half the timeout while idle.", "app", "worker")
+)
+
+// Workers gives what each worker does, by one look from outside.
+type Workers struct{ apps Apps }
+
+// NewWorkers returns the collector "workers".
+func NewWorkers(apps Apps) *Workers { return &Workers{apps: apps} }
+
+// Name implements [Collector].
+func (*Workers) Name() string { return "workers" }
+
+// Descs implements [Collector].
+func (*Workers) Descs() []*prometheus.Desc { return descs(workersFamily, heartbeatFamily) }
+
+// Collect implements [Collector].
+func (c *Workers) Collect(ctx context.Context) (Sample, error) {
+	snap, err := c.apps.Snapshot(ctx)
+	if err != nil {
+		return Sample{}, err
+	}
+	var s Sample
+	var lack error
+	for i := range snap.Apps {
+		a := &snap.Apps[i]
+		if !a.Up {
+			continue
+		}
+		workerStates(&s, a)
+		if a.StateErr != nil && lack == nil {
+			lack = &Unavailable{Permission, "what the workers of " + a.Name + " do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0"}
+		}
+	}
+	return s, lack
+}
+
+func workerStates(s *Sample, a *proc.App) {
+	count := map[proc.State]int{proc.Idle: 0, proc.Busy: 0, proc.Stuck: 0, proc.Booting: 0}
+	for i := range a.Workers {
+		w := &a.Workers[i]
+		slot := strconv.Itoa(w.Slot)
+		count[w.State]++
+		if w.HasBeat {
+			s.add(heartbeatFamily, w.Heartbeat.Seconds(), a.Name, slot)
+		}
+		s.note("worker", w.For.Seconds(), a.Name, slot, strconv.Itoa(w.PID), string(w.State), w.Detail)
+	}
+	if count[proc.StateUnknown] > 0 {
+		return
+	}
+	count[proc.Booting] += a.Unslotted
+	for _, st := range []proc.State{proc.Busy, proc.Idle, proc.Stuck, proc.Booting} {
+		s.add(workersFamily, float64(count[st]), a.Name, string(st))
+	}
+}

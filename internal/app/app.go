@@ -1,0 +1,247 @@
+// Package app wires every part, and is the only package that knows them all.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/web"
+)
+
+// pageInterval is how often everything is read for the status page and its
+// charts, scraped or not.
+const pageInterval = 5 * time.Second
+
+// Options are the settings of the command line.
+type Options struct {
+	ConfigFile string   // "": defaults and environment
+	Env        []string // as os.Environ
+	Off        map[string]bool
+
+	ProcRoot, SysRoot, RootFS string
+
+	MetricsPath            string
+	RoutePrefix            string
+	TimeoutOffset          time.Duration
+	MaxRequests            int
+	DisableExporterMetrics bool
+	Lifecycle              bool
+	Pprof                  bool
+
+	Web      *toolkit.FlagConfig
+	Listener net.Listener // instead of the addresses in Web, for tests
+
+	Version string
+	Logger  *slog.Logger
+}
+
+// App is the whole exporter.
+type App struct {
+	o   Options
+	log *slog.Logger
+
+	watcher    *proc.Watcher
+	requests   *collectors.Requests
+	thresholds *collectors.Thresholds
+	receivers  *receivers
+	set        *collectors.Set
+	history    *web.History
+	server     *http.Server
+
+	reloading sync.Mutex
+	latest    atomic.Pointer[look]
+}
+
+// look is all that one gather read, and when.
+type look struct {
+	readings health.Readings
+	at       time.Time
+}
+
+// New loads the configuration and builds every part; nothing runs yet. All
+// that can fail at the start fails here.
+func New(o Options) (*App, error) {
+	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
+	a.watcher, err = proc.New(proc.Options{
+		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
+		Stuck: stuckAfter(cfg), Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch processes: %w", err)
+	}
+	counters := &statsd.Counters{}
+	a.requests = collectors.NewRequests(collectors.RequestsOptions{
+		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Attribute: a.watcher.Senders, Stats: counters.Stats,
+	})
+	a.receivers = newReceivers(a.requests, counters, o.Logger)
+	a.receivers.apply(cfg.StatsD.Listen)
+	a.set = a.collectors()
+	a.server = a.newServer()
+	return a, nil
+}
+
+func stuckAfter(cfg config.Config) time.Duration {
+	return time.Duration(cfg.Thresholds.ResponseTime.Critical * float64(time.Second))
+}
+
+func (a *App) collectors() *collectors.Set {
+	d := collectors.Deps{
+		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
+		Requests: a.requests, Thresholds: a.thresholds, Sockets: a.receivers.sockets,
+		ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
+	}
+	var on []collectors.Collector
+	var off []string
+	for _, e := range collectors.Catalog() {
+		if a.o.Off[e.Name] {
+			off = append(off, e.Name)
+			continue
+		}
+		on = append(on, e.New(d))
+	}
+	return collectors.NewSet(on, off, a.log)
+}
+
+// hostMemory gives the host's memory in bytes (sysinfo(2)).
+func hostMemory() (uint64, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, err
+	}
+	return uint64(info.Totalram) * uint64(info.Unit), nil
+}
+
+func (a *App) newServer() *http.Server {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	mux := http.NewServeMux()
+	page := web.New(web.Options{
+		Source: a, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
+		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
+		LifecycleEnabled: a.o.Lifecycle, Reload: a.Reload, Ready: func() bool { return a.latest.Load() != nil },
+		Pprof: a.o.Pprof, Logger: a.log,
+	})
+	page.Register(mux)
+	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), newMetrics(a.set, a.o))
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Latest implements [web.Source].
+func (a *App) Latest() (health.Readings, time.Time) {
+	if l := a.latest.Load(); l != nil {
+		return l.readings, l.at
+	}
+	return health.Readings{}, time.Time{}
+}
+
+// Run serves until ctx ends or a part fails.
+func (a *App) Run(ctx context.Context) error {
+	return together(ctx, a.watcher.Run, a.receivers.Run, a.keepLooking, a.serve, func(ctx context.Context) error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := a.server.Shutdown(ctx); err != nil {
+			return a.server.Close()
+		}
+		return nil
+	})
+}
+
+func (a *App) serve(context.Context) error {
+	var err error
+	if a.o.Listener != nil {
+		err = toolkit.Serve(a.o.Listener, a.server, a.o.Web, a.log)
+	} else {
+		err = toolkit.ListenAndServe(a.server, a.o.Web, a.log)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// keepLooking reads everything for the page, the same way as a scrape does.
+func (a *App) keepLooking(ctx context.Context) error {
+	t := time.NewTicker(pageInterval)
+	defer t.Stop()
+	for {
+		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
+		now := time.Now()
+		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings), at: now}
+		cancel()
+		a.history.Record(now, l.readings)
+		a.latest.Store(l)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Reload applies the configuration file anew. Nothing changes unless all of it
+// is good; counters go on.
+func (a *App) Reload() error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	cfg, err := config.LoadFile(a.o.ConfigFile, a.o.Env)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err = a.watcher.Apply(ctx, cfg.Apps, stuckAfter(cfg), cfg.MonitoringInterval)
+	}
+	if err != nil {
+		a.thresholds.Fail()
+		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
+		return err
+	}
+	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
+	a.receivers.apply(cfg.StatsD.Listen)
+	a.thresholds.Apply(cfg.Thresholds, time.Now())
+	a.log.Info("Configuration reloaded")
+	return nil
+}
+
+// together runs each part until the first error or ctx's end, then waits for all.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	errs := make([]error, len(parts))
+	for i, p := range parts {
+		wg.Go(func() {
+			if errs[i] = p(ctx); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/ingest"
+	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+)
+
+// retryListen is how often an address that could not be opened is tried again.
+const retryListen = 15 * time.Second
+
+// receivers keeps one StatsD listener for each address of the configuration.
+// An address that stays in the configuration keeps its socket over a reload.
+type receivers struct {
+	sink     ingest.Sink
+	counters *statsd.Counters
+	log      *slog.Logger
+	changed  chan struct{}
+
+	mu   sync.Mutex
+	want []string
+	have map[string]*receiver
+	wg   sync.WaitGroup
+}
+
+type receiver struct {
+	listener *statsd.Listener // nil: not open
+	stop     context.CancelFunc
+	err      error
+}
+
+func newReceivers(sink ingest.Sink, counters *statsd.Counters, log *slog.Logger) *receivers {
+	return &receivers{sink: sink, counters: counters, log: log, changed: make(chan struct{}, 1), have: make(map[string]*receiver)}
+}
+
+// apply takes the addresses to listen at; Run opens and closes sockets.
+func (r *receivers) apply(listen []string) {
+	r.mu.Lock()
+	r.want = slices.Clone(listen)
+	r.mu.Unlock()
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// sockets tells how each address is doing.
+func (r *receivers) sockets() []collectors.Socket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []collectors.Socket
+	for _, listen := range r.want {
+		s := collectors.Socket{Listen: listen}
+		if x := r.have[listen]; x != nil {
+			s.Err = x.err
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Run keeps the sockets as they are wanted until ctx ends. A socket that
+// cannot be had is tried again, and never ends the exporter.
+func (r *receivers) Run(ctx context.Context) error {
+	t := time.NewTicker(retryListen)
+	defer t.Stop()
+	defer r.wg.Wait()
+	for {
+		r.settle(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.changed:
+		case <-t.C:
+		}
+	}
+}
+
+// settle closes what is no longer wanted and opens what is missing.
+func (r *receivers) settle(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for listen, x := range r.have {
+		if !slices.Contains(r.want, listen) {
+			if x.stop != nil {
+				x.stop()
+			}
+			delete(r.have, listen)
+		}
+	}
+	for _, listen := range r.want {
+		if x := r.have[listen]; x == nil || x.err != nil {
+			r.open(ctx, listen, x)
+		}
+	}
+}
+
+func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
+	x := &receiver{}
+	r.have[listen] = x
+	network, address, err := config.ParseStatsDListen(listen)
+	if err == nil {
+		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Logger: r.log, Counters: r.counters})
+		err = x.listener.Listen(ctx)
+	}
+	if err != nil {
+		x.err = err
+		if before == nil || before.err == nil || before.err.Error() != err.Error() {
+			r.log.Warn("StatsD address cannot be listened at", "listen", listen, "err", err)
+		}
+		return
+	}
+	r.log.Info("Listening for StatsD", "listen", listen)
+	ctx, x.stop = context.WithCancel(ctx)
+	r.wg.Go(func() {
+		err := x.listener.Run(ctx)
+		if err == nil {
+			return
+		}
+		r.mu.Lock()
+		x.err = err
+		r.mu.Unlock()
+		r.log.Error("StatsD listener ended", "listen", listen, "err", err)
+	})
+}

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+)
+
+const (
+	// defaultBudget is the time a scrape has that does not say how long it
+	// waits: under Prometheus' own default of 10 s.
+	defaultBudget = 8 * time.Second
+	// minBudget keeps a strange header from giving no time at all.
+	minBudget = 50 * time.Millisecond
+)
+
+// metrics serves /metrics: always 200, in time, with what is known by then.
+type metrics struct {
+	set    *collectors.Set
+	own    *prometheus.Registry // about the exporter itself
+	offset time.Duration
+	slots  chan struct{} // nil: no bound on scrapes at once
+	errors prometheus.Counter
+}
+
+func newMetrics(set *collectors.Set, o Options) *metrics {
+	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset}
+	if o.MaxRequests > 0 {
+		m.slots = make(chan struct{}, o.MaxRequests)
+	}
+	m.own.MustRegister(versioncollector.NewCollector("resp_exporter"))
+	if !o.DisableExporterMetrics {
+		m.own.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
+	}
+	return m
+}
+
+// ServeHTTP implements [http.Handler].
+func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m.slots != nil {
+		select {
+		case m.slots <- struct{}{}:
+			defer func() { <-m.slots }()
+		default:
+			http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, try again later.", cap(m.slots)), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	pick, err := m.pick(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), m.budget(r))
+	defer cancel()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(m.set.Bind(ctx, pick))
+	// A fault in one family must not cost the others; it is counted in the
+	// exporter's own promhttp_metric_handler_errors_total.
+	promhttp.HandlerFor(prometheus.Gatherers{reg, m.own}, promhttp.HandlerOpts{
+		ErrorHandling:     promhttp.ContinueOnError,
+		Registry:          m.own,
+		EnableOpenMetrics: true,
+	}).ServeHTTP(w, r)
+}
+
+// budget is how long this scrape may take: what the header says less the
+// offset for the way back.
+func (m *metrics) budget(r *http.Request) time.Duration {
+	s, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
+	if err != nil || !(s > 0 && s < 3600) {
+		return defaultBudget
+	}
+	d := time.Duration(s * float64(time.Second))
+	if d > m.offset+minBudget {
+		return d - m.offset
+	}
+	return max(d*8/10, minBudget)
+}
+
+// pick reads collect[] and exclude[]; a name that does not exist is an error,
+// for it would silently give too much or too little.
+func (m *metrics) pick(r *http.Request) (func(string) bool, error) {
+	q := r.URL.Query()
+	only, but := q["collect[]"], q["exclude[]"]
+	if len(only) > 0 && len(but) > 0 {
+		return nil, fmt.Errorf("collect[] and exclude[] cannot be used together")
+	}
+	if len(only)+len(but) == 0 {
+		return nil, nil //nolint:nilnil // nil picks everything
+	}
+	names := m.set.Names()
+	for _, n := range slices.Concat(only, but) {
+		if !slices.Contains(names, n) {
+			return nil, fmt.Errorf("no collector %q; there are %v", n, names)
+		}
+	}
+	if len(only) > 0 {
+		return func(n string) bool { return slices.Contains(only, n) }, nil
+	}
+	return func(n string) bool { return !slices.Contains(but, n) }, nil
+}

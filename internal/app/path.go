@@ -1,0 +1,8 @@
+package app
+
+import "strings"
+
+// prefixed puts a path below the route prefix.
+func prefixed(prefix, path string) string {
+	return strings.TrimRight("/"+strings.Trim(prefix, "/"), "/") + "/" + strings.TrimLeft(path, "/")
+}

@@ -1,0 +1,202 @@
+package proc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+const (
+	ticksPerSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
+	// maxApps and maxWorkers bound what one host can publish.
+	maxApps    = 50
+	maxWorkers = 512
+	// settle is how long a new worker waits for a slot to come free before it
+	// gets one of its own: gunicorn's HUP starts the new workers before the old
+	// ones end, and they are the same slots.
+	settle = 15 * time.Second
+	// forget is how long an app that is gone is still reported as down.
+	forget = time.Hour
+)
+
+// seconds of CPU, in and out of the kernel.
+type cpuTime struct{ user, system uint64 }
+
+// slot is a stable place for a worker: 0 to n−1, used again when its process
+// is replaced.
+type slot struct {
+	p     *process // nil: free
+	used  bool     // somebody has been here before
+	freed time.Time
+	cpu   cpuTime // of all its processes, in ticks
+	state stateTracker
+	rate  rate
+}
+
+// app is what is kept of an app between refreshes. It outlives its processes:
+// its counters go on when it is restarted.
+type app struct {
+	name    string
+	conf    int // index of the configured match, −1 if discovered
+	roots   []*process
+	workers []*process
+	members []*process
+	sockets []sockdiag.Listener
+	net     *netns
+
+	slots    []*slot
+	waiting  map[*process]time.Time // workers without a slot yet
+	changed  time.Time              // when a slot was last given
+	restarts uint64
+	cpu      cpuTime // ticks
+	rate     rate
+	searched time.Time // when the holder of its listener was last looked for
+	lost     time.Time // when its last process was gone; zero: it runs
+	dropped  int       // workers over the bound
+}
+
+func newApp(name string, conf int) *app {
+	return &app{name: name, conf: conf, waiting: make(map[*process]time.Time)}
+}
+
+// root is the process that speaks for the app: the oldest of its roots.
+func (a *app) root() *process {
+	if len(a.roots) == 0 {
+		return nil
+	}
+	return a.roots[0]
+}
+
+// assign gives slots to the workers of now.
+func (a *app) assign(now time.Time) {
+	slices.SortFunc(a.workers, func(x, y *process) int {
+		return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(x.pid, y.pid))
+	})
+	a.dropped = max(0, len(a.workers)-maxWorkers)
+	current := make(map[*process]bool, len(a.workers))
+	for _, p := range a.workers[:len(a.workers)-a.dropped] {
+		current[p] = true
+	}
+	free := 0
+	for _, s := range a.slots {
+		if s.p != nil && !current[s.p] {
+			s.p, s.freed = nil, now
+		}
+		if s.p == nil {
+			free++
+			continue
+		}
+		delete(current, s.p)
+	}
+	for p := range a.waiting {
+		if !current[p] {
+			delete(a.waiting, p)
+		}
+	}
+	for _, p := range a.workers {
+		if current[p] {
+			free = a.place(p, free, now)
+		}
+	}
+	a.trim(now)
+}
+
+// place gives p a slot, or lets it wait for one; it returns the free ones left.
+func (a *app) place(p *process, free int, now time.Time) int {
+	if free == 0 && len(a.slots) > 0 && now.Sub(a.changed) > settle {
+		since, ok := a.waiting[p]
+		if !ok {
+			a.waiting[p] = now
+			return 0
+		}
+		if now.Sub(since) < settle {
+			return 0
+		}
+	}
+	delete(a.waiting, p)
+	if len(a.waiting) == 0 {
+		a.changed = now
+	}
+	for _, s := range a.slots {
+		if s.p == nil {
+			if s.used {
+				a.restarts++
+			}
+			s.p, s.used = p, true
+			s.state = stateTracker{}
+			return free - 1
+		}
+	}
+	a.slots = append(a.slots, &slot{p: p, used: true})
+	return 0
+}
+
+// scaledDown is how long a slot at the end stays empty before it is forgotten.
+const scaledDown = 2 * time.Minute
+
+// trim forgets free slots at the end of an app that runs with fewer workers.
+func (a *app) trim(now time.Time) {
+	for len(a.slots) > 0 && len(a.workers) > 0 {
+		last := a.slots[len(a.slots)-1]
+		if last.p != nil || now.Sub(last.freed) < scaledDown {
+			return
+		}
+		a.slots = a.slots[:len(a.slots)-1]
+	}
+}
+
+// count adds the CPU time that each member used since it was last read. What
+// a process used between the last reading and its end is not known and not
+// counted; what it used before the first one is.
+func (a *app) count(now time.Time, bySlot map[*process]*slot) {
+	for _, p := range a.members {
+		d := p.newCPU()
+		a.cpu.user += d.user
+		a.cpu.system += d.system
+		if s := bySlot[p]; s != nil {
+			s.cpu.user += d.user
+			s.cpu.system += d.system
+			s.rate.add(now, float64(s.cpu.user+s.cpu.system)/ticksPerSecond)
+		}
+	}
+	a.rate.add(now, float64(a.cpu.user+a.cpu.system)/ticksPerSecond)
+}
+
+// rate keeps the last minute of a growing number, one point in five seconds.
+type rate struct {
+	at [14]time.Time
+	v  [14]float64
+	n  int
+}
+
+func (r *rate) add(now time.Time, v float64) {
+	if r.n > 0 && now.Sub(r.at[r.n-1]) < 4*time.Second {
+		return
+	}
+	if r.n == len(r.at) {
+		copy(r.at[:], r.at[1:])
+		copy(r.v[:], r.v[1:])
+		r.n--
+	}
+	r.at[r.n], r.v[r.n] = now, v
+	r.n++
+}
+
+// perSecond is the mean growth over the last minute; false while there is
+// less than a second to judge by.
+func (r *rate) perSecond(now time.Time) (float64, bool) {
+	if r.n < 2 {
+		return 0, false
+	}
+	first, last := 0, r.n-1
+	for first < last-1 && now.Sub(r.at[first]) > 65*time.Second {
+		first++
+	}
+	d := r.at[last].Sub(r.at[first]).Seconds()
+	if d < 1 {
+		return 0, false
+	}
+	return max(0, (r.v[last]-r.v[first])/d), true
+}

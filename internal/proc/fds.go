@@ -1,0 +1,79 @@
+package proc
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptors is what the open files of a process tell us. They are read when
+// a process becomes interesting and when a listening socket appears, never at
+// every scrape.
+type descriptors struct {
+	known     bool
+	err       error            // why they cannot be read
+	sockets   map[uint64][]int // inode → descriptors
+	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+}
+
+// maxDescriptors bounds one reading: a server with more has them for clients.
+const maxDescriptors = 65536
+
+// readDescriptors reads the links of /proc/PID/fd.
+func (t *table) readDescriptors(p *process) {
+	d := descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
+	path := t.r.path(p.pid, "fd")
+	list, err := t.r.entries(path, nil)
+	if err != nil {
+		d.err = err
+		p.fds = d
+		return
+	}
+	beats := 0
+	for _, e := range list[:min(len(list), maxDescriptors)] {
+		link, err := t.fdLink(p.pid, e.n)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		if ino, ok := parseSocket(link); ok {
+			d.sockets[ino] = append(d.sockets[ino], e.n)
+		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
+			d.heartbeat = e.n
+			beats++
+		}
+	}
+	if beats != 1 { // a fork still holds its siblings' files until it has closed them
+		d.heartbeat = -1
+	}
+	p.fds = d
+}
+
+func (t *table) fdLink(pid, fd int) (string, error) {
+	return t.r.link(pid, "fd/"+itoa(fd))
+}
+
+// countFDs counts the open descriptors of a process. Since Linux 6.2 the size
+// of the directory is the count; before, it is listed.
+func (t *table) countFDs(pid int) (int, error) {
+	path := t.r.path(pid, "fd")
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, err
+	}
+	if st.Size > 0 {
+		return int(st.Size), accessible(path)
+	}
+	list, err := t.r.entries(path, t.list[:0])
+	return len(list), err
+}
+
+// accessible tells whether we may look into a directory: its size is public,
+// but a count that only some kernels and users give would mislead.
+func accessible(path string) error {
+	err := unix.Access(path, unix.R_OK)
+	if errors.Is(err, unix.EACCES) {
+		return unix.EACCES
+	}
+	return nil
+}

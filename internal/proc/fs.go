@@ -1,0 +1,160 @@
+package proc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxRead bounds what is read of one file under /proc; a longer command line
+// is cut.
+const maxRead = 64 << 10
+
+// reader reads small files under /proc into one buffer that it uses again.
+// It calls the kernel directly: os.File registers each file with the runtime's
+// poller, which doubles the price of a read here. It is not safe for use from
+// two goroutines.
+type reader struct {
+	root string
+	buf  []byte
+}
+
+func newReader(root string) *reader {
+	return &reader{root: root, buf: make([]byte, 4096)}
+}
+
+// path returns <root>/<pid>/<name>.
+func (r *reader) path(pid int, name string) string {
+	return r.root + "/" + strconv.Itoa(pid) + "/" + name
+}
+
+// pid reads /proc/PID/name. What it returns holds until the next call. A
+// process that is gone gives an error for which gone is true.
+func (r *reader) pid(pid int, name string) ([]byte, error) { return r.file(r.path(pid, name)) }
+
+func (r *reader) file(path string) ([]byte, error) {
+	fd, err := openRetry(path, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	n := 0
+	for n < maxRead {
+		if n == len(r.buf) {
+			r.buf = append(r.buf, make([]byte, len(r.buf))...)
+		}
+		m, err := unix.Read(fd, r.buf[n:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if m <= 0 {
+			break
+		}
+		n += m
+	}
+	return r.buf[:n], nil
+}
+
+func openRetry(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// link reads the symbolic link /proc/PID/name.
+func (r *reader) link(pid int, name string) (string, error) {
+	n, err := unix.Readlink(r.path(pid, name), r.buf)
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: r.path(pid, name), Err: err}
+	}
+	return string(r.buf[:n]), nil
+}
+
+// entry is one numbered directory entry with its inode number.
+type entry struct {
+	n   int
+	ino uint64
+}
+
+// entries lists the numbered entries of a directory under /proc: processes,
+// threads or descriptors. The inode number tells a process from another that
+// took its pid, without a read: the kernel makes a new one for each process.
+func (r *reader) entries(path string, into []entry) ([]entry, error) {
+	fd, err := openRetry(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err != nil {
+		return into, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	if len(r.buf) < 32<<10 {
+		r.buf = make([]byte, 32<<10)
+	}
+	for {
+		n, err := unix.Getdents(fd, r.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return into, &fs.PathError{Op: "getdents", Path: path, Err: err}
+		}
+		if n <= 0 {
+			return into, nil
+		}
+		into = parseDirents(r.buf[:n], into)
+	}
+}
+
+// parseDirents reads struct linux_dirent64 (getdents64(2)): inode (8 bytes),
+// offset (8), record length (2), type (1), name (ends with 0).
+func parseDirents(b []byte, into []entry) []entry {
+	for len(b) >= 19 {
+		size := int(binary.NativeEndian.Uint16(b[16:]))
+		if size < 19 || size > len(b) {
+			break
+		}
+		n, digits := 0, 0
+		for _, c := range b[19:size] {
+			if c < '0' || c > '9' || digits == 9 {
+				if c != 0 {
+					digits = 0
+				}
+				break
+			}
+			n = n*10 + int(c-'0')
+			digits++
+		}
+		if digits > 0 {
+			into = append(into, entry{n: n, ino: binary.NativeEndian.Uint64(b)})
+		}
+		b = b[size:]
+	}
+	return into
+}
+
+// gone tells whether err says that the process ended: no such file, no such
+// process. It is the ordinary race of every reader of /proc, not a fault.
+func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+
+// denied tells whether err says that the kernel refuses us this file.
+func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
+
+// owner returns the effective user id of a process: the owner of /proc/PID.
+func (r *reader) owner(pid int) (uint32, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(r.root, strconv.Itoa(pid)), &st); err != nil {
+		return 0, fmt.Errorf("owner of %d: %w", pid, err)
+	}
+	return st.Uid, nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

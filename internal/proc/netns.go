@@ -1,0 +1,170 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// netns is one network namespace in which something of interest lives.
+type netns struct {
+	ino  uint64
+	pid  int // a process that lives in it
+	conn *sockdiag.Conn
+	err  error     // why the kernel's socket diagnosis is not to be had here
+	wait time.Time // when to try again
+
+	listeners map[uint64]sockdiag.Listener // by inode, as of this refresh
+	seen      map[uint64]bool              // inodes somebody has been looked up for
+	used      bool
+}
+
+// sockets knows the listening sockets of every namespace in use.
+type sockets struct {
+	r    *reader
+	own  uint64
+	nets map[uint64]*netns
+}
+
+// maxNamespaces bounds the namespaces that are watched at once.
+const maxNamespaces = 64
+
+func newSockets(r *reader) *sockets {
+	s := &sockets{r: r, nets: make(map[uint64]*netns)}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &st); err == nil {
+		s.own = st.Ino
+	}
+	return s
+}
+
+// of gives the namespace of a process. One whose namespace may not be read is
+// taken to live in ours: most do, and a wrong guess finds no socket.
+func (s *sockets) of(p *process) *netns {
+	if p.netns == 0 {
+		p.netns = s.own
+		var st unix.Stat_t
+		if err := unix.Stat(s.r.path(p.pid, "ns/net"), &st); err == nil {
+			p.netns = st.Ino
+		}
+	}
+	n := s.nets[p.netns]
+	if n == nil {
+		if len(s.nets) >= maxNamespaces {
+			return &netns{ino: p.netns, err: errors.New("too many network namespaces")}
+		}
+		n = &netns{ino: p.netns, pid: p.pid, seen: make(map[uint64]bool)}
+		s.nets[p.netns] = n
+	}
+	n.pid, n.used = p.pid, true
+	return n
+}
+
+// refresh asks the kernel for the listening sockets of one namespace: by
+// sock_diag, else from /proc/PID/net, which has the queue of TCP only and no
+// limits. It tells whether a socket is there that nobody was looked up for.
+func (s *sockets) refresh(ctx context.Context, n *netns, now time.Time) (news bool) {
+	list, err := s.dump(ctx, n, now)
+	if err != nil {
+		n.err = err
+		list = s.fallback(n)
+	}
+	n.listeners = make(map[uint64]sockdiag.Listener, len(list))
+	for _, l := range list {
+		if l.Inode == 0 {
+			continue
+		}
+		n.listeners[l.Inode] = l
+		news = news || !n.seen[l.Inode]
+	}
+	for ino := range n.seen {
+		if _, ok := n.listeners[ino]; !ok {
+			delete(n.seen, ino)
+		}
+	}
+	return news
+}
+
+func (s *sockets) dump(ctx context.Context, n *netns, now time.Time) ([]sockdiag.Listener, error) {
+	if n.conn == nil {
+		if now.Before(n.wait) {
+			return nil, n.err
+		}
+		conn, err := s.dial(n)
+		if err != nil {
+			n.wait = now.Add(time.Minute)
+			return nil, err
+		}
+		n.conn, n.err = conn, nil
+	}
+	list, err := n.conn.Listeners(ctx)
+	if err != nil && len(list) == 0 {
+		return nil, err
+	}
+	n.err = nil
+	return list, nil
+}
+
+func (s *sockets) dial(n *netns) (*sockdiag.Conn, error) {
+	if n.ino == s.own {
+		return sockdiag.Dial(0)
+	}
+	fd, err := openRetry(s.r.path(n.pid, "ns/net"), unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace of %d: %w", n.pid, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	return sockdiag.Dial(fd)
+}
+
+// fallback reads what /proc/PID/net tells.
+func (s *sockets) fallback(n *netns) []sockdiag.Listener {
+	var all []sockdiag.Listener
+	for name, parse := range map[string]func(*os.File) ([]sockdiag.Listener, error){
+		"net/tcp":  func(f *os.File) ([]sockdiag.Listener, error) { return sockdiag.ParseProcNetTCP(f) },
+		"net/tcp6": func(f *os.File) ([]sockdiag.Listener, error) { return sockdiag.ParseProcNetTCP(f) },
+		"net/unix": func(f *os.File) ([]sockdiag.Listener, error) { return sockdiag.ParseProcNetUnix(f) },
+	} {
+		f, err := os.Open(s.r.path(n.pid, name))
+		if err != nil {
+			continue
+		}
+		list, err := parse(f)
+		f.Close() //nolint:errcheck // read only
+		if err == nil {
+			all = append(all, list...)
+		}
+	}
+	return all
+}
+
+// sweep closes the namespaces that nobody lived in since the last sweep.
+func (s *sockets) sweep() {
+	for ino, n := range s.nets {
+		if !n.used && ino != s.own {
+			s.drop(n)
+			continue
+		}
+		n.used = false
+	}
+}
+
+func (s *sockets) drop(n *netns) {
+	if n.conn != nil {
+		n.conn.Close() //nolint:errcheck // a socket that was only read
+	}
+	delete(s.nets, n.ino)
+}
+
+// close frees everything.
+func (s *sockets) close() {
+	for _, n := range s.nets {
+		s.drop(n)
+	}
+}

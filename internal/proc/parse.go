@@ -1,0 +1,254 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// errShape is wrapped by every parser here when a file is not what proc(5) says.
+var errShape = errors.New("unexpected form")
+
+// stat is what we use of /proc/PID/stat (proc_pid_stat(5)). Times are in clock
+// ticks of 1/100 s, start counts from the boot, rss is in pages.
+type stat struct {
+	comm         string
+	state        byte
+	ppid         int
+	utime, stime uint64
+	threads      int
+	start        uint64
+	rss          uint64
+}
+
+// parseStat reads /proc/PID/stat. The command's name may hold blanks and
+// brackets, so it ends at the last one.
+func parseStat(b []byte) (stat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open || end+4 > len(b) {
+		return stat{}, fmt.Errorf("stat: %w", errShape)
+	}
+	s := stat{comm: string(b[open+1 : end]), state: b[end+2]}
+	rest := b[end+3:]
+	for field := 4; field <= 24; field++ {
+		rest = bytes.TrimLeft(rest, " ")
+		n := bytes.IndexAny(rest, " \n")
+		if n < 0 {
+			n = len(rest)
+		}
+		if n == 0 {
+			return stat{}, fmt.Errorf("stat: field %d: %w", field, errShape)
+		}
+		if !s.set(field, rest[:n]) {
+			return stat{}, fmt.Errorf("stat: field %d: %w", field, errShape)
+		}
+		rest = rest[n:]
+	}
+	return s, nil
+}
+
+func (s *stat) set(field int, b []byte) bool {
+	switch field {
+	case 4, 14, 15, 20, 22, 24:
+	default:
+		return true
+	}
+	v, ok := number(b)
+	switch field {
+	case 4:
+		s.ppid = int(v)
+	case 14:
+		s.utime = v
+	case 15:
+		s.stime = v
+	case 20:
+		s.threads = int(v)
+	case 22:
+		s.start = v
+	case 24:
+		s.rss = v
+	}
+	return ok
+}
+
+// number reads a decimal number without a sign; a leading minus counts as 0,
+// for the kernel prints some of these fields as signed.
+func number(b []byte) (uint64, bool) {
+	if len(b) == 0 || len(b) > 19 {
+		return 0, false
+	}
+	if b[0] == '-' {
+		return 0, len(b) > 1
+	}
+	var v uint64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + uint64(c-'0')
+	}
+	return v, true
+}
+
+// parseCmdline splits /proc/PID/cmdline. A process that set its title leaves
+// one string, often padded with blanks or zeros.
+func parseCmdline(b []byte) []string {
+	s := strings.TrimRight(string(b), "\x00 ")
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\x00")
+}
+
+// call is what a thread is doing, from /proc/PID/task/TID/syscall.
+type call struct {
+	running bool // on a CPU or ready to be: the kernel gives no call
+	nr      int  // number of the system call; -1: blocked outside of one
+	args    [6]uint64
+}
+
+// parseSyscall reads "running", "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
+func parseSyscall(b []byte) (call, error) {
+	f := strings.Fields(string(b))
+	if len(f) == 1 && f[0] == "running" {
+		return call{running: true, nr: -1}, nil
+	}
+	if len(f) < 3 {
+		return call{}, fmt.Errorf("syscall: %w", errShape)
+	}
+	nr, err := strconv.Atoi(f[0])
+	if err != nil || nr < -1 {
+		return call{}, fmt.Errorf("syscall: %w", errShape)
+	}
+	c := call{nr: nr}
+	if nr == -1 {
+		return c, nil
+	}
+	if len(f) != 9 {
+		return call{}, fmt.Errorf("syscall: %w", errShape)
+	}
+	for i := range c.args {
+		if c.args[i], err = strconv.ParseUint(strings.TrimPrefix(f[i+1], "0x"), 16, 64); err != nil {
+			return call{}, fmt.Errorf("syscall: %w", errShape)
+		}
+	}
+	return c, nil
+}
+
+// parseTargets reads the descriptors an epoll set watches: the "tfd:" lines of
+// /proc/PID/fdinfo/N.
+func parseTargets(b []byte) []int {
+	var fds []int
+	for line := range bytes.Lines(b) {
+		rest, ok := bytes.CutPrefix(line, []byte("tfd:"))
+		if !ok {
+			continue
+		}
+		f := bytes.Fields(rest)
+		if len(f) == 0 {
+			continue
+		}
+		if n, ok := number(f[0]); ok {
+			fds = append(fds, int(n))
+		}
+	}
+	return fds
+}
+
+// Memory is what a process holds, in bytes, from /proc/PID/smaps_rollup.
+type Memory struct {
+	RSS, PSS, USS, Swap uint64
+}
+
+// parseSmaps reads smaps_rollup: "Pss:   123 kB". USS is what no other process
+// shares: private clean, private dirty and private huge pages. Swap is the
+// proportional share where the kernel gives it.
+func parseSmaps(b []byte) (Memory, error) {
+	var m Memory
+	var swap, swapPSS uint64
+	var hasPSS, hasSwapPSS bool
+	for line := range bytes.Lines(b) {
+		name, rest, ok := bytes.Cut(line, []byte(":"))
+		f := bytes.Fields(rest)
+		if !ok || len(f) != 2 || string(f[1]) != "kB" {
+			continue
+		}
+		kb, ok := number(f[0])
+		if !ok {
+			return Memory{}, fmt.Errorf("smaps_rollup: %s: %w", name, errShape)
+		}
+		switch v := kb << 10; string(name) {
+		case "Rss":
+			m.RSS = v
+		case "Pss":
+			m.PSS, hasPSS = v, true
+		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
+			m.USS += v
+		case "Swap":
+			swap = v
+		case "SwapPss":
+			swapPSS, hasSwapPSS = v, true
+		}
+	}
+	if !hasPSS {
+		return Memory{}, fmt.Errorf("smaps_rollup: no Pss: %w", errShape)
+	}
+	m.Swap = swap
+	if hasSwapPSS {
+		m.Swap = swapPSS
+	}
+	return m, nil
+}
+
+// parseMaxFiles reads the soft limit "Max open files" of /proc/PID/limits;
+// unlimited gives 0.
+func parseMaxFiles(b []byte) (uint64, error) {
+	for line := range bytes.Lines(b) {
+		rest, ok := bytes.CutPrefix(line, []byte("Max open files"))
+		if !ok {
+			continue
+		}
+		f := bytes.Fields(rest)
+		if len(f) == 0 {
+			break
+		}
+		if string(f[0]) == "unlimited" {
+			return 0, nil
+		}
+		if v, ok := number(f[0]); ok {
+			return v, nil
+		}
+		break
+	}
+	return 0, fmt.Errorf("limits: %w", errShape)
+}
+
+// parseSocket reads the inode of "socket:[123]".
+func parseSocket(link string) (uint64, bool) {
+	s, ok := strings.CutPrefix(link, "socket:[")
+	if !ok {
+		return 0, false
+	}
+	s, ok = strings.CutSuffix(s, "]")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
+}
+
+// parseTimeslices reads the third field of /proc/PID/schedstat: how often the
+// thread was put on a CPU. While it stays the same the thread never woke.
+func parseTimeslices(b []byte) (uint64, error) {
+	f := bytes.Fields(b)
+	if len(f) != 3 {
+		return 0, fmt.Errorf("schedstat: %w", errShape)
+	}
+	v, ok := number(f[2])
+	if !ok {
+		return 0, fmt.Errorf("schedstat: %w", errShape)
+	}
+	return v, nil
+}

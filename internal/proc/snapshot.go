@@ -1,0 +1,180 @@
+package proc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// Snapshot is the apps at one moment. It is never changed once it is given out.
+type Snapshot struct {
+	Time    time.Time
+	Apps    []App // by name
+	Dropped int   // apps over the bound, since the start
+}
+
+// App is one watched application.
+type App struct {
+	Name        string
+	Up          bool
+	Configured  bool
+	Server      Server
+	Class       string    // gunicorn's worker class where the command line tells, else ""
+	PID         int       // of the oldest master, 0 while down
+	Start       time.Time // of the oldest master
+	Workers     []Worker  // by slot
+	Unslotted   int       // workers that wait for a slot to come free
+	Dropped     int       // workers over the bound
+	Restarts    float64   // workers replaced, since the exporter first saw the app
+	User        float64   // seconds of CPU outside of the kernel
+	System      float64   // and inside of it
+	CPU         float64   // cores in use, mean of the last minute; see CPUKnown
+	CPUKnown    bool
+	Threads     int
+	Processes   []Process // the whole tree
+	Listeners   []sockdiag.Listener
+	NetNS       uint64 // inode of its network namespace
+	QueueErr    error  // why queues and limits are not complete
+	FDs         int    // open descriptors of the process nearest to its limit; −1 unknown
+	MaxFDs      uint64 // that process' limit; 0 none or unknown
+	FDsErr      error  // why descriptors cannot be read
+	StateErr    error  // why states cannot be told
+	MemoryErr   error  // why some process' shared memory is not known
+	MemoryTaken time.Time
+}
+
+// Process is one process of an app's tree.
+type Process struct {
+	PID    int
+	RSS    uint64 // bytes
+	Memory Memory // as last sampled; see Taken
+	Taken  time.Time
+}
+
+// Worker is one worker in its slot.
+type Worker struct {
+	Process
+	Slot      int
+	Start     time.Time
+	State     State
+	For       time.Duration // in that state, at least
+	Detail    string        // what its main thread does, in words
+	Heartbeat time.Duration // age; see HasBeat
+	HasBeat   bool
+	CPUTime   float64 // seconds, of all the processes that were in this slot
+	CPU       float64 // cores in use, mean of the last minute; see CPUKnown
+	CPUKnown  bool
+	Threads   int
+	FDs       int // −1 unknown
+	MaxFDs    uint64
+}
+
+// snapshot turns what is kept into what is given out, and looks at each worker.
+func (w *Watcher) snapshot(now time.Time) *Snapshot {
+	s := &Snapshot{Time: now, Dropped: w.overflow}
+	for _, a := range w.apps {
+		s.Apps = append(s.Apps, w.appNow(a, now))
+	}
+	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
+	return s
+}
+
+func (w *Watcher) appNow(a *app, now time.Time) App {
+	out := App{
+		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.restarts), Unslotted: len(a.waiting), Dropped: a.dropped,
+		User: float64(a.cpu.user) / ticksPerSecond, System: float64(a.cpu.system) / ticksPerSecond, FDs: -1,
+	}
+	root := a.root()
+	if root == nil {
+		return out
+	}
+	out.Up, out.PID, out.Start = true, root.pid, w.started(root)
+	out.Server, out.Class = cmp.Or(root.ident.server, Other), root.ident.class
+	out.CPU, out.CPUKnown = a.rate.perSecond(now)
+	out.Listeners, out.NetNS = a.sockets, a.net.ino
+	if a.net.err != nil {
+		out.QueueErr = a.net.err
+	}
+	for _, p := range a.members {
+		out.Threads += p.stat.threads
+		pr := Process{PID: p.pid, RSS: p.stat.rss * pageSize()}
+		var err error
+		if pr.Memory, pr.Taken, err = w.memory.of(p.pid, p.start); err != nil {
+			out.MemoryErr = err
+		}
+		out.Processes = append(out.Processes, pr)
+		w.countFiles(&out, p, now)
+	}
+	out.Workers = w.workersNow(a, &out, now)
+	return out
+}
+
+// countFiles keeps the process that is nearest to its limit: the limit is one
+// of a process, and a sum would hide it.
+func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
+	n, err := w.table.countFDs(p.pid)
+	if err != nil {
+		if denied(err) {
+			out.FDsErr = err
+		}
+		p.open = -1
+		return
+	}
+	p.open = n
+	limit := w.maxFiles(p, now)
+	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
+		out.FDs, out.MaxFDs = n, limit
+	}
+}
+
+func nearness(n int, limit uint64) float64 {
+	if limit == 0 {
+		return 0
+	}
+	return float64(n) / float64(limit)
+}
+
+func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
+	var ws []Worker
+	for i, s := range a.slots {
+		if s.p == nil {
+			continue
+		}
+		p := s.p
+		x := Worker{
+			Slot: i, Start: w.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
+			Threads: p.stat.threads, FDs: p.open, MaxFDs: p.files.max,
+		}
+		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
+			x.Process = out.Processes[j]
+		}
+		x.CPU, x.CPUKnown = s.rate.perSecond(now)
+		l, detail, err := w.caller.look(p, listening(a, p))
+		if err != nil && denied(err) {
+			out.StateErr = err
+		}
+		l.beat = w.table.heartbeat(p, now)
+		l.age, l.stuckIn = now.Sub(x.Start), w.stuck
+		l.sync = out.Server == Gunicorn && p.stat.threads == 1 && (out.Class == "" || out.Class == "sync")
+		x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
+		x.State, x.For = s.state.judge(l, now)
+		x.Detail = detail
+		ws = append(ws, x)
+	}
+	return ws
+}
+
+// listening gives the descriptors under which a process has the app's sockets.
+func listening(a *app, p *process) []int {
+	fds := make([]int, 0, 4)
+	for _, l := range a.sockets {
+		fds = append(fds, p.fds.sockets[l.Inode]...)
+	}
+	return fds
+}
+
+func (w *Watcher) started(p *process) time.Time {
+	return w.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
+}

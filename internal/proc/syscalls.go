@@ -1,0 +1,55 @@
+package proc
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// transfers tells whether a system call moves data and so belongs to work in
+// hand.
+func transfers(nr int) bool {
+	return slices.Contains(transferCalls(), nr)
+}
+
+func transferCalls() []int {
+	return []int{
+		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_READV, unix.SYS_WRITEV,
+		unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_CONNECT,
+		unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_OPENAT, unix.SYS_WAIT4, unix.SYS_FLOCK, sysPoll, unix.SYS_PPOLL,
+	}
+}
+
+// words says what a call does, for a person.
+func words(k call) string {
+	switch k.nr {
+	case -1:
+		if k.running {
+			return "runs"
+		}
+		return "waits in the kernel"
+	case sysAccept, unix.SYS_ACCEPT4:
+		return "waits for a connection"
+	case sysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2, sysSelect, unix.SYS_PSELECT6, sysPoll, unix.SYS_PPOLL:
+		return "waits for input"
+	case unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64:
+		return "reads"
+	case unix.SYS_RECVFROM, unix.SYS_RECVMSG:
+		return "waits for an answer"
+	case unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_PWRITE64, unix.SYS_SENDTO, unix.SYS_SENDMSG:
+		return "sends"
+	case unix.SYS_CONNECT:
+		return "connects"
+	case unix.SYS_FUTEX:
+		return "waits for a lock"
+	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
+		return "sleeps"
+	case unix.SYS_FSYNC, unix.SYS_FDATASYNC:
+		return "waits for the disk"
+	case unix.SYS_WAIT4, unix.SYS_WAITID:
+		return "waits for a child"
+	case unix.SYS_FLOCK, unix.SYS_FCNTL:
+		return "waits for a file lock"
+	}
+	return "is in system call " + itoa(k.nr)
+}

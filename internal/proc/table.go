@@ -1,0 +1,211 @@
+package proc
+
+import (
+	"strings"
+	"time"
+)
+
+// process is one entry of the table. What never changes is read once, when
+// the process is first seen; what may change (a program replaced by exec, a
+// title set) is read again a few times while it is young, see due.
+type process struct {
+	pid   int
+	ino   uint64 // of /proc/PID: another number means another process
+	start uint64 // clock ticks since the boot
+	uid   uint32
+	stat  stat
+	argv  []string
+	ident identity
+	match uint64 // bit i: the fixed parts of the i-th configured match hold
+
+	firstSeen time.Time
+	checks    int // how often it was read
+
+	fds    descriptors
+	netns  uint64  // inode of its network namespace; 0: not known
+	member *app    // the app it belongs to, as of the last refresh
+	router bool    // a uWSGI gateway: it passes requests on and serves none
+	spent  cpuTime // what has been counted of its CPU time, in ticks
+	files  fileLimit
+	open   int // descriptors at the last count; −1 unknown
+}
+
+// Ages since the first sight at which a process is read again: "sh -c" becomes
+// gunicorn by exec, and gunicorn sets its title once the app is loaded.
+func recheckAges() [4]time.Duration {
+	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
+}
+
+// due tells whether a process should be read again.
+func (p *process) due(now time.Time) bool {
+	ages := recheckAges()
+	return p.checks > 0 && p.checks <= len(ages) && now.Sub(p.firstSeen) >= ages[p.checks-1]
+}
+
+func (p *process) python() bool { return p.ident.server != "" }
+
+// table is every process of the host, kept between refreshes. A process that
+// is known and no app's costs nothing but its line in one directory listing.
+type table struct {
+	r     *reader
+	procs map[int]*process
+	kids  map[int][]*process // by parent's pid; rebuilt when the table changed
+	gen   int                // grows with each change
+	list  []entry            // scratch
+	self  int
+}
+
+func newTable(r *reader) *table {
+	return &table{r: r, procs: make(map[int]*process)}
+}
+
+// refresh lists /proc, reads what is new, and forgets what is gone. matchOf
+// gives the bits of the configured matches for a process.
+func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
+	var err error
+	t.list, err = t.r.entries(t.r.root, t.list[:0])
+	if err != nil && len(t.list) == 0 {
+		return err
+	}
+	changed := len(t.list) != len(t.procs)
+	for _, e := range t.list {
+		p := t.procs[e.n]
+		switch {
+		case p != nil && p.ino == e.ino && !p.due(now):
+			continue
+		case p != nil && p.ino == e.ino:
+			if t.load(p) {
+				p.match = matchOf(p)
+				changed = true
+				continue
+			}
+		default:
+			old := p
+			p = &process{pid: e.n, ino: e.ino, firstSeen: now}
+			if t.load(p) {
+				if old != nil && old.start == p.start { // the kernel only dropped its cached entry
+					old.ino = e.ino
+					continue
+				}
+				p.match = matchOf(p)
+				t.procs[e.n] = p
+				changed = true
+				continue
+			}
+		}
+		delete(t.procs, e.n) // it ended between the listing and the read
+		changed = true
+	}
+	t.forget(&changed)
+	if changed {
+		t.link()
+	}
+	return nil
+}
+
+// forget drops the processes that the listing no longer has.
+func (t *table) forget(changed *bool) {
+	if len(t.procs) <= len(t.list) && !*changed {
+		return
+	}
+	alive := make(map[int]struct{}, len(t.list))
+	for _, e := range t.list {
+		alive[e.n] = struct{}{}
+	}
+	for pid := range t.procs {
+		if _, ok := alive[pid]; !ok {
+			delete(t.procs, pid)
+			*changed = true
+		}
+	}
+}
+
+// load reads what identifies a process; false: it ended.
+func (t *table) load(p *process) bool {
+	b, err := t.r.pid(p.pid, "stat")
+	if err != nil {
+		return false
+	}
+	st, err := parseStat(b)
+	if err != nil {
+		return false
+	}
+	if p.checks > 0 && p.start != st.start {
+		return false
+	}
+	p.stat, p.start = st, st.start
+	p.checks++
+	if p.checks == 1 {
+		if p.uid, err = t.r.owner(p.pid); err != nil {
+			return false
+		}
+	}
+	if st.ppid == 2 || p.pid == 2 { // kernel threads have no command line
+		return true
+	}
+	b, err = t.r.pid(p.pid, "cmdline")
+	if err != nil {
+		return !gone(err)
+	}
+	p.argv = parseCmdline(b)
+	id := classify(p.argv)
+	if p.pid == t.self {
+		id = identity{}
+	}
+	if id.server != p.ident.server {
+		p.fds = descriptors{}
+	}
+	p.ident = keepClass(id, p.ident)
+	if p.ident.server == Flask && p.ident.name == "" {
+		p.ident.name = flaskName(t.variable(p.pid, "FLASK_APP"))
+	}
+	return true
+}
+
+// keepClass remembers what the command line told before a title replaced it.
+func keepClass(id, before identity) identity {
+	if id.title && before.server == id.server && id.class == "" {
+		id.class = before.class
+	}
+	return id
+}
+
+// variable returns one variable of the environment a program was started
+// with, or "". Nothing else of /proc/PID/environ is kept.
+func (t *table) variable(pid int, name string) string {
+	b, err := t.r.pid(pid, "environ")
+	if err != nil {
+		return ""
+	}
+	for kv := range strings.SplitSeq(string(b), "\x00") {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// link rebuilds the index of children.
+func (t *table) link() {
+	t.gen++
+	t.kids = make(map[int][]*process, len(t.kids))
+	for _, p := range t.procs {
+		t.kids[p.stat.ppid] = append(t.kids[p.stat.ppid], p)
+	}
+}
+
+// recheckAll reads every process without an app once more: a listening socket
+// has appeared that nobody known holds, so one of them became a server.
+func (t *table) recheckAll(matchOf func(*process) uint64) {
+	for pid, p := range t.procs {
+		if p.member != nil || p.stat.ppid == 2 {
+			continue
+		}
+		if !t.load(p) {
+			delete(t.procs, pid)
+			continue
+		}
+		p.match = matchOf(p)
+	}
+	t.link()
+}

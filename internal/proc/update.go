@@ -1,0 +1,124 @@
+package proc
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+func pageSize() uint64 { return uint64(os.Getpagesize()) }
+
+// update brings one app up to date: its tree, its workers in their slots, its
+// listeners and its counters.
+func (w *Watcher) update(a *app, now time.Time) {
+	for _, p := range a.members {
+		p.member = nil
+	}
+	a.members, a.workers, a.sockets = nil, nil, nil
+	for _, root := range a.roots {
+		w.know(root)
+		w.collect(a, root)
+		a.workers = append(a.workers, w.serving(root)...)
+	}
+	a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return p.member != a })
+	if len(a.roots) == 0 {
+		if a.lost.IsZero() {
+			a.lost = now
+		}
+		a.workers = nil
+		a.assign(now)
+		return
+	}
+	a.lost = time.Time{}
+	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
+	w.settleFiles(a, now)
+	a.net = w.sockets.of(a.root())
+	w.listenersOf(a)
+	a.assign(now)
+	bySlot := make(map[*process]*slot, len(a.slots))
+	for _, s := range a.slots {
+		if s.p != nil {
+			bySlot[s.p] = s
+		}
+	}
+	a.count(now, bySlot)
+}
+
+// maxMembers bounds the processes counted for one app.
+const maxMembers = 4096
+
+// collect takes p and all below it into the app, reading each one's stat; one
+// that ended meanwhile is left out.
+func (w *Watcher) collect(a *app, p *process) {
+	if p.member != nil || len(a.members) >= maxMembers || !w.fresher(p) {
+		return
+	}
+	p.member = a
+	a.members = append(a.members, p)
+	for _, kid := range w.table.kids[p.pid] {
+		if kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
+			continue // a server of its own that this one merely started
+		}
+		w.collect(a, kid)
+	}
+}
+
+// fresher reads the stat of a member again; false: it is no longer that process.
+func (w *Watcher) fresher(p *process) bool {
+	b, err := w.r.pid(p.pid, "stat")
+	if err != nil {
+		return false
+	}
+	st, err := parseStat(b)
+	if err != nil || st.start != p.start {
+		return false
+	}
+	p.stat = st
+	return true
+}
+
+// newCPU gives the ticks that were used since the last call.
+func (p *process) newCPU() cpuTime {
+	d := cpuTime{user: p.stat.utime - min(p.stat.utime, p.spent.user), system: p.stat.stime - min(p.stat.stime, p.spent.system)}
+	p.spent = cpuTime{user: p.stat.utime, system: p.stat.stime}
+	return d
+}
+
+// settleFiles reads the descriptors of young gunicorn workers again until the
+// one heartbeat file is found.
+func (w *Watcher) settleFiles(a *app, now time.Time) {
+	for _, p := range a.workers {
+		w.know(p)
+		if p.ident.server == Gunicorn && p.fds.heartbeat < 0 && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
+			w.table.readDescriptors(p)
+		}
+	}
+}
+
+// listenersOf gathers the app's listening sockets: those its masters and
+// workers hold; where we may not look, those that the command line asks for.
+func (w *Watcher) listenersOf(a *app) {
+	seen := make(map[uint64]bool)
+	add := func(l sockdiag.Listener) {
+		if !seen[l.Inode] {
+			seen[l.Inode] = true
+			a.sockets = append(a.sockets, l)
+		}
+	}
+	for _, p := range append(slices.Clone(a.roots), a.workers...) {
+		for _, l := range w.holds(p) {
+			add(l)
+		}
+	}
+	if len(a.sockets) > 0 || a.root().fds.err == nil {
+		return
+	}
+	wants := bindLabels(a.root().argv)
+	for _, l := range a.net.listeners {
+		if slices.ContainsFunc(wants, func(want string) bool { return listensOn(want, sockdiag.Label(l)) }) {
+			add(l)
+		}
+	}
+}

@@ -1,0 +1,335 @@
+// Package proc knows the processes of the watched apps: which ones they are,
+// which worker sits in which slot, what they listen on, what they use and what
+// they do. It reads /proc and asks the kernel about sockets; it never stops,
+// traces or changes a process.
+package proc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// freshFor is how long a snapshot serves everyone who asks: the collectors of
+// one scrape, and two scrapes at once, share one look.
+const freshFor = 250 * time.Millisecond
+
+// Options are what a Watcher needs.
+type Options struct {
+	ProcRoot string // "/proc", or where the host's is mounted
+	Interval time.Duration
+	Apps     []config.App  // none: discover
+	Stuck    time.Duration // how long a request may take before its worker is called stuck
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
+}
+
+// Watcher keeps the table of processes and the apps in it.
+type Watcher struct {
+	turn chan struct{} // one token: a mutex that ends with a context
+
+	now     func() time.Time
+	log     *slog.Logger
+	boot    time.Time
+	r       *reader
+	table   *table
+	sockets *sockets
+	caller  *caller
+	memory  *memorySampler
+
+	matchers []matcher
+	alone    uint64 // bits of the matches that only name a listener or a pid file
+	cands    []*process
+	candsGen int
+	stuck    time.Duration
+	apps     []*app
+	ownersAt time.Time // when the descriptors of all apps were last read for a sender
+	searched time.Time // when every process was last read again
+	news     bool      // a listening socket has appeared since the last refresh
+	overflow int       // apps over the bound
+
+	mu   sync.Mutex
+	last *Snapshot
+}
+
+// New returns a Watcher; it reads nothing yet.
+func New(o Options) (*Watcher, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := newReader(o.ProcRoot)
+	boot, err := bootTime()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{
+		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, boot: boot, r: r,
+		table: newTable(r), sockets: newSockets(r), memory: newMemorySampler(o.ProcRoot, o.Interval),
+	}
+	w.table.self = os.Getpid()
+	w.caller = &caller{t: w.table}
+	w.apply(o.Apps, o.Stuck)
+	w.turn <- struct{}{}
+	return w, nil
+}
+
+// Run samples what is too dear for a scrape until ctx ends, then frees what
+// the Watcher holds.
+func (w *Watcher) Run(ctx context.Context) error {
+	err := w.memory.run(ctx)
+	<-w.turn // the last reader is done; nobody reads after this
+	w.sockets.close()
+	return err
+}
+
+// Apply takes a new configuration. Counters and slots of apps that keep their
+// name go on.
+func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval time.Duration) error {
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.unlock()
+	w.memory.setInterval(interval)
+	w.apply(apps, stuck)
+	for _, p := range w.table.procs {
+		p.match = w.matchBits(p)
+	}
+	w.mu.Lock()
+	w.last = nil
+	w.mu.Unlock()
+	return nil
+}
+
+func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
+	w.stuck = stuck
+	w.matchers, w.alone, w.cands = nil, 0, nil
+	names := make(map[string]int)
+	for i, a := range apps[:min(len(apps), maxMatches)] {
+		w.matchers = append(w.matchers, newMatcher(a))
+		if w.matchers[i].alone() {
+			w.alone |= 1 << i
+		}
+		names[a.Name] = i
+	}
+	kept := w.apps[:0]
+	for _, a := range w.apps {
+		i, configured := names[a.name]
+		switch {
+		case configured:
+			a.conf = i
+		case len(w.matchers) > 0:
+			continue
+		default:
+			a.conf = -1
+		}
+		kept = append(kept, a)
+	}
+	w.apps = kept
+	for i := range w.matchers {
+		if w.byName(w.matchers[i].name) == nil {
+			w.apps = append(w.apps, newApp(w.matchers[i].name, i))
+		}
+	}
+}
+
+func (w *Watcher) byName(name string) *app {
+	for _, a := range w.apps {
+		if a.name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) lock(ctx context.Context) error {
+	select {
+	case <-w.turn:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another look at the processes: %w", ctx.Err())
+	}
+}
+
+func (w *Watcher) unlock() { w.turn <- struct{}{} }
+
+// Snapshot gives the apps as they are now, at most a quarter of a second old.
+// The caller must not change it. It fails only if /proc cannot be listed or
+// ctx ends first.
+func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
+	if s := w.fresh(); s != nil {
+		return s, nil
+	}
+	if err := w.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer w.unlock()
+	if s := w.fresh(); s != nil {
+		return s, nil
+	}
+	now := w.now()
+	if err := w.refresh(ctx, now); err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	s := w.snapshot(now)
+	w.watchMemory()
+	w.mu.Lock()
+	w.last = s
+	w.mu.Unlock()
+	return s, nil
+}
+
+// watchMemory tells the sampler whose memory to sample.
+func (w *Watcher) watchMemory() {
+	procs := make(map[memoryKey]uint64)
+	for _, a := range w.apps {
+		for _, p := range a.members {
+			procs[memoryKey{p.pid, p.start}] = p.stat.rss * pageSize()
+		}
+	}
+	w.memory.want(procs)
+}
+
+func (w *Watcher) fresh() *Snapshot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last != nil && w.now().Sub(w.last.Time) < freshFor {
+		return w.last
+	}
+	return nil
+}
+
+// refresh brings the table, the sockets and the apps up to date.
+func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
+	first := len(w.table.procs) == 0
+	if err := w.table.refresh(now, w.matchBits); err != nil {
+		return err
+	}
+	w.lookAtSockets(ctx, now, first)
+	if len(w.matchers) > 0 {
+		w.findConfigured(now)
+	} else {
+		w.discover(now)
+	}
+	w.sockets.sweep()
+	for _, a := range w.apps {
+		w.update(a, now)
+	}
+	return nil
+}
+
+// lookAtSockets reads who holds which listening socket, as far as needed: the
+// descriptors of a candidate are read when it is new, and again when a
+// listening socket has appeared. A socket that then still belongs to nobody
+// may be held by a program that was replaced by exec long after its start, so
+// everything is read once more, at most twice a minute.
+func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
+	candidates := w.candidates()
+	news := false
+	w.sockets.of(&process{pid: w.table.self, netns: w.sockets.own})
+	for _, p := range candidates {
+		w.sockets.of(p)
+	}
+	for _, n := range w.sockets.nets {
+		if n.used {
+			news = w.sockets.refresh(ctx, n, now) || news
+		}
+	}
+	w.news = news
+	w.readSockets(candidates, news)
+	if !news {
+		return
+	}
+	if w.unclaimed() && !first && now.Sub(w.searched) > 30*time.Second {
+		w.searched = now
+		w.table.recheckAll(w.matchBits)
+		w.readSockets(w.candidates(), true)
+	}
+	for _, n := range w.sockets.nets {
+		for ino := range n.listeners {
+			n.seen[ino] = true
+		}
+	}
+}
+
+// readSockets reads the descriptors of those that were never read, or of all.
+func (w *Watcher) readSockets(candidates []*process, all bool) {
+	for _, p := range candidates {
+		if all || !p.fds.known {
+			w.table.readDescriptors(p)
+		}
+	}
+}
+
+// unclaimed tells whether a new listening socket belongs to no candidate.
+func (w *Watcher) unclaimed() bool {
+	held := make(map[uint64]bool)
+	for _, p := range w.candidates() {
+		for ino := range p.fds.sockets {
+			held[ino] = true
+		}
+	}
+	for _, n := range w.sockets.nets {
+		for ino := range n.listeners {
+			if !n.seen[ino] && !held[ino] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// candidates are the processes that could belong to an app, as of the table's
+// last change.
+func (w *Watcher) candidates() []*process {
+	if w.candsGen == w.table.gen && w.cands != nil {
+		return w.cands
+	}
+	w.cands, w.candsGen = w.cands[:0], w.table.gen
+	for _, p := range w.table.procs {
+		if w.candidate(p) {
+			w.cands = append(w.cands, p)
+		}
+	}
+	return w.cands
+}
+
+// candidate tells whether a process could be an app's root. With a
+// configuration that is what it matches; a match that names nothing but a
+// listener or a pid file is looked for another way, see findConfigured.
+func (w *Watcher) candidate(p *process) bool {
+	if len(w.matchers) == 0 {
+		return p.python()
+	}
+	return p.match&^w.alone != 0
+}
+
+// matchBits judges the configured matches for one process.
+func (w *Watcher) matchBits(p *process) uint64 {
+	var bits uint64
+	var groups []string
+	var read bool
+	for i := range w.matchers {
+		if w.matchers[i].fixed(p, func() []string {
+			if !read {
+				groups, read = w.groups(p.pid), true
+			}
+			return groups
+		}) {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+func (w *Watcher) groups(pid int) []string {
+	b, err := w.r.pid(pid, "cgroup")
+	if err != nil {
+		return nil
+	}
+	return parseGroups(b)
+}
