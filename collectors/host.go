@@ -1,0 +1,175 @@
+package collectors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/procfs"
+)
+
+var (
+	hostMemoryUsage = gauge("host_memory_usage_ratio", "Share of the host's memory that is not available to new work (1 - MemAvailable/MemTotal).")
+	hostCPUUsage    = gauge("host_cpu_usage_ratio", "Share of the host's CPU time of the last minute that was not idle; waiting for I/O is idle, stolen time is not.")
+)
+
+const (
+	// cpuWindow is how far back the CPU's use is averaged.
+	cpuWindow = time.Minute
+	// cpuStep is how far apart the readings are that are kept: closer ones
+	// differ by a few ticks of 10 ms and say nothing.
+	cpuStep = time.Second
+	// cpuKept is enough for a window of steps, with one older to start from.
+	cpuKept = int(cpuWindow/cpuStep) + 2
+)
+
+// Host reads the memory and the CPU of the whole host from /proc/meminfo and
+// /proc/stat.
+type Host struct {
+	proc string
+
+	mu   sync.Mutex
+	past []cpuReading // oldest first, at most cpuKept
+}
+
+// cpuReading is the first line of /proc/stat at one moment, in clock ticks.
+type cpuReading struct {
+	at          time.Time
+	busy, total uint64
+}
+
+// NewHost makes the collector "host" of the procfs mounted at procRoot.
+func NewHost(procRoot string) *Host { return &Host{proc: procRoot} }
+
+// Name implements [Collector].
+func (h *Host) Name() string { return "host" }
+
+// Descs implements [Collector].
+func (h *Host) Descs() []*prometheus.Desc { return descs(hostMemoryUsage, hostCPUUsage) }
+
+// Collect implements [Collector]. The CPU's use is absent until two readings a
+// second apart are there.
+func (h *Host) Collect(context.Context) (Sample, error) {
+	var s Sample
+	return s, errors.Join(h.memory(&s), h.cpu(&s))
+}
+
+func (h *Host) memory(s *Sample) error {
+	proc, err := procfs.NewFS(h.proc)
+	if err != nil {
+		return fileError("the host's memory", err)
+	}
+	m, err := proc.Meminfo()
+	if err != nil {
+		return fileError("the host's memory", err)
+	}
+	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
+		return &Unavailable{Unsupported, "the host's memory: this kernel does not tell MemAvailable"}
+	}
+	s.add(hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
+	return nil
+}
+
+func (h *Host) cpu(s *Sample) error {
+	f, err := os.Open(filepath.Join(h.proc, "stat"))
+	if err != nil {
+		return fileError("the host's CPU", err)
+	}
+	defer func() { _ = f.Close() }()
+	// The first line sums up all CPUs; the rest grows with CPUs and interrupts.
+	var buf [512]byte
+	n, err := io.ReadFull(f, buf[:])
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fileError("the host's CPU", err)
+	}
+	now, err := parseCPULine(buf[:n])
+	if err != nil {
+		return fmt.Errorf("the host's CPU: %w", err)
+	}
+	now.at = time.Now()
+	if v, ok := h.usage(now); ok {
+		s.add(hostCPUUsage, v)
+	}
+	return nil
+}
+
+// usage compares now with a reading about a window ago, or the oldest there is,
+// and keeps now for later.
+func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// Of the readings older than the window only the youngest is of use.
+	for len(h.past) > 1 && now.at.Sub(h.past[1].at) >= cpuWindow {
+		h.past = append(h.past[:0], h.past[1:]...)
+	}
+	if len(h.past) > 0 {
+		ratio, ok = now.since(h.past[0])
+	}
+	if n := len(h.past); n == 0 || now.at.Sub(h.past[n-1].at) >= cpuStep {
+		if n == cpuKept {
+			h.past = append(h.past[:0], h.past[1:]...)
+		}
+		h.past = append(h.past, now)
+	}
+	return ratio, ok
+}
+
+// since gives the busy share between two readings; not ok if they are too
+// close or the counters went back (a CPU was taken away).
+func (r cpuReading) since(old cpuReading) (float64, bool) {
+	if r.at.Sub(old.at) < cpuStep || r.total <= old.total || r.busy < old.busy {
+		return 0, false
+	}
+	return min(float64(r.busy-old.busy)/float64(r.total-old.total), 1), true
+}
+
+// parseCPULine reads "cpu user nice system idle iowait irq softirq steal …" of
+// /proc/stat. Guest time is within user and nice and is not counted again.
+func parseCPULine(b []byte) (cpuReading, error) {
+	line, _, complete := bytes.Cut(b, []byte("\n"))
+	rest, found := bytes.CutPrefix(line, []byte("cpu "))
+	if !complete || !found {
+		return cpuReading{}, fmt.Errorf("/proc/stat begins with %q", line[:min(len(line), 32)])
+	}
+	var r cpuReading
+	n := 0
+	for field := range bytes.FieldsSeq(rest) {
+		if n == 8 {
+			break
+		}
+		v, err := strconv.ParseUint(string(field), 10, 63)
+		if err != nil {
+			return cpuReading{}, fmt.Errorf("/proc/stat: %w", err)
+		}
+		r.total += v
+		if n != 3 && n != 4 { // idle, iowait
+			r.busy += v
+		}
+		n++
+	}
+	if n < 4 {
+		return cpuReading{}, fmt.Errorf("/proc/stat has %d times of the CPU", n)
+	}
+	return r, nil
+}
+
+// fileError gives an error of one of the kernel's files its reason.
+func fileError(what string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return &Unavailable{Permission, what + ": " + err.Error()}
+	case errors.Is(err, fs.ErrNotExist):
+		return &Unavailable{NotFound, what + ": " + err.Error()}
+	default:
+		return fmt.Errorf("%s: %w", what, err)
+	}
+}

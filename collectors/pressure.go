@@ -1,0 +1,66 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/procfs"
+)
+
+var pressureWaiting = counter("pressure_waiting_seconds_total",
+	"Time in which some, or all (full), runnable tasks of the host waited for the resource. The kernel keeps cpu/full at 0.",
+	"resource", "kind")
+
+// Pressure reads how long work waited for CPU, memory and I/O from
+// /proc/pressure (PSI).
+type Pressure struct{ proc string }
+
+// NewPressure makes the collector "pressure" of the procfs mounted at procRoot.
+func NewPressure(procRoot string) *Pressure { return &Pressure{proc: procRoot} }
+
+// Name implements [Collector].
+func (p *Pressure) Name() string { return "pressure" }
+
+// Descs implements [Collector].
+func (p *Pressure) Descs() []*prometheus.Desc { return descs(pressureWaiting) }
+
+// Collect implements [Collector]. For the page it also notes
+// pressure_ratio{resource,kind}, the share of the last minute spent waiting.
+func (p *Pressure) Collect(context.Context) (Sample, error) {
+	var s Sample
+	proc, err := procfs.NewFS(p.proc)
+	if err != nil {
+		return s, fileError("pressure", err)
+	}
+	var failed error
+	for _, resource := range []string{"cpu", "memory", "io"} {
+		psi, err := proc.PSIStatsForResource(resource)
+		if err != nil {
+			failed = errors.Join(failed, pressureError(resource, err))
+			continue
+		}
+		s.pressure(psi.Some, resource, "some")
+		s.pressure(psi.Full, resource, "full")
+	}
+	return s, failed
+}
+
+func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
+	if l == nil {
+		return
+	}
+	s.add(pressureWaiting, float64(l.Total)/1e6, resource, kind) // the kernel counts microseconds
+	s.note("pressure_ratio", l.Avg60/100, resource, kind)        // and gives averages in percent
+}
+
+// pressureError tells a kernel without PSI (no file, or one that cannot be
+// opened because psi=0) from other failures.
+func pressureError(resource string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP) {
+		return &Unavailable{Unsupported, "pressure of " + resource + " needs a kernel with PSI, switched on (boot parameter psi=1)"}
+	}
+	return fileError("pressure of "+resource, err)
+}
