@@ -1,0 +1,231 @@
+package collectors
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+)
+
+// The native buckets are those of schema 3: eight a doubling, each 9 % wide.
+// They reach from 1/8192 s, below which everything is in the zero bucket, to
+// more than the 86400 s that an event may take; so an array holds them all.
+const (
+	nativeSchema = 3
+	nativeFirst  = -103 // (2^(-104/8), 2^(-103/8)] seconds
+	nativeLast   = 132  // ends at 2^(132/8), about 92682 seconds
+	nativeSlots  = nativeLast - nativeFirst + 2
+	nativeZero   = 1.0 / (1 << 13)
+)
+
+const classicCount = 13
+
+// classicBounds gives the upper bounds of the classic buckets, in seconds.
+func classicBounds() [classicCount]float64 {
+	return [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+}
+
+// histogram is a family whose metrics come from [newTimesMetric].
+func histogram(name, help string, labels ...string) *family {
+	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.UntypedValue}
+}
+
+// weighted counts events that may each stand for several. The part that is
+// left of a whole is kept for the next one, so that long sums are exact.
+type weighted struct {
+	n     uint64
+	carry float64
+}
+
+func (w *weighted) add(weight float64) (whole uint64) {
+	if weight == 1 {
+		w.n++
+		return 1
+	}
+	weight += w.carry
+	whole = uint64(weight)
+	w.carry = weight - float64(whole)
+	w.n += whole
+	return whole
+}
+
+func (w *weighted) merge(o weighted) {
+	w.n += o.n
+	w.add(o.carry)
+}
+
+// times gathers times in seconds in classic and native buckets at once. An
+// observation costs the same whatever its weight.
+type times struct {
+	count   weighted
+	sum     float64
+	classic [classicCount + 1]uint64 // not cumulative; the last is +Inf
+	native  [nativeSlots]uint64      // the first is the zero bucket
+}
+
+func (h *times) observe(seconds, weight float64) {
+	h.sum += seconds * weight
+	n := h.count.add(weight)
+	h.classic[classicSlot(seconds)] += n
+	h.native[nativeSlot(seconds)] += n
+}
+
+func (h *times) merge(o *times) {
+	h.sum += o.sum
+	h.count.n += o.count.n
+	// A carry belongs to no bucket yet: the next observation takes it along.
+	h.count.carry += o.count.carry
+	for i, n := range o.classic {
+		h.classic[i] += n
+	}
+	for i, n := range o.native {
+		h.native[i] += n
+	}
+}
+
+func classicSlot(v float64) int {
+	for i, bound := range classicBounds() {
+		if v <= bound {
+			return i
+		}
+	}
+	return classicCount
+}
+
+func nativeSlot(v float64) int {
+	if v <= nativeZero {
+		return 0
+	}
+	frac, exp := math.Frexp(v)
+	return min((exp-1)*8+eighth(frac), nativeLast) - nativeFirst + 1
+}
+
+// eighth finds the first of the bounds 2^(i/8)/2 that f, from 0.5 to 1, does
+// not exceed.
+func eighth(f float64) int {
+	switch {
+	case f <= 0.5:
+		return 0
+	case f <= 0.5452538663326288:
+		return 1
+	case f <= 0.5946035575013605:
+		return 2
+	case f <= 0.6484197773255048:
+		return 3
+	case f <= 0.7071067811865475:
+		return 4
+	case f <= 0.7711054127039704:
+		return 5
+	case f <= 0.8408964152537144:
+		return 6
+	case f <= 0.9170040432046711:
+		return 7
+	default:
+		return 8
+	}
+}
+
+// quantile estimates in seconds what the share q of the counted events did not
+// exceed, and false if there are none.
+func quantile(native *[nativeSlots]uint64, q float64) (float64, bool) {
+	var total uint64
+	for _, n := range native {
+		total += n
+	}
+	if total == 0 {
+		return 0, false
+	}
+	rank := q * float64(total)
+	seen := 0.0
+	for i, n := range native {
+		if n == 0 || seen+float64(n) < rank {
+			seen += float64(n)
+			continue
+		}
+		part := (rank - seen) / float64(n)
+		if i == 0 {
+			return nativeZero * part, true
+		}
+		// Within a bucket the logarithm is taken to be spread evenly.
+		return math.Exp2((float64(nativeFirst+i-2) + part) / 8), true
+	}
+	return 0, false
+}
+
+// timesMetric is one histogram of one moment, with classic and native
+// buckets: the format that is asked for decides which are sent.
+type timesMetric struct {
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair
+	h      *times // never changed
+}
+
+func newTimesMetric(desc *prometheus.Desc, h *times, labels ...string) timesMetric {
+	return timesMetric{desc, prometheus.MakeLabelPairs(desc, labels), h}
+}
+
+// Desc implements prometheus.Metric.
+func (m timesMetric) Desc() *prometheus.Desc { return m.desc }
+
+// Write implements prometheus.Metric.
+func (m timesMetric) Write(out *dto.Metric) error {
+	h := &dto.Histogram{
+		SampleCount:   proto.Uint64(m.h.count.n),
+		SampleSum:     proto.Float64(m.h.sum),
+		Schema:        proto.Int32(nativeSchema),
+		ZeroThreshold: proto.Float64(nativeZero),
+		ZeroCount:     proto.Uint64(m.h.native[0]),
+	}
+	var cumulative uint64
+	for i, bound := range classicBounds() {
+		cumulative += m.h.classic[i]
+		h.Bucket = append(h.Bucket, &dto.Bucket{
+			UpperBound:      proto.Float64(bound),
+			CumulativeCount: proto.Uint64(cumulative),
+		})
+	}
+	h.PositiveSpan, h.PositiveDelta = spans(&m.h.native)
+	out.Label, out.Histogram = m.labels, h
+	return nil
+}
+
+// spans writes the filled buckets as the exposition format wants them: runs of
+// neighbours, and each count as its difference from the one before. A gap of
+// one or two empty buckets is cheaper filled than as a new run.
+func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64) {
+	const worthwhile = 2
+	var before int64
+	next := 0 // the index after the last one put
+	put := func(n uint64) {
+		deltas = append(deltas, int64(n)-before)
+		before = int64(n)
+	}
+	for slot := 1; slot < nativeSlots; slot++ {
+		n := native[slot]
+		if n == 0 {
+			continue
+		}
+		index := nativeFirst + slot - 1
+		gap := index - next
+		switch {
+		case len(runs) == 0:
+			runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(int32(index)), Length: proto.Uint32(0)})
+		case gap <= worthwhile:
+			for range gap {
+				put(0)
+			}
+			*runs[len(runs)-1].Length += uint32(gap)
+		default:
+			runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(int32(gap)), Length: proto.Uint32(0)})
+		}
+		put(n)
+		*runs[len(runs)-1].Length++
+		next = index + 1
+	}
+	if len(runs) == 0 {
+		// An empty run tells an empty native histogram from a classic one.
+		runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(0), Length: proto.Uint32(0)})
+	}
+	return runs, deltas
+}

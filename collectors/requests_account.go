@@ -1,0 +1,307 @@
+package collectors
+
+import (
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/ingest"
+)
+
+// The bounds of what one sender can make us remember.
+const (
+	maxRouteBytes = 256
+	maxCodes      = 40   // distinct status codes an app may have
+	pairsPerRoute = 10   // all apps together: pairs of method and route, per MaxRoutes
+	maxSources    = 1024 // senders whose app is not known yet
+)
+
+// other is the label value of what goes beyond a bound.
+const other = "other"
+
+const (
+	levelCount  = 4
+	methodCount = 11
+	otherMethod = methodCount - 1
+)
+
+// logLevels gives the values of the label level, by the index in account.logs.
+func logLevels() [levelCount]string {
+	return [...]string{"critical", "error", "warning", "exception"}
+}
+
+// methodNames gives the values of the label method, by the index in
+// route.methods: none, those of RFC 9110 and RFC 5789, and the rest.
+func methodNames() [methodCount]string {
+	return [...]string{"", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", other}
+}
+
+// limits is what all accounts share: bounds, and what went beyond them.
+type limits struct {
+	slow      float64 // seconds
+	maxRoutes int
+	pairs     int // pairs of method and route that accounts hold beyond the first
+	// Events that were folded into something else, by family, and at all.
+	requests, durations, logs, events uint64
+}
+
+// refuse notes an event of this kind that a bound kept from its own series.
+func (l *limits) refuse(kind ingest.Kind) {
+	l.events++
+	switch kind {
+	case ingest.Request:
+		l.requests++
+		l.durations++
+	case ingest.Status:
+		l.requests++
+	case ingest.Duration:
+		l.durations++
+	case ingest.Log:
+		l.logs++
+	case ingest.Ignored:
+	}
+}
+
+// account is what one app, or one sender whose app is not known yet, reported.
+type account struct {
+	name   string
+	routes map[string]*route
+	codes  [10]uint64 // one bit for each status code that has a counter
+	kinds  int        // how many bits are set
+	slow   weighted
+	logs   [levelCount]weighted
+	pairs  int
+	timed  bool // reported a duration
+	whole  bool // reports whole requests: what gunicorn says of them is ignored
+	server bool // gunicorn reports for it
+	dirty  bool // has something that was not merged
+}
+
+// route holds one route's pairs, by the method's index.
+type route struct {
+	name    string
+	methods [methodCount]*pair
+}
+
+// pair is one pair of method and route.
+type pair struct {
+	codes []codeCount // few: a search beats a map
+	times *times      // nil: no duration was reported
+}
+
+type codeCount struct {
+	code int
+	weighted
+}
+
+// observe counts an event, and says whether a bound put it where others are.
+func (a *account) observe(e *ingest.Event, l *limits) (folded bool) {
+	a.dirty = true
+	switch e.Kind {
+	case ingest.Log:
+		a.log(e)
+	case ingest.Status:
+		if a.server = true; !a.whole {
+			folded = a.count(a.first(l), e)
+		}
+	case ingest.Duration:
+		if a.server = true; !a.whole {
+			a.time(a.first(l), e, l)
+		}
+	case ingest.Request:
+		a.whole = true
+		var p *pair
+		p, folded = a.pair(e, l)
+		folded = a.count(p, e) || folded
+		a.time(p, e, l)
+	case ingest.Ignored:
+	}
+	return folded
+}
+
+func (a *account) log(e *ingest.Event) {
+	for i, level := range logLevels() {
+		if string(e.Level) == level {
+			a.logs[i].add(e.Weight)
+			a.server = true
+			return
+		}
+	}
+}
+
+func (a *account) count(p *pair, e *ingest.Event) (folded bool) {
+	for i := range p.codes {
+		if p.codes[i].code == e.Code {
+			p.codes[i].add(e.Weight)
+			return false
+		}
+	}
+	code := a.admit(e.Code)
+	p.code(code).add(e.Weight)
+	return code != e.Code
+}
+
+// admit gives the code under which another one counts. RFC 9110 lets whoever
+// does not know a code take it for the x00 of its class; that keeps the shares
+// of the classes right when somebody sends all codes there are.
+func (a *account) admit(code int) int {
+	word, bit := code/64%len(a.codes), uint64(1)<<(code%64)
+	switch {
+	case a.codes[word]&bit != 0, code%100 == 0:
+		return code
+	case a.kinds >= maxCodes:
+		return code / 100 * 100
+	}
+	a.codes[word] |= bit
+	a.kinds++
+	return code
+}
+
+func (p *pair) code(code int) *weighted {
+	for i := range p.codes {
+		if p.codes[i].code == code {
+			return &p.codes[i].weighted
+		}
+	}
+	p.codes = append(p.codes, codeCount{code: code})
+	return &p.codes[len(p.codes)-1].weighted
+}
+
+func (a *account) time(p *pair, e *ingest.Event, l *limits) {
+	if p.times == nil {
+		p.times = &times{}
+	}
+	p.times.observe(e.Seconds, e.Weight)
+	a.timed = true
+	if e.Seconds > l.slow {
+		a.slow.add(e.Weight)
+	}
+}
+
+// first finds the pair of events that have neither method nor route.
+func (a *account) first(l *limits) *pair {
+	if r := a.routes[""]; r != nil && r.methods[0] != nil {
+		return r.methods[0]
+	}
+	p, _ := a.newPair(0, "", l)
+	return p
+}
+
+// pair finds the pair of a request, or makes it within the bounds.
+func (a *account) pair(e *ingest.Event, l *limits) (p *pair, folded bool) {
+	m := methodIndex(e.Method)
+	if r := a.routes[string(e.Route)]; r != nil && r.methods[m] != nil {
+		return r.methods[m], false
+	}
+	return a.newPair(m, strings.ToValidUTF8(string(e.Route), "\uFFFD"), l)
+}
+
+func (a *account) newPair(m int, path string, l *limits) (p *pair, folded bool) {
+	if a.routes[path] == nil && (len(path) > maxRouteBytes || path != "" && path != other && a.named() >= l.maxRoutes) {
+		path, folded = other, true
+	}
+	if r := a.routes[path]; r != nil && r.methods[m] != nil {
+		return r.methods[m], folded
+	}
+	// The first pair of all, and the last resort, are always to be had.
+	plain := path == "" && m == 0
+	if !plain && l.pairs >= l.maxRoutes*pairsPerRoute {
+		path, m, folded = other, otherMethod, true
+	}
+	r := a.routes[path]
+	if r == nil {
+		if a.routes == nil {
+			a.routes = make(map[string]*route)
+		}
+		r = &route{name: path}
+		a.routes[path] = r
+	}
+	if r.methods[m] == nil {
+		r.methods[m] = &pair{}
+		if !plain {
+			a.pairs++
+			l.pairs++
+		}
+	}
+	return r.methods[m], folded
+}
+
+// named counts the routes that have a name of their own.
+func (a *account) named() int {
+	n := len(a.routes)
+	if a.routes[""] != nil {
+		n--
+	}
+	if a.routes[other] != nil {
+		n--
+	}
+	return n
+}
+
+// merge moves all that o holds into a. If a's app reports whole requests and o
+// has only what gunicorn says, that is dropped: it is known already.
+func (a *account) merge(o *account, l *limits) {
+	l.pairs -= o.pairs
+	for i := range o.logs {
+		a.logs[i].merge(o.logs[i])
+	}
+	a.dirty, a.server = true, a.server || o.server
+	if o.whole || !a.whole {
+		a.whole = o.whole
+		a.timed = a.timed || o.timed
+		a.slow.merge(o.slow)
+		for _, r := range o.routes {
+			for m, p := range r.methods {
+				if p != nil {
+					a.mergePair(m, r.name, p, l)
+				}
+			}
+		}
+	}
+	*o = account{}
+}
+
+// refuse notes that all of a goes to an app that stands for several.
+func (a *account) refuse(l *limits) {
+	for _, r := range a.routes {
+		for _, p := range r.methods {
+			if p == nil {
+				continue
+			}
+			for _, c := range p.codes {
+				l.requests += c.n
+			}
+			if p.times != nil {
+				l.durations += p.times.count.n
+			}
+		}
+	}
+	for _, n := range a.logs {
+		l.logs += n.n
+	}
+}
+
+func (a *account) mergePair(m int, path string, from *pair, l *limits) {
+	to, folded := a.newPair(m, path, l)
+	for _, c := range from.codes {
+		code := a.admit(c.code)
+		if code != c.code || folded {
+			l.requests += c.n // as series; as lines they were counted when they came
+		}
+		to.code(code).merge(c.weighted)
+	}
+	if from.times == nil {
+		return
+	}
+	if to.times == nil {
+		to.times = &times{}
+	}
+	to.times.merge(from.times)
+}
+
+func methodIndex(b []byte) int {
+	for i, name := range methodNames() {
+		if string(b) == name {
+			return i
+		}
+	}
+	return otherMethod
+}

@@ -1,0 +1,135 @@
+package collectors
+
+import (
+	"sync"
+	"time"
+)
+
+// What the page's figures are taken over.
+const (
+	shortWindow = time.Minute
+	longWindow  = 5 * time.Minute
+	// lookGap is the least time between two points of a history: scrapes may
+	// come at any moment and must not fill it.
+	lookGap = 4 * time.Second
+	// leastSpan is the least time that a rate is taken over.
+	leastSpan = time.Second
+)
+
+// pages keeps the last minutes of each app, for the status page.
+type pages struct {
+	mu     sync.Mutex
+	before time.Time // of the last look: an app that is new since had nothing then
+	apps   map[string]*history
+}
+
+// history is one app's points, oldest first, and none much older than longWindow.
+type history struct{ points []point }
+
+// point is what an app had counted at one moment.
+type point struct {
+	at                     time.Time
+	requests, errors, slow uint64
+	count                  uint64
+	sum                    float64
+	native                 *[nativeSlots]uint64 // nil once older than shortWindow
+}
+
+// look adds a point for each app and notes what has happened since earlier ones.
+func (p *pages) look(s *Sample, views []appView, now time.Time) {
+	for i := range views {
+		v := &views[i]
+		h := p.apps[v.name]
+		if h == nil {
+			h = &history{points: []point{{at: p.before, native: new([nativeSlots]uint64)}}}
+			p.apps[v.name] = h
+		}
+		current := v.point(now)
+		h.note(s, v, &current)
+		h.keep(current)
+	}
+	p.before = now
+}
+
+func (v *appView) point(now time.Time) point {
+	p := point{at: now, slow: v.slow, native: new([nativeSlots]uint64)}
+	for _, pair := range v.pairs {
+		for _, c := range pair.codes {
+			p.requests += c.n
+			if c.code >= 500 {
+				p.errors += c.n
+			}
+		}
+		if pair.times == nil {
+			continue
+		}
+		p.count += pair.times.count.n
+		p.sum += pair.times.sum
+		for i, n := range pair.times.native {
+			p.native[i] += n
+		}
+	}
+	return p
+}
+
+// base gives the newest point that is at least that old, else the oldest.
+func (h *history) base(now time.Time, age time.Duration) *point {
+	b := &h.points[0]
+	for i := range h.points {
+		if now.Sub(h.points[i].at) >= age {
+			b = &h.points[i]
+		}
+	}
+	return b
+}
+
+// keep appends a point and forgets what no window reaches any more.
+func (h *history) keep(p point) {
+	if p.at.Sub(h.points[len(h.points)-1].at) < lookGap {
+		return
+	}
+	h.points = append(h.points, p)
+	old := h.base(p.at, longWindow)
+	for len(h.points) > 1 && &h.points[0] != old {
+		h.points = h.points[1:]
+	}
+	short := h.base(p.at, shortWindow)
+	for i := range h.points {
+		if h.points[i].at.Before(short.at) {
+			h.points[i].native = nil
+		}
+	}
+}
+
+// note gives the page's readings. What had no traffic has no share and no time.
+func (h *history) note(s *Sample, v *appView, now *point) {
+	base := h.base(now.at, longWindow)
+	if n := now.requests - base.requests; n > 0 {
+		s.note("http_error_ratio", float64(now.errors-base.errors)/float64(n), v.name)
+	}
+	if n := now.count - base.count; n > 0 {
+		s.note("http_mean_seconds", (now.sum-base.sum)/float64(n), v.name)
+	}
+	if v.timed {
+		s.note("http_slow_5m", float64(now.slow-base.slow), v.name)
+	}
+	base = h.base(now.at, shortWindow)
+	if span := now.at.Sub(base.at); span >= leastSpan && len(v.pairs) > 0 {
+		s.note("http_rate", float64(now.requests-base.requests)/span.Seconds(), v.name)
+	}
+	if base.native == nil {
+		return
+	}
+	since := *now.native
+	for i := range since {
+		since[i] -= base.native[i]
+	}
+	for _, q := range []struct {
+		label string
+		q     float64
+	}{{"0.5", 0.5}, {"0.95", 0.95}, {"0.99", 0.99}} {
+		if seconds, ok := quantile(&since, q.q); ok {
+			s.note("http_latency_seconds", seconds, v.name, q.label)
+		}
+	}
+}
