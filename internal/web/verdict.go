@@ -130,7 +130,7 @@ func findWorkers(a *app) []finding {
 	case a.free() == 0 && (waits || longest != nil && *longest.Seconds >= busyLong):
 		f.level, f.phrase = levelWarning, fmt.Sprintf("%s has no free worker: %s busy", a.Name, ofWorkers(taken, total))
 	case stuck > 0:
-		f.level, f.phrase = levelWarning, fmt.Sprintf("%s of %s stuck", ofWorkers(stuck, total), a.Name)
+		f.level, f.phrase = levelWarning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(stuck, total), a.Name, isAre(stuck))
 	default:
 		return nil
 	}
@@ -261,6 +261,13 @@ func ofWorkers(n, total float64) string {
 		return formatCount(n) + " of 1 worker"
 	}
 	return formatCount(n) + " of " + formatCount(total) + " workers"
+}
+
+func isAre(n float64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func queueText(a *app) string {

@@ -47,7 +47,7 @@ func TestVerdict(t *testing.T) {
 		"all busy":         {func(s *sample) { four(s, full, 0) }, "warning", "shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom)"},
 		"all busy, queue":  {func(s *sample) { four(s, full, 31) }, "warning", "shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 31 of 2048"},
 		"all busy, long":   {func(s *sample) { four(s, full, 120) }, "critical", "120 of 2048 connections wait for shop; shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 120 of 2048"},
-		"one stuck":        {func(s *sample) { four(s, [4]string{"busy", "stuck", "idle", "idle"}, 0) }, "warning", "1 of 4 workers of shop stuck, longest 41 s (worker 1, waits in recvfrom)"},
+		"one stuck":        {func(s *sample) { four(s, [4]string{"busy", "stuck", "idle", "idle"}, 0) }, "warning", "1 of 4 workers of shop is stuck, longest 41 s (worker 1, waits in recvfrom)"},
 		"stuck and busy":   {func(s *sample) { four(s, [4]string{"busy", "stuck", "stuck", "busy"}, 60) }, "critical", "shop is held up: 4 of 4 workers busy or stuck, longest 41 s (worker 1, waits in recvfrom), queue 60 of 2048"},
 		"all stuck":        {func(s *sample) { four(s, [4]string{"stuck", "stuck", "stuck", "stuck"}, 0) }, "critical", "shop does not answer: 4 of 4 workers stuck, longest 42 s (worker 0, waits in recvfrom)"},
 		"queue, warning":   {func(s *sample) { four(s, calm, 50) }, "warning", "50 of 2048 connections wait for shop"},

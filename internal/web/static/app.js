@@ -136,7 +136,7 @@
   // Lines for limits are drawn where the values come near them; the caption has them always.
   function linesOf(c) {
     const [warning, critical] = limits[c.kind.limit] || [], cap = c.kind.cap && lastOf(c.app[c.kind.cap]);
-    return [['warns at', warning, '--warn'], ['critical at', critical, '--bad'], ['limit', cap, '--quiet']].filter(([, v]) => v !== null && v !== undefined);
+    return [['warns at', warning, '--c5'], ['critical at', critical, '--c2'], ['limit', cap, '--quiet']].filter(([, v]) => v !== null && v !== undefined);
   }
   function drawLines(c, u) {
     for (const [, v, name] of linesOf(c)) {
@@ -200,7 +200,7 @@
         { ...axis, size: 52, gap: 4, space: 26, values: (_, v) => v.map(small), incrs: c.kind.fmt === count ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 1e5, 1e6] : undefined },
       ],
       series: [{}, ...rows.map(([, name, col, dash]) => ({
-        label: name, stroke: colour(col), width: c.kind.stack ? 0.5 : 1.5, dash, fill: c.kind.stack ? colour(col) + 'b0' : undefined,
+        label: name, stroke: colour(col), width: c.kind.stack ? 0.5 : 1.5, dash, fill: c.kind.stack ? colour(col === '--idle' ? '--line' : col) : undefined,
         points: { show: (u, i) => !c.kind.stack && lonely(u.data[i]), size: 4 }, spanGaps: false,
       }))],
       hooks: { setCursor: [(u) => caption(c, u.cursor.left >= 0 ? u.cursor.idx : null)], draw: [(u) => drawLines(c, u)] },
