@@ -5,7 +5,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/proto"
 )
 
 // The native buckets are those of schema 3: eight a doubling, each 9 % wide.
@@ -171,18 +170,18 @@ func (m timesMetric) Desc() *prometheus.Desc { return m.desc }
 // Write implements prometheus.Metric.
 func (m timesMetric) Write(out *dto.Metric) error {
 	h := &dto.Histogram{
-		SampleCount:   proto.Uint64(m.h.count.n),
-		SampleSum:     proto.Float64(m.h.sum),
-		Schema:        proto.Int32(nativeSchema),
-		ZeroThreshold: proto.Float64(nativeZero),
-		ZeroCount:     proto.Uint64(m.h.native[0]),
+		SampleCount:   new(m.h.count.n),
+		SampleSum:     new(m.h.sum),
+		Schema:        new(int32(nativeSchema)),
+		ZeroThreshold: new(float64(nativeZero)),
+		ZeroCount:     new(m.h.native[0]),
 	}
 	var cumulative uint64
 	for i, bound := range classicBounds() {
 		cumulative += m.h.classic[i]
 		h.Bucket = append(h.Bucket, &dto.Bucket{
-			UpperBound:      proto.Float64(bound),
-			CumulativeCount: proto.Uint64(cumulative),
+			UpperBound:      new(bound),
+			CumulativeCount: new(cumulative),
 		})
 	}
 	h.PositiveSpan, h.PositiveDelta = spans(&m.h.native)
@@ -191,7 +190,7 @@ func (m timesMetric) Write(out *dto.Metric) error {
 }
 
 // spans writes the filled buckets as the exposition format wants them: runs of
-// neighbours, and each count as its difference from the one before. A gap of
+// neighbors, and each count as its difference from the one before. A gap of
 // one or two empty buckets is cheaper filled than as a new run.
 func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	const worthwhile = 2
@@ -210,14 +209,14 @@ func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64)
 		gap := index - next
 		switch {
 		case len(runs) == 0:
-			runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(int32(index)), Length: proto.Uint32(0)})
+			runs = append(runs, &dto.BucketSpan{Offset: new(int32(index)), Length: new(uint32(0))})
 		case gap <= worthwhile:
 			for range gap {
 				put(0)
 			}
 			*runs[len(runs)-1].Length += uint32(gap)
 		default:
-			runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(int32(gap)), Length: proto.Uint32(0)})
+			runs = append(runs, &dto.BucketSpan{Offset: new(int32(gap)), Length: new(uint32(0))})
 		}
 		put(n)
 		*runs[len(runs)-1].Length++
@@ -225,7 +224,7 @@ func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64)
 	}
 	if len(runs) == 0 {
 		// An empty run tells an empty native histogram from a classic one.
-		runs = append(runs, &dto.BucketSpan{Offset: proto.Int32(0), Length: proto.Uint32(0)})
+		runs = append(runs, &dto.BucketSpan{Offset: new(int32(0)), Length: new(uint32(0))})
 	}
 	return runs, deltas
 }

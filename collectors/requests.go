@@ -222,23 +222,26 @@ func (r *Requests) settle(ctx context.Context) {
 		if s == nil || !s.account.dirty {
 			continue
 		}
-		name := found[from]
-		if name == "" && now.Sub(s.since) < patience {
-			continue
+		switch name := found[from]; {
+		case name != "":
+			r.move(s, name)
+		case now.Sub(s.since) >= patience:
+			r.move(s, unknown)
 		}
-		if name == "" {
-			name = unknown
-		}
-		a := r.apps[name]
-		if a == nil {
-			var folded bool
-			if a, folded = r.newApp(name); folded {
-				s.account.refuse(&r.limits)
-			}
-		}
-		a.merge(&s.account, &r.limits)
-		s.since = time.Time{}
 	}
+}
+
+// move gives all that a sender has sent so far to an app.
+func (r *Requests) move(s *sender, name string) {
+	a := r.apps[name]
+	if a == nil {
+		var folded bool
+		if a, folded = r.newApp(name); folded {
+			s.account.refuse(&r.limits)
+		}
+	}
+	a.merge(&s.account, &r.limits)
+	s.since = time.Time{}
 }
 
 // waiting lists the senders that have something to settle, and forgets those

@@ -88,7 +88,7 @@ func (b *batch) packet(i int) ([]byte, bool) {
 // source says who sent the i-th datagram.
 func (b *batch) source(i int) ingest.Source {
 	if b.unix {
-		return ingest.Source{PID: peerPID(b.control[i][:min(uint64(b.headers[i].Hdr.Controllen), controlBytes)])}
+		return ingest.Source{PID: peerPID(b.control[i][:min(int(b.headers[i].Hdr.Controllen), controlBytes)])}
 	}
 	return ingest.Source{Addr: peerAddr(b.names[i][:min(b.headers[i].Hdr.Namelen, nameBytes)])}
 }

@@ -103,7 +103,7 @@ func FuzzParse(f *testing.F) {
 			lines = append(lines, line)
 		}
 		want := 0
-		for _, raw := range bytes.Split(in, []byte("\n")) {
+		for raw := range bytes.SplitSeq(in, []byte("\n")) {
 			if len(bytes.TrimSuffix(raw, []byte("\r"))) > 0 {
 				want++
 			}

@@ -161,21 +161,27 @@ func (r *receiver) loop(ctx context.Context) error {
 		if r.n > 0 {
 			r.handle()
 		}
-		if r.n == batchPackets || r.pause == 0 {
-			continue
-		}
-		rested := r.peek
-		if r.peek = false; r.n == 0 {
-			continue // the traffic has ended: park
-		}
-		now := time.Now()
-		if rested && r.n > 1 || now.Sub(last) < r.pause {
-			time.Sleep(r.pause)
-			r.peek = true
-		}
-		last = now
+		last = r.rest(last)
 	}
 	return nil
+}
+
+// rest decides after a read whether to pause, and whether the next read parks
+// if there is nothing. It gives the time of the last read that found packets.
+func (r *receiver) rest(last time.Time) time.Time {
+	if r.n == batchPackets || r.pause == 0 {
+		return last // there may be more already
+	}
+	rested := r.peek
+	if r.peek = false; r.n == 0 {
+		return last // the traffic has ended: park
+	}
+	now := time.Now()
+	if rested && r.n > 1 || now.Sub(last) < r.pause {
+		time.Sleep(r.pause)
+		r.peek = true
+	}
+	return now
 }
 
 // read is what the runtime's poller calls. Its false means: wait until there
