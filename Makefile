@@ -53,8 +53,8 @@ fmt-diff:
 	@out="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
 	if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 
-golden: ## rewrite the golden files under collectors/testdata
-	go test ./collectors/ -update
+golden: ## rewrite the golden files; read the difference before you commit it
+	go test ./collectors/ ./internal/web/ -update
 
 docs: ## check that docs/metrics.md names each metric of the code
 	go test ./collectors/ -run Docs -v
