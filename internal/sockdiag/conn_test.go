@@ -249,20 +249,24 @@ func TestOtherNetworkNamespace(t *testing.T) {
 			t.Errorf("after redial: %+v", l)
 		}
 	})
-	if errors.Is(err, unix.EPERM) {
-		// Not allowed to make a network: then Dial into one must be refused too.
-		ns, err := os.Open("/proc/self/ns/net")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = ns.Close() }()
-		if _, err := sockdiag.Dial(int(ns.Fd())); !errors.Is(err, unix.EPERM) {
-			t.Errorf("Dial into a namespace without the right: %v, want EPERM", err)
-		}
-		return
+	switch {
+	case errors.Is(err, unix.EPERM):
+		refusedDial(t)
+	case err != nil:
+		t.Fatal(err)
 	}
+}
+
+// refusedDial checks that who may not make a network may not enter one either.
+func refusedDial(t *testing.T) {
+	t.Helper()
+	ns, err := os.Open("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer func() { _ = ns.Close() }()
+	if _, err := sockdiag.Dial(int(ns.Fd())); !errors.Is(err, unix.EPERM) {
+		t.Errorf("Dial into a namespace without the right: %v, want EPERM", err)
 	}
 }
 

@@ -19,9 +19,7 @@ func TestUDPInode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = receiver.Close() }()
-	to := receiver.LocalAddr().(*net.UDPAddr)
-
-	connected, err := net.DialUDP("udp4", nil, to)
+	connected, err := net.DialUDP("udp4", nil, receiver.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,22 +35,7 @@ func TestUDPInode(t *testing.T) {
 	}
 	defer func() { _ = dual.Close() }()
 
-	send := func(s *net.UDPConn) netip.AddrPort {
-		if s == connected {
-			_, err = s.Write([]byte("x"))
-		} else {
-			_, err = s.WriteToUDP([]byte("x"), to)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = receiver.SetReadDeadline(time.Now().Add(time.Second))
-		_, from, err := receiver.ReadFromUDPAddrPort(make([]byte, 8))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return from
-	}
+	send := func(s *net.UDPConn) netip.AddrPort { return sendTo(t, s, receiver) }
 	for name, s := range map[string]*net.UDPConn{"connected": connected, "any": any4, "dual stack": dual} {
 		inode, uid, ok := c.UDPInode(t.Context(), send(s))
 		if !ok || inode != inodeOf(t, s) || uid != uint32(os.Getuid()) {
@@ -64,6 +47,28 @@ func TestUDPInode(t *testing.T) {
 	if _, _, ok := c.UDPInode(t.Context(), free); ok {
 		t.Error("a closed sender was found")
 	}
+}
+
+// sendTo sends one packet and gives the address it came from.
+func sendTo(t *testing.T, s, receiver *net.UDPConn) netip.AddrPort {
+	t.Helper()
+	var err error
+	if s.RemoteAddr() != nil {
+		_, err = s.Write([]byte("x"))
+	} else {
+		_, err = s.WriteToUDP([]byte("x"), receiver.LocalAddr().(*net.UDPAddr))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receiver.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, from, err := receiver.ReadFromUDPAddrPort(make([]byte, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return from
 }
 
 func inodeOf(t *testing.T, s *net.UDPConn) uint64 {
