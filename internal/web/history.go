@@ -42,6 +42,7 @@ type History struct {
 	series  map[seriesKey]*series
 	workers map[string]float64 // how many workers an app has, of the moment being recorded
 	refused map[seriesKey]struct{}
+	errors  map[string]*errorCount // by app
 }
 
 // NewHistory returns an empty history.
@@ -50,6 +51,7 @@ func NewHistory() *History {
 		series:  make(map[seriesKey]*series),
 		workers: make(map[string]float64),
 		refused: make(map[seriesKey]struct{}),
+		errors:  make(map[string]*errorCount),
 	}
 }
 
@@ -67,6 +69,7 @@ func (h *History) Record(t time.Time, r health.Readings) {
 			return
 		case now < last:
 			clear(h.series)
+			clear(h.errors)
 			h.count = 0
 		case now-last > int64(5*step/2/time.Second):
 			h.advance(last + int64(step/time.Second)) // nothing known in between: no line may bridge it
@@ -76,6 +79,7 @@ func (h *History) Record(t time.Time, r health.Readings) {
 	clear(h.workers)
 	clear(h.refused)
 	h.recordApps(r)
+	h.recordErrors(r, now)
 	h.recordWorkers(r)
 	h.recordHost(r)
 }
@@ -105,9 +109,6 @@ func (h *History) recordApps(r health.Readings) {
 	}
 	for _, x := range r.All("page.http_rate") {
 		h.set(seriesKey{label(x, 0), "requests", ""}, x.Value)
-	}
-	for _, x := range r.All("page.http_error_ratio") {
-		h.set(seriesKey{label(x, 0), "errors", ""}, x.Value*h.now(seriesKey{label(x, 0), "requests", ""}))
 	}
 	for _, x := range r.All("page.http_latency_seconds") {
 		if p := percentile(label(x, 1)); p != "" {

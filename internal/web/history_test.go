@@ -56,8 +56,6 @@ func rate(v float64) health.Readings {
 func TestHistorySeries(t *testing.T) {
 	var s sample
 	s.add("page.http_rate", 40, "shop")
-	s.add("page.http_error_ratio", 0.25, "shop")
-	s.add("page.http_error_ratio", 0.25, "norate")
 	s.add("page.http_latency_seconds", 1, "shop", "0.5")
 	s.add("page.http_latency_seconds", 2, "shop", "0.95")
 	s.add("page.http_latency_seconds", 3, "shop", "0.99")
@@ -82,7 +80,7 @@ func TestHistorySeries(t *testing.T) {
 	h.Record(moment, health.NewReadings(s))
 	got := ask(t, h, 0)
 	want := map[string]string{
-		"requests": "40", "errors": "10", "p50": "1", "p95": "2", "p99": "3", "busy": "1", "idle": "2", "stuck": "3", "booting": "4",
+		"requests": "40", "p50": "1", "p95": "2", "p99": "3", "busy": "1", "idle": "2", "stuck": "3", "booting": "4",
 		"queue": "5", "limit": "256", "cpu": "0.5", "memory/0": "5", "memory/1": "8",
 	}
 	for name, v := range want {
@@ -95,6 +93,39 @@ func TestHistorySeries(t *testing.T) {
 	}
 	if row(got.Host["cpu"]) != "0.1" || row(got.Host["memory"]) != "0.2" || len(got.Host) != 2 {
 		t.Errorf("host %v", got.Host)
+	}
+}
+
+// The rate of errors is taken over the last minute, as the rate of requests is.
+func TestHistoryErrors(t *testing.T) {
+	counts := func(fives ...float64) health.Readings {
+		var s sample
+		s.add("resp_http_requests_total", 1000, "shop", "200", "", "")
+		for i, v := range fives {
+			s.add("resp_http_requests_total", v, "shop", strconv.Itoa(500+i), "", "")
+		}
+		return health.NewReadings(s)
+	}
+	for name, c := range map[string]struct {
+		totals []health.Readings // one each 30 s
+		want   string            // without the gaps that 30 s make
+	}{
+		"none":            {[]health.Readings{counts(), counts(), counts()}, "0 0"},
+		"the first error": {[]health.Readings{counts(), counts(30), counts(30), counts(30), counts(30)}, "1 0.5 0 0"},
+		"two codes":       {[]health.Readings{counts(10, 10), counts(25, 25)}, "1"},
+		"counted anew":    {[]health.Readings{counts(90), counts(120), counts(15), counts(45)}, "1 1"},
+		"not reported":    {[]health.Readings{counts(90), health.NewReadings(nil), counts(120), counts(150)}, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := web.NewHistory()
+			for i, r := range c.totals {
+				h.Record(moment.Add(time.Duration(i)*30*time.Second), r)
+			}
+			got := strings.Join(strings.Fields(strings.ReplaceAll(row(ask(t, h, 0).Apps["shop"]["errors"]), "-", "")), " ")
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
