@@ -36,8 +36,6 @@ var (
 	workerCPUFamily   = counter("worker_cpu_seconds_total", "CPU time of all processes that were in this worker slot.", "app", "worker")
 	workerStartFamily = gauge("worker_start_time_seconds", "When the worker's process started, in Unix time.", "app", "worker")
 	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
-
-	seriesDroppedFamily = counter("series_dropped_total", "Things left out or counted under another name because a family of series had reached its bound.", "family")
 )
 
 // Process gives each app's processes: that they run, their CPU time, threads,
@@ -59,7 +57,7 @@ func (*Process) Name() string { return "process" }
 // Descs implements [Collector].
 func (*Process) Descs() []*prometheus.Desc {
 	return descs(upFamily, appInfoFamily, appStartFamily, appCPUFamily, appCPUUseFamily, throttledFamily, oomFamily, threadsFamily,
-		openFDsFamily, maxFDsFamily, restartsFamily, workerInfoFamily, workerCPUFamily, workerStartFamily, workerFDsFamily, seriesDroppedFamily)
+		openFDsFamily, maxFDsFamily, restartsFamily, workerInfoFamily, workerCPUFamily, workerStartFamily, workerFDsFamily, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -79,8 +77,8 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 			lack = &Unavailable{Permission, fmt.Sprintf("the descriptors of %s, and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", a.Name)}
 		}
 	}
-	s.add(seriesDroppedFamily, float64(snap.Dropped), "app")
-	s.add(seriesDroppedFamily, float64(workers), "worker")
+	s.add(seriesDropped, float64(snap.Dropped), "app")
+	s.add(seriesDropped, float64(workers), "worker")
 	return s, lack
 }
 
