@@ -317,7 +317,7 @@ func TestContextEndsTheWaitForATurn(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := c.Listeners(gone); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled before: %v, want Canceled", err)
+		t.Errorf("canceled before: %v, want Canceled", err)
 	}
 	if _, err := c.Listeners(t.Context()); err != nil {
 		t.Errorf("afterwards: %v", err)

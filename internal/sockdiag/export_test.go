@@ -2,6 +2,7 @@ package sockdiag
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"os"
@@ -23,7 +24,7 @@ func (c *Conn) Break(ctx context.Context) error {
 	defer c.unlock()
 	// A request for nothing: the kernel answers nothing, so the read times out.
 	quiet := newRequest(inetReqLen)
-	native.PutUint16(quiet[6:], 0)
+	binary.NativeEndian.PutUint16(quiet[6:], 0)
 	err := c.dump(ctx, "nothing", quiet, func([]byte) error { return nil })
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.Join(errors.New("the read did not time out"), err)

@@ -3,6 +3,7 @@ package sockdiag
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -146,7 +147,7 @@ func hexAddrPort(b []byte) (netip.AddrPort, error) {
 	}
 	for i := 0; i < n; i += 4 {
 		word := uint32(raw[i])<<24 | uint32(raw[i+1])<<16 | uint32(raw[i+2])<<8 | uint32(raw[i+3])
-		native.PutUint32(raw[i:], word)
+		binary.NativeEndian.PutUint32(raw[i:], word)
 	}
 	a := netip.AddrFrom4([4]byte(raw[:4]))
 	if n == 16 {

@@ -37,15 +37,13 @@ const (
 // errMalformed is what every parser of the kernel's answers wraps.
 var errMalformed = errors.New("malformed sock_diag answer")
 
-var native = binary.NativeEndian
-
 // inetRequest is a whole dump request for the TCP or UDP sockets of one family
 // in the given states; a port that is not 0 must be the local one.
 func inetRequest(family, protocol uint8, states uint32, port uint16) []byte {
 	b := newRequest(inetReqLen)
 	p := b[headerLen:]
 	p[0], p[1] = family, protocol
-	native.PutUint32(p[4:], states)
+	binary.NativeEndian.PutUint32(p[4:], states)
 	binary.BigEndian.PutUint16(p[8:], port)
 	return b
 }
@@ -55,31 +53,31 @@ func unixRequest() []byte {
 	b := newRequest(unixReqLen)
 	p := b[headerLen:]
 	p[0] = unix.AF_UNIX
-	native.PutUint32(p[4:], 1<<stateListen)
-	native.PutUint32(p[12:], udiagShowName|udiagShowRQLen|udiagShowUID)
+	binary.NativeEndian.PutUint32(p[4:], 1<<stateListen)
+	binary.NativeEndian.PutUint32(p[12:], udiagShowName|udiagShowRQLen|udiagShowUID)
 	return b
 }
 
 func newRequest(payload int) []byte {
 	b := make([]byte, headerLen+payload)
-	native.PutUint32(b, uint32(len(b)))
-	native.PutUint16(b[4:], sockDiagByFamily)
-	native.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	binary.NativeEndian.PutUint32(b, uint32(len(b)))
+	binary.NativeEndian.PutUint16(b[4:], sockDiagByFamily)
+	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	return b
 }
 
-func setSequence(request []byte, seq uint32) { native.PutUint32(request[8:], seq) }
+func setSequence(request []byte, seq uint32) { binary.NativeEndian.PutUint32(request[8:], seq) }
 
 // eachAnswer walks one datagram of a dump and gives fn the payload of each
 // answer that carries seq. It reports whether the dump ended, and the kernel's
 // refusal as a syscall.Errno in the error's tree.
 func eachAnswer(b []byte, seq uint32, fn func(payload []byte) error) (done bool, err error) {
 	for len(b) >= headerLen {
-		n := int(native.Uint32(b))
+		n := int(binary.NativeEndian.Uint32(b))
 		if n < headerLen || n > len(b) {
 			return true, fmt.Errorf("%w: message of %d bytes in %d", errMalformed, n, len(b))
 		}
-		kind, stale := native.Uint16(b[4:]), native.Uint32(b[8:]) != seq
+		kind, stale := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:]) != seq
 		payload := b[headerLen:n]
 		b = b[min((n+3)&^3, len(b)):]
 		if stale {
@@ -102,7 +100,7 @@ func answerError(payload []byte) error {
 	if len(payload) < 4 {
 		return nil
 	}
-	if code := int32(native.Uint32(payload)); code < 0 {
+	if code := int32(binary.NativeEndian.Uint32(payload)); code < 0 {
 		return syscall.Errno(-code)
 	}
 	return nil
@@ -123,10 +121,10 @@ func parseInet(p []byte) (inetSocket, error) {
 	s := inetSocket{
 		family: p[0],
 		state:  p[1],
-		rqueue: native.Uint32(p[56:]),
-		wqueue: native.Uint32(p[60:]),
-		uid:    native.Uint32(p[64:]),
-		inode:  native.Uint32(p[68:]),
+		rqueue: binary.NativeEndian.Uint32(p[56:]),
+		wqueue: binary.NativeEndian.Uint32(p[60:]),
+		uid:    binary.NativeEndian.Uint32(p[64:]),
+		inode:  binary.NativeEndian.Uint32(p[68:]),
 	}
 	var a netip.Addr
 	switch s.family {
@@ -168,16 +166,16 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	if p[0] != unix.AF_UNIX || p[1] != unix.SOCK_STREAM || p[2] != stateListen {
 		return Listener{}, false, nil
 	}
-	l = Listener{Network: Unix, Inode: uint64(native.Uint32(p[4:]))}
+	l = Listener{Network: Unix, Inode: uint64(binary.NativeEndian.Uint32(p[4:]))}
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
 			l.Path = socketName(v)
 		case kind == unixDiagRQLen && len(v) >= 8:
-			l.Queue, l.Limit = native.Uint32(v), native.Uint32(v[4:])
+			l.Queue, l.Limit = binary.NativeEndian.Uint32(v), binary.NativeEndian.Uint32(v[4:])
 			l.HasQueue, l.HasLimit = true, true
 		case kind == unixDiagUID && len(v) >= 4:
-			l.UID = native.Uint32(v)
+			l.UID = binary.NativeEndian.Uint32(v)
 		}
 	})
 	return l, err == nil, err
@@ -186,11 +184,11 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 // eachAttribute walks netlink attributes; what is shorter than it says is an error.
 func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
 	for len(b) >= attrLen {
-		n := int(native.Uint16(b))
+		n := int(binary.NativeEndian.Uint16(b))
 		if n < attrLen || n > len(b) {
 			return fmt.Errorf("%w: attribute of %d bytes in %d", errMalformed, n, len(b))
 		}
-		fn(native.Uint16(b[2:])&attrTypeMax, b[attrLen:n])
+		fn(binary.NativeEndian.Uint16(b[2:])&attrTypeMax, b[attrLen:n])
 		b = b[min((n+3)&^3, len(b)):]
 	}
 	return nil
