@@ -65,7 +65,7 @@ func (s *stateTracker) judge(l look, now time.Time) (State, time.Duration) {
 	case l.sync && l.beat.ok && l.beat.age >= l.stuckIn, now.Sub(s.asleep) >= l.stuckIn:
 		state = Stuck
 	}
-	if state != s.state {
+	if state != s.state || s.since.IsZero() {
 		if s.state != Busy || state != Stuck { // a stuck worker was busy since then
 			s.since = now
 		}

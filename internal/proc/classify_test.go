@@ -1,0 +1,94 @@
+package proc
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestClassify(t *testing.T) {
+	for in, want := range map[string]identity{
+		"gunicorn: master [shop:app]":                             {server: Gunicorn, name: "shop", title: true, master: true},
+		"gunicorn: worker [shop front]":                           {server: Gunicorn, name: "shop front", title: true, worker: true},
+		"/usr/bin/python3 /usr/bin/gunicorn -w 4 shop:app":        {server: Gunicorn, name: "shop", script: "gunicorn"},
+		"python3 -m gunicorn -k gthread -w4 -b :80 shop.wsgi:app": {server: Gunicorn, class: "gthread", name: "shop.wsgi", script: "gunicorn"},
+		"/venv/bin/gunicorn --worker-class=gevent --preload shop": {server: Gunicorn, class: "gevent", name: "shop", script: "gunicorn"},
+		"gunicorn -n front -c python:conf.gunicorn shop:app":      {server: Gunicorn, name: "front", script: "gunicorn"},
+		"gunicorn -c python:conf.gunicorn -b unix:/run/x.sock":    {server: Gunicorn, script: "gunicorn"},
+		"gunicorn shop:create_app()":                              {server: Gunicorn, name: "shop", script: "gunicorn"},
+		"uwsgi --master --http-socket :8000 --module shop:app":    {server: UWSGI, name: "shop", script: "uwsgi"},
+		"uwsgi --ini /etc/uwsgi/apps-enabled/shop.ini":            {server: UWSGI, name: "shop", script: "uwsgi"},
+		"/usr/bin/uwsgi-core shop.ini":                            {server: UWSGI, name: "shop", script: "uwsgi"},
+		"uwsgi -w shop.wsgi:app":                                  {server: UWSGI, name: "shop.wsgi", script: "uwsgi"},
+		"uWSGI worker 2":                                          {server: UWSGI, title: true, worker: true, script: "uwsgi"},
+		"uWSGI http 1":                                            {server: UWSGI, title: true, aux: true, script: "uwsgi"},
+		"/usr/bin/python3 /usr/bin/uvicorn --port 8000 shop:app":  {server: Uvicorn, name: "shop", script: "uvicorn"},
+		"python -m hypercorn shop:app":                            {server: Hypercorn, name: "shop", script: "hypercorn"},
+		"/usr/bin/python3 /usr/bin/waitress-serve shop:app":       {server: Waitress, name: "shop", script: "waitress"},
+		"python3 -m flask --app shop run":                         {server: Flask, name: "shop", script: "flask"},
+		"python3 -m flask --app src/shop.py run -p 5000":          {server: Flask, name: "shop", script: "flask"},
+		"python3 -m flask shell":                                  {server: Script, script: "flask"},
+		"python3 -u -X dev /srv/shop/server.py --port 8000":       {server: Script, script: "server"},
+		"python3 -m http.server 8000":                             {server: Script, script: "http.server"},
+		"python3.11 -c import time":                               {server: Script, script: "python"},
+		"/usr/bin/python3 /usr/bin/supervisord -n":                {},
+		"python3":                        {},
+		"sh -c gunicorn shop:app":        {},
+		"grep gunicorn":                  {},
+		"vim gunicorn.conf.py":           {},
+		"/usr/sbin/nginx -g daemon off;": {},
+	} {
+		argv := strings.Fields(in)
+		if strings.HasPrefix(in, "gunicorn: ") || strings.HasPrefix(in, "uWSGI ") {
+			argv = []string{in}
+		}
+		if got := classify(argv); got != want {
+			t.Errorf("classify(%q)\n got %+v\nwant %+v", in, got, want)
+		}
+	}
+	if got := classify(nil); got != (identity{}) {
+		t.Errorf("no command line: %+v", got)
+	}
+}
+
+// A name may be given after the name option only once the title is set, so the
+// class of the command line before must not get lost.
+func TestTitleKeepsClass(t *testing.T) {
+	before := classify([]string{"gunicorn", "-k", "gthread", "shop:app"})
+	if got := keepClass(classify([]string{"gunicorn: master [shop:app]"}), before); got.class != "gthread" {
+		t.Errorf("class %q", got.class)
+	}
+	if got := keepClass(classify([]string{"uwsgi"}), before); got.class != "" {
+		t.Errorf("another server's class %q", got.class)
+	}
+}
+
+func TestCleanName(t *testing.T) {
+	for in, want := range map[string]string{
+		"shop": "shop", "a b{c}\n": "a_b_c__", "s:@-/._9": "s:@-/._9", "ümlaut": "_mlaut", strings.Repeat("x", 100): strings.Repeat("x", 64),
+	} {
+		if got := cleanName(in); got != want {
+			t.Errorf("cleanName(%q) = %q", in, got)
+		}
+	}
+}
+
+func FuzzClassify(f *testing.F) {
+	f.Add("python3\x00/usr/bin/gunicorn\x00-k\x00gthread\x00shop:app")
+	f.Add("uwsgi\x00--ini\x00x.ini")
+	f.Fuzz(func(t *testing.T, s string) {
+		argv := parseCmdline([]byte(s))
+		id := classify(argv)
+		if id.name != "" && !strings.Contains(s, id.name) {
+			t.Errorf("%q gave a name that is not in it: %+v", s, id)
+		}
+		if id.server == "" && id != (identity{}) {
+			t.Errorf("%q: no server, and yet %+v", s, id)
+		}
+		if n := cleanName(id.name); len(n) > 64 {
+			t.Errorf("%q: name %q is too long", s, n)
+		}
+		for _, l := range bindLabels(argv) {
+			listensOn(l, l)
+		}
+	})
+}

@@ -1,0 +1,153 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const gunicornStat = "4242 (gunicorn: maste) S 1 4242 4242 0 -1 4194560 6203 7 0 0 31 12 5 6 20 0 3 0 123456 42000384 8876 18446744073709551615 1 1 0 0 0 0 0 16781312 134235655 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+
+func TestParseStat(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   string
+		want stat
+		bad  bool
+	}{
+		"gunicorn":         {in: gunicornStat, want: stat{comm: "gunicorn: maste", state: 'S', ppid: 1, utime: 31, stime: 12, threads: 3, start: 123456, rss: 8876}},
+		"name with braces": {in: "7 (a) b (c)) R 5 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 9 100 3 0", want: stat{comm: "a) b (c)", state: 'R', ppid: 5, utime: 1, stime: 2, threads: 1, start: 9, rss: 3}},
+		"empty":            {in: "", bad: true},
+		"cut":              {in: gunicornStat[:60], bad: true},
+		"letters":          {in: strings.Replace(gunicornStat, " 123456 ", " 12x456 ", 1), bad: true},
+		"no bracket":       {in: "1 sh S 1", bad: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseStat([]byte(c.in))
+			if c.bad != (err != nil) || err != nil && !errors.Is(err, errShape) {
+				t.Fatalf("error %v", err)
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestParseSyscall(t *testing.T) {
+	for in, want := range map[string]call{
+		"running\n":          {running: true, nr: -1},
+		"-1 0x7ffd 0x7f01\n": {nr: -1},
+		"232 0x7 0x1 0x2 0x3e8 0x0 0xffffffff 0x7ffd 0x7fb9\n": {nr: 232, args: [6]uint64{7, 1, 2, 1000, 0, 0xffffffff}},
+	} {
+		got, err := parseSyscall([]byte(in))
+		if err != nil || got != want {
+			t.Errorf("parseSyscall(%q) = %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "x", "1 2", "-7 0x1 0x2", "232 0x7 0x1 0x2", "232 0x7 0x1 0x2 zz 0x0 0x0 0x1 0x2"} {
+		if _, err := parseSyscall([]byte(in)); !errors.Is(err, errShape) {
+			t.Errorf("parseSyscall(%q): error %v, want one of the form", in, err)
+		}
+	}
+}
+
+func TestParseSmaps(t *testing.T) {
+	got, err := parseSmaps([]byte("55d0-7ffe ---p 00000000 00:00 0 [rollup]\nRss: 100 kB\nPss:  60 kB\nPss_Anon: 7 kB\nPrivate_Clean: 5 kB\nPrivate_Dirty: 40 kB\nPrivate_Hugetlb: 2 kB\nSwap: 9 kB\nSwapPss: 3 kB\n"))
+	want := Memory{RSS: 100 << 10, PSS: 60 << 10, USS: 47 << 10, Swap: 3 << 10}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	if _, err := parseSmaps([]byte("Rss: 100 kB\n")); !errors.Is(err, errShape) {
+		t.Errorf("without Pss: error %v", err)
+	}
+}
+
+func TestParseRest(t *testing.T) {
+	if got := parseTargets([]byte("pos:\t0\nflags:\t02\ntfd:        5 events:       19 data:  5  pos:0 ino:6b\ntfd:       11 events: 1 data: b\n")); !slices.Equal(got, []int{5, 11}) {
+		t.Errorf("targets %v", got)
+	}
+	if got, err := parseMaxFiles([]byte("Max processes  1 1 processes\nMax open files            1024                 524288               files     \n")); got != 1024 || err != nil {
+		t.Errorf("max files %d, %v", got, err)
+	}
+	if got, err := parseMaxFiles([]byte("Max open files            unlimited  unlimited files\n")); got != 0 || err != nil {
+		t.Errorf("unlimited files %d, %v", got, err)
+	}
+	if _, err := parseMaxFiles([]byte("nothing\n")); !errors.Is(err, errShape) {
+		t.Errorf("no limit: error %v", err)
+	}
+	if ino, ok := parseSocket("socket:[25567]"); ino != 25567 || !ok {
+		t.Errorf("socket %d %v", ino, ok)
+	}
+	for _, s := range []string{"pipe:[3]", "socket:[x]", "socket:[3", "/tmp/socket:[3]"} {
+		if _, ok := parseSocket(s); ok {
+			t.Errorf("%q taken for a socket", s)
+		}
+	}
+	if n, err := parseTimeslices([]byte("1234 56 78\n")); n != 78 || err != nil {
+		t.Errorf("timeslices %d %v", n, err)
+	}
+	if got := parseCmdline([]byte("gunicorn: worker [shop]      \x00\x00\x00")); !slices.Equal(got, []string{"gunicorn: worker [shop]"}) {
+		t.Errorf("title %q", got)
+	}
+	if got := parseCmdline([]byte("a\x00b c\x00")); !slices.Equal(got, []string{"a", "b c"}) {
+		t.Errorf("command line %q", got)
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte(gunicornStat))
+	f.Add([]byte("7 (a) b (c)) R 5 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 9 100 3 0"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := parseStat(b)
+		if err == nil && (!bytes.Contains(b, []byte("("+s.comm+")")) || s.ppid < 0 || s.threads < 0) {
+			t.Errorf("%q gave %+v", b, s)
+		}
+	})
+}
+
+func FuzzParseSyscall(f *testing.F) {
+	f.Add([]byte("232 0x7 0x1 0x2 0x3e8 0x0 0xffffffff 0x7ffd 0x7fb9\n"))
+	f.Add([]byte("running\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parseSyscall(b)
+		if err == nil && (c.nr < -1 || c.running && c.nr != -1) || err != nil && c != (call{}) {
+			t.Errorf("%q gave %+v, %v", b, c, err)
+		}
+	})
+}
+
+func FuzzParseSmaps(f *testing.F) {
+	f.Add([]byte("Rss: 100 kB\nPss:  60 kB\nPrivate_Dirty: 40 kB\nSwapPss: 3 kB\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parseSmaps(b)
+		if err != nil && m != (Memory{}) {
+			t.Errorf("%q gave %+v with %v", b, m, err)
+		}
+		if err == nil && !bytes.Contains(b, []byte("Pss")) {
+			t.Errorf("%q has no Pss and gave %+v", b, m)
+		}
+	})
+}
+
+func FuzzParseDirents(f *testing.F) {
+	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x18\x00\x0442\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, e := range parseDirents(b, nil) {
+			if e.n < 0 || e.n > 999999999 || !bytes.Contains(b, []byte(itoa(e.n))) && e.n != 0 && !bytes.Contains(b, []byte("0")) {
+				t.Errorf("%q gave %+v", b, e)
+			}
+		}
+	})
+}
+
+func BenchmarkParseStat(b *testing.B) {
+	in := []byte(gunicornStat)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseStat(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package proc
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func workers(n, firstPID int) []*process {
+	var ps []*process
+	for i := range n {
+		ps = append(ps, &process{pid: firstPID + i, start: uint64(firstPID + i)})
+	}
+	return ps
+}
+
+// in tells which pid is in which slot; 0 is a free slot.
+func in(a *app) []int {
+	var pids []int
+	for _, s := range a.slots {
+		if s.p == nil {
+			pids = append(pids, 0)
+			continue
+		}
+		pids = append(pids, s.p.pid)
+	}
+	return pids
+}
+
+func expectSlots(t *testing.T, a *app, want ...int) {
+	t.Helper()
+	got := in(a)
+	if len(got) != len(want) {
+		t.Fatalf("slots %v, want %v", got, want)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("slots %v, want %v", got, want)
+		}
+	}
+}
+
+func TestSlotIsUsedAgain(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a := newApp("shop", -1)
+	four := workers(4, 100)
+	a.workers = []*process{four[2], four[0], four[3], four[1]}
+	a.assign(now)
+	expectSlots(t, a, 100, 101, 102, 103)
+	for i, p := range workers(4, 200) { // each is replaced in turn
+		now = now.Add(time.Minute)
+		four[i] = p
+		a.workers = append([]*process(nil), four...)
+		a.assign(now)
+	}
+	expectSlots(t, a, 200, 201, 202, 203)
+	if a.restarts != 4 {
+		t.Errorf("%d restarts, want 4", a.restarts)
+	}
+}
+
+func TestReloadKeepsSlots(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a := newApp("shop", -1)
+	old, fresh := workers(2, 100), workers(2, 200)
+	a.workers = append([]*process(nil), old...)
+	a.assign(now)
+	now = now.Add(time.Minute)
+	a.workers = append(append([]*process(nil), old...), fresh...) // HUP: the new ones are there first
+	a.assign(now)
+	expectSlots(t, a, 100, 101)
+	if len(a.waiting) != 2 {
+		t.Errorf("%d wait, want 2", len(a.waiting))
+	}
+	a.workers = append([]*process(nil), fresh...)
+	a.assign(now.Add(time.Second))
+	expectSlots(t, a, 200, 201)
+	if a.restarts != 2 || len(a.waiting) != 0 {
+		t.Errorf("%d restarts, %d waiting", a.restarts, len(a.waiting))
+	}
+}
+
+func TestScaleUpAndDown(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a := newApp("shop", -1)
+	all := workers(3, 100)
+	a.workers = append([]*process(nil), all[:2]...)
+	a.assign(now)
+	for _, d := range []time.Duration{time.Minute, time.Minute + settle} {
+		a.workers = append([]*process(nil), all...)
+		a.assign(now.Add(d))
+	}
+	expectSlots(t, a, 100, 101, 102)
+	if a.restarts != 0 {
+		t.Errorf("%d restarts, want none: a third worker came", a.restarts)
+	}
+	now = now.Add(time.Hour)
+	for _, d := range []time.Duration{0, scaledDown + time.Second} {
+		a.workers = append([]*process(nil), all[:2]...)
+		a.assign(now.Add(d))
+	}
+	expectSlots(t, a, 100, 101)
+}
+
+func TestManyWorkersAreBounded(t *testing.T) {
+	a := newApp("shop", -1)
+	a.workers = workers(maxWorkers+7, 1)
+	a.assign(time.Unix(1000, 0))
+	if len(a.slots) != maxWorkers || a.dropped != 7 {
+		t.Errorf("%d slots, %d dropped", len(a.slots), a.dropped)
+	}
+}
+
+func TestCPUNeverGoesBack(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a := newApp("shop", -1)
+	p := &process{pid: 1, stat: stat{utime: 50, stime: 5}}
+	s := &slot{p: p}
+	a.members = []*process{p}
+	a.count(now, map[*process]*slot{p: s})
+	q := &process{pid: 2, stat: stat{utime: 3}} // p is gone, q took its place
+	s.p = q
+	a.members = []*process{q}
+	a.count(now.Add(5*time.Second), map[*process]*slot{q: s})
+	q.stat.utime = 2 // no kernel does this, but a counter must stand it
+	a.count(now.Add(10*time.Second), map[*process]*slot{q: s})
+	if a.cpu != (cpuTime{53, 5}) || s.cpu != (cpuTime{53, 5}) {
+		t.Errorf("app %+v, slot %+v", a.cpu, s.cpu)
+	}
+}
+
+func TestRate(t *testing.T) {
+	var r rate
+	now := time.Unix(1000, 0)
+	if _, ok := r.perSecond(now); ok {
+		t.Error("a rate out of nothing")
+	}
+	for i := range 40 {
+		r.add(now.Add(time.Duration(i)*5*time.Second), float64(i)*10)
+	}
+	last := now.Add(39 * 5 * time.Second)
+	if v, ok := r.perSecond(last); !ok || v != 2 {
+		t.Errorf("rate %v %v, want 2", v, ok)
+	}
+	if d := last.Sub(r.at[0]); d > 70*time.Second {
+		t.Errorf("looks back %s, want about a minute", d)
+	}
+}
+
+func TestBeat(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	ts := func(d time.Duration) unix.Timespec { return unix.NsecToTimespec(int64(d)) }
+	wall := func(ago time.Duration) unix.Timespec { return unix.NsecToTimespec(now.Add(-ago).UnixNano()) }
+	up := 1000 * time.Second
+	for name, c := range map[string]struct {
+		mode         uint32
+		mtime, ctime unix.Timespec
+		want         beat
+	}{
+		"20.1 touched, mode 1":  {0o100001, wall(time.Hour), wall(3 * time.Second), beat{age: 3 * time.Second, ok: true}},
+		"20.1 touched, mode 0":  {0o100000, wall(time.Hour), wall(0), beat{ok: true}},
+		"new one, monotonic":    {0o100600, ts(up - 7*time.Second), wall(0), beat{age: 7 * time.Second, ok: true}},
+		"never touched":         {0o100600, wall(time.Second), wall(time.Second), beat{never: true}},
+		"clock was set back":    {0o100001, wall(0), wall(-time.Minute), beat{}},
+		"another time's origin": {0o100600, ts(up + time.Minute), wall(0), beat{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := beatOf(c.mode, c.mtime, c.ctime, now, up); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	now := time.Unix(1000, 0)
+	const stuckIn = 10 * time.Second
+	hour := time.Hour
+	type step struct {
+		after time.Duration
+		l     look
+		want  State
+		in    time.Duration
+	}
+	beatOf := func(d time.Duration) beat { return beat{age: d, ok: true} }
+	for name, steps := range map[string][]step{
+		"sync worker in a long request": {
+			{0, look{ok: true, idle: true, slices: 1, age: hour, sync: true, beat: beatOf(14 * time.Second)}, Idle, 0},
+			{5 * time.Second, look{ok: true, slices: 9, age: hour, sync: true, beat: beatOf(4 * time.Second)}, Busy, 4 * time.Second},
+			{12 * time.Second, look{ok: true, slices: 9, age: hour, sync: true, beat: beatOf(11 * time.Second)}, Stuck, 11 * time.Second},
+			{13 * time.Second, look{ok: true, idle: true, slices: 10, age: hour, sync: true, beat: beatOf(0)}, Idle, 0},
+		},
+		"busy at every look, but with other requests": {
+			{0, look{ok: true, slices: 1, age: hour, sync: true, beat: beatOf(0)}, Busy, 0},
+			{30 * time.Second, look{ok: true, slices: 500, age: hour, sync: true, beat: beatOf(time.Second)}, Busy, time.Second},
+		},
+		"uWSGI in one call": {
+			{0, look{ok: true, slices: 7, age: hour}, Busy, 0},
+			{11 * time.Second, look{ok: true, slices: 7, age: hour}, Stuck, 11 * time.Second},
+			{20 * time.Second, look{ok: true, slices: 8, age: hour}, Busy, 0},
+		},
+		"gunicorn that has not notified yet": {
+			{0, look{ok: true, slices: 1, age: time.Minute, sync: true, beat: beat{never: true}}, Booting, time.Minute},
+			{time.Second, look{ok: true, idle: true, slices: 2, age: time.Minute, sync: true, beat: beatOf(0)}, Idle, 0},
+		},
+		"young and never idle yet": {
+			{0, look{ok: true, slices: 1, age: time.Second}, Booting, time.Second},
+			{20 * time.Second, look{ok: true, slices: 2, age: 21 * time.Second}, Busy, 0},
+		},
+		"not to be seen": {{0, look{}, StateUnknown, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s stateTracker
+			for i, st := range steps {
+				st.l.stuckIn = stuckIn
+				got, took := s.judge(st.l, now.Add(st.after))
+				if got != st.want || took != st.in {
+					t.Errorf("step %d: %q for %s, want %q for %s", i, got, took, st.want, st.in)
+				}
+			}
+		})
+	}
+}
+
+func TestSets(t *testing.T) {
+	poll := []byte{5, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0}
+	if !pollHas(poll, []int{9}) || pollHas(poll, []int{7}) || pollHas(nil, []int{9}) {
+		t.Error("poll set")
+	}
+	sel := make([]byte, 16)
+	sel[0], sel[8] = 1<<5, 1 // descriptors 5 and 64
+	if !selectHas(sel, []int{5}) || !selectHas(sel, []int{64}) || selectHas(sel, []int{6, 200, -1}) {
+		t.Error("select set")
+	}
+}
