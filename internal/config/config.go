@@ -5,10 +5,10 @@ import "time"
 
 // Config is one whole, checked configuration. It is never changed after Load.
 type Config struct {
-	MonitoringInterval time.Duration `yaml:"monitoring_interval"`
+	MonitoringInterval time.Duration `yaml:"monitoring_interval"` // of health, leaks and the slow samplers; 1s to 1h
 	Thresholds         Thresholds    `yaml:"thresholds"`
-	SlowRequest        time.Duration `yaml:"slow_request"`
-	Apps               []App         `yaml:"apps"`
+	SlowRequest        time.Duration `yaml:"slow_request"` // a request that takes longer counts as slow; above 0
+	Apps               []App         `yaml:"apps"`         // none: apps are discovered
 	StatsD             StatsD        `yaml:"statsd"`
 }
 
@@ -29,28 +29,29 @@ type Thresholds struct {
 	ResponseTime   Limit `yaml:"response_time"`
 	ErrorRate      Limit `yaml:"error_rate"`
 	QueryTime      Limit `yaml:"query_time"`
-	CacheHitRate   Limit `yaml:"cache_hit_rate"`
+	CacheHitRate   Limit `yaml:"cache_hit_rate"` // the one that warns when it falls below
 	TaskAge        Limit `yaml:"task_age"`
 }
 
 // App is one named application.
 type App struct {
-	Name  string `yaml:"name"`
+	Name  string `yaml:"name"` // 1 to 64 letters, digits or . _ : @ - /
 	Match Match  `yaml:"match"`
 }
 
-// Match says which process trees are the app's; all that is given must hold.
+// Match says which process trees are the app's; all that is given must hold,
+// and at least one is given.
 type Match struct {
-	Cmdline     string `yaml:"cmdline"`      // regexp over the command line, arguments joined by a space
-	PIDFile     string `yaml:"pid_file"`     // path of a file that holds the master's pid
-	Listen      string `yaml:"listen"`       // ":8000", "127.0.0.1:8000", "unix:/run/x.sock"
-	SystemdUnit string `yaml:"systemd_unit"` // "shop.service"
-	Cgroup      string `yaml:"cgroup"`       // path of a control group, or the start of one
-	User        string `yaml:"user"`         // name or number of the owner
+	Cmdline     string `yaml:"cmdline,omitempty"`      // regexp over the command line, arguments joined by a space
+	PIDFile     string `yaml:"pid_file,omitempty"`     // path of a file that holds the master's pid
+	Listen      string `yaml:"listen,omitempty"`       // ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [Listen.String] does
+	SystemdUnit string `yaml:"systemd_unit,omitempty"` // "shop.service"; ".service" may be left out
+	Cgroup      string `yaml:"cgroup,omitempty"`       // path of a control group, or the start of one
+	User        string `yaml:"user,omitempty"`         // name or number of the owner
 }
 
 // StatsD is the section of the statsd listener.
 type StatsD struct {
-	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"
-	MaxRoutes int      `yaml:"max_routes"` // distinct routes an app may have; the rest count as "other"
+	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"; none: off
+	MaxRoutes int      `yaml:"max_routes"` // distinct routes an app may have; the rest count as "other"; 1 to 10000
 }

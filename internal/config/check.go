@@ -1,0 +1,166 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The bounds of what is counted.
+const (
+	minInterval = time.Second
+	maxInterval = time.Hour
+	maxRoutes   = 10_000
+	maxStatsD   = 8
+)
+
+// What is expected of a value; the same words whether its type or its size is
+// wrong.
+const (
+	wantInterval    = "a duration from 1s to 1h"
+	wantSlow        = "a duration above 0, such as 5s"
+	wantName        = "1 to 64 letters, digits or . _ : @ - /"
+	wantMatch       = "at least one of cmdline, pid_file, listen, systemd_unit, cgroup, user"
+	wantCmdline     = "a regular expression in the syntax of RE2"
+	wantPIDFile     = "an absolute path such as /run/shop.pid"
+	wantSystemdUnit = "the name of a unit, such as shop.service"
+	wantCgroup      = "a path below the root of the control groups, such as /system.slice/shop.service"
+	wantUser        = "the name or the number of a user"
+	wantMaxRoutes   = "a whole number from 1 to 10000"
+)
+
+var (
+	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]{1,64}$`)
+	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]{1,255}$`)
+	userName = regexp.MustCompile(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`)
+)
+
+// problem is one value that may not be, told apart from where it was written.
+type problem struct {
+	path string // "apps[0].match.listen"
+	got  string // what is there, e.g. `got "x"`
+	want string // what is expected
+}
+
+func (p problem) String() string { return p.path + ": " + p.got + "; expected " + p.want }
+
+// Check tells everything that is wrong with the values of c, one joined error
+// each, as "apps[0].name: got "a b"; expected 1 to 64 letters, …". [Load]
+// returns only what Check accepts.
+func (c Config) Check() error {
+	var errs []error
+	for _, p := range slices.Concat(c.valueProblems(), c.orderProblems()) {
+		errs = append(errs, errors.New(p.String()))
+	}
+	return errors.Join(errs...)
+}
+
+// valueProblems looks at each value by itself, and at the lists.
+func (c *Config) valueProblems() []problem {
+	var out []problem
+	if c.MonitoringInterval < minInterval || c.MonitoringInterval > maxInterval {
+		out = append(out, problem{"monitoring_interval", "got " + c.MonitoringInterval.String(), wantInterval})
+	}
+	for _, b := range c.Thresholds.bounds() {
+		for _, half := range b.halves() {
+			if !b.allows(*half.value) {
+				out = append(out, problem{half.path, fmt.Sprintf("got %v", *half.value), b.want})
+			}
+		}
+	}
+	if c.SlowRequest <= 0 {
+		out = append(out, problem{"slow_request", "got " + c.SlowRequest.String(), wantSlow})
+	}
+	out = append(out, appProblems(c.Apps)...)
+	return append(out, statsdProblems(c.StatsD)...)
+}
+
+// orderProblems looks at the pairs of thresholds whose numbers are good each by
+// itself.
+func (c *Config) orderProblems() []problem {
+	var out []problem
+	for _, b := range c.Thresholds.bounds() {
+		if got, want := b.disorder(); got != "" && b.allows(b.limit.Warning) && b.allows(b.limit.Critical) {
+			out = append(out, problem{b.path(), got, want})
+		}
+	}
+	return out
+}
+
+func appProblems(apps []App) []problem {
+	var out []problem
+	first := make(map[string]int, len(apps))
+	for i, a := range apps {
+		path := fmt.Sprintf("apps[%d]", i)
+		switch j, again := first[a.Name]; {
+		case a.Name == "":
+			out = append(out, problem{path + ".name", "missing", wantName})
+		case !appName.MatchString(a.Name):
+			out = append(out, problem{path + ".name", "got " + quote(a.Name), wantName})
+		case again:
+			out = append(out, problem{path + ".name", fmt.Sprintf("%q is the name of apps[%d] already", a.Name, j), "another name"})
+		default:
+			first[a.Name] = i
+		}
+		out = append(out, matchProblems(a.Match, path+".match")...)
+	}
+	return out
+}
+
+func matchProblems(m Match, path string) []problem {
+	if m == (Match{}) {
+		return []problem{{path, "empty", wantMatch}}
+	}
+	var out []problem
+	given := func(key, value, want string, ok func(string) bool) {
+		if value != "" && !ok(value) {
+			out = append(out, problem{path + "." + key, "got " + quote(value), want})
+		}
+	}
+	if _, err := regexp.Compile(m.Cmdline); err != nil {
+		out = append(out, problem{path + ".cmdline", regexpFault(err), wantCmdline})
+	}
+	given("pid_file", m.PIDFile, wantPIDFile, isAbsolute)
+	given("listen", m.Listen, listenForms, func(s string) bool { _, err := ParseListen(s); return err == nil })
+	given("systemd_unit", m.SystemdUnit, wantSystemdUnit, unitName.MatchString)
+	given("cgroup", m.Cgroup, wantCgroup, isAbsolute)
+	given("user", m.User, wantUser, userName.MatchString)
+	return out
+}
+
+// isAbsolute tells whether s is an absolute path of anything but the root.
+func isAbsolute(s string) bool {
+	return strings.HasPrefix(s, "/") && strings.Trim(s, "/") != "" && !strings.Contains(s, "\x00")
+}
+
+// regexpFault is the parser's own reason without its prefix, with the part of
+// the expression that is wrong.
+func regexpFault(err error) string {
+	return oneLine(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+}
+
+func statsdProblems(s StatsD) []problem {
+	var out []problem
+	if len(s.Listen) > maxStatsD {
+		out = append(out, problem{"statsd.listen", fmt.Sprintf("got %d addresses", len(s.Listen)), "at most 8"})
+	}
+	seen := make(map[string]bool, len(s.Listen))
+	for i, l := range s.Listen {
+		path := fmt.Sprintf("statsd.listen[%d]", i)
+		_, address, err := ParseStatsDListen(l)
+		switch {
+		case err != nil:
+			out = append(out, problem{path, "got " + quote(l), statsdForms})
+		case seen[address] && !strings.HasSuffix(address, ":0"): // port 0 is another one each time
+			out = append(out, problem{path, quote(l) + " is in the list already", "another address"})
+		}
+		seen[address] = true
+	}
+	if s.MaxRoutes < 1 || s.MaxRoutes > maxRoutes {
+		out = append(out, problem{"statsd.max_routes", fmt.Sprintf("got %d", s.MaxRoutes), wantMaxRoutes})
+	}
+	return out
+}

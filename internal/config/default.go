@@ -1,0 +1,28 @@
+package config
+
+import "time"
+
+// Default is the configuration of an exporter that was told nothing. It is the
+// only place where a default is written; each call gives a value of its own.
+func Default() Config {
+	return Config{
+		MonitoringInterval: 30 * time.Second,
+		Thresholds: Thresholds{
+			Memory:         Limit{Warning: 0.80, Critical: 0.90},
+			CPU:            Limit{Warning: 0.80, Critical: 0.90},
+			Disk:           Limit{Warning: 0.85, Critical: 0.95},
+			ConnectionPool: Limit{Warning: 0.80, Critical: 0.90},
+			RequestQueue:   Limit{Warning: 50, Critical: 100},
+			ResponseTime:   Limit{Warning: 5, Critical: 10},
+			ErrorRate:      Limit{Warning: 0.05, Critical: 0.10},
+			QueryTime:      Limit{Warning: 2, Critical: 5},
+			CacheHitRate:   Limit{Warning: 0.80, Critical: 0.50},
+			TaskAge:        Limit{Warning: 300, Critical: 900},
+		},
+		SlowRequest: 5 * time.Second,
+		StatsD: StatsD{
+			Listen:    []string{"udp://127.0.0.1:9125"},
+			MaxRoutes: 200,
+		},
+	}
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const envPrefix = "RESPONSIVENESS_"
+
+// serviceLink is a variable that Kubernetes sets in every pod for a service
+// whose name begins with "responsiveness"; it is nobody's typo.
+var serviceLink = regexp.MustCompile(`^RESPONSIVENESS_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// variable is one environment variable that is read.
+type variable struct {
+	name string
+	path string // what it stands for in the file; empty: nothing yet
+	want string
+	set  func(value string) bool // false: it is not what is expected
+}
+
+// variables lists what the environment may say; their setters write into c.
+func variables(c *Config) []variable {
+	out := []variable{
+		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wantInterval, func(s string) bool {
+			return setInterval(&c.MonitoringInterval, s)
+		}},
+		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {
+			_, err := strconv.ParseBool(s) // read for its errors only: there is nothing to switch yet
+			return err == nil
+		}},
+	}
+	for _, b := range c.Thresholds.bounds() {
+		for _, h := range b.halves() {
+			name := envPrefix + strings.ToUpper(b.resource+"_"+h.key) + "_THRESHOLD"
+			out = append(out, variable{name, h.path, b.want, func(s string) bool {
+				v, err := strconv.ParseFloat(s, 64)
+				if err != nil || !b.allows(v) {
+					return false
+				}
+				*h.value = v
+				return true
+			}})
+		}
+	}
+	return out
+}
+
+func setInterval(to *time.Duration, s string) bool {
+	v, err := parseDuration(s)
+	if err != nil || v < minInterval || v > maxInterval {
+		return false
+	}
+	*to = v
+	return true
+}
+
+// environment lays the variables over c.
+func (d *decoder) environment(env []string, c *Config) {
+	known := make(map[string]variable)
+	for _, v := range variables(c) {
+		known[v.name] = v
+	}
+	seen := make(map[string]bool)
+	for _, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, envPrefix) || seen[name] || serviceLink.MatchString(name) {
+			continue
+		}
+		seen[name] = true // of two, the first counts, as for os.Getenv
+		v, ok := known[name]
+		if !ok {
+			d.faults = append(d.faults, fault{problem: problem{got: "unknown variable", want: wantVariable(c)}, env: oneLine(name)})
+			continue
+		}
+		text := fmt.Sprintf("%s=%s", name, quote(value))
+		if !v.set(value) {
+			if v.path != "" {
+				d.refuse(v.path)
+			}
+			d.faults = append(d.faults, fault{problem: problem{want: v.want}, env: text})
+			continue
+		}
+		if v.path != "" {
+			d.envs[v.path] = text
+		}
+	}
+}
+
+// wantVariable names the variables that there are, the thresholds by pattern.
+func wantVariable(c *Config) string {
+	var resources []string
+	c.Thresholds.Each(func(resource string, _ Limit) { resources = append(resources, strings.ToUpper(resource)) })
+	return envPrefix + "MONITORING_INTERVAL, " + envPrefix + "CLEANUP_ENABLED, or " + envPrefix + "<X>_WARNING_THRESHOLD or " +
+		envPrefix + "<X>_CRITICAL_THRESHOLD with X one of " + strings.Join(resources, ", ")
+}

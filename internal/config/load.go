@@ -1,0 +1,155 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxFile is the largest configuration file, in bytes.
+const maxFile = 1 << 20
+
+// Load reads a configuration: the defaults, over them the YAML document of r,
+// over that the environment (of the form "NAME=value", as [os.Environ] gives).
+// The result passes [Config.Check]. Unknown keys and unknown RESPONSIVENESS_
+// variables are refused.
+//
+// The error joins every fault that was found, one a line, up to a hundred:
+// "name:12: apps[0].match.cmdlin: unknown key; expected one of …" or
+// `environment: RESPONSIVENESS_CPU_WARNING_THRESHOLD="x": expected …`.
+func Load(r io.Reader, name string, env []string) (Config, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	return load(data, name, env)
+}
+
+// LoadFile is [Load] of the regular file at path; with an empty path it is the
+// defaults and the environment.
+func LoadFile(path string, env []string) (Config, error) {
+	if path == "" {
+		return load(nil, "defaults", env)
+	}
+	// Without O_NONBLOCK, a FIFO would hold the start or the reload for ever.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return Config{}, fmt.Errorf("configuration: %s is not a regular file", path)
+	}
+	return Load(f, path, env)
+}
+
+func load(data []byte, name string, env []string) (Config, error) {
+	c := Default()
+	d := newDecoder()
+	d.document(data, &c)
+	d.problems(c.valueProblems())
+	d.environment(env, &c)
+	d.problems(c.orderProblems())
+	if len(d.faults) > 0 {
+		return Config{}, join(name, d.faults)
+	}
+	for i := range c.Apps {
+		// Readers compare it with the listeners of the kernel as text.
+		if m := &c.Apps[i].Match; m.Listen != "" {
+			l, err := ParseListen(m.Listen)
+			if err != nil {
+				return Config{}, fmt.Errorf("%s: apps[%d].match.listen: %w", name, i, err)
+			}
+			m.Listen = l.String()
+		}
+	}
+	return c, nil
+}
+
+// document reads the one document of the file into c.
+func (d *decoder) document(data []byte, c *Config) {
+	if f, bad := textFault(data); bad {
+		d.faults = append(d.faults, f)
+		return
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	if err := dec.Decode(&doc); err != nil {
+		if !errors.Is(err, io.EOF) {
+			d.faults = append(d.faults, syntaxFault(err, data))
+		}
+		return
+	}
+	if len(doc.Content) > 0 {
+		d.config(doc.Content[0], c)
+	}
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		d.fault(second.Line, problem{got: "a second document", want: "one document"})
+	case !errors.Is(err, io.EOF):
+		d.faults = append(d.faults, syntaxFault(err, data))
+	}
+}
+
+// textFault finds what no YAML file may hold, because the parser would name no
+// line: too much, bytes that are not UTF-8, control characters.
+func textFault(data []byte) (fault, bool) {
+	if len(data) > maxFile {
+		return fault{problem: problem{got: "larger than 1 MiB", want: "less"}}, true
+	}
+	line := 1
+	for rest := bytes.TrimPrefix(data, []byte("\ufeff")); len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			return fault{problem: problem{got: "bytes that are not UTF-8", want: "UTF-8"}, line: line}, true
+		case r == '\n':
+			line++
+		case r < ' ' && r != '\t' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85, r == 0xfeff, r == 0xfffe, r == 0xffff:
+			return fault{problem: problem{got: fmt.Sprintf("the control character %U", r), want: "text"}, line: line}, true
+		}
+		rest = rest[n:]
+	}
+	return fault{}, false
+}
+
+var (
+	syntaxLine = regexp.MustCompile(`^line ([0-9]+): `)
+	// The library counts lines from 0 in these.
+	fromZero = regexp.MustCompile(`^did not find expected ('-' indicator|key$|',' or)`)
+	// This one comes without a line wherever it stands.
+	noLine = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+)
+
+// syntaxFault takes the parser's error apart. Its line is where the parser gave
+// up, or where the block begins that it could not understand.
+func syntaxFault(err error, data []byte) fault {
+	s := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1 // the library names no line if it is the first
+	if m := syntaxLine.FindStringSubmatch(s); m != nil {
+		s = s[len(m[0]):]
+		line, _ = strconv.Atoi(m[1]) // digits, and never more than the file has lines
+	}
+	if fromZero.MatchString(s) {
+		line++
+	}
+	if m := noLine.FindStringSubmatch(s); m != nil {
+		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
+		line = 1 + bytes.Count(before, []byte("\n"))
+	}
+	last := 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
+	return fault{problem: problem{got: "not YAML: " + oneLine(s)}, line: min(line, last)}
+}

@@ -1,0 +1,39 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// hidden is what every way of printing a [Secret] gives, so that not even its
+// length, or whether there is one, can be seen.
+const hidden = "<secret>"
+
+// Secret is text that hides itself: whichever way it is printed, logged or
+// encoded, it reads "<secret>". Convert it to a string to use it. Keep it in
+// exported fields only: package fmt may not call methods of unexported ones
+// and would print the text.
+type Secret string
+
+// String implements [fmt.Stringer].
+func (Secret) String() string { return hidden }
+
+// GoString implements [fmt.GoStringer], for %#v.
+func (Secret) GoString() string { return hidden }
+
+// Format implements [fmt.Formatter], for verbs such as %x that would spell the
+// text in another alphabet.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// MarshalYAML implements the Marshaler of package yaml.
+func (Secret) MarshalYAML() (any, error) { return hidden, nil }
+
+// MarshalJSON implements the Marshaler of package json.
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
+
+// MarshalText implements [encoding.TextMarshaler], which also serves a map's keys.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// LogValue implements [slog.LogValuer].
+func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }

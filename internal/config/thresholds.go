@@ -1,0 +1,84 @@
+package config
+
+import (
+	"fmt"
+	"math"
+)
+
+// Each calls f for every threshold, always in the order of the type's fields.
+// resource is the key in the file and the label value of resp_threshold:
+// memory, cpu, disk, connection_pool, request_queue, response_time,
+// error_rate, query_time, cache_hit_rate, task_age.
+func (t Thresholds) Each(f func(resource string, l Limit)) {
+	for _, b := range t.bounds() {
+		f(b.resource, *b.limit)
+	}
+}
+
+// bound is a threshold with what its numbers may be.
+type bound struct {
+	resource string
+	limit    *Limit
+	want     string  // what is expected of either number
+	most     float64 // the largest number allowed
+	falls    bool    // it warns when the value falls below, so warning is the larger number
+}
+
+// bounds lists the thresholds; the limits point into t.
+func (t *Thresholds) bounds() []bound {
+	ratio := func(resource string, l *Limit) bound {
+		return bound{resource: resource, limit: l, want: "a number from 0 to 1", most: 1}
+	}
+	count := func(resource string, l *Limit, unit string) bound {
+		return bound{resource: resource, limit: l, want: "a number of " + unit + ", 0 or more", most: math.MaxFloat64}
+	}
+	hits := ratio("cache_hit_rate", &t.CacheHitRate)
+	hits.falls = true
+	return []bound{
+		ratio("memory", &t.Memory),
+		ratio("cpu", &t.CPU),
+		ratio("disk", &t.Disk),
+		ratio("connection_pool", &t.ConnectionPool),
+		count("request_queue", &t.RequestQueue, "connections"),
+		count("response_time", &t.ResponseTime, "seconds"),
+		ratio("error_rate", &t.ErrorRate),
+		count("query_time", &t.QueryTime, "seconds"),
+		hits,
+		count("task_age", &t.TaskAge, "seconds"),
+	}
+}
+
+// allows tells whether v may be one of the two numbers. NaN and the infinities
+// may not: no value is ever above or below them.
+func (b bound) allows(v float64) bool { return v >= 0 && v <= b.most }
+
+// disorder says how the two numbers contradict each other; got is empty if
+// they do not.
+func (b bound) disorder() (got, want string) {
+	w, c := b.limit.Warning, b.limit.Critical
+	switch {
+	case b.falls && w < c:
+		return fmt.Sprintf("warning %v is below critical %v", w, c), "warning at or above critical, as this one warns when the value falls"
+	case !b.falls && w > c:
+		return fmt.Sprintf("warning %v is above critical %v", w, c), "warning at or below critical"
+	default:
+		return "", ""
+	}
+}
+
+// path is the threshold's place in the file.
+func (b bound) path() string { return "thresholds." + b.resource }
+
+// half is one of the two numbers of a threshold.
+type half struct {
+	path  string // "thresholds.cpu.warning"
+	key   string // "warning"
+	value *float64
+}
+
+func (b bound) halves() []half {
+	return []half{
+		{b.path() + ".warning", "warning", &b.limit.Warning},
+		{b.path() + ".critical", "critical", &b.limit.Critical},
+	}
+}
