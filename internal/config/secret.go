@@ -13,7 +13,8 @@ const hidden = "<secret>"
 // Secret is text that hides itself: whichever way it is printed, logged or
 // encoded, it reads "<secret>". Convert it to a string to use it. Keep it in
 // exported fields only: package fmt may not call methods of unexported ones
-// and would print the text.
+// and would print the text. Never make it the key of a map: package json takes
+// such a key for plain text.
 type Secret string
 
 // String implements [fmt.Stringer].
@@ -32,7 +33,7 @@ func (Secret) MarshalYAML() (any, error) { return hidden, nil }
 // MarshalJSON implements the Marshaler of package json.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
 
-// MarshalText implements [encoding.TextMarshaler], which also serves a map's keys.
+// MarshalText implements [encoding.TextMarshaler], for every other encoding.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // LogValue implements [slog.LogValuer].

@@ -1,0 +1,43 @@
+package config_test
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// FuzzLoad: whatever the file holds, Load gives either a configuration that is
+// good and always the same, or an error whose every line names the file.
+func FuzzLoad(f *testing.F) {
+	for _, kind := range []string{"valid", "invalid"} {
+		for _, data := range testdata(f, kind) {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Load(bytes.NewReader(data), "f.yml", nil)
+		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				if !strings.HasPrefix(line, "f.yml:") {
+					t.Errorf("the line %q does not name the file", line)
+				}
+			}
+			return
+		}
+		if err := c.Check(); err != nil {
+			t.Errorf("loaded although %v", err)
+		}
+		again, err := config.Load(bytes.NewReader(data), "f.yml", nil)
+		if err != nil || !reflect.DeepEqual(c, again) {
+			t.Errorf("a second time it is %+v, %v; the first time %+v", again, err, c)
+		}
+		for _, a := range c.Apps {
+			if l, err := config.ParseListen(a.Match.Listen); a.Match.Listen != "" && (err != nil || l.String() != a.Match.Listen) {
+				t.Errorf("%q is not in its one form, %q, %v", a.Match.Listen, l, err)
+			}
+		}
+	})
+}
