@@ -90,7 +90,7 @@ func TestCommandLine(t *testing.T) {
 		{"a bad file", []string{"--config.check", "--config.file=" + bad}, false, `bad\.yml:4: `},
 		{"a bad file at the start", []string{"--config.file=" + bad}, false, `bad\.yml:4: `},
 		{"no such file", []string{"--config.check", "--config.file=" + dir + "/none.yml"}, false, `none\.yml`},
-		{"version", []string{"--version"}, true, `resp-exporter`},
+		{"version", []string{"--version"}, true, `^resp.exporter, version `},
 		{"help", []string{"--help"}, true, `--web\.listen-address`},
 		{"no such flag", []string{"--nonsense"}, false, `nonsense`},
 	}

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,8 +24,6 @@ const (
 	patience = 60 * time.Second // for Prometheus to see the app
 	tell     = 10 * time.Second // between two status lines
 )
-
-var errNotSeen = errors.New("the metrics are not there")
 
 func main() {
 	exporter := flag.String("exporter", "build/resp-exporter", "the exporter's binary")
@@ -60,22 +60,19 @@ func demo(ctx context.Context, exporter, shop string) error {
 	if s.shopDir, err = filepath.Abs(shop); err != nil {
 		return fmt.Errorf("shop: %w", err)
 	}
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	if err := show(ctx, s); err != nil && ctx.Err() == nil {
+	if err := show(ctx, s, limit); err != nil && ctx.Err() == nil {
 		return err
 	}
 	fmt.Println("Ending the demo.")
 	return nil
 }
 
-// show starts everything, proves it and then reports until ctx ends, which is
-// how a demo should end.
-func show(ctx context.Context, s *stack) error {
+// show starts everything, proves it and then reports until ctx ends or, counted
+// from the start, limit is over; 0 is no limit. However short the limit, the
+// proof comes first: a demo that showed nothing has failed.
+func show(ctx context.Context, s *stack, limit time.Duration) error {
 	fmt.Println("Starting the shop, the exporter and Prometheus ...")
+	began := time.Now()
 	if err := s.start(ctx); err != nil {
 		return err
 	}
@@ -90,6 +87,17 @@ func show(ctx context.Context, s *stack) error {
 		return err
 	}
 	s.invite()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, began.Add(limit))
+		defer cancel()
+	}
+	return s.report(ctx)
+}
+
+// report prints a line from time to time until ctx ends, which is how a demo
+// should end, or a part dies.
+func (s *stack) report(ctx context.Context) error {
 	ticker := time.NewTicker(tell)
 	defer ticker.Stop()
 	for {
@@ -110,24 +118,45 @@ func (s *stack) proveSeen(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		workers, seen, err := prom.One(wait, s.promURL, `sum(resp_app_workers{app="shop"})`)
-		rate, counted, rateErr := prom.One(wait, s.promURL, requestRate)
-		if err == nil && rateErr == nil && seen && counted && workers > 0 && rate > 0 {
-			fmt.Printf("Prometheus sees the shop: %.0f workers, %.1f requests/s.\n", workers, rate)
+		err := s.seen(wait)
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-s.died():
 			return s.post()
-		case <-ctx.Done():
-			return nil
 		case <-wait.Done():
-			return fmt.Errorf("prometheus did not see the shop within %s (its workers: %t, its requests: %t): %w\n%s",
-				patience, seen, counted, errors.Join(errNotSeen, err, rateErr), s.tails())
+			return fmt.Errorf("prometheus did not see the shop within %s: %w\n%s", patience, err, s.tails())
 		case <-time.After(time.Second):
 		}
 	}
 }
+
+// seen asks Prometheus for the shop. The shop is known by where it listens: if
+// another app of this host is called shop too, the exporter tells them apart.
+func (s *stack) seen(ctx context.Context) error {
+	listeners, err := prom.Query(ctx, s.promURL, fmt.Sprintf("resp_listener_queue_limit{listener=%q}", strings.TrimPrefix(s.shopURL, "http://")))
+	if err != nil {
+		return err
+	}
+	if len(listeners) != 1 {
+		return fmt.Errorf("%d apps listen at %s", len(listeners), s.shopURL)
+	}
+	s.app = listeners[0].Labels["app"]
+	workers, known, err := prom.One(ctx, s.promURL, s.expr("sum(resp_app_workers{app=%q})"))
+	if err != nil || !known || workers == 0 {
+		return errors.Join(errors.New("its workers are not there"), err)
+	}
+	rate, known, err := prom.One(ctx, s.promURL, s.expr(requestRate))
+	if err != nil || !known || rate == 0 {
+		return errors.Join(errors.New("its requests are not there"), err)
+	}
+	fmt.Printf("Prometheus sees the app %s: %.0f workers, %.1f requests/s.\n", s.app, workers, rate)
+	return nil
+}
+
+// expr puts the app's name into a query.
+func (s *stack) expr(format string) string { return fmt.Sprintf(format, s.app) }
 
 func (s *stack) invite() {
 	fmt.Printf(`
@@ -139,15 +168,15 @@ Open
   %s/slow?s=20             keeps one worker of the shop busy: watch the page
 Ctrl-C ends it.
 
-`, s.exporterURL, s.exporterURL, s.promURL, "resp_app_workers%7Bapp%3D%22shop%22%7D", s.shopURL)
+`, s.exporterURL, s.exporterURL, s.promURL, url.QueryEscape(s.expr("resp_app_workers{app=%q}")), s.shopURL)
 }
 
-const requestRate = `sum(rate(resp_http_requests_total{app="shop"}[30s]))`
+const requestRate = "sum(rate(resp_http_requests_total{app=%q}[30s]))"
 
 // tell prints one line from Prometheus; what it does not know is a dash.
 func (s *stack) tell(ctx context.Context) {
 	value := func(expr, format string) string {
-		v, ok, err := prom.One(ctx, s.promURL, expr)
+		v, ok, err := prom.One(ctx, s.promURL, s.expr(expr))
 		if err != nil || !ok {
 			return "–"
 		}
@@ -155,9 +184,9 @@ func (s *stack) tell(ctx context.Context) {
 	}
 	fmt.Printf("%s  %s requests/s, %s of %s workers busy, queue %s\n", time.Now().Format("15:04:05"),
 		value(requestRate, "%.1f"),
-		value(`sum(resp_app_workers{app="shop",state="busy"})`, "%.0f"),
-		value(`sum(resp_app_workers{app="shop"})`, "%.0f"),
-		value(`sum(resp_listener_queue_length{app="shop"})`, "%.0f"))
+		value(`sum(resp_app_workers{app=%q,state="busy"})`, "%.0f"),
+		value(`sum(resp_app_workers{app=%q})`, "%.0f"),
+		value(`sum(resp_listener_queue_length{app=%q})`, "%.0f"))
 }
 
 func seconds(text string) (time.Duration, error) {

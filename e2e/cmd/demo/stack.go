@@ -17,6 +17,7 @@ import (
 type stack struct {
 	dir, exporterPath, shopDir    string
 	shopURL, exporterURL, promURL string
+	app                           string // the shop's name, as the exporter gives it
 	procs                         []*run.Proc
 	dead                          chan struct{}
 }
