@@ -15,6 +15,21 @@ import (
 
 func TestHostGolden(t *testing.T) { golden(t, collectors.NewHost("testdata/host")) }
 
+// With a reading of the CPU to compare with, the golden is complete.
+func TestHostGoldenSecondReading(t *testing.T) {
+	dir := writeHostTree(t, map[string]string{"meminfo": hostMeminfo})
+	synctest.Test(t, func(t *testing.T) {
+		h := collectors.NewHost(dir)
+		hostCPU(t, h, dir, 1000, 1000)
+		time.Sleep(5 * time.Second)
+		line := "cpu  1300 0 0 1100 0 0 0 0 0 0\n"
+		if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		goldenAs(t, h, "host_second")
+	})
+}
+
 // writeHostTree writes files below a new directory and gives its path.
 func writeHostTree(t *testing.T, files map[string]string) string {
 	t.Helper()

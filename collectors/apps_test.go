@@ -1,0 +1,200 @@
+package collectors_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// fakeApps gives one snapshot.
+type fakeApps struct {
+	snap *proc.Snapshot
+	err  error
+}
+
+func (f fakeApps) Snapshot(context.Context) (*proc.Snapshot, error) { return f.snap, f.err }
+
+func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
+
+// shop is an app with a master and two workers, and a second app that is down.
+func shop() *proc.Snapshot {
+	process := func(pid int, rss, pss, uss uint64) proc.Process {
+		return proc.Process{PID: pid, RSS: rss, Memory: proc.Memory{RSS: rss, PSS: pss, USS: uss, Swap: 4096}, Taken: at(-10)}
+	}
+	procs := []proc.Process{process(100, 30e6, 12e6, 2e6), process(101, 50e6, 32e6, 22e6), process(102, 60e6, 42e6, 32e6)}
+	return &proc.Snapshot{Time: at(0), Apps: []proc.App{
+		{Name: "down", Configured: true, Restarts: 3, User: 1.5, System: 0.5, FDs: -1},
+		{
+			Name: "shop", Up: true, Server: proc.Gunicorn, Class: "sync", PID: 100, Start: at(-3600), Restarts: 2,
+			User: 10, System: 2, CPU: 0.5, CPUKnown: true, Threads: 3, Processes: procs, FDs: 12, MaxFDs: 1024, NetNS: 1,
+			Listeners: []sockdiag.Listener{
+				{Network: sockdiag.TCP, Addr: netip.MustParseAddrPort("0.0.0.0:8000"), Inode: 1, Queue: 3, Limit: 2048, HasQueue: true, HasLimit: true},
+				{Network: sockdiag.TCP6, Addr: netip.MustParseAddrPort("[::]:8000"), Inode: 2, Queue: 1, Limit: 2048, HasQueue: true, HasLimit: true},
+				{Network: sockdiag.Unix, Path: "/run/shop.sock", Inode: 3, Queue: 0, Limit: 128, HasQueue: true, HasLimit: true},
+			},
+			Workers: []proc.Worker{
+				{Process: procs[1], Slot: 0, Start: at(-3500), State: proc.Idle, For: 2 * time.Second, Heartbeat: 2 * time.Second, HasBeat: true, CPUTime: 6, Threads: 1, FDs: 12, MaxFDs: 1024},
+				{Process: procs[2], Slot: 1, Start: at(-60), State: proc.Stuck, For: 12 * time.Second, Detail: "waits for an answer", Heartbeat: 12 * time.Second, HasBeat: true, CPUTime: 4, CPU: 0.2, CPUKnown: true, Threads: 1, FDs: -1},
+			},
+		},
+	}}
+}
+
+// groups has the app in a group of 64 MB and two cores.
+func groups(t *testing.T) *collectors.Limits {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"proc/100/cgroup":        "0::/shop\n",
+		"proc/self/mountinfo":    "30 23 0:26 / " + dir + "/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+		"memory.max":             "128000000\n",
+		"memory.current":         "90000000\n",
+		"memory.stat":            "anon 1\ninactive_file 26000000\n",
+		"memory.events":          "oom 1\noom_kill 4\n",
+		"cpu.max":                "50000 100000\n",
+		"cpu.stat":               "usage_usec 1\nnr_periods 9\nnr_throttled 5\nthrottled_usec 2500000\n",
+		"cgroup.controllers":     "cpu memory\n",
+		"../cgroup.controllers":  "cpu memory\n",
+		"../cgroup.subtree_ctrl": "cpu memory\n",
+	} {
+		file := filepath.Join(dir, "sys/fs/cgroup/shop", name)
+		if strings.HasPrefix(name, "proc/") {
+			file = filepath.Join(dir, name)
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return collectors.NewLimits(&cgroup.FS{ProcRoot: filepath.Join(dir, "proc"), SysRoot: filepath.Join(dir, "sys")}, slog.New(slog.DiscardHandler))
+}
+
+func total() (uint64, error) { return 1e9, nil }
+
+func TestProcess(t *testing.T) {
+	golden(t, collectors.NewProcess(fakeApps{snap: shop()}, groups(t), 4))
+}
+
+func TestMemory(t *testing.T) {
+	m := collectors.NewMemory(fakeApps{snap: shop()}, groups(t), total)
+	collectors.SetNow(m, at(0))
+	golden(t, m)
+}
+
+func TestWorkers(t *testing.T) { golden(t, collectors.NewWorkers(fakeApps{snap: shop()})) }
+
+func TestListener(t *testing.T) {
+	dir := t.TempDir()
+	netstat := filepath.Join(dir, "100/net/netstat")
+	if err := os.MkdirAll(filepath.Dir(netstat), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	content := "TcpExt: SyncookiesSent ListenOverflows ListenDrops Other\nTcpExt: 0 17 19 5\nIpExt: InNoRoutes\nIpExt: 0\n"
+	if err := os.WriteFile(netstat, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, collectors.NewListener(fakeApps{snap: shop()}, dir))
+}
+
+func TestConfig(t *testing.T) {
+	c := collectors.NewThresholds(config.Default().Thresholds, at(0))
+	golden(t, c)
+	c.Fail()
+	goldenAs(t, c, "config_reload_failed")
+	limits := config.Default().Thresholds
+	limits.CPU.Warning = 0.5
+	c.Apply(limits, at(60))
+	goldenAs(t, c, "config_reloaded")
+}
+
+func TestStatsD(t *testing.T) {
+	list := []collectors.Socket{{Listen: "udp://127.0.0.1:9125"}, {Listen: "unixgram:///run/x.sock", Err: syscall.EADDRINUSE}}
+	golden(t, collectors.NewSockets(func() []collectors.Socket { return list }))
+}
+
+// What may not be seen is absent, and the reason says who may.
+func TestReasons(t *testing.T) {
+	blind := shop()
+	a := &blind.Apps[1]
+	a.FDs, a.Listeners = -1, nil
+	a.FDsErr, a.StateErr, a.MemoryErr, a.QueueErr = syscall.EACCES, syscall.EPERM, syscall.EACCES, syscall.EPERM
+	for i := range a.Processes {
+		a.Processes[i].Taken = time.Time{}
+	}
+	for i := range a.Workers {
+		a.Workers[i].State, a.Workers[i].HasBeat = proc.StateUnknown, false
+	}
+	large := shop()
+	large.Apps[1].MemoryErr = proc.ErrTooLarge
+	foreign := shop()
+	for i := range foreign.Apps[1].Listeners {
+		foreign.Apps[1].Listeners[i].HasLimit = false
+	}
+	silent := shop()
+	silent.Apps[1].Configured, silent.Apps[1].Listeners = true, nil
+	sockets := func(err error) collectors.Collector {
+		return collectors.NewSockets(func() []collectors.Socket { return []collectors.Socket{{Listen: "x", Err: err}} })
+	}
+	for name, c := range map[string]struct {
+		c    collectors.Collector
+		want collectors.Reason
+		lack []string
+	}{
+		"descriptors":     {collectors.NewProcess(fakeApps{snap: blind}, groups(t), 4), collectors.Permission, []string{"resp_app_open_fds"}},
+		"memory":          {collectors.NewMemory(fakeApps{snap: blind}, groups(t), total), collectors.Permission, []string{"resp_app_memory_bytes"}},
+		"large memory":    {collectors.NewMemory(fakeApps{snap: large}, groups(t), total), collectors.Unsupported, nil},
+		"states":          {collectors.NewWorkers(fakeApps{snap: blind}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},
+		"listeners":       {collectors.NewListener(fakeApps{snap: blind}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_length", "resp_listen_drops_total"}},
+		"foreign queues":  {collectors.NewListener(fakeApps{snap: foreign}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_limit"}},
+		"no listener":     {collectors.NewListener(fakeApps{snap: silent}, t.TempDir()), collectors.NotFound, nil},
+		"address taken":   {sockets(syscall.EADDRINUSE), collectors.InUse, nil},
+		"address refused": {sockets(os.ErrPermission), collectors.Permission, nil},
+		"no folder":       {sockets(os.ErrNotExist), collectors.NotFound, nil},
+		"other":           {sockets(errors.New("strange")), collectors.Failed, nil},
+		"nothing":         {collectors.NewSockets(func() []collectors.Socket { return nil }), collectors.Disabled, nil},
+		"no /proc":        {collectors.NewWorkers(fakeApps{err: errors.New("list processes: no /proc")}), collectors.Failed, nil},
+		"late":            {collectors.NewWorkers(fakeApps{err: context.DeadlineExceeded}), collectors.Timeout, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := c.c.Collect(t.Context())
+			if got, detail := collectors.ReasonOf(err); got != c.want || detail == "" {
+				t.Errorf("reason %q (%q), want %q", got, detail, c.want)
+			}
+			for _, r := range s.Readings {
+				for _, lack := range c.lack {
+					if r.Name == lack {
+						t.Errorf("%v must be absent", r)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Resident sizes are not added up: forks share their pages.
+func TestResidentIsNoSum(t *testing.T) {
+	s, err := collectors.NewMemory(fakeApps{snap: shop()}, groups(t), total).Collect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Readings {
+		if r.Name == "resp_app_memory_bytes" && r.Labels[1] == "rss" && r.Value != 56e6+28e6 {
+			t.Errorf("rss %v, want the private pages (56 MB) and one copy of the shared (28 MB)", r.Value)
+		}
+	}
+}

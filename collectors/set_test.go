@@ -1,0 +1,182 @@
+package collectors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+var silent = slog.New(slog.DiscardHandler)
+
+// stub does what the test says.
+type stub struct {
+	name  string
+	calls atomic.Int64
+	do    func(context.Context) (collectors.Sample, error)
+}
+
+func (s *stub) Name() string            { return s.name }
+func (*stub) Descs() []*prometheus.Desc { return nil }
+func (s *stub) Collect(ctx context.Context) (collectors.Sample, error) {
+	s.calls.Add(1)
+	return s.do(ctx)
+}
+
+func hang(d time.Duration) func(context.Context) (collectors.Sample, error) {
+	return func(context.Context) (collectors.Sample, error) {
+		time.Sleep(d) // ignores its context, as a system call does
+		return collectors.Sample{}, nil
+	}
+}
+
+func fine(context.Context) (collectors.Sample, error) {
+	return collectors.Sample{Readings: []health.Reading{{Name: "page.fine", Value: 1}}}, nil
+}
+
+// read reads the set with that much time and gives the readings as text.
+func read(t *testing.T, s *collectors.Set, budget time.Duration) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), budget)
+	defer cancel()
+	var b strings.Builder
+	for _, r := range s.Read(ctx, nil).Readings {
+		fmt.Fprintf(&b, "%s %s %g\n", r.Name, strings.Join(r.Labels, " "), r.Value)
+	}
+	return b.String()
+}
+
+func wantLines(t *testing.T, got string, lines ...string) {
+	t.Helper()
+	for _, l := range lines {
+		if !strings.Contains(got, l+"\n") {
+			t.Errorf("no %q in\n%s", l, got)
+		}
+	}
+}
+
+func TestLateSourceIsLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := &stub{name: "hung", do: hang(time.Hour)}
+		s := collectors.NewSet([]collectors.Collector{hung, &stub{name: "good", do: fine}}, []string{"off"}, silent)
+		start := time.Now()
+		got := read(t, s, 2*time.Second)
+		if d := time.Since(start); d != 2*time.Second {
+			t.Errorf("took %s", d)
+		}
+		wantLines(t, got, "page.fine  1", "resp_scrape_collector_success good 1", "resp_scrape_collector_success hung 0",
+			"resp_collector_available hung timeout 0", "resp_collector_available off disabled 0", "resp_collector_available good ok 1")
+
+		for range 50 { // its place is free by deadline, and yet only two may hang
+			got = read(t, s, 2*time.Second)
+		}
+		if n := hung.calls.Load(); n != 2 {
+			t.Errorf("%d reads of a hung source, want 2", n)
+		}
+		wantLines(t, got, "resp_scrape_collector_left_behind hung 2", "resp_scrape_collector_success hung 0")
+
+		time.Sleep(2 * time.Hour) // both come back, and it heals by itself
+		hung.do = fine
+		got = read(t, s, 2*time.Second)
+		wantLines(t, got, "resp_scrape_collector_left_behind hung 0", "resp_scrape_collector_success hung 1")
+	})
+}
+
+func TestScrapesShareOneRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &stub{name: "slow", do: hang(time.Second)}
+		s := collectors.NewSet([]collectors.Collector{slow}, nil, silent)
+		done := make(chan string)
+		for range 5 {
+			go func() { done <- read(t, s, 5*time.Second) }()
+		}
+		for range 5 {
+			wantLines(t, <-done, "resp_scrape_collector_success slow 1")
+		}
+		if n := slow.calls.Load(); n != 1 {
+			t.Errorf("%d reads, want 1", n)
+		}
+	})
+}
+
+// One that hangs up must not fail the others that joined its read.
+func TestHungUpScrapeHurtsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &stub{name: "slow", do: func(ctx context.Context) (collectors.Sample, error) {
+			select {
+			case <-time.After(time.Second):
+				return fine(ctx)
+			case <-ctx.Done():
+				return collectors.Sample{}, ctx.Err()
+			}
+		}}
+		s := collectors.NewSet([]collectors.Collector{slow}, nil, silent)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		go s.Read(ctx, nil)
+		synctest.Wait()
+		cancel()
+		wantLines(t, read(t, s, 5*time.Second), "page.fine  1")
+	})
+}
+
+func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
+	s := collectors.NewSet([]collectors.Collector{
+		&stub{name: "panics", do: func(context.Context) (collectors.Sample, error) { panic("oh") }},
+		&stub{name: "fails", do: func(context.Context) (collectors.Sample, error) {
+			return collectors.Sample{Readings: []health.Reading{{Name: "page.part"}}}, errors.New("half of it")
+		}},
+		&stub{name: "refused", do: func(context.Context) (collectors.Sample, error) {
+			return collectors.Sample{}, fmt.Errorf("look: %w", &collectors.Unavailable{Reason: collectors.Permission, Detail: "needs a key"})
+		}},
+		&stub{name: "good", do: fine},
+	}, nil, silent)
+	wantLines(t, read(t, s, 5*time.Second),
+		"resp_collector_available panics failed 0", "resp_scrape_collector_success panics 0",
+		"page.part  0", "resp_collector_available fails failed 0",
+		"resp_collector_available refused permission 0", "resp_scrape_collector_success refused 1", "page.unavailable refused permission needs a key 0",
+		"page.fine  1")
+}
+
+func TestPick(t *testing.T) {
+	a, b := &stub{name: "a", do: fine}, &stub{name: "b", do: fine}
+	s := collectors.NewSet([]collectors.Collector{a, b}, nil, silent)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	s.Read(ctx, func(n string) bool { return n == "b" })
+	if a.calls.Load() != 0 || b.calls.Load() != 1 {
+		t.Errorf("read a %d times, b %d times", a.calls.Load(), b.calls.Load())
+	}
+}
+
+// What every collector publishes keeps to the naming rules.
+func TestSetLints(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewSet([]collectors.Collector{&stub{name: "good", do: fine}}, []string{"off"}, silent).Bind(ctx, nil))
+	if ps, err := testutil.GatherAndLint(reg); err != nil || len(ps) > 0 {
+		t.Errorf("%v %v", ps, err)
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	apps := fakeApps{snap: shop()}
+	s := collectors.NewSet([]collectors.Collector{collectors.NewWorkers(apps), collectors.NewListener(apps, b.TempDir())}, nil, silent)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		s.Read(ctx, nil)
+		cancel()
+	}
+}

@@ -1,0 +1,47 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+)
+
+// Budget is the time that a scrape with this header gets.
+func Budget(header string, offset time.Duration) time.Duration {
+	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", header)
+	return (&metrics{offset: offset}).budget(r)
+}
+
+// ScrapeWhenFull is the status of a scrape while as many as allowed are under way.
+func ScrapeWhenFull(limit int) int {
+	m := newMetrics(collectors.NewSet(nil, nil, nil), Options{MaxRequests: limit})
+	for range limit {
+		m.slots <- struct{}{}
+	}
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Code
+}
+
+// NewScrape gives a function that does one scrape without the network.
+func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) {
+	a, err := New(o)
+	if err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = a.watcher.Run(ctx) }()
+	m := newMetrics(a.set, o)
+	return func() int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		m.ServeHTTP(w, r)
+		return w.Code
+	}, func() { cancel(); <-done }
+}

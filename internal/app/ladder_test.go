@@ -1,0 +1,76 @@
+package app_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/resp-exporter/resp-exporter/"
+
+// rung gives each package its place: it may import only lower ones.
+func rung(pkg string) (int, bool) {
+	n, ok := map[string]int{
+		"cmd/resp-exporter": 5,
+		"internal/app":      4,
+		"collectors":        3, "internal/webhook": 3, "internal/web": 3,
+		"internal/waits": 2, "internal/health": 2, "internal/actions": 2,
+		"internal/proc": 1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1,
+		"internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0,
+	}[pkg]
+	return n, ok
+}
+
+// imports lists "package import" pairs of the module's own packages.
+func imports(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}`, module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+func TestLadder(t *testing.T) {
+	pairs := imports(t)
+	if len(pairs) < 50 {
+		t.Fatalf("only %d imports found", len(pairs))
+	}
+	for _, pair := range pairs {
+		from, to, _ := strings.Cut(pair, " ")
+		if fault := climbs(from, to); fault != "" {
+			t.Error(fault)
+		}
+	}
+}
+
+// climbs tells what is wrong with an import, if anything.
+func climbs(from, to string) string {
+	from, to = strings.TrimPrefix(from, module), strings.TrimPrefix(to, module)
+	high, ok := rung(from)
+	if !ok {
+		return from + " has no place on the ladder"
+	}
+	if to == "net/http" && high < 3 {
+		return from + " speaks HTTP below rung 3"
+	}
+	if strings.HasPrefix(to, "github.com/prometheus/client_golang/") && from != "collectors" && from != "internal/app" {
+		return from + " makes metrics; they belong in collectors"
+	}
+	if low, ours := rung(to); ours && low >= high {
+		return from + " imports " + to + ", which is not below it"
+	}
+	return ""
+}
+
+// The test above notices what it is there for.
+func TestLadderNotices(t *testing.T) {
+	for _, c := range [][2]string{
+		{"internal/proc", "collectors"}, {"internal/proc", "internal/redis"}, {"internal/web", "collectors"},
+		{"internal/proc", "net/http"}, {"internal/web", "github.com/prometheus/client_golang/prometheus"}, {"internal/new", "fmt"},
+	} {
+		if climbs(module+c[0], c[1]) == "" && climbs(module+c[0], module+c[1]) == "" {
+			t.Errorf("%s may import %s", c[0], c[1])
+		}
+	}
+}
