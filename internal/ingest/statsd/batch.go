@@ -62,14 +62,17 @@ func (b *batch) reset(n int) {
 	}
 }
 
-// receive takes what is there, and never waits.
-func (b *batch) receive(fd uintptr) (int, error) {
+// receive takes what is there, and never waits: 0 says that there is nothing.
+// As it cannot block, the scheduler need not hear of the call.
+func (b *batch) receive(fd int) (int, error) {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])),
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])),
 			batchPackets, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
+		case syscall.EAGAIN:
+			return 0, nil
 		case syscall.EINTR:
 		default:
 			return 0, errno

@@ -27,9 +27,8 @@ func (s *socket) newDrops() uint64 {
 }
 
 func (s *socket) readDrops() (n uint32, ok bool) {
-	err := s.raw.Control(func(fd uintptr) { n, ok = memInfoDrops(fd) })
-	if err != nil || ok {
-		return n, err == nil
+	if n, ok = memInfoDrops(s.fd); ok {
+		return n, true
 	}
 	return s.fileDrops()
 }
@@ -49,10 +48,10 @@ func (s *socket) fileDrops() (uint32, bool) {
 
 // memInfoDrops asks getsockopt(SO_MEMINFO), Linux 4.12 and later: nine or more
 // 32-bit numbers, of which SK_MEMINFO_DROPS counts datagrams.
-func memInfoDrops(fd uintptr) (uint32, bool) {
+func memInfoDrops(fd int) (uint32, bool) {
 	var info [16]uint32
 	size := uint32(unsafe.Sizeof(info))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 || size < (unix.SK_MEMINFO_DROPS+1)*4 {
 		return 0, false

@@ -5,8 +5,7 @@ var TableDrops = tableDrops
 
 // DropsBothWays reads the kernel's count by getsockopt and from the table.
 func (l *Listener) DropsBothWays() (asked, read uint32, ok bool) {
-	var first, second bool
-	_ = l.sock.raw.Control(func(fd uintptr) { asked, first = memInfoDrops(fd) })
-	read, second = l.sock.fileDrops()
+	asked, first := memInfoDrops(l.sock.fd)
+	read, second := l.sock.fileDrops()
 	return asked, read, first && second
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
@@ -15,7 +14,7 @@ import (
 
 // The pause between two looks at a UDP socket that packets keep coming to.
 const (
-	maxPause = 2 * time.Millisecond
+	maxPause = 5 * time.Millisecond
 	// fillRate is how fast a flood of small packets could fill the buffer, in
 	// bytes a second as the kernel counts them (768 a packet). The pause is so
 	// short that even this does not overflow an empty buffer.
@@ -43,6 +42,7 @@ type Listener struct {
 
 	mu     sync.Mutex
 	sock   *socket
+	stop   context.CancelFunc // not nil while Run runs
 	closed bool
 }
 
@@ -75,22 +75,37 @@ func (l *Listener) Listen(ctx context.Context) error {
 	}
 	l.sock = s
 	l.o.Counters.opened(s)
-	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", l.Address(), "receive_buffer_bytes", s.buffer)
+	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", s.addr, "receive_buffer_bytes", s.buffer)
 	return nil
 }
 
 // Address is where the listener listens, with the port that the kernel chose
-// if none was asked for. It must not be called before Listen.
-func (l *Listener) Address() string { return l.sock.conn.LocalAddr().String() }
+// if none was asked for; empty before Listen.
+func (l *Listener) Address() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sock == nil {
+		return ""
+	}
+	return l.sock.addr
+}
 
 // Stats gives the counters of this listener and of all that share them.
 func (l *Listener) Stats() Stats { return l.o.Counters.Stats() }
 
-// Close closes the socket, if it is open, and removes a UNIX socket's path. It
-// is for a listener that will not Run; Run does it at its end.
+// Close closes the socket, if it is open, and removes a UNIX socket's path. A
+// listener that runs is told to end, and closes its socket when it does.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stop != nil {
+		l.stop()
+		return nil
+	}
+	return l.close()
+}
+
+func (l *Listener) close() error {
 	if l.closed || l.sock == nil {
 		l.closed = true
 		return nil
@@ -100,16 +115,23 @@ func (l *Listener) Close() error {
 	return l.sock.close()
 }
 
-// Run receives until ctx ends, then closes the socket and returns nil. It
-// listens first if [Listener.Listen] has not been called.
+// Run receives until ctx ends or [Listener.Close] is called, then closes the
+// socket and returns nil. It listens first if [Listener.Listen] has not been
+// called. It must be called once only.
 func (l *Listener) Run(ctx context.Context) error {
 	if err := l.Listen(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.mu.Lock()
+	l.stop = cancel
+	l.mu.Unlock()
+
 	r := newReceiver(l.sock, l.o)
-	// The read's deadline is the end of ctx.
-	stop := context.AfterFunc(ctx, func() { _ = l.sock.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	// The deadline of every read is the end of ctx.
+	silent := context.AfterFunc(ctx, l.sock.bell.stop)
+	defer silent()
 	err := r.loop(ctx)
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
@@ -117,7 +139,10 @@ func (l *Listener) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("statsd receive %s %s: %w", l.o.Network, l.o.Address, err)
 	}
-	return errors.Join(err, l.Close())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stop = nil
+	return errors.Join(err, l.close())
 }
 
 // receiver is the state of one Run: all memory that the hot path needs.
@@ -129,10 +154,6 @@ type receiver struct {
 	pause    time.Duration
 	line     Line
 	event    ingest.Event
-
-	n    int   // packets of the last read
-	err  error // its error
-	peek bool  // the read may come back with nothing
 }
 
 func newReceiver(s *socket, o Options) *receiver {
@@ -149,56 +170,48 @@ func newReceiver(s *socket, o Options) *receiver {
 // after each read, so that one wake-up takes many of them: a wake-up costs more
 // than ten packets do. A lone packet is not worth the second wake-up.
 func (r *receiver) loop(ctx context.Context) error {
-	read := r.read // once: a method value is an allocation
-	var last time.Time
+	var last time.Time // of the last read that found packets
+	rested := false
 	for ctx.Err() == nil {
-		if err := r.sock.raw.Read(read); err != nil {
+		n, err := r.batch.receive(r.sock.fd)
+		if err != nil {
 			return err
 		}
-		if r.err != nil {
-			return r.err
+		if n > 0 {
+			r.handle(n)
 		}
-		if r.n > 0 {
-			r.handle()
+		if n == batchPackets {
+			continue // there may be more already
 		}
-		last = r.rest(last)
+		if rested = r.rest(n, rested, &last); rested {
+			continue
+		}
+		if err := r.sock.bell.wait(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// rest decides after a read whether to pause, and whether the next read parks
-// if there is nothing. It gives the time of the last read that found packets.
-func (r *receiver) rest(last time.Time) time.Time {
-	if r.n == batchPackets || r.pause == 0 {
-		return last // there may be more already
-	}
-	rested := r.peek
-	if r.peek = false; r.n == 0 {
-		return last // the traffic has ended: park
+// rest pauses if n packets, found in a read after a rest or after waiting, are
+// a sign of more to come soon. It says whether it did.
+func (r *receiver) rest(n int, rested bool, last *time.Time) bool {
+	if n == 0 || r.pause == 0 {
+		return false
 	}
 	now := time.Now()
-	if rested && r.n > 1 || now.Sub(last) < r.pause {
+	soon := rested && n > 1 || now.Sub(*last) < r.pause
+	*last = now
+	if soon {
 		time.Sleep(r.pause)
-		r.peek = true
 	}
-	return now
-}
-
-// read is what the runtime's poller calls. Its false means: wait until there
-// is something to read.
-func (r *receiver) read(fd uintptr) bool {
-	r.n, r.err = r.batch.receive(fd)
-	if errors.Is(r.err, syscall.EAGAIN) {
-		r.err = nil
-		return r.peek
-	}
-	return true
+	return soon
 }
 
 // handle takes a batch apart, line by line.
-func (r *receiver) handle() {
-	t := tally{packets: uint64(r.n)}
-	for i := range r.n {
+func (r *receiver) handle(n int) {
+	t := tally{packets: uint64(n)}
+	for i := range n {
 		p, whole := r.batch.packet(i)
 		if !whole {
 			t.malformed++
@@ -206,7 +219,7 @@ func (r *receiver) handle() {
 		}
 		r.packet(p, r.batch.source(i), &t)
 	}
-	r.batch.reset(r.n)
+	r.batch.reset(n)
 	r.counters.add(t)
 }
 

@@ -24,10 +24,13 @@ const wantBuffer = 4 << 20
 // the administrator's gate.
 const socketMode = 0o666
 
-// socket is one bound datagram socket.
+// socket is one bound datagram socket. Its descriptor is not in the runtime's
+// poller, which would wake a thread for every packet even while nobody waits
+// for one; see bell.
 type socket struct {
-	conn   net.PacketConn
-	raw    syscall.RawConn
+	fd     int
+	bell   *bell
+	addr   string      // where it listens
 	path   string      // unixgram: the socket's path
 	file   os.FileInfo // what we bound there
 	buffer int         // bytes, as SO_RCVBUF tells it
@@ -54,7 +57,7 @@ func Endpoint(s string) (network, address string, err error) {
 }
 
 func bind(ctx context.Context, network, address string) (*socket, error) {
-	s := &socket{}
+	s := &socket{fd: -1}
 	switch network {
 	case "udp":
 	case "unixgram":
@@ -63,30 +66,43 @@ func bind(ctx context.Context, network, address string) (*socket, error) {
 		}
 		s.path = address
 	default:
-		return nil, fmt.Errorf("network %q: %w", network, net.UnknownNetworkError(network))
+		return nil, net.UnknownNetworkError(network)
 	}
 	var lc net.ListenConfig
 	conn, err := lc.ListenPacket(ctx, network, address)
 	if err != nil {
 		return nil, err // a net.OpError: it names the address
 	}
-	s.conn = conn
-	if err := s.prepare(); err != nil {
+	s.addr = conn.LocalAddr().String()
+	// Package net resolved and bound; from here on only a copy of the descriptor
+	// is used. Closing conn takes the original out of the runtime's poller.
+	if err = errors.Join(s.take(conn), conn.Close()); err == nil {
+		err = s.prepare()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-// prepare sets what must be set before the first packet is read.
-func (s *socket) prepare() error {
-	sc, ok := s.conn.(syscall.Conn)
+// take copies the descriptor of conn.
+func (s *socket) take(conn net.PacketConn) error {
+	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return fmt.Errorf("%T has no file descriptor", s.conn)
+		return fmt.Errorf("%T has no file descriptor", conn)
 	}
-	var err error
-	if s.raw, err = sc.SyscallConn(); err != nil {
+	raw, err := sc.SyscallConn()
+	if err != nil {
 		return fmt.Errorf("file descriptor: %w", err)
 	}
+	var inner error
+	err = raw.Control(func(fd uintptr) { s.fd, inner = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	return errors.Join(err, inner)
+}
+
+// prepare sets what must be set before the first packet is read.
+func (s *socket) prepare() error {
+	var err error
 	if s.path != "" {
 		if s.file, err = os.Lstat(s.path); err != nil {
 			return err
@@ -95,9 +111,11 @@ func (s *socket) prepare() error {
 			return err
 		}
 	}
-	var inner error
-	err = s.raw.Control(func(fd uintptr) { inner = s.options(int(fd)) })
-	return errors.Join(err, inner)
+	if err := s.options(s.fd); err != nil {
+		return err
+	}
+	s.bell, err = newBell(s.fd)
+	return err
 }
 
 func (s *socket) options(fd int) error {
@@ -134,7 +152,13 @@ func (s *socket) options(fd int) error {
 // close closes the socket and takes its path away, if it is still ours: a
 // newer exporter may have put its own socket there.
 func (s *socket) close() error {
-	err := s.conn.Close()
+	var err error
+	if s.bell != nil {
+		err = s.bell.close()
+	}
+	if s.fd >= 0 {
+		err = errors.Join(err, unix.Close(s.fd))
+	}
 	if s.path == "" || s.file == nil {
 		return err
 	}
