@@ -15,6 +15,7 @@ const (
 	maxInterval = time.Hour
 	maxRoutes   = 10_000
 	maxStatsD   = 8
+	maxApps     = 50 // what is watched and shown; one more would be dropped in silence
 )
 
 // What is expected of a value; the same words whether its type or its size is
@@ -92,6 +93,9 @@ func (c *Config) orderProblems() []problem {
 
 func appProblems(apps []App) []problem {
 	var out []problem
+	if len(apps) > maxApps {
+		out = append(out, problem{"apps", fmt.Sprintf("got %d apps", len(apps)), "at most 50"})
+	}
 	first := make(map[string]int, len(apps))
 	for i, a := range apps {
 		path := fmt.Sprintf("apps[%d]", i)
@@ -154,7 +158,7 @@ func statsdProblems(s StatsD) []problem {
 		switch {
 		case err != nil:
 			out = append(out, problem{path, "got " + quote(l), statsdForms})
-		case seen[address] && !strings.HasSuffix(address, ":0"): // port 0 is another one each time
+		case seen[address]:
 			out = append(out, problem{path, quote(l) + " is in the list already", "another address"})
 		}
 		seen[address] = true

@@ -8,7 +8,7 @@ type Config struct {
 	MonitoringInterval time.Duration `yaml:"monitoring_interval"` // of health, leaks and the slow samplers; 1s to 1h
 	Thresholds         Thresholds    `yaml:"thresholds"`
 	SlowRequest        time.Duration `yaml:"slow_request"` // a request that takes longer counts as slow; above 0
-	Apps               []App         `yaml:"apps"`         // none: apps are discovered
+	Apps               []App         `yaml:"apps"`         // at most 50; none: apps are discovered
 	StatsD             StatsD        `yaml:"statsd"`
 }
 
@@ -52,6 +52,6 @@ type Match struct {
 
 // StatsD is the section of the statsd listener.
 type StatsD struct {
-	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"; none: off
+	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"; at most 8; none: off
 	MaxRoutes int      `yaml:"max_routes"` // distinct routes an app may have; the rest count as "other"; 1 to 10000
 }

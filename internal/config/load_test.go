@@ -159,6 +159,7 @@ var invalid = map[string][]string{
 	"statsd-null":     {":2: statsd.listen: got nothing; expected a list of addresses, or [] for none"},
 	"statsd-twice":    {`:2: statsd.listen[2]: "udp://127.0.0.1:09125" is in the list already; expected another address`},
 	"statsd-too-many": {":2: statsd.listen: got 9 addresses; expected at most 8"},
+	"apps-too-many":   {":2: apps: got 51 apps; expected at most 50"},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
 	"everything-at-once": {
