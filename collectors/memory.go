@@ -59,8 +59,7 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 		if !a.Up {
 			continue
 		}
-		st, _ := c.limits.of(a)
-		c.app(&s, a, st, float64(total))
+		c.app(&s, a, c.limits.of(a, snap.Time), float64(total))
 		if a.MemoryErr != nil && lack == nil {
 			lack = whyNoMemory(a)
 		}

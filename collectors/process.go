@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -72,7 +73,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		workers += a.Dropped
-		c.app(&s, a)
+		c.app(&s, a, snap.Time)
 		if a.FDsErr != nil && lack == nil {
 			lack = &Unavailable{Permission, fmt.Sprintf("the descriptors of %s, and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", a.Name)}
 		}
@@ -82,7 +83,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	return s, lack
 }
 
-func (c *Process) app(s *Sample, a *proc.App) {
+func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
 	up := 0.0
 	if a.Up {
 		up = 1
@@ -103,16 +104,16 @@ func (c *Process) app(s *Sample, a *proc.App) {
 			s.add(maxFDsFamily, float64(a.MaxFDs), a.Name)
 		}
 	}
-	st, known := c.limits.of(a)
-	if known && st.ThrottledSeconds != nil {
+	st := c.limits.of(a, now)
+	if st.ThrottledSeconds != nil {
 		s.add(throttledFamily, *st.ThrottledSeconds, a.Name)
 	}
-	if known && st.OOMKills != nil {
+	if st.OOMKills != nil {
 		s.add(oomFamily, float64(*st.OOMKills), a.Name)
 	}
 	if a.CPUKnown {
 		allowed := c.cores
-		if known && st.CPULimit != nil && *st.CPULimit > 0 {
+		if st.CPULimit != nil && *st.CPULimit > 0 {
 			allowed = min(allowed, *st.CPULimit)
 		}
 		s.add(appCPUUseFamily, a.CPU/allowed, a.Name)
@@ -132,48 +133,54 @@ func (c *Process) app(s *Sample, a *proc.App) {
 	}
 }
 
-// Limits reads the control groups of the apps, once a snapshot however many
-// collectors ask.
+// Limits reads the control groups of the apps. Collectors of one scrape share
+// one reading.
 type Limits struct {
 	fs  *cgroup.FS
 	log *slog.Logger
 
 	mu     sync.Mutex
-	groups map[int]group
+	groups map[int]*group
 }
 
+// group is the place of one app's oldest master, and what was last read there.
 type group struct {
-	start int64
+	start time.Time
 	place cgroup.Group
 	err   error
+	read  time.Time // when stats was read, by the snapshot's clock
+	stats cgroup.Stats
 }
+
+// maxGroups bounds the places that are remembered; they are cheap to find again.
+const maxGroups = 256
 
 // NewLimits returns a reader of the control groups under fs.
 func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
-	return &Limits{fs: fs, log: log, groups: make(map[int]group)}
+	return &Limits{fs: fs, log: log, groups: make(map[int]*group)}
 }
 
-// of gives what an app's control group allows and uses; false if that is not
-// to be had. Where a process belongs is read once in its life, for it seldom
-// moves and its restart shows a move.
-func (l *Limits) of(a *proc.App) (cgroup.Stats, bool) {
+// of gives what an app's control group allows and uses; nothing where that is
+// not to be had. Where a process belongs is read once in its life, for it
+// seldom moves. A group that cannot be read is no reason to be unavailable:
+// the host's own limits hold then.
+func (l *Limits) of(a *proc.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g, ok := l.groups[a.PID]
-	if !ok || g.start != a.Start.UnixNano() {
-		if len(l.groups) > 256 {
+	g := l.groups[a.PID]
+	if g == nil || !g.start.Equal(a.Start) {
+		if len(l.groups) >= maxGroups {
 			clear(l.groups)
 		}
-		g = group{start: a.Start.UnixNano()}
-		g.place, g.err = l.fs.Of(a.PID)
-		if g.err != nil {
+		g = &group{start: a.Start}
+		if g.place, g.err = l.fs.Of(a.PID); g.err != nil {
 			l.log.Debug("Control group cannot be told", "app", a.Name, "err", g.err)
 		}
 		l.groups[a.PID] = g
 	}
-	if g.err != nil {
-		return cgroup.Stats{}, false
+	if g.err == nil && !g.read.Equal(now) {
+		g.stats, _ = l.fs.Read(g.place) //nolint:errcheck // what could not be read is absent
+		g.read = now
 	}
-	st, err := l.fs.Read(g.place)
-	return st, err == nil
+	return g.stats
 }
