@@ -205,7 +205,8 @@ func (h *History) Size() (held, refused int) {
 
 // trend returns how fast a worker's memory changed over the last 5 minutes, in
 // bytes per second: the mean of the later half less that of the earlier, over
-// the time between them. It takes 2 minutes of numbers to say anything.
+// the time between them. It takes 4 minutes of numbers to say anything: a worker
+// that has just started grows, and nobody should look at that.
 func (h *History) trend(app, slot string) (float64, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -213,7 +214,7 @@ func (h *History) trend(app, slot string) (float64, bool) {
 	if s == nil || h.count == 0 {
 		return 0, false
 	}
-	const window, least = 60, 24
+	const window, least = 60, 48
 	n := min(h.count, window)
 	var v, at [2]float64
 	var seen [2]int

@@ -153,6 +153,12 @@
       u.ctx.restore();
     }
   }
+  // The last 30 minutes, or since there are numbers: a chart of a fresh start
+  // should not be nine tenths empty. Never less than 5 minutes.
+  function timeRange() {
+    const end = H.t[H.t.length - 1] || Date.now() / 1000;
+    return [Math.max(end - SPAN, Math.min(H.t[0] || end, end - 300)), end];
+  }
   function top(c, max) {
     let y = max;
     for (const [, v] of linesOf(c)) if (v <= 2 * max) y = Math.max(y, v);
@@ -194,7 +200,7 @@
     return {
       width: c.plot.clientWidth, height: c.plot.clientHeight, padding: [6, 8, 0, 0], legend: { show: false },
       cursor: { sync: { key: 'all' }, y: false, drag: { x: false, y: false }, points: { show: !c.kind.stack, size: 6 } },
-      scales: { x: { time: true, range: () => { const e = H.t[H.t.length - 1] || Date.now() / 1000; return [e - SPAN, e]; } }, y: { range: (_, __, max) => [0, top(c, max || 0)] } },
+      scales: { x: { time: true, range: timeRange }, y: { range: (_, __, max) => [0, top(c, max || 0)] } },
       axes: [
         { ...axis, size: 20, gap: 3, space: 60, values: (_, v) => v.map((t) => { const d = new Date(t * 1000); return two(d.getHours()) + ':' + two(d.getMinutes()); }) },
         { ...axis, size: 52, gap: 4, space: 26, values: (_, v) => v.map(small), incrs: c.kind.fmt === count ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 1e5, 1e6] : undefined },
