@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
 
-// The status page in a real browser, beside a real app. UPDATE_SCREENSHOTS=1
-// lets the app work for two minutes first, for the charts, and puts the pictures
+// The status page in a real browser, beside a real app. UPDATE_SCREENSHOTS=10m
+// lets the app work for that long first, for the charts, and puts the pictures
 // into docs/.
 func TestStatusPage(t *testing.T) {
 	need(t, "chromium", "node")
@@ -35,13 +36,19 @@ func TestStatusPage(t *testing.T) {
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
 
 	shots, warm := t.TempDir(), 12*time.Second
-	if os.Getenv("UPDATE_SCREENSHOTS") == "1" {
+	if update := os.Getenv("UPDATE_SCREENSHOTS"); update != "" {
+		if warm, err = time.ParseDuration(update); err != nil {
+			t.Fatalf("UPDATE_SCREENSHOTS is how long the app works first: %v", err)
+		}
 		if shots, err = filepath.Abs("../docs"); err != nil {
 			t.Fatal(err)
 		}
-		warm = 2 * time.Minute
 	}
-	busyFor(a, warm)
+	var load sync.WaitGroup
+	for customer := range 3 {
+		load.Go(func() { busyFor(a, warm, customer) })
+	}
+	load.Wait()
 
 	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots})
 	if err != nil {
@@ -58,14 +65,14 @@ func TestStatusPage(t *testing.T) {
 	t.Logf("%s", out)
 }
 
-// busyFor sends a light mix of requests for that long.
-func busyFor(a *app, d time.Duration) {
-	pages := []string{"/", "/products", "/products/2", "/cpu?ms=30", "/products", "/slow?s=0.2", "/", "/products/77"}
-	for n, end := 0, time.Now().Add(d); time.Now().Before(end); n++ {
+// busyFor sends a light mix of requests for that long, as one customer of a few.
+func busyFor(a *app, d time.Duration, customer int) {
+	pages := []string{"/", "/products", "/products/2", "/cpu?ms=30", "/products", "/slow?s=0.2", "/", "/products/77", "/slow?s=1.2", "/leak?kb=4"}
+	for n, end := customer, time.Now().Add(d); time.Now().Before(end); n++ {
 		a.get(pages[n%len(pages)])
 		if n%150 == 149 {
 			a.get("/error")
 		}
-		time.Sleep(40 * time.Millisecond)
+		time.Sleep(time.Duration(60+20*(n/40%5)) * time.Millisecond)
 	}
 }

@@ -57,8 +57,10 @@ const busy = async (cells) => (await cells.allInnerTexts()).filter((t) => /\b(bu
 
 // looks checks what holds at every size and colour.
 async function looks(name, options, shot) {
+  ask('/slow?s=8');
   const { context, page, app, cells, seen } = await open(options);
-  await page.waitForTimeout(1500);
+  check(await until(8000, async () => await busy(cells) >= 1), `${name}: the worker in a slow request is busy`);
+  await page.waitForTimeout(500); // the charts are drawn
   check(await app.count() === 1, `${name}: the app ${want.app} has a block`);
   check(await slots(cells) === '0 1 2 3', `${name}: four slots, 0 to 3 (${await slots(cells)})`);
   const text = await page.locator('body').innerText();
@@ -101,7 +103,6 @@ async function bare() {
 }
 
 try {
-  ask('/slow?s=12');
   const wide = { width: 1280, height: 800 }, narrow = { width: 400, height: 800 };
   await looks('1280 light', { viewport: wide, colorScheme: 'light' }, 'status-page.png');
   await looks('1280 dark', { viewport: wide, colorScheme: 'dark' }, 'status-page-dark.png');
