@@ -50,6 +50,7 @@ for _ in range(%d):
     s.setblocking(False)
     s.connect_ex(address)
     held.append(s)
+    time.sleep(0.02)
 time.sleep(60)
 `, port(a.listen), backlog+5)
 	return run.Spec{Name: "crowd", Path: "nsenter", Args: []string{"--net=" + fmt.Sprintf("/proc/%d/ns/net", a.PID()), python, "-c", script}}
