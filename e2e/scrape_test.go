@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,36 +111,75 @@ func TestScrapeFormats(t *testing.T) {
 	}
 }
 
-// As an ordinary user of another uid it says what it can know and why not the rest.
-func TestScrapeAsAnotherUser(t *testing.T) {
-	t.Parallel()
+// public copies the exporter's binary to where every user may run it.
+func public(t *testing.T) (dir, path string) {
+	t.Helper()
 	needRoot(t)
 	need(t, "setpriv")
-	dir := openDir(t)
+	dir = openDir(t)
 	code, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
-	public := filepath.Join(dir, "resp-exporter")
-	if err := os.WriteFile(public, code, 0o755); err != nil {
+	path = filepath.Join(dir, "resp-exporter")
+	if err := os.WriteFile(path, code, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	x := watch(t, export{binary: public, dir: dir, wrap: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}})
+	return dir, path
+}
+
+var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
+
+// As an ordinary user of another uid it says what it can know and why not the rest.
+func TestScrapeAsAnotherUser(t *testing.T) {
+	t.Parallel()
+	dir, path := public(t)
+	x := watch(t, export{binary: path, dir: dir, wrap: nobody})
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		errs := []error{
+			m.want(1, "resp_up", "component=app:"+a.name),
+			m.slots(a.name, 2),
+			m.has("resp_app_cpu_seconds_total", "app="+a.name),
+			m.has("resp_app_threads", "app="+a.name),
+			m.has("resp_worker_start_time_seconds", "app="+a.name),
+			m.has("resp_worker_memory_bytes", "app="+a.name, "kind=rss"),
+			m.has("resp_host_memory_usage_ratio"),
+		}
+		for _, collector := range []string{"process", "memory", "workers", "listener"} {
+			errs = append(errs, m.want(0, "resp_collector_available", "reason=permission", "collector="+collector))
+		}
+		return all(errs...)
+	})
+	// What it may not read is absent, never 0. So is the app's rss: a sum would
+	// count what the workers share again and again.
+	m := x.scrape(t)
+	for _, name := range []string{"resp_app_memory_bytes", "resp_app_workers", "resp_app_open_fds", "resp_worker_heartbeat_age_seconds", "resp_listener_queue_length"} {
+		if err := m.has(name, "app="+a.name); err == nil {
+			t.Errorf("%s of another user's app is known without the right to read it", name)
+		}
+	}
+}
+
+// With the two capabilities that the README gives the service, it sees all of
+// an app of another user.
+func TestScrapeWithTwoCapabilities(t *testing.T) {
+	t.Parallel()
+	dir, path := public(t)
+	caps := "+sys_ptrace,+dac_read_search"
+	x := watch(t, export{
+		binary: path, dir: dir, wrap: append(slices.Clone(nobody), "--inh-caps="+caps, "--ambient-caps="+caps, "--no-new-privs"),
+		statsd: fmt.Sprintf("statsd: {listen: [\"udp://127.0.0.1:%d\"]}\n", freeUDPPort(t)),
+	})
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}})
 	eventually(t, 20*time.Second, func() error {
 		m := x.scrape(t)
 		return all(
-			m.want(1, "resp_up", "component=app:"+a.name),
-			m.slots(a.name, 2),
-			m.has("resp_app_cpu_seconds_total", "app="+a.name),
-			m.has("resp_worker_memory_bytes", "app="+a.name, "kind=rss"),
-			m.want(0, "resp_collector_available", "reason=permission", "collector=process"),
+			seen(m, a, "gunicorn", 2),
+			m.has("resp_app_memory_bytes", "app="+a.name, "kind=pss"),
+			m.has("resp_worker_heartbeat_age_seconds", "app="+a.name),
+			m.want(2, "resp_app_workers", "app="+a.name, "state=idle"),
 		)
 	})
-	m := x.scrape(t)
-	for _, kind := range []string{"pss", "uss", "rss"} { // the app's rss too: a sum would count shared pages again and again
-		if err := m.has("resp_app_memory_bytes", "app="+a.name, "kind="+kind); err == nil {
-			t.Errorf("another user's %s is known without the right to read it", kind)
-		}
-	}
 }
