@@ -1,6 +1,7 @@
 # The two that matter: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
+.NOTPARALLEL:
 .PHONY: help deps demo build test unit fuzz e2e check race lint vet fmt fmt-diff golden docs bench clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -56,8 +57,8 @@ fmt-diff:
 golden: ## rewrite the golden files; read the difference before you commit it
 	go test ./collectors/ ./internal/web/ -update
 
-docs: ## check that docs/metrics.md names each metric of the code
-	go test ./collectors/ -run Docs -v
+docs: ## hold docs/ against the code: metrics, keys, variables, flags
+	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v
 
 bench: ## benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchmem ./...
