@@ -1,6 +1,6 @@
 package collectors
 
-// Entry is one collector of the catalogue: its name, and how it is made.
+// Entry is one collector in the catalog: its name, and how it is made.
 type Entry struct {
 	Name string
 	Help string // for the flag

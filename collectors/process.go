@@ -119,17 +119,21 @@ func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
 		s.add(appCPUUseFamily, a.CPU/allowed, a.Name)
 	}
 	for i := range a.Workers {
-		w := &a.Workers[i]
-		slot := strconv.Itoa(w.Slot)
-		s.add(workerInfoFamily, 1, a.Name, slot, strconv.Itoa(w.PID))
-		s.add(workerCPUFamily, w.CPUTime, a.Name, slot)
-		s.add(workerStartFamily, seconds(w.Start), a.Name, slot)
-		if w.FDs >= 0 {
-			s.add(workerFDsFamily, float64(w.FDs), a.Name, slot)
-		}
-		if w.CPUKnown {
-			s.note("worker_cpu_ratio", w.CPU, a.Name, slot)
-		}
+		processOf(s, a.Name, &a.Workers[i])
+	}
+}
+
+// processOf publishes the process that is in a worker's slot.
+func processOf(s *Sample, app string, w *proc.Worker) {
+	slot := strconv.Itoa(w.Slot)
+	s.add(workerInfoFamily, 1, app, slot, strconv.Itoa(w.PID))
+	s.add(workerCPUFamily, w.CPUTime, app, slot)
+	s.add(workerStartFamily, seconds(w.Start), app, slot)
+	if w.FDs >= 0 {
+		s.add(workerFDsFamily, float64(w.FDs), app, slot)
+	}
+	if w.CPUKnown {
+		s.note("worker_cpu_ratio", w.CPU, app, slot)
 	}
 }
 
@@ -178,8 +182,8 @@ func (l *Limits) of(a *proc.App, now time.Time) cgroup.Stats {
 		}
 		l.groups[a.PID] = g
 	}
-	if g.err == nil && !g.read.Equal(now) {
-		g.stats, _ = l.fs.Read(g.place) //nolint:errcheck // what could not be read is absent
+	if g.err == nil && !g.read.Equal(now) { // what could not be read is absent
+		g.stats, _ = l.fs.Read(g.place)
 		g.read = now
 	}
 	return g.stats

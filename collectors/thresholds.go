@@ -11,10 +11,9 @@ import (
 )
 
 var (
-	thresholdFamily    = gauge("threshold", "Where a resource is called worth a warning, and critical; the shipped rules compare with these.", "resource", "severity")
-	reloadOKFamily     = gauge("config_last_reload_successful", "Whether the last load of the configuration worked.")
-	reloadTimeFamily   = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded without a fault, in Unix time.")
-	thresholdsSeverity = [2]string{"warning", "critical"}
+	thresholdFamily  = gauge("threshold", "Where a resource is called worth a warning, and critical; the shipped rules compare with these.", "resource", "severity")
+	reloadOKFamily   = gauge("config_last_reload_successful", "Whether the last load of the configuration worked.")
+	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded without a fault, in Unix time.")
 )
 
 // Thresholds gives the limits in force and how the last reload went.
@@ -53,8 +52,8 @@ func (*Thresholds) Descs() []*prometheus.Desc {
 func (c *Thresholds) Collect(context.Context) (Sample, error) {
 	var s Sample
 	c.limits.Load().Each(func(resource string, l config.Limit) {
-		s.add(thresholdFamily, l.Warning, resource, thresholdsSeverity[0])
-		s.add(thresholdFamily, l.Critical, resource, thresholdsSeverity[1])
+		s.add(thresholdFamily, l.Warning, resource, "warning")
+		s.add(thresholdFamily, l.Critical, resource, "critical")
 	})
 	ok := 1.0
 	if c.failed.Load() {

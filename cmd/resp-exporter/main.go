@@ -59,7 +59,7 @@ func serve(f flags) error {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				if err := a.Reload(); err != nil {
+				if err := a.Reload(ctx); err != nil {
 					f.app.Logger.Debug("Reload by signal failed", "err", err)
 				}
 			}

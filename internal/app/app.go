@@ -130,7 +130,7 @@ func hostMemory() (uint64, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0, err
 	}
-	return uint64(info.Totalram) * uint64(info.Unit), nil
+	return info.Totalram * uint64(info.Unit), nil
 }
 
 func (a *App) newServer() *http.Server {
@@ -142,7 +142,7 @@ func (a *App) newServer() *http.Server {
 	page := web.New(web.Options{
 		Source: a, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
-		LifecycleEnabled: a.o.Lifecycle, Reload: a.Reload, Ready: func() bool { return a.latest.Load() != nil },
+		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
 		Pprof: a.o.Pprof, Logger: a.log,
 	})
 	page.Register(mux)
@@ -208,12 +208,12 @@ func (a *App) keepLooking(ctx context.Context) error {
 
 // Reload applies the configuration file anew. Nothing changes unless all of it
 // is good; counters go on.
-func (a *App) Reload() error {
+func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	cfg, err := config.LoadFile(a.o.ConfigFile, a.o.Env)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		err = a.watcher.Apply(ctx, cfg.Apps, stuckAfter(cfg), cfg.MonitoringInterval)
 	}

@@ -196,7 +196,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	has(`resp_threshold{resource="cpu",severity="warning"} 0.6`, "resp_config_last_reload_successful 1")
-	if err := e.Reload(); err != nil { // as SIGHUP does
+	if err := e.Reload(t.Context()); err != nil { // as SIGHUP does
 		t.Error(err)
 	}
 	if code, _ := get(t, e.url+"/-/reload"); code != http.StatusMethodNotAllowed {
@@ -216,7 +216,7 @@ func TestTakenAddress(t *testing.T) {
 	awaitLine(t, e.url, `resp_collector_available{collector="statsd",reason="in_use"} 0`)
 	sock := filepath.Join(t.TempDir(), "statsd.sock")
 	write(t, e.file, fmt.Sprintf("statsd: {listen: [\"unixgram://%s\"]}", sock))
-	if err := e.Reload(); err != nil {
+	if err := e.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	awaitLine(t, e.url, `resp_collector_available{collector="statsd",reason="ok"} 1`)
@@ -230,7 +230,7 @@ func TestTakenAddress(t *testing.T) {
 	}
 	awaitLine(t, e.url, `resp_http_requests_total{app="mine",code="200",method="",route=""} 3`)
 	write(t, e.file, "statsd: {listen: [\"udp://127.0.0.1:0\"]}")
-	if err := e.Reload(); err != nil {
+	if err := e.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	awaitLine(t, e.url, `resp_statsd_listening{listen="udp://127.0.0.1:0"} 1`)

@@ -29,7 +29,7 @@ func ScrapeWhenFull(limit int) int {
 
 // NewScrape gives a function that does one scrape without the network.
 func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) {
-	a, err := New(o)
+	a, err := New(o) //nolint:contextcheck // a reload over HTTP has no context of its own
 	if err != nil {
 		panic(err)
 	}

@@ -30,7 +30,6 @@ type metrics struct {
 	own    *prometheus.Registry // about the exporter itself
 	offset time.Duration
 	slots  chan struct{} // nil: no bound on scrapes at once
-	errors prometheus.Counter
 }
 
 func newMetrics(set *collectors.Set, o Options) *metrics {

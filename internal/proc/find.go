@@ -138,31 +138,38 @@ func (w *Watcher) findConfigured(now time.Time) {
 		if a == nil {
 			continue
 		}
-		set := make(map[*process]bool)
-		switch {
-		case m.pidFile != "":
-			if p := w.table.procs[m.pidOf()]; p != nil && p.match&(1<<i) != 0 && w.listens(p, m.listen) {
-				set[p] = true
-			}
-		case m.alone():
-			for _, p := range w.holders(a, m, now) {
-				set[p] = true
-			}
-		default:
-			for _, p := range w.candidates() {
-				if p.match&(1<<i) != 0 && w.listens(p, m.listen) {
-					set[p] = true
-				}
-			}
-		}
+		found := w.matching(a, m, 1<<i, now)
 		a.roots = a.roots[:0]
-		for p := range set {
-			if !set[w.table.procs[p.stat.ppid]] {
+		for _, p := range found {
+			if !slices.Contains(found, w.table.procs[p.stat.ppid]) {
 				a.roots = append(a.roots, p)
 			}
 		}
 		slices.SortFunc(a.roots, oldest)
 	}
+}
+
+// matching gives the processes for which all of a match holds; bit is the
+// match's in process.match.
+func (w *Watcher) matching(a *app, m *matcher, bit uint64, now time.Time) []*process {
+	var among []*process
+	switch {
+	case m.pidFile != "":
+		if p := w.table.procs[m.pidOf()]; p != nil {
+			among = []*process{p}
+		}
+	case m.alone():
+		return w.holders(a, m, now)
+	default:
+		among = w.candidates()
+	}
+	var out []*process
+	for _, p := range among {
+		if p.match&bit != 0 && w.listens(p, m.listen) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // listens tells whether a process listens where the match says; a match that
@@ -286,7 +293,7 @@ func (w *Watcher) maxFiles(p *process, now time.Time) uint64 {
 	if now.Sub(p.files.read) > time.Minute {
 		p.files = fileLimit{read: now}
 		if b, err := w.r.pid(p.pid, "limits"); err == nil {
-			p.files.max, _ = parseMaxFiles(b) //nolint:errcheck // unknown is 0
+			p.files.max, _ = parseMaxFiles(b)
 		}
 	}
 	return p.files.max

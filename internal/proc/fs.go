@@ -42,7 +42,7 @@ func (r *reader) file(path string) ([]byte, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer unix.Close(fd)
 	n := 0
 	for n < maxRead {
 		if n == len(r.buf) {
@@ -95,7 +95,7 @@ func (r *reader) entries(path string, into []entry) ([]entry, error) {
 	if err != nil {
 		return into, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer unix.Close(fd)
 	if len(r.buf) < 32<<10 {
 		r.buf = make([]byte, 32<<10)
 	}
@@ -122,23 +122,27 @@ func parseDirents(b []byte, into []entry) []entry {
 		if size < 19 || size > len(b) {
 			break
 		}
-		n, digits := 0, 0
-		for _, c := range b[19:size] {
-			if c < '0' || c > '9' || digits == 9 {
-				if c != 0 {
-					digits = 0
-				}
-				break
-			}
-			n = n*10 + int(c-'0')
-			digits++
-		}
-		if digits > 0 {
+		if n, ok := entryNumber(b[19:size]); ok {
 			into = append(into, entry{n: n, ino: binary.NativeEndian.Uint64(b)})
 		}
 		b = b[size:]
 	}
 	return into
+}
+
+// entryNumber reads a name that is a number of at most nine digits, up to its
+// closing 0.
+func entryNumber(name []byte) (n int, ok bool) {
+	for digits, c := range name {
+		if c == 0 {
+			return n, digits > 0
+		}
+		if c < '0' || c > '9' || digits == 9 {
+			return 0, false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n, len(name) > 0
 }
 
 // gone tells whether err says that the process ended: no such file, no such

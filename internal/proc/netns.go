@@ -119,7 +119,7 @@ func (s *sockets) dial(n *netns) (*sockdiag.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network namespace of %d: %w", n.pid, err)
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer unix.Close(fd)
 	return sockdiag.Dial(fd)
 }
 
@@ -136,7 +136,7 @@ func (s *sockets) fallback(n *netns) []sockdiag.Listener {
 			continue
 		}
 		list, err := parse(f)
-		f.Close() //nolint:errcheck // read only
+		f.Close()
 		if err == nil {
 			all = append(all, list...)
 		}
@@ -157,7 +157,7 @@ func (s *sockets) sweep() {
 
 func (s *sockets) drop(n *netns) {
 	if n.conn != nil {
-		n.conn.Close() //nolint:errcheck // a socket that was only read
+		n.conn.Close()
 	}
 	delete(s.nets, n.ino)
 }

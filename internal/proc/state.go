@@ -99,7 +99,7 @@ func (c *caller) look(p *process, listening []int) (l look, detail string, err e
 	}
 	l.ok = true
 	if b, err := c.t.r.pid(p.pid, "schedstat"); err == nil {
-		l.slices, _ = parseTimeslices(b) //nolint:errcheck // without schedstat no worker is told to be stuck by it
+		l.slices, _ = parseTimeslices(b)
 	}
 	if main.running {
 		l.slices = 0 // it runs: whatever it did, it does not sleep in one call

@@ -69,38 +69,37 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	}
 	changed := len(t.list) != len(t.procs)
 	for _, e := range t.list {
-		p := t.procs[e.n]
-		switch {
-		case p != nil && p.ino == e.ino && !p.due(now):
+		if p := t.procs[e.n]; p != nil && p.ino == e.ino && !p.due(now) {
 			continue
-		case p != nil && p.ino == e.ino:
-			if t.load(p) {
-				p.match = matchOf(p)
-				changed = true
-				continue
-			}
-		default:
-			old := p
-			p = &process{pid: e.n, ino: e.ino, firstSeen: now}
-			if t.load(p) {
-				if old != nil && old.start == p.start { // the kernel only dropped its cached entry
-					old.ino = e.ino
-					continue
-				}
-				p.match = matchOf(p)
-				t.procs[e.n] = p
-				changed = true
-				continue
-			}
 		}
-		delete(t.procs, e.n) // it ended between the listing and the read
-		changed = true
+		changed = t.meet(e, now, matchOf) || changed
 	}
 	t.forget(&changed)
 	if changed {
 		t.link()
 	}
 	return nil
+}
+
+// meet reads a process that is new, or due to be read again; it tells whether
+// the table has changed.
+func (t *table) meet(e entry, now time.Time, matchOf func(*process) uint64) bool {
+	known := t.procs[e.n]
+	p := known
+	if known == nil || known.ino != e.ino {
+		p = &process{pid: e.n, ino: e.ino, firstSeen: now}
+	}
+	if !t.load(p) { // it ended between the listing and the read
+		delete(t.procs, e.n)
+		return true
+	}
+	if known != nil && known != p && known.start == p.start { // the kernel only dropped its cached entry
+		known.ino = e.ino
+		return false
+	}
+	p.match = matchOf(p)
+	t.procs[e.n] = p
+	return true
 }
 
 // forget drops the processes that the listing no longer has.

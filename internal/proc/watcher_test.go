@@ -49,7 +49,7 @@ func start(t testing.TB, name string, workers int) (pid, tcp, udp int) {
 	if err := os.WriteFile(script, []byte(server), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("python3", script, fmt.Sprint(workers)) //nolint:noctx // ended by the cleanup
+	cmd := exec.Command("python3", script, fmt.Sprint(workers))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -237,7 +237,7 @@ func TestExecIsNoticed(t *testing.T) {
 	if err := os.WriteFile(script, []byte(server), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", "read go; exec python3 "+script+" 0") //nolint:noctx // ended by the cleanup
+	cmd := exec.Command("sh", "-c", "read go; exec python3 "+script+" 0")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func TestEndpoints(t *testing.T) {
 		"update by DELETE":   {"DELETE", "/api/v1/page", good, 405, ""},
 		"script":             {"GET", "/static/app.js", good, 200, "use strict"},
 		"chart library":      {"GET", "/static/uplot/uPlot.iife.min.js", good, 200, "uPlot"},
-		"its licence":        {"GET", "/static/uplot/LICENSE", good, 200, "MIT"},
+		"its license":        {"GET", "/static/uplot/LICENSE", good, 200, "MIT"},
 		"no such file":       {"GET", "/static/x.js", good, 404, ""},
 		"out of the files":   {"GET", "/static/..%2ftemplates/page.html", good, 404, ""},
 		"healthy":            {"GET", "/-/healthy", good, 200, "resp-exporter is Healthy.\n"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -253,7 +254,7 @@ func calmApps(apps []app) verdict {
 	}
 	last := len(names) - 1
 	sentence := strings.Join(names[:last], ", ") + " and " + names[last] + " run: " + strings.Join(parts, ", ")
-	return verdict{levelHealthy, sentence, "healthy " + fmt.Sprint(len(apps))}
+	return verdict{levelHealthy, sentence, "healthy " + strconv.Itoa(len(apps))}
 }
 
 func ofWorkers(n, total float64) string {
