@@ -6,6 +6,8 @@ import (
 	"os"
 	"sort"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,11 +26,14 @@ var (
 type Listener struct {
 	apps     Apps
 	procRoot string
+
+	mu        sync.Mutex
+	overflows map[uint64]*window // by network namespace
 }
 
 // NewListener returns the collector "listener".
 func NewListener(apps Apps, procRoot string) *Listener {
-	return &Listener{apps: apps, procRoot: procRoot}
+	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window)}
 }
 
 // Name implements [Collector].
@@ -60,13 +65,47 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 		if !ok {
 			n = c.counters(a.PID)
 			netstat[a.NetNS] = n
+			c.remember(a.NetNS, n, snap.Time)
 		}
 		if n.ok {
 			s.add(overflowsFamily, n.overflows, a.Name)
 			s.add(dropsFamily, n.drops, a.Name)
+			if grown, ok := c.grown(a.NetNS, n, snap.Time); ok {
+				s.note("listen_overflows_5m", grown, a.Name)
+			}
 		}
 	}
+	c.forget(netstat)
 	return s, lack
+}
+
+// remember, grown and forget keep the last minutes of each namespace: its
+// counter began with the namespace, so its value alone says nothing about now.
+func (c *Listener) remember(ns uint64, n listenCounters, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.overflows[ns] == nil {
+		c.overflows[ns] = &window{}
+	}
+	if n.ok {
+		c.overflows[ns].add(now, n.overflows)
+	}
+}
+
+func (c *Listener) grown(ns uint64, n listenCounters, now time.Time) (float64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.overflows[ns].growth(now, n.overflows)
+}
+
+func (c *Listener) forget(seen map[uint64]listenCounters) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ns := range c.overflows {
+		if _, ok := seen[ns]; !ok {
+			delete(c.overflows, ns)
+		}
+	}
 }
 
 // queues publishes one app's listeners. Several sockets with one address

@@ -71,7 +71,8 @@ func (t *table) countFDs(pid int) (int, error) {
 // accessible tells whether we may look into a directory: its size is public,
 // but a count that only some kernels and users give would mislead.
 func accessible(path string) error {
-	err := unix.Access(path, unix.R_OK)
+	// Not access(2), which asks for the real user and without capabilities.
+	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {
 		return unix.EACCES
 	}

@@ -108,7 +108,7 @@ func observeApp(r health.Readings, name string) app {
 		Memory: health.AppMemory(r, name), MemoryLimit: get(r, "resp_app_memory_limit_bytes", name),
 		MemoryRatio: get(r, "resp_app_memory_usage_ratio", name), CPU: get(r, "resp_app_cpu_usage_ratio", name),
 		Threads: get(r, "resp_app_threads", name), OpenFDs: get(r, "resp_app_open_fds", name), MaxFDs: get(r, "resp_app_max_fds", name),
-		Restarts: get(r, "resp_worker_restarts_total", name), Overflows: get(r, "resp_listen_overflows_total", name),
+		Restarts: get(r, "resp_worker_restarts_total", name), Overflows: get(r, "page.listen_overflows_5m", name),
 		Drops: get(r, "resp_listen_drops_total", name), Workers: workersOf(r, name), states: make(map[string]*float64),
 	}
 	for _, x := range r.With("resp_app_info", name) {
