@@ -61,6 +61,7 @@ func (s *sample) app(name string) {
 	s.add("resp_app_max_fds", 1024, name)
 	s.add("resp_worker_restarts_total", 2, name)
 	s.add("resp_listener_queue_length", 0, name, ":8000")
+	s.add("page.listen_overflows_5m", 2, name)
 	s.add("resp_listener_queue_limit", 2048, name, ":8000")
 	s.add("page.http_rate", 41, name)
 	s.add("page.http_error_ratio", 0.002, name)
