@@ -204,8 +204,9 @@ func TestJudge(t *testing.T) {
 			{0, look{ok: true, slices: 1, age: time.Minute, sync: true, beat: beat{never: true}}, Booting, time.Minute},
 			{time.Second, look{ok: true, idle: true, slices: 2, age: time.Minute, sync: true, beat: beatOf(0)}, Idle, 0},
 		},
+		"young and in a request already": {{0, look{ok: true, slices: 1, age: time.Second}, Busy, 0}},
 		"young and never idle yet": {
-			{0, look{ok: true, slices: 1, age: time.Second}, Booting, time.Second},
+			{0, look{ok: true, loads: true, slices: 1, age: time.Second}, Booting, time.Second},
 			{20 * time.Second, look{ok: true, slices: 2, age: 21 * time.Second}, Busy, 0},
 		},
 		"not to be seen": {{0, look{}, StateUnknown, 0}},

@@ -20,8 +20,9 @@ const (
 	StateUnknown State = ""
 )
 
-// bootLimit is how long a worker that was never seen waiting for a connection
-// counts as booting, where nothing better is known.
+// bootLimit is how long a worker that was never seen waiting for a connection,
+// and that runs or reads files as an import does, counts as booting, where
+// nothing better is known.
 const bootLimit = 10 * time.Second
 
 // stateTracker remembers, for one slot, since when its worker is in a state.
@@ -37,6 +38,7 @@ type stateTracker struct {
 type look struct {
 	ok      bool // the system call could be read
 	idle    bool // it waits for a connection, and no other thread is at work
+	loads   bool // its main thread runs or reads files
 	slices  uint64
 	beat    beat
 	sync    bool // its heartbeat stops during a request: gunicorn's sync worker
@@ -60,7 +62,7 @@ func (s *stateTracker) judge(l look, now time.Time) (State, time.Duration) {
 		state = StateUnknown
 	case l.idle:
 		state, s.idled = Idle, true
-	case l.beat.never, !s.idled && !l.beat.ok && l.age < bootLimit:
+	case l.beat.never, l.loads && !s.idled && !l.beat.ok && l.age < bootLimit:
 		state = Booting
 	case l.sync && l.beat.ok && l.beat.age >= l.stuckIn, now.Sub(s.asleep) >= l.stuckIn:
 		state = Stuck
@@ -104,6 +106,7 @@ func (c *caller) look(p *process, listening []int) (l look, detail string, err e
 	if main.running {
 		l.slices = 0 // it runs: whatever it did, it does not sleep in one call
 	}
+	l.loads = main.nr == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, main.nr)
 	detail = words(main)
 	l.idle = c.waitsForConnection(p, main, listening)
 	if p.stat.threads > 1 {
