@@ -15,9 +15,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// freshFor is how long a snapshot serves everyone who asks: the collectors of
-// one scrape, and two scrapes at once, share one look.
-const freshFor = 250 * time.Millisecond
+// freshFor is how long after it was taken a snapshot serves everyone who asks:
+// the collectors of one scrape, which all ask at once, share one look.
+const freshFor = 50 * time.Millisecond
 
 // Options are what a Watcher needs.
 type Options struct {
@@ -53,8 +53,9 @@ type Watcher struct {
 	news     bool      // a listening socket has appeared since the last refresh
 	overflow int       // apps over the bound
 
-	mu   sync.Mutex
-	last *Snapshot
+	mu    sync.Mutex
+	last  *Snapshot
+	taken time.Time // when last was ready
 }
 
 // New returns a Watcher; it reads nothing yet.
@@ -157,7 +158,7 @@ func (w *Watcher) lock(ctx context.Context) error {
 
 func (w *Watcher) unlock() { w.turn <- struct{}{} }
 
-// Snapshot gives the apps as they are now, at most a quarter of a second old.
+// Snapshot gives the apps as they are now, or were a moment ago.
 // The caller must not change it. It fails only if /proc cannot be listed or
 // ctx ends first.
 func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
@@ -178,7 +179,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	s := w.snapshot(now)
 	w.watchMemory()
 	w.mu.Lock()
-	w.last = s
+	w.last, w.taken = s, w.now()
 	w.mu.Unlock()
 	return s, nil
 }
@@ -197,7 +198,7 @@ func (w *Watcher) watchMemory() {
 func (w *Watcher) fresh() *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.last != nil && w.now().Sub(w.last.Time) < freshFor {
+	if w.last != nil && w.now().Sub(w.taken) < freshFor {
 		return w.last
 	}
 	return nil
