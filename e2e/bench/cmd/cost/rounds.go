@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
+	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/stat"
+)
+
+// pacedScrapes is how often each target is scraped with pauses.
+const pacedScrapes = 6
+
+// turn is what one target's scrapes in one round cost.
+type turn struct {
+	scrapes      int
+	cpu, p50     float64 // milliseconds a scrape
+	rss          float64 // MB, at the end
+	series       int
+	bytes, wired int // of the last body, as text and as it came
+}
+
+// rounded lets the targets take turns and prints what they cost.
+func (s settings) rounded(ctx context.Context, client *rig.Client, targets []rig.Target) error {
+	turns := make([][]turn, len(targets))
+	for range s.rounds {
+		for i, t := range targets {
+			got, err := s.turn(ctx, client, t)
+			if err != nil {
+				return err
+			}
+			turns[i] = append(turns[i], got)
+		}
+	}
+	resting, err := s.resting(ctx, targets)
+	if err != nil {
+		return err
+	}
+	paced, err := s.paced(ctx, client, targets)
+	if err != nil {
+		return err
+	}
+	s.report(targets, turns, resting, paced)
+	return nil
+}
+
+// turn scrapes one target, n times or until its time is up.
+func (s settings) turn(ctx context.Context, client *rig.Client, t rig.Target) (turn, error) {
+	var took []float64
+	var last rig.Answer
+	before, err := rig.CPU(t.PID)
+	if err != nil {
+		return turn{}, err
+	}
+	for start := time.Now(); len(took) < s.n && (len(took) == 0 || time.Since(start) < s.cap); {
+		if last, err = client.Scrape(ctx, t.URL); err != nil {
+			return turn{}, err
+		}
+		took = append(took, milliseconds(last.Took))
+	}
+	after, err := rig.CPU(t.PID)
+	if err != nil {
+		return turn{}, err
+	}
+	rss, _, err := rig.Memory(t.PID)
+	return turn{
+		scrapes: len(took), cpu: milliseconds(after-before) / float64(len(took)), p50: stat.Of(took).Median,
+		rss: float64(rss) / 1e6, series: rig.Series(last.Body), bytes: len(last.Body), wired: last.Wire,
+	}, err
+}
+
+// resting gives each target's CPU use while nobody scrapes, in milliseconds a
+// second: what its background work costs, whatever the scrape interval is.
+func (s settings) resting(ctx context.Context, targets []rig.Target) ([]float64, error) {
+	return use(targets, func() error { return wait(ctx, s.rest) })
+}
+
+// paced gives each target's CPU use in milliseconds a second when it is scraped
+// now and then, as Prometheus does. A scrape after a pause finds more to read
+// anew, and colder caches, than one of many in a row.
+func (s settings) paced(ctx context.Context, client *rig.Client, targets []rig.Target) ([]float64, error) {
+	return use(targets, func() error {
+		for range pacedScrapes {
+			for _, t := range targets {
+				if _, err := client.Scrape(ctx, t.URL); err != nil {
+					return err
+				}
+			}
+			if err := wait(ctx, s.every); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// use gives the CPU milliseconds a second of each target while do runs.
+func use(targets []rig.Target, do func() error) ([]float64, error) {
+	start := time.Now()
+	before, err := clocks(targets)
+	if err != nil {
+		return nil, err
+	}
+	if err := do(); err != nil {
+		return nil, err
+	}
+	after, err := clocks(targets)
+	if err != nil {
+		return nil, err
+	}
+	elapsed := time.Since(start).Seconds()
+	out := make([]float64, len(targets))
+	for i := range targets {
+		out[i] = milliseconds(after[i]-before[i]) / elapsed
+	}
+	return out, nil
+}
+
+func clocks(targets []rig.Target) ([]time.Duration, error) {
+	var all []time.Duration
+	var errs []error
+	for _, t := range targets {
+		c, err := rig.CPU(t.PID)
+		all, errs = append(all, c), append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}
+
+func (s settings) report(targets []rig.Target, turns [][]turn, resting, paced []float64) {
+	cpu := func(i int) stat.Spread { return stat.Column(turns[i], func(t turn) float64 { return t.cpu }) }
+	ours, peers := cpu(0).Median, 0.0
+	var rows [][]string
+	for i, t := range targets {
+		last := turns[i][len(turns[i])-1]
+		ratio := "1"
+		if i > 0 {
+			peers += cpu(i).Median
+			ratio = stat.Ratio(cpu(i).Median, ours)
+		}
+		rows = append(rows, []string{
+			t.Name, cpu(i).Format(2), ratio,
+			stat.Column(turns[i], func(t turn) float64 { return t.p50 }).Format(2),
+			fmt.Sprintf("%.2f", resting[i]), fmt.Sprintf("%.2f", paced[i]), fmt.Sprintf("%.1f", last.rss), fmt.Sprint(last.series),
+			fmt.Sprintf("%d (%d)", last.bytes, last.wired), fmt.Sprint(stat.Column(turns[i], func(t turn) float64 { return float64(t.scrapes) }).Median),
+		})
+	}
+	rows = append(rows, []string{"both peers together", fmt.Sprintf("%.2f", peers), stat.Ratio(peers, ours)})
+	fmt.Printf("%d processes on the host; %d rounds\n\n", processes(), len(turns[0]))
+	fmt.Println(stat.Table([]string{
+		"exporter", "CPU ms a scrape", "to ours", "p50 ms", "CPU ms a second, not scraped", fmt.Sprintf("scraped every %v", s.every), "RSS MB", "series", "bytes (gzip)", "scrapes a round",
+	}, rows))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
