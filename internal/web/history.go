@@ -125,11 +125,19 @@ func (h *History) recordApps(r health.Readings) {
 		h.set(seriesKey{label(x, 0), "cpu", ""}, x.Value)
 	}
 	for _, x := range r.All("resp_app_memory_bytes") {
-		h.memory(seriesKey{label(x, 0), "memory", ""}, label(x, 1), x.Value)
+		h.memory(seriesKey{label(x, 0), "memory", ""}, label(x, 1), "rss", x.Value)
 	}
 }
 
+// recordWorkers keeps what each worker holds: its proportional share, or its
+// resident size on a host where shares cannot be read. A worker whose share is
+// only not read yet has none: a fall from one to the other would look like
+// memory given back.
 func (h *History) recordWorkers(r health.Readings) {
+	kind := "pss"
+	if v, ok := r.Get("resp_collector_available", "memory", "ok"); !ok || v != 1 {
+		kind = "rss"
+	}
 	for _, x := range r.All("resp_worker_memory_bytes") {
 		if len(x.Labels) < 3 || h.workers[x.Labels[0]] > chartedSlots {
 			continue
@@ -137,7 +145,14 @@ func (h *History) recordWorkers(r health.Readings) {
 		if slot, err := strconv.Atoi(x.Labels[1]); err != nil || slot >= chartedSlots {
 			continue
 		}
-		h.memory(seriesKey{x.Labels[0], "memory", x.Labels[1]}, x.Labels[2], x.Value)
+		h.memory(seriesKey{x.Labels[0], "memory", x.Labels[1]}, x.Labels[2], kind, x.Value)
+	}
+}
+
+// memory keeps the proportional share, else what is of the other kind.
+func (h *History) memory(k seriesKey, kind, other string, v float64) {
+	if kind == "pss" || kind == other && math.IsNaN(h.now(k)) {
+		h.set(k, v)
 	}
 }
 
@@ -147,13 +162,6 @@ func (h *History) recordHost(r health.Readings) {
 	}
 	for _, x := range r.All("resp_host_memory_usage_ratio") {
 		h.set(seriesKey{"", "memory", ""}, x.Value)
-	}
-}
-
-// memory keeps the proportional share where there is one, else the resident size.
-func (h *History) memory(k seriesKey, kind string, v float64) {
-	if kind == "pss" || kind == "rss" && math.IsNaN(h.now(k)) {
-		h.set(k, v)
 	}
 }
 

@@ -226,6 +226,30 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
+// A worker whose shared pages are only not counted yet has no point, so that
+// no line falls from its resident size to its share.
+func TestHistoryWaitsForTheShare(t *testing.T) {
+	for reason, want := range map[string]string{"ok": "", "permission": "36"} {
+		h := web.NewHistory()
+		var s sample
+		s.add("resp_app_workers", 1, "shop", "idle")
+		s.add("resp_worker_memory_bytes", 36, "shop", "0", "rss")
+		available := 0.0
+		if reason == "ok" {
+			available = 1
+		}
+		s.add("resp_collector_available", available, "memory", reason)
+		h.Record(moment, health.NewReadings(s))
+		got := ""
+		if x, ok := ask(t, h, 0).Apps["shop"]["memory/0"]; ok {
+			got = row(x)
+		}
+		if got != want {
+			t.Errorf("%s: memory of worker 0 is %q, want %q", reason, got, want)
+		}
+	}
+}
+
 // Run with -race: readers and the writer at once, and every row as long as the axis.
 func TestHistoryAtOnce(t *testing.T) {
 	h := web.NewHistory()
