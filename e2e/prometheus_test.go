@@ -47,8 +47,32 @@ func TestPrometheusScrapes(t *testing.T) {
 	}
 }
 
+// A Prometheus that takes native histograms gets one, whose quantile lies where
+// the durations are: within the 9 % that its buckets are wide.
+func TestNativeHistogram(t *testing.T) {
+	t.Parallel()
+	need(t, "prometheus")
+	x := watch(t, export{})
+	base := prometheus(t, x, "--enable-feature=native-histograms")
+	for range 20 {
+		send(t, x.udp, "gunicorn.request.duration:250|ms|#app:native")
+	}
+	expr := func(f string) string { return f + `resp_http_request_duration_seconds{app="native"})` }
+	eventually(t, 30*time.Second, func() error {
+		count, ok, err := prom.One(t.Context(), base, expr("histogram_count("))
+		if err != nil || !ok || count != 20 {
+			return fmt.Errorf("histogram_count is %v (%t, %v), want 20", count, ok, err)
+		}
+		median, ok, err := prom.One(t.Context(), base, expr("histogram_quantile(0.5, "))
+		if err != nil || !ok || median < 0.25/1.1 || median > 0.25*1.1 {
+			return fmt.Errorf("the median is %v (%t, %v), want about 0.25 s", median, ok, err)
+		}
+		return nil
+	})
+}
+
 // prometheus starts a server that scrapes x each second, and gives its address.
-func prometheus(t *testing.T, x *exporter) string {
+func prometheus(t *testing.T, x *exporter, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config := write(t, filepath.Join(dir, "prometheus.yml"), joined(
@@ -58,9 +82,9 @@ func prometheus(t *testing.T, x *exporter) string {
 		fmt.Sprintf("    static_configs: [{targets: [%q]}]", strings.TrimPrefix(x.url, "http://")),
 	))
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	p := start(t, run.Spec{Name: "prometheus", Path: "prometheus", Args: []string{
+	p := start(t, run.Spec{Name: "prometheus", Path: "prometheus", Args: append([]string{
 		"--config.file=" + config, "--storage.tsdb.path=" + filepath.Join(dir, "tsdb"), "--web.listen-address=" + address, "--log.level=warn",
-	}})
+	}, flags...)})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
