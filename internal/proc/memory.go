@@ -37,7 +37,8 @@ type memorySample struct {
 // memorySampler reads /proc/PID/smaps_rollup of the apps' processes, one at a
 // time, in the background: it costs from 0.3 ms to seconds a process.
 type memorySampler struct {
-	r *reader
+	r    *reader
+	news chan struct{} // a process is there that was never sampled
 
 	mu       sync.Mutex
 	interval time.Duration
@@ -45,7 +46,7 @@ type memorySampler struct {
 }
 
 func newMemorySampler(root string, interval time.Duration) *memorySampler {
-	return &memorySampler{r: newReader(root), interval: max(interval, time.Second), samples: make(map[memoryKey]*memorySample)}
+	return &memorySampler{r: newReader(root), news: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[memoryKey]*memorySample)}
 }
 
 func (m *memorySampler) setInterval(d time.Duration) {
@@ -77,48 +78,59 @@ func (m *memorySampler) want(procs map[memoryKey]uint64) {
 	for k, rss := range procs {
 		if m.samples[k] == nil {
 			m.samples[k] = &memorySample{}
+			select {
+			case m.news <- struct{}{}:
+			default:
+			}
 		}
 		m.samples[k].rss = rss
 	}
 }
 
-// run samples until ctx ends. A new process has its turn at once.
+// run samples until ctx ends, and sleeps while nothing is due. A new process
+// has its turn at once.
 func (m *memorySampler) run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
+		news := m.news
+		k, rss, due := m.next()
+		if due == 0 {
+			began := time.Now()
+			m.sample(k, rss)
+			due, news = memoryShare*time.Since(began), nil // the pause holds for new ones too
+		}
+		t.Reset(due)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		case <-news:
 		}
-		pause := 500 * time.Millisecond
-		if k, rss, ok := m.next(); ok {
-			began := time.Now()
-			m.sample(k, rss)
-			pause = memoryShare * time.Since(began)
-		}
-		t.Reset(pause)
 	}
 }
 
-// next picks the process whose sample is oldest and due.
-func (m *memorySampler) next() (memoryKey, uint64, bool) {
+// next picks the process whose sample is oldest, if one is due; else it tells
+// in how long the next one is.
+func (m *memorySampler) next() (k memoryKey, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best memoryKey
 	var bestSample *memorySample
 	now := time.Now()
 	for k, s := range m.samples {
-		if now.Sub(s.tried) >= m.interval && (bestSample == nil || s.tried.Before(bestSample.tried)) {
+		if bestSample == nil || s.tried.Before(bestSample.tried) {
 			best, bestSample = k, s
 		}
 	}
 	if bestSample == nil {
-		return memoryKey{}, 0, false
+		return memoryKey{}, 0, m.interval
+	}
+	if wait := m.interval - now.Sub(bestSample.tried); wait > 0 {
+		return memoryKey{}, 0, wait
 	}
 	bestSample.tried = now
-	return best, bestSample.rss, true
+	return best, bestSample.rss, 0
 }
 
 func (m *memorySampler) sample(k memoryKey, rss uint64) {
