@@ -54,6 +54,16 @@ type socket int
 
 func (fd socket) close() { _ = unix.Close(int(fd)) }
 
+// send sends one packet. A send that waits may be interrupted by a signal of
+// Go's scheduler; nothing was sent then.
+func (fd socket) send(packet []byte) error {
+	for {
+		if _, err := unix.Write(int(fd), packet); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
 // dial connects to the receiver.
 func (rc *receiver) dial(network string) (socket, error) {
 	family, to := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: rc.udp, Addr: [4]byte{127, 0, 0, 1}})
@@ -106,7 +116,7 @@ func (f *flood) send(ctx context.Context) (stat.Step, error) {
 		if gap > 0 && now.Sub(next) > behind {
 			next = now.Add(-behind)
 		}
-		if _, err := unix.Write(int(f.socket), texts[sent%int64(len(texts))]); err != nil {
+		if err := f.socket.send(texts[sent%int64(len(texts))]); err != nil {
 			return stat.Step{}, fmt.Errorf("send packet %d: %w", sent, err)
 		}
 	}
