@@ -9,6 +9,8 @@ type Config struct {
 	Thresholds         Thresholds    `yaml:"thresholds"`
 	SlowRequest        time.Duration `yaml:"slow_request"` // a request that takes longer counts as slow; above 0
 	Apps               []App         `yaml:"apps"`         // at most 50; none: apps are discovered
+	MySQL              []MySQL       `yaml:"mysql"`        // at most 20
+	Redis              []Redis       `yaml:"redis"`        // at most 20
 	StatsD             StatsD        `yaml:"statsd"`
 }
 

@@ -39,6 +39,14 @@ func (d *decoder) config(n *yaml.Node, c *Config) {
 			c.Apps = append(c.Apps, App{})
 			d.app(&c.Apps[len(c.Apps)-1])(n, path)
 		})},
+		{"mysql", d.list("a list of servers", func(n *yaml.Node, path string) {
+			c.MySQL = append(c.MySQL, MySQL{})
+			d.mysql(&c.MySQL[len(c.MySQL)-1])(n, path)
+		})},
+		{"redis", d.list("a list of servers", func(n *yaml.Node, path string) {
+			c.Redis = append(c.Redis, Redis{})
+			d.redis(&c.Redis[len(c.Redis)-1])(n, path)
+		})},
 		{"statsd", d.mapping([]field{
 			{"listen", d.addresses(&c.StatsD.Listen)},
 			{"max_routes", d.whole(&c.StatsD.MaxRoutes, wantMaxRoutes)},

@@ -44,9 +44,9 @@ func (k key) text() string {
 		return "`" + v.String() + "`"
 	case []string:
 		return "`[\"" + strings.Join(v, "\", \"") + "\"]`"
-	case []config.App:
+	case []config.App, []config.MySQL, []config.Redis, []config.Secret:
 		return "`[]`"
-	case string:
+	case string, config.Secret:
 		return ""
 	default:
 		return fmt.Sprintf("`%v`", v)
@@ -148,7 +148,7 @@ func TestExampleFile(t *testing.T) {
 		t.Errorf("with its keys, it gives %+v\nwhich is not the default\n%s", got, defaults)
 	}
 	for _, k := range keysOf(reflect.ValueOf(config.Default()), "") {
-		if strings.HasPrefix(k.path, "apps[]") {
+		if strings.Contains(k.path, "[].") {
 			continue
 		}
 		// Without its default, the loader would not notice that a key is missing.
@@ -157,20 +157,25 @@ func TestExampleFile(t *testing.T) {
 		}
 	}
 
-	// The entry of an app gives every key of an app.
-	_, entry, ok := strings.Cut(example, "#apps: []\n")
-	if !ok {
-		t.Fatal("no empty list of apps in it")
-	}
-	entry, _, _ = strings.Cut(entry, "\n\n")
-	got := load("apps:\n" + regexp.MustCompile(`(?m)^# `).ReplaceAllString(entry, "  "))
-	if len(got.Apps) != 1 {
-		t.Fatalf("its entry gives %+v", got.Apps)
-	}
-	app := reflect.ValueOf(got.Apps[0])
-	for _, k := range keysOf(app, "apps[]") {
-		if k.value.IsZero() {
-			t.Errorf("its entry has no %s", k.path)
+	// The entry of each list gives every key that an entry may have.
+	for list, of := range map[string]func(config.Config) any{
+		"apps":  func(c config.Config) any { return c.Apps },
+		"mysql": func(c config.Config) any { return c.MySQL },
+		"redis": func(c config.Config) any { return c.Redis },
+	} {
+		_, entry, ok := strings.Cut(example, "#"+list+": []\n")
+		if !ok {
+			t.Fatalf("no empty list of %s in it", list)
+		}
+		entry, _, _ = strings.Cut(entry, "\n\n")
+		got := reflect.ValueOf(of(load(list + ":\n" + regexp.MustCompile(`(?m)^# `).ReplaceAllString(entry, "  "))))
+		if got.Len() != 1 {
+			t.Fatalf("its entry of %s gives %+v", list, got)
+		}
+		for _, k := range keysOf(got.Index(0), list+"[]") {
+			if k.value.IsZero() {
+				t.Errorf("its entry has no %s", k.path)
+			}
 		}
 	}
 }

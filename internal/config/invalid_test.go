@@ -13,7 +13,7 @@ import (
 
 // What several messages end with.
 const (
-	topKeys   = "monitoring_interval, thresholds, slow_request, apps, statsd"
+	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd"
 	matchKeys = "cmdline, pid_file, listen, systemd_unit, cgroup, user"
 	limitKeys = "memory, cpu, disk, connection_pool, request_queue, response_time, error_rate, query_time, cache_hit_rate, task_age"
 	name      = "1 to 64 letters, digits or . _ : @ - /"
@@ -21,6 +21,10 @@ const (
 	statsd    = `an address such as "udp://127.0.0.1:9125" or "unixgram:///run/resp-exporter/statsd.sock"`
 	cgroup    = "a path below the root of the control groups, such as /system.slice/shop.service"
 	noAnchors = "a value without anchors and aliases"
+	dsn       = `a DSN such as "resp@tcp(127.0.0.1:3306)/" or "resp@unix(/run/mysqld/mysqld.sock)/"`
+	redisURL  = `a URL such as "redis://resp@127.0.0.1:6379/0", "rediss://…" for TLS or "unix:///run/redis/redis.sock"`
+	password  = "an absolute path such as /etc/resp-exporter/password"
+	notShown  = "another form (not shown, it may hold a password)"
 )
 
 // invalid holds, for each testdata/invalid-<name>.yml, every line of its error
@@ -28,7 +32,7 @@ const (
 var invalid = map[string][]string{
 	"unknown-key": {":5: apps[0].match.cmdlin: unknown key; expected one of " + matchKeys},
 	"unknown-section": {
-		":2: mysql: unknown key; expected one of " + topKeys,
+		":2: pools: unknown key; expected one of " + topKeys,
 		":4: healing: unknown key; expected one of " + topKeys,
 	},
 	"keys-that-are-no-text": {
@@ -153,6 +157,33 @@ var invalid = map[string][]string{
 	"apps-too-many":   {":2: apps: got 51 apps; expected at most 50"},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
+	"mysql": {
+		`:2: mysql[0].name: got "my db"; expected ` + name,
+		":2: mysql[0].dsn: " + notShown + "; expected " + dsn,
+		":3: mysql[1].name: missing; expected " + name,
+		":3: mysql[1].dsn: missing; expected " + dsn,
+		`:3: mysql[1].password_file: got "secret.txt"; expected ` + password,
+		":4: mysql[2].dsn: missing; expected " + dsn,
+		`:5: mysql[2].pasword_file: unknown key; expected one of name, dsn, password_file, fallback_dsns`,
+		`:6: mysql[3].name: "main" is the name of mysql[2] already; expected another name`,
+		":6: mysql[3].dsn: missing; expected " + dsn,
+		":8: mysql[3].fallback_dsns[0]: " + notShown + "; expected " + dsn,
+		":9: mysql[3].fallback_dsns[1]: got nothing; expected " + dsn,
+		":10: mysql[3].fallback_dsns[2]: got something that is no text; expected " + dsn,
+		":11: mysql[4].fallback_dsns: got 5; expected at most 4",
+	},
+	"mysql-type": {
+		":1: mysql: got a mapping; expected a list of servers",
+		":2: redis[0]: got a list; expected a mapping of name, url, password_file",
+	},
+	"redis": {
+		":2: redis[0].url: " + notShown + "; expected " + redisURL,
+		":3: redis[1].url: missing; expected " + redisURL,
+		":4: redis[2].url: got something that is no text; expected " + redisURL,
+		`:5: redis[3].url: got ""; expected ` + redisURL,
+		`:5: redis[3].name: "cache" is the name of redis[0] already; expected another name`,
+		`:5: redis[3].password_file: got "/"; expected ` + password,
+	},
 	"everything-at-once": {
 		":1: monitoring_interval: got 30; expected a duration such as 30s",
 		":2: color: unknown key; expected one of " + topKeys,

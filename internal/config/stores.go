@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxStores bounds the servers of one kind, maxFallbacks what stands in for one.
+const (
+	maxStores    = 20
+	maxFallbacks = 4
+)
+
+// The forms of the addresses of stores. What was given instead is never
+// repeated: it may hold a password.
+const (
+	wantDSN          = `a DSN such as "resp@tcp(127.0.0.1:3306)/" or "resp@unix(/run/mysqld/mysqld.sock)/"`
+	wantRedisURL     = `a URL such as "redis://resp@127.0.0.1:6379/0", "rediss://…" for TLS or "unix:///run/redis/redis.sock"`
+	wantPasswordFile = "an absolute path such as /etc/resp-exporter/password"
+)
+
+// dsnAddress is what stands between the user and the database of a DSN.
+var dsnAddress = regexp.MustCompile(`^(?:|tcp|tcp\(([^()\s]+)\)|unix\(([^()]+)\))$`)
+
+// MySQL is one MySQL or MariaDB server.
+type MySQL struct {
+	Name         string   `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
+	DSN          Secret   `yaml:"dsn"`                     // user[:password]@tcp(host:port)/[database][?key=value], or unix(/path)
+	PasswordFile string   `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in a DSN
+	FallbackDSNs []Secret `yaml:"fallback_dsns,omitempty"` // at most 4; tried in this order while the server of DSN cannot be reached
+}
+
+// Redis is one Redis server.
+type Redis struct {
+	Name         string `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
+	URL          Secret `yaml:"url"`                     // redis://user[:password]@host:port/db, rediss://… or unix:///path
+	PasswordFile string `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in the URL
+}
+
+func (d *decoder) mysql(m *MySQL) setter {
+	return d.mapping([]field{
+		{"name", d.text(&m.Name, wantName)},
+		{"dsn", d.secret(&m.DSN, wantDSN)},
+		{"password_file", d.text(&m.PasswordFile, wantPasswordFile)},
+		{"fallback_dsns", d.secrets(&m.FallbackDSNs, "a list of DSNs")},
+	})
+}
+
+func (d *decoder) redis(r *Redis) setter {
+	return d.mapping([]field{
+		{"name", d.text(&r.Name, wantName)},
+		{"url", d.secret(&r.URL, wantRedisURL)},
+		{"password_file", d.text(&r.PasswordFile, wantPasswordFile)},
+	})
+}
+
+// secret takes text that is not empty, and repeats none of it in a fault.
+func (d *decoder) secret(to *Secret, want string) setter {
+	return func(n *yaml.Node, path string) {
+		switch {
+		case empty(n):
+			d.reject(n.Line, problem{path, "got nothing", want})
+		case n.Kind != yaml.ScalarNode || n.Anchor != "" || n.ShortTag() != tagStr:
+			d.reject(n.Line, problem{path, "got something that is no text", want})
+		case n.Value == "":
+			d.reject(n.Line, problem{path, `got ""`, want})
+		default:
+			*to = Secret(n.Value)
+		}
+	}
+}
+
+// secrets takes a list of them. What stands there instead may be a secret too.
+func (d *decoder) secrets(to *[]Secret, want string) setter {
+	return func(n *yaml.Node, path string) {
+		if n.Kind != yaml.SequenceNode && !empty(n) {
+			d.reject(n.Line, problem{path, "got something that is no list", want})
+			return
+		}
+		d.list(want, func(n *yaml.Node, path string) {
+			*to = append(*to, "")
+			d.secret(&(*to)[len(*to)-1], wantDSN)(n, path)
+		})(n, path)
+	}
+}
+
+func mysqlProblems(list []MySQL) []problem {
+	names := nameList{kind: "mysql", first: make(map[string]int, len(list))}
+	out := names.tooMany(len(list))
+	for i, m := range list {
+		path := fmt.Sprintf("mysql[%d]", i)
+		out = append(out, names.check(i, m.Name)...)
+		out = append(out, dsnProblems(m.DSN, path+".dsn")...)
+		out = append(out, passwordFileProblems(m.PasswordFile, path)...)
+		if n := len(m.FallbackDSNs); n > maxFallbacks {
+			out = append(out, problem{path + ".fallback_dsns", fmt.Sprintf("got %d", n), "at most 4"})
+		}
+		for j, dsn := range m.FallbackDSNs {
+			out = append(out, dsnProblems(dsn, fmt.Sprintf("%s.fallback_dsns[%d]", path, j))...)
+		}
+	}
+	return out
+}
+
+func redisProblems(list []Redis) []problem {
+	names := nameList{kind: "redis", first: make(map[string]int, len(list))}
+	out := names.tooMany(len(list))
+	for i, r := range list {
+		path := fmt.Sprintf("redis[%d]", i)
+		out = append(out, names.check(i, r.Name)...)
+		switch {
+		case r.URL == "":
+			out = append(out, problem{path + ".url", "missing", wantRedisURL})
+		case !isRedisURL(string(r.URL)):
+			out = append(out, problem{path + ".url", "another form (not shown, it may hold a password)", wantRedisURL})
+		}
+		out = append(out, passwordFileProblems(r.PasswordFile, path)...)
+	}
+	return out
+}
+
+// nameList holds the names of one list of stores against each other.
+type nameList struct {
+	kind  string
+	first map[string]int
+}
+
+func (l nameList) tooMany(n int) []problem {
+	if n <= maxStores {
+		return nil
+	}
+	return []problem{{l.kind, fmt.Sprintf("got %d servers", n), "at most 20"}}
+}
+
+func (l nameList) check(i int, name string) []problem {
+	path := fmt.Sprintf("%s[%d].name", l.kind, i)
+	switch j, again := l.first[name]; {
+	case name == "":
+		return []problem{{path, "missing", wantName}}
+	case !appName.MatchString(name):
+		return []problem{{path, "got " + quote(name), wantName}}
+	case again:
+		return []problem{{path, fmt.Sprintf("%q is the name of %s[%d] already", name, l.kind, j), "another name"}}
+	}
+	l.first[name] = i
+	return nil
+}
+
+func dsnProblems(dsn Secret, path string) []problem {
+	switch {
+	case dsn == "":
+		return []problem{{path, "missing", wantDSN}}
+	case !isDSN(string(dsn)):
+		return []problem{{path, "another form (not shown, it may hold a password)", wantDSN}}
+	}
+	return nil
+}
+
+func passwordFileProblems(file, path string) []problem {
+	if file == "" || isAbsolute(file) {
+		return nil
+	}
+	return []problem{{path + ".password_file", "got " + quote(file), wantPasswordFile}}
+}
+
+// isDSN tells whether s has the form [user[:password]@][tcp(host:port)]/[database][?key=value&…]
+// or the one with unix(/path). Only the form: whether the driver knows each
+// key is seen when it is opened.
+func isDSN(s string) bool {
+	slash := strings.LastIndexByte(s, '/')
+	if slash < 0 || hasControl(s) {
+		return false
+	}
+	front, back := s[:slash], s[slash+1:]
+	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
+	if m == nil || m[1] != "" && !isHostPort(m[1]) || m[2] != "" && !isSocketPath(m[2]) && m[2][0] != '@' {
+		return false
+	}
+	_, params, ok := strings.Cut(back, "?")
+	if !ok {
+		return true
+	}
+	for p := range strings.SplitSeq(params, "&") {
+		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// isRedisURL tells whether s is a URL that a client of Redis can use.
+func isRedisURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || hasControl(s) || u.Opaque != "" || u.Fragment != "" {
+		return false
+	}
+	switch u.Scheme {
+	case "unix":
+		return u.Host == "" && isSocketPath(u.Path)
+	case "redis", "rediss":
+		db := strings.Trim(u.Path, "/")
+		if _, err := strconv.ParseUint(db, 10, 16); db != "" && err != nil {
+			return false
+		}
+		return u.Hostname() != "" && (u.Port() == "" && isHost(u.Hostname()) || isHostPort(u.Host))
+	default:
+		return false
+	}
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// isHostPort tells whether s is "host:port", or a host alone.
+func isHostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return isHost(strings.Trim(s, "[]"))
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0 && host != "" && isHost(host)
+}
