@@ -179,7 +179,7 @@ func isDSN(s string) bool {
 	}
 	front, back := s[:slash], s[slash+1:]
 	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
-	if m == nil || m[1] != "" && !isHostPort(m[1]) || m[2] != "" && !isSocketPath(m[2]) && m[2][0] != '@' {
+	if m == nil || m[1] != "" && !isHostPort(m[1]) || m[2] != "" && !isSocketPath(m[2]) {
 		return false
 	}
 	_, params, ok := strings.Cut(back, "?")
