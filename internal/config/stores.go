@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,10 +35,10 @@ type MySQL struct {
 	FallbackDSNs []Secret `yaml:"fallback_dsns,omitempty"` // at most 4; tried in this order while the server of DSN cannot be reached
 }
 
-// Redis is one Redis server.
+// Redis is one Redis server, or one cluster.
 type Redis struct {
 	Name         string `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
-	URL          Secret `yaml:"url"`                     // redis://user[:password]@host:port/db, rediss://… or unix:///path
+	URL          Secret `yaml:"url"`                     // as ParseRedisURL takes it
 	PasswordFile string `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in the URL
 }
 
@@ -117,7 +116,7 @@ func redisProblems(list []Redis) []problem {
 		switch {
 		case r.URL == "":
 			out = append(out, problem{path + ".url", "missing", wantRedisURL})
-		case !isRedisURL(string(r.URL)):
+		case !isRedisURL(r.URL):
 			out = append(out, problem{path + ".url", "another form (not shown, it may hold a password)", wantRedisURL})
 		}
 		out = append(out, passwordFileProblems(r.PasswordFile, path)...)
@@ -194,24 +193,9 @@ func isDSN(s string) bool {
 	return true
 }
 
-// isRedisURL tells whether s is a URL that a client of Redis can use.
-func isRedisURL(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || hasControl(s) || u.Opaque != "" || u.Fragment != "" {
-		return false
-	}
-	switch u.Scheme {
-	case "unix":
-		return u.Host == "" && isSocketPath(u.Path)
-	case "redis", "rediss":
-		db := strings.Trim(u.Path, "/")
-		if _, err := strconv.ParseUint(db, 10, 16); db != "" && err != nil {
-			return false
-		}
-		return u.Hostname() != "" && (u.Port() == "" && isHost(u.Hostname()) || isHostPort(u.Host))
-	default:
-		return false
-	}
+func isRedisURL(s Secret) bool {
+	_, err := ParseRedisURL(s)
+	return err == nil
 }
 
 func hasControl(s string) bool {

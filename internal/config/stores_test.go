@@ -22,12 +22,12 @@ func TestStoreAddresses(t *testing.T) {
 		},
 		"redis: [{name: a, url: %q}]": {
 			true: {
-				"redis://127.0.0.1", "redis://127.0.0.1:6379", "redis://a:b@cache:6379/3", "rediss://[::1]:6379/0", "rediss://cache/?dial_timeout=1s",
+				"redis://127.0.0.1", "redis://127.0.0.1:6379", "redis://a:b@cache:6379/3", "rediss://[::1]:6379/0", "rediss://cache/?ca_file=/etc/ca.pem",
 				"unix:///run/redis.sock", "unix://a:b@/run/redis.sock?db=2",
 			},
 			false: {
 				"127.0.0.1:6379", "redis:", "redis://", "redis:///0", "redis://:6379", "redis://127.0.0.1:0", "redis://127.0.0.1:70000", "redis://10.0.0.999",
-				"redis://cache/zero", "redis://cache/-1", "redis://cache/0#x", "http://cache", "unix://run/redis.sock", "unix:///", "unix://", "redis://a b", "redis://%zz",
+				"redis://cache/zero", "redis://cache/-1", "redis://cache/0#x", "http://cache", "unix://run/redis.sock", "unix:///", "unix://", "redis://a b", "redis://%zz@cache", "rediss://cache/?dial_timeout=1s",
 			},
 		},
 	}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// RedisKind is how the servers behind a URL belong together.
+type RedisKind int
+
+// The kinds, each with schemes of its own.
+const (
+	RedisServer   RedisKind = iota // redis://, rediss:// and unix://: one server
+	RedisSentinel                  // redis+sentinel://, rediss+sentinel://: whichever server the sentinels call the master
+	RedisCluster                   // redis+cluster://, rediss+cluster://: all masters of a cluster
+)
+
+// RedisURL is what the URL of a Redis says. It may hold a password, so print
+// none of it.
+type RedisURL struct {
+	Kind       RedisKind
+	Addrs      []string // host:port, at most 16; one path of a UNIX socket; of sentinels or of some nodes of the cluster
+	Master     string   // of RedisSentinel: the name that the sentinels know the master by
+	User       string
+	Password   Secret
+	DB         int // 0 to 65535; 0 for a cluster
+	TLS        bool
+	CAFile     string // absolute path of PEM certificates; "": those of the system
+	CertFile   string // absolute path of the client's own certificate; "": none
+	KeyFile    string // absolute path of its key
+	ServerName string // what the server's certificate must name; "": the host of the address
+}
+
+// maxRedisAddrs bounds the addresses of one URL.
+const maxRedisAddrs = 16
+
+// errRedisURL never says what was there: it may be a password.
+var errRedisURL = errors.New("expected " + wantRedisURL)
+
+// ParseRedisURL reads the forms
+//
+//	redis[s]://[user[:password]@]host[:port][/db][?db=…]
+//	unix://[user[:password]@]/path[?db=…]
+//	redis[s]+sentinel://[user[:password]@]host[:port],…/master[?db=…]
+//	redis[s]+cluster://[user[:password]@]host[:port],…
+//
+// where rediss also takes the keys ca_file, cert_file, key_file and
+// server_name. The user and the password are those of Redis itself, with what
+// is special in a URL as %XX. The error says what is expected, and nothing of
+// what was given.
+func ParseRedisURL(s Secret) (RedisURL, error) {
+	var u RedisURL
+	scheme, rest, ok := strings.Cut(string(s), "://")
+	if !ok || hasControl(rest) || strings.Contains(rest, "#") {
+		return u, errRedisURL
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, path := splitPath(rest)
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		if !u.login(authority[:i]) {
+			return RedisURL{}, errRedisURL
+		}
+		authority = authority[i+1:]
+	}
+	if !u.place(scheme, authority, path) || !u.options(query) {
+		return RedisURL{}, errRedisURL
+	}
+	return u, nil
+}
+
+// splitPath cuts before the path. What is before the last @ may be a password
+// with a slash in it.
+func splitPath(s string) (authority, path string) {
+	if strings.HasPrefix(s, "/") {
+		return "", s
+	}
+	at := strings.LastIndexByte(s, '@') + 1
+	if slash := strings.IndexByte(s[at:], '/'); slash >= 0 {
+		return s[:at+slash], s[at+slash:]
+	}
+	return s, ""
+}
+
+// login takes "user", "user:password" or ":password".
+func (u *RedisURL) login(s string) bool {
+	user, password, _ := strings.Cut(s, ":")
+	user, err1 := url.PathUnescape(user)
+	password, err2 := url.PathUnescape(password)
+	u.User, u.Password = user, Secret(password)
+	return err1 == nil && err2 == nil
+}
+
+// place takes the scheme, the addresses and the path.
+func (u *RedisURL) place(scheme, authority, path string) bool {
+	base, kind, _ := strings.Cut(scheme, "+")
+	u.TLS = base == "rediss"
+	switch {
+	case scheme == "unix":
+		u.Addrs = []string{path}
+		return authority == "" && isSocketPath(path)
+	case base != "redis" && base != "rediss":
+		return false
+	}
+	list := strings.Split(authority, ",")
+	if len(list) > maxRedisAddrs {
+		return false
+	}
+	path = strings.Trim(path, "/")
+	switch kind {
+	case "":
+		return len(list) == 1 && u.hosts(list, "6379") && u.database(path) && !strings.HasSuffix(scheme, "+")
+	case "sentinel":
+		u.Kind, u.Master = RedisSentinel, path
+		return u.hosts(list, "26379") && path != "" && !strings.Contains(path, "/")
+	case "cluster":
+		u.Kind = RedisCluster
+		return u.hosts(list, "6379") && path == ""
+	default:
+		return false
+	}
+}
+
+func (u *RedisURL) hosts(list []string, port string) bool {
+	for _, s := range list {
+		host, given, err := net.SplitHostPort(s)
+		if err != nil {
+			host, given = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), port
+		}
+		n, err := strconv.ParseUint(given, 10, 16)
+		if err != nil || n == 0 || host == "" || !isHost(host) {
+			return false
+		}
+		u.Addrs = append(u.Addrs, net.JoinHostPort(host, given))
+	}
+	return true
+}
+
+// database takes the number of a database; nothing means 0.
+func (u *RedisURL) database(s string) bool {
+	if s == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	u.DB = int(n)
+	return err == nil && (u.Kind != RedisCluster || n == 0)
+}
+
+// options takes what follows the question mark.
+func (u *RedisURL) options(query string) bool {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return false
+	}
+	files := map[string]*string{"ca_file": &u.CAFile, "cert_file": &u.CertFile, "key_file": &u.KeyFile}
+	for key, v := range values {
+		file := files[key]
+		switch {
+		case len(v) != 1 || v[0] == "":
+			return false
+		case key == "db":
+			if !u.database(v[0]) {
+				return false
+			}
+		case file != nil && u.TLS && isAbsolute(v[0]):
+			*file = v[0]
+		case key == "server_name" && u.TLS && isHost(v[0]):
+			u.ServerName = v[0]
+		default:
+			return false
+		}
+	}
+	return (u.CertFile == "") == (u.KeyFile == "")
+}
