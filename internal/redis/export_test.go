@@ -1,0 +1,33 @@
+package redis
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// Guarded reads from r through a guard and gives what came through, and why it ended.
+func Guarded(r net.Conn) (read int, reply string, err error) {
+	var last atomic.Pointer[string]
+	g := &guard{Conn: r, reply: &last}
+	b := make([]byte, 512)
+	for {
+		n, err := g.Read(b)
+		read += n
+		if err != nil {
+			if s := last.Load(); s != nil {
+				reply = *s
+			}
+			if err == io.EOF {
+				err = nil
+			}
+			return read, reply, err
+		}
+	}
+}
+
+// ErrProtocol and ErrTooLarge are what a guard ends with.
+var (
+	ErrProtocol = errProtocol
+	ErrTooLarge = errTooLarge
+)

@@ -1,0 +1,166 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Kind says what sort of thing went wrong.
+type Kind int
+
+// The kinds of an [Error].
+const (
+	Failed     Kind = iota // anything else
+	Timeout                // no answer in time
+	Permission             // the server, the kernel or a file's mode refuses
+	NotFound               // nobody listens there, or the name is not known
+	Busy                   // it answers, and has no time or place for us
+)
+
+// Error says why a server gave nothing, in words of our own only: what servers
+// and the network say may hold users' names, addresses and keys.
+type Error struct {
+	Kind   Kind
+	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Detail }
+
+// Errors of ours, inside of what go-redis gives back.
+var (
+	errPasswordFile = errors.New("password file")
+	errCertificate  = errors.New("certificate files")
+	errProtocol     = errors.New("not Redis' protocol")
+	errTooLarge     = errors.New("a reply beyond all measure")
+)
+
+// command finds what was refused: "… no permissions to run the 'client|setname' command".
+var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello)'`)
+
+// classify says what err means; reply is the last error reply that the
+// connection read, for go-redis forgets it when the server hangs up after it.
+func classify(err error, reply string) *Error {
+	if f := localFault(err); f != nil {
+		return f
+	}
+	var answered redis.Error
+	if errors.As(err, &answered) {
+		return replyFault(answered.Error())
+	}
+	if f := networkFault(err); f != nil {
+		return f
+	}
+	if reply != "" {
+		return replyFault(reply)
+	}
+	return &Error{Failed, "hung up without an answer"}
+}
+
+// localFault is about what we found wrong ourselves.
+func localFault(err error) *Error {
+	switch {
+	case errors.Is(err, errPasswordFile):
+		return &Error{Permission, "cannot be asked: its password_file cannot be read, or is empty"}
+	case errors.Is(err, errCertificate):
+		return &Error{Permission, "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
+	case errors.Is(err, errProtocol):
+		return &Error{Failed, "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+	case errors.Is(err, errTooLarge):
+		return &Error{Failed, "answers more than a Redis would"}
+	}
+	return nil
+}
+
+// replyFault is about an error reply, "-NOAUTH Authentication required.".
+func replyFault(text string) *Error {
+	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
+	switch {
+	case code == "NOAUTH":
+		return &Error{Permission, "wants a login: give its url a user, and a password_file"}
+	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
+		return &Error{Permission, "refuses the user or the password"}
+	case code == "NOPERM":
+		if m := command.FindStringSubmatch(text); m != nil {
+			return &Error{Permission, "needs a right for its user: ACL SETUSER <user> +" + m[1]}
+		}
+		return &Error{Permission, "needs more rights for its user: see docs/redis.md"}
+	case code == "DENIED":
+		return &Error{Permission, "is in protected mode: only the loopback may ask"}
+	case code == "LOADING":
+		return &Error{Busy, "is loading its data from disk"}
+	case code == "BUSY":
+		return &Error{Busy, "runs a script and answers nothing else"}
+	case code == "MASTERDOWN", code == "CLUSTERDOWN":
+		return &Error{Failed, "says " + code}
+	case strings.HasPrefix(rest, "max number of clients"):
+		return &Error{Busy, "has as many clients as its maxclients allows"}
+	case strings.HasPrefix(rest, "DB index"):
+		return &Error{NotFound, "has no database of that number"}
+	case strings.HasPrefix(rest, "No such master"):
+		return &Error{NotFound, "has sentinels that know no master of that name"}
+	}
+	return &Error{Failed, "answers with an error" + codeOf(code)}
+}
+
+var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
+
+// codeOf gives the code of an error reply if it is one; the rest of a reply
+// may hold anything.
+func codeOf(code string) string {
+	if code == "ERR" || !plainCode.MatchString(code) {
+		return ""
+	}
+	return ", " + code
+}
+
+// networkFault is about the way to the server.
+func networkFault(err error) *Error {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return &Error{NotFound, "has a host name that nobody knows"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return &Error{Timeout, "did not answer in time"}
+	case errors.Is(err, context.Canceled):
+		return &Error{Timeout, "was not waited for"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &Error{NotFound, "does not listen at its address"}
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{NotFound, "has no socket at its path"}
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{Permission, "has a socket that this user may not open"}
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return &Error{NotFound, "cannot be reached: no way to its address"}
+	}
+	return tlsFault(err)
+}
+
+func tlsFault(err error) *Error {
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &record):
+		return &Error{Failed, "does not speak TLS; its url must begin with redis, not rediss"}
+	case errors.As(err, &host):
+		return &Error{Failed, "has a certificate for another name; server_name in its url may help"}
+	case errors.As(err, &verify):
+		return &Error{Failed, "has a certificate that is not trusted; ca_file in its url may help"}
+	case errors.As(err, &alert):
+		return &Error{Permission, "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	// clientName is how CLIENT LIST shows our connection.
+	clientName = "resp-exporter"
+	// dialTimeout bounds a connect that its reader no longer waits for.
+	dialTimeout = time.Second
+	// maxPassword bounds a password file and a certificate file, in bytes.
+	maxPassword = 4 << 10
+	maxPEM      = 1 << 20
+)
+
+// link is one client of go-redis. It is thrown away at its first fault, with
+// all that the client may have running, and never repairs itself: when to try
+// again is for [Server] to say.
+type link struct {
+	client redis.UniversalClient
+	dials  atomic.Int64           // connects begun
+	reply  atomic.Pointer[string] // the last error reply read
+	worked atomic.Bool            // a command was answered
+	plain  atomic.Bool            // the server takes INFO without sections only
+}
+
+// newLink makes a client; nothing is connected yet.
+func newLink(u config.RedisURL, passwordFile string) *link {
+	l := &link{}
+	login := func(context.Context) (string, string, error) {
+		if passwordFile == "" {
+			return u.User, string(u.Password), nil
+		}
+		password, err := readSecret(passwordFile)
+		return u.User, password, err
+	}
+	// It would write a line for each connect that fails. What went wrong is in
+	// the errors.
+	redis.SetLogger(silence{})
+	l.client = redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: u.Addrs, MasterName: u.Master, DB: u.DB, IsClusterMode: u.Kind == config.RedisCluster,
+		ClientName: clientName, DisableIdentity: true,
+		Dialer:                     l.dialer(u),
+		CredentialsProviderContext: login,
+		Protocol:                   2, // the least that the guard has to know
+		ContextTimeoutEnabled:      true,
+		MaxRetries:                 -1, DialerRetries: 1, MaxRedirects: -1,
+		DialTimeout: dialTimeout, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+		PoolSize: 2, PipelinePoolSize: -1, ReadBufferSize: 16 << 10, WriteBufferSize: 4 << 10,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	return l
+}
+
+// each calls f for the server, or side by side for each master of a cluster.
+func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
+	switch c := l.client.(type) {
+	case *redis.Client:
+		return f(ctx, c)
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, f)
+	default:
+		return fmt.Errorf("a client of type %T", c)
+	}
+}
+
+// lastReply is the last error reply read; "" if there was none.
+func (l *link) lastReply() string {
+	if s := l.reply.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// dialer connects by TCP, a UNIX socket or TLS, with a guard before it.
+func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		l.dials.Add(1)
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if u.TLS {
+			if conn, err = startTLS(ctx, conn, addr, u); err != nil {
+				return nil, err
+			}
+		}
+		return &guard{Conn: conn, reply: &l.reply}, nil
+	}
+}
+
+// startTLS reads the certificates anew, for they may have been renewed.
+func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL) (net.Conn, error) {
+	conf, err := tlsConfig(u)
+	if err == nil {
+		if conf.ServerName == "" {
+			conf.ServerName, _, err = net.SplitHostPort(addr)
+		}
+		secure := tls.Client(conn, conf)
+		if err == nil {
+			err = secure.HandshakeContext(ctx)
+		}
+		if err == nil {
+			return secure, nil
+		}
+	}
+	_ = conn.Close()
+	return nil, err
+}
+
+func tlsConfig(u config.RedisURL) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.ServerName}
+	if u.CAFile != "" {
+		pem, err := readRegular(u.CAFile, maxPEM)
+		conf.RootCAs = x509.NewCertPool()
+		if err != nil || !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errCertificate
+		}
+	}
+	if u.CertFile != "" {
+		cert, err1 := readRegular(u.CertFile, maxPEM)
+		key, err2 := readRegular(u.KeyFile, maxPEM)
+		pair, err3 := tls.X509KeyPair(cert, key)
+		if err1 != nil || err2 != nil || err3 != nil {
+			return nil, errCertificate
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
+}
+
+// readSecret reads the password, without the end of its line.
+func readSecret(file string) (string, error) {
+	b, err := readRegular(file, maxPassword)
+	password := strings.TrimRight(string(b), "\r\n")
+	if err != nil || password == "" {
+		return "", errPasswordFile
+	}
+	return password, nil
+}
+
+// readRegular reads a file of at most limit bytes. Without O_NONBLOCK, a FIFO
+// would hold the connect for ever.
+func readRegular(file string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("read %s: not a file of at most %d bytes", file, limit)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// silence takes what go-redis would print to standard error.
+type silence struct{}
+
+// Printf implements the logger of go-redis.
+func (silence) Printf(context.Context, string, ...any) {}

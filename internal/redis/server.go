@@ -1,0 +1,232 @@
+// Package redis asks one Redis server, or the servers of one cluster, how it
+// does: one connection, kept, with a deadline on everything and a bound on
+// every reply. It is the only place that knows the driver.
+package redis
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	// patience is how long one read may take at most, whoever waits: a Redis
+	// that takes longer is, to an app, not there.
+	patience = 1500 * time.Millisecond
+	// After a fault nothing is tried for a while that doubles from firstWait.
+	// It stays short enough that a server which is back is seen in 5 s.
+	firstWait = 500 * time.Millisecond
+	maxWait   = 3200 * time.Millisecond
+	// maxRefused is the longest wait after a refusal, which only a change on
+	// either side can end, and which a server may log.
+	maxRefused = 30 * time.Second
+)
+
+// Options are the settings of [Open].
+type Options struct {
+	URL          config.RedisURL
+	PasswordFile string           // absolute path, read at each connect; wins over URL.Password; "": none
+	Now          func() time.Time // nil: time.Now
+}
+
+// Server is one Redis to be asked. Its methods may be called side by side.
+type Server struct {
+	o Options
+
+	mu     sync.Mutex // guards what follows, and is never held while reading
+	link   *link      // nil: not connected
+	closed bool
+	fault  *Error // of the last try; nil: it worked
+	faults int    // tries in a row that failed
+	until  time.Time
+	stamp  stamp // of the password file at the last fault
+}
+
+// stamp tells one state of a file from another.
+type stamp struct {
+	changed time.Time
+	size    int64
+}
+
+// Open returns a server. It connects at the first read, not here.
+func Open(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{o: o}
+}
+
+// Close ends the connection; reads under way fail soon.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	l := s.link
+	s.link, s.closed = nil, true
+	s.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.client.Close()
+}
+
+// Ping gives the time of one round trip on a connection that stands, of a
+// cluster the longest over its masters. Its errors are an [Error] each.
+func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
+	var took time.Duration
+	err := s.do(ctx, func(ctx context.Context, l *link) error {
+		before := l.dials.Load()
+		err := ping(ctx, l, &took)
+		if err == nil && l.dials.Load() != before {
+			err = ping(ctx, l, &took) // the first one paid for the connect
+		}
+		return err
+	})
+	return took, err
+}
+
+func ping(ctx context.Context, l *link, longest *time.Duration) error {
+	var mu sync.Mutex
+	*longest = 0
+	return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+		began := time.Now()
+		err := c.Ping(ctx).Err()
+		mu.Lock()
+		defer mu.Unlock()
+		*longest = max(*longest, time.Since(began))
+		return err
+	})
+}
+
+// Info asks INFO for the sections that it needs. Its errors are an [Error] each.
+func (s *Server) Info(ctx context.Context) (Info, error) {
+	var infos []Info
+	err := s.do(ctx, func(ctx context.Context, l *link) error {
+		var mu sync.Mutex
+		infos = infos[:0]
+		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+			reply, err := askInfo(ctx, l, c)
+			mu.Lock()
+			defer mu.Unlock()
+			infos = append(infos, ParseInfo(reply))
+			return err
+		})
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	return sum(infos), nil
+}
+
+// askInfo asks for some sections, and for all from a server before 7.0, which
+// takes one at most.
+func askInfo(ctx context.Context, l *link, c *redis.Client) (string, error) {
+	if !l.plain.Load() {
+		reply, err := c.Info(ctx, "server", "clients", "memory", "stats", "replication").Result()
+		if err == nil || !strings.Contains(err.Error(), "syntax error") {
+			return reply, err
+		}
+		l.plain.Store(true)
+	}
+	return c.Info(ctx).Result()
+}
+
+// do calls f with a link that may be new. When one that had worked breaks, as
+// after a restart of the server, f is called once more with a new one.
+func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		l, fault := s.ready()
+		if fault != nil {
+			return fault
+		}
+		err := f(ctx, l)
+		if err == nil {
+			s.succeeded(l)
+			return nil
+		}
+		fault = classify(err, l.lastReply())
+		if !s.failed(l, fault, err) || ctx.Err() != nil {
+			return fault
+		}
+	}
+}
+
+// ready gives the link to ask on, or why there is none now.
+func (s *Server) ready() (*link, *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, &Error{Failed, "is no longer in the configuration"}
+	case s.link != nil:
+		return s.link, nil
+	case s.fault != nil && s.o.Now().Before(s.until) && !s.renewed():
+		return nil, s.fault
+	}
+	s.link = newLink(s.o.URL, s.o.PasswordFile)
+	return s.link, nil
+}
+
+// renewed tells whether a login that was refused may go well now.
+func (s *Server) renewed() bool {
+	return s.fault.Kind == Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
+}
+
+func (s *Server) succeeded(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.worked.Store(true)
+	if s.link == l {
+		s.fault, s.faults = nil, 0
+	}
+}
+
+// failed takes a fault of l and tells whether to try again at once.
+func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
+	var answered redis.Error
+	worked := l.worked.Load()
+	if worked && errors.As(err, &answered) {
+		return false // the connection is well; only this was refused
+	}
+	s.mu.Lock()
+	if s.link == l {
+		s.link = nil
+		again = worked && fault.Kind != Timeout && !s.closed
+		if !again {
+			s.wait(fault)
+		}
+	}
+	s.mu.Unlock()
+	_ = l.client.Close()
+	return again
+}
+
+// wait sets when the next try may be.
+func (s *Server) wait(fault *Error) {
+	longest := maxWait
+	if fault.Kind == Permission {
+		longest = maxRefused
+	}
+	delay := min(longest, firstWait<<min(s.faults, 10))
+	s.faults++
+	s.fault = fault
+	// Apart from each other, so that many exporters do not come back at once.
+	s.until = s.o.Now().Add(time.Duration(float64(delay) * (0.75 + rand.Float64()/2)))
+	s.stamp = stampOf(s.o.PasswordFile)
+}
+
+func stampOf(file string) stamp {
+	info, err := os.Stat(file)
+	if file == "" || err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
