@@ -14,6 +14,8 @@ type Deps struct {
 	Requests   *Requests
 	Thresholds *Thresholds
 	Sockets    func() []Socket
+	MySQL      func() []MySQLTarget
+	Redis      func() []RedisTarget
 	ProcRoot   string
 	RootFS     string
 	Cores      int
@@ -29,8 +31,10 @@ func Catalog() []Entry {
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
+		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.MySQL) }},
 		{"pressure", "the host's pressure stall information", func(d Deps) Collector { return NewPressure(d.ProcRoot) }},
 		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
+		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis) }},
 		{"requests", "requests as the apps' servers report them", func(d Deps) Collector { return d.Requests }},
 		{"statsd", "the sockets that requests are reported to", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"workers", "what the apps' workers do", func(d Deps) Collector { return NewWorkers(d.Apps) }},

@@ -14,6 +14,8 @@ needs() {
 		command -v uvicorn|uvicorn
 		command -v prometheus && command -v promtool|prometheus
 		command -v chromium|chromium
+		command -v mariadbd|mariadb-server
+		command -v redis-server|redis-server
 		command -v wrk|wrk
 		command -v ip|iproute2
 		command -v ps|procps

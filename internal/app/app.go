@@ -62,6 +62,8 @@ type App struct {
 	requests   *collectors.Requests
 	thresholds *collectors.Thresholds
 	receivers  *receivers
+	mysql      *mysqlServers
+	redis      *redisServers
 	set        *collectors.Set
 	history    *web.History
 	server     *http.Server
@@ -97,6 +99,10 @@ func New(o Options) (*App, error) {
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.apply(cfg.StatsD.Listen)
+	a.mysql = newMySQLServers(o.Logger)
+	a.mysql.apply(cfg.MySQL)
+	a.redis = newRedisServers(o.Logger)
+	a.redis.apply(cfg.Redis)
 	a.set = a.collectors()
 	a.server = a.newServer()
 	return a, nil
@@ -109,7 +115,7 @@ func stuckAfter(cfg config.Config) time.Duration {
 func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Sockets: a.receivers.sockets,
+		Requests: a.requests, Thresholds: a.thresholds, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets,
 		ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 	}
 	var on []collectors.Collector
@@ -163,7 +169,7 @@ func (a *App) Latest() (health.Readings, time.Time) {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, a.watcher.Run, a.receivers.Run, a.keepLooking, a.serve, func(ctx context.Context) error {
+	return together(ctx, a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run, a.keepLooking, a.serve, func(ctx context.Context) error {
 		<-ctx.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -224,6 +230,8 @@ func (a *App) Reload(ctx context.Context) error {
 	}
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
+	a.mysql.apply(cfg.MySQL)
+	a.redis.apply(cfg.Redis)
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.log.Info("Configuration reloaded")
 	return nil

@@ -1,0 +1,280 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// MySQLServer is what this collector needs of a server.
+type MySQLServer interface {
+	Ping(ctx context.Context) (time.Duration, error)
+	Serving() (index int, v mysql.Version, ok bool)
+	Status(ctx context.Context, names ...string) (map[string]float64, error)
+	Variables(ctx context.Context) (map[string]string, error)
+	Threads(ctx context.Context) ([]mysql.Thread, error)
+	Transactions(ctx context.Context) ([]mysql.Transaction, error)
+	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
+	StatementTime(ctx context.Context) (time.Duration, error)
+}
+
+// MySQLTarget is one server of the configuration.
+type MySQLTarget struct {
+	Name   string
+	Server MySQLServer
+}
+
+var (
+	mysqlInfoFamily        = gauge("mysql_info", "The server that answers: its flavour (mysql, mariadb) and version.", "mysql", "flavour", "version")
+	mysqlFallbackFamily    = gauge("mysql_fallback", "Which address serves: 0 is dsn, n is the n-th of fallback_dsns.", "mysql")
+	mysqlPingFamily        = gauge("mysql_ping_seconds", "Time of a round trip to the server and back.", "mysql")
+	mysqlConnectionsFamily = gauge("mysql_connections", "Open connections, the exporter's own one included.", "mysql")
+	mysqlMaxFamily         = gauge("mysql_max_connections", "How many connections the server takes; it keeps one more for an administrator.", "mysql")
+	mysqlRunningFamily     = gauge("mysql_threads_running", "Connections that are at work at this moment, the exporter's own one left out.", "mysql")
+	mysqlQueriesFamily     = counter("mysql_queries_total", "Statements that clients sent.", "mysql")
+	mysqlQueryTimeFamily   = counter("mysql_query_seconds_total", "Time that statements took, as performance_schema adds it up; absent where that is switched off.", "mysql")
+	mysqlSlowFamily        = counter("mysql_slow_queries_total", "Statements that took longer than the server's long_query_time.", "mysql")
+	mysqlOldestTrxFamily   = gauge("mysql_oldest_transaction_seconds", "Age of the oldest open InnoDB transaction; 0 if there is none.", "mysql")
+	mysqlLockWaitsFamily   = gauge("mysql_lock_waits", "Connections that wait for a lock of a row, a table or a table's definition.", "mysql")
+	mysqlBlockersFamily    = gauge("mysql_blocking_transactions", "InnoDB transactions that others wait for and that wait for none themselves.", "mysql")
+	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
+)
+
+// maxWaitNotes bounds the lock waits that are named one by one.
+const maxWaitNotes = 20
+
+// MySQL gives the state of MySQL and MariaDB servers.
+type MySQL struct{ targets func() []MySQLTarget }
+
+// NewMySQL returns the collector "mysql".
+func NewMySQL(targets func() []MySQLTarget) *MySQL { return &MySQL{targets: targets} }
+
+// Name implements [Collector].
+func (*MySQL) Name() string { return "mysql" }
+
+// Descs implements [Collector].
+func (*MySQL) Descs() []*prometheus.Desc {
+	return descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
+		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily)
+}
+
+// Collect implements [Collector]. The servers are read side by side, and each
+// in less time than there is: one that hangs must not cost the others theirs.
+func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*8/10)
+		defer cancel()
+	}
+	targets := c.targets()
+	looks := make([]mysqlLook, len(targets))
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			looks[i].MySQLTarget = t
+			looks[i].read(ctx)
+		})
+	}
+	wg.Wait()
+	var s Sample
+	var errs []error
+	for i := range looks {
+		s.Metrics = append(s.Metrics, looks[i].Metrics...)
+		s.Readings = append(s.Readings, looks[i].Readings...)
+		errs = append(errs, looks[i].errs...)
+	}
+	return s, errors.Join(errs...)
+}
+
+// mysqlLook is one look at one server.
+type mysqlLook struct {
+	MySQLTarget
+	Sample
+	errs    []error
+	refused bool // one error of that kind is enough
+}
+
+func (l *mysqlLook) read(ctx context.Context) {
+	took, err := l.Server.Ping(ctx)
+	if err != nil {
+		l.add(upFamily, 0, "mysql:"+l.Name)
+		l.lack(err)
+		return
+	}
+	l.add(upFamily, 1, "mysql:"+l.Name)
+	l.add(mysqlPingFamily, took.Seconds(), l.Name)
+	if index, v, ok := l.Server.Serving(); ok {
+		l.add(mysqlInfoFamily, 1, l.Name, v.Flavour(), v.String())
+		l.add(mysqlFallbackFamily, float64(index), l.Name)
+	}
+	for _, part := range []func(context.Context) error{l.status, l.limits, l.activity, l.time} {
+		if err := part(ctx); err != nil && l.lack(err) {
+			return
+		}
+	}
+}
+
+// lack notes why something is not in the sample, and tells whether there is no
+// point in going on.
+func (l *mysqlLook) lack(err error) (stop bool) {
+	var e *mysql.Error
+	if !errors.As(err, &e) {
+		l.errs = append(l.errs, err)
+		return false
+	}
+	u := &Unavailable{Failed, "mysql " + l.Name + ": " + e.Text}
+	switch e.Kind {
+	case mysql.Denied:
+		u.Reason = Permission
+	case mysql.Unreachable:
+		u.Reason, stop = NotFound, true
+	case mysql.Busy:
+		u.Reason, stop = Busy, true
+	case mysql.Timeout:
+		u.Reason, stop = Timeout, true
+	case mysql.Unsupported:
+		u.Reason = Unsupported
+	case mysql.Other:
+	}
+	if e.Need == "PROCESS" {
+		if l.refused {
+			return false
+		}
+		l.refused = true
+		u.Detail += "; as an administrator, GRANT PROCESS ON *.* to the exporter's user"
+	}
+	l.errs = append(l.errs, u)
+	return stop
+}
+
+func (l *mysqlLook) status(ctx context.Context) error {
+	const connected, running, questions, slow = "Threads_connected", "Threads_running", "Questions", "Slow_queries"
+	status, err := l.Server.Status(ctx, connected, running, questions, slow)
+	if err != nil {
+		return err
+	}
+	if v, ok := status[running]; ok {
+		l.add(mysqlRunningFamily, max(v-1, 0), l.Name)
+	}
+	for name, f := range map[string]*family{connected: mysqlConnectionsFamily, questions: mysqlQueriesFamily, slow: mysqlSlowFamily} {
+		if v, ok := status[name]; ok {
+			l.add(f, v, l.Name)
+		}
+	}
+	return nil
+}
+
+// activity reads what runs, what is open and what waits.
+func (l *mysqlLook) activity(ctx context.Context) error {
+	threads, err := l.Server.Threads(ctx)
+	if err != nil {
+		return err
+	}
+	waits := make(map[uint64]bool)
+	longest := time.Duration(0)
+	for i := range threads {
+		t := &threads[i]
+		if t.Own {
+			continue
+		}
+		if t.Command == "Query" || t.Command == "Execute" {
+			longest = max(longest, t.Time)
+		}
+		if waitsForLock(t.State) {
+			waits[t.ID] = true
+		}
+	}
+	l.add(mysqlLongestFamily, longest.Seconds(), l.Name)
+	transactions, err := l.Server.Transactions(ctx)
+	if err != nil {
+		return err
+	}
+	oldest, rows := time.Duration(0), false
+	for i := range transactions {
+		t := &transactions[i]
+		oldest = max(oldest, t.Age)
+		if t.Waits {
+			rows, waits[t.Thread] = true, true
+		}
+	}
+	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
+	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
+	return l.blockers(ctx, transactions, rows)
+}
+
+// waitsForLock tells whether the state of a thread, such as "Waiting for table
+// metadata lock", is that it waits for one.
+func waitsForLock(state string) bool {
+	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
+}
+
+// blockers joins waiting transactions to those they wait for; rows says
+// whether there is any, for asking who they are is not free.
+func (l *mysqlLook) blockers(ctx context.Context, transactions []mysql.Transaction, rows bool) error {
+	if !rows {
+		l.add(mysqlBlockersFamily, 0, l.Name)
+		return nil
+	}
+	pairs, err := l.Server.LockWaits(ctx)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]*mysql.Transaction, len(transactions))
+	for i := range transactions {
+		byID[transactions[i].ID] = &transactions[i]
+	}
+	roots := make(map[string]bool)
+	for i, p := range pairs {
+		waiter, blocker := byID[p.Waiting], byID[p.Blocking]
+		if waiter == nil || blocker == nil {
+			continue // it ended between the two questions
+		}
+		if !blocker.Waits {
+			roots[blocker.ID] = true
+		}
+		if i < maxWaitNotes {
+			l.note("mysql_lock_wait", waiter.Waiting.Seconds(), l.Name, strconv.FormatUint(waiter.Thread, 10), strconv.FormatUint(blocker.Thread, 10))
+		}
+	}
+	l.add(mysqlBlockersFamily, float64(len(roots)), l.Name)
+	return nil
+}
+
+func (l *mysqlLook) limits(ctx context.Context) error {
+	variables, err := l.Server.Variables(ctx)
+	if err != nil {
+		return err
+	}
+	if v, err := strconv.ParseFloat(variables["max_connections"], 64); err == nil {
+		l.add(mysqlMaxFamily, v, l.Name)
+	}
+	return nil
+}
+
+// time reads how long statements took, which only performance_schema adds up.
+func (l *mysqlLook) time(ctx context.Context) error {
+	variables, err := l.Server.Variables(ctx)
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(variables["performance_schema"], "ON") {
+		return &mysql.Error{Kind: mysql.Unsupported, Text: "the time of its queries needs performance_schema=ON in its configuration"}
+	}
+	took, err := l.Server.StatementTime(ctx)
+	var e *mysql.Error
+	if errors.As(err, &e) && e.Kind == mysql.Denied {
+		return &mysql.Error{Kind: mysql.Denied, Text: "the time of its queries is refused; as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user"}
+	}
+	if err != nil {
+		return err
+	}
+	l.add(mysqlQueryTimeFamily, took.Seconds(), l.Name)
+	return nil
+}

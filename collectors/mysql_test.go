@@ -1,0 +1,234 @@
+package collectors_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// fakeMySQL answers from memory. An error of a part is given in its place.
+type fakeMySQL struct {
+	errs         map[string]error
+	hang         bool
+	status       map[string]float64
+	variables    map[string]string
+	threads      []mysql.Thread
+	transactions []mysql.Transaction
+	waits        []mysql.LockWait
+	asked        map[string]int
+}
+
+func (f *fakeMySQL) answer(ctx context.Context, part string) error {
+	if f.asked == nil {
+		f.asked = make(map[string]int)
+	}
+	f.asked[part]++
+	if f.hang {
+		<-ctx.Done()
+		return &mysql.Error{Kind: mysql.Timeout, Text: "it does not answer in time"}
+	}
+	return f.errs[part]
+}
+
+func (f *fakeMySQL) Ping(ctx context.Context) (time.Duration, error) {
+	return 250 * time.Microsecond, f.answer(ctx, "ping")
+}
+
+func (f *fakeMySQL) Serving() (int, mysql.Version, bool) {
+	return 1, mysql.Version{MariaDB: true, Major: 10, Minor: 11, Patch: 6}, true
+}
+
+func (f *fakeMySQL) Status(ctx context.Context, _ ...string) (map[string]float64, error) {
+	return f.status, f.answer(ctx, "status")
+}
+
+func (f *fakeMySQL) Variables(ctx context.Context) (map[string]string, error) {
+	return f.variables, f.answer(ctx, "variables")
+}
+
+func (f *fakeMySQL) Threads(ctx context.Context) ([]mysql.Thread, error) {
+	return f.threads, f.answer(ctx, "threads")
+}
+
+func (f *fakeMySQL) Transactions(ctx context.Context) ([]mysql.Transaction, error) {
+	return f.transactions, f.answer(ctx, "transactions")
+}
+
+func (f *fakeMySQL) LockWaits(ctx context.Context) ([]mysql.LockWait, error) {
+	return f.waits, f.answer(ctx, "waits")
+}
+
+func (f *fakeMySQL) StatementTime(ctx context.Context) (time.Duration, error) {
+	return 90 * time.Minute, f.answer(ctx, "time")
+}
+
+// busyMySQL is a server with a bit of everything: connection 7 blocks 8, which
+// blocks 9; 10 waits for a table; 11 runs for 42 s.
+func busyMySQL() *fakeMySQL {
+	return &fakeMySQL{
+		status:    map[string]float64{"Threads_connected": 8, "Threads_running": 5, "Questions": 123456, "Slow_queries": 3},
+		variables: map[string]string{"max_connections": "151", "performance_schema": "ON"},
+		threads: []mysql.Thread{
+			{ID: 1, Command: "Daemon", Time: time.Hour}, {ID: 5, Command: "Query", Time: time.Minute, Own: true},
+			{ID: 7, Command: "Sleep", Time: time.Minute}, {ID: 8, Command: "Query", Time: 2 * time.Second, State: "Updating"},
+			{ID: 9, Command: "Execute", Time: time.Second, State: "Updating"}, {ID: 10, Command: "Query", Time: 3 * time.Second, State: "Waiting for table metadata lock"},
+			{ID: 11, Command: "Query", Time: 42 * time.Second, State: "Sending data"}, {ID: 12, Command: "Sleep", State: "Waiting for next activation"},
+		},
+		transactions: []mysql.Transaction{
+			{ID: "70", Thread: 7, Age: time.Minute}, {ID: "80", Thread: 8, Age: 5 * time.Second, Waits: true, Waiting: 2 * time.Second},
+			{ID: "90", Thread: 9, Age: time.Second, Waits: true, Waiting: time.Second},
+		},
+		waits: []mysql.LockWait{{Waiting: "80", Blocking: "70"}, {Waiting: "90", Blocking: "80"}, {Waiting: "90", Blocking: "70"}, {Waiting: "1", Blocking: "2"}},
+	}
+}
+
+func mysqlOf(servers map[string]*fakeMySQL) *collectors.MySQL {
+	return collectors.NewMySQL(func() []collectors.MySQLTarget {
+		var out []collectors.MySQLTarget
+		for name, s := range servers {
+			out = append(out, collectors.MySQLTarget{Name: name, Server: s})
+		}
+		return out
+	})
+}
+
+func TestMySQLGolden(t *testing.T) {
+	golden(t, mysqlOf(map[string]*fakeMySQL{"main": busyMySQL()}))
+}
+
+// The lock waits are named for the page, with the connections at both ends.
+func TestMySQLNamesBlockers(t *testing.T) {
+	s, err := mysqlOf(map[string]*fakeMySQL{"main": busyMySQL()}).Collect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, r := range s.Readings {
+		if r.Name == "page.mysql_lock_wait" {
+			got[strings.Join(r.Labels, " ")] = r.Value
+		}
+	}
+	if want := map[string]float64{"main 8 7": 2, "main 9 8": 1, "main 9 7": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestMySQLLacks(t *testing.T) {
+	failed := func(kind mysql.Kind, need string) error {
+		return &mysql.Error{Kind: kind, Text: "so it is", Need: need}
+	}
+	tests := map[string]struct {
+		part   string
+		err    error
+		reason collectors.Reason
+		says   string
+		absent []string
+		asks   []string // parts that are still asked for
+	}{
+		"down":      {"ping", failed(mysql.Unreachable, ""), collectors.NotFound, "mysql main: so it is", []string{"ping_seconds", "connections", "info"}, nil},
+		"refused":   {"ping", failed(mysql.Denied, ""), collectors.Permission, "so it is", []string{"ping_seconds"}, nil},
+		"full":      {"ping", failed(mysql.Busy, ""), collectors.Busy, "so it is", []string{"ping_seconds"}, nil},
+		"hung":      {"status", failed(mysql.Timeout, ""), collectors.Timeout, "so it is", []string{"connections", "longest_query_seconds"}, nil},
+		"strange":   {"status", failed(mysql.Other, ""), collectors.Failed, "so it is", []string{"connections"}, []string{"threads", "time"}},
+		"no right":  {"threads", failed(mysql.Denied, "PROCESS"), collectors.Permission, "GRANT PROCESS ON *.*", []string{"longest_query_seconds", "oldest_transaction_seconds", "lock_waits"}, []string{"time"}},
+		"no select": {"time", failed(mysql.Denied, "SELECT"), collectors.Permission, "GRANT SELECT ON performance_schema.", []string{"query_seconds_total"}, nil},
+		"no waits":  {"waits", failed(mysql.Unsupported, ""), collectors.Unsupported, "so it is", []string{"blocking_transactions"}, []string{"time"}},
+		"no ours":   {"transactions", errors.New("what"), collectors.Failed, "what", []string{"oldest_transaction_seconds", "lock_waits"}, []string{"time"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := busyMySQL()
+			f.errs = map[string]error{test.part: test.err}
+			s, err := mysqlOf(map[string]*fakeMySQL{"main": f}).Collect(t.Context())
+			if reason, detail := collectors.ReasonOf(err); reason != test.reason || !strings.Contains(detail, test.says) {
+				t.Errorf("%s: %s", reason, detail)
+			}
+			up := -1.0
+			for _, r := range s.Readings {
+				for _, a := range test.absent {
+					if r.Name == "resp_mysql_"+a {
+						t.Errorf("%s is there", r.Name)
+					}
+				}
+				if r.Name == "resp_up" {
+					up = r.Value
+				}
+			}
+			if want := map[bool]float64{true: 0, false: 1}[test.part == "ping"]; up != want {
+				t.Errorf("up is %v, want %v", up, want)
+			}
+			for _, a := range test.asks {
+				if f.asked[a] == 0 {
+					t.Errorf("%s was not asked for", a)
+				}
+			}
+			if test.asks == nil && test.part == "status" && f.asked["threads"] > 0 {
+				t.Error("a server that hangs was asked again")
+			}
+		})
+	}
+}
+
+// Where nobody adds up the time, and where names are not known, values are
+// absent, not 0.
+func TestMySQLAbsentNotZero(t *testing.T) {
+	f := busyMySQL()
+	f.variables, f.status = map[string]string{"performance_schema": "OFF"}, map[string]float64{}
+	s, err := mysqlOf(map[string]*fakeMySQL{"main": f}).Collect(t.Context())
+	if reason, _ := collectors.ReasonOf(err); reason != collectors.Unsupported || f.asked["time"] != 0 {
+		t.Errorf("%v, asked %v", err, f.asked)
+	}
+	for _, r := range s.Readings {
+		switch r.Name {
+		case "resp_mysql_query_seconds_total", "resp_mysql_max_connections", "resp_mysql_connections", "resp_mysql_threads_running", "resp_mysql_queries_total":
+			t.Errorf("%s is %v", r.Name, r.Value)
+		}
+	}
+}
+
+// A server that hangs takes its share of the time and the other's numbers are
+// all there, before the scrape's own end.
+func TestMySQLHangingServerBesideAGoodOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		s, err := mysqlOf(map[string]*fakeMySQL{"main": busyMySQL(), "hung": {hang: true}}).Collect(ctx)
+		if took := time.Since(began); took != 8*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || !strings.Contains(detail, "hung") {
+			t.Errorf("%s: %s", reason, detail)
+		}
+		up := map[string]float64{}
+		for _, r := range s.Readings {
+			if r.Name == "resp_up" {
+				up[r.Labels[0]] = r.Value
+			}
+		}
+		if want := map[string]float64{"mysql:main": 1, "mysql:hung": 0}; !maps.Equal(up, want) {
+			t.Errorf("up is %v", up)
+		}
+	})
+}
+
+func BenchmarkMySQLCollect(b *testing.B) {
+	f := busyMySQL()
+	for i := range 1000 {
+		f.threads = append(f.threads, mysql.Thread{ID: uint64(100 + i), Command: "Sleep", Host: "127.0.0.1:1"})
+	}
+	c := mysqlOf(map[string]*fakeMySQL{"main": f})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Collect(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

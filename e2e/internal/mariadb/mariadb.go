@@ -1,0 +1,146 @@
+// Package mariadb runs a MariaDB of its own for tests and benchmarks: own data
+// directory, loopback only, and gone when it is closed.
+package mariadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	// The driver registers itself.
+	_ "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// patience is how long the server may take to start.
+const patience = 60 * time.Second
+
+// Grants is the user that docs/mysql.md tells people to make, with PASSWORD in
+// place of its password.
+const Grants = `CREATE USER 'resp'@'127.0.0.1' IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3;
+CREATE USER 'resp'@'localhost' IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3;
+GRANT PROCESS ON *.* TO 'resp'@'127.0.0.1';
+GRANT PROCESS ON *.* TO 'resp'@'localhost';`
+
+// Server is one running server, or one that was stopped and may start again.
+type Server struct {
+	Port   int
+	Socket string
+
+	dir  string
+	args []string
+	proc *run.Proc
+}
+
+// Start makes a data directory below dir, which must have a short path, and
+// starts a server on it.
+func Start(dir string, args ...string) (*Server, error) {
+	port, err := run.FreePort(0)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Port: port, Socket: filepath.Join(dir, "m.sock"), dir: dir, args: args}
+	data := filepath.Join(dir, "data")
+	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", //nolint:gosec // a test's own directory
+		"--skip-test-db", "--user="+user()).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w\n%.2000s", err, out)
+	}
+	return s, s.Start()
+}
+
+// user owns the data directory: the server refuses to be root unless told so.
+func user() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	return os.Getenv("USER")
+}
+
+// Start starts a server that was stopped, and returns when it answers.
+func (s *Server) Start() error {
+	argv := append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--socket=" + s.Socket, "--bind-address=127.0.0.1",
+		fmt.Sprintf("--port=%d", s.Port), "--pid-file=" + filepath.Join(s.dir, "m.pid"), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+		"--innodb-buffer-pool-size=32M", "--user=" + user()}, s.args...)
+	p, err := run.Start(run.Spec{Name: "mariadbd", Path: "mariadbd", Args: argv, Dir: s.dir, Logs: s.dir})
+	if err != nil {
+		return err
+	}
+	s.proc = p
+	db, err := s.Root()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		err := db.PingContext(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if gone := p.Err(); gone != nil || time.Now().After(end) {
+			return fmt.Errorf("mariadbd does not answer: %w\n%s", errors.Join(err, gone), p.Output(2000))
+		}
+	}
+}
+
+// PID is the server's process.
+func (s *Server) PID() int { return s.proc.PID() }
+
+// Signal sends a signal to the server.
+func (s *Server) Signal(sig syscall.Signal) error { return s.proc.Signal(sig) }
+
+// Stop ends the server, also one that is stopped by a signal.
+func (s *Server) Stop() {
+	if s.proc != nil {
+		_ = s.proc.Signal(syscall.SIGCONT)
+		s.proc.Stop()
+	}
+}
+
+// Kill ends the server at once, as a crash does.
+func (s *Server) Kill() {
+	_ = s.proc.Signal(syscall.SIGKILL)
+	<-s.proc.Done()
+}
+
+// Root opens connections of the administrator, over the socket.
+func (s *Server) Root() (*sql.DB, error) { return s.Open("root", "") }
+
+// Open opens connections of a user, over the socket.
+func (s *Server) Open(user, password string) (*sql.DB, error) {
+	return sql.Open("mysql", fmt.Sprintf("%s:%s@unix(%s)/", user, password, s.Socket))
+}
+
+// OpenTCP opens connections of a user, over TCP.
+func (s *Server) OpenTCP(user, password string) (*sql.DB, error) {
+	return sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(127.0.0.1:%d)/", user, password, s.Port))
+}
+
+// Exec runs statements, one after each semicolon, as the administrator.
+func (s *Server) Exec(statements string) error {
+	db, err := s.Root()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	for statement := range strings.SplitSeq(statements, ";") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if _, err := db.Exec(statement); err != nil {
+			return fmt.Errorf("%.80s: %w", strings.TrimSpace(statement), err)
+		}
+	}
+	return nil
+}

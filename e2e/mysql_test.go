@@ -1,0 +1,430 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// word is the password of the exporter's user. It must be seen nowhere.
+const word = "hunter2hunter2"
+
+// database starts a MariaDB with the user of the documentation and a table.
+func database(t *testing.T, args ...string) *mariadb.Server {
+	t.Helper()
+	need(t, "mariadbd", "mariadb-install-db")
+	s, err := mariadb.Start(openDir(t), args...)
+	if s != nil {
+		t.Cleanup(s.Stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, s, strings.ReplaceAll(mariadb.Grants, "PASSWORD", word)+`;CREATE USER 'shop'@'%' IDENTIFIED BY 'shop'; CREATE DATABASE shop; GRANT ALL ON shop.* TO 'shop'@'%';
+		CREATE TABLE shop.orders (id INT PRIMARY KEY, paid INT); INSERT INTO shop.orders VALUES (1, 0), (2, 0); CREATE TABLE shop.items (id INT)`)
+	return s
+}
+
+func execute(t *testing.T, s *mariadb.Server, statements string) {
+	t.Helper()
+	if err := s.Exec(statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// passwordFile holds word.
+func passwordFile(t *testing.T) string {
+	return write(t, filepath.Join(t.TempDir(), "password"), word+"\n")
+}
+
+// mysqlSection is the configuration of one server called name.
+func mysqlSection(t *testing.T, name string, s *mariadb.Server) string {
+	return fmt.Sprintf("mysql: [{name: %s, dsn: \"resp@tcp(127.0.0.1:%d)/\", password_file: %s}]\n", name, s.Port, passwordFile(t))
+}
+
+// client is a connection of the app that lasts as long as the test.
+func client(t *testing.T, s *mariadb.Server) *sql.Conn {
+	t.Helper()
+	db, err := s.OpenTCP("shop", "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(); _ = db.Close() })
+	return conn
+}
+
+func do(t *testing.T, conn *sql.Conn, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := conn.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// connectionID is the number by which the server knows conn.
+func connectionID(t *testing.T, conn *sql.Conn) (id uint64) {
+	t.Helper()
+	if err := conn.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// background runs a statement that waits, until the test ends.
+func background(t *testing.T, conn *sql.Conn, statement string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = conn.ExecContext(ctx, statement)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// silent is an error if a secret of the configuration is anywhere to be seen.
+func silent(t *testing.T, x *exporter) {
+	t.Helper()
+	seen := map[string]string{"the log": x.Output(1 << 20)}
+	for _, path := range []string{"/metrics", "/", "/api/v1/status"} {
+		_, body, err := x.get(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[path] = body
+	}
+	for where, text := range seen {
+		for _, secret := range []string{word, "resp@", "'resp'", "tcp(127"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows %q", where, secret)
+			}
+		}
+	}
+}
+
+// Locks of all kinds, an old transaction and idle connections: all seen, in
+// time, by the user of the documentation.
+func TestMySQLNumbers(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	blocker, waiter, locked, altered, idle := client(t, s), client(t, s), client(t, s), client(t, s), client(t, s)
+	do(t, blocker, "START TRANSACTION", "UPDATE shop.orders SET paid = 1 WHERE id = 1")
+	background(t, waiter, "UPDATE shop.orders SET paid = 2 WHERE id = 1")
+	do(t, idle, "LOCK TABLES shop.items WRITE")
+	background(t, locked, "INSERT INTO shop.items VALUES (1)")
+	background(t, altered, "ALTER TABLE shop.orders ADD COLUMN x INT")
+	x := watch(t, export{config: mysqlSection(t, "main", s)})
+	eventually(t, 20*time.Second, func() error {
+		began := time.Now()
+		m := x.scrape(t)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("a scrape beside locks took %s", took)
+		}
+		oldest, _ := m.sum("resp_mysql_oldest_transaction_seconds", "mysql=main")
+		longest, _ := m.sum("resp_mysql_longest_query_seconds", "mysql=main")
+		if oldest < 1 || longest < 1 || oldest > 60 || longest > 60 {
+			return fmt.Errorf("oldest transaction %v s, longest query %v s", oldest, longest)
+		}
+		return all(
+			m.want(1, "resp_up", "component=mysql:main"),
+			m.want(6, "resp_mysql_connections", "mysql=main"),
+			m.want(151, "resp_mysql_max_connections", "mysql=main"),
+			m.want(3, "resp_mysql_threads_running", "mysql=main"),
+			m.want(3, "resp_mysql_lock_waits", "mysql=main"),
+			m.want(1, "resp_mysql_blocking_transactions", "mysql=main"),
+			m.want(0, "resp_mysql_fallback", "mysql=main"),
+			m.want(1, "resp_mysql_info", "flavour=mariadb", "mysql=main"),
+			m.has("resp_mysql_queries_total", "mysql=main"),
+			m.has("resp_mysql_slow_queries_total", "mysql=main"),
+			m.has("resp_mysql_ping_seconds", "mysql=main"),
+			m.want(0, "resp_collector_available", "collector=mysql", "reason=unsupported"), // performance_schema is off
+		)
+	})
+	if err := x.scrape(t).has("resp_mysql_query_seconds_total"); err == nil {
+		t.Error("the time of queries is known although nobody adds it up")
+	}
+	silent(t, x)
+	whoBlocks(t, s, connectionID(t, blocker))
+}
+
+// whoBlocks joins, as a diagnosis does, the one waiting transaction to the
+// connection that it waits for.
+func whoBlocks(t *testing.T, s *mariadb.Server, want uint64) {
+	t.Helper()
+	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("resp:%s@unix(%s)/", word, s.Socket))})
+	defer server.Close()
+	waits, err := server.LockWaits(t.Context())
+	if err != nil || len(waits) != 1 {
+		t.Fatalf("lock waits are %v, %v", waits, err)
+	}
+	transactions, err := server.Transactions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range transactions {
+		if tr.ID == waits[0].Blocking && (tr.Thread != want || tr.Waits || tr.RowsModified != 1) {
+			t.Errorf("the blocker is %+v, want connection %d", tr, want)
+		}
+		if tr.ID == waits[0].Waiting && (!tr.Waits || tr.Waiting > tr.Age) {
+			t.Errorf("the waiter is %+v", tr)
+		}
+	}
+	threads, err := server.Threads(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := 0
+	for _, th := range threads {
+		if th.User == "shop" && strings.HasPrefix(th.Host, "127.0.0.1:") {
+			ports++
+		}
+	}
+	if ports != 5 {
+		t.Errorf("%d connections of the app with their ports in %+v", ports, threads)
+	}
+}
+
+// performance_schema on, with the right to read its totals.
+func TestMySQLQueryTime(t *testing.T) {
+	t.Parallel()
+	s := database(t, "--performance-schema=ON")
+	section := mysqlSection(t, "main", s)
+	x := watch(t, export{config: section})
+	eventually(t, 10*time.Second, func() error {
+		return x.scrape(t).want(0, "resp_collector_available", "collector=mysql", "reason=permission")
+	})
+	execute(t, s, "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'")
+	x = watch(t, export{config: section})
+	do(t, client(t, s), "DO SLEEP(1.2)")
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		if v, _ := m.sum("resp_mysql_query_seconds_total"); v < 1.2 || v > 100 {
+			return fmt.Errorf("the time of queries is %v s", v)
+		}
+		return m.want(1, "resp_collector_available", "collector=mysql", "reason=ok")
+	})
+}
+
+// sockets counts the sockets of a process.
+func sockets(t *testing.T, pid int) (n int) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if to, _ := os.Readlink(filepath.Join(dir, e.Name())); strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
+// hasty scrapes as a Prometheus does that waits 2.25 s.
+func hasty(t *testing.T, x *exporter) (body string, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	status, body, err := x.get("/metrics", "X-Prometheus-Scrape-Timeout-Seconds", "2.25")
+	if took = time.Since(began); err != nil || status != http.StatusOK || took > 2*time.Second {
+		t.Fatalf("status %d, %v, after %s", status, err, took)
+	}
+	return body, took
+}
+
+// A server that hangs costs a scrape nothing but its own numbers, leaves
+// nothing behind, and is back when it wakes.
+func TestMySQLHangs(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	x := watch(t, export{config: mysqlSection(t, "main", s)})
+	up := func(v float64) func() error {
+		return func() error { return x.scrape(t).want(v, "resp_up", "component=mysql:main") }
+	}
+	eventually(t, 20*time.Second, up(1))
+	before := sockets(t, x.PID())
+	goroutines, _ := x.scrape(t).sum("go_goroutines")
+	if err := s.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	slowest := time.Duration(0)
+	for i := range 50 {
+		body, took := hasty(t, x)
+		slowest = max(slowest, took)
+		for _, line := range []string{`resp_up{component="mysql:main"} 0`, `resp_host_memory_usage_ratio `, `resp_scrape_collector_success{collector="process"} 1`, `resp_collector_available{collector="mysql",reason="timeout"} 0`} {
+			if !strings.Contains(body, "\n"+line) {
+				t.Fatalf("scrape %d has no %s", i, line)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("slowest of 50 scrapes while it hung: %s", slowest)
+	if after := sockets(t, x.PID()); after > before+1 {
+		t.Errorf("%d sockets before, %d after 50 scrapes", before, after)
+	}
+	if after, _ := x.scrape(t).sum("go_goroutines"); after > goroutines+5 {
+		t.Errorf("%v goroutines before, %v after 50 scrapes", goroutines, after)
+	}
+	if err := s.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, up(1))
+	time.Sleep(time.Second)
+	if err := all(up(1)(), x.scrape(t).want(1, "resp_mysql_connections")); err != nil {
+		t.Errorf("after it woke: %v", err)
+	}
+	if n := strings.Count(x.Output(1<<20), "collector=mysql"); n > 4 {
+		t.Errorf("%d lines of the log are about it", n)
+	}
+	silent(t, x)
+}
+
+func TestMySQLKilledAndStarted(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	x := watch(t, export{config: mysqlSection(t, "main", s)})
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	s.Kill()
+	eventually(t, 5*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(0, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason=not_found"))
+	})
+	for range 40 {
+		if _, took := hasty(t, x); took > time.Second {
+			t.Errorf("a scrape beside a dead server took %s", took)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+}
+
+// Whatever is wrong is a reason and a sentence, no crash, no line a scrape,
+// and no word of the configuration.
+func TestMySQLReasons(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	execute(t, s, "CREATE USER 'bare'@'%' IDENTIFIED BY '"+word+"'; CREATE USER 'crowded'@'%' IDENTIFIED BY '"+word+"' WITH MAX_USER_CONNECTIONS 1; SET GLOBAL max_connections = 40")
+	db, err := s.OpenTCP("crowded", word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Conn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	tests := map[string]struct {
+		dsn, reason, says string
+		up                float64
+	}{
+		"password": {fmt.Sprintf("resp:wrong%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
+		"user":     {fmt.Sprintf("nobody:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
+		"grant":    {fmt.Sprintf("bare:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "GRANT PROCESS ON *.*", 1},
+		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), "not_found", "nobody listens", 0},
+		"socket":   {fmt.Sprintf("resp:%s@unix(%s.none)/", word, s.Socket), "not_found", "socket is not there", 0},
+		"name":     {"resp:" + word + "@tcp(no.such.host.invalid:3306)/", "not_found", "host name", 0},
+		"tls":      {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?tls=true", word, s.Port), "unsupported", "it has none", 0},
+		"crowded":  {fmt.Sprintf("crowded:%s@tcp(127.0.0.1:%d)/", word, s.Port), "busy", "max_user_connections", 0},
+		"option":   {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?timeout=%s", word, s.Port, word), "failed", "does not understand the DSN", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := watch(t, export{config: fmt.Sprintf("mysql: [{name: main, dsn: %q}]\n", test.dsn)})
+			eventually(t, 20*time.Second, func() error {
+				m := x.scrape(t)
+				_, body, _ := x.get("/api/v1/status")
+				if !strings.Contains(body, test.says) {
+					return fmt.Errorf("the page does not say %q: %s", test.says, body)
+				}
+				return all(m.want(test.up, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason="+test.reason))
+			})
+			for range 10 {
+				x.scrape(t)
+			}
+			if n := strings.Count(x.Output(1<<20), "collector=mysql"); n > 2 {
+				t.Errorf("%d lines of the log are about it", n)
+			}
+			silent(t, x)
+			if test.up == 0 {
+				return
+			}
+			m := x.scrape(t)
+			if err := all(m.has("resp_mysql_connections"), m.has("resp_mysql_ping_seconds")); err != nil {
+				t.Errorf("without the right: %v", err)
+			}
+			if m.has("resp_mysql_longest_query_seconds") == nil || m.has("resp_mysql_lock_waits") == nil {
+				t.Error("what cannot be seen is there")
+			}
+		})
+	}
+}
+
+// A server that takes no more connections is busy. The one that the exporter
+// has already goes on.
+func TestMySQLIsFull(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	section := mysqlSection(t, "main", s)
+	early := watch(t, export{config: section})
+	eventually(t, 20*time.Second, func() error { return early.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	execute(t, s, "SET GLOBAL max_connections = 10")
+	for range 9 {
+		client(t, s)
+	}
+	late := watch(t, export{config: section})
+	eventually(t, 20*time.Second, func() error {
+		m := late.scrape(t)
+		return all(m.want(0, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason=busy"))
+	})
+	m := early.scrape(t)
+	if err := all(m.want(1, "resp_up", "component=mysql:main"), m.want(10, "resp_mysql_connections")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A new password in the file is used at the next connect, without a restart.
+func TestMySQLPasswordRotation(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	file := passwordFile(t)
+	x := watch(t, export{config: fmt.Sprintf("mysql: [{name: main, dsn: \"resp@unix(%s)/\", password_file: %s}]\n", s.Socket, file)})
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	execute(t, s, "SET PASSWORD FOR 'resp'@'localhost' = PASSWORD('another'); KILL USER 'resp'")
+	eventually(t, 10*time.Second, func() error {
+		return x.scrape(t).want(0, "resp_collector_available", "collector=mysql", "reason=permission")
+	})
+	time.Sleep(3 * time.Second) // the pause between two tries has grown
+	write(t, file, "another")
+	eventually(t, 2*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+}
+
+// While the primary cannot be reached, the first fallback that answers serves.
+func TestMySQLFallback(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	x := watch(t, export{config: fmt.Sprintf(`mysql: [{name: main, dsn: "resp@tcp(127.0.0.1:%d)/", password_file: %s, fallback_dsns: ["resp@tcp(127.0.0.1:%d)/", "resp@unix(%s)/"]}]`+"\n",
+		freePort(t), passwordFile(t), freePort(t), s.Socket)})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(1, "resp_up", "component=mysql:main"), m.want(2, "resp_mysql_fallback", "mysql=main"))
+	})
+	silent(t, x)
+}

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"sync"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// mysqlServers keeps one connection for each MySQL server of the
+// configuration. One that a reload does not change keeps its connection.
+type mysqlServers struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	have []mysqlServer
+	done bool
+}
+
+type mysqlServer struct {
+	section config.MySQL
+	server  *mysql.Server
+}
+
+func newMySQLServers(log *slog.Logger) *mysqlServers { return &mysqlServers{log: log} }
+
+// apply takes the servers of a configuration. Nothing connects before it is read.
+func (m *mysqlServers) apply(sections []config.MySQL) {
+	m.mu.Lock()
+	before := m.have
+	m.have = nil
+	if !m.done {
+		for _, section := range sections {
+			m.have = append(m.have, mysqlServer{section, nil})
+		}
+	}
+	var gone []*mysql.Server
+	for _, b := range before {
+		if !m.keep(b) {
+			gone = append(gone, b.server)
+		}
+	}
+	for i := range m.have {
+		if h := &m.have[i]; h.server == nil {
+			h.server = mysql.Open(mysql.Options{
+				Name: h.section.Name, DSN: h.section.DSN, Fallbacks: h.section.FallbackDSNs, PasswordFile: h.section.PasswordFile, Logger: m.log,
+			})
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range gone {
+		s.Close()
+	}
+}
+
+// keep gives the server of b to the section that is the same as before.
+func (m *mysqlServers) keep(b mysqlServer) bool {
+	for i := range m.have {
+		if h := &m.have[i]; h.server == nil && reflect.DeepEqual(h.section, b.section) {
+			h.server = b.server
+			return true
+		}
+	}
+	return false
+}
+
+// targets gives the servers as the collector takes them.
+func (m *mysqlServers) targets() []collectors.MySQLTarget {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]collectors.MySQLTarget, len(m.have))
+	for i, h := range m.have {
+		out[i] = collectors.MySQLTarget{Name: h.section.Name, Server: h.server}
+	}
+	return out
+}
+
+// Run ends the connections when ctx ends.
+func (m *mysqlServers) Run(ctx context.Context) error {
+	<-ctx.Done()
+	m.mu.Lock()
+	m.done = true
+	m.mu.Unlock()
+	m.apply(nil)
+	return nil
+}

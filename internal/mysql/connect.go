@@ -1,0 +1,369 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	firstBackoff = time.Second
+	maxBackoff   = time.Minute
+	// maxNobodyBackoff is for an address at which nobody is: asking there costs
+	// no server anything, and one that comes back is seen soon.
+	maxNobodyBackoff = 4 * time.Second
+	// primaryInterval is how often the primary is tried while a fallback serves,
+	// and how long a connection with too few rights is kept: a GRANT holds for
+	// new connections only.
+	primaryInterval = time.Minute
+
+	dialLimit = 5 * time.Second // until the address takes the connection
+	// greetingLimit is how long a connect may wait for a server that took the
+	// connection and says nothing. It is long on purpose: a hung server has one
+	// connection of ours in its queue, not a new one a second (a hundred broken
+	// ones and it blocks the host), and is seen the moment it wakes.
+	greetingLimit = 5 * time.Minute
+	// eachLimit is in its place where a fallback waits for its chance.
+	eachLimit   = 3 * time.Second
+	maxPassword = 4 << 10 // bytes of a password file
+)
+
+// attempt is a connect under way. It outlives the reader that began it.
+type attempt struct {
+	began  time.Time
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// stamp tells one state of the password file from another.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// link is one connection.
+type link struct {
+	db      *sql.DB
+	conn    *sql.Conn
+	index   int // of the address
+	id      uint64
+	version Version
+	made    time.Time
+	process *Error // why other users' threads are not seen; nil: they are
+	values  map[string]string
+	valued  time.Time // when values was read
+}
+
+func (l *link) close() {
+	if l == nil {
+		return
+	}
+	_ = l.conn.Close()
+	_ = l.db.Close()
+}
+
+// connected gives the connection, or makes one. The caller has the turn.
+func (s *Server) connected(ctx context.Context) (*link, error) {
+	l, t, err := s.begin(ctx)
+	if l != nil || err != nil {
+		return l, err
+	}
+	wait := time.NewTimer(time.Until(t.began.Add(connectPatience)))
+	defer wait.Stop()
+	late := &Error{Kind: Timeout, Text: "it does not answer; a connect is under way"}
+	select {
+	case <-t.done:
+	default:
+		select {
+		case <-t.done:
+		case <-wait.C:
+			return nil, late
+		case <-ctx.Done():
+			return nil, late
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.takeReady(); s.link != nil {
+		return s.link, nil
+	}
+	return nil, s.failure()
+}
+
+// failure is why there is no connection.
+func (s *Server) failure() error {
+	if s.fail == nil {
+		return &Error{Text: "it is no longer looked at"}
+	}
+	return s.fail
+}
+
+// begin gives the connection, the connect under way, which it begins unless the
+// last one failed a moment ago, or why there is neither.
+func (s *Server) begin(ctx context.Context) (*link, *attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, &Error{Text: "it is no longer looked at"}
+	}
+	s.takeReady()
+	now := time.Now()
+	if l := s.link; l != nil {
+		s.renew(ctx, l, now)
+		return l, nil, nil
+	}
+	if s.try == nil {
+		if now.Before(s.next) && !s.passwordChanged() {
+			return nil, nil, s.failure()
+		}
+		s.start(ctx, 1+len(s.o.Fallbacks))
+	}
+	return nil, s.try, nil
+}
+
+// takeReady puts the connection that was made meanwhile in place of the old one.
+func (s *Server) takeReady() {
+	if s.ready == nil {
+		return
+	}
+	before := s.link
+	s.link, s.ready = s.ready, nil
+	if before != nil {
+		before.close()
+	}
+	if s.o.Logger != nil && (before == nil && s.link.index > 0 || before != nil && before.index != s.link.index) {
+		s.o.Logger.Info("Another address of the server serves now", "mysql", s.o.Name, "fallback", s.link.index)
+	}
+}
+
+// renew begins to connect beside the connection in use: to the primary while a
+// fallback serves, and anew while a right is missing.
+func (s *Server) renew(ctx context.Context, l *link, now time.Time) {
+	due := l.index > 0 || l.process != nil
+	if !due || s.try != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(primaryInterval)) {
+		return
+	}
+	s.primaryAt = now.Add(primaryInterval)
+	s.start(ctx, 1)
+}
+
+// start begins a connect to the first n addresses.
+func (s *Server) start(ctx context.Context, n int) {
+	limit := greetingLimit
+	if n > 1 || s.link != nil {
+		limit = time.Duration(n) * eachLimit
+	}
+	// A scrape that ends must not end the connect with it, see greetingLimit.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	t := &attempt{began: time.Now(), cancel: cancel, done: make(chan struct{})}
+	s.try = t
+	s.password = s.stampOf()
+	s.wg.Go(func() {
+		defer cancel()
+		l, err := s.dialAny(ctx, n)
+		s.finish(t, l, err)
+	})
+}
+
+func (s *Server) finish(t *attempt, l *link, err *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(t.done)
+	s.try = nil
+	switch {
+	case s.closed:
+		l.close()
+	case err == nil:
+		s.ready = l
+	case s.link == nil:
+		s.failures++
+		s.fail, s.next = err, t.began.Add(backoff(s.failures, err.Kind))
+	}
+}
+
+// backoff is how long to wait after n failures in a row: twice as long each
+// time, with jitter, so that a fleet does not come back at once.
+func backoff(n int, kind Kind) time.Duration {
+	if n <= 0 && kind != Timeout {
+		return 0
+	}
+	limit := maxBackoff
+	if kind == Unreachable {
+		limit = maxNobodyBackoff
+	}
+	d := min(firstBackoff<<min(max(n-1, 0), 10), limit)
+	return d/2 + rand.N(d/2+1)
+}
+
+// dialAny connects to the first of n addresses that answers. A server that
+// refuses us is there: the fallbacks must not hide that. The error is that of
+// the first, which is the one to repair.
+func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
+	var first *Error
+	for i := range n {
+		c, cancel := ctx, context.CancelFunc(func() {})
+		if n > 1 {
+			c, cancel = context.WithTimeout(ctx, eachLimit)
+		}
+		l, err := s.dial(c, i)
+		cancel()
+		if err == nil {
+			return l, nil
+		}
+		e := explain(err)
+		if first == nil {
+			first = e
+		}
+		if e.Kind != Unreachable && e.Kind != Timeout && e.Kind != Busy {
+			break
+		}
+	}
+	return nil, first
+}
+
+// dial makes one connection and prepares its session.
+func (s *Server) dial(ctx context.Context, index int) (*link, error) {
+	cfg, err := s.driverConfig(index)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysqldriver.NewConnector(cfg)
+	if err != nil {
+		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+	}
+	l := &link{db: sql.OpenDB(connector), index: index, made: time.Now()}
+	l.db.SetMaxOpenConns(1)
+	if l.conn, err = l.db.Conn(ctx); err != nil {
+		_ = l.db.Close()
+		return nil, err
+	}
+	if err := l.prepare(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
+	dsn := s.o.DSN
+	if index > 0 {
+		dsn = s.o.Fallbacks[index-1]
+	}
+	cfg, err := mysqldriver.ParseDSN(string(dsn))
+	if err != nil {
+		// The driver's own words repeat parts of the DSN.
+		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+	}
+	if s.o.PasswordFile != "" {
+		password, err := readPassword(s.o.PasswordFile)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Passwd = string(password)
+	}
+	// What a server could use against us, or us against a server, stays off.
+	cfg.AllowAllFiles, cfg.MultiStatements = false, false
+	cfg.Logger = &mysqldriver.NopLogger{} // it would write addresses to stderr
+	cfg.ConnectionAttributes = "program_name:resp-exporter"
+	if cfg.Timeout <= 0 || cfg.Timeout > dialLimit {
+		cfg.Timeout = dialLimit
+	}
+	cfg.WriteTimeout = dialLimit
+	return cfg, nil
+}
+
+// prepare bounds what the session may cost the server, and learns what it is.
+func (l *link) prepare(ctx context.Context) error {
+	var version string
+	if err := l.conn.QueryRowContext(ctx, "SELECT VERSION(), CONNECTION_ID()").Scan(&version, &l.id); err != nil {
+		return fmt.Errorf("version: %w", err)
+	}
+	var err error
+	if l.version, err = ParseVersion(version); err != nil {
+		return &Error{Kind: Unsupported, Text: "it is neither MySQL nor MariaDB"}
+	}
+	if _, err := l.conn.ExecContext(ctx, sessionOf(l.version)); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	// Without this right the list of threads is not refused but short, and a
+	// query that the server can answer without looking is not refused either.
+	err = l.each(ctx, "SELECT 1 FROM information_schema.innodb_trx LIMIT 1", func(*sql.Rows) error { return nil })
+	if err == nil {
+		return nil
+	}
+	if e := explain(err); e.Kind == Denied && !e.lost {
+		l.process = e
+		return nil
+	}
+	return fmt.Errorf("rights: %w", err)
+}
+
+// sessionOf is the statement that sets up a session. Ages are counted in UTC,
+// where no hour happens twice.
+func sessionOf(v Version) string {
+	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='+00:00'"
+	switch {
+	case !v.has(Version{Major: 10, Minor: 1, Patch: 1}, Version{Major: 5, Minor: 7, Patch: 8}):
+		return s
+	case v.MariaDB:
+		return s + fmt.Sprintf(", max_statement_time=%d", int(statementLimit.Seconds()))
+	default:
+		return s + fmt.Sprintf(", max_execution_time=%d", statementLimit.Milliseconds())
+	}
+}
+
+// readPassword reads a password file; a line's end after it is not part of it.
+func readPassword(path string) (config.Secret, error) {
+	// Without O_NONBLOCK, a FIFO would hold us for ever.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", passwordError(err)
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	if err != nil {
+		return "", passwordError(err)
+	}
+	if len(b) > maxPassword {
+		return "", &Error{Text: "the password file is larger than 4 KiB"}
+	}
+	return config.Secret(strings.TrimRight(string(b), "\r\n")), nil
+}
+
+func passwordError(err error) *Error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{Kind: Denied, Text: "the exporter's user may not read the password file"}
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{Kind: Unreachable, Text: "the password file is not there"}
+	default:
+		return &Error{Text: "the password file cannot be read"}
+	}
+}
+
+func (s *Server) stampOf() stamp {
+	if s.o.PasswordFile == "" {
+		return stamp{}
+	}
+	info, err := os.Stat(s.o.PasswordFile)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
+
+// passwordChanged tells whether a connect that was refused is worth another
+// try before its time.
+func (s *Server) passwordChanged() bool { return s.stampOf() != s.password }

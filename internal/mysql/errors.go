@@ -1,0 +1,155 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+)
+
+// Kind is why something could not be had of a server.
+type Kind int
+
+// The kinds of failures.
+const (
+	Other       Kind = iota
+	Denied           // the login or a right is refused
+	Unreachable      // nobody answers there
+	Busy             // it takes no more connections
+	Timeout          // no answer in time
+	Unsupported      // it has no such thing
+)
+
+// Error is a failure in our own words. It repeats nothing that the server or
+// the DSN say, because both name users, hosts and passwords.
+type Error struct {
+	Kind Kind
+	Text string // a sentence without a full stop
+	Need string // the right that is missing, such as "PROCESS"; "" for none
+
+	lost bool // the connection cannot be used any more
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Text }
+
+// Is makes a [Timeout] a [context.DeadlineExceeded].
+func (e *Error) Is(target error) bool {
+	return e.Kind == Timeout && target == context.DeadlineExceeded //nolint:errorlint // that is what Is compares
+}
+
+// explain turns any error into an [Error].
+func explain(err error) *Error {
+	var ours *Error
+	var answer *mysqldriver.MySQLError
+	switch {
+	case errors.As(err, &ours):
+		return ours
+	case errors.As(err, &answer):
+		return explainAnswer(answer.Number)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+		return &Error{Kind: Timeout, Text: "it does not answer in time", lost: true}
+	}
+	if e := explainTLS(err); e != nil {
+		return e
+	}
+	return explainNet(err)
+}
+
+// answers are the server's error numbers that mean something to us.
+var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
+	1040: {Kind: Busy, Text: "it has no connection left (max_connections)", lost: true},
+	1203: {Kind: Busy, Text: "the user has no connection left (max_user_connections)", lost: true},
+	1226: {Kind: Busy, Text: "the user has used up a limit of its account, such as max_user_connections", lost: true},
+	1044: {Kind: Denied, Text: "the user may not use this database", lost: true},
+	1045: {Kind: Denied, Text: "it refuses the user or the password", lost: true},
+	1698: {Kind: Denied, Text: "it refuses the user or the password", lost: true},
+	1130: {Kind: Denied, Text: "it lets nobody in from this host", lost: true},
+	1129: {Kind: Denied, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", lost: true},
+	1820: {Kind: Denied, Text: "the user's password has expired"},
+	1862: {Kind: Denied, Text: "the user's password has expired", lost: true},
+	3118: {Kind: Denied, Text: "the user's account is locked", lost: true},
+	4151: {Kind: Denied, Text: "the user's account is locked", lost: true},
+	1142: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
+	1143: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
+	1227: {Kind: Denied, Text: "the user lacks a right", Need: "PROCESS"},
+	1969: {Kind: Timeout, Text: "the server ended the statement after its time"},
+	3024: {Kind: Timeout, Text: "the server ended the statement after its time"},
+	1205: {Kind: Timeout, Text: "the statement waited too long for a lock"},
+	1053: {Kind: Unreachable, Text: "it is shutting down", lost: true},
+	1049: {Kind: Unsupported, Text: "it has no such database", lost: true},
+	1109: {Kind: Unsupported, Text: "it has no such table"},
+	1146: {Kind: Unsupported, Text: "it has no such table"},
+	1193: {Kind: Unsupported, Text: "it has no such variable"},
+}
+
+func explainAnswer(number uint16) *Error {
+	if e, ok := answers[number]; ok {
+		return &e
+	}
+	return &Error{Text: fmt.Sprintf("it answers with error %d", number)}
+}
+
+func explainTLS(err error) *Error {
+	var record tls.RecordHeaderError
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var verify *tls.CertificateVerificationError
+	text := ""
+	switch {
+	case errors.Is(err, mysqldriver.ErrNoTLS):
+		return &Error{Kind: Unsupported, Text: "the DSN asks for TLS and it has none", lost: true}
+	case errors.As(err, &host):
+		text = "its certificate is for another name"
+	case errors.As(err, &authority):
+		text = "its certificate is signed by an authority that this host does not know"
+	case errors.As(err, &invalid):
+		text = "its certificate is not valid"
+	case errors.As(err, &verify), errors.As(err, &record):
+		text = "TLS cannot be agreed on"
+	default:
+		return nil
+	}
+	return &Error{Text: text, lost: true}
+}
+
+func explainNet(err error) *Error {
+	var dns *net.DNSError
+	var wire net.Error
+	lost := &Error{Kind: Unreachable, lost: true}
+	switch {
+	case errors.As(err, &dns):
+		lost.Text = "its host name is not known"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		lost.Text = "nobody listens at its address"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		lost.Text = "there is no way to its host"
+	case errors.Is(err, fs.ErrNotExist):
+		lost.Text = "its socket is not there"
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{Kind: Denied, Text: "its socket may not be opened by the exporter's user", lost: true}
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysqldriver.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		lost.Text = "the connection was cut"
+	case errors.As(err, &wire) && wire.Timeout():
+		return &Error{Kind: Timeout, Text: "it does not answer in time", lost: true}
+	case errors.Is(err, context.Canceled):
+		return &Error{Text: "it was given up", lost: true}
+	default:
+		// Its words are not ours to repeat, and after an error that nobody
+		// foresaw a fresh connection is the safe choice.
+		return &Error{Text: fmt.Sprintf("it failed in a way that is not foreseen (%T)", err), lost: true}
+	}
+	return lost
+}

@@ -1,0 +1,125 @@
+// Package mysql holds one connection to each MySQL or MariaDB server and reads
+// what a diagnosis needs as plain data. It never reads a table of a user, and
+// its errors repeat neither users nor addresses.
+package mysql
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	// statementLimit bounds each statement, here and in the server. The one in
+	// the server is needed because a statement goes on when its client leaves.
+	statementLimit = 5 * time.Second
+	// pingLimit bounds the first question of a look, so that a hung server
+	// costs a scrape no more.
+	pingLimit = 1500 * time.Millisecond
+	// connectPatience is how long a reader waits for a connect that is under way.
+	connectPatience = 1500 * time.Millisecond
+)
+
+// Options say which server.
+type Options struct {
+	Name         string          // for logs
+	DSN          config.Secret   // as the driver writes them
+	Fallbacks    []config.Secret // tried in this order while DSN cannot be reached
+	PasswordFile string          // read at each connect; "": the password of the DSN
+	Logger       *slog.Logger
+}
+
+// Server is one server, with at most one connection in use and one being made.
+// Its methods may be called side by side; they take turns.
+type Server struct {
+	o    Options
+	turn chan struct{}  // holds the connection
+	wg   sync.WaitGroup // of connects under way
+
+	mu        sync.Mutex
+	link      *link // nil: not connected
+	ready     *link // made and not used yet
+	try       *attempt
+	fail      *Error // of the last try; nil: none failed
+	failures  int    // in a row
+	next      time.Time
+	primaryAt time.Time // when the primary is tried again while a fallback serves
+	password  stamp     // of the password file when it was last read
+	closed    bool
+}
+
+// Open returns a server. It connects when it is first asked something.
+func Open(o Options) *Server {
+	return &Server{o: o, turn: make(chan struct{}, 1)}
+}
+
+// Close ends the connection and every connect under way. Later reads fail.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.try != nil {
+		s.try.cancel()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	s.turn <- struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link.close()
+	s.ready.close()
+	s.link, s.ready = nil, nil
+	<-s.turn
+}
+
+// Serving tells which address serves, 0 for the primary and n for the n-th
+// fallback, and the server's version; ok is false while there is no connection.
+func (s *Server) Serving() (index int, v Version, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil {
+		return 0, Version{}, false
+	}
+	return s.link.index, s.link.version, true
+}
+
+// use calls f with the connection, alone, for at most limit. A failure that
+// spoils the connection ends it.
+func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return &Error{Kind: Timeout, Text: "another read of it has not ended yet"}
+	}
+	l, err := s.connected(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := f(ctx, l); err != nil {
+		e := explain(err)
+		if e.lost {
+			s.drop(e)
+		}
+		return e
+	}
+	s.mu.Lock()
+	s.failures, s.fail = 0, nil
+	s.mu.Unlock()
+	return nil
+}
+
+// drop ends the connection in use. The first failure after a success is
+// followed by a connect at once, for it may only have been idle for too long.
+func (s *Server) drop(e *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link.close()
+	s.link = nil
+	s.fail, s.next = e, time.Now().Add(backoff(s.failures, e.Kind))
+	s.failures++
+}

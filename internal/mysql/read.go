@@ -1,0 +1,238 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The bounds of what one read keeps.
+const (
+	maxThreads      = 20_000
+	maxTransactions = 20_000
+	maxLockWaits    = 1000
+	variablesAge    = time.Minute // they can be set while the server runs
+)
+
+// Thread is one connection to the server, of its process list.
+type Thread struct {
+	ID      uint64 // CONNECTION_ID()
+	User    string // who logged in; never to be published
+	Host    string // "host:port", or "localhost" over a UNIX socket
+	DB      string // its current database; "" for none
+	Command string // "Sleep", "Query", "Execute", "Daemon", …
+	Time    time.Duration
+	State   string // what it does; "" for nothing
+	Own     bool   // the connection of this exporter
+}
+
+// Transaction is one open transaction of InnoDB.
+type Transaction struct {
+	ID           string
+	Thread       uint64 // 0: it belongs to no connection any more
+	Age          time.Duration
+	Waits        bool          // for a lock
+	Waiting      time.Duration // for that long
+	RowsLocked   uint64
+	RowsModified uint64
+}
+
+// LockWait is one transaction that waits for a lock of another one. A waiter
+// may have several blockers.
+type LockWait struct {
+	Waiting, Blocking string // ids of transactions
+}
+
+// Ping asks the server for a sign of life and gives the time it took.
+func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
+	var took time.Duration
+	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
+		began := time.Now()
+		err := l.conn.PingContext(ctx)
+		took = time.Since(began)
+		return err
+	})
+	return took, err
+}
+
+// Status reads these counters of SHOW GLOBAL STATUS. A name that the server
+// does not know is not in the answer.
+func (s *Server) Status(ctx context.Context, names ...string) (map[string]float64, error) {
+	out := make(map[string]float64, len(names))
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		return l.each(ctx, "SHOW GLOBAL STATUS WHERE Variable_name IN ('"+strings.Join(names, "', '")+"')", func(rows *sql.Rows) error {
+			var name string
+			var value float64
+			if err := rows.Scan(&name, &value); err != nil {
+				return err
+			}
+			out[name] = value
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Variables gives these global variables, at most a minute old. A name that
+// the server does not know is not in the answer.
+func (s *Server) Variables(ctx context.Context) (map[string]string, error) {
+	var out map[string]string
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		if l.values == nil || time.Since(l.valued) > variablesAge {
+			values := make(map[string]string)
+			err := l.each(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'performance_schema')", func(rows *sql.Rows) error {
+				var name, value string
+				err := rows.Scan(&name, &value)
+				values[name] = value
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			l.values, l.valued = values, time.Now()
+		}
+		out = l.values
+		return nil
+	})
+	return out, err
+}
+
+// Threads reads the process list, at most 20,000 rows and without the text of
+// statements. It needs the right PROCESS; the error says so where it is missing.
+func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
+	var out []Thread
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		if l.process != nil {
+			return l.process
+		}
+		return l.threads(ctx, &out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// threads reads SHOW PROCESSLIST, which costs the server half of what the
+// table information_schema.processlist does.
+func (l *link) threads(ctx context.Context, out *[]Thread) error {
+	var t Thread
+	var user, host, db, command, state sql.NullString
+	var seconds sql.NullInt64
+	var rest sql.RawBytes
+	var into []any
+	return l.each(ctx, "SHOW PROCESSLIST", func(rows *sql.Rows) error {
+		if into == nil {
+			columns, err := rows.Columns()
+			if err != nil {
+				return err
+			}
+			if len(columns) < 7 {
+				return &Error{Kind: Unsupported, Text: "its list of threads has another form"}
+			}
+			into = []any{&t.ID, &user, &host, &db, &command, &seconds, &state}
+			for range columns[7:] {
+				into = append(into, &rest) // the text of statements is nobody's business
+			}
+		}
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		t.User, t.Host, t.DB, t.Command, t.State = user.String, host.String, db.String, command.String, state.String
+		t.Time = max(time.Duration(seconds.Int64), 0) * time.Second
+		t.Own = t.ID == l.id
+		if len(*out) < maxThreads {
+			*out = append(*out, t)
+		}
+		return nil
+	})
+}
+
+// Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
+// needs the right PROCESS.
+func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
+	const query = `SELECT trx_id, trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()), trx_state = 'LOCK WAIT',
+		COALESCE(TIMESTAMPDIFF(SECOND, trx_wait_started, NOW()), 0), trx_rows_locked, trx_rows_modified FROM information_schema.innodb_trx`
+	var out []Transaction
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		if l.process != nil {
+			return l.process
+		}
+		return l.each(ctx, query, func(rows *sql.Rows) error {
+			var t Transaction
+			var age, waiting int64
+			if err := rows.Scan(&t.ID, &t.Thread, &age, &t.Waits, &waiting, &t.RowsLocked, &t.RowsModified); err != nil {
+				return err
+			}
+			t.Age, t.Waiting = max(time.Duration(age), 0)*time.Second, max(time.Duration(waiting), 0)*time.Second
+			if len(out) < maxTransactions {
+				out = append(out, t)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LockWaits reads who waits for whom: information_schema.innodb_lock_waits, in
+// MySQL 8 performance_schema.data_lock_waits. It gives ids of transactions, at
+// most 1,000 pairs; join them with [Server.Transactions] here, for a join in
+// the server costs it fifty times as much. It needs the right PROCESS, and in
+// MySQL 8 SELECT on performance_schema.data_lock_waits.
+func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
+	var out []LockWait
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
+		if !l.version.MariaDB && l.version.Major >= 8 {
+			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
+		}
+		return l.each(ctx, fmt.Sprintf("%s LIMIT %d", query, maxLockWaits), func(rows *sql.Rows) error {
+			var w LockWait
+			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
+				return err
+			}
+			out = append(out, w)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// StatementTime gives the time that all statements took since the server
+// started counting, from performance_schema's totals by kind of statement. It
+// needs performance_schema switched on and SELECT on it.
+func (s *Server) StatementTime(ctx context.Context) (time.Duration, error) {
+	const query = "SELECT COALESCE(SUM(SUM_TIMER_WAIT), 0) / 1000 FROM performance_schema.events_statements_summary_global_by_event_name"
+	var nanoseconds float64
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		return l.each(ctx, query, func(rows *sql.Rows) error { return rows.Scan(&nanoseconds) })
+	})
+	return time.Duration(nanoseconds), err
+}
+
+// each calls f for every row of a query. An error of f that is not [Error]
+// means an answer of another form, after which the connection is not trusted.
+func (l *link) each(ctx context.Context, query string, f func(*sql.Rows) error) error {
+	rows, err := l.conn.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
