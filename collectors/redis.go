@@ -1,0 +1,210 @@
+package collectors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// RedisServer is what this collector needs of a server.
+type RedisServer interface {
+	Ping(ctx context.Context) (time.Duration, error)
+	Info(ctx context.Context) (redis.Info, error)
+}
+
+// RedisTarget is one server, or one cluster, of the configuration.
+type RedisTarget struct {
+	Name   string
+	Server RedisServer
+}
+
+var (
+	redisInfoFamily      = gauge("redis_info", "The server that answers: its version, its mode (standalone, sentinel, cluster) and its role (master, slave).", "redis", "version", "mode", "role")
+	redisPingFamily      = gauge("redis_ping_seconds", "Time of a round trip to the server and back; of a cluster the longest over its masters.", "redis")
+	redisHitsFamily      = counter("redis_keyspace_hits_total", "Lookups that found their key.", "redis")
+	redisMissesFamily    = counter("redis_keyspace_misses_total", "Lookups that did not find their key.", "redis")
+	redisEvictedFamily   = counter("redis_evicted_keys_total", "Keys that were thrown out because memory had reached maxmemory.", "redis")
+	redisMemoryFamily    = gauge("redis_memory_bytes", "Memory that the server's data and buffers take.", "redis")
+	redisMaxMemoryFamily = gauge("redis_maxmemory_bytes", "How much memory the server may take for that; absent where no limit is set.", "redis")
+	redisClientsFamily   = gauge("redis_connected_clients", "Connections of clients, the exporter's own one included.", "redis")
+	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that wait in a blocking command such as BLPOP.", "redis")
+)
+
+// Redis gives the state of Redis servers.
+type Redis struct {
+	targets func() []RedisTarget
+
+	mu      sync.Mutex
+	lookups map[string]*lookups // by name, of those in the configuration
+}
+
+// lookups is the recent past of one server's hits and misses.
+type lookups struct {
+	hits, misses         window
+	lastHits, lastMisses float64
+}
+
+// NewRedis returns the collector "redis".
+func NewRedis(targets func() []RedisTarget) *Redis {
+	return &Redis{targets: targets, lookups: make(map[string]*lookups)}
+}
+
+// Name implements [Collector].
+func (*Redis) Name() string { return "redis" }
+
+// Descs implements [Collector].
+func (*Redis) Descs() []*prometheus.Desc {
+	return descs(upFamily, redisInfoFamily, redisPingFamily, redisHitsFamily, redisMissesFamily, redisEvictedFamily, redisMemoryFamily,
+		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily)
+}
+
+// Collect implements [Collector]. The servers are read side by side, and each
+// in less time than there is: one that hangs must not cost the others theirs.
+// Of several that lack something, the first by the configuration gives the
+// reason.
+func (c *Redis) Collect(ctx context.Context) (Sample, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*8/10)
+		defer cancel()
+	}
+	targets := c.targets()
+	looks := make([]redisLook, len(targets))
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			looks[i].RedisTarget = t
+			looks[i].read(ctx)
+		})
+	}
+	wg.Wait()
+	var s Sample
+	var lacks []string
+	var first Reason
+	for i := range looks {
+		s.Metrics = append(s.Metrics, looks[i].Metrics...)
+		s.Readings = append(s.Readings, looks[i].Readings...)
+		if reason, detail := ReasonOf(looks[i].err); reason != OK {
+			lacks = append(lacks, detail)
+			first = cmp.Or(first, reason)
+		}
+	}
+	c.hitRatios(&s, looks, time.Now())
+	if len(lacks) > 0 {
+		return s, &Unavailable{first, strings.Join(lacks, "; ")}
+	}
+	return s, nil
+}
+
+// redisLook is one look at one server.
+type redisLook struct {
+	RedisTarget
+	Sample
+	info redis.Info
+	err  error
+}
+
+// read asks one server. A panic in it must cost neither the other servers nor
+// the exporter.
+func (l *redisLook) read(ctx context.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.Sample = Sample{}
+			l.add(upFamily, 0, "redis:"+l.Name)
+			l.err = fmt.Errorf("redis %s: panic: %v", l.Name, r)
+		}
+	}()
+	took, err := l.Server.Ping(ctx)
+	if err == nil {
+		l.info, err = l.Server.Info(ctx)
+	}
+	l.err = l.lack(err)
+	up := 1.0
+	if reason, _ := ReasonOf(l.err); took <= 0 || reason != OK && reason != Permission {
+		up = 0
+	}
+	l.add(upFamily, up, "redis:"+l.Name)
+	if up == 0 {
+		return
+	}
+	l.add(redisPingFamily, took.Seconds(), l.Name)
+	if err == nil {
+		l.publish()
+	}
+}
+
+// lack is why something is not in the sample.
+func (l *redisLook) lack(err error) error {
+	var e *redis.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	reason := map[redis.Kind]Reason{
+		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy,
+	}[e.Kind]
+	return &Unavailable{reason, "redis " + l.Name + " " + e.Detail}
+}
+
+func (l *redisLook) publish() {
+	l.add(redisInfoFamily, 1, l.Name, l.info.Version, l.info.Mode, l.info.Role)
+	for _, n := range []struct {
+		f *family
+		v *float64
+	}{
+		{redisHitsFamily, l.info.Hits}, {redisMissesFamily, l.info.Misses}, {redisEvictedFamily, l.info.Evicted},
+		{redisMemoryFamily, l.info.Memory}, {redisMaxMemoryFamily, l.info.MaxMemory},
+		{redisClientsFamily, l.info.Clients}, {redisBlockedFamily, l.info.Blocked},
+	} {
+		if n.v != nil {
+			l.add(n.f, *n.v, l.Name)
+		}
+	}
+}
+
+// hitRatios notes the share of lookups that found their key over five minutes,
+// of each server that had any, for the page.
+func (c *Redis) hitRatios(s *Sample, looks []redisLook, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := make(map[string]*lookups, len(looks))
+	for i := range looks {
+		name, info := looks[i].Name, looks[i].info
+		past := c.lookups[name]
+		if past == nil {
+			past = &lookups{}
+		}
+		known[name] = past
+		if info.Hits == nil || info.Misses == nil {
+			continue
+		}
+		if ratio, ok := past.ratio(now, *info.Hits, *info.Misses); ok {
+			s.note("redis_hit_ratio", ratio, name)
+		}
+	}
+	c.lookups = known
+}
+
+// ratio takes a reading; false while there is none before it, or no lookup
+// since. Counters that went back are those of a server that was restarted.
+func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
+	if hits < l.lastHits || misses < l.lastMisses {
+		*l = lookups{}
+	}
+	l.lastHits, l.lastMisses = hits, misses
+	found, _ := l.hits.growth(now, hits)
+	missed, _ := l.misses.growth(now, misses)
+	l.hits.add(now, hits)
+	l.misses.add(now, misses)
+	if found+missed == 0 {
+		return 0, false
+	}
+	return found / (found + missed), true
+}

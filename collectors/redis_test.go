@@ -1,0 +1,150 @@
+package collectors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// redisStub is a server that answers from memory.
+type redisStub struct {
+	info          redis.Info
+	ping, noInfo  error
+	hangs, panics bool
+}
+
+func (r *redisStub) Ping(ctx context.Context) (time.Duration, error) {
+	if r.hangs {
+		<-ctx.Done()
+		return 0, &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+	}
+	if r.panics {
+		panic("on purpose")
+	}
+	if r.ping != nil {
+		return 0, r.ping
+	}
+	return 200 * time.Microsecond, nil
+}
+
+func (r *redisStub) Info(context.Context) (redis.Info, error) { return r.info, r.noInfo }
+
+func known(v float64) *float64 { return &v }
+
+func wholeInfo() redis.Info {
+	return redis.Info{
+		Version: "7.0.15", Mode: "standalone", Role: "master", Hits: known(900), Misses: known(100), Evicted: known(0),
+		Memory: known(1 << 20), MaxMemory: known(64 << 20), Clients: known(12), Blocked: known(2),
+	}
+}
+
+func redisOf(servers map[string]*redisStub) *collectors.Redis {
+	return collectors.NewRedis(func() []collectors.RedisTarget {
+		var out []collectors.RedisTarget
+		for name, s := range servers {
+			out = append(out, collectors.RedisTarget{Name: name, Server: s})
+		}
+		return out
+	})
+}
+
+func TestRedisGolden(t *testing.T) {
+	noLimit := redis.Info{Version: "6.0.16", Mode: "cluster", Role: "master", Memory: known(2 << 20), Clients: known(1)}
+	golden(t, redisOf(map[string]*redisStub{
+		"cache": {info: wholeInfo()}, "queue": {info: noLimit},
+		"gone":   {ping: &redis.Error{Kind: redis.NotFound, Detail: "does not listen at its address"}},
+		"closed": {noInfo: &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +info"}},
+	}))
+}
+
+func TestRedisReasons(t *testing.T) {
+	for _, c := range []struct {
+		kind redis.Kind
+		want collectors.Reason
+	}{
+		{redis.Failed, collectors.Failed},
+		{redis.Timeout, collectors.Timeout},
+		{redis.Permission, collectors.Permission},
+		{redis.NotFound, collectors.NotFound},
+		{redis.Busy, collectors.Busy},
+	} {
+		_, err := redisOf(map[string]*redisStub{"cache": {ping: &redis.Error{Kind: c.kind, Detail: "does so"}}}).Collect(t.Context())
+		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
+			t.Errorf("%d: %s %q", c.kind, reason, detail)
+		}
+	}
+	if s, err := redisOf(nil).Collect(t.Context()); err != nil || len(s.Metrics) != 0 {
+		t.Errorf("with no server: %d metrics, %v", len(s.Metrics), err)
+	}
+}
+
+func reading(s collectors.Sample, name string, labels ...string) (float64, error) {
+	for _, r := range s.Readings {
+		if r.Name == name && strings.Join(r.Labels, ",") == strings.Join(labels, ",") {
+			return r.Value, nil
+		}
+	}
+	return 0, fmt.Errorf("no %s%v", name, labels)
+}
+
+// One server that hangs, and one whose answer is a panic, cost the third
+// nothing, and all is there before the scrape's own deadline.
+func TestRedisSideBySide(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	s, err := redisOf(map[string]*redisStub{"well": {info: wholeInfo()}, "hung": {hangs: true}, "mad": {panics: true}}).Collect(ctx)
+	if ctx.Err() != nil {
+		t.Error("not before the deadline")
+	}
+	if up, err := reading(s, "resp_up", "redis:well"); err != nil || up != 1 {
+		t.Errorf("well: %v, %v", up, err)
+	}
+	if up, err := reading(s, "resp_up", "redis:hung"); err != nil || up != 0 {
+		t.Errorf("hung: %v, %v", up, err)
+	}
+	if up, err := reading(s, "resp_up", "redis:mad"); err != nil || up != 0 {
+		t.Errorf("mad: %v, %v", up, err)
+	}
+	if _, err := reading(s, "resp_redis_memory_bytes", "hung"); err == nil {
+		t.Error("numbers of a server that hangs")
+	}
+	var u *collectors.Unavailable
+	if !errors.As(err, &u) || !strings.Contains(u.Detail, "redis mad: panic") || !strings.Contains(u.Detail, "redis hung did not answer") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRedisHitRatio(t *testing.T) {
+	var l collectors.Lookups
+	now := time.Unix(1000, 0)
+	for i, c := range []struct {
+		after        time.Duration
+		hits, misses float64
+		want         float64
+		ok           bool
+	}{
+		{0, 1000, 1000, 0, false}, // nothing to compare with
+		{5 * time.Second, 1000, 1000, 0, false},
+		{10 * time.Second, 1090, 1010, 0.9, true},
+		{15 * time.Second, 1090, 1110, 0.45, true},
+		{20 * time.Second, 3, 1, 0, false}, // restarted
+		{25 * time.Second, 3, 5, 0, true},
+		{30 * time.Second, 7, 5, 0.5, true},
+		{10 * time.Minute, 7, 5, 0, false}, // silent for long
+	} {
+		if got, ok := l.Ratio(now.Add(c.after), c.hits, c.misses); got != c.want || ok != c.ok {
+			t.Errorf("%d: %v %t, want %v %t", i, got, ok, c.want, c.ok)
+		}
+	}
+	r := redisOf(map[string]*redisStub{"cache": {info: wholeInfo()}})
+	s, err := r.Collect(t.Context())
+	if _, noted := reading(s, "page.redis_hit_ratio", "cache"); err != nil || noted == nil {
+		t.Errorf("a ratio at the first look: %v, %v", noted, err)
+	}
+}

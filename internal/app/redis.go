@@ -1,0 +1,77 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// redisServers keeps one connection for each Redis of the configuration. One
+// that a reload does not change keeps its connection.
+type redisServers struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	have map[config.Redis]*redis.Server
+	list []collectors.RedisTarget
+}
+
+func newRedisServers(log *slog.Logger) *redisServers { return &redisServers{log: log} }
+
+// apply takes the servers of a checked configuration. Nothing connects before
+// it is read.
+func (r *redisServers) apply(sections []config.Redis) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	have := make(map[config.Redis]*redis.Server, len(sections))
+	r.list = nil
+	for _, section := range sections {
+		server := r.have[section]
+		if server == nil {
+			u, err := config.ParseRedisURL(section.URL)
+			if err != nil { // the check of the configuration does the same
+				r.log.Error("Redis cannot be asked", "redis", section.Name, "err", fmt.Errorf("url: %w", err))
+				continue
+			}
+			server = redis.Open(redis.Options{URL: u, PasswordFile: section.PasswordFile})
+		}
+		have[section] = server
+		r.list = append(r.list, collectors.RedisTarget{Name: section.Name, Server: server})
+	}
+	for section, server := range r.have {
+		if have[section] != server {
+			r.end(section.Name, server)
+		}
+	}
+	r.have = have
+}
+
+func (r *redisServers) end(name string, server *redis.Server) {
+	if err := server.Close(); err != nil {
+		r.log.Debug("Connection not ended well", "redis", name, "err", err)
+	}
+}
+
+// targets gives the servers as the collector takes them.
+func (r *redisServers) targets() []collectors.RedisTarget {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list
+}
+
+// Run ends the connections when ctx ends. The servers stay in the list, closed,
+// so that a last scrape finds them and connects to none.
+func (r *redisServers) Run(ctx context.Context) error {
+	<-ctx.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for section, server := range r.have {
+		r.end(section.Name, server)
+	}
+	return nil
+}
