@@ -152,7 +152,10 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
 		l, detail, err := w.caller.look(p, listening(a, p))
-		if err != nil && denied(err) {
+		switch {
+		case err != nil && gone(err):
+			continue // it ended just now; its slot is free at the next look
+		case err != nil && denied(err):
 			out.StateErr = err
 		}
 		l.beat = w.table.heartbeat(p, now)

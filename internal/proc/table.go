@@ -25,6 +25,8 @@ type process struct {
 	netns  uint64  // inode of its network namespace; 0: not known
 	member *app    // the app it belongs to, as of the last refresh
 	router bool    // a uWSGI gateway: it passes requests on and serves none
+	heir   *bool   // whether it is a gunicorn master that took over; nil: not looked at
+	over   bool    // it was left out because there are too many apps
 	spent  cpuTime // what has been counted of its CPU time, in ticks
 	files  fileLimit
 	open   int // descriptors at the last count; −1 unknown
@@ -64,7 +66,7 @@ func newTable(r *reader) *table {
 func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	var err error
 	t.list, err = t.r.entries(t.r.root, t.list[:0])
-	if err != nil && len(t.list) == 0 {
+	if err != nil { // half a listing would make the other half look ended
 		return err
 	}
 	changed := len(t.list) != len(t.procs)

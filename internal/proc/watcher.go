@@ -52,6 +52,7 @@ type Watcher struct {
 	searched time.Time // when every process was last read again
 	news     bool      // a listening socket has appeared since the last refresh
 	overflow int       // apps over the bound
+	at       time.Time // of the refresh under way
 
 	mu    sync.Mutex
 	last  *Snapshot
@@ -207,6 +208,7 @@ func (w *Watcher) fresh() *Snapshot {
 // refresh brings the table, the sockets and the apps up to date.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	first := len(w.table.procs) == 0
+	w.at = now
 	if err := w.table.refresh(now, w.matchBits); err != nil {
 		return err
 	}
