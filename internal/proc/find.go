@@ -37,7 +37,7 @@ func (w *Watcher) share(p, q *process) bool {
 // holds a listening socket, or we may not look and its command line says so.
 func (w *Watcher) serves(p *process) bool {
 	if p.fds.err != nil {
-		return denied(p.fds.err) && p.ident.known() && !p.ident.aux && w.at.Sub(w.started(p)) > unseenAge
+		return denied(p.fds.err) && p.ident.known() && !p.ident.aux && w.at.Sub(w.table.started(p)) > unseenAge
 	}
 	return len(w.holds(p)) > 0
 }

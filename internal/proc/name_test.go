@@ -88,7 +88,7 @@ func TestUnseenServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
+	w.table.boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
 	p := &process{pid: 1, start: 9800, netns: w.sockets.own, ident: identity{server: Gunicorn}}
 	for _, c := range []struct {
 		err   error

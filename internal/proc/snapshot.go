@@ -90,7 +90,7 @@ func (w *Watcher) appNow(a *app, now time.Time) App {
 	if root == nil {
 		return out
 	}
-	out.Up, out.PID, out.Start = true, root.pid, w.started(root)
+	out.Up, out.PID, out.Start = true, root.pid, w.table.started(root)
 	out.Server, out.Class = cmp.Or(root.ident.server, Other), root.ident.class
 	out.CPU, out.CPUKnown = a.rate.perSecond(now)
 	out.Listeners, out.NetNS = a.sockets, a.net.ino
@@ -144,7 +144,7 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 		}
 		p := s.p
 		x := Worker{
-			Slot: i, Start: w.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
+			Slot: i, Start: w.table.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
 			Threads: p.stat.threads, FDs: p.open, MaxFDs: p.files.max,
 		}
 		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
@@ -176,8 +176,4 @@ func listening(a *app, p *process) []int {
 		fds = append(fds, p.fds.sockets[l.Inode]...)
 	}
 	return fds
-}
-
-func (w *Watcher) started(p *process) time.Time {
-	return w.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
 }

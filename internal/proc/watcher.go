@@ -17,7 +17,7 @@ import (
 
 // freshFor is how long after it was taken a snapshot serves everyone who asks:
 // the collectors of one scrape, which all ask at once, share one look.
-const freshFor = 50 * time.Millisecond
+const freshFor = 20 * time.Millisecond
 
 // Options are what a Watcher needs.
 type Options struct {
@@ -35,7 +35,6 @@ type Watcher struct {
 
 	now     func() time.Time
 	log     *slog.Logger
-	boot    time.Time
 	r       *reader
 	table   *table
 	sockets *sockets
@@ -70,10 +69,10 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, boot: boot, r: r,
+		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
 		table: newTable(r), sockets: newSockets(r), memory: newMemorySampler(o.ProcRoot, o.Interval),
 	}
-	w.table.self = os.Getpid()
+	w.table.self, w.table.boot = os.Getpid(), boot
 	w.caller = &caller{t: w.table}
 	w.apply(o.Apps, o.Stuck)
 	w.turn <- struct{}{}
