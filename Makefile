@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo build test unit fuzz e2e check race lint vet fmt fmt-diff golden docs bench clean
+.PHONY: help deps demo build test unit fuzz e2e check race lint vet fmt fmt-diff golden docs bench bench-peers clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -62,6 +62,11 @@ docs: ## hold docs/ against the code: metrics, keys, variables, flags
 
 bench: ## benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: build ## cost of a scrape and of StatsD beside the peers, which must be on the PATH; about 8 minutes
+	cd e2e && go build -o ../build/ ./bench/cmd/cost ./bench/cmd/flood
+	@build/cost
+	@build/flood
 
 clean:
 	rm -rf build

@@ -104,8 +104,8 @@ func New(o Options) (*App, error) {
 	a.redis = newRedisServers(o.Logger)
 	a.redis.apply(cfg.Redis)
 	a.set = a.collectors()
-	a.server = a.newServer()
-	return a, nil
+	a.server, err = a.newServer()
+	return a, err
 }
 
 func stuckAfter(cfg config.Config) time.Duration {
@@ -139,7 +139,11 @@ func hostMemory() (uint64, error) {
 	return info.Totalram * uint64(info.Unit), nil
 }
 
-func (a *App) newServer() *http.Server {
+func (a *App) newServer() (*http.Server, error) {
+	scrape, err := newMetrics(a.set, a.o)
+	if err != nil {
+		return nil, err
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "this host"
@@ -152,11 +156,11 @@ func (a *App) newServer() *http.Server {
 		Pprof: a.o.Pprof, Logger: a.log,
 	})
 	page.Register(mux)
-	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), newMetrics(a.set, a.o))
+	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
 	return &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
+	}, nil
 }
 
 // Latest implements [web.Source].

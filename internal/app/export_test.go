@@ -18,7 +18,10 @@ func Budget(header string, offset time.Duration) time.Duration {
 
 // ScrapeWhenFull is the status of a scrape while as many as allowed are under way.
 func ScrapeWhenFull(limit int) int {
-	m := newMetrics(collectors.NewSet(nil, nil, nil), Options{MaxRequests: limit})
+	m, err := newMetrics(collectors.NewSet(nil, nil, nil), Options{MaxRequests: limit})
+	if err != nil {
+		panic(err)
+	}
 	for range limit {
 		m.slots <- struct{}{}
 	}
@@ -36,12 +39,16 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = a.watcher.Run(ctx) }()
-	m := newMetrics(a.set, o)
+	m, err := newMetrics(a.set, o)
+	if err != nil {
+		panic(err)
+	}
+	h := compressed(m)
 	return func() int {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		r.Header.Set("Accept-Encoding", "gzip")
-		m.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 		return w.Code
 	}, func() { cancel(); <-done }
 }

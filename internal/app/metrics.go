@@ -32,16 +32,20 @@ type metrics struct {
 	slots  chan struct{} // nil: no bound on scrapes at once
 }
 
-func newMetrics(set *collectors.Set, o Options) *metrics {
+func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
 	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset}
 	if o.MaxRequests > 0 {
 		m.slots = make(chan struct{}, o.MaxRequests)
 	}
 	m.own.MustRegister(versioncollector.NewCollector("resp_exporter"))
 	if !o.DisableExporterMetrics {
-		m.own.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
+		s, err := newSelf()
+		if err != nil {
+			return nil, fmt.Errorf("the exporter's own process: %w", err)
+		}
+		m.own.MustRegister(promcollectors.NewGoCollector(), s)
 	}
-	return m
+	return m, nil
 }
 
 // ServeHTTP implements [http.Handler].
@@ -67,9 +71,10 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A fault in one family must not cost the others; it is counted in the
 	// exporter's own promhttp_metric_handler_errors_total.
 	promhttp.HandlerFor(prometheus.Gatherers{reg, m.own}, promhttp.HandlerOpts{
-		ErrorHandling:     promhttp.ContinueOnError,
-		Registry:          m.own,
-		EnableOpenMetrics: true,
+		ErrorHandling:      promhttp.ContinueOnError,
+		Registry:           m.own,
+		EnableOpenMetrics:  true,
+		DisableCompression: true, // see compressed
 	}).ServeHTTP(w, r)
 }
 

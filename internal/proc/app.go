@@ -39,7 +39,9 @@ type slot struct {
 // its counters go on when it is restarted.
 type app struct {
 	name    string
-	conf    int // index of the configured match, −1 if discovered
+	base    string // the name before a second app of that name had to be told apart
+	at      string // where its oldest root last listened
+	conf    int    // index of the configured match, −1 if discovered
 	roots   []*process
 	workers []*process
 	members []*process

@@ -37,10 +37,14 @@ func (w *Watcher) share(p, q *process) bool {
 // holds a listening socket, or we may not look and its command line says so.
 func (w *Watcher) serves(p *process) bool {
 	if p.fds.err != nil {
-		return p.ident.known() && !p.ident.aux
+		return denied(p.fds.err) && p.ident.known() && !p.ident.aux && w.at.Sub(w.table.started(p)) > unseenAge
 	}
 	return len(w.holds(p)) > 0
 }
+
+// unseenAge is how old a server must be whose sockets we may not see: one that
+// only prints its version is gone by then.
+const unseenAge = 3 * time.Second
 
 // above gives the parent of p if it belongs to the same app. A known server
 // does not belong to a script that started it.
@@ -97,24 +101,41 @@ func oldest(x, y *process) int {
 }
 
 // name gives a new root to the app of its name. If that app still runs, this
-// is a second one: it is told apart by where it listens.
+// is a second one: it is told apart by where it listens, and known again by
+// that when it comes back.
 func (w *Watcher) name(p *process) {
 	name := cleanName(cmp.Or(p.ident.name, unitOf(w.groups(p.pid)), p.ident.script, "app"))
-	for _, try := range []string{name, name + "@" + w.where(p), name + "@" + itoa(p.pid)} {
+	where := w.where(p)
+	for _, a := range w.apps {
+		if len(a.roots) == 0 && a.base == name && a.at == where {
+			a.roots = []*process{p}
+			return
+		}
+	}
+	for _, try := range []string{name, name + "@" + where, name + "@" + itoa(p.pid)} {
 		try = cleanName(try)
 		a := w.byName(try)
 		if a == nil {
 			if len(w.apps) >= maxApps {
-				w.overflow++
+				w.leftOut(p)
 				return
 			}
 			a = newApp(try, -1)
+			a.base = name
 			w.apps = append(w.apps, a)
 		}
 		if len(a.roots) == 0 {
 			a.roots = []*process{p}
 			return
 		}
+	}
+}
+
+// leftOut counts a root that is one too many, once.
+func (w *Watcher) leftOut(p *process) {
+	if !p.over {
+		p.over = true
+		w.overflow++
 	}
 }
 
@@ -259,10 +280,14 @@ func (w *Watcher) successor(root, kid *process) bool {
 	if kid.ident.master {
 		return true
 	}
-	if kid.start == root.start || len(w.table.kids[kid.pid]) == 0 {
+	if len(w.table.kids[kid.pid]) == 0 {
 		return false
 	}
-	return w.table.variable(kid.pid, "GUNICORN_PID") == itoa(root.pid)
+	if kid.heir == nil {
+		is := w.table.variable(kid.pid, "GUNICORN_PID") == itoa(root.pid)
+		kid.heir = &is
+	}
+	return *kid.heir
 }
 
 // withoutRouters leaves out uWSGI's gateways. They are forks of the same

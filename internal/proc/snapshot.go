@@ -90,7 +90,7 @@ func (w *Watcher) appNow(a *app, now time.Time) App {
 	if root == nil {
 		return out
 	}
-	out.Up, out.PID, out.Start = true, root.pid, w.started(root)
+	out.Up, out.PID, out.Start = true, root.pid, w.table.started(root)
 	out.Server, out.Class = cmp.Or(root.ident.server, Other), root.ident.class
 	out.CPU, out.CPUKnown = a.rate.perSecond(now)
 	out.Listeners, out.NetNS = a.sockets, a.net.ino
@@ -144,7 +144,7 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 		}
 		p := s.p
 		x := Worker{
-			Slot: i, Start: w.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
+			Slot: i, Start: w.table.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
 			Threads: p.stat.threads, FDs: p.open, MaxFDs: p.files.max,
 		}
 		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
@@ -152,7 +152,10 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
 		l, detail, err := w.caller.look(p, listening(a, p))
-		if err != nil && denied(err) {
+		switch {
+		case err != nil && gone(err):
+			continue // it ended just now; its slot is free at the next look
+		case err != nil && denied(err):
 			out.StateErr = err
 		}
 		l.beat = w.table.heartbeat(p, now)
@@ -173,8 +176,4 @@ func listening(a *app, p *process) []int {
 		fds = append(fds, p.fds.sockets[l.Inode]...)
 	}
 	return fds
-}
-
-func (w *Watcher) started(p *process) time.Time {
-	return w.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
 }

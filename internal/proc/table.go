@@ -19,12 +19,15 @@ type process struct {
 	match uint64 // bit i: the fixed parts of the i-th configured match hold
 
 	firstSeen time.Time
-	checks    int // how often it was read
+	checks    int  // how often it was read
+	settled   bool // it was old already when it was first seen
 
 	fds    descriptors
 	netns  uint64  // inode of its network namespace; 0: not known
 	member *app    // the app it belongs to, as of the last refresh
 	router bool    // a uWSGI gateway: it passes requests on and serves none
+	heir   *bool   // whether it is a gunicorn master that took over; nil: not looked at
+	over   bool    // it was left out because there are too many apps
 	spent  cpuTime // what has been counted of its CPU time, in ticks
 	files  fileLimit
 	open   int // descriptors at the last count; −1 unknown
@@ -38,6 +41,9 @@ func recheckAges() [4]time.Duration {
 
 // due tells whether a process should be read again.
 func (p *process) due(now time.Time) bool {
+	if p.settled {
+		return false
+	}
 	ages := recheckAges()
 	return p.checks > 0 && p.checks <= len(ages) && now.Sub(p.firstSeen) >= ages[p.checks-1]
 }
@@ -53,6 +59,7 @@ type table struct {
 	gen   int                // grows with each change
 	list  []entry            // scratch
 	self  int
+	boot  time.Time
 }
 
 func newTable(r *reader) *table {
@@ -64,7 +71,7 @@ func newTable(r *reader) *table {
 func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	var err error
 	t.list, err = t.r.entries(t.r.root, t.list[:0])
-	if err != nil && len(t.list) == 0 {
+	if err != nil { // half a listing would make the other half look ended
 		return err
 	}
 	changed := len(t.list) != len(t.procs)
@@ -135,6 +142,8 @@ func (t *table) load(p *process) bool {
 	p.stat, p.start = st, st.start
 	p.checks++
 	if p.checks == 1 {
+		ages := recheckAges()
+		p.settled = p.firstSeen.Sub(t.started(p)) > ages[len(ages)-1]
 		if p.uid, err = t.r.owner(p.pid); err != nil {
 			return false
 		}
@@ -159,6 +168,11 @@ func (t *table) load(p *process) bool {
 		p.ident.name = flaskName(t.variable(p.pid, "FLASK_APP"))
 	}
 	return true
+}
+
+// started is when a process began: its start is counted from the boot.
+func (t *table) started(p *process) time.Time {
+	return t.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
 }
 
 // keepClass remembers what the command line told before a title replaced it.

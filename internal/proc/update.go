@@ -36,6 +36,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	w.settleFiles(a, now)
 	a.net = w.sockets.of(a.root())
 	w.listenersOf(a)
+	a.at = w.where(a.root())
 	a.assign(now)
 	bySlot := make(map[*process]*slot, len(a.slots))
 	for _, s := range a.slots {

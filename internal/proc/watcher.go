@@ -17,7 +17,7 @@ import (
 
 // freshFor is how long after it was taken a snapshot serves everyone who asks:
 // the collectors of one scrape, which all ask at once, share one look.
-const freshFor = 50 * time.Millisecond
+const freshFor = 20 * time.Millisecond
 
 // Options are what a Watcher needs.
 type Options struct {
@@ -35,7 +35,6 @@ type Watcher struct {
 
 	now     func() time.Time
 	log     *slog.Logger
-	boot    time.Time
 	r       *reader
 	table   *table
 	sockets *sockets
@@ -52,6 +51,7 @@ type Watcher struct {
 	searched time.Time // when every process was last read again
 	news     bool      // a listening socket has appeared since the last refresh
 	overflow int       // apps over the bound
+	at       time.Time // of the refresh under way
 
 	mu    sync.Mutex
 	last  *Snapshot
@@ -69,10 +69,10 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, boot: boot, r: r,
+		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
 		table: newTable(r), sockets: newSockets(r), memory: newMemorySampler(o.ProcRoot, o.Interval),
 	}
-	w.table.self = os.Getpid()
+	w.table.self, w.table.boot = os.Getpid(), boot
 	w.caller = &caller{t: w.table}
 	w.apply(o.Apps, o.Stuck)
 	w.turn <- struct{}{}
@@ -207,6 +207,7 @@ func (w *Watcher) fresh() *Snapshot {
 // refresh brings the table, the sockets and the apps up to date.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	first := len(w.table.procs) == 0
+	w.at = now
 	if err := w.table.refresh(now, w.matchBits); err != nil {
 		return err
 	}

@@ -111,6 +111,12 @@ func (s *system) findApp(a *app) []finding {
 // free is how many workers could take a request now.
 func (a *app) free() float64 { return max(0, a.total()-a.in("stuck")-a.in("busy")) }
 
+// blind tells whether nothing says that the app works: what is unknown must
+// not look healthy.
+func (a *app) blind() bool {
+	return a.Rate == nil && len(a.Workers) > 0 && !slices.ContainsFunc(a.Workers, func(w worker) bool { return w.State != "" })
+}
+
 func (a *app) queueFull() bool {
 	return a.Queue != nil && a.QueueLimit != nil && *a.QueueLimit > 0 && *a.Queue >= *a.QueueLimit
 }
@@ -122,6 +128,9 @@ func findWorkers(a *app) []finding {
 	waits := a.Queue != nil && *a.Queue > 0
 	f := finding{key: a.Name + " workers"}
 	switch {
+	case a.blind():
+		f.level, f.phrase = levelWarning, a.Name+" runs, but whether it answers cannot be seen: no worker may be looked at, no request is reported"
+		return []finding{f}
 	case total == 0:
 		return nil
 	case stuck == total:

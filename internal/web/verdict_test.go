@@ -35,8 +35,17 @@ func TestVerdict(t *testing.T) {
 		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
 			"critical", "disk / is at 97 %"},
 		"nothing known": {func(s *sample) { s.add("resp_app_info", 1, "shop", "gunicorn", "sync") }, "unknown", "What shop does is not known yet"},
-		"up, no more":   {func(s *sample) { s.add("resp_up", 1, "app:shop") }, "healthy", "shop runs"},
-		"down":          {func(s *sample) { s.add("resp_up", 0, "app:shop") }, "critical", "shop is down: no process of it was found"},
+		"nothing to be seen": {func(s *sample) {
+			s.add("resp_up", 1, "app:shop")
+			s.add("page.worker", 10, "shop", "0", "42", "", "")
+		}, "warning", "shop runs, but whether it answers cannot be seen: no worker may be looked at, no request is reported"},
+		"requests though no worker is seen": {func(s *sample) {
+			s.add("resp_up", 1, "app:shop")
+			s.add("page.worker", 10, "shop", "0", "42", "", "")
+			s.add("page.http_rate", 3, "shop")
+		}, "healthy", "shop answers: 3 requests/s"},
+		"up, no more": {func(s *sample) { s.add("resp_up", 1, "app:shop") }, "healthy", "shop runs"},
+		"down":        {func(s *sample) { s.add("resp_up", 0, "app:shop") }, "critical", "shop is down: no process of it was found"},
 		"calm without requests": {func(s *sample) { four(s, calm, 0) },
 			"healthy", "shop runs: 1 of 4 workers busy, queue 0 of 2048"},
 		"calm": {func(s *sample) {

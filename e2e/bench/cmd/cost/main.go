@@ -17,14 +17,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
 )
 
-// atMost bounds the whole run.
-const atMost = 10 * time.Minute
+const (
+	wholeRun = 10 * time.Minute // at most
+	// minGap is above the 50 ms for which resp-exporter gives one look at the
+	// processes to everyone who asks. Scrapes in a row would share looks, and
+	// seem cheaper than those of a Prometheus ever are.
+	minGap = 60 * time.Millisecond
+)
 
 // settings are the flags.
 type settings struct {
 	ours, node, process, shop string
 	rounds, n, many           int
-	cap                       time.Duration // of one target's turn
+	atMost                    time.Duration // a round
+	gap                       time.Duration // from one scrape of a target to the next
 	rest                      time.Duration // with no scrape at all
 	every                     time.Duration // between scrapes with pauses
 	scenarios                 []string
@@ -32,7 +38,7 @@ type settings struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, atMost)
+	ctx, cancel := context.WithTimeout(ctx, wholeRun)
 	err := start(ctx)
 	cancel()
 	stop()
@@ -51,14 +57,15 @@ func start(ctx context.Context) error {
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; the targets take turns within one")
 	flag.IntVar(&s.n, "n", 200, "scrapes of a target in one round")
 	flag.IntVar(&s.many, "many", 2000, "sleeping processes of the scenario many, at most 4000")
-	flag.DurationVar(&s.cap, "turn", 8*time.Second, "end a target's turn after this long, however many scrapes it was")
+	flag.DurationVar(&s.gap, "gap", minGap, "from one scrape of a target to the next in a round, at least 60ms")
+	flag.DurationVar(&s.atMost, "round", 20*time.Second, "end a round after this long, however many scrapes it was")
 	flag.DurationVar(&s.rest, "rest", 10*time.Second, "measure the CPU use without scrapes for this long")
 	flag.DurationVar(&s.every, "every", 5*time.Second, "also measure the CPU use with a scrape this often")
 	which := flag.String("scenarios", "idle,memory,many", "what to run")
 	flag.Parse()
 	s.scenarios = strings.Split(*which, ",")
-	if s.many < 0 || s.many > 4000 || s.n < 1 || s.rounds < 1 || flag.NArg() > 0 {
-		return errors.New("want -many 0 to 4000, -n and -rounds of at least 1, and no argument")
+	if s.many < 0 || s.many > 4000 || s.n < 1 || s.rounds < 1 || s.gap < minGap || flag.NArg() > 0 {
+		return errors.New("want -many 0 to 4000, -n and -rounds of at least 1, -gap of at least 60ms, and no argument")
 	}
 	var errs [3]error
 	s.ours, errs[0] = rig.Find(s.ours, rig.HowOurs)

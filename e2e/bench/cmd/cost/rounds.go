@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -22,16 +23,16 @@ type turn struct {
 	bytes, wired int // of the last body, as text and as it came
 }
 
-// rounded lets the targets take turns and prints what they cost.
+// rounded scrapes in rounds and prints what the scrapes cost.
 func (s settings) rounded(ctx context.Context, client *rig.Client, targets []rig.Target) error {
 	turns := make([][]turn, len(targets))
 	for range s.rounds {
-		for i, t := range targets {
-			got, err := s.turn(ctx, client, t)
-			if err != nil {
-				return err
-			}
-			turns[i] = append(turns[i], got)
+		got, err := s.round(ctx, client, targets)
+		if err != nil {
+			return err
+		}
+		for i, t := range got {
+			turns[i] = append(turns[i], t)
 		}
 	}
 	resting, err := s.resting(ctx, targets)
@@ -46,29 +47,52 @@ func (s settings) rounded(ctx context.Context, client *rig.Client, targets []rig
 	return nil
 }
 
-// turn scrapes one target, n times or until its time is up.
-func (s settings) turn(ctx context.Context, client *rig.Client, t rig.Target) (turn, error) {
-	var took []float64
-	var last rig.Answer
-	before, err := rig.CPU(t.PID)
+// round scrapes the targets in turn, each n times or until the time is up, and
+// measures what each used meanwhile, its background work included.
+func (s settings) round(ctx context.Context, client *rig.Client, targets []rig.Target) ([]turn, error) {
+	took := make([][]float64, len(targets))
+	turns := make([]turn, len(targets))
+	before, err := clocks(targets)
 	if err != nil {
-		return turn{}, err
+		return nil, err
 	}
-	for start := time.Now(); len(took) < s.n && (len(took) == 0 || time.Since(start) < s.cap); {
-		if last, err = client.Scrape(ctx, t.URL); err != nil {
-			return turn{}, err
+	for start := time.Now(); len(took[0]) < s.n && (len(took[0]) == 0 || time.Since(start) < s.atMost); {
+		err := s.cycle(ctx, client, targets, func(i int, a rig.Answer) {
+			took[i] = append(took[i], milliseconds(a.Took))
+			turns[i].series, turns[i].bytes, turns[i].wired = rig.Series(a.Body), len(a.Body), a.Wire
+		})
+		if err != nil {
+			return nil, err
 		}
-		took = append(took, milliseconds(last.Took))
 	}
-	after, err := rig.CPU(t.PID)
+	after, err := clocks(targets)
 	if err != nil {
-		return turn{}, err
+		return nil, err
 	}
-	rss, _, err := rig.Memory(t.PID)
-	return turn{
-		scrapes: len(took), cpu: milliseconds(after-before) / float64(len(took)), p50: stat.Of(took).Median,
-		rss: float64(rss) / 1e6, series: rig.Series(last.Body), bytes: len(last.Body), wired: last.Wire,
-	}, err
+	for i, t := range targets {
+		rss, _, err := rig.Memory(t.PID)
+		if err != nil {
+			return nil, err
+		}
+		n := len(took[i])
+		turns[i].scrapes, turns[i].cpu = n, milliseconds(after[i]-before[i])/float64(n)
+		turns[i].p50, turns[i].rss = stat.Of(took[i]).Median, float64(rss)/1e6
+	}
+	return turns, nil
+}
+
+// cycle scrapes each target once and waits until the gap since its start is
+// over, so that no scrape of resp-exporter finds what the one before it read.
+func (s settings) cycle(ctx context.Context, client *rig.Client, targets []rig.Target, seen func(int, rig.Answer)) error {
+	start := time.Now()
+	for i, t := range targets {
+		a, err := client.Scrape(ctx, t.URL)
+		if err != nil {
+			return err
+		}
+		seen(i, a)
+	}
+	return wait(ctx, s.gap-time.Since(start))
 }
 
 // resting gives each target's CPU use while nobody scrapes, in milliseconds a
@@ -151,7 +175,7 @@ func (s settings) report(targets []rig.Target, turns [][]turn, resting, paced []
 		rows = append(rows, []string{
 			t.Name, cpu(i).Format(2), ratio,
 			stat.Column(turns[i], func(t turn) float64 { return t.p50 }).Format(2),
-			fmt.Sprintf("%.2f", resting[i]), fmt.Sprintf("%.2f", paced[i]), fmt.Sprintf("%.1f", last.rss), fmt.Sprint(last.series),
+			fmt.Sprintf("%.2f", resting[i]), fmt.Sprintf("%.2f", paced[i]), fmt.Sprintf("%.1f", last.rss), strconv.Itoa(last.series),
 			fmt.Sprintf("%d (%d)", last.bytes, last.wired), fmt.Sprint(stat.Column(turns[i], func(t turn) float64 { return float64(t.scrapes) }).Median),
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -52,7 +53,7 @@ func (s settings) scenario(ctx context.Context, name string) error {
 	case "idle", "many":
 		return s.rounded(ctx, client, targets)
 	case "memory":
-		return memory(ctx, client, targets)
+		return s.memory(ctx, client, targets)
 	}
 	return fmt.Errorf("no such scenario: %q", name)
 }
@@ -112,8 +113,8 @@ for _ in range(int(sys.argv[1])):
 time.sleep(int(sys.argv[2]))`
 	before := processes()
 	specs := [...]run.Spec{
-		{Name: "sleeps", Path: "sh", Args: []string{"-c", sleeps, "sh", fmt.Sprint(s.many), lifetime}},
-		{Name: "forks", Path: "python3", Args: []string{"-c", fork, fmt.Sprint(forks), lifetime}},
+		{Name: "sleeps", Path: "sh", Args: []string{"-c", sleeps, "sh", strconv.Itoa(s.many), lifetime}},
+		{Name: "forks", Path: "python3", Args: []string{"-c", fork, strconv.Itoa(forks), lifetime}},
 	}
 	for _, spec := range specs {
 		if _, err := r.Start(ctx, spec, ""); err != nil {
@@ -144,25 +145,28 @@ func processes() int {
 }
 
 // memory scrapes each target a thousand times and tells what it then holds.
-func memory(ctx context.Context, client *rig.Client, targets []rig.Target) error {
-	var rows [][]string
-	for _, t := range targets {
-		before, _, err := rig.Memory(t.PID)
+func (s settings) memory(ctx context.Context, client *rig.Client, targets []rig.Target) error {
+	rows := make([][]string, len(targets))
+	for i, t := range targets {
+		rss, _, err := rig.Memory(t.PID)
 		if err != nil {
 			return err
 		}
-		for range memoryAfter {
-			if _, err := client.Scrape(ctx, t.URL); err != nil {
-				return err
-			}
-		}
-		after, highest, err := rig.Memory(t.PID)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, []string{t.Name, megabytes(before), megabytes(after), megabytes(highest)})
+		rows[i] = []string{t.Name, megabytes(rss)}
 	}
-	head := []string{"exporter", "RSS MB after 5 scrapes", fmt.Sprintf("after %d more", memoryAfter), "highest"}
+	for range memoryAfter {
+		if err := s.cycle(ctx, client, targets, func(int, rig.Answer) {}); err != nil {
+			return err
+		}
+	}
+	for i, t := range targets {
+		rss, highest, err := rig.Memory(t.PID)
+		if err != nil {
+			return err
+		}
+		rows[i] = append(rows[i], megabytes(rss), megabytes(highest))
+	}
+	head := []string{"exporter", fmt.Sprintf("RSS MB after %d scrapes", warmUp), fmt.Sprintf("after %d more", memoryAfter), "highest"}
 	fmt.Println(stat.Table(head, rows))
 	return nil
 }

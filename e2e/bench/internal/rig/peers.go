@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
@@ -14,12 +15,6 @@ const (
 	HowStatsd  = "go install github.com/prometheus/statsd_exporter@v0.31.0"
 	HowOurs    = "make build"
 )
-
-// nodeCollectors are those that cover what resp-exporter says of a host, and
-// what people leave on beside it; the rest is off, in node_exporter's favour.
-var nodeCollectors = [...]string{ //nolint:gochecknoglobals // a constant in all but name
-	"cpu", "meminfo", "loadavg", "filesystem", "diskstats", "netdev", "stat", "vmstat", "sockstat", "netstat", "pressure", "filefd",
-}
 
 // groups are four named groups for process-exporter. The extra processes of a
 // busy host are in none of them.
@@ -33,11 +28,7 @@ const groups = `process_names:
 // Ours starts resp-exporter with nothing set but its addresses. statsd is what
 // it listens at, as in its configuration.
 func (r *Rig) Ours(ctx context.Context, spec run.Spec, statsd ...string) (Target, error) {
-	listen := ""
-	for _, s := range statsd {
-		listen += fmt.Sprintf("%q, ", s)
-	}
-	file, err := r.Write("resp-exporter.yml", "statsd: {listen: ["+listen+"]}\n")
+	file, err := r.Write("resp-exporter.yml", `statsd: {listen: ["`+strings.Join(statsd, `", "`)+"\"]}\n")
 	if err != nil {
 		return Target{}, err
 	}
@@ -47,11 +38,16 @@ func (r *Rig) Ours(ctx context.Context, spec run.Spec, statsd ...string) (Target
 	})
 }
 
-// Node starts node_exporter with few collectors.
+// Node starts node_exporter with few collectors: those that cover what
+// resp-exporter says of a host and what people leave on beside it.
 func (r *Rig) Node(ctx context.Context, path string) (Target, error) {
+	collectors := [...]string{
+		"cpu", "meminfo", "loadavg", "filesystem", "diskstats", "netdev",
+		"stat", "vmstat", "sockstat", "netstat", "pressure", "filefd",
+	}
 	return r.Exporter(ctx, run.Spec{Name: "node_exporter", Path: path}, func(address string) []string {
 		args := []string{"--web.listen-address=" + address, "--collector.disable-defaults"}
-		for _, c := range nodeCollectors {
+		for _, c := range collectors {
 			args = append(args, "--collector."+c)
 		}
 		return args
