@@ -152,10 +152,10 @@ func (s *Server) takeReady() {
 // fallback serves, and anew while a right is missing.
 func (s *Server) renew(ctx context.Context, l *link, now time.Time) {
 	due := l.index > 0 || l.process != nil
-	if !due || s.try != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(primaryInterval)) {
+	if !due || s.try != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.again)) {
 		return
 	}
-	s.primaryAt = now.Add(primaryInterval)
+	s.primaryAt = now.Add(s.again)
 	s.start(ctx, 1)
 }
 

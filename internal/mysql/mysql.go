@@ -35,9 +35,10 @@ type Options struct {
 // Server is one server, with at most one connection in use and one being made.
 // Its methods may be called side by side; they take turns.
 type Server struct {
-	o    Options
-	turn chan struct{}  // holds the connection
-	wg   sync.WaitGroup // of connects under way
+	o     Options
+	turn  chan struct{}  // holds the connection
+	wg    sync.WaitGroup // of connects under way
+	again time.Duration  // primaryInterval
 
 	mu        sync.Mutex
 	link      *link // nil: not connected
@@ -53,7 +54,7 @@ type Server struct {
 
 // Open returns a server. It connects when it is first asked something.
 func Open(o Options) *Server {
-	return &Server{o: o, turn: make(chan struct{}, 1)}
+	return &Server{o: o, turn: make(chan struct{}, 1), again: primaryInterval}
 }
 
 // Close ends the connection and every connect under way. Later reads fail.

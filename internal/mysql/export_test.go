@@ -1,0 +1,15 @@
+package mysql
+
+import "time"
+
+// SetAgain shortens the pause between two tries of the primary.
+func SetAgain(s *Server, d time.Duration) { s.again = d }
+
+// Explain turns an error into one in our own words.
+func Explain(err error) *Error { return explain(err) }
+
+// Backoff is the pause after n failures in a row.
+func Backoff(n int, kind Kind) time.Duration { return backoff(n, kind) }
+
+// SessionOf is the statement that sets up a session.
+func SessionOf(v Version) string { return sessionOf(v) }

@@ -1,0 +1,385 @@
+package mysql_test
+
+import (
+	"context"
+	"crypto/x509"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+func open(t *testing.T, address string, fallbacks ...string) *mysql.Server {
+	t.Helper()
+	o := mysql.Options{Name: "main", DSN: config.Secret("resp:hunter2@tcp(" + address + ")/")}
+	for _, f := range fallbacks {
+		o.Fallbacks = append(o.Fallbacks, config.Secret("resp:hunter2@tcp("+f+")/"))
+	}
+	s := mysql.Open(o)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// kind gives the kind of an error, which must be one of ours and keep quiet.
+func kind(t *testing.T, err error) mysql.Kind {
+	t.Helper()
+	var e *mysql.Error
+	if !errors.As(err, &e) || e.Text == "" {
+		t.Fatalf("got %v, want one of our errors", err)
+	}
+	for _, word := range []string{"hunter2", "resp", "127.0.0.1", "localhost"} {
+		if strings.Contains(err.Error(), word) {
+			t.Errorf("%q shows %q", err, word)
+		}
+	}
+	return e.Kind
+}
+
+// nobody is an address at which nobody listens.
+func nobody(t *testing.T) string {
+	t.Helper()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
+
+func TestReads(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	rows := map[string][]string{
+		"SHOW GLOBAL STATUS":    {"Threads_connected|12", "Questions|34"},
+		"SHOW GLOBAL VARIABLES": {"max_connections|151"},
+		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|~|0"},
+		"SELECT trx_id":         {"70|8|42|0|0|3|2", "80|9|-1|1|5|1|0"},
+		"SELECT requesting":     {"80|70"},
+		"SELECT COALESCE(SUM(":  {"1500000000.5000"},
+	}
+	f.set(func() { f.rows = rows })
+	s := open(t, f.address())
+	if took, err := s.Ping(t.Context()); err != nil || took <= 0 {
+		t.Fatalf("ping: %v, %v", took, err)
+	}
+	status, err := s.Status(t.Context(), "Threads_connected", "Questions", "Nothing")
+	check(t, "status", status, map[string]float64{"Threads_connected": 12, "Questions": 34}, err)
+	variables, err := s.Variables(t.Context())
+	check(t, "variables", variables, map[string]string{"max_connections": "151"}, err)
+	threads, err := s.Threads(t.Context())
+	check(t, "threads", threads, []mysql.Thread{
+		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true},
+		{ID: 8, User: "shop", Host: "10.0.0.1:4711", DB: "shop", Command: "Sleep", Time: 42 * time.Second},
+		{ID: 9, User: "system user", Command: "Daemon"},
+		{ID: 10, User: "shop", Host: "x", Command: "Query"},
+	}, err)
+	transactions, err := s.Transactions(t.Context())
+	check(t, "transactions", transactions, []mysql.Transaction{
+		{ID: "70", Thread: 8, Age: 42 * time.Second, RowsLocked: 3, RowsModified: 2},
+		{ID: "80", Thread: 9, Waits: true, Waiting: 5 * time.Second, RowsLocked: 1},
+	}, err)
+	waits, err := s.LockWaits(t.Context())
+	check(t, "lock waits", waits, []mysql.LockWait{{Waiting: "80", Blocking: "70"}}, err)
+	took, err := s.StatementTime(t.Context())
+	check(t, "statement time", took, 1500*time.Millisecond, err)
+	if _, err := s.Variables(t.Context()); err != nil {
+		t.Error(err)
+	}
+	f.set(func() {
+		if n := strings.Count(strings.Join(f.asked, "\n"), "VARIABLES"); n != 1 {
+			t.Errorf("the variables were asked for %d times", n)
+		}
+	})
+	if index, v, ok := s.Serving(); index != 0 || v.String() != "10.11.6" || !ok {
+		t.Errorf("%d serves, %s, %t", index, v, ok)
+	}
+	if _, taken := f.counts(); taken != 1 {
+		t.Errorf("it took %d connections", taken)
+	}
+}
+
+func check(t *testing.T, what string, got, want any, err error) {
+	t.Helper()
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, %v\nwant %+v", what, got, err, want)
+	}
+}
+
+// The statement limit and the lock wait are the server's own, in its dialect.
+func TestSession(t *testing.T) {
+	for version, want := range map[string]string{
+		"10.11.6-MariaDB": ", max_statement_time=5", "10.0.38-MariaDB": "", "8.0.36": ", max_execution_time=5000", "5.7.7": "", "5.6.51": "",
+	} {
+		v, err := mysql.ParseVersion(version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mysql.SessionOf(v); got != "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='+00:00'"+want {
+			t.Errorf("%s: %s", version, got)
+		}
+	}
+}
+
+// MySQL 8 has its lock waits elsewhere; MariaDB 10 is not newer than it.
+func TestLockWaitsOfMySQL8(t *testing.T) {
+	for version, table := range map[string]string{"8.0.36": "performance_schema.data_lock_waits", "5.7.44": "information_schema.innodb_lock_waits", "11.4.2-MariaDB": "information_schema.innodb_lock_waits"} {
+		f := newFake(t, "127.0.0.1:0")
+		f.set(func() { f.version = version })
+		if _, err := open(t, f.address()).LockWaits(t.Context()); err != nil {
+			t.Error(err)
+		}
+		f.set(func() {
+			if last := f.asked[len(f.asked)-1]; !strings.Contains(last, table) {
+				t.Errorf("%s is asked %s", version, last)
+			}
+		})
+	}
+}
+
+// A server that takes connections and says nothing has one of ours, however
+// often it is asked, and is used as soon as it speaks.
+func TestMuteServerHasOneConnection(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	f.set(func() { f.mute = make(chan struct{}) })
+	s := open(t, f.address())
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := s.Ping(ctx); kind(t, err) != mysql.Timeout || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+	}
+	if open, taken := f.counts(); open != 1 || taken != 1 {
+		t.Errorf("%d connections, %d ever", open, taken)
+	}
+	f.unmute()
+	soon(t, "it speaks", func() bool { _, err := s.Ping(t.Context()); return err == nil })
+	if open, taken := f.counts(); open != 1 || taken != 1 {
+		t.Errorf("%d connections, %d ever", open, taken)
+	}
+}
+
+// A statement without an answer ends with the reader, and so does its
+// connection.
+func TestDeafServer(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	s := open(t, f.address())
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() { f.deaf = "SHOW GLOBAL STATUS" })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Status(ctx, "Questions"); kind(t, err) != mysql.Timeout {
+		t.Errorf("got %v", err)
+	}
+	soon(t, "its connection ended", func() bool { open, _ := f.counts(); return open == 0 })
+	began := time.Now()
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Timeout || time.Since(began) > 40*time.Millisecond {
+		t.Errorf("in the pause: %v after %s", err, time.Since(began))
+	}
+	soon(t, "it is asked again", func() bool { _, err := s.Ping(t.Context()); return err == nil })
+}
+
+// A connection that was cut while it was idle costs no failed read but one.
+func TestCutConnection(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	s := open(t, f.address())
+	for range 3 {
+		if _, err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.set(func() { f.refuse["SHOW"] = 1053 })
+	if _, err := s.Status(t.Context(), "x"); kind(t, err) != mysql.Unreachable {
+		t.Errorf("got %v", err)
+	}
+	f.set(func() { delete(f.refuse, "SHOW") })
+	if _, err := s.Status(t.Context(), "x"); err != nil {
+		t.Errorf("right after it: %v", err)
+	}
+}
+
+func TestFallbackAndBack(t *testing.T) {
+	address, second := nobody(t), newFake(t, "127.0.0.1:0")
+	s := open(t, address, nobody(t), second.address())
+	mysql.SetAgain(s, 20*time.Millisecond)
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if index, _, ok := s.Serving(); index != 2 || !ok {
+		t.Fatalf("%d serves", index)
+	}
+	first := newFake(t, address)
+	soon(t, "the primary serves", func() bool {
+		if _, err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		index, _, _ := s.Serving()
+		return index == 0
+	})
+	soon(t, "the fallback is left", func() bool { open, _ := second.counts(); return open == 0 })
+	if open, _ := first.counts(); open != 1 {
+		t.Errorf("the primary has %d connections", open)
+	}
+}
+
+// A primary that refuses us is there: a fallback must not hide that.
+func TestFallbackDoesNotHideRefusal(t *testing.T) {
+	first, second := newFake(t, "127.0.0.1:0"), newFake(t, "127.0.0.1:0")
+	first.set(func() { first.refuse["SELECT VERSION"] = 1045 })
+	s := open(t, first.address(), second.address())
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+		t.Errorf("got %v", err)
+	}
+	if _, taken := second.counts(); taken != 0 {
+		t.Error("the fallback was asked")
+	}
+	// When both fail, the first one's reason is told.
+	s = open(t, nobody(t), first.address())
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Unreachable {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A right that is granted later is seen, though it holds for new connections only.
+func TestGrantLater(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	f.set(func() { f.refuse["SELECT 1 FROM information_schema.innodb_trx"] = 1227 })
+	s := open(t, f.address())
+	mysql.SetAgain(s, 20*time.Millisecond)
+	_, err := s.Threads(t.Context())
+	if kind(t, err) != mysql.Denied {
+		t.Errorf("got %v", err)
+	}
+	var e *mysql.Error
+	if !errors.As(err, &e) || e.Need != "PROCESS" {
+		t.Errorf("it needs %q", e.Need)
+	}
+	if _, err := s.Status(t.Context(), "Questions"); err != nil {
+		t.Errorf("what needs no right: %v", err)
+	}
+	f.set(func() { clear(f.refuse) })
+	soon(t, "the right is seen", func() bool { _, err := s.Threads(t.Context()); return err == nil })
+	soon(t, "one connection is left", func() bool { open, _ := f.counts(); return open == 1 })
+}
+
+func TestPasswordFile(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	f.set(func() { f.refuse["SELECT VERSION"] = 1045 })
+	file := filepath.Join(t.TempDir(), "password")
+	s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/"), PasswordFile: file})
+	defer s.Close()
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Unreachable || !strings.Contains(err.Error(), "password file is not there") {
+		t.Errorf("got %v", err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Repeat("x", 5000))
+	if _, err := s.Ping(t.Context()); !strings.Contains(fmt.Sprint(err), "larger than 4 KiB") {
+		t.Errorf("got %v", err)
+	}
+	write("old\n")
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+		t.Errorf("got %v", err)
+	}
+	_, before := f.counts()
+	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+		t.Errorf("got %v", err)
+	}
+	if _, after := f.counts(); after != before {
+		t.Error("a refused password was tried again at once")
+	}
+	f.set(func() { clear(f.refuse) })
+	write("another\n")
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Errorf("with the new password: %v", err)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	for n, limit := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
+		for range 100 {
+			if d := mysql.Backoff(n, mysql.Denied); d < limit*time.Second/2 || d > limit*time.Second {
+				t.Fatalf("after %d failures %s, want up to %d s", n, d, limit)
+			}
+		}
+	}
+	for _, n := range []int{10, 100, 1 << 30} {
+		if d := mysql.Backoff(n, mysql.Unreachable); d > 4*time.Second || d < 2*time.Second {
+			t.Errorf("where nobody is: %s", d)
+		}
+	}
+	if d := mysql.Backoff(0, mysql.Timeout); d < time.Second/2 {
+		t.Errorf("after a hang: %s", d)
+	}
+}
+
+// After Close nothing is left, also of a connect under way, and reads fail.
+func TestClose(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	before := runtime.NumGoroutine()
+	for _, mute := range []bool{false, true} {
+		f.set(func() {
+			if mute {
+				f.mute = make(chan struct{})
+			}
+		})
+		s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/")})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, _ = s.Ping(ctx)
+		cancel()
+		s.Close()
+		s.Close()
+		if _, err := s.Ping(t.Context()); err == nil {
+			t.Error("a read after Close works")
+		}
+	}
+	f.unmute()
+	soon(t, "nothing is left", func() bool { open, _ := f.counts(); return open == 0 && runtime.NumGoroutine() <= before })
+}
+
+// Whatever goes wrong, our words for it are ours.
+func TestExplain(t *testing.T) {
+	const word = "hunter2"
+	answer := func(n uint16) error { return &mysqldriver.MySQLError{Number: n, Message: word} }
+	op := func(err error) error { return &net.OpError{Op: "dial", Net: word, Err: err} }
+	tests := []struct {
+		err  error
+		kind mysql.Kind
+	}{
+		{answer(1045), mysql.Denied}, {answer(1227), mysql.Denied}, {answer(1129), mysql.Denied}, {answer(1040), mysql.Busy}, {answer(1203), mysql.Busy}, {answer(1226), mysql.Busy},
+		{answer(1969), mysql.Timeout}, {answer(3024), mysql.Timeout}, {answer(1146), mysql.Unsupported}, {answer(1064), mysql.Other}, {answer(1053), mysql.Unreachable},
+		{fmt.Errorf("%s: %w", word, context.DeadlineExceeded), mysql.Timeout}, {op(os.ErrDeadlineExceeded), mysql.Timeout}, {op(syscall.ETIMEDOUT), mysql.Timeout},
+		{op(syscall.ECONNREFUSED), mysql.Unreachable}, {op(syscall.ENOENT), mysql.Unreachable}, {op(syscall.EHOSTUNREACH), mysql.Unreachable}, {op(syscall.EACCES), mysql.Denied},
+		{&net.DNSError{Err: word, Name: word}, mysql.Unreachable}, {driver.ErrBadConn, mysql.Unreachable}, {mysqldriver.ErrInvalidConn, mysql.Unreachable}, {io.ErrUnexpectedEOF, mysql.Unreachable},
+		{mysqldriver.ErrNoTLS, mysql.Unsupported}, {x509.UnknownAuthorityError{}, mysql.Other}, {x509.CertificateInvalidError{Detail: word}, mysql.Other},
+		{context.Canceled, mysql.Other}, {errors.New(word), mysql.Other}, {mysqldriver.ErrMalformPkt, mysql.Other},
+	}
+	for _, test := range tests {
+		e := mysql.Explain(test.err)
+		if e.Kind != test.kind || e.Text == "" || strings.Contains(fmt.Sprintf("%v %+v", e, *e), word) {
+			t.Errorf("%T %v gives kind %d, %+v; want kind %d", test.err, test.err, e.Kind, *e, test.kind)
+		}
+		if errors.Is(e, context.DeadlineExceeded) != (test.kind == mysql.Timeout) {
+			t.Errorf("%v is a deadline: %t", e, errors.Is(e, context.DeadlineExceeded))
+		}
+	}
+}
