@@ -123,12 +123,13 @@ func (l *redisLook) read(ctx context.Context) {
 		}
 	}()
 	took, err := l.Server.Ping(ctx)
-	if err == nil {
+	answers := err == nil
+	if answers {
 		l.info, err = l.Server.Info(ctx)
 	}
 	l.err = l.lack(err)
 	up := 1.0
-	if reason, _ := ReasonOf(l.err); took <= 0 || reason != OK && reason != Permission {
+	if reason, _ := ReasonOf(l.err); !answers || reason != OK && reason != Permission {
 		up = 0
 	}
 	l.add(upFamily, up, "redis:"+l.Name)

@@ -41,6 +41,7 @@ func (e *Error) Error() string { return e.Detail }
 var (
 	errPasswordFile = errors.New("password file")
 	errCertificate  = errors.New("certificate files")
+	errHandshake    = errors.New("TLS handshake")
 	errProtocol     = errors.New("not Redis' protocol")
 	errTooLarge     = errors.New("a reply beyond all measure")
 )
@@ -50,7 +51,18 @@ var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setn
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
-func classify(err error, reply string) *Error {
+// encrypted is whether we speak TLS.
+func classify(err error, reply string, encrypted bool) *Error {
+	if errors.Is(err, errNoMaster) {
+		return &Error{NotFound, "has sentinels that know no master of that name"}
+	}
+	if errors.Is(err, errSentinel) {
+		return &Error{faultOf(err, "", encrypted).Kind, "has no sentinel that tells where it is"}
+	}
+	return faultOf(err, reply, encrypted)
+}
+
+func faultOf(err error, reply string, encrypted bool) *Error {
 	if f := localFault(err); f != nil {
 		return f
 	}
@@ -64,7 +76,10 @@ func classify(err error, reply string) *Error {
 	if reply != "" {
 		return replyFault(reply)
 	}
-	return &Error{Failed, "hung up without an answer"}
+	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
+		return &Error{Failed, "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
+	}
+	return &Error{Failed, "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
 }
 
 // localFault is about what we found wrong ourselves.
@@ -107,8 +122,6 @@ func replyFault(text string) *Error {
 		return &Error{Busy, "has as many clients as its maxclients allows"}
 	case strings.HasPrefix(rest, "DB index"):
 		return &Error{NotFound, "has no database of that number"}
-	case strings.HasPrefix(rest, "No such master"):
-		return &Error{NotFound, "has sentinels that know no master of that name"}
 	}
 	return &Error{Failed, "answers with an error" + codeOf(code)}
 }
@@ -132,6 +145,9 @@ func networkFault(err error) *Error {
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return &Error{NotFound, "has a host name that nobody knows"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
+			return &Error{Timeout, "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+		}
 		return &Error{Timeout, "did not answer in time"}
 	case errors.Is(err, context.Canceled):
 		return &Error{Timeout, "was not waited for"}
@@ -150,7 +166,7 @@ func networkFault(err error) *Error {
 func tlsFault(err error) *Error {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
+	var alert *net.OpError
 	var host x509.HostnameError
 	switch {
 	case errors.As(err, &record):
@@ -159,7 +175,7 @@ func tlsFault(err error) *Error {
 		return &Error{Failed, "has a certificate for another name; server_name in its url may help"}
 	case errors.As(err, &verify):
 		return &Error{Failed, "has a certificate that is not trusted; ca_file in its url may help"}
-	case errors.As(err, &alert):
+	case errors.As(err, &alert) && alert.Op == "remote error":
 		return &Error{Permission, "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
 	return nil

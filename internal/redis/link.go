@@ -53,19 +53,28 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 	// It would write a line for each connect that fails. What went wrong is in
 	// the errors.
 	redis.SetLogger(silence{})
-	l.client = redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: u.Addrs, MasterName: u.Master, DB: u.DB, IsClusterMode: u.Kind == config.RedisCluster,
-		ClientName: clientName, DisableIdentity: true,
-		Dialer:                     l.dialer(u),
-		CredentialsProviderContext: login,
-		Protocol:                   2, // the least that the guard has to know
-		ContextTimeoutEnabled:      true,
-		MaxRetries:                 -1, DialerRetries: 1, MaxRedirects: -1,
-		DialTimeout: dialTimeout, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
-		PoolSize: 2, PipelinePoolSize: -1, ReadBufferSize: 16 << 10, WriteBufferSize: 4 << 10,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	o := clientOptions(&redis.UniversalOptions{
+		Addrs: u.Addrs, DB: u.DB, IsClusterMode: u.Kind == config.RedisCluster, ClientName: clientName,
+		Dialer: l.dialer(u), CredentialsProviderContext: login,
 	})
+	if u.Kind == config.RedisSentinel {
+		o.Addrs = u.Addrs[:1] // the dialer knows better
+	}
+	l.client = redis.NewUniversalClient(o)
 	return l
+}
+
+// clientOptions bounds what a client of go-redis may do.
+func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
+	o.DisableIdentity = true
+	o.Protocol = 2 // the least that the guard has to know
+	o.ContextTimeoutEnabled = true
+	o.MaxRetries, o.DialerRetries, o.MaxRedirects = -1, 1, -1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, patience, patience, patience
+	o.PoolSize, o.PipelinePoolSize = 2, -1
+	o.ReadBufferSize, o.WriteBufferSize = 16<<10, 4<<10
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return o
 }
 
 // each calls f for the server, or side by side for each master of a cluster.
@@ -88,23 +97,33 @@ func (l *link) lastReply() string {
 	return ""
 }
 
-// dialer connects by TCP, a UNIX socket or TLS, with a guard before it.
+// dialer gives what connects, and counts it.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		l.dials.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
-		conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		if u.TLS {
-			if conn, err = startTLS(ctx, conn, addr, u); err != nil {
+		if u.Kind == config.RedisSentinel {
+			var err error
+			if addr, err = findMaster(ctx, u); err != nil {
 				return nil, err
 			}
 		}
-		return &guard{Conn: conn, reply: &l.reply}, nil
+		return connect(ctx, network, addr, u, &l.reply)
 	}
+}
+
+// connect connects by TCP, a UNIX socket or TLS, with a guard before it that
+// notes error replies in reply.
+func connect(ctx context.Context, network, addr string, u config.RedisURL, reply *atomic.Pointer[string]) (net.Conn, error) {
+	conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
+	if err == nil && u.TLS {
+		conn, err = startTLS(ctx, conn, addr, u)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &guard{Conn: conn, reply: reply}, nil
 }
 
 // startTLS reads the certificates anew, for they may have been renewed.
@@ -121,6 +140,7 @@ func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL
 		if err == nil {
 			return secure, nil
 		}
+		err = fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	_ = conn.Close()
 	return nil, err

@@ -88,7 +88,10 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 		}
 		return err
 	})
-	return took, err
+	if err != nil {
+		return 0, err
+	}
+	return took, nil
 }
 
 func ping(ctx context.Context, l *link, longest *time.Duration) error {
@@ -152,7 +155,7 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 			s.succeeded(l)
 			return nil
 		}
-		fault = classify(err, l.lastReply())
+		fault = classify(err, l.lastReply(), s.o.URL.TLS)
 		if !s.failed(l, fault, err) || ctx.Err() != nil {
 			return fault
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -413,7 +414,7 @@ func TestNobodyThere(t *testing.T) {
 		"unix://" + dir + "/none.sock":           "no socket",
 		"redis://nobody.invalid:6379":            "host name",
 		"redis+cluster://" + addr:                "does not listen",
-		"redis+sentinel://" + addr + "/mymaster": "does not listen",
+		"redis+sentinel://" + addr + "/mymaster": "no sentinel",
 	} {
 		s := open(t, url, "")
 		k, detail := kind(t, ping(t, s))
@@ -423,6 +424,35 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if k, detail := kind(t, ping(t, open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != redis.NotFound {
 		t.Errorf("%d %s", k, detail)
+	}
+}
+
+// What a sentinel says is not taken on trust, and one that hangs is not waited for.
+func TestSentinels(t *testing.T) {
+	t.Parallel()
+	master := serve(t, well(nil))
+	host, port, _ := net.SplitHostPort(master.addr)
+	say := func(s string) *fake { return serve(t, well(map[string]string{"sentinel": s})) }
+	good := say("*2\r\n$" + strconv.Itoa(len(host)) + "\r\n" + host + "\r\n$" + strconv.Itoa(len(port)) + "\r\n" + port + "\r\n")
+	hung := serve(t, func(string, net.Conn) bool { return true })
+	began := time.Now()
+	if err := ping(t, open(t, "redis+sentinel://"+hung.addr+","+good.addr+"/m", "")); err != nil || time.Since(began) > 500*time.Millisecond {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+	for answer, want := range map[string]struct {
+		kind redis.Kind
+		has  string
+	}{
+		"*-1\r\n":                  {redis.NotFound, "know no master"},
+		"*1\r\n$1\r\nx\r\n":        {redis.Failed, "no sentinel that tells"},
+		"*0\r\n":                   {redis.Failed, "no sentinel that tells"},
+		":1\r\n":                   {redis.Failed, "no sentinel that tells"},
+		"-NOAUTH hunter2\r\n":      {redis.Permission, "no sentinel that tells"},
+		"*2\r\n$1\r\nx\r\n$-1\r\n": {redis.NotFound, ""},
+	} {
+		if k, detail := kind(t, ping(t, open(t, "redis+sentinel://"+say(answer).addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
+			t.Errorf("%q: %d %s", answer, k, detail)
+		}
 	}
 }
 

@@ -1,0 +1,78 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+var (
+	errSentinel = errors.New("sentinels")
+	errNoMaster = errors.New("no such master")
+)
+
+// findMaster asks all sentinels side by side, so that one that hangs does not
+// matter, and gives the first answer: the master's host:port. It is asked at
+// each connect. After a failover the sentinels end the connections of the old
+// master's clients, or it is dead, so that a connect is what follows.
+//
+// The driver has a client for this, which takes what a sentinel says without a
+// look at its length, in a goroutine whose panic nobody can catch.
+func findMaster(ctx context.Context, u config.RedisURL) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		addr string
+		err  error
+	}
+	answers := make(chan answer, len(u.Addrs))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, sentinel := range u.Addrs {
+		wg.Go(func() {
+			addr, err := askSentinel(ctx, u, sentinel)
+			answers <- answer{addr, err}
+		})
+	}
+	errs := []error{errSentinel}
+	for range u.Addrs {
+		a := <-answers
+		if a.err == nil {
+			return a.addr, nil
+		}
+		errs = append(errs, a.err)
+	}
+	return "", errors.Join(errs...)
+}
+
+func askSentinel(ctx context.Context, u config.RedisURL, sentinel string) (string, error) {
+	var reply atomic.Pointer[string]
+	c := redis.NewClient(clientOptions(&redis.UniversalOptions{
+		Addrs: []string{sentinel},
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return connect(ctx, network, addr, u, &reply)
+		},
+	}).Simple())
+	defer func() { _ = c.Close() }()
+	// A read of the driver ends at its deadline, not when its context does.
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	cmd := redis.NewStringSliceCmd(ctx, "SENTINEL", "get-master-addr-by-name", u.Master)
+	err := c.Process(ctx, cmd)
+	switch {
+	case errors.Is(err, redis.Nil):
+		return "", errNoMaster
+	case err != nil:
+		return "", fmt.Errorf("ask a sentinel: %w", err)
+	case len(cmd.Val()) != 2:
+		return "", errProtocol
+	}
+	return net.JoinHostPort(cmd.Val()[0], cmd.Val()[1]), nil
+}
