@@ -35,7 +35,7 @@ func (r *redisStub) Ping(ctx context.Context) (time.Duration, error) {
 
 func (r *redisStub) Info(context.Context) (redis.Info, error) { return r.info, r.noInfo }
 
-func known(v float64) *float64 { return &v }
+func known(v float64) *float64 { return new(v) }
 
 func wholeInfo() redis.Info {
 	return redis.Info{

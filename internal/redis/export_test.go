@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -18,7 +19,7 @@ func Guarded(r net.Conn) (read int, reply string, err error) {
 			if s := last.Load(); s != nil {
 				reply = *s
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return read, reply, err

@@ -66,8 +66,7 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 	if f := localFault(err); f != nil {
 		return f
 	}
-	var answered redis.Error
-	if errors.As(err, &answered) {
+	if answered, ok := errors.AsType[redis.Error](err); ok {
 		return replyFault(answered.Error())
 	}
 	if f := networkFault(err); f != nil {
