@@ -17,7 +17,7 @@ import (
 type MySQLServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Serving() (index int, v mysql.Version, ok bool)
-	Status(ctx context.Context, names ...string) (map[string]float64, error)
+	Status(ctx context.Context) (map[string]float64, error)
 	Variables(ctx context.Context) (map[string]string, error)
 	Threads(ctx context.Context) ([]mysql.Thread, error)
 	Transactions(ctx context.Context) ([]mysql.Transaction, error)
@@ -38,9 +38,9 @@ var (
 	mysqlConnectionsFamily = gauge("mysql_connections", "Open connections, the exporter's own one included.", "mysql")
 	mysqlMaxFamily         = gauge("mysql_max_connections", "How many connections the server takes; it keeps one more for an administrator.", "mysql")
 	mysqlRunningFamily     = gauge("mysql_threads_running", "Connections that are at work at this moment, the exporter's own one left out.", "mysql")
-	mysqlQueriesFamily     = counter("mysql_queries_total", "Statements that clients sent.", "mysql")
+	mysqlQueriesFamily     = counter("mysql_queries_total", "Statements that the server ran, those inside stored programs included.", "mysql")
 	mysqlQueryTimeFamily   = counter("mysql_query_seconds_total", "Time that statements took, as performance_schema adds it up; absent where that is switched off.", "mysql")
-	mysqlSlowFamily        = counter("mysql_slow_queries_total", "Statements that took longer than the server's long_query_time.", "mysql")
+	mysqlSlowFamily        = counter("mysql_slow_queries_total", "Statements that took longer than the server's long_query_time; of MariaDB at most ten seconds old.", "mysql")
 	mysqlOldestTrxFamily   = gauge("mysql_oldest_transaction_seconds", "Age of the oldest open InnoDB transaction; 0 if there is none.", "mysql")
 	mysqlLockWaitsFamily   = gauge("mysql_lock_waits", "Connections that wait for a lock of a row, a table or a table's definition.", "mysql")
 	mysqlBlockersFamily    = gauge("mysql_blocking_transactions", "InnoDB transactions that others wait for and that wait for none themselves.", "mysql")
@@ -155,17 +155,19 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 }
 
 func (l *mysqlLook) status(ctx context.Context) error {
-	const connected, running, questions, slow = "Threads_connected", "Threads_running", "Questions", "Slow_queries"
-	status, err := l.Server.Status(ctx, connected, running, questions, slow)
+	status, err := l.Server.Status(ctx)
 	if err != nil {
 		return err
 	}
-	if v, ok := status[running]; ok {
+	if v, ok := status["Threads_running"]; ok {
 		l.add(mysqlRunningFamily, max(v-1, 0), l.Name)
 	}
-	for name, f := range map[string]*family{connected: mysqlConnectionsFamily, questions: mysqlQueriesFamily, slow: mysqlSlowFamily} {
-		if v, ok := status[name]; ok {
-			l.add(f, v, l.Name)
+	for _, c := range []struct {
+		name string
+		f    *family
+	}{{"Threads_connected", mysqlConnectionsFamily}, {"Queries", mysqlQueriesFamily}, {"Slow_queries", mysqlSlowFamily}} {
+		if v, ok := status[c.name]; ok {
+			l.add(c.f, v, l.Name)
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func (f *fakeMySQL) Serving() (int, mysql.Version, bool) {
 	return 1, mysql.Version{MariaDB: true, Major: 10, Minor: 11, Patch: 6}, true
 }
 
-func (f *fakeMySQL) Status(ctx context.Context, _ ...string) (map[string]float64, error) {
+func (f *fakeMySQL) Status(ctx context.Context) (map[string]float64, error) {
 	return f.status, f.answer(ctx, "status")
 }
 
@@ -73,7 +73,7 @@ func (f *fakeMySQL) StatementTime(ctx context.Context) (time.Duration, error) {
 // blocks 9; 10 waits for a table; 11 runs for 42 s.
 func busyMySQL() *fakeMySQL {
 	return &fakeMySQL{
-		status:    map[string]float64{"Threads_connected": 8, "Threads_running": 5, "Questions": 123456, "Slow_queries": 3},
+		status:    map[string]float64{"Threads_connected": 8, "Threads_running": 5, "Queries": 123456, "Slow_queries": 3},
 		variables: map[string]string{"max_connections": "151", "performance_schema": "ON"},
 		threads: []mysql.Thread{
 			{ID: 1, Command: "Daemon", Time: time.Hour}, {ID: 5, Command: "Query", Time: time.Minute, Own: true},

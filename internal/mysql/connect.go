@@ -64,6 +64,8 @@ type link struct {
 	process *Error // why other users' threads are not seen; nil: they are
 	values  map[string]string
 	valued  time.Time // when values was read
+	sums    map[string]float64
+	summed  time.Time // when sums was read
 }
 
 func (l *link) close() {
