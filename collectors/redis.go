@@ -38,6 +38,10 @@ var (
 	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that wait in a blocking command such as BLPOP.", "redis")
 )
 
+// redisPatience is how long one look at a server may take at most, whoever
+// waits: a Redis that takes longer is, to an app, not there.
+const redisPatience = 1500 * time.Millisecond
+
 // Redis gives the state of Redis servers.
 type Redis struct {
 	targets func() []RedisTarget
@@ -76,6 +80,8 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*8/10)
 		defer cancel()
 	}
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
 	targets := c.targets()
 	looks := make([]redisLook, len(targets))
 	var wg sync.WaitGroup

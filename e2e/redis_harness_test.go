@@ -17,7 +17,7 @@ import (
 const (
 	redisUser     = "hunteruser"
 	redisPassword = "hunter2hunter2"
-	redisRights   = "resetkeys resetchannels -@all +ping +info +client|setname"
+	redisRights   = "+ping +info +client|setname"
 )
 
 // redisServer is a Redis of the test's own: loopback only, nothing saved.

@@ -19,7 +19,7 @@ import (
 func TestRedisNumbers(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/redis.md")
-	if line := "\nACL SETUSER resp on >PASSWORD " + redisRights + "\n"; err != nil || !strings.Contains(string(page), line) {
+	if line := "\nACL SETUSER resp reset on >PASSWORD " + redisRights + "\n"; err != nil || !strings.Contains(string(page), line) {
 		t.Errorf("docs/redis.md does not name the rights that are tested here (%v):%s", err, line)
 	}
 	r := startRedis(t)
@@ -158,7 +158,7 @@ func TestRedisReasons(t *testing.T) {
 	loading.cli("EVAL", "for i=1,3000 do redis.call('SET', 'secretkey'..i, string.rep('x', 500)) end", "0")
 	loading.cli("SAVE")
 	loading.proc.Stop()
-	loading.args = append(loading.args, "--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
+	loading.args = append(loading.args, "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
 	loading.start()
 	r := startRedis(t)
 	r.cli("ACL", "SETUSER", "noinfo", "on", ">"+redisPassword, "-@all", "+ping", "+client|setname")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -332,6 +333,43 @@ func TestBackoff(t *testing.T) {
 			t.Fatal("not back within 5 s")
 		}
 	}
+}
+
+// A client that is thrown away takes everything with it, whatever kind it is
+// of, and however it failed.
+func TestNothingIsLeft(t *testing.T) {
+	hung := serve(t, func(string, net.Conn) bool { return true })
+	gone := serve(t, func(string, net.Conn) bool { return false })
+	mad := serve(t, func(_ string, c net.Conn) bool { return write(c, "*2\r\n$1\r\nx\r\n*1\r\n:1\r\n") })
+	before := runtime.NumGoroutine()
+	var now atomic.Int64
+	for _, addr := range []string{hung.addr, gone.addr, mad.addr, "127.0.0.1:1"} {
+		for _, form := range []string{"redis://%s", "rediss://%s", "redis+sentinel://%s/m", "redis+cluster://%s"} {
+			u, err := config.ParseRedisURL(config.Secret(fmt.Sprintf(form, addr)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := redis.Open(redis.Options{URL: u, Now: func() time.Time { return time.Unix(now.Add(60), 0) }}) // no backoff holds
+			for range 4 {
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+				if _, err := s.Ping(ctx); err == nil {
+					t.Errorf(form+" answers", addr)
+				}
+				cancel()
+			}
+		}
+	}
+	if n := hung.accepted.Load(); n < 10 {
+		t.Errorf("only %d connections: this tests nothing", n)
+	}
+	var after int
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if after = runtime.NumGoroutine(); after <= before {
+			return
+		}
+	}
+	buf := make([]byte, 1<<20)
+	t.Errorf("%d goroutines before, %d after:\n%s", before, after, buf[:runtime.Stack(buf, true)])
 }
 
 // A connection that breaks while nobody looks costs no scrape.
