@@ -99,6 +99,7 @@ type mysqlLook struct {
 	Sample
 	errs    []error
 	refused bool // one error of that kind is enough
+	counted bool // the server has told how many threads run
 }
 
 func (l *mysqlLook) read(ctx context.Context) {
@@ -160,6 +161,7 @@ func (l *mysqlLook) status(ctx context.Context) error {
 		return err
 	}
 	if v, ok := status["Threads_running"]; ok {
+		l.counted = true
 		l.add(mysqlRunningFamily, max(v-1, 0), l.Name)
 	}
 	for _, c := range []struct {
@@ -179,21 +181,7 @@ func (l *mysqlLook) activity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	waits := make(map[uint64]bool)
-	longest := time.Duration(0)
-	for i := range threads {
-		t := &threads[i]
-		if t.Own {
-			continue
-		}
-		if t.Command == "Query" || t.Command == "Execute" {
-			longest = max(longest, t.Time)
-		}
-		if waitsForLock(t.State) {
-			waits[t.ID] = true
-		}
-	}
-	l.add(mysqlLongestFamily, longest.Seconds(), l.Name)
+	waits := l.threads(threads)
 	transactions, err := l.Server.Transactions(ctx)
 	if err != nil {
 		return err
@@ -209,6 +197,33 @@ func (l *mysqlLook) activity(ctx context.Context) error {
 	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
 	return l.blockers(ctx, transactions, rows)
+}
+
+// threads adds what the list of threads tells, and gives the ones that wait for
+// a lock of a table.
+func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
+	waits = make(map[uint64]bool)
+	longest, running := time.Duration(0), 0
+	for i := range threads {
+		t := &threads[i]
+		if t.Own {
+			continue
+		}
+		if t.Command == "Query" || t.Command == "Execute" {
+			longest = max(longest, t.Time)
+		}
+		if t.Command != "Sleep" && t.Command != "Daemon" {
+			running++
+		}
+		if waitsForLock(t.State) {
+			waits[t.ID] = true
+		}
+	}
+	l.add(mysqlLongestFamily, longest.Seconds(), l.Name)
+	if !l.counted {
+		l.add(mysqlRunningFamily, float64(running), l.Name)
+	}
+	return waits
 }
 
 // waitsForLock tells whether the state of a thread, such as "Waiting for table

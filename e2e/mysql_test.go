@@ -24,7 +24,7 @@ const word = "hunter2hunter2"
 func database(t *testing.T, args ...string) *mariadb.Server {
 	t.Helper()
 	need(t, "mariadbd", "mariadb-install-db")
-	s, err := mariadb.Start(openDir(t), args...)
+	s, err := mariadb.Start(t.Context(), openDir(t), args...)
 	if s != nil {
 		t.Cleanup(s.Stop)
 	}
@@ -294,6 +294,51 @@ func TestMySQLHangs(t *testing.T) {
 	silent(t, x)
 }
 
+// A reload takes and leaves servers; one that it does not change keeps its
+// connection.
+func TestMySQLReload(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	section := mysqlSection(t, "main", s)
+	x := watch(t, export{config: section})
+	connected := func() float64 {
+		db, err := s.Root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		var id float64
+		if err := db.QueryRow("SELECT COALESCE(SUM(id), 0) FROM information_schema.processlist WHERE user = 'resp'").Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	reload := func(config string) {
+		t.Helper()
+		write(t, x.config, x.statsdSection()+config)
+		if err := x.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	before := connected()
+	reload(strings.TrimSuffix(section, "]\n") + fmt.Sprintf(", {name: second, dsn: \"resp:%s@unix(%s)/\"}]\n", word, s.Socket))
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(1, "resp_up", "component=mysql:main"), m.want(1, "resp_up", "component=mysql:second"), m.want(2, "resp_mysql_connections", "mysql=main"))
+	})
+	reload(section)
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		if m.has("resp_up", "component=mysql:second") == nil {
+			return fmt.Errorf("the server that was taken out is still there")
+		}
+		return wants("the connection", connected(), before)
+	})
+	reload("")
+	eventually(t, 10*time.Second, func() error { return wants("connections", connected(), 0) })
+}
+
 func TestMySQLKilledAndStarted(t *testing.T) {
 	t.Parallel()
 	s := database(t)
@@ -310,7 +355,7 @@ func TestMySQLKilledAndStarted(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })

@@ -45,7 +45,7 @@ func (e *Error) Error() string { return e.Text }
 
 // Is makes a [Timeout] a [context.DeadlineExceeded].
 func (e *Error) Is(target error) bool {
-	return e.Kind == Timeout && target == context.DeadlineExceeded //nolint:errorlint // that is what Is compares
+	return e.Kind == Timeout && target == context.DeadlineExceeded
 }
 
 // explain turns any error into an [Error].

@@ -65,12 +65,13 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 //
 // A question about global status makes the server add up the counters of all
 // its connections, which costs it more than a millisecond per thousand. MariaDB
-// answers three of the four without, when asked about the session, and the
-// fourth is then at most ten seconds old.
+// tells the connections and the queries of the whole server also when asked
+// about the session. So there Slow_queries is at most ten seconds old, and
+// Threads_running is left out where [Server.Threads] can be counted instead.
 func (s *Server) Status(ctx context.Context) (map[string]float64, error) {
 	var out map[string]float64
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) (err error) {
-		if !l.version.MariaDB {
+		if !l.version.MariaDB || l.process != nil {
 			out, err = l.status(ctx, "GLOBAL", "Threads_connected", "Threads_running", "Queries", "Slow_queries")
 			return err
 		}
@@ -80,7 +81,7 @@ func (s *Server) Status(ctx context.Context) (map[string]float64, error) {
 			}
 			l.summed = time.Now()
 		}
-		if out, err = l.status(ctx, "SESSION", "Threads_connected", "Threads_running", "Queries"); err == nil {
+		if out, err = l.status(ctx, "SESSION", "Threads_connected", "Queries"); err == nil {
 			maps.Copy(out, l.sums)
 		}
 		return err
@@ -144,50 +145,68 @@ func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 }
 
 // threads reads SHOW PROCESSLIST, which costs the server half of what the
-// table information_schema.processlist does. The cells are taken raw: there
-// are seven for each of a thousand connections, and few of them differ.
+// table information_schema.processlist does.
 func (l *link) threads(ctx context.Context, out *[]Thread) error {
-	var cells []sql.RawBytes
-	var into []any
-	seen := make(map[string]string)
-	text := func(b sql.RawBytes) string {
-		s, ok := seen[string(b)]
-		if !ok {
-			s = string(b)
-			seen[s] = s
-		}
-		return s
-	}
+	list := threadList{texts: make(map[string]string)}
 	return l.each(ctx, "SHOW PROCESSLIST", func(rows *sql.Rows) error {
-		if into == nil {
-			columns, err := rows.Columns()
-			if err != nil {
-				return err
-			}
-			if len(columns) < 7 {
-				return &Error{Kind: Unsupported, Text: "its list of threads has another form", lost: true}
-			}
-			cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, nobody's business
-			for i := range cells {
-				into = append(into, &cells[i])
-			}
-		}
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		id, err := strconv.ParseUint(string(cells[0]), 10, 64)
+		t, err := list.scan(rows)
 		if err != nil {
 			return err
 		}
-		seconds, _ := strconv.ParseInt(string(cells[5]), 10, 32) // NULL, or below 0 after a step of the clock: 0
+		t.Own = t.ID == l.id
 		if len(*out) < maxThreads {
-			*out = append(*out, Thread{
-				ID: id, User: text(cells[1]), Host: string(cells[2]), DB: text(cells[3]), Command: text(cells[4]),
-				Time: max(time.Duration(seconds), 0) * time.Second, State: text(cells[6]), Own: id == l.id,
-			})
+			*out = append(*out, t)
 		}
 		return nil
 	})
+}
+
+// threadList reads rows of the process list. It takes the cells raw: there are
+// seven for each of a thousand connections, and few of them differ.
+type threadList struct {
+	cells []sql.RawBytes
+	into  []any
+	texts map[string]string
+}
+
+func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
+	if l.into == nil {
+		columns, err := rows.Columns()
+		if err != nil {
+			return Thread{}, err
+		}
+		if len(columns) < 7 {
+			return Thread{}, &Error{Kind: Unsupported, Text: "its list of threads has another form", lost: true}
+		}
+		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, nobody's business
+		for i := range l.cells {
+			l.into = append(l.into, &l.cells[i])
+		}
+	}
+	if err := rows.Scan(l.into...); err != nil {
+		return Thread{}, err
+	}
+	id, err := strconv.ParseUint(string(l.cells[0]), 10, 64)
+	if err != nil {
+		return Thread{}, err
+	}
+	seconds, err := strconv.ParseInt(string(l.cells[5]), 10, 32)
+	if err != nil || seconds < 0 {
+		seconds = 0 // NULL, or a step of the clock
+	}
+	return Thread{
+		ID: id, User: l.text(1), Host: string(l.cells[2]), DB: l.text(3), Command: l.text(4),
+		Time: time.Duration(seconds) * time.Second, State: l.text(6),
+	}, nil
+}
+
+func (l *threadList) text(i int) string {
+	s, ok := l.texts[string(l.cells[i])]
+	if !ok {
+		s = string(l.cells[i])
+		l.texts[s] = s
+	}
+	return s
 }
 
 // Transactions reads information_schema.innodb_trx, at most 20,000 rows. It

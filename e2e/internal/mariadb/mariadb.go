@@ -42,7 +42,7 @@ type Server struct {
 
 // Start makes a data directory below dir, which must have a short path, and
 // starts a server on it.
-func Start(dir string, args ...string) (*Server, error) {
+func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	port, err := run.FreePort(0)
 	if err != nil {
 		return nil, err
@@ -50,11 +50,11 @@ func Start(dir string, args ...string) (*Server, error) {
 	s := &Server{Port: port, Socket: filepath.Join(dir, "m.sock"), dir: dir, args: args}
 	data := filepath.Join(dir, "data")
 	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", //nolint:gosec // a test's own directory
-		"--skip-test-db", "--user="+user()).CombinedOutput()
+		"--skip-test-db", "--tmpdir="+dir, "--user="+user()).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w\n%.2000s", err, out)
 	}
-	return s, s.Start()
+	return s, s.Start(ctx)
 }
 
 // user owns the data directory: the server refuses to be root unless told so.
@@ -66,8 +66,8 @@ func user() string {
 }
 
 // Start starts a server that was stopped, and returns when it answers.
-func (s *Server) Start() error {
-	argv := append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--socket=" + s.Socket, "--bind-address=127.0.0.1",
+func (s *Server) Start(ctx context.Context) error {
+	argv := append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + s.dir, "--socket=" + s.Socket, "--bind-address=127.0.0.1",
 		fmt.Sprintf("--port=%d", s.Port), "--pid-file=" + filepath.Join(s.dir, "m.pid"), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
 		"--innodb-buffer-pool-size=32M", "--user=" + user()}, s.args...)
 	p, err := run.Start(run.Spec{Name: "mariadbd", Path: "mariadbd", Args: argv, Dir: s.dir, Logs: s.dir})
@@ -81,13 +81,13 @@ func (s *Server) Start() error {
 	}
 	defer func() { _ = db.Close() }()
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		err := db.PingContext(ctx)
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := db.PingContext(once)
 		cancel()
 		if err == nil {
 			return nil
 		}
-		if gone := p.Err(); gone != nil || time.Now().After(end) {
+		if gone := p.Err(); gone != nil || ctx.Err() != nil || time.Now().After(end) {
 			return fmt.Errorf("mariadbd does not answer: %w\n%s", errors.Join(err, gone), p.Output(2000))
 		}
 	}

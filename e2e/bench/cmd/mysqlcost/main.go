@@ -50,7 +50,7 @@ func measure(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer r.Close()
-	server, err := mariadb.Start(r.Dir, fmt.Sprintf("--max-connections=%d", o.connections+20))
+	server, err := mariadb.Start(ctx, r.Dir, fmt.Sprintf("--max-connections=%d", o.connections+20))
 	if server != nil {
 		defer server.Stop()
 	}
