@@ -1,5 +1,7 @@
 package collectors
 
+import "github.com/resp-exporter/resp-exporter/internal/health"
+
 // Entry is one collector in the catalog: its name, and how it is made.
 type Entry struct {
 	Name string
@@ -13,6 +15,7 @@ type Deps struct {
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
+	Health     func() health.Judgement // the last one
 	Sockets    func() []Socket
 	MySQL      func() []MySQLTarget
 	Redis      func() []RedisTarget
@@ -28,6 +31,7 @@ func Catalog() []Entry {
 	return []Entry{
 		{"config", "thresholds in force, and how the last reload went", func(d Deps) Collector { return d.Thresholds }},
 		{"disk", "how full the host's file systems are", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
+		{"health", "how well apps, host and stores are", func(d Deps) Collector { return NewHealth(d.Health) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},

@@ -69,13 +69,14 @@ type App struct {
 	server     *http.Server
 
 	reloading sync.Mutex
+	config    atomic.Pointer[config.Config] // in force
 	latest    atomic.Pointer[look]
 }
 
-// look is all that one gather read, and when.
+// look is all that one gather read, and how it was judged.
 type look struct {
-	readings health.Readings
-	at       time.Time
+	readings  health.Readings
+	judgement health.Judgement
 }
 
 // New loads the configuration and builds every part; nothing runs yet. All
@@ -86,6 +87,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
+	a.config.Store(&cfg)
 	a.watcher, err = proc.New(proc.Options{
 		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Logger: o.Logger,
@@ -115,7 +117,7 @@ func stuckAfter(cfg config.Config) time.Duration {
 func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets,
 		ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 	}
 	var on []collectors.Collector
@@ -164,11 +166,16 @@ func (a *App) newServer() (*http.Server, error) {
 }
 
 // Latest implements [web.Source].
-func (a *App) Latest() (health.Readings, time.Time) {
+func (a *App) Latest() (health.Readings, health.Judgement) {
 	if l := a.latest.Load(); l != nil {
-		return l.readings, l.at
+		return l.readings, l.judgement
 	}
-	return health.Readings{}, time.Time{}
+	return health.Readings{}, health.Judgement{}
+}
+
+func (a *App) health() health.Judgement {
+	_, j := a.Latest()
+	return j
 }
 
 // Run serves until ctx ends or a part fails.
@@ -197,15 +204,19 @@ func (a *App) serve(context.Context) error {
 	return err
 }
 
-// keepLooking reads everything for the page, the same way as a scrape does.
+// keepLooking reads everything for the page, the same way as a scrape does, and
+// judges it. Each look is judged, so that what goes wrong is known at once; that
+// it is well again is believed after two monitoring intervals.
 func (a *App) keepLooking(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
+	var state health.State
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings), at: now}
+		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
 		cancel()
+		l.judgement, state = health.Judge(a.input(l.readings, now), state)
 		a.history.Record(now, l.readings)
 		a.latest.Store(l)
 		select {
@@ -214,6 +225,22 @@ func (a *App) keepLooking(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+}
+
+// input is what one look gives to the judge.
+func (a *App) input(r health.Readings, at time.Time) health.Input {
+	cfg := a.config.Load()
+	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	for _, x := range cfg.Apps {
+		in.Apps = append(in.Apps, x.Name)
+	}
+	for _, x := range cfg.MySQL {
+		in.MySQL = append(in.MySQL, x.Name)
+	}
+	for _, x := range cfg.Redis {
+		in.Redis = append(in.Redis, x.Name)
+	}
+	return in
 }
 
 // Reload applies the configuration file anew. Nothing changes unless all of it
@@ -237,6 +264,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.mysql.apply(cfg.MySQL)
 	a.redis.apply(cfg.Redis)
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
+	a.config.Store(&cfg)
 	a.log.Info("Configuration reloaded")
 	return nil
 }

@@ -8,18 +8,19 @@ import (
 
 // The pure parts, for tests from outside.
 var (
-	FormatBytes   = formatBytes
-	FormatSeconds = formatSeconds
-	FormatPercent = formatPercent
-	FormatCount   = formatCount
-	FormatRate    = formatRate
-	Exact         = exact
+	FormatBytes   = health.FormatBytes
+	FormatSeconds = health.FormatSeconds
+	FormatPercent = health.FormatPercent
+	FormatCount   = health.FormatCount
+	FormatRate    = health.FormatRate
+	Exact         = health.Exact
 	TrendText     = trendText
 )
 
-// Judge returns the level, sentence and key of the verdict about r.
-func Judge(r health.Readings, at, now time.Time) (level, sentence, key string) {
-	v := judge(observe(r, at), now)
+// Verdict returns the level, sentence and key of the verdict about r.
+func Verdict(r health.Readings, j health.Judgement, now time.Time) (level, sentence, key string) {
+	s := observe(r, j)
+	v := s.verdict(now)
 	return v.Level.String(), v.Sentence, v.Key
 }
 

@@ -2,9 +2,9 @@ package web
 
 import (
 	"math"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // shown is a number as a person reads it, and exactly.
@@ -21,121 +21,15 @@ func show(v *float64, format func(float64) string, unit string) shown {
 	if v == nil {
 		return shown{unknown, notKnown}
 	}
-	return shown{format(*v), exact(*v) + unit}
+	return shown{format(*v), health.Exact(*v) + unit}
 }
 
-func showBytes(v *float64) shown   { return show(v, formatBytes, " bytes") }
-func showSeconds(v *float64) shown { return show(v, formatSeconds, " s") }
-func showPercent(v *float64) shown { return show(v, formatPercent, " (ratio)") }
-func showCount(v *float64) shown   { return show(v, formatCount, "") }
-func showRate(v *float64) shown    { return show(v, formatRate, " per second") }
-func showCores(v *float64) shown   { return show(v, formatPercent, " cores") }
-
-// exact writes v with all its digits up to a millionth, thousands apart.
-func exact(v float64) string {
-	s := strconv.FormatFloat(v, 'f', 6, 64)
-	s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
-	whole, rest, _ := strings.Cut(s, ".")
-	if rest != "" {
-		rest = "." + rest
-	}
-	return thousands(whole) + rest
-}
-
-func thousands(digits string) string {
-	sign := ""
-	if strings.HasPrefix(digits, "-") {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
-}
-
-// short writes v with one decimal below 10 and with none above.
-func short(v float64) string {
-	if math.Abs(v) >= 9.95 {
-		return exact(math.Round(v))
-	}
-	s := strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
-	if s == "-0" {
-		return "0"
-	}
-	return s
-}
-
-// formatBytes counts in thousands: 1 MB is 1,000,000 bytes.
-func formatBytes(v float64) string {
-	sign := ""
-	if v < 0 {
-		sign, v = "-", -v
-	}
-	units := []string{" B", " kB", " MB", " GB", " TB", " PB"}
-	i := 0
-	for v >= 999.5 && i < len(units)-1 {
-		v /= 1000
-		i++
-	}
-	if i == 0 {
-		return sign + exact(math.Round(v)) + units[0]
-	}
-	return sign + short(v) + units[i]
-}
-
-// formatSeconds writes a length of time in its two largest units.
-func formatSeconds(v float64) string {
-	switch {
-	case v < 0:
-		return "-" + formatSeconds(-v)
-	case v == 0:
-		return "0 s"
-	case v < 0.00005:
-		return "<0.1 ms"
-	case v < 0.9995:
-		return short(v*1000) + " ms"
-	case v < 59.5:
-		return short(v) + " s"
-	case v < 3599.5:
-		return pair(v, 60, "min", 1, "s")
-	case v < 86400-30:
-		return pair(v, 3600, "h", 60, "min")
-	default:
-		return pair(v, 86400, "d", 3600, "h")
-	}
-}
-
-func pair(v, big float64, bigName string, small float64, smallName string) string {
-	n := math.Round(v / small)
-	per := big / small
-	out := exact(math.Floor(n/per)) + " " + bigName
-	if rest := math.Mod(n, per); rest > 0 {
-		out += " " + exact(rest) + " " + smallName
-	}
-	return out
-}
-
-func formatPercent(ratio float64) string {
-	if p := math.Abs(ratio * 100); p > 0 && p < 0.05 {
-		return "<0.1 %"
-	}
-	return short(ratio*100) + " %"
-}
-
-// formatCount leaves four digits together, as in a listen limit of 2048.
-func formatCount(v float64) string {
-	if v == math.Trunc(v) && math.Abs(v) < 10000 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	return short(v)
-}
-
-func formatRate(v float64) string {
-	if v > 0 && v < 0.05 {
-		return "<0.1/s"
-	}
-	return short(v) + "/s"
-}
+func showBytes(v *float64) shown   { return show(v, health.FormatBytes, " bytes") }
+func showSeconds(v *float64) shown { return show(v, health.FormatSeconds, " s") }
+func showPercent(v *float64) shown { return show(v, health.FormatPercent, " (ratio)") }
+func showCount(v *float64) shown   { return show(v, health.FormatCount, "") }
+func showRate(v *float64) shown    { return show(v, health.FormatRate, " per second") }
+func showCores(v *float64) shown   { return show(v, health.FormatPercent, " cores") }
 
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
@@ -159,7 +53,7 @@ func trendText(perSecond float64, known bool) (arrow string, words shown) {
 	case perMinute <= -1e5:
 		arrow = "↘"
 	default:
-		return "→", shown{"level", "changes by " + formatBytes(perMinute) + "/min over the last 5 min"}
+		return "→", shown{"level", "changes by " + health.FormatBytes(perMinute) + "/min over the last 5 min"}
 	}
-	return arrow, shown{formatBytes(perMinute) + "/min", exact(math.Round(perSecond)) + " bytes per second over the last 5 min"}
+	return arrow, shown{health.FormatBytes(perMinute) + "/min", health.Exact(math.Round(perSecond)) + " bytes per second over the last 5 min"}
 }

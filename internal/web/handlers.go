@@ -11,7 +11,7 @@ import (
 // look is the latest gather, put together and judged.
 func (w *Web) look() (system, verdict) {
 	s := observe(w.opts.Source.Latest())
-	return s, judge(s, w.opts.Now())
+	return s, s.verdict(w.opts.Now())
 }
 
 func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {

@@ -35,7 +35,8 @@ func TestPageGolden(t *testing.T) {
 	full := options(fullSample())
 	full.History = recorded(t, 60)
 	empty := options(health.NewReadings(nil))
-	for name, o := range map[string]web.Options{"full": full, "empty": empty} {
+	trouble := options(troubleSample())
+	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble} {
 		t.Run(name, func(t *testing.T) {
 			rec := get(t, serve(o), "/")
 			if rec.Code != http.StatusOK {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
@@ -17,7 +18,16 @@ type fixed struct {
 	at time.Time
 }
 
-func (f fixed) Latest() (health.Readings, time.Time) { return f.r, f.at }
+func (f fixed) Latest() (health.Readings, health.Judgement) { return f.r, judged(f.r, f.at) }
+
+// judged is the judgement of one look by the default limits; none at the zero time.
+func judged(r health.Readings, at time.Time) health.Judgement {
+	if at.IsZero() {
+		return health.Judgement{}
+	}
+	j, _ := health.Judge(health.Input{Readings: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
+	return j
+}
 
 // sample collects readings.
 type sample []health.Reading
@@ -94,6 +104,20 @@ func fullSample() health.Readings {
 	s.add("resp_collector_available", 0, "pressure", "unsupported")
 	s.add("resp_collector_available", 0, "statsd", "disabled")
 	s.add("resp_collector_available", 1, "host", "ok")
+	return health.NewReadings(s)
+}
+
+// troubleSample is an app that is held up, on a host whose disk is nearly full.
+func troubleSample() health.Readings {
+	var s sample
+	s.thresholds()
+	s.app("shop")
+	s.worker("shop", 0, "stuck", 42, "waits in recvfrom")
+	s.worker("shop", 1, "busy", 3, "waits in recvfrom")
+	for state, n := range map[string]float64{"busy": 1, "idle": 0, "stuck": 1, "booting": 0} {
+		s.add("resp_app_workers", n, "shop", state)
+	}
+	s.add("resp_disk_usage_ratio", 0.9, "/")
 	return health.NewReadings(s)
 }
 

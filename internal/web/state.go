@@ -20,6 +20,7 @@ type system struct {
 	Unseen  []unseen
 	limits  map[string]limit
 	reading health.Readings
+	health  health.Judgement
 }
 
 type limit struct{ warning, critical *float64 }
@@ -65,9 +66,9 @@ type named struct {
 
 type unseen struct{ Collector, Reason, Detail string }
 
-// observe puts the readings of the gather at that moment together.
-func observe(r health.Readings, at time.Time) system {
-	s := system{At: at, limits: limitsOf(r), reading: r, Unseen: unseenOf(r)}
+// observe puts the readings of one gather and their judgement together.
+func observe(r health.Readings, j health.Judgement) system {
+	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Unseen: unseenOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
 	}

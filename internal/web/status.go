@@ -11,12 +11,13 @@ import (
 // not known is null.
 type (
 	statusJSON struct {
-		Version     string       `json:"version"`
-		Host        hostJSON     `json:"host"`
-		Started     time.Time    `json:"started"`
-		LastCheck   *time.Time   `json:"last_check"`
-		Apps        []appJSON    `json:"apps"`
-		Unavailable []unseenJSON `json:"unavailable"`
+		Version     string         `json:"version"`
+		Host        hostJSON       `json:"host"`
+		Started     time.Time      `json:"started"`
+		LastCheck   *time.Time     `json:"last_check"`
+		Health      *health.Status `json:"health"` // of host and stores; null before the first look
+		Apps        []appJSON      `json:"apps"`
+		Unavailable []unseenJSON   `json:"unavailable"`
 	}
 	hostJSON struct {
 		Name               string         `json:"name"`
@@ -41,7 +42,7 @@ type (
 		Up          *bool                     `json:"up"`
 		Resources   health.ResourceMetrics    `json:"resources"`
 		Performance health.PerformanceMetrics `json:"performance"`
-		Health      *struct{}                 `json:"health"` // null until there is a judge
+		Health      *health.Status            `json:"health"` // null where nothing is known of it
 		Workers     []workerJSON              `json:"workers"`
 		Listeners   []listenerJSON            `json:"listeners"`
 	}
@@ -77,6 +78,7 @@ func (w *Web) status(s system) statusJSON {
 	if !s.At.IsZero() {
 		at := s.At.UTC()
 		out.LastCheck = &at
+		out.Health = &s.health.Host
 	}
 	for i := range s.Apps {
 		out.Apps = append(out.Apps, appStatus(&s, &s.Apps[i]))
@@ -107,6 +109,7 @@ func appStatus(s *system, a *app) appJSON {
 		Name: a.Name, Server: text(a.Server), WorkerClass: text(a.Class),
 		Resources:   health.Resources(s.reading, a.Name, at),
 		Performance: health.Performance(s.reading, a.Name, at),
+		Health:      s.health.Of(a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
 	}
 	if a.Up != nil {

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 const (
 	cellsUpTo   = 24  // workers shown as cells; more become squares
 	squaresUpTo = 512 // squares shown, the worst first
+	adviceUpTo  = 8   // recommendations shown, the most useful first
 	docsURL     = "https://github.com/resp-exporter/resp-exporter#readme"
 )
 
@@ -80,13 +83,13 @@ func (w *Web) renderPage(out io.Writer) error {
 	}
 	view := struct {
 		Title, Layout          string
-		Head, Verdict          section
+		Head, Verdict, Advice  section
 		Apps                   []section
 		Names                  []string
 		Host, Unseen, Footnote section
 	}{Layout: layoutOf(s), Title: w.opts.Host}
-	view.Head, view.Verdict = sections[0], sections[1]
-	rest := sections[2:]
+	view.Head, view.Verdict, view.Advice = sections[0], sections[1], sections[2]
+	rest := sections[3:]
 	view.Apps, rest = rest[:len(rest)-3], rest[len(rest)-3:]
 	view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2]
 	return w.page.ExecuteTemplate(out, "page", view)
@@ -101,7 +104,7 @@ func layoutOf(s system) string {
 	return strings.Join(names, "\n")
 }
 
-// renderSections renders header, verdict, one section an app, host, unseen and
+// renderSections renders header, verdict, advice, one section an app, host, unseen and
 // footer, in this order.
 func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	now := w.opts.Now()
@@ -117,18 +120,31 @@ func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	up := now.Sub(w.opts.Started).Seconds()
 	add("header", "header", headerView{w.opts.Host, w.opts.Version, showSeconds(&up), clockOf(s.At)})
 	add("verdict", "verdict", v)
+	add("advice", "advice", adviceOf(&s.health))
 	for i := range s.Apps {
 		add("app:"+s.Apps[i].Name, "app", w.appView(&s, &s.Apps[i]))
 	}
 	add("host", "host", hostMeters(&s))
 	add("unseen", "unseen", s.Unseen)
 	held, refused := w.opts.History.Size()
-	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", exact(BytesPerSeries), held, MaxSeries)
+	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(BytesPerSeries), held, MaxSeries)
 	if refused > 0 {
 		series += fmt.Sprintf(", %d without room", refused)
 	}
 	add("footer", "footer", footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series})
 	return out, failed
+}
+
+// adviceView is what to do; Hidden counts what would not fit the first screen.
+type adviceView struct {
+	Lines  []string
+	Hidden int
+}
+
+func adviceOf(j *health.Judgement) adviceView {
+	lines := j.Recommendations()
+	n := min(len(lines), adviceUpTo)
+	return adviceView{lines[:n], len(lines) - n}
 }
 
 func (w *Web) appView(s *system, a *app) appView {
@@ -137,8 +153,8 @@ func (w *Web) appView(s *system, a *app) appView {
 		QueueAt: s.limits["request_queue"].judge(a.Queue), MemoryAt: s.limits["memory"].judge(a.MemoryRatio),
 		ErrorsAt: s.limits["error_rate"].judge(a.Errors), CPUAt: s.limits["cpu"].judge(a.CPU),
 	}
-	for _, f := range s.findApp(a) {
-		v.Level = max(v.Level, f.level)
+	if st := s.health.Of(a.Name); st != nil {
+		v.Level = levelOf(st.Overall)
 	}
 	workers := slices.Clone(a.Workers)
 	if v.Squares = len(workers) > cellsUpTo; v.Squares {

@@ -13,10 +13,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// Source gives what the latest gather read, and when that was; the zero time
-// says that there was none yet. It must not block for long.
+// Source gives what the latest gather read and how that was judged; a
+// judgement of the zero time says that there was none yet. It must not block.
 type Source interface {
-	Latest() (health.Readings, time.Time)
+	Latest() (health.Readings, health.Judgement)
 }
 
 // Options is all that a [Web] needs. Source is required.

@@ -1,0 +1,46 @@
+package collectors
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+var healthFamily = gauge("health_status", "How well each component is, as last judged: 0 healthy, 1 warning, 2 critical; overall is the worst. Without an app it is the host and the stores.", "app", "component")
+
+// Health gives the last judgement. It judges nothing itself: a scrape must
+// not be a look of its own, or the scrape interval would decide what flaps.
+type Health struct{ last func() health.Judgement }
+
+// NewHealth returns the collector "health"; last gives the last judgement, the
+// zero one before the first.
+func NewHealth(last func() health.Judgement) *Health { return &Health{last: last} }
+
+// Name implements [Collector].
+func (*Health) Name() string { return "health" }
+
+// Descs implements [Collector].
+func (*Health) Descs() []*prometheus.Desc { return descs(healthFamily) }
+
+// Collect implements [Collector].
+func (c *Health) Collect(context.Context) (Sample, error) {
+	var s Sample
+	j := c.last()
+	if j.At.IsZero() {
+		return s, nil
+	}
+	for _, st := range append([]health.Status{j.Host}, j.Apps...) {
+		if len(st.Components) == 0 {
+			continue
+		}
+		for _, component := range slices.Sorted(maps.Keys(st.Components)) {
+			s.add(healthFamily, float64(st.Components[component]), st.App, component)
+		}
+		s.add(healthFamily, float64(st.Overall), st.App, "overall")
+	}
+	return s, nil
+}

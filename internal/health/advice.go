@@ -1,0 +1,240 @@
+package health
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// maxNamed bounds how many workers an advice names.
+const maxNamed = 3
+
+func says(lines ...string) func(time.Duration) []string {
+	return func(time.Duration) []string { return lines }
+}
+
+func adviseDown(app string) func(time.Duration) []string {
+	return func(since time.Duration) []string {
+		if since <= 0 {
+			return []string{"No process of " + app + " was found at this look: start it, or see in its log why it ended."}
+		}
+		return []string{fmt.Sprintf("No process of %s has been found for %s: start it, or see in its log why it ended.", app, FormatSeconds(since.Seconds()))}
+	}
+}
+
+// adviseWorkers names those that hang, else those that are busy longest.
+func (c *court) adviseWorkers(w *crew) func(time.Duration) []string {
+	var out []string
+	stuck := w.longest("stuck")
+	for i, x := range stuck {
+		if i == maxNamed {
+			out = append(out, fmt.Sprintf("%s more of %s hang likewise: what the first %d wait for comes first.", plural(float64(len(stuck)-i), "worker"), w.app, maxNamed))
+			break
+		}
+		end := "restart it"
+		if w.server == "gunicorn" && x.pid != "" {
+			end = "end it with kill -QUIT " + x.pid + ", for gunicorn starts another in its place"
+		}
+		line := fmt.Sprintf("%s of %s has been stuck for %s%s: see what it waits for, or %s.", x.name("Worker"), w.app, FormatSeconds(*x.seconds), detailText(x.detail), end)
+		out = append(out, line)
+	}
+	if w.free() == 0 && w.stuck < w.total {
+		out = append(out, c.adviseMore(w))
+	}
+	return says(out...)
+}
+
+func (x *worker) name(word string) string {
+	if x.pid == "" {
+		return word + " " + x.slot
+	}
+	return fmt.Sprintf("%s %s (pid %s)", word, x.slot, x.pid)
+}
+
+// adviseMore says whether more workers would help: only if there is CPU left.
+func (c *court) adviseMore(w *crew) string {
+	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
+	if w.queue != nil && *w.queue > 0 {
+		line += " and " + w.queueText() + " connections wait"
+	}
+	if busy := w.longest("busy"); len(busy) > 0 {
+		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(*busy[0].seconds), detailText(busy[0].detail))
+	}
+	cpu := number(c.Readings, "resp_app_cpu_usage_ratio", w.app)
+	switch {
+	case cpu == nil:
+		return line + ": make these requests shorter, or run more workers."
+	case *cpu >= c.Limits.CPU.Warning:
+		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: make the requests cheaper, or give it more CPU."
+	default:
+		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, as would shorter waits."
+	}
+}
+
+func adviseQueue(w *crew) func(time.Duration) []string {
+	var out []string
+	if w.full(1) {
+		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
+	} else if idle := w.longest("idle"); w.free() > 0 && len(idle) > 0 {
+		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: see why %s, idle for %s, does not accept.",
+			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(*idle[0].seconds)))
+	}
+	return says(out...)
+}
+
+func (c *court) adviseErrors(app string, ratio float64) func(time.Duration) []string {
+	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(ratio), app)
+	if v := number(c.Readings, "page.http_rate", app); v != nil {
+		line += ", at " + FormatRate(*v)
+	}
+	return says(line + ": look for their tracebacks in its log.")
+}
+
+func (c *court) adviseSlow(w *crew, mean float64) func(time.Duration) []string {
+	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
+	if v := number(c.Readings, "page.http_slow_5m", w.app); v != nil && *v > 0 {
+		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
+	}
+	if x := w.worst(); x != nil {
+		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(*x.seconds), detailText(x.detail))
+	}
+	return says(line + ".")
+}
+
+// largest finds the worker with the highest number of that metric; kind is a
+// further label, if not empty.
+func (c *court) largest(metric, app, kind string) (slot string, value float64) {
+	for _, x := range c.Readings.With(metric, app) {
+		if (kind == "" || label(x, 2) == kind) && finite(x.Value) && x.Value > value {
+			slot, value = label(x, 1), x.Value
+		}
+	}
+	return slot, value
+}
+
+func (w *crew) named(slot string) string {
+	for i := range w.workers {
+		if w.workers[i].slot == slot {
+			return w.workers[i].name("worker")
+		}
+	}
+	return "worker " + slot
+}
+
+func (c *court) adviseMemory(w *crew, ratio float64) func(time.Duration) []string {
+	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(ratio))
+	if limit := number(c.Readings, "resp_app_memory_limit_bytes", w.app); limit != nil {
+		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
+	}
+	slot, bytes := c.largest("resp_worker_memory_bytes", w.app, "pss")
+	if slot == "" {
+		slot, bytes = c.largest("resp_worker_memory_bytes", w.app, "rss")
+	}
+	if slot != "" {
+		line += fmt.Sprintf("; its largest is %s with %s: recycle that one, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
+	}
+	return says(line + ".")
+}
+
+func (c *court) adviseCPU(w *crew, ratio float64) func(time.Duration) []string {
+	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(ratio))
+	if slot, cores := c.largest("page.worker_cpu_ratio", w.app, ""); slot != "" {
+		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
+	}
+	return says(line + ".")
+}
+
+// adviseHostMemory names the app that takes most.
+func (c *court) adviseHostMemory() string {
+	name, most := "", 0.0
+	for _, app := range c.names {
+		if v := AppMemory(c.Readings, app); v != nil && *v > most {
+			name, most = app, *v
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("; of the apps, %s takes most with %s", name, FormatBytes(most))
+}
+
+func (c *court) adviseHostCPU() string {
+	name, most := "", 0.0
+	for _, app := range c.names {
+		if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil && *v > most {
+			name, most = app, *v
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
+}
+
+// storeDetail finds what a store's collector says of that one server.
+func (c *court) storeDetail(kind, name string) string {
+	for _, part := range strings.Split(c.lack(kind), "; ") {
+		rest, ok := strings.CutPrefix(part, kind+" "+name)
+		if ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {
+			return strings.TrimLeft(rest, ": ")
+		}
+	}
+	return ""
+}
+
+func (c *court) adviseStore(kind, word, name string) func(time.Duration) []string {
+	detail := c.storeDetail(kind, name)
+	return func(since time.Duration) []string {
+		line := word + " " + name + " did not answer at this look"
+		if since > 0 {
+			line = fmt.Sprintf("%s %s has not answered for %s", word, name, FormatSeconds(since.Seconds()))
+		}
+		if detail != "" {
+			line += " (" + detail + ")"
+		}
+		return []string{line + ": see that it runs and that its address and login are right."}
+	}
+}
+
+// adviseQuery names the connection that most others wait for, if any do.
+func (c *court) adviseQuery(name string, seconds float64) func(time.Duration) []string {
+	type blocked struct {
+		n       int
+		longest float64
+	}
+	by := make(map[string]blocked)
+	most := ""
+	for _, x := range c.Readings.With("page.mysql_lock_wait", name) {
+		b := by[label(x, 2)]
+		b.n++
+		b.longest = max(b.longest, x.Value)
+		by[label(x, 2)] = b
+		if b.n > by[most].n {
+			most = label(x, 2)
+		}
+	}
+	if most != "" {
+		b := by[most]
+		return says(fmt.Sprintf("Connection %s on MySQL %s holds a lock that %s for, the longest for %s: let it commit, or KILL %s.", most, name, waitFor(b.n), FormatSeconds(b.longest), most))
+	}
+	return says(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
+}
+
+func waitFor(n int) string {
+	if n == 1 {
+		return "1 other waits"
+	}
+	return fmt.Sprintf("%d others wait", n)
+}
+
+func (c *court) adviseHits(name string, ratio float64) func(time.Duration) []string {
+	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
+	used, limit := number(c.Readings, "resp_redis_memory_bytes", name), number(c.Readings, "resp_redis_maxmemory_bytes", name)
+	switch {
+	case used != nil && limit != nil && *used >= 0.9**limit:
+		line += fmt.Sprintf("; it holds %s of %s: give it more memory", FormatBytes(*used), FormatBytes(*limit))
+	case used != nil:
+		line += fmt.Sprintf("; it holds %s, so keys expire too soon or are asked for that were never set", FormatBytes(*used))
+	}
+	return says(line + ".")
+}

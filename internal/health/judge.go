@@ -1,0 +1,234 @@
+package health
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// A level is left only when the value was this much below its limit (above it
+// for what warns when it falls) for this many monitoring intervals.
+const (
+	margin    = 0.05
+	intervals = 2
+)
+
+// Input is all that a judgement is made of.
+type Input struct {
+	Readings Readings          // of one gather
+	At       time.Time         // when that was
+	Limits   config.Thresholds // in force
+	Interval time.Duration     // monitoring_interval
+
+	// What the configuration names: it must be readable to be healthy.
+	Apps, MySQL, Redis []string
+}
+
+// State is what a judgement must know of those before. The zero value is a
+// judge's first day; a State is never changed.
+type State struct{ held map[key]held }
+
+// key is one rule of one app, "" for the host and the stores; of tells which
+// disk or store, where there are several.
+type key struct{ app, name, of string }
+
+// rule is what one look says of one thing.
+type rule struct {
+	key
+	component string
+	level     Level // by the limits
+	calm      Level // by limits that are the margin lower: what may be left is above it
+	summary   string
+	told      bool
+	// advice says what to do, given for how long it has not been well.
+	advice func(since time.Duration) []string
+}
+
+// held is the level in force of one rule.
+type held struct {
+	level     Level
+	component string
+	since     time.Time // it is not healthy
+	below     time.Time // the values have been below the margin since; zero: they are not
+	peak      Level     // the worst calm level since below
+	last      time.Time // the look that last gave this level
+	summary   string    // of that look
+}
+
+// step takes one more look at a rule. A worse level holds at once, a better
+// one only after the values were that good for long.
+func (h held) step(r *rule, at time.Time, long time.Duration) held {
+	h.component = r.component
+	switch {
+	case r.level >= h.level:
+		if h.level == Healthy {
+			h.since = at
+		}
+		h.level, h.last, h.summary, h.below = r.level, at, r.summary, time.Time{}
+	case r.calm >= h.level:
+		h.below = time.Time{}
+	case h.below.IsZero():
+		h.below, h.peak = at, r.calm
+	default:
+		h.peak = max(h.peak, r.calm)
+		if at.Sub(h.below) >= long {
+			h.level, h.below = h.peak, time.Time{}
+			if r.level == h.level {
+				h.last, h.summary = at, r.summary
+			}
+		}
+	}
+	return h
+}
+
+// text is what to say of the level in force: numbers of an earlier look are
+// told with their age.
+func (h *held) text(at time.Time) string {
+	if ago := at.Sub(h.last); ago > 0 {
+		return "until " + FormatSeconds(ago.Seconds()) + " ago: " + h.summary
+	}
+	return h.summary
+}
+
+// Judge judges one look, given the state that the judgement before it left,
+// and returns the state for the next. It is pure, and it may be called as
+// often as there are looks: the intervals are counted by their times. One
+// state must be used with looks in the order of their times.
+func Judge(in Input, before State) (Judgement, State) {
+	c := &court{Input: in, before: before, after: State{make(map[key]held)}}
+	c.names = c.appNames()
+	for _, app := range c.names {
+		c.judgeApp(app)
+	}
+	c.judgeStores()
+	c.judgeHost()
+	c.fade()
+	return c.judgement(), c.after
+}
+
+// court is one judgement in the making.
+type court struct {
+	Input
+	before, after State
+	names         []string
+	rules         []rule
+}
+
+func (c *court) add(r rule) { c.rules = append(c.rules, r) }
+
+// fade keeps what was not well and cannot be told any more, e.g. the share of
+// errors where there are no requests, until that has been so for long.
+func (c *court) fade() {
+	seen := make(map[key]bool, len(c.rules))
+	for i := range c.rules {
+		seen[c.rules[i].key] = true
+	}
+	gone := slices.SortedFunc(maps.Keys(c.before.held), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.name, b.name), cmp.Compare(a.of, b.of))
+	})
+	for _, k := range gone {
+		if !seen[k] && c.lives(k) {
+			c.add(rule{key: k, component: c.before.held[k].component})
+		}
+	}
+}
+
+// lives tells whether there is still somebody to have a rule.
+func (c *court) lives(k key) bool {
+	switch k.name {
+	case "mysql", "query_time":
+		return slices.Contains(c.MySQL, k.of)
+	case "redis", "cache_hit_rate":
+		return slices.Contains(c.Redis, k.of)
+	}
+	return k.app == "" || slices.Contains(c.names, k.app)
+}
+
+// told is a finding with its advice.
+type told struct {
+	Finding
+	advice []string
+}
+
+// judgement steps all rules and puts what they say together.
+func (c *court) judgement() Judgement {
+	statuses := map[string]*Status{"": c.status("")}
+	var all []told
+	for i := range c.rules {
+		r := &c.rules[i]
+		h := c.before.held[r.key].step(r, c.At, intervals*c.Interval)
+		s := statuses[r.app]
+		if s == nil {
+			s = c.status(r.app)
+			statuses[r.app] = s
+		}
+		s.Components[r.component] = max(s.Components[r.component], h.level)
+		if h.level == Healthy {
+			continue
+		}
+		c.after.held[r.key] = h
+		t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.text(c.At), h.since, r.told && h.level == r.level}}}
+		if r.level > Healthy && r.advice != nil {
+			t.advice = r.advice(c.At.Sub(h.since))
+		}
+		all = append(all, t)
+	}
+	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(b.Severity, a.Severity) })
+	out := Judgement{At: c.At}
+	for i := range all {
+		if t := &all[i]; !t.told {
+			out.findings = append(out.findings, t.Finding)
+		}
+		out.advice = unique(out.advice, all[i].advice)
+	}
+	disk, bounds := statuses[""].Components["disk"]
+	for _, app := range slices.Sorted(maps.Keys(statuses)) {
+		s := statuses[app]
+		if bounds {
+			s.Components["disk"] = disk
+		}
+		s.fill(all)
+		if app == "" {
+			out.Host = *s
+		} else {
+			out.Apps = append(out.Apps, *s)
+		}
+	}
+	return out
+}
+
+// fill takes what concerns the app: its own, and full disks, which bound all.
+func (s *Status) fill(all []told) {
+	for i := range all {
+		if t := &all[i]; t.App == s.App || t.Component == "disk" {
+			s.Alerts = append(s.Alerts, t.Alert)
+			s.Recommendations = unique(s.Recommendations, t.advice)
+		}
+	}
+	for _, l := range s.Components {
+		s.Overall = max(s.Overall, l)
+	}
+}
+
+func (c *court) status(app string) *Status {
+	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recommendations: []string{}, LastCheck: c.At.UTC()}
+}
+
+func (k key) title() string {
+	if k.of == "" {
+		return k.name
+	}
+	return k.name + " " + k.of
+}
+
+func unique(out, more []string) []string {
+	for _, m := range more {
+		if !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}

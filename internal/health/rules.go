@@ -1,0 +1,270 @@
+package health
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// rises judges v against limits that it must stay below; calm is by limits
+// that are the margin lower.
+func rises(v float64, l config.Limit) (level, calm Level) {
+	at := func(share float64) Level {
+		switch {
+		case v >= l.Critical*share:
+			return Critical
+		case v >= l.Warning*share:
+			return Warning
+		default:
+			return Healthy
+		}
+	}
+	return at(1), at(1 - margin)
+}
+
+// falls judges v against limits that it must stay above.
+func falls(v float64, l config.Limit) (level, calm Level) {
+	at := func(share float64) Level {
+		switch {
+		case v < l.Critical*share:
+			return Critical
+		case v < l.Warning*share:
+			return Warning
+		default:
+			return Healthy
+		}
+	}
+	return at(1), at(1 + margin)
+}
+
+// appNames lists the apps to judge: those of the configuration and those that
+// were seen. Where the processes could not be read at all, an app that was not
+// well before is not forgotten for it.
+func (c *court) appNames() []string {
+	names := slices.Clone(c.Apps)
+	for _, x := range c.Readings.All("resp_up") {
+		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
+			names = append(names, name)
+		}
+	}
+	for _, x := range c.Readings.All("resp_app_workers") {
+		names = append(names, label(x, 0))
+	}
+	if why := c.lack("process"); why != "" {
+		for k := range c.before.held {
+			if k.app != "" {
+				names = append(names, k.app)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// lack says why a collector has not given all it should; empty where it has,
+// where there is none, and where it was switched off.
+func (c *court) lack(collector string) string {
+	for _, x := range c.Readings.With("resp_collector_available", collector) {
+		reason := label(x, 1)
+		if x.Value != 0 || reason == "disabled" {
+			continue
+		}
+		for _, u := range c.Readings.With("page.unavailable", collector, reason) {
+			if d := label(u, 2); d != "" {
+				return d
+			}
+		}
+		return reason
+	}
+	return ""
+}
+
+// lacks tells the reason itself.
+func (c *court) lacks(collector string, reasons ...string) bool {
+	for _, x := range c.Readings.With("resp_collector_available", collector) {
+		if x.Value == 0 && slices.Contains(reasons, label(x, 1)) {
+			return true
+		}
+	}
+	return false
+}
+
+// cannotRead adds a warning for what should be known and is not: a failure
+// always is one, a missing permission only where the configuration names the
+// app. What simply is not there is not judged.
+func (c *court) cannotRead(app, component, collector, what string) {
+	named := app == "" || slices.Contains(c.Apps, app)
+	if !c.lacks(collector, "failed", "timeout") && !(named && c.lacks(collector, "permission")) {
+		return
+	}
+	why := c.lack(collector)
+	c.add(rule{
+		key: key{app: app, name: component}, component: component, level: Warning, calm: Warning,
+		summary: what + " cannot be read: " + why,
+	})
+}
+
+func (c *court) judgeApp(app string) {
+	up := number(c.Readings, "resp_up", "app:"+app)
+	down := rule{key: key{app: app, name: "app_down"}, component: "workers"}
+	workers := c.crew(app)
+	switch {
+	case up == nil && workers.total == 0:
+		if why := c.lack("process"); why != "" {
+			down.level, down.summary = Warning, app+" cannot be looked at: "+why
+			down.calm = down.level
+			c.add(down)
+		}
+		return
+	case up != nil && *up == 0:
+		down.level, down.calm, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
+		c.add(down)
+		return
+	}
+	c.add(down)
+	c.judgeWorkers(workers)
+	c.judgeQueue(workers, &c.rules[len(c.rules)-1])
+	c.judgeRequests(workers)
+	c.judgeUse(workers)
+}
+
+// judgeRequests judges what the app's server reports, if it does.
+func (c *court) judgeRequests(w *crew) {
+	app := w.app
+	if v := number(c.Readings, "page.http_error_ratio", app); v != nil {
+		r := rule{key: key{app: app, name: "error_rate"}, component: "requests", advice: c.adviseErrors(app, *v)}
+		r.level, r.calm = rises(*v, c.Limits.ErrorRate)
+		r.summary = FormatPercent(*v) + " of the requests to " + app + " fail with 5xx"
+		c.add(r)
+	}
+	if v := number(c.Readings, "page.http_mean_seconds", app); v != nil {
+		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: c.adviseSlow(w, *v)}
+		r.level, r.calm = rises(*v, c.Limits.ResponseTime)
+		r.summary = app + " takes " + FormatSeconds(*v) + " a request on average"
+		c.add(r)
+	}
+}
+
+// judgeUse judges the memory and the CPU that the app takes of what it may.
+func (c *court) judgeUse(w *crew) {
+	app := w.app
+	if v := number(c.Readings, "resp_app_memory_usage_ratio", app); v != nil {
+		r := rule{key: key{app: app, name: "memory"}, component: "memory", advice: c.adviseMemory(w, *v)}
+		r.level, r.calm = rises(*v, c.Limits.Memory)
+		r.summary = app + " uses " + FormatPercent(*v) + " of its memory"
+		c.add(r)
+	} else {
+		c.cannotRead(app, "memory", "memory", "the memory of "+app)
+	}
+	if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil {
+		r := rule{key: key{app: app, name: "cpu"}, component: "cpu", advice: c.adviseCPU(w, *v)}
+		r.level, r.calm = rises(*v, c.Limits.CPU)
+		r.summary = app + " uses " + FormatPercent(*v) + " of its CPU"
+		c.add(r)
+	}
+}
+
+// judgeStores judges the servers of the configuration.
+func (c *court) judgeStores() {
+	for _, name := range c.MySQL {
+		if !c.judgeUp("mysql", "MySQL", name) {
+			continue
+		}
+		v := number(c.Readings, "resp_mysql_longest_query_seconds", name)
+		if v == nil {
+			c.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
+			continue
+		}
+		r := rule{key: key{name: "query_time", of: name}, component: "mysql", advice: c.adviseQuery(name, *v)}
+		r.level, r.calm = rises(*v, c.Limits.QueryTime)
+		r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(*v)
+		c.add(r)
+	}
+	for _, name := range c.Redis {
+		if !c.judgeUp("redis", "Redis", name) {
+			continue
+		}
+		if len(c.Readings.With("resp_redis_info", name)) == 0 {
+			c.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
+			continue
+		}
+		v := number(c.Readings, "page.redis_hit_ratio", name)
+		if v == nil { // no lookups
+			continue
+		}
+		r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: c.adviseHits(name, *v)}
+		r.level, r.calm = falls(*v, c.Limits.CacheHitRate)
+		r.summary = "only " + FormatPercent(*v) + " of the lookups on Redis " + name + " find their key"
+		c.add(r)
+	}
+}
+
+// judgeUp judges whether a store answers, and tells whether it is worth
+// looking at the rest.
+func (c *court) judgeUp(kind, word, name string) bool {
+	up := number(c.Readings, "resp_up", kind+":"+name)
+	r := rule{key: key{name: kind, of: name}, component: kind}
+	switch {
+	case up != nil && *up != 0:
+		c.add(r)
+		return true
+	case up != nil:
+		r.level, r.summary = Critical, word+" "+name+" does not answer"
+		r.advice = c.adviseStore(kind, word, name)
+	default:
+		why := c.lack(kind)
+		if why == "" {
+			return false // its collector is switched off
+		}
+		r.level, r.summary = Warning, word+" "+name+" cannot be looked at: "+why
+	}
+	r.calm = r.level
+	c.add(r)
+	return false
+}
+
+func (c *court) halfRead(kind, rulename, name, what string) {
+	r := rule{key: key{name: rulename, of: name}, component: kind, level: Warning, calm: Warning, summary: what + " cannot be read"}
+	if why := c.storeDetail(kind, name); why != "" {
+		r.summary += ": " + why
+	}
+	c.add(r)
+}
+
+// judgeHost judges what all apps share.
+func (c *court) judgeHost() {
+	disks := slices.Clone(c.Readings.All("resp_disk_usage_ratio"))
+	slices.SortFunc(disks, func(a, b Reading) int { return strings.Compare(label(a, 0), label(b, 0)) })
+	for _, d := range disks {
+		if math.IsNaN(d.Value) {
+			continue
+		}
+		c.host("disk", label(d, 0), d.Value, c.Limits.Disk, "disk "+label(d, 0)+" is",
+			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", label(d, 0), FormatPercent(d.Value)))
+	}
+	if len(disks) == 0 {
+		c.cannotRead("", "disk", "disk", "how full the disks are")
+	}
+	for _, h := range []struct {
+		name, word, advice string
+		limit              config.Limit
+	}{
+		{"memory", "memory", c.adviseHostMemory(), c.Limits.Memory},
+		{"cpu", "CPU", c.adviseHostCPU(), c.Limits.CPU},
+	} {
+		if v := number(c.Readings, "resp_host_"+h.name+"_usage_ratio"); v != nil {
+			c.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
+		} else if h.name == "memory" {
+			c.cannotRead("", "memory", "host", "the host's memory")
+		}
+	}
+}
+
+func (c *court) host(name, of string, v float64, l config.Limit, what, advice string) {
+	r := rule{key: key{name: name, of: of}, component: name, summary: what + " at " + FormatPercent(v), advice: says(advice)}
+	r.level, r.calm = rises(v, l)
+	c.add(r)
+}

@@ -1,0 +1,100 @@
+package health
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Level is how well something is, in the numbers of resp_health_status.
+type Level int
+
+// The levels.
+const (
+	Healthy Level = iota
+	Warning
+	Critical
+)
+
+// String is the word of /api/v1/status.
+func (l Level) String() string {
+	switch l {
+	case Healthy:
+		return "healthy"
+	case Warning:
+		return "warning"
+	case Critical:
+		return "critical"
+	default:
+		return fmt.Sprintf("level %d", int(l))
+	}
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]; a word that is no level
+// is an error.
+func (l *Level) UnmarshalText(text []byte) error {
+	for _, x := range []Level{Healthy, Warning, Critical} {
+		if x.String() == string(text) {
+			*l = x
+			return nil
+		}
+	}
+	return fmt.Errorf("no health level %q", text)
+}
+
+// Alert is one finding of the exporter's own: what is not well, how bad, and
+// since when.
+type Alert struct {
+	Name      string    `json:"name"` // of the rule, e.g. "error_rate" or "disk /var"
+	Severity  Level     `json:"severity"`
+	Component string    `json:"component"`
+	Summary   string    `json:"summary"` // a sentence without a full stop
+	Since     time.Time `json:"since"`   // it is not healthy
+
+	told bool // another alert of the same app says it already
+}
+
+// Status is the model HealthStatus of /api/v1/status: how one app is, or, with
+// the app "", the host and the stores on which no single app has a claim.
+type Status struct {
+	App             string           `json:"-"`
+	Overall         Level            `json:"overall_status"` // the worst of the components
+	Components      map[string]Level `json:"components"`     // those that could be judged
+	Alerts          []Alert          `json:"alerts"`         // the worst first
+	Recommendations []string         `json:"recommendations"`
+	LastCheck       time.Time        `json:"last_check"`
+}
+
+// Judgement is all that one look says of everybody's health.
+type Judgement struct {
+	At   time.Time // zero: there was none yet
+	Apps []Status  // by name; an app of which nothing is known is not there
+	Host Status    // the host and the stores
+
+	findings []Finding
+	advice   []string
+}
+
+// Finding is an alert and whose it is.
+type Finding struct {
+	App string // "": the host's, or a store's
+	Alert
+}
+
+// Of returns the status of that app, or nil where nothing is known of it.
+func (j Judgement) Of(app string) *Status {
+	i := slices.IndexFunc(j.Apps, func(s Status) bool { return s.App == app })
+	if i < 0 {
+		return nil
+	}
+	return &j.Apps[i]
+}
+
+// Findings lists what is not well, each once, the worst first.
+func (j Judgement) Findings() []Finding { return j.findings }
+
+// Recommendations lists what to do now, each once, the most useful first.
+func (j Judgement) Recommendations() []string { return j.advice }

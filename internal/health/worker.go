@@ -1,0 +1,199 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// busyLong is how long a request takes before a full house is worth a word, in
+// seconds.
+const busyLong = 1.0
+
+// worker is one worker as the readings have it.
+type worker struct {
+	slot, pid, state, detail string
+	seconds                  *float64 // in that state
+}
+
+// crew is all that is known of an app's workers and its queue.
+type crew struct {
+	app                 string
+	workers             []worker
+	states              map[string]*float64 // resp_app_workers
+	queue, queueLimit   *float64            // connections
+	requests            bool                // somebody reports requests
+	server              string
+	total, stuck, taken float64
+}
+
+func (c *court) crew(app string) *crew {
+	w := &crew{app: app, states: make(map[string]*float64)}
+	for _, x := range c.Readings.With("page.worker", app) {
+		w.workers = append(w.workers, worker{label(x, 1), label(x, 2), label(x, 3), label(x, 4), number(c.Readings, x.Name, x.Labels...)})
+	}
+	for _, x := range c.Readings.With("resp_app_workers", app) {
+		w.states[label(x, 1)] = number(c.Readings, x.Name, x.Labels...)
+	}
+	for _, x := range c.Readings.With("resp_app_info", app) {
+		w.server = label(x, 1)
+	}
+	w.queue = sum(c.Readings.With("resp_listener_queue_length", app))
+	w.queueLimit = sum(c.Readings.With("resp_listener_queue_limit", app))
+	w.requests = number(c.Readings, "page.http_rate", app) != nil
+	w.stuck = w.in("stuck")
+	w.taken = w.stuck + w.in("busy")
+	w.total = max(w.taken+w.in("idle")+w.in("booting"), float64(len(w.workers)))
+	return w
+}
+
+// in counts the workers in a state: by the metric, else by those seen.
+func (w *crew) in(state string) float64 {
+	if len(w.states) > 0 {
+		if v := w.states[state]; v != nil {
+			return *v
+		}
+		return 0
+	}
+	n := 0.0
+	for i := range w.workers {
+		if w.workers[i].state == state {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *crew) free() float64 { return max(0, w.total-w.taken) }
+
+// unseen tells whether not one worker may be looked at.
+func (w *crew) unseen() bool {
+	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.state != "" })
+}
+
+// waits tells whether so many wait that each worker has one more to do.
+func (w *crew) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
+
+// full tells whether the accept queue holds this share of what it may.
+func (w *crew) full(share float64) bool {
+	return w.queue != nil && w.queueLimit != nil && *w.queueLimit > 0 && *w.queue >= share**w.queueLimit
+}
+
+// longest lists the workers in that state, the longest in it first.
+func (w *crew) longest(state string) []worker {
+	var out []worker
+	for _, x := range w.workers {
+		if x.state == state && x.seconds != nil {
+			out = append(out, x)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b worker) int {
+		return cmp.Or(cmp.Compare(*b.seconds, *a.seconds), cmp.Compare(len(a.slot), len(b.slot)), cmp.Compare(a.slot, b.slot))
+	})
+	return out
+}
+
+// worst is the worker that hangs longest, else the one that is busy longest.
+func (w *crew) worst() *worker {
+	for _, state := range []string{"stuck", "busy"} {
+		if l := w.longest(state); len(l) > 0 {
+			return &l[0]
+		}
+	}
+	return nil
+}
+
+// judgeWorkers says whether anybody is left to answer.
+func (c *court) judgeWorkers(w *crew) {
+	r := rule{key: key{app: w.app, name: "workers"}, component: "workers"}
+	worst := w.worst()
+	switch {
+	case w.unseen() && (!w.requests || slices.Contains(c.Apps, w.app)):
+		r.level = Warning
+		r.summary = w.app + " runs, but whether it answers cannot be seen: no worker may be looked at"
+		if !w.requests {
+			r.summary += ", no request is reported"
+		}
+		r.advice = says(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
+	case w.total == 0:
+	case w.stuck == w.total:
+		r.level, r.summary = Critical, fmt.Sprintf("%s does not answer: %s stuck", w.app, ofWorkers(w.stuck, w.total))
+	case w.free() == 0 && w.stuck > 0:
+		r.level, r.summary = Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
+	case w.free() == 0 && (w.waits() || worst != nil && *worst.seconds >= busyLong):
+		r.level, r.summary = Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
+	case w.stuck > 0:
+		r.level, r.summary = Warning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(w.stuck, w.total), w.app, isAre(w.stuck))
+	}
+	r.calm = r.level
+	if r.level > Healthy && r.advice == nil {
+		if worst != nil {
+			r.summary += ", longest " + FormatSeconds(*worst.seconds) + " (worker " + worst.slot + detailText(worst.detail) + ")"
+		}
+		if w.queue != nil && *w.queue > 0 && w.free() == 0 {
+			r.summary += ", queue " + w.queueText()
+		}
+		r.advice = c.adviseWorkers(w)
+	}
+	c.add(r)
+}
+
+// judgeQueue judges what waits for accept; tells says that the workers' rule
+// has named the queue already, at that level.
+func (c *court) judgeQueue(w *crew, workers *rule) {
+	if w.queue == nil {
+		c.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)
+		return
+	}
+	r := rule{key: key{app: w.app, name: "request_queue"}, component: "request_queue"}
+	r.level, r.calm = rises(*w.queue, c.Limits.RequestQueue)
+	r.summary = w.queueText() + " connections wait for " + w.app
+	if w.full(1 - margin) {
+		r.calm = Critical
+	}
+	if w.full(1) {
+		r.level, r.summary = Critical, "the queue of "+w.app+" is full: "+w.queueText()+" connections wait"
+	} else {
+		r.told = w.free() == 0 && workers.level >= r.level && workers.level > Healthy
+	}
+	r.advice = adviseQueue(w)
+	c.add(r)
+}
+
+func (w *crew) queueText() string {
+	if w.queueLimit == nil {
+		return FormatCount(*w.queue)
+	}
+	return FormatCount(*w.queue) + " of " + FormatCount(*w.queueLimit)
+}
+
+func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
+
+func plural(n float64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatFloat(n, 'f', 0, 64) + " " + one + "s"
+}
+
+func isAre(n float64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func detailText(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return ", " + detail
+}
+
+func label(x Reading, i int) string {
+	if i < len(x.Labels) {
+		return x.Labels[i]
+	}
+	return ""
+}
