@@ -121,7 +121,7 @@ func silent(t *testing.T, x *exporter) {
 // time, by the user of the documentation.
 func TestMySQLNumbers(t *testing.T) {
 	t.Parallel()
-	s := database(t)
+	s := database(t, "TZ=JST-9", "--default-time-zone=+05:00") // ages must not hang on either
 	blocker, waiter, locked, altered, idle := client(t, s), client(t, s), client(t, s), client(t, s), client(t, s)
 	do(t, blocker, "START TRANSACTION", "UPDATE shop.orders SET paid = 1 WHERE id = 1")
 	background(t, waiter, "UPDATE shop.orders SET paid = 2 WHERE id = 1")

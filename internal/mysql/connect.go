@@ -312,10 +312,11 @@ func (l *link) prepare(ctx context.Context) error {
 	return fmt.Errorf("rights: %w", err)
 }
 
-// sessionOf is the statement that sets up a session. Ages are counted in UTC,
-// where no hour happens twice.
+// sessionOf is the statement that sets up a session. InnoDB tells when its
+// transactions began in the time zone of the host, whatever that of the session
+// is, so the session's must be the same.
 func sessionOf(v Version) string {
-	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='+00:00'"
+	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"
 	switch {
 	case !v.has(Version{Major: 10, Minor: 1, Patch: 1}, Version{Major: 5, Minor: 7, Patch: 8}):
 		return s

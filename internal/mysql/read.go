@@ -212,8 +212,11 @@ func (l *threadList) text(i int) string {
 // Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
 // needs the right PROCESS.
 func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
-	const query = `SELECT trx_id, trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()), trx_state = 'LOCK WAIT',
-		COALESCE(TIMESTAMPDIFF(SECOND, trx_wait_started, NOW()), 0), trx_rows_locked, trx_rows_modified FROM information_schema.innodb_trx`
+	// Seconds since 1970 do not jump with summer time. Unsigned, as some servers
+	// have them, a difference below 0 would be an error.
+	const query = `SELECT trx_id, trx_mysql_thread_id, CAST(UNIX_TIMESTAMP() AS SIGNED) - CAST(UNIX_TIMESTAMP(trx_started) AS SIGNED), trx_state = 'LOCK WAIT',
+		COALESCE(CAST(UNIX_TIMESTAMP() AS SIGNED) - CAST(UNIX_TIMESTAMP(trx_wait_started) AS SIGNED), 0), trx_rows_locked, trx_rows_modified
+		FROM information_schema.innodb_trx`
 	var out []Transaction
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		if l.process != nil {

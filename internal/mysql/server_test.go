@@ -133,7 +133,7 @@ func TestSession(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := mysql.SessionOf(v); got != "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='+00:00'"+want {
+		if got := mysql.SessionOf(v); got != "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"+want {
 			t.Errorf("%s: %s", version, got)
 		}
 	}
