@@ -1,0 +1,143 @@
+package e2e_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whatever is wrong is a reason and a sentence, no crash, no line a scrape,
+// and no word of the configuration.
+func TestMySQLReasons(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	execute(t, s, "CREATE USER 'bare'@'%' IDENTIFIED BY '"+word+"'; CREATE USER 'crowded'@'%' IDENTIFIED BY '"+word+"' WITH MAX_USER_CONNECTIONS 1; SET GLOBAL max_connections = 40")
+	db, err := s.OpenTCP("crowded", word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Conn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	tests := map[string]struct {
+		dsn, reason, says string
+		up                float64
+	}{
+		"password": {fmt.Sprintf("resp:wrong%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
+		"user":     {fmt.Sprintf("nobody:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
+		"grant":    {fmt.Sprintf("bare:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "GRANT PROCESS ON *.*", 1},
+		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), "not_found", "nobody listens", 0},
+		"socket":   {fmt.Sprintf("resp:%s@unix(%s.none)/", word, s.Socket), "not_found", "socket is not there", 0},
+		"name":     {"resp:" + word + "@tcp(no.such.host.invalid:3306)/", "not_found", "host name", 0},
+		"tls":      {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?tls=true", word, s.Port), "unsupported", "it has none", 0},
+		"crowded":  {fmt.Sprintf("crowded:%s@tcp(127.0.0.1:%d)/", word, s.Port), "busy", "max_user_connections", 0},
+		"option":   {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?timeout=%s", word, s.Port, word), "failed", "does not understand the DSN", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := watch(t, export{config: fmt.Sprintf("mysql: [{name: main, dsn: %q}]\n", test.dsn)})
+			eventually(t, 20*time.Second, func() error {
+				m := x.scrape(t)
+				_, body, _ := x.get("/api/v1/status")
+				if !strings.Contains(body, test.says) {
+					return fmt.Errorf("the page does not say %q: %s", test.says, body)
+				}
+				return all(m.want(test.up, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason="+test.reason))
+			})
+			for range 10 {
+				x.scrape(t)
+			}
+			if n := strings.Count(x.Output(1<<20), "collector=mysql"); n > 2 {
+				t.Errorf("%d lines of the log are about it", n)
+			}
+			silent(t, x)
+			if test.up == 0 {
+				return
+			}
+			m := x.scrape(t)
+			if err := all(m.has("resp_mysql_connections"), m.has("resp_mysql_ping_seconds")); err != nil {
+				t.Errorf("without the right: %v", err)
+			}
+			if m.has("resp_mysql_longest_query_seconds") == nil || m.has("resp_mysql_lock_waits") == nil {
+				t.Error("what cannot be seen is there")
+			}
+		})
+	}
+}
+
+// A server that takes no more connections is busy. The one that the exporter
+// has already goes on.
+func TestMySQLIsFull(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	section := mysqlSection(t, "main", s)
+	early := watch(t, export{config: section})
+	eventually(t, 20*time.Second, func() error { return early.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	execute(t, s, "SET GLOBAL max_connections = 10")
+	for range 9 {
+		client(t, s)
+	}
+	late := watch(t, export{config: section})
+	eventually(t, 20*time.Second, func() error {
+		m := late.scrape(t)
+		return all(m.want(0, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason=busy"))
+	})
+	m := early.scrape(t)
+	if err := all(m.want(1, "resp_up", "component=mysql:main"), m.want(10, "resp_mysql_connections")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A new password in the file is used at the next connect, without a restart.
+func TestMySQLPasswordRotation(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	file := passwordFile(t)
+	x := watch(t, export{config: fmt.Sprintf("mysql: [{name: main, dsn: \"resp@unix(%s)/\", password_file: %s}]\n", s.Socket, file)})
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+	execute(t, s, "SET PASSWORD FOR 'resp'@'localhost' = PASSWORD('another'); KILL USER 'resp'")
+	eventually(t, 10*time.Second, func() error {
+		return x.scrape(t).want(0, "resp_collector_available", "collector=mysql", "reason=permission")
+	})
+	time.Sleep(3 * time.Second) // the pause between two tries has grown
+	write(t, file, "another")
+	eventually(t, 2*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=mysql:main") })
+}
+
+// While the primary cannot be reached, the first fallback that answers serves.
+func TestMySQLFallback(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	x := watch(t, export{config: fmt.Sprintf(`mysql: [{name: main, dsn: "resp@tcp(127.0.0.1:%d)/", password_file: %s, fallback_dsns: ["resp@tcp(127.0.0.1:%d)/", "resp@unix(%s)/"]}]`+"\n",
+		freePort(t), passwordFile(t), freePort(t), s.Socket)})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(1, "resp_up", "component=mysql:main"), m.want(2, "resp_mysql_fallback", "mysql=main"))
+	})
+	silent(t, x)
+}
+
+// TLS by the DSN: a certificate that nobody vouches for is refused, unless the
+// DSN says not to look.
+func TestMySQLTLS(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	certificate(t, dir)
+	s := database(t, "--ssl-cert="+filepath.Join(dir, "cert.pem"), "--ssl-key="+filepath.Join(dir, "key.pem"))
+	execute(t, s, "ALTER USER 'resp'@'127.0.0.1' REQUIRE SSL")
+	dsn := fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?tls=", word, s.Port)
+	x := watch(t, export{config: fmt.Sprintf("mysql: [{name: looks, dsn: \"%strue\"}, {name: trusts, dsn: \"%sskip-verify\"}]\n", dsn, dsn)})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		_, body, _ := x.get("/api/v1/status")
+		if says := "mysql looks: its certificate is signed by an authority that this host does not know"; !strings.Contains(body, says) {
+			return fmt.Errorf("the page does not say %q: %s", says, body)
+		}
+		return all(m.want(0, "resp_up", "component=mysql:looks"), m.want(1, "resp_up", "component=mysql:trusts"), m.has("resp_mysql_connections", "mysql=trusts"))
+	})
+	silent(t, x)
+}
