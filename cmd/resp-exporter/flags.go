@@ -21,7 +21,8 @@ import (
 type flags struct {
 	app   app.Options
 	check bool
-	done  bool // --help or --version was asked for and answered
+	done  bool          // --help or --version was asked for and answered
+	ask   *checkOptions // the command is check
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -32,6 +33,10 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
+	c := k.Command("check", "Ask a running exporter how all is; exit 0 if healthy, 1 warning, 2 critical, 3 unknown.")
+	ask := &checkOptions{}
+	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&ask.url)
+	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&ask.output, "text", "json")
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
@@ -52,7 +57,11 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	log := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(k, log)
 
-	if _, err := k.Parse(args); err != nil && !f.done {
+	command, err := k.Parse(args)
+	if command == c.FullCommand() {
+		f.ask = ask
+	}
+	if err != nil && !f.done {
 		return f, err
 	}
 	if f.done {
@@ -63,7 +72,6 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	for name, w := range wanted {
 		f.app.Off[name] = !w.on || *disable && !w.byUser
 	}
-	var err error
 	f.app.RoutePrefix, err = routePrefix(*prefix, *external)
 	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/resp-exporter/resp-exporter/internal/app"
@@ -31,15 +32,22 @@ func beModest() {
 }
 
 // run is the program: arguments in, exit code out. 0 means that it ended as
-// asked, 1 that it could not go on, 2 that the command line is wrong.
+// asked, 1 that it could not go on, 2 that the command line is wrong. Of check
+// it is the state that was found, 3 where that is unknown for whatever reason.
 func run(args []string, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args, stdout, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "resp-exporter:", err)
+		if slices.Contains(args, "check") {
+			return exitUnknown // 2 would say that the app is in a critical state
+		}
 		return 2
 	}
 	if f.done {
 		return 0
+	}
+	if f.ask != nil {
+		return check(*f.ask, stdout, stderr)
 	}
 	if f.check {
 		if _, err := config.LoadFile(f.app.ConfigFile, f.app.Env); err != nil {

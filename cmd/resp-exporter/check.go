@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+const (
+	checkLimit  = 10 * time.Second
+	answerLimit = 16 << 20        // bytes of an answer
+	oldAfter    = 2 * time.Minute // since the last look, before nothing is known any more
+)
+
+// The exit codes of monitoring plugins.
+const (
+	exitHealthy = iota
+	exitWarning
+	exitCritical
+	exitUnknown
+)
+
+// checkOptions are the settings of the command check.
+type checkOptions struct {
+	url    string
+	output string // "text" or "json"
+}
+
+// report is the answer of the command check, as JSON writes it.
+type report struct {
+	Status          string                   `json:"status"` // healthy, warning, critical, unknown
+	Summary         string                   `json:"summary"`
+	LastCheck       *time.Time               `json:"last_check"`
+	Host            *health.Status           `json:"host"` // and the stores
+	Apps            map[string]health.Status `json:"apps"`
+	Alerts          []health.Alert           `json:"alerts"`          // of all, the worst first
+	Recommendations []string                 `json:"recommendations"` // of all
+
+	code int
+}
+
+// answer is what is read of /api/v1/status.
+type answer struct {
+	LastCheck *time.Time     `json:"last_check"`
+	Health    *health.Status `json:"health"`
+	Apps      []struct {
+		Name   string         `json:"name"`
+		Health *health.Status `json:"health"`
+	} `json:"apps"`
+}
+
+// check asks a running exporter how all is, prints that, and returns the exit
+// code: 0 healthy, 1 warning, 2 critical, 3 unknown.
+func check(o checkOptions, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
+	defer cancel()
+	var r report
+	a, now, err := fetch(ctx, o.url)
+	if err != nil {
+		r = unknownReport(err.Error())
+	} else {
+		r = a.report(now)
+	}
+	if err := r.print(o.output, stdout); err != nil {
+		fmt.Fprintln(stderr, "resp-exporter: print the status:", err)
+		return exitUnknown
+	}
+	return r.code
+}
+
+// fetch reads the status below base; now is the exporter's own clock, so that
+// the age of its last look is right from another host too.
+func fetch(ctx context.Context, base string) (a answer, now time.Time, err error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return a, now, errors.New("--url: expected http://host:port or https://host:port, with the path where the exporter lives if it has one")
+	}
+	shown := *u
+	shown.User = nil // whoever reads the result need not know the login
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("api/v1/status").String(), nil)
+	if err != nil {
+		return a, now, fmt.Errorf("the exporter at %s cannot be asked: %w", &shown, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		var inner *url.Error
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return a, now, fmt.Errorf("the exporter at %s cannot be asked: %w", &shown, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return a, now, fmt.Errorf("the exporter at %s answers %s", &shown, resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, answerLimit)).Decode(&a); err != nil {
+		return a, now, fmt.Errorf("what answers at %s is no status of an exporter: %w", &shown, err)
+	}
+	if now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
+		now = time.Now()
+	}
+	return a, now, nil
+}
+
+func unknownReport(why string) report {
+	return report{Status: "unknown", Summary: why, code: exitUnknown, Apps: map[string]health.Status{}, Alerts: []health.Alert{}, Recommendations: []string{}}
+}
+
+// report judges what the exporter said. A finding counts even where there is
+// no app; no finding is good news only of an app that was looked at lately.
+func (a *answer) report(now time.Time) report {
+	if a.LastCheck == nil || a.Health == nil {
+		return unknownReport("the exporter has not ended its first look at the host yet")
+	}
+	if age := now.Sub(*a.LastCheck); age > oldAfter {
+		return unknownReport("the exporter's last look is " + health.FormatSeconds(age.Seconds()) + " old")
+	}
+	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recommendations: []string{}}
+	worst := r.take(a.Health)
+	var unknown []string
+	for _, app := range a.Apps {
+		if app.Health == nil {
+			unknown = append(unknown, app.Name)
+			continue
+		}
+		r.Apps[app.Name] = *app.Health
+		worst = max(worst, r.take(app.Health))
+	}
+	slices.SortStableFunc(r.Alerts, func(a, b health.Alert) int { return cmp.Compare(b.Severity, a.Severity) })
+	switch {
+	case worst > health.Healthy:
+		r.Status, r.code, r.Summary = worst.String(), int(worst), worst.String()
+		if len(r.Alerts) > 0 {
+			r.Summary = r.Alerts[0].Summary
+		}
+	case len(unknown) > 0:
+		r.Status, r.code, r.Summary = "unknown", exitUnknown, "nothing is known of "+strings.Join(unknown, ", ")
+	case len(r.Apps) == 0:
+		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app is found on this host"
+	default:
+		r.Status, r.Summary = "healthy", "well: "+strings.Join(slices.Sorted(maps.Keys(r.Apps)), ", ")
+	}
+	return r
+}
+
+// take adds what one status says and is not there yet: a full disk is in that
+// of every app.
+func (r *report) take(s *health.Status) health.Level {
+	for _, a := range s.Alerts {
+		if !slices.Contains(r.Alerts, a) {
+			r.Alerts = append(r.Alerts, a)
+		}
+	}
+	for _, l := range s.Recommendations {
+		if !slices.Contains(r.Recommendations, l) {
+			r.Recommendations = append(r.Recommendations, l)
+		}
+	}
+	return s.Overall
+}
+
+func (r *report) print(output string, w io.Writer) error {
+	if output == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(r)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "resp-exporter %s - %s\n", strings.ToUpper(r.Status), r.Summary)
+	for _, app := range slices.Sorted(maps.Keys(r.Apps)) {
+		s := r.Apps[app]
+		fmt.Fprintf(&b, "%s is %s: %s\n", app, s.Overall, componentsText(s.Components))
+	}
+	if r.Host != nil && len(r.Host.Components) > 0 {
+		fmt.Fprintf(&b, "host and stores are %s: %s\n", r.Host.Overall, componentsText(r.Host.Components))
+	}
+	if len(r.Alerts) > 0 {
+		b.WriteString("What is not well:\n")
+		for _, a := range r.Alerts {
+			fmt.Fprintf(&b, "  %s since %s: %s\n", a.Severity, a.Since.UTC().Format("2006-01-02 15:04:05 UTC"), a.Summary)
+		}
+	}
+	if len(r.Recommendations) > 0 {
+		b.WriteString("What to do:\n")
+		for i, l := range r.Recommendations {
+			fmt.Fprintf(&b, "  %d. %s\n", i+1, l)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func componentsText(components map[string]health.Level) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(components)) {
+		parts = append(parts, name+" "+components[name].String())
+	}
+	return strings.Join(parts, ", ")
+}

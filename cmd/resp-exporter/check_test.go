@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// statusOf is an answer of /api/v1/status with these apps' health and that of
+// the host, which was looked at so long ago.
+func statusOf(ago time.Duration, host string, apps ...string) string {
+	var list []string
+	for i, h := range apps {
+		list = append(list, fmt.Sprintf(`{"name":"app%d","workers":[],"health":%s}`, i, h))
+	}
+	at := time.Now().Add(-ago).UTC().Format(time.RFC3339)
+	return fmt.Sprintf(`{"version":"1","last_check":%q,"health":%s,"apps":[%s]}`, at, host, strings.Join(list, ","))
+}
+
+func healthOf(level string, alerts, recommendations string) string {
+	return fmt.Sprintf(`{"overall_status":%q,"components":{"workers":%q},"alerts":[%s],"recommendations":[%s],"last_check":"2026-01-02T12:00:00Z"}`, level, level, alerts, recommendations)
+}
+
+const (
+	none  = `{"overall_status":"healthy","components":{},"alerts":[],"recommendations":[],"last_check":"2026-01-02T12:00:00Z"}`
+	disk  = `{"name":"disk /","severity":"warning","component":"disk","summary":"disk / is at 90 %","since":"2026-01-02T12:00:00Z"}`
+	stuck = `{"name":"workers","severity":"critical","component":"workers","summary":"app1 does not answer: 2 of 2 workers stuck","since":"2026-01-02T11:59:00Z"}`
+)
+
+func TestCheck(t *testing.T) {
+	well := healthOf("healthy", "", "")
+	for name, c := range map[string]struct {
+		body string
+		code int
+		out  string // what standard output begins with
+		has  []string
+	}{
+		"healthy": {statusOf(0, none, well, well), 0, "resp-exporter HEALTHY - well: app0, app1\n", []string{"app0 is healthy: workers healthy\n"}},
+		"warning": {statusOf(0, healthOf("warning", disk, `"Free space."`), healthOf("warning", disk, `"Free space."`)), 1, "resp-exporter WARNING - disk / is at 90 %\n",
+			[]string{"  warning since 2026-01-02 12:00:00 UTC: disk / is at 90 %\n", "What to do:\n  1. Free space.\n"}},
+		"critical": {statusOf(0, none, healthOf("warning", disk, ""), healthOf("critical", stuck+","+disk, `"End it.","Free space."`)), 2, "resp-exporter CRITICAL - app1 does not answer: 2 of 2 workers stuck\n",
+			[]string{"  critical since 2026-01-02 11:59:00 UTC: app1 does not answer", "  1. End it.\n  2. Free space.\n"}},
+		"a store without an app": {statusOf(0, healthOf("critical", stuck, "")), 2, "resp-exporter CRITICAL - ", nil},
+		"no app":                 {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app is found on this host\n", nil},
+		"an app not known":       {statusOf(0, none, well, "null"), 3, "resp-exporter UNKNOWN - nothing is known of app1\n", nil},
+		"not yet looked":         {`{"last_check":null,"health":null,"apps":[]}`, 3, "resp-exporter UNKNOWN - the exporter has not ended its first look", nil},
+		"looked long ago":        {statusOf(10*time.Minute, none, well), 3, "resp-exporter UNKNOWN - the exporter's last look is 10 min", nil},
+		"no JSON":                {"<html>", 3, "resp-exporter UNKNOWN - what answers at http://127.0.0.1", nil},
+		"an unheard-of level":    {statusOf(0, none, healthOf("fine", "", "")), 3, "resp-exporter UNKNOWN - what answers", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/admin/api/v1/status" {
+					http.NotFound(w, r)
+					return
+				}
+				fmt.Fprint(w, c.body)
+			}))
+			defer s.Close()
+			var out, errOut bytes.Buffer
+			if code := run([]string{"check", "--url=" + s.URL + "/admin/"}, &out, &errOut); code != c.code || errOut.Len() > 0 {
+				t.Errorf("exit code %d, want %d; standard error: %s", code, c.code, errOut.String())
+			}
+			if !strings.HasPrefix(out.String(), c.out) {
+				t.Errorf("got %s\nwant %s", out.String(), c.out)
+			}
+			for _, h := range c.has {
+				if !strings.Contains(out.String(), h) {
+					t.Errorf("no %q in\n%s", h, out.String())
+				}
+			}
+			if n := strings.Count(out.String(), ": disk / is at"); n > 1 {
+				t.Errorf("a disk is told %d times:\n%s", n, out.String())
+			}
+			checkJSON(t, s.URL+"/admin", c.code)
+		})
+	}
+}
+
+// checkJSON asks for JSON: it must be that, and end with the same code.
+func checkJSON(t *testing.T, url string, code int) {
+	t.Helper()
+	var out bytes.Buffer
+	if got := run([]string{"check", "--output=json", "--url", url}, &out, &out); got != code {
+		t.Errorf("JSON: exit code %d, want %d", got, code)
+	}
+	var r struct {
+		Status  string
+		Summary string
+		Alerts  []any
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Summary == "" || r.Alerts == nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if want := [...]string{"healthy", "warning", "critical", "unknown"}[code]; r.Status != want {
+		t.Errorf("status %q, want %q", r.Status, want)
+	}
+}
+
+// Whatever else goes wrong is unknown, and tells no login.
+func TestCheckUnknown(t *testing.T) {
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "zoe" || password != "s3cret" {
+			t.Errorf("login %q %q", user, password)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer refuses.Close()
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	tls := httptest.NewUnstartedServer(nil) // its certificate is signed by nobody we know
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.StartTLS()
+	defer tls.Close()
+	for name, c := range map[string]struct {
+		args []string
+		has  string
+	}{
+		"refused":         {[]string{"check", "--url=" + strings.Replace(refuses.URL, "://", "://zoe:s3cret@", 1)}, "401 Unauthorized"},
+		"nobody there":    {[]string{"check", "--url=" + strings.Replace(closed.URL, "://", "://zoe:s3cret@", 1)}, "connection refused"},
+		"strange signer":  {[]string{"check", "--url=" + strings.Replace(tls.URL, "://", "://zoe:s3cret@", 1)}, "certificate"},
+		"no URL":          {[]string{"check", "--url=zoe:s3cret@web-1"}, "--url: expected"},
+		"strange scheme":  {[]string{"check", "--url=ftp://zoe:s3cret@web-1/"}, "--url: expected"},
+		"unknown flag":    {[]string{"check", "--uri=x"}, "unknown long flag"},
+		"unknown printer": {[]string{"check", "--output=xml"}, "must be one of text,json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if code := run(c.args, &out, &out); code != 3 {
+				t.Errorf("exit code %d, want 3", code)
+			}
+			if !strings.Contains(out.String(), c.has) || strings.Contains(out.String(), "s3cret") || strings.Contains(out.String(), "zoe") {
+				t.Errorf("got %q, want %q", out.String(), c.has)
+			}
+		})
+	}
+}
