@@ -27,7 +27,7 @@ type fake struct {
 }
 
 // newFake listens at address, "127.0.0.1:0" for any port.
-func newFake(t *testing.T, address string) *fake {
+func newFake(t testing.TB, address string) *fake {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
