@@ -95,8 +95,7 @@ func fetch(ctx context.Context, base string) (a answer, now time.Time, err error
 	req.Header.Set("Accept", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
+		if inner, ok := errors.AsType[*url.Error](err); ok { // it names the whole URL
 			err = inner.Err
 		}
 		return a, now, fmt.Errorf("the exporter at %s cannot be asked: %w", &shown, err)

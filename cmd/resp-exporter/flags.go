@@ -33,10 +33,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	c := k.Command("check", "Ask a running exporter how all is; exit 0 if healthy, 1 warning, 2 critical, 3 unknown.")
-	ask := &checkOptions{}
-	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&ask.url)
-	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&ask.output, "text", "json")
+	ask := checkFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
@@ -58,9 +55,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	if command == c.FullCommand() {
-		f.ask = ask
-	}
+	f.ask = ask[command]
 	if err != nil && !f.done {
 		return f, err
 	}
@@ -77,6 +72,15 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
 	}
 	return f, err
+}
+
+// checkFlags adds the command check, and gives its options by its name.
+func checkFlags(k *kingpin.Application) map[string]*checkOptions {
+	o := &checkOptions{}
+	c := k.Command("check", "Ask a running exporter how all is; exit 0 if healthy, 1 warning, 2 critical, 3 unknown.")
+	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
+	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	return map[string]*checkOptions{c.FullCommand(): o}
 }
 
 // choice is one --[no-]collector.<name> flag.

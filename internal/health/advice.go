@@ -173,7 +173,7 @@ func (c *court) adviseHostCPU() string {
 
 // storeDetail finds what a store's collector says of that one server.
 func (c *court) storeDetail(kind, name string) string {
-	for _, part := range strings.Split(c.lack(kind), "; ") {
+	for part := range strings.SplitSeq(c.lack(kind), "; ") {
 		rest, ok := strings.CutPrefix(part, kind+" "+name)
 		if ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {
 			return strings.TrimLeft(rest, ": ")

@@ -156,26 +156,7 @@ type told struct {
 // judgement steps all rules and puts what they say together.
 func (c *court) judgement() Judgement {
 	statuses := map[string]*Status{"": c.status("")}
-	var all []told
-	for i := range c.rules {
-		r := &c.rules[i]
-		h := c.before.held[r.key].step(r, c.At, intervals*c.Interval)
-		s := statuses[r.app]
-		if s == nil {
-			s = c.status(r.app)
-			statuses[r.app] = s
-		}
-		s.Components[r.component] = max(s.Components[r.component], h.level)
-		if h.level == Healthy {
-			continue
-		}
-		c.after.held[r.key] = h
-		t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.text(c.At), h.since, r.told && h.level == r.level}}}
-		if r.level > Healthy && r.advice != nil {
-			t.advice = r.advice(c.At.Sub(h.since))
-		}
-		all = append(all, t)
-	}
+	all := c.step(statuses)
 	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Judgement{At: c.At}
 	for i := range all {
@@ -198,6 +179,32 @@ func (c *court) judgement() Judgement {
 		}
 	}
 	return out
+}
+
+// step steps all rules, notes the components' levels in statuses, and returns
+// what is not well.
+func (c *court) step(statuses map[string]*Status) []told {
+	var all []told
+	for i := range c.rules {
+		r := &c.rules[i]
+		h := c.before.held[r.key].step(r, c.At, intervals*c.Interval)
+		s := statuses[r.app]
+		if s == nil {
+			s = c.status(r.app)
+			statuses[r.app] = s
+		}
+		s.Components[r.component] = max(s.Components[r.component], h.level)
+		if h.level == Healthy {
+			continue
+		}
+		c.after.held[r.key] = h
+		t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.text(c.At), h.since, r.told && h.level == r.level}}}
+		if r.level > Healthy && r.advice != nil {
+			t.advice = r.advice(c.At.Sub(h.since))
+		}
+		all = append(all, t)
+	}
+	return all
 }
 
 // fill takes what concerns the app: its own, and full disks, which bound all.

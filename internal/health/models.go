@@ -74,7 +74,15 @@ func AppMemory(r Readings, app string) *float64 {
 // the others.
 func number(r Readings, name string, labels ...string) *float64 {
 	v, ok := r.Get(name, labels...)
-	if !ok || !finite(v) {
+	if !ok {
+		return nil
+	}
+	return known(v)
+}
+
+// known is v, or nil where it is no finite number.
+func known(v float64) *float64 {
+	if !finite(v) {
 		return nil
 	}
 	return &v

@@ -96,8 +96,11 @@ func (c *court) lacks(collector string, reasons ...string) bool {
 // always is one, a missing permission only where the configuration names the
 // app. What simply is not there is not judged.
 func (c *court) cannotRead(app, component, collector, what string) {
-	named := app == "" || slices.Contains(c.Apps, app)
-	if !c.lacks(collector, "failed", "timeout") && !(named && c.lacks(collector, "permission")) {
+	reasons := []string{"failed", "timeout"}
+	if app == "" || slices.Contains(c.Apps, app) {
+		reasons = append(reasons, "permission")
+	}
+	if !c.lacks(collector, reasons...) {
 		return
 	}
 	why := c.lack(collector)

@@ -31,10 +31,10 @@ type crew struct {
 func (c *court) crew(app string) *crew {
 	w := &crew{app: app, states: make(map[string]*float64)}
 	for _, x := range c.Readings.With("page.worker", app) {
-		w.workers = append(w.workers, worker{label(x, 1), label(x, 2), label(x, 3), label(x, 4), number(c.Readings, x.Name, x.Labels...)})
+		w.workers = append(w.workers, worker{label(x, 1), label(x, 2), label(x, 3), label(x, 4), known(x.Value)})
 	}
 	for _, x := range c.Readings.With("resp_app_workers", app) {
-		w.states[label(x, 1)] = number(c.Readings, x.Name, x.Labels...)
+		w.states[label(x, 1)] = known(x.Value)
 	}
 	for _, x := range c.Readings.With("resp_app_info", app) {
 		w.server = label(x, 1)
@@ -107,28 +107,15 @@ func (w *crew) worst() *worker {
 // judgeWorkers says whether anybody is left to answer.
 func (c *court) judgeWorkers(w *crew) {
 	r := rule{key: key{app: w.app, name: "workers"}, component: "workers"}
-	worst := w.worst()
-	switch {
-	case w.unseen() && (!w.requests || slices.Contains(c.Apps, w.app)):
+	if w.unseen() && (!w.requests || slices.Contains(c.Apps, w.app)) {
 		r.level = Warning
 		r.summary = w.app + " runs, but whether it answers cannot be seen: no worker may be looked at"
 		if !w.requests {
 			r.summary += ", no request is reported"
 		}
 		r.advice = says(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
-	case w.total == 0:
-	case w.stuck == w.total:
-		r.level, r.summary = Critical, fmt.Sprintf("%s does not answer: %s stuck", w.app, ofWorkers(w.stuck, w.total))
-	case w.free() == 0 && w.stuck > 0:
-		r.level, r.summary = Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
-	case w.free() == 0 && (w.waits() || worst != nil && *worst.seconds >= busyLong):
-		r.level, r.summary = Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
-	case w.stuck > 0:
-		r.level, r.summary = Warning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(w.stuck, w.total), w.app, isAre(w.stuck))
-	}
-	r.calm = r.level
-	if r.level > Healthy && r.advice == nil {
-		if worst != nil {
+	} else if r.level, r.summary = w.judge(); r.level > Healthy {
+		if worst := w.worst(); worst != nil {
 			r.summary += ", longest " + FormatSeconds(*worst.seconds) + " (worker " + worst.slot + detailText(worst.detail) + ")"
 		}
 		if w.queue != nil && *w.queue > 0 && w.free() == 0 {
@@ -136,7 +123,28 @@ func (c *court) judgeWorkers(w *crew) {
 		}
 		r.advice = c.adviseWorkers(w)
 	}
+	r.calm = r.level
 	c.add(r)
+}
+
+// judge judges workers that can be seen.
+func (w *crew) judge() (Level, string) {
+	worst := w.worst()
+	long := worst != nil && *worst.seconds >= busyLong
+	switch {
+	case w.total == 0:
+		return Healthy, ""
+	case w.stuck == w.total:
+		return Critical, fmt.Sprintf("%s does not answer: %s stuck", w.app, ofWorkers(w.stuck, w.total))
+	case w.free() == 0 && w.stuck > 0:
+		return Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
+	case w.free() == 0 && (w.waits() || long):
+		return Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
+	case w.stuck > 0:
+		return Warning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(w.stuck, w.total), w.app, isAre(w.stuck))
+	default:
+		return Healthy, ""
+	}
 }
 
 // judgeQueue judges what waits for accept; tells says that the workers' rule
