@@ -14,8 +14,7 @@ import (
 // what it printed.
 func (x *exporter) check(args ...string) (int, string) {
 	out, err := exec.Command(binary, append([]string{"check", "--url=" + x.url}, args...)...).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), string(out)
 	}
 	if err != nil {

@@ -1,0 +1,59 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// A store that the configuration names and that does not answer is critical in
+// the metric and in the JSON, and no matter any more once a reload drops it.
+func TestHealthFollowsTheConfiguration(t *testing.T) {
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	if err := ln.Close(); err != nil { // nobody is there
+		t.Fatal(err)
+	}
+	e := run(t, "statsd: {listen: []}\nredis: [{name: cache, url: \"redis://someone:s3cret@"+address+"/0\"}]\n", nil)
+	const line = `resp_health_status{app="",component="redis"} `
+	awaitLine(t, e.url, line+"2")
+	awaitLine(t, e.url, `resp_health_status{app="",component="overall"} 2`)
+	var status struct {
+		Health health.Status `json:"health"`
+	}
+	_, body := get(t, e.url+"/api/v1/status")
+	if err := json.Unmarshal([]byte(body), &status); err != nil {
+		t.Fatal(err)
+	}
+	if s := status.Health; s.Components["redis"] != health.Critical || len(s.Recommendations) == 0 || !strings.Contains(s.Recommendations[0], "Redis cache") {
+		t.Errorf("%+v", s)
+	}
+	_, page := get(t, e.url+"/")
+	if !strings.Contains(page, "Redis cache does not answer") {
+		t.Error("the page does not tell of it")
+	}
+	for what, text := range map[string]string{"status": body, "page": page} {
+		if strings.Contains(text, "s3cret") || strings.Contains(text, "someone") {
+			t.Errorf("the %s tells the login", what)
+		}
+	}
+	write(t, e.file, "statsd: {listen: []}\n")
+	if err := e.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if _, body := get(t, e.url+"/metrics"); !strings.Contains(body, line) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the judge still looks for a store that was dropped")
+		}
+	}
+}
