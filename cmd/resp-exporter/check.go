@@ -127,7 +127,7 @@ func (a *answer) report(now time.Time) report {
 		return unknownReport("the exporter's last look is " + health.FormatSeconds(age.Seconds()) + " old")
 	}
 	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recommendations: []string{}}
-	worst := r.take(a.Health)
+	worst := health.Healthy
 	var unknown []string
 	for _, app := range a.Apps {
 		if app.Health == nil {
@@ -137,6 +137,7 @@ func (a *answer) report(now time.Time) report {
 		r.Apps[app.Name] = *app.Health
 		worst = max(worst, r.take(app.Health))
 	}
+	worst = max(worst, r.take(a.Health)) // after the apps, as on the page
 	slices.SortStableFunc(r.Alerts, func(a, b health.Alert) int { return cmp.Compare(b.Severity, a.Severity) })
 	switch {
 	case worst > health.Healthy:
