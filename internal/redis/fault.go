@@ -175,7 +175,7 @@ func tlsFault(err error) *Error {
 	case errors.As(err, &verify):
 		return &Error{Failed, "has a certificate that is not trusted; ca_file in its url may help"}
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return &Error{Permission, "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Failed, "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
 	return nil
 }
