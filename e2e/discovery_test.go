@@ -45,6 +45,8 @@ func TestDiscovery(t *testing.T) {
 		{"uWSGI with a master", launch{server: "uwsgi", args: []string{"--master", "--processes", "4"}}, "uwsgi", 4},
 		{"uWSGI on a UNIX socket", launch{server: "uwsgi", unix: true, args: []string{"--master", "--processes", "2"}}, "uwsgi", 2},
 		{"uWSGI alone", launch{server: "uwsgi"}, "uwsgi", 1},
+		{"uWSGI without a master", launch{server: "uwsgi", args: []string{"--processes", "3"}}, "uwsgi", 3},
+		{"uWSGI behind its own router", launch{server: "uwsgi-http", args: []string{"--master", "--processes", "2"}}, "uwsgi", 2},
 		{"uvicorn", launch{server: "uvicorn"}, "uvicorn", 1},
 		{"uvicorn with workers", launch{server: "uvicorn", args: []string{"--workers", "2"}}, "uvicorn", 2},
 		{"flask run", launch{server: "flask", args: []string{"--no-reload"}}, "flask", 1},

@@ -94,6 +94,9 @@ func command(l launch, module, listen string) []string {
 		socket := strings.TrimPrefix(listen, "unix:")
 		argv := []string{"uwsgi", "--plugin", "python3", "--die-on-term", "--need-app", "--http-socket", socket, "--module", spec, "--chdir", l.dir}
 		return append(argv, l.args...)
+	case "uwsgi-http":
+		argv := []string{"uwsgi", "--plugin", "python3,http", "--die-on-term", "--need-app", "--http", listen, "--module", spec, "--chdir", l.dir}
+		return append(argv, l.args...)
 	case "uvicorn":
 		argv := []string{"uvicorn", "--interface", "wsgi", "--app-dir", l.dir, "--port", port(listen)}
 		return append(append(argv, l.args...), spec)

@@ -105,6 +105,65 @@ func (c counters) sum(name string) (total float64) {
 	return total
 }
 
+// HUP starts four new workers before the four old ones end: the same four slots.
+func TestSlotsSurviveAReload(t *testing.T) {
+	t.Parallel()
+	x := watch(t, export{})
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "4"}})
+	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
+	time.Sleep(6 * time.Second) // an app that has just started is given slots at once
+	before := x.scrape(t).pids(a.name)
+	if err := syscall.Kill(a.PID(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		m := x.scrape(t)
+		after := m.pids(a.name)
+		for slot, pid := range before {
+			if after[slot] == pid {
+				return fmt.Errorf("slot %s still has pid %d", slot, pid)
+			}
+		}
+		return all(m.slots(a.name, 4), m.want(4, "resp_worker_restarts_total", "app="+a.name))
+	})
+}
+
+// USR2 starts a second master below the first, with workers of its own: one
+// app throughout, with and without titles.
+func TestUpgradeIsOneApp(t *testing.T) {
+	t.Parallel()
+	x := watch(t, export{})
+	for name, env := range map[string][]string{"with titles": nil, "without titles": withoutTitles(t)} {
+		t.Run(name, func(t *testing.T) {
+			a := serve(t, launch{server: "gunicorn", args: []string{"-w", "2"}, env: env})
+			eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 2) })
+			if err := syscall.Kill(a.PID(), syscall.SIGUSR2); err != nil {
+				t.Fatal(err)
+			}
+			one := func(workers float64) error {
+				m := x.scrape(t)
+				var others []error
+				m.each("resp_up", nil, func(labels map[string]string, _ float64) {
+					if strings.HasPrefix(labels["component"], "app:"+a.name+"@") {
+						others = append(others, fmt.Errorf("a second app: %s", labels["component"]))
+					}
+				})
+				if len(others) > 0 {
+					t.Fatal(errors.Join(others...))
+				}
+				return m.want(workers, "resp_app_workers", "app="+a.name)
+			}
+			eventually(t, 20*time.Second, func() error { return one(4) })
+			if err := syscall.Kill(a.PID(), syscall.SIGQUIT); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 20*time.Second, func() error {
+				return all(one(2), x.scrape(t).want(1, "resp_up", "component=app:"+a.name))
+			})
+		})
+	}
+}
+
 // The whole app is restarted: the same four slots, and no counter starts anew.
 func TestSlotsSurviveTheApp(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,9 @@ const (
 	// gets one of its own: gunicorn's HUP starts the new workers before the old
 	// ones end, and they are the same slots.
 	settle = 15 * time.Second
+	// quiet is how long no slot must have been given for that: while an app
+	// starts, its workers come one after the other.
+	quiet = 5 * time.Second
 	// forget is how long an app that is gone is still reported as down.
 	forget = time.Hour
 )
@@ -107,7 +110,7 @@ func (a *app) assign(now time.Time) {
 
 // place gives p a slot, or lets it wait for one; it returns the free ones left.
 func (a *app) place(p *process, free int, now time.Time) int {
-	if free == 0 && len(a.slots) > 0 && now.Sub(a.changed) > settle {
+	if free == 0 && len(a.slots) > 0 && now.Sub(a.changed) > quiet {
 		since, ok := a.waiting[p]
 		if !ok {
 			a.waiting[p] = now
@@ -135,19 +138,32 @@ func (a *app) place(p *process, free int, now time.Time) int {
 	return 0
 }
 
-// scaledDown is how long a slot at the end stays empty before it is forgotten.
+// scaledDown is how long a slot stays empty before it is thought to stay so.
 const scaledDown = 2 * time.Minute
 
-// trim forgets free slots at the end of an app that runs with fewer workers.
+// trim keeps the slots 0 to n−1 of an app that runs: it moves the worker of the
+// last slot into one that has long been free, as after an upgrade in which old
+// and new workers ran side by side, and forgets free slots at the end.
 func (a *app) trim(now time.Time) {
 	for len(a.slots) > 0 && len(a.workers) > 0 {
 		last := a.slots[len(a.slots)-1]
-		if last.p != nil || now.Sub(last.freed) < scaledDown {
+		if last.p != nil {
+			i := slices.IndexFunc(a.slots, func(s *slot) bool { return s.longFree(now) })
+			if i < 0 {
+				return
+			}
+			a.slots[i].p, a.slots[i].state = last.p, last.state
+			a.slots = a.slots[:len(a.slots)-1]
+			continue
+		}
+		if !last.longFree(now) {
 			return
 		}
 		a.slots = a.slots[:len(a.slots)-1]
 	}
 }
+
+func (s *slot) longFree(now time.Time) bool { return s.p == nil && now.Sub(s.freed) >= scaledDown }
 
 // count adds the CPU time that each member used since it was last read. What
 // a process used between the last reading and its end is not known and not

@@ -256,6 +256,9 @@ func (w *Watcher) serving(root *process) []*process {
 	}
 	if root.ident.server == UWSGI {
 		out = w.withoutRouters(out)
+		if len(out) > 0 && w.servesToo(root) {
+			out = append(out, root)
+		}
 	}
 	if len(out) == 0 && root.ident.server != Gunicorn && !root.ident.master {
 		out = append(out, root)
@@ -306,6 +309,25 @@ func (w *Watcher) withoutRouters(kids []*process) []*process {
 		}
 		return p.router
 	})
+}
+
+// servesToo tells whether a uWSGI process that has workers below it is no
+// master but a worker itself, as it is without --master: then it waits for
+// connections too. Once seen it is known.
+func (w *Watcher) servesToo(root *process) bool {
+	if root.first || root.ident.master {
+		return root.first
+	}
+	if b, err := w.r.pid(root.pid, "syscall"); err == nil {
+		if k, err := parseSyscall(b); err == nil {
+			var listening []int
+			for _, l := range w.holds(root) {
+				listening = append(listening, root.fds.sockets[l.Inode]...)
+			}
+			root.first = w.caller.waitsForConnection(root, k, listening)
+		}
+	}
+	return root.first
 }
 
 // fileLimit is a process' limit of open files, read once a minute.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
@@ -138,15 +139,12 @@ func parseGroups(b []byte) []string {
 	return paths
 }
 
-// unitOf finds the systemd unit in control-group paths: the last element that
-// ends in .service, but for the ones that hold a whole login.
+// unitOf finds the systemd service or scope that control-group paths lie in,
+// without its ending.
 func unitOf(paths []string) string {
 	for _, g := range paths {
-		parts := strings.Split(g, "/")
-		for _, s := range slices.Backward(parts) {
-			if name, ok := strings.CutSuffix(s, ".service"); ok && !strings.HasPrefix(name, "user@") {
-				return name
-			}
+		if unit := cgroup.Unit(g); unit != "" {
+			return unit[:strings.LastIndexByte(unit, '.')]
 		}
 	}
 	return ""

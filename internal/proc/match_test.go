@@ -97,7 +97,7 @@ func TestPIDFile(t *testing.T) {
 }
 
 func TestUnit(t *testing.T) {
-	got := parseGroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n"))
+	got := parseGroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/init.scope\n"))
 	if len(got) != 2 {
 		t.Fatalf("groups %q", got)
 	}

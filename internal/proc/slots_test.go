@@ -103,6 +103,30 @@ func TestScaleUpAndDown(t *testing.T) {
 	expectSlots(t, a, 100, 101)
 }
 
+// Old and new workers ran side by side for so long that the new ones got slots
+// of their own; when the old ones have gone, they move into the freed ones.
+func TestSlotsCloseUp(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a := newApp("shop", -1)
+	old, fresh := workers(2, 100), workers(2, 200)
+	at := func(d time.Duration, ps ...*process) {
+		a.workers = append([]*process(nil), ps...)
+		a.assign(now.Add(d))
+	}
+	at(0, old...)
+	both := append(append([]*process(nil), old...), fresh...)
+	at(time.Minute, both...)
+	at(time.Minute+settle, both...)
+	expectSlots(t, a, 100, 101, 200, 201)
+	at(2*time.Minute, fresh...)
+	expectSlots(t, a, 0, 0, 200, 201)
+	at(2*time.Minute+scaledDown, fresh...)
+	expectSlots(t, a, 201, 200)
+	if a.restarts != 0 {
+		t.Errorf("%d restarts: nobody was replaced in a slot", a.restarts)
+	}
+}
+
 func TestManyWorkersAreBounded(t *testing.T) {
 	a := newApp("shop", -1)
 	a.workers = workers(maxWorkers+7, 1)

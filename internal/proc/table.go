@@ -27,6 +27,7 @@ type process struct {
 	member *app    // the app it belongs to, as of the last refresh
 	router bool    // a uWSGI gateway: it passes requests on and serves none
 	heir   *bool   // whether it is a gunicorn master that took over; nil: not looked at
+	first  bool    // a uWSGI process that serves, and forked the others that do
 	over   bool    // it was left out because there are too many apps
 	spent  cpuTime // what has been counted of its CPU time, in ticks
 	files  fileLimit

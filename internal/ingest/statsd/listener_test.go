@@ -306,23 +306,6 @@ func TestUnixPath(t *testing.T) {
 	}
 }
 
-func TestEndpoint(t *testing.T) {
-	for in, want := range map[string]string{
-		"udp://127.0.0.1:9125":   "udp 127.0.0.1:9125",
-		"udp://:9125":            "udp :9125",
-		"unixgram:///run/x.sock": "unixgram /run/x.sock",
-		"udp://127.0.0.1":        "",
-		"unixgram://run/x":       "",
-		"tcp://127.0.0.1:1":      "",
-		"127.0.0.1:9125":         "",
-	} {
-		network, address, err := statsd.Endpoint(in)
-		if got := strings.TrimSpace(network + " " + address); got != want || (err == nil) != (want != "") {
-			t.Errorf("%s: %q, %v; want %q", in, got, err, want)
-		}
-	}
-}
-
 func TestTableDrops(t *testing.T) {
 	const table = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
   123: 0100007F:23A5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0000000000000000 42

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -37,23 +36,6 @@ type socket struct {
 	inode  uint64
 	table  string // /proc/net table that shows this socket's drops
 	drops  uint32 // the kernel's count when it was last read
-}
-
-// Endpoint splits an address of the configuration, "udp://host:port" or
-// "unixgram:///path", into what [Options] wants.
-func Endpoint(s string) (network, address string, err error) {
-	network, address, ok := strings.Cut(s, "://")
-	switch {
-	case !ok:
-	case network == "udp":
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return "", "", fmt.Errorf("statsd address %q: %w", s, err)
-		}
-		return network, address, nil
-	case network == "unixgram" && strings.HasPrefix(address, "/"):
-		return network, address, nil
-	}
-	return "", "", fmt.Errorf("statsd address %q: want udp://host:port or unixgram:///path", s)
 }
 
 func bind(ctx context.Context, network, address string) (*socket, error) {
