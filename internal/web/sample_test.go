@@ -108,6 +108,23 @@ func fullSample() health.Readings {
 }
 
 // troubleSample is an app that is held up, on a host whose disk is nearly full.
+// stores adds a MySQL server, a Redis that is down, and one without a limit.
+func (s *sample) stores() {
+	s.add("resp_up", 1, "mysql:main")
+	s.add("resp_mysql_connections", 61, "main")
+	s.add("resp_mysql_max_connections", 151, "main")
+	s.add("resp_mysql_threads_running", 4, "main")
+	s.add("resp_mysql_oldest_transaction_seconds", 58, "main")
+	s.add("resp_mysql_lock_waits", 3, "main")
+	s.add("resp_mysql_ping_seconds", 0.0004, "main")
+	s.add("resp_up", 0, "redis:queue")
+	s.add("resp_up", 1, "redis:cache")
+	s.add("resp_redis_memory_bytes", 212e6, "cache")
+	s.add("page.redis_hit_ratio", 0.97, "cache")
+	s.add("resp_redis_connected_clients", 12, "cache")
+	s.add("resp_redis_blocked_clients", 0, "cache")
+}
+
 func troubleSample() health.Readings {
 	var s sample
 	s.thresholds()
@@ -118,6 +135,7 @@ func troubleSample() health.Readings {
 		s.add("resp_app_workers", n, "shop", state)
 	}
 	s.add("resp_disk_usage_ratio", 0.9, "/")
+	s.stores()
 	return health.NewReadings(s)
 }
 

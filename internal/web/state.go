@@ -17,6 +17,7 @@ type system struct {
 	At      time.Time // zero: there was no gather yet
 	Apps    []app
 	Host    host
+	Stores  []store
 	Unseen  []unseen
 	limits  map[string]limit
 	reading health.Readings
@@ -68,7 +69,7 @@ type unseen struct{ Collector, Reason, Detail string }
 
 // observe puts the readings of one gather and their judgement together.
 func observe(r health.Readings, j health.Judgement) system {
-	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Unseen: unseenOf(r)}
+	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r), Unseen: unseenOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
 	}

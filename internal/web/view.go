@@ -82,16 +82,16 @@ func (w *Web) renderPage(out io.Writer) error {
 		return err
 	}
 	view := struct {
-		Title, Layout          string
-		Head, Verdict, Advice  section
-		Apps                   []section
-		Names                  []string
-		Host, Unseen, Footnote section
+		Title, Layout                  string
+		Head, Verdict, Advice          section
+		Apps                           []section
+		Names                          []string
+		Stores, Host, Unseen, Footnote section
 	}{Layout: layoutOf(s), Title: w.opts.Host}
 	view.Head, view.Verdict, view.Advice = sections[0], sections[1], sections[2]
 	rest := sections[3:]
-	view.Apps, rest = rest[:len(rest)-3], rest[len(rest)-3:]
-	view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2]
+	view.Apps, rest = rest[:len(rest)-4], rest[len(rest)-4:]
+	view.Stores, view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2], rest[3]
 	return w.page.ExecuteTemplate(out, "page", view)
 }
 
@@ -104,7 +104,7 @@ func layoutOf(s system) string {
 	return strings.Join(names, "\n")
 }
 
-// renderSections renders header, verdict, advice, one section an app, host, unseen and
+// renderSections renders header, verdict, advice, one section an app, stores, host, unseen and
 // footer, in this order.
 func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	now := w.opts.Now()
@@ -124,6 +124,7 @@ func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	for i := range s.Apps {
 		add("app:"+s.Apps[i].Name, "app", w.appView(&s, &s.Apps[i]))
 	}
+	add("stores", "stores", s.Stores)
 	add("host", "host", hostMeters(&s))
 	add("unseen", "unseen", s.Unseen)
 	held, refused := w.opts.History.Size()
