@@ -166,7 +166,7 @@ func (c *court) adviseHostCPU() string {
 		}
 	}
 	if name == "" {
-		return ""
+		return "; no app takes part in it: look for another process"
 	}
 	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
 }

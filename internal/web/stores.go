@@ -55,10 +55,10 @@ func (f *facts) add(metric string, text func(v float64) string) {
 	}
 }
 
-// count adds a number with its word, unless it is 0 and says nothing then.
-func (f *facts) count(metric, word string, zeroToo bool) {
+// count adds a number with its words, unless it is 0 and says nothing then.
+func (f *facts) count(metric, one, many string, zeroToo bool) {
 	if v := get(f.r, metric, f.name); v != nil && (zeroToo || *v != 0) {
-		f.list = append(f.list, health.FormatCount(*v)+" "+word)
+		f.list = append(f.list, plural(*v, one, many))
 	}
 }
 
@@ -71,13 +71,13 @@ func mysqlFacts(r health.Readings, name string) []string {
 		}
 		return text + " connections"
 	})
-	f.count("resp_mysql_threads_running", "running", true)
+	f.count("resp_mysql_threads_running", "running", "running", true)
 	longer := func(what string) func(float64) string {
 		return func(v float64) string { return what + " " + health.FormatSeconds(v) }
 	}
 	f.add("resp_mysql_longest_query_seconds", longer("longest query"))
 	f.add("resp_mysql_oldest_transaction_seconds", longer("oldest transaction"))
-	f.count("resp_mysql_lock_waits", "wait for locks", false)
+	f.count("resp_mysql_lock_waits", "waits for a lock", "wait for locks", false)
 	f.add("resp_mysql_ping_seconds", longer("ping"))
 	return f.list
 }
@@ -91,8 +91,8 @@ func redisFacts(r health.Readings, name string) []string {
 		return health.FormatBytes(v) + " of no limit"
 	})
 	f.add("page.redis_hit_ratio", func(v float64) string { return "hit rate " + health.FormatPercent(v) })
-	f.count("resp_redis_connected_clients", "clients", true)
-	f.count("resp_redis_blocked_clients", "blocked", false)
+	f.count("resp_redis_connected_clients", "client", "clients", true)
+	f.count("resp_redis_blocked_clients", "blocked", "blocked", false)
 	f.add("resp_redis_ping_seconds", func(v float64) string { return "ping " + health.FormatSeconds(v) })
 	return f.list
 }
