@@ -3,9 +3,9 @@ package collectors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,24 +65,19 @@ func (*MySQL) Descs() []*prometheus.Desc {
 		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily)
 }
 
-// Collect implements [Collector]. The servers are read side by side, and each
-// in less time than there is: one that hangs must not cost the others theirs.
+// Collect implements [Collector].
 func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*8/10)
-		defer cancel()
-	}
 	targets := c.targets()
 	looks := make([]mysqlLook, len(targets))
-	var wg sync.WaitGroup
 	for i, t := range targets {
-		wg.Go(func() {
-			looks[i].MySQLTarget = t
-			looks[i].read(ctx)
-		})
+		looks[i].MySQLTarget = t
 	}
-	wg.Wait()
+	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx) }, func(i int, err error) {
+		l := &looks[i]
+		l.Sample = Sample{}
+		l.add(upFamily, 0, "mysql:"+l.Name)
+		l.errs = []error{fmt.Errorf("mysql %s: %w", l.Name, err)}
+	})
 	var s Sample
 	var errs []error
 	for i := range looks {

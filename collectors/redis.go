@@ -70,28 +70,24 @@ func (*Redis) Descs() []*prometheus.Desc {
 		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily)
 }
 
-// Collect implements [Collector]. The servers are read side by side, and each
-// in less time than there is: one that hangs must not cost the others theirs.
-// Of several that lack something, the first by the configuration gives the
-// reason.
+// Collect implements [Collector]. Of several servers that lack something, the
+// first by the configuration gives the reason.
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*8/10)
-		defer cancel()
-	}
-	ctx, cancel := context.WithTimeout(ctx, redisPatience)
-	defer cancel()
 	targets := c.targets()
 	looks := make([]redisLook, len(targets))
-	var wg sync.WaitGroup
 	for i, t := range targets {
-		wg.Go(func() {
-			looks[i].RedisTarget = t
-			looks[i].read(ctx)
-		})
+		looks[i].RedisTarget = t
 	}
-	wg.Wait()
+	eachServer(ctx, len(looks), func(ctx context.Context, i int) {
+		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+		defer cancel()
+		looks[i].read(ctx)
+	}, func(i int, err error) {
+		l := &looks[i]
+		l.Sample = Sample{}
+		l.add(upFamily, 0, "redis:"+l.Name)
+		l.err = fmt.Errorf("redis %s: %w", l.Name, err)
+	})
 	var s Sample
 	var lacks []string
 	var first Reason
@@ -118,16 +114,8 @@ type redisLook struct {
 	err  error
 }
 
-// read asks one server. A panic in it must cost neither the other servers nor
-// the exporter.
+// read asks one server.
 func (l *redisLook) read(ctx context.Context) {
-	defer func() {
-		if r := recover(); r != nil {
-			l.Sample = Sample{}
-			l.add(upFamily, 0, "redis:"+l.Name)
-			l.err = fmt.Errorf("redis %s: panic: %v", l.Name, r)
-		}
-	}()
 	took, err := l.Server.Ping(ctx)
 	answers := err == nil
 	if answers {

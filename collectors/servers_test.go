@@ -1,0 +1,35 @@
+package collectors_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// madMySQL panics when it is asked.
+type madMySQL struct{ *fakeMySQL }
+
+func (madMySQL) Ping(context.Context) (time.Duration, error) { panic("on purpose") }
+
+// A panic in the read of one MySQL server costs neither the other nor the exporter.
+func TestMySQLPanicIsOneServersOwn(t *testing.T) {
+	c := collectors.NewMySQL(func() []collectors.MySQLTarget {
+		return []collectors.MySQLTarget{{Name: "mad", Server: madMySQL{busyMySQL()}}, {Name: "well", Server: busyMySQL()}}
+	})
+	s, err := c.Collect(t.Context())
+	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed {
+		t.Errorf("reason %q of %v, want failed", reason, err)
+	}
+	rs := health.NewReadings(s.Readings)
+	for name, want := range map[string]float64{"mysql:mad": 0, "mysql:well": 1} {
+		if v, ok := rs.Get("resp_up", name); !ok || v != want {
+			t.Errorf("resp_up of %s is %v (%v), want %v", name, v, ok, want)
+		}
+	}
+	if _, ok := rs.Get("resp_mysql_connections", "well"); !ok {
+		t.Error("the other server's numbers are lost")
+	}
+}
