@@ -8,10 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -36,17 +33,7 @@ type settings struct {
 	scenarios                 []string
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, wholeRun)
-	err := start(ctx)
-	cancel()
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cost:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("cost", wholeRun, start) }
 
 func start(ctx context.Context) error {
 	var s settings

@@ -8,10 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -49,17 +46,7 @@ type settings struct {
 	step       time.Duration
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	err := start(ctx)
-	cancel()
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "flood:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("flood", atMost, start) }
 
 func start(ctx context.Context) error {
 	var s settings
