@@ -76,6 +76,9 @@ func (c *Config) valueProblems() []problem {
 		out = append(out, problem{"slow_request", "got " + c.SlowRequest.String(), wantSlow})
 	}
 	out = append(out, appProblems(c.Apps)...)
+	for i := range c.Apps {
+		out = append(out, c.partProblems(&c.Apps[i], fmt.Sprintf("apps[%d]", i))...)
+	}
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
 	return append(out, statsdProblems(c.StatsD)...)

@@ -37,8 +37,11 @@ type Thresholds struct {
 
 // App is one named application.
 type App struct {
-	Name  string `yaml:"name"` // 1 to 64 letters, digits or . _ : @ - /
-	Match Match  `yaml:"match"`
+	Name     string     `yaml:"name"` // 1 to 64 letters, digits or . _ : @ - /
+	Match    Match      `yaml:"match"`
+	Pools    []Pool     `yaml:"pools,omitempty"`    // at most 10
+	Sessions []Sessions `yaml:"sessions,omitempty"` // at most 10
+	Tasks    []Tasks    `yaml:"tasks,omitempty"`    // at most 10
 }
 
 // Match says which process trees are the app's; all that is given must hold,

@@ -79,6 +79,18 @@ func (d *decoder) app(a *App) setter {
 			{"cgroup", d.text(&m.Cgroup, wantCgroup)},
 			{"user", d.userID(&m.User)},
 		})},
+		{"pools", d.list("a list of pools", func(n *yaml.Node, path string) {
+			a.Pools = append(a.Pools, defaultPool())
+			d.pool(&a.Pools[len(a.Pools)-1])(n, path)
+		})},
+		{"sessions", d.list("a list of kinds of sessions", func(n *yaml.Node, path string) {
+			a.Sessions = append(a.Sessions, Sessions{})
+			d.sessions(&a.Sessions[len(a.Sessions)-1])(n, path)
+		})},
+		{"tasks", d.list("a list of kinds of tasks", func(n *yaml.Node, path string) {
+			a.Tasks = append(a.Tasks, Tasks{})
+			d.tasks(&a.Tasks[len(a.Tasks)-1])(n, path)
+		})},
 	})
 }
 

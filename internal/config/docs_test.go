@@ -39,15 +39,19 @@ func keysOf(v reflect.Value, path string) []key {
 
 // text is a default as the documentation writes it; "" for none.
 func (k key) text() string {
+	if k.value.Kind() != reflect.Slice && strings.Contains(k.path, "[].") {
+		return "" // the value of a new item says nothing
+	}
 	switch v := k.value.Interface().(type) {
 	case time.Duration:
 		return "`" + v.String() + "`"
 	case []string:
+		if len(v) == 0 {
+			return ""
+		}
 		return "`[\"" + strings.Join(v, "\", \"") + "\"]`"
-	case []config.App, []config.MySQL, []config.Redis, []config.Secret:
+	case []config.App, []config.MySQL, []config.Redis, []config.Secret, []config.Pool, []config.Sessions, []config.Tasks:
 		return "`[]`"
-	case string, config.Secret:
-		return ""
 	default:
 		return fmt.Sprintf("`%v`", v)
 	}
@@ -157,22 +161,25 @@ func TestExampleFile(t *testing.T) {
 		}
 	}
 
-	// The entry of each list gives every key that an entry may have.
-	for list, of := range map[string]func(config.Config) any{
-		"apps":  func(c config.Config) any { return c.Apps },
-		"mysql": func(c config.Config) any { return c.MySQL },
-		"redis": func(c config.Config) any { return c.Redis },
-	} {
+	// The entries of the lists give every key that an entry may have, and name
+	// each other.
+	lists := []string{"apps", "mysql", "redis"}
+	var whole strings.Builder
+	for _, list := range lists {
 		_, entry, ok := strings.Cut(example, "#"+list+": []\n")
 		if !ok {
 			t.Fatalf("no empty list of %s in it", list)
 		}
 		entry, _, _ = strings.Cut(entry, "\n\n")
-		got := reflect.ValueOf(of(load(list + ":\n" + regexp.MustCompile(`(?m)^# `).ReplaceAllString(entry, "  "))))
+		whole.WriteString(list + ":\n" + regexp.MustCompile(`(?m)^# `).ReplaceAllString(entry, "  ") + "\n")
+	}
+	c := load(whole.String())
+	for i, v := range []any{c.Apps, c.MySQL, c.Redis} {
+		got := reflect.ValueOf(v)
 		if got.Len() != 1 {
-			t.Fatalf("its entry of %s gives %+v", list, got)
+			t.Fatalf("its entry of %s gives %+v", lists[i], got)
 		}
-		for _, k := range keysOf(got.Index(0), list+"[]") {
+		for _, k := range keysOf(got.Index(0), lists[i]+"[]") {
 			if k.value.IsZero() {
 				t.Errorf("its entry has no %s", k.path)
 			}
