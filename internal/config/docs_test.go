@@ -31,7 +31,11 @@ func keysOf(v reflect.Value, path string) []key {
 		}
 		return out
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
-		return append([]key{{path, v}}, keysOf(reflect.New(v.Type().Elem()).Elem(), path+"[]")...)
+		item := reflect.New(v.Type().Elem()).Elem()
+		if v.Len() > 0 {
+			item = v.Index(0)
+		}
+		return append([]key{{path, v}}, keysOf(item, path+"[]")...)
 	default:
 		return []key{{path, v}}
 	}
