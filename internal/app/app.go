@@ -233,6 +233,7 @@ func (a *App) input(r health.Readings, at time.Time) health.Input {
 	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
+		in.Parts = append(in.Parts, partsOf(x)...)
 	}
 	for _, x := range cfg.MySQL {
 		in.MySQL = append(in.MySQL, x.Name)
@@ -241,6 +242,23 @@ func (a *App) input(r health.Readings, at time.Time) health.Input {
 		in.Redis = append(in.Redis, x.Name)
 	}
 	return in
+}
+
+// partsOf lists what the configuration names as belonging to an app.
+func partsOf(x config.App) []health.Part {
+	var out []health.Part
+	for _, p := range x.Pools {
+		out = append(out, health.Part{App: x.Name, Component: "pool", Name: p.Name, Store: "mysql:" + p.MySQL})
+	}
+	for _, s := range x.Sessions {
+		out = append(out, health.Part{App: x.Name, Component: "sessions", Name: s.Redis, Store: "redis:" + s.Redis})
+	}
+	for _, t := range x.Tasks {
+		for _, q := range t.Names() {
+			out = append(out, health.Part{App: x.Name, Component: "tasks", Name: q, Store: "redis:" + t.Redis})
+		}
+	}
+	return out
 }
 
 // Reload applies the configuration file anew. Nothing changes unless all of it

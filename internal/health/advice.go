@@ -196,37 +196,6 @@ func (c *court) adviseStore(kind, word, name string) func(time.Duration) []strin
 	}
 }
 
-// adviseQuery names the connection that most others wait for, if any do.
-func (c *court) adviseQuery(name string, seconds float64) func(time.Duration) []string {
-	type blocked struct {
-		n       int
-		longest float64
-	}
-	by := make(map[string]blocked)
-	most := ""
-	for _, x := range c.Readings.With("page.mysql_lock_wait", name) {
-		b := by[label(x, 2)]
-		b.n++
-		b.longest = max(b.longest, x.Value)
-		by[label(x, 2)] = b
-		if b.n > by[most].n {
-			most = label(x, 2)
-		}
-	}
-	if most != "" {
-		b := by[most]
-		return says(fmt.Sprintf("Connection %s on MySQL %s holds a lock that %s for, the longest for %s: let it commit, or KILL %s.", most, name, waitFor(b.n), FormatSeconds(b.longest), most))
-	}
-	return says(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
-}
-
-func waitFor(n int) string {
-	if n == 1 {
-		return "1 other waits"
-	}
-	return fmt.Sprintf("%d others wait", n)
-}
-
 func (c *court) adviseHits(name string, ratio float64) func(time.Duration) []string {
 	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
 	used, limit := number(c.Readings, "resp_redis_memory_bytes", name), number(c.Readings, "resp_redis_maxmemory_bytes", name)

@@ -25,6 +25,7 @@ type Input struct {
 
 	// What the configuration names: it must be readable to be healthy.
 	Apps, MySQL, Redis []string
+	Parts              []Part
 }
 
 // State is what a judgement must know of those before. The zero value is a

@@ -125,6 +125,8 @@ func (c *court) judgeApp(app string) {
 	case up != nil && *up == 0:
 		down.level, down.calm, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
 		c.add(down)
+		c.judgeTasks(app) // they go on without it
+		c.judgeSessions(app)
 		return
 	}
 	c.add(down)
@@ -132,6 +134,9 @@ func (c *court) judgeApp(app string) {
 	c.judgeQueue(workers, &c.rules[len(c.rules)-1])
 	c.judgeRequests(workers)
 	c.judgeUse(workers)
+	c.judgePools(workers)
+	c.judgeTasks(app)
+	c.judgeSessions(app)
 }
 
 // judgeRequests judges what the app's server reports, if it does.
@@ -183,7 +188,7 @@ func (c *court) judgeStores() {
 		}
 		r := rule{key: key{name: "query_time", of: name}, component: "mysql", advice: c.adviseQuery(name, *v)}
 		r.level, r.calm = rises(*v, c.Limits.QueryTime)
-		r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(*v)
+		r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(*v) + c.blockedBy(name)
 		c.add(r)
 	}
 	for _, name := range c.Redis {

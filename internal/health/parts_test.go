@@ -1,0 +1,99 @@
+package health_test
+
+import (
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// poolNow is a pool of 15 connections of shop; leaks sleep 58 s, 57 s and so
+// on, all but the last opened by worker 1.
+func poolNow(inUse, idle, inTransaction, leaked int) []health.Reading {
+	var out []health.Reading
+	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
+		out = append(out, reading("resp_pool_connections", float64(n), "shop", "main", state))
+	}
+	for i := range leaked {
+		slot, pid := "1", "4711"
+		if i == leaked-1 && leaked > 1 {
+			slot, pid = "", ""
+		}
+		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, string(rune('a'+i))))
+	}
+	return append(out, reading("resp_pool_capacity", 15, "shop", "main"), reading("resp_pool_utilization_ratio", float64(inUse+inTransaction+leaked)/15, "shop", "main"))
+}
+
+func parts(in *health.Input) {
+	in.Apps, in.MySQL, in.Redis = []string{"shop"}, []string{"db"}, []string{"cache"}
+	in.Parts = []health.Part{{"shop", "pool", "main", "mysql:db"}, {"shop", "sessions", "cache", "redis:cache"}, {"shop", "tasks", "default", "redis:cache"}}
+}
+
+func TestJudgeParts(t *testing.T) {
+	calm := crew("shop", 0, "idle", "idle")
+	stores := []health.Reading{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
+	with := func(more ...[]health.Reading) []health.Reading {
+		out := append([]health.Reading(nil), calm...)
+		for _, m := range more {
+			out = append(out, m...)
+		}
+		return out
+	}
+	one := func(name string, v float64, labels ...string) []health.Reading {
+		return []health.Reading{reading(name, v, labels...)}
+	}
+	queue := func(length, workers float64, more ...health.Reading) []health.Reading {
+		return append(more, reading("resp_task_queue_length", length, "shop", "default"), reading("resp_task_workers", workers, "shop", "default"))
+	}
+	age := func(v float64) health.Reading { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
+	running := func(v float64) health.Reading { return reading("resp_task_running", v, "shop", "default") }
+	sessions := func(all, eternal float64, more ...health.Reading) []health.Reading {
+		return append(more, reading("resp_session_scan_coverage_ratio", 1, "shop", "cache"), reading("resp_sessions", all, "shop", "cache"), reading("resp_sessions_without_expiry", eternal, "shop", "cache"))
+	}
+	const well, up = " shop/request_queue=healthy", " shop/workers=healthy"
+	const upAll = "/mysql=healthy /redis=healthy"
+	for name, c := range map[string]struct {
+		in            func(*health.Input)
+		rs            []health.Reading
+		want          string
+		alert, advice string
+		nothing       bool
+	}{
+		"a pool at ease":  {nil, with(poolNow(2, 8, 1, 0)), "shop/pool=healthy" + well + up, "", "", true},
+		"a pool at work":  {nil, with(poolNow(12, 1, 1, 0)), "shop/pool=warning" + well + up, "pool main of shop is at 87 % (13 of 15)", "Pool main of shop is at 87 % (13 of 15): 12 connections run a statement, 1 sleeps in a transaction.", false},
+		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). Recycle that worker, or end them: KILL a and 2 more on MySQL db.", false},
+		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). Recycle that worker, or end them: KILL a on MySQL db.", false},
+		"a pool used up":  {nil, with(poolNow(2, 0, 1, 12)), "shop/pool=critical" + well + up, "pool main of shop is at 100 % (15 of 15)", "12 connections sleep in a transaction, the longest for 58 s, 11 of them opened by worker 1", false},
+		"without a limit": {nil, with(poolNow(2, 0, 1, 12)[:4]), "shop/pool=warning" + well + up, "12 connections of pool main of shop are leaked", "Pool main of shop has 15 connections in use: 12 connections sleep in a transaction: see the exporter's log", false},
+
+		"a queue at ease":     {nil, with(queue(0, 2)), well[1:] + " shop/tasks=healthy" + up, "", "", true},
+		"an old job":          {nil, with(queue(9, 2, age(400), running(2))), well[1:] + " shop/tasks=warning" + up, "the oldest job of queue default of shop has waited for 6 min 40 s", "9 jobs wait in queue default of shop, the oldest for 6 min 40 s; its 2 workers are all at work", false},
+		"an old job, a hang":  {nil, with(queue(1, 2, age(1000), running(1))), well[1:] + " shop/tasks=critical" + up, "has waited for 16 min 40 s", "1 job waits in queue default of shop, the oldest for 16 min 40 s; 1 of its 2 workers at work: see why", false},
+		"no worker":           {nil, with(queue(0, 0)), well[1:] + " shop/tasks=warning" + up, "queue default of shop has no worker", "0 workers take jobs from queue default of shop: start one.", false},
+		"nobody takes them":   {nil, with(queue(3, 0, age(10))), well[1:] + " shop/tasks=critical" + up, "3 jobs wait in queue default of shop and no worker takes them", "3 jobs wait in queue default of shop and no worker takes them: start one.", false},
+		"orphans":             {nil, with(queue(0, 1), one("resp_task_orphaned", 2, "shop", "default")), well[1:] + " shop/tasks=warning" + up, "2 jobs of queue default of shop began and lost the worker", "2 jobs of queue default of shop began on a worker that is gone", false},
+		"tasks of a dead app": {nil, append(one("resp_up", 0, "app:shop"), queue(3, 0)...), "shop/tasks=critical shop/workers=critical", "is down", "", false},
+
+		"sessions at ease":       {nil, with(sessions(23104, 99)), well[1:] + " shop/sessions=healthy" + up, "", "", true},
+		"few eternal sessions":   {nil, with(sessions(23104, 2000)), well[1:] + " shop/sessions=healthy" + up, "", "", true},
+		"eternal sessions":       {nil, with(sessions(23104, 3002, reading("resp_session_bytes", 10e6, "shop", "cache"))), well[1:] + " shop/sessions=warning" + up, "3002 of 23,104 sessions of shop on Redis cache never expire", "3002 of 23,104 sessions of shop on Redis cache have no expiry, about 1.3 MB that stay for ever: find what", false},
+		"sessions, first walk":   {parts, with(stores, poolNow(0, 1, 0, 0), queue(0, 1), one("resp_session_scan_coverage_ratio", 0.2, "shop", "cache")), upAll + " shop/pool=healthy" + well + " shop/tasks=healthy" + up, "", "", true},
+		"all that is configured": {parts, with(stores, poolNow(0, 1, 0, 0), queue(0, 1), sessions(5, 0)), upAll + " shop/pool=healthy" + well + " shop/sessions=healthy shop/tasks=healthy" + up, "", "", true},
+		"none can be read": {parts, with(stores, unavailable("pool", "permission", "no right"), unavailable("tasks", "permission", "no"), unavailable("sessions", "permission", "no")),
+			upAll + " shop/pool=warning" + well + " shop/sessions=warning shop/tasks=warning" + up, "pool main of shop cannot be read: no right", "", true},
+		"their stores are down": {parts, with(one("resp_up", 0, "mysql:db"), one("resp_up", 0, "redis:cache"), unavailable("pool", "not_found", "x"), unavailable("tasks", "not_found", "x"), unavailable("sessions", "not_found", "x")),
+			"/mysql=critical /redis=critical shop/pool=warning" + well + " shop/sessions=warning shop/tasks=warning" + up, "MySQL db does not answer", "MySQL db did not answer at this look", false},
+		"switched off": {parts, with(stores, unavailable("pool", "disabled", ""), unavailable("tasks", "disabled", ""), unavailable("sessions", "disabled", "")), upAll + well + up, "", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTrial()
+			if c.in != nil {
+				c.in(&x.in)
+			}
+			j := x.look(0, c.rs...)
+			check(t, j, c.want, c.alert, c.advice, c.nothing)
+			if name == "their stores are down" && len(j.Findings()) != 2 {
+				t.Errorf("%d findings, want the two stores: %v", len(j.Findings()), j.Findings())
+			}
+		})
+	}
+}
