@@ -2,6 +2,8 @@ package health
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,8 +31,8 @@ type PerformanceMetrics struct {
 	SlowRequestCount  *float64  `json:"slow_request_count"` // in the last 5 minutes
 	ErrorRate         *float64  `json:"error_rate"`         // 5xx of all
 	ThroughputRPS     *float64  `json:"throughput_rps"`
-	DatabaseQueryTime *float64  `json:"database_query_time"`
-	CacheHitRate      *float64  `json:"cache_hit_rate"`
+	DatabaseQueryTime *float64  `json:"database_query_time"` // of the longest statement that runs now on a server that it is connected to
+	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the servers that it is connected to
 }
 
 // Resources picks what the readings of one gather, made at that moment, say of
@@ -57,7 +59,25 @@ func Performance(r Readings, app string, at time.Time) PerformanceMetrics {
 		SlowRequestCount: number(r, "page.http_slow_5m", app),
 		ErrorRate:        number(r, "page.http_error_ratio", app),
 		ThroughputRPS:    number(r, "page.http_rate", app),
+
+		DatabaseQueryTime: highest(ofStores(r, app, "mysql", "resp_mysql_longest_query_seconds")),
+		CacheHitRate:      lowest(ofStores(r, app, "redis", "page.redis_hit_ratio")),
 	}
+}
+
+// ofStores gives the readings of that name of the servers of that kind to which
+// a worker of app has a connection.
+func ofStores(r Readings, app, kind, name string) []Reading {
+	var out []Reading
+	var seen []string
+	for _, x := range r.With("resp_worker_connections", app) {
+		server, ok := strings.CutPrefix(label(x, 2), kind+":")
+		if ok && x.Value > 0 && !slices.Contains(seen, server) {
+			seen = append(seen, server)
+			out = append(out, r.With(name, server)...)
+		}
+	}
+	return out
 }
 
 // AppMemory returns the bytes that app holds: its proportional share where
@@ -102,6 +122,16 @@ func highest(rs []Reading) *float64 {
 	var out *float64
 	for _, x := range rs {
 		if v := x.Value; finite(v) && (out == nil || v > *out) {
+			out = &v
+		}
+	}
+	return out
+}
+
+func lowest(rs []Reading) *float64 {
+	var out *float64
+	for _, x := range rs {
+		if v := x.Value; finite(v) && (out == nil || v < *out) {
 			out = &v
 		}
 	}

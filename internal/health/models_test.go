@@ -67,10 +67,25 @@ func TestPerformance(t *testing.T) {
 		reading("page.http_slow_5m", 0, "shop"),
 		reading("page.http_error_ratio", 0.125, "shop"),
 		reading("page.http_rate", 41.5, "shop"),
+		reading("resp_worker_connections", 3, "cart", "0", "mysql:main"),
+		reading("resp_worker_connections", 3, "cart", "1", "mysql:main"),
+		reading("resp_worker_connections", 1, "cart", "1", "mysql:logs"),
+		reading("resp_worker_connections", 0, "cart", "0", "mysql:old"),
+		reading("resp_worker_connections", 1, "cart", "0", "redis:cache"),
+		reading("resp_worker_connections", 1, "cart", "0", "redis:queue"),
+		reading("resp_worker_connections", 1, "cart", "0", "postgresql"),
+		reading("resp_mysql_longest_query_seconds", 1.5, "main"),
+		reading("resp_mysql_longest_query_seconds", 2.5, "logs"),
+		reading("resp_mysql_longest_query_seconds", 99, "old"),
+		reading("page.redis_hit_ratio", 0.75, "cache"),
+		reading("page.redis_hit_ratio", 0.95, "queue"),
+		reading("page.redis_hit_ratio", 0.1, "other"),
 	})
 	for app, want := range map[string]string{
 		"shop": `{"timestamp":"2026-01-02T03:04:05Z","avg_response_time":0.25,"slow_request_count":0,"error_rate":0.125,` +
 			`"throughput_rps":41.5,"database_query_time":null,"cache_hit_rate":null}`,
+		"cart": `{"timestamp":"2026-01-02T03:04:05Z","avg_response_time":null,"slow_request_count":null,"error_rate":null,` +
+			`"throughput_rps":null,"database_query_time":2.5,"cache_hit_rate":0.75}`,
 		"blog": `{"timestamp":"2026-01-02T03:04:05Z","avg_response_time":null,"slow_request_count":null,"error_rate":null,` +
 			`"throughput_rps":null,"database_query_time":null,"cache_hit_rate":null}`,
 	} {

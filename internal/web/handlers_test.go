@@ -127,8 +127,8 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"health":{"overall_status":"warning","components":{"disk":"healthy","workers":"warning"},"alerts":[{"name":"workers","severity":"warning","component":"workers",` +
 	`"summary":"shop runs, but whether it answers cannot be seen: no worker may be looked at, no request is reported","since":"2026-01-02T09:30:05Z"}],` +
 	`"recommendations":["0 of 1 worker of shop may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
-	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null}],` +
-	`"listeners":[{"listener":":8000","length":null,"limit":128}]}],` +
+	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{}}],` +
+	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],` +
 	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}]}`
 
 func TestStatusJSON(t *testing.T) {

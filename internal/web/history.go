@@ -121,6 +121,18 @@ func (h *History) recordApps(r health.Readings) {
 	for _, x := range r.All("resp_listener_queue_limit") {
 		h.add(seriesKey{label(x, 0), "limit", ""}, x.Value)
 	}
+	for _, x := range r.All("resp_pool_connections") {
+		switch label(x, 2) {
+		case "leaked":
+			h.add(seriesKey{label(x, 0), "leaked", ""}, x.Value)
+			fallthrough
+		case "in_use", "in_transaction":
+			h.add(seriesKey{label(x, 0), "pool", ""}, x.Value)
+		}
+	}
+	for _, x := range r.All("resp_pool_capacity") {
+		h.add(seriesKey{label(x, 0), "capacity", ""}, x.Value)
+	}
 	for _, x := range r.All("resp_app_cpu_usage_ratio") {
 		h.set(seriesKey{label(x, 0), "cpu", ""}, x.Value)
 	}

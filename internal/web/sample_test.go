@@ -39,7 +39,7 @@ func (s *sample) add(name string, v float64, labels ...string) {
 func (s *sample) thresholds() {
 	for resource, l := range map[string][2]float64{
 		"memory": {0.8, 0.9}, "cpu": {0.8, 0.9}, "disk": {0.85, 0.95},
-		"request_queue": {50, 100}, "response_time": {5, 10}, "error_rate": {0.05, 0.1},
+		"request_queue": {50, 100}, "response_time": {5, 10}, "connection_pool": {0.8, 0.9}, "error_rate": {0.05, 0.1},
 	} {
 		s.add("resp_threshold", l[0], resource, "warning")
 		s.add("resp_threshold", l[1], resource, "critical")
@@ -107,7 +107,6 @@ func fullSample() health.Readings {
 	return health.NewReadings(s)
 }
 
-// troubleSample is an app that is held up, on a host whose disk is nearly full.
 // stores adds a MySQL server, a Redis that is down, and one without a limit.
 func (s *sample) stores() {
 	s.add("resp_up", 1, "mysql:main")
@@ -125,6 +124,38 @@ func (s *sample) stores() {
 	s.add("resp_redis_blocked_clients", 0, "cache")
 }
 
+// parts adds a pool with leaks, two queues and two kinds of sessions.
+func (s *sample) parts(app string) {
+	for state, n := range map[string]float64{"in_use": 2, "idle": 1, "in_transaction": 3, "leaked": 9} {
+		s.add("resp_pool_connections", n, app, "main", state)
+	}
+	s.add("resp_pool_connections", 4, app, "reports", "idle")
+	s.add("resp_pool_capacity", 15, app, "main")
+	s.add("resp_pool_utilization_ratio", 14.0/15, app, "main")
+	s.add("page.pool_leak", 58, app, "main", "db", "1", "4711", "812")
+	s.add("page.pool_leak", 49, app, "main", "db", "", "", "815")
+	s.add("page.pool_worker", 8, app, "main", "1", "leaked")
+	s.add("page.pool_worker", 2, app, "main", "0", "in_use")
+	s.add("resp_worker_connections", 9, app, "1", "mysql:db")
+	s.add("resp_worker_connections", 1, app, "1", "redis:cache")
+	s.add("page.lock_wait", 42, "db", "807", app, "0", "812", app, "1", "4711", "sleeping")
+	s.add("page.lock_wait", 3, "db", "808", "", "", "", "", "", "", "")
+	s.add("resp_task_queue_length", 3, app, "default")
+	s.add("resp_task_oldest_age_seconds", 4, app, "default")
+	s.add("resp_task_running", 1, app, "default")
+	s.add("resp_task_workers", 2, app, "default")
+	s.add("resp_task_failed", 0, app, "default")
+	s.add("resp_task_queue_length", 7, app, "mail")
+	s.add("resp_task_workers", 0, app, "mail")
+	s.add("resp_session_scan_coverage_ratio", 1, app, "cache")
+	s.add("resp_session_scan_age_seconds", 14, app, "cache")
+	s.add("resp_sessions", 23104, app, "cache")
+	s.add("resp_sessions_without_expiry", 3002, app, "cache")
+	s.add("resp_session_bytes", 9.4e6, app, "cache")
+	s.add("resp_session_scan_coverage_ratio", 0.25, app, "queue")
+}
+
+// troubleSample is an app that is held up, on a host whose disk is nearly full.
 func troubleSample() health.Readings {
 	var s sample
 	s.thresholds()
@@ -136,6 +167,7 @@ func troubleSample() health.Readings {
 	}
 	s.add("resp_disk_usage_ratio", 0.9, "/")
 	s.stores()
+	s.parts("shop")
 	return health.NewReadings(s)
 }
 

@@ -17,7 +17,8 @@ type system struct {
 	At      time.Time // zero: there was no gather yet
 	Apps    []app
 	Host    host
-	Stores  []store
+	Stores  []store // and the pools, tasks and sessions of the apps
+	Locks   []lockWait
 	Unseen  []unseen
 	limits  map[string]limit
 	reading health.Readings
@@ -39,6 +40,9 @@ type app struct {
 	MemoryRatio, CPU           *float64 // ratios of the limit
 	Threads, OpenFDs, MaxFDs   *float64
 	Restarts, Overflows, Drops *float64
+	Pools                      []pool
+	Queues                     []queue
+	Sessions                   []sessions
 	states                     map[string]*float64 // resp_app_workers
 }
 
@@ -47,6 +51,8 @@ type worker struct {
 	Seconds, CPU             *float64 // in State; cores
 	Started, Heartbeat       *float64 // unix seconds; age in seconds
 	RSS, PSS, USS, Swap      *float64 // bytes
+	Connections              []connections
+	Leaked                   *float64 // connections
 }
 
 type listener struct {
@@ -69,10 +75,11 @@ type unseen struct{ Collector, Reason, Detail string }
 
 // observe puts the readings of one gather and their judgement together.
 func observe(r health.Readings, j health.Judgement) system {
-	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r), Unseen: unseenOf(r)}
+	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
 	}
+	s.Stores = append(s.Stores, partLines(&s)...)
 	s.Host.Memory, s.Host.CPU = get(r, "resp_host_memory_usage_ratio"), get(r, "resp_host_cpu_usage_ratio")
 	for _, x := range r.All("resp_disk_usage_ratio") {
 		s.Host.Disks = append(s.Host.Disks, named{label(x, 0), "", finite(x.Value)})
@@ -130,6 +137,8 @@ func observeApp(r health.Readings, name string) app {
 		}
 	}
 	a.addListeners(r)
+	a.Pools, a.Queues, a.Sessions = poolsOf(r, name), queuesOf(r, name), sessionsOf(r, name)
+	a.connectWorkers(r)
 	return a
 }
 

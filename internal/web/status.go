@@ -17,6 +17,7 @@ type (
 		LastCheck   *time.Time     `json:"last_check"`
 		Health      *health.Status `json:"health"` // of host and stores; null before the first look
 		Apps        []appJSON      `json:"apps"`
+		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
 		Unavailable []unseenJSON   `json:"unavailable"`
 	}
 	hostJSON struct {
@@ -45,6 +46,9 @@ type (
 		Health      *health.Status            `json:"health"` // null where nothing is known of it
 		Workers     []workerJSON              `json:"workers"`
 		Listeners   []listenerJSON            `json:"listeners"`
+		Pools       []poolJSON                `json:"pools"`
+		Tasks       []queueJSON               `json:"tasks"`
+		Sessions    []sessionsJSON            `json:"sessions"`
 	}
 	workerJSON struct {
 		Slot         *int     `json:"slot"`
@@ -56,6 +60,8 @@ type (
 		CPU          *float64 `json:"cpu"` // cores
 		AgeSeconds   *float64 `json:"age_seconds"`
 		HeartbeatAge *float64 `json:"heartbeat_age_seconds"`
+
+		Connections map[string]*float64 `json:"connections"` // to other services, by name; empty: none, or not known
 	}
 	listenerJSON struct {
 		Listener string   `json:"listener"`
@@ -72,7 +78,7 @@ type (
 func (w *Web) status(s system) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(),
-		Apps: make([]appJSON, 0, len(s.Apps)), Unavailable: make([]unseenJSON, 0, len(s.Unseen)),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)),
 		Host: hostStatus(w.opts.Host, s.Host),
 	}
 	if !s.At.IsZero() {
@@ -111,6 +117,7 @@ func appStatus(s *system, a *app) appJSON {
 		Performance: health.Performance(s.reading, a.Name, at),
 		Health:      s.health.Of(a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
+		Pools: poolsStatus(a.Pools), Tasks: queuesStatus(a.Queues), Sessions: sessionsStatus(a.Sessions),
 	}
 	if a.Up != nil {
 		up := *a.Up != 0
@@ -118,8 +125,13 @@ func appStatus(s *system, a *app) appJSON {
 	}
 	for i := range a.Workers {
 		w := &a.Workers[i]
+		held := make(map[string]*float64, len(w.Connections))
+		for _, x := range w.Connections {
+			held[x.Component] = x.N
+		}
 		out.Workers = append(out.Workers, workerJSON{
-			Slot: integer(w.Slot), PID: integer(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
+			Connections: held,
+			Slot:        integer(w.Slot), PID: integer(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})
 	}

@@ -42,6 +42,8 @@ type (
 		Hidden            int
 		QueueAt, MemoryAt level
 		ErrorsAt, CPUAt   level
+		Pool              *pool // the fullest
+		PoolAt            level
 	}
 	cell struct {
 		worker
@@ -153,6 +155,9 @@ func (w *Web) appView(s *system, a *app) appView {
 		app: *a, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
 		QueueAt: s.limits["request_queue"].judge(a.Queue), MemoryAt: s.limits["memory"].judge(a.MemoryRatio),
 		ErrorsAt: s.limits["error_rate"].judge(a.Errors), CPUAt: s.limits["cpu"].judge(a.CPU),
+	}
+	if v.Pool = a.fullestPool(); v.Pool != nil {
+		v.PoolAt = s.limits["connection_pool"].judge(v.Pool.Utilization)
 	}
 	if st := s.health.Of(a.Name); st != nil {
 		v.Level = levelOf(st.Overall)

@@ -110,12 +110,15 @@
     { title: 'Workers', fmt: count, stack: true, rows: [['stuck', 'stuck', '--stuck'], ['busy', 'busy', '--busy'], ['booting', 'booting', '--booting'], ['idle', 'idle', '--idle']], none: 'No worker state known yet' },
     { title: 'Queue', fmt: count, rows: [['queue', 'waiting', '--c1']], limit: 'request_queue', cap: 'limit', none: 'The queue cannot be read yet' },
     { title: 'Memory per worker', fmt: bytes, each: 'memory', none: 'No memory read yet' },
-    { title: 'CPU', fmt: percent, rows: [['cpu', 'app', '--c1'], ['host:cpu', 'host', '--c7']], limit: 'cpu', none: 'No CPU time read yet' },
+    { title: 'Pool', fmt: count, rows: [['pool', 'taken', '--c1'], ['leaked', 'leaked', '--c2']], cap: 'capacity', only: 'pool', none: 'No pool seen yet' },
+    { title: 'CPU', fmt: percent, unless: 'pool', // six charts, and the CPU is a figure above them too
+      rows: [['cpu', 'app', '--c1'], ['host:cpu', 'host', '--c7']], limit: 'cpu', none: 'No CPU time read yet' },
   ];
   const COLOURS = ['--c1', '--c2', '--c3', '--c4', '--c5', '--c6', '--c7'];
   let charts = [], limits = {};
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
+  const kindsOf = (app) => KINDS.filter((k) => !(k.only && !app[k.only]) && !(k.unless && app[k.unless]));
   function rowsOf(kind, app) {
     if (!kind.each) return kind.rows;
     const names = Object.keys(app).filter((n) => n.startsWith(kind.each + '/')).sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
@@ -247,12 +250,13 @@
   function drawCharts() {
     const boxes = [...document.querySelectorAll('.charts')];
     const appOf = (box) => H.apps[box.dataset.app.slice(4)] || {};
-    const wanted = boxes.flatMap((box) => KINDS.map((k) => rowsOf(k, appOf(box)).map((r) => r[0]).join()));
+    const all = boxes.flatMap((box) => kindsOf(appOf(box)).map((kind) => ({ box, kind })));
+    const wanted = all.map(({ box, kind }) => rowsOf(kind, appOf(box)).map((r) => r[0]).join());
     if (charts.length !== wanted.length || charts.some((c, i) => c.signature !== wanted[i])) {
       dropCharts();
-      for (const box of boxes) for (const kind of KINDS) charts.push(make(box, kind, appOf(box)));
+      for (const { box, kind } of all) charts.push(make(box, kind, appOf(box)));
     } else {
-      charts.forEach((c, i) => { c.app = appOf(boxes[Math.floor(i / KINDS.length)]); c.u.setData(dataOf(c)); });
+      charts.forEach((c, i) => { c.app = appOf(all[i].box); c.u.setData(dataOf(c)); });
     }
     for (const c of charts) {
       c.none.hidden = c.known;

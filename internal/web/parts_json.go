@@ -1,0 +1,98 @@
+package web
+
+// The parts of an app in /api/v1/status.
+type (
+	poolJSON struct {
+		Pool          string     `json:"pool"`
+		InUse         *float64   `json:"in_use"`
+		Idle          *float64   `json:"idle"`
+		InTransaction *float64   `json:"in_transaction"`
+		Leaked        *float64   `json:"leaked"`
+		Capacity      *float64   `json:"capacity"`
+		Utilization   *float64   `json:"utilization"` // a ratio
+		Leaks         []leakJSON `json:"leaks"`       // the longest asleep first; not all, if there are many
+	}
+	leakJSON struct {
+		MySQL         string   `json:"mysql"`
+		Connection    *uint64  `json:"connection"`
+		Worker        *int     `json:"worker"` // null: not known
+		PID           *int     `json:"pid"`
+		AsleepSeconds *float64 `json:"asleep_seconds"`
+	}
+	queueJSON struct {
+		Queue        string   `json:"queue"`
+		Length       *float64 `json:"length"`
+		OldestAge    *float64 `json:"oldest_age_seconds"`
+		Running      *float64 `json:"running"`
+		Workers      *float64 `json:"workers"`
+		HeartbeatAge *float64 `json:"worker_heartbeat_age_seconds"`
+		Failed       *float64 `json:"failed"`
+		Orphaned     *float64 `json:"orphaned"`
+	}
+	sessionsJSON struct {
+		Redis         string   `json:"redis"`
+		Sessions      *float64 `json:"sessions"`
+		WithoutExpiry *float64 `json:"without_expiry"`
+		Bytes         *float64 `json:"bytes"`
+		Coverage      *float64 `json:"scan_coverage"` // a ratio
+		Age           *float64 `json:"scan_age_seconds"`
+	}
+	lockWaitJSON struct {
+		MySQL   string         `json:"mysql"`
+		Seconds *float64       `json:"seconds"`
+		Waiter  connectionJSON `json:"waiter"`
+		Blocker connectionJSON `json:"blocker"`
+	}
+	connectionJSON struct {
+		Connection *uint64 `json:"connection"` // null: not known
+		App        *string `json:"app"`
+		Worker     *int    `json:"worker"`
+		PID        *int    `json:"pid"`
+		State      *string `json:"state"`
+	}
+)
+
+func poolsStatus(pools []pool) []poolJSON {
+	out := make([]poolJSON, 0, len(pools))
+	for i := range pools {
+		p := &pools[i]
+		x := poolJSON{
+			Pool: p.Name, InUse: p.InUse, Idle: p.Idle, InTransaction: p.InTransaction, Leaked: p.Leaked,
+			Capacity: p.Capacity, Utilization: p.Utilization, Leaks: make([]leakJSON, 0, len(p.leaks)),
+		}
+		for _, l := range p.leaks {
+			x.Leaks = append(x.Leaks, leakJSON{l.store, number64(l.id), integer(l.slot), integer(l.pid), l.asleep})
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func queuesStatus(queues []queue) []queueJSON {
+	out := make([]queueJSON, 0, len(queues))
+	for _, q := range queues {
+		out = append(out, queueJSON{q.Name, q.Length, q.Oldest, q.Running, q.Workers, q.Heartbeat, q.Failed, q.Orphaned})
+	}
+	return out
+}
+
+func sessionsStatus(list []sessions) []sessionsJSON {
+	out := make([]sessionsJSON, 0, len(list))
+	for _, x := range list {
+		out = append(out, sessionsJSON{x.Store, x.All, x.Eternal, x.Bytes, x.Coverage, x.Age})
+	}
+	return out
+}
+
+func lockWaitsStatus(waits []lockWait) []lockWaitJSON {
+	out := make([]lockWaitJSON, 0, len(waits))
+	for i := range waits {
+		w := &waits[i]
+		out = append(out, lockWaitJSON{
+			MySQL: w.store, Seconds: w.seconds,
+			Waiter:  connectionJSON{Connection: number64(w.waiter), App: text(w.waiterApp), Worker: integer(w.waiterSlot)},
+			Blocker: connectionJSON{number64(w.blocker), text(w.blockerApp), integer(w.blockerSlot), integer(w.pid), text(w.state)},
+		})
+	}
+	return out
+}

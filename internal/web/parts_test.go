@@ -1,0 +1,59 @@
+package web_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// What belongs to an app is in the JSON, and what is not known of it is null.
+func TestPartsJSON(t *testing.T) {
+	body := get(t, serve(options(troubleSample())), "/api/v1/status").Body.String()
+	for _, want := range []string{
+		`"pools":[{"pool":"main","in_use":2,"idle":1,"in_transaction":3,"leaked":9,"capacity":15,"utilization":0.9333333333333333,"leaks":[` +
+			`{"mysql":"db","connection":812,"worker":1,"pid":4711,"asleep_seconds":58},{"mysql":"db","connection":815,"worker":null,"pid":null,"asleep_seconds":49}]},` +
+			`{"pool":"reports","in_use":null,"idle":4,"in_transaction":null,"leaked":null,"capacity":null,"utilization":null,"leaks":[]}]`,
+		`"tasks":[{"queue":"default","length":3,"oldest_age_seconds":4,"running":1,"workers":2,"worker_heartbeat_age_seconds":null,"failed":0,"orphaned":null},{"queue":"mail",`,
+		`"sessions":[{"redis":"cache","sessions":23104,"without_expiry":3002,"bytes":9400000,"scan_coverage":1,"scan_age_seconds":14},{"redis":"queue","sessions":null,`,
+		`"lock_waits":[{"mysql":"db","seconds":42,"waiter":{"connection":807,"app":"shop","worker":0,"pid":null,"state":null},"blocker":{"connection":812,"app":"shop","worker":1,"pid":4711,"state":"sleeping"}},`,
+		`"blocker":{"connection":null,"app":null,"worker":null,"pid":null,"state":null}`,
+		`"connections":{"mysql:db":9,"redis:cache":1}`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+}
+
+func TestPartsOnThePage(t *testing.T) {
+	page := get(t, serve(options(troubleSample())), "/").Body.String()
+	for _, want := range []string{
+		"<b>Pool shop main</b> <b class=\"badge l-critical\"><i aria-hidden=\"true\">■</i> critical</b> 14 of 15 (93 %) · 2 in use · 1 idle · 3 idle in a transaction · 9 leaked</li>",
+		"<b>Pool shop reports</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 4 idle</li>",
+		"<b>Tasks shop default</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 3 waiting · oldest 4 s · 1 running · 2 workers</li>",
+		"<b>Tasks shop mail</b> <b class=\"badge l-critical\"><i aria-hidden=\"true\">■</i> critical</b> 7 waiting · 0 workers</li>",
+		"<b>Sessions shop cache</b> <b class=\"badge l-warning\"><i aria-hidden=\"true\">▲</i> warning</b> 23,104 sessions · 3002 without expiry · 9.4 MB · counted 14 s ago</li>",
+		"first walk, 25 % of the keys</li>",
+		`<b class="leaked"><span title="8">8</span> leaked</b>`,
+		"<dt>to redis:cache</dt>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// A pool whose numbers cannot be read has no chart and no figure.
+func TestNoPoolNoFigure(t *testing.T) {
+	if page := get(t, serve(options(fullSample())), "/").Body.String(); strings.Contains(page, "<dt title=\"connections of pool") {
+		t.Error("a figure of a pool that is not there")
+	}
+	var s sample
+	s.app("shop")
+	s.add("resp_pool_connections", 3, "shop", "main", "in_use")
+	page := get(t, serve(options(health.NewReadings(s))), "/").Body.String()
+	if !strings.Contains(page, `pool</dt><dd><span title="3">3</span><span class="quiet"></span></dd>`) {
+		t.Error("no figure of a pool without a capacity")
+	}
+}
