@@ -20,6 +20,9 @@ func poolNow(inUse, idle, inTransaction, leaked int) []health.Reading {
 		}
 		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, string(rune('a'+i))))
 	}
+	if leaked > 0 {
+		out = append(out, reading("page.pool_worker", 1, "shop", "main", "0", "in_use"), reading("page.pool_worker", float64(max(leaked-1, 1)), "shop", "main", "1", "leaked"))
+	}
 	return append(out, reading("resp_pool_capacity", 15, "shop", "main"), reading("resp_pool_utilization_ratio", float64(inUse+inTransaction+leaked)/15, "shop", "main"))
 }
 

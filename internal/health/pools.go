@@ -53,6 +53,8 @@ type pool struct {
 	inUse, inTransaction, leaked float64
 	capacity, utilization        *float64 // connections; ratio
 	leaks                        []leak   // the longest asleep first; the collector names a few only
+	culprit                      string   // the slot of the worker that has most of them; "": not known
+	culprits                     int      // how many those are
 }
 
 // leak is one leaked connection.
@@ -80,6 +82,7 @@ func (c *court) poolOf(app, name string) *pool {
 	for _, x := range c.Readings.With("page.pool_leak", app, name) {
 		p.leaks = append(p.leaks, leak{label(x, 2), label(x, 3), label(x, 4), label(x, 5), x.Value})
 	}
+	p.culprit, p.culprits = c.culprit(app, name)
 	slices.SortStableFunc(p.leaks, func(a, b leak) int { return cmp.Compare(b.asleep, a.asleep) })
 	return p
 }
@@ -144,18 +147,17 @@ func (p *pool) advice(w *crew) func(time.Duration) []string {
 		return says(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
 	}
 	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.leaked, "connection"), sleeps(p.leaked), p.longestLeak())
-	slot, n := p.culprit()
-	switch {
+	switch slot, n := p.culprit, p.culprits; {
 	case len(p.leaks) == 0:
 		return says(line + ": see the exporter's log for which they are.")
-	case slot == "":
+	case slot == "" || n == 0:
 		return says(line + ". End them: " + p.kill() + ".")
 	case n == int(p.leaked):
 		line += ", opened by "
 	default:
 		line += fmt.Sprintf(", %d of them opened by ", n)
 	}
-	return says(line + w.named(slot) + ". Recycle that worker, or end them: " + p.kill() + ".")
+	return says(line + w.named(p.culprit) + ". Recycle that worker, or end them: " + p.kill() + ".")
 }
 
 func (p *pool) longestLeak() string {
@@ -165,16 +167,11 @@ func (p *pool) longestLeak() string {
 	return ", the longest for " + FormatSeconds(p.leaks[0].asleep)
 }
 
-// culprit is the worker that has most of the leaks that were named.
-func (p *pool) culprit() (slot string, n int) {
-	count := make(map[string]int)
-	for _, l := range p.leaks {
-		if l.slot == "" {
-			continue
-		}
-		count[l.slot]++
-		if m := count[l.slot]; m > n || m == n && l.slot < slot {
-			slot, n = l.slot, m
+// culprit is the worker that has most of the leaks.
+func (c *court) culprit(app, pool string) (slot string, n int) {
+	for _, x := range c.Readings.With("page.pool_worker", app, pool) {
+		if m := int(x.Value); label(x, 3) == "leaked" && (m > n || m == n && label(x, 2) < slot) {
+			slot, n = label(x, 2), m
 		}
 	}
 	return slot, n
