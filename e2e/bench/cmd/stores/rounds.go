@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
+)
+
+// cost is what one round cost a scrape, in milliseconds of CPU time, and how
+// long the median answer took.
+type cost struct{ mysql, redis, own, took float64 }
+
+// settle is the pause between two scrapes: no read may be shared by two.
+const settle = 60 * time.Millisecond
+
+func (s *servers) rounds(ctx context.Context, o options, targets []rig.Target) error {
+	all := make([][]cost, len(targets))
+	for range o.rounds {
+		for i, t := range targets {
+			c, err := s.round(ctx, o.scrapes, t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.Name, err)
+			}
+			all[i] = append(all[i], c)
+		}
+	}
+	fmt.Printf("%-30s %22s %22s %22s %22s\n", "ms a scrape, median [min–max]", "mariadbd CPU", "redis-server CPU", "exporter CPU", "answer")
+	for i, t := range targets {
+		fmt.Printf("%-30s", t.Name)
+		for _, of := range []func(cost) float64{
+			func(c cost) float64 { return c.mysql }, func(c cost) float64 { return c.redis },
+			func(c cost) float64 { return c.own }, func(c cost) float64 { return c.took },
+		} {
+			fmt.Printf(" %22s", spread(all[i], of))
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+func spread(costs []cost, of func(cost) float64) string {
+	values := make([]float64, len(costs))
+	for i, c := range costs {
+		values[i] = of(c)
+	}
+	slices.Sort(values)
+	return fmt.Sprintf("%.2f [%.2f–%.2f]", values[len(values)/2], values[0], values[len(values)-1])
+}
+
+// round scrapes, then does nothing for as long, and compares.
+func (s *servers) round(ctx context.Context, scrapes int, t rig.Target) (cost, error) {
+	client := rig.NewClient()
+	defer client.Close()
+	if _, err := client.Scrape(ctx, t.URL); err != nil { // connects
+		return cost{}, err
+	}
+	took := make([]time.Duration, scrapes)
+	pids := []int{s.mysql.PID(), s.redis.PID(), t.PID}
+	began := time.Now()
+	busy, err := spent(func() error {
+		for i := range took {
+			a, err := client.Scrape(ctx, t.URL)
+			if err != nil {
+				return err
+			}
+			took[i] = a.Took
+			time.Sleep(settle)
+		}
+		return nil
+	}, pids)
+	if err != nil {
+		return cost{}, err
+	}
+	whole := time.Since(began)
+	idle, err := spent(func() error { time.Sleep(whole); return nil }, pids)
+	if err != nil {
+		return cost{}, err
+	}
+	slices.Sort(took)
+	per := func(i int) float64 { return (busy[i] - idle[i]).Seconds() * 1000 / float64(scrapes) }
+	return cost{per(0), per(1), per(2), took[len(took)/2].Seconds() * 1000}, nil
+}
+
+// spent gives the CPU time that each process used while f ran.
+func spent(f func() error, pids []int) ([]time.Duration, error) {
+	before := make([]time.Duration, len(pids))
+	for i, pid := range pids {
+		var err error
+		if before[i], err = rig.CPU(pid); err != nil {
+			return nil, err
+		}
+	}
+	if err := f(); err != nil {
+		return nil, err
+	}
+	out := make([]time.Duration, len(pids))
+	for i, pid := range pids {
+		after, err := rig.CPU(pid)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = after - before[i]
+	}
+	return out, nil
+}
+
+// patience is how long a stopped server's exporter is waited for.
+const patience = 80 * time.Second
+
+// stopped stops both servers and asks each exporter once with the header that
+// Prometheus sends, of 10 s, and once without.
+func (s *servers) stopped(ctx context.Context, targets []rig.Target) error {
+	pids := []int{s.mysql.PID(), s.redis.PID()}
+	signal := func(sig syscall.Signal) error {
+		var errs []error
+		for _, pid := range pids {
+			errs = append(errs, syscall.Kill(pid, sig))
+		}
+		return errors.Join(errs...)
+	}
+	if err := signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	defer func() { _ = signal(syscall.SIGCONT) }()
+	fmt.Printf("\n%-30s %22s %22s\n", "both servers stopped: answer", "with a 10 s header", "without")
+	for _, t := range targets {
+		fmt.Printf("%-30s %22s %22s\n", t.Name, once(ctx, t.URL, "10"), once(ctx, t.URL, ""))
+	}
+	return nil
+}
+
+// once is how one scrape ended, in words.
+func once(ctx context.Context, url, header string) string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error()
+	}
+	if header != "" {
+		req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", header)
+	}
+	began := time.Now()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Sprintf("none after %.0f s", time.Since(began).Seconds())
+	}
+	defer func() { _ = resp.Body.Close() }()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err != nil {
+		return fmt.Sprintf("cut off after %.1f s", time.Since(began).Seconds())
+	}
+	return fmt.Sprintf("%d, %.2f s, %d kB", resp.StatusCode, time.Since(began).Seconds(), n/1000)
+}
