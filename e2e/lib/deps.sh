@@ -11,6 +11,10 @@ needs() {
 		test -e /usr/lib/uwsgi/plugins/python3_plugin.so|uwsgi-plugin-python3
 		/usr/bin/python3 -c 'import flask'|python3-flask
 		/usr/bin/python3 -c 'import setproctitle'|python3-setproctitle
+		/usr/bin/python3 -c 'import sqlalchemy'|python3-sqlalchemy
+		/usr/bin/python3 -c 'import pymysql'|python3-pymysql
+		/usr/bin/python3 -c 'import redis'|python3-redis
+		command -v rq && /usr/bin/python3 -c 'import rq'|python3-rq
 		command -v uvicorn|uvicorn
 		command -v prometheus && command -v promtool|prometheus
 		command -v chromium|chromium

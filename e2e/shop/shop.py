@@ -1,6 +1,11 @@
 """A small shop to look at: some pages are quick, some are not.
 
 It keeps no state but what /leak makes it keep, and needs nothing but Flask.
+
+With SHOP_DB (SQLAlchemy's URL of a database, see schema.sql) and SHOP_REDIS
+(URL of a Redis) it is a shop with stores: products come from the database,
+sessions are in Redis, orders are written by RQ workers, and there are pages
+that make faults. The modules beside this one are read only then.
 """
 
 import os
@@ -9,6 +14,17 @@ import time
 from flask import Flask, abort, jsonify, request
 
 app = Flask(__name__)
+stored = bool(os.environ.get("SHOP_DB"))
+if stored != bool(os.environ.get("SHOP_REDIS")):
+    raise RuntimeError("SHOP_DB and SHOP_REDIS go together: only one of them is set")
+if stored:
+    import faults
+    import orders
+    import sessions
+    import stores
+
+    app.register_blueprint(orders.pages)
+    app.register_blueprint(faults.pages)
 
 PRODUCTS = [{"id": n, "name": name, "price": price} for n, (name, price) in enumerate(
     [("kettle", 39.0), ("lamp", 24.5), ("chair", 119.0), ("clock", 17.9), ("rug", 74.0)], 1)]
@@ -26,17 +42,18 @@ def number(name, default, ceiling):
 
 @app.get("/")
 def home():
-    return "<h1>The shop</h1><p><a href=/products>Products</a></p>\n"
+    cart = f"<p><a href=/cart>Cart</a>: {sum(sessions.cart().values())}</p>" if stored else ""
+    return f"<h1>The shop</h1><p><a href=/products>Products</a></p>{cart}\n"
 
 
 @app.get("/products")
 def products():
-    return jsonify(PRODUCTS)
+    return jsonify(stores.products() if stored else PRODUCTS)
 
 
 @app.get("/products/<int:product>")
 def one_product(product):
-    found = [p for p in PRODUCTS if p["id"] == product]
+    found = [p for p in (stores.products() if stored else PRODUCTS) if p["id"] == product]
     return jsonify(found[0]) if found else abort(404)
 
 

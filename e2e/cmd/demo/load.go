@@ -2,32 +2,47 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/cookiejar"
+	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	perSecond = 25 // requests, on the mean
+	perSecond = 25 // visits, on the mean
 	inFlight  = 6  // at most; what would be more is left out
+	customers = 12 // at a time, each with cookies of its own
+	stays     = 60 // visits of a customer, on the mean, before another comes
 )
 
-// pages is what the load asks for, each by its weight.
-var pages = [...]struct {
-	path   string
+// visits is what the load asks for, each by its weight. N is a product.
+var visits = [...]struct {
 	weight int
+	steps  []string
 }{
-	{"/", 60}, {"/products", 25}, {"/products/3", 8}, {"/cpu?ms=40", 3}, {"/slow?s=1", 2}, {"/products/99", 1}, {"/error", 1},
+	{48, []string{"GET /"}},
+	{24, []string{"GET /products"}},
+	{10, []string{"GET /products/N"}},
+	{4, []string{"GET /cart"}},
+	{4, []string{"POST /cart/N"}},
+	{3, []string{"POST /cart/N", "POST /checkout"}},
+	{3, []string{"GET /cpu?ms=40"}},
+	{2, []string{"GET /slow?s=1"}},
+	{1, []string{"GET /products/99"}},
+	{1, []string{"GET /error"}},
 }
 
 // load sends a light, bounded mix of requests to base until ctx ends.
 func load(ctx context.Context, base string) {
-	client := &http.Client{Timeout: 15 * time.Second}
-	defer client.CloseIdleConnections()
+	transport := &http.Transport{MaxIdleConnsPerHost: inFlight}
+	defer transport.CloseIdleConnections()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	var crowd [customers]*http.Client
 	room := make(chan struct{}, inFlight)
 	ticker := time.NewTicker(time.Second / perSecond)
 	defer ticker.Stop()
@@ -42,30 +57,41 @@ func load(ctx context.Context, base string) {
 		default:
 			continue
 		}
+		who := rand.IntN(customers)
+		if crowd[who] == nil || rand.IntN(stays) == 0 {
+			jar, _ := cookiejar.New(nil) // it gives no error without options
+			crowd[who] = &http.Client{Transport: transport, Jar: jar, Timeout: 15 * time.Second}
+		}
+		client := crowd[who]
 		wg.Go(func() {
 			defer func() { <-room }()
-			ask(ctx, client, base+pick())
+			for _, step := range pick() {
+				ask(ctx, client, base, step)
+			}
 		})
 	}
 }
 
-func pick() string {
+func pick() []string {
 	total := 0
-	for _, p := range pages {
-		total += p.weight
+	for _, v := range visits {
+		total += v.weight
 	}
 	n := rand.IntN(total)
-	for _, p := range pages {
-		if n -= p.weight; n < 0 {
-			return p.path
+	for _, v := range visits {
+		if n -= v.weight; n < 0 {
+			return v.steps
 		}
 	}
-	return "/"
+	return nil
 }
 
-// ask sends one request. A failed one is part of the demo: the exporter shows it.
-func ask(ctx context.Context, client *http.Client, url string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// ask sends one request, "GET /path". A failed one is part of the demo: the
+// exporter shows it.
+func ask(ctx context.Context, client *http.Client, base, step string) {
+	method, path, _ := strings.Cut(step, " ")
+	path = strings.Replace(path, "/N", fmt.Sprintf("/%d", 1+rand.IntN(5)), 1)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, nil)
 	if err != nil {
 		return
 	}

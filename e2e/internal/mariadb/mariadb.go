@@ -102,6 +102,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 }
 
+// Proc is the server's process; nil before it was started.
+func (s *Server) Proc() *run.Proc { return s.proc }
+
 // PID is the server's process.
 func (s *Server) PID() int { return s.proc.PID() }
 

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// What the shop's own users may do in MariaDB. The RQ workers have a user of
+// their own, so that their connections do not count as the pool's.
+const dbUsers = `CREATE USER 'shop'@'127.0.0.1' IDENTIFIED BY 'SHOP_PASSWORD';
+CREATE USER 'jobs'@'127.0.0.1' IDENTIFIED BY 'JOBS_PASSWORD';
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'shop'@'127.0.0.1';
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'jobs'@'127.0.0.1';`
+
+// timeOfQueries is the right of docs/mysql.md for the time that queries take.
+const timeOfQueries = `GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'`
+
+// What the users may do in Redis.
+const (
+	// The exporter's user: first what docs/redis.md gives to every one; then, to
+	// walk the sessions, look at their expiry and at the size of some; then, to
+	// count what waits, runs and failed in RQ's queues, and RQ's workers. It
+	// reads no session's content, and writes nothing.
+	respRights = "+ping +info +client|setname" +
+		" +scan +ttl +pttl +memory|usage %R~session:*" +
+		" +llen +lindex +hget +hmget +zcard +zcount +zrange +scard +smembers +sscan %R~rq:*"
+	// The shop's own: its keys and those of RQ, whose workers also look up their
+	// address and are told by a channel when to stop a job.
+	shopRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"
+)
+
+// startMariaDB starts a MariaDB with the shop's tables and users.
+func (s *stack) startMariaDB(ctx context.Context) error {
+	schema, err := os.ReadFile(filepath.Join(s.shopDir, "schema.sql"))
+	if err != nil {
+		return fmt.Errorf("the shop's tables: %w", err)
+	}
+	dir := filepath.Join(s.dir, "db")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("directory of mariadbd: %w", err)
+	}
+	server, err := mariadb.Start(ctx, dir, "--performance-schema=ON")
+	if server != nil && server.Proc() != nil {
+		s.stores = append(s.stores, server.Proc())
+		s.watch(server.Proc())
+	}
+	if err != nil {
+		return err
+	}
+	s.db.address = fmt.Sprintf("127.0.0.1:%d", server.Port)
+	users := strings.NewReplacer("'PASSWORD'", quoted(s.db.secret["resp"]), "'SHOP_PASSWORD'", quoted(s.db.secret["shop"]), "'JOBS_PASSWORD'", quoted(s.db.secret["jobs"]))
+	for _, sql := range []string{string(schema), users.Replace(mariadb.Grants + "\n" + dbUsers), timeOfQueries} {
+		if err := server.Exec(sql); err != nil {
+			return fmt.Errorf("tables and users of mariadbd: %w", err)
+		}
+	}
+	return nil
+}
+
+func quoted(secret string) string { return "'" + secret + "'" }
+
+// startRedis starts a Redis that saves nothing and knows only our two users.
+func (s *stack) startRedis(ctx context.Context) error {
+	port, err := run.FreePort(0)
+	if err != nil {
+		return err
+	}
+	acl, err := s.write("users.acl", fmt.Sprintf("user default off\nuser resp on >%s %s\nuser shop on >%s %s\n",
+		s.cache.secret["resp"], respRights, s.cache.secret["shop"], shopRights))
+	if err != nil {
+		return err
+	}
+	s.cache.address = fmt.Sprintf("127.0.0.1:%d", port)
+	p, err := run.Start(run.Spec{
+		Name: "redis-server", Path: "redis-server", Dir: s.dir, Logs: s.dir,
+		Args: []string{
+			"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
+			"--aclfile", acl, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction",
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.stores = append(s.stores, p)
+	s.watch(p)
+	return s.redisSays(ctx, p, "PING", "+PONG")
+}
+
+// redisSays asks Redis, as the shop's user, until the answer is want, p has
+// ended, or ctx.
+func (s *stack) redisSays(ctx context.Context, p *run.Proc, command, want string) error {
+	for {
+		got, err := s.askRedis(ctx, command)
+		if err == nil && got == want {
+			return nil
+		}
+		if gone := p.Err(); gone != nil {
+			return fmt.Errorf("%w\n%s", gone, p.Output(2000))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %s is %q, not %q: %w\n%s", p.Name, command, got, want, err, p.Output(2000))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// askRedis gives the one line that a command answers.
+func (s *stack) askRedis(ctx context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", s.cache.address)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	deadline, _ := ctx.Deadline()
+	if err := c.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := fmt.Fprintf(c, "AUTH shop %s\r\n%s\r\n", s.cache.secret["shop"], command); err != nil {
+		return "", err
+	}
+	lines := bufio.NewReader(c)
+	var line string
+	for range 2 { // what AUTH says, and what the command does
+		if line, err = lines.ReadString('\n'); err != nil {
+			return "", err
+		}
+	}
+	return strings.TrimSpace(line), nil
+}

@@ -1,0 +1,48 @@
+"""The cart, and the checkout that leaves an order to the RQ workers."""
+
+from flask import Blueprint, abort, jsonify
+from rq import Queue
+
+import sessions
+import stores
+
+pages = Blueprint("orders", __name__)
+
+QUEUE = "default"
+QUEUE_CEILING = 1000  # jobs that wait; more are refused
+CART_CEILING = 99     # of one product
+
+
+def enqueue(job, *args, timeout):
+    """Leave a job, by its name, to the workers; it may take timeout seconds."""
+    queue = Queue(QUEUE, connection=stores.cache())
+    if queue.count >= QUEUE_CEILING:
+        abort(503, "too many jobs wait")
+    return queue.enqueue(job, *args, job_timeout=timeout, result_ttl=60, failure_ttl=3600)
+
+
+@pages.get("/cart")
+def cart():
+    return jsonify(sessions.cart())
+
+
+@pages.post("/cart/<int:product>")
+def add(product):
+    if product not in [p["id"] for p in stores.products()]:
+        abort(404)
+    sid, content = sessions.load()
+    wanted = content.setdefault("cart", {})
+    wanted[str(product)] = min(wanted.get(str(product), 0) + 1, CART_CEILING)
+    sessions.save(sid, content)
+    return jsonify(wanted)
+
+
+@pages.post("/checkout")
+def checkout():
+    sid, content = sessions.load()
+    wanted = content.pop("cart", {})
+    if not wanted:
+        abort(409, "the cart is empty")
+    enqueue("jobs.write_order", wanted, timeout=60)
+    sessions.save(sid, content)
+    return "your order will be written\n", 202

@@ -1,0 +1,39 @@
+"""The shop's stores: a database behind a pool of connections, and a Redis.
+
+Both are opened at their first use and not at import, so that a server that
+forks after it has loaded the app shares no connection between its workers:
+each worker process has a pool of its own.
+"""
+
+import functools
+import os
+
+import redis
+import sqlalchemy
+from sqlalchemy import text
+
+LOCK_WAIT = 25  # seconds that a statement waits for a row before it fails
+
+
+@functools.cache
+def engine():
+    """The pool of this process; its size is that of SQLAlchemy unless told otherwise."""
+    return sqlalchemy.create_engine(
+        os.environ["SHOP_DB"], future=True, pool_timeout=10,
+        pool_size=int(os.environ.get("SHOP_POOL_SIZE", "5")),
+        max_overflow=int(os.environ.get("SHOP_POOL_OVERFLOW", "10")),
+        connect_args={
+            "connect_timeout": 5, "read_timeout": 90, "write_timeout": 90,
+            "init_command": f"SET innodb_lock_wait_timeout={LOCK_WAIT}",
+        })
+
+
+@functools.cache
+def cache():
+    return redis.Redis.from_url(os.environ["SHOP_REDIS"], socket_timeout=5, socket_connect_timeout=5)
+
+
+def products():
+    with engine().connect() as c:
+        rows = c.execute(text("SELECT id, name, price FROM products ORDER BY id")).all()
+    return [{"id": r.id, "name": r.name, "price": float(r.price)} for r in rows]
