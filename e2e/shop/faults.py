@@ -33,7 +33,8 @@ def seconds(default, ceiling):
 
 
 def this_round():
-    return int(cache().get(ROUND) or 0)
+    # Also makes the key: a look at none would count as a miss of the cache.
+    return cache().incrby(ROUND, 0)
 
 
 @pages.before_app_request

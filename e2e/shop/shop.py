@@ -42,8 +42,8 @@ def number(name, default, ceiling):
 
 @app.get("/")
 def home():
-    cart = f"<p><a href=/cart>Cart</a>: {sum(sessions.cart().values())}</p>" if stored else ""
-    return f"<h1>The shop</h1><p><a href=/products>Products</a></p>{cart}\n"
+    more = f"<p>Most sold: {stores.most_sold()}</p><p><a href=/cart>Cart</a>: {sum(sessions.cart().values())}</p>" if stored else ""
+    return f"<h1>The shop</h1><p><a href=/products>Products</a></p>{more}\n"
 
 
 @app.get("/products")

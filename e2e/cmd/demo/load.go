@@ -25,11 +25,11 @@ var visits = [...]struct {
 	steps  []string
 }{
 	{48, []string{"GET /"}},
-	{24, []string{"GET /products"}},
+	{25, []string{"GET /products"}},
 	{10, []string{"GET /products/N"}},
 	{4, []string{"GET /cart"}},
 	{4, []string{"POST /cart/N"}},
-	{3, []string{"POST /cart/N", "POST /checkout"}},
+	{2, []string{"POST /cart/N", "POST /checkout"}},
 	{3, []string{"GET /cpu?ms=40"}},
 	{2, []string{"GET /slow?s=1"}},
 	{1, []string{"GET /products/99"}},

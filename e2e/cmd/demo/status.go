@@ -80,11 +80,11 @@ It runs
   its RQ workers    %[6]d, which write the orders of the queue default
   its stores        MariaDB at %[7]s, sessions and queue in Redis at %[8]s
 Try
-  curl '%[4]s/fault/lock?s=40' & curl '%[4]s/fault/lock?s=1'
-      One worker keeps a row, the next waits for it: the page says of MySQL main "1 waits for a lock", and its oldest transaction grows.
-      Orders for that product wait too.
+  curl '%[4]s/fault/lock?s=20' & curl '%[4]s/fault/lock?s=1'
+      One worker keeps a row for 20 s and the next waits for it: the page says of MySQL main "1 waits for a lock",
+      or more, for orders of that product wait too, and "oldest transaction" with its age.
   for i in {1..12}; do curl %[4]s/fault/leak-connection; done
-      12 connections stay in a transaction: the oldest transaction grows, the pool fills, and after 15 s they count as leaked.
+      12 connections stay in a transaction: "oldest transaction" grows, the pool fills, and after 15 s they count as leaked.
   curl %[4]s/fault/stuck-job; curl %[4]s/fault/stuck-job
       Both RQ workers are held for two minutes: orders wait in the queue, and the oldest grows older.
   curl %[4]s/fault/clear
