@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
@@ -92,7 +93,7 @@ func (s *stack) startShop(ctx context.Context, bind, statsd string) error {
 	return s.launch(ctx, run.Spec{
 		Name: "shop", Path: "gunicorn", Dir: s.shopDir,
 		// Longer than a fault page may take, so that gunicorn does not end a fault early.
-		Args: []string{"--workers", fmt.Sprint(workers), "--timeout", "120", "--bind", bind, "--statsd-host", statsd, "--name", app, "shop:app"},
+		Args: []string{"--workers", strconv.Itoa(workers), "--timeout", "120", "--bind", bind, "--statsd-host", statsd, "--name", app, "shop:app"},
 		Env:  s.shopEnv("shop"),
 	}, answers(s.shopURL+"/products"))
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (s *stack) startRedis(ctx context.Context) error {
 	p, err := run.Start(run.Spec{
 		Name: "redis-server", Path: "redis-server", Dir: s.dir, Logs: s.dir,
 		Args: []string{
-			"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
 			"--aclfile", acl, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction",
 		},
 	})
