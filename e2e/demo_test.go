@@ -89,7 +89,7 @@ func buildDemo(t *testing.T) string {
 
 func startDemo(t *testing.T, program string, env ...string) *runningDemo {
 	t.Helper()
-	need(t, "mariadbd", "redis-server", "gunicorn", "prometheus")
+	need(t, "mariadbd", "redis-server", "gunicorn", "rq", "prometheus")
 	shop, err := filepath.Abs("shop")
 	if err != nil {
 		t.Fatal(err)
