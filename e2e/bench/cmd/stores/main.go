@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,14 +96,14 @@ func (s *servers) startRedis(ctx context.Context, r *rig.Rig) error {
 		return err
 	}
 	s.redis, err = r.Start(ctx, run.Spec{Name: "redis-server", Path: path, Args: []string{
-		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", r.Dir, "--save", "", "--appendonly", "no",
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", r.Dir, "--save", "", "--appendonly", "no",
 		"--user", "resp", "on", ">" + password, "+ping", "+info", "+client|setname",
 	}}, "")
 	if err != nil {
 		return err
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		out, err := exec.CommandContext(ctx, "redis-cli", "-p", fmt.Sprint(s.port), "PING").CombinedOutput() //nolint:gosec // a server of our own
+		out, err := exec.CommandContext(ctx, "redis-cli", "-p", strconv.Itoa(s.port), "PING").CombinedOutput() //nolint:gosec // a server of our own
 		if err == nil && strings.HasPrefix(string(out), "PONG") {
 			return nil
 		}
