@@ -6,6 +6,8 @@ package collectors
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -53,23 +55,97 @@ const (
 type Unavailable struct {
 	Reason Reason
 	Detail string // a sentence without a full stop, e.g. "wait states of shop need CAP_SYS_PTRACE or the app's uid"
+	// Cure is what would give it, ready to be pasted: a statement, a rule, a
+	// setting. Several ways are one a line; "" is none. It is for `doctor` alone
+	// and is never published.
+	Cure string
+	Of   string // what lacks it, as resp_up calls it: "app:shop", "mysql:main"; "" is the collector as a whole
+	// Optional is for an extra that a sound server does not have unless it is
+	// set up for it. The collector counts as available without it.
+	Optional bool
 }
 
 // Error implements error.
 func (u *Unavailable) Error() string { return string(u.Reason) + ": " + u.Detail }
 
-// ReasonOf finds the reason in an error's tree.
-func ReasonOf(err error) (Reason, string) {
+// Lacks lists everything that an error's tree says is missing, in its order.
+// What is no [Unavailable] becomes one, [Timeout] or [Failed].
+func Lacks(err error) []*Unavailable {
 	if err == nil {
-		return OK, ""
+		return nil
 	}
-	var u *Unavailable
-	switch {
-	case errors.As(err, &u):
-		return u.Reason, u.Detail
-	case errors.Is(err, context.DeadlineExceeded):
-		return Timeout, "it did not answer within the scrape's budget"
-	default:
-		return Failed, err.Error()
+	if out := stated(err); len(out) > 0 {
+		return append(out, unforeseen(err)...)
 	}
+	return []*Unavailable{fault(err)}
+}
+
+// stated finds each [Unavailable] in an error's tree.
+func stated(err error) []*Unavailable {
+	switch x := err.(type) { //nolint:errorlint // this is the walk that errors.As does for one
+	case *Unavailable:
+		return []*Unavailable{x}
+	case interface{ Unwrap() []error }:
+		var out []*Unavailable
+		for _, e := range x.Unwrap() {
+			out = append(out, stated(e)...)
+		}
+		return out
+	case interface{ Unwrap() error }:
+		return stated(x.Unwrap())
+	}
+	return nil
+}
+
+// unforeseen gives the parts of a joined error that state nothing.
+func unforeseen(err error) []*Unavailable {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one that wraps a joined one is not taken apart
+	if !ok {
+		return nil
+	}
+	var out []*Unavailable
+	for _, e := range joined.Unwrap() {
+		if len(stated(e)) == 0 {
+			out = append(out, fault(e))
+			continue
+		}
+		out = append(out, unforeseen(e)...)
+	}
+	return out
+}
+
+func fault(err error) *Unavailable {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &Unavailable{Reason: Timeout, Detail: "it did not answer within the scrape's budget"}
+	}
+	return &Unavailable{Reason: Failed, Detail: err.Error()}
+}
+
+// maxDetails bounds the sentences of one reason: as many as there are servers
+// of one kind.
+const maxDetails = 20
+
+// ReasonOf gives the first reason in an error's tree and the sentences of all
+// that is missing; what is [Unavailable.Optional] does not count.
+func ReasonOf(err error) (Reason, string) {
+	first := OK
+	var details []string
+	more := 0
+	for _, u := range Lacks(err) {
+		if u.Optional {
+			continue
+		}
+		if first == OK {
+			first = u.Reason
+		}
+		if len(details) < maxDetails {
+			details = append(details, u.Detail)
+		} else {
+			more++
+		}
+	}
+	if more > 0 {
+		details = append(details, fmt.Sprintf("and %d more", more))
+	}
+	return first, strings.Join(details, "; ")
 }

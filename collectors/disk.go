@@ -277,13 +277,13 @@ func (f *diskFailures) add(label string, err error) {
 func (f *diskFailures) err() error {
 	var errs []error
 	if len(f.stuck) > 0 {
-		errs = append(errs, &Unavailable{Timeout, "no answer from the filesystem at " + few(f.stuck)})
+		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no answer from the filesystem at " + few(f.stuck)})
 	}
 	if len(f.refused) > 0 {
-		errs = append(errs, &Unavailable{Permission, "no right to look at the filesystem at " + few(f.refused)})
+		errs = append(errs, &Unavailable{Reason: Permission, Detail: "no right to look at the filesystem at " + few(f.refused)})
 	}
 	if f.more > 0 {
-		errs = append(errs, &Unavailable{Failed, fmt.Sprintf("%d filesystems beyond the first %d are left out", f.more, maxFilesystems)})
+		errs = append(errs, &Unavailable{Reason: Failed, Detail: fmt.Sprintf("%d filesystems beyond the first %d are left out", f.more, maxFilesystems)})
 	}
 	return errors.Join(append(errs, f.other)...)
 }

@@ -73,7 +73,7 @@ func (h *Host) memory(s *Sample) error {
 		return fileError("the host's memory", err)
 	}
 	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
-		return &Unavailable{Unsupported, "the host's memory: this kernel does not tell MemAvailable"}
+		return &Unavailable{Reason: Unsupported, Detail: "the host's memory: this kernel does not tell MemAvailable"}
 	}
 	s.add(hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
 	return nil
@@ -166,9 +166,9 @@ func parseCPULine(b []byte) (cpuReading, error) {
 func fileError(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &Unavailable{Permission, what + ": " + err.Error()}
+		return &Unavailable{Reason: Permission, Detail: what + ": " + err.Error()}
 	case errors.Is(err, fs.ErrNotExist):
-		return &Unavailable{NotFound, what + ": " + err.Error()}
+		return &Unavailable{Reason: NotFound, Detail: what + ": " + err.Error()}
 	default:
 		return fmt.Errorf("%s: %w", what, err)
 	}

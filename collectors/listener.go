@@ -2,11 +2,13 @@ package collectors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sort"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,15 +53,15 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	var s Sample
-	var lack error
+	var lacks []error
 	netstat := make(map[uint64]listenCounters) // one reading a namespace
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
-		if why := queues(&s, a); why != nil && lack == nil {
-			lack = why
+		if why := queues(&s, a); why != nil {
+			lacks = append(lacks, why)
 		}
 		n, ok := netstat[a.NetNS]
 		if !ok {
@@ -76,7 +78,7 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 		}
 	}
 	c.forget(netstat)
-	return s, lack
+	return s, errors.Join(lacks...)
 }
 
 // remember, grown and forget keep the last minutes of each namespace: its
@@ -144,13 +146,24 @@ func queues(s *Sample, a *proc.App) error {
 	}
 	switch {
 	case len(labels) == 0 && a.FDsErr != nil:
-		return &Unavailable{Permission, "the listeners of " + a.Name + " need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"}
+		return lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", cureProcesses)
 	case len(labels) == 0 && a.Configured:
-		return &Unavailable{NotFound, a.Name + " holds no listening socket"}
+		return lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:
-		return &Unavailable{Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr)}
+		return queuesRefused(a)
 	}
 	return nil
+}
+
+// queuesRefused says what the accept queues need: in another network namespace
+// a capability, in ours only that sock_diag is not forbidden.
+func queuesRefused(a *proc.App) error {
+	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
+		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
+			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)
+		}
+	}
+	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), cureNamespaces)
 }
 
 type listenCounters struct {

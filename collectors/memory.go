@@ -53,25 +53,25 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, fmt.Errorf("the host's memory: %w", err)
 	}
 	var s Sample
-	var lack error
+	var lacks []error
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
 		c.app(&s, a, c.limits.of(a, snap.Time), float64(total))
-		if a.MemoryErr != nil && lack == nil {
-			lack = whyNoMemory(a)
+		if a.MemoryErr != nil {
+			lacks = append(lacks, whyNoMemory(a))
 		}
 	}
-	return s, lack
+	return s, errors.Join(lacks...)
 }
 
 func whyNoMemory(a *proc.App) error {
 	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
-		return &Unavailable{Unsupported, "pss and uss of " + a.Name + ": " + a.MemoryErr.Error()}
+		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
-	return &Unavailable{Permission, "pss and uss of " + a.Name + " need its uid or CAP_SYS_PTRACE"}
+	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", cureProcesses)
 }
 
 // app publishes one app. Resident sizes are never summed: forks share most of

@@ -50,6 +50,9 @@ var (
 // maxWaitNotes bounds the lock waits that are named one by one.
 const maxWaitNotes = 20
 
+// cureStatementTime is the right to see how long statements took.
+const cureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+
 // MySQL gives the state of MySQL and MariaDB servers.
 type MySQL struct{ targets func() []MySQLTarget }
 
@@ -125,7 +128,7 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 		l.errs = append(l.errs, err)
 		return false
 	}
-	u := &Unavailable{Failed, "mysql " + l.Name + ": " + e.Text}
+	u := &Unavailable{Reason: Failed, Detail: "mysql " + l.Name + ": " + e.Text, Cure: e.Cure, Of: "mysql:" + l.Name}
 	switch e.Kind {
 	case mysql.Denied:
 		u.Reason = Permission
@@ -144,7 +147,7 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 			return false
 		}
 		l.refused = true
-		u.Detail += "; as an administrator, GRANT PROCESS ON *.* to the exporter's user"
+		u.Detail += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
 	}
 	l.errs = append(l.errs, u)
 	return stop
@@ -227,6 +230,19 @@ func waitsForLock(state string) bool {
 	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
 }
 
+// waitsRefused gives an error of LockWaits its cure: MySQL 8 has lock waits in
+// performance_schema, which needs a right of its own.
+func waitsRefused(err error) error {
+	var e *mysql.Error
+	if !errors.As(err, &e) || e.Kind != mysql.Denied || e.Need != "SELECT" {
+		return err
+	}
+	return &mysql.Error{
+		Kind: mysql.Denied, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
+		Cure: "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";",
+	}
+}
+
 // blockers joins waiting transactions to those they wait for; rows says
 // whether there is any, for asking who they are is not free.
 func (l *mysqlLook) blockers(ctx context.Context, transactions []mysql.Transaction, rows bool) error {
@@ -236,7 +252,7 @@ func (l *mysqlLook) blockers(ctx context.Context, transactions []mysql.Transacti
 	}
 	pairs, err := l.Server.LockWaits(ctx)
 	if err != nil {
-		return err
+		return waitsRefused(err)
 	}
 	byID := make(map[string]*mysql.Transaction, len(transactions))
 	for i := range transactions {
@@ -277,12 +293,21 @@ func (l *mysqlLook) time(ctx context.Context) error {
 		return err
 	}
 	if !strings.EqualFold(variables["performance_schema"], "ON") {
-		return &mysql.Error{Kind: mysql.Unsupported, Text: "the time of its queries needs performance_schema=ON in its configuration"}
+		// MariaDB is installed so. What a server does not add up unless it is told
+		// to is nothing that is wrong with it.
+		l.errs = append(l.errs, &Unavailable{
+			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
+			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + cureStatementTime,
+		})
+		return nil
 	}
 	took, err := l.Server.StatementTime(ctx)
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Kind == mysql.Denied {
-		return &mysql.Error{Kind: mysql.Denied, Text: "the time of its queries is refused; as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user"}
+		return &mysql.Error{
+			Kind: mysql.Denied, Cure: cureStatementTime,
+			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
+		}
 	}
 	if err != nil {
 		return err

@@ -203,8 +203,12 @@ func TestMySQLAbsentNotZero(t *testing.T) {
 	f := busyMySQL()
 	f.variables, f.status = map[string]string{"performance_schema": "OFF"}, map[string]float64{}
 	s, err := mysqlOf(map[string]*fakeMySQL{"main": f}).Collect(t.Context())
-	if reason, _ := collectors.ReasonOf(err); reason != collectors.Unsupported || f.asked["time"] != 0 {
+	if reason, _ := collectors.ReasonOf(err); reason != collectors.OK || f.asked["time"] != 0 {
 		t.Errorf("%v, asked %v", err, f.asked)
+	}
+	lacks := collectors.Lacks(err)
+	if len(lacks) != 1 || !lacks[0].Optional || lacks[0].Of != "mysql:main" || !strings.Contains(lacks[0].Cure, "performance_schema=ON") {
+		t.Errorf("what is missing: %v", err)
 	}
 	for _, r := range s.Readings {
 		switch r.Name {

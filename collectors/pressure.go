@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,17 +36,25 @@ func (p *Pressure) Collect(context.Context) (Sample, error) {
 	if err != nil {
 		return s, fileError("pressure", err)
 	}
-	var failed error
+	var failed, off error
+	var none []string
 	for _, resource := range []string{"cpu", "memory", "io"} {
 		psi, err := proc.PSIStatsForResource(resource)
-		if err != nil {
+		switch {
+		case noPSI(err):
+			none, off = append(none, resource), err
+			continue
+		case err != nil:
 			failed = errors.Join(failed, pressureError(resource, err))
 			continue
 		}
 		s.pressure(psi.Some, resource, "some")
 		s.pressure(psi.Full, resource, "full")
 	}
-	return s, failed
+	if off != nil {
+		off = pressureError(strings.Join(none, ", "), off)
+	}
+	return s, errors.Join(failed, off)
 }
 
 func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
@@ -56,11 +65,19 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	s.note("pressure_ratio", l.Avg60/100, resource, kind)        // and gives averages in percent
 }
 
-// pressureError tells a kernel without PSI (no file, or one that cannot be
-// opened because psi=0) from other failures.
-func pressureError(resource string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP) {
-		return &Unavailable{Unsupported, "pressure of " + resource + " needs a kernel with PSI, switched on (boot parameter psi=1)"}
+// noPSI tells a kernel without PSI: no file, or one that cannot be opened
+// because of psi=0.
+func noPSI(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP)
+}
+
+// pressureError is why some resources are not there.
+func pressureError(resources string, err error) error {
+	if !noPSI(err) {
+		return fileError("pressure of "+resources, err)
 	}
-	return fileError("pressure of "+resource, err)
+	return &Unavailable{
+		Reason: Unsupported, Detail: "pressure of " + resources + " needs a kernel with PSI, switched on (boot parameter psi=1)",
+		Cure: "psi=1 on the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub and a restart",
+	}
 }

@@ -2,7 +2,7 @@ package collectors
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -68,19 +68,19 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	var s Sample
-	var lack error
+	var lacks []error
 	workers := 0
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		workers += a.Dropped
 		c.app(&s, a, snap.Time)
-		if a.FDsErr != nil && lack == nil {
-			lack = &Unavailable{Permission, fmt.Sprintf("the descriptors of %s, and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", a.Name)}
+		if a.FDsErr != nil {
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", cureProcesses))
 		}
 	}
 	s.add(seriesDropped, float64(snap.Dropped), "app")
 	s.add(seriesDropped, float64(workers), "worker")
-	return s, lack
+	return s, errors.Join(lacks...)
 }
 
 func (c *Process) app(s *Sample, a *proc.App, now time.Time) {

@@ -1,11 +1,9 @@
 package collectors
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -89,21 +87,14 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 		l.err = fmt.Errorf("redis %s: %w", l.Name, err)
 	})
 	var s Sample
-	var lacks []string
-	var first Reason
+	var errs []error
 	for i := range looks {
 		s.Metrics = append(s.Metrics, looks[i].Metrics...)
 		s.Readings = append(s.Readings, looks[i].Readings...)
-		if reason, detail := ReasonOf(looks[i].err); reason != OK {
-			lacks = append(lacks, detail)
-			first = cmp.Or(first, reason)
-		}
+		errs = append(errs, looks[i].err)
 	}
 	c.hitRatios(&s, looks, time.Now())
-	if len(lacks) > 0 {
-		return s, &Unavailable{first, strings.Join(lacks, "; ")}
-	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 // redisLook is one look at one server.
@@ -145,7 +136,7 @@ func (l *redisLook) lack(err error) error {
 	reason := map[redis.Kind]Reason{
 		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy,
 	}[e.Kind]
-	return &Unavailable{reason, "redis " + l.Name + " " + e.Detail}
+	return &Unavailable{Reason: reason, Detail: "redis " + l.Name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + l.Name}
 }
 
 func (l *redisLook) publish() {

@@ -46,6 +46,21 @@ func (s *Set) Names() []string {
 	return names
 }
 
+// Off lists the collectors that are off.
+func (s *Set) Off() []string { return s.off }
+
+// Lacks lists all that the last read of one collector said is missing.
+func (s *Set) Lacks(name string) []*Unavailable {
+	for _, c := range s.sources {
+		if c.Name() == name {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return Lacks(c.err)
+		}
+	}
+	return nil
+}
+
 // Read reads every source that pick takes (nil: all), each once, until ctx
 // ends, which must have a deadline. Two calls at the same time share one read
 // of a source. A source that hangs is left behind: its place is free again
@@ -82,6 +97,7 @@ type source struct {
 	now    *flight
 	left   int    // reads that were given up and have not come back
 	reason Reason // as of the last read, so that a change is logged once
+	err    error  // of the last read
 }
 
 // flight is one read of a source, shared by all who ask meanwhile.
@@ -182,7 +198,7 @@ func (c *source) meta(s Sample, err error, took time.Duration) Sample {
 	}
 	c.mu.Lock()
 	left, before := c.left, c.reason
-	c.reason = reason
+	c.reason, c.err = reason, err
 	c.mu.Unlock()
 	s.add(successFamily, ok, c.Name())
 	s.add(durationFamily, took.Seconds(), c.Name())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +36,7 @@ func (*Sockets) Descs() []*prometheus.Desc { return descs(listeningFamily) }
 // Collect implements [Collector].
 func (c *Sockets) Collect(context.Context) (Sample, error) {
 	var s Sample
-	var lack error
+	var lacks []error
 	list := c.list()
 	for _, k := range list {
 		if k.Err == nil {
@@ -42,25 +44,37 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 			continue
 		}
 		s.add(listeningFamily, 0, k.Listen)
-		if lack == nil {
-			lack = whyNotListening(k)
-		}
+		lacks = append(lacks, whyNotListening(k))
 	}
 	if len(list) == 0 {
-		lack = &Unavailable{Disabled, "statsd.listen is empty: no request can be reported"}
+		return s, &Unavailable{Reason: Disabled, Detail: "statsd.listen is empty: no request can be reported"}
 	}
-	return s, lack
+	return s, errors.Join(lacks...)
 }
 
 func whyNotListening(k Socket) error {
+	of := "statsd:" + k.Listen
 	switch {
 	case errors.Is(k.Err, syscall.EADDRINUSE):
-		return &Unavailable{InUse, fmt.Sprintf("%s is taken by another program, so no request is reported there", k.Listen)}
+		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is taken by another program, so no request is reported there", Cure: "statsd: {listen: [\"udp://127.0.0.1:9126\"]} in the configuration, and the same port in the apps' --statsd-host"}
 	case errors.Is(k.Err, fs.ErrPermission):
-		return &Unavailable{Permission, fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err)}
+		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err), Cure: cureRuntime(k.Listen)}
 	case errors.Is(k.Err, fs.ErrNotExist):
-		return &Unavailable{NotFound, fmt.Sprintf("%s: its folder does not exist", k.Listen)}
+		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its folder does not exist", Cure: cureRuntime(k.Listen)}
 	default:
-		return &Unavailable{Failed, fmt.Sprintf("%s: %v", k.Listen, k.Err)}
+		return &Unavailable{Reason: Failed, Of: of, Detail: fmt.Sprintf("%s: %v", k.Listen, k.Err)}
 	}
+}
+
+// cureRuntime makes the folder of a socket that is ours to make.
+func cureRuntime(listen string) string {
+	socket, ok := strings.CutPrefix(listen, "unixgram://")
+	if !ok {
+		return ""
+	}
+	dir := path.Dir(socket)
+	if name, ok := strings.CutPrefix(dir, "/run/"); ok && !strings.Contains(name, "/") {
+		return "RuntimeDirectory=" + name + "\ninstall -d -o USER " + dir
+	}
+	return "install -d -o USER " + dir
 }

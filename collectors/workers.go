@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,18 +34,18 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	var s Sample
-	var lack error
+	var lacks []error
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
 		workerStates(&s, a)
-		if a.StateErr != nil && lack == nil {
-			lack = &Unavailable{Permission, "what the workers of " + a.Name + " do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0"}
+		if a.StateErr != nil {
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", cureProcesses))
 		}
 	}
-	return s, lack
+	return s, errors.Join(lacks...)
 }
 
 func workerStates(s *Sample, a *proc.App) {

@@ -36,9 +36,30 @@ type Error struct {
 	Kind Kind
 	Text string // a sentence without a full stop
 	Need string // the right that is missing, such as "PROCESS"; "" for none
+	// Cure is what an administrator does about it, one way a line, with
+	// [Placeholder] for the account; "" where there is nothing to paste.
+	Cure string
 
 	lost bool // the connection cannot be used any more
 }
+
+// Placeholder stands for the exporter's account in a cure.
+const Placeholder = "'USER'@'HOST'"
+
+// The cures of what a server answers.
+const (
+	cureLogin = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file\n" +
+		"CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + ";"
+	curePassword = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file"
+	cureHost     = "CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + "; with the address of this host for HOST"
+	cureLimit    = "ALTER USER " + Placeholder + " WITH MAX_USER_CONNECTIONS 3;"
+	cureFull     = "SHOW PROCESSLIST; as an administrator, for whom one place is kept: who holds the connections?\nmax_connections higher, below [mysqld] in its my.cnf"
+	cureBlocked  = "FLUSH HOSTS;\nTRUNCATE TABLE performance_schema.host_cache; (MySQL 8.0.23 and later)"
+	cureUnlock   = "ALTER USER " + Placeholder + " ACCOUNT UNLOCK;"
+	cureProcess  = "GRANT PROCESS ON *.* TO " + Placeholder + ";"
+	cureNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the way to it is safe"
+	cureStranger = "the authority's certificate into /usr/local/share/ca-certificates, then update-ca-certificates"
+)
 
 // Error implements error.
 func (e *Error) Error() string { return e.Text }
@@ -68,21 +89,21 @@ func explain(err error) *Error {
 
 // answers are the server's error numbers that mean something to us.
 var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
-	1040: {Kind: Busy, Text: "it has no connection left (max_connections)", lost: true},
-	1203: {Kind: Busy, Text: "the user has no connection left (max_user_connections)", lost: true},
-	1226: {Kind: Busy, Text: "the user has used up a limit of its account, such as max_user_connections", lost: true},
+	1040: {Kind: Busy, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
+	1203: {Kind: Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
+	1226: {Kind: Busy, Text: "the user has used up a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
 	1044: {Kind: Denied, Text: "the user may not use this database", lost: true},
-	1045: {Kind: Denied, Text: "it refuses the user or the password", lost: true},
-	1698: {Kind: Denied, Text: "it refuses the user or the password", lost: true},
-	1130: {Kind: Denied, Text: "it lets nobody in from this host", lost: true},
-	1129: {Kind: Denied, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", lost: true},
-	1820: {Kind: Denied, Text: "the user's password has expired"},
-	1862: {Kind: Denied, Text: "the user's password has expired", lost: true},
-	3118: {Kind: Denied, Text: "the user's account is locked", lost: true},
-	4151: {Kind: Denied, Text: "the user's account is locked", lost: true},
+	1045: {Kind: Denied, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
+	1698: {Kind: Denied, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
+	1130: {Kind: Denied, Text: "it lets nobody in from this host", Cure: cureHost, lost: true},
+	1129: {Kind: Denied, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
+	1820: {Kind: Denied, Text: "the user's password has expired", Cure: curePassword},
+	1862: {Kind: Denied, Text: "the user's password has expired", Cure: curePassword, lost: true},
+	3118: {Kind: Denied, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
+	4151: {Kind: Denied, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
 	1142: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
 	1143: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
-	1227: {Kind: Denied, Text: "the user lacks a right", Need: "PROCESS"},
+	1227: {Kind: Denied, Text: "the user lacks a right", Need: "PROCESS", Cure: cureProcess},
 	1969: {Kind: Timeout, Text: "the server ended the statement after its time"},
 	3024: {Kind: Timeout, Text: "the server ended the statement after its time"},
 	1205: {Kind: Timeout, Text: "the statement waited too long for a lock"},
@@ -106,13 +127,14 @@ func explainTLS(err error) *Error {
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var verify *tls.CertificateVerificationError
-	text := ""
+	text, cure := "", ""
 	switch {
 	case errors.Is(err, mysqldriver.ErrNoTLS):
-		return &Error{Kind: Unsupported, Text: "the DSN asks for TLS and it has none", lost: true}
+		return &Error{Kind: Unsupported, Text: "the DSN asks for TLS and it has none", Cure: cureNoTLS, lost: true}
 	case errors.As(err, &host):
 		text = "its certificate is for another name"
 	case errors.As(err, &authority):
+		cure = cureStranger
 		text = "its certificate is signed by an authority that this host does not know"
 	case errors.As(err, &invalid):
 		text = "its certificate is not valid"
@@ -121,7 +143,7 @@ func explainTLS(err error) *Error {
 	default:
 		return nil
 	}
-	return &Error{Text: text, lost: true}
+	return &Error{Text: text, Cure: cure, lost: true}
 }
 
 func explainNet(err error) *Error {

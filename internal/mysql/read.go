@@ -111,7 +111,7 @@ func (s *Server) Variables(ctx context.Context) (map[string]string, error) {
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		if l.values == nil || time.Since(l.valued) > variablesAge {
 			values := make(map[string]string)
-			err := l.each(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'performance_schema')", func(rows *sql.Rows) error {
+			err := l.each(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'performance_schema', 'read_only')", func(rows *sql.Rows) error {
 				var name, value string
 				err := rows.Scan(&name, &value)
 				values[name] = value

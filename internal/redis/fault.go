@@ -32,7 +32,25 @@ const (
 type Error struct {
 	Kind   Kind
 	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
+	// Cure is what an administrator does about it, one way a line, with
+	// [Placeholder] for the user; "" where there is nothing to paste.
+	Cure string
 }
+
+// Placeholder stands for the exporter's user in a cure.
+const Placeholder = "<user>"
+
+// The cures of what a server answers. Before version 6 it has no users.
+const (
+	cureNoLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD +ping +info +client|setname; and that user into the url, PASSWORD into password_file\n" +
+		"before Redis 6: no user in the url, and the password of requirepass into password_file"
+	cureLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD; and PASSWORD into password_file\n" +
+		"before Redis 6: no user in the url, and the password of requirepass into password_file"
+	cureProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
+	cureLoading   = "INFO persistence (loading_eta_seconds): how long it still takes"
+	cureScript    = "SCRIPT KILL"
+	cureFull      = "CLIENT LIST: who holds the connections?\nCONFIG SET maxclients with a larger number"
+)
 
 // Error implements error.
 func (e *Error) Error() string { return e.Detail }
@@ -54,10 +72,10 @@ var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setn
 // encrypted is whether we speak TLS.
 func classify(err error, reply string, encrypted bool) *Error {
 	if errors.Is(err, errNoMaster) {
-		return &Error{NotFound, "has sentinels that know no master of that name"}
+		return &Error{Kind: NotFound, Detail: "has sentinels that know no master of that name"}
 	}
 	if errors.Is(err, errSentinel) {
-		return &Error{faultOf(err, "", encrypted).Kind, "has no sentinel that tells where it is"}
+		return &Error{Kind: faultOf(err, "", encrypted).Kind, Detail: "has no sentinel that tells where it is"}
 	}
 	return faultOf(err, reply, encrypted)
 }
@@ -76,22 +94,22 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 		return replyFault(reply)
 	}
 	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
-		return &Error{Failed, "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Kind: Failed, Detail: "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
-	return &Error{Failed, "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
+	return &Error{Kind: Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
 }
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
 	switch {
 	case errors.Is(err, errPasswordFile):
-		return &Error{Permission, "cannot be asked: its password_file cannot be read, or is empty"}
+		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}
 	case errors.Is(err, errCertificate):
-		return &Error{Permission, "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
+		return &Error{Kind: Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
 	case errors.Is(err, errProtocol):
-		return &Error{Failed, "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+		return &Error{Kind: Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
 	case errors.Is(err, errTooLarge):
-		return &Error{Failed, "answers more than a Redis would"}
+		return &Error{Kind: Failed, Detail: "answers more than a Redis would"}
 	}
 	return nil
 }
@@ -101,28 +119,29 @@ func replyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
 	case code == "NOAUTH":
-		return &Error{Permission, "wants a login: give its url a user, and a password_file"}
+		return &Error{Kind: Permission, Detail: "wants a login: give its url a user, and a password_file", Cure: cureNoLogin}
 	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
-		return &Error{Permission, "refuses the user or the password"}
+		return &Error{Kind: Permission, Detail: "refuses the user or the password", Cure: cureLogin}
 	case code == "NOPERM":
 		if m := command.FindStringSubmatch(text); m != nil {
-			return &Error{Permission, "needs a right for its user: ACL SETUSER <user> +" + m[1]}
+			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
+			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
 		}
-		return &Error{Permission, "needs more rights for its user: see docs/redis.md"}
+		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md"}
 	case code == "DENIED":
-		return &Error{Permission, "is in protected mode: only the loopback may ask"}
+		return &Error{Kind: Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
 	case code == "LOADING":
-		return &Error{Busy, "is loading its data from disk"}
+		return &Error{Kind: Busy, Detail: "is loading its data from disk", Cure: cureLoading}
 	case code == "BUSY":
-		return &Error{Busy, "runs a script and answers nothing else"}
+		return &Error{Kind: Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
-		return &Error{Failed, "says " + code}
+		return &Error{Kind: Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
-		return &Error{Busy, "has as many clients as its maxclients allows"}
+		return &Error{Kind: Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
 	case strings.HasPrefix(rest, "DB index"):
-		return &Error{NotFound, "has no database of that number"}
+		return &Error{Kind: NotFound, Detail: "has no database of that number"}
 	}
-	return &Error{Failed, "answers with an error" + codeOf(code)}
+	return &Error{Kind: Failed, Detail: "answers with an error" + codeOf(code)}
 }
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
@@ -142,22 +161,22 @@ func networkFault(err error) *Error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
-		return &Error{NotFound, "has a host name that nobody knows"}
+		return &Error{Kind: NotFound, Detail: "has a host name that nobody knows"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
-			return &Error{Timeout, "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+			return &Error{Kind: Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
 		}
-		return &Error{Timeout, "did not answer in time"}
+		return &Error{Kind: Timeout, Detail: "did not answer in time"}
 	case errors.Is(err, context.Canceled):
-		return &Error{Timeout, "was not waited for"}
+		return &Error{Kind: Timeout, Detail: "was not waited for"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{NotFound, "does not listen at its address"}
+		return &Error{Kind: NotFound, Detail: "does not listen at its address"}
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{NotFound, "has no socket at its path"}
+		return &Error{Kind: NotFound, Detail: "has no socket at its path"}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Permission, "has a socket that this user may not open"}
+		return &Error{Kind: Permission, Detail: "has a socket that this user may not open"}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return &Error{NotFound, "cannot be reached: no way to its address"}
+		return &Error{Kind: NotFound, Detail: "cannot be reached: no way to its address"}
 	}
 	return tlsFault(err)
 }
@@ -169,13 +188,13 @@ func tlsFault(err error) *Error {
 	var host x509.HostnameError
 	switch {
 	case errors.As(err, &record):
-		return &Error{Failed, "does not speak TLS; its url must begin with redis, not rediss"}
+		return &Error{Kind: Failed, Detail: "does not speak TLS; its url must begin with redis, not rediss"}
 	case errors.As(err, &host):
-		return &Error{Failed, "has a certificate for another name; server_name in its url may help"}
+		return &Error{Kind: Failed, Detail: "has a certificate for another name; server_name in its url may help"}
 	case errors.As(err, &verify):
-		return &Error{Failed, "has a certificate that is not trusted; ca_file in its url may help"}
+		return &Error{Kind: Failed, Detail: "has a certificate that is not trusted; ca_file in its url may help"}
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return &Error{Failed, "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Kind: Failed, Detail: "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func (s *Server) ready() (*link, *Error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, &Error{Failed, "is no longer in the configuration"}
+		return nil, &Error{Kind: Failed, Detail: "is no longer in the configuration"}
 	case s.link != nil:
 		return s.link, nil
 	case s.fault != nil && s.o.Now().Before(s.until) && !s.renewed():

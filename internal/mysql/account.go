@@ -1,0 +1,40 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"unicode"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+)
+
+// maxAccount bounds an account, in bytes.
+const maxAccount = 512
+
+// Account gives the account that the server takes the exporter for, as its
+// statements write it: 'resp'@'127.0.0.1' (CURRENT_USER()). Where the server
+// does not let us in, it is the user of the DSN, and HOST. It is for the cures
+// of `doctor`; never publish it.
+func (s *Server) Account(ctx context.Context) string {
+	account := "USER@HOST"
+	if cfg, err := mysqldriver.ParseDSN(string(s.o.DSN)); err == nil && cfg.User != "" {
+		account = cfg.User + "@HOST"
+	}
+	_ = s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
+		return l.each(ctx, "SELECT CURRENT_USER()", func(rows *sql.Rows) error { return rows.Scan(&account) })
+	})
+	return quoteAccount(account)
+}
+
+// quoteAccount writes user@host as statements do; the user may hold an @.
+func quoteAccount(account string) string {
+	at := strings.LastIndexByte(account, '@')
+	if at < 0 || len(account) > maxAccount || strings.ContainsFunc(account, unicode.IsControl) {
+		return Placeholder
+	}
+	quote := func(s string) string {
+		return "'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(s) + "'"
+	}
+	return quote(account[:at]) + "@" + quote(account[at+1:])
+}
