@@ -1,11 +1,11 @@
 package collectors
 
-// The capabilities that the apps' processes ask for, as a systemd unit takes
-// them and as the README has them.
+// Cures that name the capabilities which the apps' processes ask for.
 const (
-	cureProcesses  = "AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH"
-	cureNamespaces = "AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYS_ADMIN"
-	cureNetlink    = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"
+	// CureProcesses is for everything of other users' processes.
+	CureProcesses  = "in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH, and the same in CapabilityBoundingSet= where that is set"
+	cureNamespaces = "in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYS_ADMIN, and the same in CapabilityBoundingSet= where that is set"
+	cureNetlink    = "in the unit: AF_NETLINK in RestrictAddressFamilies=; in a container: a seccomp profile that allows it"
 )
 
 // lackOfApp is what cannot be seen of one app.

@@ -146,7 +146,7 @@ func queues(s *Sample, a *proc.App) error {
 	}
 	switch {
 	case len(labels) == 0 && a.FDsErr != nil:
-		return lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", cureProcesses)
+		return lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
 	case len(labels) == 0 && a.Configured:
 		return lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:

@@ -71,7 +71,7 @@ func whyNoMemory(a *proc.App) error {
 	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
-	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", cureProcesses)
+	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
 }
 
 // app publishes one app. Resident sizes are never summed: forks share most of

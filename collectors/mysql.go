@@ -230,6 +230,14 @@ func waitsForLock(state string) bool {
 	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
 }
 
+// LacksOfMySQL says why something of a server is missing, as the collector
+// would.
+func LacksOfMySQL(name string, err error) []*Unavailable {
+	l := mysqlLook{MySQLTarget: MySQLTarget{Name: name}}
+	l.lack(waitsRefused(err))
+	return Lacks(errors.Join(l.errs...))
+}
+
 // waitsRefused gives an error of LockWaits its cure: MySQL 8 has lock waits in
 // performance_schema, which needs a right of its own.
 func waitsRefused(err error) error {

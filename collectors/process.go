@@ -75,7 +75,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		workers += a.Dropped
 		c.app(&s, a, snap.Time)
 		if a.FDsErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", cureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
 		}
 	}
 	s.add(seriesDropped, float64(snap.Dropped), "app")

@@ -56,7 +56,7 @@ func whyNotListening(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
 	case errors.Is(k.Err, syscall.EADDRINUSE):
-		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is taken by another program, so no request is reported there", Cure: "statsd: {listen: [\"udp://127.0.0.1:9126\"]} in the configuration, and the same port in the apps' --statsd-host"}
+		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is taken by another program, so no request is reported there", Cure: "in the configuration: statsd: {listen: [\"udp://127.0.0.1:9126\"]}, and the same port in the apps' --statsd-host"}
 	case errors.Is(k.Err, fs.ErrPermission):
 		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err), Cure: cureRuntime(k.Listen)}
 	case errors.Is(k.Err, fs.ErrNotExist):
@@ -74,7 +74,7 @@ func cureRuntime(listen string) string {
 	}
 	dir := path.Dir(socket)
 	if name, ok := strings.CutPrefix(dir, "/run/"); ok && !strings.Contains(name, "/") {
-		return "RuntimeDirectory=" + name + "\ninstall -d -o USER " + dir
+		return "in the unit: RuntimeDirectory=" + name + "\ninstall -d -o USER " + dir
 	}
 	return "install -d -o USER " + dir
 }

@@ -21,8 +21,9 @@ import (
 type flags struct {
 	app   app.Options
 	check bool
-	done  bool          // --help or --version was asked for and answered
-	ask   *checkOptions // the command is check
+	done  bool           // --help or --version was asked for and answered
+	ask   *checkOptions  // the command is check
+	seek  *doctorOptions // the command is doctor
 }
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
@@ -33,7 +34,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Version(version.Print("resp_exporter"))
 	k.HelpFlag.Short('h')
 	k.Command("serve", "Serve metrics and the status page.").Default()
-	ask := checkFlags(k)
+	ask, seek := checkFlags(k), doctorFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
@@ -55,7 +56,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	promslogflag.AddFlags(k, log)
 
 	command, err := k.Parse(args)
-	f.ask = ask[command]
+	f.ask, f.seek = ask[command], seek[command]
 	if err != nil && !f.done {
 		return f, err
 	}
@@ -81,6 +82,14 @@ func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
 	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
 	return map[string]*checkOptions{c.FullCommand(): o}
+}
+
+// doctorFlags adds the command doctor, and gives its options by its name.
+func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
+	o := &doctorOptions{}
+	c := k.Command("doctor", "Look at everything once, with the flags of serve, and say what is missing and how to have it; exit 1 if something configured cannot work.")
+	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	return map[string]*doctorOptions{c.FullCommand(): o}
 }
 
 // choice is one --[no-]collector.<name> flag.

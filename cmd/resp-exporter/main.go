@@ -34,6 +34,7 @@ func beModest() {
 // run is the program: arguments in, exit code out. 0 means that it ended as
 // asked, 1 that it could not go on, 2 that the command line is wrong. Of check
 // it is the state that was found, 3 where that is unknown for whatever reason.
+// Of doctor, 1 also is that something configured cannot work.
 func run(args []string, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args, stdout, stderr)
 	if err != nil {
@@ -48,6 +49,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if f.ask != nil {
 		return check(*f.ask, stdout, stderr)
+	}
+	if f.seek != nil && !f.check {
+		return examine(f.app, *f.seek, stdout, stderr)
 	}
 	if f.check {
 		if _, err := config.LoadFile(f.app.ConfigFile, f.app.Env); err != nil {

@@ -180,15 +180,23 @@ func (a *App) health() health.Judgement {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run, a.keepLooking, a.serve, func(ctx context.Context) error {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := a.server.Shutdown(ctx); err != nil {
-			return a.server.Close()
-		}
-		return nil
-	})
+	return together(ctx, append(a.sources(), a.keepLooking, a.serve, a.shutDown)...)
+}
+
+// sources are the parts that collectors read from and that live by themselves.
+func (a *App) sources() []func(context.Context) error {
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run}
+}
+
+// shutDown ends the server when ctx ends.
+func (a *App) shutDown(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		return a.server.Close()
+	}
+	return nil
 }
 
 func (a *App) serve(context.Context) error {

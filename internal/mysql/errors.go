@@ -58,6 +58,7 @@ const (
 	cureUnlock   = "ALTER USER " + Placeholder + " ACCOUNT UNLOCK;"
 	cureProcess  = "GRANT PROCESS ON *.* TO " + Placeholder + ";"
 	cureNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the way to it is safe"
+	cureNobody   = "systemctl status mariadb (or mysql): does it run, and with that port and bind-address?"
 	cureStranger = "the authority's certificate into /usr/local/share/ca-certificates, then update-ca-certificates"
 )
 
@@ -154,7 +155,7 @@ func explainNet(err error) *Error {
 	case errors.As(err, &dns):
 		lost.Text = "its host name is not known"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		lost.Text = "nobody listens at its address"
+		lost.Text, lost.Cure = "nobody listens at its address", cureNobody
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		lost.Text = "there is no way to its host"
 	case errors.Is(err, fs.ErrNotExist):

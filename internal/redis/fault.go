@@ -49,6 +49,7 @@ const (
 	cureProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
 	cureLoading   = "INFO persistence (loading_eta_seconds): how long it still takes"
 	cureScript    = "SCRIPT KILL"
+	cureNobody    = "systemctl status redis-server: does it run, and with that port and bind?"
 	cureFull      = "CLIENT LIST: who holds the connections?\nCONFIG SET maxclients with a larger number"
 )
 
@@ -170,7 +171,7 @@ func networkFault(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Kind: Timeout, Detail: "was not waited for"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{Kind: NotFound, Detail: "does not listen at its address"}
+		return &Error{Kind: NotFound, Detail: "does not listen at its address", Cure: cureNobody}
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Kind: NotFound, Detail: "has no socket at its path"}
 	case errors.Is(err, fs.ErrPermission):

@@ -1,0 +1,200 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// mysqlServer gives a server and its section by name.
+func (d *doctor) mysqlServer(name string) (*mysql.Server, config.MySQL) {
+	d.mysql.mu.Lock()
+	defer d.mysql.mu.Unlock()
+	for _, h := range d.mysql.have {
+		if h.section.Name == name {
+			return h.server, h.section
+		}
+	}
+	return nil, config.MySQL{}
+}
+
+// mysqlServers says of each server what answers, and what only a server that
+// answers can tell.
+func (d *doctor) mysqlServers(ctx context.Context) {
+	for _, m := range d.cfg.MySQL {
+		server, _ := d.mysqlServer(m.Name)
+		index, v, serves := server.Serving()
+		if !serves {
+			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Way())
+			continue
+		}
+		word, way := "MySQL", m.Way().String()
+		if v.MariaDB {
+			word = "MariaDB"
+		}
+		if index > 0 {
+			way = "by fallback " + strconv.Itoa(index)
+		}
+		d.fact("mysql", "%s is %s %s, %s", m.Name, word, v, way)
+		if index > 0 {
+			d.add("mysql", Finding{
+				Of: "mysql:" + m.Name, Reason: collectors.NotFound, Fault: true,
+				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, number %d of fallback_dsns serves in its place", m.Name, index),
+			})
+		}
+		d.readOnly(ctx, m.Name, server)
+		if !v.MariaDB && v.Major >= 8 { // a scrape asks for these only while somebody waits
+			if _, err := server.LockWaits(ctx); err != nil {
+				for _, u := range collectors.LacksOfMySQL(m.Name, err) {
+					d.lack(ctx, "mysql", u)
+				}
+			}
+		}
+	}
+}
+
+// readOnly tells of a replica.
+func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server) {
+	values, err := server.Variables(ctx)
+	if v := strings.ToUpper(values["read_only"]); err != nil || v == "" || v == "OFF" || v == "0" {
+		return
+	}
+	d.add("mysql", Finding{
+		Of: "mysql:" + name, Reason: collectors.OK,
+		Detail: "mysql " + name + " is read-only, as a replica is: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+	})
+}
+
+// cureMySQL puts the account that the server knows us by into a cure.
+func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
+	server, section := d.mysqlServer(name)
+	if server == nil {
+		return
+	}
+	for i, c := range f.Cure {
+		if strings.Contains(c, mysql.Placeholder) {
+			f.Cure[i] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
+		}
+	}
+	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
+		f.Cure = d.files(section.Way().Socket, section.PasswordFile)
+	}
+}
+
+// redisServers says of each server what answers.
+func (d *doctor) redisServers() {
+	for _, r := range d.cfg.Redis {
+		info := d.readings.With("resp_redis_info", r.Name)
+		if len(info) == 0 {
+			word := "cannot be asked"
+			if up, ok := d.readings.Get("resp_up", "redis:"+r.Name); ok && up == 1 {
+				word = "answers, and does not tell what it is"
+			}
+			d.fact("redis", "%s %s, %s", r.Name, word, r.Way())
+			continue
+		}
+		version, mode, role := info[0].Labels[1], info[0].Labels[2], info[0].Labels[3]
+		d.fact("redis", "%s is Redis %s, %s, %s, %s", r.Name, version, mode, role, r.Way())
+		if role == "slave" {
+			d.add("redis", Finding{
+				Of: "redis:" + r.Name, Reason: collectors.OK,
+				Detail: "redis " + r.Name + " is a replica: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+			})
+		}
+	}
+}
+
+// cureRedis puts the user that logs in into a cure, and writes rules as that
+// version takes them: only from 7.0 on can a key be opened for reading alone.
+func (d *doctor) cureRedis(name string, f *Finding) {
+	for _, r := range d.cfg.Redis {
+		if r.Name != name {
+			continue
+		}
+		way := r.Way()
+		user := way.User
+		if user == "" {
+			user = "default"
+		}
+		old := false
+		for _, x := range d.readings.With("resp_redis_info", name) {
+			major, _, _ := strings.Cut(x.Labels[1], ".")
+			n, err := strconv.Atoi(major)
+			old = err == nil && n < 7
+		}
+		for i := range f.Cure {
+			f.Cure[i] = strings.ReplaceAll(f.Cure[i], redis.Placeholder, user)
+			if old {
+				f.Cure[i] = strings.ReplaceAll(f.Cure[i], "%R~", "~")
+			}
+		}
+		if f.Reason == collectors.Permission && len(f.Cure) == 0 {
+			f.Cure = d.files(way.Socket, r.PasswordFile)
+		}
+	}
+}
+
+// files gives cures for the files on the way to a store: its socket and the
+// password file, as far as this user may not use them.
+func (d *doctor) files(socket, passwordFile string) []string {
+	var out []string
+	if group, open := barrier(socket); group != "" {
+		if !open {
+			out = append(out, "the group "+group+" first needs the right to its socket and the folders above it; in redis.conf: unixsocketperm 770")
+		}
+		out = append(out, "in the unit: SupplementaryGroups="+group, "usermod -aG "+group+" "+d.who.name)
+	}
+	if passwordFile == "" {
+		return out
+	}
+	if f, err := os.OpenFile(passwordFile, os.O_RDONLY|syscall.O_NONBLOCK, 0); errors.Is(err, fs.ErrPermission) {
+		out = append(out, "chown "+d.who.name+" "+passwordFile+"; chmod 0400 "+passwordFile)
+	} else if err == nil {
+		_ = f.Close()
+	}
+	return out
+}
+
+// barrier finds what on the way to a socket is closed to this user: a folder or
+// the socket itself. It gives its group, and whether that group may pass;
+// nothing is closed if group is "".
+func barrier(socket string) (group string, open bool) {
+	if socket == "" {
+		return "", false
+	}
+	var way []string
+	for p := filepath.Dir(socket); ; p = filepath.Dir(p) {
+		way = append([]string{p}, way...)
+		if p == "/" {
+			break
+		}
+	}
+	for i, p := range append(way, socket) {
+		right, bits := uint32(unix.X_OK), uint32(0o010)
+		if i == len(way) {
+			right, bits = unix.W_OK, 0o020
+		}
+		if unix.Faccessat(unix.AT_FDCWD, p, right, unix.AT_EACCESS) == nil {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Stat(p, &st) != nil {
+			return "", false
+		}
+		return groupName(strconv.FormatUint(uint64(st.Gid), 10)), st.Mode&bits != 0
+	}
+	return "", false
+}
