@@ -6,7 +6,10 @@ import (
 	"net/http/httptest"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 // Budget is the time that a scrape with this header gets.
@@ -51,4 +54,21 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 		h.ServeHTTP(w, r)
 		return w.Code
 	}, func() { cancel(); <-done }
+}
+
+// IsFault tells what the doctor makes of something that is missing.
+func IsFault(cfg config.Config, collector string, u *collectors.Unavailable) bool {
+	return (&doctor{cfg: cfg}).fault(collector, u)
+}
+
+// Holder is the process, other than this one, that has an address.
+func Holder(procRoot, listen string) int { return holderOf(procRoot, listen).pid }
+
+// Inodes are the sockets at an address.
+func Inodes(procRoot, listen string) []string {
+	fs, err := procfs.NewFS(procRoot)
+	if err != nil {
+		panic(err)
+	}
+	return inodesOf(fs, listen)
 }

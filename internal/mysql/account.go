@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 )
@@ -30,7 +31,8 @@ func (s *Server) Account(ctx context.Context) string {
 // quoteAccount writes user@host as statements do; the user may hold an @.
 func quoteAccount(account string) string {
 	at := strings.LastIndexByte(account, '@')
-	if at < 0 || len(account) > maxAccount || strings.ContainsFunc(account, unicode.IsControl) {
+	if at < 0 || len(account) > maxAccount || !utf8.ValidString(account) ||
+		strings.ContainsFunc(account, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return Placeholder
 	}
 	quote := func(s string) string {

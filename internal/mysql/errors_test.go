@@ -59,6 +59,9 @@ func TestExplain(t *testing.T) {
 		if e.Kind != test.kind || e.Text == "" || strings.Contains(fmt.Sprintf("%v %+v", e, *e), word) {
 			t.Errorf("%T %v gives kind %d, %+v; want kind %d", test.err, test.err, e.Kind, *e, test.kind)
 		}
+		if (test.kind == mysql.Busy || errors.Is(test.err, syscall.ECONNREFUSED)) && e.Cure == "" {
+			t.Errorf("%v has no cure", test.err)
+		}
 		if errors.Is(e, context.DeadlineExceeded) != (test.kind == mysql.Timeout) {
 			t.Errorf("%v is a deadline: %t", e, errors.Is(e, context.DeadlineExceeded))
 		}

@@ -13,3 +13,6 @@ func Backoff(n int, kind Kind) time.Duration { return backoff(n, kind) }
 
 // SessionOf is the statement that sets up a session.
 func SessionOf(v Version) string { return sessionOf(v) }
+
+// QuoteAccount writes an account as statements do.
+func QuoteAccount(account string) string { return quoteAccount(account) }

@@ -210,6 +210,10 @@ func TestRefusals(t *testing.T) {
 			if k != c.kind || !strings.Contains(detail, c.has) || strings.Contains(detail, "hunter2") || strings.Contains(detail, f.addr) {
 				t.Errorf("%d %q, want %d and %q, and no name or address", k, detail, c.kind, c.has)
 			}
+			var e *redis.Error
+			if errors.As(err, &e); strings.Contains(e.Cure, "hunter2") || k == redis.Busy && e.Cure == "" {
+				t.Errorf("the cure is %q", e.Cure)
+			}
 		})
 	}
 }
