@@ -99,7 +99,7 @@ func stated(err error) []*Unavailable {
 
 // unforeseen gives the parts of a joined error that state nothing.
 func unforeseen(err error) []*Unavailable {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one that wraps a joined one is not taken apart
+	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
 		return nil
 	}

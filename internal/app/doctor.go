@@ -236,6 +236,9 @@ func (d *doctor) add(section string, f Finding) {
 	if f.Cure == nil {
 		f.Cure = []string{}
 	}
+	if slices.ContainsFunc(s.Findings, func(have Finding) bool { return reflect.DeepEqual(have, f) }) {
+		return
+	}
 	s.Findings = append(s.Findings, f)
 	switch {
 	case f.Fault:

@@ -2,11 +2,14 @@ package app
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // exporterName is what the kernel calls the exporter's processes.
@@ -28,7 +31,7 @@ func holderOf(procRoot, listen string) holder {
 	if err != nil {
 		return holder{}
 	}
-	inodes := inodesOf(fs, listen)
+	inodes := inodesOf(fs, procRoot, listen)
 	if len(inodes) == 0 {
 		return holder{}
 	}
@@ -38,62 +41,92 @@ func holderOf(procRoot, listen string) holder {
 	}
 	var perhaps holder
 	for _, p := range all {
-		if p.PID == os.Getpid() {
-			continue
-		}
-		name, err := p.Comm()
-		if err != nil {
-			continue
-		}
-		targets, err := p.FileDescriptorTargets()
-		if err != nil {
-			if name == exporterName && perhaps.pid == 0 {
-				perhaps = holder{pid: p.PID, name: name}
-			}
-			continue
-		}
-		if slices.ContainsFunc(targets, func(t string) bool { return slices.Contains(inodes, t) }) {
-			return holder{pid: p.PID, name: name, sure: true}
+		h, refused := holds(p, inodes)
+		switch {
+		case h.sure:
+			return h
+		case refused && perhaps.pid == 0 && h.name == exporterName:
+			perhaps = h
 		}
 	}
 	return perhaps
 }
 
-// inodesOf gives the sockets at an address, as the links of descriptors read.
-func inodesOf(fs procfs.FS, listen string) []string {
-	var out []string
-	add := func(inode uint64) { out = append(out, "socket:["+strconv.FormatUint(inode, 10)+"]") }
+// holds tells whether another process has one of these sockets, or that its
+// descriptors may not be read.
+func holds(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
+	name, err := p.Comm()
+	if err != nil || p.PID == os.Getpid() {
+		return holder{}, false
+	}
+	h = holder{pid: p.PID, name: name}
+	targets, err := p.FileDescriptorTargets()
+	if err != nil {
+		return h, true
+	}
+	h.sure = slices.ContainsFunc(targets, func(t string) bool {
+		number, ok := strings.CutPrefix(strings.TrimSuffix(t, "]"), "socket:[")
+		inode, err := strconv.ParseUint(number, 10, 64)
+		return ok && err == nil && slices.Contains(inodes, inode)
+	})
+	return h, false
+}
+
+// inodesOf gives the sockets at an address; none if the kernel's tables cannot
+// be read.
+func inodesOf(fs procfs.FS, procRoot, listen string) []uint64 {
 	if path, ok := strings.CutPrefix(listen, "unixgram://"); ok {
-		if sockets, err := fs.NetUNIX(); err == nil {
-			for _, s := range sockets.Rows {
-				if s.Path == path {
-					add(s.Inode)
-				}
-			}
-		}
-		return out
+		return unixInodes(fs, path)
 	}
 	port, err := strconv.ParseUint(listen[strings.LastIndexByte(listen, ':')+1:], 10, 16)
 	if err != nil {
 		return nil
 	}
 	if strings.HasPrefix(listen, "udp://") {
-		for _, read := range []func() (procfs.NetUDP, error){fs.NetUDP, fs.NetUDP6} {
-			lines, _ := read() // what cannot be read has no lines
-			for _, l := range lines {
-				if l.LocalPort == port {
-					add(l.Inode)
-				}
+		return udpInodes(fs, port)
+	}
+	return tcpInodes(procRoot, port)
+}
+
+func unixInodes(fs procfs.FS, path string) []uint64 {
+	sockets, err := fs.NetUNIX()
+	if err != nil {
+		return nil
+	}
+	var out []uint64
+	for _, s := range sockets.Rows {
+		if s.Path == path {
+			out = append(out, s.Inode)
+		}
+	}
+	return out
+}
+
+func udpInodes(fs procfs.FS, port uint64) []uint64 {
+	var out []uint64
+	for _, read := range []func() (procfs.NetUDP, error){fs.NetUDP, fs.NetUDP6} {
+		lines, _ := read() // what cannot be read has no lines
+		for _, l := range lines {
+			if l.LocalPort == port {
+				out = append(out, l.Inode)
 			}
 		}
-		return out
 	}
-	const listening = 10 // TCP_LISTEN of include/net/tcp_states.h
-	for _, read := range []func() (procfs.NetTCP, error){fs.NetTCP, fs.NetTCP6} {
-		lines, _ := read()
-		for _, l := range lines {
-			if l.LocalPort == port && l.St == listening {
-				add(l.Inode)
+	return out
+}
+
+func tcpInodes(procRoot string, port uint64) []uint64 {
+	var out []uint64
+	for _, name := range []string{"tcp", "tcp6"} {
+		f, err := os.Open(filepath.Join(procRoot, "net", name))
+		if err != nil {
+			continue
+		}
+		list, _ := sockdiag.ParseProcNetTCP(f)
+		_ = f.Close()
+		for _, l := range list {
+			if uint64(l.Addr.Port()) == port {
+				out = append(out, l.Inode)
 			}
 		}
 	}

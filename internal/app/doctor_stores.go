@@ -1,12 +1,14 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,27 +43,29 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Way())
 			continue
 		}
-		word, way := "MySQL", m.Way().String()
-		if v.MariaDB {
-			word = "MariaDB"
-		}
+		way := m.Way().String()
 		if index > 0 {
 			way = "by fallback " + strconv.Itoa(index)
-		}
-		d.fact("mysql", "%s is %s %s, %s", m.Name, word, v, way)
-		if index > 0 {
 			d.add("mysql", Finding{
 				Of: "mysql:" + m.Name, Reason: collectors.NotFound, Fault: true,
 				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, number %d of fallback_dsns serves in its place", m.Name, index),
 			})
 		}
+		d.fact("mysql", "%s is %s %s, %s", m.Name, map[bool]string{true: "MariaDB", false: "MySQL"}[v.MariaDB], v, way)
 		d.readOnly(ctx, m.Name, server)
-		if !v.MariaDB && v.Major >= 8 { // a scrape asks for these only while somebody waits
-			if _, err := server.LockWaits(ctx); err != nil {
-				for _, u := range collectors.LacksOfMySQL(m.Name, err) {
-					d.lack(ctx, "mysql", u)
-				}
-			}
+		d.lockWaits(ctx, m.Name, server, v)
+	}
+}
+
+// lockWaits asks who waits for whom, which a scrape does only while somebody
+// waits, where that needs a right of its own: in MySQL 8.
+func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	if v.MariaDB || v.Major < 8 {
+		return
+	}
+	if _, err := server.LockWaits(ctx); err != nil {
+		for _, u := range collectors.LacksOfMySQL(name, err) {
+			d.lack(ctx, "mysql", u)
 		}
 	}
 }
@@ -120,31 +124,32 @@ func (d *doctor) redisServers() {
 // cureRedis puts the user that logs in into a cure, and writes rules as that
 // version takes them: only from 7.0 on can a key be opened for reading alone.
 func (d *doctor) cureRedis(name string, f *Finding) {
-	for _, r := range d.cfg.Redis {
-		if r.Name != name {
-			continue
-		}
-		way := r.Way()
-		user := way.User
-		if user == "" {
-			user = "default"
-		}
-		old := false
-		for _, x := range d.readings.With("resp_redis_info", name) {
-			major, _, _ := strings.Cut(x.Labels[1], ".")
-			n, err := strconv.Atoi(major)
-			old = err == nil && n < 7
-		}
-		for i := range f.Cure {
-			f.Cure[i] = strings.ReplaceAll(f.Cure[i], redis.Placeholder, user)
-			if old {
-				f.Cure[i] = strings.ReplaceAll(f.Cure[i], "%R~", "~")
-			}
-		}
-		if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-			f.Cure = d.files(way.Socket, r.PasswordFile)
+	i := slices.IndexFunc(d.cfg.Redis, func(r config.Redis) bool { return r.Name == name })
+	if i < 0 {
+		return
+	}
+	way := d.cfg.Redis[i].Way()
+	write := strings.NewReplacer(redis.Placeholder, cmp.Or(way.User, "default"))
+	if d.beforeRedis7(name) {
+		write = strings.NewReplacer(redis.Placeholder, cmp.Or(way.User, "default"), "%R~", "~")
+	}
+	for i := range f.Cure {
+		f.Cure[i] = write.Replace(f.Cure[i])
+	}
+	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
+		f.Cure = d.files(way.Socket, d.cfg.Redis[i].PasswordFile)
+	}
+}
+
+// beforeRedis7 is false too where the version is not known.
+func (d *doctor) beforeRedis7(name string) bool {
+	for _, x := range d.readings.With("resp_redis_info", name) {
+		major, _, _ := strings.Cut(x.Labels[1], ".")
+		if n, err := strconv.Atoi(major); err == nil && n < 7 {
+			return true
 		}
 	}
+	return false
 }
 
 // files gives cures for the files on the way to a store: its socket and the

@@ -65,10 +65,10 @@ func IsFault(cfg config.Config, collector string, u *collectors.Unavailable) boo
 func Holder(procRoot, listen string) int { return holderOf(procRoot, listen).pid }
 
 // Inodes are the sockets at an address.
-func Inodes(procRoot, listen string) []string {
+func Inodes(procRoot, listen string) []uint64 {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil {
 		panic(err)
 	}
-	return inodesOf(fs, listen)
+	return inodesOf(fs, procRoot, listen)
 }
