@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -126,13 +127,13 @@ func fault(err error) *Unavailable {
 const maxDetails = 20
 
 // ReasonOf gives the first reason in an error's tree and the sentences of all
-// that is missing; what is [Unavailable.Optional] does not count.
+// that is missing, each once; what is [Unavailable.Optional] does not count.
 func ReasonOf(err error) (Reason, string) {
 	first := OK
 	var details []string
 	more := 0
 	for _, u := range Lacks(err) {
-		if u.Optional {
+		if u.Optional || slices.Contains(details, u.Detail) {
 			continue
 		}
 		if first == OK {

@@ -25,6 +25,7 @@ func TestLacks(t *testing.T) {
 		"one":                {one, "permission one", collectors.Permission, "one"},
 		"wrapped":            {fmt.Errorf("look: %w", one), "permission one", collectors.Permission, "one"},
 		"two":                {errors.Join(one, nil, two), "permission one, busy two", collectors.Permission, "one; two"},
+		"the same again":     {errors.Join(one, one), "permission one, permission one", collectors.Permission, "one"},
 		"nested":             {errors.Join(errors.Join(two), fmt.Errorf("look: %w", one)), "busy two, permission one", collectors.Busy, "two; one"},
 		"optional only":      {extra, "unsupported extra", collectors.OK, ""},
 		"optional first":     {errors.Join(extra, one), "unsupported extra, permission one", collectors.Permission, "one"},
@@ -51,10 +52,10 @@ func TestLacks(t *testing.T) {
 // However many apps lack something, the sentence has an end.
 func TestReasonIsBounded(t *testing.T) {
 	var errs []error
-	for range 50 {
-		errs = append(errs, &collectors.Unavailable{Reason: collectors.Permission, Detail: "no"})
+	for i := range 50 {
+		errs = append(errs, &collectors.Unavailable{Reason: collectors.Permission, Detail: fmt.Sprint(i)})
 	}
-	if _, detail := collectors.ReasonOf(errors.Join(errs...)); detail != strings.Repeat("no; ", 20)+"and 30 more" {
+	if _, detail := collectors.ReasonOf(errors.Join(errs...)); !strings.HasPrefix(detail, "0; 1; 2; ") || !strings.HasSuffix(detail, "; 19; and 30 more") {
 		t.Error(detail)
 	}
 }

@@ -128,7 +128,10 @@ func (l *redisLook) read(ctx context.Context) {
 }
 
 // lack is why something is not in the sample.
-func (l *redisLook) lack(err error) error {
+func (l *redisLook) lack(err error) error { return redisLack(l.Name, err) }
+
+// redisLack says what a Redis lacks, with its name, as the reason of a collector.
+func redisLack(name string, err error) error {
 	var e *redis.Error
 	if !errors.As(err, &e) {
 		return err
@@ -136,7 +139,7 @@ func (l *redisLook) lack(err error) error {
 	reason := map[redis.Kind]Reason{
 		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy,
 	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + l.Name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + l.Name}
+	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {
