@@ -137,7 +137,7 @@ func redisLack(name string, err error) error {
 		return err
 	}
 	reason := map[redis.Kind]Reason{
-		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy,
+		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
 	}[e.Kind]
 	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
 }

@@ -117,7 +117,7 @@ func stuckAfter(cfg config.Config) time.Duration {
 func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets, Tasks: a.tasks,
 		ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 	}
 	var on []collectors.Collector

@@ -11,8 +11,9 @@ import (
 // Snapshot is the apps at one moment. It is never changed once it is given out.
 type Snapshot struct {
 	Time    time.Time
-	Apps    []App // by name
-	Dropped int   // apps over the bound, since the start
+	Apps    []App          // by name
+	Dropped int            // apps over the bound, since the start
+	Celery  []CeleryWorker // of this host, whatever apps there are
 }
 
 // App is one watched application.
@@ -73,7 +74,7 @@ type Worker struct {
 
 // snapshot turns what is kept into what is given out, and looks at each worker.
 func (w *Watcher) snapshot(now time.Time) *Snapshot {
-	s := &Snapshot{Time: now, Dropped: w.overflow}
+	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers()}
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(a, now))
 	}

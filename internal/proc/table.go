@@ -9,14 +9,15 @@ import (
 // the process is first seen; what may change (a program replaced by exec, a
 // title set) is read again a few times while it is young, see due.
 type process struct {
-	pid   int
-	ino   uint64 // of /proc/PID: another number means another process
-	start uint64 // clock ticks since the boot
-	uid   uint32
-	stat  stat
-	argv  []string
-	ident identity
-	match uint64 // bit i: the fixed parts of the i-th configured match hold
+	pid    int
+	ino    uint64 // of /proc/PID: another number means another process
+	start  uint64 // clock ticks since the boot
+	uid    uint32
+	stat   stat
+	argv   []string
+	ident  identity
+	match  uint64    // bit i: the fixed parts of the i-th configured match hold
+	celery *celeryID // nil: no worker of Celery
 
 	firstSeen time.Time
 	checks    int  // how often it was read
@@ -157,6 +158,7 @@ func (t *table) load(p *process) bool {
 		return !gone(err)
 	}
 	p.argv = parseCmdline(b)
+	p.celery = celeryOf(p.argv)
 	id := classify(p.argv)
 	if p.pid == t.self {
 		id = identity{}

@@ -41,17 +41,19 @@ type Watcher struct {
 	caller  *caller
 	memory  *memorySampler
 
-	matchers []matcher
-	alone    uint64 // bits of the matches that only name a listener or a pid file
-	cands    []*process
-	candsGen int
-	stuck    time.Duration
-	apps     []*app
-	ownersAt time.Time // when the descriptors of all apps were last read for a sender
-	searched time.Time // when every process was last read again
-	news     bool      // a listening socket has appeared since the last refresh
-	overflow int       // apps over the bound
-	at       time.Time // of the refresh under way
+	matchers  []matcher
+	alone     uint64 // bits of the matches that only name a listener or a pid file
+	cands     []*process
+	candsGen  int
+	celery    []CeleryWorker
+	celeryGen int
+	stuck     time.Duration
+	apps      []*app
+	ownersAt  time.Time // when the descriptors of all apps were last read for a sender
+	searched  time.Time // when every process was last read again
+	news      bool      // a listening socket has appeared since the last refresh
+	overflow  int       // apps over the bound
+	at        time.Time // of the refresh under way
 
 	mu    sync.Mutex
 	last  *Snapshot

@@ -20,11 +20,12 @@ type Kind int
 
 // The kinds of an [Error].
 const (
-	Failed     Kind = iota // anything else
-	Timeout                // no answer in time
-	Permission             // the server, the kernel or a file's mode refuses
-	NotFound               // nobody listens there, or the name is not known
-	Busy                   // it answers, and has no time or place for us
+	Failed      Kind = iota // anything else
+	Timeout                 // no answer in time
+	Permission              // the server, the kernel or a file's mode refuses
+	NotFound                // nobody listens there, or the name is not known
+	Busy                    // it answers, and has no time or place for us
+	Unsupported             // it is of a kind that has no such thing
 )
 
 // Error says why a server gave nothing, in words of our own only: what servers
@@ -66,7 +67,7 @@ var (
 )
 
 // command finds what was refused: "… no permissions to run the 'client|setname' command".
-var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello)'`)
+var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen)'`)
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
@@ -143,6 +144,19 @@ func replyFault(text string) *Error {
 		return &Error{Kind: NotFound, Detail: "has no database of that number"}
 	}
 	return &Error{Kind: Failed, Detail: "answers with an error" + codeOf(code)}
+}
+
+// queueFault is about an error reply to a command that looks at a queue; keys
+// is the part of an ACL rule that lets the user at such keys.
+func queueFault(text, keys string) *Error {
+	code, rest, _ := strings.Cut(text, " ")
+	switch {
+	case code == "NOPERM" && command.FindString(text) == "" && strings.Contains(rest, "key"):
+		return &Error{Permission, "needs a right for its user: ACL SETUSER <user> " + keys}
+	case code == "WRONGTYPE":
+		return &Error{Failed, "has something else under the name of a queue"}
+	}
+	return replyFault(text)
 }
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)

@@ -6,6 +6,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -39,7 +40,9 @@ type Options struct {
 
 // Server is one Redis to be asked. Its methods may be called side by side.
 type Server struct {
-	o Options
+	o    Options
+	turn chan struct{} // one read at a time, so that one connection is enough
+	seed maphash.Seed
 
 	mu     sync.Mutex // guards what follows, and is never held while reading
 	link   *link      // nil: not connected
@@ -48,6 +51,7 @@ type Server struct {
 	faults int    // tries in a row that failed
 	until  time.Time
 	stamp  stamp // of the password file at the last fault
+	heads  map[string]knownHead
 }
 
 // stamp tells one state of a file from another.
@@ -61,7 +65,7 @@ func Open(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{o: o}
+	return &Server{o: o, turn: make(chan struct{}, 1), seed: maphash.MakeSeed(), heads: make(map[string]knownHead)}
 }
 
 // Close ends the connection; reads under way fail soon.
@@ -145,6 +149,12 @@ func askInfo(ctx context.Context, l *link, c *redis.Client) (string, error) {
 func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return classify(ctx.Err(), "", false)
+	}
 	for {
 		l, fault := s.ready()
 		if fault != nil {

@@ -1,0 +1,352 @@
+package collectors
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// TaskServer is what this collector needs of a Redis.
+type TaskServer interface {
+	Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error)
+}
+
+// TaskTarget is one entry of apps[].tasks: queues of one library in one Redis.
+type TaskTarget struct {
+	App    string
+	Type   string // config.RQ or config.Celery
+	Redis  string // the server's name in the configuration
+	Queues []string
+	Server TaskServer
+}
+
+var (
+	taskLengthFamily    = gauge("task_queue_length", "Tasks that wait for a worker; of Celery those of all priorities, without what workers have prefetched.", "app", "queue")
+	taskAgeFamily       = gauge("task_oldest_age_seconds", "How long the oldest waiting task has waited. A Celery message without the property timestamp counts from when the exporter first saw it as the oldest, which is a lower bound.", "app", "queue")
+	taskRunningFamily   = gauge("task_running", "RQ jobs that a worker has begun and not finished. Celery does not tell its broker.", "app", "queue")
+	taskOrphanedFamily  = gauge("task_orphaned", "Started RQ jobs that no worker works on any more: their worker is gone, or has put off the job's end no longer.", "app", "queue")
+	taskFailedFamily    = gauge("task_failed", "Jobs that RQ keeps as failed.", "app", "queue")
+	taskWorkersFamily   = gauge("task_workers", "Of RQ the workers that are registered for the queue and give signs of life, on any host; of Celery the processes on this host that run tasks of the queue.", "app", "queue")
+	taskHeartbeatFamily = gauge("task_worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the queue's RQ workers. A worker at rest gives one in 405 s by default, one at work in 30 s.", "app", "queue")
+	taskUnackedFamily   = gauge("task_unacked", "Messages that Celery workers hold unacknowledged, of all queues of the broker: prefetched ones and, with acks_late, running ones.", "app", "redis")
+	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "How long the longest of those has been held; beyond the visibility timeout it goes to another worker.", "app", "redis")
+)
+
+// Tasks gives the queues of background tasks.
+type Tasks struct {
+	targets func() []TaskTarget
+	apps    Apps
+
+	mu      sync.Mutex
+	seen    map[taskPart]firstSeen
+	workers map[string]bool // queues for which a Celery worker ran on this host, by name
+}
+
+// taskPart is one part of a Celery queue, with messages of one priority.
+type taskPart struct {
+	redis, queue string
+	priority     int
+}
+
+// firstSeen is since when a message is known to be the oldest.
+type firstSeen struct {
+	id    uint64
+	since time.Time
+}
+
+// NewTasks returns the collector "tasks"; apps tells of Celery's workers.
+func NewTasks(targets func() []TaskTarget, apps Apps) *Tasks {
+	return &Tasks{targets: targets, apps: apps, seen: make(map[taskPart]firstSeen), workers: make(map[string]bool)}
+}
+
+// Name implements [Collector].
+func (*Tasks) Name() string { return "tasks" }
+
+// Descs implements [Collector].
+func (*Tasks) Descs() []*prometheus.Desc {
+	return descs(taskLengthFamily, taskAgeFamily, taskRunningFamily, taskOrphanedFamily, taskFailedFamily, taskWorkersFamily, taskHeartbeatFamily,
+		taskUnackedFamily, taskUnackedAge, seriesDropped)
+}
+
+// Collect implements [Collector]. Of several queues that lack something, the
+// first by the configuration gives the reason.
+func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
+	targets := c.targets()
+	if len(targets) == 0 {
+		return Sample{}, nil
+	}
+	reads := taskReads(targets)
+	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
+		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+		defer cancel()
+		reads[i].got, reads[i].err = reads[i].server.Queues(ctx, reads[i].refs)
+	}, func(i int, err error) {
+		reads[i].got, reads[i].err = redis.Queues{}, fmt.Errorf("tasks in redis %s: %w", reads[i].name, err)
+	})
+	out := taskSample{now: time.Now(), known: c}
+	celery := c.celeryNow(ctx, &out, targets)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(targets)
+	for _, r := range reads {
+		out.server(r)
+	}
+	out.workers(targets, celery)
+	for i, family := range []string{"task_queue", "task_worker", "task_started"} {
+		out.add(seriesDropped, float64(out.over[i]), family)
+	}
+	if len(out.lacks) > 0 {
+		return out.Sample, &Unavailable{out.first, strings.Join(out.lacks, "; ")}
+	}
+	return out.Sample, nil
+}
+
+// taskRead is all that is asked of one server, in one read.
+type taskRead struct {
+	name    string
+	server  TaskServer
+	refs    []redis.QueueRef
+	targets []TaskTarget
+	got     redis.Queues
+	err     error
+}
+
+// taskReads gathers the targets by their server. A queue that two apps share is
+// asked for twice; that is cheap, and seldom.
+func taskReads(targets []TaskTarget) []*taskRead {
+	var out []*taskRead
+	for _, t := range targets {
+		i := slices.IndexFunc(out, func(r *taskRead) bool { return r.name == t.Redis })
+		if i < 0 {
+			i = len(out)
+			out = append(out, &taskRead{name: t.Redis, server: t.Server})
+		}
+		r := out[i]
+		r.targets = append(r.targets, t)
+		kind := redis.RQ
+		if t.Type == config.Celery {
+			kind = redis.Celery
+		}
+		for _, q := range t.Queues {
+			r.refs = append(r.refs, redis.QueueRef{Kind: kind, Name: q})
+		}
+	}
+	return out
+}
+
+// forget drops what is kept of queues that are no longer in the configuration.
+func (c *Tasks) forget(targets []TaskTarget) {
+	type place struct{ redis, queue string }
+	wanted := make(map[place]bool)
+	queues := make(map[string]bool)
+	for _, t := range targets {
+		for _, q := range t.Queues {
+			wanted[place{t.Redis, q}], queues[q] = true, true
+		}
+	}
+	for p := range c.seen {
+		if !wanted[place{p.redis, p.queue}] {
+			delete(c.seen, p)
+		}
+	}
+	for q := range c.workers {
+		if !queues[q] {
+			delete(c.workers, q)
+		}
+	}
+}
+
+// taskSample is the sample of one look, and what it lacks.
+type taskSample struct {
+	Sample
+
+	now   time.Time
+	known *Tasks
+	first Reason
+	lacks []string
+	over  [3]int64 // queues, workers, started jobs over their bounds
+}
+
+// lack notes why something is not there, each sentence once.
+func (s *taskSample) lack(err error) {
+	reason, detail := ReasonOf(err)
+	if reason == OK || slices.Contains(s.lacks, detail) {
+		return
+	}
+	s.lacks = append(s.lacks, detail)
+	s.first = cmp.Or(s.first, reason)
+}
+
+// server publishes what one server told.
+func (s *taskSample) server(r *taskRead) {
+	if r.err != nil {
+		s.lack(redisLack(r.name, r.err))
+		return
+	}
+	s.over[0] += int64(r.got.Over)
+	rest := r.got.List
+	for _, t := range r.targets {
+		n := min(len(t.Queues), len(rest))
+		for i, name := range t.Queues[:n] {
+			if q := &rest[i]; q.Err != nil {
+				s.lack(redisLack(r.name, q.Err))
+			} else {
+				s.queue(t, name, q)
+			}
+		}
+		rest = rest[n:]
+	}
+	s.unacked(r)
+}
+
+// queue publishes one queue.
+func (s *taskSample) queue(t TaskTarget, name string, q *redis.Queue) {
+	s.note("task_queue", 1, t.App, name, t.Type, t.Redis)
+	s.add(taskLengthFamily, float64(q.Length), t.App, name)
+	if t.Type == config.Celery {
+		s.celeryAge(t, name, q)
+		return
+	}
+	s.age(taskAgeFamily, q.Oldest, t.App, name)
+	s.add(taskRunningFamily, float64(q.Started-q.Orphaned), t.App, name)
+	s.add(taskOrphanedFamily, float64(q.Orphaned), t.App, name)
+	s.add(taskFailedFamily, float64(q.Failed), t.App, name)
+	s.add(taskWorkersFamily, float64(q.Workers), t.App, name)
+	s.age(taskHeartbeatFamily, q.Heartbeat, t.App, name)
+	s.over[1] += q.WorkersOver
+	s.over[2] += q.Unlooked
+}
+
+// age publishes the time since then; the clocks of two hosts may differ a
+// little, so that it can lie ahead.
+func (s *taskSample) age(f *family, then time.Time, labels ...string) {
+	if !then.IsZero() {
+		s.add(f, max(0, s.now.Sub(then).Seconds()), labels...)
+	}
+}
+
+// celeryAge publishes the age of the oldest message over all priorities.
+func (s *taskSample) celeryAge(t TaskTarget, name string, q *redis.Queue) {
+	var oldest time.Time
+	there := make(map[int]bool, len(q.Heads))
+	for _, h := range q.Heads {
+		there[h.Part] = true
+		part := taskPart{t.Redis, name, h.Part}
+		if h.Unread {
+			delete(s.known.seen, part)
+			s.lack(&Unavailable{Unsupported, fmt.Sprintf("the oldest message of %s in redis %s is not read, for it is too large, and with it its age", name, t.Redis)})
+			continue
+		}
+		at := h.Sent
+		if at.IsZero() {
+			at = s.known.since(part, h.ID, s.now)
+		}
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	for p := range 10 {
+		if !there[p] {
+			delete(s.known.seen, taskPart{t.Redis, name, p})
+		}
+	}
+	s.age(taskAgeFamily, oldest, t.App, name)
+}
+
+// since is when a message was first seen as the oldest of its part.
+func (c *Tasks) since(part taskPart, id uint64, now time.Time) time.Time {
+	was, ok := c.seen[part]
+	if !ok || was.id != id {
+		was = firstSeen{id, now}
+		c.seen[part] = was
+	}
+	return was.since
+}
+
+// unacked publishes what Celery's workers hold, for each app that uses the
+// broker: it is one number for all of its queues.
+func (s *taskSample) unacked(r *taskRead) {
+	u := r.got.Unacked
+	if u == nil {
+		return
+	}
+	if u.Err != nil {
+		s.lack(redisLack(r.name, u.Err))
+		return
+	}
+	var done []string
+	for _, t := range r.targets {
+		if t.Type != config.Celery || slices.Contains(done, t.App) {
+			continue
+		}
+		done = append(done, t.App)
+		s.add(taskUnackedFamily, float64(u.Count), t.App, r.name)
+		if u.Count > 0 {
+			s.age(taskUnackedAge, u.Oldest, t.App, r.name)
+		}
+	}
+}
+
+// celeryNow gives the processes on this host that run tasks, by the name of
+// their Celery queue; nil: that is not known.
+func (c *Tasks) celeryNow(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
+	if !slices.ContainsFunc(targets, func(t TaskTarget) bool { return t.Type == config.Celery }) {
+		return nil
+	}
+	snap, err := c.apps.Snapshot(ctx)
+	if err != nil {
+		s.lack(err)
+		return nil
+	}
+	out := make(map[string]int)
+	for _, w := range snap.Celery {
+		for _, q := range w.Queues {
+			out[q] += w.Processes
+		}
+	}
+	return out
+}
+
+// workers publishes Celery's workers. A command line names queues and no
+// broker, so where two brokers have a queue of one name, nothing is said of it;
+// nor where no worker was ever seen, for it may be on another host.
+func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
+	if celery == nil {
+		return
+	}
+	brokers := make(map[string]string)
+	for _, t := range targets {
+		if t.Type != config.Celery {
+			continue
+		}
+		for _, q := range t.Queues {
+			if r, ok := brokers[q]; ok && r != t.Redis {
+				brokers[q] = "" // no server is called so
+				continue
+			}
+			brokers[q] = t.Redis
+		}
+	}
+	for _, t := range targets {
+		for _, q := range t.Queues {
+			if t.Type != config.Celery || brokers[q] != t.Redis {
+				continue
+			}
+			if celery[q] > 0 {
+				s.known.workers[q] = true
+			}
+			if s.known.workers[q] {
+				s.add(taskWorkersFamily, float64(celery[q]), t.App, q)
+			}
+		}
+	}
+}

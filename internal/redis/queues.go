@@ -1,0 +1,209 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// The bounds of one look at queues. Each is far above what a healthy queue
+// needs, and what lies above it is counted.
+const (
+	maxQueues   = 1000 // in one call
+	maxWorkers  = 256  // of one RQ queue, whose heartbeat is looked at
+	maxStarted  = 100  // jobs of one RQ queue whose worker is looked for
+	aheadJobs   = 8    // jobs at the front of an RQ queue that may be its oldest
+	maxNameLen  = 256  // bytes of a job's id and of a worker's name
+	queuesAtOne = 50   // in one pipeline: below 1 MB of replies
+	hashesAtOne = 500  // in one pipeline: some 100 bytes of reply each
+)
+
+// QueueKind is the library that a queue belongs to.
+type QueueKind int
+
+// The kinds of a [QueueRef].
+const (
+	RQ     QueueKind = iota // python-rq.org
+	Celery                  // kombu's transport for Redis
+)
+
+// QueueRef names one queue of background tasks.
+type QueueRef struct {
+	Kind QueueKind
+	Name string // as the app calls it: "default", not "rq:queue:default"
+}
+
+// Queue is what a server tells of one queue. Counts are whole numbers of tasks.
+type Queue struct {
+	Err    *Error // why nothing is known of it; nil: what follows holds
+	Length int64  // tasks that wait for a worker
+
+	// Oldest is when the oldest waiting job was put into an RQ queue; zero: not
+	// known, or none waits.
+	Oldest time.Time
+	// Started counts RQ's started jobs, Orphaned those of them that no worker
+	// works on any more, Failed the jobs that RQ keeps as failed.
+	Started, Orphaned, Failed int64
+	Unlooked                  int64     // started jobs over the bound, taken for well
+	Workers                   int64     // RQ's workers of this queue, whose entry has not expired
+	Heartbeat                 time.Time // the oldest of their heartbeats; zero: not known
+	WorkersOver               int64     // registered workers over the bound
+
+	// Heads has the oldest message of each part of a Celery queue, one part a
+	// priority, in which a message waits.
+	Heads []Head
+}
+
+// Unacked is what Celery's workers have taken from a broker and not yet
+// acknowledged, of all its queues together.
+type Unacked struct {
+	Err    *Error    // why it is not known
+	Count  int64     // messages
+	Oldest time.Time // when the one held longest was taken; zero: none is, or not known
+}
+
+// Queues is the answer of [Server.Queues].
+type Queues struct {
+	List    []Queue  // as asked for, the first maxQueues of them
+	Unacked *Unacked // nil where no Celery queue was asked for
+	Over    int      // queues that were asked for and are not in List
+}
+
+// Queues looks at background tasks in a few pipelines; what it asks of each queue
+// does not grow with the queue. Its error is an [Error] and means that nothing is
+// known; what only one queue lacks is in [Queue.Err].
+func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
+	if s.o.URL.Kind == config.RedisCluster {
+		return Queues{}, &Error{Unsupported, "is a cluster: RQ and Celery keep their queues in one server"}
+	}
+	asked := refs[:min(len(refs), maxQueues)]
+	var out Queues
+	err := s.do(ctx, func(ctx context.Context, l *link) error {
+		// A refused login must be seen as such, not as that of single commands.
+		if !l.worked.Load() {
+			if err := l.client.Ping(ctx).Err(); err != nil {
+				return err
+			}
+		}
+		look := &queueLook{server: s, link: l, now: s.o.Now(), refs: asked, list: make([]Queue, len(asked))}
+		err := look.all(ctx)
+		out = Queues{List: look.list, Unacked: look.unacked, Over: len(refs) - len(asked)}
+		return err
+	})
+	if err != nil {
+		return Queues{}, err
+	}
+	return out, nil
+}
+
+// queueLook is one look at the queues of one server.
+type queueLook struct {
+	server  *Server
+	link    *link
+	now     time.Time
+	refs    []QueueRef
+	list    []Queue // one a ref
+	unacked *Unacked
+}
+
+// all reads everything, the lengths first and the messages last.
+func (q *queueLook) all(ctx context.Context) error {
+	var jobs []rqQueue
+	var parts []celeryPart
+	for chunk := range slices.Chunk(indexes(len(q.refs)), queuesAtOne) {
+		more, waiting, err := q.first(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		jobs, parts = append(jobs, more...), append(parts, waiting...)
+	}
+	if err := q.hashes(ctx, jobs); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(q.refs, func(r QueueRef) bool { return r.Kind == Celery }) {
+		if err := q.readUnacked(ctx); err != nil {
+			return err
+		}
+	}
+	return q.heads(ctx, parts)
+}
+
+// first is the first pipeline over some queues: lengths, and who is to be
+// looked at next.
+func (q *queueLook) first(ctx context.Context, chunk []int) ([]rqQueue, []celeryPart, error) {
+	var jobs []rqQueue
+	var lengths []celeryLengths
+	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+		for _, i := range chunk {
+			if q.refs[i].Kind == RQ {
+				jobs = append(jobs, askRQ(ctx, p, i, q.refs[i].Name, q.now))
+			} else {
+				lengths = append(lengths, askCelery(ctx, p, i, q.refs[i].Name))
+			}
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	known := jobs[:0]
+	for _, j := range jobs {
+		if q.list[j.queue] = j.counts(); q.list[j.queue].Err == nil {
+			known = append(known, j)
+		}
+	}
+	var parts []celeryPart
+	for _, c := range lengths {
+		var waiting []celeryPart
+		q.list[c.queue], waiting = c.counts()
+		parts = append(parts, waiting...)
+	}
+	return known, parts, nil
+}
+
+func indexes(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// pipelined sends what fill asks for at once. Its error is one of the
+// connection; what a single command was answered is in the command.
+func pipelined(ctx context.Context, l *link, fill func(redis.Pipeliner)) error {
+	p := l.client.Pipeline()
+	fill(p)
+	if p.Len() == 0 {
+		return nil
+	}
+	cmds, err := p.Exec(ctx)
+	if err == nil {
+		return nil
+	}
+	for _, c := range cmds {
+		var answered redis.Error
+		if err := c.Err(); err != nil && !errors.As(err, &answered) {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused gives why one of some commands was not answered; nil: all were.
+// keys is the part of an ACL rule that would let the user at the keys.
+func refused(keys string, cmds ...redis.Cmder) *Error {
+	for _, c := range cmds {
+		err := c.Err()
+		var answered redis.Error
+		if err == nil || errors.Is(err, redis.Nil) || !errors.As(err, &answered) {
+			continue
+		}
+		return queueFault(answered.Error(), keys)
+	}
+	return nil
+}
