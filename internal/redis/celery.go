@@ -20,7 +20,7 @@ const (
 	largeHead    = 64 << 10         // bytes; a larger one is read again after largeAgain only
 	largeAgain   = 30 * time.Second //
 	tooLargeRest = 10 * time.Minute // after one beyond maxBulk, which ends the connection
-	maxTooLarge  = 3                // of those in one look
+	maxBroken    = 4                // connections ended so in one look
 	maxHeads     = 10_000           // remembered
 )
 
@@ -120,19 +120,22 @@ func (q *queueLook) heads(ctx context.Context, parts []celeryPart) error {
 		}
 		read = append(read, p)
 	}
-	for broken := 0; len(read) > 0 && broken < maxTooLarge; {
-		n := min(len(read), headsAtOne)
-		done, err := q.readHeads(ctx, read[:n])
+	atOne := headsAtOne
+	for broken := 0; len(read) > 0 && broken < maxBroken; {
+		done, err := q.readHeads(ctx, read[:min(len(read), atOne)])
+		read = read[done:]
 		switch {
 		case errors.Is(err, errTooLarge):
-			// The driver has ended the connection and will make a new one.
-			broken++
-			q.keepHead(read[done], knownHead{Head: Head{Unread: true}, next: q.now.Add(tooLargeRest)})
-			done++
+			// The driver has ended the connection and makes a new one. What came with
+			// the large message is lost too, so that only a read of one tells which it was.
+			if broken++; atOne == 1 {
+				q.keepHead(read[0], knownHead{Head: Head{Unread: true}, next: q.now.Add(tooLargeRest)})
+				read = read[1:]
+			}
+			atOne = 1
 		case err != nil:
 			return err
 		}
-		read = read[done:]
 	}
 	for _, p := range read { // next time
 		q.addHead(p, Head{Unread: true})

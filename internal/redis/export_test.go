@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // Guarded reads from r through a guard and gives what came through, and why it ended.
@@ -32,3 +33,9 @@ var (
 	ErrProtocol = errProtocol
 	ErrTooLarge = errTooLarge
 )
+
+// JobOf gives the job of an entry among the started ones.
+func JobOf(entry string) string { return jobOf(entry) }
+
+// ParseTime reads one of RQ's times.
+func ParseTime(s string) time.Time { return parseTime(s) }
