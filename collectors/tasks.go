@@ -49,6 +49,7 @@ type Tasks struct {
 	mu      sync.Mutex
 	seen    map[taskPart]firstSeen
 	workers map[string]bool // queues for which a Celery worker ran on this host, by name
+	over    [3]int64        // queues, workers and started jobs over their bounds, each time they were
 }
 
 // taskPart is one part of a Celery queue, with messages of one priority.
@@ -102,7 +103,7 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	}
 	out.workers(targets, celery)
 	for i, family := range []string{"task_queue", "task_worker", "task_started"} {
-		out.add(seriesDropped, float64(out.over[i]), family)
+		out.add(seriesDropped, float64(c.over[i]), family)
 	}
 	if len(out.lacks) > 0 {
 		return out.Sample, &Unavailable{out.first, strings.Join(out.lacks, "; ")}
@@ -173,7 +174,6 @@ type taskSample struct {
 	known *Tasks
 	first Reason
 	lacks []string
-	over  [3]int64 // queues, workers, started jobs over their bounds
 }
 
 // lack notes why something is not there, each sentence once.
@@ -192,7 +192,7 @@ func (s *taskSample) server(r *taskRead) {
 		s.lack(redisLack(r.name, r.err))
 		return
 	}
-	s.over[0] += int64(r.got.Over)
+	s.known.over[0] += int64(r.got.Over)
 	rest := r.got.List
 	for _, t := range r.targets {
 		n := min(len(t.Queues), len(rest))
@@ -222,8 +222,8 @@ func (s *taskSample) queue(t TaskTarget, name string, q *redis.Queue) {
 	s.add(taskFailedFamily, float64(q.Failed), t.App, name)
 	s.add(taskWorkersFamily, float64(q.Workers), t.App, name)
 	s.age(taskHeartbeatFamily, q.Heartbeat, t.App, name)
-	s.over[1] += q.WorkersOver
-	s.over[2] += q.Unlooked
+	s.known.over[1] += q.WorkersOver
+	s.known.over[2] += q.Unlooked
 }
 
 // age publishes the time since then; the clocks of two hosts may differ a

@@ -1,0 +1,222 @@
+package collectors_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// taskStub is a server that answers from memory, by the name of a queue.
+type taskStub struct {
+	queues        map[string]redis.Queue
+	unacked       *redis.Unacked
+	over          int
+	err           error
+	hangs, panics bool
+	asked         int
+}
+
+func (s *taskStub) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error) {
+	s.asked++
+	if s.hangs {
+		<-ctx.Done()
+		return redis.Queues{}, &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+	}
+	if s.panics {
+		panic("on purpose")
+	}
+	out := redis.Queues{Unacked: s.unacked, Over: s.over}
+	for _, r := range refs {
+		out.List = append(out.List, s.queues[r.Name])
+	}
+	return out, s.err
+}
+
+func rqTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+	return collectors.TaskTarget{App: app, Type: config.RQ, Redis: server, Queues: queues, Server: s}
+}
+
+func celeryTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+	return collectors.TaskTarget{App: app, Type: config.Celery, Redis: server, Queues: queues, Server: s}
+}
+
+func tasksOf(celery []proc.CeleryWorker, targets ...collectors.TaskTarget) *collectors.Tasks {
+	return collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: &proc.Snapshot{Celery: celery}})
+}
+
+// In the bubble of synctest the clock stands still, so that ages are the same each time.
+func TestTasksGolden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ago := func(s int) time.Time { return time.Now().Add(-time.Duration(s) * time.Second) }
+		cache := &taskStub{queues: map[string]redis.Queue{
+			"default": {Length: 3, Oldest: ago(42), Started: 5, Orphaned: 2, Failed: 7, Workers: 2, Heartbeat: ago(31), WorkersOver: 4, Unlooked: 1},
+			"empty":   {},
+			"refused": {Err: &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +llen"}},
+		}}
+		broker := &taskStub{unacked: &redis.Unacked{Count: 6, Oldest: ago(90)}, over: 2, queues: map[string]redis.Queue{
+			"celery": {Length: 9, Heads: []redis.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
+			"mail":   {Length: 1, Heads: []redis.Head{{Part: 9, ID: 3}}},
+		}}
+		golden(t, tasksOf([]proc.CeleryWorker{{Queues: []string{"celery", "other"}, Processes: 4}, {Queues: []string{"celery"}, Processes: 1}},
+			rqTask("shop", "cache", cache, "default", "empty", "refused"), celeryTask("shop", "broker", broker, "celery"), celeryTask("desk", "broker", broker, "mail")))
+	})
+}
+
+// The age of a message that does not say when it was sent counts from when it
+// was first seen as the oldest, and not from when the exporter lost the server.
+func TestTasksFirstSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &taskStub{}
+		c := tasksOf(nil, celeryTask("shop", "broker", s, "mail"))
+		for i, step := range []struct {
+			heads []redis.Head
+			err   error
+			want  float64 // negative: absent
+		}{
+			{[]redis.Head{{Part: 0, ID: 1}}, nil, 0},
+			{[]redis.Head{{Part: 0, ID: 1}}, nil, 10},
+			{nil, &redis.Error{Kind: redis.NotFound, Detail: "does not listen at its address"}, -1},
+			{[]redis.Head{{Part: 0, ID: 1}, {Part: 3, ID: 7}}, nil, 30},
+			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7}}, nil, 10}, // the older one of two
+			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7, Unread: true}}, nil, 10},
+			{nil, nil, -1},
+			{[]redis.Head{{Part: 0, ID: 2}}, nil, 0}, // it was away, and is back
+			{[]redis.Head{{Part: 0, ID: 2, Sent: time.Now().Add(time.Hour)}}, nil, 0},
+		} {
+			s.err, s.queues = step.err, map[string]redis.Queue{"mail": {Length: int64(len(step.heads)), Heads: step.heads}}
+			sample, _ := c.Collect(t.Context())
+			got, err := reading(sample, "resp_task_oldest_age_seconds", "shop", "mail")
+			if err != nil {
+				got = -1
+			}
+			if got != step.want {
+				t.Errorf("step %d: %v, want %v", i, got, step.want)
+			}
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
+
+// Celery's workers are told by name of queue only, and only where that is
+// enough; when the last one has gone there are none, which is not the same as
+// never having seen one.
+func TestTasksCeleryWorkers(t *testing.T) {
+	s := &taskStub{}
+	snap := &proc.Snapshot{}
+	targets := []collectors.TaskTarget{celeryTask("shop", "broker", s, "mail", "both"), celeryTask("desk", "broker", s, "mail"), celeryTask("desk", "other", s, "both")}
+	c := collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: snap})
+	workers := func(app, queue string) float64 {
+		sample, err := c.Collect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := reading(sample, "resp_task_workers", app, queue); err == nil {
+			return v
+		}
+		return -1
+	}
+	if n := workers("shop", "mail"); n != -1 {
+		t.Errorf("before a worker was seen: %v", n)
+	}
+	snap.Celery = []proc.CeleryWorker{{Queues: []string{"mail", "both"}, Processes: 3}}
+	if a, b := workers("shop", "mail"), workers("desk", "mail"); a != 3 || b != 3 {
+		t.Errorf("of one broker: %v and %v", a, b)
+	}
+	if a, b := workers("shop", "both"), workers("desk", "both"); a != -1 || b != -1 {
+		t.Errorf("of two brokers: %v and %v", a, b)
+	}
+	snap.Celery = nil
+	if n := workers("shop", "mail"); n != 0 {
+		t.Errorf("after the last one ended: %v", n)
+	}
+	targets = targets[2:]
+	if n := workers("shop", "mail"); n != -1 {
+		t.Errorf("out of the configuration: %v", n)
+	}
+}
+
+func TestTasksSideBySide(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	well, hung, mad := &taskStub{queues: map[string]redis.Queue{"q": {Length: 4}}}, &taskStub{hangs: true}, &taskStub{panics: true}
+	s, err := tasksOf(nil, rqTask("a", "hung", hung, "q"), rqTask("b", "mad", mad, "q"), rqTask("c", "well", well, "q"), celeryTask("c", "hung", hung, "c")).Collect(ctx)
+	if ctx.Err() != nil {
+		t.Error("not before the deadline")
+	}
+	if hung.asked != 1 {
+		t.Errorf("one server was asked %d times", hung.asked)
+	}
+	if n, err := reading(s, "resp_task_queue_length", "c", "q"); err != nil || n != 4 {
+		t.Errorf("well: %v, %v", n, err)
+	}
+	if _, err := reading(s, "resp_task_queue_length", "a", "q"); err == nil {
+		t.Error("a length from a server that hangs")
+	}
+	if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || detail != "redis hung did not answer in time; tasks in redis mad: panic: on purpose" {
+		t.Errorf("%s %q", reason, detail)
+	}
+}
+
+func TestTasksReasons(t *testing.T) {
+	if s, err := tasksOf(nil).Collect(t.Context()); err != nil || len(s.Metrics) != 0 {
+		t.Errorf("with no tasks: %d metrics, %v", len(s.Metrics), err)
+	}
+	refused := &redis.Error{Kind: redis.Permission, Detail: "needs more rights"}
+	stub := &taskStub{unacked: &redis.Unacked{Err: refused}, queues: map[string]redis.Queue{
+		"a": {Err: refused}, "b": {Length: 1, Heads: []redis.Head{{Unread: true}}}, "c": {Length: 2},
+	}}
+	tasks := tasksOf(nil, celeryTask("shop", "broker", stub, "a", "b", "c"))
+	s, err := tasks.Collect(t.Context())
+	reason, detail := collectors.ReasonOf(err)
+	if reason != collectors.Permission || strings.Count(detail, "needs more rights") != 1 || !strings.Contains(detail, "too large") {
+		t.Errorf("%s %q", reason, detail)
+	}
+	for name, labels := range map[string][]string{
+		"resp_task_queue_length": {"shop", "a"}, "resp_task_oldest_age_seconds": {"shop", "b"}, "resp_task_unacked": {"shop", "broker"}, "resp_task_running": {"shop", "c"},
+	} {
+		if _, err := reading(s, name, labels...); err == nil {
+			t.Errorf("%s of %v is there", name, labels)
+		}
+	}
+	stub.over = 3
+	for _, want := range []float64{3, 6} { // a counter
+		s, _ = tasks.Collect(t.Context())
+		if n, err := reading(s, "resp_series_dropped_total", "task_queue"); err != nil || n != want {
+			t.Errorf("%v queues over the bound, want %v", n, want)
+		}
+	}
+	if n, err := reading(s, "resp_task_queue_length", "shop", "c"); err != nil || n != 2 {
+		t.Errorf("the queue that can be read: %v, %v", n, err)
+	}
+	stub.err = &redis.Error{Kind: redis.Unsupported, Detail: "is a cluster"}
+	_, err = tasksOf(nil, rqTask("shop", "broker", stub, "a")).Collect(t.Context())
+	if reason, _ := collectors.ReasonOf(err); reason != collectors.Unsupported {
+		t.Error(err)
+	}
+	gone := collectors.NewTasks(func() []collectors.TaskTarget {
+		return []collectors.TaskTarget{celeryTask("shop", "broker", &taskStub{}, "c")}
+	}, fakeApps{err: errors.New("no /proc")})
+	s, err = gone.Collect(t.Context())
+	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed || len(s.Metrics) == 0 {
+		t.Errorf("without processes: %v, %d metrics", err, len(s.Metrics))
+	}
+}
+
+func BenchmarkTasksCollect(b *testing.B) {
+	s := &taskStub{unacked: &redis.Unacked{}, queues: map[string]redis.Queue{"mail": {Length: 1, Heads: []redis.Head{{ID: 1}}}, "default": {Length: 1, Workers: 3, Heartbeat: time.Now()}}}
+	c := tasksOf(nil, rqTask("shop", "cache", s, "default"), celeryTask("shop", "cache", s, "mail"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Collect(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
