@@ -316,26 +316,13 @@ func (c *Tasks) celeryNow(ctx context.Context, s *taskSample, targets []TaskTarg
 	return out
 }
 
-// workers publishes Celery's workers. A command line names queues and no
-// broker, so where two brokers have a queue of one name, nothing is said of it;
-// nor where no worker was ever seen, for it may be on another host.
+// workers publishes Celery's workers: nothing where none was ever seen, for
+// they may be on another host.
 func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
 	if celery == nil {
 		return
 	}
-	brokers := make(map[string]string)
-	for _, t := range targets {
-		if t.Type != config.Celery {
-			continue
-		}
-		for _, q := range t.Queues {
-			if r, ok := brokers[q]; ok && r != t.Redis {
-				brokers[q] = "" // no server is called so
-				continue
-			}
-			brokers[q] = t.Redis
-		}
-	}
+	brokers := celeryBrokers(targets)
 	for _, t := range targets {
 		for _, q := range t.Queues {
 			if t.Type != config.Celery || brokers[q] != t.Redis {
@@ -349,4 +336,23 @@ func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
 			}
 		}
 	}
+}
+
+// celeryBrokers gives the broker of each queue, "" where two have a queue of
+// that name: a worker's command line names queues and no broker.
+func celeryBrokers(targets []TaskTarget) map[string]string {
+	out := make(map[string]string)
+	for _, t := range targets {
+		if t.Type != config.Celery {
+			continue
+		}
+		for _, q := range t.Queues {
+			if r, ok := out[q]; ok && r != t.Redis {
+				out[q] = ""
+			} else {
+				out[q] = t.Redis
+			}
+		}
+	}
+	return out
 }

@@ -15,6 +15,7 @@ needs() {
 		/usr/bin/python3 -c 'import pymysql'|python3-pymysql
 		/usr/bin/python3 -c 'import redis'|python3-redis
 		command -v rq && /usr/bin/python3 -c 'import rq'|python3-rq
+		test -x /usr/bin/celery && /usr/bin/python3 -c 'import celery'|celery
 		command -v uvicorn|uvicorn
 		command -v prometheus && command -v promtool|prometheus
 		command -v chromium|chromium

@@ -51,7 +51,7 @@ func celeryRef(name string) redis.QueueRef { return redis.QueueRef{Kind: redis.C
 
 const (
 	execution = "0123456789abcdef0123456789abcdef"
-	born      = "2026-01-02T03:00:00Z"
+	died      = "2026-01-02T03:00:00Z"
 )
 
 func rqStore() map[string]string {
@@ -69,10 +69,11 @@ func rqStore() map[string]string {
 		"hmget rq:job:c worker_name":                     array("elsewhere"),
 		"zcard rq:failed:high":                           ":7\r\n",
 		"scard rq:workers:high":                          ":300\r\n",
-		"srandmember rq:workers:high":                    array("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
-		"hmget rq:worker:w1 last_heartbeat birth":        array("2026-01-02T03:04:00.25Z", born),
-		"hmget rq:worker:w2 last_heartbeat birth":        array("2026-01-02T03:03:00.000000Z", born),
-		"hmget rq:worker:elsewhere last_heartbeat birth": array("2026-01-02T03:04:01.000000Z", born),
+		"srandmember rq:workers:high":                    array("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "rq:worker:expired", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
+		"hmget rq:worker:w1 last_heartbeat death":        array("2026-01-02T03:04:00.25Z", ""),
+		"hmget rq:worker:w2 last_heartbeat death":        array("2026-01-02T03:03:00.000000Z", ""),
+		"hmget rq:worker:dead last_heartbeat death":      array("2026-01-02T03:02:00.000000Z", died),
+		"hmget rq:worker:elsewhere last_heartbeat death": array("2026-01-02T03:04:01.000000Z", ""),
 	}
 }
 

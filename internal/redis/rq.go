@@ -87,30 +87,13 @@ func jobOf(entry string) string {
 func (q *queueLook) hashes(ctx context.Context, jobs []rqQueue) error {
 	b := newHashBatch(q.link)
 	for i := range jobs {
-		j := &jobs[i]
-		for _, id := range j.ahead.Val() {
-			if len(id) <= maxNameLen {
-				j.jobTimes = append(j.jobTimes, b.get(ctx, "rq:job:"+id, "enqueued_at", "created_at"))
-			}
-		}
-		for _, id := range j.startedJobs {
-			j.jobWorkers = append(j.jobWorkers, b.get(ctx, "rq:job:"+id, "worker_name"))
-		}
-		for _, key := range j.workerKeys {
-			b.worker(ctx, key)
-		}
+		jobs[i].ask(ctx, b)
 	}
 	if err := b.send(ctx); err != nil {
 		return err
 	}
-	// A job's worker may have come after its queue's workers were read, or take
-	// other queues now.
 	for i := range jobs {
-		for _, c := range jobs[i].jobWorkers {
-			if name := text(c, 0); name != "" && len(name) <= maxNameLen {
-				b.worker(ctx, "rq:worker:"+name)
-			}
-		}
+		jobs[i].askWorkers(ctx, b)
 	}
 	if err := b.send(ctx); err != nil {
 		return err
@@ -119,6 +102,31 @@ func (q *queueLook) hashes(ctx context.Context, jobs []rqQueue) error {
 		jobs[i].finish(&q.list[jobs[i].queue], b.workers)
 	}
 	return nil
+}
+
+// ask asks for the queue's jobs and workers.
+func (r *rqQueue) ask(ctx context.Context, b *hashBatch) {
+	for _, id := range r.ahead.Val() {
+		if len(id) <= maxNameLen {
+			r.jobTimes = append(r.jobTimes, b.get(ctx, "rq:job:"+id, "enqueued_at", "created_at"))
+		}
+	}
+	for _, id := range r.startedJobs {
+		r.jobWorkers = append(r.jobWorkers, b.get(ctx, "rq:job:"+id, "worker_name"))
+	}
+	for _, key := range r.workerKeys {
+		b.worker(ctx, key)
+	}
+}
+
+// askWorkers asks for the workers of started jobs: one may have come after the
+// queue's workers were read, or take other queues now.
+func (r *rqQueue) askWorkers(ctx context.Context, b *hashBatch) {
+	for _, c := range r.jobWorkers {
+		if name := text(c, 0); name != "" && len(name) <= maxNameLen {
+			b.worker(ctx, "rq:worker:"+name)
+		}
+	}
 }
 
 // finish adds what the hashes tell.
@@ -142,25 +150,29 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*redis.SliceCmd) {
 		to.Oldest = earlier(to.Oldest, at)
 	}
 	for _, key := range r.workerKeys {
-		if birth := text(workers[key], 1); birth != "" { // else its entry has expired
+		if lives(workers[key]) {
 			to.Workers++
 			to.Heartbeat = earlier(to.Heartbeat, parseTime(text(workers[key], 0)))
 		}
 	}
 	for _, c := range r.jobWorkers {
 		// A job without the name of a worker has just been started, or has just ended.
-		if w := workers["rq:worker:"+text(c, 0)]; w != nil && w.Err() == nil && text(w, 1) == "" {
+		if w := workers["rq:worker:"+text(c, 0)]; w != nil && w.Err() == nil && !lives(w) {
 			to.Orphaned = min(to.Orphaned+1, to.Started)
 		}
 	}
 }
+
+// lives tells whether a worker gives signs of life: its hash expires without
+// them, and holds its death once it has ended.
+func lives(c *redis.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
 
 // hashBatch asks for fields of many hashes in pipelines of a bounded length,
 // and for each worker once, however many queues it takes.
 type hashBatch struct {
 	link    *link
 	open    []*redis.SliceCmd
-	workers map[string]*redis.SliceCmd // last_heartbeat and birth, by key
+	workers map[string]*redis.SliceCmd // last_heartbeat and death, by key
 }
 
 func newHashBatch(l *link) *hashBatch {
@@ -180,7 +192,7 @@ func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *redi
 
 func (b *hashBatch) worker(ctx context.Context, key string) {
 	if b.workers[key] == nil {
-		b.workers[key] = b.get(ctx, key, "last_heartbeat", "birth")
+		b.workers[key] = b.get(ctx, key, "last_heartbeat", "death")
 	}
 }
 

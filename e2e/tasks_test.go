@@ -1,0 +1,274 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The page names the rights that are tested here.
+func TestTasksRightsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{rqRights, strings.ReplaceAll(celeryRights, "QUEUE", "celery")} {
+		if !strings.Contains(string(page), "\nACL SETUSER resp "+line+"\n") {
+			t.Errorf("docs/redis.md does not name the rights %q", line)
+		}
+	}
+}
+
+// RQ: jobs that wait, run and have failed, and workers, as the server has them.
+func TestTasksRQ(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	app := unique("shop")
+	b.enqueue("default", "100", "101", "102")
+	x := b.watch(app, tasksOf("rq", "high", "default"))
+	of := func(queue string) []string { return []string{"app=" + app, "queue=" + queue} }
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		return all(tasksReason(m, "ok"),
+			m.want(3, "resp_task_queue_length", of("default")...), m.between(0.001, 120, "resp_task_oldest_age_seconds", of("default")...),
+			m.want(0, "resp_task_workers", of("default")...), m.lacks("resp_task_worker_heartbeat_age_seconds"),
+			m.want(0, "resp_task_queue_length", of("high")...), m.lacks("resp_task_oldest_age_seconds", of("high")...))
+	})
+	b.enqueue("high", "boom", "boom")
+	b.python("rq", "/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", b.redis.port), "high", "default")
+	eventually(t, 30*time.Second, func() error {
+		m := x.scrape(t)
+		return all(
+			m.want(b.number("LLEN", "rq:queue:default"), "resp_task_queue_length", of("default")...),
+			m.want(2, "resp_task_queue_length", of("default")...),
+			m.want(1, "resp_task_running", of("default")...), m.want(0, "resp_task_orphaned", of("default")...),
+			m.want(0, "resp_task_running", of("high")...), m.want(2, "resp_task_failed", of("high")...), m.want(0, "resp_task_failed", of("default")...),
+			m.want(b.number("SCARD", "rq:workers:high"), "resp_task_workers", of("high")...), m.want(1, "resp_task_workers", of("default")...),
+			m.between(0, 60, "resp_task_worker_heartbeat_age_seconds", of("default")...))
+	})
+	if log := b.redis.cli("ACL", "LOG"); log != "" {
+		t.Errorf("refused: %s", log)
+	}
+	if n := b.redis.ours(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	keepsRedisSecrets(t, x, "secretnote", "rq:job", "rq:worker")
+}
+
+// A worker that is killed in the middle of a job leaves an orphan: told by the
+// worker, which is gone, or by the job, whose end nobody puts off.
+func TestTasksRQOrphan(t *testing.T) {
+	t.Parallel()
+	for name, ttl := range map[string]string{"worker is gone": "600", "job is given up": "4"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newTaskApp(t)
+			b.grant(rqRights)
+			b.env = append(b.env, "JOB_TTL="+ttl)
+			app := unique("shop")
+			b.enqueue("default", "120")
+			worker := b.python("worker", "jobs.py", "worker", "default")
+			x := b.watch(app, tasksOf("rq", "default"))
+			eventually(t, 30*time.Second, func() error {
+				m := x.scrape(t)
+				return all(m.want(1, "resp_task_running", "app="+app), m.want(0, "resp_task_orphaned", "app="+app), m.want(1, "resp_task_workers", "app="+app))
+			})
+			killAll(t, worker.PID())
+			eventually(t, 30*time.Second, func() error {
+				m := x.scrape(t)
+				return all(m.want(0, "resp_task_running", "app="+app), m.want(1, "resp_task_orphaned", "app="+app), m.want(0, "resp_task_workers", "app="+app),
+					m.lacks("resp_task_worker_heartbeat_age_seconds"), wants("started jobs", b.number("ZCARD", "rq:wip:default"), 1))
+			})
+		})
+	}
+}
+
+// Celery: all priorities of a queue, what workers hold, and their processes.
+func TestTasksCelery(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	app, mail, slow := unique("shop"), unique("mail"), unique("slow")
+	b.grantCelery(mail, slow)
+	b.publish(mail, "0", "0", "0", "0", mail, "4", "0", "0", "0", mail, "9", "0", "0", "0")
+	x := b.watch(app, tasksOf("celery", mail, slow))
+	of := func(queue string) []string { return []string{"app=" + app, "queue=" + queue} }
+	age := func() float64 {
+		v, _ := x.scrape(t).sum("resp_task_oldest_age_seconds", of(mail)...)
+		return v
+	}
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		parts := b.number("LLEN", mail) + b.number("LLEN", mail+"\x06\x163") + b.number("LLEN", mail+"\x06\x169")
+		return all(tasksReason(m, "ok"), m.want(3, "resp_task_queue_length", of(mail)...), wants("parts", parts, 3),
+			m.want(0, "resp_task_queue_length", of(slow)...), m.lacks("resp_task_oldest_age_seconds", of(slow)...), m.lacks("resp_task_workers"),
+			m.lacks("resp_task_running"), m.want(0, "resp_task_unacked", "app="+app, "redis=broker"), m.lacks("resp_task_unacked_oldest_age_seconds"))
+	})
+	// Nothing in these messages says when they were sent: their age grows from now on.
+	first := age()
+	eventually(t, 10*time.Second, func() error {
+		if now := age(); now < first+1 || now > 120 {
+			return fmt.Errorf("the age was %v, is %v", first, now)
+		}
+		return nil
+	})
+	b.publish(mail, "6", "5000", "0", "0")
+	eventually(t, 10*time.Second, func() error {
+		return x.scrape(t).between(5000, 5120, "resp_task_oldest_age_seconds", of(mail)...)
+	})
+	worker := b.celery(mail, slow)
+	eventually(t, 40*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(0, "resp_task_queue_length", of(mail)...), m.lacks("resp_task_oldest_age_seconds", of(mail)...), m.want(0, "resp_task_unacked", "app="+app))
+	})
+	var long []string
+	for range 14 {
+		long = append(long, slow, "0", "0", "0", "60")
+	}
+	b.publish(long...)
+	eventually(t, 40*time.Second, func() error {
+		m := x.scrape(t)
+		held := b.number("HLEN", "unacked")
+		return all(
+			m.want(b.number("LLEN", slow), "resp_task_queue_length", of(slow)...), m.want(4, "resp_task_queue_length", of(slow)...),
+			m.want(held, "resp_task_unacked", "app="+app), wants("prefetched", held, 8), m.between(0, 60, "resp_task_unacked_oldest_age_seconds", "app="+app),
+			m.want(2, "resp_task_workers", of(slow)...), m.want(2, "resp_task_workers", of(mail)...))
+	})
+	if log := b.redis.cli("ACL", "LOG"); log != "" {
+		t.Errorf("refused: %s", log)
+	}
+	worker.Stop()
+	eventually(t, 10*time.Second, func() error { return x.scrape(t).want(0, "resp_task_workers", of(slow)...) })
+	keepsRedisSecrets(t, x, "secretnote")
+}
+
+// A message of megabytes costs its age and nothing else.
+func TestTasksHugeMessage(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	app, mail, huge := unique("shop"), unique("mail"), unique("huge")
+	b.grantCelery(mail, huge)
+	b.publish(huge, "0", "0", "3000", "0", mail, "0", "77", "100", "0")
+	x := b.watch(app, tasksOf("celery", huge, mail))
+	eventually(t, 10*time.Second, func() error { return tasksReason(x.scrape(t), "unsupported") })
+	before := b.redis.info("total_connections_received")
+	for range 20 {
+		m := x.scrape(t)
+		if err := all(tasksReason(m, "unsupported"), redisReason(m, "broker", "ok", 1), m.want(1, "resp_task_queue_length", "queue="+huge),
+			m.lacks("resp_task_oldest_age_seconds", "queue="+huge), m.between(77, 200, "resp_task_oldest_age_seconds", "queue="+mail)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := b.redis.info("total_connections_received"); after != before+1 { // that of redis-cli
+		t.Errorf("%v connections before, %v after", before, after)
+	}
+	if n := strings.Count(x.Output(1<<20), "too large"); n != 1 {
+		t.Errorf("%d lines of log", n)
+	}
+	if n := b.redis.ours(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A broker that hangs costs the scrape no more than 2 s, and is back within 5 s.
+func TestTasksStopped(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	b.enqueue("default", "1")
+	app := unique("shop")
+	x := b.watch(app, tasksOf("rq", "default"))
+	waits := func() error {
+		m := x.scrape(t)
+		return all(tasksReason(m, "ok"), redisReason(m, "broker", "ok", 1), m.want(1, "resp_task_queue_length", "app="+app))
+	}
+	eventually(t, 10*time.Second, waits)
+	if err := b.redis.proc.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		began := time.Now()
+		status, body, err := x.get("/metrics")
+		if took := time.Since(began); err != nil || status != http.StatusOK || took > 2*time.Second {
+			t.Errorf("status %d after %s, %v", status, took, err)
+		}
+		for _, line := range []string{`collector="tasks",reason="timeout"} 0`, `collector="redis",reason="timeout"} 0`, "resp_host_memory_usage_ratio "} {
+			if !strings.Contains(body, line) {
+				t.Errorf("scrape %d has no %s", i, line)
+			}
+		}
+		if strings.Contains(body, "resp_task_queue_length{") {
+			t.Errorf("scrape %d has a length", i)
+		}
+	}
+	if err := b.redis.proc.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, waits)
+	eventually(t, 5*time.Second, func() error { return wants("connections", b.redis.ours(), 1) })
+}
+
+// What keeps us from the queues is a reason and a sentence that helps.
+func TestTasksReasons(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	x := b.watch(unique("shop"), tasksOf("rq", "default"), tasksOf("celery", "hunterqueue"))
+	says := func(reason, sentence string) {
+		t.Helper()
+		eventually(t, 10*time.Second, func() error {
+			m := x.scrape(t)
+			if _, body, err := x.get("/"); err != nil || !strings.Contains(body, sentence) {
+				return fmt.Errorf("the page does not say %q (%w)", sentence, err)
+			}
+			return all(tasksReason(m, reason), redisReason(m, "broker", "ok", 1))
+		})
+	}
+	says("permission", "ACL SETUSER &lt;user&gt; &#43;llen")
+	b.grant(strings.ReplaceAll(rqRights, "%R~rq:*", ""))
+	says("permission", "ACL SETUSER &lt;user&gt; %R~rq:*")
+	b.grant(rqRights)
+	says("permission", "ACL SETUSER &lt;user&gt; %R~&lt;queue&gt;")
+	b.grantCelery("hunterqueue")
+	eventually(t, 10*time.Second, func() error { return tasksReason(x.scrape(t), "ok") })
+	b.redis.cli("SET", "hunterqueue", "secretkey")
+	says("failed", "something else under the name of a queue")
+	b.redis.proc.Stop()
+	eventually(t, 10*time.Second, func() error { return tasksReason(x.scrape(t), "not_found") })
+	keepsRedisSecrets(t, x, "hunterqueue??")
+}
+
+// A reload adds a queue, at once, and takes one away.
+func TestTasksReload(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	b.enqueue("one", "1")
+	b.enqueue("two", "1", "1")
+	app := unique("shop")
+	file := write(t, filepath.Join(t.TempDir(), "password"), redisPassword)
+	section := redisSectionWith(file, "broker", b.redis.url())
+	x := watch(t, export{config: section + appWithTasks(app, tasksOf("rq", "one"))})
+	eventually(t, 10*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(1, "resp_task_queue_length", "app="+app), m.lacks("resp_task_queue_length", "queue=two"))
+	})
+	for i, queues := range [][]string{{"one", "two"}, {"two"}} {
+		write(t, x.config, x.statsdSection()+section+appWithTasks(app, tasksOf("rq", queues...)))
+		if err := x.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 10*time.Second, func() error {
+			m := x.scrape(t)
+			if err := m.has("resp_task_queue_length", "queue=one"); (err == nil) != (i == 0) {
+				return fmt.Errorf("queues %v: %w", queues, err)
+			}
+			return all(m.want(2, "resp_task_queue_length", "app="+app, "queue=two"), tasksReason(m, "ok"))
+		})
+	}
+}
