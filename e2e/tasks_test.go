@@ -272,3 +272,32 @@ func TestTasksReload(t *testing.T) {
 		})
 	}
 }
+
+// A look at ten queues of RQ and one of Celery, all of them far longer than
+// what is looked at of them, costs a Redis milliseconds: it does not grow.
+func TestTasksCost(t *testing.T) {
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	b.grantCelery("long")
+	var queues []string
+	for i := range 10 {
+		queues = append(queues, fmt.Sprintf("q%d", i))
+		b.redis.cli("EVAL", "for i=1,10000 do redis.call('RPUSH', KEYS[1], 'job'..i); redis.call('ZADD', KEYS[2], 9e9, 'job'..i) end", "2", "rq:queue:"+queues[i], "rq:wip:"+queues[i])
+	}
+	b.redis.cli("EVAL", "for i=1,100000 do redis.call('RPUSH', KEYS[1], 'message'..i); redis.call('HSET', KEYS[2], i, 'message'..i) end", "2", "long", "unacked")
+	app := unique("shop")
+	x := b.watch(app, tasksOf("rq", queues...), tasksOf("celery", "long"))
+	eventually(t, 10*time.Second, func() error { return x.scrape(t).want(100_000+10*10_000, "resp_task_queue_length", "app="+app) })
+	const scrapes = 100
+	before := cpu(t, b.redis.proc.PID())
+	for range scrapes {
+		if err := tasksReason(x.scrape(t, "?collect[]=tasks"), "ok"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (cpu(t, b.redis.proc.PID()) - before) / scrapes
+	t.Logf("%.0f µs of Redis' main thread a scrape", each*1e6)
+	if each > 5e-3 {
+		t.Errorf("%.0f µs of Redis a scrape", each*1e6)
+	}
+}
