@@ -224,7 +224,7 @@ type Message struct {
 func ParseMessage(b []byte) Message {
 	var m struct {
 		Properties struct {
-			Tag       json.RawMessage `json:"delivery_tag"` //nolint:tagliatelle // kombu's name
+			Tag       json.RawMessage `json:"delivery_tag"`
 			Timestamp json.RawMessage `json:"timestamp"`
 		} `json:"properties"`
 	}
