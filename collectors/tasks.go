@@ -1,11 +1,10 @@
 package collectors
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -105,10 +104,7 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	for i, family := range []string{"task_queue", "task_worker", "task_started"} {
 		out.add(seriesDropped, float64(c.over[i]), family)
 	}
-	if len(out.lacks) > 0 {
-		return out.Sample, &Unavailable{out.first, strings.Join(out.lacks, "; ")}
-	}
-	return out.Sample, nil
+	return out.Sample, errors.Join(out.lacks...)
 }
 
 // taskRead is all that is asked of one server, in one read.
@@ -172,19 +168,11 @@ type taskSample struct {
 
 	now   time.Time
 	known *Tasks
-	first Reason
-	lacks []string
+	lacks []error
 }
 
-// lack notes why something is not there, each sentence once.
-func (s *taskSample) lack(err error) {
-	reason, detail := ReasonOf(err)
-	if reason == OK || slices.Contains(s.lacks, detail) {
-		return
-	}
-	s.lacks = append(s.lacks, detail)
-	s.first = cmp.Or(s.first, reason)
-}
+// lack notes why something is not there.
+func (s *taskSample) lack(err error) { s.lacks = append(s.lacks, err) }
 
 // server publishes what one server told.
 func (s *taskSample) server(r *taskRead) {
@@ -243,7 +231,10 @@ func (s *taskSample) celeryAge(t TaskTarget, name string, q *redis.Queue) {
 		part := taskPart{t.Redis, name, h.Part}
 		if h.Unread {
 			delete(s.known.seen, part)
-			s.lack(&Unavailable{Unsupported, fmt.Sprintf("the oldest message of %s in redis %s is not read, for it is too large, and with it its age", name, t.Redis)})
+			s.lack(&Unavailable{
+				Reason: Unsupported, Of: "redis:" + t.Redis,
+				Detail: fmt.Sprintf("the oldest message of %s in redis %s is not read, for it is too large, and with it its age", name, t.Redis),
+			})
 			continue
 		}
 		at := h.Sent

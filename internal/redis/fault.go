@@ -152,9 +152,10 @@ func queueFault(text, keys string) *Error {
 	code, rest, _ := strings.Cut(text, " ")
 	switch {
 	case code == "NOPERM" && command.FindString(text) == "" && strings.Contains(rest, "key"):
-		return &Error{Permission, "needs a right for its user: ACL SETUSER <user> " + keys}
+		cure := "ACL SETUSER " + Placeholder + " " + keys
+		return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
 	case code == "WRONGTYPE":
-		return &Error{Failed, "has something else under the name of a queue"}
+		return &Error{Kind: Failed, Detail: "has something else under the name of a queue"}
 	}
 	return replyFault(text)
 }

@@ -79,7 +79,7 @@ type Queues struct {
 // known; what only one queue lacks is in [Queue.Err].
 func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	if s.o.URL.Kind == config.RedisCluster {
-		return Queues{}, &Error{Unsupported, "is a cluster: RQ and Celery keep their queues in one server"}
+		return Queues{}, &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues
