@@ -20,6 +20,7 @@ type Deps struct {
 	MySQL      func() []MySQLTarget
 	Redis      func() []RedisTarget
 	Tasks      func() []TaskTarget
+	Sessions   func() []SessionTarget
 	ProcRoot   string
 	RootFS     string
 	Cores      int
@@ -41,6 +42,7 @@ func Catalog() []Entry {
 		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
 		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis) }},
 		{"requests", "requests as the apps' servers report them", func(d Deps) Collector { return d.Requests }},
+		{"sessions", "sessions that the apps keep in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "the sockets that requests are reported to", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"tasks", "background tasks of the apps, in RQ and Celery", func(d Deps) Collector { return NewTasks(d.Tasks, d.Apps) }},
 		{"workers", "what the apps' workers do", func(d Deps) Collector { return NewWorkers(d.Apps) }},

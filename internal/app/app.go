@@ -64,6 +64,7 @@ type App struct {
 	receivers  *receivers
 	mysql      *mysqlServers
 	redis      *redisServers
+	walks      *walks
 	set        *collectors.Set
 	history    *web.History
 	server     *http.Server
@@ -105,6 +106,8 @@ func New(o Options) (*App, error) {
 	a.mysql.apply(cfg.MySQL)
 	a.redis = newRedisServers(o.Logger)
 	a.redis.apply(cfg.Redis)
+	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
+	a.walks.apply(cfg)
 	a.set = a.collectors()
 	a.server, err = a.newServer()
 	return a, err
@@ -118,7 +121,7 @@ func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets, Tasks: a.tasks,
-		ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
+		Sessions: a.walks.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 	}
 	var on []collectors.Collector
 	var off []string
@@ -289,6 +292,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)
 	a.redis.apply(cfg.Redis)
+	a.walks.apply(cfg)
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
 	a.log.Info("Configuration reloaded")

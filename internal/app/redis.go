@@ -64,6 +64,18 @@ func (r *redisServers) targets() []collectors.RedisTarget {
 	return r.list
 }
 
+// server gives the server of a name; nil if there is none.
+func (r *redisServers) server(name string) *redis.Server {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for section, server := range r.have {
+		if section.Name == name {
+			return server
+		}
+	}
+	return nil
+}
+
 // Run ends the connections when ctx ends. The servers stay in the list, closed,
 // so that a last scrape finds them and connects to none.
 func (r *redisServers) Run(ctx context.Context) error {

@@ -67,7 +67,7 @@ var (
 )
 
 // command finds what was refused: "… no permissions to run the 'client|setname' command".
-var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen)'`)
+var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.

@@ -172,6 +172,32 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 	}
 }
 
+// lend calls f once with a link that may be new, for work in the background.
+// The work may end at any time, but what is on its way to the server is waited
+// for: a link that is left in the middle of an answer is of no more use.
+func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error) error {
+	if err := ctx.Err(); err != nil {
+		return &Error{Timeout, "was not waited for"}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	l, fault := s.ready()
+	if fault != nil {
+		return fault
+	}
+	err := f(ctx, l)
+	switch {
+	case err == nil:
+		s.succeeded(l)
+		return nil
+	case errors.Is(err, errStale):
+		return err
+	}
+	fault = classify(err, l.lastReply(), s.o.URL.TLS)
+	s.failed(l, fault, err)
+	return fault
+}
+
 // ready gives the link to ask on, or why there is none now.
 func (s *Server) ready() (*link, *Error) {
 	s.mu.Lock()
@@ -210,9 +236,9 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 		return false // the connection is well; only this was refused
 	}
 	s.mu.Lock()
-	if s.link == l {
+	again = worked && fault.Kind != Timeout && !s.closed
+	if s.link == l { // else another reader found it broken first
 		s.link = nil
-		again = worked && fault.Kind != Timeout && !s.closed
 		if !again {
 			s.wait(fault)
 		}

@@ -1,0 +1,92 @@
+package collectors
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// SessionTarget is where an app keeps its sessions.
+type SessionTarget struct {
+	App, Redis string
+	Look       func() redis.Look // how far the walk over that Redis is; reads nothing
+}
+
+var (
+	sessionsFamily        = gauge("sessions", "Sessions that the last full walk over the keys found; an estimate while keys come and go.", "app", "redis")
+	sessionsForeverFamily = gauge("sessions_without_expiry", "Those of them that never expire, so that only memory bounds their number.", "app", "redis")
+	sessionsLateFamily    = gauge("sessions_over_lifetime", "Those of them that expire later than the configured lifetime from then; absent without one.", "app", "redis")
+	sessionBytesFamily    = gauge("session_bytes", "Memory that all of them take, estimated from a sample.", "app", "redis")
+	sessionCoverageFamily = gauge("session_scan_coverage_ratio", "Share of the server's keys that the walk under way has seen; 1 while none is.", "app", "redis")
+	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full walk over the keys ended; before the first, since the exporter took the walk up.", "app", "redis")
+)
+
+// Sessions gives the sessions that apps keep in Redis, as counted in the
+// background. It asks no server.
+type Sessions struct {
+	targets func() []SessionTarget
+	now     func() time.Time
+}
+
+// NewSessions returns the collector "sessions".
+func NewSessions(targets func() []SessionTarget) *Sessions {
+	return &Sessions{targets: targets, now: time.Now}
+}
+
+// Name implements [Collector].
+func (*Sessions) Name() string { return "sessions" }
+
+// Descs implements [Collector].
+func (*Sessions) Descs() []*prometheus.Desc {
+	return descs(sessionsFamily, sessionsForeverFamily, sessionsLateFamily, sessionBytesFamily, sessionCoverageFamily, sessionScanAgeFamily)
+}
+
+// Collect implements [Collector]. Of several servers that lack something, the
+// first by the configuration gives the reason.
+func (c *Sessions) Collect(context.Context) (Sample, error) {
+	var s Sample
+	var lacks []string
+	var first Reason
+	now := c.now()
+	for _, t := range c.targets() {
+		l := t.Look()
+		s.sessions(t, l, now)
+		if l.Err == nil {
+			continue
+		}
+		reason, detail := ReasonOf(redisLack(t.Redis, l.Err))
+		first = cmp.Or(first, reason)
+		if !slices.Contains(lacks, detail) { // two apps on one server
+			lacks = append(lacks, detail)
+		}
+	}
+	if len(lacks) > 0 {
+		return s, &Unavailable{first, strings.Join(lacks, "; ")}
+	}
+	return s, nil
+}
+
+func (s *Sample) sessions(t SessionTarget, l redis.Look, now time.Time) {
+	s.add(sessionCoverageFamily, l.Coverage, t.App, t.Redis)
+	s.add(sessionScanAgeFamily, max(now.Sub(l.Since), 0).Seconds(), t.App, t.Redis)
+	if l.Tally == nil {
+		return
+	}
+	s.add(sessionsFamily, l.Tally.Keys, t.App, t.Redis)
+	for _, n := range []struct {
+		f *family
+		v *float64
+	}{
+		{sessionsForeverFamily, l.Tally.NoExpiry}, {sessionsLateFamily, l.Tally.OverLifetime}, {sessionBytesFamily, l.Tally.Bytes},
+	} {
+		if n.v != nil {
+			s.add(n.f, *n.v, t.App, t.Redis)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// walks keeps one walk for each Redis that apps keep sessions in, however many
+// they are: the bound on what a walk may cost is a server's. A walk over a
+// server that a reload does not change, for the same sessions, goes on.
+type walks struct {
+	server  func(name string) *redis.Server
+	off     bool // the collector is: nobody would see what was counted
+	log     *slog.Logger
+	changed chan struct{}
+
+	mu   sync.Mutex
+	want []*walk
+	list []collectors.SessionTarget
+}
+
+// walk is one that is wanted.
+type walk struct {
+	name   string
+	server *redis.Server
+	sets   []redis.KeySet
+	walker *redis.Walker
+	stop   context.CancelFunc // nil: not begun; of Run's goroutine
+}
+
+func newWalks(server func(string) *redis.Server, off bool, log *slog.Logger) *walks {
+	return &walks{server: server, off: off, log: log, changed: make(chan struct{}, 1)}
+}
+
+// apply takes a checked configuration, of which the servers are there already;
+// Run begins and ends walks.
+func (w *walks) apply(cfg config.Config) {
+	if w.off {
+		return
+	}
+	sets := make(map[string][]redis.KeySet)
+	for _, a := range cfg.Apps {
+		for _, s := range a.Sessions {
+			sets[s.Redis] = append(sets[s.Redis], keySet(s))
+		}
+	}
+	w.mu.Lock()
+	before := w.want
+	w.want, w.list = nil, nil
+	have := make(map[string]*walk, len(sets))
+	for _, section := range cfg.Redis {
+		server, of := w.server(section.Name), sets[section.Name]
+		if server != nil && len(of) > 0 {
+			x := w.keep(before, &walk{name: section.Name, server: server, sets: of}, cfg.MonitoringInterval)
+			w.want, have[section.Name] = append(w.want, x), x
+		}
+	}
+	for _, a := range cfg.Apps {
+		for _, s := range a.Sessions {
+			if x := have[s.Redis]; x != nil {
+				set := keySet(s)
+				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Look: func() redis.Look { return x.walker.Look(set) }})
+			}
+		}
+	}
+	w.mu.Unlock()
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func keySet(s config.Sessions) redis.KeySet {
+	return redis.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
+}
+
+// keep gives the walk of before that is as x is to be, or x with a new walker.
+func (w *walks) keep(before []*walk, x *walk, interval time.Duration) *walk {
+	for _, b := range before {
+		if b.name == x.name && b.server == x.server && slices.Equal(b.sets, x.sets) {
+			b.walker.SetInterval(interval)
+			return b
+		}
+	}
+	x.walker = redis.NewWalker(redis.WalkOptions{Server: x.server, Sets: x.sets, Interval: interval, Logger: w.log.With("redis", x.name)})
+	return x
+}
+
+// targets gives the sessions as the collector takes them.
+func (w *walks) targets() []collectors.SessionTarget {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.list
+}
+
+// Run walks as it is wanted, until ctx ends.
+func (w *walks) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var begun []*walk
+	for {
+		w.mu.Lock()
+		want := w.want
+		w.mu.Unlock()
+		for _, x := range begun {
+			if !slices.Contains(want, x) {
+				x.stop()
+			}
+		}
+		for _, x := range want {
+			if !slices.Contains(begun, x) {
+				var own context.Context
+				own, x.stop = context.WithCancel(ctx)
+				wg.Go(func() { _ = x.walker.Run(own) })
+			}
+		}
+		begun = want
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.changed:
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// keyspace is what a [Walker] needs of a server, one short read at a time.
+type keyspace interface {
+	// nodes lists who holds the keys: the server, or each master of a cluster.
+	nodes(ctx context.Context) ([]node, error)
+	// ping gives the time of one round trip to a node.
+	ping(ctx context.Context, addr string) (time.Duration, error)
+	// scan gives some of a node's keys, and where the next ones begin.
+	scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error)
+	// ask asks after some keys, all in one trip.
+	ask(ctx context.Context, addr string, qs []question) (answers, error)
+}
+
+// errStale says that the connection is not the one that the nodes were listed on.
+var errStale = errors.New("another connection than before")
+
+// node is one process that holds keys.
+type node struct {
+	addr string
+	id   string  // another one after each start (run_id of INFO)
+	keys float64 // in the database that is walked
+}
+
+// page is the reply of SCAN.
+type page struct {
+	keys []string
+	next uint64 // 0: that was the last page
+	took time.Duration
+}
+
+// question says what to ask after one key.
+type question struct {
+	key            string
+	expiry, memory bool
+}
+
+// answer is what a server said of one key.
+type answer struct {
+	ttl   int64 // seconds, or one of the four below
+	bytes int64 // negative: not known
+}
+
+// The values of [answer.ttl] that are no time; the first two are Redis' own.
+const (
+	ttlNone    = -1 // it has no expiry
+	ttlGone    = -2 // it is no longer there
+	ttlUnasked = -3
+	ttlMoved   = -4 // another node of the cluster has it now
+)
+
+// answers are in the order of the questions.
+type answers struct {
+	of             []answer
+	took           time.Duration
+	expiry, memory *Error // why there is no answer; nil: there is one
+}
+
+// remote is the keyspace of a [Server]. It shares the server's connections: a
+// trip holds one of the two for less than a millisecond, so that a scrape
+// always finds the other, and login, waits after a fault and bounds on replies
+// are there already.
+type remote struct {
+	server *Server
+
+	link    *link // that the clients are of
+	dials   int64 // of that link, when the nodes were listed
+	clients map[string]*redis.Client
+}
+
+func (r *remote) nodes(ctx context.Context) ([]node, error) {
+	var list []node
+	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+		var mu sync.Mutex
+		clients := make(map[string]*redis.Client)
+		err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+			n, err := r.identify(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			list, clients[n.addr] = append(list, n), c
+			return err
+		})
+		r.link, r.dials, r.clients = l, l.dials.Load(), clients
+		return err
+	})
+	slices.SortFunc(list, func(a, b node) int { return strings.Compare(a.addr, b.addr) })
+	return list, err
+}
+
+// identify asks two sections of INFO, one at a time as old servers want it.
+func (r *remote) identify(ctx context.Context, c *redis.Client) (node, error) {
+	pipe := c.Pipeline()
+	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
+	_, err := pipe.Exec(ctx)
+	n := node{addr: c.Options().Addr}
+	n.id, n.keys = parseKeyspace(server.Val()+"\n"+keys.Val(), r.server.o.URL.DB)
+	return n, err
+}
+
+// parseKeyspace reads the sections server and keyspace of INFO: which process
+// this is, and how many keys its database db has.
+func parseKeyspace(reply string, db int) (id string, keys float64) {
+	prefix := "db" + strconv.Itoa(db) + ":keys="
+	for line := range strings.Lines(reply) {
+		line = strings.TrimRight(line, "\r\n")
+		if s, ok := strings.CutPrefix(line, "run_id:"); ok {
+			id = s[:min(len(s), maxRunID)]
+		}
+		if s, ok := strings.CutPrefix(line, prefix); ok {
+			s, _, _ = strings.Cut(s, ",")
+			if n := number(s); n != nil {
+				keys = *n
+			}
+		}
+	}
+	return id, keys
+}
+
+// maxRunID bounds what is kept of a run_id, in bytes; Redis' have 40.
+const maxRunID = 64
+
+// on calls f with the client of one node, if the connection is still the one
+// that the nodes were listed on, and gives the time that f took.
+func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
+	var took time.Duration
+	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+		c := r.clients[addr]
+		if l != r.link || l.dials.Load() != r.dials || c == nil {
+			return errStale
+		}
+		began := time.Now()
+		err := f(ctx, c)
+		took = time.Since(began)
+		if err == nil && l.dials.Load() != r.dials {
+			return errStale // perhaps to another process, to which the cursor means nothing
+		}
+		return err
+	})
+	return took, err
+}
+
+func (r *remote) ping(ctx context.Context, addr string) (time.Duration, error) {
+	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
+}
+
+func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
+	var p page
+	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) (err error) {
+		p.keys, p.next, err = c.Scan(ctx, cursor, match, int64(count)).Result()
+		return err
+	})
+	p.took = took
+	return p, err
+}
+
+// memorySamples is how many elements of a hash or list MEMORY USAGE looks at.
+const memorySamples = 5
+
+func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, error) {
+	a := answers{of: make([]answer, len(qs))}
+	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error {
+		pipe := c.Pipeline()
+		ttls, sizes := make([]*redis.IntCmd, len(qs)), make([]*redis.IntCmd, len(qs))
+		for i, q := range qs {
+			if q.expiry {
+				ttls[i] = redis.NewIntCmd(ctx, "ttl", q.key)
+				_ = pipe.Process(ctx, ttls[i])
+			}
+			if q.memory {
+				sizes[i] = pipe.MemoryUsage(ctx, q.key, memorySamples)
+			}
+		}
+		if _, err := pipe.Exec(ctx); !isReply(err) {
+			return err
+		}
+		for i := range qs {
+			a.of[i] = answer{ttl: a.ttl(ttls[i]), bytes: a.size(sizes[i])}
+		}
+		return nil
+	})
+	a.took = took
+	return a, err
+}
+
+// isReply is whether all that is wrong, if anything is, is what the server said.
+func isReply(err error) bool {
+	var answered redis.Error
+	return err == nil || errors.As(err, &answered)
+}
+
+func (a *answers) ttl(cmd *redis.IntCmd) int64 {
+	if cmd == nil {
+		return ttlUnasked
+	}
+	switch err := cmd.Err(); {
+	case err == nil:
+		return max(cmd.Val(), ttlGone)
+	case isMoved(err):
+		return ttlMoved
+	default:
+		a.expiry = keyFault(err)
+		return ttlUnasked
+	}
+}
+
+func (a *answers) size(cmd *redis.IntCmd) int64 {
+	if cmd == nil {
+		return -1
+	}
+	switch err := cmd.Err(); {
+	case err == nil:
+		return cmd.Val()
+	case errors.Is(err, redis.Nil), isMoved(err): // it is gone
+		return -1
+	default:
+		a.memory = keyFault(err)
+		return -1
+	}
+}
+
+// isMoved is whether a key went to another node of the cluster.
+func isMoved(err error) bool {
+	code, _, _ := strings.Cut(err.Error(), " ")
+	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"
+}
+
+// keyFault says why a server tells nothing of a key.
+func keyFault(err error) *Error {
+	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
+		return &Error{Permission, "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*"}
+	}
+	return classify(err, "", false)
+}
+
+// matchOf is the pattern of the keys that begin with prefix.
+func matchOf(prefix string) string {
+	var b strings.Builder
+	for _, c := range []byte(prefix) {
+		if strings.IndexByte(`*?[]\`, c) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(c)
+	}
+	b.WriteByte('*')
+	return b.String()
+}
