@@ -17,6 +17,9 @@ const (
 	// leastCost is the least that one key is thought to cost, however fast the
 	// answer was. A million keys take 200 s at least.
 	leastCost = time.Microsecond
+	// tripCost is what a trip costs a server beside its command: to be woken, to
+	// read and to write. A ping pays it too, so that it goes away with the way.
+	tripCost = 50 * time.Microsecond
 	// outlier is how many times the usual a page is charged at most. A page is a
 	// bounded number of steps of constant time: what took much longer than its
 	// like has waited for something else, and the pings show if that goes on.
@@ -70,9 +73,9 @@ func (p *pace) known() bool { return p.past > 0 || p.pings >= firstPings }
 
 // charge takes how long a page took at our side, in so many trips, and how many
 // keys were looked at, and gives what it is thought to have cost the server:
-// what it took less the way.
+// what it took less the way, and the trips with the ping before them.
 func (p *pace) charge(took time.Duration, trips, keys int) time.Duration {
-	cost := max(took-time.Duration(trips)*p.quiet(), time.Duration(keys)*leastCost)
+	cost := max(took-time.Duration(trips)*p.quiet(), time.Duration(keys)*leastCost) + time.Duration(trips+1)*tripCost
 	usual, known := p.usual()
 	if len(p.costs) < cap(p.costs) {
 		p.costs = append(p.costs, cost)

@@ -185,10 +185,12 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	if fault != nil {
 		return fault
 	}
-	err := f(ctx, l)
+	err := s.prove(ctx, l)
+	if err == nil {
+		err = f(ctx, l)
+	}
 	switch {
 	case err == nil:
-		s.succeeded(l)
 		return nil
 	case errors.Is(err, errStale):
 		return err
@@ -196,6 +198,20 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	fault = classify(err, l.lastReply(), s.o.URL.TLS)
 	s.failed(l, fault, err)
 	return fault
+}
+
+// prove pings on a link that never worked. What f of lend asks may be refused,
+// and that must not look as if the server could not be reached at all.
+func (s *Server) prove(ctx context.Context, l *link) error {
+	if l.worked.Load() {
+		return nil
+	}
+	var took time.Duration
+	err := ping(ctx, l, &took)
+	if err == nil {
+		s.succeeded(l)
+	}
+	return err
 }
 
 // ready gives the link to ask on, or why there is none now.

@@ -1,0 +1,414 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+var shop = redis.KeySet{Prefix: "session:", Lifetime: 2 * time.Hour}
+
+// sessions are n keys, of which the first forever have no expiry, the next
+// late ones a long one, and of all there are others in between.
+func sessions(n, forever, late int) *redis.Space {
+	s := &redis.Space{TTL: make(map[string]int64), ID: "one", Bytes: 200, Took: 400 * time.Microsecond}
+	for i := range n {
+		key := fmt.Sprintf("session:%d", i)
+		s.Keys = append(s.Keys, key, fmt.Sprintf("other:%d", i))
+		switch {
+		case i < forever:
+		case i < forever+late:
+			s.TTL[key] = 7201
+		default:
+			s.TTL[key] = 7200
+		}
+	}
+	return s
+}
+
+// walks runs a walker in a bubble of its own time until check is done.
+func walks(t *testing.T, w *redis.Walker, check func(t *testing.T)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.Run(ctx) }()
+	check(t)
+	cancel()
+	<-done
+}
+
+func known(v float64) *float64 { return &v }
+
+func same(t *testing.T, what string, got, want *float64) {
+	t.Helper()
+	if got == nil || want == nil {
+		if got != want {
+			t.Errorf("%s is known: %t, should be: %t", what, got != nil, want != nil)
+		}
+		return
+	}
+	if *got != *want {
+		t.Errorf("%s: %v, want %v", what, *got, *want)
+	}
+}
+
+func sameTally(t *testing.T, got *redis.Tally, want redis.Tally) {
+	t.Helper()
+	if got == nil {
+		t.Fatal("no tally")
+	}
+	if got.Keys != want.Keys {
+		t.Errorf("%v keys, want %v", got.Keys, want.Keys)
+	}
+	same(t, "without expiry", got.NoExpiry, want.NoExpiry)
+	same(t, "over lifetime", got.OverLifetime, want.OverLifetime)
+	same(t, "bytes", got.Bytes, want.Bytes)
+}
+
+// A walk counts what there is, and begins again an interval after its end.
+func TestWalk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(5000, 1234, 100)
+		began := time.Now()
+		w := redis.WalkerOf(s, time.Minute, shop)
+		if l := w.Look(shop); l.Tally != nil || l.Coverage != 0 || !l.Since.Equal(began) || l.Err != nil {
+			t.Errorf("before: %+v", l)
+		}
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(2 * time.Second)
+			if l := w.Look(shop); l.Tally != nil || l.Coverage <= 0 || l.Coverage >= 1 || !l.Since.Equal(began) {
+				t.Errorf("meanwhile: %+v", l)
+			}
+			time.Sleep(20 * time.Second)
+			l := w.Look(shop)
+			sameTally(t, l.Tally, redis.Tally{Keys: 5000, NoExpiry: known(1234), OverLifetime: known(100), Bytes: known(1e6)})
+			if l.Coverage != 1 || !l.Since.After(began) || l.Err != nil {
+				t.Errorf("after: %+v", l)
+			}
+			if n := s.Trips["nodes"]; n != 1 {
+				t.Errorf("%d walks", n)
+			}
+			s.Keys = nil // FLUSHALL
+			time.Sleep(time.Minute)
+			l = w.Look(shop)
+			sameTally(t, l.Tally, redis.Tally{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
+			if n := s.Trips["nodes"]; n != 2 {
+				t.Errorf("%d walks", n)
+			}
+		})
+	})
+}
+
+// A walk takes a hundredth of the server's time at most, and a million keys
+// less than a quarter of an hour.
+func TestWalkBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &redis.Space{ID: "one", Took: 300 * time.Microsecond, Keys: make([]string, 1_000_000)}
+		for i := range s.Keys {
+			s.Keys[i] = "session:x"
+		}
+		began := time.Now()
+		w := redis.WalkerOf(s, time.Hour, shop)
+		walks(t, w, func(t *testing.T) {
+			for w.Look(shop).Tally == nil {
+				time.Sleep(time.Second)
+				if time.Since(began) > 15*time.Minute {
+					t.Fatalf("covered %v", w.Look(shop).Coverage)
+				}
+			}
+			// The way is no time of the server's; Space says that it is a quarter.
+			if share := (s.Spent * 3 / 4).Seconds() / time.Since(began).Seconds(); share > 0.0125 {
+				t.Errorf("a share of %.4f", share)
+			}
+			t.Logf("%s for a million keys", time.Since(began))
+		})
+	})
+}
+
+// After faults a walk goes on where it was; on another process it begins anew,
+// and what the one before had counted is no longer told.
+func TestWalkGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(2000, 500, 0)
+		w := redis.WalkerOf(s, time.Minute, shop)
+		trips := 0
+		s.Fail = func(trip string) error {
+			switch trips++; {
+			case trips%29 == 0 && trip != "nodes":
+				return redis.ErrBroken
+			case trips%31 == 0 && trip != "nodes":
+				return redis.ErrStale
+			}
+			return nil
+		}
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(30 * time.Second)
+			l := w.Look(shop)
+			sameTally(t, l.Tally, redis.Tally{Keys: 2000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(4e5)})
+			if l.Err != nil {
+				t.Errorf("one connection that ended is a fault: %v", l.Err)
+			}
+			if n := s.Trips["scan"]; n > 60 {
+				t.Errorf("%d pages of 40", n)
+			}
+			time.Sleep(35 * time.Second) // into the second walk
+			s.Fail = func(string) error { return redis.ErrBroken }
+			time.Sleep(5 * time.Second)
+			if l := w.Look(shop); l.Tally != nil || l.Err == nil {
+				t.Errorf("gone: %+v", l)
+			}
+			s.Fail, s.ID, s.Keys = nil, "two", s.Keys[:2000]
+			time.Sleep(11 * time.Second)
+			if l := w.Look(shop); l.Err != nil {
+				t.Errorf("back: %+v", l)
+			}
+			time.Sleep(20 * time.Second)
+			sameTally(t, w.Look(shop).Tally, redis.Tally{Keys: 1000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(2e5)})
+		})
+	})
+}
+
+// A server that answers slower than it can is left alone; if that lasts it is told.
+func TestWalkWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(5000, 0, 0)
+		w := redis.WalkerOf(s, time.Second, shop)
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(20 * time.Second)
+			s.Took = 40 * time.Millisecond // a ping of 10 ms
+			time.Sleep(5 * time.Second)
+			pages := s.Trips["scan"]
+			time.Sleep(20 * time.Second)
+			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
+				t.Errorf("after a short while: %+v", l)
+			}
+			time.Sleep(30 * time.Second)
+			l := w.Look(shop)
+			if l.Err == nil || l.Err.Kind != redis.Busy || l.Tally == nil {
+				t.Errorf("slow for long: %+v", l)
+			}
+			if n := s.Trips["scan"] - pages; n > 1 {
+				t.Errorf("%d pages of a slow server", n)
+			}
+			s.Took = 400 * time.Microsecond
+			time.Sleep(10 * time.Second)
+			if l := w.Look(shop); l.Err != nil {
+				t.Errorf("quiet again: %+v", l)
+			}
+		})
+	})
+}
+
+// What the server will not tell is absent, and it is asked once a walk.
+func TestWalkRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(1000, 10, 0)
+		s.Refuse(&redis.Error{Kind: redis.Permission, Detail: "needs a right"})
+		w := redis.WalkerOf(s, time.Minute, shop)
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(20 * time.Second)
+			l := w.Look(shop)
+			sameTally(t, l.Tally, redis.Tally{Keys: 1000})
+			if l.Err == nil || l.Err.Detail != "needs a right" || s.Asked != 1 {
+				t.Errorf("%v, asked after %d keys", l.Err, s.Asked)
+			}
+			s.Refuse(nil)
+			time.Sleep(time.Minute)
+			if l := w.Look(shop); l.Err != nil || l.Tally.NoExpiry == nil {
+				t.Errorf("allowed: %+v", l)
+			}
+			s.Fail = func(trip string) error {
+				if trip == "scan" {
+					return redis.Refusal()
+				}
+				return nil
+			}
+			time.Sleep(10 * time.Minute)
+			if l := w.Look(shop); l.Err == nil || l.Err.Detail != "refuses" || l.Tally != nil {
+				t.Errorf("no SCAN: %+v", l)
+			}
+		})
+	})
+}
+
+// Several sets, of several apps, in as few walks as can be; and a cluster.
+func TestWalkSets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(300, 0, 0)
+		s.Nodes = 3
+		for i := range 50 {
+			s.Keys = append(s.Keys, fmt.Sprintf("session:admin:%d", i), fmt.Sprintf("s:%d", i), fmt.Sprintf("web[*]%d", i))
+		}
+		admin, short, odd := redis.KeySet{Prefix: "session:admin:"}, redis.KeySet{Prefix: "s:"}, redis.KeySet{Prefix: "other:"}
+		w := redis.WalkerOf(s, time.Minute, shop, admin, short, odd, shop)
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(30 * time.Second)
+			for set, want := range map[redis.KeySet]float64{shop: 1050, admin: 150, short: 150, odd: 900} {
+				if l := w.Look(set); l.Tally == nil || l.Tally.Keys != want || *l.Tally.Bytes != 200*want {
+					t.Errorf("%s: %+v, want %v", set.Prefix, l.Tally, want)
+				}
+			}
+			if l := w.Look(redis.KeySet{Prefix: "none:"}); l.Tally != nil {
+				t.Errorf("a set that is not walked: %+v", l)
+			}
+			if n := s.Trips["nodes"]; n != 2 {
+				t.Errorf("%d walks for four sets", n)
+			}
+		})
+	})
+}
+
+// Keys that went are not counted, and a walk in which all are another node's
+// is none.
+func TestWalkMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(100, 0, 0)
+		for i := range 10 {
+			s.TTL[fmt.Sprintf("session:%d", i)] = -2
+			s.TTL[fmt.Sprintf("session:%d", 10+i)] = -4
+		}
+		w := redis.WalkerOf(s, time.Minute, shop)
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(30 * time.Second)
+			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
+				t.Errorf("%+v", l.Tally)
+			}
+			for key := range s.TTL {
+				s.TTL[key] = -4
+			}
+			time.Sleep(2 * time.Minute)
+			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
+				t.Errorf("all moved: %+v", l.Tally)
+			}
+		})
+	})
+}
+
+// A panic ends one walk, and is told.
+func TestWalkPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sessions(100, 0, 0)
+		s.Fail = func(string) error { panic("on purpose") }
+		w := redis.WalkerOf(s, time.Second, shop)
+		walks(t, w, func(t *testing.T) {
+			time.Sleep(5 * time.Second)
+			if l := w.Look(shop); l.Err == nil || l.Err.Kind != redis.Failed {
+				t.Errorf("%+v", l)
+			}
+			s.Fail = nil
+			time.Sleep(10 * time.Second)
+			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
+				t.Errorf("after it: %+v", l)
+			}
+		})
+	})
+}
+
+func TestPace(t *testing.T) {
+	p := redis.NewPace()
+	for range 5 {
+		if p.Ping(100 * time.Microsecond) {
+			t.Error("quiet, and slow")
+		}
+	}
+	if p.Ping(time.Millisecond) || !p.Ping(2*time.Millisecond) {
+		t.Error("slow is from 1.3 ms on")
+	}
+	const way = 100 * time.Microsecond
+	for i, c := range []struct{ took, want time.Duration }{
+		{500 * time.Microsecond, 450 * time.Microsecond}, // 500 less two ways, and three trips
+		{250 * time.Microsecond, 350 * time.Microsecond}, // no less than a µs a key
+	} {
+		if got := p.Charge(c.took, 2, 200); got != c.want {
+			t.Errorf("%d: %s, want %s", i, got, c.want)
+		}
+	}
+	for range 20 {
+		p.Charge(500*time.Microsecond, 2, 200)
+	}
+	if got := p.Charge(time.Second, 2, 200); got != 1800*time.Microsecond || redis.Rest(got) != 99*got {
+		t.Errorf("what waited for something else: %s", got)
+	}
+	for range 100 {
+		p.Charge(10*time.Millisecond+2*way, 2, 20)
+	}
+	if p.Page() != 10 {
+		t.Errorf("pages of %d where they take 10 ms", p.Page())
+	}
+	for range 100 {
+		p.Charge(100*time.Microsecond, 1, 10)
+	}
+	if p.Page() != 100 {
+		t.Errorf("pages of %d where they take little", p.Page())
+	}
+	for range 1100 { // slow for so long that it is how it is
+		p.Ping(5 * time.Millisecond)
+	}
+	if p.Ping(5 * time.Millisecond) {
+		t.Error("a longer way is slow for ever")
+	}
+}
+
+func TestGroup(t *testing.T) {
+	set := func(p string) redis.KeySet { return redis.KeySet{Prefix: p} }
+	got := redis.Group([]redis.KeySet{set("session:b"), set("x"), {}, set("session:a"), set("x"), set("sess")})
+	want := [][]redis.KeySet{{set("sess"), set("session:a"), set("session:b")}, {set("x")}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%v", got)
+	}
+	if c := redis.Common(got[0]); c != "sess" {
+		t.Errorf("common %q", c)
+	}
+}
+
+func TestParseKeyspace(t *testing.T) {
+	reply := "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\n# Keyspace\r\ndb0:keys=7,expires=1,avg_ttl=3\r\ndb10:keys=9,expires=0\r\ndb1:keys=x\r\n"
+	for db, want := range map[int]float64{0: 7, 10: 9, 1: 0, 2: 0} {
+		if id, keys := redis.ParseKeyspace(reply, db); id != "abc" || keys != want {
+			t.Errorf("db %d: %q, %v", db, id, keys)
+		}
+	}
+}
+
+// Whatever INFO says, there are no fewer keys than none, and the id is short.
+func FuzzParseKeyspace(f *testing.F) {
+	f.Add("run_id:abc\r\ndb0:keys=7,expires=1\r\n", 0)
+	f.Add("db0:keys=-7\nrun_id:"+strings.Repeat("x", 1000), 0)
+	f.Fuzz(func(t *testing.T, reply string, db int) {
+		if id, keys := redis.ParseKeyspace(reply, db); len(id) > 64 || !(keys >= 0) {
+			t.Errorf("%q %v", id, keys)
+		}
+	})
+}
+
+// The pattern of a prefix has nothing of a meaning but its end, and says the prefix.
+func FuzzMatchOf(f *testing.F) {
+	f.Add("session:")
+	f.Add(`a*b?[c]\d^-`)
+	f.Fuzz(func(t *testing.T, prefix string) {
+		pattern, ok := strings.CutSuffix(redis.MatchOf(prefix), "*")
+		if !ok {
+			t.Fatal("no * at its end")
+		}
+		var plain []byte
+		for i := 0; i < len(pattern); i++ {
+			c := pattern[i]
+			if c == '\\' {
+				i++ // there is one more, or this panics
+				c = pattern[i]
+			} else if strings.IndexByte("*?[]", c) >= 0 {
+				t.Fatalf("%q is bare in %q", c, pattern)
+			}
+			plain = append(plain, c)
+		}
+		if string(plain) != prefix {
+			t.Errorf("%q for %q", plain, prefix)
+		}
+	})
+}
