@@ -150,11 +150,11 @@ func TestKeyspaceHostile(t *testing.T) {
 // A page of many more keys than were asked for is asked after in bounded trips.
 func TestKeyspaceMany(t *testing.T) {
 	t.Parallel()
-	many := make([]string, 5000)
+	many := make([]string, 1000)
 	for i := range many {
 		many[i] = fmt.Sprintf("session:%d", i)
 	}
 	w, _ := walker(t, serve(t, keys(nil, many...)))
 	l := await(t, w, func(l redis.Look) bool { return l.Tally != nil })
-	sameTally(t, l.Tally, redis.Tally{Keys: 5000, NoExpiry: known(5000), OverLifetime: known(0), Bytes: known(500_000)})
+	sameTally(t, l.Tally, redis.Tally{Keys: 1000, NoExpiry: known(1000), OverLifetime: known(0), Bytes: known(100_000)})
 }

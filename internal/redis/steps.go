@@ -63,7 +63,6 @@ func (w *Walker) walk(ctx context.Context, t *track) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			w.finish(s)
 			return
 		case errors.Is(err, errAway):
 			s = nil
@@ -113,7 +112,7 @@ func (w *Walker) resume(ctx context.Context, t *track, s *steps) (*steps, error)
 	return s, nil
 }
 
-// step takes one page, and rests.
+// step takes one page, makes known what was counted if it was the last, and rests.
 func (w *Walker) step(ctx context.Context, s *steps) error {
 	addr := s.nodes[s.at].addr
 	p := w.pace[addr]
@@ -130,6 +129,9 @@ func (w *Walker) step(ctx context.Context, s *steps) error {
 	}
 	cost := p.charge(got.took+asked.took, 1+asked.trips, max(p.page, len(got.keys))+asked.keys)
 	w.advance(s, counts, got, p.page)
+	if s.over() {
+		w.finish(s)
+	}
 	pause(ctx, rest(cost))
 	return nil
 }
