@@ -19,10 +19,10 @@ type SessionTarget struct {
 }
 
 var (
-	sessionsFamily        = gauge("sessions", "Sessions that the last full walk over the keys found; an estimate while keys come and go.", "app", "redis")
-	sessionsForeverFamily = gauge("sessions_without_expiry", "Those of them that never expire, so that only memory bounds their number.", "app", "redis")
-	sessionsLateFamily    = gauge("sessions_over_lifetime", "Those of them that expire later than the configured lifetime from then; absent without one.", "app", "redis")
-	sessionBytesFamily    = gauge("session_bytes", "Memory that all of them take, estimated from a sample.", "app", "redis")
+	sessionsFamily        = gauge("sessions", "Sessions of the app that the last full walk over the keys found; an estimate while keys come and go.", "app", "redis")
+	sessionsForeverFamily = gauge("sessions_without_expiry", "Sessions of the app that never expire, so that nothing bounds their number but memory.", "app", "redis")
+	sessionsLateFamily    = gauge("sessions_over_lifetime", "Sessions of the app that, when they were counted, had longer to live than the configured lifetime; absent without one.", "app", "redis")
+	sessionBytesFamily    = gauge("session_bytes", "Memory that all sessions of the app take: their number times the mean of a sample.", "app", "redis")
 	sessionCoverageFamily = gauge("session_scan_coverage_ratio", "Share of the server's keys that the walk under way has seen; 1 while none is.", "app", "redis")
 	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full walk over the keys ended; before the first, since the exporter took the walk up.", "app", "redis")
 )
