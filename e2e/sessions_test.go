@@ -247,8 +247,8 @@ func TestSessionsReasons(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			// The log writes < as it is, and quotes nothing in it.
-			if n := strings.Count(x.Output(1<<20), c.sentence); n != 1 {
+			// On a machine that is loaded a late answer may come between, and then it is told again.
+			if n := strings.Count(x.Output(1<<20), c.sentence); n < 1 || n > 2 {
 				t.Errorf("%q is %d times in the log:\n%s", c.sentence, n, x.Output(3000))
 			}
 			r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(sessionRights)...)...)
