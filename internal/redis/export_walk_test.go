@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Pace struct{ p *pace }
 // NewPace returns one that knows nothing yet.
 func NewPace() Pace { return Pace{newPace()} }
 
-// Ping, Charge, Page and Rest are those of a pace.
+// Ping takes the time of a ping.
 func (p Pace) Ping(took time.Duration) bool { return p.p.ping(took) }
 
 // Charge takes what one page took.
@@ -50,18 +51,31 @@ type Space struct {
 	Asked int // keys asked after
 	Spent time.Duration
 
+	mu      sync.Mutex // guards all above while a walker runs
 	refused *Error
 }
 
-// Refuse makes the space refuse to tell expiries and sizes.
-func (s *Space) Refuse(e *Error) { s.refused = e }
+// Do calls f while nothing reads or changes the space.
+func (s *Space) Do(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
 
+// Refuse makes the space refuse to tell expiries and sizes.
+func (s *Space) Refuse(e *Error) { s.Do(func() { s.refused = e }) }
+
+// trip is called with the lock held, and sleeps without it: who waits for a
+// lock stops the clock of a test.
 func (s *Space) trip(name string) error {
 	if s.Trips == nil {
 		s.Trips = make(map[string]int)
 	}
 	s.Trips[name]++
-	time.Sleep(s.Took)
+	took := s.Took
+	s.mu.Unlock()
+	time.Sleep(took)
+	s.mu.Lock()
 	s.Spent += s.Took
 	if s.Fail != nil {
 		return s.Fail(name)
@@ -70,6 +84,8 @@ func (s *Space) trip(name string) error {
 }
 
 func (s *Space) nodes(context.Context) ([]node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []node
 	for i := range max(s.Nodes, 1) {
 		out = append(out, node{addr: fmt.Sprint(i), id: s.ID, keys: float64(len(s.Keys))})
@@ -78,10 +94,14 @@ func (s *Space) nodes(context.Context) ([]node, error) {
 }
 
 func (s *Space) ping(context.Context, string) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.Took / 4, s.trip("ping")
 }
 
 func (s *Space) scan(_ context.Context, _ string, cursor uint64, match string, count int) (page, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	p := page{took: s.Took}
 	from := min(int(cursor), len(s.Keys))
 	to := min(from+count, len(s.Keys))
@@ -97,6 +117,8 @@ func (s *Space) scan(_ context.Context, _ string, cursor uint64, match string, c
 }
 
 func (s *Space) ask(_ context.Context, _ string, qs []question) (answers, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	a := answers{took: s.Took, expiry: s.refused, memory: s.refused}
 	s.Asked += len(qs)
 	for _, q := range qs {

@@ -43,6 +43,13 @@ func walks(t *testing.T, w *redis.Walker, check func(t *testing.T)) {
 	<-done
 }
 
+// trips is how often the walker did that.
+func trips(s *redis.Space, name string) int {
+	var n int
+	s.Do(func() { n = s.Trips[name] })
+	return n
+}
+
 func known(v float64) *float64 { return &v }
 
 func same(t *testing.T, what string, got, want *float64) {
@@ -91,14 +98,14 @@ func TestWalk(t *testing.T) {
 			if l.Coverage != 1 || !l.Since.After(began) || l.Err != nil {
 				t.Errorf("after: %+v", l)
 			}
-			if n := s.Trips["nodes"]; n != 1 {
+			if n := trips(s, "nodes"); n != 1 {
 				t.Errorf("%d walks", n)
 			}
-			s.Keys = nil // FLUSHALL
+			s.Do(func() { s.Keys = nil }) // FLUSHALL
 			time.Sleep(time.Minute)
 			l = w.Look(shop)
 			sameTally(t, l.Tally, redis.Tally{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
-			if n := s.Trips["nodes"]; n != 2 {
+			if n := trips(s, "nodes"); n != 2 {
 				t.Errorf("%d walks", n)
 			}
 		})
@@ -123,7 +130,9 @@ func TestWalkBudget(t *testing.T) {
 				}
 			}
 			// The way is no time of the server's; Space says that it is a quarter.
-			if share := (s.Spent * 3 / 4).Seconds() / time.Since(began).Seconds(); share > 0.0125 {
+			var spent time.Duration
+			s.Do(func() { spent = s.Spent })
+			if share := (spent * 3 / 4).Seconds() / time.Since(began).Seconds(); share > 0.0125 {
 				t.Errorf("a share of %.4f", share)
 			}
 			t.Logf("%s for a million keys", time.Since(began))
@@ -137,12 +146,12 @@ func TestWalkGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(2000, 500, 0)
 		w := redis.WalkerOf(s, time.Minute, shop)
-		trips := 0
+		n := 0
 		s.Fail = func(trip string) error {
-			switch trips++; {
-			case trips%29 == 0 && trip != "nodes":
+			switch n++; {
+			case n%29 == 0 && trip != "nodes":
 				return redis.ErrBroken
-			case trips%31 == 0 && trip != "nodes":
+			case n%31 == 0 && trip != "nodes":
 				return redis.ErrStale
 			}
 			return nil
@@ -154,16 +163,16 @@ func TestWalkGoesOn(t *testing.T) {
 			if l.Err != nil {
 				t.Errorf("one connection that ended is a fault: %v", l.Err)
 			}
-			if n := s.Trips["scan"]; n > 60 {
+			if n := trips(s, "scan"); n > 60 {
 				t.Errorf("%d pages of 40", n)
 			}
 			time.Sleep(35 * time.Second) // into the second walk
-			s.Fail = func(string) error { return redis.ErrBroken }
+			s.Do(func() { s.Fail = func(string) error { return redis.ErrBroken } })
 			time.Sleep(5 * time.Second)
 			if l := w.Look(shop); l.Tally != nil || l.Err == nil {
 				t.Errorf("gone: %+v", l)
 			}
-			s.Fail, s.ID, s.Keys = nil, "two", s.Keys[:2000]
+			s.Do(func() { s.Fail, s.ID, s.Keys = nil, "two", s.Keys[:2000] })
 			time.Sleep(11 * time.Second)
 			if l := w.Look(shop); l.Err != nil {
 				t.Errorf("back: %+v", l)
@@ -181,9 +190,9 @@ func TestWalkWaits(t *testing.T) {
 		w := redis.WalkerOf(s, time.Second, shop)
 		walks(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
-			s.Took = 40 * time.Millisecond // a ping of 10 ms
+			s.Do(func() { s.Took = 40 * time.Millisecond }) // a ping of 10 ms
 			time.Sleep(5 * time.Second)
-			pages := s.Trips["scan"]
+			pages := trips(s, "scan")
 			time.Sleep(20 * time.Second)
 			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
 				t.Errorf("after a short while: %+v", l)
@@ -193,10 +202,10 @@ func TestWalkWaits(t *testing.T) {
 			if l.Err == nil || l.Err.Kind != redis.Busy || l.Tally == nil {
 				t.Errorf("slow for long: %+v", l)
 			}
-			if n := s.Trips["scan"] - pages; n > 1 {
+			if n := trips(s, "scan") - pages; n > 1 {
 				t.Errorf("%d pages of a slow server", n)
 			}
-			s.Took = 400 * time.Microsecond
+			s.Do(func() { s.Took = 400 * time.Microsecond })
 			time.Sleep(10 * time.Second)
 			if l := w.Look(shop); l.Err != nil {
 				t.Errorf("quiet again: %+v", l)
@@ -215,20 +224,24 @@ func TestWalkRefused(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			l := w.Look(shop)
 			sameTally(t, l.Tally, redis.Tally{Keys: 1000})
-			if l.Err == nil || l.Err.Detail != "needs a right" || s.Asked != 1 {
-				t.Errorf("%v, asked after %d keys", l.Err, s.Asked)
+			asked := 0
+			s.Do(func() { asked = s.Asked })
+			if l.Err == nil || l.Err.Detail != "needs a right" || asked != 1 {
+				t.Errorf("%v, asked after %d keys", l.Err, asked)
 			}
 			s.Refuse(nil)
 			time.Sleep(time.Minute)
 			if l := w.Look(shop); l.Err != nil || l.Tally.NoExpiry == nil {
 				t.Errorf("allowed: %+v", l)
 			}
-			s.Fail = func(trip string) error {
-				if trip == "scan" {
-					return redis.Refusal()
+			s.Do(func() {
+				s.Fail = func(trip string) error {
+					if trip == "scan" {
+						return redis.Refusal()
+					}
+					return nil
 				}
-				return nil
-			}
+			})
 			time.Sleep(10 * time.Minute)
 			if l := w.Look(shop); l.Err == nil || l.Err.Detail != "refuses" || l.Tally != nil {
 				t.Errorf("no SCAN: %+v", l)
@@ -257,7 +270,7 @@ func TestWalkSets(t *testing.T) {
 			if l := w.Look(redis.KeySet{Prefix: "none:"}); l.Tally != nil {
 				t.Errorf("a set that is not walked: %+v", l)
 			}
-			if n := s.Trips["nodes"]; n != 2 {
+			if n := trips(s, "nodes"); n != 2 {
 				t.Errorf("%d walks for four sets", n)
 			}
 		})
@@ -279,9 +292,11 @@ func TestWalkMoved(t *testing.T) {
 			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
 				t.Errorf("%+v", l.Tally)
 			}
-			for key := range s.TTL {
-				s.TTL[key] = -4
-			}
+			s.Do(func() {
+				for key := range s.TTL {
+					s.TTL[key] = -4
+				}
+			})
 			time.Sleep(2 * time.Minute)
 			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
 				t.Errorf("all moved: %+v", l.Tally)
@@ -301,7 +316,7 @@ func TestWalkPanics(t *testing.T) {
 			if l := w.Look(shop); l.Err == nil || l.Err.Kind != redis.Failed {
 				t.Errorf("%+v", l)
 			}
-			s.Fail = nil
+			s.Do(func() { s.Fail = nil })
 			time.Sleep(10 * time.Second)
 			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
 				t.Errorf("after it: %+v", l)
