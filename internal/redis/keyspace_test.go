@@ -2,8 +2,8 @@ package redis_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -27,17 +27,12 @@ func keys(replies map[string]string, keys ...string) func(string, net.Conn) bool
 	for i, k := range keys {
 		list[i] = bulk(k)
 	}
-	return well(with(map[string]string{
+	all := map[string]string{
 		"info": bulk(fmt.Sprintf("run_id:one\r\ndb0:keys=%d,expires=0\r\n", len(keys))),
 		"scan": array(bulk("0"), array(list...)), "ttl": ":-1\r\n", "memory": ":100\r\n",
-	}, replies))
-}
-
-func with(m, more map[string]string) map[string]string {
-	for k, v := range more {
-		m[k] = v
 	}
-	return m
+	maps.Copy(all, replies)
+	return well(all)
 }
 
 // walker walks over a fake until the test ends.
@@ -45,7 +40,7 @@ func walker(t *testing.T, f *fake) (*redis.Walker, *redis.Server) {
 	t.Helper()
 	s := open(t, "redis://hunter2:hunter2@"+f.addr, "")
 	w := redis.NewWalker(redis.WalkOptions{
-		Server: s, Sets: []redis.KeySet{shop}, Interval: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Server: s, Sets: []redis.KeySet{shop}, Interval: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.Run(t.Context()) }()

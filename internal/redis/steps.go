@@ -49,21 +49,17 @@ func (s *steps) over() bool { return s.at == len(s.nodes) }
 func (w *Walker) walk(ctx context.Context, t *track) {
 	var s *steps
 	for faults := 0; ctx.Err() == nil; {
-		next, err := w.resume(ctx, t, s)
-		if err == nil {
-			s = next
-			for err == nil && ctx.Err() == nil && !s.over() {
-				if err = w.step(ctx, s); err == nil {
-					faults = 0
-				}
-			}
+		var pages int
+		var err error
+		s, pages, err = w.follow(ctx, t, s)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if pages > 0 {
+			faults = 0
 		}
 		var fault *Error
 		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil:
-			return
 		case errors.Is(err, errAway):
 			s = nil
 		case errors.As(err, &fault):
@@ -74,6 +70,22 @@ func (w *Walker) walk(ctx context.Context, t *track) {
 		}
 		pause(ctx, min(firstRetry<<min(faults, 10), maxRetry))
 	}
+}
+
+// follow goes on with s until its end or a fault, and gives how many pages that
+// were, and the walk to go on with.
+func (w *Walker) follow(ctx context.Context, t *track, s *steps) (next *steps, pages int, err error) {
+	next, err = w.resume(ctx, t, s)
+	if err != nil {
+		return s, 0, err
+	}
+	for ctx.Err() == nil && !next.over() {
+		if err = w.step(ctx, next); err != nil {
+			break
+		}
+		pages++
+	}
+	return next, pages, err
 }
 
 // resume lists the nodes, and gives the walk to go on with: s, or a new one if
@@ -185,32 +197,46 @@ func (w *Walker) count(ctx context.Context, s *steps, addr string, keys []string
 		}
 		qs := s.questions(counts, keys[:n])
 		keys = keys[n:]
-		if len(qs) == 0 {
-			continue
+		a, err := w.ask(ctx, s, addr, qs)
+		if err != nil {
+			return nil, e, err
 		}
-		a := answers{of: make([]answer, len(qs))}
-		if s.expiry == nil || s.memory == nil {
-			var err error
-			if a, err = w.space.ask(ctx, addr, qs); err != nil {
-				return nil, e, err
-			}
+		if a.took > 0 {
 			e.took, e.trips, e.keys = e.took+a.took, e.trips+1, e.keys+len(qs)
 		}
-		s.learn(a)
-		for i, q := range qs {
-			if a.of[i].ttl != ttlMoved {
-				there++
-			}
-			s.each(q.key, func(set int) {
-				counts[set].seen++
-				counts[set].take(a.of[i], s.sets[set].Lifetime)
-			})
-		}
+		there += s.take(counts, qs, a)
 	}
 	if e.keys > 0 && there == 0 {
 		return nil, e, errAway
 	}
 	return counts, e, nil
+}
+
+// ask asks after some keys, unless there is nothing that the server would tell.
+func (w *Walker) ask(ctx context.Context, s *steps, addr string, qs []question) (answers, error) {
+	a := answers{of: make([]answer, len(qs))}
+	if len(qs) == 0 || s.expiry != nil && s.memory != nil {
+		return a, nil
+	}
+	a, err := w.space.ask(ctx, addr, qs)
+	if err == nil {
+		s.learn(a)
+	}
+	return a, err
+}
+
+// take counts some keys, and gives how many of them were where SCAN had found them.
+func (s *steps) take(counts []count, qs []question, a answers) (there int) {
+	for i, q := range qs {
+		if a.of[i].ttl != ttlMoved {
+			there++
+		}
+		s.each(q.key, func(set int) {
+			counts[set].seen++
+			counts[set].take(a.of[i], s.sets[set].Lifetime)
+		})
+	}
+	return there
 }
 
 // questions says what to ask after those keys that are of a set. The server

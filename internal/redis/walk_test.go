@@ -50,7 +50,7 @@ func trips(s *redis.Space, name string) int {
 	return n
 }
 
-func known(v float64) *float64 { return &v }
+func known(v float64) *float64 { return new(v) }
 
 func same(t *testing.T, what string, got, want *float64) {
 	t.Helper()
