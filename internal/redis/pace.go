@@ -23,7 +23,7 @@ const (
 	// outlier is how many times the usual a page is charged at most. A page is a
 	// bounded number of steps of constant time: what took much longer than its
 	// like has waited for something else, and the pings show if that goes on.
-	outlier = 4
+	outlier = 2
 	// A ping is slow from three times the quiet one, and slack more.
 	slowTimes = 3
 	slack     = time.Millisecond
@@ -90,7 +90,8 @@ func (p *pace) charge(took time.Duration, trips, keys int) time.Duration {
 	return cost
 }
 
-// usual is the median of what the last pages cost, once there are enough.
+// usual is the lower quartile of what the last pages cost, once there are
+// enough: on a host that is short of processors, waiting for one is in most.
 func (p *pace) usual() (time.Duration, bool) {
 	if len(p.costs) < cap(p.costs) {
 		return 0, false
@@ -98,7 +99,7 @@ func (p *pace) usual() (time.Duration, bool) {
 	var sorted [15]time.Duration
 	n := copy(sorted[:], p.costs)
 	slices.Sort(sorted[:n])
-	return sorted[n/2], true
+	return sorted[n/4], true
 }
 
 // resize makes pages smaller that take a server long, and larger again.

@@ -347,7 +347,7 @@ func TestPace(t *testing.T) {
 	for range 20 {
 		p.Charge(500*time.Microsecond, 2, 200)
 	}
-	if got := p.Charge(time.Second, 2, 200); got != 1800*time.Microsecond || redis.Rest(got) != 99*got {
+	if got := p.Charge(time.Second, 2, 200); got != 900*time.Microsecond || redis.Rest(got) != 99*got {
 		t.Errorf("what waited for something else: %s", got)
 	}
 	for range 100 {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/bench/internal/rig"
@@ -87,7 +88,7 @@ func (b *bench) begin(ctx context.Context, r *rig.Rig) error {
 		return err
 	}
 	p, err := r.Start(ctx, run.Spec{Name: "redis", Path: path, Dir: r.Dir, Args: []string{
-		"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", r.Dir,
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", r.Dir,
 	}}, "")
 	if err != nil {
 		return err
