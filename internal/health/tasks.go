@@ -92,10 +92,9 @@ func (c *court) judgeSessions(app string) {
 		all, eternal := number(c.Readings, "resp_sessions", app, store), number(c.Readings, "resp_sessions_without_expiry", app, store)
 		what := "sessions of " + app + " on Redis " + store
 		if all == nil || eternal == nil {
-			if number(c.Readings, "resp_session_scan_coverage_ratio", app, store) == nil {
-				c.unread(app, "sessions", "sessions", store, "the "+what)
-			}
-			continue // the first walk is under way
+			// Without a reason the first walk is under way.
+			c.unread(app, "sessions", "sessions", store, "the "+what)
+			continue
 		}
 		r := rule{key: key{app, "sessions", store}, component: "sessions"}
 		at := func(margin float64) Level {
