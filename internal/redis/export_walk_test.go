@@ -152,3 +152,15 @@ func Refusal() error { return &Error{Permission, "refuses"} }
 
 // ErrBroken is a connection that ended.
 var ErrBroken error = &Error{Failed, "hung up"}
+
+// CountPage gives a function that counts one page of keys, without a server.
+func CountPage(keys []string, sets ...KeySet) func() error {
+	s := &Space{Bytes: 100}
+	w := WalkerOf(s, time.Second, sets...)
+	g := &steps{track: w.tracks[0], counts: make([]count, len(w.tracks[0].sets)), probed: true}
+	return func() error {
+		counts, _, err := w.count(context.Background(), g, "", keys)
+		g.counts = counts
+		return err
+	}
+}
