@@ -1,10 +1,8 @@
 package collectors
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"strings"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,25 +49,16 @@ func (*Sessions) Descs() []*prometheus.Desc {
 // first by the configuration gives the reason.
 func (c *Sessions) Collect(context.Context) (Sample, error) {
 	var s Sample
-	var lacks []string
-	var first Reason
+	var lacks []error
 	now := c.now()
 	for _, t := range c.targets() {
 		l := t.Look()
 		s.sessions(t, l, now)
-		if l.Err == nil {
-			continue
-		}
-		reason, detail := ReasonOf(redisLack(t.Redis, l.Err))
-		first = cmp.Or(first, reason)
-		if !slices.Contains(lacks, detail) { // two apps on one server
-			lacks = append(lacks, detail)
+		if l.Err != nil {
+			lacks = append(lacks, redisLack(t.Redis, l.Err))
 		}
 	}
-	if len(lacks) > 0 {
-		return s, &Unavailable{first, strings.Join(lacks, "; ")}
-	}
-	return s, nil
+	return s, errors.Join(lacks...)
 }
 
 func (s *Sample) sessions(t SessionTarget, l redis.Look, now time.Time) {

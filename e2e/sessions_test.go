@@ -58,8 +58,8 @@ func (m metrics) near(v float64, name string, pairs ...string) error {
 	return nil
 }
 
-// lacks is an error if such a series exists.
-func (m metrics) lacks(names ...string) error {
+// without is an error if there is a series of one of these names.
+func (m metrics) without(names ...string) error {
 	for _, name := range names {
 		if m.has(name) == nil {
 			return fmt.Errorf("there is %s", name)
@@ -141,7 +141,7 @@ func TestSessionsRestart(t *testing.T) {
 			if covered < least || covered == 1 {
 				return fmt.Errorf("covered %v", covered)
 			}
-			return m.lacks("resp_sessions", "resp_sessions_without_expiry", "resp_sessions_over_lifetime", "resp_session_bytes")
+			return m.without("resp_sessions", "resp_sessions_without_expiry", "resp_sessions_over_lifetime", "resp_session_bytes")
 		})
 		return covered
 	}
@@ -186,7 +186,7 @@ func TestSessionsStopped(t *testing.T) {
 	}
 	eventually(t, 60*time.Second, func() error {
 		m := x.scrape(t, "?collect[]=sessions")
-		return all(sessionsReason(m, "timeout"), m.lacks("resp_sessions"), m.has("resp_session_scan_age_seconds", "app=shop"))
+		return all(sessionsReason(m, "timeout"), m.without("resp_sessions"), m.has("resp_session_scan_age_seconds", "app=shop"))
 	})
 	for range 30 {
 		began := time.Now()
@@ -237,9 +237,9 @@ func TestSessionsReasons(t *testing.T) {
 			eventually(t, 30*time.Second, func() error {
 				m := x.scrape(t)
 				if c.without != "-scan" {
-					return all(sessionsReason(m, "permission"), m.want(300, "resp_sessions", "app=shop"), m.lacks(c.lacks...))
+					return all(sessionsReason(m, "permission"), m.want(300, "resp_sessions", "app=shop"), m.without(c.lacks...))
 				}
-				return all(sessionsReason(m, "permission"), m.lacks(c.lacks...))
+				return all(sessionsReason(m, "permission"), m.without(c.lacks...))
 			})
 			for range 5 {
 				m := x.scrape(t)

@@ -188,7 +188,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources are the parts that collectors read from and that live by themselves.
 func (a *App) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run}
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
 }
 
 // shutDown ends the server when ctx ends.

@@ -148,10 +148,10 @@ func WalkerOf(s *Space, interval time.Duration, sets ...KeySet) *Walker {
 var ErrStale = errStale
 
 // Refusal is an error reply of the server, as a trip gives it.
-func Refusal() error { return &Error{Permission, "refuses"} }
+func Refusal() error { return &Error{Kind: Permission, Detail: "refuses"} }
 
 // ErrBroken is a connection that ended.
-var ErrBroken error = &Error{Failed, "hung up"}
+var ErrBroken error = &Error{Kind: Failed, Detail: "hung up"}
 
 // CountPage gives a function that counts one page of keys, without a server.
 func CountPage(keys []string, sets ...KeySet) func() error {

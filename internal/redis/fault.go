@@ -126,6 +126,9 @@ func replyFault(text string) *Error {
 		return &Error{Kind: Permission, Detail: "refuses the user or the password", Cure: cureLogin}
 	case code == "NOPERM":
 		if m := command.FindStringSubmatch(text); m != nil {
+			if m[1] == "memory" { // before Redis 7 the command is named without the rest
+				m[1] = "memory|usage"
+			}
 			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
 			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
 		}

@@ -239,7 +239,10 @@ func isMoved(err error) bool {
 // keyFault says why a server tells nothing of a key.
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
-		return &Error{Permission, "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*"}
+		return &Error{
+			Kind: Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
+			Cure: "ACL SETUSER " + Placeholder + " %R~<prefix>*",
+		}
 	}
 	return classify(err, "", false)
 }

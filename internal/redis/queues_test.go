@@ -15,14 +15,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
-
-func array(ss ...string) string {
-	out := fmt.Sprintf("*%d\r\n", len(ss))
-	for _, s := range ss {
-		out += bulk(s)
+// strs is a list of strings as Redis sends it.
+func strs(ss ...string) string {
+	items := make([]string, len(ss))
+	for i, s := range ss {
+		items[i] = bulk(s)
 	}
-	return out
+	return array(items...)
 }
 
 // store answers whole commands with what is in it, and others as an empty Redis does.
@@ -58,22 +57,22 @@ func rqStore() map[string]string {
 	return map[string]string{
 		"llen rq:queue:high": ":3\r\n",
 		// The first was put at the front, the second was deleted, the third is of an old RQ.
-		"lrange rq:queue:high":                           array("front", "gone", "old"),
-		"hmget rq:job:front enqueued_at created_at":      array("2026-01-02T03:04:06.500000Z", "2026-01-02T03:00:00.000000Z"),
+		"lrange rq:queue:high":                           strs("front", "gone", "old"),
+		"hmget rq:job:front enqueued_at created_at":      strs("2026-01-02T03:04:06.500000Z", "2026-01-02T03:00:00.000000Z"),
 		"hmget rq:job:old enqueued_at created_at":        "*2\r\n$-1\r\n" + bulk("2026-01-02T03:04:05Z"),
 		"zcard rq:wip:high":                              ":5\r\n",
 		"zcount rq:wip:high 0 (1767323046":               ":1\r\n",
-		"zrangebyscore rq:wip:high":                      array("a", "b:"+execution, "c", "d"),
-		"hmget rq:job:a worker_name":                     array("w1"),
-		"hmget rq:job:b worker_name":                     array("dead"),
-		"hmget rq:job:c worker_name":                     array("elsewhere"),
+		"zrangebyscore rq:wip:high":                      strs("a", "b:"+execution, "c", "d"),
+		"hmget rq:job:a worker_name":                     strs("w1"),
+		"hmget rq:job:b worker_name":                     strs("dead"),
+		"hmget rq:job:c worker_name":                     strs("elsewhere"),
 		"zcard rq:failed:high":                           ":7\r\n",
 		"scard rq:workers:high":                          ":300\r\n",
-		"srandmember rq:workers:high":                    array("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "rq:worker:expired", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
-		"hmget rq:worker:w1 last_heartbeat death":        array("2026-01-02T03:04:00.25Z", ""),
-		"hmget rq:worker:w2 last_heartbeat death":        array("2026-01-02T03:03:00.000000Z", ""),
-		"hmget rq:worker:dead last_heartbeat death":      array("2026-01-02T03:02:00.000000Z", died),
-		"hmget rq:worker:elsewhere last_heartbeat death": array("2026-01-02T03:04:01.000000Z", ""),
+		"srandmember rq:workers:high":                    strs("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "rq:worker:expired", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
+		"hmget rq:worker:w1 last_heartbeat death":        strs("2026-01-02T03:04:00.25Z", ""),
+		"hmget rq:worker:w2 last_heartbeat death":        strs("2026-01-02T03:03:00.000000Z", ""),
+		"hmget rq:worker:dead last_heartbeat death":      strs("2026-01-02T03:02:00.000000Z", died),
+		"hmget rq:worker:elsewhere last_heartbeat death": strs("2026-01-02T03:04:01.000000Z", ""),
 	}
 }
 
@@ -122,11 +121,11 @@ func message(tag, more string) string {
 func TestCelery(t *testing.T) {
 	t.Parallel()
 	replies := map[string]string{
-		"llen mail": ":2\r\n", "lrange mail": array(message("one", "")),
-		"llen mail\x06\x163": ":1\r\n", "lrange mail\x06\x163": array("no JSON"),
-		"llen mail\x06\x167": ":4\r\n", "lrange mail\x06\x167": array(message("sent", `, "timestamp": 1767323000`)),
+		"llen mail": ":2\r\n", "lrange mail": strs(message("one", "")),
+		"llen mail\x06\x163": ":1\r\n", "lrange mail\x06\x163": strs("no JSON"),
+		"llen mail\x06\x167": ":4\r\n", "lrange mail\x06\x167": strs(message("sent", `, "timestamp": 1767323000`)),
 		"llen mail\x06\x169": ":1\r\n", // taken by a worker meanwhile
-		"hlen unacked":       ":6\r\n", "zrangebyscore unacked_index": array("tag", "1767323000.5"),
+		"hlen unacked":       ":6\r\n", "zrangebyscore unacked_index": strs("tag", "1767323000.5"),
 	}
 	f := serve(t, store(replies))
 	s := openAt(t, f, nil)
@@ -151,8 +150,8 @@ func TestCelery(t *testing.T) {
 	}
 	// A message that the broker took back and put in again is the same one.
 	next := maps.Clone(replies)
-	next["lrange mail"] = array(message("one", `, "delivery_info": {"redelivered": true}`))
-	next["lrange mail\x06\x163"] = array("another")
+	next["lrange mail"] = strs(message("one", `, "delivery_info": {"redelivered": true}`))
+	next["lrange mail\x06\x163"] = strs("another")
 	answer := store(next)
 	f.answer.Store(&answer)
 	again := look().List[0]
@@ -168,8 +167,8 @@ func TestCeleryLargeMessages(t *testing.T) {
 	var reads atomic.Int64
 	replies := map[string]string{
 		"llen huge": ":1\r\n", "llen large": ":1\r\n", "llen small": ":1\r\n",
-		"lrange large -1 -1": array(message("large", `, "x": "`+strings.Repeat("x", 100_000)+`"`)),
-		"lrange small -1 -1": array(message("small", "")),
+		"lrange large -1 -1": strs(message("large", `, "x": "`+strings.Repeat("x", 100_000)+`"`)),
+		"lrange small -1 -1": strs(message("small", "")),
 	}
 	f := serve(t, func(command string, c net.Conn) bool {
 		if command == "lrange huge -1 -1" {

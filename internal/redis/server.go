@@ -177,7 +177,7 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 // for: a link that is left in the middle of an answer is of no more use.
 func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Timeout, "was not waited for"}
+		return &Error{Kind: Timeout, Detail: "was not waited for"}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

@@ -95,7 +95,7 @@ func (w *Walker) resume(ctx context.Context, t *track, s *steps) (*steps, error)
 	nodes, err := w.space.nodes(ctx)
 	took := time.Since(began)
 	if err == nil && len(nodes) == 0 {
-		err = &Error{NotFound, "has no master"}
+		err = &Error{Kind: NotFound, Detail: "has no master"}
 	}
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (w *Walker) awaitQuiet(ctx context.Context, p *pace, addr string) error {
 			w.waits(nil)
 			return nil
 		case time.Since(began) >= slowAfter:
-			w.waits(&Error{Busy, "answers slower than it can, so that the walk over its keys waits"})
+			w.waits(&Error{Kind: Busy, Detail: "answers slower than it can, so that the walk over its keys waits"})
 		}
 		pause(ctx, wait)
 		wait = min(2*wait, maxPause)

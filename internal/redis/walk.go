@@ -107,7 +107,7 @@ func (w *Walker) lap(ctx context.Context, t *track) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.log.Error("Walk of the keys panicked", "panic", r, "stack", string(debug.Stack()))
-			w.failed(&Error{Failed, "could not be walked: a fault of the exporter, which the log has"})
+			w.failed(&Error{Kind: Failed, Detail: "could not be walked: a fault of the exporter, which the log has"})
 		}
 	}()
 	w.walk(ctx, t)
