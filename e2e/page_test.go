@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +29,18 @@ func TestStatusPage(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	module, statsd := unique("shop"), fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t))
+	stores := shopStores(t)
 	x := watch(t, export{
 		statsd: fmt.Sprintf("statsd: {listen: [\"udp://%s\", \"udp://%s\"]}\n", statsd, taken.LocalAddr()),
-		config: joined("apps:", fmt.Sprintf("  - {name: shop, match: {cmdline: 'gunicorn.*%s'}}", module)),
+		config: stores.config + joined("monitoring_interval: 5s", "apps:", fmt.Sprintf("  - name: shop\n    match: {cmdline: 'gunicorn.*%s'}", module),
+			"    pools: [{name: main, mysql: main, user: shop}]",
+			"    sessions: [{redis: cache, prefix: \"session:\", lifetime: 2h}]",
+			"    tasks: [{type: rq, redis: cache, queues: [default]}]"),
 	})
-	a := serve(t, launch{server: "gunicorn", name: module, args: []string{"-w", "4", "--timeout", "120", "--statsd-host", statsd, "--dogstatsd-tags", "app:shop"}})
+	a := serve(t, launch{
+		server: "gunicorn", name: module, env: stores.env,
+		args: []string{"-w", "4", "--timeout", "120", "--statsd-host", statsd, "--dogstatsd-tags", "app:shop"},
+	})
 	a.name = "shop"
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 4) })
 
@@ -50,7 +59,7 @@ func TestStatusPage(t *testing.T) {
 	}
 	load.Wait()
 
-	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots})
+	given, err := json.Marshal(map[string]string{"page": x.url + "/", "shop": "http://" + a.listen, "app": a.name, "reason": "in_use", "shots": shots, "lines": "MySQL main,Redis cache,Pool shop main,Tasks shop default,Sessions shop cache"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +79,23 @@ func busyFor(a *app, d time.Duration, customer int) {
 	pages := []string{"/", "/products", "/products/2", "/cpu?ms=30", "/products", "/slow?s=0.2", "/", "/products/77", "/slow?s=1.2", "/leak?kb=4"}
 	for n, end := customer, time.Now().Add(d); time.Now().Before(end); n++ {
 		a.get(pages[n%len(pages)])
-		if n%150 == 149 {
+		switch {
+		case n%150 == 149:
 			a.get("/error")
+		case n%20 == 7:
+			buys(a)
 		}
 		time.Sleep(time.Duration(60+20*(n/40%5)) * time.Millisecond)
+	}
+}
+
+// buys is a visit of somebody new, who gets a session and leaves an order.
+func buys(a *app) {
+	jar, _ := cookiejar.New(nil) // it gives no error without options
+	visitor := &http.Client{Transport: a.client.Transport, Jar: jar, Timeout: 10 * time.Second}
+	for _, path := range []string{"/cart/1", "/checkout"} {
+		if resp, err := visitor.Post("http://"+a.listen+path, "", nil); err == nil {
+			_ = resp.Body.Close()
+		}
 	}
 }

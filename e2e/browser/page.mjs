@@ -2,6 +2,7 @@
 // dark, with scripts and without. Takes one JSON argument:
 //   page   the page's address          shop  the app's own address
 //   app    its name on the page        reason  a reason the page must give
+//   lines  how the lines of its stores begin, with commas between
 //   shots  directory for the pictures
 // Writes what it saw, one line each, and ends with 1 if anything was wrong.
 import http from 'node:http';
@@ -65,6 +66,11 @@ async function looks(name, options, shot) {
   check(await slots(cells) === '0 1 2 3', `${name}: four slots, 0 to 3 (${await slots(cells)})`);
   const text = await page.locator('body').innerText();
   check(text.includes(want.reason), `${name}: what is not seen has the reason "${want.reason}"`);
+  const lines = await page.locator('[data-section="stores"] li').allInnerTexts();
+  for (const line of want.lines.split(',')) {
+    const is = lines.find((l) => l.startsWith(line));
+    check(is && /answers|healthy/.test(is), `${name}: a line of ${line} that is well (${is})`);
+  }
   const [inner, all] = await page.evaluate(() => [document.documentElement.clientWidth, document.documentElement.scrollWidth]);
   check(all <= inner, `${name}: no sideways scroll (${all} of ${inner})`);
   const cut = await page.evaluate(() => [...document.querySelectorAll('h1, h2, p, dd, li, summary')]

@@ -27,13 +27,11 @@ const timeOfQueries = `GRANT SELECT ON performance_schema.events_statements_summ
 
 // What the users may do in Redis.
 const (
-	// The exporter's user: first what docs/redis.md gives to every one; then, to
-	// walk the sessions, look at their expiry and at the size of some; then, to
-	// count what waits, runs and failed in RQ's queues, and RQ's workers. It
-	// reads no session's content, and writes nothing.
+	// The exporter's user, as docs/redis.md has it: what every one needs, what
+	// the sessions do, and what RQ's queues do.
 	respRights = "+ping +info +client|setname" +
-		" +scan +ttl +pttl +memory|usage %R~session:*" +
-		" +llen +lindex +hget +hmget +zcard +zcount +zrange +scard +smembers +sscan %R~rq:*"
+		" +scan +ttl +memory|usage %R~session:*" +
+		" +llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
 	// The shop's own: its keys and those of RQ, whose workers also look up their
 	// address and are told by a channel when to stop a job.
 	shopRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"

@@ -1,0 +1,63 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// The shop's own users.
+const (
+	shopWord        = "shop2shop2"
+	shopRedisRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"
+	shopGrants      = `CREATE USER 'shop'@'127.0.0.1' IDENTIFIED BY '` + shopWord + `'; GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'shop'@'127.0.0.1'`
+)
+
+// shopStored is what the shop leans on.
+type shopStored struct {
+	db     *mariadb.Server
+	redis  *redisServer
+	env    []string // of the shop and its RQ workers
+	config string   // of the exporter: the sections mysql and redis
+}
+
+// shopStores starts MariaDB and Redis with the shop's tables and users, and an
+// RQ worker. The exporter's users have the rights of the documentation.
+func shopStores(t *testing.T) shopStored {
+	t.Helper()
+	need(t, "mariadbd", "mariadb-install-db", "rq")
+	db, err := mariadb.Start(t.Context(), openDir(t))
+	if db != nil {
+		t.Cleanup(db.Stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := os.ReadFile("shop/schema.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, db, string(schema))
+	execute(t, db, strings.ReplaceAll(mariadb.Grants, "PASSWORD", word)+";"+shopGrants)
+	r := startRedis(t)
+	r.cli("ACL", append([]string{"SETUSER", "shop", "on", ">" + shopWord}, strings.Fields(shopRedisRights)...)...)
+	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(sessionRights+" "+rqRights)...)...)
+	dir, err := filepath.Abs("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := fmt.Sprintf("redis://shop:%s@127.0.0.1:%d/0", shopWord, r.port)
+	s := shopStored{db: db, redis: r, config: mysqlSection(t, "main", db) + redisSection(t, "cache", r.url()), env: []string{
+		"PYTHONPATH=" + dir, "SHOP_REDIS=" + url, "RQ_REDIS_URL=" + url, "PATH=/usr/bin:/bin",
+		fmt.Sprintf("SHOP_DB=mysql+pymysql://shop:%s@127.0.0.1:%d/shop", shopWord, db.Port),
+	}}
+	start(t, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "-c", "jobs", "default"}, Dir: dir, Env: append([]string{"PYTHONDONTWRITEBYTECODE=1"}, s.env...)})
+	eventually(t, 30*time.Second, func() error { return wants("RQ workers", r.cli("SCARD", "rq:workers"), "1") })
+	return s
+}
