@@ -77,9 +77,15 @@ func TestNativeHistogram(t *testing.T) {
 // prometheus starts a server that scrapes x each second, and gives its address.
 func prometheus(t *testing.T, x *exporter, flags ...string) string {
 	t.Helper()
+	return prometheusOf(t, x, nil, flags...)
+}
+
+// prometheusOf does so with more lines in its configuration.
+func prometheusOf(t *testing.T, x *exporter, more []string, flags ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	config := write(t, filepath.Join(dir, "prometheus.yml"), joined(
-		"global: {scrape_interval: 1s, scrape_timeout: 1s}",
+	config := write(t, filepath.Join(dir, "prometheus.yml"), joined(more...)+joined(
+		"global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}",
 		"scrape_configs:",
 		"  - job_name: resp",
 		fmt.Sprintf("    static_configs: [{targets: [%q]}]", strings.TrimPrefix(x.url, "http://")),
