@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo build test unit fuzz e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-sessions clean
+.PHONY: help deps demo build test unit fuzz rules e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-sessions clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -25,7 +25,7 @@ demo: deps build ## a shop app with its stores, the exporter, Prometheus and a l
 build: ## build/resp-exporter
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/resp-exporter ./cmd/resp-exporter
 
-test: deps vet unit fuzz e2e ## everything: unit, golden, race, fuzz, and real servers and a real browser
+test: deps vet unit fuzz rules e2e ## everything: unit, golden, race, fuzz, and real servers and a real browser
 
 vet:
 	go vet ./...
@@ -36,6 +36,11 @@ unit race: ## the unit and golden tests under the race detector
 
 fuzz: ## each fuzz target for FUZZTIME (5s)
 	@bash tools/fuzz/run.sh $(FUZZTIME)
+
+rules: deps ## check the alert rules and run their tests
+	promtool check rules --lint=all --lint-fatal rules/*.rules.yml
+	amtool check-config rules/alertmanager.example.yml
+	promtool test rules rules/*.rules_test.yml
 
 e2e: deps ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund

@@ -18,6 +18,7 @@ needs() {
 		test -x /usr/bin/celery && /usr/bin/python3 -c 'import celery'|celery
 		command -v uvicorn|uvicorn
 		command -v prometheus && command -v promtool|prometheus
+		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
 		command -v chromium|chromium
 		command -v mariadbd|mariadb-server
 		command -v redis-server|redis-server
