@@ -12,12 +12,12 @@ import (
 
 func TestScale(t *testing.T) {
 	t.Parallel()
-	file := func(expr, for_ string) string {
+	file := func(expr, wait string) string {
 		return "groups:\n  - name: g\n    interval: 30s\n    rules:\n      # why\n      - alert: A\n        expr: " + expr +
-			"\n        for: " + for_ + "\n        keep_firing_for: 5m\n        labels:\n          window: 5m\n"
+			"\n        for: " + wait + "\n        keep_firing_for: 5m\n        labels:\n          window: 5m\n"
 	}
 	for _, c := range []struct {
-		name, expr, for_ string
+		name, expr, wait string
 		s                rules.Scaling
 		want             []string
 	}{
@@ -30,7 +30,7 @@ func TestScale(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := c.s.Scale([]byte(file(c.expr, c.for_)))
+			got, err := c.s.Scale([]byte(file(c.expr, c.wait)))
 			if err != nil {
 				t.Fatal(err)
 			}
