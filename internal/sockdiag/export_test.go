@@ -13,6 +13,8 @@ var (
 	EachAnswer        = eachAnswer
 	ParseTCPListener  = parseTCPListener
 	ParseUnixListener = parseUnixListener
+	ParseUnixAccepted = parseUnixAccepted
+	RemotePorts       = remotePorts
 	Sender            = func(s []UDPSocket, a netip.AddrPort) (UDPSocket, bool) { return sender(s, a) }
 )
 

@@ -109,7 +109,7 @@ func answerError(payload []byte) error {
 // inetSocket is what we use of struct inet_diag_msg.
 type inetSocket struct {
 	family, state  uint8
-	local          netip.AddrPort
+	local, remote  netip.AddrPort
 	rqueue, wqueue uint32
 	uid, inode     uint32
 }
@@ -126,16 +126,17 @@ func parseInet(p []byte) (inetSocket, error) {
 		uid:    binary.NativeEndian.Uint32(p[64:]),
 		inode:  binary.NativeEndian.Uint32(p[68:]),
 	}
-	var a netip.Addr
+	var a, b netip.Addr
 	switch s.family {
 	case unix.AF_INET:
-		a = netip.AddrFrom4([4]byte(p[8:12]))
+		a, b = netip.AddrFrom4([4]byte(p[8:12])), netip.AddrFrom4([4]byte(p[24:28]))
 	case unix.AF_INET6:
-		a = netip.AddrFrom16([16]byte(p[8:24])).Unmap()
+		a, b = netip.AddrFrom16([16]byte(p[8:24])).Unmap(), netip.AddrFrom16([16]byte(p[24:40])).Unmap()
 	default:
 		return inetSocket{}, fmt.Errorf("%w: family %d in inet_diag_msg", errMalformed, s.family)
 	}
 	s.local = netip.AddrPortFrom(a, binary.BigEndian.Uint16(p[4:]))
+	s.remote = netip.AddrPortFrom(b, binary.BigEndian.Uint16(p[6:]))
 	return s, nil
 }
 
