@@ -211,3 +211,24 @@ func isHostPort(s string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0 && host != "" && isHost(host)
 }
+
+// DSNAddress tells where a DSN of the right form leads: network is "tcp" with
+// address "host:port", or "unix" with a path. What is left out is filled in as
+// the driver does.
+func DSNAddress(dsn Secret) (network, address string) {
+	front := string(dsn)
+	if i := strings.LastIndexByte(front, '/'); i >= 0 {
+		front = front[:i]
+	}
+	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
+	switch {
+	case m == nil || m[1] == "" && m[2] == "":
+		return "tcp", "127.0.0.1:3306"
+	case m[2] != "":
+		return "unix", m[2]
+	}
+	if _, _, err := net.SplitHostPort(m[1]); err == nil {
+		return "tcp", m[1]
+	}
+	return "tcp", net.JoinHostPort(strings.Trim(m[1], "[]"), "3306")
+}

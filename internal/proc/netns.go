@@ -92,16 +92,8 @@ func (s *sockets) refresh(ctx context.Context, n *netns, now time.Time) (news bo
 }
 
 func (s *sockets) dump(ctx context.Context, n *netns, now time.Time) ([]sockdiag.Listener, error) {
-	if n.conn == nil {
-		if now.Before(n.wait) {
-			return nil, n.err
-		}
-		conn, err := s.dial(n)
-		if err != nil {
-			n.wait = now.Add(time.Minute)
-			return nil, err
-		}
-		n.conn, n.err = conn, nil
+	if err := s.open(n, now); err != nil {
+		return nil, err
 	}
 	list, err := n.conn.Listeners(ctx)
 	if err != nil && len(list) == 0 {
@@ -109,6 +101,23 @@ func (s *sockets) dump(ctx context.Context, n *netns, now time.Time) ([]sockdiag
 	}
 	n.err = nil
 	return list, nil
+}
+
+// open makes sure that there is a way to ask the kernel about a namespace.
+func (s *sockets) open(n *netns, now time.Time) error {
+	if n.conn != nil {
+		return nil
+	}
+	if now.Before(n.wait) || s.nets[n.ino] != n { // one over the bound is nobody's to close
+		return n.err
+	}
+	conn, err := s.dial(n)
+	if err != nil {
+		n.err, n.wait = err, now.Add(time.Minute)
+		return err
+	}
+	n.conn, n.err = conn, nil
+	return nil
 }
 
 func (s *sockets) dial(n *netns) (*sockdiag.Conn, error) {

@@ -41,6 +41,8 @@ type Watcher struct {
 	caller  *caller
 	memory  *memorySampler
 
+	connections *connectionSampler
+
 	matchers  []matcher
 	alone     uint64 // bits of the matches that only name a listener or a pid file
 	cands     []*process
@@ -73,6 +75,7 @@ func New(o Options) (*Watcher, error) {
 	w := &Watcher{
 		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
 		table: newTable(r), sockets: newSockets(r), memory: newMemorySampler(o.ProcRoot, o.Interval),
+		connections: newConnectionSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
 	w.table.self, w.table.boot = os.Getpid(), boot
 	w.caller = &caller{t: w.table}
@@ -84,7 +87,10 @@ func New(o Options) (*Watcher, error) {
 // Run samples what is too dear for a scrape until ctx ends, then frees what
 // the Watcher holds.
 func (w *Watcher) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { w.connections.run(ctx) })
 	err := w.memory.run(ctx)
+	wg.Wait()
 	<-w.turn // the last reader is done; nobody reads after this
 	w.sockets.close()
 	return err
@@ -98,6 +104,7 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	}
 	defer w.unlock()
 	w.memory.setInterval(interval)
+	w.connections.setInterval(interval)
 	w.apply(apps, stuck)
 	for _, p := range w.table.procs {
 		p.match = w.matchBits(p)
@@ -180,6 +187,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	}
 	s := w.snapshot(now)
 	w.watchMemory()
+	w.watchConnections()
 	w.mu.Lock()
 	w.last, w.taken = s, w.now()
 	w.mu.Unlock()

@@ -1,0 +1,243 @@
+package proc
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+const (
+	// connectionsPause is the shortest time between two samples that were asked for.
+	connectionsPause = 5 * time.Second
+	// connectionsShare is the part of one core that sampling may use: after a
+	// sample that took t, there is none for 100 t.
+	connectionsShare = 100
+	// maxConnections bounds what one sample keeps.
+	maxConnections = 20_000
+)
+
+// Connection is one established connection of an app to a store.
+type Connection struct {
+	App       string
+	PID       int    // the process that holds it; of several, such as forks that inherited it, 0
+	Component string // "mysql:main" for a configured server, else the kind: "mysql", "postgresql", "redis", "memcached", "amqp", "mongodb"
+	Local     netip.AddrPort
+	Remote    netip.AddrPort // not valid over a UNIX socket
+}
+
+// Connections is what one sample found. It is never changed once it is given out.
+type Connections struct {
+	Taken   time.Time        // when the sample was begun; zero: there was none yet
+	List    []Connection     // at most 20,000
+	Errs    map[string]error // by app: why its connections, or some of them, are not known
+	Dropped int              // connections over the bound, since the start
+}
+
+// memberKey is one process at one time.
+type memberKey struct {
+	pid   int
+	start uint64
+}
+
+// household is one app as the sampler has to know it.
+type household struct {
+	name    string
+	net     uint64 // inode of its network namespace
+	members []memberKey
+	workers map[int]bool // by pid
+}
+
+// connectionSampler looks for connections of the apps' processes to stores, in
+// the background: the kernel walks all of its sockets for it (1.6 ms and 1 µs a
+// socket), and every descriptor of every process is read.
+type connectionSampler struct {
+	r    *reader
+	nets *sockets
+	log  *slog.Logger
+	now  func() time.Time
+	bell chan struct{} // something may be due
+
+	mu       sync.Mutex
+	interval time.Duration
+	houses   []household
+	known    map[memberKey]bool // of the last sample
+	places   *directory
+	asked    bool
+	next     time.Time // no sample before
+	last     *Connections
+	sampled  bool
+}
+
+func newConnectionSampler(root string, interval time.Duration, log *slog.Logger) *connectionSampler {
+	r := newReader(root)
+	return &connectionSampler{
+		r: r, nets: newSockets(r), log: log, now: time.Now, bell: make(chan struct{}, 1), interval: max(interval, time.Second),
+		places: newDirectory(nil), last: &Connections{},
+	}
+}
+
+// Connections gives the connections of the apps to stores, as last sampled.
+func (w *Watcher) Connections() *Connections {
+	c := w.connections
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// SampleConnections asks for another sample soon, at the earliest 5 s after the
+// last one. It does not wait.
+func (w *Watcher) SampleConnections() {
+	c := w.connections
+	c.mu.Lock()
+	c.asked = true
+	c.mu.Unlock()
+	c.ring()
+}
+
+// SetServices says which servers the configuration names.
+func (w *Watcher) SetServices(services []Service) {
+	c := w.connections
+	c.mu.Lock()
+	c.places, c.asked = newDirectory(services), true
+	c.mu.Unlock()
+	c.ring()
+}
+
+func (c *connectionSampler) setInterval(d time.Duration) {
+	c.mu.Lock()
+	c.interval = max(d, time.Second)
+	c.mu.Unlock()
+	c.ring()
+}
+
+func (c *connectionSampler) ring() {
+	select {
+	case c.bell <- struct{}{}:
+	default:
+	}
+}
+
+// want tells the sampler which apps there are. A process that it has not seen
+// asks for a sample.
+func (c *connectionSampler) want(houses []household) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.houses) == 0 && len(houses) > 0 {
+		c.ring()
+	}
+	c.houses = houses
+	if c.asked {
+		return
+	}
+	for i := range houses {
+		for _, m := range houses[i].members {
+			if !c.known[m] {
+				c.asked = true
+				c.ring()
+				return
+			}
+		}
+	}
+}
+
+// watchConnections tells the sampler whose connections to look for.
+func (w *Watcher) watchConnections() {
+	var houses []household
+	for _, a := range w.apps {
+		if len(a.members) == 0 {
+			continue
+		}
+		h := household{name: a.name, net: a.net.ino, members: make([]memberKey, 0, len(a.members)), workers: make(map[int]bool, len(a.workers))}
+		for _, p := range a.members {
+			h.members = append(h.members, memberKey{p.pid, p.start})
+		}
+		for _, p := range a.workers {
+			h.workers[p.pid] = true
+		}
+		houses = append(houses, h)
+	}
+	w.connections.want(houses)
+}
+
+// run samples until ctx ends, then frees what it holds.
+func (c *connectionSampler) run(ctx context.Context) {
+	defer c.nets.close()
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		due := c.due()
+		if due <= 0 {
+			c.sample(ctx)
+			continue
+		}
+		t.Reset(due)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-c.bell:
+		}
+	}
+}
+
+// due tells in how long the next sample is, 0 for now.
+func (c *connectionSampler) due() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	wait := c.last.Taken.Add(c.interval).Sub(now)
+	if c.asked {
+		wait = min(wait, c.last.Taken.Add(connectionsPause).Sub(now))
+	}
+	if !c.sampled && len(c.houses) == 0 {
+		return time.Hour // want rings
+	}
+	return max(wait, c.next.Sub(now), 0)
+}
+
+// sample does one sample.
+func (c *connectionSampler) sample(ctx context.Context) {
+	c.mu.Lock()
+	houses, places := c.houses, c.places
+	c.asked = false
+	dropped := c.last.Dropped
+	c.mu.Unlock()
+
+	began := c.now()
+	out := &Connections{Taken: began, Errs: make(map[string]error), Dropped: dropped}
+	c.look(ctx, houses, places, out)
+	took := c.now().Sub(began)
+
+	known := make(map[memberKey]bool)
+	for i := range houses {
+		for _, m := range houses[i].members {
+			known[m] = true
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.known, c.sampled = out, known, true
+	c.next = began.Add(took + connectionsShare*took)
+}
+
+// look fills in one sample. A panic costs the sample and nothing else.
+func (c *connectionSampler) look(ctx context.Context, houses []household, places *directory, out *Connections) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("Looking for connections panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	places.resolve(ctx, c.now())
+	byNet := make(map[uint64]*foundSockets)
+	for i := range houses {
+		h := &houses[i]
+		if byNet[h.net] == nil {
+			byNet[h.net] = c.socketsOf(ctx, h, places)
+		}
+		c.join(h, byNet[h.net], out)
+	}
+	c.nets.sweep()
+}

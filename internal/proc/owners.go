@@ -1,0 +1,160 @@
+package proc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// storeSocket is one end of a connection to a store.
+type storeSocket struct {
+	sockdiag.Connection
+
+	component string
+}
+
+// foundSockets are the connections to stores of one network namespace.
+type foundSockets struct {
+	byInode map[uint64]storeSocket
+	err     error // why they, or some of them, are not known
+}
+
+// socketsOf finds the connections of a namespace: by sock_diag, else, TCP only,
+// in /proc/PID/net.
+func (c *connectionSampler) socketsOf(ctx context.Context, h *household, places *directory) *foundSockets {
+	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
+	n := c.nets.of(&process{pid: h.members[0].pid, netns: h.net})
+	ports := places.ports()
+	list, err := c.connected(ctx, n, ports)
+	if err != nil {
+		list, err = c.fromProc(h.members[0].pid, ports)
+		found.err = err
+	}
+	for _, s := range list {
+		if component := places.component(s.Remote); component != "" {
+			found.byInode[s.Inode] = storeSocket{s, component}
+		}
+	}
+	if n.conn == nil {
+		return found
+	}
+	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return places.socketComponent(path) != "" })
+	if err != nil {
+		found.err = cmp.Or(found.err, err)
+	}
+	for _, s := range local {
+		found.byInode[s.Inode] = storeSocket{s, places.socketComponent(s.Path)}
+	}
+	return found
+}
+
+// connected asks the kernel.
+func (c *connectionSampler) connected(ctx context.Context, n *netns, ports []uint16) ([]sockdiag.Connection, error) {
+	if err := c.nets.open(n, c.now()); err != nil {
+		return nil, err
+	}
+	list, err := n.conn.Connections(ctx, ports)
+	if len(list) > 0 {
+		err = nil // one family without the other: the kernel has no such module
+	}
+	return list, err
+}
+
+// fromProc reads what /proc/PID/net tells.
+func (c *connectionSampler) fromProc(pid int, ports []uint16) ([]sockdiag.Connection, error) {
+	var all []sockdiag.Connection
+	var errs []error
+	for _, name := range []string{"net/tcp", "net/tcp6"} {
+		f, err := os.Open(c.r.path(pid, name))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list, err := sockdiag.ParseProcNetConnections(f, ports)
+		f.Close()
+		all = append(all, list...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(all) > 0 || len(errs) < 2 { // a kernel without IPv6 has one of the files
+		return all, nil
+	}
+	return nil, errors.Join(errs...)
+}
+
+// join gives each connection to the process of the app that holds it. One that
+// several hold, as forks do what their master opened, belongs to the one worker
+// among them, or to none.
+func (c *connectionSampler) join(h *household, found *foundSockets, out *Connections) {
+	holders := make(map[uint64]int) // pid; 0: several
+	order := make([]uint64, 0, len(found.byInode))
+	for _, m := range h.members {
+		inodes, err := c.held(m, found.byInode)
+		if err != nil {
+			if denied(err) {
+				out.Errs[h.name] = err
+			}
+			continue
+		}
+		for _, ino := range inodes {
+			before, shared := holders[ino]
+			switch {
+			case !shared:
+				holders[ino] = m.pid
+				order = append(order, ino)
+			case h.workers[m.pid] && !h.workers[before] && before != 0:
+				holders[ino] = m.pid
+			case h.workers[m.pid] == h.workers[before]:
+				holders[ino] = 0
+			}
+		}
+	}
+	if found.err != nil && out.Errs[h.name] == nil {
+		out.Errs[h.name] = found.err
+	}
+	for _, ino := range order {
+		if len(out.List) >= maxConnections {
+			out.Dropped++
+			continue
+		}
+		s := found.byInode[ino]
+		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote})
+	}
+}
+
+// held gives the sockets to stores that a process holds, each once.
+func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) ([]uint64, error) {
+	b, err := c.r.pid(m.pid, "stat")
+	if err != nil {
+		return nil, err
+	}
+	if st, err := parseStat(b); err != nil || st.start != m.start {
+		return nil, err // another process has taken the pid: it is no app's
+	}
+	path := c.r.path(m.pid, "fd")
+	if len(wanted) == 0 {
+		return nil, accessible(path)
+	}
+	list, err := c.r.entries(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []uint64
+	seen := make(map[uint64]bool)
+	for _, e := range list[:min(len(list), maxDescriptors)] {
+		link, err := c.r.link(m.pid, "fd/"+itoa(e.n))
+		if err != nil {
+			continue // closed meanwhile
+		}
+		ino, ok := parseSocket(link)
+		if _, wants := wanted[ino]; ok && wants && !seen[ino] {
+			seen[ino] = true
+			out = append(out, ino)
+		}
+	}
+	return out, nil
+}
