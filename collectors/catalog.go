@@ -17,10 +17,11 @@ type Deps struct {
 	Thresholds *Thresholds
 	Health     func() health.Judgement // the last one
 	Sockets    func() []Socket
-	MySQL      func() []MySQLTarget
+	Activity   *Activity // of the MySQL servers
 	Redis      func() []RedisTarget
 	Tasks      func() []TaskTarget
 	Sessions   func() []SessionTarget
+	Pools      PoolOptions
 	ProcRoot   string
 	RootFS     string
 	Cores      int
@@ -37,7 +38,8 @@ func Catalog() []Entry {
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},
 		{"memory", "memory of apps and workers", func(d Deps) Collector { return NewMemory(d.Apps, d.Limits, d.Total) }},
-		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.MySQL) }},
+		{"mysql", "MySQL and MariaDB servers", func(d Deps) Collector { return NewMySQL(d.Activity) }},
+		{"pool", "connections of the apps to their databases, by pool and by worker", func(d Deps) Collector { return NewPool(d.Pools) }},
 		{"pressure", "the host's pressure stall information", func(d Deps) Collector { return NewPressure(d.ProcRoot) }},
 		{"process", "processes of the apps", func(d Deps) Collector { return NewProcess(d.Apps, d.Limits, d.Cores) }},
 		{"redis", "Redis servers", func(d Deps) Collector { return NewRedis(d.Redis) }},

@@ -23,6 +23,7 @@ type MySQLServer interface {
 	Transactions(ctx context.Context) ([]mysql.Transaction, error)
 	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
 	StatementTime(ctx context.Context) (time.Duration, error)
+	LastStatements(ctx context.Context, ids []uint64) (map[uint64]string, error)
 }
 
 // MySQLTarget is one server of the configuration.
@@ -47,17 +48,14 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
 )
 
-// maxWaitNotes bounds the lock waits that are named one by one.
-const maxWaitNotes = 20
-
 // cureStatementTime is the right to see how long statements took.
 const cureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
 
 // MySQL gives the state of MySQL and MariaDB servers.
-type MySQL struct{ targets func() []MySQLTarget }
+type MySQL struct{ activity *Activity }
 
 // NewMySQL returns the collector "mysql".
-func NewMySQL(targets func() []MySQLTarget) *MySQL { return &MySQL{targets: targets} }
+func NewMySQL(activity *Activity) *MySQL { return &MySQL{activity: activity} }
 
 // Name implements [Collector].
 func (*MySQL) Name() string { return "mysql" }
@@ -70,12 +68,12 @@ func (*MySQL) Descs() []*prometheus.Desc {
 
 // Collect implements [Collector].
 func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
-	targets := c.targets()
+	targets := c.activity.list()
 	looks := make([]mysqlLook, len(targets))
 	for i, t := range targets {
 		looks[i].MySQLTarget = t
 	}
-	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx) }, func(i int, err error) {
+	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx, c.activity) }, func(i int, err error) {
 		l := &looks[i]
 		l.Sample = Sample{}
 		l.add(upFamily, 0, "mysql:"+l.Name)
@@ -98,22 +96,35 @@ type mysqlLook struct {
 	errs    []error
 	refused bool // one error of that kind is enough
 	counted bool // the server has told how many threads run
+	running *int // and how many are in its list of threads
 }
 
-func (l *mysqlLook) read(ctx context.Context) {
-	took, err := l.Server.Ping(ctx)
+func (l *mysqlLook) read(ctx context.Context, from *Activity) {
+	now, err := from.of(ctx, l.MySQLTarget, "mysql")
+	if err == nil {
+		err = now.pingErr
+	}
 	if err != nil {
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.lack(err)
 		return
 	}
 	l.add(upFamily, 1, "mysql:"+l.Name)
-	l.add(mysqlPingFamily, took.Seconds(), l.Name)
+	l.add(mysqlPingFamily, now.ping.Seconds(), l.Name)
 	if index, v, ok := l.Server.Serving(); ok {
 		l.add(mysqlInfoFamily, 1, l.Name, v.Flavour(), v.String())
 		l.add(mysqlFallbackFamily, float64(index), l.Name)
 	}
-	for _, part := range []func(context.Context) error{l.status, l.limits, l.activity, l.time} {
+	defer func() {
+		if !l.counted && l.running != nil {
+			l.add(mysqlRunningFamily, float64(*l.running), l.Name)
+		}
+	}()
+	// What is read already comes first: it may say that the server hangs.
+	if err := l.activity(now); err != nil && l.lack(err) {
+		return
+	}
+	for _, part := range []func(context.Context) error{l.status, l.limits, l.time} {
 		if err := part(ctx); err != nil && l.lack(err) {
 			return
 		}
@@ -123,12 +134,24 @@ func (l *mysqlLook) read(ctx context.Context) {
 // lack notes why something is not in the sample, and tells whether there is no
 // point in going on.
 func (l *mysqlLook) lack(err error) (stop bool) {
-	var e *mysql.Error
-	if !errors.As(err, &e) {
-		l.errs = append(l.errs, err)
+	stop, process, u := mysqlLack(l.Name, err)
+	if process && l.refused {
 		return false
 	}
-	u := &Unavailable{Reason: Failed, Detail: "mysql " + l.Name + ": " + e.Text, Cure: e.Cure, Of: "mysql:" + l.Name}
+	l.refused = l.refused || process
+	l.errs = append(l.errs, u)
+	return stop
+}
+
+// mysqlLack is an error of a server as one of a collector: stop tells that there
+// is no point in asking that server more, process that the right PROCESS is
+// missing.
+func mysqlLack(name string, err error) (stop, process bool, lack error) {
+	var e *mysql.Error
+	if !errors.As(err, &e) {
+		return false, false, fmt.Errorf("mysql %s: %w", name, err)
+	}
+	u := &Unavailable{Reason: Failed, Detail: "mysql " + name + ": " + e.Text, Cure: e.Cure, Of: "mysql:" + name}
 	switch e.Kind {
 	case mysql.Denied:
 		u.Reason = Permission
@@ -142,15 +165,10 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 		u.Reason = Unsupported
 	case mysql.Other:
 	}
-	if e.Need == "PROCESS" {
-		if l.refused {
-			return false
-		}
-		l.refused = true
+	if process = e.Need == "PROCESS"; process {
 		u.Detail += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
 	}
-	l.errs = append(l.errs, u)
-	return stop
+	return stop, process, u
 }
 
 func (l *mysqlLook) status(ctx context.Context) error {
@@ -173,28 +191,26 @@ func (l *mysqlLook) status(ctx context.Context) error {
 	return nil
 }
 
-// activity reads what runs, what is open and what waits.
-func (l *mysqlLook) activity(ctx context.Context) error {
-	threads, err := l.Server.Threads(ctx)
-	if err != nil {
-		return err
+// activity adds what runs, what is open and what waits.
+func (l *mysqlLook) activity(now *activity) error {
+	if now.threadsErr != nil {
+		return now.threadsErr
 	}
-	waits := l.threads(threads)
-	transactions, err := l.Server.Transactions(ctx)
-	if err != nil {
-		return err
+	waits := l.threads(now.threads)
+	if now.transactionsErr != nil {
+		return now.transactionsErr
 	}
-	oldest, rows := time.Duration(0), false
-	for i := range transactions {
-		t := &transactions[i]
+	oldest := time.Duration(0)
+	for i := range now.transactions {
+		t := &now.transactions[i]
 		oldest = max(oldest, t.Age)
 		if t.Waits {
-			rows, waits[t.Thread] = true, true
+			waits[t.Thread] = true
 		}
 	}
 	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
-	return l.blockers(ctx, transactions, rows)
+	return l.blockers(now)
 }
 
 // threads adds what the list of threads tells, and gives the ones that wait for
@@ -218,9 +234,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		}
 	}
 	l.add(mysqlLongestFamily, longest.Seconds(), l.Name)
-	if !l.counted {
-		l.add(mysqlRunningFamily, float64(running), l.Name)
-	}
+	l.running = &running
 	return waits
 }
 
@@ -251,32 +265,20 @@ func waitsRefused(err error) error {
 	}
 }
 
-// blockers joins waiting transactions to those they wait for; rows says
-// whether there is any, for asking who they are is not free.
-func (l *mysqlLook) blockers(ctx context.Context, transactions []mysql.Transaction, rows bool) error {
-	if !rows {
-		l.add(mysqlBlockersFamily, 0, l.Name)
-		return nil
+// blockers counts the transactions at the root of the waits for locks.
+func (l *mysqlLook) blockers(now *activity) error {
+	if now.waitsErr != nil {
+		return waitsRefused(now.waitsErr)
 	}
-	pairs, err := l.Server.LockWaits(ctx)
-	if err != nil {
-		return waitsRefused(err)
-	}
-	byID := make(map[string]*mysql.Transaction, len(transactions))
-	for i := range transactions {
-		byID[transactions[i].ID] = &transactions[i]
-	}
+	byID := now.byID()
 	roots := make(map[string]bool)
-	for i, p := range pairs {
+	for _, p := range now.waits {
 		waiter, blocker := byID[p.Waiting], byID[p.Blocking]
 		if waiter == nil || blocker == nil {
 			continue // it ended between the two questions
 		}
 		if !blocker.Waits {
 			roots[blocker.ID] = true
-		}
-		if i < maxWaitNotes {
-			l.note("mysql_lock_wait", waiter.Waiting.Seconds(), l.Name, strconv.FormatUint(waiter.Thread, 10), strconv.FormatUint(blocker.Thread, 10))
 		}
 	}
 	l.add(mysqlBlockersFamily, float64(len(roots)), l.Name)

@@ -16,9 +16,9 @@ func (madMySQL) Ping(context.Context) (time.Duration, error) { panic("on purpose
 
 // A panic in the read of one MySQL server costs neither the other nor the exporter.
 func TestMySQLPanicIsOneServersOwn(t *testing.T) {
-	c := collectors.NewMySQL(func() []collectors.MySQLTarget {
+	c := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
 		return []collectors.MySQLTarget{{Name: "mad", Server: madMySQL{busyMySQL()}}, {Name: "well", Server: busyMySQL()}}
-	})
+	}))
 	s, err := c.Collect(t.Context())
 	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed {
 		t.Errorf("reason %q of %v, want failed", reason, err)

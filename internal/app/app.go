@@ -63,6 +63,7 @@ type App struct {
 	thresholds *collectors.Thresholds
 	receivers  *receivers
 	mysql      *mysqlServers
+	leaks      *collectors.LeakLog
 	redis      *redisServers
 	walks      *walks
 	set        *collectors.Set
@@ -108,6 +109,8 @@ func New(o Options) (*App, error) {
 	a.redis.apply(cfg.Redis)
 	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
 	a.walks.apply(cfg)
+	a.leaks = collectors.NewLeakLog(o.Logger)
+	a.watcher.SetServices(services(&cfg))
 	a.set = a.collectors()
 	a.server, err = a.newServer()
 	return a, err
@@ -118,10 +121,15 @@ func stuckAfter(cfg config.Config) time.Duration {
 }
 
 func (a *App) collectors() *collectors.Set {
+	activity := collectors.NewActivity(a.mysql.targets)
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, MySQL: a.mysql.targets, Redis: a.redis.targets, Tasks: a.tasks,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Sessions: a.walks.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
+		Pools: collectors.PoolOptions{
+			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
+			Configured: func() []config.App { return a.config.Load().Apps },
+		},
 	}
 	var on []collectors.Collector
 	var off []string
@@ -183,7 +191,7 @@ func (a *App) health() health.Judgement {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, append(a.sources(), a.keepLooking, a.serve, a.shutDown)...)
+	return together(ctx, append(a.sources(), a.leaks.Run, a.keepLooking, a.serve, a.shutDown)...)
 }
 
 // sources are the parts that collectors read from and that live by themselves.
@@ -293,6 +301,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.mysql.apply(cfg.MySQL)
 	a.redis.apply(cfg.Redis)
 	a.walks.apply(cfg)
+	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
 	a.log.Info("Configuration reloaded")

@@ -69,6 +69,7 @@ type connectionSampler struct {
 	next     time.Time // no sample before
 	last     *Connections
 	sampled  bool
+	wanted   bool // somebody has asked for the result
 }
 
 func newConnectionSampler(root string, interval time.Duration, log *slog.Logger) *connectionSampler {
@@ -80,10 +81,15 @@ func newConnectionSampler(root string, interval time.Duration, log *slog.Logger)
 }
 
 // Connections gives the connections of the apps to stores, as last sampled.
+// Before it is first called there are no samples.
 func (w *Watcher) Connections() *Connections {
 	c := w.connections
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.wanted {
+		c.wanted = true
+		c.ring()
+	}
 	return c.last
 }
 
@@ -192,8 +198,8 @@ func (c *connectionSampler) due() time.Duration {
 	if c.asked {
 		wait = min(wait, c.last.Taken.Add(connectionsPause).Sub(now))
 	}
-	if !c.sampled && len(c.houses) == 0 {
-		return time.Hour // want rings
+	if !c.wanted || !c.sampled && len(c.houses) == 0 {
+		return time.Hour // somebody will ring
 	}
 	return max(wait, c.next.Sub(now), 0)
 }

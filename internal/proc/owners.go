@@ -86,31 +86,21 @@ func (c *connectionSampler) fromProc(pid int, ports []uint16) ([]sockdiag.Connec
 	return nil, errors.Join(errs...)
 }
 
-// join gives each connection to the process of the app that holds it. One that
-// several hold, as forks do what their master opened, belongs to the one worker
-// among them, or to none.
+// join gives each connection to the process of the app that holds it.
 func (c *connectionSampler) join(h *household, found *foundSockets, out *Connections) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
 	for _, m := range h.members {
 		inodes, err := c.held(m, found.byInode)
-		if err != nil {
-			if denied(err) {
-				out.Errs[h.name] = err
-			}
-			continue
+		if denied(err) {
+			out.Errs[h.name] = err
 		}
 		for _, ino := range inodes {
 			before, shared := holders[ino]
-			switch {
-			case !shared:
-				holders[ino] = m.pid
+			if !shared {
 				order = append(order, ino)
-			case h.workers[m.pid] && !h.workers[before] && before != 0:
-				holders[ino] = m.pid
-			case h.workers[m.pid] == h.workers[before]:
-				holders[ino] = 0
 			}
+			holders[ino] = h.holder(before, shared, m.pid)
 		}
 	}
 	if found.err != nil && out.Errs[h.name] == nil {
@@ -123,6 +113,22 @@ func (c *connectionSampler) join(h *household, found *foundSockets, out *Connect
 		}
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote})
+	}
+}
+
+// holder tells whose a connection is that before and pid hold. One that several
+// processes hold, as forks do what their master opened, belongs to the one
+// worker among them, or to none.
+func (h *household) holder(before int, shared bool, pid int) int {
+	switch {
+	case !shared:
+		return pid
+	case before == 0 || h.workers[before] == h.workers[pid]:
+		return 0
+	case h.workers[pid]:
+		return pid
+	default:
+		return before
 	}
 }
 

@@ -1,0 +1,183 @@
+package collectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+var (
+	poolConnectionsFamily   = gauge("pool_connections", "Connections of the pool by what they do: in_use runs a statement, idle sleeps outside of a transaction, in_transaction sleeps in one, leaked has slept in one for longer than leak_after. Each is counted once.", "app", "pool", "state")
+	poolCapacityFamily      = gauge("pool_capacity", "Connections that the pool may have: size and max_overflow times the app's worker processes. Absent without a configured size, or without a bound.", "app", "pool")
+	poolUtilizationFamily   = gauge("pool_utilization_ratio", "Connections of the pool that are not idle, of its capacity.", "app", "pool")
+	workerConnectionsFamily = gauge("worker_connections", "Established connections of the worker to a configured server (mysql:NAME, redis:NAME) or to another known kind of server. Sampled in the background, see worker_connections_sample_age_seconds.", "app", "worker", "component")
+	connectionsAgeFamily    = gauge("worker_connections_sample_age_seconds", "Age of the sample of connections by which workers are told.")
+)
+
+const (
+	// defaultLeakAfter is for pools that no configuration names.
+	defaultLeakAfter = time.Minute
+	// maxNotes bounds the leaks of one pool, and the lock waits of one server,
+	// that are named one by one.
+	maxNotes = 20
+	// maxWorkerSeries bounds the series of resp_worker_connections.
+	maxWorkerSeries = 4000
+)
+
+// Connections is what the collector needs of the sampler of connections.
+type Connections interface {
+	Connections() *proc.Connections
+	SampleConnections()
+}
+
+// PoolOptions are what a Pool needs.
+type PoolOptions struct {
+	Apps        Apps
+	Activity    *Activity
+	Connections Connections
+	Configured  func() []config.App // their pools
+	Leaks       *LeakLog
+}
+
+// Pool gives the connections of the apps: by pool and state, and by worker.
+type Pool struct {
+	o   PoolOptions
+	now func() time.Time
+
+	mu      sync.Mutex
+	servers map[string]*poolServer // by name
+	dropped int                    // series over the bound, since the start
+}
+
+// NewPool returns the collector "pool".
+func NewPool(o PoolOptions) *Pool {
+	return &Pool{o: o, now: time.Now, servers: make(map[string]*poolServer)}
+}
+
+// Name implements [Collector].
+func (*Pool) Name() string { return "pool" }
+
+// Descs implements [Collector].
+func (*Pool) Descs() []*prometheus.Desc {
+	return descs(poolConnectionsFamily, poolCapacityFamily, poolUtilizationFamily, workerConnectionsFamily, connectionsAgeFamily, seriesDropped)
+}
+
+// Collect implements [Collector].
+func (c *Pool) Collect(ctx context.Context) (Sample, error) {
+	snap, err := c.o.Apps.Snapshot(ctx)
+	if err != nil {
+		return Sample{}, err
+	}
+	targets := c.o.Activity.list()
+	looks := make([]*activity, len(targets))
+	lacks := make([]error, len(targets))
+	eachServer(ctx, len(targets), func(ctx context.Context, i int) {
+		looks[i], lacks[i] = c.o.Activity.of(ctx, targets[i], c.Name())
+	}, func(i int, err error) { lacks[i] = err })
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var s Sample
+	v := newConnectionView(snap, c.o.Connections.Connections())
+	if !v.known() {
+		return s, nil // the first sample is a moment away
+	}
+	servers := make(map[string]*poolServer, len(targets))
+	for i, t := range targets {
+		servers[t.Name] = c.servers[t.Name]
+		if servers[t.Name] == nil {
+			servers[t.Name] = &poolServer{seen: make(map[uint64]*sighting)}
+		}
+		if lacks[i] = whyNoPools(t.Name, looks[i], lacks[i]); lacks[i] == nil {
+			c.server(&s, servers[t.Name], poolLook{t, looks[i], v})
+		}
+	}
+	c.servers = servers
+	lacks = append(lacks, c.workers(&s, v))
+	return s, errors.Join(lacks...)
+}
+
+// whyNoPools is why a look is not enough to tell what the pools do.
+func whyNoPools(server string, l *activity, err error) error {
+	if err == nil {
+		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
+			if e != nil {
+				err = e
+				break
+			}
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	_, _, lack := mysqlLack(server, err)
+	return lack
+}
+
+// connected is how a process is connected to something.
+type connected struct {
+	app, component string
+	pid            int
+}
+
+// census counts the connections of each process, and lists what each app is
+// connected to.
+func (v *connectionView) census() (counts map[connected]int, components map[string][]string) {
+	counts, components = make(map[connected]int), make(map[string][]string)
+	for i := range v.list {
+		x := &v.list[i]
+		at := connected{x.App, x.component, x.PID}
+		if counts[at]++; counts[at] == 1 && !slices.Contains(components[x.App], x.component) {
+			components[x.App] = append(components[x.App], x.component)
+		}
+	}
+	for _, c := range components {
+		slices.Sort(c)
+	}
+	return counts, components
+}
+
+// workers adds the connections of each worker. Where one worker of an app is
+// connected to something, the others' count is 0 rather than absent.
+func (c *Pool) workers(s *Sample, v *connectionView) (lack error) {
+	counts, components := v.census()
+	left := maxWorkerSeries
+	for i := range v.snap.Apps {
+		a := &v.snap.Apps[i]
+		if err := v.errs[a.Name]; err != nil && a.Up {
+			lack = errors.Join(lack, whyNoConnections(a.Name, err))
+			continue
+		}
+		for _, component := range components[a.Name] {
+			n := min(len(a.Workers), left)
+			c.dropped += len(a.Workers) - n
+			left -= n
+			for j := range a.Workers[:n] {
+				w := &a.Workers[j]
+				s.add(workerConnectionsFamily, float64(counts[connected{a.Name, component, w.PID}]), a.Name, strconv.Itoa(w.Slot), component)
+			}
+		}
+	}
+	if !v.taken.IsZero() {
+		s.add(connectionsAgeFamily, max(0, c.now().Sub(v.taken).Seconds()))
+	}
+	s.add(seriesDropped, float64(c.dropped+v.dropped), workerConnectionsFamily.name)
+	return lack
+}
+
+func whyNoConnections(app string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+	}
+	return fmt.Errorf("the connections of %s: %w", app, err)
+}

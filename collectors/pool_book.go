@@ -1,0 +1,170 @@
+package collectors
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// poolBook has the pools of one server: those of the configuration, and one for
+// each other app that is found to be connected.
+type poolBook struct {
+	server     string
+	configured map[string][]*pool // by app, in the order of the configuration
+	order      []*pool
+	found      map[string]*pool // by app
+	names      map[string]map[string]bool
+}
+
+// book opens the book of a server.
+func (c *Pool) book(l poolLook) *poolBook {
+	b := &poolBook{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
+	for _, a := range c.o.Configured() {
+		b.names[a.Name] = make(map[string]bool, len(a.Pools))
+		for i := range a.Pools {
+			p := &a.Pools[i]
+			b.names[a.Name][p.Name] = true
+			if p.MySQL != l.Name {
+				continue
+			}
+			x := &pool{app: a.Name, name: p.Name, config: p, leakAfter: p.LeakAfter, workers: make(map[string]*poolCounts)}
+			b.configured[a.Name] = append(b.configured[a.Name], x)
+			b.order = append(b.order, x)
+		}
+	}
+	return b
+}
+
+// take gives the pool that a connection belongs to, or nil. Whose process has
+// its other end decides; where that is not known, the user does, and of several
+// pools with that user the first takes it.
+func (b *poolBook) take(t *mysql.Thread, who owner) *pool {
+	if who.app == "" {
+		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
+	}
+	own := b.configured[who.app]
+	if len(own) == 0 {
+		return b.find(who.app)
+	}
+	if p := firstPool(own, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User }); p != nil {
+		return p
+	}
+	return firstPool(own, func(p *pool) bool { return p.config.User == "" })
+}
+
+func firstPool(list []*pool, fits func(*pool) bool) *pool {
+	if i := slices.IndexFunc(list, fits); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// find gives the pool of an app that says nothing about this server. It has the
+// server's name, unless a pool on another server has that.
+func (b *poolBook) find(app string) *pool {
+	p := b.found[app]
+	if p == nil {
+		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}
+		if b.names[app][p.name] {
+			p.name = "mysql:" + b.server
+		}
+		b.found[app] = p
+	}
+	return p
+}
+
+// all gives the pools whose connections are known. Without a user, only a look
+// at all of the app's descriptors tells which connections are its own.
+func (b *poolBook) all(v *connectionView) []*pool {
+	var out []*pool
+	for _, p := range b.order {
+		if p.config.User != "" || v.errs[p.app] == nil {
+			out = append(out, p)
+		}
+	}
+	for _, app := range slices.Sorted(maps.Keys(b.found)) {
+		if v.errs[app] == nil {
+			out = append(out, b.found[app])
+		}
+	}
+	return out
+}
+
+// publish adds the pools.
+func (b *poolBook) publish(s *Sample, l poolLook) {
+	crews := make(map[string]int)
+	for i := range l.view.snap.Apps {
+		if a := &l.view.snap.Apps[i]; a.Up {
+			crews[a.Name] = len(a.Workers)
+		}
+	}
+	for _, p := range b.all(l.view) {
+		p.publish(s, crews[p.app])
+		p.note(s, b.server)
+	}
+}
+
+// publish adds the pool's series; workers is how many processes have one.
+func (p *pool) publish(s *Sample, workers int) {
+	used := -p.counts[poolIdle]
+	for i, n := range p.counts {
+		s.add(poolConnectionsFamily, float64(n), p.app, p.name, poolStates[i])
+		used += n
+	}
+	if capacity := capacityOf(p.config, workers); capacity > 0 {
+		s.add(poolCapacityFamily, float64(capacity), p.app, p.name)
+		s.add(poolUtilizationFamily, float64(used)/float64(capacity), p.app, p.name)
+	}
+}
+
+// note adds what each worker has of the pool, and the longest leaks.
+func (p *pool) note(s *Sample, server string) {
+	for _, slot := range slices.Sorted(maps.Keys(p.workers)) {
+		for i, n := range p.workers[slot] {
+			if n > 0 {
+				s.note("pool_worker", float64(n), p.app, p.name, slot, poolStates[i])
+			}
+		}
+	}
+	p.sortLeaks()
+	for _, x := range p.leaks[:min(len(p.leaks), maxNotes)] {
+		s.note("pool_leak", x.asleep.Seconds(), p.app, p.name, server, x.worker, number(uint64(x.pid)), number(x.connection))
+	}
+}
+
+// sortLeaks puts the longest first.
+func (p *pool) sortLeaks() {
+	slices.SortFunc(p.leaks, func(x, y leak) int {
+		return cmp.Or(-cmp.Compare(x.asleep, y.asleep), cmp.Compare(x.connection, y.connection))
+	})
+}
+
+// capacityOf is how many connections a pool may have with that many worker
+// processes; 0 where that is not known or has no bound.
+func capacityOf(p *config.Pool, workers int) int {
+	if p == nil || p.MaxOverflow < 0 {
+		return 0
+	}
+	return (p.Size + p.MaxOverflow) * workers
+}
+
+// logLeaks hands the leaks that are new to the log, and forgets those that are
+// over.
+func (c *Pool) logLeaks(p *poolServer, l poolLook, b *poolBook) {
+	now := make(map[leakKey]bool)
+	var lines []leakLine
+	for _, in := range b.all(l.view) {
+		for _, x := range in.leaks {
+			key := leakKey{x.connection, x.transaction.ID}
+			now[key] = true
+			if !p.leaks[key] {
+				lines = append(lines, leakLine{in.app, in.name, l.Name, x})
+			}
+		}
+	}
+	p.leaks = now
+	c.o.Leaks.report(leakBatch{l.Server, lines})
+}

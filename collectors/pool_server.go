@@ -1,0 +1,247 @@
+package collectors
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// poolStates are the values of the label state, in the order of [poolCounts].
+var poolStates = [...]string{"in_use", "idle", "in_transaction", "leaked"} //nolint:gochecknoglobals // a table that nothing changes
+
+// The places in poolStates.
+const (
+	poolInUse = iota
+	poolIdle
+	poolInTransaction
+	poolLeaked
+)
+
+type poolCounts [len(poolStates)]int
+
+// poolServer is what is remembered of one server from look to look.
+type poolServer struct {
+	looked time.Time
+	seen   map[uint64]*sighting // by connection id
+	leaks  map[leakKey]bool     // that are leaked now, and are in the log
+}
+
+// sighting is when a connection was first seen. The same id with another client
+// is another connection: the server has been restarted.
+type sighting struct {
+	host  string
+	after time.Time // the last look without it: it is younger than that
+	first time.Time
+	last  time.Time
+}
+
+// leakKey tells one leak from another, also if a server that was restarted
+// uses an id again.
+type leakKey struct {
+	connection  uint64
+	transaction string
+}
+
+// poolLook is one look at one server.
+type poolLook struct {
+	MySQLTarget
+
+	*activity
+
+	view *connectionView
+}
+
+// pool is one pool of an app on one server.
+type pool struct {
+	app, name string
+	config    *config.Pool // nil: found, not configured
+	leakAfter time.Duration
+	counts    poolCounts
+	workers   map[string]*poolCounts // by slot; "" for connections that are no worker's
+	leaks     []leak
+}
+
+// leak is one connection that is leaked.
+type leak struct {
+	owner
+
+	connection  uint64
+	asleep      time.Duration
+	transaction *mysql.Transaction
+}
+
+// server adds the pools of one server, and asks for another sample of
+// connections if it has clients that are newer than the last one.
+func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
+	book := c.book(l)
+	open := make(map[uint64]*mysql.Transaction, len(l.transactions))
+	for i := range l.transactions {
+		if t := &l.transactions[i]; t.Thread != 0 {
+			open[t.Thread] = t
+		}
+	}
+	clients, named := clientsOf(l.threads)
+	owners := make([]owner, len(l.threads))
+	fresh := false
+	for i := range l.threads {
+		t := &l.threads[i]
+		if t.Own || t.Command == "Daemon" {
+			continue
+		}
+		at := p.sight(t, l.began)
+		who, known := l.owner(clients[i], at, named)
+		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
+			fresh = true
+		}
+		if in := book.take(t, who); in != nil {
+			in.add(t, open[t.ID], who)
+			who.app = cmp.Or(who.app, in.app)
+		}
+		owners[i] = who
+	}
+	p.forget(l.began)
+	if fresh {
+		c.o.Connections.SampleConnections()
+	}
+	book.publish(s, l)
+	c.logLeaks(p, l, book)
+	l.noteLockWaits(s, owners)
+}
+
+// sight gives when a connection was first seen.
+func (p *poolServer) sight(t *mysql.Thread, now time.Time) *sighting {
+	at := p.seen[t.ID]
+	if at == nil || at.host != t.Host {
+		at = &sighting{host: t.Host, after: p.looked, first: now}
+		p.seen[t.ID] = at
+	}
+	at.last = now
+	return at
+}
+
+// forget forgets the connections that were not seen now.
+func (p *poolServer) forget(now time.Time) {
+	for id, at := range p.seen {
+		if !at.last.Equal(now) {
+			delete(p.seen, id)
+		}
+	}
+	p.looked = now
+}
+
+// owner tells whose a thread's connection is. A sample from before the
+// connection was made knows its port as that of another one.
+func (l *poolLook) owner(from client, at *sighting, named map[uint16]int) (who owner, known bool) {
+	if l.view.taken.Before(at.after) {
+		return owner{}, false
+	}
+	i := l.view.find(from, l.Name, named)
+	if i < 0 {
+		return owner{}, false
+	}
+	l.view.list[i].component = "mysql:" + l.Name
+	return l.view.owner(i), true
+}
+
+// add counts one connection.
+func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who owner) {
+	state := poolState(t, open, p.leakAfter)
+	p.counts[state]++
+	if p.workers[who.worker] == nil {
+		p.workers[who.worker] = &poolCounts{}
+	}
+	p.workers[who.worker][state]++
+	if state == poolLeaked {
+		p.leaks = append(p.leaks, leak{owner: who, connection: t.ID, asleep: t.Time, transaction: open})
+	}
+}
+
+// poolState judges one connection. The time asleep is in whole seconds, cut or
+// rounded up by the server's clock, so only more than leakAfter is surely over it.
+//
+// Threads and transactions are read one after the other. A connection that slept
+// when the first was read and began a transaction before the second was, is at
+// work: it cannot have slept in a transaction for longer than that has been open.
+func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration) int {
+	switch {
+	case t.Command != "Sleep", open != nil && t.Time > open.Age+time.Second:
+		return poolInUse
+	case open == nil:
+		return poolIdle
+	case t.Time > leakAfter:
+		return poolLeaked
+	default:
+		return poolInTransaction
+	}
+}
+
+// lockWait is one connection that waits for a lock, and one that holds it.
+type lockWait struct {
+	waiter, blocker uint64 // connections; 0: not told
+	took            time.Duration
+}
+
+// noteLockWaits names who waits for whom, with the workers at both ends,
+// longest first.
+func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
+	waits := l.lockWaits()
+	if len(waits) == 0 {
+		return
+	}
+	place := make(map[uint64]int, len(l.threads))
+	for i := range l.threads {
+		place[l.threads[i].ID] = i
+	}
+	find := func(connection uint64) (owner, string) {
+		i, ok := place[connection]
+		switch {
+		case !ok:
+			return owner{}, ""
+		case l.threads[i].Command == "Sleep":
+			return owners[i], "sleeping"
+		default:
+			return owners[i], "running"
+		}
+	}
+	for _, w := range waits[:min(len(waits), maxNotes)] {
+		waiter, _ := find(w.waiter)
+		blocker, does := find(w.blocker)
+		s.note("lock_wait", w.took.Seconds(), l.Name, number(w.waiter), waiter.app, waiter.worker,
+			number(w.blocker), blocker.app, blocker.worker, number(uint64(blocker.pid)), does)
+	}
+}
+
+// lockWaits gives the waits for rows and for tables, longest first. Who holds
+// the lock of a table, or of its definition, the server does not tell.
+func (l *poolLook) lockWaits() []lockWait {
+	var out []lockWait
+	if len(l.waits) > 0 {
+		byID := l.byID()
+		for _, p := range l.waits {
+			if waiter, blocker := byID[p.Waiting], byID[p.Blocking]; waiter != nil && blocker != nil {
+				out = append(out, lockWait{waiter.Thread, blocker.Thread, waiter.Waiting})
+			}
+		}
+	}
+	for i := range l.threads {
+		if t := &l.threads[i]; waitsForLock(t.State) && !t.Own {
+			out = append(out, lockWait{waiter: t.ID, took: t.Time})
+		}
+	}
+	slices.SortFunc(out, func(x, y lockWait) int {
+		return cmp.Or(-cmp.Compare(x.took, y.took), cmp.Compare(x.waiter, y.waiter), cmp.Compare(x.blocker, y.blocker))
+	})
+	return out
+}
+
+// number writes an id; nothing for 0.
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
