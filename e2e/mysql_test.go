@@ -23,8 +23,14 @@ const word = "hunter2hunter2"
 // database starts a MariaDB with the user of the documentation and a table.
 func database(t *testing.T, args ...string) *mariadb.Server {
 	t.Helper()
+	return databaseIn(t, nil, args...)
+}
+
+// databaseIn is database with a program that runs the server.
+func databaseIn(t *testing.T, wrap []string, args ...string) *mariadb.Server {
+	t.Helper()
 	need(t, "mariadbd", "mariadb-install-db")
-	s, err := mariadb.Start(t.Context(), openDir(t), args...)
+	s, err := mariadb.StartIn(t.Context(), openDir(t), wrap, args...)
 	if s != nil {
 		t.Cleanup(s.Stop)
 	}

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type app struct {
 
 // launch says how to start the shop under some server.
 type launch struct {
+	source string // of the module; empty: the shop
 	server string // gunicorn, uwsgi, uvicorn, flask, script
 	name   string // of module and app; empty: a unique one
 	title  string // gunicorn's --name
@@ -51,7 +53,7 @@ func serve(t *testing.T, l launch) *app {
 	if l.port == 0 {
 		l.port = freePort(t)
 	}
-	text, err := os.ReadFile("shop/shop.py")
+	text, err := os.ReadFile(cmp.Or(l.source, "shop/shop.py"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ type Server struct {
 	dir  string
 	args []string
 	env  []string
+	wrap []string
 	proc *run.Proc
 }
 
@@ -45,11 +46,16 @@ type Server struct {
 // starts a server on it. What looks like a variable, "TZ=JST-9", goes to its
 // environment, the rest are its options.
 func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
+	return StartIn(ctx, dir, nil, args...)
+}
+
+// StartIn is Start with a program that runs the server, with its arguments.
+func StartIn(ctx context.Context, dir string, wrap []string, args ...string) (*Server, error) {
 	port, err := run.FreePort(0)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Port: port, Socket: filepath.Join(dir, "m.sock"), dir: dir}
+	s := &Server{Port: port, Socket: filepath.Join(dir, "m.sock"), dir: dir, wrap: wrap}
 	for _, a := range args {
 		if strings.HasPrefix(a, "--") {
 			s.args = append(s.args, a)
@@ -76,10 +82,11 @@ func user() string {
 
 // Start starts a server that was stopped, and returns when it answers.
 func (s *Server) Start(ctx context.Context) error {
-	argv := append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + s.dir, "--socket=" + s.Socket, "--bind-address=127.0.0.1",
-		fmt.Sprintf("--port=%d", s.Port), "--pid-file=" + filepath.Join(s.dir, "m.pid"), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
-		"--innodb-buffer-pool-size=32M", "--user=" + user()}, s.args...)
-	p, err := run.Start(run.Spec{Name: "mariadbd", Path: "mariadbd", Args: argv, Env: s.env, Dir: s.dir, Logs: s.dir})
+	argv := append(append([]string{}, s.wrap...), "mariadbd", "--no-defaults", "--datadir="+filepath.Join(s.dir, "data"), "--tmpdir="+s.dir, "--socket="+s.Socket, "--bind-address=127.0.0.1",
+		fmt.Sprintf("--port=%d", s.Port), "--pid-file="+filepath.Join(s.dir, "m.pid"), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+		"--innodb-buffer-pool-size=32M", "--user="+user())
+	argv = append(argv, s.args...)
+	p, err := run.Start(run.Spec{Name: "mariadbd", Path: argv[0], Args: argv[1:], Env: s.env, Dir: s.dir, Logs: s.dir})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 // time, the exporter's own, and how long the answer takes. Rounds with scrapes
 // and rounds without alternate, and the server's own idle work is taken off.
 //
-//	mysqlcost -exporter build/resp-exporter
+//	mysqlcost -exporter build/resp-exporter -collectors mysql,pool
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 const password = "cost-of-a-look"
 
 type options struct {
-	exporter                  string
+	exporter, collectors      string
 	connections, transactions int
 	rounds, scrapes           int
 }
@@ -33,6 +33,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.exporter, "exporter", "build/resp-exporter", "the exporter's binary")
+	flag.StringVar(&o.collectors, "collectors", "mysql,pool", "the collectors that are on")
 	flag.IntVar(&o.connections, "connections", 1000, "connections held open")
 	flag.IntVar(&o.transactions, "transactions", 300, "how many of them sleep in a transaction")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of scrapes")
@@ -74,7 +75,11 @@ func measure(ctx context.Context, o options) (err error) {
 		return err
 	}
 	target, err := r.Exporter(ctx, run.Spec{Name: "resp-exporter", Path: path}, func(address string) []string {
-		return []string{"--web.listen-address=" + address, "--config.file=" + file, "--collector.disable-defaults", "--collector.mysql"}
+		args := []string{"--web.listen-address=" + address, "--config.file=" + file, "--collector.disable-defaults"}
+		for name := range strings.SplitSeq(o.collectors, ",") {
+			args = append(args, "--collector."+name)
+		}
+		return args
 	})
 	if err != nil {
 		return err
