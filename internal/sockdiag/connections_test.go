@@ -205,17 +205,39 @@ func FuzzProcNetConnections(f *testing.F) {
 	})
 }
 
+// A dump of 400 connections, and one of a single one beside them: what
+// is not asked for is walked and not copied.
 func BenchmarkConnections(b *testing.B) {
 	c := dial(b, 0)
-	for range 200 {
-		connect(b, "tcp4", "127.0.0.1:0")
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
 	}
-	wanted := connect(b, "tcp4", "127.0.0.1:0")
-	ports := []uint16{3306, 5432, 6379, remote(wanted).Port()}
-	b.ReportAllocs()
-	for b.Loop() {
-		if list, err := c.Connections(b.Context(), ports); err != nil || len(list) == 0 {
-			b.Fatal(len(list), err)
+	b.Cleanup(func() { _ = ln.Close() })
+	for range 400 {
+		client, err := net.Dial("tcp4", ln.Addr().String())
+		if err != nil {
+			b.Fatal(err)
 		}
+		b.Cleanup(func() { _ = client.Close() })
+		server, err := ln.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = server.Close() })
+	}
+	for name, test := range map[string]struct {
+		port uint16
+		n    int
+	}{"400": {ln.Addr().(*net.TCPAddr).AddrPort().Port(), 400}, "1": {remote(connect(b, "tcp4", "127.0.0.1:0")).Port(), 1}} {
+		b.Run(name, func(b *testing.B) {
+			ports := []uint16{3306, 5432, 6379, test.port}
+			b.ReportAllocs()
+			for b.Loop() {
+				if list, err := c.Connections(b.Context(), ports); err != nil || len(list) < test.n {
+					b.Fatal(len(list), err)
+				}
+			}
+		})
 	}
 }
