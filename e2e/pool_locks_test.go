@@ -125,7 +125,9 @@ func blocked(t *testing.T, a *app, pid int) {
 			t.Cleanup(func() { // the app ends, and with it the request
 				a.Stop()
 				for range n - got {
-					_ = <-answered
+					if err := <-answered; err != nil {
+						t.Logf("the worker that waited: %v", err)
+					}
 				}
 			})
 			return

@@ -241,3 +241,16 @@ func BenchmarkConnections(b *testing.B) {
 		})
 	}
 }
+
+// Whatever an answer is, a path comes with its peer or not at all.
+func FuzzParseUnixAccepted(f *testing.F) {
+	f.Add(unixAnswer(1, attribute(0, []byte("/run/x\x00")), attribute(2, native.AppendUint32(nil, 77))))
+	f.Add(unixAnswer(10, attribute(0, []byte("\x00x"))))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		path, peer, err := sockdiag.ParseUnixAccepted(answer)
+		if (err != nil || path == "") && (path != "" || peer != 0) {
+			t.Errorf("%q %d %v", path, peer, err)
+		}
+	})
+}
