@@ -199,8 +199,6 @@ func TestAlertsAreWhole(t *testing.T) {
 // comes lists metrics that rules name and the code does not publish yet, by
 // the part that brings them. It must become empty: what is there must go.
 var comes = map[string]string{
-	"resp_pool_connections":            "pools",
-	"resp_pool_utilization_ratio":      "pools",
 	"resp_heal_alerts_total":           "healing",
 	"resp_heal_blocked_total":          "healing",
 	"resp_heal_breaker_open":           "healing",
