@@ -23,7 +23,11 @@ func TestSelf(t *testing.T) {
 	}
 	for name, v := range ours {
 		want, ok := theirs[name]
-		if !ok || v < want*0.5 || v > want*2+1 {
+		slack := 0.0
+		if name == "process_cpu_seconds_total" {
+			slack = 1 // counted in ticks, and the two looks are not one
+		}
+		if !ok || v < want*0.5-slack || v > want*2+1 {
 			t.Errorf("%s is %v, client_golang says %v (%v)", name, v, want, ok)
 		}
 	}
