@@ -19,11 +19,7 @@ const (
 	leastCost = time.Microsecond
 	// tripCost is what a trip costs a server beside its command: to be woken, to
 	// read and to write. A ping pays it too, so that it goes away with the way.
-	tripCost = 50 * time.Microsecond
-	// outlier is how many times the usual a page is charged at most. A page is a
-	// bounded number of steps of constant time: what took much longer than its
-	// like has waited for something else, and the pings show if that goes on.
-	outlier = 2
+	tripCost = 30 * time.Microsecond
 	// A ping is slow from three times the quiet one, and slack more.
 	slowTimes = 3
 	slack     = time.Millisecond
@@ -73,19 +69,21 @@ func (p *pace) known() bool { return p.past > 0 || p.pings >= firstPings }
 
 // charge takes how long a page took at our side, in so many trips, and how many
 // keys were looked at, and gives what it is thought to have cost the server:
-// what it took less the way, and the trips with the ping before them.
+// what it took less the way, and the trips with the ping before them. A page is
+// the same work as the next one, a bounded number of steps of constant time. So
+// once it is known what they usually cost each is charged that: what took longer
+// has waited for something else, and the pings show if that goes on.
 func (p *pace) charge(took time.Duration, trips, keys int) time.Duration {
 	cost := max(took-time.Duration(trips)*p.quiet(), time.Duration(keys)*leastCost) + time.Duration(trips+1)*tripCost
-	usual, known := p.usual()
 	if len(p.costs) < cap(p.costs) {
 		p.costs = append(p.costs, cost)
 	} else {
 		p.costs[p.next] = cost
 		p.next = (p.next + 1) % len(p.costs)
 	}
-	if known {
-		cost = min(cost, outlier*usual)
+	if usual, known := p.usual(); known {
 		p.resize(usual)
+		return usual
 	}
 	return cost
 }

@@ -15,7 +15,7 @@ const (
 	// slowAfter is how long a server must be slow until that is told.
 	slowAfter = 30 * time.Second
 	// Between two pings of a slow server, from firstPause to maxPause.
-	firstPause = 100 * time.Millisecond
+	firstPause = 50 * time.Millisecond
 	maxPause   = 5 * time.Second
 	// pingPause is between the pings that find out what is quiet.
 	pingPause = 20 * time.Millisecond

@@ -28,7 +28,7 @@ type settings struct {
 	exporter     string
 	keys, rounds int
 	each         time.Duration // one half of a round
-	full         time.Duration // how long to wait for a full walk; 0: none
+	full         time.Duration // how long to follow a full walk; 0: not at all
 }
 
 func main() { rig.Main("sessions", wholeRun, start) }
@@ -39,7 +39,7 @@ func start(ctx context.Context) (err error) {
 	flag.IntVar(&s.keys, "keys", 1_000_000, "sessions, a third of them without an expiry")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, each of one time with the walk and one without")
 	flag.DurationVar(&s.each, "each", 20*time.Second, "how long each of the two takes")
-	flag.DurationVar(&s.full, "full", 15*time.Minute, "how long a full walk may take at the end; 0: do none")
+	flag.DurationVar(&s.full, "full", 15*time.Minute, "how long to follow one full walk at the end; 0: not at all")
 	flag.Parse()
 	if s.keys < 1 || s.rounds < 1 || s.each < time.Second || flag.NArg() > 0 {
 		return errors.New("want -keys and -rounds of at least 1, -each of at least 1s, and no argument")
