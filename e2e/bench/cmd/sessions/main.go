@@ -94,7 +94,7 @@ func (b *bench) begin(ctx context.Context, r *rig.Rig) error {
 		return err
 	}
 	b.server = p.PID()
-	if b.redis, err = dial(ctx, fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+	if b.redis, err = dial(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 		return fmt.Errorf("%w\n%s", err, p.Output(2000))
 	}
 	began := time.Now()

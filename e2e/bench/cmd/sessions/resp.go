@@ -12,9 +12,9 @@ import (
 )
 
 // dial connects, for as long as the server takes to start.
-func dial(ctx context.Context, address string) (net.Conn, error) {
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err == nil || time.Now().After(end) {
 			return c, err
 		}
@@ -23,7 +23,7 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 
 // fill writes n sessions, each third one without an expiry, and reads as many answers.
 func fill(ctx context.Context, socket string, n int) error {
-	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	c, err := dial(ctx, "unix", socket)
 	if err != nil {
 		return fmt.Errorf("fill: %w", err)
 	}
