@@ -19,7 +19,7 @@ const (
 	leastCost = time.Microsecond
 	// tripCost is what a trip costs a server beside its command: to be woken, to
 	// read and to write. A ping pays it too, so that it goes away with the way.
-	tripCost = 30 * time.Microsecond
+	tripCost = 40 * time.Microsecond
 	// A ping is slow from three times the quiet one, and slack more.
 	slowTimes = 3
 	slack     = time.Millisecond
