@@ -81,7 +81,8 @@ func (c *Config) valueProblems() []problem {
 	}
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
-	return append(out, statsdProblems(c.StatsD)...)
+	out = append(out, statsdProblems(c.StatsD)...)
+	return append(out, c.healingProblems()...)
 }
 
 // orderProblems looks at the pairs of thresholds whose numbers are good each by

@@ -12,6 +12,7 @@ type Config struct {
 	MySQL              []MySQL       `yaml:"mysql"`        // at most 20
 	Redis              []Redis       `yaml:"redis"`        // at most 20
 	StatsD             StatsD        `yaml:"statsd"`
+	Healing            Healing       `yaml:"healing"`
 }
 
 // Limit is where one value turns from well to warned to critical.

@@ -17,6 +17,7 @@ const (
 	tagStr   = "!!str"
 	tagInt   = "!!int"
 	tagFloat = "!!float"
+	tagBool  = "!!bool"
 	tagNull  = "!!null"
 )
 
@@ -51,6 +52,7 @@ func (d *decoder) config(n *yaml.Node, c *Config) {
 			{"listen", d.addresses(&c.StatsD.Listen)},
 			{"max_routes", d.whole(&c.StatsD.MaxRoutes, wantMaxRoutes)},
 		})},
+		{"healing", d.healing(&c.Healing)},
 	})(n, "")
 }
 

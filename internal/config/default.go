@@ -24,5 +24,6 @@ func Default() Config {
 			Listen:    []string{"udp://127.0.0.1:9125"},
 			MaxRoutes: 200,
 		},
+		Healing: defaultHealing(),
 	}
 }

@@ -29,7 +29,10 @@ func variables(c *Config) []variable {
 			return setInterval(&c.MonitoringInterval, s)
 		}},
 		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {
-			_, err := strconv.ParseBool(s) // read for its errors only: there is nothing to switch yet
+			on, err := strconv.ParseBool(s)
+			if err == nil && !on { // it can only switch off: true leaves what the file says
+				c.Healing.Mode = HealOff
+			}
 			return err == nil
 		}},
 	}

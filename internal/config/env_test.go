@@ -57,6 +57,7 @@ func TestEnvironmentWins(t *testing.T) {
 	want.Thresholds.CPU = config.Limit{Warning: 0.1, Critical: 0.7}
 	want.Thresholds.Disk.Warning = 0.3
 	want.Thresholds.RequestQueue.Critical = 1000
+	want.Healing.Mode = config.HealOff
 	got, err := config.Load(strings.NewReader(file), "f.yml", env)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 // What several messages end with.
 const (
-	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd"
+	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd, healing"
 	matchKeys = "cmdline, pid_file, listen, systemd_unit, cgroup, user"
 	limitKeys = "memory, cpu, disk, connection_pool, request_queue, response_time, error_rate, query_time, cache_hit_rate, task_age"
 	name      = "1 to 64 letters, digits or . _ : @ - /"
@@ -33,7 +33,7 @@ var invalid = map[string][]string{
 	"unknown-key": {":5: apps[0].match.cmdlin: unknown key; expected one of " + matchKeys},
 	"unknown-section": {
 		":2: pools: unknown key; expected one of " + topKeys,
-		":4: healing: unknown key; expected one of " + topKeys,
+		":4: healer: unknown key; expected one of " + topKeys,
 	},
 	"keys-that-are-no-text": {
 		":1: 1: unknown key; expected one of " + topKeys,
@@ -229,6 +229,7 @@ var invalid = map[string][]string{
 
 func TestInvalidFiles(t *testing.T) {
 	files := testdata(t, "invalid")
+	maps.Copy(invalid, invalidHealing)
 	if got, want := slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(invalid)); !slices.Equal(got, want) {
 		t.Errorf("testdata has %v\nthe test has %v", got, want)
 	}

@@ -99,6 +99,7 @@ func full() config.Config {
 			Listen:    []string{"udp://127.0.0.1:9125", "unixgram:///run/resp-exporter/statsd.sock", "udp://[::1]:9125", "udp://localhost:9126"},
 			MaxRoutes: 256,
 		},
+		Healing: fullHealing(),
 	}
 }
 
@@ -108,6 +109,7 @@ func TestWrittenFileLoads(t *testing.T) {
 	for name, c := range map[string]config.Config{"default": config.Default(), "full": full()} {
 		t.Run(name, func(t *testing.T) {
 			c.MySQL, c.Redis = nil, nil
+			c.Healing.Rules, c.Healing.Coordination = nil, config.Coordination{} // "with" is of many types
 			for i := range c.Apps { // these name servers
 				c.Apps[i].Pools, c.Apps[i].Sessions, c.Apps[i].Tasks = nil, nil, nil
 			}

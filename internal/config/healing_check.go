@@ -1,0 +1,331 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The bounds of the section healing.
+const (
+	maxHealingRules = 50
+	maxSteps        = 5
+	maxMatchers     = 20
+	maxQueueSize    = 1000
+	maxArgv         = 64
+	maxUsers        = 20
+	maxDay          = 24 * time.Hour
+)
+
+// What is expected of the values.
+const (
+	wantMode       = "off, dry_run or enforce"
+	wantTokenFile  = "an absolute path such as /etc/resp-exporter/webhook-token"
+	wantLabel      = "the name of a label, such as instance"
+	wantIdentity   = "the value of that label in this host's alerts, of at most 256 bytes"
+	wantQueueSize  = "a whole number from 1 to 1000"
+	wantMaxRuns    = "a whole number from 1 to 1000"
+	wantPer        = "a duration from 1s to 24h"
+	wantConcurrent = "a whole number from 1 to 10"
+	wantFraction   = "a number above 0, at most 1"
+	wantMinHealthy = "a whole number from 0 to 1000"
+	wantFailures   = "a whole number from 1 to 100"
+	wantWarmup     = "a duration from 0s to 1h"
+	wantMatchers   = `labels and their values, at least one, such as {alertname: RespPoolLeak}`
+	wantValue      = `a value, or "~" and a regular expression that must match all of it`
+	wantCooldown   = "a duration from 1s to 24h, not below the verify_within of any step"
+	wantSteps      = "1 to 5 steps"
+	wantAction     = "one of kill_leaked_connections, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"
+	wantTimeout    = "a duration from 1s to 10m"
+	wantVerify     = "a duration from 1s to 30m"
+	wantApp        = "the name of an app"
+	wantPool       = "the name of a pool of the app"
+	wantSeconds    = "a duration from 1s to 24h"
+	wantVictims    = "a whole number from 1 to 1000"
+	wantRows       = "a whole number, 0 or more"
+	wantProcedure  = "schema.name of a stored procedure"
+	wantPick       = "largest, most_leaked_connections or stuck"
+	wantMinAge     = "a duration from 0s to 24h"
+	wantMinWorkers = "a whole number from 2 to 1000"
+	wantArgv       = "a list: the absolute path of a program and its arguments"
+	wantGrace      = "a duration from 1m to 24h"
+	wantMinIdle    = "a duration, 0s or more; 0s is the lifetime of the sessions"
+	wantKeys       = "a whole number from 1 to 1000000"
+	wantHookURL    = "a URL with http or https, without a user"
+	wantIdempotent = "true: the jobs of the queue may run twice, for a job that is cut off is run again"
+)
+
+var (
+	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`)
+	procedure = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`)
+)
+
+// checks collects problems below one path.
+type checks struct {
+	path string
+	out  []problem
+}
+
+// need reports key unless ok; got is what is there.
+func (c *checks) need(ok bool, key string, got any, want string) {
+	if ok {
+		return
+	}
+	at := c.path
+	if key != "" {
+		at = under(at, key)
+	}
+	text := fmt.Sprintf("got %v", got)
+	if s, isText := got.(string); isText {
+		text = "got " + quote(s)
+	}
+	switch got {
+	case "", nil:
+		text = "missing"
+	}
+	c.out = append(c.out, problem{at, text, want})
+}
+
+// given reports a required number that is not there, and one out of range.
+func given[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T, want string) {
+	if v == missing {
+		c.need(false, key, nil, want+" (required)")
+		return
+	}
+	c.need(v >= least && v <= most, key, v, want)
+}
+
+func within[T int | float64 | time.Duration](v, least, most T) bool { return v >= least && v <= most }
+
+// healingProblems looks at the whole section.
+func (c *Config) healingProblems() []problem {
+	h := &c.Healing
+	k := &checks{path: "healing"}
+	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, wantMode)
+	k.need(h.TokenFile == "" || isAbsolute(h.TokenFile), "token_file", h.TokenFile, wantTokenFile)
+	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, wantTokenFile+", without which nothing may be enforced")
+	k.identity(h.Identity)
+	if h.Coordination.Redis != "" {
+		k.out = append(k.out, c.redisNamed("healing.coordination.redis", h.Coordination.Redis)...)
+	}
+	k.need(within(h.QueueSize, 1, maxQueueSize), "queue_size", h.QueueSize, wantQueueSize)
+	k.need(within(h.Budgets.MaxRuns, 1, 1000), "budgets.max_runs", h.Budgets.MaxRuns, wantMaxRuns)
+	k.need(within(h.Budgets.Per, time.Second, maxDay), "budgets.per", h.Budgets.Per, wantPer)
+	k.need(within(h.Budgets.MaxConcurrent, 1, 10), "budgets.max_concurrent", h.Budgets.MaxConcurrent, wantConcurrent)
+	k.need(isFraction(h.Budgets.FleetMaxFraction), "budgets.fleet_max_fraction", h.Budgets.FleetMaxFraction, wantFraction)
+	k.need(within(h.Budgets.FleetMinHealthy, 0, 1000), "budgets.fleet_min_healthy", h.Budgets.FleetMinHealthy, wantMinHealthy)
+	k.need(within(h.Breaker.Failures, 1, 100), "breaker.failures", h.Breaker.Failures, wantFailures)
+	k.need(within(h.Breaker.Window, time.Second, maxDay), "breaker.window", h.Breaker.Window, wantPer)
+	k.need(within(h.Breaker.Hold, time.Second, maxDay), "breaker.hold", h.Breaker.Hold, wantPer)
+	k.need(within(h.Warmup, 0, time.Hour), "warmup", h.Warmup, wantWarmup)
+	k.need(len(h.Rules) <= maxHealingRules, "rules", len(h.Rules), "at most 50 rules")
+	names := nameList{kind: "healing.rules", first: make(map[string]int)}
+	for i := range h.Rules {
+		k.out = append(k.out, names.check(i, h.Rules[i].Name)...)
+		k.out = append(k.out, c.ruleProblems(&h.Rules[i], fmt.Sprintf("healing.rules[%d]", i))...)
+	}
+	return k.out
+}
+
+func (k *checks) identity(id Identity) {
+	k.need(id.Label == "" || labelName.MatchString(id.Label), "identity.label", id.Label, wantLabel)
+	k.need(id.Label != "" || id.Value == "", "identity.label", nil, wantLabel)
+	k.need(id.Value != "" || id.Label == "", "identity.value", nil, wantIdentity)
+	k.need(len(id.Value) <= 256 && !hasControl(id.Value), "identity.value", id.Value, wantIdentity)
+}
+
+func isFraction(f float64) bool { return f > 0 && f <= 1 }
+
+func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
+	k := &checks{path: path}
+	k.need(len(r.Match) > 0, "match", nil, wantMatchers)
+	k.need(len(r.Match) <= maxMatchers, "match", fmt.Sprintf("%d labels", len(r.Match)), "at most 20 labels")
+	selects := false
+	for _, label := range slices.Sorted(maps.Keys(r.Match)) {
+		value := r.Match[label]
+		k.need(labelName.MatchString(label), "match."+keyText(label), label, wantLabel)
+		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, wantValue)
+		matches, err := MatchValue(value)
+		if err != nil {
+			k.out = append(k.out, problem{under(path, "match."+keyText(label)), regexpFault(err), wantValue})
+		}
+		selects = selects || err != nil || !matches("")
+	}
+	k.need(selects || len(r.Match) == 0, "match", "only expressions that match nothing too", "at least one that a label which is not there does not match")
+	k.need(within(len(r.Steps), 1, maxSteps), "steps", fmt.Sprintf("%d steps", len(r.Steps)), wantSteps)
+	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, wantCooldown)
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.VerifyWithin > r.Cooldown {
+			k.out = append(k.out, problem{under(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), wantCooldown})
+			break
+		}
+	}
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		at := fmt.Sprintf("%s.steps[%d]", path, i)
+		k.out = append(k.out, c.stepProblems(s, at)...)
+		k.need(s.Action != ActionEscalate || i == len(r.Steps)-1, fmt.Sprintf("steps[%d].action", i), s.Action, "it as the last step")
+	}
+	return k.out
+}
+
+// MatchValue gives the function that tells whether a label's value is what a
+// rule's match asks for.
+func MatchValue(want string) (func(string) bool, error) {
+	expr, ok := strings.CutPrefix(want, "~")
+	if !ok {
+		return func(s string) bool { return s == want }, nil
+	}
+	if _, err := regexp.Compile(expr); err != nil { // so that "a)(b" cannot close what is around it
+		return nil, err
+	}
+	re, err := regexp.Compile(`^(?:` + expr + `)$`)
+	if err != nil {
+		return nil, err
+	}
+	return re.MatchString, nil
+}
+
+func (c *Config) stepProblems(s *HealingStep, at string) []problem {
+	k := &checks{path: at}
+	k.need(slices.Contains(ActionNames(), s.Action), "action", s.Action, wantAction)
+	if s.Action == ActionEscalate || len(k.out) > 0 {
+		return k.out
+	}
+	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, wantTimeout)
+	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, wantVerify)
+	k.path = under(at, "with")
+	switch {
+	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
+		c.killLeakedProblems(k, s.KillLeaked)
+	case s.KillLong != nil && s.Action == ActionKillLong:
+		c.killLongProblems(k, s.KillLong)
+	case s.Recycle != nil && s.Action == ActionRecycle:
+		c.recycleProblems(k, s.Recycle)
+	case s.Purge != nil && s.Action == ActionPurge:
+		c.purgeProblems(k, s.Purge)
+	case s.RestartTask != nil && s.Action == ActionRestartTask:
+		c.restartProblems(k, s.RestartTask)
+	case s.CallHTTP != nil && s.Action == ActionCallHTTP:
+		if !isHookURL(s.CallHTTP.URL) {
+			k.out = append(k.out, problem{under(k.path, "url"), "missing, or another form (not shown, it may hold a password)", wantHookURL})
+		}
+		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, wantTokenFile)
+	case s.RunCommand != nil && s.Action == ActionRunCommand:
+		k.argv("argv", s.RunCommand.Argv, true)
+	default:
+		k.need(false, "", nil, "the settings of its action")
+	}
+	return k.out
+}
+
+func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
+	c.appNamed(k, s.App)
+	if a := c.appOf(s.App); a != nil && s.Pool != "" && len(a.Pools) > 0 {
+		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == s.Pool }), "pool", s.Pool, wantPool)
+	}
+	k.need(s.Pool == "" || appName.MatchString(s.Pool), "pool", s.Pool, wantPool)
+	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, wantSeconds)
+	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
+	k.fraction(s.MaxFraction)
+	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40, wantRows)
+	k.users(s.Users)
+	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+}
+
+func (c *Config) killLongProblems(k *checks, s *KillLong) {
+	if s.MySQL != "" {
+		exists := slices.ContainsFunc(c.MySQL, func(m MySQL) bool { return m.Name == s.MySQL })
+		k.out = append(k.out, serverProblems(under(k.path, "mysql"), "mysql", s.MySQL, exists)...)
+	}
+	k.need(len(s.Users) > 0, "users", nil, "the users whose statements may be ended (required)")
+	k.users(s.Users)
+	given(k, "min_time", s.MinTime, 0, time.Second, maxDay, wantSeconds)
+	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
+	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+}
+
+func (c *Config) recycleProblems(k *checks, s *Recycle) {
+	c.appNamed(k, s.App)
+	// PickLeaking waits for the detector of leaks; a setting that does nothing would be worse than this.
+	k.need(slices.Contains([]string{PickLargest, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, wantPick)
+	k.need(within(s.MinAge, 0, maxDay), "min_age", s.MinAge, wantMinAge)
+	k.need(within(s.MinWorkers, 2, 1000), "min_workers", s.MinWorkers, wantMinWorkers)
+	k.argv("import_check", s.ImportCheck, false)
+}
+
+func (c *Config) purgeProblems(k *checks, s *Purge) {
+	c.appNamed(k, s.App)
+	if s.Redis != "" {
+		k.out = append(k.out, c.redisNamed(under(k.path, "redis"), s.Redis)...)
+	}
+	k.need(within(s.Grace, time.Minute, maxDay), "grace", s.Grace, wantGrace)
+	k.need(s.MinIdle >= 0, "min_idle", s.MinIdle, wantMinIdle)
+	given(k, "max_keys", s.MaxKeys, 0, 1, 1_000_000, wantKeys)
+	k.fraction(s.MaxFraction)
+}
+
+func (c *Config) restartProblems(k *checks, s *RestartTask) {
+	c.appNamed(k, s.App)
+	if a := c.appOf(s.App); a != nil && s.Queue != "" {
+		has := slices.ContainsFunc(a.Tasks, func(t Tasks) bool { return slices.Contains(t.Names(), s.Queue) })
+		k.need(has, "queue", s.Queue, "the name of a queue of the app")
+	}
+	k.need(len(s.Queue) <= maxQueue && !hasControl(s.Queue), "queue", s.Queue, wantQueue)
+	k.need(s.Idempotent, "idempotent", s.Idempotent, wantIdempotent)
+	given(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay, wantSeconds)
+}
+
+// appNamed looks for an app where apps are configured; discovered ones are not
+// known yet.
+func (c *Config) appNamed(k *checks, name string) {
+	known := name == "" || appName.MatchString(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
+	k.need(known, "app", name, wantApp+" in the section apps")
+}
+
+func (c *Config) appOf(name string) *App {
+	for i := range c.Apps {
+		if c.Apps[i].Name == name {
+			return &c.Apps[i]
+		}
+	}
+	return nil
+}
+
+func (k *checks) fraction(f float64) {
+	if f == 0 {
+		k.need(false, "max_fraction", nil, wantFraction+" (required)")
+		return
+	}
+	k.need(isFraction(f), "max_fraction", f, wantFraction)
+}
+
+func (k *checks) users(users []string) {
+	k.need(len(users) <= maxUsers, "users", len(users), "at most 20 users")
+	for i, u := range users {
+		k.need(u != "" && len(u) <= 128 && !hasControl(u) && !strings.ContainsAny(u, "*%"), fmt.Sprintf("users[%d]", i), u, wantLogin+", without a wildcard")
+	}
+}
+
+// argv looks at a command line: nothing in it is looked up in a path.
+func (k *checks) argv(key string, argv []string, required bool) {
+	if len(argv) == 0 {
+		k.need(!required, key, nil, wantArgv)
+		return
+	}
+	k.need(len(argv) <= maxArgv, key, fmt.Sprintf("%d arguments", len(argv)), "at most 64 arguments")
+	k.need(isAbsolute(argv[0]) && path.Clean(argv[0]) == argv[0], key+"[0]", argv[0], "the absolute path of a program")
+	for i, a := range argv {
+		k.need(len(a) <= 4096 && !strings.Contains(a, "\x00"), fmt.Sprintf("%s[%d]", key, i), "too long", "at most 4096 bytes")
+	}
+}
+
+func isHookURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.Opaque == ""
+}

@@ -1,0 +1,96 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// fullHealing is the section healing of testdata/valid-full.yml.
+func fullHealing() config.Healing {
+	step := func(action string, change func(*config.HealingStep)) config.HealingStep {
+		s := config.HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
+		change(&s)
+		return s
+	}
+	return config.Healing{
+		Mode: config.HealEnforce, TokenFile: "/etc/resp-exporter/webhook-token",
+		Identity: config.Identity{Label: "instance", Value: "web-1:9868"}, Coordination: config.Coordination{Redis: "cache"}, QueueSize: 10,
+		Budgets: config.Budgets{MaxRuns: 5, Per: 30 * time.Minute, MaxConcurrent: 2, FleetMaxFraction: 0.5},
+		Breaker: config.Breaker{Failures: 2, Window: 2 * time.Hour, Hold: 10 * time.Minute},
+		Rules: []config.HealingRule{
+			{Name: "leaked-connections", Match: map[string]string{"alertname": "RespPoolLeak", "app": "~shop|blog"}, Cooldown: 10 * time.Minute, Steps: []config.HealingStep{
+				{Action: "kill_leaked_connections", Timeout: 20 * time.Second, VerifyWithin: 2 * time.Minute, Approve: true, KillLeaked: &config.KillLeaked{
+					App: "shop", Pool: "main", MinIdle: 90 * time.Second, MaxVictims: 20, MaxFraction: 0.5, Users: []string{"shop"}, Procedure: "resp_heal.end_idle",
+				}},
+				step("recycle_worker", func(s *config.HealingStep) {
+					s.Recycle = &config.Recycle{App: "shop", Pick: config.PickLeaked, MinWorkers: 3, ImportCheck: []string{"/usr/bin/python3", "-c", "import shop"}}
+				}),
+				{Action: "escalate"},
+			}},
+			{Name: "the-rest", Match: map[string]string{"alertname": "~.+"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
+				step("kill_leaked_connections", func(s *config.HealingStep) {
+					s.KillLeaked = &config.KillLeaked{MinIdle: time.Minute, MaxVictims: 1, MaxFraction: 1, MaxTrxRows: 10000}
+				}),
+				step("kill_long_queries", func(s *config.HealingStep) {
+					s.KillLong = &config.KillLong{MySQL: "main", Users: []string{"shop"}, MinTime: 30 * time.Second, MaxVictims: 5, Procedure: "a.b"}
+				}),
+				step("purge_sessions", func(s *config.HealingStep) {
+					s.Purge = &config.Purge{App: "shop", Redis: "cache", Grace: 2 * time.Hour, MinIdle: 3 * time.Hour, MaxKeys: 1000, MaxFraction: 0.25, Remove: true}
+				}),
+				step("restart_task", func(s *config.HealingStep) {
+					s.RestartTask = &config.RestartTask{App: "shop", Queue: "default", Idempotent: true, MinStuck: 10 * time.Minute}
+				}),
+				step("call_http", func(s *config.HealingStep) {
+					s.CallHTTP = &config.CallHTTP{URL: "https://hooks.example.org/heal?x=1", TokenFile: "/etc/resp-exporter/hook"}
+				}),
+			}},
+			{Name: "script", Match: map[string]string{"alertname": "X"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
+				step("run_command", func(s *config.HealingStep) {
+					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}}
+				}),
+			}},
+		},
+	}
+}
+
+// The switch of the environment only ever switches off.
+func TestCleanupEnabled(t *testing.T) {
+	for _, c := range []struct{ mode, env, want string }{
+		{"dry_run", "false", "off"},
+		{"enforce", "false", "off"},
+		{"off", "true", "off"},
+		{"dry_run", "true", "dry_run"},
+		{"enforce", "true", "enforce"},
+	} {
+		got, err := config.Load(strings.NewReader("healing: {mode: "+c.mode+", token_file: /t}"), "f.yml", []string{"RESPONSIVENESS_CLEANUP_ENABLED=" + c.env})
+		if err != nil || got.Healing.Mode != c.want {
+			t.Errorf("%s and %s give %q, %v", c.mode, c.env, got.Healing.Mode, err)
+		}
+	}
+}
+
+func TestMatchValue(t *testing.T) {
+	for _, c := range []struct {
+		want, value string
+		ok          bool
+	}{
+		{"RespPoolLeak", "RespPoolLeak", true},
+		{"RespPoolLeak", "RespPoolLeaks", false},
+		{"a.c", "abc", false},
+		{"~a.c", "abc", true},
+		{"~a|b", "ab", false}, // all of the value, not a part
+		{"~a|b", "b", true},
+		{"~", "", true},
+	} {
+		match, err := config.MatchValue(c.want)
+		if err != nil || match(c.value) != c.ok {
+			t.Errorf("%q and %q: %v, %v", c.want, c.value, !c.ok, err)
+		}
+	}
+	if _, err := config.MatchValue("~("); err == nil {
+		t.Error("a broken expression is taken")
+	}
+}
