@@ -110,7 +110,7 @@ func TestWrittenFileLoads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.MySQL, c.Redis = nil, nil
 			c.Healing.Rules, c.Healing.Coordination = nil, config.Coordination{} // "with" is of many types
-			for i := range c.Apps { // these name servers
+			for i := range c.Apps {                                              // these name servers
 				c.Apps[i].Pools, c.Apps[i].Sessions, c.Apps[i].Tasks = nil, nil, nil
 			}
 			data, err := yaml.Marshal(c)

@@ -1,0 +1,117 @@
+package actions
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// guard asks each guard in turn whether an action may begin on a key now: ""
+// if so, else the first that says no, and why. It is asked when an alert comes
+// and again when its run begins; the fleet is asked only then, for that takes a
+// round trip to its Redis. r.mu is held.
+func (r *Runner) guard(action, key string, now time.Time) (Decision, string) {
+	b := r.set.Budgets
+	switch mode := r.mode(); {
+	case r.pause.on(now):
+		return DecisionPaused, "paused until " + r.pause.Until.UTC().Format(time.RFC3339) + ": " + r.pause.Reason
+	case r.set.Mode == config.HealOff:
+		return DecisionOff, "the mode is off"
+	case mode == config.HealOff:
+		return "", "" // no journal: what needs one is refused when it is written
+	}
+	if left := r.started.Add(r.set.Warmup).Sub(now); left > 0 {
+		return DecisionWarmup, "the exporter started " + rounded(now.Sub(r.started)) + " ago and watches for " + rounded(left) + " more"
+	}
+	if until := r.breakerUntil(action, now); until.After(now) {
+		return DecisionBreaker, fmt.Sprintf("%s failed %d times or more within %s; it rests for %s more",
+			action, r.set.Breaker.Failures, rounded(r.set.Breaker.Window), rounded(until.Sub(now)))
+	}
+	if left := r.cooling(key).Sub(now); left > 0 {
+		return DecisionCooldown, "the target was acted on " + rounded(now.Sub(r.last[key])) + " ago; the cooldown has " + rounded(left) + " left"
+	}
+	if n := r.spent(now); n >= b.MaxRuns {
+		return DecisionBudget, fmt.Sprintf("%d actions within %s are all that the budget allows", n, rounded(b.Per))
+	}
+	return "", ""
+}
+
+func rounded(d time.Duration) string { return d.Round(time.Second).String() }
+
+// cooling is when a key may be acted on again, by the longest cooldown of the
+// rules that could: two rules on one target share it. r.mu is held.
+func (r *Runner) cooling(key string) time.Time {
+	last, ok := r.last[key]
+	if !ok {
+		return time.Time{}
+	}
+	var longest time.Duration
+	for _, rl := range r.set.rules {
+		for _, s := range rl.Steps {
+			if len(key) > len(s.Action) && key[:len(s.Action)+1] == s.Action+" " {
+				longest = max(longest, rl.Cooldown)
+			}
+		}
+	}
+	return last.Add(longest)
+}
+
+// breakerUntil is until when an action rests. r.mu is held.
+func (r *Runner) breakerUntil(action string, now time.Time) time.Time {
+	br := r.set.Breaker
+	recent := slices.DeleteFunc(r.failures[action], func(t time.Time) bool { return now.Sub(t) > max(br.Window, br.Hold) })
+	r.failures[action] = recent
+	// The last of them within one window.
+	n := len(recent)
+	if n < br.Failures || recent[n-1].Sub(recent[n-br.Failures]) > br.Window {
+		return time.Time{}
+	}
+	return recent[n-1].Add(br.Hold)
+}
+
+// spent counts the acts of the budget's time. r.mu is held.
+func (r *Runner) spent(now time.Time) int {
+	r.applied = slices.DeleteFunc(r.applied, func(t time.Time) bool { return now.Sub(t) >= r.set.Budgets.Per })
+	return len(r.applied)
+}
+
+// acted notes that a step began to act. r.mu is held.
+func (r *Runner) acted(key string, at time.Time) {
+	r.last[key] = at
+	if r.applied = append(r.applied, at); len(r.applied) > 2000 { // more than any budget
+		r.applied = slices.Delete(r.applied, 0, 1000)
+	}
+	if len(r.last) > maxDedup {
+		r.forgetLast(at)
+	}
+}
+
+func (r *Runner) forgetLast(now time.Time) {
+	for k := range r.last {
+		if !r.cooling(k).After(now) {
+			delete(r.last, k)
+		}
+	}
+}
+
+// failed notes that an action did not help. r.mu is held.
+func (r *Runner) failed(action string, at time.Time) {
+	list := append(r.failures[action], at)
+	r.failures[action] = list[max(0, len(list)-100):]
+}
+
+// fleetGuard tells why the fleet keeps an action from being done; "": it does not.
+func fleetGuard(f Fleet, action string, b config.Budgets) string {
+	n := max(f.Firing, f.Repairing)
+	switch {
+	case f.Members < 1 || n < 1:
+		return "the fleet's Redis does not know of this exporter"
+	case float64(n) > b.FleetMaxFraction*float64(f.Members):
+		return fmt.Sprintf("%d of %d exporters are asked for %s or carry it out; more than a part of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
+	case f.Members-n < b.FleetMinHealthy:
+		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
+	}
+	return ""
+}

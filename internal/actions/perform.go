@@ -1,0 +1,483 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// then says where a run goes after a step.
+type then int
+
+const (
+	thenEnd      then = iota
+	thenNext          // the step did not help: the next one
+	thenEscalate      // to act further could do harm: a person, if the rule has a step for that
+	thenLater         // it waits, for a person or for the journal
+	thenStop          // the exporter ends: the next start looks after it
+)
+
+// outcome is what one step came to.
+type outcome struct {
+	decision Decision
+	reason   string
+	then     then
+}
+
+// startReady starts the runs whose time has come and for which there is room.
+func (r *Runner) startReady(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for i := 0; i < len(r.queue) && ctx.Err() == nil; {
+		w := r.queue[i]
+		if len(r.active) >= r.set.Budgets.MaxConcurrent || !r.due(w, now) {
+			i++
+			continue
+		}
+		r.queue = slices.Delete(r.queue, i, i+1)
+		r.active[w.run.ID] = w
+		r.wg.Go(func() {
+			r.perform(ctx, w)
+			r.mu.Lock()
+			delete(r.active, w.run.ID)
+			r.mu.Unlock()
+			r.poke()
+		})
+	}
+}
+
+// due tells whether a run may begin: one that a restart found waits for the
+// warm-up, unless it only has to be looked after. r.mu is held.
+func (r *Runner) due(w *work, now time.Time) bool {
+	return !w.notBefore.After(now) && (w.verify || !now.Before(r.started.Add(r.set.Warmup)))
+}
+
+// perform takes a run from step to step to its end.
+func (r *Runner) perform(ctx context.Context, w *work) {
+	for {
+		o := r.step(ctx, w)
+		if ctx.Err() != nil {
+			o.then = thenStop
+		}
+		if o.then == thenEscalate && len(w.run.Before) == 0 && w.run.Applied.IsZero() && r.dryRun() {
+			o.then = thenEnd // nothing is done, and nobody is called
+		}
+		next := -1
+		switch o.then {
+		case thenStop:
+			return
+		case thenLater:
+			r.park(w, o)
+			return
+		case thenNext:
+			next = w.run.Step + 1
+		case thenEscalate:
+			next = w.rule.escalates()
+		case thenEnd:
+		}
+		r.settle(w, o)
+		if next <= w.run.Step || next >= len(w.rule.Steps) {
+			r.end(w, o)
+			return
+		}
+		if w.rule.actions[next] == nil {
+			w.climb(o, next)
+			r.callForHelp(w, o)
+			return
+		}
+		w.climb(o, next)
+		w.run.State = DecisionStepFailed
+		r.record(&w.run)
+	}
+}
+
+// climb notes what a step came to and goes to another one.
+func (w *work) climb(o outcome, next int) {
+	run := &w.run
+	summary := ""
+	if run.Plan != nil {
+		summary = run.Plan.Summary
+	}
+	run.Before = append(slices.Clone(run.Before), StepResult{
+		Action: run.Action, Target: run.Target, Result: o.decision, Reason: clip(o.reason, maxText), Summary: summary,
+		Applied: run.Applied, Ended: time.Now(), Done: run.Done,
+	})
+	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, targetOf(w.rule.Steps[next], w.alert)
+	run.Applied, run.Plan, run.Done, run.Outcome, run.Asked, run.Facts = time.Time{}, nil, 0, "", 0, nil
+	run.Reason = clip(o.reason, maxText)
+	w.verify = false
+}
+
+// settle counts a step that ended.
+func (r *Runner) settle(w *work, o outcome) {
+	now := time.Now()
+	r.count.ended(RunKey{w.run.Rule, w.run.Action, o.decision}, w.run.Done, now)
+	if w.run.Applied.IsZero() {
+		return
+	}
+	r.count.took(now.Sub(w.run.Created))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o.decision == DecisionVerified {
+		delete(r.failures, w.run.Action)
+		delete(r.human, w.run.Rule)
+		return
+	}
+	r.failed(w.run.Action, now)
+}
+
+func (r *Runner) end(w *work, o outcome) {
+	w.run.State, w.run.Reason = o.decision, clip(o.reason, maxText)
+	r.record(&w.run)
+	r.log.Info("Healing", "run", w.run.ID, "rule", w.run.Rule, "action", w.run.Action, "target", w.run.Target, "result", string(o.decision), "done", w.run.Done)
+}
+
+// callForHelp is the step escalate: a person must look.
+func (r *Runner) callForHelp(w *work, o outcome) {
+	r.mu.Lock()
+	r.human[w.run.Rule] = w.run.Alert.Fingerprint
+	r.mu.Unlock()
+	r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionEscalated}, 0, time.Now())
+	r.end(w, outcome{DecisionEscalated, o.reason, thenEnd})
+}
+
+// record writes a run down as it now is, and shows it. It tells whether it is
+// written; where nothing may be done without, the caller looks.
+func (r *Runner) record(run *Run) bool {
+	run.Updated = time.Now()
+	err := r.write(entryOf(run))
+	if err != nil {
+		r.log.Error("A step of healing is not in the journal", "run", run.ID, "state", string(run.State), "err", err)
+	}
+	r.mu.Lock()
+	r.publish(*run)
+	r.mu.Unlock()
+	return err == nil
+}
+
+// park lets a run wait for a person, or for the journal to be written again.
+func (r *Runner) park(w *work, o outcome) {
+	w.run.State, w.run.Reason = o.decision, clip(o.reason, maxText)
+	if o.decision == DecisionAwaiting && r.record(&w.run) {
+		r.mu.Lock()
+		r.awaiting[w.run.ID] = w
+		r.mu.Unlock()
+		return
+	}
+	w.run.State, w.run.Asked, w.run.Applied = DecisionUnwritten, 0, time.Time{}
+	w.notBefore = time.Now().Add(retryAfter)
+	r.mu.Lock()
+	r.publish(w.run)
+	r.queue = append(r.queue, w)
+	r.mu.Unlock()
+}
+
+// step does one step of a run, from the guards to what it came to.
+func (r *Runner) step(ctx context.Context, w *work) outcome {
+	step, action := w.rule.Steps[w.run.Step], w.rule.actions[w.run.Step]
+	if action == nil { // a rule that only calls for a person
+		if d, why := r.guardNow(w, step.Action, ""); d != "" {
+			return outcome{d, why, thenEnd}
+		}
+		if r.dryRun() {
+			return outcome{DecisionDryRun, "would call for a person", thenEnd}
+		}
+		r.mu.Lock()
+		r.human[w.run.Rule] = w.run.Alert.Fingerprint
+		r.mu.Unlock()
+		return outcome{DecisionEscalated, "the rule has no other step", thenEnd}
+	}
+	if w.verify {
+		return r.lookAfter(ctx, w, action, step)
+	}
+	plan, o := r.prepare(ctx, w, action, step)
+	if o.decision != "" {
+		return o
+	}
+	key := keyOf(w.rule.Name, step.Action, plan.Target)
+	lease := Lease{step.Action, key, w.run.ID, step.Timeout + step.VerifyWithin + time.Minute}
+	if o := r.lease(ctx, lease); o.decision != "" {
+		return o
+	}
+	defer r.giveBack(ctx, lease)
+	return r.act(ctx, w, action, plan)
+}
+
+// prepare asks the guards again, looks at things as they are now, and keeps
+// what was seen. With a decision the step ends there.
+func (r *Runner) prepare(ctx context.Context, w *work, action Action, step config.HealingStep) (Plan, outcome) {
+	blocked := thenEnd
+	if w.run.Step > 0 {
+		blocked = thenEscalate // something was done and did not help
+	}
+	if d, why := r.guardNow(w, step.Action, keyOf(w.rule.Name, step.Action, w.run.Target)); d != "" {
+		return Plan{}, outcome{d, why, blocked}
+	}
+	if why := r.askFleet(ctx, step.Action); why != "" {
+		return Plan{}, outcome{DecisionFleet, why, blocked}
+	}
+	plan, err := r.plan(ctx, w, action, step)
+	if err != nil {
+		return Plan{}, outcome{DecisionUnplanned, err.Error(), thenEscalate}
+	}
+	switch {
+	case plan.Cleared:
+		return plan, outcome{DecisionCleared, "looked at now, there is nothing to do", thenEnd}
+	case plan.Refused != "":
+		return plan, outcome{DecisionRefused, plan.Refused, thenEscalate}
+	}
+	// By now the target is known for sure.
+	if d, why := r.guardNow(w, step.Action, keyOf(w.rule.Name, step.Action, plan.Target)); d != "" {
+		return plan, outcome{d, why, blocked}
+	}
+	w.run.Facts = r.facts(ctx, plan.Target)
+	switch {
+	case r.dryRun():
+		return plan, outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
+	case step.Approve && w.run.Asked == 0:
+		return plan, outcome{DecisionAwaiting, "waits for a person to approve: " + plan.Summary, thenLater}
+	case step.Approve && plan.Total > w.run.Asked-1:
+		return plan, outcome{DecisionRefused, fmt.Sprintf("%d were approved, and now it would be %d", w.run.Asked-1, plan.Total), thenEscalate}
+	}
+	return plan, outcome{}
+}
+
+func (r *Runner) dryRun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mode() != config.HealEnforce
+}
+
+// guardNow asks the guards right before something is done.
+func (r *Runner) guardNow(w *work, action, key string) (Decision, string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.cancelled {
+		return DecisionCancelled, "the alert was resolved"
+	}
+	if r.store == nil {
+		return DecisionOff, "the state directory cannot be used"
+	}
+	return r.guard(action, key, time.Now())
+}
+
+// plan asks the action what it would do. A panic of it is an error.
+func (r *Runner) plan(ctx context.Context, w *work, action Action, step config.HealingStep) (p Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
+	defer cancel()
+	err = safely(func() (err error) {
+		p, err = action.Plan(ctx, w.alert)
+		return err
+	})
+	if err != nil {
+		return Plan{}, err
+	}
+	p.Action = step.Action
+	w.run.Plan, w.run.Target = p.bounded(), clip(p.Target, maxValue)
+	return p, nil
+}
+
+// askFleet tells the others that this exporter is asked for an action, waits a
+// little so that they can say the same, and looks how many are. "" lets it go on.
+func (r *Runner) askFleet(ctx context.Context, action string) string {
+	r.mu.Lock()
+	l, b := r.leases, r.set.Budgets
+	needed := r.set.Coordination.Redis != ""
+	r.mu.Unlock()
+	if !needed {
+		return ""
+	}
+	if l == nil {
+		return "the fleet's Redis is not there"
+	}
+	if _, err := l.Ask(ctx, action); err == nil {
+		sleep(ctx, r.o.Settle)
+	}
+	f, err := l.Ask(ctx, action)
+	if err != nil {
+		return "the fleet's Redis cannot be asked: " + err.Error()
+	}
+	return fleetGuard(f, action, b)
+}
+
+// lease takes the turn on a target in this process, and among all exporters.
+func (r *Runner) lease(ctx context.Context, want Lease) outcome {
+	r.mu.Lock()
+	_, busy := r.turns[want.Key]
+	if !busy {
+		r.turns[want.Key] = want.Run
+	}
+	l, b := r.leases, r.set.Budgets
+	r.mu.Unlock()
+	if busy {
+		return outcome{DecisionLease, "another run works on the target", thenEnd}
+	}
+	if l == nil {
+		return outcome{}
+	}
+	held, f, err := l.Take(ctx, want)
+	var o outcome
+	switch {
+	case err != nil:
+		o = outcome{DecisionFleet, "the fleet's Redis cannot be asked: " + err.Error(), thenEnd}
+	case !held:
+		o = outcome{DecisionLease, "another exporter works on the target", thenEnd}
+	default:
+		if why := fleetGuard(f, want.Action, b); why != "" {
+			o = outcome{DecisionFleet, why, thenEnd}
+		}
+	}
+	if o.decision != "" {
+		r.giveBack(ctx, want)
+	}
+	return o
+}
+
+// giveBack ends the turn. The exporter may be ending: the lease is given back all the same.
+func (r *Runner) giveBack(ctx context.Context, l Lease) {
+	r.mu.Lock()
+	if r.turns[l.Key] == l.Run {
+		delete(r.turns, l.Key)
+	}
+	leases := r.leases
+	r.mu.Unlock()
+	if leases == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := leases.Give(ctx, l); err != nil {
+		r.log.Warn("A lease was not given back; it ends by itself", "run", l.Run, "err", err)
+	}
+}
+
+// facts is the evidence, as it may be written down.
+func (r *Runner) facts(ctx context.Context, target string) (out json.RawMessage) {
+	if r.o.Evidence == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := safely(func() error { out = Redact(r.o.Evidence(ctx, target)); return nil }); err != nil {
+		return nil
+	}
+	return out
+}
+
+// act writes down that it begins, applies the plan, and looks whether it helped.
+func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) outcome {
+	step := w.rule.Steps[w.run.Step]
+	key := keyOf(w.rule.Name, step.Action, plan.Target)
+	// The way here took its time: the last look before it is done.
+	if d, why := r.guardNow(w, step.Action, key); d != "" {
+		return outcome{d, why, thenEnd}
+	}
+	if r.dryRun() {
+		return outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
+	}
+	w.run.State, w.run.Reason, w.run.Applied = DecisionRunning, "", time.Now()
+	if !r.record(&w.run) {
+		return outcome{DecisionUnwritten, "the journal cannot be written; nothing is done until it can", thenLater}
+	}
+	r.mu.Lock()
+	r.acted(key, w.run.Applied)
+	r.mu.Unlock()
+	err := r.apply(ctx, w, action, plan)
+	if ctx.Err() != nil {
+		return outcome{then: thenStop}
+	}
+	w.run.State = DecisionVerifying
+	if err != nil {
+		w.run.Reason = clip(err.Error(), maxText)
+	}
+	r.record(&w.run)
+	patience := step.VerifyWithin
+	if err != nil && w.run.Done == 0 {
+		patience = 0 // nothing was done: one look is enough
+	}
+	o := r.check(ctx, w, action, plan, patience)
+	if err != nil && o.decision == DecisionFailed {
+		o.reason = err.Error()
+	}
+	return o
+}
+
+func (r *Runner) apply(ctx context.Context, w *work, action Action, plan Plan) error {
+	ctx, cancel := context.WithTimeout(ctx, w.rule.Steps[w.run.Step].Timeout)
+	defer cancel()
+	return safely(func() (err error) {
+		w.run.Done, err = action.Apply(ctx, plan)
+		return err
+	})
+}
+
+// lookAfter is for a step that was cut off: it is never done again.
+func (r *Runner) lookAfter(ctx context.Context, w *work, action Action, step config.HealingStep) outcome {
+	lease := Lease{step.Action, keyOf(w.rule.Name, step.Action, w.run.Target), w.run.ID, 0}
+	defer r.giveBack(ctx, lease)
+	if w.run.Plan == nil {
+		return outcome{DecisionFailed, "it was cut off, and what it was about is not known", thenEscalate}
+	}
+	o := r.check(ctx, w, action, *w.run.Plan, step.VerifyWithin)
+	if o.decision == DecisionFailed {
+		o.reason, o.then = "the exporter ended in the middle of it; it was not done again, and "+o.reason, thenEscalate
+	}
+	return o
+}
+
+// check looks again and again whether it helped, for at most patience.
+func (r *Runner) check(ctx context.Context, w *work, action Action, plan Plan, patience time.Duration) outcome {
+	end := time.Now().Add(patience)
+	for pause := time.Second; ; pause = min(pause*3/2, 5*time.Second) {
+		var got Outcome
+		look, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := safely(func() (err error) {
+			got, err = action.Verify(look, plan)
+			return err
+		})
+		cancel()
+		if ctx.Err() != nil {
+			return outcome{then: thenStop}
+		}
+		w.run.Outcome = got
+		switch {
+		case err == nil && got == Verified:
+			return outcome{DecisionVerified, "", thenEnd}
+		case err == nil && got == Worse:
+			return outcome{DecisionFailed, "something else got worse", thenEscalate}
+		case time.Now().Before(end):
+			sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
+		case err != nil:
+			return outcome{DecisionFailed, "whether it helped cannot be seen: " + err.Error(), thenEscalate}
+		case got == InProgress: // to do more to what is on its way would make it longer
+			return outcome{DecisionFailed, "it is on its way and took longer than " + patience.String(), thenEscalate}
+		default:
+			return outcome{DecisionFailed, "it did not help within " + patience.String(), thenNext}
+		}
+	}
+}
+
+// safely turns a panic of an action into an error.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Join(err, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return f()
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

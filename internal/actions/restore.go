@@ -1,0 +1,122 @@
+package actions
+
+import (
+	"slices"
+	"time"
+)
+
+// restore takes up what the journal of a start before tells: runs that had not
+// begun are queued again, those that were cut off are looked after, and the
+// guards know what was done.
+func (r *Runner) restore(s *Store, now time.Time) {
+	runs, order, told, bad, err := replayed(s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.storeErr = err
+		r.log.Error("Healing is off: its journal cannot be read", "err", err)
+		_ = s.Close()
+		return
+	}
+	if bad > 0 {
+		r.log.Warn("Lines of the journal were passed over", "lines", bad)
+	}
+	r.store, r.storeErr = s, nil
+	r.pause = s.Pause(now)
+	for _, known := range told {
+		r.told[known] = now
+	}
+	for _, id := range order {
+		r.remember(runs[id])
+		if runs[id].terminal() {
+			r.publish(*runs[id])
+			continue
+		}
+		r.resume(*runs[id], now)
+	}
+}
+
+// replayed reads the journal: the last that is told of each run, in the order in
+// which they began.
+func replayed(s *Store) (runs map[string]*Run, order, told []string, bad int, err error) {
+	runs = make(map[string]*Run)
+	bad, err = s.Replay(func(e Entry) {
+		switch {
+		case e.Run != nil && e.Run.ID != "":
+			if before := runs[e.Run.ID]; before == nil {
+				order = append(order, e.Run.ID)
+			} else if len(e.Run.Facts) == 0 && before.Step == e.Run.Step {
+				e.Run.Facts = before.Facts
+			}
+			runs[e.Run.ID] = e.Run
+		case e.Alert != nil && len(told) < maxTold:
+			told = append(told, e.Alert.knownTo(e.Rule, string(e.Decision)))
+		}
+	})
+	return runs, order, told, bad, err
+}
+
+// remember lets the guards know what a run did. r.mu is held.
+func (r *Runner) remember(run *Run) {
+	for _, b := range run.Before {
+		if b.Applied.IsZero() {
+			continue
+		}
+		r.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied)
+		if b.Result == DecisionVerified {
+			delete(r.failures, b.Action)
+		} else {
+			r.failed(b.Action, b.Ended)
+		}
+	}
+	if run.State == DecisionEscalated {
+		r.human[run.Rule] = run.Alert.Fingerprint
+	}
+	if run.State == DecisionVerified {
+		delete(r.human, run.Rule)
+	}
+	if run.Applied.IsZero() {
+		return
+	}
+	r.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied)
+	switch {
+	case run.State == DecisionVerified:
+		delete(r.failures, run.Action)
+	case run.terminal():
+		r.failed(run.Action, run.Updated)
+	}
+}
+
+func (r *Runner) rememberAct(key string, at time.Time) {
+	if at.After(r.last[key]) {
+		r.acted(key, at)
+	}
+}
+
+// resume takes up a run that had not ended. r.mu is held.
+func (r *Runner) resume(run Run, now time.Time) {
+	rl := r.set.named(run.Rule)
+	if rl == nil || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || rl.actions[run.Step] == nil && run.State.begun() {
+		run.State, run.Reason, run.Updated = DecisionCancelled, "its rule is another one since the exporter started again", now
+		r.publish(run)
+		if err := r.store.Append(entryOf(&run)); err != nil { // then it is cancelled anew at the next start
+			r.log.Debug("A cancelled run is not in the journal", "run", run.ID, "err", err)
+		}
+		return
+	}
+	w := &work{run: run, rule: rl, alert: run.Alert.alert(), verify: run.State.begun()}
+	if until := run.Created.Add(rl.dedupFor()); until.After(now) {
+		r.dedup[run.Alert.knownTo(rl.Name, w.key())] = until
+	}
+	r.publish(run)
+	if run.State == DecisionAwaiting {
+		r.awaiting[run.ID] = w
+		return
+	}
+	// What was cut off comes first: a lease or a half-done repair may stand.
+	if w.verify {
+		r.queue = slices.Insert(r.queue, 0, w)
+		return
+	}
+	r.queue = append(r.queue, w)
+}

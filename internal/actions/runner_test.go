@@ -1,0 +1,569 @@
+package actions_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// fake is an action whose every answer a test chooses.
+type fake struct {
+	mu       sync.Mutex
+	plan     actions.Plan
+	planErr  error
+	applyErr error
+	done     int
+	outcome  []actions.Outcome // of each look in turn; the last one stays
+	plans    int
+	applied  int
+	looked   int
+	apply    func(context.Context)
+}
+
+func newFake() *fake {
+	return &fake{
+		plan: actions.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []actions.Victim{{Kind: "connection", ID: "7"}}},
+		done: 3, outcome: []actions.Outcome{actions.Verified},
+	}
+}
+
+func (*fake) Name() string { return config.ActionKillLeaked }
+
+func (f *fake) Plan(context.Context, actions.Alert) (actions.Plan, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plans++
+	return f.plan, f.planErr
+}
+
+func (f *fake) Apply(ctx context.Context, _ actions.Plan) (int, error) {
+	f.mu.Lock()
+	f.applied++
+	apply := f.apply
+	f.mu.Unlock()
+	if apply != nil {
+		apply(ctx)
+	}
+	return f.done, f.applyErr
+}
+
+func (f *fake) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.outcome[min(f.looked, len(f.outcome)-1)]
+	f.looked++
+	return o, nil
+}
+
+func (f *fake) count() (plans, applied int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plans, f.applied
+}
+
+// fleet is a Redis of the fleet that tells what a test wants.
+type fleet struct {
+	mu    sync.Mutex
+	f     actions.Fleet
+	err   error
+	held  bool
+	given int
+}
+
+func (*fleet) Beat(context.Context) error { return nil }
+
+func (l *fleet) Ask(context.Context, string) (actions.Fleet, error) { return l.f, l.err }
+
+func (l *fleet) Take(context.Context, actions.Lease) (bool, actions.Fleet, error) {
+	return !l.held, l.f, l.err
+}
+
+func (l *fleet) Give(context.Context, actions.Lease) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given++
+	return nil
+}
+
+// bench is one runner under test.
+type bench struct {
+	*actions.Runner
+
+	t     *testing.T
+	dir   string
+	first *fake
+	next  *fake
+	fleet *fleet
+	log   strings.Builder
+	stop  func()
+}
+
+// section is the configuration that tests start from: two acting steps and a call.
+func section(change func(*config.Healing)) config.Healing {
+	h := config.Default().Healing
+	h.Mode, h.TokenFile, h.Warmup = config.HealEnforce, "/run/token", 0
+	first, next := config.NewHealingStep(config.ActionKillLeaked), config.NewHealingStep(config.ActionRecycle)
+	h.Rules = []config.HealingRule{{
+		Name: "leaked", Match: map[string]string{"alertname": "RespPoolLeak"}, Cooldown: 5 * time.Minute,
+		Steps: []config.HealingStep{first, next, config.NewHealingStep(config.ActionEscalate)},
+	}}
+	if change != nil {
+		change(&h)
+	}
+	return h
+}
+
+// start makes a runner in its own directory and lets it run. It is for inside
+// of a synctest bubble.
+func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: dir, first: newFake(), next: newFake()}
+	b.next.plan.Target = "app:shop/workers"
+	if change != nil {
+		change(b)
+	}
+	b.Runner = actions.New(actions.Options{
+		StateDir: dir,
+		Build: func(s config.HealingStep) (actions.Action, error) {
+			if s.KillLeaked != nil {
+				return b.first, nil
+			}
+			return b.next, nil
+		},
+		Leases:   func(string) actions.Leases { return b.fleet },
+		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
+		Settle:   2 * time.Second,
+	})
+	if err := b.Runner.Apply(h); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	b.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	return b
+}
+
+func firing(labels ...string) actions.Alert {
+	a := actions.Alert{
+		Labels:   map[string]string{"alertname": "RespPoolLeak", "app": "shop", "pool": "main"},
+		StartsAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Fingerprint: "f1",
+	}
+	for i := 0; i+1 < len(labels); i += 2 {
+		a.Labels[labels[i]] = labels[i+1]
+		a.Fingerprint += labels[i+1]
+	}
+	return a
+}
+
+// take hands alerts over and gives what they come to.
+func (b *bench) take(alerts ...actions.Alert) string {
+	b.t.Helper()
+	ds, err := b.Take(context.Background(), alerts)
+	text := strings.Trim(fmt.Sprint(ds), "[]")
+	if err != nil {
+		text += " (" + err.Error() + ")"
+	}
+	return text
+}
+
+// last is the newest run.
+func (b *bench) last() actions.Run {
+	b.t.Helper()
+	s := b.Snapshot()
+	if len(s.Runs) == 0 {
+		b.t.Fatal("there is no run")
+	}
+	r, err := b.RunByID(s.Runs[0].ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) wait(d time.Duration) { time.Sleep(d); synctest.Wait() }
+
+func journalOf(t *testing.T, dir string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "journal.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// states gives the transitions of the journal.
+func states(t *testing.T, dir string) string {
+	t.Helper()
+	var out []string
+	bad, err := actions.ReadJournal(strings.NewReader(journalOf(t, dir)), func(e actions.Entry) { out = append(out, string(e.Decision)) })
+	if bad > 0 || err != nil {
+		t.Errorf("%d bad lines, %v", bad, err)
+	}
+	return strings.Join(out, " ")
+}
+
+// Each row lets one guard say no, when the alert comes.
+func TestGuards(t *testing.T) {
+	for name, c := range map[string]struct {
+		section func(*config.Healing)
+		before  func(*bench)
+		alert   actions.Alert
+		want    string
+	}{
+		"none":     {nil, nil, firing(), "queued"},
+		"identity": {func(h *config.Healing) { h.Identity = config.Identity{Label: "instance", Value: "web-1"} }, nil, firing("instance", "web-2"), "not_mine"},
+		"match":    {nil, nil, firing("alertname", "Other"), "unmatched"},
+		"dedup": {nil, func(b *bench) {
+			b.take(firing())
+			b.wait(time.Minute)
+		}, firing(), "duplicate"},
+		"another on the target": {nil, func(b *bench) {
+			b.first.apply = func(context.Context) { time.Sleep(20 * time.Second) }
+			b.take(firing())
+			b.wait(time.Second)
+		}, firing("severity", "page"), "duplicate"},
+		"paused": {nil, func(b *bench) {
+			if err := b.Pause(actions.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
+				b.t.Error(err)
+			}
+		}, firing(), "paused"},
+		"pause over": {nil, func(b *bench) {
+			if err := b.Pause(actions.Pause{Reason: "deploy", Until: time.Now().Add(time.Minute)}); err != nil {
+				b.t.Error(err)
+			}
+			b.wait(61 * time.Second)
+		}, firing(), "queued"},
+		"off":    {func(h *config.Healing) { h.Mode = config.HealOff }, nil, firing(), "off"},
+		"warmup": {func(h *config.Healing) { h.Warmup = time.Minute }, nil, firing(), "warmup"},
+		"breaker": {func(h *config.Healing) {
+			h.Breaker.Failures = 2
+			h.Rules[0].Steps = h.Rules[0].Steps[:1]
+			h.Rules[0].Cooldown = time.Minute
+		}, func(b *bench) {
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			for _, x := range []string{"a", "b"} {
+				b.take(firing("pod", x))
+				b.wait(3 * time.Minute)
+			}
+		}, firing(), "breaker"},
+		"breaker closed again": {func(h *config.Healing) {
+			h.Breaker.Failures = 2
+			h.Rules[0].Steps = h.Rules[0].Steps[:1]
+			h.Rules[0].Cooldown = time.Minute
+		}, func(b *bench) {
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			for _, x := range []string{"a", "b"} {
+				b.take(firing("pod", x))
+				b.wait(3 * time.Minute)
+			}
+			b.wait(31 * time.Minute)
+		}, firing(), "queued"},
+		"cooldown": {nil, func(b *bench) {
+			b.take(firing("pod", "a"))
+			b.wait(4 * time.Minute)
+		}, firing("pod", "b"), "cooldown"},
+		"cooldown over": {nil, func(b *bench) {
+			b.take(firing("pod", "a"))
+			b.wait(6 * time.Minute)
+		}, firing("pod", "b"), "queued"},
+		"budget": {func(h *config.Healing) { h.Budgets.MaxRuns = 1 }, func(b *bench) {
+			b.take(firing())
+			b.wait(10 * time.Minute)
+		}, firing("pod", "b"), "budget"},
+		"queue": {func(h *config.Healing) { h.QueueSize = 1 }, func(b *bench) {
+			b.first.apply = func(context.Context) { time.Sleep(20 * time.Second) }
+			b.first.plan.Target = "app:a/pool:main"
+			b.take(firing("app", "a"))
+			b.wait(time.Second)
+			b.take(firing("app", "b"))
+		}, firing("app", "c"), "queue_full (the queue is full)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, dir, section(c.section), nil)
+				defer b.stop()
+				if c.before != nil {
+					c.before(b)
+				}
+				if got := b.take(c.alert); got != c.want {
+					t.Errorf("got %q, want %q", got, c.want)
+				}
+				want, _, _ := strings.Cut(c.want, " ")
+				if s := b.Stats(); s.Alerts[actions.Decision(want)] == 0 {
+					t.Errorf("%s is not counted: %v", want, s.Alerts)
+				}
+			})
+		})
+	}
+}
+
+// What is decided when a run begins: each row ends one run.
+func TestRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		section func(*config.Healing)
+		change  func(*bench)
+		state   actions.Decision
+		states  string // in the journal
+		applied int    // of the first action
+		climbed int    // of the second one
+	}{
+		"verified":  {nil, nil, "verified", "queued running verifying verified", 1, 0},
+		"cleared":   {nil, func(b *bench) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
+		"refused":   {nil, func(b *bench) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
+		"unplanned": {nil, func(b *bench) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
+		"ladder": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Unchanged} },
+			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
+		"whole ladder": {nil, func(b *bench) {
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.next.outcome = []actions.Outcome{actions.Unchanged}
+		}, "escalated", "queued running verifying step_failed running verifying escalated", 1, 1},
+		"no call at the end": {func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }, func(b *bench) {
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+		}, "failed", "queued running verifying failed", 1, 0},
+		"slow progress": {nil, func(b *bench) {
+			b.first.outcome = []actions.Outcome{actions.InProgress, actions.InProgress, actions.InProgress, actions.Verified}
+		}, "verified", "queued running verifying verified", 1, 0},
+		"progress without an end": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.InProgress} },
+			"escalated", "queued running verifying escalated", 1, 0},
+		"worse": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Worse} }, "escalated", "queued running verifying escalated", 1, 0},
+		"apply fails": {nil, func(b *bench) {
+			b.first.applyErr, b.first.done = errors.New("no right to end connections"), 0
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+		}, "verified", "queued running verifying step_failed running verifying verified", 1, 1},
+		"apply panics": {nil, func(b *bench) {
+			b.first.apply = func(context.Context) { panic("oh") }
+			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.next.planErr = errors.New("no")
+		}, "escalated", "queued running verifying step_failed escalated", 1, 0},
+		"timeout": {nil, func(b *bench) {
+			b.first.apply = func(ctx context.Context) { <-ctx.Done() }
+		}, "verified", "queued running verifying verified", 1, 0},
+		"dry run":        {func(h *config.Healing) { h.Mode = config.HealDryRun }, nil, "dry_run", "queued dry_run", 0, 0},
+		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *bench) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
+		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
+		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 10}}
+		}, "fleet", "queued fleet", 0, 0},
+		"fleet: too few well": {func(h *config.Healing) {
+			h.Coordination.Redis, h.Budgets.FleetMaxFraction = "cache", 1
+		}, func(b *bench) { b.fleet = &fleet{f: actions.Fleet{Members: 2, Firing: 1}} }, "fleet", "queued fleet", 0, 0},
+		"fleet: Redis gone": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+			b.fleet = &fleet{err: errors.New("does not listen at its address")}
+		}, "fleet", "queued fleet", 0, 0},
+		"fleet: another has it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 1, Repairing: 1}, held: true}
+		}, "lease", "queued lease", 0, 0},
+		"fleet: may": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 3, Repairing: 1}}
+		}, "verified", "queued running verifying verified", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, dir, section(c.section), c.change)
+				defer b.stop()
+				if got := b.take(firing()); got != "queued" {
+					t.Fatal(got)
+				}
+				b.wait(15 * time.Minute)
+				r := b.last()
+				if r.State != c.state {
+					t.Errorf("ended as %s: %s", r.State, r.Reason)
+				}
+				if got := states(t, dir); got != c.states {
+					t.Errorf("the journal has %s, want %s", got, c.states)
+				}
+				_, first := b.first.count()
+				_, next := b.next.count()
+				if first != c.applied || next != c.climbed {
+					t.Errorf("done %d and %d times, want %d and %d", first, next, c.applied, c.climbed)
+				}
+				if s := b.Stats(); s.NeedsHuman["leaked"] != (c.state == "escalated") {
+					t.Errorf("needs a person: %v", s.NeedsHuman)
+				}
+				if b.fleet != nil && c.applied > 0 && b.fleet.given != 1 {
+					t.Errorf("the lease was given back %d times", b.fleet.given)
+				}
+			})
+		})
+	}
+}
+
+func TestApproved(t *testing.T) {
+	for name, c := range map[string]struct {
+		total int // of the plan when it is approved
+		want  actions.Decision
+	}{"as shown": {3, "verified"}, "fewer": {2, "verified"}, "more": {4, "escalated"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }), nil)
+				defer b.stop()
+				b.take(firing())
+				b.wait(time.Minute)
+				r := b.last()
+				if _, err := b.Approve(t.Context(), "r-x"); !errors.Is(err, actions.ErrUnknownRun) {
+					t.Error(err)
+				}
+				b.first.mu.Lock()
+				b.first.plan.Total = c.total
+				b.first.mu.Unlock()
+				if _, err := b.Approve(t.Context(), r.ID); err != nil {
+					t.Fatal(err)
+				}
+				b.wait(time.Minute)
+				if got := b.last(); got.State != c.want {
+					t.Errorf("%s: %s", got.State, got.Reason)
+				}
+				if _, err := b.Approve(t.Context(), r.ID); !errors.Is(err, actions.ErrNotWaiting) {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// The same notification fifteen times, and from two senders: one run.
+func TestSameNotificationAgain(t *testing.T) {
+	for _, result := range []actions.Outcome{actions.Verified, actions.Unchanged} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }), func(b *bench) {
+				b.first.outcome = []actions.Outcome{result}
+				b.first.applyErr = map[bool]error{true: errors.New("exit status 1")}[result == actions.Unchanged]
+			})
+			defer b.stop()
+			for range 15 {
+				var wg sync.WaitGroup
+				for range 2 {
+					wg.Go(func() { b.take(firing()) })
+				}
+				wg.Wait()
+				b.wait(20 * time.Second)
+			}
+			if _, applied := b.first.count(); applied != 1 || len(b.Snapshot().Runs) != 1 {
+				t.Errorf("%s: done %d times in %d runs", result, applied, len(b.Snapshot().Runs))
+			}
+		})
+	}
+}
+
+// Resolved cancels what has not begun, and lets what acts come to its end.
+func TestResolved(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), func(b *bench) {
+			b.first.apply = func(context.Context) { time.Sleep(10 * time.Second) }
+		})
+		defer b.stop()
+		acts, waits := firing("app", "a"), firing("app", "b")
+		b.take(acts, waits)
+		b.wait(time.Second)
+		acts.Resolved, waits.Resolved = true, true
+		if got := b.take(acts, waits); got != "resolved resolved" {
+			t.Error(got)
+		}
+		b.wait(time.Minute)
+		for _, r := range b.Snapshot().Runs {
+			want := map[string]actions.Decision{"a": "verified", "b": "cancelled"}[r.Alert.Labels["app"]]
+			if r.State != want {
+				t.Errorf("%s is %s, want %s", r.Alert.Labels["app"], r.State, want)
+			}
+		}
+		if _, applied := b.first.count(); applied != 1 {
+			t.Errorf("done %d times", applied)
+		}
+	})
+}
+
+// A pause and its reason survive a restart; what is resumed stays so.
+func TestPauseSurvives(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		if err := b.Pause(actions.Pause{Reason: "deploy", By: "ann", Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		if p := b.Snapshot().Paused; p == nil || p.Reason != "deploy" || p.By != "ann" {
+			t.Errorf("%+v", p)
+		}
+		if got := b.take(firing()); got != "paused" {
+			t.Error(got)
+		}
+		if err := b.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		defer b.stop()
+		if got := b.take(firing()); got != "queued" {
+			t.Error(got)
+		}
+	})
+}
+
+// What the exporter did before it ended, the guards know after.
+func TestGuardsSurvive(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		b.take(firing())
+		b.wait(time.Minute)
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		if got := b.take(firing("pod", "b")); got != "cooldown" {
+			t.Error(got)
+		}
+		b.stop()
+		b = start(t, dir, section(func(h *config.Healing) { h.Budgets.MaxRuns = 1 }), nil)
+		defer b.stop()
+		if got := b.take(firing("app", "blog")); got != "budget" {
+			t.Error(got)
+		}
+		if len(b.Snapshot().Runs) != 1 {
+			t.Errorf("runs: %+v", b.Snapshot().Runs)
+		}
+	})
+}
+
+// Two exporters never share a directory.
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		other := start(t, dir, section(nil), nil)
+		defer other.stop()
+		s := other.Snapshot()
+		if s.Mode != config.HealOff || !strings.Contains(s.Why, "another exporter") {
+			t.Errorf("%+v", s)
+		}
+		if got := other.take(firing()); !strings.HasPrefix(got, "unwritten (the journal cannot be written") {
+			t.Error(got)
+		}
+		b.stop()
+		other.wait(10 * time.Second)
+		if got := other.take(firing()); got != "queued" {
+			t.Errorf("when the other has ended: %s", got)
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// firingFor is how long an alert counts as firing that nobody reported again.
+const firingFor = 5 * time.Hour
+
+// Errors of what a person orders.
+var (
+	ErrUnknownRun = errors.New("there is no such run")
+	ErrNotWaiting = errors.New("the run does not wait for approval")
+)
+
+// Firing is one alert that Alertmanager reported and has not resolved.
+type Firing struct {
+	Name     string            `json:"name"`
+	Severity string            `json:"severity,omitempty"`
+	Summary  string            `json:"summary,omitempty"`
+	Since    time.Time         `json:"since"`
+	Labels   map[string]string `json:"labels"`
+	Seen     time.Time         `json:"-"`
+}
+
+// Snapshot is how things stand, for people.
+type Snapshot struct {
+	Mode     string   `json:"mode"`          // in force
+	Why      string   `json:"why,omitempty"` // it is another one than in the configuration
+	Used     bool     `json:"used"`          // the configuration has rules or a token
+	Approve  bool     `json:"-"`             // there is a token to order with
+	Paused   *Pause   `json:"paused"`        // null: it is not
+	Queue    int      `json:"queue_length"`  // runs that wait
+	Human    []string `json:"needs_human"`   // rules that could not help
+	Firing   []Firing `json:"firing"`        // the oldest first
+	Runs     []Run    `json:"runs"`          // the newest first, without evidence
+	Breakers []string `json:"breakers_open"` // actions that rest
+}
+
+// noteFiring keeps what Alertmanager says of this host. r.mu is held.
+func (r *Runner) noteFiring(a Alert, now time.Time) {
+	if a.Resolved {
+		delete(r.firing, a.Fingerprint)
+		return
+	}
+	if _, ok := r.firing[a.Fingerprint]; !ok && len(r.firing) >= maxFiring {
+		return
+	}
+	s := subjectOf(a)
+	r.firing[a.Fingerprint] = Firing{
+		Name: s.Name, Severity: s.Labels["severity"], Summary: clip(a.Annotations["summary"], maxText), Since: a.StartsAt, Labels: s.Labels, Seen: now,
+	}
+}
+
+// publish shows a run as it is now. r.mu is held.
+func (r *Runner) publish(run Run) {
+	if _, ok := r.runs[run.ID]; !ok {
+		r.order = append(r.order, run.ID)
+		r.forget()
+	}
+	r.runs[run.ID] = &run
+}
+
+// forget keeps the index of runs bounded: the oldest that ended go.
+func (r *Runner) forget() {
+	for i := 0; len(r.order) > maxIndex && i < len(r.order); {
+		if run := r.runs[r.order[i]]; run == nil || !run.terminal() {
+			i++
+			continue
+		}
+		delete(r.runs, r.order[i])
+		r.order = slices.Delete(r.order, i, i+1)
+	}
+	if i := len(r.order) - maxFacts; i > 0 {
+		if run := r.runs[r.order[i-1]]; run != nil && len(run.Facts) > 0 && run.terminal() {
+			short := *run
+			short.Facts = nil
+			r.runs[r.order[i-1]] = &short
+		}
+	}
+}
+
+// RunByID gives one run with its evidence.
+func (r *Runner) RunByID(id string) (Run, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if run := r.runs[id]; run != nil {
+		return *run, nil
+	}
+	return Run{}, ErrUnknownRun
+}
+
+// Snapshot gives how things stand now.
+func (r *Runner) Snapshot() Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Human: slices.Sorted(maps.Keys(r.human))}
+	if r.pause.on(now) {
+		s.Paused = ptr(*r.pause)
+	}
+	if r.store == nil && r.set.used() {
+		s.Why = "the state directory cannot be used"
+		if r.storeErr != nil {
+			s.Why = "without its state directory nothing is done: " + r.storeErr.Error()
+		}
+	}
+	for a := range r.failures {
+		if r.breakerUntil(a, now).After(now) {
+			s.Breakers = append(s.Breakers, a)
+		}
+	}
+	slices.Sort(s.Breakers)
+	for _, f := range r.firing {
+		s.Firing = append(s.Firing, f)
+	}
+	slices.SortFunc(s.Firing, func(a, b Firing) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	for _, id := range slices.Backward(r.order) {
+		run := *r.runs[id]
+		run.Facts = nil
+		s.Runs = append(s.Runs, run)
+	}
+	return s
+}
+
+// Stats gives the counters, and how things stand now.
+func (r *Runner) Stats() Stats {
+	s := r.count.copy()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.mode()
+	s.Breakers, s.NeedsHuman = make(map[string]bool), make(map[string]bool)
+	for _, rl := range r.set.rules {
+		_, s.NeedsHuman[rl.Name] = r.human[rl.Name]
+		for _, step := range rl.Steps {
+			if step.Action != config.ActionEscalate {
+				s.Breakers[step.Action] = r.breakerUntil(step.Action, now).After(now)
+			}
+		}
+	}
+	if r.store != nil {
+		s.JournalBytes = r.store.bytes.Load()
+	}
+	return s
+}
+
+// Pause lets nothing new begin until the time is over; what acts goes on. It
+// holds at once even if it cannot be written, and then an error says that a
+// restart would end it.
+func (r *Runner) Pause(p Pause) error {
+	p.Reason, p.By = clip(p.Reason, maxText), clip(p.By, maxValue)
+	r.mu.Lock()
+	r.pause = &p
+	s := r.store
+	r.mu.Unlock()
+	return setPause(s, &p)
+}
+
+// Resume ends the pause.
+func (r *Runner) Resume() error {
+	r.mu.Lock()
+	s := r.store
+	r.mu.Unlock()
+	if err := setPause(s, nil); err != nil { // or a restart would bring it back
+		return err
+	}
+	r.mu.Lock()
+	r.pause = nil
+	r.mu.Unlock()
+	return nil
+}
+
+func setPause(s *Store, p *Pause) error {
+	if s == nil {
+		return ErrUnwritten
+	}
+	return s.SetPause(p)
+}
+
+// Approve lets a run begin that waits for a person. What is done then is planned
+// anew and must not touch more than the plan that was shown.
+func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
+	r.mu.Lock()
+	w := r.awaiting[id]
+	if w == nil {
+		_, known := r.runs[id]
+		r.mu.Unlock()
+		if known {
+			return Run{}, ErrNotWaiting
+		}
+		return Run{}, ErrUnknownRun
+	}
+	delete(r.awaiting, id)
+	r.mu.Unlock()
+
+	run := w.run
+	run.State, run.Reason, run.Updated = DecisionQueued, "a person approved the plan", time.Now()
+	run.Asked = 1
+	if run.Plan != nil {
+		run.Asked += run.Plan.Total
+	}
+	err := r.write(entryOf(&run))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.awaiting[id] = w
+		return Run{}, err
+	}
+	w.run = run
+	r.publish(run)
+	r.queue = append(r.queue, w)
+	r.poke()
+	return run, nil
+}
+
+// expire ends what nobody approved in time.
+func (r *Runner) expire(now time.Time) {
+	var late []*work
+	r.mu.Lock()
+	for id, w := range r.awaiting {
+		if now.Sub(w.run.Updated) >= approveFor {
+			late = append(late, w)
+			delete(r.awaiting, id)
+		}
+	}
+	r.mu.Unlock()
+	for _, w := range late {
+		o := outcome{DecisionExpired, "nobody approved it within " + approveFor.String(), thenEnd}
+		r.settle(w, o)
+		r.end(w, o)
+	}
+}

@@ -1,0 +1,119 @@
+package actions
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxSeries bounds the combinations that are counted: rules may come and go
+// with each reload.
+const maxSeries = 1000
+
+// RunKey is what runs are counted by: one step of a rule, and how it ended.
+type RunKey struct {
+	Rule, Action string
+	Result       Decision
+}
+
+// Durations counts how long runs took that did something, in buckets that end
+// at [DurationBounds]; the last one is all the rest.
+type Durations struct {
+	Buckets []uint64 // not cumulative
+	Sum     float64  // seconds
+	Count   uint64
+}
+
+// DurationBounds gives the upper bounds of the buckets, in seconds.
+func DurationBounds() []float64 { return []float64{1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800} }
+
+// Stats are the counters of a [Runner], since its start.
+type Stats struct {
+	Alerts      map[Decision]uint64
+	Blocked     map[Decision]uint64 // by guard; alerts and runs that were to begin
+	Runs        map[RunKey]uint64
+	Dropped     uint64 // counts of Runs for which there was no room
+	Durations   Durations
+	Victims     map[string]uint64    // by action
+	LastSuccess map[string]time.Time // by action
+
+	// As it is now.
+	Queue        int
+	Breakers     map[string]bool // by action; true: open
+	Paused       bool
+	Mode         string // in force
+	NeedsHuman   map[string]bool
+	JournalBytes int64 // 0: there is no journal
+}
+
+// counters hold what only grows.
+type counters struct {
+	mu sync.Mutex
+	s  Stats
+}
+
+func newCounters() *counters {
+	c := &counters{s: Stats{
+		Alerts: make(map[Decision]uint64), Blocked: make(map[Decision]uint64), Runs: make(map[RunKey]uint64),
+		Durations: Durations{Buckets: make([]uint64, len(DurationBounds())+1)},
+		Victims:   make(map[string]uint64), LastSuccess: make(map[string]time.Time),
+	}}
+	for _, d := range AlertDecisions() {
+		c.s.Alerts[d] = 0
+	}
+	for _, d := range Guards() {
+		c.s.Blocked[d] = 0
+	}
+	return c
+}
+
+func (c *counters) alert(d Decision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.Alerts[d]++
+	c.blocked(d)
+}
+
+func (c *counters) blocked(d Decision) {
+	if _, guard := c.s.Blocked[d]; guard {
+		c.s.Blocked[d]++
+	}
+}
+
+// ended counts one step of a run.
+func (c *counters) ended(k RunKey, done int, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocked(k.Result)
+	if done > 0 {
+		c.s.Victims[k.Action] += uint64(done)
+	}
+	if k.Result == DecisionVerified {
+		c.s.LastSuccess[k.Action] = at
+	}
+	if _, ok := c.s.Runs[k]; !ok && len(c.s.Runs) >= maxSeries {
+		c.s.Dropped++
+		return
+	}
+	c.s.Runs[k]++
+}
+
+func (c *counters) took(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, _ := slices.BinarySearch(DurationBounds(), d.Seconds())
+	c.s.Durations.Buckets[i]++
+	c.s.Durations.Sum += d.Seconds()
+	c.s.Durations.Count++
+}
+
+func (c *counters) copy() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.s
+	s.Alerts, s.Blocked, s.Runs = maps.Clone(s.Alerts), maps.Clone(s.Blocked), maps.Clone(s.Runs)
+	s.Victims, s.LastSuccess = maps.Clone(s.Victims), maps.Clone(s.LastSuccess)
+	s.Durations.Buckets = slices.Clone(s.Durations.Buckets)
+	return s
+}

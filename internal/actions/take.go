@@ -1,0 +1,217 @@
+package actions
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// batch is what one notification comes to, before it is written down.
+type batch struct {
+	entries []Entry
+	begin   []*work
+	keys    map[string]bool // of begin: what they are known again by, and their targets
+	told    []string
+	full    bool
+}
+
+// Take decides on each alert of a notification, and returns when all is written
+// down. With an error some or all were refused and are to be sent again; those
+// that were taken will be known again then. What an action comes to later is
+// nowhere in it.
+func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
+	select {
+	case r.taking <- struct{}{}:
+		defer func() { <-r.taking }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	now := time.Now()
+	b := &batch{keys: make(map[string]bool)}
+	out := make([]Decision, len(alerts))
+	r.mu.Lock()
+	r.prune(now)
+	for i, a := range alerts {
+		out[i] = r.handle(b, a, now)
+	}
+	r.mu.Unlock()
+	err := r.write(b.entries...)
+	if err == nil {
+		r.mu.Lock()
+		r.commit(b, now)
+		r.mu.Unlock()
+	}
+	for i, d := range out {
+		if err != nil && d == DecisionQueued {
+			out[i], d = DecisionUnwritten, DecisionUnwritten
+		}
+		r.count.alert(d)
+	}
+	r.poke()
+	switch {
+	case err != nil && len(b.begin) > 0:
+		return out, err
+	case b.full:
+		return out, ErrFull
+	}
+	return out, nil
+}
+
+// handle is the way of one alert: each guard in turn, and every way out is one
+// decision. r.mu is held.
+func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
+	id := r.set.Identity
+	if id.Label != "" && a.Labels[id.Label] != id.Value {
+		return r.tell(b, a, nil, DecisionNotMine, "")
+	}
+	r.noteFiring(a, now)
+	rl := r.set.find(a)
+	if rl == nil {
+		return r.tell(b, a, nil, DecisionUnmatched, "")
+	}
+	if a.Resolved {
+		r.resolved(b, rl, a, now)
+		return DecisionResolved
+	}
+	step := rl.Steps[0]
+	target := targetOf(step, a)
+	key := keyOf(rl.Name, step.Action, target)
+	s := subjectOf(a)
+	known := s.knownTo(rl.Name, key)
+	if r.dedup[known].After(now) || b.keys[known] {
+		return DecisionDuplicate
+	}
+	if r.onTarget(key) || b.keys[key] {
+		return r.tell(b, a, rl, DecisionDuplicate, "a run on this target has not ended yet")
+	}
+	if d, why := r.guard(step.Action, key, now); d != "" {
+		return r.tell(b, a, rl, d, why)
+	}
+	if len(r.queue)+len(b.begin) >= r.set.QueueSize || len(r.dedup)+len(b.begin) >= maxDedup {
+		b.full = true
+		return DecisionQueueFull // nothing of it is remembered
+	}
+	w := &work{rule: rl, alert: a, run: Run{
+		ID: newID(), Rule: rl.Name, Alert: s, State: DecisionQueued, Created: now, Updated: now, Action: step.Action, Target: target,
+	}}
+	b.begin = append(b.begin, w)
+	b.keys[known], b.keys[key] = true, true
+	b.entries = append(b.entries, entryOf(&w.run))
+	return DecisionQueued
+}
+
+// tell notes in the journal what an alert came to, once as long as it stays the
+// same.
+func (r *Runner) tell(b *batch, a Alert, rl *rule, d Decision, why string) Decision {
+	e := Entry{At: time.Now(), Decision: d, Reason: why}
+	if rl != nil {
+		e.Rule, e.Action, e.Target = rl.Name, rl.Steps[0].Action, targetOf(rl.Steps[0], a)
+	}
+	s := subjectOf(a)
+	known := s.knownTo(e.Rule, string(d))
+	if _, ok := r.told[known]; ok || len(b.told) >= maxTold || r.store == nil {
+		return d
+	}
+	e.Alert = &s
+	b.told = append(b.told, known)
+	b.entries = append(b.entries, e)
+	return d
+}
+
+// commit makes what was written down so. r.mu is held.
+func (r *Runner) commit(b *batch, now time.Time) {
+	for _, w := range b.begin {
+		r.dedup[w.run.Alert.knownTo(w.rule.Name, w.key())] = now.Add(w.rule.dedupFor())
+		r.queue = append(r.queue, w)
+		r.publish(w.run)
+	}
+	for _, k := range b.told {
+		r.told[k] = now
+	}
+}
+
+// knownTo is what an alert is known again by: its fingerprint and its start, for
+// one rule and what it would do.
+func (s Subject) knownTo(rule, what string) string {
+	return strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")
+}
+
+// key is what the first step of a run is about, as far as the alert told.
+func (w *work) key() string {
+	first := w.rule.Steps[0]
+	return keyOf(w.rule.Name, first.Action, targetOf(first, w.alert))
+}
+
+// resolved cancels what has not begun for an alert. What acts goes on: to be cut
+// off in the middle is worse than to be late. r.mu is held.
+func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
+	if r.human[rl.Name] == a.Fingerprint {
+		delete(r.human, rl.Name)
+	}
+	cancel := func(w *work) bool {
+		if w.rule.Name != rl.Name || w.run.Alert.Fingerprint != a.Fingerprint || w.verify {
+			return false
+		}
+		w.run.State, w.run.Reason, w.run.Updated = DecisionCancelled, "the alert was resolved", now
+		b.entries = append(b.entries, entryOf(ptr(w.run)))
+		r.publish(w.run)
+		r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionCancelled}, 0, now)
+		return true
+	}
+	keep := r.queue[:0]
+	for _, w := range r.queue {
+		if !cancel(w) {
+			keep = append(keep, w)
+		}
+	}
+	clear(r.queue[len(keep):])
+	r.queue = keep
+	for id, w := range r.awaiting {
+		if cancel(w) {
+			delete(r.awaiting, id)
+		}
+	}
+	for _, w := range r.active { // looked at again before it acts
+		w.cancelled = w.cancelled || w.rule.Name == rl.Name && w.run.Alert.Fingerprint == a.Fingerprint
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// onTarget tells whether a run that has not ended is about a key. r.mu is held.
+func (r *Runner) onTarget(key string) bool {
+	if _, busy := r.turns[key]; busy {
+		return true
+	}
+	same := func(w *work) bool { return w.key() == key }
+	if slices.ContainsFunc(r.queue, same) {
+		return true
+	}
+	for _, list := range []map[string]*work{r.awaiting, r.active} {
+		for _, w := range list {
+			if same(w) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prune forgets what is past. r.mu is held.
+func (r *Runner) prune(now time.Time) {
+	for k, until := range r.dedup {
+		if !until.After(now) {
+			delete(r.dedup, k)
+		}
+	}
+	if len(r.told) >= maxTold {
+		clear(r.told)
+	}
+	for k, f := range r.firing {
+		if now.Sub(f.Seen) > firingFor {
+			delete(r.firing, k)
+		}
+	}
+}
