@@ -16,6 +16,7 @@ type Deps struct {
 	Requests   *Requests
 	Thresholds *Thresholds
 	Health     func() health.Judgement // the last one
+	Heal       func() HealStats
 	Sockets    func() []Socket
 	Activity   *Activity // of the MySQL servers
 	Redis      func() []RedisTarget
@@ -34,6 +35,7 @@ func Catalog() []Entry {
 	return []Entry{
 		{"config", "thresholds in force, and how the last reload went", func(d Deps) Collector { return d.Thresholds }},
 		{"disk", "how full the host's file systems are", func(d Deps) Collector { return NewDisk(d.ProcRoot, d.RootFS) }},
+		{"heal", "alerts received, and what was done about them", func(d Deps) Collector { return NewHeal(d.Heal) }},
 		{"health", "how well apps, host and stores are", func(d Deps) Collector { return NewHealth(d.Health) }},
 		{"host", "the host's memory and CPU", func(d Deps) Collector { return NewHost(d.ProcRoot) }},
 		{"listener", "accept queues of the apps", func(d Deps) Collector { return NewListener(d.Apps, d.ProcRoot) }},

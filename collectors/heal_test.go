@@ -1,0 +1,34 @@
+package collectors_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+)
+
+func TestHeal(t *testing.T) {
+	at := time.Unix(1767323045, 500e6)
+	s := actions.Stats{
+		Alerts:      map[actions.Decision]uint64{actions.DecisionQueued: 3, actions.DecisionCooldown: 4, actions.DecisionUnmatched: 0},
+		Blocked:     map[actions.Decision]uint64{actions.DecisionCooldown: 5, actions.DecisionFleet: 0},
+		Runs:        map[actions.RunKey]uint64{{Rule: "leaked", Action: "kill_leaked_connections", Result: actions.DecisionVerified}: 2},
+		Dropped:     0,
+		Durations:   actions.Durations{Buckets: []uint64{0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, Sum: 4007.5, Count: 3},
+		Victims:     map[string]uint64{"kill_leaked_connections": 17},
+		LastSuccess: map[string]time.Time{"kill_leaked_connections": at},
+		Queue:       1, Paused: true, Mode: "enforce", JournalBytes: 4096,
+		Breakers:   map[string]bool{"kill_leaked_connections": false, "recycle_worker": true},
+		NeedsHuman: map[string]bool{"leaked": true},
+	}
+	golden(t, collectors.NewHeal(func() collectors.HealStats {
+		return collectors.HealStats{Actions: s, Requests: map[int]uint64{202: 7, 401: 1}, Truncated: 2}
+	}))
+}
+
+// Before anything happened every gauge has its value, and what has none is absent.
+func TestHealNothingYet(t *testing.T) {
+	r := actions.New(actions.Options{})
+	goldenAs(t, collectors.NewHeal(func() collectors.HealStats { return collectors.HealStats{Actions: r.Stats()} }), "heal_nothing_yet")
+}

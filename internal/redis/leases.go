@@ -1,0 +1,147 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// healPrefix is what all keys of the fleet begin with; docs/healing.md has
+	// the rights that they need.
+	healPrefix = "resp:heal:"
+	// memberFor is how long an exporter counts that was not heard of.
+	memberFor = time.Minute
+	// askedFor is how long an exporter counts as asked for an action.
+	askedFor = 5 * time.Minute
+)
+
+// Fleet counts the exporters that share a Redis.
+type Fleet struct {
+	Members   int // that were heard of within a minute
+	Asked     int // of these, that were asked for the action within five minutes
+	Repairing int // that hold a lease for it
+}
+
+// Leases is what exporters agree on, in keys below "resp:heal:". All clocks are
+// that of the Redis. Its errors are an [Error] each.
+type Leases struct {
+	s  *Server
+	me string
+}
+
+// NewLeases returns the leases of one exporter, named me among the others.
+func NewLeases(s *Server, me string) *Leases { return &Leases{s, me} }
+
+// Beat says that this exporter lives.
+func (l *Leases) Beat(ctx context.Context) error {
+	return l.s.do(ctx, func(ctx context.Context, k *link) error {
+		_, err := l.beat(ctx, k.client)
+		return err
+	})
+}
+
+// Ask says that this exporter was asked for an action, and counts.
+func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
+	var f Fleet
+	err := l.s.do(ctx, func(ctx context.Context, k *link) error {
+		now, err := l.beat(ctx, k.client)
+		if err != nil {
+			return err
+		}
+		asked := healPrefix + "asked:" + action
+		if err := note(ctx, k.client, asked, l.me, now.Add(askedFor)); err != nil {
+			return err
+		}
+		f, err = count(ctx, k.client, action, now)
+		return err
+	})
+	return f, err
+}
+
+// Take takes the lease of a key for a run, and counts with it. The lease ends by
+// itself after ttl. Where another run has it, held is false and nothing is changed.
+func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Duration) (held bool, f Fleet, err error) {
+	err = l.s.do(ctx, func(ctx context.Context, k *link) error {
+		now, err := l.beat(ctx, k.client)
+		if err != nil {
+			return err
+		}
+		held, err = k.client.SetNX(ctx, leaseKey(key), run, ttl).Result()
+		if err != nil || !held {
+			return err
+		}
+		// First in, then counted: of two that come at once both may go away, but never are there too many.
+		if err := note(ctx, k.client, healPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
+			return err
+		}
+		f, err = count(ctx, k.client, action, now)
+		return err
+	})
+	return held, f, err
+}
+
+// Give gives a lease back; one that another run holds is left alone.
+func (l *Leases) Give(ctx context.Context, action, key, run string) error {
+	return l.s.do(ctx, func(ctx context.Context, k *link) error {
+		err := k.client.Watch(ctx, func(tx *redis.Tx) error {
+			holder, err := tx.Get(ctx, leaseKey(key)).Result()
+			if errors.Is(err, redis.Nil) || err == nil && holder != run {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Del(ctx, leaseKey(key)).Err() })
+			if errors.Is(err, redis.TxFailedErr) { // it changed hands meanwhile
+				return nil
+			}
+			return err
+		}, leaseKey(key))
+		if err != nil {
+			return err
+		}
+		return k.client.ZRem(ctx, healPrefix+"repairing:"+action, l.me+" "+run).Err()
+	})
+}
+
+func leaseKey(key string) string { return healPrefix + "lease:" + key }
+
+// beat notes this exporter as a member, and gives the time of the Redis.
+func (l *Leases) beat(ctx context.Context, c redis.UniversalClient) (time.Time, error) {
+	now, err := c.Time(ctx).Result()
+	if err != nil {
+		return now, err
+	}
+	return now, note(ctx, c, healPrefix+"members", l.me, now.Add(memberFor))
+}
+
+// note puts a member with its end into a set, and lets the set itself end.
+func note(ctx context.Context, c redis.UniversalClient, key, member string, until time.Time) error {
+	if err := c.ZAdd(ctx, key, redis.Z{Score: float64(until.Unix()), Member: member}).Err(); err != nil {
+		return err
+	}
+	return c.Expire(ctx, key, time.Hour).Err()
+}
+
+// count counts what has not ended, and takes out what has.
+func count(ctx context.Context, c redis.UniversalClient, action string, now time.Time) (f Fleet, err error) {
+	for _, x := range []struct {
+		key string
+		to  *int
+	}{{"members", &f.Members}, {"asked:" + action, &f.Asked}, {"repairing:" + action, &f.Repairing}} {
+		at := strconv.FormatInt(now.Unix(), 10)
+		if err := c.ZRemRangeByScore(ctx, healPrefix+x.key, "-inf", "("+at).Err(); err != nil {
+			return f, err
+		}
+		n, err := c.ZCount(ctx, healPrefix+x.key, at, "+inf").Result()
+		if err != nil {
+			return f, err
+		}
+		*x.to = int(n)
+	}
+	return f, nil
+}

@@ -1,0 +1,237 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+)
+
+const (
+	maxBody     = 1 << 20         // bytes; more than a thousand alerts
+	deadline    = 2 * time.Second // of a request, body and answer
+	maxAtOnce   = 16              // requests; Alertmanager sends one a group
+	maxPause    = 30 * 24 * time.Hour
+	maxOrder    = 4 << 10 // bytes of an operator's request
+	maxTruncate = 1 << 20 // alerts that one notification may say it left out
+)
+
+// Runner is what decides and acts.
+type Runner interface {
+	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
+	Snapshot() actions.Snapshot
+	RunByID(id string) (actions.Run, error)
+	Approve(ctx context.Context, id string) (actions.Run, error)
+	Pause(p actions.Pause) error
+	Resume() error
+}
+
+// Options are what a [Webhook] needs.
+type Options struct {
+	Runner      Runner
+	TokenFile   func() string // of the configuration in force; "": alerts need none, and orders are refused
+	RoutePrefix string        // "" or "/x": where all paths live
+	Logger      *slog.Logger
+}
+
+// Stats are the counters of a [Webhook], since its start.
+type Stats struct {
+	Requests  map[int]uint64 // of /api/v1/alerts, by status code
+	Truncated uint64         // alerts that Alertmanager left out of notifications
+}
+
+// Webhook serves /api/v1/alerts, /api/v1/runs, /api/v1/pause and /api/v1/resume.
+type Webhook struct {
+	o     Options
+	slots chan struct{}
+
+	mu        sync.Mutex
+	requests  map[int]uint64
+	truncated uint64
+}
+
+// New returns a Webhook; nothing is served before [Webhook.Register].
+func New(o Options) *Webhook {
+	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), requests: make(map[int]uint64)}
+	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
+		w.requests[code] = 0
+	}
+	return w
+}
+
+// Stats gives the counters.
+func (w *Webhook) Stats() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Stats{maps.Clone(w.requests), w.truncated}
+}
+
+// Register adds the paths below the route prefix to mux. A path without its
+// method is there too, so that another method is counted and answered as JSON.
+func (w *Webhook) Register(mux *http.ServeMux) {
+	prefix := strings.TrimRight("/"+strings.Trim(w.o.RoutePrefix, "/"), "/") + "/api/v1"
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		fail(rw, http.StatusForbidden, "the request comes from another site's page")
+	}))
+	handle := func(path, method string, h http.HandlerFunc) {
+		mux.Handle(prefix+path, guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+			rw.Header().Set("Cache-Control", "no-store")
+			rw.Header().Set("X-Content-Type-Options", "nosniff")
+			if req.Method != method && (method != http.MethodGet || req.Method != http.MethodHead) {
+				rw.Header().Set("Allow", method)
+				fail(rw, http.StatusMethodNotAllowed, "only "+method+" is understood here")
+				return
+			}
+			h(rw, req)
+		})))
+	}
+	mux.Handle(prefix+"/alerts", http.HandlerFunc(w.serveAlerts))
+	handle("/runs", http.MethodGet, w.serveRuns)
+	handle("/runs/{id}", http.MethodGet, w.serveRun)
+	handle("/runs/{id}/approve", http.MethodPost, w.ordered(w.serveApprove))
+	handle("/pause", http.MethodPost, w.ordered(w.servePause))
+	handle("/resume", http.MethodPost, w.ordered(w.serveResume))
+}
+
+// serveAlerts answers before anything is done, and counts its answers.
+func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
+	code, text, truncated := w.receive(rw, req)
+	w.mu.Lock()
+	w.requests[code]++
+	w.truncated += min(truncated, maxTruncate)
+	w.mu.Unlock()
+	if code == http.StatusAccepted {
+		answer(rw, code, map[string]string{"status": "accepted"})
+		return
+	}
+	rw.Header().Set("Connection", "close") // what is left of the body is not read
+	fail(rw, code, text)
+}
+
+// receive is one notification, to the status code of its answer.
+func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, text string, truncated uint64) {
+	if req.Method != http.MethodPost {
+		rw.Header().Set("Allow", http.MethodPost)
+		return http.StatusMethodNotAllowed, "only POST is understood here", 0
+	}
+	if code, text := w.admit(req); code != 0 {
+		return code, text, 0
+	}
+	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return http.StatusUnsupportedMediaType, "the Content-Type must be application/json", 0
+	}
+	if req.ContentLength > maxBody {
+		return http.StatusRequestEntityTooLarge, "more than 1 MiB", 0
+	}
+	select {
+	case w.slots <- struct{}{}:
+		defer func() { <-w.slots }()
+	default:
+		return http.StatusServiceUnavailable, "too many requests at once", 0
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), deadline)
+	defer cancel()
+	// A client that sends a byte a second must not hold the slot for longer.
+	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return http.StatusBadRequest, "the body did not come in time, or not whole", 0
+	case len(body) > maxBody:
+		return http.StatusRequestEntityTooLarge, "more than 1 MiB", 0
+	}
+	m, err := Parse(body)
+	if err != nil {
+		return http.StatusBadRequest, sentence(err), 0
+	}
+	return w.hand(ctx, m)
+}
+
+// hand gives the alerts to the runner and waits for its answer, but not for longer
+// than the deadline: a disk may hang.
+func (w *Webhook) hand(ctx context.Context, m Message) (int, string, uint64) {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("panic: %v", p)
+			}
+		}()
+		_, err := w.o.Runner.Take(ctx, m.Alerts)
+		done <- err
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	switch {
+	case err == nil:
+		return http.StatusAccepted, "", m.Truncated
+	case errors.Is(err, actions.ErrFull):
+		return http.StatusServiceUnavailable, "the queue is full", m.Truncated
+	case errors.Is(err, actions.ErrUnwritten):
+		return http.StatusServiceUnavailable, "the journal cannot be written", m.Truncated
+	}
+	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated
+}
+
+// admit looks at the token; 0 lets in.
+func (w *Webhook) admit(req *http.Request) (int, string) {
+	file := w.o.TokenFile()
+	if file == "" {
+		return 0, ""
+	}
+	switch ok, err := authorized(req, file); {
+	case err != nil:
+		w.o.Logger.Warn("Nobody is let in", "err", err)
+		return http.StatusServiceUnavailable, errTokenFile.Error()
+	case !ok:
+		return http.StatusUnauthorized, "the bearer token is missing or wrong"
+	}
+	return 0, ""
+}
+
+// sentence is an error of [Parse] without what the body holds.
+func sentence(err error) string {
+	for _, e := range []error{ErrVersion, ErrEmpty, ErrAlert} {
+		if errors.Is(err, e) {
+			return e.Error()
+		}
+	}
+	return ErrJSON.Error()
+}
+
+// answer sends JSON. That the client went away is its own affair.
+func answer(rw http.ResponseWriter, code int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		code, b = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be encoded"}`)
+	}
+	rw.Header().Set("Content-Type", "application/json")
+	rw.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	rw.WriteHeader(code)
+	_, _ = rw.Write(append(b, '\n'))
+}
+
+func fail(rw http.ResponseWriter, code int, text string) {
+	if code == http.StatusUnauthorized {
+		rw.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	answer(rw, code, map[string]string{"error": text})
+}
