@@ -50,6 +50,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Flag("path.procfs", "Where procfs is mounted.").Default("/proc").StringVar(&f.app.ProcRoot)
 	k.Flag("path.sysfs", "Where sysfs is mounted.").Default("/sys").StringVar(&f.app.SysRoot)
 	k.Flag("path.rootfs", "Where the host's root is mounted.").Default("/").StringVar(&f.app.RootFS)
+	k.Flag("state.dir", "Where healing keeps its journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&f.app.StateDir)
 	disable := k.Flag("collector.disable-defaults", "Switch off all collectors that are not switched on by their own flag.").Bool()
 	wanted := collectorFlags(k)
 	log := &promslog.Config{Writer: stderr}

@@ -123,29 +123,30 @@ func New(o Options) *Runner {
 	}
 }
 
-// Apply takes a checked section, at the start and at each reload. Runs under way
-// keep the settings that they began with; whether the mode or the pause lets
-// them begin is looked up when they do.
-func (r *Runner) Apply(h config.Healing) error {
+// Prepare makes ready what a checked section says; nothing changes before apply
+// is called. Runs under way keep the settings that they began with; whether the
+// mode or the pause lets them begin is looked up when they do.
+func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
 	set, err := compile(h, r.o.Build)
 	if err != nil {
-		return fmt.Errorf("healing: %w", err)
+		return nil, fmt.Errorf("healing: %w", err)
 	}
-	var leases Leases
-	if h.Coordination.Redis != "" && r.o.Leases != nil {
-		leases = r.o.Leases(h.Coordination.Redis)
-	}
-	r.mu.Lock()
-	r.set, r.leases = set, leases
-	for name := range r.human {
-		if set.named(name) == nil {
-			delete(r.human, name)
+	return func() {
+		var leases Leases
+		if h.Coordination.Redis != "" && r.o.Leases != nil {
+			leases = r.o.Leases(h.Coordination.Redis)
 		}
-	}
-	r.mu.Unlock()
-	r.openStore(time.Now())
-	r.poke()
-	return nil
+		r.mu.Lock()
+		r.set, r.leases = set, leases
+		for name := range r.human {
+			if set.named(name) == nil {
+				delete(r.human, name)
+			}
+		}
+		r.mu.Unlock()
+		r.openStore(time.Now())
+		r.poke()
+	}, nil
 }
 
 // Run starts runs as their time comes, until ctx ends; then it waits for those

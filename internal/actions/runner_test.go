@@ -145,9 +145,11 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
 		Settle:   2 * time.Second,
 	})
-	if err := b.Runner.Apply(h); err != nil {
+	apply, err := b.Prepare(h)
+	if err != nil {
 		t.Fatal(err)
 	}
+	apply()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()

@@ -37,6 +37,7 @@ type Options struct {
 	Off        map[string]bool
 
 	ProcRoot, SysRoot, RootFS string
+	StateDir                  string // of healing; not touched while the configuration has neither rules nor a token
 
 	MetricsPath            string
 	RoutePrefix            string
@@ -66,6 +67,7 @@ type App struct {
 	leaks      *collectors.LeakLog
 	redis      *redisServers
 	walks      *walks
+	heal       *healing
 	set        *collectors.Set
 	history    *web.History
 	server     *http.Server
@@ -111,6 +113,12 @@ func New(o Options) (*App, error) {
 	a.walks.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.watcher.SetServices(services(&cfg))
+	a.heal = newHealing(a, o.Logger)
+	apply, err := a.heal.runner.Prepare(cfg.Healing)
+	if err != nil {
+		return nil, err
+	}
+	apply()
 	a.set = a.collectors()
 	a.server, err = a.newServer()
 	return a, err
@@ -124,7 +132,7 @@ func (a *App) collectors() *collectors.Set {
 	activity := collectors.NewActivity(a.mysql.targets)
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Sessions: a.walks.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
@@ -166,9 +174,10 @@ func (a *App) newServer() (*http.Server, error) {
 		Source: a, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
 		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
 		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Logger: a.log,
+		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log,
 	})
 	page.Register(mux)
+	a.heal.register(mux)
 	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
 	return &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
@@ -191,7 +200,7 @@ func (a *App) health() health.Judgement {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, append(a.sources(), a.leaks.Run, a.keepLooking, a.serve, a.shutDown)...)
+	return together(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.keepLooking, a.serve, a.shutDown)...)
 }
 
 // sources are the parts that collectors read from and that live by themselves.
@@ -285,7 +294,11 @@ func partsOf(x config.App) []health.Part {
 func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
+	var heal func()
 	cfg, err := config.LoadFile(a.o.ConfigFile, a.o.Env)
+	if err == nil {
+		heal, err = a.heal.runner.Prepare(cfg.Healing)
+	}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
@@ -304,6 +317,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
+	heal()
 	a.log.Info("Configuration reloaded")
 	return nil
 }

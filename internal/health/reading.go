@@ -2,7 +2,11 @@
 // a verdict. It is pure: no clock, no I/O.
 package health
 
-import "slices"
+import (
+	"iter"
+	"maps"
+	"slices"
+)
 
 // Reading is one number of one gather, under the name of the metric that
 // carries it. Names that start with "page." exist as readings only: they are
@@ -25,6 +29,19 @@ func NewReadings(rs []Reading) Readings {
 		m[r.Name] = append(m[r.Name], r)
 	}
 	return Readings{byName: m}
+}
+
+// Each gives every reading, by name.
+func (r Readings) Each() iter.Seq[Reading] {
+	return func(yield func(Reading) bool) {
+		for _, name := range slices.Sorted(maps.Keys(r.byName)) {
+			for _, x := range r.byName[name] {
+				if !yield(x) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // All returns every reading of that name. The caller must not change it.

@@ -56,7 +56,7 @@ func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 		if err := note(ctx, k.client, asked, l.me, now.Add(askedFor)); err != nil {
 			return err
 		}
-		f, err = count(ctx, k.client, action, now)
+		f, err = countFleet(ctx, k.client, action, now)
 		return err
 	})
 	return f, err
@@ -78,7 +78,7 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 		if err := note(ctx, k.client, healPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
 			return err
 		}
-		f, err = count(ctx, k.client, action, now)
+		f, err = countFleet(ctx, k.client, action, now)
 		return err
 	})
 	return held, f, err
@@ -127,8 +127,8 @@ func note(ctx context.Context, c redis.UniversalClient, key, member string, unti
 	return c.Expire(ctx, key, time.Hour).Err()
 }
 
-// count counts what has not ended, and takes out what has.
-func count(ctx context.Context, c redis.UniversalClient, action string, now time.Time) (f Fleet, err error) {
+// countFleet counts what has not ended, and takes out what has.
+func countFleet(ctx context.Context, c redis.UniversalClient, action string, now time.Time) (f Fleet, err error) {
 	for _, x := range []struct {
 		key string
 		to  *int

@@ -88,10 +88,11 @@ func (w *Web) renderPage(out io.Writer) error {
 		Head, Verdict, Advice          section
 		Apps                           []section
 		Names                          []string
+		Healing                        section
 		Stores, Host, Unseen, Footnote section
 	}{Layout: layoutOf(s), Title: w.opts.Host}
-	view.Head, view.Verdict, view.Advice = sections[0], sections[1], sections[2]
-	rest := sections[3:]
+	view.Head, view.Verdict, view.Advice, view.Healing = sections[0], sections[1], sections[2], sections[3]
+	rest := sections[4:]
 	view.Apps, rest = rest[:len(rest)-4], rest[len(rest)-4:]
 	view.Stores, view.Host, view.Unseen, view.Footnote = rest[0], rest[1], rest[2], rest[3]
 	return w.page.ExecuteTemplate(out, "page", view)
@@ -106,8 +107,8 @@ func layoutOf(s system) string {
 	return strings.Join(names, "\n")
 }
 
-// renderSections renders header, verdict, advice, one section an app, stores, host, unseen and
-// footer, in this order.
+// renderSections renders header, verdict, advice, healing, one section an app, stores, host, unseen
+// and footer, in this order.
 func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	now := w.opts.Now()
 	var out []section
@@ -123,6 +124,7 @@ func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	add("header", "header", headerView{w.opts.Host, w.opts.Version, showSeconds(&up), clockOf(s.At)})
 	add("verdict", "verdict", v)
 	add("advice", "advice", adviceOf(&s.health))
+	add("healing", "healing", w.healing())
 	for i := range s.Apps {
 		add("app:"+s.Apps[i].Name, "app", w.appView(&s, &s.Apps[i]))
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Reload           func() error // applies a new configuration
 	Ready            func() bool  // nil: always ready
 	Pprof            bool         // serve /debug/pprof/
+
+	Healing func() actions.Snapshot // nil: the page says nothing of healing
 
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: no log

@@ -264,6 +264,40 @@
     }
   }
 
+  // Orders to the healing part: they go with the token that is asked for each
+  // time, in a header. It is kept nowhere.
+  let order = null;
+  const dialog = () => document.getElementById('order');
+  function askOrder(button) {
+    const d = dialog(), what = button.dataset.order;
+    order = what;
+    d.querySelector('h2').textContent = button.dataset.title || button.textContent;
+    for (const el of d.querySelectorAll('[data-for]')) {
+      el.hidden = el.dataset.for !== what.split('/')[0];
+      for (const i of el.querySelectorAll('input')) i.disabled = el.hidden;
+    }
+    d.querySelector('[role=alert]').textContent = '';
+    d.querySelector('[name=token]').value = '';
+    d.showModal();
+  }
+  async function sendOrder(event) {
+    event.preventDefault();
+    const d = dialog(), f = new FormData(event.target), says = d.querySelector('[role=alert]');
+    const run = order.split('/')[1];
+    const path = run ? 'api/v1/runs/' + encodeURIComponent(run) + '/approve' : 'api/v1/' + order;
+    const body = order === 'pause' ? JSON.stringify({ reason: f.get('reason'), for: f.get('for'), by: 'the status page' }) : '';
+    try {
+      const answer = await fetch('./' + path, {
+        method: 'POST', body, headers: { 'Content-Type': 'application/json', 'X-Resp-Token': f.get('token') }, signal: AbortSignal.timeout(10000),
+      });
+      d.querySelector('[name=token]').value = '';
+      if (answer.ok) { d.close(); ask(); return; }
+      says.textContent = (await answer.json()).error || answer.statusText;
+    } catch (e) {
+      says.textContent = 'The exporter does not answer: ' + e.message;
+    }
+  }
+
   // The loop: one question at a time, none while nobody looks.
   let timer = 0, lostAt = 0, asking = false;
   async function ask() {
@@ -293,6 +327,10 @@
     }
   }
   document.addEventListener('DOMContentLoaded', () => {
+    root.classList.add('js');
+    document.addEventListener('click', (e) => { const b = e.target.closest('[data-order]'); if (b) askOrder(b); });
+    dialog().querySelector('form').addEventListener('submit', sendOrder);
+    dialog().querySelector('[type=button]').addEventListener('click', () => dialog().close());
     const button = document.getElementById('theme');
     button.hidden = false;
     button.addEventListener('click', () => {

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// The bounds of what is kept of one look, far within what a line of the journal
+// may hold.
+const (
+	maxEvidenceNumbers = 250
+	maxEvidenceThreads = 100
+)
+
+// evidenceJSON is what was seen right before an action: the last look's numbers of
+// what the action is about, and the connections of its servers as they are now.
+type evidenceJSON struct {
+	LastLook time.Time               `json:"last_look"`
+	Findings []health.Finding        `json:"findings,omitempty"`
+	Numbers  []numberJSON            `json:"numbers,omitempty"`
+	Servers  map[string][]threadJSON `json:"connections,omitempty"` // by the name of a MySQL server
+	Missing  map[string]string       `json:"missing,omitempty"`     // why something is not here
+}
+
+type numberJSON struct {
+	Name   string   `json:"name"`
+	Labels []string `json:"labels,omitempty"`
+	Value  float64  `json:"value"`
+}
+
+// threadJSON is one connection, without its user and its statement.
+type threadJSON struct {
+	ID           uint64  `json:"id"`
+	Command      string  `json:"command"`
+	Seconds      float64 `json:"seconds"`
+	State        string  `json:"state,omitempty"`
+	TrxSeconds   float64 `json:"trx_seconds,omitempty"`
+	RowsModified uint64  `json:"rows_modified,omitempty"`
+	RowsLocked   uint64  `json:"rows_locked,omitempty"`
+	Waits        bool    `json:"waits_for_lock,omitempty"`
+}
+
+// evidence is what is seen of a target now.
+func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
+	readings, judgement := a.Latest()
+	app, servers := a.about(target)
+	e := evidenceJSON{LastLook: judgement.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
+	for _, f := range judgement.Findings() {
+		if f.App == "" || f.App == app {
+			e.Findings = append(e.Findings, f)
+		}
+	}
+	e.Numbers = numbersOf(readings, app, servers)
+	for _, t := range a.mysql.targets() {
+		if !slices.Contains(servers, "mysql:"+t.Name) {
+			continue
+		}
+		threads, err := threadsOf(ctx, t.Server)
+		if err != nil {
+			e.Missing["mysql:"+t.Name] = err.Error()
+		}
+		e.Servers[t.Name] = threads
+	}
+	out, err := json.Marshal(e)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// about takes a target apart: "app:shop/pool:main" is about the app shop and the
+// servers that it uses, "mysql:main" about that server.
+func (a *App) about(target string) (app string, servers []string) {
+	rest, ok := strings.CutPrefix(target, "app:")
+	if !ok {
+		return "", []string{target}
+	}
+	for _, x := range a.config.Load().Apps {
+		if rest != x.Name && !strings.HasPrefix(rest, x.Name+"/") {
+			continue
+		}
+		for _, p := range partsOf(x) {
+			servers = append(servers, p.Store)
+		}
+		return x.Name, servers
+	}
+	app, _, _ = strings.Cut(rest, "/") // discovered
+	for _, x := range a.config.Load().MySQL {
+		servers = append(servers, "mysql:"+x.Name)
+	}
+	return app, servers
+}
+
+// numbersOf gives the readings of an app and its servers. What is only for the
+// page's charts is left out.
+func numbersOf(r health.Readings, app string, servers []string) []numberJSON {
+	var out []numberJSON
+	for x := range r.Each() {
+		if len(x.Labels) == 0 || len(out) == maxEvidenceNumbers || strings.HasPrefix(x.Name, "page.http") || strings.HasPrefix(x.Name, "resp_http") {
+			continue
+		}
+		first := x.Labels[0]
+		if app != "" && first == app || slices.ContainsFunc(servers, func(s string) bool { _, name, _ := strings.Cut(s, ":"); return first == name }) {
+			out = append(out, numberJSON{x.Name, x.Labels[1:], x.Value})
+		}
+	}
+	return out
+}
+
+// threadsOf reads the connections of a server with their transactions, those
+// first that have been at it the longest.
+func threadsOf(ctx context.Context, s collectors.MySQLServer) ([]threadJSON, error) {
+	threads, err := s.Threads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byThread := make(map[uint64]mysql.Transaction)
+	transactions, err := s.Transactions(ctx)
+	for _, t := range transactions {
+		byThread[t.Thread] = t
+	}
+	out := make([]threadJSON, 0, len(threads))
+	for _, t := range threads {
+		x := threadJSON{ID: t.ID, Command: t.Command, Seconds: t.Time.Seconds(), State: t.State}
+		if trx, ok := byThread[t.ID]; ok {
+			x.TrxSeconds, x.RowsModified, x.RowsLocked, x.Waits = trx.Age.Seconds(), trx.RowsModified, trx.RowsLocked, trx.Waits
+		}
+		out = append(out, x)
+	}
+	slices.SortStableFunc(out, func(a, b threadJSON) int {
+		return cmp.Or(cmp.Compare(b.TrxSeconds, a.TrxSeconds), cmp.Compare(b.Seconds, a.Seconds))
+	})
+	return out[:min(len(out), maxEvidenceThreads)], err
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/webhook"
+)
+
+// fleetSettle is how long an exporter waits for the others to say that they were
+// asked for the same: Alertmanager's groups do not all come in one moment.
+const fleetSettle = 2 * time.Second
+
+// healing is the part that acts: the runner, and what speaks to it.
+type healing struct {
+	runner *actions.Runner
+	hook   *webhook.Webhook
+}
+
+func newHealing(a *App, log *slog.Logger) *healing {
+	h := &healing{}
+	h.runner = actions.New(actions.Options{
+		StateDir: a.o.StateDir, Build: a.buildAction, Evidence: a.evidence, Settle: fleetSettle, Logger: log,
+		Leases: func(server string) actions.Leases { return &leases{a.redis, server, a.fleetName()} },
+	})
+	h.hook = webhook.New(webhook.Options{
+		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: log,
+		TokenFile: func() string { return a.config.Load().Healing.TokenFile },
+	})
+	return h
+}
+
+func (h *healing) register(mux *http.ServeMux) { h.hook.Register(mux) }
+
+func (h *healing) stats() collectors.HealStats {
+	s := h.hook.Stats()
+	return collectors.HealStats{Actions: h.runner.Stats(), Requests: s.Requests, Truncated: s.Truncated}
+}
+
+var errNotBuilt = errors.New("this action is not built yet")
+
+// buildAction makes the action of a step, the only place that knows them all.
+// They look their servers up by name each time: a reload may change them.
+func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
+	switch {
+	case s.KillLeaked != nil, s.KillLong != nil, s.Purge != nil:
+		return nil, errNotBuilt
+	case s.Recycle != nil, s.RestartTask != nil:
+		return nil, errNotBuilt
+	case s.CallHTTP != nil, s.RunCommand != nil:
+		return nil, errNotBuilt
+	}
+	return nil, fmt.Errorf("there is no action %q", s.Action)
+}
+
+// fleetName is how the other exporters know this one.
+func (a *App) fleetName() string {
+	if id := a.config.Load().Healing.Identity.Value; id != "" {
+		return id
+	}
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "an exporter without a host name"
+}
+
+// leases are those of one server of the section redis, looked up each time.
+type leases struct {
+	servers *redisServers
+	name    string
+	me      string
+}
+
+var errNoServer = errors.New("the server is no longer in the configuration")
+
+func (l *leases) on() (*redis.Leases, error) {
+	if s := l.servers.server(l.name); s != nil {
+		return redis.NewLeases(s, l.me), nil
+	}
+	return nil, errNoServer
+}
+
+// Beat implements [actions.Leases].
+func (l *leases) Beat(ctx context.Context) error {
+	on, err := l.on()
+	if err != nil {
+		return err
+	}
+	return on.Beat(ctx)
+}
+
+// Ask implements [actions.Leases].
+func (l *leases) Ask(ctx context.Context, action string) (actions.Fleet, error) {
+	on, err := l.on()
+	if err != nil {
+		return actions.Fleet{}, err
+	}
+	f, err := on.Ask(ctx, action)
+	return fleetOf(f), err
+}
+
+// Take implements [actions.Leases].
+func (l *leases) Take(ctx context.Context, want actions.Lease) (bool, actions.Fleet, error) {
+	on, err := l.on()
+	if err != nil {
+		return false, actions.Fleet{}, err
+	}
+	held, f, err := on.Take(ctx, want.Action, want.Key, want.Run, want.For)
+	return held, fleetOf(f), err
+}
+
+// Give implements [actions.Leases].
+func (l *leases) Give(ctx context.Context, lease actions.Lease) error {
+	on, err := l.on()
+	if err != nil {
+		return err
+	}
+	return on.Give(ctx, lease.Action, lease.Key, lease.Run)
+}
+
+func fleetOf(f redis.Fleet) actions.Fleet {
+	return actions.Fleet{Members: f.Members, Firing: f.Asked, Repairing: f.Repairing}
+}

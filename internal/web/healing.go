@@ -1,0 +1,154 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	runsUpTo    = 8  // runs on the page, the newest first
+	firingUpTo  = 10 // alerts, the oldest first
+	victimsUpTo = 20 // of one run
+)
+
+type (
+	healingView struct {
+		Show         bool
+		Mode         string
+		Level        level
+		Why, Waiting string
+		Paused       *pauseView
+		Ordered      bool // there is a token to order with
+		Human        []string
+		Resting      []string
+		Firing       []firingView
+		HiddenFiring int
+		Runs         []runView
+		HiddenRuns   int
+	}
+	pauseView struct {
+		Reason, By   string
+		Since, Until clock
+	}
+	firingView struct {
+		Name, Summary string
+		Level         level
+		Since         clock
+	}
+	runView struct {
+		ID, Rule, Word, Reason string
+		At                     clock
+		Asks                   bool
+		Steps                  []stepView
+		Victims                []string
+		Took                   shown
+	}
+	stepView struct{ Action, Target, Plan, Came string }
+)
+
+// healing is the section about alerts and what is done about them; it is empty
+// where nothing of it is configured and no alert was reported.
+func (w *Web) healing() healingView {
+	if w.opts.Healing == nil {
+		return healingView{}
+	}
+	s := w.opts.Healing()
+	v := healingView{
+		Show: s.Used || len(s.Firing) > 0, Mode: modeWord(s.Mode), Level: levelHealthy, Why: s.Why, Ordered: s.Approve, Human: s.Human, Resting: s.Breakers,
+	}
+	if s.Queue > 0 {
+		v.Waiting = plural(float64(s.Queue), "run waits", "runs wait")
+	}
+	if s.Why != "" {
+		v.Level = levelCritical
+	}
+	if s.Mode == config.HealOff && s.Why == "" {
+		v.Level = levelUnknown
+	}
+	if p := s.Paused; p != nil {
+		v.Mode, v.Level = "paused", levelWarning
+		v.Paused = &pauseView{p.Reason, p.By, clockOf(p.Since), clockOf(p.Until)}
+	}
+	for _, f := range s.Firing[:min(len(s.Firing), firingUpTo)] {
+		v.Firing = append(v.Firing, firingView{f.Name, f.Summary, severityOf(f.Severity), clockOf(f.Since)})
+	}
+	v.HiddenFiring = max(0, len(s.Firing)-firingUpTo)
+	for i := range s.Runs[:min(len(s.Runs), runsUpTo)] {
+		v.Runs = append(v.Runs, runOf(&s.Runs[i]))
+	}
+	v.HiddenRuns = max(0, len(s.Runs)-runsUpTo)
+	return v
+}
+
+func modeWord(mode string) string {
+	if mode == config.HealDryRun {
+		return "dry-run"
+	}
+	return mode
+}
+
+// severityOf is the level of an alert's label severity.
+func severityOf(s string) level {
+	switch strings.ToLower(s) {
+	case "critical", "page", "error":
+		return levelCritical
+	case "warning", "ticket":
+		return levelWarning
+	default:
+		return levelUnknown
+	}
+}
+
+func runOf(r *actions.Run) runView {
+	took := r.Updated.Sub(r.Created).Seconds()
+	v := runView{
+		ID: r.ID, Rule: r.Rule, Word: wordOf(r.State), Reason: r.Reason, At: clockOf(r.Created.Truncate(time.Second)),
+		Asks: r.State == actions.DecisionAwaiting, Took: showSeconds(&took),
+	}
+	for _, b := range r.Before {
+		came := wordOf(b.Result)
+		if b.Reason != "" {
+			came += ", " + b.Reason
+		}
+		v.Steps = append(v.Steps, stepView{b.Action, b.Target, b.Summary, came})
+	}
+	now := stepView{Action: r.Action, Target: r.Target}
+	if r.Plan != nil {
+		now.Plan = r.Plan.Summary
+		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), victimsUpTo)] {
+			v.Victims = append(v.Victims, x.Kind+" "+x.ID)
+		}
+		if more := r.Plan.Total - len(v.Victims); more > 0 && len(v.Victims) > 0 {
+			v.Victims = append(v.Victims, fmt.Sprintf("%d more", more))
+		}
+	}
+	if !r.Applied.IsZero() {
+		now.Came = fmt.Sprintf("done to %d", r.Done)
+	}
+	v.Steps = append(v.Steps, now)
+	return v
+}
+
+// wordOf is a decision for people.
+func wordOf(d actions.Decision) string {
+	switch d {
+	case actions.DecisionDryRun:
+		return "dry-run"
+	case actions.DecisionAwaiting:
+		return "waits for approval"
+	case actions.DecisionStepFailed:
+		return "next step"
+	case actions.DecisionVerifying:
+		return "done, being checked"
+	case actions.DecisionUnwritten:
+		return "waits for the journal"
+	case actions.DecisionUnplanned:
+		return "could not look"
+	default:
+		return string(d)
+	}
+}
