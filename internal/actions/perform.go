@@ -241,7 +241,7 @@ func (r *Runner) prepare(ctx context.Context, w *work, action Action, step confi
 	case r.dryRun():
 		return plan, outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
 	case step.Approve && w.run.Asked == 0:
-		return plan, outcome{DecisionAwaiting, "waits for a person to approve: " + plan.Summary, thenLater}
+		return plan, outcome{DecisionAwaiting, plan.Summary, thenLater}
 	case step.Approve && plan.Total > w.run.Asked-1:
 		return plan, outcome{DecisionRefused, fmt.Sprintf("%d were approved, and now it would be %d", w.run.Asked-1, plan.Total), thenEscalate}
 	}

@@ -28,6 +28,7 @@ func (r *Runner) restore(s *Store, now time.Time) {
 	}
 	for _, id := range order {
 		r.remember(runs[id])
+		r.knowAgain(runs[id], now)
 		if runs[id].terminal() {
 			r.publish(*runs[id])
 			continue
@@ -54,6 +55,19 @@ func replayed(s *Store) (runs map[string]*Run, order, told []string, bad int, er
 		}
 	})
 	return runs, order, told, bad, err
+}
+
+// knowAgain lets the alert of a run be a duplicate for as long as it was one
+// before. r.mu is held.
+func (r *Runner) knowAgain(run *Run, now time.Time) {
+	rl := r.set.named(run.Rule)
+	if rl == nil {
+		return
+	}
+	w := work{rule: rl, alert: run.Alert.alert()}
+	if until := run.Created.Add(rl.dedupFor()); until.After(now) {
+		r.dedup[run.Alert.knownTo(rl.Name, w.key())] = until
+	}
 }
 
 // remember lets the guards know what a run did. r.mu is held.
@@ -105,9 +119,6 @@ func (r *Runner) resume(run Run, now time.Time) {
 		return
 	}
 	w := &work{run: run, rule: rl, alert: run.Alert.alert(), verify: run.State.begun()}
-	if until := run.Created.Add(rl.dedupFor()); until.After(now) {
-		r.dedup[run.Alert.knownTo(rl.Name, w.key())] = until
-	}
 	r.publish(run)
 	if run.State == DecisionAwaiting {
 		r.awaiting[run.ID] = w

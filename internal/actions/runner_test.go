@@ -29,6 +29,7 @@ type fake struct {
 	applied  int
 	looked   int
 	apply    func(context.Context)
+	hold     chan struct{} // Plan waits until it is closed; nil: it does not
 }
 
 func newFake() *fake {
@@ -41,6 +42,9 @@ func newFake() *fake {
 func (*fake) Name() string { return config.ActionKillLeaked }
 
 func (f *fake) Plan(context.Context, actions.Alert) (actions.Plan, error) {
+	if f.hold != nil {
+		<-f.hold
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.plans++

@@ -230,6 +230,7 @@ func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
 func (r *Runner) expire(now time.Time) {
 	var late []*work
 	r.mu.Lock()
+	r.prune(now)
 	for id, w := range r.awaiting {
 		if now.Sub(w.run.Updated) >= approveFor {
 			late = append(late, w)

@@ -32,7 +32,9 @@ func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
 	b := &batch{keys: make(map[string]bool)}
 	out := make([]Decision, len(alerts))
 	r.mu.Lock()
-	r.prune(now)
+	if len(r.dedup) > maxDedup/2 || len(r.told) >= maxTold {
+		r.prune(now)
+	}
 	for i, a := range alerts {
 		out[i] = r.handle(b, a, now)
 	}

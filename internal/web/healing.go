@@ -2,11 +2,13 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 const (
@@ -151,4 +153,30 @@ func wordOf(d actions.Decision) string {
 	default:
 		return string(d)
 	}
+}
+
+// reported adds to a status what Alertmanager says of the app: with "" those
+// alerts that are about no app that is shown. The judgement is the exporter's own,
+// so nothing else of the status changes.
+func (w *Web) reported(st *health.Status, name string, apps []app) *health.Status {
+	if st == nil || w.opts.Healing == nil {
+		return st
+	}
+	out := *st
+	out.Alerts = slices.Clone(st.Alerts)
+	for _, f := range w.opts.Healing().Firing {
+		about := f.Labels["app"]
+		if about != name && (name != "" || slices.ContainsFunc(apps, func(a app) bool { return a.Name == about })) {
+			continue
+		}
+		a := health.Alert{Name: f.Name, Component: "alertmanager", Summary: f.Summary, Since: f.Since}
+		switch severityOf(f.Severity) {
+		case levelCritical:
+			a.Severity = health.Critical
+		default:
+			a.Severity = health.Warning
+		}
+		out.Alerts = append(out.Alerts, a)
+	}
+	return &out
 }

@@ -36,7 +36,9 @@ func TestPageGolden(t *testing.T) {
 	full.History = recorded(t, 60)
 	empty := options(health.NewReadings(nil))
 	trouble := options(troubleSample())
-	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble} {
+	healing := options(troubleSample())
+	healing.Healing = healingSample
+	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble, "healing": healing} {
 		t.Run(name, func(t *testing.T) {
 			rec := get(t, serve(o), "/")
 			if rec.Code != http.StatusOK {

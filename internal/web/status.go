@@ -84,10 +84,12 @@ func (w *Web) status(s system) statusJSON {
 	if !s.At.IsZero() {
 		at := s.At.UTC()
 		out.LastCheck = &at
-		out.Health = &s.health.Host
+		out.Health = w.reported(&s.health.Host, "", s.Apps)
 	}
 	for i := range s.Apps {
-		out.Apps = append(out.Apps, appStatus(&s, &s.Apps[i]))
+		a := appStatus(&s, &s.Apps[i])
+		a.Health = w.reported(a.Health, s.Apps[i].Name, s.Apps)
+		out.Apps = append(out.Apps, a)
 	}
 	for _, u := range s.Unseen {
 		out.Unavailable = append(out.Unavailable, unseenJSON(u))

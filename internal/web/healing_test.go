@@ -1,0 +1,90 @@
+package web_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/health"
+)
+
+// healingSample has one of everything.
+func healingSample() actions.Snapshot {
+	plan := &actions.Plan{
+		Action: "kill_leaked_connections", Target: "app:shop/pool:main", Summary: "end 3 of 15 connections of pool main of shop", Total: 3,
+		Victims: []actions.Victim{{Kind: "connection", ID: "812"}, {Kind: "connection", ID: "815"}},
+	}
+	run := func(n int, state actions.Decision, reason string) actions.Run {
+		at := moment.Add(-time.Duration(n) * time.Minute)
+		return actions.Run{
+			ID: fmt.Sprintf("r-%d", n), Rule: "leaked-connections", State: state, Reason: reason, Created: at, Updated: at.Add(4 * time.Second),
+			Action: "kill_leaked_connections", Target: "app:shop/pool:main",
+		}
+	}
+	asks := run(1, actions.DecisionAwaiting, plan.Summary)
+	asks.Plan = plan
+	climbed := run(3, actions.DecisionVerified, "")
+	climbed.Action, climbed.Target, climbed.Applied, climbed.Done = "recycle_worker", "app:shop/workers", climbed.Created.Add(time.Second), 1
+	climbed.Before = []actions.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: actions.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
+	s := actions.Snapshot{
+		Mode: "enforce", Used: true, Approve: true, Queue: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
+		Paused: &actions.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
+		Firing: []actions.Firing{
+			{Name: "RespPoolLeak", Severity: "critical", Summary: "3 connections of shop are leaked", Since: moment.Add(-5 * time.Minute), Labels: map[string]string{"app": "shop"}},
+			{Name: "DiskFull", Severity: "warning", Since: moment.Add(-time.Minute), Labels: map[string]string{}},
+		},
+		Runs: []actions.Run{asks, run(2, actions.DecisionDryRun, "would "+plan.Summary), climbed},
+	}
+	for i := range 8 {
+		s.Runs = append(s.Runs, run(10+i, actions.DecisionCleared, "looked at now, there is nothing to do"))
+	}
+	return s
+}
+
+// What Alertmanager reports is in the alerts of the app that it is about.
+func TestReportedAlerts(t *testing.T) {
+	o := options(troubleSample())
+	o.Healing = healingSample
+	var got struct {
+		Health health.Status
+		Apps   []struct{ Health health.Status }
+	}
+	if err := json.Unmarshal(get(t, serve(o), "/api/v1/status").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	names := func(s health.Status) string {
+		var out []string
+		for _, a := range s.Alerts {
+			if a.Component == "alertmanager" {
+				out = append(out, a.Name+" "+a.Severity.String())
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	if a, b := names(got.Apps[0].Health), names(got.Health); a != "RespPoolLeak critical" || b != "DiskFull warning" {
+		t.Errorf("the app has %q, the host %q", a, b)
+	}
+}
+
+// Nothing of healing is on the page of somebody who does not use it, and a page
+// about hostile names stays a page.
+func TestHealingOnThePage(t *testing.T) {
+	o := options(fullSample())
+	o.Healing = func() actions.Snapshot { return actions.Snapshot{Mode: "dry_run"} }
+	if page := get(t, serve(o), "/").Body.String(); strings.Contains(page, "<h2>Healing</h2> <b") || strings.Contains(page, "No run yet") {
+		t.Error("it is there without being used")
+	}
+	const evil = `<script>alert("1")</script>`
+	o.Healing = func() actions.Snapshot {
+		s := healingSample()
+		s.Firing[0].Name, s.Firing[0].Summary, s.Paused.Reason = evil, evil, evil
+		s.Runs[0].Reason, s.Runs[0].Rule, s.Runs[0].Plan.Summary = evil, evil, evil
+		return s
+	}
+	if page := get(t, serve(o), "/").Body.String(); strings.Contains(page, evil) || !strings.Contains(page, "&lt;script&gt;") {
+		t.Error("a label is on the page as it came")
+	}
+}
