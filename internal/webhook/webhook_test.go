@@ -1,0 +1,325 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/webhook"
+)
+
+const (
+	token = "s3cret-of-the-webhook"
+	one   = `{"version":"4","groupKey":"{}:{alertname=\"X\"}","receiver":"web\\.hook","status":"firing","truncatedAlerts":0,"alerts":[
+		{"status":"firing","labels":{"alertname":"X"},"annotations":{"summary":"s"},"startsAt":"2026-01-02T03:04:05.6Z","endsAt":"0001-01-01T00:00:00Z","fingerprint":"c1f02a"}]}`
+)
+
+// runner is what the webhook talks to.
+type runner struct {
+	mu     sync.Mutex
+	err    error
+	alerts []actions.Alert
+	hang   chan struct{}
+	paused *actions.Pause
+}
+
+func (r *runner) Take(_ context.Context, alerts []actions.Alert) ([]actions.Decision, error) {
+	if r.hang != nil {
+		<-r.hang
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alerts = append(r.alerts, alerts...)
+	return nil, r.err
+}
+
+func (r *runner) Snapshot() actions.Snapshot {
+	return actions.Snapshot{Mode: "dry_run", Runs: []actions.Run{{ID: "r-1"}}}
+}
+
+func (r *runner) RunByID(id string) (actions.Run, error) {
+	if id != "r-1" {
+		return actions.Run{}, actions.ErrUnknownRun
+	}
+	return actions.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
+}
+
+func (r *runner) Approve(_ context.Context, id string) (actions.Run, error) {
+	switch id {
+	case "r-1":
+		return actions.Run{ID: id}, nil
+	case "r-2":
+		return actions.Run{}, actions.ErrNotWaiting
+	}
+	return actions.Run{}, actions.ErrUnknownRun
+}
+
+func (r *runner) Pause(p actions.Pause) error { r.paused = &p; return r.err }
+func (r *runner) Resume() error               { r.paused = nil; return r.err }
+
+type server struct {
+	*httptest.Server
+
+	hook *webhook.Webhook
+	log  *bytes.Buffer
+}
+
+func serve(t *testing.T, r *runner, file string) server {
+	t.Helper()
+	var log bytes.Buffer
+	hook := webhook.New(webhook.Options{
+		Runner: r, TokenFile: func() string { return file }, RoutePrefix: "/admin", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	mux := http.NewServeMux()
+	hook.Register(mux)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return server{s, hook, &log}
+}
+
+func tokenFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// send gives the status and the body of an answer; headers come in pairs.
+func (s server) send(t *testing.T, method, path, body string, headers ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/admin/api/v1"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(b) || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("not JSON: %q as %s", b, resp.Header.Get("Content-Type"))
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestStatusCodes(t *testing.T) {
+	asJSON := []string{"Content-Type", "application/json", "Authorization", "Bearer " + token}
+	for name, c := range map[string]struct {
+		method, body string
+		err          error
+		headers      []string
+		code         int
+	}{
+		"accepted":           {"POST", one, nil, asJSON, 202},
+		"with a charset":     {"POST", one, nil, []string{"Content-Type", "application/json; charset=utf-8", "Authorization", "bearer " + token}, 202},
+		"token in X":         {"POST", one, nil, []string{"Content-Type", "application/json", "X-Resp-Token", token, "Authorization", "Basic eDp5"}, 202},
+		"queue full":         {"POST", one, actions.ErrFull, asJSON, 503},
+		"no journal":         {"POST", one, fmt.Errorf("%w: disk", actions.ErrUnwritten), asJSON, 503},
+		"anything else":      {"POST", one, errors.New("odd"), asJSON, 503},
+		"no token":           {"POST", one, nil, asJSON[:2], 401},
+		"wrong token":        {"POST", one, nil, []string{"Content-Type", "application/json", "Authorization", "Bearer " + token + "x"}, 401},
+		"empty token":        {"POST", one, nil, []string{"Content-Type", "application/json", "Authorization", "Bearer "}, 401},
+		"another scheme":     {"POST", one, nil, []string{"Content-Type", "application/json", "Authorization", "Basic " + token}, 401},
+		"get":                {"GET", "", nil, asJSON, 405},
+		"no type":            {"POST", one, nil, asJSON[2:], 415},
+		"a form":             {"POST", one, nil, []string{"Content-Type", "application/x-www-form-urlencoded", "Authorization", "Bearer " + token}, 415},
+		"no JSON":            {"POST", "{", nil, asJSON, 400},
+		"empty":              {"POST", "", nil, asJSON, 400},
+		"two":                {"POST", one + one, nil, asJSON, 400},
+		"another version":    {"POST", strings.Replace(one, `"4"`, `"5"`, 1), nil, asJSON, 400},
+		"a payload of their": {"POST", `{"text":"fire"}`, nil, asJSON, 400},
+		"no alerts":          {"POST", `{"version":"4","alerts":[]}`, nil, asJSON, 400},
+		"no labels":          {"POST", `{"version":"4","alerts":[{"status":"firing"}]}`, nil, asJSON, 400},
+		"odd status":         {"POST", strings.ReplaceAll(one, "firing", "burning"), nil, asJSON, 400},
+		"1 MiB and more":     {"POST", `{"version":"4","x":"` + strings.Repeat("x", 1<<20) + `"}`, nil, asJSON, 413},
+		"10 MB":              {"POST", strings.Repeat(" ", 10_000_000), nil, asJSON, 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, &runner{err: c.err}, tokenFile(t))
+			code, body := s.send(t, c.method, "/alerts", c.body, c.headers...)
+			if code != c.code {
+				t.Errorf("%d, want %d: %s", code, c.code, body)
+			}
+			if got := s.hook.Stats().Requests[c.code]; got != 1 {
+				t.Errorf("counted %d times", got)
+			}
+			if strings.Contains(body+s.log.String(), token) {
+				t.Error("the token is in the answer or the log")
+			}
+		})
+	}
+}
+
+// The token is read at each request; a file that cannot be read lets nobody in.
+func TestTokenFile(t *testing.T) {
+	file := tokenFile(t)
+	s := serve(t, &runner{}, file)
+	headers := []string{"Content-Type", "application/json", "Authorization", "Bearer " + token}
+	if code, _ := s.send(t, "POST", "/alerts", one, headers...); code != 202 {
+		t.Error(code)
+	}
+	for content, want := range map[string]int{"another": 401, "": 503, " \n": 503} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _ := s.send(t, "POST", "/alerts", one, headers...); code != want {
+			t.Errorf("with %q in the file: %d", content, code)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := s.send(t, "POST", "/alerts", one, headers...); code != 503 {
+		t.Errorf("without the file: %d", code)
+	}
+	open := serve(t, &runner{}, "")
+	if code, _ := open.send(t, "POST", "/alerts", one, "Content-Type", "application/json"); code != 202 {
+		t.Errorf("without a token_file: %d", code)
+	}
+	if code, _ := open.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`); code != 403 {
+		t.Errorf("an order without a token_file: %d", code)
+	}
+}
+
+// A thousand alerts come in one body, and ten notifications at once.
+func TestMany(t *testing.T) {
+	r := &runner{}
+	s := serve(t, r, "")
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, `,{"status":"firing","labels":{"alertname":"X","n":"%d"},"startsAt":"2026-01-02T03:04:05Z"}`, i)
+	}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if code, _ := s.send(t, "POST", "/alerts", `{"version":"4","truncatedAlerts":3,"alerts":[`+b.String()[1:]+`]}`, "Content-Type", "application/json"); code != 202 {
+				t.Error(code)
+			}
+		})
+	}
+	wg.Wait()
+	prints := make(map[string]bool)
+	for _, a := range r.alerts {
+		prints[a.Fingerprint] = true
+	}
+	if len(r.alerts) != 10_000 || len(prints) != 1000 || s.hook.Stats().Truncated != 30 {
+		t.Errorf("%d alerts, %d fingerprints, %d truncated", len(r.alerts), len(prints), s.hook.Stats().Truncated)
+	}
+}
+
+// A client that sends a byte a second holds nothing for longer than the deadline,
+// and neither does a disk that hangs.
+func TestSlow(t *testing.T) {
+	r := &runner{hang: make(chan struct{})}
+	s := serve(t, r, "")
+	defer close(r.hang)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if code, _ := s.send(t, "POST", "/alerts", one, "Content-Type", "application/json"); code != 503 {
+			t.Errorf("while the journal hangs: %d", code)
+		}
+	})
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := io.WriteString(c, "POST /admin/api/v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c) // until the exporter hangs up
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	wg.Wait()
+}
+
+func TestOrders(t *testing.T) {
+	r := &runner{}
+	s := serve(t, r, tokenFile(t))
+	bearer := []string{"Authorization", "Bearer " + token}
+	for _, c := range []struct {
+		method, path, body string
+		headers            []string
+		code               int
+		has                string
+	}{
+		{"GET", "/runs", "", nil, 200, `"id":"r-1"`},
+		{"GET", "/runs/r-1", "", nil, 200, `"evidence":{"a":1}`},
+		{"GET", "/runs/r-9", "", nil, 404, "no such run"},
+		{"POST", "/runs", "", bearer, 405, "only GET"},
+		{"POST", "/runs/r-1/approve", "", nil, 401, "token"},
+		{"POST", "/runs/r-1/approve", "", bearer, 202, "r-1"},
+		{"POST", "/runs/r-2/approve", "", bearer, 409, "does not wait"},
+		{"POST", "/runs/r-9/approve", "", bearer, 404, "no such run"},
+		{"GET", "/pause", "", bearer, 405, "only POST"},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, nil, 401, "token"},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, append([]string{"Sec-Fetch-Site", "cross-site"}, bearer...), 403, "another site"},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h","by":"ann"}`, bearer, 200, `"by":"ann"`},
+		{"POST", "/pause", `{"reason":"","for":"1h"}`, bearer, 400, "reason"},
+		{"POST", "/pause", `{"reason":"x"}`, bearer, 400, "end"},
+		{"POST", "/pause", `{"reason":"x","for":"-1h"}`, bearer, 400, "end"},
+		{"POST", "/pause", `{"reason":"x","for":"1h","until":"x"}`, bearer, 400, "expected"},
+		{"POST", "/resume", "", nil, 401, "token"},
+		{"POST", "/resume", "", bearer, 200, "resumed"},
+	} {
+		if code, body := s.send(t, c.method, c.path, c.body, c.headers...); code != c.code || !strings.Contains(body, c.has) {
+			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, body, c.code, c.has)
+		}
+	}
+	r.err = errors.New("disk")
+	if code, body := s.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`, bearer...); code != 500 || !strings.Contains(body, "restart") || r.paused == nil {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+// FuzzParse: whatever comes, the alerts have labels, a fingerprint of bounded
+// length, and each is firing or resolved.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(one))
+	f.Add([]byte(`{"version":"4","alerts":[{"status":"resolved","labels":{"a":"b"},"endsAt":"2026-01-02T03:04:05Z"}],"truncatedAlerts":18446744073709551615}`))
+	f.Add([]byte(`{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"$(reboot)"},"startsAt":"x"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := webhook.Parse(body)
+		if err != nil {
+			if len(m.Alerts) > 0 {
+				t.Error("alerts with an error")
+			}
+			return
+		}
+		if len(m.Alerts) == 0 {
+			t.Error("no alerts and no error")
+		}
+		for _, a := range m.Alerts {
+			if len(a.Labels) == 0 || a.Fingerprint == "" || len(a.Fingerprint) > 32 || !a.Resolved && !a.EndsAt.IsZero() {
+				t.Errorf("%+v", a)
+			}
+		}
+	})
+}
