@@ -50,7 +50,7 @@ func (r *Runner) cooling(key string) time.Time {
 	var longest time.Duration
 	for _, rl := range r.set.rules {
 		for _, s := range rl.Steps {
-			if len(key) > len(s.Action) && key[:len(s.Action)+1] == s.Action+" " {
+			if len(key) > len(s.Action) && key[:len(s.Action)+1] == s.Action+"/" {
 				longest = max(longest, rl.Cooldown)
 			}
 		}

@@ -182,16 +182,7 @@ func (r *Runner) park(w *work, o outcome) {
 func (r *Runner) step(ctx context.Context, w *work) outcome {
 	step, action := w.rule.Steps[w.run.Step], w.rule.actions[w.run.Step]
 	if action == nil { // a rule that only calls for a person
-		if d, why := r.guardNow(w, step.Action, ""); d != "" {
-			return outcome{d, why, thenEnd}
-		}
-		if r.dryRun() {
-			return outcome{DecisionDryRun, "would call for a person", thenEnd}
-		}
-		r.mu.Lock()
-		r.human[w.run.Rule] = w.run.Alert.Fingerprint
-		r.mu.Unlock()
-		return outcome{DecisionEscalated, "the rule has no other step", thenEnd}
+		return r.onlyCall(w, keyOf(w.rule.Name, step.Action, ""))
 	}
 	if w.verify {
 		return r.lookAfter(ctx, w, action, step)
@@ -207,6 +198,22 @@ func (r *Runner) step(ctx context.Context, w *work) outcome {
 	}
 	defer r.giveBack(ctx, lease)
 	return r.act(ctx, w, action, plan)
+}
+
+// onlyCall is the step of a rule that does nothing but call for a person. It has a
+// cooldown as the others have, and takes nothing of the budget.
+func (r *Runner) onlyCall(w *work, key string) outcome {
+	if d, why := r.guardNow(w, config.ActionEscalate, key); d != "" {
+		return outcome{d, why, thenEnd}
+	}
+	if r.dryRun() {
+		return outcome{DecisionDryRun, "would call for a person", thenEnd}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.human[w.run.Rule] = w.run.Alert.Fingerprint
+	r.last[key] = time.Now()
+	return outcome{DecisionEscalated, "the rule has no other step", thenEnd}
 }
 
 // prepare asks the guards again, looks at things as they are now, and keeps

@@ -135,11 +135,11 @@ func targetOf(s config.HealingStep, a Alert) string {
 	return ""
 }
 
-// keyOf is what cooldown, lease and turn are kept by. URLs and commands have no
-// name of their own, so their rule's stands in.
+// keyOf is what cooldown, lease and turn are kept by. URLs, commands and calls for
+// a person have no name of their own, so their rule's stands in.
 func keyOf(rule, action, target string) string {
-	if target == "url" || target == "command" {
+	if target == "url" || target == "command" || target == "" {
 		target += ":" + rule
 	}
-	return action + " " + target
+	return action + "/" + target
 }

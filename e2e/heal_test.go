@@ -1,0 +1,320 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+const healToken = "hunter2-token-of-the-webhook"
+
+// healing is a section healing whose one rule calls for a person: the shortest
+// way through the runner, from the alert to a run that ended.
+func healing(t *testing.T, more ...string) string {
+	t.Helper()
+	file := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
+	return joined(append([]string{
+		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + file,
+	}, append(more,
+		"  rules:", "    - name: call", "      match: {alertname: Sick}", "      steps: [{action: escalate}]")...)...)
+}
+
+// notification is what Alertmanager sends about one alert.
+func notification(name, n string) string {
+	return fmt.Sprintf(`{"version":"4","groupKey":"g","receiver":"web\\.hook","status":"firing","truncatedAlerts":0,"notification_reason":"first notification",
+		"alerts":[{"status":"firing","labels":{"alertname":%q,"n":%q,"severity":"critical"},"annotations":{"summary":"it is sick"},
+		"startsAt":"2026-01-02T03:04:05.123Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/","fingerprint":""}]}`, name, n)
+}
+
+// post sends a body as Alertmanager does, and gives status and answer.
+func (x *exporter) post(path, body, token string) (int, string, error) {
+	req, err := http.NewRequest(http.MethodPost, x.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := x.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, string(b), err
+}
+
+// runs is the list of /api/v1/runs.
+type runs struct {
+	Mode string
+	Why  string
+	Runs []struct {
+		ID, State, Rule string
+		Alert           struct{ Labels map[string]string }
+	}
+	Paused *struct{ Reason string }
+	Human  []string `json:"needs_human"`
+}
+
+func (x *exporter) runs(t *testing.T) (out runs) {
+	t.Helper()
+	status, body, err := x.get("/api/v1/runs")
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("runs: %d %v %s", status, err, body)
+	}
+	if err := json.Unmarshal([]byte(body), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Nothing is enforced that nobody has to be let in for.
+func TestEnforceNeedsToken(t *testing.T) {
+	t.Parallel()
+	file := write(t, filepath.Join(t.TempDir(), "c.yml"), "statsd: {listen: []}\nhealing: {mode: enforce}\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "healing.token_file: missing") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// An alert's way through the real binary, and that the token is nowhere.
+func TestHealing(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(openDir(t), "state")
+	config := healing(t)
+	x := watch(t, export{config: config, args: []string{"--state.dir=" + state}})
+	for _, c := range []struct {
+		token, body string
+		want        int
+	}{
+		{"", notification("Sick", "1"), 401},
+		{"wrong", notification("Sick", "1"), 401},
+		{healToken, "{", 400},
+		{healToken, notification("Other", "1"), 202},
+		{healToken, notification("Sick", "1"), 202},
+		{healToken, notification("Sick", "1"), 202},
+	} {
+		if status, body, err := x.post("/api/v1/alerts", c.body, c.token); err != nil || status != c.want {
+			t.Errorf("token %q: %d %s %v, want %d", c.token, status, body, err, c.want)
+		}
+	}
+	eventually(t, 10*time.Second, func() error {
+		r := x.runs(t)
+		if len(r.Runs) != 1 {
+			return fmt.Errorf("runs %+v", r)
+		}
+		return all(wants("state", r.Runs[0].State, "escalated"), wants("people needed", strings.Join(r.Human, " "), "call"))
+	})
+	m := x.scrape(t)
+	for name, want := range map[string]float64{
+		`resp_heal_webhook_requests_total{code="202"}`: 3, `resp_heal_webhook_requests_total{code="401"}`: 2, `resp_heal_webhook_requests_total{code="400"}`: 1,
+		`resp_heal_alerts_total{outcome="queued"}`: 1, `resp_heal_alerts_total{outcome="duplicate"}`: 1, `resp_heal_alerts_total{outcome="unmatched"}`: 1,
+		`resp_heal_needs_human{rule="call"}`: 1, `resp_heal_mode{mode="enforce"}`: 1,
+	} {
+		if err := m.is(name, want); err != nil {
+			t.Error(err)
+		}
+	}
+	pauseAndRestart(t, x, state, config)
+}
+
+// is compares one series, written as in a query.
+func (m metrics) is(series string, want float64) error {
+	name, rest, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
+	var labels []string
+	for pair := range strings.SplitSeq(rest, ",") {
+		labels = append(labels, strings.ReplaceAll(pair, `"`, ""))
+	}
+	return m.want(want, name, labels...)
+}
+
+// pauseAndRestart pauses, kills the exporter, and looks whether the pause, the runs
+// and the file's mode are as they were.
+func pauseAndRestart(t *testing.T, x *exporter, state, config string) {
+	t.Helper()
+	if status, body, err := x.post("/api/v1/pause", `{"reason":"deploy","for":"1h"}`, healToken); err != nil || status != 200 {
+		t.Fatal(status, body, err)
+	}
+	_, page, err := x.get("/")
+	if err != nil || !strings.Contains(page, "deploy") || !strings.Contains(page, "it is sick") {
+		t.Errorf("the page does not tell of the pause and the alert: %v", err)
+	}
+	_, scraped, err := x.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-x.Done()
+	y := watch(t, export{config: config, args: []string{"--state.dir=" + state}})
+	r := y.runs(t)
+	if len(r.Runs) != 1 || r.Paused == nil || r.Paused.Reason != "deploy" {
+		t.Errorf("after a restart: %+v", r)
+	}
+	if status, body, err := y.post("/api/v1/alerts", notification("Sick", "2"), healToken); err != nil || status != 202 {
+		t.Error(status, body, err)
+	}
+	if err := y.scrape(t).is(`resp_heal_blocked_total{guard="paused"}`, 1); err != nil {
+		t.Error(err)
+	}
+	journal, err := os.ReadFile(filepath.Join(state, "journal.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(state, "journal.jsonl"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the journal has mode %v, %v", info.Mode(), err)
+	}
+	_, status, _ := y.get("/api/v1/status")
+	for where, text := range map[string]string{
+		"the log": x.Proc.Output(1<<20) + y.Proc.Output(1<<20), "the journal": string(journal), "the page": page, "the metrics": scraped, "the status": status,
+	} {
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("the token is in %s", where)
+		}
+	}
+}
+
+// A journal on a disk that is full: 503 and nothing is done; when there is room
+// again the alert is taken.
+func TestHealingFullDisk(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	state := openDir(t)
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })
+	x := watch(t, export{config: healing(t), args: []string{"--state.dir=" + state}})
+	filler := filepath.Join(state, "filler")
+	_ = os.WriteFile(filler, bytes.Repeat([]byte("x"), 64<<10), 0o600) // as much as there is room for
+	before := len(x.runs(t).Runs)
+	status, body, err := 0, "", error(nil)
+	for i := range 50 { // what is left of the last page of the journal
+		if status, body, err = x.post("/api/v1/alerts", notification("Sick", fmt.Sprint("full", i)), healToken); status != 202 {
+			break
+		}
+		before++
+	}
+	if err != nil || status != 503 || !strings.Contains(body, "journal") {
+		t.Fatalf("on a full disk: %d %s %v", status, body, err)
+	}
+	if n := len(x.runs(t).Runs); n > before {
+		t.Errorf("%d runs, there were %d accepted", n, before)
+	}
+	if code, _, err := x.get("/metrics"); err != nil || code != 200 {
+		t.Errorf("the scrape: %d %v", code, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, func() error {
+		status, body, err := x.post("/api/v1/alerts", notification("Sick", "again"), healToken)
+		return all(err, wants("status with "+body, status, 202))
+	})
+}
+
+// A state directory that cannot be used: nothing is done, and everything says so.
+func TestHealingWithoutState(t *testing.T) {
+	t.Parallel()
+	file := write(t, filepath.Join(t.TempDir(), "state"), "not a directory")
+	x := watch(t, export{config: healing(t), args: []string{"--state.dir=" + file}})
+	r := x.runs(t)
+	if r.Mode != "off" || !strings.Contains(r.Why, "not a directory") {
+		t.Errorf("%+v", r)
+	}
+	if status, body, err := x.post("/api/v1/alerts", notification("Sick", "1"), healToken); err != nil || status != 503 {
+		t.Errorf("%d %s %v", status, body, err)
+	}
+	if err := x.scrape(t).is(`resp_heal_mode{mode="off"}`, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// A storm: a thousand notifications a second for ten seconds, each of another
+// alert. Memory and journal stay bounded, and a scrape comes in time.
+func TestHealingStorm(t *testing.T) {
+	state := openDir(t)
+	x := watch(t, export{config: healing(t, "  queue_size: 64"), args: []string{"--state.dir=" + state}})
+	x.client.Transport = &http.Transport{MaxIdleConnsPerHost: 16, MaxConnsPerHost: 16}
+	var sent, accepted, refused, other atomic.Int64
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for worker := range 10 {
+		wg.Go(func() {
+			for i := range 1000 { // each hundred a second
+				if wait := time.Until(begin.Add(time.Duration(i) * 10 * time.Millisecond)); wait > 0 {
+					time.Sleep(wait)
+				}
+				status, _, err := x.post("/api/v1/alerts", notification("Sick", fmt.Sprintf("%d-%d", worker, i)), healToken)
+				sent.Add(1)
+				switch {
+				case err == nil && status == 202:
+					accepted.Add(1)
+				case err == nil && status == 503:
+					refused.Add(1)
+				default:
+					other.Add(1)
+				}
+			}
+		})
+	}
+	slowest := time.Duration(0)
+	for range 5 {
+		time.Sleep(1500 * time.Millisecond)
+		at := time.Now()
+		x.scrape(t)
+		slowest = max(slowest, time.Since(at))
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	rss := residentMB(t, x.Proc)
+	t.Logf("%d notifications in %s: %d accepted, %d refused, %d else; RSS %d MB; the slowest scrape took %s",
+		sent.Load(), took.Round(time.Millisecond), accepted.Load(), refused.Load(), other.Load(), rss, slowest.Round(time.Millisecond))
+	if accepted.Load() == 0 || other.Load() > 0 {
+		t.Error("an answer was neither 202 nor 503")
+	}
+	if n := len(x.runs(t).Runs); n != 1 {
+		t.Errorf("%d runs; the first one begins the cooldown", n)
+	}
+	if rss > 200 {
+		t.Errorf("%d MB", rss)
+	}
+	for _, name := range []string{"journal.1.jsonl", "journal.jsonl"} {
+		if info, err := os.Stat(filepath.Join(state, name)); err == nil && info.Size() > 9<<20 {
+			t.Errorf("%s has %d bytes", name, info.Size())
+		}
+	}
+}
+
+func residentMB(t *testing.T, p *run.Proc) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	return resident * os.Getpagesize() >> 20
+}
