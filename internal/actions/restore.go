@@ -9,7 +9,7 @@ import (
 // begun are queued again, those that were cut off are looked after, and the
 // guards know what was done.
 func (r *Runner) restore(s *Store, now time.Time) {
-	runs, order, told, bad, err := replayed(s)
+	past, err := replayed(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -18,43 +18,56 @@ func (r *Runner) restore(s *Store, now time.Time) {
 		_ = s.Close()
 		return
 	}
-	if bad > 0 {
-		r.log.Warn("Lines of the journal were passed over", "lines", bad)
+	if past.bad > 0 {
+		r.log.Warn("Lines of the journal were passed over", "lines", past.bad)
 	}
 	r.store, r.storeErr = s, nil
 	r.pause = s.Pause(now)
-	for _, known := range told {
+	for _, known := range past.told {
 		r.told[known] = now
 	}
-	for _, id := range order {
-		r.remember(runs[id])
-		r.knowAgain(runs[id], now)
-		if runs[id].terminal() {
-			r.publish(*runs[id])
+	for _, id := range past.order {
+		run := past.runs[id]
+		r.remember(run)
+		if past.resolved[run.Rule+" "+run.Alert.Fingerprint].After(run.Updated) {
+			delete(r.human, run.Rule)
+		}
+		r.knowAgain(run, now)
+		if run.terminal() {
+			r.publish(*run)
 			continue
 		}
-		r.resume(*runs[id], now)
+		r.resume(*run, now)
 	}
 }
 
-// replayed reads the journal: the last that is told of each run, in the order in
-// which they began.
-func replayed(s *Store) (runs map[string]*Run, order, told []string, bad int, err error) {
-	runs = make(map[string]*Run)
-	bad, err = s.Replay(func(e Entry) {
+// past is what a journal tells.
+type past struct {
+	runs     map[string]*Run // as each was told of last
+	order    []string        // of their ids, as they began
+	told     []string
+	resolved map[string]time.Time // by rule and fingerprint
+	bad      int                  // lines that could not be read
+}
+
+func replayed(s *Store) (p past, err error) {
+	p.runs, p.resolved = make(map[string]*Run), make(map[string]time.Time)
+	p.bad, err = s.Replay(func(e Entry) {
 		switch {
 		case e.Run != nil && e.Run.ID != "":
-			if before := runs[e.Run.ID]; before == nil {
-				order = append(order, e.Run.ID)
+			if before := p.runs[e.Run.ID]; before == nil {
+				p.order = append(p.order, e.Run.ID)
 			} else if len(e.Run.Facts) == 0 && before.Step == e.Run.Step {
 				e.Run.Facts = before.Facts
 			}
-			runs[e.Run.ID] = e.Run
-		case e.Alert != nil && len(told) < maxTold:
-			told = append(told, e.Alert.knownTo(e.Rule, string(e.Decision)))
+			p.runs[e.Run.ID] = e.Run
+		case e.Alert != nil && e.Decision == DecisionResolved:
+			p.resolved[e.Rule+" "+e.Alert.Fingerprint] = e.At
+		case e.Alert != nil && len(p.told) < maxTold:
+			p.told = append(p.told, e.Alert.knownTo(e.Rule, string(e.Decision)))
 		}
 	})
-	return runs, order, told, bad, err
+	return p, err
 }
 
 // knowAgain lets the alert of a run be a duplicate for as long as it was one

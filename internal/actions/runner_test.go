@@ -573,3 +573,32 @@ func TestLocked(t *testing.T) {
 		}
 	})
 }
+
+// That a person is needed survives a restart, until the alert is resolved.
+func TestNeedsHuman(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		refused := func(b *bench) { b.first.plan.Refused = "all of them match" }
+		needs := func(b *bench, want bool) {
+			t.Helper()
+			if got := b.Stats().NeedsHuman["leaked"]; got != want {
+				t.Errorf("needs a person: %v", got)
+			}
+		}
+		b := start(t, dir, section(nil), refused)
+		b.take(firing())
+		b.wait(time.Second)
+		needs(b, true)
+		b.stop()
+		b = start(t, dir, section(nil), refused)
+		needs(b, true)
+		a := firing()
+		a.Resolved = true
+		b.take(a)
+		needs(b, false)
+		b.stop()
+		b = start(t, dir, section(nil), refused)
+		defer b.stop()
+		needs(b, false)
+	})
+}

@@ -149,8 +149,9 @@ func (w *work) key() string {
 // resolved cancels what has not begun for an alert. What acts goes on: to be cut
 // off in the middle is worse than to be late. r.mu is held.
 func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
-	if r.human[rl.Name] == a.Fingerprint {
+	if s := subjectOf(a); r.human[rl.Name] == s.Fingerprint {
 		delete(r.human, rl.Name)
+		b.entries = append(b.entries, Entry{At: now, Decision: DecisionResolved, Rule: rl.Name, Alert: &s})
 	}
 	cancel := func(w *work) bool {
 		if w.rule.Name != rl.Name || w.run.Alert.Fingerprint != a.Fingerprint || w.verify {

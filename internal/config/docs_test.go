@@ -209,3 +209,39 @@ func TestExampleHasEachThreshold(t *testing.T) {
 		}
 	})
 }
+
+// Each action has its section, with a row for each of its settings and no other.
+func TestDocsHaveEachAction(t *testing.T) {
+	_, page, _ := strings.Cut(document(t, "actions.md"), "\n## ")
+	sections := make(map[string]string)
+	for section := range strings.SplitSeq(page, "\n## ") {
+		name, text, _ := strings.Cut(section, "\n")
+		sections[name] = text
+	}
+	for _, action := range config.ActionNames() {
+		known := make(map[string]bool)
+		for _, k := range keysOf(withOf(config.NewHealingStep(action)), "") {
+			known[k.path] = true
+			if !strings.Contains(sections[action], "\n| `"+k.path+"` |") {
+				t.Errorf("docs/actions.md has no row of `%s` in the section of %s", k.path, action)
+			}
+		}
+		settings, _, _ := strings.Cut(sections[action], "\n### ")
+		for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(settings, -1) {
+			if !known[row[1]] {
+				t.Errorf("docs/actions.md has a row of `%s` in the section of %s, which is no setting of it", row[1], action)
+			}
+		}
+	}
+}
+
+// withOf is the one section of settings that a step has; an empty struct if none.
+func withOf(s config.HealingStep) reflect.Value {
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Pointer && !f.IsNil() {
+			return f.Elem()
+		}
+	}
+	return reflect.ValueOf(struct{}{})
+}
