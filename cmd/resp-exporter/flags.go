@@ -47,10 +47,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	k.Flag("web.max-requests", "Most scrapes at once; 0 is no limit.").Default("40").IntVar(&f.app.MaxRequests)
 	k.Flag("web.disable-exporter-metrics", "Leave out go_*, process_* and promhttp_*.").BoolVar(&f.app.DisableExporterMetrics)
 	k.Flag("timeout-offset", "Taken off the scrape timeout that Prometheus sends, for the way back.").Default("0.25s").DurationVar(&f.app.TimeoutOffset)
-	k.Flag("path.procfs", "Where procfs is mounted.").Default("/proc").StringVar(&f.app.ProcRoot)
-	k.Flag("path.sysfs", "Where sysfs is mounted.").Default("/sys").StringVar(&f.app.SysRoot)
-	k.Flag("path.rootfs", "Where the host's root is mounted.").Default("/").StringVar(&f.app.RootFS)
-	k.Flag("state.dir", "Where healing keeps its journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&f.app.StateDir)
+	pathFlags(k, &f.app)
 	disable := k.Flag("collector.disable-defaults", "Switch off all collectors that are not switched on by their own flag.").Bool()
 	wanted := collectorFlags(k)
 	log := &promslog.Config{Writer: stderr}
@@ -74,6 +71,14 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
 	}
 	return f, err
+}
+
+// pathFlags adds where things lie.
+func pathFlags(k *kingpin.Application, o *app.Options) {
+	k.Flag("path.procfs", "Where procfs is mounted.").Default("/proc").StringVar(&o.ProcRoot)
+	k.Flag("path.sysfs", "Where sysfs is mounted.").Default("/sys").StringVar(&o.SysRoot)
+	k.Flag("path.rootfs", "Where the host's root is mounted.").Default("/").StringVar(&o.RootFS)
+	k.Flag("state.dir", "Where healing keeps its journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
 }
 
 // checkFlags adds the command check, and gives its options by its name.

@@ -118,6 +118,3 @@ func clip(s string, limit int) string {
 
 // terminal tells whether the run has ended.
 func (r *Run) terminal() bool { return !r.State.Open() }
-
-// took is how long the run took so far.
-func (r *Run) took() time.Duration { return r.Updated.Sub(r.Created) }

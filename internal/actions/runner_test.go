@@ -109,7 +109,6 @@ type bench struct {
 	first *fake
 	next  *fake
 	fleet *fleet
-	log   strings.Builder
 	stop  func()
 }
 

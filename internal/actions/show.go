@@ -104,7 +104,7 @@ func (r *Runner) Snapshot() Snapshot {
 	now := time.Now()
 	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Human: slices.Sorted(maps.Keys(r.human))}
 	if r.pause.on(now) {
-		s.Paused = ptr(*r.pause)
+		s.Paused = new(*r.pause)
 	}
 	if r.store == nil && r.set.used() {
 		s.Why = "the state directory cannot be used"

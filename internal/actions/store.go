@@ -69,7 +69,7 @@ func OpenStore(dir string) (*Store, error) {
 }
 
 // Close gives the directory back.
-func (s *Store) Close() error { return errors.Join(s.journal.close(), s.lock.Close()) }
+func (s *Store) Close() error { return errors.Join(s.close(), s.lock.Close()) }
 
 // Pause reads the pause; nil: there is none. One that cannot be read counts as
 // one without an end known, for an hour: a person wanted it.

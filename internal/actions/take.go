@@ -158,7 +158,7 @@ func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
 			return false
 		}
 		w.run.State, w.run.Reason, w.run.Updated = DecisionCancelled, "the alert was resolved", now
-		b.entries = append(b.entries, entryOf(ptr(w.run)))
+		b.entries = append(b.entries, entryOf(new(w.run)))
 		r.publish(w.run)
 		r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionCancelled}, 0, now)
 		return true
@@ -180,8 +180,6 @@ func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
 		w.cancelled = w.cancelled || w.rule.Name == rl.Name && w.run.Alert.Fingerprint == a.Fingerprint
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // onTarget tells whether a run that has not ended is about a key. r.mu is held.
 func (r *Runner) onTarget(key string) bool {

@@ -238,8 +238,8 @@ func TestDocsHaveEachAction(t *testing.T) {
 // withOf is the one section of settings that a step has; an empty struct if none.
 func withOf(s config.HealingStep) reflect.Value {
 	v := reflect.ValueOf(s)
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.Pointer && !f.IsNil() {
+	for _, f := range v.Fields() {
+		if f.Kind() == reflect.Pointer && !f.IsNil() {
 			return f.Elem()
 		}
 	}

@@ -72,11 +72,11 @@ type checks struct {
 }
 
 // need reports key unless ok; got is what is there.
-func (c *checks) need(ok bool, key string, got any, want string) {
+func (k *checks) need(ok bool, key string, got any, want string) {
 	if ok {
 		return
 	}
-	at := c.path
+	at := k.path
 	if key != "" {
 		at = under(at, key)
 	}
@@ -88,7 +88,7 @@ func (c *checks) need(ok bool, key string, got any, want string) {
 	case "", nil:
 		text = "missing"
 	}
-	c.out = append(c.out, problem{at, text, want})
+	k.out = append(k.out, problem{at, text, want})
 }
 
 // given reports a required number that is not there, and one out of range.
