@@ -87,6 +87,7 @@ func TestCrashChild(t *testing.T) {
 	}()
 	r := crashRunner(t, dir, 100*time.Millisecond, state == "awaiting_approval")
 	go func() { _ = r.Run(context.Background()) }()
+	ready(t, r)
 	if _, err := r.Take(context.Background(), []actions.Alert{firing()}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,7 @@ func TestKilledAtEachState(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- r.Run(ctx) }()
+			ready(t, r)
 			defer func() {
 				cancel()
 				if err := <-ended; err != nil {
@@ -149,6 +151,16 @@ func TestKilledAtEachState(t *testing.T) {
 				t.Errorf("sent again it is %v, %v", ds, err)
 			}
 		})
+	}
+}
+
+// ready waits until the runner has its directory.
+func ready(t *testing.T, r *actions.Runner) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); r.Snapshot().Why != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(r.Snapshot().Why)
+		}
 	}
 }
 

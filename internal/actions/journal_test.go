@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -210,21 +211,40 @@ func FuzzReadJournal(f *testing.F) {
 // BenchmarkTake is a notification of one alert with a full queue, as a storm sends
 // them: it must cost neither a write nor memory that stays.
 func BenchmarkTake(b *testing.B) {
-	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (actions.Action, error) { return newFake(), nil }})
+	hold := make(chan struct{})
+	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (actions.Action, error) {
+		f := newFake()
+		f.hold = hold
+		return f, nil
+	}})
 	apply, err := r.Prepare(section(func(h *config.Healing) { h.QueueSize = 1 }))
 	if err != nil {
 		b.Fatal(err)
 	}
 	apply()
-	if _, err := r.Take(b.Context(), []actions.Alert{firing("app", "first")}); err != nil {
-		b.Fatal(err)
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	defer func() {
+		cancel()
+		close(hold)
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	}()
+	take := func(app string) actions.Decision {
+		ds, _ := r.Take(b.Context(), []actions.Alert{firing("app", app)})
+		return ds[0]
+	}
+	for n := 0; take(fmt.Sprint("before", n)) != actions.DecisionQueueFull || r.Snapshot().Why != ""; n++ {
+		time.Sleep(time.Millisecond) // until one is planned and one waits
 	}
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
 		n++
-		if ds, _ := r.Take(b.Context(), []actions.Alert{firing("app", fmt.Sprint("app", n))}); ds[0] != actions.DecisionQueueFull {
-			b.Fatal(ds)
+		if d := take(fmt.Sprint("app", n)); d != actions.DecisionQueueFull {
+			b.Fatal(d)
 		}
 	}
 }

@@ -144,7 +144,6 @@ func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
 			}
 		}
 		r.mu.Unlock()
-		r.openStore(time.Now())
 		r.poke()
 	}, nil
 }
@@ -156,6 +155,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer tick.Stop()
 	r.wg.Go(func() { r.keepBeating(ctx) })
 	for {
+		r.openStore(time.Now()) // here and not where the settings come: only what runs may hold the directory
 		r.startReady(ctx)
 		select {
 		case <-ctx.Done():
@@ -163,7 +163,6 @@ func (r *Runner) Run(ctx context.Context) error {
 			return r.closeStore()
 		case <-r.wake:
 		case <-tick.C:
-			r.openStore(time.Now())
 			r.expire(time.Now())
 		}
 	}

@@ -156,6 +156,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
+	synctest.Wait() // it has its directory
 	b.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {

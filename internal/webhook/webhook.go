@@ -77,8 +77,8 @@ func (w *Webhook) Stats() Stats {
 	return Stats{maps.Clone(w.requests), w.truncated}
 }
 
-// Register adds the paths below the route prefix to mux. A path without its
-// method is there too, so that another method is counted and answered as JSON.
+// Register adds the paths below the route prefix to mux, each with all methods:
+// the wrong ones are counted, and answered as JSON.
 func (w *Webhook) Register(mux *http.ServeMux) {
 	prefix := strings.TrimRight("/"+strings.Trim(w.o.RoutePrefix, "/"), "/") + "/api/v1"
 	guard := http.NewCrossOriginProtection()
@@ -86,7 +86,7 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 		fail(rw, http.StatusForbidden, "the request comes from another site's page")
 	}))
 	handle := func(path, method string, h http.HandlerFunc) {
-		mux.Handle(prefix+path, guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		each(mux, prefix+path, guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 			rw.Header().Set("Cache-Control", "no-store")
 			rw.Header().Set("X-Content-Type-Options", "nosniff")
 			if req.Method != method && (method != http.MethodGet || req.Method != http.MethodHead) {
@@ -97,12 +97,20 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 			h(rw, req)
 		})))
 	}
-	mux.Handle(prefix+"/alerts", http.HandlerFunc(w.serveAlerts))
+	each(mux, prefix+"/alerts", http.HandlerFunc(w.serveAlerts))
 	handle("/runs", http.MethodGet, w.serveRuns)
 	handle("/runs/{id}", http.MethodGet, w.serveRun)
 	handle("/runs/{id}/approve", http.MethodPost, w.ordered(w.serveApprove))
 	handle("/pause", http.MethodPost, w.ordered(w.servePause))
 	handle("/resume", http.MethodPost, w.ordered(w.serveResume))
+}
+
+// each names the methods, for a pattern without one would be at odds with
+// metrics at "GET /".
+func each(mux *http.ServeMux, path string, h http.Handler) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+		mux.Handle(method+" "+path, h)
+	}
 }
 
 // serveAlerts answers before anything is done, and counts its answers.
