@@ -186,7 +186,7 @@ func pauseAndRestart(t *testing.T, x *exporter, state, config string) {
 	}
 	_, status, _ := y.get("/api/v1/status")
 	for where, text := range map[string]string{
-		"the log": x.Proc.Output(1<<20) + y.Proc.Output(1<<20), "the journal": string(journal), "the page": page, "the metrics": scraped, "the status": status,
+		"the log": x.Output(1<<20) + y.Output(1<<20), "the journal": string(journal), "the page": page, "the metrics": scraped, "the status": status,
 	} {
 		if strings.Contains(text, "hunter2") {
 			t.Errorf("the token is in %s", where)
