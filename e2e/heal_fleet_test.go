@@ -67,7 +67,7 @@ func TestFleet(t *testing.T) {
 		held, _, err := c.Take(t.Context(), "recycle_worker", key, "r-3", time.Minute)
 		return all(err, wants("held", held, true))
 	})
-	for _, k := range strings.FieldsSeq(server.cli("KEYS", "*")) {
+	for k := range strings.FieldsSeq(server.cli("KEYS", "*")) {
 		if strings.HasPrefix(k, "resp:heal:") && server.cli("TTL", k) == "-1" {
 			t.Errorf("%s would stay for ever", k)
 		}
