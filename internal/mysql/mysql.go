@@ -37,6 +37,7 @@ type Options struct {
 type Server struct {
 	o     Options
 	turn  chan struct{}  // holds the connection
+	acts  chan struct{}  // holds the session of an action
 	wg    sync.WaitGroup // of connects under way
 	again time.Duration  // primaryInterval
 
@@ -54,7 +55,7 @@ type Server struct {
 
 // Open returns a server. It connects when it is first asked something.
 func Open(o Options) *Server {
-	return &Server{o: o, turn: make(chan struct{}, 1), again: primaryInterval}
+	return &Server{o: o, turn: make(chan struct{}, 1), acts: make(chan struct{}, 1), again: primaryInterval}
 }
 
 // Close ends the connection and every connect under way. Later reads fail.

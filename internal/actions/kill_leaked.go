@@ -1,0 +1,384 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+const (
+	// leastIdle is the shortest sleep after which a connection may be ended. A
+	// server's list of transactions may be a tenth of a second old.
+	leastIdle = time.Second
+	// rollbackLook is between the two looks that tell whether a transaction that
+	// rolls back gets on.
+	rollbackLook = time.Second
+)
+
+// errNotPlanned says that a plan was not made by this process.
+var errNotPlanned = errors.New("the plan was not made by this process: make it anew")
+
+// errRestarted says that connections' numbers mean others now.
+var errRestarted = errors.New("the server was started anew since the plan was made")
+
+// KillLeakedDeps are what [NewKillLeaked] needs of others.
+type KillLeakedDeps struct {
+	Apps     func() []config.App                                     // of the configuration as it is now
+	Database func(name string) Database                              // a server of the section mysql; nil: there is none of that name
+	Worker   func(app, server, host string) (worker string, ok bool) // the slot of the worker that holds the connection from host, "127.0.0.1:4711"; nil: nobody knows
+}
+
+// KillLeaked is the action kill_leaked_connections: it ends connections of an
+// app's users that sleep in a transaction, the oldest first. A connection that
+// sleeps outside of one may lie in its pool and is left alone.
+type KillLeaked struct {
+	d KillLeakedDeps
+	c config.KillLeaked
+}
+
+// NewKillLeaked returns the action with these settings.
+func NewKillLeaked(d KillLeakedDeps, c config.KillLeaked) *KillLeaked { return &KillLeaked{d: d, c: c} }
+
+// Name implements [Action].
+func (*KillLeaked) Name() string { return "kill_leaked_connections" }
+
+// leakRule says which connections are leaked, and how many may be ended.
+type leakRule struct {
+	app, pool, server string
+	users             []string
+	minIdle           time.Duration
+	maxVictims        int
+	maxFraction       float64
+	maxRows           int
+}
+
+// target names what cooldowns and leases are about.
+func (r leakRule) target() string { return "app:" + r.app + "/pool:" + r.pool }
+
+// leaked tells whether a connection sleeps in a transaction for too long. All
+// but what is asked for here is out of reach: no list of exceptions is ever whole.
+func (r leakRule) leaked(c mysql.Connection) bool {
+	return r.ours(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !isRollingBack(c) && c.Time > r.minIdle
+}
+
+// ours tells whether a connection is of the users that may be touched.
+func (r leakRule) ours(c mysql.Connection) bool {
+	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(r.users, c.User)
+}
+
+// leakPick is what a rule makes of a list of connections.
+type leakPick struct {
+	of      int // connections of the rule's users
+	leaked  int
+	costly  int // leaked ones that have changed too many rows
+	victims []mysql.Connection
+}
+
+// pick chooses the victims: within all caps, the oldest first.
+func (r leakRule) pick(list []mysql.Connection) leakPick {
+	var p leakPick
+	for _, c := range list {
+		if !r.ours(c) {
+			continue
+		}
+		p.of++
+		if !r.leaked(c) {
+			continue
+		}
+		if p.leaked++; c.Rows > uint64(max(r.maxRows, 0)) {
+			p.costly++
+			continue
+		}
+		p.victims = append(p.victims, c)
+	}
+	oldestFirst(p.victims)
+	p.victims = p.victims[:min(len(p.victims), max(r.maxVictims, 0), share(r.maxFraction, p.of), maxListed)]
+	return p
+}
+
+// leakPrivate is what a plan keeps for Apply and Verify.
+type leakPrivate struct {
+	rule    leakRule
+	server  string // Session.Server
+	victims []mysql.Connection
+}
+
+// rule makes the rule of the settings and an alert, or says why there is none.
+func (k *KillLeaked) rule(a Alert) (r leakRule, refused string) {
+	r = leakRule{minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users}
+	appName, refused := named(a, "app", k.c.App)
+	if refused != "" {
+		return r, refused
+	}
+	poolName, refused := named(a, "pool", k.c.Pool)
+	if refused != "" {
+		return r, refused
+	}
+	app, ok := appNamed(k.d.Apps(), appName)
+	if !ok {
+		return r, "neither the rule nor the alert names an app of the configuration"
+	}
+	for _, p := range app.Pools {
+		if p.Name == poolName || poolName == "" && len(app.Pools) == 1 {
+			r.of(app.Name, p)
+			return r, r.refused()
+		}
+	}
+	return r, "neither the rule nor the alert names a pool of the app"
+}
+
+// of takes the pool's part of the rule.
+func (r *leakRule) of(app string, p config.Pool) {
+	r.app, r.pool, r.server = app, p.Name, p.MySQL
+	if len(r.users) == 0 && p.User != "" {
+		r.users = []string{p.User}
+	}
+	if r.minIdle == 0 {
+		r.minIdle = p.LeakAfter
+	}
+}
+
+// refused says what is missing for anything to be done.
+func (r leakRule) refused() string {
+	switch {
+	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.maxRows < 0:
+		return "max_victims, max_fraction and max_trx_rows must bound it"
+	case r.minIdle < leastIdle:
+		return "min_idle must be 1s or more"
+	}
+	return badUsers(r.users, "")
+}
+
+// Plan implements [Action].
+func (k *KillLeaked) Plan(ctx context.Context, a Alert) (Plan, error) {
+	p := Plan{Action: k.Name()}
+	rule, refused := k.rule(a)
+	if rule.pool != "" {
+		p.Target = rule.target()
+	}
+	if refused != "" {
+		p.Refused = refused
+		return p, nil
+	}
+	db, err := k.open(ctx, rule)
+	if err != nil {
+		return p, err
+	}
+	defer db.Close()
+	if p.Refused = badUsers(rule.users, db.User()); p.Refused != "" {
+		return p, nil
+	}
+	list, err := db.Connections(ctx)
+	if err != nil {
+		return p, fmt.Errorf("list of connections: %w", err)
+	}
+	picked := rule.pick(list)
+	k.describe(&p, rule, picked, db.Server())
+	p.Private = leakPrivate{rule, db.Server(), picked.victims}
+	return p, nil
+}
+
+func (k *KillLeaked) open(ctx context.Context, r leakRule) (Session, error) {
+	server := k.d.Database(r.server)
+	if server == nil {
+		return nil, fmt.Errorf("mysql %s is not in the configuration", r.server)
+	}
+	return server.Session(ctx)
+}
+
+// describe writes a plan down.
+func (k *KillLeaked) describe(p *Plan, r leakRule, picked leakPick, server string) {
+	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
+	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
+		p.Total, picked.of, r.pool, r.app, r.minIdle, picked.leaked)
+	if picked.costly > 0 {
+		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.costly, r.maxRows)
+	}
+	switch {
+	case picked.leaked == 0:
+		p.Cleared = true
+	case p.Total > 0:
+	case picked.costly == picked.leaked:
+		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: to end one would begin a long rollback", r.maxRows)
+	default:
+		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.of)
+	}
+	for _, c := range picked.victims {
+		info := map[string]string{"idle": rounded(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
+		if k.d.Worker != nil {
+			if worker, ok := k.d.Worker(r.app, r.server, c.Host); ok {
+				info["worker"] = worker
+			}
+		}
+		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Info: info})
+	}
+}
+
+// Apply implements [Action]. All looks and all ends are on one connection, which
+// breaks if the server does.
+func (k *KillLeaked) Apply(ctx context.Context, p Plan) (done int, err error) {
+	private, ok := p.Private.(leakPrivate)
+	if !ok || p.Refused != "" {
+		return 0, errNotPlanned
+	}
+	if len(private.victims) == 0 {
+		return 0, nil
+	}
+	db, err := k.open(ctx, private.rule)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	if db.Server() != private.server {
+		return 0, errRestarted
+	}
+	for i, c := range private.victims {
+		if i > 0 && !pauseBetween(ctx, victimPause) {
+			return done, context.Cause(ctx)
+		}
+		ended, err := k.end(ctx, db, private.rule, c)
+		if err != nil {
+			return done, err
+		}
+		if ended {
+			done++
+		}
+	}
+	return done, nil
+}
+
+// end looks once more, and ends the connection if it is still the very same and
+// has done nothing since.
+func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned mysql.Connection) (bool, error) {
+	now, there, err := db.Connection(ctx, planned.ID)
+	if err != nil {
+		return false, fmt.Errorf("look at a connection: %w", err)
+	}
+	if !there || !r.leaked(now) || !sameSleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
+		return false, nil
+	}
+	var done bool
+	if k.c.Procedure != "" {
+		done, err = db.CallKillIdle(ctx, k.c.Procedure, now, r.minIdle, r.maxRows)
+	} else {
+		done, err = db.Kill(ctx, now)
+	}
+	if err != nil {
+		return false, fmt.Errorf("end a connection: %w", err)
+	}
+	return done, nil
+}
+
+// sameSleep tells whether a connection has slept without a break between two looks.
+func sameSleep(before, now mysql.Connection) bool {
+	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
+		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time
+}
+
+// Verify implements [Action]. It needs of the plan its target, its victims and
+// its measure only.
+func (k *KillLeaked) Verify(ctx context.Context, p Plan) (Outcome, error) {
+	rule, ok := k.ruleOf(p)
+	if !ok {
+		return Unchanged, errors.New("the pool is no longer in the configuration")
+	}
+	db, err := k.open(ctx, rule)
+	if err != nil {
+		return Unchanged, err
+	}
+	defer db.Close()
+	before, err := db.Connections(ctx)
+	if err != nil {
+		return Unchanged, fmt.Errorf("list of connections: %w", err)
+	}
+	planned := plannedIDs(p.Victims, db.Server())
+	rolling, leaked := leftOver(before, rule, planned)
+	if len(rolling) > 0 {
+		if !pauseBetween(ctx, rollbackLook) {
+			return Unchanged, context.Cause(ctx)
+		}
+		after, err := db.Connections(ctx)
+		if err != nil {
+			return Unchanged, fmt.Errorf("list of connections: %w", err)
+		}
+		return rollbackOutcome(rolling, after), nil
+	}
+	now := rule.pick(before).leaked
+	switch {
+	case now == 0:
+		return Verified, nil
+	case len(planned) > 0 && leaked == len(planned):
+		return Unchanged, nil
+	case float64(now) < p.Measure:
+		return Verified, nil
+	default:
+		return Unchanged, nil
+	}
+}
+
+// ruleOf finds the rule of a plan, after a crash by the target's name.
+func (k *KillLeaked) ruleOf(p Plan) (leakRule, bool) {
+	if private, ok := p.Private.(leakPrivate); ok {
+		return private.rule, true
+	}
+	for _, app := range k.d.Apps() {
+		for _, pool := range app.Pools {
+			r, _ := k.rule(Alert{})
+			r.users, r.minIdle = k.c.Users, k.c.MinIdle
+			r.of(app.Name, pool)
+			if r.target() == p.Target {
+				return r, true
+			}
+		}
+	}
+	return leakRule{}, false
+}
+
+// plannedIDs are the victims' numbers, if they were numbers of this process of
+// the server; those of another one are gone with it.
+func plannedIDs(victims []Victim, server string) map[uint64]bool {
+	out := make(map[uint64]bool)
+	for _, v := range victims {
+		if id, err := strconv.ParseUint(v.ID, 10, 64); err == nil && v.Info["server"] == server {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// leftOver gives those victims that roll back, and counts those that still sleep.
+func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
+	for _, c := range list {
+		switch {
+		case !planned[c.ID]:
+		case isRollingBack(c):
+			rolling = append(rolling, c)
+		case r.leaked(c):
+			leaked++
+		}
+	}
+	return rolling, leaked
+}
+
+// rollbackOutcome compares two looks at connections that were ended: it is
+// progress when one has gone, has not begun to roll back yet, or has fewer
+// changes left to undo.
+func rollbackOutcome(before, after []mysql.Connection) Outcome {
+	later := make(map[uint64]mysql.Connection, len(after))
+	for _, c := range after {
+		later[c.ID] = c
+	}
+	for _, c := range before {
+		now, there := later[c.ID]
+		if !there || !now.InTransaction || now.TrxState != "ROLLING BACK" || now.Rows < c.Rows {
+			return InProgress
+		}
+	}
+	return Unchanged
+}

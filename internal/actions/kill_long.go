@@ -1,0 +1,309 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// KillLongDeps are what [NewKillLong] needs of others.
+type KillLongDeps struct {
+	Database func(name string) Database // a server of the section mysql; nil: there is none of that name
+}
+
+// KillLong is the action kill_long_queries: it ends SELECTs that run for too
+// long, the oldest first, and leaves their connections. It reads the text of
+// statements to tell what they are, and keeps none of it.
+type KillLong struct {
+	d    KillLongDeps
+	c    config.KillLong
+	seed maphash.Seed
+}
+
+// NewKillLong returns the action with these settings.
+func NewKillLong(d KillLongDeps, c config.KillLong) *KillLong {
+	return &KillLong{d: d, c: c, seed: maphash.MakeSeed()}
+}
+
+// Name implements [Action].
+func (*KillLong) Name() string { return "kill_long_queries" }
+
+// longQuery is a SELECT that runs for too long.
+type longQuery struct {
+	mysql.Connection
+
+	text uint64 // a hash of its text that means something in this process only
+}
+
+// longPick is what is found of long statements.
+type longPick struct {
+	long   int // of the users, whatever they are
+	plain  []longQuery
+	unread int // not looked at: there are too many
+}
+
+// longPrivate is what a plan keeps for Apply and Verify.
+type longPrivate struct {
+	server  string // Session.Server
+	victims []longQuery
+}
+
+// candidate tells whether a connection runs something of an allowed user for too
+// long. One that waits for a lock is not to blame: who holds it is.
+func (k *KillLong) candidate(c mysql.Connection) bool {
+	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
+		(c.Command == "Query" || c.Command == "Execute") && c.Time > k.c.MinTime &&
+		!isRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
+}
+
+// look finds the long statements as they are now.
+func (k *KillLong) look(ctx context.Context, db Session, list []mysql.Connection) (longPick, error) {
+	var p longPick
+	var candidates []mysql.Connection
+	for _, c := range list {
+		if k.candidate(c) {
+			candidates = append(candidates, c)
+		}
+	}
+	p.long = len(candidates)
+	oldestFirst(candidates)
+	p.unread = max(len(candidates)-maxListed, 0)
+	for _, c := range candidates[:min(len(candidates), maxListed)] {
+		text, plain, err := k.plain(ctx, db, c)
+		if err != nil {
+			return p, err
+		}
+		if plain {
+			p.plain = append(p.plain, longQuery{c, text})
+		}
+	}
+	return p, nil
+}
+
+// plain tells whether what a connection runs is a plain SELECT, and gives the
+// hash of its text. The text is not kept.
+func (k *KillLong) plain(ctx context.Context, db Session, c mysql.Connection) (hash uint64, plain bool, err error) {
+	text, whole, err := db.Statement(ctx, c)
+	if err != nil {
+		return 0, false, fmt.Errorf("look at a statement: %w", err)
+	}
+	return maphash.String(k.seed, text), whole && PlainSelect(text), nil
+}
+
+// server is the name of the server that a rule and an alert are about.
+func (k *KillLong) server(a Alert) (name string, db Database, refused string) {
+	name, refused = named(a, "mysql", k.c.MySQL)
+	if refused != "" {
+		return "", nil, refused
+	}
+	if name != "" {
+		db = k.d.Database(name)
+	}
+	if db == nil {
+		return "", nil, "neither the rule nor the alert names a server of the section mysql"
+	}
+	return name, db, ""
+}
+
+// Plan implements [Action].
+func (k *KillLong) Plan(ctx context.Context, a Alert) (Plan, error) {
+	p := Plan{Action: k.Name()}
+	name, server, refused := k.server(a)
+	if p.Refused = refused; refused != "" {
+		return p, nil
+	}
+	p.Target = "mysql:" + name
+	if p.Refused = badUsers(k.c.Users, ""); p.Refused != "" {
+		return p, nil
+	}
+	if k.c.MaxVictims < 1 || k.c.MinTime < leastIdle {
+		p.Refused = "max_victims and min_time, of 1s or more, must bound it"
+		return p, nil
+	}
+	db, err := server.Session(ctx)
+	if err != nil {
+		return p, err
+	}
+	defer db.Close()
+	if p.Refused = badUsers(k.c.Users, db.User()); p.Refused != "" {
+		return p, nil
+	}
+	list, err := db.Connections(ctx)
+	if err != nil {
+		return p, fmt.Errorf("list of connections: %w", err)
+	}
+	picked, err := k.look(ctx, db, list)
+	if err != nil {
+		return p, err
+	}
+	k.describe(&p, name, picked, db.Server())
+	return p, nil
+}
+
+// describe writes a plan down.
+func (k *KillLong) describe(p *Plan, name string, picked longPick, server string) {
+	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
+	p.Private = longPrivate{server, victims}
+	p.Measure, p.Total, p.Cleared = float64(len(picked.plain)), len(victims), len(picked.plain) == 0
+	p.Summary = fmt.Sprintf("end %d of %d plain SELECTs of mysql %s that run for more than %s", p.Total, len(picked.plain), name, k.c.MinTime)
+	if n := picked.long - len(picked.plain) - picked.unread; n > 0 {
+		p.Summary += fmt.Sprintf("; %d other statements are left alone", n)
+	}
+	if picked.unread > 0 {
+		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
+	}
+	for _, q := range victims {
+		info := map[string]string{"ran": rounded(q.Time), "server": server}
+		if q.Query != 0 {
+			info["query"] = strconv.FormatUint(q.Query, 10)
+		}
+		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Info: info})
+	}
+}
+
+// databaseOf finds the server of a plan.
+func (k *KillLong) databaseOf(p Plan) (Database, error) {
+	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
+		if db := k.d.Database(name); db != nil {
+			return db, nil
+		}
+	}
+	return nil, errors.New("the server is no longer in the configuration")
+}
+
+// Apply implements [Action]. All looks and all ends are on one connection, which
+// breaks if the server does.
+func (k *KillLong) Apply(ctx context.Context, p Plan) (done int, err error) {
+	private, ok := p.Private.(longPrivate)
+	if !ok || p.Refused != "" {
+		return 0, errNotPlanned
+	}
+	if len(private.victims) == 0 {
+		return 0, nil
+	}
+	server, err := k.databaseOf(p)
+	if err != nil {
+		return 0, err
+	}
+	db, err := server.Session(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	if db.Server() != private.server {
+		return 0, errRestarted
+	}
+	for i, q := range private.victims {
+		if i > 0 && !pauseBetween(ctx, victimPause) {
+			return done, context.Cause(ctx)
+		}
+		ended, err := k.end(ctx, db, q)
+		if err != nil {
+			return done, err
+		}
+		if ended {
+			done++
+		}
+	}
+	return done, nil
+}
+
+// end looks once more, and ends the statement if it is still the very same.
+func (k *KillLong) end(ctx context.Context, db Session, planned longQuery) (bool, error) {
+	hash, plain, err := k.plain(ctx, db, planned.Connection)
+	if err != nil {
+		return false, err
+	}
+	now, there, err := db.Connection(ctx, planned.ID)
+	if err != nil {
+		return false, fmt.Errorf("look at a connection: %w", err)
+	}
+	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameRun(planned.Connection, now) {
+		return false, nil
+	}
+	var done bool
+	if k.c.Procedure != "" {
+		done, err = db.CallKillQuery(ctx, k.c.Procedure, now, k.c.MinTime)
+	} else {
+		done, err = db.KillQuery(ctx, now)
+	}
+	if err != nil {
+		return false, fmt.Errorf("end a statement: %w", err)
+	}
+	return done, nil
+}
+
+// sameRun tells whether a connection still runs what it ran. Only MariaDB
+// numbers its statements; in MySQL the time must not have begun anew.
+func sameRun(before, now mysql.Connection) bool {
+	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
+		before.Query == now.Query && now.Time >= before.Time
+}
+
+// Verify implements [Action]. It needs of the plan its target, its victims and
+// its measure only.
+func (k *KillLong) Verify(ctx context.Context, p Plan) (Outcome, error) {
+	server, err := k.databaseOf(p)
+	if err != nil {
+		return Unchanged, err
+	}
+	db, err := server.Session(ctx)
+	if err != nil {
+		return Unchanged, err
+	}
+	defer db.Close()
+	list, err := db.Connections(ctx)
+	if err != nil {
+		return Unchanged, fmt.Errorf("list of connections: %w", err)
+	}
+	left, ending := stillRunning(list, p.Victims, db.Server())
+	if ending > 0 {
+		return InProgress, nil // the server looks at the mark only now and then
+	}
+	picked, err := k.look(ctx, db, list)
+	if err != nil {
+		return Unchanged, err
+	}
+	switch now := len(picked.plain); {
+	case now == 0:
+		return Verified, nil
+	case left > 0 && left == len(p.Victims), float64(now) >= p.Measure:
+		return Unchanged, nil
+	default:
+		return Verified, nil
+	}
+}
+
+// stillRunning counts the planned statements that run on, and those that are
+// about to end.
+func stillRunning(list []mysql.Connection, victims []Victim, server string) (left, ending int) {
+	ids := plannedIDs(victims, server)
+	running := make(map[uint64]mysql.Connection)
+	for _, c := range list {
+		if ids[c.ID] {
+			running[c.ID] = c
+		}
+	}
+	for _, v := range victims {
+		id, _ := strconv.ParseUint(v.ID, 10, 64)
+		c, there := running[id]
+		query, _ := strconv.ParseUint(v.Info["query"], 10, 64)
+		ran, _ := time.ParseDuration(v.Info["ran"])
+		switch {
+		case !there || c.Command == "Sleep" || c.Query != query || c.Time+time.Second < ran: // gone, or another one
+		case isRollingBack(c):
+			ending++
+		default:
+			left++
+		}
+	}
+	return left, ending
+}

@@ -1,0 +1,144 @@
+package actions
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// maxListed bounds the victims of one run on a database, so that each is in
+// [Plan.Victims], from which a run that a crash cut off is verified.
+const maxListed = 100
+
+// victimPause is between two victims: what waited for the one before may go on,
+// and a mistake is slow.
+const victimPause = 50 * time.Millisecond
+
+// Database is a MySQL or MariaDB server on which something may be ended.
+type Database interface {
+	// Session opens a connection for one action. Close it.
+	Session(ctx context.Context) (Session, error)
+}
+
+// Session is one connection to a [Database]; [mysql.Session] says what its
+// methods do.
+type Session interface {
+	Server() string
+	User() string
+	Version() mysql.Version
+	Connections(ctx context.Context) ([]mysql.Connection, error)
+	Connection(ctx context.Context, id uint64) (mysql.Connection, bool, error)
+	Statement(ctx context.Context, c mysql.Connection) (string, bool, error)
+	Kill(ctx context.Context, c mysql.Connection) (bool, error)
+	KillQuery(ctx context.Context, c mysql.Connection) (bool, error)
+	CallKillIdle(ctx context.Context, procedure string, c mysql.Connection, minIdle time.Duration, maxRows int) (bool, error)
+	CallKillQuery(ctx context.Context, procedure string, c mysql.Connection, minTime time.Duration) (bool, error)
+	Close()
+}
+
+// MySQL makes a [Database] of a server of the configuration.
+func MySQL(s *mysql.Server) Database { return database{s} }
+
+type database struct{ server *mysql.Server }
+
+func (d database) Session(ctx context.Context) (Session, error) {
+	s, err := d.server.Session(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: %w", err)
+	}
+	return s, nil
+}
+
+// isProtected tells of users that are the server itself. No list of users in
+// the configuration can name them.
+func isProtected(user string) bool {
+	switch strings.ToLower(strings.TrimSpace(user)) {
+	case "", "system user", "event_scheduler", "unauthenticated user":
+		return true
+	}
+	return false
+}
+
+// badUsers says why nothing may be ended with this list of users.
+func badUsers(users []string, own string) string {
+	for _, u := range users {
+		switch {
+		case isProtected(u):
+			return "users names a thread of the server itself"
+		case strings.ContainsAny(u, "%*"):
+			return "users are exact names, without wildcards"
+		case own != "" && u == own:
+			return "users names the exporter's own login: give the exporter a user of its own"
+		}
+	}
+	if len(users) == 0 {
+		return "no user is named whose connections may be ended"
+	}
+	return ""
+}
+
+// share is how many of n a fraction allows; it is never rounded up.
+func share(fraction float64, n int) int {
+	if !(fraction > 0) || n <= 0 {
+		return 0
+	}
+	return int(math.Floor(min(fraction, 1)*float64(n) + 1e-9))
+}
+
+// oldestFirst sorts by time in the present state, the longest first.
+func oldestFirst(list []mysql.Connection) {
+	slices.SortFunc(list, func(a, b mysql.Connection) int {
+		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// isRollingBack tells of a connection that was ended and undoes its changes.
+func isRollingBack(c mysql.Connection) bool {
+	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
+}
+
+// named gives the name that a rule or, without one, the alert's label says. The
+// two must not differ: a rule about one app is not for another app's alert.
+func named(a Alert, label, setting string) (name, refused string) {
+	said := a.Labels[label]
+	switch {
+	case setting == "":
+		return said, ""
+	case said != "" && said != setting:
+		return "", fmt.Sprintf("the alert is about another %s than the rule", label)
+	default:
+		return setting, ""
+	}
+}
+
+// appNamed finds an app of the configuration.
+func appNamed(apps []config.App, name string) (config.App, bool) {
+	for _, a := range apps {
+		if a.Name == name && name != "" {
+			return a, true
+		}
+	}
+	return config.App{}, false
+}
+
+// pauseBetween waits for d; false when ctx ended.
+func pauseBetween(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
+}
+
+// rounded shows a time to the tenth of a second.
+func rounded(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -1,0 +1,213 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// sessionLimit bounds the connect of a [Session].
+const sessionLimit = 3 * time.Second
+
+// Session is one connection for one action, with the login that looks at the
+// server. It is not the one that scrapes share: an action takes seconds, which
+// a scrape must not wait for, and what it knows of a connection's number holds
+// only as long as the server's process lives. A session ends with the process,
+// while the shared connection is replaced without a word.
+//
+// A server has one session at a time, so that the three connections that
+// docs/mysql.md allows are enough. Its methods are not for use side by side.
+type Session struct {
+	l      *link
+	server string
+	user   string
+	end    func()
+}
+
+// Session connects to the address that serves now. Close it.
+func (s *Server) Session(ctx context.Context) (*Session, error) {
+	select {
+	case s.acts <- struct{}{}:
+	case <-ctx.Done():
+		return nil, &Error{Kind: Timeout, Text: "another action on it has not ended yet"}
+	}
+	free := func() { <-s.acts }
+	v, err := s.session(ctx)
+	if err != nil {
+		free()
+		return nil, explain(err)
+	}
+	v.end = free
+	return v, nil
+}
+
+func (s *Server) session(ctx context.Context) (*Session, error) {
+	s.mu.Lock()
+	closed, index := s.closed, 0
+	if s.link != nil {
+		index = s.link.index
+	}
+	s.mu.Unlock()
+	if closed {
+		return nil, &Error{Text: "it is no longer looked at"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	l, err := s.dial(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	v := &Session{l: l}
+	if err := v.identify(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	if l.process != nil {
+		l.close()
+		return nil, l.process
+	}
+	return v, nil
+}
+
+// identify learns which process of which server this is. Uptime and
+// UNIX_TIMESTAMP() of one statement are from the same look at the clock, so that
+// their difference is the time of the start to the second, whatever the clock
+// was set to since.
+func (v *Session) identify(ctx context.Context) error {
+	table := "performance_schema.global_status"
+	if v.l.version.MariaDB {
+		table = "information_schema.global_status"
+	}
+	query := `SELECT CONCAT(UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS SIGNED), '-', CRC32(CONCAT_WS(':', @@hostname, @@port, @@server_id))), USER()
+		FROM ` + table + ` WHERE VARIABLE_NAME = 'Uptime'`
+	err := v.l.each(ctx, query, func(rows *sql.Rows) error { return rows.Scan(&v.server, &v.user) })
+	if err != nil {
+		return err
+	}
+	if v.server == "" {
+		return &Error{Kind: Unsupported, Text: "it does not tell since when it runs", lost: true}
+	}
+	if i := strings.LastIndexByte(v.user, '@'); i >= 0 {
+		v.user = v.user[:i]
+	}
+	return nil
+}
+
+// Server names the server's process: another one after each start. It holds no
+// name, user or address.
+func (v *Session) Server() string { return v.server }
+
+// User is the login's own user, not to be published.
+func (v *Session) User() string { return v.user }
+
+// Version is the server's.
+func (v *Session) Version() Version { return v.l.version }
+
+// Close ends the connection.
+func (v *Session) Close() {
+	v.l.close()
+	if v.end != nil {
+		v.end()
+		v.end = nil
+	}
+}
+
+// read calls f for each row of a query, within the limit of a statement.
+func (v *Session) read(ctx context.Context, query string, f func(*sql.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	if err := v.l.each(ctx, query, f); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// Connection is one connection to the server, as an action must know it.
+type Connection struct {
+	ID      uint64 // CONNECTION_ID()
+	User    string // who logged in; never to be published
+	Host    string // "host:port", or "localhost" over a UNIX socket
+	Command string // "Sleep", "Query", "Killed", …
+	State   string
+	Time    time.Duration // in this state; MySQL tells whole seconds
+	Query   uint64        // the number of its last statement, of MariaDB only
+	Own     bool          // this session
+
+	InTransaction bool   // of InnoDB; what follows is set only then
+	Transaction   string // its id; "0" while it has changed nothing
+	TrxState      string // "RUNNING", "LOCK WAIT", "ROLLING BACK" or "COMMITTING"
+	Rows          uint64 // that it has changed and not committed
+}
+
+// Connections lists all connections: information_schema.processlist, without
+// the text of statements, and information_schema.innodb_trx. More than 20,000
+// are an error, for of a part of them nothing follows. It needs the right PROCESS.
+func (v *Session) Connections(ctx context.Context) ([]Connection, error) {
+	return v.connections(ctx, "", "")
+}
+
+// Connection gives one connection as it is now; ok is false when it is gone.
+func (v *Session) Connection(ctx context.Context, id uint64) (c Connection, ok bool, err error) {
+	list, err := v.connections(ctx, fmt.Sprintf(" WHERE ID = %d", id), fmt.Sprintf(" WHERE trx_mysql_thread_id = %d", id))
+	if err != nil || len(list) == 0 {
+		return Connection{}, false, err
+	}
+	return list[0], list[0].ID == id, nil
+}
+
+// connections asks for transactions first. The server's answer may be a tenth of
+// a second old; what the list of threads then shows asleep for a second or more
+// has done nothing since, so that the two agree.
+func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions string) ([]Connection, error) {
+	transactions := make(map[uint64]Connection)
+	query := "SELECT trx_mysql_thread_id, trx_id, trx_state, trx_rows_modified FROM information_schema.innodb_trx" + ofTransactions
+	err := v.read(ctx, query, func(rows *sql.Rows) error {
+		c := Connection{InTransaction: true}
+		if err := rows.Scan(&c.ID, &c.Transaction, &c.TrxState, &c.Rows); err != nil {
+			return err
+		}
+		if len(transactions) < maxTransactions {
+			transactions[c.ID] = c
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	columns := "TIME * 1000, 0"
+	if v.l.version.MariaDB {
+		columns = "TIME_MS, QUERY_ID"
+	}
+	query = "SELECT ID, USER, HOST, COMMAND, COALESCE(STATE, ''), " + columns + " FROM information_schema.processlist" + ofThreads
+	var out []Connection
+	err = v.read(ctx, query, func(rows *sql.Rows) error {
+		var c Connection
+		var user, host, command sql.NullString
+		var ms sql.NullFloat64
+		if err := rows.Scan(&c.ID, &user, &host, &command, &c.State, &ms, &c.Query); err != nil {
+			return err
+		}
+		if len(out) == maxThreads {
+			return &Error{Text: "it has more than 20,000 connections"}
+		}
+		c.User, c.Host, c.Command = user.String, host.String, command.String
+		c.Time, c.Own = milliseconds(ms.Float64), c.ID == v.l.id
+		if t, ok := transactions[c.ID]; ok {
+			c.InTransaction, c.Transaction, c.TrxState, c.Rows = true, t.Transaction, t.TrxState, t.Rows
+		}
+		out = append(out, c)
+		return nil
+	})
+	return out, err
+}
+
+// milliseconds takes what a server says; a step of its clock, or nonsense, is 0.
+func milliseconds(ms float64) time.Duration {
+	const most = 10 * 365 * 24 * time.Hour
+	if !(ms > 0) || ms > float64(most/time.Millisecond) {
+		return 0
+	}
+	return time.Duration(ms * float64(time.Millisecond))
+}
