@@ -39,3 +39,10 @@ func JobOf(entry string) string { return jobOf(entry) }
 
 // ParseTime reads one of RQ's times.
 func ParseTime(s string) time.Time { return parseTime(s) }
+
+// EternalNode is what INFO tells of where sessions are: how many keys, and
+// whether EXPIRE NX is known.
+func EternalNode(reply string, db int) (keys float64, nx bool, err error) {
+	n, err := parseEternal(reply, db)
+	return n.keys, n.nx, err
+}

@@ -1,0 +1,232 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+const (
+	// countBudget is how long a count of sessions may take. What it has not seen
+	// by then is thought to be like the rest.
+	countBudget = 10 * time.Second
+	// defaultGrace is the expiry that is set when none is said.
+	defaultGrace = time.Hour
+)
+
+// SessionStore is a Redis in which an app keeps sessions; [redis.Server] is one.
+type SessionStore interface {
+	CountEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
+	ExpireEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
+}
+
+// PurgeDeps are what [NewPurge] needs of others.
+type PurgeDeps struct {
+	Apps  func() []config.App            // of the configuration as it is now
+	Store func(name string) SessionStore // a server of the section redis; nil: there is none of that name
+}
+
+// Purge is the action purge_sessions: it gives sessions that would stay for ever
+// an expiry, or removes them. It reads no session, and no key's name leaves the
+// store's package: a plan has a count and no victims.
+type Purge struct {
+	d PurgeDeps
+	c config.Purge
+}
+
+// NewPurge returns the action with these settings.
+func NewPurge(d PurgeDeps, c config.Purge) *Purge { return &Purge{d: d, c: c} }
+
+// Name implements [Action].
+func (*Purge) Name() string { return "purge_sessions" }
+
+// purgeRule says which sessions are meant.
+type purgeRule struct {
+	app   string
+	redis string
+	query redis.EternalQuery
+}
+
+func (r purgeRule) target() string { return "app:" + r.app + "/redis:" + r.redis }
+
+// rule makes the rule of the settings and an alert, or says why there is none.
+func (p *Purge) rule(a Alert) (r purgeRule, refused string) {
+	appName, refused := named(a, "app", p.c.App)
+	if refused != "" {
+		return r, refused
+	}
+	redisName, refused := named(a, "redis", p.c.Redis)
+	if refused != "" {
+		return r, refused
+	}
+	app, ok := appNamed(p.d.Apps(), appName)
+	if !ok {
+		return r, "neither the rule nor the alert names an app of the configuration"
+	}
+	for _, s := range app.Sessions {
+		if s.Redis == redisName || redisName == "" && len(app.Sessions) == 1 {
+			r = p.of(app.Name, s)
+			return r, p.refused(r)
+		}
+	}
+	return r, "neither the rule nor the alert names a redis in which the app keeps sessions"
+}
+
+func (p *Purge) of(app string, s config.Sessions) purgeRule {
+	q := redis.EternalQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
+	if q.MinIdle == 0 {
+		q.MinIdle = s.Lifetime
+	}
+	if q.Grace == 0 {
+		q.Grace = defaultGrace
+	}
+	return purgeRule{app, s.Redis, q}
+}
+
+// refused says what is missing for anything to be done.
+func (p *Purge) refused(r purgeRule) string {
+	switch {
+	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
+		return "max_keys and max_fraction must bound it"
+	case r.query.MinIdle == 0:
+		return "min_idle is not set, and neither is the sessions' lifetime"
+	}
+	return ""
+}
+
+// Plan implements [Action].
+func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
+	out := Plan{Action: p.Name()}
+	rule, refused := p.rule(a)
+	if rule.app != "" {
+		out.Target = rule.target()
+	}
+	if out.Refused = refused; refused != "" {
+		return out, nil
+	}
+	count, err := p.count(ctx, rule)
+	if refusal, ok := errors.AsType[*redis.Declined](err); ok {
+		out.Refused = "redis " + rule.redis + " " + refusal.Text
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	p.describe(&out, rule, count)
+	out.Private = rule
+	return out, nil
+}
+
+// count looks at the sessions as they are now.
+func (p *Purge) count(ctx context.Context, r purgeRule) (redis.EternalCount, error) {
+	store := p.d.Store(r.redis)
+	if store == nil {
+		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
+	}
+	q := r.query
+	q.Budget = budget(ctx, countBudget)
+	count, err := store.CountEternal(ctx, q)
+	if err != nil {
+		return count, fmt.Errorf("redis %s: %w", r.redis, err)
+	}
+	return count, nil
+}
+
+// budget is how long a walk may take so that it ends before ctx does.
+func budget(ctx context.Context, most time.Duration) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return most
+	}
+	left := time.Until(end) * 3 / 4
+	if most > 0 {
+		left = min(left, most)
+	}
+	return max(left, time.Millisecond)
+}
+
+// estimate is how many there are in all, by those of the part that was seen.
+func estimate(c redis.EternalCount) float64 {
+	if c.Coverage <= 0 || c.Coverage >= 1 {
+		return float64(c.Eternal)
+	}
+	return math.Round(float64(c.Eternal) / c.Coverage)
+}
+
+// describe writes a plan down.
+func (p *Purge) describe(out *Plan, r purgeRule, c redis.EternalCount) {
+	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
+	does := "give an expiry of " + r.query.Grace.String() + " to"
+	if p.c.Remove {
+		does = "remove"
+	}
+	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: without an expiry and idle for %s or longer are %d",
+		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Eternal)
+	if c.Coverage < 1 {
+		out.Summary += fmt.Sprintf("; %.0f%% of the keys were looked at", 100*c.Coverage)
+	}
+	if c.Eternal > 0 && float64(c.Eternal) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
+		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Eternal, c.Sessions)
+	}
+}
+
+// Apply implements [Action]. It walks anew: a session that was planned and is
+// used meanwhile is not touched, and one that was not seen before may be.
+func (p *Purge) Apply(ctx context.Context, plan Plan) (done int, err error) {
+	rule, ok := plan.Private.(purgeRule)
+	if !ok || plan.Refused != "" {
+		return 0, errNotPlanned
+	}
+	if plan.Total < 1 {
+		return 0, nil
+	}
+	store := p.d.Store(rule.redis)
+	if store == nil {
+		return 0, fmt.Errorf("redis %s is not in the configuration", rule.redis)
+	}
+	q := rule.query
+	q.MaxKeys, q.Budget = min(p.c.MaxKeys, plan.Total), budget(ctx, 0)
+	count, err := store.ExpireEternal(ctx, q)
+	if err != nil {
+		return count.Changed, fmt.Errorf("redis %s: %w", rule.redis, err)
+	}
+	return count.Changed, nil
+}
+
+// Verify implements [Action]. It counts anew, and needs of the plan its target,
+// its total and its measure only.
+func (p *Purge) Verify(ctx context.Context, plan Plan) (Outcome, error) {
+	rule, ok := p.ruleOf(plan)
+	if !ok {
+		return Unchanged, errors.New("the sessions are no longer in the configuration")
+	}
+	count, err := p.count(ctx, rule)
+	if err != nil {
+		return Unchanged, err
+	}
+	// A few may have become old enough since, or were used.
+	if now := estimate(count); now == 0 || now <= plan.Measure-float64(plan.Total)/2 {
+		return Verified, nil
+	}
+	return Unchanged, nil
+}
+
+// ruleOf finds the rule of a plan, after a crash by the target's name.
+func (p *Purge) ruleOf(plan Plan) (purgeRule, bool) {
+	if rule, ok := plan.Private.(purgeRule); ok {
+		return rule, true
+	}
+	for _, app := range p.d.Apps() {
+		for _, s := range app.Sessions {
+			if r := p.of(app.Name, s); r.target() == plan.Target {
+				return r, true
+			}
+		}
+	}
+	return purgeRule{}, false
+}

@@ -1,0 +1,357 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// leastPrefix is how many characters keep an action apart from everything else
+	// that a server holds.
+	leastPrefix = 4
+	// eternalPage is how many keys are asked for and after at once.
+	eternalPage = 200
+	// eternalChange is how many keys are changed at once.
+	eternalChange = 100
+	// After a trip the server is left alone for three times as long as it took, and
+	// for these at least and at most.
+	leastRest = 500 * time.Microsecond
+	mostRest  = 100 * time.Millisecond
+	// slowTrips in a row that take longer than slowTrip end the walk.
+	slowTrip  = 100 * time.Millisecond
+	slowTrips = 5
+)
+
+// Declined says why keys must not be touched although the server would let us.
+type Declined struct{ Text string } // completes "redis cache …"
+
+// Error implements error.
+func (e *Declined) Error() string { return e.Text }
+
+// EternalQuery says which keys are meant: strings whose name begins with Prefix,
+// that have no expiry, and that nobody has read or written for longer than MinIdle.
+type EternalQuery struct {
+	Prefix  string        // as it is, not a pattern; 4 characters or more
+	MinIdle time.Duration // 1s or more; OBJECT IDLETIME tells whole seconds
+	Budget  time.Duration // how long the walk may take; 0: as long as its context
+
+	// What [Server.ExpireEternal] does to them.
+	MaxKeys int           // at most so many
+	Grace   time.Duration // the expiry they get; 1s or more
+	Remove  bool          // UNLINK them instead
+}
+
+// EternalCount is what a walk found. It holds no key.
+type EternalCount struct {
+	Sessions int     // strings with the prefix
+	Eternal  int     // of those, the ones that are meant
+	Changed  int     // of those, the ones that were given an expiry or removed
+	Coverage float64 // share of the server's keys that the walk has seen; 1: all
+}
+
+// CountEternal counts such keys and changes nothing: SCAN, TTL and OBJECT
+// IDLETIME, never a value. Its errors are a [Declined] or an [Error].
+func (s *Server) CountEternal(ctx context.Context, q EternalQuery) (EternalCount, error) {
+	return s.walkEternal(ctx, q, nil)
+}
+
+// ExpireEternal gives such keys an expiry, with EXPIRE NX, which is no change to
+// a key that was given one meanwhile; before Redis 7, which has no NX, TTL is
+// asked once more right before. With Remove it removes them, unless they are
+// changed meanwhile (WATCH). A key that is gone meanwhile is no error.
+func (s *Server) ExpireEternal(ctx context.Context, q EternalQuery) (EternalCount, error) {
+	if q.MaxKeys < 1 || q.Grace < time.Second {
+		return EternalCount{}, &Declined{"is left alone: how many keys, and for how long they stay, must be said"}
+	}
+	return s.walkEternal(ctx, q, changeEternal)
+}
+
+// eternalWalk is one walk under way, on a connection of its own: an action takes
+// seconds, and must neither wait for scrapes nor they for it.
+type eternalWalk struct {
+	EternalQuery
+	EternalCount
+
+	link     *link
+	nodes    []eternalNode
+	at       int // which node
+	examined float64
+	slow     int // trips in a row
+	cluster  bool
+}
+
+// eternalNode is a server, or one master of a cluster.
+type eternalNode struct {
+	client *redis.Client
+	keys   float64
+	nx     bool // it knows EXPIRE NX
+}
+
+// change does to some keys what a query says, and counts those that it did it to.
+type change func(ctx context.Context, w *eternalWalk, n eternalNode, keys []string) (int, error)
+
+func (s *Server) walkEternal(ctx context.Context, q EternalQuery, f change) (EternalCount, error) {
+	if refusal := q.refused(); refusal != nil {
+		return EternalCount{}, refusal
+	}
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return EternalCount{}, &Error{Kind: Failed, Detail: "is no longer in the configuration"}
+	}
+	w := &eternalWalk{EternalQuery: q, link: newLink(s.o.URL, s.o.PasswordFile)}
+	defer func() { _ = w.link.client.Close() }()
+	err := w.run(ctx, f)
+	var refusal *Declined
+	switch {
+	case err == nil:
+		return w.EternalCount, nil
+	case errors.As(err, &refusal):
+		return w.EternalCount, refusal
+	case strings.Contains(err.Error(), "LFU"): // the policy was changed under way
+		return w.EternalCount, &Declined{noIdleTime}
+	}
+	fault := classify(err, w.link.lastReply(), s.o.URL.TLS)
+	if fault.Kind == Permission && strings.Contains(err.Error(), "NOPERM") {
+		fault = &Error{Kind: Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
+	}
+	return w.EternalCount, fault
+}
+
+const noIdleTime = "does not know how long a key was idle: its maxmemory-policy is one of LFU"
+
+// refused says what is wrong with a query before anything is asked.
+func (q EternalQuery) refused() *Declined {
+	switch {
+	case utf8.RuneCountInString(q.Prefix) < leastPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
+		return &Declined{"is left alone: the prefix of the sessions' keys must have 4 characters or more"}
+	case q.MinIdle < time.Second:
+		return &Declined{"is left alone: how long a session must be idle has to be 1s or more"}
+	}
+	return nil
+}
+
+func (w *eternalWalk) run(ctx context.Context, f change) error {
+	if err := w.list(ctx); err != nil {
+		return err
+	}
+	var end time.Time
+	if w.Budget > 0 {
+		end = time.Now().Add(w.Budget)
+	}
+	cursor := uint64(0)
+	for w.at < len(w.nodes) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if w.MaxKeys > 0 && f != nil && w.Changed >= w.MaxKeys || !end.IsZero() && time.Now().After(end) {
+			return nil
+		}
+		next, err := w.page(ctx, cursor, f)
+		if err != nil {
+			return err
+		}
+		if cursor = next; cursor == 0 {
+			w.at++
+		}
+		w.cover()
+	}
+	w.Coverage = 1
+	return nil
+}
+
+// cover says how much of all keys was seen; it is all only when SCAN says so.
+func (w *eternalWalk) cover() {
+	all := 0.0
+	for _, n := range w.nodes {
+		all += n.keys
+	}
+	if all > 0 {
+		w.Coverage = min(w.examined/all, 0.99)
+	}
+}
+
+// page looks at the next keys, and does f to those that are meant.
+func (w *eternalWalk) page(ctx context.Context, cursor uint64, f change) (next uint64, err error) {
+	n := w.nodes[w.at]
+	var keys []string
+	err = w.trip(ctx, func(ctx context.Context) (err error) {
+		keys, next, err = n.client.ScanType(ctx, cursor, matchOf(w.Prefix), eternalPage, "string").Result()
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	w.examined += eternalPage
+	for len(keys) > 0 { // SCAN may give more than it was asked for
+		some := keys[:min(len(keys), eternalChange)]
+		keys = keys[len(some):]
+		if err := w.some(ctx, n, some, f); err != nil {
+			return 0, err
+		}
+	}
+	return next, nil
+}
+
+func (w *eternalWalk) some(ctx context.Context, n eternalNode, keys []string, f change) error {
+	ours := make([]string, 0, len(keys))
+	for _, key := range keys { // the server has matched them, and is not believed
+		if strings.HasPrefix(key, w.Prefix) {
+			ours = append(ours, key)
+		}
+	}
+	w.Sessions += len(ours)
+	var meant []string
+	err := w.trip(ctx, func(ctx context.Context) (err error) {
+		meant, err = w.meant(ctx, n.client.Pipeline(), ours)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.Eternal += len(meant)
+	if f == nil || len(meant) == 0 {
+		return nil
+	}
+	meant = meant[:min(len(meant), w.MaxKeys-w.Changed)]
+	return w.trip(ctx, func(ctx context.Context) error {
+		changed, err := f(ctx, w, n, meant)
+		w.Changed += changed
+		return err
+	})
+}
+
+// meant gives those keys that have no expiry and are idle, in one trip.
+func (w *eternalWalk) meant(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	ttls, idles := make([]*redis.IntCmd, len(keys)), make([]*redis.IntCmd, len(keys))
+	for i, key := range keys {
+		ttls[i], idles[i] = redis.NewIntCmd(ctx, "ttl", key), redis.NewIntCmd(ctx, "object", "idletime", key)
+		_, _ = pipe.Process(ctx, ttls[i]), pipe.Process(ctx, idles[i])
+	}
+	if _, err := pipe.Exec(ctx); !isReply(err) {
+		return nil, err
+	}
+	var out []string
+	for i, key := range keys {
+		for _, cmd := range []*redis.IntCmd{ttls[i], idles[i]} {
+			if err := cmd.Err(); err != nil && !isElsewhere(err) {
+				return nil, err
+			}
+		}
+		// The server cuts to whole seconds, so that this is never too early.
+		if ttls[i].Err() == nil && idles[i].Err() == nil && ttls[i].Val() == -1 && idles[i].Val() >= 1 &&
+			time.Duration(min(idles[i].Val(), 1<<32))*time.Second >= w.MinIdle {
+			out = append(out, key)
+		}
+	}
+	return out, nil
+}
+
+// changeEternal is what [Server.ExpireEternal] does.
+func changeEternal(ctx context.Context, w *eternalWalk, n eternalNode, keys []string) (int, error) {
+	switch {
+	case w.Remove && w.cluster: // keys of one WATCH must be of one slot
+		changed := 0
+		for _, key := range keys {
+			n, err := w.remove(ctx, n, []string{key})
+			if changed += n; err != nil {
+				return changed, err
+			}
+		}
+		return changed, nil
+	case w.Remove:
+		return w.remove(ctx, n, keys)
+	default:
+		return w.expire(ctx, n, keys)
+	}
+}
+
+func (w *eternalWalk) expire(ctx context.Context, n eternalNode, keys []string) (changed int, err error) {
+	command := func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.ExpireNX(ctx, key, w.Grace) }
+	if !n.nx {
+		if keys, err = w.meant(ctx, n.client.Pipeline(), keys); err != nil {
+			return 0, err
+		}
+		command = func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.Expire(ctx, key, w.Grace) }
+	}
+	pipe := n.client.Pipeline()
+	cmds := make([]*redis.BoolCmd, len(keys))
+	for i, key := range keys {
+		cmds[i] = command(pipe, key)
+	}
+	if _, err := pipe.Exec(ctx); !isReply(err) {
+		return 0, err
+	}
+	for _, cmd := range cmds {
+		switch err := cmd.Err(); {
+		case err != nil && !isElsewhere(err):
+			return changed, err
+		case err == nil && cmd.Val():
+			changed++
+		}
+	}
+	return changed, nil
+}
+
+// remove removes all of the keys that are still meant, or none of them when one
+// is changed while it looks.
+func (w *eternalWalk) remove(ctx context.Context, n eternalNode, keys []string) (changed int, err error) {
+	var removed *redis.IntCmd
+	err = n.client.Watch(ctx, func(tx *redis.Tx) error {
+		still, err := w.meant(ctx, tx.Pipeline(), keys)
+		if err != nil || len(still) == 0 {
+			return err
+		}
+		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+			removed = pipe.Unlink(ctx, still...)
+			return nil
+		})
+		return err
+	}, keys...)
+	switch {
+	case errors.Is(err, redis.TxFailedErr), err != nil && isElsewhere(err):
+		return 0, nil
+	case err != nil || removed == nil:
+		return 0, err
+	default:
+		return int(removed.Val()), nil
+	}
+}
+
+// trip does one round trip, within the bounds of all reads, and lets the server
+// rest after it.
+func (w *eternalWalk) trip(ctx context.Context, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := time.Now()
+	if err := f(limited); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if w.slow++; took < slowTrip {
+		w.slow = 0
+	}
+	if w.slow >= slowTrips {
+		return &Declined{"answers too slowly to be walked over now"}
+	}
+	rest := time.NewTimer(min(max(3*took, leastRest), mostRest))
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-rest.C:
+		return nil
+	}
+}
+
+// isElsewhere is whether a key is gone, or went to another node of the cluster.
+func isElsewhere(err error) bool { return errors.Is(err, redis.Nil) || isMoved(err) }

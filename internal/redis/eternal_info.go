@@ -1,0 +1,60 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// list finds the nodes, and refuses those where nothing may be changed.
+func (w *eternalWalk) list(ctx context.Context) error {
+	_, w.cluster = w.link.client.(*redis.ClusterClient)
+	var mu sync.Mutex
+	return w.trip(ctx, func(ctx context.Context) error {
+		return w.link.each(ctx, func(ctx context.Context, c *redis.Client) error {
+			reply, err := c.Info(ctx).Result()
+			if err != nil {
+				return err
+			}
+			n, err := parseEternal(reply, c.Options().DB)
+			n.client = c
+			mu.Lock()
+			defer mu.Unlock()
+			w.nodes = append(w.nodes, n)
+			return err
+		})
+	})
+}
+
+// parseEternal reads INFO: whether sessions can be told and changed there.
+func parseEternal(reply string, db int) (n eternalNode, err error) {
+	version := 0
+	keys := "db" + strconv.Itoa(db) + ":keys="
+	for line := range strings.Lines(reply) {
+		line = strings.TrimRight(line, "\r\n")
+		name, value, _ := strings.Cut(line, ":")
+		switch {
+		case name == "redis_version":
+			major, _, _ := strings.Cut(value, ".")
+			version, _ = strconv.Atoi(major)
+		case name == "role" && value != "master":
+			return n, &Declined{"is a replica: nothing can be changed there"}
+		case name == "maxmemory_policy" && strings.Contains(value, "lfu"):
+			return n, &Declined{noIdleTime}
+		case strings.HasPrefix(line, keys):
+			count, _, _ := strings.Cut(line[len(keys):], ",")
+			if v := number(count); v != nil {
+				n.keys = *v
+			}
+		}
+	}
+	if version < 6 {
+		return n, &Declined{fmt.Sprintf("is version %d: sessions can be told from other keys from 6 on", version)}
+	}
+	n.nx = version >= 7
+	return n, nil
+}
