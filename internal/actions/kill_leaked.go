@@ -210,7 +210,7 @@ func (k *KillLeaked) describe(p *Plan, r leakRule, picked leakPick, server strin
 		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.of)
 	}
 	for _, c := range picked.victims {
-		info := map[string]string{"idle": rounded(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
+		info := map[string]string{"idle": tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
 		if k.d.Worker != nil {
 			if worker, ok := k.d.Worker(r.app, r.server, c.Host); ok {
 				info["worker"] = worker

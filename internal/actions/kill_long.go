@@ -161,7 +161,7 @@ func (k *KillLong) describe(p *Plan, name string, picked longPick, server string
 		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
 	}
 	for _, q := range victims {
-		info := map[string]string{"ran": rounded(q.Time), "server": server}
+		info := map[string]string{"ran": tenths(q.Time), "server": server}
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
 		}

@@ -1,8 +1,6 @@
 package actions
 
-import (
-	"strings"
-)
+import "strings"
 
 // PlainSelect tells whether a statement of MySQL or MariaDB is a SELECT that
 // can be ended without harm: it takes no locks of its own (FOR UPDATE, FOR
@@ -33,8 +31,10 @@ func plainSelect(text string, escapes bool) bool {
 	for {
 		word := l.next()
 		switch {
+		case l.odd:
+			return false
 		case word == "":
-			return !l.odd
+			return true
 		case before == ";":
 			return false // another statement follows
 		case word == "INTO", word == "NAME_CONST",
@@ -70,8 +70,9 @@ func (l *sqlLexer) next() string {
 		case isWordByte(c):
 			return l.word()
 		default:
+			sign := l.rest[:1]
 			l.rest = l.rest[1:]
-			return string(rune(c))
+			return sign
 		}
 	}
 	return ""
@@ -110,7 +111,19 @@ func (l *sqlLexer) word() string {
 	}
 	word := l.rest[:n]
 	l.rest = l.rest[n:]
+	if word[0] >= '0' && word[0] <= '9' && !isNumber(word) {
+		l.odd = true // 1.5INTO is a number and a word
+		return ""
+	}
 	return strings.ToUpper(word)
+}
+
+// isNumber passes whole numbers, in hexadecimal too.
+func isNumber(word string) bool {
+	if len(word) > 2 && (word[:2] == "0x" || word[:2] == "0X") {
+		return strings.Trim(word[2:], "0123456789abcdefABCDEF") == ""
+	}
+	return strings.Trim(word, "0123456789") == ""
 }
 
 func isWordByte(c byte) bool {

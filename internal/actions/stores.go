@@ -140,5 +140,5 @@ func pauseBetween(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// rounded shows a time to the tenth of a second.
-func rounded(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
+// tenths shows a time to the tenth of a second.
+func tenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

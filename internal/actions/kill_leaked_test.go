@@ -1,0 +1,365 @@
+package actions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// asleep is a connection of the app in a transaction, asleep for so many seconds.
+func asleep(id uint64, seconds float64) mysql.Connection {
+	return mysql.Connection{
+		ID: id, User: "shop", Host: fmt.Sprintf("127.0.0.1:%d", 40000+id), Command: "Sleep", Time: time.Duration(seconds * float64(time.Second)),
+		Query: 1000 + id, InTransaction: true, Transaction: strconv.FormatUint(id, 10), TrxState: "RUNNING", Rows: 1,
+	}
+}
+
+func changed(c mysql.Connection, f func(*mysql.Connection)) mysql.Connection {
+	f(&c)
+	return c
+}
+
+// leakCaps are settings that bound little.
+func leakCaps() config.KillLeaked {
+	return config.KillLeaked{App: "shop", Pool: "main", MaxVictims: 10, MaxFraction: 1, MaxTrxRows: 100}
+}
+
+func killLeaked(f *fakeDB, c config.KillLeaked) *actions.KillLeaked {
+	return actions.NewKillLeaked(actions.KillLeakedDeps{
+		Apps: shopApps, Database: databases(f),
+		Worker: func(app, server, host string) (string, bool) {
+			return "3", app == "shop" && server == "main" && host == "127.0.0.1:40001"
+		},
+	}, c)
+}
+
+func ids(p actions.Plan) (out []uint64) {
+	for _, v := range p.Victims {
+		id, _ := strconv.ParseUint(v.ID, 10, 64)
+		out = append(out, id)
+	}
+	return out
+}
+
+func TestKillLeakedPlan(t *testing.T) {
+	t.Parallel()
+	sleepers := []mysql.Connection{
+		asleep(1, 70), asleep(2, 90), asleep(3, 61), asleep(4, 60), asleep(5, 0.2),
+		changed(asleep(6, 500), func(c *mysql.Connection) { c.InTransaction = false }),
+		changed(asleep(7, 500), func(c *mysql.Connection) { c.Rows = 101 }),
+		changed(asleep(8, 500), func(c *mysql.Connection) { c.User = "Shop" }),
+	}
+	for name, c := range map[string]struct {
+		settings func(*config.KillLeaked)
+		alert    actions.Alert
+		list     []mysql.Connection
+		want     []uint64
+		refused  string
+		cleared  bool
+	}{
+		"the oldest first":                 {want: []uint64{2, 1, 3}},
+		"max_victims":                      {settings: func(c *config.KillLeaked) { c.MaxVictims = 2 }, want: []uint64{2, 1}},
+		"max_fraction is a cap":            {settings: func(c *config.KillLeaked) { c.MaxFraction = 0.3 }, want: []uint64{2, 1}}, // of 7
+		"max_fraction of few":              {settings: func(c *config.KillLeaked) { c.MaxFraction = 0.1 }, refused: "max_fraction allows not one of 7"},
+		"min_idle":                         {settings: func(c *config.KillLeaked) { c.MinIdle = 80 * time.Second }, want: []uint64{2}},
+		"rows":                             {settings: func(c *config.KillLeaked) { c.MaxTrxRows = 101 }, want: []uint64{7, 2, 1, 3}},
+		"all changed too much":             {settings: func(c *config.KillLeaked) { c.MaxTrxRows = 0 }, refused: "max_trx_rows (0)"},
+		"users instead of the pool's":      {settings: func(c *config.KillLeaked) { c.Users = []string{"Shop"} }, want: []uint64{8}},
+		"nothing leaks":                    {list: sleepers[3:6], cleared: true},
+		"no connection":                    {list: []mysql.Connection{}, cleared: true},
+		"no cap":                           {settings: func(c *config.KillLeaked) { c.MaxVictims = 0 }, refused: "must bound it"},
+		"no fraction":                      {settings: func(c *config.KillLeaked) { c.MaxFraction = 0 }, refused: "must bound it"},
+		"too hasty":                        {settings: func(c *config.KillLeaked) { c.MinIdle = time.Millisecond }, refused: "1s or more"},
+		"a user of the server":             {settings: func(c *config.KillLeaked) { c.Users = []string{"shop", "System User"} }, refused: "server itself"},
+		"a wildcard":                       {settings: func(c *config.KillLeaked) { c.Users = []string{"sh%"} }, refused: "wildcards"},
+		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: "server itself"},
+		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: "own login"},
+		"the alert names the app and pool": {settings: func(c *config.KillLeaked) { c.App, c.Pool = "", "" }, alert: labels("app", "shop", "pool", "main"), want: []uint64{2, 1, 3}},
+		"the only pool":                    {settings: func(c *config.KillLeaked) { c.Pool = "" }, want: []uint64{2, 1, 3}},
+		"nobody names an app":              {settings: func(c *config.KillLeaked) { c.App = "" }, refused: "names an app"},
+		"a pool that is not there":         {settings: func(c *config.KillLeaked) { c.Pool = "x" }, refused: "names a pool"},
+		"an app without pools":             {settings: func(c *config.KillLeaked) { c.App = "blog" }, refused: "names a pool"},
+		"another app's alert":              {alert: labels("app", "blog"), refused: "another app"},
+		"another pool's alert":             {alert: labels("app", "shop", "pool", "$(reboot)"), refused: "another pool"},
+		"an app from outside":              {settings: func(c *config.KillLeaked) { c.App = "" }, alert: labels("app", "'; KILL 1"), refused: "names an app"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings, list := leakCaps(), sleepers
+			if c.settings != nil {
+				c.settings(&settings)
+			}
+			if c.list != nil {
+				list = c.list
+			}
+			f := &fakeDB{server: "s", user: "resp", list: list}
+			p, err := killLeaked(f, settings).Plan(t.Context(), c.alert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(ids(p), c.want) || p.Total != len(c.want) || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+				t.Errorf("got %+v", p)
+			}
+			if f.open != 0 || len(f.calls) > 0 {
+				t.Errorf("%d sessions open, calls %v", f.open, f.calls)
+			}
+		})
+	}
+}
+
+func TestKillLeakedPlanText(t *testing.T) {
+	t.Parallel()
+	f := &fakeDB{server: "17-4", list: []mysql.Connection{asleep(1, 70), asleep(2, 0), changed(asleep(3, 99), func(c *mysql.Connection) { c.Rows = 1000 })}}
+	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), actions.Alert{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "end 1 of 3 connections of pool main of app shop: asleep in a transaction for more than 1m0s are 2, of them 1 with more than 100 changed rows, which are left alone"
+	if p.Summary != want || p.Target != "app:shop/pool:main" || p.Measure != 2 {
+		t.Errorf("got %+v", p)
+	}
+	if got := fmt.Sprint(p.Victims); got != "[{connection 1 map[idle:1m10s rows_changed:1 server:17-4 worker:3]}]" {
+		t.Errorf("victims are %s", got)
+	}
+}
+
+// What sleeps at the time of the plan and does something before its turn lives.
+func TestKillLeakedLooksOnceMore(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*mysql.Connection){
+		"another user":        func(c *mysql.Connection) { c.User = "root" },
+		"another client":      func(c *mysql.Connection) { c.Host = "127.0.0.1:9" },
+		"works":               func(c *mysql.Connection) { c.Command = "Query" },
+		"has worked":          func(c *mysql.Connection) { c.Query++ },
+		"slept anew":          func(c *mysql.Connection) { c.Time -= time.Second },
+		"another transaction": func(c *mysql.Connection) { c.Transaction = "9" },
+		"no transaction":      func(c *mysql.Connection) { c.InTransaction = false },
+		"ended by another":    func(c *mysql.Connection) { c.Command = "Killed" },
+		"rolls back":          func(c *mysql.Connection) { c.State = "Rollback" },
+		"commits":             func(c *mysql.Connection) { c.TrxState = "COMMITTING" },
+		"changed more":        func(c *mysql.Connection) { c.Rows = 101 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90)}}
+			k := killLeaked(f, leakCaps())
+			p, err := k.Plan(t.Context(), actions.Alert{})
+			if err != nil || p.Total != 2 {
+				t.Fatal(p, err)
+			}
+			f.before = func(id uint64) {
+				if i := f.at(2); id == 2 && i >= 0 {
+					change(&f.list[i])
+				}
+			}
+			done, err := k.Apply(t.Context(), p)
+			if err != nil || done != 1 || !slices.Equal(f.ended, []uint64{1}) || f.open != 0 {
+				t.Errorf("done %d, %v, ended %v", done, err, f.ended)
+			}
+		})
+	}
+}
+
+func TestKillLeakedApply(t *testing.T) {
+	t.Parallel()
+	planned := func(t *testing.T, settings config.KillLeaked) (*fakeDB, *actions.KillLeaked, actions.Plan) {
+		f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90), asleep(3, 80)}}
+		k := killLeaked(f, settings)
+		p, err := k.Plan(t.Context(), actions.Alert{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f, k, p
+	}
+	t.Run("through a procedure", func(t *testing.T) {
+		t.Parallel()
+		settings := leakCaps()
+		settings.Procedure = "resp_heal.kill_idle"
+		f, k, p := planned(t, settings)
+		done, err := k.Apply(t.Context(), p)
+		if err != nil || done != 3 || f.calls[0] != "CALL resp_heal.kill_idle" || slices.Contains(f.calls, "KILL") {
+			t.Errorf("done %d, %v, %v", done, err, f.calls)
+		}
+		if again, err := k.Apply(t.Context(), p); again != 0 || err != nil || len(f.calls) != 3 {
+			t.Errorf("a second time did %d, %v, %v", again, err, f.calls)
+		}
+	})
+	t.Run("the procedure disagrees", func(t *testing.T) {
+		t.Parallel()
+		f, k, p := planned(t, leakCaps())
+		f.disagree = true
+		if done, err := k.Apply(t.Context(), p); done != 0 || err != nil {
+			t.Error(done, err)
+		}
+	})
+	t.Run("restarted", func(t *testing.T) {
+		t.Parallel()
+		f, k, p := planned(t, leakCaps())
+		f.server = "another"
+		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.calls) > 0 {
+			t.Error(done, err, f.calls)
+		}
+	})
+	t.Run("refused by the server", func(t *testing.T) {
+		t.Parallel()
+		f, k, p := planned(t, leakCaps())
+		f.refuse = &mysql.Error{Kind: mysql.Denied, Text: "no"}
+		if done, err := k.Apply(t.Context(), p); done != 0 || !errors.Is(err, f.refuse) || len(f.calls) != 1 {
+			t.Error(done, err, f.calls)
+		}
+	})
+	t.Run("cancelled between two", func(t *testing.T) {
+		t.Parallel()
+		f, k, p := planned(t, leakCaps())
+		ctx, cancel := context.WithCancel(t.Context())
+		f.before = func(uint64) { cancel() }
+		if done, err := k.Apply(ctx, p); done != 1 || !errors.Is(err, context.Canceled) {
+			t.Error(done, err)
+		}
+	})
+	t.Run("a plan from the journal", func(t *testing.T) {
+		t.Parallel()
+		f, k, p := planned(t, leakCaps())
+		p.Private = nil
+		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.calls) > 0 {
+			t.Error(done, err, f.calls)
+		}
+	})
+}
+
+// Verify has only what the journal keeps.
+func TestKillLeakedVerify(t *testing.T) {
+	t.Parallel()
+	before := []mysql.Connection{asleep(1, 70), asleep(2, 90), asleep(3, 80), asleep(4, 75)}
+	rolling := func(rows uint64) mysql.Connection {
+		return changed(asleep(2, 1), func(c *mysql.Connection) {
+			c.Command, c.State, c.TrxState, c.Rows = "Killed", "Rollback", "ROLLING BACK", rows
+		})
+	}
+	for name, c := range map[string]struct {
+		server       string
+		first, later []mysql.Connection
+		want         actions.Outcome
+	}{
+		"all gone":                 {"s", nil, nil, actions.Verified},
+		"the planned gone":         {"s", []mysql.Connection{before[0], before[3]}, nil, actions.Verified},
+		"one of the planned":       {"s", []mysql.Connection{before[0], before[3], before[2]}, nil, actions.Verified},
+		"none gone":                {"s", before, nil, actions.Unchanged},
+		"others in their place":    {"s", []mysql.Connection{before[0], before[3], asleep(8, 61), asleep(9, 61)}, nil, actions.Unchanged},
+		"rolls back":               {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(299_000)}, actions.InProgress},
+		"has rolled back":          {"s", []mysql.Connection{rolling(300_000)}, nil, actions.InProgress},
+		"does not get on":          {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(300_000)}, actions.Unchanged},
+		"restarted":                {"t", nil, nil, actions.Verified},
+		"restarted, numbers again": {"t", before[1:3], nil, actions.Verified},
+		"restarted, a foreign one": {"t", []mysql.Connection{rolling(5)}, nil, actions.Verified},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeDB{server: "s", list: before}
+				settings := leakCaps()
+				settings.MaxVictims = 2
+				p, err := killLeaked(f, settings).Plan(t.Context(), actions.Alert{})
+				if err != nil || !slices.Equal(ids(p), []uint64{2, 3}) {
+					t.Fatal(p, err)
+				}
+				p.Private = nil
+				f.server, f.list, f.later = c.server, c.first, &c.later
+				got, err := killLeaked(f, settings).Verify(t.Context(), p)
+				if err != nil || got != c.want || f.open != 0 {
+					t.Errorf("got %s, %v", got, err)
+				}
+			})
+		})
+	}
+	p := actions.Plan{Target: "app:gone/pool:main"}
+	if _, err := killLeaked(&fakeDB{}, leakCaps()).Verify(t.Context(), p); err == nil {
+		t.Error("a pool that is gone was verified")
+	}
+}
+
+// randomConnection is anything that a list of threads may hold; half of them
+// could be leaked.
+func randomConnection(r *rand.Rand, id uint64) mysql.Connection {
+	if r.IntN(2) == 0 {
+		return asleep(id, 180*r.Float64())
+	}
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	return mysql.Connection{
+		ID:            id,
+		User:          pick("shop", "shop", "shop", "Shop", "shop2", "root", "backup", "repl", "resp", "", "system user", "event_scheduler", "unauthenticated user"),
+		Host:          pick("127.0.0.1:4711", "localhost", "", "10.0.0.9:1", "%"),
+		Command:       pick("Sleep", "Sleep", "Sleep", "Query", "Execute", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Slave_IO", "Slave_SQL", "Slave_worker", "Connect", "Killed", "sleep", ""),
+		State:         pick("", "", "Rollback", "Rollback trx", "Waiting on empty queue", "Waiting for table metadata lock", "User sleep"),
+		Time:          time.Duration(r.Int64N(int64(3 * time.Minute))),
+		Query:         uint64(r.IntN(1000)),
+		Own:           r.IntN(20) == 0,
+		InTransaction: r.IntN(3) > 0,
+		Transaction:   "1",
+		TrxState:      pick("RUNNING", "RUNNING", "RUNNING", "LOCK WAIT", "ROLLING BACK", "COMMITTING"),
+		Rows:          uint64(r.IntN(200)),
+	}
+}
+
+// Whatever the server lists, only connections of the app that sleep in a
+// transaction are in a plan, within every cap, and only planned ones end.
+func TestKillLeakedTouchesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		planned := 0
+		for seed := range uint64(2000) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			settings := leakCaps()
+			settings.MaxVictims, settings.MaxFraction, settings.MaxTrxRows = 1+r.IntN(20), 0.05+0.95*r.Float64(), r.IntN(150)
+			if r.IntN(4) == 0 {
+				settings.Users = []string{"shop", "shop2"}
+			}
+			f := &fakeDB{server: "s", user: "resp"}
+			ours := 0
+			for i := range uint64(r.IntN(60)) {
+				c := randomConnection(r, i+1)
+				f.list = append(f.list, c)
+				if !c.Own && (c.User == "shop" || settings.Users != nil && c.User == "shop2") {
+					ours++
+				}
+			}
+			k := killLeaked(f, settings)
+			p, err := k.Plan(t.Context(), actions.Alert{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Victims) > settings.MaxVictims || float64(len(p.Victims)) > settings.MaxFraction*float64(ours)+1e-6 {
+				t.Fatalf("seed %d: %d victims of %d", seed, len(p.Victims), ours)
+			}
+			for _, id := range ids(p) {
+				c := f.list[f.at(id)]
+				allowed := c.User == "shop" || settings.Users != nil && c.User == "shop2"
+				if !allowed || c.Own || c.Command != "Sleep" || !c.InTransaction || c.TrxState != "RUNNING" || strings.HasPrefix(c.State, "Rollback") ||
+					c.Time <= time.Minute || c.Rows > uint64(settings.MaxTrxRows) {
+					t.Fatalf("seed %d: %+v is in the plan", seed, c)
+				}
+			}
+			planned += len(p.Victims)
+			if p.Refused != "" {
+				continue
+			}
+			if done, err := k.Apply(t.Context(), p); err != nil || done != p.Total || !slices.Equal(f.ended, ids(p)) {
+				t.Fatalf("seed %d: planned %v, ended %v, %v", seed, ids(p), f.ended, err)
+			}
+		}
+		if planned < 1000 {
+			t.Errorf("only %d victims in all", planned)
+		}
+	})
+}
