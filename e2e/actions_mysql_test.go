@@ -1,0 +1,348 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// healing makes a database with the procedures that ship, through the very
+// file, and users that are not the app's. It gives the exporter's side of it.
+func healing(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server) {
+	t.Helper()
+	need(t, "mariadb")
+	s := database(t, append([]string{"--max-connections=400", "--event-scheduler=ON"}, args...)...)
+	file, err := os.Open("../deploy/sql/mariadb-heal.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	load := exec.CommandContext(t.Context(), "mariadb", "--no-defaults", "-u", "root", "-S", s.Socket)
+	load.Stdin = file
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("deploy/sql/mariadb-heal.sql: %v\n%s", err, out)
+	}
+	execute(t, s, "CREATE USER 'report'@'%' IDENTIFIED BY 'report'; GRANT SELECT, UPDATE ON shop.* TO 'report'@'%'")
+	return s, watched(t, s, "resp", word)
+}
+
+// watched is a server as the exporter has it, for one of its users.
+func watched(t *testing.T, s *mariadb.Server, user, password string) *mysql.Server {
+	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("%s:%s@tcp(127.0.0.1:%d)/", user, password, s.Port))})
+	t.Cleanup(server.Close)
+	return server
+}
+
+func allow(t *testing.T, s *mariadb.Server) {
+	t.Helper()
+	execute(t, s, "INSERT INTO resp_heal.allowed VALUES ('shop')")
+}
+
+func killLeaked(server *mysql.Server, settings config.KillLeaked) *actions.KillLeaked {
+	settings.App = "shop"
+	return actions.NewKillLeaked(actions.KillLeakedDeps{
+		Apps: func() []config.App {
+			return []config.App{{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}}}}
+		},
+		Database: func(string) actions.Database { return actions.MySQL(server) },
+	}, settings)
+}
+
+// crowd opens n connections of a user, each of which has done these statements.
+func crowd(t *testing.T, s *mariadb.Server, user string, n int, statements ...string) (ids []uint64) {
+	t.Helper()
+	db, err := s.OpenTCP(user, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	for range n {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		do(t, conn, statements...)
+		ids = append(ids, connectionID(t, conn))
+	}
+	return ids
+}
+
+// present lists the connections of a server by number, but for our own and the root's.
+func present(t *testing.T, s *mariadb.Server) (ids []uint64) {
+	t.Helper()
+	db, err := s.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), "SELECT ID FROM information_schema.processlist WHERE USER NOT IN ('resp', 'root') ORDER BY ID")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id uint64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func victimIDs(p actions.Plan) (ids []uint64) {
+	for _, v := range p.Victims {
+		id, _ := strconv.ParseUint(v.ID, 10, 64)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// without gives the sorted numbers of a that are not in b.
+func without(a, b []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(a), func(id uint64) bool { return slices.Contains(b, id) })
+}
+
+// verified looks until an action has helped, as the runner does.
+func verified(t *testing.T, a actions.Action, p actions.Plan) (seen []actions.Outcome) {
+	t.Helper()
+	p.Private = nil // as after a crash
+	eventually(t, 60*time.Second, func() error {
+		o, err := a.Verify(t.Context(), p)
+		if err == nil {
+			seen = append(seen, o)
+		}
+		if o != actions.Verified || err != nil {
+			return fmt.Errorf("%s, %w", o, err)
+		}
+		return nil
+	})
+	return seen
+}
+
+// Of two hundred connections exactly the planned ones are gone, by a user that
+// can end nothing itself.
+func TestKillLeakedOfTwoHundred(t *testing.T) {
+	t.Parallel()
+	s, server := healing(t)
+	transaction := []string{"START TRANSACTION", "SELECT * FROM shop.orders"}
+	leaked := crowd(t, s, "shop", 60, transaction...)
+	crowd(t, s, "shop", 80, "SELECT 1")
+	crowd(t, s, "report", 40, transaction...)
+	for range 20 {
+		background(t, client(t, s), "DO SLEEP(600)")
+	}
+	if _, err := server.Ping(t.Context()); err != nil { // the connection of scrapes is there, too
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() error { return wants("connections", len(present(t, s)), 201) }) // and the event scheduler
+	before := present(t, s)
+	settings := config.KillLeaked{MinIdle: 2 * time.Second, MaxVictims: 25, MaxFraction: 0.5, MaxTrxRows: 10}
+	direct := killLeaked(server, settings)
+	var p actions.Plan
+	eventually(t, 20*time.Second, func() (err error) {
+		p, err = direct.Plan(t.Context(), actions.Alert{})
+		return all(err, wants("leaked", p.Measure, 60))
+	})
+	var fault *mysql.Error
+	if done, err := direct.Apply(t.Context(), p); done != 0 || !errors.As(err, &fault) || fault.Need != "CONNECTION ADMIN" {
+		t.Errorf("KILL without the right for it: %d, %v", done, err)
+	}
+	settings.Procedure = "resp_heal.kill_idle"
+	k := killLeaked(server, settings)
+	if p, err := k.Plan(t.Context(), actions.Alert{}); err != nil || p.Total != 25 {
+		t.Fatalf("plan: %+v, %v", p, err)
+	}
+	if done, err := k.Apply(t.Context(), p); done != 0 || err != nil {
+		t.Errorf("the procedure ended %d connections of a user that is not allowed, %v", done, err)
+	}
+	if gone := without(before, present(t, s)); len(gone) > 0 {
+		t.Fatalf("gone are %v", gone)
+	}
+	allow(t, s)
+	p, err := k.Plan(t.Context(), actions.Alert{})
+	if err != nil || len(p.Victims) != 25 || len(without(victimIDs(p), leaked)) > 0 {
+		t.Fatalf("plan: %+v, %v", p, err)
+	}
+	if done, err := k.Apply(t.Context(), p); done != 25 || err != nil {
+		t.Errorf("done %d, %v", done, err)
+	}
+	verified(t, k, p)
+	planned := victimIDs(p)
+	slices.Sort(planned)
+	if gone := without(before, present(t, s)); !slices.Equal(gone, planned) {
+		t.Errorf("planned were %v, gone are %v", planned, gone)
+	}
+	if n := sessionsOf(t, s); n > 1 {
+		t.Errorf("%d connections of the exporter's user are left", n)
+	}
+}
+
+// sessionsOf counts the connections of the exporter's user.
+func sessionsOf(t *testing.T, s *mariadb.Server) (n int) {
+	t.Helper()
+	db, err := s.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = 'resp'").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// The procedures themselves refuse what the exporter would not ask for.
+func TestHealProceduresRefuse(t *testing.T) {
+	t.Parallel()
+	s, _ := healing(t)
+	allow(t, s)
+	idle, foreign, young := crowd(t, s, "shop", 1, "SELECT 1")[0], crowd(t, s, "report", 1, "START TRANSACTION", "SELECT * FROM shop.orders")[0], client(t, s)
+	changed := crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 2")[0]
+	db, err := s.OpenTCP("resp", word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	call := func(procedure, arguments string) (n int) {
+		if _, err := db.Exec("CALL resp_heal." + procedure + "(" + arguments + ", @n)"); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.QueryRow("SELECT @n").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	query := func(id uint64) (n uint64) {
+		if err := db.QueryRow("SELECT QUERY_ID FROM information_schema.processlist WHERE ID = ?", id).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	time.Sleep(1200 * time.Millisecond)
+	before := present(t, s)
+	do(t, young, "START TRANSACTION", "SELECT * FROM shop.orders")
+	for name, id := range map[string]uint64{"idle": idle, "foreign": foreign, "young": connectionID(t, young)} {
+		if n := call("kill_idle", fmt.Sprintf("%d, %d, 0, 100", id, query(id))); n != 0 {
+			t.Errorf("%s: ended", name)
+		}
+	}
+	for name, arguments := range map[string]string{
+		"too many rows": fmt.Sprintf("%d, %d, 0, 0", changed, query(changed)), "another statement": fmt.Sprintf("%d, %d, 0, 100", changed, query(changed)-1),
+		"too young": fmt.Sprintf("%d, %d, 600000, 100", changed, query(changed)), "the event scheduler": "1, 0, 0, 100", "itself": "CONNECTION_ID(), 0, 0, 100", "nobody": "999999, 1, 0, 100",
+	} {
+		if n := call("kill_idle", arguments); n != 0 {
+			t.Errorf("%s: ended", name)
+		}
+	}
+	if gone := without(before, present(t, s)); len(gone) > 0 {
+		t.Errorf("gone are %v", gone)
+	}
+	if n := call("kill_idle", fmt.Sprintf("%d, %d, 0, 1", changed, query(changed))); n != 1 {
+		t.Error("a leaked connection was not ended")
+	}
+	if _, err := db.Exec("SELECT * FROM resp_heal.allowed"); err == nil {
+		t.Error("the exporter's user may read the table")
+	}
+	if locked, err := s.Open("resp_heal", ""); err != nil || locked.Ping() == nil {
+		t.Error("the account of the procedures can log in")
+	}
+}
+
+// After a restart the old numbers are those of others.
+func TestKillLeakedAfterRestart(t *testing.T) {
+	t.Parallel()
+	s, server := healing(t)
+	allow(t, s)
+	statements := []string{"START TRANSACTION", "SELECT * FROM shop.orders"}
+	crowd(t, s, "shop", 30, statements...)
+	k := killLeaked(server, config.KillLeaked{MinIdle: time.Second, MaxVictims: 30, MaxFraction: 1, MaxTrxRows: 10, Procedure: "resp_heal.kill_idle"})
+	var p actions.Plan
+	plan := func() (err error) {
+		p, err = k.Plan(t.Context(), actions.Alert{})
+		return all(err, wants("leaked", p.Measure, 30))
+	}
+	eventually(t, 20*time.Second, plan)
+	s.Kill()
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := crowd(t, s, "shop", 45, statements...)
+	if len(without(victimIDs(p), again)) == 30 {
+		t.Fatalf("no number is used again: %v, %v", victimIDs(p), again)
+	}
+	time.Sleep(1500 * time.Millisecond) // so that they could be taken for leaked ones
+	if done, err := k.Apply(t.Context(), p); done != 0 || err == nil {
+		t.Errorf("done %d, %v", done, err)
+	}
+	if gone := without(again, present(t, s)); len(gone) > 0 {
+		t.Errorf("gone are %v", gone)
+	}
+	p.Private = nil
+	if o, err := k.Verify(t.Context(), p); o != actions.Unchanged || err != nil { // 45 leak now
+		t.Errorf("%s, %v", o, err)
+	}
+}
+
+// A transaction with many changes is left alone; ended all the same, it rolls
+// back, and that is progress.
+func TestKillLeakedRollback(t *testing.T) {
+	t.Parallel()
+	s, server := healing(t, "--innodb-log-file-size=256M")
+	allow(t, s)
+	execute(t, s, "CREATE TABLE shop.big (id INT PRIMARY KEY, n INT); INSERT INTO shop.big SELECT seq, 0 FROM shop.seq_1_to_300000")
+	crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.big SET n = 1")
+	settings := config.KillLeaked{MinIdle: time.Second, MaxVictims: 5, MaxFraction: 1, MaxTrxRows: 10_000, Procedure: "resp_heal.kill_idle"}
+	var p actions.Plan
+	capped := killLeaked(server, settings)
+	eventually(t, 20*time.Second, func() (err error) {
+		p, err = capped.Plan(t.Context(), actions.Alert{})
+		return all(err, wants("leaked", p.Measure, 1))
+	})
+	if !strings.Contains(p.Refused, "max_trx_rows") || p.Total != 0 {
+		t.Errorf("plan: %+v", p)
+	}
+	settings.MaxTrxRows = 1_000_000
+	k := killLeaked(server, settings)
+	p, err := k.Plan(t.Context(), actions.Alert{})
+	if err != nil || p.Total != 1 {
+		t.Fatalf("plan: %+v, %v", p, err)
+	}
+	if done, err := k.Apply(t.Context(), p); done != 1 || err != nil {
+		t.Fatalf("done %d, %v", done, err)
+	}
+	if again, err := k.Plan(t.Context(), actions.Alert{}); err != nil || again.Total != 0 {
+		t.Errorf("what rolls back is in a plan: %+v, %v", again, err)
+	}
+	if seen := verified(t, k, p); seen[0] != actions.InProgress {
+		t.Errorf("looks gave %v", seen)
+	}
+}
+
+// What the documentation says to paste is what the tests do.
+func TestHealDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/actions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"INSERT INTO resp_heal.allowed VALUES ('shop')", "mariadb < deploy/sql/mariadb-heal.sql", purgeRights, removeRights} {
+		if !bytes.Contains(page, []byte(s)) {
+			t.Errorf("docs/actions.md does not have %q", s)
+		}
+	}
+}
