@@ -54,7 +54,7 @@ func runLong(t *testing.T, s *mariadb.Server, user string, prepared bool, statem
 
 func TestKillLongQueries(t *testing.T) {
 	t.Parallel()
-	s, server := healing(t)
+	s, server := healingServer(t)
 	allow(t, s)
 	plain := []longRunner{
 		runLong(t, s, "shop", false, "SELECT SLEEP(600)"),

@@ -18,9 +18,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// healing makes a database with the procedures that ship, through the very
+// healingServer makes a database with the procedures that ship, through the very
 // file, and users that are not the app's. It gives the exporter's side of it.
-func healing(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server) {
+func healingServer(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server) {
 	t.Helper()
 	need(t, "mariadb")
 	s := database(t, append([]string{"--max-connections=400", "--event-scheduler=ON"}, args...)...)
@@ -137,7 +137,7 @@ func verified(t *testing.T, a actions.Action, p actions.Plan) (seen []actions.Ou
 // can end nothing itself.
 func TestKillLeakedOfTwoHundred(t *testing.T) {
 	t.Parallel()
-	s, server := healing(t)
+	s, server := healingServer(t)
 	transaction := []string{"START TRANSACTION", "SELECT * FROM shop.orders"}
 	leaked := crowd(t, s, "shop", 60, transaction...)
 	crowd(t, s, "shop", 80, "SELECT 1")
@@ -208,7 +208,7 @@ func sessionsOf(t *testing.T, s *mariadb.Server) (n int) {
 // The procedures themselves refuse what the exporter would not ask for.
 func TestHealProceduresRefuse(t *testing.T) {
 	t.Parallel()
-	s, _ := healing(t)
+	s, _ := healingServer(t)
 	allow(t, s)
 	idle, foreign, young := crowd(t, s, "shop", 1, "SELECT 1")[0], crowd(t, s, "report", 1, "START TRANSACTION", "SELECT * FROM shop.orders")[0], client(t, s)
 	changed := crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 2")[0]
@@ -266,7 +266,7 @@ func TestHealProceduresRefuse(t *testing.T) {
 // After a restart the old numbers are those of others.
 func TestKillLeakedAfterRestart(t *testing.T) {
 	t.Parallel()
-	s, server := healing(t)
+	s, server := healingServer(t)
 	allow(t, s)
 	statements := []string{"START TRANSACTION", "SELECT * FROM shop.orders"}
 	crowd(t, s, "shop", 30, statements...)
@@ -302,7 +302,7 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 // back, and that is progress.
 func TestKillLeakedRollback(t *testing.T) {
 	t.Parallel()
-	s, server := healing(t, "--innodb-log-file-size=256M")
+	s, server := healingServer(t, "--innodb-log-file-size=256M")
 	allow(t, s)
 	execute(t, s, "CREATE TABLE shop.big (id INT PRIMARY KEY, n INT); INSERT INTO shop.big SELECT seq, 0 FROM shop.seq_1_to_300000")
 	crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.big SET n = 1")

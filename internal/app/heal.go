@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/actions"
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
@@ -47,20 +45,6 @@ func (h *healing) stats() collectors.HealStats {
 }
 
 var errNotBuilt = errors.New("this action is not built yet")
-
-// buildAction makes the action of a step, the only place that knows them all.
-// They look their servers up by name each time: a reload may change them.
-func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
-	switch {
-	case s.KillLeaked != nil, s.KillLong != nil, s.Purge != nil:
-		return nil, errNotBuilt
-	case s.Recycle != nil, s.RestartTask != nil:
-		return nil, errNotBuilt
-	case s.CallHTTP != nil, s.RunCommand != nil:
-		return nil, errNotBuilt
-	}
-	return nil, fmt.Errorf("there is no action %q", s.Action)
-}
 
 // fleetName is how the other exporters know this one.
 func (a *App) fleetName() string {

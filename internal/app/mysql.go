@@ -79,6 +79,18 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	return out
 }
 
+// server gives the server of that name; nil if there is none.
+func (m *mysqlServers) server(name string) *mysql.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.have {
+		if h.section.Name == name {
+			return h.server
+		}
+	}
+	return nil
+}
+
 // Run ends the connections when ctx ends.
 func (m *mysqlServers) Run(ctx context.Context) error {
 	<-ctx.Done()

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// buildAction makes the action of a step, the only place that knows them all.
+// They look their servers up by name each time: a reload may change them.
+func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
+	switch {
+	case s.KillLeaked != nil:
+		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Worker: a.workerOf}, *s.KillLeaked), nil
+	case s.KillLong != nil:
+		return actions.NewKillLong(actions.KillLongDeps{Database: a.database}, *s.KillLong), nil
+	case s.Purge != nil:
+		return actions.NewPurge(actions.PurgeDeps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
+	case s.Recycle != nil, s.RestartTask != nil, s.CallHTTP != nil, s.RunCommand != nil:
+		return nil, errNotBuilt
+	}
+	return nil, fmt.Errorf("there is no action %q", s.Action)
+}
+
+func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
+
+func (a *App) database(name string) actions.Database {
+	if s := a.mysql.server(name); s != nil {
+		return actions.MySQL(s)
+	}
+	return nil
+}
+
+func (a *App) sessionStore(name string) actions.SessionStore {
+	if s := a.redis.server(name); s != nil {
+		return s
+	}
+	return nil
+}
+
+// workerOf finds the worker that holds the connection which a server of the
+// section mysql has from host, "127.0.0.1:4711". It is as old as the last sample.
+func (a *App) workerOf(app, server, host string) (worker string, ok bool) {
+	_, text, err := net.SplitHostPort(host)
+	if err != nil {
+		return "", false
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pageInterval)
+	defer cancel()
+	snap, err := a.watcher.Snapshot(ctx)
+	if err != nil {
+		return "", false
+	}
+	for _, c := range a.watcher.Connections().List {
+		if c.App == app && c.Component == "mysql:"+server && c.Local.Port() == uint16(port) {
+			return slotOf(snap, app, c.PID)
+		}
+	}
+	return "", false
+}
+
+func slotOf(snap *proc.Snapshot, app string, pid int) (slot string, ok bool) {
+	for i := range snap.Apps {
+		for j := range snap.Apps[i].Workers {
+			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {
+				return strconv.Itoa(w.Slot), true
+			}
+		}
+	}
+	return "", false
+}
