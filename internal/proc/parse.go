@@ -17,6 +17,7 @@ type stat struct {
 	comm         string
 	state        byte
 	ppid         int
+	tty          uint64 // its controlling terminal; 0: none
 	utime, stime uint64
 	threads      int
 	start        uint64
@@ -51,7 +52,7 @@ func parseStat(b []byte) (stat, error) {
 
 func (s *stat) set(field int, b []byte) bool {
 	switch field {
-	case 4, 14, 15, 20, 22, 24:
+	case 4, 7, 14, 15, 20, 22, 24:
 	default:
 		return true
 	}
@@ -59,6 +60,8 @@ func (s *stat) set(field int, b []byte) bool {
 	switch field {
 	case 4:
 		s.ppid = int(v)
+	case 7:
+		s.tty = v
 	case 14:
 		s.utime = v
 	case 15:

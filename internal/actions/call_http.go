@@ -1,0 +1,168 @@
+package actions
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+const (
+	maxAnswer      = 64 << 10 // bytes that are read of an answer, and thrown away
+	maxToken       = 4 << 10  // bytes of a token
+	longestCall    = time.Minute
+	connectTimeout = 5 * time.Second
+)
+
+// CallHTTPDeps are what [NewCallHTTP] needs of others.
+type CallHTTPDeps struct {
+	Condition Condition   // nil: nothing is known of any
+	TLS       *tls.Config // for tests; nil: the system's roots
+}
+
+// CallHTTP is the action call_http: it sends a POST to one fixed URL. What the
+// alert says is in the JSON of its body only.
+type CallHTTP struct {
+	d CallHTTPDeps
+	c config.CallHTTP
+}
+
+// NewCallHTTP returns the action with these settings.
+func NewCallHTTP(d CallHTTPDeps, c config.CallHTTP) *CallHTTP { return &CallHTTP{d: d, c: c} }
+
+// Name implements [Action].
+func (*CallHTTP) Name() string { return "call_http" }
+
+// Plan implements [Action]. Nothing is sent.
+func (c *CallHTTP) Plan(ctx context.Context, a Alert) (Plan, error) {
+	p := Plan{Action: c.Name(), Target: "url", Measure: 1}
+	u, refused := c.url()
+	if refused != "" {
+		p.Refused = refused
+		return p, nil
+	}
+	if c.d.Condition.cleared(ctx, a) {
+		p.Cleared = true
+		return p, nil
+	}
+	h, err := newHanded(ctx, c.Name(), p.Target, a)
+	if err != nil {
+		return Plan{}, err
+	}
+	if _, err := c.token(); err != nil {
+		p.Refused = err.Error()
+	}
+	p.Summary = fmt.Sprintf("send a POST to the configured URL at %s", u.Host) // its path may be a secret
+	p.Total, p.Private = 1, h
+	return p, nil
+}
+
+// url is the one of the configuration; the message never has it.
+func (c *CallHTTP) url() (*url.URL, string) {
+	u, err := url.Parse(c.c.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
+		return nil, "the URL is none of http or https"
+	case u.User != nil:
+		return nil, "the URL has a login in it: use token_file"
+	}
+	return u, ""
+}
+
+// token reads the token, each time: it may be changed without a reload.
+func (c *CallHTTP) token() (string, error) {
+	if c.c.TokenFile == "" {
+		return "", nil
+	}
+	f, err := os.Open(c.c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("token_file cannot be read: %w", bare(err))
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
+		return "", fmt.Errorf("token_file cannot be read: %w", bare(err))
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" || len(b) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", errors.New("token_file does not hold one token")
+	}
+	return token, nil
+}
+
+// Apply implements [Action]. It asks once, and follows nobody elsewhere.
+func (c *CallHTTP) Apply(ctx context.Context, p Plan) (int, error) {
+	h, ok := p.Private.(*handed)
+	if !ok {
+		return 0, errForeignPlan
+	}
+	ctx, cancel := context.WithTimeout(ctx, longestCall)
+	defer cancel()
+	token, err := c.token()
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.c.URL, bytes.NewReader(h.body))
+	if err != nil {
+		return 0, errors.New("the URL cannot be used")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "resp-exporter")
+	req.Header.Set("Idempotency-Key", h.run)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := c.client()
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("the call failed: %w", withoutURL(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // so that the other side can say all it means to
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return 1, fmt.Errorf("the answer is status %d", resp.StatusCode)
+	}
+	h.went(true)
+	return 1, nil
+}
+
+// client is used for one call: no proxy of the environment, no connection of an
+// earlier call, on which the driver might send it twice, no redirects.
+func (c *CallHTTP) client() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			TLSHandshakeTimeout:    connectTimeout,
+			TLSClientConfig:        c.d.TLS,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswer,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// withoutURL takes the URL out of an error: its path may be a secret.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// Verify implements [Action].
+func (c *CallHTTP) Verify(ctx context.Context, p Plan) (Outcome, error) {
+	return c.d.Condition.outcome(ctx, p), nil
+}

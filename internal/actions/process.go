@@ -1,0 +1,158 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// Processes gives the watched apps as they are now; [proc.Watcher] does.
+type Processes interface {
+	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+}
+
+// errChanged says that a process is not the one that the plan is about.
+var errChanged = errors.New("the process has ended or is another one by now")
+
+// errOtherNamespace says that numbers of processes under ProcRoot mean others here.
+var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes it sees, so that it cannot signal them")
+
+// grip is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
+// nobody, even when its number is given to another process.
+type grip struct {
+	root string
+	id   proc.Identity
+	fd   int
+}
+
+// seize takes hold of the process that id is about, and of no other. The
+// descriptor is opened first and the process compared after it, so that from
+// here on the number does not matter.
+func seize(root string, id proc.Identity) (*grip, error) {
+	if err := signable(root, id.PID); err != nil {
+		return nil, err
+	}
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	switch {
+	case errors.Is(err, unix.ESRCH):
+		return nil, errChanged
+	case err != nil:
+		return nil, fmt.Errorf("pidfd_open: %w", err)
+	}
+	g := &grip{root: root, id: id, fd: fd}
+	if err := g.check(); err != nil {
+		g.release()
+		return nil, err
+	}
+	return g, nil
+}
+
+// signable tells whether a number under root is a process that may be signalled:
+// not init, not ourselves, and of our namespace.
+func signable(root string, pid int) error {
+	if pid <= 1 || pid == os.Getpid() {
+		return fmt.Errorf("process %d is never signalled", pid)
+	}
+	self, err := os.Readlink(root + "/self")
+	if err != nil {
+		return fmt.Errorf("whose PID namespace this is: %w", err)
+	}
+	if self != strconv.Itoa(os.Getpid()) {
+		return errOtherNamespace
+	}
+	return nil
+}
+
+// check compares start and parent once more.
+func (g *grip) check() error {
+	now, err := proc.Identify(g.root, g.id.PID)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return errChanged
+	case err != nil:
+		return err
+	case !now.Same(g.id) || now.Parent != g.id.Parent || now.State == 'Z':
+		return errChanged
+	}
+	return nil
+}
+
+// signal sends a signal to the process that is held.
+func (g *grip) signal(s syscall.Signal) error {
+	err := unix.PidfdSendSignal(g.fd, s, nil, 0)
+	switch {
+	case errors.Is(err, unix.ESRCH):
+		return errChanged
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("process %d may not be signalled: run as its user, or with CAP_KILL", g.id.PID)
+	case err != nil:
+		return fmt.Errorf("signal process %d: %w", g.id.PID, err)
+	}
+	return nil
+}
+
+// ended waits until the process has ended, at most for limit; false when it has
+// not, or ctx ends first.
+func (g *grip) ended(ctx context.Context, limit time.Duration) bool {
+	end := time.Now().Add(limit)
+	for {
+		fds := []unix.PollFd{{Fd: int32(g.fd), Events: unix.POLLIN}}
+		wait := min(time.Until(end), 200*time.Millisecond)
+		n, err := unix.Poll(fds, max(0, int(wait.Milliseconds())))
+		switch {
+		case err == nil && n > 0:
+			return true
+		case err != nil && !errors.Is(err, unix.EINTR), ctx.Err() != nil, !time.Now().Before(end):
+			return false
+		}
+	}
+}
+
+// release lets go of the process.
+func (g *grip) release() { _ = unix.Close(g.fd) }
+
+// processInfo is how a process stands in a plan, for people and for [identityFrom].
+func processInfo(id proc.Identity) map[string]string {
+	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
+}
+
+// identityFrom reads what [processInfo] wrote, with names that begin with
+// prefix. It is how a run that a crash cut off knows its processes.
+func identityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
+	pid, err := strconv.Atoi(info[prefix+"pid"])
+	if err != nil || pid <= 1 {
+		return proc.Identity{}, false
+	}
+	start, err := strconv.ParseUint(info[prefix+"start"], 10, 64)
+	return proc.Identity{PID: pid, Start: start}, err == nil
+}
+
+// plannedAt is when the plan with this information was made.
+func plannedAt(info map[string]string) time.Time {
+	n, err := strconv.ParseInt(info["planned"], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+// nameFor gives the name that the settings say, or else the alert's label. An
+// alert about another one than the settings' is refused.
+func nameFor(a Alert, label, setting string) (name, refused string) {
+	said := a.Labels[label]
+	switch {
+	case setting == "":
+		return said, ""
+	case said != "" && said != setting:
+		return "", "the alert is about another " + label + " than the rule"
+	}
+	return setting, ""
+}

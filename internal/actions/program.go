@@ -1,0 +1,238 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxOutput is how much of a program's output is kept, its end.
+	maxOutput = 64 << 10
+	// programGrace is between SIGTERM and SIGKILL.
+	programGrace = 5 * time.Second
+	// drain is how long the output may stay open after the program's end: who
+	// holds it then has left the process group.
+	drain = 500 * time.Millisecond
+	// longestProgram bounds a program whose caller has no deadline.
+	longestProgram = 10 * time.Minute
+	// basePath is all of the environment that a program gets by itself.
+	basePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+)
+
+// program is one program to be run, without a shell.
+type program struct {
+	path  string   // the file, absolute
+	argv  []string // its command line, with its name first
+	env   []string
+	dir   string
+	stdin string
+	as    *syscall.Credential // nil: as ourselves
+	nice  int
+}
+
+// ring keeps the end of what is written to it.
+type ring struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+// Write implements [io.Writer]. It keeps at most twice the bound for a moment,
+// so that the end is moved seldom.
+func (r *ring) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(b)
+	b = b[max(0, len(b)-maxOutput):]
+	if r.buf = append(r.buf, b...); len(r.buf) > 2*maxOutput {
+		r.buf = append(r.buf[:0], r.buf[len(r.buf)-maxOutput:]...)
+	}
+	return n, nil
+}
+
+// String gives what is kept.
+func (r *ring) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(r.buf[max(0, len(r.buf)-maxOutput):])
+}
+
+// run runs the program to its end and gives the end of its output. When ctx
+// ends, its whole process group ends: SIGTERM, and SIGKILL after five seconds.
+// Its group ends with it in any case: nothing it started there stays behind.
+func (p program) run(ctx context.Context) (output string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, longestProgram)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	out := &ring{}
+	cmd := &exec.Cmd{ //nolint:noctx // its end is ours to see to, with all of its group
+		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: p.as}, WaitDelay: drain,
+	}
+	if err := p.start(cmd); err != nil {
+		return "", fmt.Errorf("start: %w", bare(err))
+	}
+	cut := supervise(ctx, cmd.Process.Pid)
+	err = cmd.Wait() // the program has ended: this waits for the output only, and not for long
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
+	if cut != nil {
+		err = cut
+	}
+	return out.String(), err
+}
+
+// start starts the program from a thread that has given up what capabilities it
+// would pass on, and that ends afterwards: they are of the thread.
+func (p program) start(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+		if err != nil && !errors.Is(err, unix.EINVAL) { // Linux before 4.3 knows none
+			started <- fmt.Errorf("give up capabilities: %w", err)
+			return
+		}
+		if p.nice != 0 {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) // it only makes us kinder
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
+}
+
+// supervise waits until the program has ended, without collecting it, so that
+// its number still is its own when its group is ended. The error says why it
+// was ended early.
+func supervise(ctx context.Context, pid int) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+			if !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	}()
+	var cut error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		cut = ctx.Err()
+		_ = unix.Kill(-pid, unix.SIGTERM) // no process of the group may be left: then this is what was wanted
+		t := time.NewTimer(programGrace)
+		select {
+		case <-ended:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	<-ended
+	return cut
+}
+
+// bare takes the path out of an error of a file or a program: what is wrong is
+// said, and the place is known.
+func bare(err error) error {
+	var path *os.PathError
+	var program *exec.Error
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &program):
+		return program.Err
+	}
+	return err
+}
+
+// safeProgram finds the file of an absolute path, and says why it must not be
+// run: a program that somebody else could change would be theirs.
+func safeProgram(name string) (file, refused string) {
+	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
+		return "", "the program is not named by an absolute path"
+	}
+	file, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", "the program cannot be found: " + bare(err).Error()
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return "", "the program cannot be looked at: " + bare(err).Error()
+	case !info.Mode().IsRegular():
+		return "", "the program is not a regular file"
+	case info.Mode()&0o111 == 0:
+		return "", "the program may not be executed"
+	case !ours(info) || info.Mode()&0o022 != 0:
+		return "", "the program belongs to somebody else, or others may write to it"
+	}
+	if !safeWay(name) || !safeWay(file) {
+		return "", "a directory on the way to the program belongs to somebody else, or others may write to it"
+	}
+	return file, ""
+}
+
+// safeWay tells whether nobody else could put another file at name: neither in
+// the directories above it, nor in those of the symbolic links it goes through.
+func safeWay(name string) bool {
+	for range 10 {
+		for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+			if info, err := os.Stat(dir); err != nil || !ours(info) || info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
+				return false
+			}
+			if dir == "/" {
+				break
+			}
+		}
+		to, err := os.Readlink(name)
+		switch {
+		case err != nil: // no link
+			return true
+		case filepath.IsAbs(to):
+			name = filepath.Clean(to)
+		default:
+			name = filepath.Join(filepath.Dir(name), to)
+		}
+	}
+	return false
+}
+
+// ours tells whether a file belongs to root or to us.
+func ours(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
+}
+
+var (
+	outputLogin  = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*@`)
+	outputSecret = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:passw|passphrase|secret|token|credential|api[_-]?key|private[_-]?key|authori[sz]ation|cookie|dsn)[A-Za-z0-9_.-]*["']?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?("[^"]*"?|'[^']*'?|\S+)`)
+	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
+)
+
+// lastLine gives the last line of a program's output as it may be shown: short,
+// without what sounds secret.
+func lastLine(output string) string {
+	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")
+	s := lines[len(lines)-1]
+	s = s[:min(len(s), 4096)]
+	s = outputLogin.ReplaceAllString(s, "$1<removed>@")
+	s = outputSecret.ReplaceAllString(s, "$1<removed>")
+	s = outputBearer.ReplaceAllString(s, "$1 <removed>")
+	return plainText(s, 200)
+}

@@ -1,0 +1,204 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Identity tells one process from every other that ever has its number. The
+// source is /proc/PID/stat.
+type Identity struct {
+	PID      int
+	Parent   int
+	Start    uint64 // clock ticks of 1/100 s from the boot to its start
+	State    byte   // as ps(1) shows it: R, S, D, T (stopped), t (traced), Z
+	Terminal bool   // it has a controlling terminal
+}
+
+// Same tells whether both are one process. The parent may differ: it changes
+// when the parent ends.
+func (i Identity) Same(j Identity) bool { return i.PID == j.PID && i.Start == j.Start && i.PID != 0 }
+
+// Identify reads the identity of a process; root is where /proc is mounted. For
+// a process that is not there the error is [os.ErrNotExist].
+func Identify(root string, pid int) (Identity, error) {
+	if pid <= 0 {
+		return Identity{}, fmt.Errorf("process %d: %w", pid, os.ErrNotExist)
+	}
+	b, err := newReader(root).pid(pid, "stat")
+	switch {
+	case err != nil && gone(err):
+		return Identity{}, fmt.Errorf("process %d: %w", pid, os.ErrNotExist)
+	case err != nil:
+		return Identity{}, err
+	}
+	st, err := parseStat(b)
+	if err != nil {
+		return Identity{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return Identity{PID: pid, Parent: st.ppid, Start: st.start, State: st.state, Terminal: st.tty != 0}, nil
+}
+
+// Alive tells whether i still is there and no zombie.
+func (i Identity) Alive(root string) bool {
+	now, err := Identify(root, i.PID)
+	return err == nil && now.Same(i) && now.State != 'Z' && now.State != 'X'
+}
+
+// Children gives the children of a process' main thread, as the kernel lists
+// them in /proc/PID/task/PID/children; none where it does not.
+func Children(root string, pid int) []int {
+	b, err := newReader(root).pid(pid, "task/"+itoa(pid)+"/children")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for f := range strings.FieldsSeq(string(b)) {
+		if n, err := strconv.Atoi(f); err == nil && n > 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Launch is how a process was started, as far as the kernel still shows it, and
+// as whom it runs.
+type Launch struct {
+	Argv      []string // its command line; a title, where it has set one
+	Env       []string // NAME=value as at its start; empty where a title has overwritten it
+	Program   string   // the file it runs, without symbolic links
+	Dir       string   // its working directory; "" if that was removed
+	UID, GID  uint32   // effective
+	Groups    []uint32
+	SameFiles bool // it sees the files that this process sees: same mount namespace, same root
+}
+
+// errCut says that a file under /proc is longer than is read of it.
+var errCut = errors.New("it is too long")
+
+// LaunchOf reads how a process was started. It takes the right to look at the
+// process: the same user, or CAP_SYS_PTRACE.
+func LaunchOf(root string, pid int) (Launch, error) {
+	r := newReader(root)
+	var l Launch
+	for name, to := range map[string]*[]string{"cmdline": &l.Argv, "environ": &l.Env} {
+		b, err := r.pid(pid, name)
+		if err == nil && len(b) >= maxRead {
+			err = fmt.Errorf("%s of process %d: %w", name, pid, errCut)
+		}
+		if err != nil {
+			return Launch{}, err
+		}
+		*to = parseCmdline(b)
+	}
+	l.Env = variables(l.Env)
+	var err error
+	if l.Program, err = r.link(pid, "exe"); err != nil {
+		return Launch{}, err
+	}
+	if l.Dir, err = r.link(pid, "cwd"); err != nil {
+		return Launch{}, err
+	}
+	if strings.HasSuffix(l.Dir, " (deleted)") || !path.IsAbs(l.Dir) {
+		l.Dir = ""
+	}
+	if l.SameFiles, err = r.sameFiles(pid); err != nil {
+		return Launch{}, err
+	}
+	b, err := r.pid(pid, "status")
+	if err != nil {
+		return Launch{}, err
+	}
+	l.UID, l.GID, l.Groups, err = parseOwner(b)
+	return l, err
+}
+
+// variables keeps what has the form of a variable.
+func variables(list []string) []string {
+	var out []string
+	for _, v := range list {
+		if strings.IndexByte(v, '=') > 0 {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// sameFiles compares mount namespace and root with our own.
+func (r *reader) sameFiles(pid int) (bool, error) {
+	theirs, err := r.link(pid, "ns/mnt")
+	if err != nil {
+		return false, err
+	}
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return false, err
+	}
+	at, err := os.Stat(r.path(pid, "root"))
+	if err != nil {
+		return false, err
+	}
+	top, err := os.Stat("/")
+	if err != nil {
+		return false, err
+	}
+	return theirs == ours && os.SameFile(at, top), nil
+}
+
+// parseOwner reads the lines Uid, Gid and Groups of /proc/PID/status, where the
+// second number of the first two is the effective one.
+func parseOwner(b []byte) (uid, gid uint32, groups []uint32, err error) {
+	found := 0
+	for line := range strings.Lines(string(b)) {
+		name, rest, _ := strings.Cut(line, ":")
+		f := strings.Fields(rest)
+		switch {
+		case (name == "Uid" || name == "Gid") && len(f) == 4:
+			n, err := strconv.ParseUint(f[1], 10, 32)
+			if err != nil {
+				return 0, 0, nil, fmt.Errorf("status: %s: %w", name, errShape)
+			}
+			if found++; name == "Uid" {
+				uid = uint32(n)
+			} else {
+				gid = uint32(n)
+			}
+		case name == "Groups":
+			for _, s := range f {
+				n, err := strconv.ParseUint(s, 10, 32)
+				if err != nil {
+					return 0, 0, nil, fmt.Errorf("status: Groups: %w", errShape)
+				}
+				groups = append(groups, uint32(n))
+			}
+		}
+	}
+	if found != 2 {
+		return 0, 0, nil, fmt.Errorf("status: no owner: %w", errShape)
+	}
+	return uid, gid, groups, nil
+}
+
+// Option gives the value of an option of a command line, written "-k v", "-kv",
+// "--key v" or "--key=v"; "": it is not there.
+func Option(args []string, names ...string) string { return option(args, names...) }
+
+// InService tells whether a process runs in a service of systemd, by its cgroup.
+func InService(root string, pid int) bool {
+	b, err := newReader(root).pid(pid, "cgroup")
+	if err != nil {
+		return false
+	}
+	for _, g := range parseGroups(b) {
+		for part := range strings.SplitSeq(g, "/") {
+			if strings.HasSuffix(part, ".service") && !strings.HasPrefix(part, "user@") {
+				return true
+			}
+		}
+	}
+	return false
+}

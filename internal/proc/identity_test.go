@@ -1,0 +1,84 @@
+package proc_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+const procRoot = "/proc"
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "/bin/sleep", "60")
+	cmd.Dir, cmd.Env = t.TempDir(), []string{"SHOP=1", "PATH=/bin"}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	id, err := proc.Identify(procRoot, pid)
+	if err != nil || id.PID != pid || id.Parent != os.Getpid() || id.Start == 0 {
+		t.Fatalf("%+v, %v", id, err)
+	}
+	if !id.Alive(procRoot) || !slices.Contains(proc.Children(procRoot, os.Getpid()), pid) && len(proc.Children(procRoot, os.Getpid())) > 0 {
+		t.Error("it is not seen to live")
+	}
+	// A program is there only once exec is done.
+	var l proc.Launch
+	for range 100 {
+		if l, err = proc.LaunchOf(procRoot, pid); err == nil && len(l.Argv) == 2 && l.Argv[0] == "/bin/sleep" {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil || !slices.Equal(l.Argv, []string{"/bin/sleep", "60"}) || !slices.Equal(l.Env, cmd.Env) || l.Dir != cmd.Dir || !l.SameFiles {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if int(l.UID) != os.Geteuid() || int(l.GID) != os.Getegid() {
+		t.Errorf("it runs as %d:%d", l.UID, l.GID)
+	}
+	other := id
+	other.Start++
+	if other.Alive(procRoot) || other.Same(id) {
+		t.Error("a process with another start is taken for it")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it says that it was killed
+	if _, err := proc.Identify(procRoot, pid); !errors.Is(err, os.ErrNotExist) || id.Alive(procRoot) {
+		t.Errorf("after its end: %v", err)
+	}
+	for _, none := range []int{0, -1} {
+		if _, err := proc.Identify(procRoot, none); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("process %d: %v", none, err)
+		}
+	}
+}
+
+// The directory that was removed, as a release that was cleaned away.
+func TestLaunchWithoutItsDirectory(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "/bin/sleep", "60")
+	cmd.Dir = t.TempDir() + "/release"
+	if err := os.Mkdir(cmd.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(cmd.Dir); err != nil {
+		t.Fatal(err)
+	}
+	l, err := proc.LaunchOf(procRoot, cmd.Process.Pid)
+	if err != nil || l.Dir != "" {
+		t.Errorf("directory %q, %v", l.Dir, err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
