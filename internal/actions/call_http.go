@@ -126,7 +126,11 @@ func (c *CallHTTP) Apply(ctx context.Context, p Plan) (int, error) {
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("the call failed: %w", withoutURL(err))
+		done := 1 // it may have arrived
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+			done = 0
+		}
+		return done, fmt.Errorf("the call failed: %w", withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // so that the other side can say all it means to
