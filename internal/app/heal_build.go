@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -21,7 +22,13 @@ func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 		return actions.NewKillLong(actions.KillLongDeps{Database: a.database}, *s.KillLong), nil
 	case s.Purge != nil:
 		return actions.NewPurge(actions.PurgeDeps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
-	case s.Recycle != nil, s.RestartTask != nil, s.CallHTTP != nil, s.RunCommand != nil:
+	case s.Recycle != nil:
+		return actions.NewRecycle(actions.RecycleDeps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+	case s.CallHTTP != nil:
+		return actions.NewCallHTTP(actions.CallHTTPDeps{}, *s.CallHTTP), nil
+	case s.RunCommand != nil:
+		return actions.NewRunCommand(actions.RunCommandDeps{}, *s.RunCommand), nil
+	case s.RestartTask != nil:
 		return nil, errNotBuilt
 	}
 	return nil, fmt.Errorf("there is no action %q", s.Action)
@@ -41,6 +48,22 @@ func (a *App) sessionStore(name string) actions.SessionStore {
 		return s
 	}
 	return nil
+}
+
+// leaksOf counts the leaked connections of an app's workers by their slots, as
+// they are now.
+func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
+	r := health.NewReadings(a.set.Read(ctx, func(name string) bool { return name == "pool" }).Readings)
+	if len(r.With("resp_pool_connections", app)) == 0 {
+		return nil, fmt.Errorf("no pool of %s is known", app)
+	}
+	out := make(map[int]int)
+	for _, x := range r.With("page.pool_worker", app) { // pool, worker, state
+		if slot, err := strconv.Atoi(x.Labels[2]); err == nil && x.Labels[3] == "leaked" {
+			out[slot] += int(x.Value)
+		}
+	}
+	return out, nil
 }
 
 // workerOf finds the worker that holds the connection which a server of the
