@@ -1,0 +1,225 @@
+package actions_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// fake is an action whose every answer a test chooses.
+type fake struct {
+	mu       sync.Mutex
+	plan     actions.Plan
+	planErr  error
+	applyErr error
+	done     int
+	outcome  []actions.Outcome // of each look in turn; the last one stays
+	plans    int
+	applied  int
+	looked   int
+	apply    func(context.Context)
+	hold     chan struct{} // Plan waits until it is closed; nil: it does not
+}
+
+func newFake() *fake {
+	return &fake{
+		plan: actions.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []actions.Victim{{Kind: "connection", ID: "7"}}},
+		done: 3, outcome: []actions.Outcome{actions.Verified},
+	}
+}
+
+func (*fake) Name() string { return config.ActionKillLeaked }
+
+func (f *fake) Plan(context.Context, actions.Alert) (actions.Plan, error) {
+	if f.hold != nil {
+		<-f.hold
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plans++
+	return f.plan, f.planErr
+}
+
+func (f *fake) Apply(ctx context.Context, _ actions.Plan) (int, error) {
+	f.mu.Lock()
+	f.applied++
+	apply := f.apply
+	f.mu.Unlock()
+	if apply != nil {
+		apply(ctx)
+	}
+	return f.done, f.applyErr
+}
+
+func (f *fake) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.outcome[min(f.looked, len(f.outcome)-1)]
+	f.looked++
+	return o, nil
+}
+
+func (f *fake) count() (plans, applied int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plans, f.applied
+}
+
+// fleet is a Redis of the fleet that tells what a test wants.
+type fleet struct {
+	mu    sync.Mutex
+	f     actions.Fleet
+	err   error
+	held  bool
+	given int
+}
+
+func (*fleet) Beat(context.Context) error { return nil }
+
+func (l *fleet) Ask(context.Context, string) (actions.Fleet, error) { return l.f, l.err }
+
+func (l *fleet) Take(context.Context, actions.Lease) (bool, actions.Fleet, error) {
+	return !l.held, l.f, l.err
+}
+
+func (l *fleet) Give(context.Context, actions.Lease) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given++
+	return nil
+}
+
+// bench is one runner under test.
+type bench struct {
+	*actions.Runner
+
+	t     *testing.T
+	dir   string
+	first *fake
+	next  *fake
+	fleet *fleet
+	stop  func()
+}
+
+// section is the configuration that tests start from: two acting steps and a call.
+func section(change func(*config.Healing)) config.Healing {
+	h := config.Default().Healing
+	h.Mode, h.TokenFile, h.Warmup = config.HealEnforce, "/run/token", 0
+	first, next := config.NewHealingStep(config.ActionKillLeaked), config.NewHealingStep(config.ActionRecycle)
+	h.Rules = []config.HealingRule{{
+		Name: "leaked", Match: map[string]string{"alertname": "RespPoolLeak"}, Cooldown: 5 * time.Minute,
+		Steps: []config.HealingStep{first, next, config.NewHealingStep(config.ActionEscalate)},
+	}}
+	if change != nil {
+		change(&h)
+	}
+	return h
+}
+
+// start makes a runner in its own directory and lets it run. It is for inside
+// of a synctest bubble.
+func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: dir, first: newFake(), next: newFake()}
+	b.next.plan.Target = "app:shop/workers"
+	if change != nil {
+		change(b)
+	}
+	b.Runner = actions.New(actions.Options{
+		StateDir: dir,
+		Build: func(s config.HealingStep) (actions.Action, error) {
+			if s.KillLeaked != nil {
+				return b.first, nil
+			}
+			return b.next, nil
+		},
+		Leases:   func(string) actions.Leases { return b.fleet },
+		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
+		Settle:   2 * time.Second,
+	})
+	apply, err := b.Prepare(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	synctest.Wait() // it has its directory
+	b.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	return b
+}
+
+func firing(labels ...string) actions.Alert {
+	a := actions.Alert{
+		Labels:   map[string]string{"alertname": "RespPoolLeak", "app": "shop", "pool": "main"},
+		StartsAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Fingerprint: "f1",
+	}
+	for i := 0; i+1 < len(labels); i += 2 {
+		a.Labels[labels[i]] = labels[i+1]
+		a.Fingerprint += labels[i+1]
+	}
+	return a
+}
+
+// take hands alerts over and gives what they come to.
+func (b *bench) take(alerts ...actions.Alert) string {
+	b.t.Helper()
+	ds, err := b.Take(context.Background(), alerts)
+	text := strings.Trim(fmt.Sprint(ds), "[]")
+	if err != nil {
+		text += " (" + err.Error() + ")"
+	}
+	return text
+}
+
+// last is the newest run.
+func (b *bench) last() actions.Run {
+	b.t.Helper()
+	s := b.Snapshot()
+	if len(s.Runs) == 0 {
+		b.t.Fatal("there is no run")
+	}
+	r, err := b.RunByID(s.Runs[0].ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) wait(d time.Duration) { time.Sleep(d); synctest.Wait() }
+
+func journalOf(t *testing.T, dir string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "journal.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// states gives the transitions of the journal.
+func states(t *testing.T, dir string) string {
+	t.Helper()
+	var out []string
+	bad, err := actions.ReadJournal(strings.NewReader(journalOf(t, dir)), func(e actions.Entry) { out = append(out, string(e.Decision)) })
+	if bad > 0 || err != nil {
+		t.Errorf("%d bad lines, %v", bad, err)
+	}
+	return strings.Join(out, " ")
+}
