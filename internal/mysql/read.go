@@ -212,11 +212,10 @@ func (l *threadList) text(i int) string {
 // Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
 // needs the right PROCESS.
 func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
-	// Seconds since 1970 do not jump with summer time. Unsigned, as some servers
-	// have them, a difference below 0 would be an error.
-	const query = `SELECT trx_id, trx_mysql_thread_id, CAST(UNIX_TIMESTAMP() AS SIGNED) - CAST(UNIX_TIMESTAMP(trx_started) AS SIGNED), trx_state = 'LOCK WAIT',
-		COALESCE(CAST(UNIX_TIMESTAMP() AS SIGNED) - CAST(UNIX_TIMESTAMP(trx_wait_started) AS SIGNED), 0), trx_rows_locked, trx_rows_modified
-		FROM information_schema.innodb_trx`
+	// Seconds since 1970 do not jump with summer time. They are subtracted here:
+	// what the server computes for each of some hundred rows, it pays for.
+	const query = `SELECT trx_id, trx_mysql_thread_id, UNIX_TIMESTAMP(), UNIX_TIMESTAMP(trx_started), UNIX_TIMESTAMP(trx_wait_started), trx_state,
+		trx_rows_locked, trx_rows_modified FROM information_schema.innodb_trx`
 	var out []Transaction
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		if l.process != nil {
@@ -224,11 +223,16 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 		}
 		return l.each(ctx, query, func(rows *sql.Rows) error {
 			var t Transaction
-			var age, waiting int64
-			if err := rows.Scan(&t.ID, &t.Thread, &age, &t.Waits, &waiting, &t.RowsLocked, &t.RowsModified); err != nil {
+			var now, started float64
+			var waiting sql.NullFloat64
+			var state string
+			if err := rows.Scan(&t.ID, &t.Thread, &now, &started, &waiting, &state, &t.RowsLocked, &t.RowsModified); err != nil {
 				return err
 			}
-			t.Age, t.Waiting = max(time.Duration(age), 0)*time.Second, max(time.Duration(waiting), 0)*time.Second
+			t.Age, t.Waits = seconds(now-started), state == "LOCK WAIT"
+			if waiting.Valid {
+				t.Waiting = seconds(now - waiting.Float64)
+			}
 			if len(out) < maxTransactions {
 				out = append(out, t)
 			}
@@ -239,6 +243,15 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// seconds is a length of time of the server's, at most some years; a step of
+// its clock may have made it negative.
+func seconds(v float64) time.Duration {
+	if !(v > 0) { // nor is it a number, perhaps
+		return 0
+	}
+	return time.Duration(min(v, 1e9) * float64(time.Second))
 }
 
 // LockWaits reads who waits for whom: information_schema.innodb_lock_waits, in

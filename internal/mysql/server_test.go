@@ -61,7 +61,7 @@ func TestReads(t *testing.T) {
 		"SHOW GLOBAL STATUS":    {"Slow_queries|5"},
 		"SHOW GLOBAL VARIABLES": {"max_connections|151"},
 		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|~|0"},
-		"SELECT trx_id":         {"70|8|42|0|0|3|2", "80|9|-1|1|5|1|0"},
+		"SELECT trx_id":         {"70|8|1000|958|~|RUNNING|3|2", "80|9|1000|1001|995|LOCK WAIT|1|0"},
 		"SELECT requesting":     {"80|70"},
 		"SELECT COALESCE(SUM(":  {"1500000000.5000"},
 	}
