@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo build test unit fuzz rules e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-sessions clean
+.PHONY: help deps demo build test unit fuzz rules e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -72,6 +72,10 @@ bench-peers: build ## cost of a scrape and of StatsD beside the peers, which mus
 	cd e2e && go build -o ../build/ ./bench/cmd/cost ./bench/cmd/flood
 	@build/cost
 	@build/flood
+
+bench-stores: build ## what a scrape costs MariaDB and Redis beside the peers (Debian's, on the PATH); about 7 minutes
+	cd e2e && go build -o ../build/ ./bench/cmd/stores
+	@build/stores
 
 bench-sessions: build ## what counting a million sessions costs a Redis; about 20 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/sessions
