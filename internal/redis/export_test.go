@@ -46,3 +46,6 @@ func EternalNode(reply string, db int) (keys float64, nx bool, err error) {
 	n, err := parseEternal(reply, db)
 	return n.keys, n.nx, err
 }
+
+// ParseWorker reads the fields of the entry of a worker of RQ.
+func ParseWorker(fields []any) (RQWorker, bool) { return parseWorker(fields) }

@@ -70,7 +70,12 @@ func (f *fake) talk(c net.Conn) {
 			return
 		}
 		var words []string
-		for range int(head[1] - '0') {
+		// What is no number is what a client of TLS begins with.
+		n, err := strconv.Atoi(strings.TrimSpace(head[1:]))
+		if err != nil {
+			n = int(head[1] - '0')
+		}
+		for range n {
 			_, _ = r.ReadString('\n')
 			word, err := r.ReadString('\n')
 			if err != nil {

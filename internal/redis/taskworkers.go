@@ -1,0 +1,212 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// RQWorker is one worker of RQ, as it has registered itself under
+// rq:worker:NAME and keeps its entry up to date. Anybody who may write to the
+// Redis may write this, too.
+type RQWorker struct {
+	Key       string    // tells one worker from another; it may hold a host's name, and is not for showing
+	Host      string    // its host's name, as the worker itself sees it
+	PID       int       // on that host
+	Birth     time.Time // when it registered itself
+	Heartbeat time.Time // its last sign of life; a worker at work gives one in 30 s, at rest in 405 s, by default
+	Ended     int64     // jobs that it has finished or failed
+
+	Job        string    // the one it holds; "": none. Not for showing
+	JobQueue   string    // the queue that this job came from; "": not known
+	JobStarted time.Time // when it began; zero: not known
+}
+
+// RQWorkers gives the workers of a queue of RQ that are registered, at most 256
+// of them, and how many jobs wait in the queue. Its error is an [Error].
+func (s *Server) RQWorkers(ctx context.Context, queue string) (workers []RQWorker, waiting int64, err error) {
+	if err := s.oneServer(); err != nil {
+		return nil, 0, err
+	}
+	var look rqWorkerLook
+	err = s.do(ctx, func(ctx context.Context, l *link) error {
+		if err := s.prove(ctx, l); err != nil {
+			return err
+		}
+		look = rqWorkerLook{link: l, queue: queue}
+		return look.all(ctx)
+	})
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case look.fault != nil:
+		return nil, 0, look.fault
+	}
+	return look.workers, look.length, nil
+}
+
+// oneServer is an error where the server is a cluster.
+func (s *Server) oneServer() error {
+	if s.o.URL.Kind == config.RedisCluster {
+		return &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+	}
+	return nil
+}
+
+// rqWorkerLook is one look at the workers of a queue, in three pipelines.
+type rqWorkerLook struct {
+	link    *link
+	queue   string
+	length  int64
+	workers []RQWorker
+	fault   *Error // what was not answered; the connection is well all the same
+}
+
+func (q *rqWorkerLook) all(ctx context.Context) error {
+	var length *redis.IntCmd
+	var keys *redis.StringSliceCmd
+	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+		length = p.LLen(ctx, "rq:queue:"+q.queue)
+		keys = p.SRandMemberN(ctx, "rq:workers:"+q.queue, maxWorkers)
+	})
+	if q.fault = refused(rqKeys, length, keys); err != nil || q.fault != nil {
+		return err
+	}
+	q.length = length.Val()
+	if err := q.entries(ctx, keys.Val()); err != nil || q.fault != nil {
+		return err
+	}
+	return q.jobs(ctx)
+}
+
+// entries reads the workers' own entries, and leaves out those that have ended.
+func (q *rqWorkerLook) entries(ctx context.Context, keys []string) error {
+	b := newHashBatch(q.link)
+	var known []string
+	var cmds []*redis.SliceCmd
+	for _, key := range keys {
+		if strings.HasPrefix(key, "rq:worker:") && len(key) <= maxNameLen && !slices.Contains(known, key) {
+			known = append(known, key)
+			cmds = append(cmds, b.get(ctx, key, "last_heartbeat", "death", "hostname", "pid", "birth", "current_job", "successful_job_count", "failed_job_count"))
+		}
+	}
+	if err := b.send(ctx); err != nil {
+		return err
+	}
+	for i, c := range cmds {
+		if q.fault = refused(rqKeys, c); q.fault != nil {
+			return nil
+		}
+		if w, ok := parseWorker(c.Val()); ok && c.Err() == nil {
+			w.Key = known[i]
+			q.workers = append(q.workers, w)
+		}
+	}
+	return nil
+}
+
+// parseWorker reads the fields of a worker's entry; false: it lives no more, or
+// is not what RQ writes.
+func parseWorker(fields []any) (RQWorker, bool) {
+	at := func(i int) string {
+		if i < len(fields) {
+			if s, ok := fields[i].(string); ok && len(s) <= maxNameLen {
+				return s
+			}
+		}
+		return ""
+	}
+	pid, err := strconv.Atoi(at(3))
+	w := RQWorker{Host: at(2), PID: pid, Heartbeat: parseTime(at(0)), Birth: parseTime(at(4)), Job: at(5), Ended: jobCount(at(6)) + jobCount(at(7))}
+	ok := err == nil && pid > 1 && pid <= 1<<22 && !w.Heartbeat.IsZero() && !w.Birth.IsZero() && at(1) == ""
+	return w, ok
+}
+
+// jobCount reads a number of jobs; what is none is 0.
+func jobCount(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<53 {
+		return 0
+	}
+	return n
+}
+
+// jobs reads of the jobs that workers hold when they began.
+func (q *rqWorkerLook) jobs(ctx context.Context) error {
+	b := newHashBatch(q.link)
+	cmds := make([]*redis.SliceCmd, len(q.workers))
+	for i, w := range q.workers {
+		if w.Job != "" {
+			cmds[i] = b.get(ctx, "rq:job:"+w.Job, "started_at", "origin")
+		}
+	}
+	if err := b.send(ctx); err != nil {
+		return err
+	}
+	for i, c := range cmds {
+		if c == nil {
+			continue
+		}
+		if q.fault = refused(rqKeys, c); q.fault != nil {
+			return nil
+		}
+		if origin := text(c, 1); len(origin) <= maxNameLen {
+			q.workers[i].JobQueue = origin
+		}
+		q.workers[i].JobStarted = parseTime(text(c, 0))
+	}
+	return nil
+}
+
+// Intake is how a queue of Celery is served.
+type Intake struct {
+	Waiting int64 // messages in the queue
+	Held    int64 // messages that workers have taken and not acknowledged, of all queues of the broker
+	Fresh   bool  // one of those was taken since the time that was asked for
+}
+
+// CeleryIntake looks whether workers have taken messages of a broker since some
+// time. Its error is an [Error].
+func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time) (Intake, error) {
+	if err := s.oneServer(); err != nil {
+		return Intake{}, err
+	}
+	var out Intake
+	var fault *Error
+	err := s.do(ctx, func(ctx context.Context, l *link) error {
+		if err := s.prove(ctx, l); err != nil {
+			return err
+		}
+		var lengths celeryLengths
+		var held *redis.IntCmd
+		var fresh *redis.StringSliceCmd
+		err := pipelined(ctx, l, func(p redis.Pipeliner) {
+			lengths = askCelery(ctx, p, 0, queue)
+			held = p.HLen(ctx, "unacked")
+			from := strconv.FormatFloat(float64(since.UnixMilli())/1000, 'f', 3, 64)
+			fresh = p.ZRangeByScore(ctx, "unacked_index", &redis.ZRangeBy{Min: "(" + from, Max: "+inf", Count: 1})
+		})
+		if err != nil {
+			return err
+		}
+		q, _ := lengths.counts()
+		if fault = q.Err; fault == nil {
+			fault = refused(celeryKeys, held, fresh)
+		}
+		out = Intake{Waiting: q.Length, Held: held.Val(), Fresh: len(fresh.Val()) > 0}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Intake{}, err
+	case fault != nil:
+		return Intake{}, fault
+	}
+	return out, nil
+}

@@ -1,0 +1,111 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+const workerFields = " last_heartbeat death hostname pid birth current_job successful_job_count failed_job_count"
+
+func workersStore() map[string]string {
+	return map[string]string{
+		"llen rq:queue:mail":                     ":4\r\n",
+		"srandmember rq:workers:mail":            strs("rq:worker:a", "rq:worker:a", "rq:worker:idle", "rq:worker:dead", "rq:worker:expired", "rq:worker:strange", "secret:key"),
+		"hmget rq:worker:a" + workerFields:       strs("2026-01-02T03:04:05.5Z", "", "web-1", "77", "2026-01-02T03:00:00Z", "job", "3", "1"),
+		"hmget rq:job:job started_at origin":     strs("2026-01-02T03:01:00.000000Z", "mail"),
+		"hmget rq:worker:idle" + workerFields:    "*8\r\n" + bulk("2026-01-02T03:04:00Z") + "$-1\r\n" + bulk("web-2") + bulk("78") + bulk("2026-01-02T03:00:01Z") + "$-1\r\n$-1\r\n" + bulk("-5"),
+		"hmget rq:worker:dead" + workerFields:    strs("2026-01-02T03:04:00Z", died, "web-1", "79", "2026-01-02T03:00:00Z", "", "0", "0"),
+		"hmget rq:worker:strange" + workerFields: strs("2026-01-02T03:04:00Z", "", "web-1", "-1", "2026-01-02T03:00:00Z", "", "0", "0"),
+	}
+}
+
+func TestRQWorkers(t *testing.T) {
+	t.Parallel()
+	f := serve(t, store(workersStore()))
+	got, waiting, err := openAt(t, f, time.Now).RQWorkers(t.Context(), "mail")
+	if err != nil || waiting != 4 || len(got) != 2 {
+		t.Fatalf("%d wait, %+v, %v", waiting, got, err)
+	}
+	at := func(h, m, s int) time.Time { return time.Date(2026, 1, 2, h, m, s, 0, time.UTC) }
+	want := redis.RQWorker{
+		Key: "rq:worker:a", Host: "web-1", PID: 77, Birth: at(3, 0, 0), Heartbeat: at(3, 4, 5).Add(500 * time.Millisecond), Ended: 4,
+		Job: "job", JobQueue: "mail", JobStarted: at(3, 1, 0),
+	}
+	if fmt.Sprint(got[0]) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", got[0], want)
+	}
+	if w := got[1]; w.PID != 78 || w.Job != "" || w.Ended != 0 || !w.JobStarted.IsZero() {
+		t.Errorf("%+v", w)
+	}
+	if n := f.accepted.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// What the user may not read is told, and the connection stays.
+func TestTaskWorkersRefused(t *testing.T) {
+	t.Parallel()
+	const key = "-NOPERM No permissions to access a key\r\n"
+	for _, command := range []string{"llen rq:queue:mail", "srandmember rq:workers:mail", "hmget rq:worker:a" + workerFields, "hmget rq:job:job started_at origin", "hlen unacked", "llen mail"} {
+		replies := workersStore()
+		if replies[command] = key; strings.HasPrefix(command, "srandmember") {
+			replies["srandmember rq:workers:mail 256"] = key
+		}
+		f := serve(t, store(replies))
+		s := openAt(t, f, time.Now)
+		for range 2 {
+			_, _, err := s.RQWorkers(t.Context(), "mail")
+			if !strings.Contains(command, "rq:") {
+				_, err = s.CeleryIntake(t.Context(), "mail", time.Now())
+			}
+			var fault *redis.Error
+			if !errors.As(err, &fault) || fault.Kind != redis.Permission {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+		if n := f.accepted.Load(); n != 1 {
+			t.Errorf("%s: %d connections", command, n)
+		}
+	}
+}
+
+func TestCeleryIntake(t *testing.T) {
+	t.Parallel()
+	since := time.UnixMilli(1767323000250)
+	for name, c := range map[string]struct {
+		newer string
+		want  redis.Intake
+	}{
+		"fresh": {strs("tag"), redis.Intake{Waiting: 5, Held: 2, Fresh: true}},
+		"still": {"*0\r\n", redis.Intake{Waiting: 5, Held: 2}},
+	} {
+		f := serve(t, store(map[string]string{
+			"llen mail": ":2\r\n", "llen mail\x06\x169": ":3\r\n", "hlen unacked": ":2\r\n",
+			"zrangebyscore unacked_index (1767323000.250 +inf limit 0 1": c.newer,
+		}))
+		got, err := openAt(t, f, time.Now).CeleryIntake(t.Context(), "mail", since)
+		if err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// Whatever is in an entry: a worker that is given has a plain pid, and times.
+func FuzzParseWorker(f *testing.F) {
+	f.Add("2026-01-02T03:04:05.5Z", "", "web-1", "77", "2026-01-02T03:00:00Z", "job", "3", "1")
+	f.Add("x", "", "", "1", "", "", "-1", "1e9")
+	f.Fuzz(func(t *testing.T, beat, death, host, pid, birth, job, ok, failed string) {
+		for n := range 9 {
+			fields := []any{beat, death, host, pid, birth, job, ok, failed}[:min(n, 8)]
+			w, good := redis.ParseWorker(fields)
+			if good && (w.PID < 2 || w.Birth.IsZero() || w.Heartbeat.IsZero() || death != "") || w.Ended < 0 || len(w.Job) > 256 || len(w.Host) > 256 {
+				t.Errorf("%q gives %+v", fields, w)
+			}
+		}
+	})
+}
