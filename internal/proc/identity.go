@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Identity tells one process from every other that ever has its number. The
@@ -201,4 +202,13 @@ func InService(root string, pid int) bool {
 		}
 	}
 	return false
+}
+
+// StartTime is when a process began, by the clock of now.
+func (i Identity) StartTime() (time.Time, error) {
+	boot, err := bootTime()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return boot.Add(time.Duration(i.Start) * (time.Second / ticksPerSecond)), nil
 }

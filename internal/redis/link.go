@@ -38,6 +38,7 @@ type link struct {
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
 	plain  atomic.Bool            // the server takes INFO without sections only
+	peer   atomic.Pointer[string] // "host:port" at the other end of the last connect
 }
 
 // newLink makes a client; nothing is connected yet.
@@ -109,7 +110,12 @@ func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (
 				return nil, err
 			}
 		}
-		return connect(ctx, network, addr, u, &l.reply)
+		conn, err := connect(ctx, network, addr, u, &l.reply)
+		if err == nil {
+			peer := conn.RemoteAddr().String()
+			l.peer.Store(&peer)
+		}
+		return conn, err
 	}
 }
 

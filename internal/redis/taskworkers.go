@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,6 +170,8 @@ type Intake struct {
 	Waiting int64 // messages in the queue
 	Held    int64 // messages that workers have taken and not acknowledged, of all queues of the broker
 	Fresh   bool  // one of those was taken since the time that was asked for
+
+	Peer netip.AddrPort // where the server is, as our connection says; not valid for a UNIX socket
 }
 
 // CeleryIntake looks whether workers have taken messages of a broker since some
@@ -200,6 +203,11 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 			fault = refused(celeryKeys, held, fresh)
 		}
 		out = Intake{Waiting: q.Length, Held: held.Val(), Fresh: len(fresh.Val()) > 0}
+		if peer := l.peer.Load(); peer != nil {
+			if at, err := netip.ParseAddrPort(*peer); err == nil { // a UNIX socket is none
+				out.Peer = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+			}
+		}
 		return nil
 	})
 	switch {

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,10 @@ func TestCeleryIntake(t *testing.T) {
 			"zrangebyscore unacked_index (1767323000.250 +inf limit 0 1": c.newer,
 		}))
 		got, err := openAt(t, f, time.Now).CeleryIntake(t.Context(), "mail", since)
+		if got.Peer.String() != f.addr {
+			t.Errorf("%s: it is at %s, not %s", name, got.Peer, f.addr)
+		}
+		got.Peer = netip.AddrPort{}
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
