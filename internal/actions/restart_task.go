@@ -1,0 +1,267 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// After the n-th restart in a row on one queue, nothing is done to it for
+// firstBackoff × 2^(n−1); a row ends when it was well for that long and wellFor.
+const (
+	firstBackoff = 30 * time.Second
+	maxBackoff   = 30 * time.Minute
+	wellFor      = 10 * time.Minute
+)
+
+// TaskQueues is what restart_task needs of a Redis; [redis.Server] has it.
+type TaskQueues interface {
+	RQWorkers(ctx context.Context, queue string) (workers []redis.RQWorker, waiting int64, err error)
+	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
+}
+
+// RestartTaskDeps are what [NewRestartTask] needs of others.
+type RestartTaskDeps struct {
+	Apps      func() []config.App          // of the configuration as it is now
+	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
+	Processes Processes
+	ProcRoot  string // "/proc"; where it is mounted
+	Host      string // this host's name, as os.Hostname gives it
+}
+
+// RestartTask is the action restart_task: it ends one worker process of RQ or
+// Celery that makes no progress, for whoever started it to start a new one.
+type RestartTask struct {
+	d RestartTaskDeps
+	c config.RestartTask
+
+	mu    sync.Mutex
+	tries map[string]tries // by target; as many as there are queues in the configuration
+}
+
+// tries are the restarts in a row on one queue.
+type tries struct {
+	n    int
+	last time.Time
+}
+
+// NewRestartTask returns the action with these settings.
+func NewRestartTask(d RestartTaskDeps, c config.RestartTask) *RestartTask {
+	return &RestartTask{d: d, c: c, tries: make(map[string]tries)}
+}
+
+// Name implements [Action].
+func (*RestartTask) Name() string { return "restart_task" }
+
+// taskQueue is one queue of the configuration.
+type taskQueue struct {
+	app, kind, redis, name string
+}
+
+func (q taskQueue) target() string { return "app:" + q.app + "/queue:" + q.name }
+
+// stuckTask is a worker process that makes no progress.
+type stuckTask struct {
+	id   proc.Identity
+	key  string        // of RQ's entry; "": of Celery
+	job  string        // that it holds; never shown
+	held time.Duration // without progress for that long
+	why  string        // in words
+}
+
+// found is what a look at a queue's workers came to.
+type found struct {
+	stuck   []stuckTask // on this host and fit to be ended, the worst first
+	refused string      // why none may be ended although one is stuck
+	workers int         // that serve the queue
+}
+
+// restarting is what a plan keeps for Apply.
+type restarting struct {
+	queue taskQueue
+	task  stuckTask
+}
+
+// Plan implements [Action].
+func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
+	p := Plan{Action: r.Name(), Target: "app:?/queue:?"}
+	q, refused := r.queue(a)
+	if refused != "" {
+		p.Refused = refused
+		return p, nil
+	}
+	p.Target = q.target()
+	f, err := r.look(ctx, q)
+	if err != nil {
+		return Plan{}, err
+	}
+	if f.refused == "" && len(f.stuck) > 0 {
+		f.refused = r.tooSoon(q.target(), time.Now())
+	}
+	switch {
+	case f.refused != "":
+		p.Refused = f.refused
+		return p, nil
+	case len(f.stuck) == 0:
+		p.Cleared = true
+		return p, nil
+	}
+	t := f.stuck[0]
+	p.Summary = fmt.Sprintf("restart a worker of %s, queue %s of %s: %s for %.0f s", q.kind, q.name, q.app, t.why, t.held.Seconds())
+	p.Measure, p.Total = t.held.Seconds(), 1
+	info := processInfo(t.id)
+	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
+	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Info: info}}
+	p.Private = &restarting{queue: q, task: t}
+	return p, nil
+}
+
+// queue finds the queue that rule and alert name.
+func (r *RestartTask) queue(a Alert) (q taskQueue, refused string) {
+	switch {
+	case !r.c.Idempotent:
+		return q, "the jobs of the queue are not said to be idempotent: a job that is cut off may run twice"
+	case r.c.MinStuck < time.Second:
+		return q, "min_stuck is missing"
+	}
+	appName, refused := nameFor(a, "app", r.c.App)
+	if refused != "" {
+		return q, refused
+	}
+	queueName, refused := nameFor(a, "queue", r.c.Queue)
+	if refused != "" {
+		return q, refused
+	}
+	var all []taskQueue
+	for _, app := range r.d.Apps() {
+		if app.Name != appName {
+			continue
+		}
+		for _, t := range app.Tasks {
+			for _, n := range t.Names() {
+				if n == queueName || queueName == "" {
+					all = append(all, taskQueue{app.Name, t.Type, t.Redis, n})
+				}
+			}
+		}
+	}
+	switch len(all) {
+	case 1:
+		return all[0], ""
+	case 0:
+		return q, "neither the rule nor the alert names a queue of an app in the configuration"
+	}
+	return q, "which queue is meant is not sure: name it in the rule"
+}
+
+// look finds workers without progress.
+func (r *RestartTask) look(ctx context.Context, q taskQueue) (found, error) {
+	server := r.d.Queues(q.redis)
+	if server == nil {
+		return found{refused: "the queue's Redis is not in the configuration any more"}, nil
+	}
+	if q.kind == config.Celery {
+		return r.celery(ctx, server, q)
+	}
+	return r.rq(ctx, server, q)
+}
+
+// backoff is how long nothing is done after n restarts in a row.
+func backoff(n int) time.Duration {
+	if n < 1 {
+		return 0
+	}
+	return min(maxBackoff, firstBackoff<<min(n-1, 10))
+}
+
+// tooSoon says why a queue is left alone for now.
+func (r *RestartTask) tooSoon(target string, now time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.tries[target]
+	if wait := t.last.Add(backoff(t.n)).Sub(now); t.n > 0 && wait > 0 {
+		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: not again for %.0f s", t.n, now.Sub(t.last).Seconds(), wait.Seconds())
+	}
+	return ""
+}
+
+// tried notes a restart.
+func (r *RestartTask) tried(target string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.tries[target]
+	if now.Sub(t.last) > backoff(t.n)+wellFor {
+		t.n = 0
+	}
+	r.tries[target] = tries{t.n + 1, now}
+}
+
+// Verify implements [Action]. It needs nothing but what the plan says openly.
+func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
+	if len(p.Victims) != 1 {
+		return Unchanged, nil
+	}
+	info := p.Victims[0].Info
+	old, ok := identityFrom(info, "")
+	q := taskQueue{info["app"], info["kind"], info["redis"], info["queue"]}
+	planned := plannedAt(info)
+	server := r.d.Queues(q.redis)
+	switch {
+	case !ok || planned.IsZero() || server == nil:
+		return Unchanged, nil
+	case old.Alive(r.d.ProcRoot):
+		return InProgress, nil
+	case q.kind == config.Celery:
+		return r.celeryBack(ctx, server, q, planned)
+	}
+	return r.rqBack(ctx, server, q, planned)
+}
+
+// rqBack tells whether a new worker is there, and works.
+func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
+	workers, waiting, err := server.RQWorkers(ctx, q.name)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range workers {
+		if w.Host != r.d.Host || w.Birth.Before(planned) {
+			continue
+		}
+		if _, err := proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+			continue
+		}
+		if waiting == 0 || w.Ended > 0 || w.Job != "" {
+			return Verified, nil
+		}
+		return InProgress, nil
+	}
+	return Unchanged, nil // nobody has started a new one yet
+}
+
+func (r *RestartTask) celeryBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range snap.Celery {
+		if !slices.Contains(w.Queues, q.name) || w.Start.Before(planned) {
+			continue
+		}
+		in, err := server.CeleryIntake(ctx, q.name, planned)
+		switch {
+		case err != nil:
+			return "", err
+		case in.Fresh || in.Waiting == 0:
+			return Verified, nil
+		}
+		return InProgress, nil
+	}
+	return Unchanged, nil
+}

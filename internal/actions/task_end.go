@@ -1,0 +1,125 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+const (
+	taskGrace  = 10 * time.Second // from the first signal to the second
+	taskHarder = 5 * time.Second  // from there to SIGKILL, and how long that may take
+	maxFamily  = 64               // processes below a worker that are ended with it
+)
+
+// errProgress says that a worker works again.
+var errProgress = errors.New("the worker has made progress since the plan was made")
+
+// Apply implements [Action]. The worker is asked to end after its task (SIGTERM),
+// then to end at once, then it is ended, with the processes that it leaves
+// behind: they would go on with a task that somebody else will begin again.
+func (r *RestartTask) Apply(ctx context.Context, p Plan) (int, error) {
+	t, ok := p.Private.(*restarting)
+	if !ok {
+		return 0, errForeignPlan
+	}
+	g, err := seize(r.d.ProcRoot, t.task.id)
+	if err != nil {
+		return 0, err
+	}
+	defer g.release()
+	if err := r.still(ctx, t); err != nil {
+		return 0, err
+	}
+	if err := g.check(); err != nil {
+		return 0, err
+	}
+	family := seizeFamily(r.d.ProcRoot, t.task.id.PID)
+	defer func() {
+		for _, f := range family {
+			f.release()
+		}
+	}()
+	if err := g.signal(syscall.SIGTERM); err != nil {
+		return 0, err
+	}
+	r.tried(p.Target, time.Now())
+	if err := end(ctx, g, t.queue.kind); err != nil {
+		return 1, err
+	}
+	for _, f := range family {
+		if !f.ended(ctx, time.Second) {
+			_ = f.signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
+		}
+	}
+	return 1, nil
+}
+
+// still looks right before whether the worker makes no progress.
+func (r *RestartTask) still(ctx context.Context, t *restarting) error {
+	f, err := r.look(ctx, t.queue)
+	switch {
+	case err != nil:
+		return err
+	case f.refused != "":
+		return errors.New(f.refused)
+	}
+	for _, s := range f.stuck {
+		if s.id.Same(t.task.id) && s.key == t.task.key && s.job == t.task.job {
+			return nil
+		}
+	}
+	return errProgress
+}
+
+// end sees to the end of a worker that has had its first signal.
+func end(ctx context.Context, g *grip, kind string) error {
+	// One that is stopped takes no signal until it goes on.
+	if g.id.State == 'T' {
+		_ = g.signal(syscall.SIGCONT)
+	}
+	if g.ended(ctx, taskGrace) {
+		return nil
+	}
+	// RQ ends the process of its job at a second TERM, Celery its pool at a QUIT.
+	harder := syscall.SIGTERM
+	if kind == config.Celery {
+		harder = syscall.SIGQUIT
+	}
+	for _, s := range []syscall.Signal{harder, syscall.SIGKILL} {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the worker has not ended yet: %w", ctx.Err())
+		}
+		if err := g.signal(s); err != nil && !errors.Is(err, errChanged) {
+			return err
+		}
+		if g.ended(ctx, taskHarder) {
+			return nil
+		}
+	}
+	return errors.New("the worker does not even end by SIGKILL: it waits inside of the kernel")
+}
+
+// seizeFamily takes hold of the processes below a worker: of RQ the one that
+// does the job, of Celery the pool.
+func seizeFamily(root string, pid int) []*grip {
+	var out []*grip
+	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
+		for _, kid := range proc.Children(root, todo[0]) {
+			id, err := proc.Identify(root, kid)
+			if err != nil || id.Parent != todo[0] || len(out) == maxFamily {
+				continue
+			}
+			if g, err := seize(root, id); err == nil {
+				out = append(out, g)
+				todo = append(todo, kid)
+			}
+		}
+	}
+	return out
+}
