@@ -41,7 +41,7 @@ type CallHTTP struct {
 func NewCallHTTP(d CallHTTPDeps, c config.CallHTTP) *CallHTTP { return &CallHTTP{d: d, c: c} }
 
 // Name implements [Action].
-func (*CallHTTP) Name() string { return "call_http" }
+func (*CallHTTP) Name() string { return config.ActionCallHTTP }
 
 // Plan implements [Action]. Nothing is sent.
 func (c *CallHTTP) Plan(ctx context.Context, a Alert) (Plan, error) {
@@ -104,7 +104,7 @@ func (c *CallHTTP) token() (string, error) {
 func (c *CallHTTP) Apply(ctx context.Context, p Plan) (int, error) {
 	h, ok := p.Private.(*handed)
 	if !ok {
-		return 0, errForeignPlan
+		return 0, errNotPlanned
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()

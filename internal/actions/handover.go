@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // The bounds of what an alert may hand to a program or a server.
@@ -36,30 +35,16 @@ type handedAlert struct {
 
 // hand makes the object for an alert.
 func hand(run, action, target string, a Alert) ([]byte, error) {
-	h := handover{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: plainText(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
+	h := handover{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(h.Alert.Labels) == maxHandedLabels {
 			break
 		}
 		if len(name) <= maxHandedName && handedLabel.MatchString(name) {
-			h.Alert.Labels[name] = plainText(a.Labels[name], maxHandedValue)
+			h.Alert.Labels[name] = clip(a.Labels[name], maxHandedValue)
 		}
 	}
 	return json.Marshal(h)
-}
-
-// plainText is one line of valid text of at most limit bytes.
-func plainText(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "�"))
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "")
-	}
-	return s
 }
 
 // runKey is the key of a run's number in a context.
@@ -74,7 +59,7 @@ func WithRun(ctx context.Context, id string) context.Context {
 // runOf is the run's number in a context; without one, a new number.
 func runOf(ctx context.Context) string {
 	if id, ok := ctx.Value(runKey{}).(string); ok && id != "" {
-		return plainText(id, maxHandedName)
+		return clip(id, maxHandedName)
 	}
 	return "r-" + strings.ToLower(rand.Text()[:12])
 }

@@ -278,7 +278,7 @@ func (r *Runner) plan(ctx context.Context, w *work, action Action, step config.H
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	err = safely(func() (err error) {
-		p, err = action.Plan(ctx, w.alert)
+		p, err = action.Plan(WithRun(ctx, w.run.ID), w.alert)
 		return err
 	})
 	if err != nil {

@@ -143,16 +143,3 @@ func plannedAt(info map[string]string) time.Time {
 	}
 	return time.Unix(n, 0)
 }
-
-// nameFor gives the name that the settings say, or else the alert's label. An
-// alert about another one than the settings' is refused.
-func nameFor(a Alert, label, setting string) (name, refused string) {
-	said := a.Labels[label]
-	switch {
-	case setting == "":
-		return said, ""
-	case said != "" && said != setting:
-		return "", "the alert is about another " + label + " than the rule"
-	}
-	return setting, ""
-}

@@ -220,7 +220,6 @@ func ours(info os.FileInfo) bool {
 }
 
 var (
-	outputLogin  = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*@`)
 	outputSecret = regexp.MustCompile(`(?i)([A-Za-z0-9_.-]*(?:passw|passphrase|secret|token|credential|api[_-]?key|private[_-]?key|authori[sz]ation|cookie|dsn)[A-Za-z0-9_.-]*["']?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?("[^"]*"?|'[^']*'?|\S+)`)
 	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
 )
@@ -231,8 +230,7 @@ func lastLine(output string) string {
 	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")
 	s := lines[len(lines)-1]
 	s = s[:min(len(s), 4096)]
-	s = outputLogin.ReplaceAllString(s, "$1<removed>@")
-	s = outputSecret.ReplaceAllString(s, "$1<removed>")
+	s = outputSecret.ReplaceAllString(redactText(s), "$1<removed>")
 	s = outputBearer.ReplaceAllString(s, "$1 <removed>")
-	return plainText(s, 200)
+	return clip(s, 200)
 }

@@ -51,7 +51,7 @@ type Recycle struct {
 func NewRecycle(d RecycleDeps, c config.Recycle) *Recycle { return &Recycle{d: d, c: c} }
 
 // Name implements [Action].
-func (*Recycle) Name() string { return "recycle_worker" }
+func (*Recycle) Name() string { return config.ActionRecycle }
 
 // recycling is what a plan keeps for Apply.
 type recycling struct {
@@ -72,7 +72,7 @@ type pick struct {
 // Plan implements [Action].
 func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p := Plan{Action: r.Name(), Target: "app:?/workers"}
-	name, refused := nameFor(a, "app", r.c.App)
+	name, refused := named(a, "app", r.c.App)
 	if refused != "" {
 		p.Refused = refused
 		return p, nil
@@ -324,7 +324,7 @@ func hard(s proc.Server) syscall.Signal {
 func (r *Recycle) Apply(ctx context.Context, p Plan) (int, error) {
 	t, ok := p.Private.(*recycling)
 	if !ok {
-		return 0, errForeignPlan
+		return 0, errNotPlanned
 	}
 	g, err := seize(r.d.ProcRoot, t.worker)
 	if err != nil {

@@ -58,7 +58,7 @@ func NewRestartTask(d RestartTaskDeps, c config.RestartTask) *RestartTask {
 }
 
 // Name implements [Action].
-func (*RestartTask) Name() string { return "restart_task" }
+func (*RestartTask) Name() string { return config.ActionRestartTask }
 
 // taskQueue is one queue of the configuration.
 type taskQueue struct {
@@ -131,11 +131,11 @@ func (r *RestartTask) queue(a Alert) (q taskQueue, refused string) {
 	case r.c.MinStuck < time.Second:
 		return q, "min_stuck is missing"
 	}
-	appName, refused := nameFor(a, "app", r.c.App)
+	appName, refused := named(a, "app", r.c.App)
 	if refused != "" {
 		return q, refused
 	}
-	queueName, refused := nameFor(a, "queue", r.c.Queue)
+	queueName, refused := named(a, "queue", r.c.Queue)
 	if refused != "" {
 		return q, refused
 	}

@@ -30,7 +30,7 @@ type RunCommand struct {
 func NewRunCommand(d RunCommandDeps, c config.RunCommand) *RunCommand { return &RunCommand{d: d, c: c} }
 
 // Name implements [Action].
-func (*RunCommand) Name() string { return "run_command" }
+func (*RunCommand) Name() string { return config.ActionRunCommand }
 
 // handed is what a plan of run_command and call_http keeps for itself.
 type handed struct {
@@ -110,7 +110,7 @@ func (r *RunCommand) Plan(ctx context.Context, a Alert) (Plan, error) {
 func (r *RunCommand) Apply(ctx context.Context, p Plan) (int, error) {
 	h, ok := p.Private.(*handed)
 	if !ok {
-		return 0, errForeignPlan
+		return 0, errNotPlanned
 	}
 	file, refused := safeProgram(r.c.Argv[0])
 	if refused != "" {
@@ -134,6 +134,3 @@ func (r *RunCommand) Apply(ctx context.Context, p Plan) (int, error) {
 func (r *RunCommand) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	return r.d.Condition.outcome(ctx, p), nil
 }
-
-// errForeignPlan says that a plan is not one of this action in this process.
-var errForeignPlan = errors.New("the plan is not of this action and process")

@@ -26,7 +26,7 @@ var errProgress = errors.New("the worker has made progress since the plan was ma
 func (r *RestartTask) Apply(ctx context.Context, p Plan) (int, error) {
 	t, ok := p.Private.(*restarting)
 	if !ok {
-		return 0, errForeignPlan
+		return 0, errNotPlanned
 	}
 	g, err := seize(r.d.ProcRoot, t.task.id)
 	if err != nil {

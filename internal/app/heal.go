@@ -44,8 +44,6 @@ func (h *healing) stats() collectors.HealStats {
 	return collectors.HealStats{Actions: h.runner.Stats(), Requests: s.Requests, Truncated: s.Truncated}
 }
 
-var errNotBuilt = errors.New("this action is not built yet")
-
 // fleetName is how the other exporters know this one.
 func (a *App) fleetName() string {
 	if id := a.config.Load().Healing.Identity.Value; id != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
@@ -29,7 +30,13 @@ func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 	case s.RunCommand != nil:
 		return actions.NewRunCommand(actions.RunCommandDeps{}, *s.RunCommand), nil
 	case s.RestartTask != nil:
-		return nil, errNotBuilt
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
+		}
+		return actions.NewRestartTask(actions.RestartTaskDeps{
+			Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host,
+		}, *s.RestartTask), nil
 	}
 	return nil, fmt.Errorf("there is no action %q", s.Action)
 }
@@ -44,6 +51,13 @@ func (a *App) database(name string) actions.Database {
 }
 
 func (a *App) sessionStore(name string) actions.SessionStore {
+	if s := a.redis.server(name); s != nil {
+		return s
+	}
+	return nil
+}
+
+func (a *App) taskQueues(name string) actions.TaskQueues {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}

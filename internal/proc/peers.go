@@ -29,7 +29,9 @@ func Connected(root string, pid int, peers []netip.AddrPort) (bool, error) {
 		return false, err
 	}
 	if ours, err := os.Readlink("/proc/self/ns/net"); err != nil || ours != theirs {
-		peers = slices.DeleteFunc(slices.Clone(peers), func(p netip.AddrPort) bool { return p.Addr().IsLoopback() || slices.Contains(hostAddresses(), p.Addr()) })
+		peers = slices.DeleteFunc(slices.Clone(peers), func(p netip.AddrPort) bool {
+			return p.Addr().IsLoopback() || slices.Contains(hostAddresses(), p.Addr())
+		})
 	}
 	list, err := r.entries(r.path(pid, "fd"), nil)
 	if err != nil {
