@@ -1,0 +1,370 @@
+package actions_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// table is what the exporter sees of the processes.
+type table struct {
+	snap proc.Snapshot
+	err  error
+}
+
+func (f *table) Snapshot(context.Context) (*proc.Snapshot, error) {
+	s := f.snap
+	return &s, f.err
+}
+
+// child is a process of ours that does what a shell is told.
+func child(t *testing.T, line string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+const mib = 1 << 20
+
+// herd is an app of gunicorn with three workers, which are children of ours: we
+// are its master.
+func herd(t *testing.T, server proc.Server, line string) (*table, []*exec.Cmd) {
+	t.Helper()
+	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
+	var kids []*exec.Cmd
+	for slot := range 3 {
+		c := child(t, line)
+		kids = append(kids, c)
+		app.Workers = append(app.Workers, proc.Worker{
+			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * mib}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+		})
+	}
+	return &table{snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
+}
+
+func recycle(f *table, c config.Recycle, leaks map[int]int) *actions.Recycle {
+	c.App = "shop"
+	if c.ImportCheck == nil {
+		c.ImportCheck = []string{"/bin/true"}
+	}
+	d := actions.RecycleDeps{Processes: f, ProcRoot: "/proc"}
+	if leaks != nil {
+		d.Leaks = func(context.Context, string) (map[int]int, error) { return leaks, nil }
+	}
+	return actions.NewRecycle(d, c)
+}
+
+const sleeps = "exec /bin/sleep 300"
+
+// Who is picked, and when nobody is.
+func TestRecyclePlan(t *testing.T) {
+	t.Parallel()
+	largest, leaked, stuck := config.Recycle{Pick: config.PickLargest}, config.Recycle{Pick: config.PickLeaked}, config.Recycle{Pick: config.PickStuck}
+	old := func(c config.Recycle, age time.Duration) config.Recycle { c.MinAge = age; return c }
+	for name, c := range map[string]struct {
+		c      config.Recycle
+		change func(*proc.App)
+		leaks  map[int]int
+		slot   string // of the victim
+		want   string // of the refusal
+	}{
+		"largest":               {c: largest, slot: "2"},
+		"largest by its share":  {c: largest, change: func(a *proc.App) { share(a, 90, 20, 30) }, slot: "0"},
+		"shares not all known":  {c: largest, change: func(a *proc.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
+		"too young":             {c: old(largest, 2*time.Hour), want: "below 2h0m0s"},
+		"old enough":            {c: old(largest, time.Minute), slot: "2"},
+		"leaks":                 {c: leaked, leaks: map[int]int{0: 1, 1: 3}, slot: "1"},
+		"no leaks":              {c: leaked, leaks: map[int]int{2: 0, 7: 5}},
+		"leaks unknown":         {c: leaked, want: "not known"},
+		"stuck the longest":     {c: stuck, change: func(a *proc.App) { hang(a, 1) }, slot: "1"},
+		"nobody is stuck":       {c: stuck},
+		"all are stuck":         {c: stuck, change: func(a *proc.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
+		"states unknown":        {c: stuck, change: func(a *proc.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
+		"others serve":          {c: largest, change: func(a *proc.App) { hang(a, 0) }, slot: "2"},
+		"no other serves":       {c: largest, change: func(a *proc.App) { hang(a, 0, 1) }, want: "no other worker"},
+		"one is starting":       {c: largest, change: func(a *proc.App) { a.Workers[0].State = proc.Booting }, want: "just starting"},
+		"one has no place":      {c: largest, change: func(a *proc.App) { a.Unslotted = 1 }, want: "being replaced"},
+		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *proc.App) { a.Workers = a.Workers[:2] }, want: "below 3"},
+		"only one":              {c: largest, change: func(a *proc.App) { a.Workers = a.Workers[:1] }, want: "below 2"},
+		"down":                  {c: largest, change: func(a *proc.App) { a.Up = false }, want: "down"},
+		"uvicorn":               {c: largest, change: func(a *proc.App) { a.Server = proc.Uvicorn }, want: "uvicorn"},
+		"flask":                 {c: largest, change: func(a *proc.App) { a.Server = proc.Flask }, want: "flask"},
+		"no master":             {c: largest, change: func(a *proc.App) { a.Workers[1].PID = a.PID }, want: "no master"},
+		"another master":        {c: largest, change: func(a *proc.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
+		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "no such way"},
+		"does not import":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/bin/false"}}, want: "does not import"},
+		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: "cannot be tried"},
+		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: "absolute"},
+		"cannot be tried":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{}}, want: "set import_check"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, _ := herd(t, proc.Gunicorn, sleeps)
+			if c.change != nil {
+				c.change(&f.snap.Apps[0])
+			}
+			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), actions.Alert{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case c.want != "":
+				if !strings.Contains(p.Refused, c.want) {
+					t.Errorf("%+v", p)
+				}
+			case c.slot == "":
+				if !p.Cleared || p.Refused != "" || p.Total != 0 {
+					t.Errorf("%+v", p)
+				}
+			case p.Refused != "" || p.Cleared || len(p.Victims) != 1 || p.Victims[0].ID != c.slot || p.Total != 1 || p.Measure <= 0:
+				t.Errorf("%+v", p)
+			}
+			if p.Target != "app:shop/workers" {
+				t.Errorf("target %q", p.Target)
+			}
+		})
+	}
+}
+
+func share(a *proc.App, sizes ...uint64) {
+	for i := range a.Workers {
+		a.Workers[i].Taken = time.Now()
+		if i < len(sizes) {
+			a.Workers[i].Memory.PSS = sizes[i] * mib
+		}
+	}
+}
+
+func hang(a *proc.App, slots ...int) {
+	for _, s := range slots {
+		a.Workers[s].State, a.Workers[s].For = proc.Stuck, time.Duration(s+1)*time.Minute
+	}
+}
+
+// Which app is meant: only a known name counts.
+func TestRecycleApp(t *testing.T) {
+	t.Parallel()
+	f, _ := herd(t, proc.Gunicorn, sleeps)
+	for _, c := range []struct {
+		setting, label string
+		ok             bool
+	}{{"", "shop", true}, {"shop", "", true}, {"shop", "shop", true}, {"shop", "other", false}, {"", "", false}, {"", "../shop", false}, {"other", "", false}} {
+		a := actions.NewRecycle(actions.RecycleDeps{Processes: f, ProcRoot: "/proc"}, config.Recycle{App: c.setting, Pick: config.PickLargest, ImportCheck: []string{"/bin/true"}})
+		labels := map[string]string{}
+		if c.label != "" {
+			labels["app"] = c.label
+		}
+		p, err := a.Plan(t.Context(), actions.Alert{Labels: labels})
+		if err != nil || (p.Refused == "") != c.ok || strings.Contains(p.Target, "..") {
+			t.Errorf("%+v: %+v, %v", c, p, err)
+		}
+	}
+	f.err = errors.New("no /proc")
+	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), actions.Alert{}); err == nil {
+		t.Error("without a look there is a plan")
+	}
+}
+
+// The signal is the one after which the server's workers finish their requests.
+func TestRecycleSignals(t *testing.T) {
+	t.Parallel()
+	for server, want := range map[proc.Server]string{proc.Gunicorn: "TERM", proc.UWSGI: "HUP"} {
+		t.Run(string(server), func(t *testing.T) {
+			t.Parallel()
+			ready := filepath.Join(t.TempDir(), "r")
+			f, kids := herd(t, server, `trap 'exit 7' TERM; trap 'exit 8' HUP; trap 'exit 9' QUIT INT ABRT USR1 USR2; echo >> `+ready+`; while :; do /bin/sleep 0.1; done`)
+			until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
+			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
+			p, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || p.Refused != "" {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			err = kids[2].Wait()
+			var exit *exec.ExitError
+			if got := map[int]string{7: "TERM", 8: "HUP"}; !errors.As(err, &exit) || got[exit.ExitCode()] != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+			for _, k := range kids[:2] {
+				if err := k.Process.Signal(syscall.Signal(0)); err != nil {
+					t.Errorf("another worker: %v", err)
+				}
+			}
+			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil {
+				t.Errorf("a second time: %d, %v", n, err)
+			}
+		})
+	}
+}
+
+// until waits for something that happens soon.
+func until(t *testing.T, f func() bool) {
+	t.Helper()
+	for range 500 {
+		if f() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("it did not happen")
+}
+
+// Between plan and action the world goes on; then nothing is done.
+func TestRecycleLooksAgain(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*table, []*exec.Cmd, *actions.Plan){
+		"the worker ended": func(_ *table, kids []*exec.Cmd, _ *actions.Plan) { _ = kids[1].Process.Kill(); _ = kids[1].Wait() },
+		"another hangs": func(f *table, _ []*exec.Cmd, _ *actions.Plan) {
+			f.snap.Apps[0].Workers[1].State = proc.Idle
+			hang(&f.snap.Apps[0], 2)
+		},
+		"it goes on":        func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[1].State = proc.Busy },
+		"more hang":         func(f *table, _ []*exec.Cmd, _ *actions.Plan) { hang(&f.snap.Apps[0], 0) },
+		"one is starting":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[0].State = proc.Booting },
+		"the app is gone":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps = nil },
+		"another master":    func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].PID++ },
+		"another process":   func(_ *table, _ []*exec.Cmd, p *actions.Plan) { p.Private = nil },
+		"no look":           func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.err = errors.New("no /proc") },
+		"the worker is one": func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[1:2] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, kids := herd(t, proc.Gunicorn, sleeps)
+			hang(&f.snap.Apps[0], 1)
+			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
+			p, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || p.Refused != "" || p.Cleared {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			change(f, kids, &p)
+			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			for i, k := range kids {
+				if gone := !alive(itoa(k.Process.Pid)); gone != (name == "the worker ended" && i == 1) {
+					t.Errorf("worker %d is gone: %t", i, gone)
+				}
+			}
+		})
+	}
+}
+
+// A stuck worker needs a step with the time for it, and is ended hard at the end of it.
+func TestRecycleStuckNeedsTime(t *testing.T) {
+	t.Parallel()
+	f, _ := herd(t, proc.Gunicorn, sleeps)
+	hang(&f.snap.Apps[0], 1)
+	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
+	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		p, err := a.Plan(ctx, actions.Alert{})
+		cancel()
+		if err != nil || (p.Refused == "") != ok || !ok && !strings.Contains(p.Refused, "45s or more") {
+			t.Errorf("%s: %+v, %v", limit, p, err)
+		}
+	}
+}
+
+// A check that hangs ends with the step, and nothing of it stays.
+func TestImportCheckHangs(t *testing.T) {
+	t.Parallel()
+	f, _ := herd(t, proc.Gunicorn, sleeps)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	p, err := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/bin/sleep", "60"}}, nil).Plan(ctx, actions.Alert{})
+	if err != nil || !strings.Contains(p.Refused, "not known in time") {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// What a look after a recycle says; also after a crash, when only what was
+// written down is left.
+func TestRecycleVerify(t *testing.T) {
+	t.Parallel()
+	fresh := func(f *table, age time.Duration, change func(*proc.Worker)) {
+		w := &f.snap.Apps[0].Workers[2]
+		*w = proc.Worker{Process: proc.Process{PID: 1 << 22, RSS: 30 * mib}, Slot: 2, Start: time.Now().Add(-age), State: proc.Idle}
+		if change != nil {
+			change(w)
+		}
+	}
+	ended := func(kids []*exec.Cmd) { _ = kids[2].Process.Kill(); _ = kids[2].Wait() }
+	for name, c := range map[string]struct {
+		pick   string
+		leaks  map[int]int
+		change func(*table, []*exec.Cmd, map[string]string)
+		want   actions.Outcome
+	}{
+		"finishes its requests": {change: func(*table, []*exec.Cmd, map[string]string) {}, want: actions.InProgress},
+		"no new one yet": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[:2]
+		}, want: actions.InProgress},
+		"boots": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, time.Minute, func(w *proc.Worker) { w.State = proc.Booting })
+		}, want: actions.InProgress},
+		"too early": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, time.Second, nil) }, want: actions.InProgress},
+		"serves":    {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
+		"its beat is old": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, 10*time.Second, func(w *proc.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
+		}, want: actions.InProgress},
+		"is as large": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * mib })
+		}, want: actions.Unchanged},
+		"the master is gone": {change: func(_ *table, kids []*exec.Cmd, info map[string]string) { ended(kids); info["master_start"] = "1" }, want: actions.Worse},
+		"leaks less":         {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
+		"leaks as before":    {pick: config.PickLeaked, leaks: map[int]int{2: 5}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Unchanged},
+		"nothing is known":   {change: func(_ *table, _ []*exec.Cmd, info map[string]string) { clear(info) }, want: actions.Unchanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, kids := herd(t, proc.Gunicorn, sleeps)
+			leaks := map[int]int{2: 5}
+			pick := c.pick
+			if pick == "" {
+				pick = config.PickLargest
+			}
+			a := recycle(f, config.Recycle{Pick: pick}, leaks)
+			p, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || len(p.Victims) != 1 || p.Victims[0].ID != "2" {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			p.Victims[0].Info = maps.Clone(p.Victims[0].Info)
+			p.Victims[0].Info["planned"] = itoa(int(time.Now().Add(-5 * time.Minute).Unix()))
+			c.change(f, kids, p.Victims[0].Info)
+			if c.leaks != nil {
+				maps.Copy(leaks, c.leaks)
+			}
+			p.Private = nil
+			if got, err := a.Verify(t.Context(), p); got != c.want || err != nil {
+				t.Errorf("%s, %v; want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
