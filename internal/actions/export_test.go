@@ -1,6 +1,11 @@
 package actions
 
-import "os"
+import (
+	"os"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
 
 // SetSize sets after how many bytes the journal begins its next file.
 func (s *Store) SetSize(n int64) { s.size = n }
@@ -26,3 +31,32 @@ func (r *Runner) FillDisk() (free func()) {
 		_ = full.Close()
 	}
 }
+
+// GunicornAt finds gunicorn on a command line of Python.
+func GunicornAt(argv []string) int { return gunicornAt(argv) }
+
+// Lazy tells whether workers of uWSGI may load the app themselves.
+func Lazy(l proc.Launch) bool { return lazy(l) }
+
+// Preloaded tells whether workers of gunicorn have the app from their master.
+func Preloaded(l proc.Launch) bool {
+	return importer{app: &proc.App{Server: proc.Gunicorn}}.preloaded(l)
+}
+
+// CheckOf gives the program that imports an app of gunicorn, and its environment.
+func CheckOf(l proc.Launch) (path string, argv, env []string, refused string) {
+	p, refused := importer{app: &proc.App{Server: proc.Gunicorn}}.check(l)
+	return p.path, p.argv, p.env, refused
+}
+
+// LastLine gives the last line of an output as it is shown.
+func LastLine(s string) string { return lastLine(s) }
+
+// Hand makes the JSON for a program or a server.
+func Hand(a Alert) ([]byte, error) { return hand("r-1", "run_command", "command", a) }
+
+// Backoff is how long a queue is left alone after n restarts.
+func Backoff(n int) time.Duration { return backoff(n) }
+
+// IsRQ tells whether a command line is that of a worker of RQ.
+func IsRQ(l proc.Launch) bool { return isRQ(l) }

@@ -77,7 +77,8 @@ func (i importer) preloaded(l proc.Launch) bool {
 }
 
 var (
-	lazyWord = regexp.MustCompile(`(?i)lazy`)
+	lazyWord   = regexp.MustCompile(`(?i)lazy`)
+	lazyOption = regexp.MustCompile(`(?i)(?:^-*|=)lazy`) // also behind --set
 	// uwsgiMore finds in a file of settings that it takes more from elsewhere.
 	uwsgiMore = regexp.MustCompile(`(?im)^\s*"?(ini|include|inherit|yaml|yml|json|xml|emperor|config|import-opt)\b|<(include|ini|xml)\b|@\(`)
 	// uwsgiFile, with a value behind it, and uwsgiNamed, whose value comes next,
@@ -100,7 +101,7 @@ func lazy(l proc.Launch) bool {
 			return true
 		}
 	}
-	if slices.ContainsFunc(l.Argv[1:], func(a string) bool { return strings.HasPrefix(a, "-") && lazyWord.MatchString(a) }) {
+	if slices.ContainsFunc(l.Argv[1:], lazyOption.MatchString) {
 		return true
 	}
 	files, known := uwsgiFiles(l)
