@@ -1,0 +1,355 @@
+package actions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// queues is a Redis with one queue.
+type queues struct {
+	workers []redis.RQWorker
+	waiting int64
+	intake  redis.Intake
+	err     error
+}
+
+func (q *queues) RQWorkers(context.Context, string) ([]redis.RQWorker, int64, error) {
+	return q.workers, q.waiting, q.err
+}
+
+func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake, error) {
+	return q.intake, q.err
+}
+
+func restartTask(q *queues, f *table, c config.RestartTask) *actions.RestartTask {
+	apps := []config.App{{Name: "shop", Tasks: []config.Tasks{
+		{Type: config.RQ, Redis: "broker", Queues: []string{"mail", "slow"}}, {Type: config.Celery, Redis: "broker", Queues: []string{"celery"}},
+	}}}
+	return actions.NewRestartTask(actions.RestartTaskDeps{
+		Apps: func() []config.App { return apps }, ProcRoot: "/proc", Host: "here", Processes: f,
+		Queues: func(name string) actions.TaskQueues {
+			if name != "broker" {
+				return nil
+			}
+			return q
+		},
+	}, c)
+}
+
+func mail() config.RestartTask {
+	return config.RestartTask{App: "shop", Queue: "mail", Idempotent: true, MinStuck: time.Minute}
+}
+
+// rqProcess is a process that has RQ's title, as a child of ours. It takes a
+// real Python for that: titles of other programs do not count.
+func rqProcess(t *testing.T, body string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	// The name of the program is what its command line shows: RQ's own, with the
+	// words of its command behind it.
+	file := filepath.Join(dir, "rq")
+	ready := filepath.Join(dir, "ready")
+	text := "import os, signal, time\n" + body + "\nopen(" + fmt.Sprintf("%q", ready) + ", 'w').close()\nwhile True: time.sleep(300)\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-S", file, "worker", "mail")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { // so that it is no zombie
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	until(t, func() bool { _, err := os.Stat(ready); return err == nil })
+	return cmd
+}
+
+// stuckWorker is the entry of a worker that holds a job for five minutes.
+func stuckWorker(pid int) redis.RQWorker {
+	return redis.RQWorker{
+		Key: "rq:worker:a", Host: "here", PID: pid, Birth: time.Now(), Heartbeat: time.Now(),
+		Job: "j", JobQueue: "mail", JobStarted: time.Now().Add(-5 * time.Minute),
+	}
+}
+
+func TestRestartTaskPlan(t *testing.T) {
+	t.Parallel()
+	pid := rqProcess(t, "").Process.Pid
+	other := child(t, sleeps).Process.Pid
+	with := func(change func(*redis.RQWorker)) []redis.RQWorker {
+		w := stuckWorker(pid)
+		change(&w)
+		return []redis.RQWorker{w}
+	}
+	same := func(*redis.RQWorker) {}
+	for name, c := range map[string]struct {
+		settings func(*config.RestartTask)
+		workers  []redis.RQWorker
+		empty    bool
+		err      error
+		want     string // of the refusal; "": cleared; "planned"
+	}{
+		"holds a job":           {workers: with(same), want: "planned"},
+		"not for long":          {workers: with(func(w *redis.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
+		"nothing waits":         {workers: with(same), empty: true},
+		"of another queue":      {workers: with(func(w *redis.RQWorker) { w.JobQueue = "slow" })},
+		"silent at work":        {workers: with(func(w *redis.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-2*time.Minute) }), want: "planned"},
+		"quiet at work":         {workers: with(func(w *redis.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-time.Minute) })},
+		"silent at rest":        {workers: with(func(w *redis.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-8*time.Minute) }), want: "planned"},
+		"quiet at rest":         {workers: with(func(w *redis.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-7*time.Minute) })},
+		"on another host":       {workers: with(func(w *redis.RQWorker) { w.Host = "there" }), want: "another host"},
+		"another process":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
+		"born much later":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
+		"no worker of RQ":       {workers: with(func(w *redis.RQWorker) { w.PID = other }), want: "none by its command line"},
+		"ourselves":             {workers: with(func(w *redis.RQWorker) { w.PID = os.Getpid() }), want: "none by its command line"},
+		"init":                  {workers: with(func(w *redis.RQWorker) { w.PID = 1 }), want: "not the one"},
+		"only a dead one":       {workers: with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), want: "no worker of the queue lives"},
+		"a dead one and a well": {workers: append(with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), redis.RQWorker{Host: "there", Heartbeat: time.Now()})},
+		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
+		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
+		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
+		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
+		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: "not sure"},
+		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: "names a queue"},
+		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: "names a queue"},
+		"no answer":             {err: errors.New("redis: down"), want: "error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := mail()
+			if c.settings != nil {
+				c.settings(&settings)
+			}
+			q := &queues{workers: c.workers, waiting: 3, err: c.err}
+			if c.empty {
+				q.waiting = 0
+			}
+			p, err := restartTask(q, &table{}, settings).Plan(t.Context(), actions.Alert{Labels: map[string]string{"alertname": "X"}})
+			switch {
+			case c.want == "error":
+				if err == nil {
+					t.Errorf("%+v", p)
+				}
+			case err != nil:
+				t.Error(err)
+			case c.want == "planned":
+				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != itoa(pid) {
+					t.Errorf("%+v", p)
+				}
+			case c.want == "":
+				if !p.Cleared || p.Refused != "" {
+					t.Errorf("%+v", p)
+				}
+			case !strings.Contains(p.Refused, c.want) || p.Total != 0:
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+func elsewhere() redis.RQWorker {
+	w := stuckWorker(7)
+	w.Host = "there"
+	return w
+}
+
+// The worker ends at the first signal, at the second, or by KILL, with what is below it.
+func TestRestartTaskApply(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"warm": "",
+		"cold": "n = []\ndef term(*a):\n    n.append(1)\n    if len(n) > 1: os._exit(1)\nsignal.signal(signal.SIGTERM, term)",
+		"kill": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := rqProcess(t, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
+			kids := proc.Children("/proc", cmd.Process.Pid)
+			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1}
+			a := restartTask(q, &table{}, mail())
+			p, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || p.Refused != "" || len(kids) != 1 {
+				t.Fatalf("%+v, %v, %v", p, err, kids)
+			}
+			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			until(t, func() bool { return !alive(itoa(cmd.Process.Pid)) && !alive(itoa(kids[0])) })
+			if o, err := a.Verify(t.Context(), p); o != actions.Unchanged || err != nil {
+				t.Errorf("nobody has started another: %s, %v", o, err)
+			}
+			// Another is there, and hangs too: it is left alone for half a minute.
+			q.workers = []redis.RQWorker{stuckWorker(rqProcess(t, "").Process.Pid)}
+			again, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
+				t.Errorf("%+v, %v", again, err)
+			}
+			p.Private = nil
+			for want, change := range map[actions.Outcome]func(*redis.RQWorker){
+				actions.InProgress: func(w *redis.RQWorker) { w.Job = "" },
+				actions.Verified:   func(w *redis.RQWorker) { w.Job = ""; w.Ended = 1 },
+				actions.Unchanged:  func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) },
+			} {
+				w := q.workers[0]
+				change(&w)
+				q.workers[0] = w
+				if o, err := a.Verify(t.Context(), p); o != want || err != nil {
+					t.Errorf("%s, %v; want %s", o, err, want)
+				}
+				q.workers[0] = stuckWorker(w.PID)
+			}
+		})
+	}
+}
+
+// Right before, the worker is looked at again.
+func TestRestartTaskLooksAgain(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*queues, *actions.Plan){
+		"another job":     func(q *queues, _ *actions.Plan) { q.workers[0].Job, q.workers[0].JobStarted = "k", time.Now() },
+		"next long job":   func(q *queues, _ *actions.Plan) { q.workers[0].Job = "k" },
+		"nothing waits":   func(q *queues, _ *actions.Plan) { q.waiting = 0 },
+		"others hang too": func(q *queues, _ *actions.Plan) { q.workers = append(q.workers, elsewhere(), elsewhere()) },
+		"another entry":   func(q *queues, _ *actions.Plan) { q.workers[0].Key = "rq:worker:b" },
+		"no answer":       func(q *queues, _ *actions.Plan) { q.err = errors.New("down") },
+		"another process": func(_ *queues, p *actions.Plan) { p.Private = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := rqProcess(t, "")
+			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1}
+			a := restartTask(q, &table{}, mail())
+			p, err := a.Plan(t.Context(), actions.Alert{})
+			if err != nil || p.Refused != "" {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			change(q, &p)
+			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil || !alive(itoa(cmd.Process.Pid)) {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]time.Duration{0: 0, 1: 30 * time.Second, 2: time.Minute, 6: 16 * time.Minute, 7: 30 * time.Minute, 1000: 30 * time.Minute} {
+		if got := actions.Backoff(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestIsRQ(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"/usr/bin/python3 /usr/bin/rq worker -u redis://x mail": true,
+		"/usr/bin/python3 -m rq worker-pool":                    true,
+		"python3 /v/bin/rqworker":                               true,
+		"/usr/bin/python3 /usr/bin/rq info":                     false,
+		"/usr/bin/python3 jobs.py worker":                       false,
+		"/usr/bin/python3 a b c d rq worker":                    false,
+	} {
+		if got := actions.IsRQ(proc.Launch{Argv: strings.Fields(line), Program: "/usr/bin/python3.11"}); got != want {
+			t.Errorf("%s: %t", line, got)
+		}
+	}
+	for title, want := range map[string]bool{"rq: Listening on mail": true, "rq:worker:a1: Forked 7": true, "rqx: y": false, "not rq: ": false} {
+		if got := actions.IsRQ(proc.Launch{Argv: []string{title}, Program: "/usr/bin/python3.11"}); got != want {
+			t.Errorf("%s: %t", title, got)
+		}
+		if actions.IsRQ(proc.Launch{Argv: []string{title}, Program: "/usr/bin/vim"}) {
+			t.Errorf("%s of vim", title)
+		}
+	}
+}
+
+// Celery: messages wait, none was taken, and the worker of this broker is known
+// by its connection.
+func TestRestartTaskCelery(t *testing.T) {
+	t.Parallel()
+	broker, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() }) // after all cases
+	at := broker.Addr().(*net.TCPAddr)
+	connect := fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))", at.Port)
+	pid, stranger := rqProcess(t, connect).Process.Pid, rqProcess(t, "").Process.Pid
+	still := redis.Intake{Waiting: 5, Held: 2, Peer: at.AddrPort()}
+	for name, c := range map[string]struct {
+		intake func(*redis.Intake)
+		change func(*proc.CeleryWorker)
+		more   []proc.CeleryWorker
+		want   string
+	}{
+		"hangs":                {want: "planned"},
+		"takes messages":       {intake: func(in *redis.Intake) { in.Fresh = true }},
+		"nothing waits":        {intake: func(in *redis.Intake) { in.Waiting = 0 }},
+		"nothing held":         {intake: func(in *redis.Intake) { in.Held = 0 }, want: "no worker holds"},
+		"UNIX socket":          {intake: func(in *redis.Intake) { in.Peer = netip.AddrPort{} }, want: "UNIX socket"},
+		"other queues too":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "other queues"},
+		"of another broker":    {change: func(w *proc.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "connected to this broker"},
+		"of another queue":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
+		"a number given again": {change: func(w *proc.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, w := still, proc.CeleryWorker{PID: pid, Start: startOf(t, pid), Queues: []string{"celery"}}
+			if c.intake != nil {
+				c.intake(&in)
+			}
+			if c.change != nil {
+				c.change(&w)
+			}
+			f := &table{snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
+			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
+			time.Sleep(1100 * time.Millisecond) // the worker is older than that
+			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), actions.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case c.want == "planned":
+				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != itoa(pid) {
+					t.Errorf("%+v", p)
+				}
+			case c.want == "":
+				if !p.Cleared {
+					t.Errorf("%+v", p)
+				}
+			case !strings.Contains(p.Refused, c.want):
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+func startOf(t *testing.T, pid int) time.Time {
+	t.Helper()
+	id, err := proc.Identify("/proc", pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := id.StartTime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
