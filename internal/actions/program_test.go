@@ -193,7 +193,14 @@ func TestRunCommandTimeout(t *testing.T) {
 			if n != 1 || err == nil || !strings.Contains(err.Error(), "too long") {
 				t.Errorf("%d, %v", n, err)
 			}
-			if b, err := os.ReadFile(pid); err != nil || alive(string(b)) {
+			b, err := os.ReadFile(pid)
+			for range 100 { // a signal that was sent has not arrived yet, perhaps
+				if err != nil || !alive(string(b)) {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if err != nil || alive(string(b)) {
 				t.Errorf("%v, or what it started lives", err)
 			}
 		})
