@@ -16,8 +16,8 @@ import (
 const (
 	// leastWorkers must be alive, whatever the settings say: one works on.
 	leastWorkers = 2
-	// gracefulTimeout is gunicorn's setting of that name where the command line
-	// does not say, and how long a worker of uWSGI is given.
+	// gracefulTimeout is how long a worker is given to end by itself, where the
+	// command line does not say (--graceful-timeout, --worker-reload-mercy).
 	gracefulTimeout = 30 * time.Second
 	// afterGrace is given on top of it, before a stuck worker is ended hard.
 	afterGrace = 5 * time.Second
@@ -225,12 +225,18 @@ func largest(app *proc.App) []pick {
 	var out []pick
 	for _, w := range app.Workers {
 		if shared {
-			out = append(out, pick{w, float64(w.Memory.PSS), "pss"})
+			out = append(out, pick{w, shareOf(w), "pss"})
 		} else {
 			out = append(out, pick{w, float64(w.RSS), "rss"})
 		}
 	}
 	return out
+}
+
+// shareOf is a worker's proportional share of memory in bytes, as last sampled,
+// with what it has grown since.
+func shareOf(w proc.Worker) float64 {
+	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
 }
 
 func stuckOnes(app *proc.App) []pick {
@@ -289,8 +295,12 @@ func (r *Recycle) target(ctx context.Context, app *proc.App, w proc.Worker) (*re
 // patience finds how long a worker may take to end by itself. A stuck one is
 // ended hard after that, for which the step must give the time.
 func (t *recycling) patience(ctx context.Context, r *Recycle) (refused string) {
-	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil && t.server == proc.Gunicorn {
-		if n, err := strconv.Atoi(proc.Option(l.Argv, "--graceful-timeout")); err == nil && n >= 0 && n <= 3600 {
+	option := "--graceful-timeout"
+	if t.server == proc.UWSGI {
+		option = "--worker-reload-mercy"
+	}
+	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
+		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
 			t.grace = time.Duration(n) * time.Second
 		}
 	}

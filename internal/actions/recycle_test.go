@@ -149,7 +149,7 @@ func share(a *proc.App, sizes ...uint64) {
 	for i := range a.Workers {
 		a.Workers[i].Taken = time.Now()
 		if i < len(sizes) {
-			a.Workers[i].Memory.PSS = sizes[i] * mib
+			a.Workers[i].Memory = proc.Memory{PSS: sizes[i] * mib, RSS: a.Workers[i].RSS}
 		}
 	}
 }

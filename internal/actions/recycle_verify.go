@@ -60,7 +60,7 @@ func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, 
 		if next.Taken.IsZero() && app.MemoryErr == nil {
 			return InProgress, nil
 		}
-		return smaller(float64(next.Memory.PSS), p.Measure), nil
+		return smaller(shareOf(*next), p.Measure), nil
 	case "rss":
 		return smaller(float64(next.RSS), p.Measure), nil
 	case "leaked":

@@ -1,0 +1,345 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// watcher is the exporter's eye on one app of the test's.
+func watcher(t *testing.T, a *app) *proc.Watcher {
+	t.Helper()
+	w, err := proc.New(proc.Options{
+		ProcRoot: "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Apps: []config.App{{Name: a.name, Match: config.Match{Cmdline: a.name}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = w.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return w
+}
+
+// workersNow are the app's workers, when there are n and all of them serve.
+func workersNow(t *testing.T, w *proc.Watcher, n int) (map[int]int, error) {
+	t.Helper()
+	s, err := w.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := make(map[int]int)
+	for _, x := range s.Apps[0].Workers {
+		if x.State == proc.Booting {
+			return nil, fmt.Errorf("worker %d boots", x.Slot)
+		}
+		pids[x.Slot] = x.PID
+	}
+	return pids, wants("workers", len(pids), n)
+}
+
+// settledWorkers waits for n workers.
+func settledWorkers(t *testing.T, w *proc.Watcher, n int) (pids map[int]int) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() (err error) { pids, err = workersNow(t, w, n); return err })
+	return pids
+}
+
+// load asks for a page from several sides until it is told to end, and counts
+// what was not answered with 200.
+type load struct {
+	good, bad atomic.Int64
+	end       func()
+}
+
+func (a *app) load(t *testing.T, sides int, path string) *load {
+	t.Helper()
+	l := &load{}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	l.end = func() { cancel(); wg.Wait() }
+	t.Cleanup(l.end)
+	for range sides {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if status := a.get(path); status == http.StatusOK {
+					l.good.Add(1)
+				} else {
+					l.bad.Add(1)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func recycling(w *proc.Watcher, a *app, c config.Recycle) *actions.Recycle {
+	c.App = a.name
+	if c.MinWorkers == 0 {
+		c.MinWorkers = 2
+	}
+	return actions.NewRecycle(actions.RecycleDeps{Processes: w, ProcRoot: "/proc"}, c)
+}
+
+// recycled plans, applies and verifies; it gives the slot. A verification that
+// ends otherwise than wanted fails the test.
+func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := a.Plan(ctx, actions.Alert{Labels: map[string]string{"alertname": "X"}})
+	if err != nil || p.Refused != "" || p.Total != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if n, err := a.Apply(ctx, p); n != 1 || err != nil {
+		t.Fatalf("done %d: %v", n, err)
+	}
+	slot := p.Victims[0].ID
+	p = journalled(t, p)
+	eventually(t, 45*time.Second, func() error {
+		o, err := a.Verify(ctx, p)
+		if err == nil && o == actions.Worse {
+			t.Fatal("it got worse")
+		}
+		return all(err, wants("outcome", o, want))
+	})
+	return slot
+}
+
+// journalled is a plan as it is after a crash.
+func journalled(t *testing.T, p actions.Plan) (out actions.Plan) {
+	t.Helper()
+	b, err := json.Marshal(p)
+	if err == nil {
+		err = json.Unmarshal(b, &out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// leaks makes one worker larger than the others.
+func (a *app) leaks(t *testing.T) {
+	t.Helper()
+	if status := a.get("/leak?kb=40960"); status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+}
+
+// One worker goes after its requests, another comes, and nobody who asks
+// notices: on each server and kind of worker, under load.
+func TestRecycle(t *testing.T) {
+	t.Parallel()
+	untitled := withoutTitles(t)
+	check := []string{"/bin/true"}
+	for name, c := range map[string]struct {
+		l     launch
+		check []string
+	}{
+		"gunicorn sync":        {l: launch{server: "gunicorn", args: []string{"-w", "3"}, env: untitled}},
+		"gunicorn preload":     {l: launch{server: "gunicorn", args: []string{"-w", "3", "--preload"}, env: untitled}},
+		"gunicorn gthread":     {l: launch{server: "gunicorn", args: []string{"-w", "3", "-k", "gthread", "--threads", "2"}, env: untitled}},
+		"gunicorn titled":      {l: launch{server: "gunicorn", args: []string{"-w", "3"}}, check: check},
+		"uwsgi":                {l: launch{server: "uwsgi", args: []string{"--master", "--processes", "3"}}},
+		"uwsgi, its apps lazy": {l: launch{server: "uwsgi", args: []string{"--master", "--processes", "3", "--lazy-apps"}}, check: check},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := serve(t, c.l)
+			w := watcher(t, a)
+			before := settledWorkers(t, w, 3)
+			a.leaks(t)
+			l := a.load(t, 4, "/slow?s=0.2")
+			eventually(t, 20*time.Second, func() error {
+				if l.good.Load() < 8 {
+					return errors.New("no load yet")
+				}
+				return nil
+			})
+			slot := recycled(t, recycling(w, a, config.Recycle{Pick: config.PickLargest, ImportCheck: c.check}), actions.Verified)
+			l.end()
+			if good, bad := l.good.Load(), l.bad.Load(); bad != 0 || good < 20 {
+				t.Errorf("%d requests were answered, %d were not", good, bad)
+			}
+			for s, pid := range settledWorkers(t, w, 3) {
+				if changed := pid != before[s]; changed != (fmt.Sprint(s) == slot) {
+					t.Errorf("worker %d changed: %t, and worker %s was recycled", s, changed, slot)
+				}
+			}
+		})
+	}
+}
+
+// Code that no longer imports: the worker is left alone, and the site stays up.
+func TestRecycleBrokenApp(t *testing.T) {
+	t.Parallel()
+	untitled := withoutTitles(t)
+	for name, c := range map[string]struct {
+		args  []string
+		env   []string
+		check func(*app) []string
+		want  string
+	}{
+		"gunicorn checks itself": {nil, untitled, nil, "does not import"},
+		"a check of its own":     {nil, nil, func(a *app) []string { return []string{python, "-c", "import " + a.name} }, "does not import"},
+		"a title, and no check":  {nil, nil, nil, "set import_check"},
+		"preloaded":              {[]string{"--preload"}, untitled, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := serve(t, launch{server: "gunicorn", args: append([]string{"-w", "2"}, c.args...), env: c.env})
+			w := watcher(t, a)
+			before := settledWorkers(t, w, 2)
+			settings := config.Recycle{Pick: config.PickLargest}
+			if c.check != nil {
+				settings.ImportCheck = c.check(a)
+			}
+			module := filepath.Join(a.dir, a.name+".py")
+			text, err := os.ReadFile(module)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, module, "import no_such_module_any_more\n")
+			p, err := recycling(w, a, settings).Plan(t.Context(), actions.Alert{})
+			if err != nil || !strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "") {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			after := settledWorkers(t, w, 2)
+			if a.get("/healthz") != http.StatusOK || fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Errorf("the site is not as it was: %v, then %v", before, after)
+			}
+			if c.want != "does not import" {
+				return
+			}
+			write(t, module, string(text))
+			if p, err := recycling(w, a, settings).Plan(t.Context(), actions.Alert{}); err != nil || p.Refused != "" {
+				t.Errorf("repaired: %+v, %v", p, err)
+			}
+		})
+	}
+}
+
+// The code of the app runs as the app's user, also where the exporter is root,
+// and in the app's own directory and environment.
+func TestRecycleImportsAsTheApp(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	need(t, "setpriv")
+	a := serve(t, launch{
+		server: "gunicorn", args: []string{"-w", "2"}, env: append(withoutTitles(t), "SHOP_MARK=42"),
+		wrap: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"},
+	})
+	eventually(t, 20*time.Second, func() error { return wants("status", a.get("/healthz"), http.StatusOK) })
+	w := watcher(t, a)
+	settledWorkers(t, w, 2)
+	out := filepath.Join(openDir(t), "out")
+	if err := errors.Join(os.WriteFile(out, nil, 0o600), os.Chown(out, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(out), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(a.dir, a.name+".py")
+	text, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, module, string(text)+joined(
+		"with open("+fmt.Sprintf("%q", out)+", 'a') as f:",
+		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb'))]",
+		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
+	p, err := recycling(w, a, config.Recycle{Pick: config.PickLargest}).Plan(t.Context(), actions.Alert{})
+	if err != nil || p.Refused != "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	b, err := os.ReadFile(out)
+	none := strings.Repeat("0", 16)
+	if want := fmt.Sprintf("65534 65534 65534 [] 42 %s %s %s %s\n", a.dir, none, none, none); err != nil || string(b) != want {
+		t.Errorf("%q, %v; want %q", b, err, want)
+	}
+}
+
+// A worker that is stuck in a request does not end by a TERM: after the
+// graceful timeout it is ended hard, it alone.
+func TestRecycleStuck(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]launch{
+		"gunicorn": {server: "gunicorn", args: []string{"-w", "3", "--preload", "--timeout", "300", "--graceful-timeout", "1"}, env: withoutTitles(t)},
+		"uwsgi":    {server: "uwsgi", args: []string{"--master", "--processes", "3", "--worker-reload-mercy", "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := serve(t, l)
+			w := watcher(t, a)
+			before := settledWorkers(t, w, 3)
+			quiet := recycling(w, a, config.Recycle{Pick: config.PickStuck})
+			if p, err := quiet.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+				t.Fatalf("nobody is stuck: %+v, %v", p, err)
+			}
+			a.behind("/slow?s=30")
+			eventually(t, 20*time.Second, func() error {
+				p, err := quiet.Plan(t.Context(), actions.Alert{})
+				return all(err, wants("total", p.Total, 1))
+			})
+			slot := recycled(t, quiet, actions.Verified)
+			for s, pid := range settledWorkers(t, w, 3) {
+				if changed := pid != before[s]; changed != (fmt.Sprint(s) == slot) {
+					t.Errorf("worker %d changed: %t", s, changed)
+				}
+			}
+		})
+	}
+}
+
+// The way through the real binary: an alert comes in, and a run ends verified.
+func TestRecycleByAlert(t *testing.T) {
+	t.Parallel()
+	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload"}, env: withoutTitles(t)})
+	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
+	x := watch(t, export{config: joined(
+		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: "+token, "  rules:", "    - name: leak", "      match: {alertname: Leak}",
+		"      steps: [{action: recycle_worker, with: {pick: largest, min_age: 2s}}]"), args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}})
+	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 3) })
+	a.leaks(t)
+	before := x.scrape(t).pids(a.name)
+	alert := strings.Replace(notification("Leak", "1"), `"n":"1"`, fmt.Sprintf(`"n":"1","app":%q`, a.name), 1)
+	time.Sleep(3 * time.Second) // until no worker is too young
+	if status, body, err := x.post("/api/v1/alerts", alert, healToken); err != nil || status != http.StatusAccepted {
+		t.Fatal(status, body, err)
+	}
+	eventually(t, 60*time.Second, func() error {
+		r := x.runs(t)
+		if len(r.Runs) == 0 {
+			return errors.New("no run")
+		}
+		return wants("state", r.Runs[len(r.Runs)-1].State, "verified")
+	})
+	after := x.scrape(t).pids(a.name)
+	changed := 0
+	for slot, pid := range after {
+		if before[slot] != pid {
+			changed++
+		}
+	}
+	if changed != 1 || len(after) != 3 || syscall.Kill(a.PID(), 0) != nil {
+		t.Errorf("%v, then %v", before, after)
+	}
+}
