@@ -1,0 +1,183 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// supervised runs a command again each time it ends, as a supervisor does.
+func (b *taskApp) supervised(argv ...string) *run.Proc {
+	b.t.Helper()
+	return start(b.t, run.Spec{
+		Name: "supervisor", Path: "/bin/sh", Args: append([]string{"-c", `while :; do "$@"; sleep 0.3; done`, "supervisor"}, argv...), Dir: b.dir, Env: b.env,
+	})
+}
+
+// restarter is the action on one queue, with the exporter's own rights.
+func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
+	b.t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	store := b.redis.store()
+	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}}}
+	return actions.NewRestartTask(actions.RestartTaskDeps{
+		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: tasks}} },
+		Queues:    func(string) actions.TaskQueues { return store },
+		Processes: watcher(b.t, &app{name: unique("none")}), ProcRoot: "/proc", Host: host,
+	}, config.RestartTask{App: "shop", Queue: queue, Idempotent: true, MinStuck: 4 * time.Second})
+}
+
+// heals waits until the action has a plan, carries it out, and waits until it
+// is verified. It gives the pid of the worker that was ended.
+func heals(t *testing.T, a *actions.RestartTask) int {
+	t.Helper()
+	var p actions.Plan
+	eventually(t, 60*time.Second, func() (err error) {
+		if p, err = a.Plan(t.Context(), actions.Alert{}); err != nil || p.Total == 1 {
+			return err
+		}
+		return fmt.Errorf("no plan yet: %+v", p)
+	})
+	if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
+		t.Fatalf("done %d: %v", n, err)
+	}
+	p = journalled(t, p)
+	eventually(t, 60*time.Second, func() error {
+		o, err := a.Verify(t.Context(), p)
+		return all(err, wants("outcome", o, actions.Verified))
+	})
+	pid, err := strconv.Atoi(p.Victims[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// running is an error if a process is there, and no zombie.
+func running(pid int) error {
+	if id, err := proc.Identify("/proc", pid); err == nil && id.State != 'Z' {
+		return fmt.Errorf("process %d is there", pid)
+	}
+	return nil
+}
+
+// A worker of RQ whose job never ends, or whose processes are stopped, is ended;
+// its supervisor starts another, which does the jobs that wait.
+func TestRestartTaskRQ(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rq   bool // rq's own program
+		stop func(t *testing.T, worker int)
+	}{
+		"a job that sleeps":        {rq: true},
+		"a stopped work-horse":     {stop: func(t *testing.T, worker int) { signalTo(t, syscall.SIGSTOP, proc.Children("/proc", worker)...) }},
+		"a worker that is stopped": {stop: func(t *testing.T, worker int) { signalTo(t, syscall.SIGSTOP, worker) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newTaskApp(t)
+			b.grant(rqRights)
+			b.enqueue("default", "250")
+			argv := []string{python, "jobs.py", "worker", "default"}
+			if c.rq {
+				argv = []string{"/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", b.redis.port), "default"}
+			}
+			supervisor := b.supervised(argv...)
+			a := b.restarter(config.RQ, "default")
+			var worker, horse int
+			eventually(t, 30*time.Second, func() error {
+				for _, worker = range proc.Children("/proc", supervisor.PID()) {
+					if kids := proc.Children("/proc", worker); len(kids) == 1 {
+						horse = kids[0]
+						return wants("jobs begun", b.number("ZCARD", "rq:wip:default"), 1)
+					}
+				}
+				return errors.New("no work-horse yet")
+			})
+			if c.stop != nil {
+				c.stop(t, worker)
+			}
+			if p, err := a.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+				t.Fatalf("nothing waits: %+v, %v", p, err)
+			}
+			b.enqueue("default", "0.1", "0.1")
+			if ended := heals(t, a); ended != worker {
+				t.Errorf("process %d was ended, not the worker %d", ended, worker)
+			}
+			eventually(t, 10*time.Second, func() error { return all(running(worker), running(horse), supervisor.Err()) })
+			eventually(t, 20*time.Second, func() error { return wants("waiting", b.number("LLEN", "rq:queue:default"), 0) })
+			if log := b.redis.cli("ACL", "LOG"); log != "" {
+				t.Errorf("refused: %s", log)
+			}
+		})
+	}
+}
+
+func signalTo(t *testing.T, s syscall.Signal, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Celery: the only process of the pool is in a task that never ends, and the
+// worker takes no more messages.
+func TestRestartTaskCelery(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grantCelery("mail")
+	a := b.restarter(config.Celery, "mail")
+	supervisor := b.supervised(python, "-m", "celery", "-A", "tasks", "worker", "-c", "1", "-Q", "mail", "--without-gossip", "--without-mingle")
+	b.publish("mail", "0", "0", "0", "250")
+	// Beside the one that runs, a worker takes four ahead; the others wait.
+	eventually(t, 60*time.Second, func() error { return wants("waiting", b.number("LLEN", "mail"), 0) })
+	b.publish(slices.Concat(slices.Repeat([]string{"mail", "0", "0", "0", "0.1"}, 8))...)
+	old := proc.Children("/proc", supervisor.PID())
+	ended := heals(t, a)
+	if !slices.Contains(old, ended) {
+		t.Errorf("process %d was ended, and the worker is one of %v", ended, old)
+	}
+	eventually(t, 10*time.Second, func() error { return all(running(ended), supervisor.Err()) })
+	eventually(t, 30*time.Second, func() error { return wants("waiting", b.number("LLEN", "mail"), 0) })
+	if log := b.redis.cli("ACL", "LOG"); log != "" {
+		t.Errorf("refused: %s", log)
+	}
+}
+
+// A worker that nobody would start anew, and one of another broker, are left alone.
+func TestRestartTaskRefuses(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	b.enqueue("default", "250", "1")
+	// Its parent is gone, and process 1 starts nobody anew.
+	orphan := b.python("orphan", "-c", "import os, subprocess\nif os.fork() == 0:\n    os.execv('/bin/sh', ['sh', '-c', '( \"$@\" & )', 'x', '"+python+"', 'jobs.py', 'worker', 'default'])\nos.wait()\nimport time; time.sleep(300)")
+	a := b.restarter(config.RQ, "default")
+	var refused string
+	eventually(t, 40*time.Second, func() error {
+		p, err := a.Plan(t.Context(), actions.Alert{})
+		if refused = p.Refused; err != nil || p.Total != 0 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		if !strings.Contains(refused, "no supervisor") && !strings.Contains(refused, "terminal") {
+			return fmt.Errorf("refused %q", refused)
+		}
+		return orphan.Err()
+	})
+}
