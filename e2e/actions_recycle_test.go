@@ -309,14 +309,47 @@ func TestRecycleStuck(t *testing.T) {
 	}
 }
 
-// The way through the real binary: an alert comes in, and a run ends verified.
+// The way through the real binary: an alert comes in, and a run ends verified;
+// also with the least rights that docs/actions.md names.
 func TestRecycleByAlert(t *testing.T) {
 	t.Parallel()
+	needRoot(t)
+	need(t, "setpriv")
+	page, err := os.ReadFile("../docs/actions.md")
+	if err != nil || !strings.Contains(string(page), "\nAmbientCapabilities=CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH\n") {
+		t.Errorf("docs/actions.md does not name the capabilities that are tested here: %v", err)
+	}
+	for name, wrap := range map[string][]string{
+		"root":  nil,
+		"least": {"setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "--inh-caps=-all,+kill,+sys_ptrace,+dac_read_search", "--ambient-caps=-all,+kill,+sys_ptrace,+dac_read_search", "--bounding-set=-all,+kill,+sys_ptrace,+dac_read_search"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recycledByAlert(t, wrap)
+		})
+	}
+}
+
+func recycledByAlert(t *testing.T, wrap []string) {
+	t.Helper()
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "3", "--preload"}, env: withoutTitles(t)})
-	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
-	x := watch(t, export{config: joined(
+	dir := openDir(t)
+	token := write(t, filepath.Join(dir, "token"), healToken+"\n")
+	state := filepath.Join(dir, "state")
+	mine := filepath.Join(dir, "resp-exporter") // the one of all tests is in a directory that is closed to others
+	program, err := os.ReadFile(binary)
+	if err == nil {
+		err = errors.Join(os.WriteFile(mine, program, 0o755), os.Mkdir(state, 0o700))
+	}
+	if err == nil && wrap != nil {
+		err = os.Chown(state, 65533, 65533)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := watch(t, export{binary: mine, wrap: wrap, args: []string{"--state.dir=" + state}, config: joined(
 		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: "+token, "  rules:", "    - name: leak", "      match: {alertname: Leak}",
-		"      steps: [{action: recycle_worker, with: {pick: largest, min_age: 2s}}]"), args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}})
+		"      steps: [{action: recycle_worker, with: {pick: largest, min_age: 2s}}]")})
 	eventually(t, 20*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 3) })
 	a.leaks(t)
 	before := x.scrape(t).pids(a.name)
@@ -326,11 +359,12 @@ func TestRecycleByAlert(t *testing.T) {
 		t.Fatal(status, body, err)
 	}
 	eventually(t, 60*time.Second, func() error {
+		_, body, err := x.get("/api/v1/runs")
 		r := x.runs(t)
 		if len(r.Runs) == 0 {
 			return errors.New("no run")
 		}
-		return wants("state", r.Runs[len(r.Runs)-1].State, "verified")
+		return all(err, wants("state of "+body, r.Runs[len(r.Runs)-1].State, "verified"))
 	})
 	after := x.scrape(t).pids(a.name)
 	changed := 0

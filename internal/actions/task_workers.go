@@ -129,7 +129,7 @@ func (r *RestartTask) rqProcess(w redis.RQWorker) (id proc.Identity, refused str
 	}
 	l, err := proc.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, "the worker's process cannot be looked at: it takes its user, or CAP_SYS_PTRACE", nil //nolint:nilerr // said
+		return id, "the worker's process cannot be looked at: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
 	}
 	if !isRQ(l) {
 		return id, "the process that calls itself a worker is none by its command line: start it with rq worker, or install setproctitle for it", nil
@@ -262,5 +262,5 @@ func (r *RestartTask) celeryProcess(w proc.CeleryWorker, q taskQueue, in redis.I
 			return stuckTask{id: id, held: r.c.MinStuck, why: "it has taken no message"}, r.unsupervised(id), nil
 		}
 	}
-	return t, "no worker of that queue is connected to this broker, as far as can be seen: it takes its user, or CAP_SYS_PTRACE", nil
+	return t, "no worker of that queue is connected to this broker, as far as can be seen: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil
 }

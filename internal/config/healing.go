@@ -113,7 +113,7 @@ type Recycle struct {
 	Pick        string        `yaml:"pick"`
 	MinAge      time.Duration `yaml:"min_age"`                // of the worker; younger ones are left alone
 	MinWorkers  int           `yaml:"min_workers"`            // workers that must be alive; 2 or more
-	ImportCheck []string      `yaml:"import_check,omitempty"` // argv that imports the app as its master does; required for gunicorn without --preload
+	ImportCheck []string      `yaml:"import_check,omitempty"` // argv that imports the app as its master does; none: gunicorn itself is asked to check
 }
 
 // Purge are the settings of purge_sessions.

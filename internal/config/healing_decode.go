@@ -50,6 +50,7 @@ func NewHealingStep(action string) HealingStep {
 	case ActionKillLong:
 		s.KillLong = &KillLong{}
 	case ActionRecycle:
+		s.Timeout = time.Minute // a stuck worker gets its graceful timeout, and is ended hard after that
 		s.Recycle = &Recycle{MinAge: 2 * time.Minute, MinWorkers: 2}
 	case ActionPurge:
 		s.Purge = &Purge{Grace: time.Hour}

@@ -12,6 +12,9 @@ import (
 func fullHealing() config.Healing {
 	step := func(action string, change func(*config.HealingStep)) config.HealingStep {
 		s := config.HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
+		if action == config.ActionRecycle {
+			s.Timeout = time.Minute
+		}
 		change(&s)
 		return s
 	}
