@@ -127,7 +127,7 @@ func (c *CallHTTP) Apply(ctx context.Context, p Plan) (int, error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		done := 1 // it may have arrived
-		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			done = 0
 		}
 		return done, fmt.Errorf("the call failed: %w", withoutURL(err))
@@ -159,8 +159,7 @@ func (c *CallHTTP) client() *http.Client {
 
 // withoutURL takes the URL out of an error: its path may be a secret.
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

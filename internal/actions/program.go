@@ -78,7 +78,7 @@ func (p program) run(ctx context.Context) (output string, err error) {
 		return "", err
 	}
 	out := &ring{}
-	cmd := &exec.Cmd{ //nolint:noctx // its end is ours to see to, with all of its group
+	cmd := &exec.Cmd{ // without a context: its end is ours to see to, with all of its group
 		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: p.as}, WaitDelay: drain,
 	}

@@ -76,8 +76,9 @@ func serves(w proc.Worker) bool {
 		return true
 	case proc.StateUnknown:
 		return !w.HasBeat || w.Heartbeat < settled
+	default:
+		return false
 	}
-	return false
 }
 
 // smaller is better, by enough to tell it from chance.

@@ -139,26 +139,28 @@ func (r *RestartTask) queue(a Alert) (q taskQueue, refused string) {
 	if refused != "" {
 		return q, refused
 	}
-	var all []taskQueue
-	for _, app := range r.d.Apps() {
-		if app.Name != appName {
-			continue
-		}
-		for _, t := range app.Tasks {
-			for _, n := range t.Names() {
-				if n == queueName || queueName == "" {
-					all = append(all, taskQueue{app.Name, t.Type, t.Redis, n})
-				}
+	app, ok := appNamed(r.d.Apps(), appName)
+	all := queuesOf(app, queueName)
+	switch {
+	case !ok || len(all) == 0:
+		return q, "neither the rule nor the alert names a queue of an app in the configuration"
+	case len(all) > 1:
+		return q, "which queue is meant is not sure: name it in the rule"
+	}
+	return all[0], ""
+}
+
+// queuesOf gives the queues of an app of that name; "": all.
+func queuesOf(app config.App, name string) []taskQueue {
+	var out []taskQueue
+	for _, t := range app.Tasks {
+		for _, n := range t.Names() {
+			if n == name || name == "" {
+				out = append(out, taskQueue{app.Name, t.Type, t.Redis, n})
 			}
 		}
 	}
-	switch len(all) {
-	case 1:
-		return all[0], ""
-	case 0:
-		return q, "neither the rule nor the alert names a queue of an app in the configuration"
-	}
-	return q, "which queue is meant is not sure: name it in the rule"
+	return out
 }
 
 // look finds workers without progress.

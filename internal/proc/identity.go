@@ -156,32 +156,40 @@ func parseOwner(b []byte) (uid, gid uint32, groups []uint32, err error) {
 	found := 0
 	for line := range strings.Lines(string(b)) {
 		name, rest, _ := strings.Cut(line, ":")
-		f := strings.Fields(rest)
+		var ids []uint32
+		if name == "Uid" || name == "Gid" || name == "Groups" {
+			if ids, err = parseIDs(rest); err != nil {
+				return 0, 0, nil, fmt.Errorf("status: %s: %w", name, err)
+			}
+		}
 		switch {
-		case (name == "Uid" || name == "Gid") && len(f) == 4:
-			n, err := strconv.ParseUint(f[1], 10, 32)
-			if err != nil {
-				return 0, 0, nil, fmt.Errorf("status: %s: %w", name, errShape)
-			}
-			if found++; name == "Uid" {
-				uid = uint32(n)
-			} else {
-				gid = uint32(n)
-			}
+		case name == "Uid" && len(ids) == 4:
+			uid = ids[1]
+			found++
+		case name == "Gid" && len(ids) == 4:
+			gid = ids[1]
+			found++
 		case name == "Groups":
-			for _, s := range f {
-				n, err := strconv.ParseUint(s, 10, 32)
-				if err != nil {
-					return 0, 0, nil, fmt.Errorf("status: Groups: %w", errShape)
-				}
-				groups = append(groups, uint32(n))
-			}
+			groups = ids
 		}
 	}
 	if found != 2 {
 		return 0, 0, nil, fmt.Errorf("status: no owner: %w", errShape)
 	}
 	return uid, gid, groups, nil
+}
+
+// parseIDs reads numbers of users or groups.
+func parseIDs(s string) ([]uint32, error) {
+	var out []uint32
+	for f := range strings.FieldsSeq(s) {
+		n, err := strconv.ParseUint(f, 10, 32)
+		if err != nil {
+			return nil, errShape
+		}
+		out = append(out, uint32(n))
+	}
+	return out, nil
 }
 
 // Option gives the value of an option of a command line, written "-k v", "-kv",
