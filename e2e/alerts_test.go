@@ -196,20 +196,6 @@ func TestAlertsAreWhole(t *testing.T) {
 	}
 }
 
-// comes lists metrics that rules name and the code does not publish yet, by
-// the part that brings them. It must become empty: what is there must go.
-var comes = map[string]string{
-	"resp_heal_alerts_total":           "healing",
-	"resp_heal_blocked_total":          "healing",
-	"resp_heal_breaker_open":           "healing",
-	"resp_heal_mode":                   "healing",
-	"resp_heal_needs_human":            "healing",
-	"resp_heal_paused":                 "healing",
-	"resp_heal_queue_length":           "healing",
-	"resp_heal_runs_total":             "healing",
-	"resp_heal_webhook_requests_total": "healing",
-}
-
 var (
 	metricName = regexp.MustCompile(`\b(?:instance[a-z_]*:)?resp_[a-z0-9_]+(?::[a-z0-9_]+)?|\bup\b|\bscrape_[a-z_]+`)
 	selector   = regexp.MustCompile(`\b(resp_[a-z_]+)\{([^}]*)\}`)
@@ -229,7 +215,7 @@ func TestRulesNameWhatThereIs(t *testing.T) {
 	for _, r := range all {
 		for _, m := range metricName.FindAllString(r.Expr, -1) {
 			used[m] = true
-			if m != "up" && m != "scrape_duration_seconds" && !recorded[m] && labels[m] == nil && comes[m] == "" {
+			if m != "up" && m != "scrape_duration_seconds" && !recorded[m] && labels[m] == nil {
 				t.Errorf("%s%s names %s, which nothing publishes", r.Alert, r.Record, m)
 			}
 		}
@@ -239,11 +225,6 @@ func TestRulesNameWhatThereIs(t *testing.T) {
 					t.Errorf("%s%s asks for the label %s of %s", r.Alert, r.Record, l[1], s[1])
 				}
 			}
-		}
-	}
-	for m, part := range comes {
-		if labels[m] != nil || !used[m] {
-			t.Errorf("%s of %s is there now, or no longer used: take it from the list", m, part)
 		}
 	}
 	dashboards := []string{"instance_app:resp_http_request_duration_seconds:p95_rate5m"}

@@ -19,6 +19,10 @@ import (
 // the collectors of one scrape, which all ask at once, share one look.
 const freshFor = 20 * time.Millisecond
 
+// searchPause is the shortest time between two readings of every process: on a
+// busy host, sockets of others appear all the time.
+const searchPause = 10 * time.Second
+
 // Options are what a Watcher needs.
 type Options struct {
 	ProcRoot string // "/proc", or where the host's is mounted
@@ -54,6 +58,7 @@ type Watcher struct {
 	ownersAt  time.Time // when the descriptors of all apps were last read for a sender
 	searched  time.Time // when every process was last read again
 	news      bool      // a listening socket has appeared since the last refresh
+	owed      bool      // one has appeared that belongs to nobody known: every process is to be read again
 	overflow  int       // apps over the bound
 	at        time.Time // of the refresh under way
 
@@ -238,7 +243,7 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 // descriptors of a candidate are read when it is new, and again when a
 // listening socket has appeared. A socket that then still belongs to nobody
 // may be held by a program that was replaced by exec long after its start, so
-// everything is read once more, at most twice a minute.
+// everything is read once more, not more often than in searchPause.
 func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
 	news := false
@@ -253,13 +258,16 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 	}
 	w.news = news
 	w.readSockets(candidates, news)
-	if !news {
-		return
+	if news && !first && w.unclaimed() {
+		w.owed = true
 	}
-	if w.unclaimed() && !first && now.Sub(w.searched) > 30*time.Second {
-		w.searched = now
+	if w.owed && now.Sub(w.searched) > searchPause {
+		w.owed, w.searched = false, now
 		w.table.recheckAll(w.matchBits)
 		w.readSockets(w.candidates(), true)
+	}
+	if !news {
+		return
 	}
 	for _, n := range w.sockets.nets {
 		for ino := range n.listeners {
