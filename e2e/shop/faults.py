@@ -4,10 +4,13 @@ What ends by itself, a query or a lock that is held, is left to do so.
 """
 
 import os
+import threading
 import time
 
+import redis
 from flask import Blueprint, abort, request
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 import orders
 import sessions
@@ -19,7 +22,10 @@ LEAK_CEILING = 40        # connections of one worker, whatever its pool has
 HOLD_CEILING = 60        # seconds of a query or a lock
 STUCK_CEILING = 600      # seconds of a job
 SESSION_CEILING = 5_000  # sessions without expiry
+KEPT_CEILING = 256       # MiB that one worker leaks
+KEPT_A_SECOND = 2        # MiB
 ROUND = "shop:faults"    # counts the calls of /fault/clear
+LEAKER = "shop:leaker"   # there while a worker leaks memory
 
 LEAKED = []         # connections that this worker process does not give back
 LEAKED_IN = [None]  # the round of faults in which it took them
@@ -42,7 +48,11 @@ def give_back():
     """A worker that leaked notices by its next request that all was cleared."""
     if LEAKED and this_round() != LEAKED_IN[0]:
         while LEAKED:
-            LEAKED.pop().close()  # rolls back
+            c = LEAKED.pop()
+            try:
+                c.close()  # rolls back
+            except DBAPIError:  # somebody has ended it: only the pool has to know
+                c.invalidate()
 
 
 @pages.get("/leak-connection")
@@ -63,6 +73,32 @@ def leak_connection():
     LEAKED.append(c)
     LEAKED_IN[0] = now
     return f"{len(LEAKED)} connections leaked by {os.getpid()}\n"
+
+
+@pages.get("/leak-memory")
+def leak_memory():
+    """Let this worker, if none does, keep more memory each second."""
+    now = this_round()
+    if not cache().set(LEAKER, os.getpid(), nx=True, ex=5):
+        abort(409, "a worker leaks already")
+    # No thread that would keep the worker from ending.
+    threading.Thread(target=keep_more, args=(now,), daemon=True).start()
+    return f"{os.getpid()} leaks {KEPT_A_SECOND} MiB a second\n"
+
+
+def keep_more(in_round):
+    kept = []
+    while True:
+        if len(kept) * KEPT_A_SECOND < KEPT_CEILING:
+            kept.append(b"x" * (KEPT_A_SECOND << 20))
+        time.sleep(1)
+        try:
+            if this_round() != in_round:
+                cache().unlink(LEAKER)
+                return
+            cache().set(LEAKER, os.getpid(), ex=5)
+        except redis.RedisError:
+            pass  # it goes on leaking
 
 
 @pages.get("/slow-query")

@@ -28,6 +28,9 @@ type Spec struct {
 	Env  []string // added to this process's environment
 	Dir  string   // working directory
 	Logs string   // directory for the log, NAME.log
+
+	// Session takes it off our terminal, as a service has none.
+	Session bool
 }
 
 // Proc is one started program and all it starts.
@@ -55,7 +58,7 @@ func Start(spec Spec) (*Proc, error) {
 	p.cmd = exec.Command(path, spec.Args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = spec.Dir, out, out
 	p.cmd.Env = append(os.Environ(), spec.Env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !spec.Session, Setsid: spec.Session}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
