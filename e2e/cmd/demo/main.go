@@ -1,7 +1,8 @@
 // Command demo starts a shop app with its stores and its workers, the exporter,
-// Prometheus and a light load on the loopback, proves that Prometheus sees the
-// app and the stores, says what to open and what to try, and ends all of it on
-// Ctrl-C or after DEMO_SECONDS.
+// Prometheus, Alertmanager and a light load on the loopback, and proves that
+// Prometheus sees the app and the stores. Then it makes one fault after another
+// and shows how each is healed. It goes on until Ctrl-C or DEMO_SECONDS; its
+// exit code is 1 if a fault was not healed.
 package main
 
 import (
@@ -25,13 +26,15 @@ const (
 func main() {
 	exporter := flag.String("exporter", "build/resp-exporter", "the exporter's binary")
 	shop := flag.String("shop", "e2e/shop", "directory of the shop app")
+	rules := flag.String("rules", "rules", "directory of the alert rules")
+	healSQL := flag.String("heal-sql", "deploy/sql/mariadb-heal.sql", "procedures of the actions for MariaDB")
 	flag.Parse()
 	if code, ok := foreground(); ok {
 		os.Exit(code)
 	}
 	// A terminal that is closed sends SIGHUP.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := demo(ctx, *exporter, *shop)
+	err := demo(ctx, map[string]string{"exporter": *exporter, "shop": *shop, "rules": *rules, "heal-sql": *healSQL})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -39,10 +42,19 @@ func main() {
 	}
 }
 
-func demo(ctx context.Context, exporter, shop string) error {
+func demo(ctx context.Context, paths map[string]string) error {
 	limit, err := seconds(os.Getenv("DEMO_SECONDS"))
 	if err != nil {
 		return err
+	}
+	story, err := chosen(os.Getenv("DEMO_FAULTS"))
+	if err != nil {
+		return err
+	}
+	for name, path := range paths {
+		if paths[name], err = filepath.Abs(path); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	if err := complete(ctx); err != nil {
 		return err
@@ -57,24 +69,20 @@ func demo(ctx context.Context, exporter, shop string) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	s := newStack(dir)
 	defer s.stop()
-	if s.exporterPath, err = filepath.Abs(exporter); err != nil {
-		return fmt.Errorf("exporter: %w", err)
-	}
-	if s.shopDir, err = filepath.Abs(shop); err != nil {
-		return fmt.Errorf("shop: %w", err)
-	}
-	if err := show(ctx, s, limit); err != nil && ctx.Err() == nil {
+	s.exporterPath, s.shopDir, s.rulesDir, s.healSQL = paths["exporter"], paths["shop"], paths["rules"], paths["heal-sql"]
+	if err := show(ctx, s, story, limit); err != nil && ctx.Err() == nil {
 		return err
 	}
 	fmt.Println("Ending the demo.")
 	return nil
 }
 
-// show starts everything, proves it and then reports until ctx ends or, counted
-// from the start, limit is over; 0 is no limit. However short the limit, the
-// proof and one report come first: a demo that showed nothing has failed.
-func show(ctx context.Context, s *stack, limit time.Duration) error {
-	fmt.Println("Starting MariaDB, Redis, the shop with its workers, the exporter and Prometheus ...")
+// show starts everything, proves it, tells the story and then reports until ctx
+// ends or, counted from the start, limit is over; 0 is no limit. However short
+// the limit, the proof, the story and one report come first: a demo that showed
+// nothing has failed.
+func show(ctx context.Context, s *stack, story []fault, limit time.Duration) error {
+	fmt.Println("Starting MariaDB, Redis, the shop with its workers, the exporter, Alertmanager and Prometheus ...")
 	began := time.Now()
 	if err := s.start(ctx); err != nil {
 		return err
@@ -90,6 +98,9 @@ func show(ctx context.Context, s *stack, limit time.Duration) error {
 		return err
 	}
 	s.invite()
+	if err := s.story(ctx, story); err != nil {
+		return err
+	}
 	s.tell(ctx)
 	if limit > 0 {
 		var cancel context.CancelFunc

@@ -6,7 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
@@ -14,17 +14,21 @@ import (
 const (
 	app     = "shop" // its name in the exporter's configuration
 	workers = 4      // of gunicorn
-	jobs    = 2      // RQ workers
+	jobs    = 1      // RQ workers
+
+	interval = 2 * time.Second // between two scrapes, two rounds of the rules, and two looks of the slow samplers
 )
 
 // configuration is the exporter's. The looks are closer together than by
-// default, and a leak counts sooner, so that a visitor need not wait.
-const configuration = `monitoring_interval: 5s
+// default, and a leak and a waiting job count sooner, so that a visitor need not
+// wait.
+const configuration = `monitoring_interval: %s
 statsd: {listen: ["udp://%s"]}
+thresholds: {task_age: {warning: 10, critical: 60}}
 apps:
   - name: ` + app + `
     match: {listen: %q}
-    pools: [{name: main, mysql: main, user: shop, size: 5, max_overflow: 10, leak_after: 15s}]
+    pools: [{name: main, mysql: main, user: shop, size: 5, max_overflow: 10, leak_after: 10s}]
     sessions: [{redis: cache, prefix: "session:", lifetime: 2h}]
     tasks: [{type: rq, redis: cache, queues: [default]}]
 mysql:
@@ -59,12 +63,13 @@ func (s *stack) startExporter(ctx context.Context, shop string) (statsd string, 
 		}
 		statsd = fmt.Sprintf("127.0.0.1:%d", port)
 	}
+	s.exporterURL = "http://" + address
 	file, err := s.configure(statsd, shop)
 	if err != nil {
 		return "", err
 	}
-	s.exporterURL = "http://" + address
-	return statsd, s.launch(ctx, run.Spec{Name: "exporter", Path: s.exporterPath, Args: append(args, "--config.file="+file)}, answers(s.exporterURL+"/-/ready"))
+	args = append(args, "--config.file="+file, "--state.dir="+filepath.Join(s.dir, "state"))
+	return statsd, s.launch(ctx, run.Spec{Name: "exporter", Path: s.exporterPath, Args: args}, answers(s.exporterURL+"/-/ready"))
 }
 
 // configure writes the exporter's configuration and its passwords.
@@ -77,7 +82,11 @@ func (s *stack) configure(statsd, shop string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return s.write("resp-exporter.yml", fmt.Sprintf(configuration, statsd, shop, s.db.address, mysql, s.cache.address, redis))
+	if s.tokenFile, err = s.write("webhook-token", s.token+"\n"); err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf(configuration, interval, statsd, shop, s.db.address, mysql, s.cache.address, redis)
+	return s.write("resp-exporter.yml", text+fmt.Sprintf(healing, s.tokenFile, s.instance()))
 }
 
 // shopEnv is the environment of what runs the shop's code, for that user of the database.
@@ -102,39 +111,19 @@ func (s *stack) startShop(ctx context.Context, bind, statsd string) error {
 // says why.
 func (s *stack) startWorkers(ctx context.Context) error {
 	for n := 1; n <= jobs; n++ {
-		err := s.launch(ctx, run.Spec{
-			Name: fmt.Sprintf("rq-%d", n), Path: "rq", Dir: s.shopDir,
+		spec := run.Spec{
+			Name: fmt.Sprintf("rq-%d", n), Path: "rq", Dir: s.shopDir, Logs: s.dir,
 			Args: []string{"worker", "-c", "jobs", "default"},
 			Env:  s.shopEnv("jobs"),
-		}, func(ctx context.Context, p *run.Proc) error {
-			return s.redisSays(ctx, p, "SCARD rq:workers", fmt.Sprintf(":%d", n))
-		})
-		if err != nil {
+			// One that runs in a terminal counts as a person's, and is left alone.
+			Session: true,
+		}
+		if err := s.supervise(spec); err != nil {
+			return err
+		}
+		if err := s.redisSays(ctx, s.part(spec.Name), "SCARD rq:workers", fmt.Sprintf(":%d", n)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (s *stack) startPrometheus(ctx context.Context) error {
-	port, err := run.FreePort(9090)
-	if err != nil {
-		return err
-	}
-	file, err := s.write("prometheus.yml", fmt.Sprintf(`global: {scrape_interval: 5s, scrape_timeout: 4s}
-scrape_configs:
-  - job_name: resp
-    static_configs: [{targets: [%q]}]
-`, strings.TrimPrefix(s.exporterURL, "http://")))
-	if err != nil {
-		return err
-	}
-	s.promURL = fmt.Sprintf("http://127.0.0.1:%d", port)
-	return s.launch(ctx, run.Spec{
-		Name: "prometheus", Path: "prometheus",
-		Args: []string{
-			"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(s.dir, "tsdb"),
-			"--web.listen-address=" + strings.TrimPrefix(s.promURL, "http://"), "--log.level=warn",
-		},
-	}, answers(s.promURL+"/-/ready"))
 }

@@ -16,10 +16,12 @@ const python = "/usr/bin/python3"
 var programs = [...]struct{ program, pkg string }{
 	{"mariadbd", "mariadb-server"},
 	{"mariadb-install-db", "mariadb-server"},
+	{"mariadb", "mariadb-client"},
 	{"redis-server", "redis-server"},
 	{"gunicorn", "gunicorn"},
 	{"rq", "python3-rq"},
 	{"prometheus", "prometheus"},
+	{"prometheus-alertmanager", "prometheus-alertmanager"},
 	{python, "python3"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,11 +16,16 @@ import (
 
 // stack is what the demo runs.
 type stack struct {
-	dir, exporterPath, shopDir    string
-	shopURL, exporterURL, promURL string
-	db, cache                     store
-	parts, stores                 []*run.Proc // the stores outlive the parts that use them
-	dead                          chan struct{}
+	dir, exporterPath, shopDir, rulesDir, healSQL string
+	shopURL, exporterURL, promURL, alertsURL      string
+	token, tokenFile                              string // of the exporter's webhook
+	db, cache                                     store
+	dead                                          chan struct{}
+
+	mu            sync.Mutex
+	parts, stores []*run.Proc // the stores outlive the parts that use them
+	ending        chan struct{}
+	supervisors   sync.WaitGroup
 }
 
 // store is one store's address, and the passwords of its users.
@@ -31,9 +37,12 @@ type store struct {
 func newStack(dir string) *stack {
 	return &stack{
 		dir:   dir,
+		token: rand.Text(),
 		db:    store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text(), "jobs": rand.Text()}},
 		cache: store{secret: map[string]string{"resp": rand.Text(), "shop": rand.Text()}},
 		dead:  make(chan struct{}, 16), // more than there are parts: nobody has to receive
+
+		ending: make(chan struct{}),
 	}
 }
 
@@ -63,8 +72,14 @@ func (s *stack) start(ctx context.Context) error {
 	if err := s.startWorkers(ctx); err != nil {
 		return err
 	}
+	if err := s.startAlertmanager(ctx); err != nil {
+		return err
+	}
 	return s.startPrometheus(ctx)
 }
+
+// instance is how Prometheus calls the exporter.
+func (s *stack) instance() string { return strings.TrimPrefix(s.exporterURL, "http://") }
 
 // launch starts one part and waits until it is ready.
 func (s *stack) launch(ctx context.Context, spec run.Spec, ready func(context.Context, *run.Proc) error) error {
@@ -73,10 +88,27 @@ func (s *stack) launch(ctx context.Context, spec run.Spec, ready func(context.Co
 	if err != nil {
 		return err
 	}
-	s.parts = append(s.parts, p)
+	s.add(&s.parts, p)
 	s.watch(p)
 	if err := ready(ctx, p); err != nil {
 		return fmt.Errorf("%w\n%s", err, p.Output(2000))
+	}
+	return nil
+}
+
+// add notes what was started, in the place of what had its name before.
+func (s *stack) add(list *[]*run.Proc, p *run.Proc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*list = append(slices.DeleteFunc(*list, func(old *run.Proc) bool { return old.Name == p.Name }), p)
+}
+
+// part gives what runs by that name.
+func (s *stack) part(name string) *run.Proc {
+	for _, p := range s.all() {
+		if p.Name == name {
+			return p
+		}
 	}
 	return nil
 }
@@ -106,7 +138,11 @@ func (s *stack) write(name, text string) (path string, err error) {
 // died receives when a part ended by itself.
 func (s *stack) died() <-chan struct{} { return s.dead }
 
-func (s *stack) all() []*run.Proc { return append(append([]*run.Proc{}, s.stores...), s.parts...) }
+func (s *stack) all() []*run.Proc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.stores, s.parts)
+}
 
 // post says which part ended and what it last wrote.
 func (s *stack) post() error {
@@ -129,6 +165,8 @@ func (s *stack) tails() string {
 
 // stop ends what uses the stores, then the stores, and then what a part left behind.
 func (s *stack) stop() {
+	close(s.ending)
+	s.supervisors.Wait()
 	for _, procs := range [][]*run.Proc{s.parts, s.stores} {
 		var wg sync.WaitGroup
 		for _, p := range procs {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,16 +29,25 @@ const timeOfQueries = `GRANT SELECT ON performance_schema.events_statements_summ
 // What the users may do in Redis.
 const (
 	// The exporter's user, as docs/redis.md has it: what every one needs, what
-	// the sessions do, and what RQ's queues do.
+	// the sessions do, and what RQ's queues do; then what an action needs.
 	respRights = "+ping +info +client|setname" +
 		" +scan +ttl +memory|usage %R~session:*" +
-		" +llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
+		" +llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*" +
+		" +object|idletime +expire ~session:*" // of docs/actions.md, for purge_sessions
 	// The shop's own: its keys and those of RQ, whose workers also look up their
 	// address and are told by a channel when to stop a job.
 	shopRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"
 )
 
-// startMariaDB starts a MariaDB with the shop's tables and users.
+// visitors makes sessions as the shop does: those of earlier today, which will
+// expire, each at another time.
+const (
+	earlier  = 1500
+	visitors = `EVAL "for i = 1, %d do redis.call('SET', 'session:visitor-' .. i, '{}', 'EX', 3600 + i) end return redis.status_reply('done')" 0`
+)
+
+// startMariaDB starts a MariaDB with the shop's tables and users, and what
+// the actions need.
 func (s *stack) startMariaDB(ctx context.Context) error {
 	schema, err := os.ReadFile(filepath.Join(s.shopDir, "schema.sql"))
 	if err != nil {
@@ -49,7 +59,7 @@ func (s *stack) startMariaDB(ctx context.Context) error {
 	}
 	server, err := mariadb.Start(ctx, dir, "--performance-schema=ON")
 	if server != nil && server.Proc() != nil {
-		s.stores = append(s.stores, server.Proc())
+		s.add(&s.stores, server.Proc())
 		s.watch(server.Proc())
 	}
 	if err != nil {
@@ -61,6 +71,20 @@ func (s *stack) startMariaDB(ctx context.Context) error {
 		if err := server.Exec(sql); err != nil {
 			return fmt.Errorf("tables and users of mariadbd: %w", err)
 		}
+	}
+	// The file that ships, by the client that docs/actions.md names: it knows DELIMITER.
+	file, err := os.Open(s.healSQL)
+	if err != nil {
+		return fmt.Errorf("the procedures of the actions: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	load := exec.CommandContext(ctx, "mariadb", "--no-defaults", "-u", "root", "-S", server.Socket) //nolint:gosec // our own server
+	load.Stdin = file
+	if out, err := load.CombinedOutput(); err != nil {
+		return fmt.Errorf("the procedures of the actions: %w\n%.2000s", err, out)
+	}
+	if err := server.Exec("INSERT INTO resp_heal.allowed VALUES ('shop')"); err != nil {
+		return fmt.Errorf("the procedures of the actions: %w", err)
 	}
 	return nil
 }
@@ -89,9 +113,12 @@ func (s *stack) startRedis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.stores = append(s.stores, p)
+	s.add(&s.stores, p)
 	s.watch(p)
-	return s.redisSays(ctx, p, "PING", "+PONG")
+	if err := s.redisSays(ctx, p, "PING", "+PONG"); err != nil {
+		return err
+	}
+	return s.redisSays(ctx, p, fmt.Sprintf(visitors, earlier), "+done")
 }
 
 // redisSays asks Redis, as the shop's user, until the answer is want, p has

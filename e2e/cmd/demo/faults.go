@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fault is one thing that goes wrong, and what should come of it.
+type fault struct {
+	name  string   // in DEMO_FAULTS; also the rule's in the exporter's configuration
+	title string   // in the table
+	made  string   // what was done, in one line
+	pages []string // of the shop that make it, asked for one after the other
+	holds bool     // the page answers only when the fault is over
+	alert string   // that should fire
+}
+
+// faults is the story, in its order.
+var faults = [...]fault{
+	{
+		name: "connections", title: "leaked connections", alert: "RespPoolLeak",
+		made:  "six requests each took a connection, changed a row and never ended the transaction",
+		pages: slices.Repeat([]string{"/fault/leak-connection"}, 6),
+	},
+	{
+		name: "memory", title: "a worker that leaks", alert: "RespWorkerMemoryLeak",
+		made:  "one worker keeps 2 MiB more each second",
+		pages: []string{"/fault/leak-memory"},
+	},
+	{
+		name: "query", title: "a runaway query", alert: "RespQueryTooLong",
+		made:  "a request runs a statement that takes a minute",
+		pages: []string{"/fault/slow-query?s=60"}, holds: true,
+	},
+	{
+		name: "sessions", title: "sessions without expiry", alert: "RespSessionsWithoutExpiry",
+		made:  "1,000 sessions were made that never expire, beside those of today that will",
+		pages: []string{"/fault/sessions?n=1000"},
+	},
+	{
+		name: "worker", title: "a stuck RQ worker", alert: "RespTasksStuck",
+		made:  "a job that does nothing for ten minutes keeps the RQ worker, and orders wait",
+		pages: []string{"/fault/stuck-job?s=600"},
+	},
+}
+
+// chosen reads DEMO_FAULTS: names with commas between them, in any order; none,
+// or nothing for all.
+func chosen(text string) ([]fault, error) {
+	switch text {
+	case "":
+		return faults[:], nil
+	case "none":
+		return nil, nil
+	}
+	known := make([]string, len(faults))
+	for i, f := range faults {
+		known[i] = f.name
+	}
+	want := strings.Split(text, ",")
+	for i, name := range want {
+		if want[i] = strings.TrimSpace(name); !slices.Contains(known, want[i]) {
+			return nil, fmt.Errorf("DEMO_FAULTS: %q is none of %s, nor none", want[i], strings.Join(known, ", "))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(faults[:]), func(f fault) bool { return !slices.Contains(want, f.name) }), nil
+}
