@@ -111,7 +111,7 @@ func (l *sqlLexer) word() string {
 	}
 	word := l.rest[:n]
 	l.rest = l.rest[n:]
-	if word[0] >= '0' && word[0] <= '9' && !isNumber(word) {
+	if word[0] >= '0' && word[0] <= '9' && !isNumber(word) && !isExponent(word, l.rest) {
 		l.odd = true // 1.5INTO is a number and a word
 		return ""
 	}
@@ -124,6 +124,19 @@ func isNumber(word string) bool {
 		return strings.Trim(word[2:], "0123456789abcdefABCDEF") == ""
 	}
 	return strings.Trim(word, "0123456789") == ""
+}
+
+// isExponent passes the end of a number such as 2.5e0 or 1e-05, as drivers write
+// those with a fraction. The digits behind a sign are a word of their own.
+func isExponent(word, rest string) bool {
+	i := strings.IndexAny(word, "eE")
+	if i < 0 || strings.Trim(word[:i], "0123456789") != "" {
+		return false
+	}
+	if exponent := word[i+1:]; exponent != "" {
+		return strings.Trim(exponent, "0123456789") == ""
+	}
+	return len(rest) > 1 && (rest[0] == '+' || rest[0] == '-') && rest[1] >= '0' && rest[1] <= '9'
 }
 
 func isWordByte(c byte) bool {

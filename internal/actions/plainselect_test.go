@@ -13,7 +13,7 @@ func TestPlainSelect(t *testing.T) {
 		"SELECT 1", "select*from t", "\n\t (( SELECT 1) UNION (SELECT 2))", "SELECT 1;", "SELECT 1 ; -- end",
 		"/* trace='a,b' */ SELECT 1", "-- a\nSELECT 1", "# a\nSELECT 1", "--\nSELECT 1", "SELECT /*+ MAX_EXECUTION_TIME(9) */ 1",
 		"SELECT ' INTO ', \" FOR UPDATE\", ` INTO `", "SELECT 'it''s INTO'", `SELECT 'a\nb'`, "SELECT 1 --1", "SELECT `update` FROM t FOR SYSTEM_TIME ALL",
-		"SELECT a FROM t USE INDEX FOR JOIN (i)", "SELECT 0x1F, 12, 'ünïcode' AS ünï", "SELECT 'a' /* INTO */ FROM t /* FOR UPDATE */",
+		"SELECT a FROM t USE INDEX FOR JOIN (i)", "SELECT SLEEP(60.0e0), 1e5, .5E-05, 1e+3 FROM t", "SELECT 0x1F, 12, 'ünïcode' AS ünï", "SELECT 'a' /* INTO */ FROM t /* FOR UPDATE */",
 	} {
 		if !actions.PlainSelect(s) {
 			t.Errorf("%q is not plain", s)
@@ -24,6 +24,7 @@ func TestPlainSelect(t *testing.T) {
 		"CALL p()", "ALTER TABLE t ADD a INT", "OPTIMIZE TABLE t", "EXPLAIN SELECT 1", "SET @a = (SELECT 1)", "DO SLEEP(1)", "(DELETE FROM t)",
 		"SELECT 1 FOR UPDATE", "SELECT 1 for\n update", "SELECT 1 FOR/**/UPDATE", "SELECT 1 FOR SHARE", "SELECT 1 LOCK IN SHARE MODE", "SELECT 1 FOR UPDATE SKIP LOCKED",
 		"SELECT 1 INTO OUTFILE '/tmp/x'", "SELECT 1 INTO @a", "SELECT 'a'INTO @a", "SELECT 1.5INTO @a", "SELECT 1.5FOR UPDATE",
+		"SELECT 1.5e0INTO @a", "SELECT 1e5FOR UPDATE", "SELECT 1e-05INTO @a", "SELECT 1eINTO @a", "SELECT 1e INTO @a", "SELECT 1e-INTO @a",
 		"SELECT 1 /*! INTO OUTFILE '/tmp/x' */", "/*!40001 SELECT */ 1", "SELECT /*M! 1 */ 1", "SELECT /*m!100100 1 */ 1", "/*!999999 */ SELECT 1",
 		"SELECT 1; DELETE FROM t", "SELECT 1;SELECT 2", "SELECT 'open", "SELECT \"open", "SELECT `open", "SELECT 1 /* open", "SELECT 1 /*/ open",
 		`SELECT 'it\'s'`, // or a string, a word and a string that has no end
