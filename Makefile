@@ -18,7 +18,7 @@ help: ## this list
 deps: ## install (Debian, as root) or name what is missing
 	@bash e2e/lib/deps.sh
 
-demo: deps build ## a shop app with its stores, the exporter, Prometheus and a light load; DEMO_SECONDS=60 ends it by itself
+demo: deps build ## a shop app that is made sick and healed: stores, exporter, Prometheus, Alertmanager, load; DEMO_SECONDS=60 ends it by itself
 	@cd e2e && go build -o ../build/demo ./cmd/demo
 	@build/demo -exporter build/resp-exporter -shop e2e/shop
 

@@ -26,7 +26,7 @@ import (
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	program := buildDemo(t)
-	d := startDemo(t, program)
+	d := startDemo(t, program, "DEMO_FAULTS=none")
 	d.waitFor(t, "Ctrl-C ends it.")
 	d.visit(t)
 	if err := d.Signal(syscall.SIGINT); err != nil {
@@ -35,7 +35,7 @@ func TestDemo(t *testing.T) {
 	d.endsWell(t)
 
 	// However short its time, it shows all before it ends.
-	d = startDemo(t, program, "DEMO_SECONDS=1")
+	d = startDemo(t, program, "DEMO_FAULTS=none", "DEMO_SECONDS=1")
 	d.endsWell(t)
 
 	// Ctrl-C while it starts.
@@ -56,7 +56,7 @@ func TestDemoMissing(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	said := d.Output(1 << 16)
-	for _, want := range []string{"mariadbd", "redis-server", "gunicorn", "apt-get install mariadb-server redis-server gunicorn python3-rq prometheus"} {
+	for _, want := range []string{"mariadbd", "redis-server", "gunicorn", "apt-get install mariadb-server mariadb-client redis-server gunicorn python3-rq prometheus prometheus-alertmanager"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}
@@ -89,13 +89,11 @@ func buildDemo(t *testing.T) string {
 
 func startDemo(t *testing.T, program string, env ...string) *runningDemo {
 	t.Helper()
-	need(t, "mariadbd", "redis-server", "gunicorn", "rq", "prometheus")
-	shop, err := filepath.Abs("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	need(t, "mariadbd", "redis-server", "gunicorn", "rq", "prometheus", "prometheus-alertmanager")
 	d := &runningDemo{tmp: openDir(t), stop: make(chan struct{}), seen: map[int]string{}}
-	d.Proc = start(t, run.Spec{Name: "demo", Path: program, Args: []string{"-exporter", binary, "-shop", shop}, Env: append([]string{"TMPDIR=" + d.tmp}, env...)})
+	d.Proc = start(t, run.Spec{Name: "demo", Path: program, Args: []string{
+		"-exporter", binary, "-shop", "shop", "-rules", "../rules", "-heal-sql", "../deploy/sql/mariadb-heal.sql",
+	}, Env: append([]string{"TMPDIR=" + d.tmp}, env...)})
 	d.done.Go(d.follow)
 	t.Cleanup(func() { // before the end of start, which would not wait for the parts
 		_ = d.Signal(syscall.SIGTERM)
@@ -193,22 +191,27 @@ func (d *runningDemo) leftNothing(t *testing.T) {
 	}
 }
 
+// address finds in what the demo said the first group of an expression.
+func (d *runningDemo) address(t *testing.T, expr string) string {
+	t.Helper()
+	m := regexp.MustCompile(expr).FindStringSubmatch(d.Output(1 << 16))
+	if m == nil {
+		t.Fatalf("no %s:\n%s", expr, d.Output(1<<16))
+	}
+	return m[1]
+}
+
 // visit makes faults and looks at what the exporter says of them.
 func (d *runningDemo) visit(t *testing.T) {
 	t.Helper()
-	said := d.Output(1 << 16)
-	page := regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/ +the status page`).FindStringSubmatch(said)
-	shop := regexp.MustCompile(`the shop +(http://127\.0\.0\.1:\d+),`).FindStringSubmatch(said)
-	if page == nil || shop == nil {
-		t.Fatalf("no address of page or shop:\n%s", said)
-	}
+	page := d.address(t, `(http://127\.0\.0\.1:\d+)/ +the status page`)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &visitor{t: t, shop: shop[1], client: &http.Client{Jar: jar, Timeout: time.Minute, Transport: &http.Transport{}}}
+	v := &visitor{t: t, shop: d.address(t, `the shop +(http://127\.0\.0\.1:\d+),`), client: &http.Client{Jar: jar, Timeout: time.Minute, Transport: &http.Transport{}}}
 	t.Cleanup(v.client.CloseIdleConnections)
-	x := &exporter{url: page[1], client: v.client}
+	x := &exporter{url: page, client: v.client}
 
 	v.asks(http.MethodGet, "/products/2", 200, `"lamp"`)
 	v.asks(http.MethodGet, "/products/99", 404, "")
@@ -337,11 +340,11 @@ func descendants(pid int) map[int]string {
 }
 
 // horses gives the processes below pid that have a session of their own, as
-// RQ's have in which a job runs.
+// RQ's have in which a job runs. A worker, which the demo itself started, has one too.
 func horses(pid int) []int {
 	var out []int
 	for n, p := range family(pid) {
-		if p.session == n {
+		if p.session == n && p.parent != pid {
 			out = append(out, n)
 		}
 	}

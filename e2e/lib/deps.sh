@@ -21,6 +21,7 @@ needs() {
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
 		command -v chromium|chromium
 		command -v mariadbd|mariadb-server
+		command -v mariadb|mariadb-client
 		command -v redis-server|redis-server
 		command -v wrk|wrk
 		command -v ip|iproute2

@@ -71,27 +71,29 @@ func (s *stack) seen(ctx context.Context) error {
 func (s *stack) invite() {
 	fmt.Printf(`
 Open
-  %[1]s/                    the status page
+  %[1]s/                    the status page, with what healing does
   %[1]s/metrics             what Prometheus scrapes
   %[2]s/graph?g0.expr=%[3]s&g0.tab=0&g0.range_input=5m
                                             the shop's workers by state, in Prometheus
+  %[9]s/                    the alerts, in Alertmanager
 It runs
   the shop          %[4]s, %[5]d gunicorn workers, each with a pool of 5 + 10 connections
-  its RQ workers    %[6]d, which write the orders of the queue default
+  its RQ workers    %[6]d, for the orders of the queue default
   its stores        MariaDB at %[7]s, sessions and queue in Redis at %[8]s
 Try
   curl '%[4]s/fault/lock?s=20' & curl '%[4]s/fault/lock?s=1'
       One worker keeps a row for 20 s and the next waits for it: the page says of MySQL main "1 waits for a lock",
       or more, for orders of that product wait too, and "oldest transaction" with its age.
   for i in {1..12}; do curl %[4]s/fault/leak-connection; done
-      12 connections stay in a transaction: "oldest transaction" grows, the pool fills, and after 15 s they count as leaked.
-  curl %[4]s/fault/stuck-job; curl %[4]s/fault/stuck-job
-      Both RQ workers are held for two minutes: orders wait in the queue, and the oldest grows older.
+      12 connections stay in a transaction: "oldest transaction" grows, the pool fills, after 10 s they count as leaked,
+      and then healing ends them.
+  curl %[4]s/fault/stuck-job
+      The RQ worker is held: orders wait in the queue, the oldest grows older, and then healing restarts the worker.
   curl %[4]s/fault/clear
-      Connections and jobs are given back. docs/demo.md has more faults.
+      Connections, memory and jobs are given back. docs/demo.md has more faults.
 Ctrl-C ends it.
 
-`, s.exporterURL, s.promURL, url.QueryEscape(`resp_app_workers{app="`+app+`"}`), s.shopURL, workers, jobs, s.db.address, s.cache.address)
+`, s.exporterURL, s.promURL, url.QueryEscape(`resp_app_workers{app="`+app+`"}`), s.shopURL, workers, jobs, s.db.address, s.cache.address, s.alertsURL)
 }
 
 // tell prints one line from Prometheus; what it does not know is a dash.

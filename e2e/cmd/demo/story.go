@@ -89,14 +89,17 @@ func (s *stack) follow(ctx context.Context, f fault) (told, error) {
 // step looks once at what has become of a fault, and says what is new.
 func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	now := time.Since(began)
+	mode, list, err := s.runs(ctx)
+	run := last(list, t.name, began)
 	if t.fired == 0 {
 		if a, err := s.firing(ctx, t.alert); err == nil && a != nil {
 			t.fired = now
-			say(now, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))
+			if run != nil { // it heard of the alert before we did
+				t.fired = min(now, run.Created.Sub(began))
+			}
+			say(t.fired, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))
 		}
 	}
-	mode, list, err := s.runs(ctx)
-	run := last(list, t.name, began)
 	if err == nil && run != nil {
 		t.note(run, began)
 	}
@@ -132,7 +135,7 @@ func (t *told) note(run *attempt, began time.Time) {
 	case "verified":
 		if t.acted > 0 {
 			t.verified = run.Updated.Sub(began)
-			say(t.verified, "verified", fmt.Sprintf("by a new look; %d done", run.Done))
+			say(t.verified, "verified", "looked at again, it is gone")
 		}
 	case "failed", "escalated":
 		t.why = run.State + ": " + run.Reason
@@ -172,11 +175,12 @@ func table(list []told) (failed []string) {
 		}
 		fmt.Printf(line, t.title, t.alert, action, seconds(t.fired), seconds(t.acted), last)
 	}
+	fmt.Printf("%d of %d healed", len(times), len(list))
 	if len(times) > 0 {
 		slices.Sort(times)
-		fmt.Printf("%d of %d healed; from the fault to the proof it took %.1f s (median).\n", len(times), len(list), times[(len(times)-1)/2].Seconds())
+		fmt.Printf("; from the fault to the proof it took %.1f s (median)", times[len(times)/2].Seconds())
 	}
-	fmt.Println()
+	fmt.Print(".\n\n")
 	return failed
 }
 
