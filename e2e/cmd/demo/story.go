@@ -91,14 +91,12 @@ func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	now := time.Since(began)
 	mode, list, err := s.runs(ctx)
 	run := last(list, t.name, began)
-	if t.fired == 0 {
-		if a, err := s.firing(ctx, t.alert); err == nil && a != nil {
-			t.fired = now
-			if run != nil { // it heard of the alert before we did
-				t.fired = min(now, run.Created.Sub(began))
-			}
-			say(t.fired, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))
+	if a, err := s.firing(ctx, t.alert); t.fired == 0 && err == nil && a != nil {
+		t.fired = now
+		if run != nil { // it heard of the alert before we did
+			t.fired = min(now, run.Created.Sub(began))
 		}
+		say(t.fired, "alert", fmt.Sprintf("%s: %s", t.alert, a.Annotations["summary"]))
 	}
 	if err == nil && run != nil {
 		t.note(run, began)
@@ -111,7 +109,7 @@ func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 		t.why = strings.TrimSuffix("the last run ended as "+run.State+": "+run.Reason, ": ")
 	case now > longest && t.fired == 0:
 		t.why = t.alert + " did not fire"
-	case now > longest || t.fired > 0 && now-t.fired > unmoved && run == nil && err == nil:
+	case now > longest, t.fired > 0 && now-t.fired > unmoved && run == nil && err == nil:
 		t.why = "nothing was done; healing is in mode " + mode
 	}
 }
