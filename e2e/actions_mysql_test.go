@@ -22,8 +22,16 @@ import (
 // file, and users that are not the app's. It gives the exporter's side of it.
 func healingServer(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server) {
 	t.Helper()
-	need(t, "mariadb")
 	s := database(t, append([]string{"--max-connections=400", "--event-scheduler=ON"}, args...)...)
+	healProcedures(t, s)
+	execute(t, s, "CREATE USER 'report'@'%' IDENTIFIED BY 'report'; GRANT SELECT, UPDATE ON shop.* TO 'report'@'%'")
+	return s, watched(t, s, "resp", word)
+}
+
+// healProcedures gives a database the procedures that ship.
+func healProcedures(t *testing.T, s *mariadb.Server) {
+	t.Helper()
+	need(t, "mariadb")
 	file, err := os.Open("../deploy/sql/mariadb-heal.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +42,6 @@ func healingServer(t *testing.T, args ...string) (*mariadb.Server, *mysql.Server
 	if out, err := load.CombinedOutput(); err != nil {
 		t.Fatalf("deploy/sql/mariadb-heal.sql: %v\n%s", err, out)
 	}
-	execute(t, s, "CREATE USER 'report'@'%' IDENTIFIED BY 'report'; GRANT SELECT, UPDATE ON shop.* TO 'report'@'%'")
-	return s, watched(t, s, "resp", word)
 }
 
 // watched is a server as the exporter has it, for one of its users.

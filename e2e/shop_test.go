@@ -27,12 +27,16 @@ type shopStored struct {
 	config string   // of the exporter: the sections mysql and redis
 }
 
+// supervisor runs a program again each time it ends, as systemd does.
+var supervisor = []string{"/bin/sh", "-c", `while :; do "$@"; sleep 0.5; done`, "supervisor"} //nolint:gochecknoglobals // nothing changes it
+
 // shopStores starts MariaDB and Redis with the shop's tables and users, and an
-// RQ worker. The exporter's users have the rights of the documentation.
-func shopStores(t *testing.T) shopStored {
+// RQ worker under a supervisor. The exporter's users have the rights of the
+// documentation.
+func shopStores(t *testing.T, options ...string) shopStored {
 	t.Helper()
 	need(t, "mariadbd", "mariadb-install-db", "rq")
-	db, err := mariadb.Start(t.Context(), openDir(t))
+	db, err := mariadb.Start(t.Context(), openDir(t), options...)
 	if db != nil {
 		t.Cleanup(db.Stop)
 	}
@@ -57,7 +61,10 @@ func shopStores(t *testing.T) shopStored {
 		"PYTHONPATH=" + dir, "SHOP_REDIS=" + url, "RQ_REDIS_URL=" + url, "PATH=/usr/bin:/bin",
 		fmt.Sprintf("SHOP_DB=mysql+pymysql://shop:%s@127.0.0.1:%d/shop", shopWord, db.Port),
 	}}
-	start(t, run.Spec{Name: "rq", Path: "rq", Args: []string{"worker", "-c", "jobs", "default"}, Dir: dir, Env: append([]string{"PYTHONDONTWRITEBYTECODE=1"}, s.env...)})
+	start(t, run.Spec{
+		Name: "rq", Path: supervisor[0], Args: append(supervisor[1:], "rq", "worker", "-c", "jobs", "default"), Dir: dir,
+		Env: append([]string{"PYTHONDONTWRITEBYTECODE=1"}, s.env...),
+	})
 	eventually(t, 30*time.Second, func() error { return wants("RQ workers", r.cli("SCARD", "rq:workers"), "1") })
 	return s
 }

@@ -1,0 +1,149 @@
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// rulePool ends leaked connections, all of them if need be.
+var rulePool = []string{ //nolint:gochecknoglobals // nothing changes it
+	"    - name: pool", "      match: {alertname: RespPoolLeak}", "      cooldown: 30s", "      steps:", "        - action: kill_leaked_connections",
+	"          with: {app: shop, pool: main, min_idle: 3s, max_victims: 50, max_fraction: 0.9, max_trx_rows: 100, procedure: resp_heal.kill_idle}",
+	"          verify_within: 30s", "        - action: escalate",
+}
+
+// leaky lists the connections of the shop's user that sleep in a transaction.
+func (h *sick) leaky(t *testing.T) (ids []uint64) {
+	t.Helper()
+	db, err := h.stores.db.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), `SELECT p.ID FROM information_schema.processlist p JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = p.ID
+		WHERE p.USER = 'shop' AND p.COMMAND = 'Sleep' AND p.TIME >= 2 ORDER BY p.ID`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id uint64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// leak has the shop leak n connections.
+func (h *sick) leak(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		if status := h.shop.get("/fault/leak-connection"); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+	}
+}
+
+// Connections leak under load until the shipped rule says so. Of two hundred
+// connections and more exactly the leaked ones end, through the whole chain; the
+// pool is as before, no customer notices, and who else is connected stays.
+func TestScenarioPoolStress(t *testing.T) {
+	t.Parallel()
+	h := startSick(t, sickness{rules: rulePool, pool: ", size: 5, max_overflow: 10"})
+	execute(t, h.stores.db, "CREATE USER 'report'@'%' IDENTIFIED BY 'report'; GRANT SELECT ON shop.* TO 'report'@'%'; CREATE USER 'cron'@'%' IDENTIFIED BY 'cron'")
+	others := slices.Concat(
+		crowd(t, h.stores.db, "report", 120, "START TRANSACTION", "SELECT * FROM shop.products"), // as sick as the leaked ones, and not ours
+		crowd(t, h.stores.db, "cron", 68, "SELECT 1"))
+	h.alerting(t)
+	l := h.shop.traffic(t, 12, "/products", "/", "/products/3")
+	quiet := l.quiet(t)
+	fault := time.Now()
+	h.leak(t, 12)
+	var leaked []uint64
+	eventually(t, 20*time.Second, func() error {
+		leaked = h.leaky(t)
+		return wants("leaked", len(leaked), 12)
+	})
+	if n := len(present(t, h.stores.db)); n < 200 {
+		t.Errorf("%d connections", n)
+	}
+	last := h.becomes(t, 90*time.Second, "pool", "verified")
+	t.Logf("verified %s after the fault", time.Since(fault).Round(time.Second))
+	healed := time.Now()
+	var planned []uint64
+	for _, v := range last.Plan.Victims {
+		id, err := strconv.ParseUint(v.ID, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		planned = append(planned, id)
+	}
+	slices.Sort(planned)
+	there := present(t, h.stores.db)
+	if gone := without(leaked, there); last.Done != 12 || !slices.Equal(planned, leaked) || !slices.Equal(gone, leaked) {
+		t.Errorf("leaked were %v, planned %v, done %d, gone are %v", leaked, planned, last.Done, gone)
+	}
+	if gone := without(others, there); len(gone) > 0 {
+		t.Errorf("gone are %v, which are not the app's", gone)
+	}
+	eventually(t, 30*time.Second, func() error {
+		m := h.scrape(t)
+		return all(m.want(0, "resp_pool_connections", "app=shop", "state=leaked"), wants("requests since", l.between(healed, time.Now()).n > 40, true))
+	})
+	l.end()
+	during, after := l.between(fault, healed), l.between(healed, time.Now())
+	if bad := during.bad + after.bad; bad > 0 {
+		t.Errorf("%d of %d requests were not answered with 200, first %+v %+v", bad, during.n+after.n, during.worst, after.worst)
+	}
+	during.likeQuiet(t, "while connections leaked and were ended", quiet)
+	after.likeQuiet(t, "afterwards", quiet)
+	if runs := h.list(t, ""); len(runs) != 1 {
+		t.Errorf("%d runs: %+v", len(runs), runs)
+	}
+}
+
+// A worker whose pool is exhausted waits for what it holds itself, and to end its
+// connections would not give it one back: it is replaced, and the others serve on.
+func TestScenarioPoolExhausted(t *testing.T) {
+	t.Parallel()
+	h := startSick(t, sickness{
+		workers: 2, pool: ", size: 2, max_overflow: 1", env: []string{"SHOP_POOL_SIZE=2", "SHOP_POOL_OVERFLOW=1"},
+		rules: []string{
+			"    - name: exhausted", "      match: {alertname: RespPoolNearlyExhausted}", "      cooldown: 60s", "      steps:",
+			"        - action: recycle_worker", "          with: {pick: most_leaked_connections, min_age: 1s, " + importCheck + "}", "          verify_within: 60s", "        - action: escalate",
+		},
+	})
+	l := h.shop.traffic(t, 8, "/products")
+	quiet := l.quiet(t)
+	l.end()
+	// One worker at least can give no connection any more.
+	var began time.Time
+	for range 40 {
+		began = time.Now()
+		if h.shop.get("/fault/leak-connection") != http.StatusOK || time.Since(began) > 5*time.Second {
+			break
+		}
+	}
+	if time.Since(began) < 5*time.Second {
+		t.Fatal("no pool is exhausted")
+	}
+	eventually(t, 20*time.Second, func() error { return h.scrape(t).between(3, 6, "resp_pool_connections", "app=shop", "state=leaked") })
+	h.reported(t, "RespPoolNearlyExhausted", "app=shop", "pool=main")
+	h.becomes(t, 90*time.Second, "exhausted", "verified")
+	if left := len(h.leaky(t)); left > 3 {
+		t.Errorf("%d connections still leak", left)
+	}
+	h.shop.get("/fault/clear") // what the other worker has
+	h.shop.get("/products")
+	l = h.shop.traffic(t, 8, "/products")
+	after := l.quiet(t)
+	after.likeQuiet(t, "afterwards", quiet)
+}
