@@ -21,6 +21,7 @@ type fake struct {
 	rows    map[string][]string // by the start of a query; a row's values joined by "|"
 	refuse  map[string]uint16   // by the start of a query: the error's number
 	deaf    string              // queries that start so get no answer
+	full    bool                // new connections are refused: there are too many
 	open    int                 // connections now
 	taken   int                 // connections ever
 	asked   []string
@@ -88,12 +89,16 @@ func (f *fake) unmute() {
 
 func (f *fake) serve(c net.Conn) {
 	f.mu.Lock()
-	mute := f.mute
+	mute, full := f.mute, f.full
 	f.mu.Unlock()
 	if mute != nil {
 		<-mute
 	}
 	w := wire{c: c}
+	if full {
+		w.fail(1040)
+		return
+	}
 	// Protocol 10, long passwords, protocol 4.1, transactions, plugins.
 	w.send("\x0a5.5.5-fake\x00\x07\x00\x00\x0012345678\x00\x01\xa2\x21\x02\x00\x08\x00\x15" + strings.Repeat("\x00", 10) + "123456789012\x00mysql_native_password\x00")
 	if _, ok := w.receive(); !ok {

@@ -19,10 +19,15 @@ const sessionLimit = 3 * time.Second
 //
 // A server has one session at a time, so that the three connections that
 // docs/mysql.md allows are enough. Its methods are not for use side by side.
+//
+// A server that takes no more connections is where an action is needed most.
+// There the session has the connection of scrapes until it is closed.
 type Session struct {
 	l      *link
 	server string
 	user   string
+	lender *Server // whose shared connection it is; nil: it has its own
+	closed bool
 	end    func()
 }
 
@@ -55,20 +60,54 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
-	l, err := s.dial(ctx, index)
-	if err != nil {
-		return nil, err
+	v := &Session{}
+	var err error
+	if v.l, err = s.dial(ctx, index); err != nil {
+		if explain(err).Kind != Busy {
+			return nil, err
+		}
+		if v.l = s.lend(ctx); v.l == nil {
+			return nil, err
+		}
+		v.lender = s
 	}
-	v := &Session{l: l}
 	if err := v.identify(ctx); err != nil {
-		l.close()
+		v.Close()
 		return nil, err
 	}
-	if l.process != nil {
-		l.close()
-		return nil, l.process
+	if v.l.process != nil {
+		defer v.Close()
+		return nil, v.l.process
 	}
 	return v, nil
+}
+
+// lend takes the shared connection out of use; nil: there is none, or a read of
+// it does not end. Reads meanwhile fail, or connect if the server has room again.
+func (s *Server) lend(ctx context.Context) *link {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.link
+	s.link = nil
+	return l
+}
+
+// takeBack puts a connection that was lent in its place, also one that broke,
+// which the next read finds out, unless there is another one by now.
+func (s *Server) takeBack(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.link != nil || s.ready != nil {
+		l.close()
+		return
+	}
+	s.link, s.fail, s.failures = l, nil, 0
 }
 
 // identify learns which process of which server this is. Uptime and
@@ -105,9 +144,16 @@ func (v *Session) User() string { return v.user }
 // Version is the server's.
 func (v *Session) Version() Version { return v.l.version }
 
-// Close ends the connection.
+// Close ends the connection, or gives it back. The session is of no use then.
 func (v *Session) Close() {
-	v.l.close()
+	switch {
+	case v.closed || v.l == nil:
+	case v.lender != nil:
+		v.lender.takeBack(v.l)
+	default:
+		v.l.close()
+	}
+	v.closed = true
 	if v.end != nil {
 		v.end()
 		v.end = nil

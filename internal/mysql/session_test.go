@@ -112,6 +112,55 @@ func TestSessionRefused(t *testing.T) {
 	}
 }
 
+// A server that takes no more connections: an action has that of scrapes, which
+// get it back; without one, it cannot be looked at.
+func TestSessionOfFullServer(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, "127.0.0.1:0")
+	s := open(t, f.address())
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() { f.full = true })
+	v := session(t, f, s)
+	if open, taken := f.counts(); open != 1 || taken < 2 {
+		t.Errorf("%d connections open of %d", open, taken)
+	}
+	var fault *mysql.Error
+	if _, err := s.Ping(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+		t.Errorf("a read beside the action: %v", err)
+	}
+	v.Close()
+	v.Close()
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Errorf("it was not given back: %v", err)
+	}
+	v = session(t, f, s)
+	f.set(func() { f.full = false })
+	soon(t, "a connection of its own", func() bool { _, err := s.Ping(t.Context()); return err == nil })
+	v.Close()
+	until(t, f, 1)
+	f.set(func() {
+		f.full, f.refuse["SELECT CONCAT(UNIX_TIMESTAMP()"] = true, 1227
+		delete(f.rows, "SELECT CONCAT(UNIX_TIMESTAMP()")
+	})
+	if _, err := s.Session(t.Context()); err == nil {
+		t.Error("a session without knowing the server")
+	}
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Errorf("it was not given back after a failure: %v", err)
+	}
+	none := open(t, f.address())
+	if _, err := none.Session(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+		t.Errorf("with no connection at all: %v", err)
+	}
+	f.set(func() { delete(f.refuse, "SELECT CONCAT(UNIX_TIMESTAMP()") })
+	v = session(t, f, s)
+	s.Close()
+	v.Close()
+	until(t, f, 0)
+}
+
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "127.0.0.1:0")
