@@ -44,7 +44,7 @@ rules: deps ## check the alert rules and run their tests
 
 e2e: deps ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
-	cd e2e && go test -count=1 -timeout 15m ./...
+	cd e2e && go test -count=1 -timeout 20m ./...
 
 check: fmt-diff lint vet race ## what a reviewer would ask for
 
