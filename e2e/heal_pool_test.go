@@ -9,7 +9,7 @@ import (
 )
 
 // rulePool ends leaked connections, all of them if need be.
-var rulePool = []string{ //nolint:gochecknoglobals // nothing changes it
+var rulePool = []string{
 	"    - name: pool", "      match: {alertname: RespPoolLeak}", "      cooldown: 30s", "      steps:", "        - action: kill_leaked_connections",
 	"          with: {app: shop, pool: main, min_idle: 3s, max_victims: 50, max_fraction: 0.9, max_trx_rows: 100, procedure: resp_heal.kill_idle}",
 	"          verify_within: 30s", "        - action: escalate",

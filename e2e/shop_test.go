@@ -28,7 +28,7 @@ type shopStored struct {
 }
 
 // supervisor runs a program again each time it ends, as systemd does.
-var supervisor = []string{"/bin/sh", "-c", `while :; do "$@"; sleep 0.5; done`, "supervisor"} //nolint:gochecknoglobals // nothing changes it
+var supervisor = []string{"/bin/sh", "-c", `while :; do "$@"; sleep 0.5; done`, "supervisor"}
 
 // shopStores starts MariaDB and Redis with the shop's tables and users, and an
 // RQ worker under a supervisor. The exporter's users have the rights of the
