@@ -53,7 +53,7 @@ func startSick(t *testing.T, o sickness) *sick {
 	h := &sick{stores: shopStores(t, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
 	healProcedures(t, h.stores.db)
 	allow(t, h.stores.db)
-	h.stores.redis.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
+	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights)
 	if o.redis != nil {
 		o.redis(h.stores.redis)
 	}

@@ -23,8 +23,9 @@ const (
 type shopStored struct {
 	db     *mariadb.Server
 	redis  *redisServer
-	env    []string // of the shop and its RQ workers
-	config string   // of the exporter: the sections mysql and redis
+	rq     *run.Proc // the supervisor of its worker
+	env    []string  // of the shop and its RQ workers
+	config string    // of the exporter: the sections mysql and redis
 }
 
 // supervisor runs a program again each time it ends, as systemd does.
@@ -50,8 +51,7 @@ func shopStores(t *testing.T, options ...string) shopStored {
 	execute(t, db, string(schema))
 	execute(t, db, strings.ReplaceAll(mariadb.Grants, "PASSWORD", word)+";"+shopGrants)
 	r := startRedis(t)
-	r.cli("ACL", append([]string{"SETUSER", "shop", "on", ">" + shopWord}, strings.Fields(shopRedisRights)...)...)
-	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(sessionRights+" "+rqRights)...)...)
+	shopUsers(r, sessionRights, rqRights)
 	dir, err := filepath.Abs("shop")
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +61,17 @@ func shopStores(t *testing.T, options ...string) shopStored {
 		"PYTHONPATH=" + dir, "SHOP_REDIS=" + url, "RQ_REDIS_URL=" + url, "PATH=/usr/bin:/bin",
 		fmt.Sprintf("SHOP_DB=mysql+pymysql://shop:%s@127.0.0.1:%d/shop", shopWord, db.Port),
 	}}
-	start(t, run.Spec{
+	s.rq = start(t, run.Spec{
 		Name: "rq", Path: supervisor[0], Args: append(supervisor[1:], "rq", "worker", "-c", "jobs", "default"), Dir: dir,
 		Env: append([]string{"PYTHONDONTWRITEBYTECODE=1"}, s.env...),
 	})
 	eventually(t, 30*time.Second, func() error { return wants("RQ workers", r.cli("SCARD", "rq:workers"), "1") })
 	return s
+}
+
+// shopUsers makes the users of a Redis that saves nothing, also after a restart.
+func shopUsers(r *redisServer, rights ...string) {
+	r.t.Helper()
+	r.cli("ACL", append([]string{"SETUSER", "shop", "on", ">" + shopWord}, strings.Fields(shopRedisRights)...)...)
+	r.cli("ACL", append([]string{"SETUSER", redisUser, "reset", "on", ">" + redisPassword}, strings.Fields(redisRights+" "+strings.Join(rights, " "))...)...)
 }

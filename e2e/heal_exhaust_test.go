@@ -1,0 +1,240 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// startPython runs a few lines in the shop's directory, with its stores.
+func startPython(t *testing.T, s shopStored, code string) *run.Proc {
+	t.Helper()
+	dir, err := filepath.Abs("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, run.Spec{Name: "python", Path: python, Args: []string{"-B", "-c", code}, Dir: dir, Env: s.env})
+}
+
+// punctual is how long a scrape may take while something is exhausted: what a
+// Prometheus waits by default is longer by far.
+const punctual = 5 * time.Second
+
+// scrapedInTime is a scrape that must come in time.
+func (h *sick) scrapedInTime(t *testing.T) metrics {
+	t.Helper()
+	began := time.Now()
+	m := h.scrape(t)
+	if took := time.Since(began); took > punctual {
+		t.Errorf("a scrape took %s", took)
+	}
+	return m
+}
+
+// Leaked connections have taken all that the database gives. Scrapes go on, and
+// the action finds a way in, though not one connection is left for it.
+func TestScenarioConnectionsAtMax(t *testing.T) {
+	t.Parallel()
+	everything := strings.Split(strings.Replace(strings.Join(rulePool, "\n"), "max_fraction: 0.9", "max_fraction: 1", 1), "\n")
+	h := startSick(t, sickness{rules: everything, mariadb: []string{"--max-connections=40"}})
+	l := h.shop.traffic(t, 8, "/products")
+	quiet := l.quiet(t)
+	l.end()
+	// One more than the server has place for cannot be had, by anybody.
+	db, err := h.stores.db.OpenTCP("shop", shopWord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	leaked := 0
+	for ; ; leaked++ {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			if !strings.Contains(err.Error(), "1040") {
+				t.Fatal(err)
+			}
+			break
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		do(t, conn, "START TRANSACTION", "SELECT * FROM shop.products")
+	}
+	eventually(t, 20*time.Second, func() error {
+		return h.scrapedInTime(t).between(float64(leaked), 40, "resp_pool_connections", "app=shop", "state=leaked")
+	})
+	h.reported(t, "RespPoolLeak", "app=shop", "pool=main")
+	last := h.becomes(t, 60*time.Second, "pool", "verified")
+	if last.Done != leaked {
+		t.Errorf("done %d, leaked %d", last.Done, leaked)
+	}
+	eventually(t, 30*time.Second, func() error {
+		m := h.scrapedInTime(t)
+		return all(m.want(1, "resp_up", "component=mysql:main"), m.want(0, "resp_pool_connections", "app=shop", "state=leaked"), wants("status", h.shop.get("/products"), 200))
+	})
+	eventually(t, 20*time.Second, func() error { return wants("connections of the exporter", sessionsOf(t, h.stores.db), 1) })
+	l = h.shop.traffic(t, 8, "/products")
+	after := l.quiet(t)
+	after.likeQuiet(t, "afterwards", quiet)
+}
+
+// Redis is at its memory's limit, full of sessions that never expire, of which it
+// may evict none: customers cannot change their carts. With an expiry they can
+// be evicted; not one of those that had one is changed by the action.
+func TestScenarioRedisMemory(t *testing.T) {
+	t.Parallel()
+	h := startSick(t, sickness{
+		rules: []string{
+			"    - name: sessions", "      match: {alertname: RespSessionsWithoutExpiry}", "      cooldown: 60s", "      steps:", "        - action: purge_sessions",
+			"          with: {grace: 1h, min_idle: 3s, max_keys: 50000, max_fraction: 0.99}", "          timeout: 60s", "          verify_within: 60s", "        - action: escalate",
+		},
+	})
+	r := h.stores.redis
+	post := func() int { return h.shop.status(t, http.MethodPost, "/cart/1") }
+	if status := post(); status != 200 {
+		t.Fatalf("a cart: status %d", status)
+	}
+	l := h.shop.traffic(t, 8, "/", "/products")
+	quiet := l.quiet(t)
+	fault := time.Now()
+	r.restored("session:expires:", 300, 7_200_000, "")
+	expires, _, _ := r.expiries("session:expires:")
+	r.restored("session:eternal:", 9000, 0, "IDLETIME 9000")
+	// Until the action has done its part nothing is evicted, so that what it changes can be told.
+	r.cli("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	r.cli("CONFIG", "SET", "maxmemory", fmt.Sprint(int(r.info("used_memory"))-512<<10))
+	eventually(t, 20*time.Second, func() error { return wants("status of a cart", post(), 500) })
+	eventually(t, 30*time.Second, func() error {
+		m := h.scrapedInTime(t)
+		return all(m.want(9000, "resp_sessions_without_expiry", "app=shop"), m.want(1, "resp_up", "component=redis:cache"))
+	})
+	h.reported(t, "RespSessionsWithoutExpiry", "app=shop", "redis=cache")
+	last := h.becomes(t, 90*time.Second, "sessions", "verified")
+	if last.Done != 9000 {
+		t.Errorf("done %d", last.Done)
+	}
+	if now, keys, none := r.expiries("session:expires:"); now != expires || keys != 300 || none != 0 {
+		t.Errorf("sessions with an expiry were changed: %d, %d without", keys, none)
+	}
+	if _, keys, none := r.expiries("session:eternal:"); keys != 9000 || none != 0 {
+		t.Errorf("%d sessions, %d without expiry", keys, none)
+	}
+	// The first that expire are those of the grace: an hour, the others have two.
+	r.cli("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+	eventually(t, 20*time.Second, func() error { return wants("status of a cart", post(), 200) })
+	l.end()
+	during := l.between(fault, time.Now())
+	during.likeQuiet(t, "while Redis was full", quiet)
+	if now, _, _ := r.expiries("session:expires:"); now != expires {
+		t.Error("a session that had an expiry is gone")
+	}
+}
+
+// status asks for a page in some way.
+func (a *app) status(t *testing.T, method, path string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://app"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// The disk of the state directory is full: the alert is refused with 503 and not
+// one connection ends; it is handled when it is sent again and there is room.
+func TestScenarioDiskFull(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	state := openDir(t)
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })
+	h := startSick(t, sickness{state: state, rules: rulePool})
+	h.leak(t, 6)
+	eventually(t, 20*time.Second, func() error { return h.scrape(t).want(6, "resp_pool_connections", "app=shop", "state=leaked") })
+	leaked := h.leaky(t)
+	filler := filepath.Join(state, "filler")
+	_ = os.WriteFile(filler, bytes.Repeat([]byte("x"), 128<<10), 0o600) // as much as there is room for
+	for range 2 {                                                       // the journal is empty, so that no page of it has room left
+		if status := h.report(t, "RespPoolLeak", "app=shop", "pool=main"); status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, with %d runs", status, len(h.list(t, "")))
+		}
+	}
+	h.scrapedInTime(t)
+	if status := h.shop.get("/products"); status != 200 {
+		t.Errorf("the shop answers with %d", status)
+	}
+	if gone := without(leaked, present(t, h.stores.db)); len(gone) > 0 || len(h.list(t, "")) > 0 {
+		t.Fatalf("gone are %v: %+v", gone, h.list(t, ""))
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		return wants("status", h.report(t, "RespPoolLeak", "app=shop", "pool=main"), http.StatusAccepted)
+	})
+	if last := h.becomes(t, 60*time.Second, "pool", "verified"); last.Done != 6 {
+		t.Errorf("done %d", last.Done)
+	}
+}
+
+// All workers hang and the accept queue is full. More than half of them are
+// stuck, so that none is ended: what they wait for is the trouble. The exporter
+// is not behind that queue, and says that a person must look.
+func TestScenarioFullQueue(t *testing.T) {
+	t.Parallel()
+	h := startSick(t, sickness{
+		workers: 2, gunicorn: []string{"--backlog", "8"}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"},
+		rules: []string{
+			"    - name: stuck", "      match: {alertname: RespWorkersStuck}", "      cooldown: 60s", "      steps:",
+			"        - action: recycle_worker", "          with: {pick: stuck, min_age: 1s, " + importCheck + "}", "          timeout: 60s", "        - action: escalate",
+		},
+	})
+	l := h.shop.traffic(t, 8, "/products")
+	quiet := l.quiet(t)
+	l.end()
+	before := h.scrape(t).pids("shop")
+	t.Run("full", func(t *testing.T) { h.fullQueue(t) }) // whose connections end with it
+	l = h.shop.traffic(t, 8, "/products")
+	eventually(t, 60*time.Second, func() error {
+		m := h.scrapedInTime(t)
+		return all(m.want(0, "resp_app_workers", "app=shop", "state=stuck"), m.want(0, "resp_listener_queue_length", "app=shop"))
+	})
+	l.quiet(t).likeQuiet(t, "afterwards", quiet)
+	if now := h.scrape(t).pids("shop"); fmt.Sprint(now) != fmt.Sprint(before) {
+		t.Errorf("workers were %v, are %v", before, now)
+	}
+}
+
+func (h *sick) fullQueue(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		h.shop.behind("/slow?s=20")
+	}
+	eventually(t, 20*time.Second, func() error { return h.scrapedInTime(t).want(2, "resp_app_workers", "app=shop", "state=busy") })
+	h.shop.crowd(t, 12)
+	eventually(t, 20*time.Second, func() error {
+		m := h.scrapedInTime(t)
+		return all(m.want(2, "resp_app_workers", "app=shop", "state=stuck"), m.between(8, 9, "resp_listener_queue_length", "app=shop"))
+	})
+	h.reported(t, "RespWorkersStuck", "app=shop")
+	last := h.becomes(t, 30*time.Second, "stuck", "escalated")
+	if len(last.Before) != 1 || last.Before[0].Result != "refused" {
+		t.Errorf("%+v", last)
+	}
+	if err := h.scrapedInTime(t).want(1, "resp_heal_needs_human", "rule=stuck"); err != nil {
+		t.Error(err)
+	}
+}
