@@ -39,11 +39,11 @@ func (d *dashboard) databaseNumbers() {
 		stat("Fullest server", "The server with the largest share of its max_connections open. At 100 % it refuses whoever comes.", unitRatio).
 			now("topk(1, "+ofMySQL("resp_mysql_connections")+" / ("+ofMySQL("resp_mysql_max_connections")+" > 0))", "{{mysql}} {{instance}}").named(),
 		stat("Wait for a lock", "Connections that wait for a lock of a row, a table or a table's definition now, on all servers.", unitNumber).
-			now("sum("+ofMySQL("resp_mysql_lock_waits")+")", "waits").none("not seen: PROCESS is missing"),
+			now("sum("+ofMySQL("resp_mysql_lock_waits")+")", "waits").none("not seen"),
 		stat("Longest statement", "How long the oldest statement of a client that runs now has been running.", unitSeconds).
-			now("topk(1, "+ofMySQL("resp_mysql_longest_query_seconds")+")", "{{mysql}} {{instance}}").named().none("not seen: PROCESS is missing"),
+			now("topk(1, "+ofMySQL("resp_mysql_longest_query_seconds")+")", "{{mysql}} {{instance}}").named().none("not seen"),
 		stat("Oldest transaction", "Age of the oldest open transaction. One of minutes holds locks and keeps old rows from being cleared away.", unitSeconds).
-			now("topk(1, "+ofMySQL("resp_mysql_oldest_transaction_seconds")+")", "{{mysql}} {{instance}}").named().none("not seen: PROCESS is missing"),
+			now("topk(1, "+ofMySQL("resp_mysql_oldest_transaction_seconds")+")", "{{mysql}} {{instance}}").named().none("not seen"),
 	)
 }
 
@@ -113,12 +113,12 @@ func (d *dashboard) mysqlWaits() {
 	d.line(7,
 		graph("Lock waits and blockers", "Connections that wait for a lock, and the transactions at the root of those waits. Many that wait for one blocker: end that one, and all go on.", unitNumber).
 			query(ofMySQL("resp_mysql_lock_waits"), "wait {{mysql}} {{instance}}").
-			query(ofMySQL("resp_mysql_blocking_transactions"), "block {{mysql}} {{instance}}").none("not seen: PROCESS is missing"),
+			query(ofMySQL("resp_mysql_blocking_transactions"), "block {{mysql}} {{instance}}").none("not seen: no PROCESS right, or no answer"),
 		graph("Longest statement over time", "How long the oldest running statement of a client has been running; 0 if there is none. A line that climbs is one statement that does not end.", unitSeconds).
 			query(ofMySQL("resp_mysql_longest_query_seconds"), "{{mysql}} {{instance}}").
-			limits("query_time").none("not seen: PROCESS is missing"),
+			limits("query_time").none("not seen: no PROCESS right, or no answer"),
 		graph("Oldest transaction over time", "Age of the oldest open transaction; 0 if there is none. A line that climbs is one that nobody ends: a leaked connection, or a job that does too much at once.", unitSeconds).
-			query(ofMySQL("resp_mysql_oldest_transaction_seconds"), "{{mysql}} {{instance}}").none("not seen: PROCESS is missing").to("resp-tasks", "Tasks"),
+			query(ofMySQL("resp_mysql_oldest_transaction_seconds"), "{{mysql}} {{instance}}").none("not seen: no PROCESS right, or no answer").to("resp-tasks", "Tasks"),
 	)
 }
 
