@@ -63,6 +63,26 @@ func timeline(title, description string) *panel {
 	return p
 }
 
+// heatmap shows a histogram over time; unit is that of its buckets.
+func heatmap(title, description, unit string) *panel {
+	p := newPanel("heatmap", title, description, unitRate)
+	p.FieldConfig.Defaults.Custom = map[string]any{"scaleDistribution": map[string]any{"type": "linear"}}
+	p.Options = map[string]any{
+		"calculate": false, "cellGap": 1, "showValue": "never",
+		"color":        map[string]any{"mode": "scheme", "scheme": "Blues", "steps": 64, "reverse": false, "exponent": 0.5, "fill": "dark-blue"},
+		"yAxis":        map[string]any{"unit": unit, "axisPlacement": "left"},
+		"rowsFrame":    map[string]any{"layout": "auto"},
+		"filterValues": map[string]any{"le": 1e-9},
+		"legend":       map[string]any{"show": true},
+		"tooltip":      map[string]any{"mode": "single", "yHistogram": false, "showColorScale": false},
+		"exemplars":    map[string]any{"color": "rgba(255,0,255,0.7)"},
+	}
+	return p
+}
+
+// heat adds the buckets of a heatmap.
+func (p *panel) heat(expr string) *panel { return p.ask(expr, "{{le}}", false, "heatmap") }
+
 // query adds what to show over time. A query over a range of samples asks for
 // one that holds several even at the slowest scrape.
 func (p *panel) query(expr, legend string) *panel { return p.ask(expr, legend, false, "") }
