@@ -106,6 +106,13 @@ func (p *panel) dashed(name, paint string) *panel {
 	)
 }
 
+// dashedLike does that to all series whose name matches a regular expression.
+func (p *panel) dashedLike(pattern, paint string) *panel {
+	p.dashed("/"+pattern+"/", paint)
+	p.FieldConfig.Overrides[len(p.FieldConfig.Overrides)-1].Matcher.ID = "byRegexp"
+	return p
+}
+
 // painted gives a series a color that means something.
 func (p *panel) painted(name, paint string) *panel {
 	return p.override(name, property{"color", color{Mode: "fixed", FixedColor: paint}})
@@ -120,6 +127,14 @@ func (p *panel) override(name string, properties ...property) *panel {
 func (p *panel) stacked() *panel {
 	p.FieldConfig.Defaults.Custom["stacking"] = map[string]any{"mode": "normal", "group": "A"}
 	p.FieldConfig.Defaults.Custom["fillOpacity"] = 40
+	return p
+}
+
+// decades makes the axis one of powers of ten: for values far below their
+// limit. It has no zero.
+func (p *panel) decades() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
 	return p
 }
 
@@ -174,6 +189,13 @@ func (p *panel) named() *panel {
 // listed makes the legend a table with these calculations.
 func (p *panel) listed(calcs ...string) *panel {
 	p.Options.(map[string]any)["legend"] = map[string]any{"showLegend": true, "displayMode": "table", "placement": "right", "calcs": calcs}
+	return p
+}
+
+// merged puts the lines of several queries that have the same labels into one,
+// with a column "Value #A" and so on for each query.
+func (p *panel) merged() *panel {
+	p.Transformations = append(p.Transformations, transformation{ID: "merge", Options: map[string]any{}})
 	return p
 }
 
