@@ -206,6 +206,13 @@ func (p *panel) named() *panel {
 	return p
 }
 
+// onlyNames shows the names of a stat's series in place of their values: what
+// there is, is the answer.
+func (p *panel) onlyNames() *panel {
+	p.Options.(map[string]any)["textMode"] = "name"
+	return p
+}
+
 // listed makes the legend a table with these calculations.
 func (p *panel) listed(calcs ...string) *panel {
 	p.Options.(map[string]any)["legend"] = map[string]any{"showLegend": true, "displayMode": "table", "placement": "right", "calcs": calcs}
