@@ -59,7 +59,8 @@ fmt-diff:
 	@out="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
 	if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 
-golden: ## rewrite the golden files; read the difference before you commit it
+golden: ## rewrite the golden files and the dashboards; read the difference before you commit it
+	go run ./grafana/generate
 	go test ./collectors/ ./internal/web/ -update
 
 docs: ## hold docs/ against the code: metrics, keys, variables, flags

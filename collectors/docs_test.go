@@ -24,10 +24,11 @@ var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*?)"(?:, u
 // The tables of docs/metrics.md are what the code publishes, no more and no less.
 func TestDocs(t *testing.T) {
 	types := goldenTypes(t)
+	used := usages(t, types)
 	var b strings.Builder
 	for _, e := range collectors.Catalog() {
-		fmt.Fprintf(&b, "\n### `%s`: %s\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n", e.Name, e.Help)
-		for _, row := range rows(t, e.New(collectors.Deps{}), types) {
+		fmt.Fprintf(&b, "\n### `%s`: %s\n\n| metric | type | labels | meaning | used in |\n|---|---|---|---|---|\n", e.Name, e.Help)
+		for _, row := range rows(t, e.New(collectors.Deps{}), types, used) {
 			b.WriteString(row)
 		}
 	}
@@ -40,7 +41,7 @@ func TestDocs(t *testing.T) {
 	if !ok1 || !ok2 {
 		t.Fatalf("%s has no marks", docsFile)
 	}
-	want := before + docsBegin + "\n" + b.String() + "\n" + docsEnd + after
+	want := used.filled(before) + docsBegin + "\n" + b.String() + "\n" + docsEnd + after
 	if *update {
 		if err := os.WriteFile(docsFile, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
 			t.Fatal(err)
@@ -52,7 +53,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-func rows(t *testing.T, c collectors.Collector, types map[string]string) []string {
+func rows(t *testing.T, c collectors.Collector, types map[string]string, used usage) []string {
 	t.Helper()
 	var out []string
 	for _, d := range c.Descs() {
@@ -69,7 +70,7 @@ func rows(t *testing.T, c collectors.Collector, types map[string]string) []strin
 				labels = append(labels, "`"+l+"`")
 			}
 		}
-		out = append(out, fmt.Sprintf("| `%s` | %s | %s | %s |\n", m[1], types[m[1]], strings.Join(labels, ", "), strings.ReplaceAll(m[2], `\"`, `"`)))
+		out = append(out, fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", m[1], types[m[1]], strings.Join(labels, ", "), strings.ReplaceAll(m[2], `\"`, `"`), used.cell(m[1])))
 	}
 	sort.Strings(out)
 	return out

@@ -43,6 +43,7 @@ type (
 	}
 	runView struct {
 		ID, Rule, Word, Reason string
+		Did                    string // what the plan is, unless the reason says it
 		At                     clock
 		Asks                   bool
 		Steps                  []stepView
@@ -121,6 +122,9 @@ func runOf(r *actions.Run) runView {
 	now := stepView{Action: r.Action, Target: r.Target}
 	if r.Plan != nil {
 		now.Plan = r.Plan.Summary
+		if !strings.Contains(r.Reason, r.Plan.Summary) {
+			v.Did = r.Plan.Summary
+		}
 		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), victimsUpTo)] {
 			v.Victims = append(v.Victims, x.Kind+" "+x.ID)
 		}
