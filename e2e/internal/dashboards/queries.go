@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -40,7 +41,8 @@ func (d Dashboard) Queries() []Query {
 	}
 	for _, a := range d.Annotations {
 		if expr := a.Definition(); expr != "" {
-			out = append(out, Query{Dashboard: d.UID, Where: "annotation " + a.Name, Expr: expr, MinInterval: span(a.Step), board: &d})
+			step := span(cmp.Or(a.Step, "60s")) // Grafana's own default
+			out = append(out, Query{Dashboard: d.UID, Where: "annotation " + a.Name, Expr: expr, MinInterval: step, minStep: step, board: &d})
 		}
 	}
 	return out

@@ -41,7 +41,7 @@ func TestQueries(t *testing.T) {
 	want := []string{
 		"small|panel 1 A|A|a|1m0s", "small|panel 1 A|B|b|1m0s", "small|panel 3 C|A|c|2m0s",
 		"small|variable job||label_values(resp_up, job)|0s", `small|variable instance||label_values(resp_up{job=~"$job"}, instance)|0s`,
-		"small|annotation Alerts||ALERTS|0s", "small|annotation Restarts||up|0s",
+		"small|annotation Alerts||ALERTS|1m0s", "small|annotation Restarts||up|1m0s",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
