@@ -103,10 +103,13 @@ type Override struct {
 		ID      string
 		Options any
 	}
-	Properties []struct {
-		ID    string
-		Value json.RawMessage
-	}
+	Properties []Property
+}
+
+// Property is one thing that an override changes.
+type Property struct {
+	ID    string
+	Value json.RawMessage
 }
 
 // Transformation is one step between queries and fields.

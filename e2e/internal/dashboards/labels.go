@@ -158,15 +158,12 @@ func (k Known) matched(e *parser.BinaryExpr, complain func(string, ...any)) Labe
 // lacks and, without on or ignoring, those that only one side has.
 func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, ...any)) {
 	m := e.VectorMatching
-	if m.On || len(m.MatchingLabels) > 0 {
-		for _, l := range m.MatchingLabels {
-			if !left.has(l) && !right.has(l) || m.On && (!left.has(l) || !right.has(l)) {
-				complain("%s matches by the label %s, which a side does not have", e.Op, l)
-			}
+	for _, l := range m.MatchingLabels {
+		if !left.has(l) && !right.has(l) || m.On && (!left.has(l) || !right.has(l)) {
+			complain("%s matches by the label %s, which a side does not have", e.Op, l)
 		}
-		return
 	}
-	if left == nil || right == nil || maps.Equal(left, right) {
+	if m.On || len(m.MatchingLabels) > 0 || left == nil || right == nil {
 		return
 	}
 	var odd []string
@@ -175,8 +172,9 @@ func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, .
 			odd = append(odd, l)
 		}
 	}
-	slices.Sort(odd)
-	complain("%s has the label %s on one side only, so nothing matches", e.Op, strings.Join(odd, ", "))
+	if slices.Sort(odd); len(odd) > 0 {
+		complain("%s has the label %s on one side only, so nothing matches", e.Op, strings.Join(odd, ", "))
+	}
 }
 
 // meeting gives the labels that one-to-one matching leaves.

@@ -3,6 +3,7 @@ package dashboards
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -158,6 +159,32 @@ func (l *linter) each(f func(parsed)) {
 	for _, q := range l.queries {
 		if q.expr != nil {
 			f(q)
+		}
+	}
+}
+
+// panels gives every panel of every dashboard.
+func (l *linter) panels() iter.Seq2[Dashboard, Panel] {
+	return func(yield func(Dashboard, Panel) bool) {
+		for _, d := range l.all {
+			for _, p := range d.Panels {
+				if !yield(d, p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// variables gives every variable that is asked for.
+func (l *linter) variables() iter.Seq2[Dashboard, Variable] {
+	return func(yield func(Dashboard, Variable) bool) {
+		for _, d := range l.all {
+			for _, v := range d.Variables {
+				if v.Type == "query" && !yield(d, v) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -138,20 +139,22 @@ func (q Query) builtin(name string, v Values) (string, bool) {
 	case "__rate_interval":
 		return seconds(max(step+scrape, 4*scrape)), true
 	case "__rate_interval_ms":
-		return fmt.Sprint(max(step+scrape, 4*scrape).Milliseconds()), true
+		return millis(max(step+scrape, 4*scrape)), true
 	case "__interval":
 		return seconds(step), true
 	case "__interval_ms":
-		return fmt.Sprint(step.Milliseconds()), true
+		return millis(step), true
 	case "__range":
 		return seconds(v.Range), true
 	case "__range_s":
-		return fmt.Sprint(int(v.Range.Seconds())), true
+		return strconv.Itoa(int(v.Range.Seconds())), true
 	case "__range_ms":
-		return fmt.Sprint(v.Range.Milliseconds()), true
+		return millis(v.Range), true
 	}
 	return "", false
 }
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
 

@@ -100,55 +100,46 @@ func templates(l *linter) {
 				l.report(d, "", "no variable %s", name)
 			}
 		}
-		seen := map[string]bool{}
-		for _, v := range d.Variables {
-			where := "variable " + v.Name
-			if seen[v.Name] {
-				l.report(d, where, "is there twice")
-			}
-			seen[v.Name] = true
-			if v.Type != "query" {
-				continue
-			}
-			if v.Label == "" || !v.Multi || !v.IncludeAll || v.AllValue == nil || *v.AllValue != ".+" {
-				l.report(d, where, "no label, not of many values, or All is not .+")
-			}
-			if _, label, ok := LabelValues(v.Definition()); ok && label != v.Name {
-				l.report(d, where, "has the values of the label %s", label)
-			}
+	}
+	for d, v := range l.variables() {
+		where := "variable " + v.Name
+		if v.Label == "" || !v.Multi || !v.IncludeAll || v.AllValue == nil || *v.AllValue != ".+" {
+			l.report(d, where, "no label, not of many values, or All is not .+")
+		}
+		if _, label, ok := LabelValues(v.Definition()); ok && label != v.Name {
+			l.report(d, where, "has the values of the label %s", label)
 		}
 	}
 }
 
 // reloads: a variable of series follows the time range.
 func reloads(l *linter) {
-	for _, d := range l.all {
-		for _, v := range d.Variables {
-			if v.Type == "query" && v.Refresh != 2 {
-				l.report(d, "variable "+v.Name, "refresh is %d, it must be 2: when the time range changes", v.Refresh)
-			}
+	for d, v := range l.variables() {
+		if v.Refresh != 2 {
+			l.report(d, "variable "+v.Name, "refresh is %d, it must be 2: when the time range changes", v.Refresh)
 		}
 	}
 }
 
+// datasources: every one is the variable's.
 func datasources(l *linter) {
 	const fault = "the data source is not prometheus, ${datasource}"
+	for d, p := range l.panels() {
+		if p.hasData() && !prometheusSource(p.Datasource) {
+			l.report(d, p.Where(), fault)
+		}
+		for _, t := range p.Targets {
+			if t.Datasource != nil && !prometheusSource(t.Datasource) {
+				l.report(d, p.Where(), "target %s: %s", t.RefID, fault)
+			}
+		}
+	}
+	for d, v := range l.variables() {
+		if !prometheusSource(v.Datasource) {
+			l.report(d, "variable "+v.Name, fault)
+		}
+	}
 	for _, d := range l.all {
-		for _, p := range d.Panels {
-			if p.hasData() && !prometheusSource(p.Datasource) {
-				l.report(d, p.Where(), fault)
-			}
-			for _, t := range p.Targets {
-				if t.Datasource != nil && !prometheusSource(t.Datasource) {
-					l.report(d, p.Where(), "target %s: %s", t.RefID, fault)
-				}
-			}
-		}
-		for _, v := range d.Variables {
-			if v.Type == "query" && !prometheusSource(v.Datasource) {
-				l.report(d, "variable "+v.Name, fault)
-			}
-		}
 		for _, a := range d.Annotations {
 			if a.BuiltIn == 0 && !prometheusSource(a.Datasource) {
 				l.report(d, "annotation "+a.Name, fault)
@@ -229,13 +220,20 @@ func linked(url string) (string, bool) {
 // allLinks gives the panel's links and those of its values.
 func (p Panel) allLinks() []Link {
 	out := slices.Concat(p.Links, p.FieldConfig.Defaults.Links)
-	for _, o := range p.FieldConfig.Overrides {
-		for _, property := range o.Properties {
-			var more []Link
-			if property.ID == "links" && json.Unmarshal(property.Value, &more) == nil {
-				out = append(out, more...)
-			}
+	for _, property := range p.overridden() {
+		var more []Link
+		if property.ID == "links" && json.Unmarshal(property.Value, &more) == nil {
+			out = append(out, more...)
 		}
+	}
+	return out
+}
+
+// overridden gives what all overrides of the panel change.
+func (p Panel) overridden() []Property {
+	var out []Property
+	for _, o := range p.FieldConfig.Overrides {
+		out = append(out, o.Properties...)
 	}
 	return out
 }

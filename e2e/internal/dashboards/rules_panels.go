@@ -54,23 +54,21 @@ func noValues(l *linter) {
 	}
 }
 
-// targets: every panel asks something, under names of one letter or more.
+// targets: every panel asks something, each under a name of its own.
 func targets(l *linter) {
-	for _, d := range l.all {
-		for _, p := range d.Panels {
-			if p.hasData() == (len(p.Targets) == 0) {
-				l.report(d, p.Where(), "%d queries in a panel of type %s", len(p.Targets), p.Type)
+	for d, p := range l.panels() {
+		if p.hasData() == (len(p.Targets) == 0) {
+			l.report(d, p.Where(), "%d queries in a panel of type %s", len(p.Targets), p.Type)
+		}
+		seen := map[string]bool{}
+		for _, t := range p.Targets {
+			if t.RefID == "" || seen[t.RefID] || t.Expr == "" {
+				l.report(d, p.Where(), "target %q has no refId of its own, or no expression", t.RefID)
 			}
-			seen := map[string]bool{}
-			for _, t := range p.Targets {
-				if t.RefID == "" || seen[t.RefID] || t.Expr == "" {
-					l.report(d, p.Where(), "target %q has no refId of its own, or no expression", t.RefID)
-				}
-				if t.Hide {
-					l.report(d, p.Where(), "target %s is hidden", t.RefID)
-				}
-				seen[t.RefID] = true
+			if t.Hide {
+				l.report(d, p.Where(), "target %s is hidden", t.RefID)
 			}
+			seen[t.RefID] = true
 		}
 	}
 }
@@ -86,21 +84,19 @@ func valid() []string {
 }
 
 func units(l *linter) {
-	for _, d := range l.all {
-		for _, p := range d.Panels {
-			if !p.hasData() {
-				continue
+	for d, p := range l.panels() {
+		if !p.hasData() {
+			continue
+		}
+		all := []string{p.FieldConfig.Defaults.Unit}
+		for _, o := range p.FieldConfig.Overrides {
+			if u, ok := o.unit(); ok {
+				all = append(all, u)
 			}
-			all := []string{p.FieldConfig.Defaults.Unit}
-			for _, o := range p.FieldConfig.Overrides {
-				if u, ok := o.unit(); ok {
-					all = append(all, u)
-				}
-			}
-			for _, u := range all {
-				if !slices.Contains(valid(), u) {
-					l.report(d, p.Where(), "the unit %q is none that is known", u)
-				}
+		}
+		for _, u := range all {
+			if !slices.Contains(valid(), u) {
+				l.report(d, p.Where(), "the unit %q is none that is known", u)
 			}
 		}
 	}
@@ -247,17 +243,14 @@ func limited() []struct{ metric, unit, resource string } {
 
 // thresholdsDrawn: a graph of what has a limit shows the limit.
 func thresholdsDrawn(l *linter) {
-	drawn := map[*Panel]map[string]bool{}
+	type limit struct {
+		panel    *Panel
+		resource string
+	}
+	drawn := map[limit]bool{}
 	l.each(func(q parsed) {
-		for _, s := range q.selectors() {
-			for _, m := range s.LabelMatchers {
-				if s.Name == "resp_threshold" && m.Name == "resource" && q.panel != nil {
-					if drawn[q.panel] == nil {
-						drawn[q.panel] = map[string]bool{}
-					}
-					drawn[q.panel][m.Value] = true
-				}
-			}
+		for _, resource := range q.limits() {
+			drawn[limit{q.panel, resource}] = true
 		}
 	})
 	l.each(func(q parsed) {
@@ -265,32 +258,43 @@ func thresholdsDrawn(l *linter) {
 			return
 		}
 		for _, s := range q.selectors() {
-			if resource := resourceOf(s, q.unit); resource != "" && !drawn[q.panel][resource] {
+			if resource := resourceOf(s, q.unit); resource != "" && !drawn[limit{q.panel, resource}] {
 				l.of(q, "shows %s without resp_threshold{resource=%q}", s.Name, resource)
 			}
 		}
 	})
 }
 
+// limits gives the resources whose limits the query shows.
+func (q parsed) limits() []string {
+	var out []string
+	for _, s := range q.selectors() {
+		for _, m := range s.LabelMatchers {
+			if s.Name == "resp_threshold" && m.Name == "resource" {
+				out = append(out, m.Value)
+			}
+		}
+	}
+	return out
+}
+
 // staticThresholds: a limit that is written into a panel is not the one that
 // alerts go by. Colors of states are no limits.
 func staticThresholds(l *linter) {
-	for _, d := range l.all {
-		for _, p := range d.Panels {
-			named := slices.ContainsFunc(p.FieldConfig.Defaults.Mappings, func(m Mapping) bool { return m.Type == "value" })
-			all := []*Thresholds{p.FieldConfig.Defaults.Thresholds}
-			for _, o := range p.FieldConfig.Overrides {
-				for _, property := range o.Properties {
-					var t Thresholds
-					if property.ID == "thresholds" && json.Unmarshal(property.Value, &t) == nil {
-						all = append(all, &t)
-					}
-					named = named || property.ID == "mappings"
-				}
+	for d, p := range l.panels() {
+		steps, states := 0, slices.ContainsFunc(p.FieldConfig.Defaults.Mappings, func(m Mapping) bool { return m.Type == "value" })
+		if t := p.FieldConfig.Defaults.Thresholds; t != nil {
+			steps = len(t.Steps)
+		}
+		for _, property := range p.overridden() {
+			var t Thresholds
+			if property.ID == "thresholds" && json.Unmarshal(property.Value, &t) == nil {
+				steps = max(steps, len(t.Steps))
 			}
-			if slices.ContainsFunc(all, func(t *Thresholds) bool { return t != nil && len(t.Steps) > 1 }) && !named {
-				l.report(d, p.Where(), "has thresholds of its own; draw resp_threshold")
-			}
+			states = states || property.ID == "mappings"
+		}
+		if steps > 1 && !states {
+			l.report(d, p.Where(), "has thresholds of its own; draw resp_threshold")
 		}
 	}
 }

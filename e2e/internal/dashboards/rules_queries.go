@@ -65,16 +65,20 @@ func selectors(l *linter) {
 				continue
 			}
 			for _, v := range q.choices() {
-				own := v == "job" || v == "instance"
-				if !own && (series.Labels == nil || series.empty[v]) || !series.Labels.has(v) {
-					continue
-				}
-				if !chosen(s, v) {
+				if series.always(v) && !chosen(s, v) {
 					l.of(q, "%s is not chosen by %s=~\"$%s\"", s.Name, v, v)
 				}
 			}
 		}
 	})
+}
+
+// always tells whether every series is known to have the label.
+func (s Series) always(label string) bool {
+	if label == "job" || label == "instance" {
+		return true
+	}
+	return s.Labels[label] && !s.empty[label]
 }
 
 // choices are the variables that a query must heed.
@@ -183,27 +187,30 @@ func counted(path []parser.Node) bool {
 func histograms(l *linter) {
 	l.each(func(q parsed) {
 		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
-			if !strings.HasSuffix(s.Name, "_bucket") || q.label != "" || one(s) {
-				return
-			}
-			quantile, kept := false, false
-			for _, n := range path {
-				switch n := n.(type) {
-				case *parser.Call:
-					quantile = quantile || n.Func.Name == "histogram_quantile"
-				case *parser.AggregateExpr:
-					keeps := slices.Contains(n.Grouping, "le") != n.Without
-					kept = kept || keeps
-					if quantile && (!keeps || n.Op != parser.SUM) {
-						l.of(q, "%s of buckets of %s inside of histogram_quantile; expected sum by (le, …)", n.Op, s.Name)
-					}
-				}
-			}
-			if !quantile && !kept {
-				l.of(q, "buckets of %s are neither in histogram_quantile nor added up by le", s.Name)
+			if strings.HasSuffix(s.Name, "_bucket") && q.label == "" && !one(s) {
+				l.buckets(q, s.Name, path)
 			}
 		})
 	})
+}
+
+func (l *linter) buckets(q parsed, name string, path []parser.Node) {
+	quantile, kept := false, false
+	for _, n := range path {
+		switch n := n.(type) {
+		case *parser.Call:
+			quantile = quantile || n.Func.Name == "histogram_quantile"
+		case *parser.AggregateExpr:
+			keeps := slices.Contains(n.Grouping, "le") != n.Without
+			kept = kept || keeps
+			if quantile && (!keeps || n.Op != parser.SUM) {
+				l.of(q, "%s of buckets of %s inside of histogram_quantile; expected sum by (le, …)", n.Op, name)
+			}
+		}
+	}
+	if !quantile && !kept {
+		l.of(q, "buckets of %s are neither in histogram_quantile nor added up by le", name)
+	}
 }
 
 // one tells whether a single bucket is asked for.
