@@ -1,0 +1,234 @@
+package dashboards
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// syntax: Prometheus reads it, one of Debian 12 (2.42) too.
+func syntax(l *linter) {
+	newer := []string{"histogram_avg", "histogram_stddev", "histogram_stdvar", "first_over_time"}
+	for _, q := range l.queries {
+		if q.fault != nil {
+			l.of(q, "%v", q.fault)
+			continue
+		}
+		parser.Inspect(q.expr, func(n parser.Node, _ []parser.Node) error {
+			if c, ok := n.(*parser.Call); ok && slices.Contains(newer, c.Func.Name) {
+				l.of(q, "%s is not in Prometheus 2.42", c.Func.Name)
+			}
+			return nil
+		})
+	}
+}
+
+// selectors gives what the query reads.
+func (q parsed) selectors() []*parser.VectorSelector {
+	var out []*parser.VectorSelector
+	q.selected(func(s *parser.VectorSelector, _ []parser.Node) { out = append(out, s) })
+	return out
+}
+
+// metrics: nothing is asked for that nobody has.
+func metrics(l *linter) {
+	l.each(func(q parsed) {
+		for _, s := range q.selectors() {
+			if _, ok := l.known.find(s.Name); !ok {
+				l.of(q, "%q is neither a metric of the exporter nor a recorded one", s.Name)
+			}
+		}
+	})
+}
+
+// labelled: every label that is named is there.
+func labelled(l *linter) {
+	l.each(func(q parsed) {
+		left := l.known.labels(q.expr, func(format string, args ...any) { l.of(q, format, args...) })
+		if q.label != "" && !left.has(q.label) {
+			l.of(q, "the series have no label %s", q.label)
+		}
+	})
+}
+
+// selectors: what is chosen holds for every series that has such a label. A
+// variable asks in those before it. Where the label may be empty (an alert
+// about the host has no app), the choice would hide those series.
+func selectors(l *linter) {
+	l.each(func(q parsed) {
+		for _, s := range q.selectors() {
+			series, ok := l.known.find(s.Name)
+			if !ok || foreign(s.Name) {
+				continue
+			}
+			for _, v := range q.choices() {
+				if series.always(v) && !chosen(s, v) {
+					l.of(q, "%s is not chosen by %s=~\"$%s\"", s.Name, v, v)
+				}
+			}
+		}
+	})
+}
+
+// always tells whether every series is known to have the label.
+func (s Series) always(label string) bool {
+	if label == "job" || label == "instance" {
+		return true
+	}
+	return s.Labels[label] && !s.empty[label]
+}
+
+// choices are the variables that a query must heed.
+func (q parsed) choices() []string {
+	var out []string
+	for _, v := range q.board.Variables {
+		if q.Where == "variable "+v.Name {
+			break
+		}
+		if v.Type == "query" {
+			out = append(out, v.Name)
+		}
+	}
+	return out
+}
+
+func chosen(s *parser.VectorSelector, v string) bool {
+	return slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool {
+		return m.Name == v && m.Type == labels.MatchRegexp && (m.Value == "$"+v || m.Value == "${"+v+"}")
+	})
+}
+
+// around gives the function that takes the range of a selector, and the range.
+func around(path []parser.Node) (function string, span time.Duration) {
+	if len(path) < 1 {
+		return "", 0
+	}
+	m, ok := path[len(path)-1].(*parser.MatrixSelector)
+	if !ok {
+		return "", 0
+	}
+	for _, n := range slices.Backward(path) {
+		if c, ok := n.(*parser.Call); ok {
+			return c.Func.Name, m.Range
+		}
+	}
+	return "", m.Range
+}
+
+// rateIntervals: a range that is written out is empty for a slower scrape, and
+// misses what happens between the steps of a long time.
+func rateIntervals(l *linter) {
+	l.each(func(q parsed) {
+		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
+			function, span := around(path)
+			if !slices.Contains([]string{"rate", "increase", "irate"}, function) || span == rateInterval || span == wholeRange && q.Instant {
+				return
+			}
+			l.of(q, "%s of %s is not over $__rate_interval, nor an instant one over $__range", function, s.Name)
+		})
+	})
+}
+
+const slowestScrape = time.Minute
+
+// minIntervals: Grafana makes $__rate_interval of the target's own least step,
+// else of a setting of the data source, which is 15 s unless somebody changed
+// it. With a minute it holds two samples of any scrape up to that.
+func minIntervals(l *linter) {
+	l.each(func(q parsed) {
+		switch {
+		case strings.Contains(q.Expr, "__rate_interval") && q.minStep < slowestScrape:
+			l.of(q, "the least step of the target is %s: where scrapes are a minute apart, $__rate_interval holds too few", q.minStep)
+		case strings.Contains(q.Expr, "__interval") && q.MinInterval < slowestScrape:
+			l.of(q, "the least step is %s: where scrapes are a minute apart, $__interval holds none", q.MinInterval)
+		}
+	})
+}
+
+// counters: a counter as such says nothing, and a rate of what is no counter is
+// wrong whenever it falls.
+func counters(l *linter) {
+	l.each(func(q parsed) {
+		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
+			series, ok := l.known.find(s.Name)
+			if !ok || q.label != "" {
+				return
+			}
+			function, _ := around(path)
+			rising := slices.Contains([]string{"rate", "increase", "irate"}, function)
+			switch {
+			case series.Type == "counter" && !rising && !slices.Contains([]string{"resets", "changes"}, function) && !counted(path):
+				l.of(q, "the counter %s is outside of rate, increase, irate, resets and changes", s.Name)
+			case series.Type == "gauge" && rising:
+				l.of(q, "%s of %s, which is no counter", function, s.Name)
+			}
+		})
+	})
+}
+
+// counted tells whether only the number of the series matters.
+func counted(path []parser.Node) bool {
+	if len(path) == 0 {
+		return false
+	}
+	if n, ok := path[len(path)-1].(*parser.AggregateExpr); ok {
+		return n.Op == parser.COUNT || n.Op == parser.GROUP
+	}
+	return slices.ContainsFunc(path, func(n parser.Node) bool {
+		c, ok := n.(*parser.Call)
+		return ok && strings.HasPrefix(c.Func.Name, "absent")
+	})
+}
+
+// histograms: buckets are added up with their le, and become quantiles.
+func histograms(l *linter) {
+	l.each(func(q parsed) {
+		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
+			if strings.HasSuffix(s.Name, "_bucket") && q.label == "" && !one(s) {
+				l.buckets(q, s.Name, path)
+			}
+		})
+	})
+}
+
+func (l *linter) buckets(q parsed, name string, path []parser.Node) {
+	quantile, kept := false, false
+	for _, n := range path {
+		switch n := n.(type) {
+		case *parser.Call:
+			quantile = quantile || n.Func.Name == "histogram_quantile"
+		case *parser.AggregateExpr:
+			keeps := slices.Contains(n.Grouping, "le") != n.Without
+			kept = kept || keeps
+			if quantile && (!keeps || n.Op != parser.SUM) {
+				l.of(q, "%s of buckets of %s inside of histogram_quantile; expected sum by (le, …)", n.Op, name)
+			}
+		}
+	}
+	if !quantile && !kept {
+		l.of(q, "buckets of %s are neither in histogram_quantile nor added up by le", name)
+	}
+}
+
+// one tells whether a single bucket is asked for.
+func one(s *parser.VectorSelector) bool {
+	return slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "le" })
+}
+
+// resourceOf gives the resource of resp_threshold that a selector, shown in a
+// unit, is judged by, or nothing.
+func resourceOf(s *parser.VectorSelector, unit string) string {
+	for _, x := range limited() {
+		if x.metric == s.Name && x.unit == unit {
+			return x.resource
+		}
+	}
+	errors := slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "code" && strings.HasPrefix(m.Value, "5") })
+	if s.Name == "resp_http_requests_total" && unit == "percentunit" && errors {
+		return "error_rate"
+	}
+	return ""
+}
