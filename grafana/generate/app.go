@@ -105,8 +105,8 @@ func (d *dashboard) appBudget() {
 	d.line(7,
 		stat("Budget that is left", "What is left of the share of requests that may fail, over three days. Below 0 the objective was missed. It is a recording rule that says how much may fail: 1 % unless you changed it.", unitRatio).
 			query("1 - "+of("instance_app:resp_http_errors:ratio_rate3d")+" / "+of("instance_app:resp_http_error_budget:ratio"), "{{app}} {{instance}}").none("no request").columns(6),
-		graph("Errors against the budget", "Share of failed requests over 5 minutes, an hour and six hours, beside what may fail. 14.4 times the budget over an hour wakes somebody.", unitRatio).
-			query(of("instance_app:resp_http_errors:ratio_rate5m"), "5m {{app}} {{instance}}").query(of("instance_app:resp_http_errors:ratio_rate1h"), "1h {{app}} {{instance}}").
+		graph("Errors against the budget", "Share of failed requests over an hour and over six, beside what may fail. 14.4 times the budget over an hour wakes somebody.", unitRatio).
+			query(of("instance_app:resp_http_errors:ratio_rate1h"), "1h {{app}} {{instance}}").
 			query(of("instance_app:resp_http_errors:ratio_rate6h"), "6h {{app}} {{instance}}").
 			query("max("+of("instance_app:resp_http_error_budget:ratio")+")", "budget").dashed("budget", "text").none("no request"),
 		graph("Slow requests against the budget", "Share of slow requests over 5 minutes, an hour and six hours, beside what may be slow.", unitRatio).
