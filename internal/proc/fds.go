@@ -44,7 +44,9 @@ func (t *table) readDescriptors(p *process) {
 	}
 	beats := 0
 	list, d.left = t.r.lookedAt(list)
-	t.left += uint64(d.left)
+	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
+		t.left += uint64(d.left)
+	}
 	for _, e := range list {
 		link, err := t.fdLink(p.pid, e.n)
 		if err != nil {

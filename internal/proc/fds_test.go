@@ -38,7 +38,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.table.r.descriptors = 3
-	p := &process{pid: 7, start: 77}
+	p := &process{pid: 7, start: 77, ident: identity{server: Gunicorn}}
 	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.sockets.of(p)}
 	w.apps = append(w.apps, a)
 	for look := range 2 {
@@ -49,6 +49,10 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 		if s := w.snapshot(time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
 			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
 		}
+	}
+	other := &process{pid: 7, start: 77} // of no app
+	if w.table.readDescriptors(other); other.fds.left != 2 || w.table.left != 4 {
+		t.Errorf("of no app: %d left out, %d counted", other.fds.left, w.table.left)
 	}
 	w.table.r.descriptors = 5
 	w.table.readDescriptors(p)
