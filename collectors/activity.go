@@ -36,6 +36,7 @@ type activity struct {
 	transactionsErr error
 	waits           []mysql.LockWait // asked for only if a transaction waits
 	waitsErr        error
+	left            mysql.LeftOut // rows that are missing here
 }
 
 // serverLooks is the latest look at one server.
@@ -111,6 +112,11 @@ func (a *Activity) join(t MySQLTarget, collector string) (f *activityFlight, min
 // server that hangs costs no more.
 func lookAt(ctx context.Context, s MySQLServer) *activity {
 	l := &activity{began: time.Now()}
+	before := s.LeftOut()
+	defer func() {
+		after := s.LeftOut()
+		l.left = mysql.LeftOut{Threads: after.Threads - before.Threads, Transactions: after.Transactions - before.Transactions, LockWaits: after.LockWaits - before.LockWaits}
+	}()
 	if l.ping, l.pingErr = s.Ping(ctx); l.pingErr != nil {
 		return l
 	}

@@ -139,6 +139,8 @@ func TestReasons(t *testing.T) {
 	for i := range a.Workers {
 		a.Workers[i].State, a.Workers[i].HasBeat = proc.StateUnknown, false
 	}
+	cut := shop()
+	cut.Apps[1].FDsCut = true
 	large := shop()
 	large.Apps[1].MemoryErr = proc.ErrTooLarge
 	foreign := shop()
@@ -156,6 +158,7 @@ func TestReasons(t *testing.T) {
 		lack []string
 	}{
 		"descriptors":     {collectors.NewProcess(fakeApps{snap: blind}, groups(t), 4), collectors.Permission, []string{"resp_app_open_fds"}},
+		"cut descriptors": {collectors.NewProcess(fakeApps{snap: cut}, groups(t), 4), collectors.Failed, nil},
 		"memory":          {collectors.NewMemory(fakeApps{snap: blind}, groups(t), total), collectors.Permission, []string{"resp_app_memory_bytes"}},
 		"large memory":    {collectors.NewMemory(fakeApps{snap: large}, groups(t), total), collectors.Unsupported, nil},
 		"states":          {collectors.NewWorkers(fakeApps{snap: blind}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},

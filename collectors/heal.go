@@ -23,6 +23,7 @@ var (
 	healPaused    = gauge("heal_paused", "Whether a person paused healing.")
 	healMode      = gauge("heal_mode", "Which mode is in force: 1 for that one. Without its state directory it is off, whatever is configured.", "mode")
 	healHuman     = gauge("heal_needs_human", "Whether a rule could not help and calls for a person.", "rule")
+	healAwaiting  = gauge("heal_awaiting_approval", "Runs of a rule that wait for a person to approve their plan; each for ten minutes at most.", "rule")
 	healVictims   = counter("heal_victims_total", "Connections, queries, workers, sessions and processes that an action was applied to.", "action")
 	healSuccess   = gauge("heal_last_success_timestamp_seconds", "When an action was last applied and seen to have helped, in Unix time.", "action")
 	healJournal   = gauge("heal_journal_bytes", "Size of the journal's files.")
@@ -48,7 +49,7 @@ func (*Heal) Name() string { return "heal" }
 
 // Descs implements [Collector].
 func (*Heal) Descs() []*prometheus.Desc {
-	return descs(healRequests, healTruncated, healAlerts, healRuns, healBlocked, healQueue, healBreaker, healPaused, healMode, healHuman,
+	return descs(healRequests, healTruncated, healAlerts, healRuns, healBlocked, healQueue, healBreaker, healPaused, healMode, healHuman, healAwaiting,
 		healVictims, healSuccess, healJournal, healDuration, seriesDropped)
 }
 
@@ -81,6 +82,9 @@ func (c *Heal) Collect(context.Context) (Sample, error) {
 	}
 	for rule, needs := range a.NeedsHuman {
 		s.add(healHuman, flag(needs), rule)
+	}
+	for rule, n := range a.Awaiting {
+		s.add(healAwaiting, float64(n), rule)
 	}
 	for action, n := range a.Victims {
 		s.add(healVictims, float64(n), action)

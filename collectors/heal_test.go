@@ -21,6 +21,7 @@ func TestHeal(t *testing.T) {
 		Queue:       1, Paused: true, Mode: "enforce", JournalBytes: 4096,
 		Breakers:   map[string]bool{"kill_leaked_connections": false, "recycle_worker": true},
 		NeedsHuman: map[string]bool{"leaked": true},
+		Awaiting:   map[string]int{"leaked": 0, "sessions": 1},
 	}
 	golden(t, collectors.NewHeal(func() collectors.HealStats {
 		return collectors.HealStats{Actions: s, Requests: map[int]uint64{202: 7, 401: 1}, Truncated: 2}

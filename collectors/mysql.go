@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type MySQLServer interface {
 	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
 	StatementTime(ctx context.Context) (time.Duration, error)
 	LastStatements(ctx context.Context, ids []uint64) (map[uint64]string, error)
+	LeftOut() mysql.LeftOut
 }
 
 // MySQLTarget is one server of the configuration.
@@ -52,7 +54,12 @@ var (
 const cureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
 
 // MySQL gives the state of MySQL and MariaDB servers.
-type MySQL struct{ activity *Activity }
+type MySQL struct {
+	activity *Activity
+
+	mu   sync.Mutex
+	left mysql.LeftOut // of all servers, since the start
+}
 
 // NewMySQL returns the collector "mysql".
 func NewMySQL(activity *Activity) *MySQL { return &MySQL{activity: activity} }
@@ -63,7 +70,7 @@ func (*MySQL) Name() string { return "mysql" }
 // Descs implements [Collector].
 func (*MySQL) Descs() []*prometheus.Desc {
 	return descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
-		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily)
+		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -86,7 +93,22 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 		s.Readings = append(s.Readings, looks[i].Readings...)
 		errs = append(errs, looks[i].errs...)
 	}
+	c.leftOut(&s, looks)
 	return s, errors.Join(errs...)
+}
+
+// leftOut adds up the rows that bounds kept out of the looks.
+func (c *MySQL) leftOut(s *Sample, looks []mysqlLook) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range looks {
+		c.left.Threads += looks[i].left.Threads
+		c.left.Transactions += looks[i].left.Transactions
+		c.left.LockWaits += looks[i].left.LockWaits
+	}
+	s.add(seriesDropped, float64(c.left.Threads), "mysql_thread")
+	s.add(seriesDropped, float64(c.left.Transactions), "mysql_transaction")
+	s.add(seriesDropped, float64(c.left.LockWaits), "mysql_lock_wait")
 }
 
 // mysqlLook is one look at one server.
@@ -97,6 +119,7 @@ type mysqlLook struct {
 	refused bool // one error of that kind is enough
 	counted bool // the server has told how many threads run
 	running *int // and how many are in its list of threads
+	left    mysql.LeftOut
 }
 
 func (l *mysqlLook) read(ctx context.Context, from *Activity) {
@@ -108,6 +131,9 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.lack(err)
 		return
+	}
+	if l.left = now.left; l.left != (mysql.LeftOut{}) {
+		l.errs = append(l.errs, cutShort(l.Name))
 	}
 	l.add(upFamily, 1, "mysql:"+l.Name)
 	l.add(mysqlPingFamily, now.ping.Seconds(), l.Name)
@@ -128,6 +154,15 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		if err := part(ctx); err != nil && l.lack(err) {
 			return
 		}
+	}
+}
+
+// cutShort says that a look does not have all. It names no number, so that it
+// is said once and not at each scrape.
+func cutShort(server string) *Unavailable {
+	return &Unavailable{
+		Reason: Failed, Of: "mysql:" + server,
+		Detail: "mysql " + server + ": it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low",
 	}
 }
 

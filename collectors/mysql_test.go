@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -25,7 +27,9 @@ type fakeMySQL struct {
 	transactions []mysql.Transaction
 	waits        []mysql.LockWait
 	statements   map[uint64]string
+	over         int // rows more than are looked at, at each question
 
+	left  mysql.LeftOut
 	mu    sync.Mutex
 	asked map[string]int
 }
@@ -61,6 +65,9 @@ func (f *fakeMySQL) Variables(ctx context.Context) (map[string]string, error) {
 }
 
 func (f *fakeMySQL) Threads(ctx context.Context) ([]mysql.Thread, error) {
+	f.mu.Lock()
+	f.left.Threads += uint64(f.over)
+	f.mu.Unlock()
 	return f.threads, f.answer(ctx, "threads")
 }
 
@@ -74,6 +81,12 @@ func (f *fakeMySQL) LockWaits(ctx context.Context) ([]mysql.LockWait, error) {
 
 func (f *fakeMySQL) LastStatements(ctx context.Context, _ []uint64) (map[uint64]string, error) {
 	return f.statements, f.answer(ctx, "statements")
+}
+
+func (f *fakeMySQL) LeftOut() mysql.LeftOut {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left
 }
 
 func (f *fakeMySQL) StatementTime(ctx context.Context) (time.Duration, error) {
@@ -135,6 +148,42 @@ func TestMySQLCountsRunningThreads(t *testing.T) {
 	}
 	if !slices.Equal(got, []float64{4}) {
 		t.Errorf("got %v, want 4 once", got)
+	}
+}
+
+// Rows that a bound kept out of a look are counted once for each look, and what
+// is made of the others is said to be too low.
+func TestMySQLLeavesOut(t *testing.T) {
+	servers := map[string]*fakeMySQL{"main": busyMySQL(), "other": busyMySQL()}
+	servers["main"].over, servers["other"].over = 5, 2
+	left := func(s collectors.Sample) (n float64) {
+		for _, m := range s.Metrics {
+			var out dto.Metric
+			if err := m.Write(&out); err != nil {
+				t.Fatal(err)
+			}
+			if len(out.GetLabel()) == 1 && out.GetLabel()[0].GetValue() == "mysql_thread" {
+				n = out.GetCounter().GetValue()
+			}
+		}
+		return n
+	}
+	activity := activityOf(servers)
+	c := collectors.NewMySQL(activity)
+	for i := 1; i <= 2; i++ {
+		s, err := c.Collect(t.Context())
+		if reason, detail := collectors.ReasonOf(err); reason != collectors.Failed || strings.Count(detail, "is too low") != 2 {
+			t.Errorf("%s: %s", reason, detail)
+		}
+		if got := left(s); got != float64(7*i) {
+			t.Errorf("%v are left out, want %d", got, 7*i)
+		}
+	}
+	delete(servers, "other") // a counter does not go back with its server
+	servers["main"].over = 0
+	s, err := c.Collect(t.Context())
+	if got := left(s); got != 14 || err != nil {
+		t.Errorf("%v are left out, %v", got, err)
 	}
 }
 

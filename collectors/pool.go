@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -100,6 +101,9 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 		}
 		if lacks[i] = whyNoPools(t.Name, looks[i], lacks[i]); lacks[i] == nil {
 			c.server(&s, servers[t.Name], poolLook{t, looks[i], v})
+			if looks[i].left != (mysql.LeftOut{}) {
+				lacks[i] = cutShort(t.Name)
+			}
 		}
 	}
 	c.servers = servers
@@ -172,6 +176,7 @@ func (c *Pool) workers(s *Sample, v *connectionView) (lack error) {
 		s.add(connectionsAgeFamily, max(0, c.now().Sub(v.taken).Seconds()))
 	}
 	s.add(seriesDropped, float64(c.dropped+v.dropped), workerConnectionsFamily.name)
+	s.add(seriesDropped, float64(v.descriptors), "connection_descriptor")
 	return lack
 }
 

@@ -312,6 +312,7 @@ func TestPoolLacks(t *testing.T) {
 		"user is known": {func(r *rig, _ *fakeMySQL) {
 			r.conns.sample.Errs, r.apps[0].Pools[0].User = map[string]error{"shop": syscall.EACCES}, "shop"
 		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
+		"cut short": {func(_ *rig, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "is too low", []string{"resp_pool_connections", "resp_worker_connections"}},
 		"sockets":   {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")} }, collectors.Failed, "broken", nil},
 		"no sample": {func(r *rig, _ *fakeMySQL) { r.conns.sample = proc.Connections{} }, collectors.OK, "", nil},
 		"well":      {func(*rig, *fakeMySQL) {}, collectors.OK, "", []string{"resp_pool_connections", "resp_worker_connections"}},

@@ -17,10 +17,12 @@ type connectionView struct {
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
-	list    []viewed
-	byPort  map[uint16]int            // local port to the place in list of the last one with it, see viewed.next
-	slots   map[string]map[int]string // app and pid to worker slot
-	running bool                      // an app runs
+
+	descriptors uint64 // that were not looked at, since the start
+	list        []viewed
+	byPort      map[uint16]int            // local port to the place in list of the last one with it, see viewed.next
+	slots       map[string]map[int]string // app and pid to worker slot
+	running     bool                      // an app runs
 }
 
 // viewed is one connection. A server that knows it says which one it is.
@@ -40,7 +42,7 @@ type owner struct {
 
 func newConnectionView(snap *proc.Snapshot, c *proc.Connections) *connectionView {
 	v := &connectionView{
-		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, list: make([]viewed, len(c.List)),
+		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]viewed, len(c.List)),
 		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
 	}
 	for i := range c.List {

@@ -77,9 +77,13 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		if a.FDsErr != nil {
 			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
 		}
+		if a.FDsCut {
+			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more descriptors than are looked at: a listener may be missing, and a worker with it", ""))
+		}
 	}
 	s.add(seriesDropped, float64(snap.Dropped), "app")
 	s.add(seriesDropped, float64(workers), "worker")
+	s.add(seriesDropped, float64(snap.DroppedFDs), "descriptor")
 	return s, errors.Join(lacks...)
 }
 

@@ -38,7 +38,7 @@ var (
 	statsdBuffer = gauge("statsd_receive_buffer_bytes",
 		"Receive buffers of the open StatsD sockets, as the kernel granted them.")
 	seriesDropped = counter("series_dropped_total",
-		"Events that a bound on the number of series kept from a series of their own.", "family")
+		"What a bound left out: events without a series of their own; apps, workers, queues, rows and descriptors that were not looked at.", "family")
 )
 
 // RequestsOptions are the settings of [NewRequests].

@@ -85,6 +85,8 @@ func (d *dashboard) healNow() {
 	d.line(6,
 		graph("Runs that wait", "Runs that wait to begin. A line that does not come back to zero within minutes is a run that hangs, or a storm of alerts.", unitNumber).
 			query(on("resp_heal_queue_length"), ofHost).none("healing is not seen"),
+		graph("Plans that wait for approval", "Runs that do nothing until a person approves their plan, on the status page or through the API; each for ten minutes at most.", unitNumber).
+			query(on("resp_heal_awaiting_approval"), "{{rule}} {{instance}}").none("no rule is configured"),
 		table("When an action last helped", "The last time that each action was applied and seen to have helped.", unitAgo).
 			now("max by (action, instance) ("+on("resp_heal_last_success_timestamp_seconds")+") * 1000", "").
 			arranged("Time", "Value", "last helped").none("none has helped yet"),

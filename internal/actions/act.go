@@ -9,6 +9,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
+// cutOff begins the reason of a step that a crash cut off: what was done of it is
+// not known.
+const cutOff = "the exporter ended in the middle of it; "
+
 // act writes down that it begins, applies the plan, and looks whether it helped.
 func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) outcome {
 	step := w.rule.Steps[w.run.Step]
@@ -28,6 +32,11 @@ func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) out
 	r.acted(key, w.run.Applied)
 	r.mu.Unlock()
 	err := r.apply(ctx, w, action, plan)
+	if w.run.Done > 0 || ctx.Err() != nil { // it did something, or may have
+		r.mu.Lock()
+		r.didAct(key, w.run.Applied)
+		r.mu.Unlock()
+	}
 	if ctx.Err() != nil {
 		return outcome{then: thenStop}
 	}
@@ -65,7 +74,7 @@ func (r *Runner) lookAfter(ctx context.Context, w *work, action Action, step con
 	}
 	o := r.check(ctx, w, action, *w.run.Plan, step.VerifyWithin)
 	if o.decision == DecisionFailed {
-		o.reason, o.then = "the exporter ended in the middle of it; it was not done again, and "+o.reason, thenEscalate
+		o.reason, o.then = cutOff+"it was not done again, and "+o.reason, thenEscalate
 	}
 	return o
 }

@@ -29,6 +29,7 @@ type fake struct {
 	looked   int
 	apply    func(context.Context)
 	hold     chan struct{} // Plan waits until it is closed; nil: it does not
+	acts     []time.Time   // that the last plan knew of
 }
 
 func newFake() *fake {
@@ -40,12 +41,13 @@ func newFake() *fake {
 
 func (*fake) Name() string { return config.ActionKillLeaked }
 
-func (f *fake) Plan(context.Context, actions.Alert) (actions.Plan, error) {
+func (f *fake) Plan(ctx context.Context, _ actions.Alert) (actions.Plan, error) {
 	if f.hold != nil {
 		<-f.hold
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.acts = actions.ActsOf(ctx, f.plan.Target)
 	f.plans++
 	return f.plan, f.planErr
 }

@@ -26,7 +26,7 @@ const (
 
 // CallHTTPDeps are what [NewCallHTTP] needs of others.
 type CallHTTPDeps struct {
-	Condition Condition   // nil: nothing is known of any
+	Condition Condition   // nil: none is to be measured
 	TLS       *tls.Config // for tests; nil: the system's roots
 }
 
@@ -51,9 +51,9 @@ func (c *CallHTTP) Plan(ctx context.Context, a Alert) (Plan, error) {
 		p.Refused = refused
 		return p, nil
 	}
-	if c.d.Condition.cleared(ctx, a) {
-		p.Cleared = true
-		return p, nil
+	var err error
+	if p.Cleared, err = c.d.Condition.cleared(ctx, a); p.Cleared || err != nil {
+		return p, err
 	}
 	h, err := newHanded(ctx, c.Name(), p.Target, a)
 	if err != nil {
@@ -167,5 +167,5 @@ func withoutURL(err error) error {
 
 // Verify implements [Action].
 func (c *CallHTTP) Verify(ctx context.Context, p Plan) (Outcome, error) {
-	return c.d.Condition.outcome(ctx, p), nil
+	return c.d.Condition.outcome(ctx, p)
 }

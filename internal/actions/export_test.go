@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -60,3 +61,9 @@ func Backoff(n int) time.Duration { return backoff(n) }
 
 // IsRQ tells whether a command line is that of a worker of RQ.
 func IsRQ(l proc.Launch) bool { return isRQ(l) }
+
+// TooSoon says why a queue that was restarted at these times is left alone.
+func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restarts, now) }
+
+// ActsOf gives what a plan is told of what was done before.
+func ActsOf(ctx context.Context, target string) []time.Time { return actsOf(ctx, target) }

@@ -83,15 +83,35 @@ func (r *Runner) acted(key string, at time.Time) {
 	if r.applied = append(r.applied, at); len(r.applied) > 2000 { // more than any budget
 		r.applied = slices.Delete(r.applied, 0, 1000)
 	}
-	if len(r.last) > maxDedup {
+	if len(r.last) > maxDedup || len(r.acts) > maxDedup {
 		r.forgetLast(at)
 	}
+}
+
+// didAct notes that something was done to a key: a worker signalled, a
+// connection ended. r.mu is held.
+func (r *Runner) didAct(key string, at time.Time) {
+	list := append(r.acts[key], at)
+	slices.SortFunc(list, time.Time.Compare)
+	r.acts[key] = list[max(0, len(list)-maxActs):]
+}
+
+// actsOn gives when something was done to a target by an action.
+func (r *Runner) actsOn(rule, action, target string) []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.acts[keyOf(rule, action, target)])
 }
 
 func (r *Runner) forgetLast(now time.Time) {
 	for k := range r.last {
 		if !r.cooling(k).After(now) {
 			delete(r.last, k)
+		}
+	}
+	for k, list := range r.acts {
+		if now.Sub(list[len(list)-1]) > actsFor {
+			delete(r.acts, k)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The bounds of what an alert may hand to a program or a server.
@@ -54,6 +55,23 @@ type runKey struct{}
 // which call_http and run_command let the other side know one run from another.
 func WithRun(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, runKey{}, id)
+}
+
+// actsKey is the key of what was done before in a context.
+type actsKey struct{}
+
+// WithActs gives a context to [Action.Plan] that tells when the same action was
+// done to a target before, the oldest first. It is of the journal, so that it
+// outlives the process and a reload.
+func WithActs(ctx context.Context, acts func(target string) []time.Time) context.Context {
+	return context.WithValue(ctx, actsKey{}, acts)
+}
+
+func actsOf(ctx context.Context, target string) []time.Time {
+	if acts, ok := ctx.Value(actsKey{}).(func(string) []time.Time); ok {
+		return acts(target)
+	}
+	return nil
 }
 
 // runOf is the run's number in a context; without one, a new number.

@@ -278,7 +278,8 @@ func (r *Runner) plan(ctx context.Context, w *work, action Action, step config.H
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	err = safely(func() (err error) {
-		p, err = action.Plan(WithRun(ctx, w.run.ID), w.alert)
+		acts := func(target string) []time.Time { return r.actsOn(w.rule.Name, step.Action, target) }
+		p, err = action.Plan(WithActs(WithRun(ctx, w.run.ID), acts), w.alert)
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package actions_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -283,22 +284,26 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 // The condition, where it can be measured, has the last word.
 func TestCondition(t *testing.T) {
 	t.Parallel()
-	holds, known := true, true
-	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, actions.Alert) (bool, bool) { return holds, known }}, config.RunCommand{Argv: []string{script(t, "exit 0")}})
+	holds, unseen := true, error(nil)
+	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, actions.Alert) (bool, error) { return holds, unseen }}, config.RunCommand{Argv: []string{script(t, "exit 0")}})
 	p, _, err := command(t, t.Context(), a, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		holds, known bool
-		want         actions.Outcome
-	}{{true, true, actions.Unchanged}, {false, true, actions.Verified}, {true, false, actions.Verified}} {
-		holds, known = c.holds, c.known
-		if o, err := a.Verify(t.Context(), p); o != c.want || err != nil {
+		holds  bool
+		unseen error
+		want   actions.Outcome
+	}{{true, nil, actions.Unchanged}, {false, nil, actions.Verified}, {false, errors.New("no look yet"), actions.Unchanged}} {
+		holds, unseen = c.holds, c.unseen
+		if o, err := a.Verify(t.Context(), p); o != c.want || !errors.Is(err, c.unseen) {
 			t.Errorf("%+v: %s, %v", c, o, err)
 		}
 	}
-	holds, known = false, true
+	if p, err := a.Plan(t.Context(), actions.Alert{}); p.Cleared || err == nil {
+		t.Errorf("not to be seen: %+v, %v", p, err)
+	}
+	holds, unseen = false, nil
 	if p, err := a.Plan(t.Context(), actions.Alert{}); !p.Cleared || err != nil {
 		t.Errorf("%+v, %v", p, err)
 	}

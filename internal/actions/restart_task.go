@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -41,20 +40,11 @@ type RestartTaskDeps struct {
 type RestartTask struct {
 	d RestartTaskDeps
 	c config.RestartTask
-
-	mu    sync.Mutex
-	tries map[string]tries // by target; as many as there are queues in the configuration
-}
-
-// tries are the restarts in a row on one queue.
-type tries struct {
-	n    int
-	last time.Time
 }
 
 // NewRestartTask returns the action with these settings.
 func NewRestartTask(d RestartTaskDeps, c config.RestartTask) *RestartTask {
-	return &RestartTask{d: d, c: c, tries: make(map[string]tries)}
+	return &RestartTask{d: d, c: c}
 }
 
 // Name implements [Action].
@@ -103,7 +93,7 @@ func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
 		return Plan{}, err
 	}
 	if f.refused == "" && len(f.stuck) > 0 {
-		f.refused = r.tooSoon(q.target(), time.Now())
+		f.refused = tooSoon(actsOf(ctx, q.target()), time.Now())
 	}
 	switch {
 	case f.refused != "":
@@ -183,26 +173,21 @@ func backoff(n int) time.Duration {
 	return min(maxBackoff, firstBackoff<<min(n-1, 10))
 }
 
-// tooSoon says why a queue is left alone for now.
-func (r *RestartTask) tooSoon(target string, now time.Time) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := r.tries[target]
-	if wait := t.last.Add(backoff(t.n)).Sub(now); t.n > 0 && wait > 0 {
-		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: not again for %.0f s", t.n, now.Sub(t.last).Seconds(), wait.Seconds())
+// tooSoon says why a queue that was restarted at these times, the oldest first,
+// is left alone for now.
+func tooSoon(restarts []time.Time, now time.Time) string {
+	n := 0
+	var last time.Time
+	for _, at := range restarts {
+		if at.Sub(last) > backoff(n)+wellFor {
+			n = 0
+		}
+		n, last = n+1, at
+	}
+	if wait := last.Add(backoff(n)).Sub(now); n > 0 && wait > 0 {
+		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: not again for %.0f s", n, now.Sub(last).Seconds(), wait.Seconds())
 	}
 	return ""
-}
-
-// tried notes a restart.
-func (r *RestartTask) tried(target string, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := r.tries[target]
-	if now.Sub(t.last) > backoff(t.n)+wellFor {
-		t.n = 0
-	}
-	r.tries[target] = tries{t.n + 1, now}
 }
 
 // Verify implements [Action]. It needs nothing but what the plan says openly.

@@ -197,7 +197,8 @@ func TestRestartTaskApply(t *testing.T) {
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []redis.RQWorker{stuckWorker(rqProcess(t, "").Process.Pid)}
-			again, err := a.Plan(t.Context(), actions.Alert{})
+			restarted := func(string) []time.Time { return []time.Time{time.Now()} }
+			again, err := a.Plan(actions.WithActs(t.Context(), restarted), actions.Alert{})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
 				t.Errorf("%+v, %v", again, err)
 			}
@@ -253,6 +254,35 @@ func TestBackoff(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: 0, 1: 30 * time.Second, 2: time.Minute, 6: 16 * time.Minute, 7: 30 * time.Minute, 1000: 30 * time.Minute} {
 		if got := actions.Backoff(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
+
+// A row goes on while each restart comes soon after the one before.
+func TestTooSoon(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	ago := func(seconds ...int) (out []time.Time) {
+		for _, s := range seconds {
+			out = append(out, now.Add(-time.Duration(s)*time.Second))
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		restarts []time.Time
+		want     string
+	}{
+		"none":            {nil, ""},
+		"one":             {ago(10), "restarted 1 times in a row, the last time 10 s ago: not again for 20 s"},
+		"one a while ago": {ago(31), ""},
+		"three":           {ago(200, 100, 10), "restarted 3 times in a row, the last time 10 s ago: not again for 110 s"},
+		"well meanwhile":  {ago(5000, 4900, 10), "restarted 1 times"},
+		"well for 630 s":  {ago(640, 10), "restarted 2 times"},
+		"for 631 s":       {ago(641, 10), "restarted 1 times"},
+		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), "not again for 100 s"},
+	} {
+		if got := actions.TooSoon(c.restarts, now); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -89,7 +90,7 @@ func (r *Runner) remember(run *Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		r.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied)
+		r.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
 		if b.Result == DecisionVerified {
 			delete(r.failures, b.Action)
 		} else {
@@ -105,7 +106,8 @@ func (r *Runner) remember(run *Run) {
 	if run.Applied.IsZero() {
 		return
 	}
-	r.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied)
+	r.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied,
+		run.Done > 0 || run.State == DecisionVerified || run.State == DecisionRunning || strings.HasPrefix(run.Reason, cutOff))
 	switch {
 	case run.State == DecisionVerified:
 		delete(r.failures, run.Action)
@@ -114,7 +116,12 @@ func (r *Runner) remember(run *Run) {
 	}
 }
 
-func (r *Runner) rememberAct(key string, at time.Time) {
+// rememberAct notes that a step began to act on a key; done tells whether it did
+// something, or may have. r.mu is held.
+func (r *Runner) rememberAct(key string, at time.Time, done bool) {
+	if done {
+		r.didAct(key, at)
+	}
 	if at.After(r.last[key]) {
 		r.acted(key, at)
 	}

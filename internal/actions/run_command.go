@@ -10,13 +10,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// Condition tells whether what an alert is about still holds, measured now.
-// known is false where the exporter measures nothing of the kind.
-type Condition func(ctx context.Context, a Alert) (holds, known bool)
+// Condition tells whether what an alert is about still holds, measured now. An
+// error says that it cannot be seen.
+type Condition func(ctx context.Context, a Alert) (holds bool, err error)
 
 // RunCommandDeps are what [NewRunCommand] needs of others.
 type RunCommandDeps struct {
-	Condition Condition // nil: nothing is known of any
+	Condition Condition // nil: none is to be measured
 }
 
 // RunCommand is the action run_command: it runs one fixed program with fixed
@@ -55,34 +55,30 @@ func (h *handed) went(ok bool) {
 	h.ok = ok
 }
 
-// cleared tells whether the condition is known to be gone.
-func (c Condition) cleared(ctx context.Context, a Alert) bool {
+// cleared tells whether the condition is gone.
+func (c Condition) cleared(ctx context.Context, a Alert) (bool, error) {
 	if c == nil {
-		return false
+		return false, nil
 	}
-	holds, known := c(ctx, a)
-	return known && !holds
+	holds, err := c(ctx, a)
+	return err == nil && !holds, err
 }
 
-// outcome is that of a program or a call: only a success counts, and where the
-// condition can be measured it must be gone too.
-func (c Condition) outcome(ctx context.Context, p Plan) Outcome {
+// outcome is that of a program or a call: only a success counts, and where a
+// condition is measured it must be gone too.
+func (c Condition) outcome(ctx context.Context, p Plan) (Outcome, error) {
 	h, ours := p.Private.(*handed)
 	if !ours {
-		return Unchanged // how it went is not known any more
+		return Unchanged, nil // how it went is not known any more
 	}
 	h.mu.Lock()
 	ok := h.ok
 	h.mu.Unlock()
-	if !ok {
-		return Unchanged
+	if !ok || c == nil {
+		return map[bool]Outcome{true: Verified, false: Unchanged}[ok], nil
 	}
-	if c != nil {
-		if holds, known := c(ctx, h.alert); known && holds {
-			return Unchanged
-		}
-	}
-	return Verified
+	gone, err := c.cleared(ctx, h.alert)
+	return map[bool]Outcome{true: Verified, false: Unchanged}[gone], err
 }
 
 // Plan implements [Action]. The program is looked at, not run.
@@ -92,9 +88,9 @@ func (r *RunCommand) Plan(ctx context.Context, a Alert) (Plan, error) {
 		p.Refused = "no program is configured"
 		return p, nil
 	}
-	if r.d.Condition.cleared(ctx, a) {
-		p.Cleared = true
-		return p, nil
+	var err error
+	if p.Cleared, err = r.d.Condition.cleared(ctx, a); p.Cleared || err != nil {
+		return p, err
 	}
 	h, err := newHanded(ctx, r.Name(), p.Target, a)
 	if err != nil {
@@ -132,5 +128,5 @@ func (r *RunCommand) Apply(ctx context.Context, p Plan) (int, error) {
 
 // Verify implements [Action].
 func (r *RunCommand) Verify(ctx context.Context, p Plan) (Outcome, error) {
-	return r.d.Condition.outcome(ctx, p), nil
+	return r.d.Condition.outcome(ctx, p)
 }

@@ -22,6 +22,8 @@ const (
 	maxIndex     = 200 // ended runs that are kept for people
 	maxFacts     = 64  // of these with their evidence
 	maxFiring    = 500
+	maxActs      = 100           // of one key
+	actsFor      = 2 * time.Hour // that those of a key are kept after the newest
 )
 
 // Errors of [Runner.Take]: nothing of the alert is remembered, and it is to be
@@ -91,9 +93,10 @@ type Runner struct {
 	runs     map[string]*Run   // what people are shown
 	order    []string          // of runs, the newest last
 	dedup    map[string]time.Time
-	told     map[string]time.Time // decisions that are in the journal already
-	last     map[string]time.Time // when a key was last acted on
-	applied  []time.Time          // all acts, for the budget
+	told     map[string]time.Time   // decisions that are in the journal already
+	last     map[string]time.Time   // when a key was last acted on
+	acts     map[string][]time.Time // when something was done to a key, the newest last
+	applied  []time.Time            // all acts, for the budget
 	failures map[string][]time.Time
 	human    map[string]string // rule: fingerprint of the alert it could not help
 	firing   map[string]Firing
@@ -118,7 +121,7 @@ func New(o Options) *Runner {
 		o: o, log: o.Logger, started: time.Now(), count: newCounters(), set: &settings{Healing: config.Healing{Mode: config.HealOff}},
 		taking: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		awaiting: make(map[string]*work), active: make(map[string]*work), turns: make(map[string]string), runs: make(map[string]*Run),
-		dedup: make(map[string]time.Time), told: make(map[string]time.Time), last: make(map[string]time.Time),
+		dedup: make(map[string]time.Time), told: make(map[string]time.Time), last: make(map[string]time.Time), acts: make(map[string][]time.Time),
 		failures: make(map[string][]time.Time), human: make(map[string]string), firing: make(map[string]Firing),
 	}
 }

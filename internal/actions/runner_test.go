@@ -214,6 +214,13 @@ func TestApproved(t *testing.T) {
 				b.take(firing())
 				b.wait(time.Minute)
 				r := b.last()
+				waits := func(want int) {
+					t.Helper()
+					if s, m := b.Snapshot(), b.Stats().Awaiting; s.Awaiting != want || len(m) != 1 || m[r.Rule] != want {
+						t.Errorf("%d and %v wait for approval, want %d", s.Awaiting, m, want)
+					}
+				}
+				waits(1)
 				if _, err := b.Approve(t.Context(), "r-x"); !errors.Is(err, actions.ErrUnknownRun) {
 					t.Error(err)
 				}
@@ -224,6 +231,7 @@ func TestApproved(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.wait(time.Minute)
+				waits(0)
 				if got := b.last(); got.State != c.want {
 					t.Errorf("%s: %s", got.State, got.Reason)
 				}

@@ -38,6 +38,7 @@ type Snapshot struct {
 	Approve  bool     `json:"-"`             // there is a token to order with
 	Paused   *Pause   `json:"paused"`        // null: it is not
 	Queue    int      `json:"queue_length"`  // runs that wait
+	Awaiting int      `json:"awaiting"`      // runs that wait for a person to approve their plan
 	Human    []string `json:"needs_human"`   // rules that could not help
 	Firing   []Firing `json:"firing"`        // the oldest first
 	Runs     []Run    `json:"runs"`          // the newest first, without evidence
@@ -102,7 +103,7 @@ func (r *Runner) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Human: slices.Sorted(maps.Keys(r.human))}
+	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
 	if r.pause.on(now) {
 		s.Paused = new(*r.pause)
 	}
@@ -142,9 +143,13 @@ func (r *Runner) Stats() Stats {
 	defer r.mu.Unlock()
 	now := time.Now()
 	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.mode()
-	s.Breakers, s.NeedsHuman = make(map[string]bool), make(map[string]bool)
+	s.Breakers, s.NeedsHuman, s.Awaiting = make(map[string]bool), make(map[string]bool), make(map[string]int)
+	for _, w := range r.awaiting {
+		s.Awaiting[w.run.Rule]++
+	}
 	for _, rl := range r.set.rules {
 		_, s.NeedsHuman[rl.Name] = r.human[rl.Name]
+		s.Awaiting[rl.Name] += 0 // a rule for which none waits is in it too
 		for i, step := range rl.Steps {
 			s.expect(rl.Name, step.Action, i < len(rl.Steps)-1)
 			if step.Action != config.ActionEscalate {

@@ -46,7 +46,8 @@ type Stats struct {
 	Paused       bool
 	Mode         string // in force
 	NeedsHuman   map[string]bool
-	JournalBytes int64 // 0: there is no journal
+	Awaiting     map[string]int // runs that wait for approval, by rule
+	JournalBytes int64          // 0: there is no journal
 }
 
 // counters hold what only grows.

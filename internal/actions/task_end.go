@@ -48,7 +48,6 @@ func (r *RestartTask) Apply(ctx context.Context, p Plan) (int, error) {
 	if err := g.signal(syscall.SIGTERM); err != nil {
 		return 0, err
 	}
-	r.tried(p.Target, time.Now())
 	if err := end(ctx, g, t.queue.kind); err != nil {
 		return 1, err
 	}

@@ -54,6 +54,8 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		d.fact("mysql", "%s is %s %s, %s", m.Name, map[bool]string{true: "MariaDB", false: "MySQL"}[v.MariaDB], v, way)
 		d.readOnly(ctx, m.Name, server)
 		d.lockWaits(ctx, m.Name, server, v)
+		d.tooStrong(ctx, m.Name, server, v)
+		d.statements(ctx, m.Name, server)
 	}
 }
 

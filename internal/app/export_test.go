@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // Budget is the time that a scrape with this header gets.
@@ -71,4 +72,15 @@ func Inodes(procRoot, listen string) []uint64 {
 		panic(err)
 	}
 	return inodesOf(fs, procRoot, listen)
+}
+
+// Instead is the way from rights that are too strong, and what the rules say.
+func Instead(cfg config.Config, server string, rights []string, account string, mariadb bool) (way string, heals, bare bool) {
+	k, heals := killerOn(cfg, server)
+	return k.instead(rights, account, mariadb), heals, k.bare
+}
+
+// Unwell tells whether a component is unwell by a judgement.
+func Unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+	return unwell(j, app, component, now)
 }

@@ -1,11 +1,14 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -26,9 +29,9 @@ func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 	case s.Recycle != nil:
 		return actions.NewRecycle(actions.RecycleDeps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
 	case s.CallHTTP != nil:
-		return actions.NewCallHTTP(actions.CallHTTPDeps{}, *s.CallHTTP), nil
+		return actions.NewCallHTTP(actions.CallHTTPDeps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
 	case s.RunCommand != nil:
-		return actions.NewRunCommand(actions.RunCommandDeps{}, *s.RunCommand), nil
+		return actions.NewRunCommand(actions.RunCommandDeps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
 	case s.RestartTask != nil:
 		host, err := os.Hostname()
 		if err != nil {
@@ -39,6 +42,38 @@ func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 		}, *s.RestartTask), nil
 	}
 	return nil, fmt.Errorf("there is no action %q", s.Action)
+}
+
+// condition measures what a program or a call is to repair: whether a component
+// is well by the last judgement. A step that names none has none.
+func (a *App) condition(app, component string) actions.Condition {
+	if component == "" {
+		return nil
+	}
+	return func(_ context.Context, alert actions.Alert) (bool, error) {
+		said := alert.Labels["app"]
+		if app != "" && said != "" && said != app {
+			return false, errors.New("the alert is about another app than the rule")
+		}
+		return unwell(a.health(), cmp.Or(app, said), component, time.Now())
+	}
+}
+
+// lookTooOld is when a judgement says nothing about now.
+const lookTooOld = 4 * pageInterval
+
+// unwell tells whether a component of an app, of the host and the stores where
+// app is "", is not healthy.
+func unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+	if now.Sub(j.At) > lookTooOld {
+		return false, errors.New("nobody has looked lately how it is")
+	}
+	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
+		if level, judged := s.Components[component]; judged && s.App == app {
+			return level != health.Healthy, nil
+		}
+	}
+	return false, fmt.Errorf("there is no judgement about the component %s there", component)
 }
 
 func (a *App) configuredApps() []config.App { return a.config.Load().Apps }

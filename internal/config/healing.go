@@ -139,9 +139,13 @@ type RestartTask struct {
 type CallHTTP struct {
 	URL       string `yaml:"url"`                  // http or https, fixed
 	TokenFile string `yaml:"token_file,omitempty"` // absolute path; sent as a bearer token
+	App       string `yaml:"app,omitempty"`        // whose Component
+	Component string `yaml:"component,omitempty"`  // of the exporter's judgement, that must be unwell before and well after; "": nothing is measured
 }
 
 // RunCommand are the settings of run_command.
 type RunCommand struct {
-	Argv []string `yaml:"argv"` // the program's absolute path and its arguments, fixed
+	Argv      []string `yaml:"argv"`                // the program's absolute path and its arguments, fixed
+	App       string   `yaml:"app,omitempty"`       // whose Component
+	Component string   `yaml:"component,omitempty"` // as of CallHTTP
 }

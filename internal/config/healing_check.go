@@ -57,6 +57,8 @@ const (
 	wantMinIdle    = "a duration, 0s or more; 0s is the lifetime of the sessions"
 	wantKeys       = "a whole number from 1 to 1000000"
 	wantHookURL    = "a URL with http or https, without a user"
+	wantComponent  = "a component of resp_health_status, such as disk"
+	wantWell       = "three times monitoring_interval or more, for a component gets better no sooner"
 	wantIdempotent = "true: the jobs of the queue may run twice, for a job that is cut off is run again"
 )
 
@@ -199,6 +201,9 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	}
 	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, wantTimeout)
 	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, wantVerify)
+	if s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != "" {
+		k.need(s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
+	}
 	k.path = under(at, "with")
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
@@ -216,12 +221,22 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 			k.out = append(k.out, problem{under(k.path, "url"), "missing, or another form (not shown, it may hold a password)", wantHookURL})
 		}
 		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, wantTokenFile)
+		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)
 	case s.RunCommand != nil && s.Action == ActionRunCommand:
 		k.argv("argv", s.RunCommand.Argv, true)
+		c.judged(k, s.RunCommand.App, s.RunCommand.Component)
 	default:
 		k.need(false, "", nil, "the settings of its action")
 	}
 	return k.out
+}
+
+var componentForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
+
+// judged checks the settings of a step that is measured by the judgement.
+func (c *Config) judged(k *checks, app, component string) {
+	c.appNamed(k, app)
+	k.need(component == "" && app == "" || componentForm.MatchString(component), "component", component, wantComponent)
 }
 
 func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {

@@ -160,9 +160,15 @@ func (d *decoder) with(s *HealingStep) setter {
 		return d.mapping([]field{
 			{"url", d.hidden(&s.CallHTTP.URL, wantHookURL)},
 			{"token_file", d.text(&s.CallHTTP.TokenFile, wantTokenFile)},
+			{"app", d.text(&s.CallHTTP.App, wantApp)},
+			{"component", d.text(&s.CallHTTP.Component, wantComponent)},
 		})
 	case s.RunCommand != nil:
-		return d.mapping([]field{{"argv", d.texts(&s.RunCommand.Argv, wantArgv, "an argument")}})
+		return d.mapping([]field{
+			{"argv", d.texts(&s.RunCommand.Argv, wantArgv, "an argument")},
+			{"app", d.text(&s.RunCommand.App, wantApp)},
+			{"component", d.text(&s.RunCommand.Component, wantComponent)},
+		})
 	default:
 		return func(*yaml.Node, string) {}
 	}

@@ -85,6 +85,9 @@ var invalidHealing = map[string][]string{
 		":32: healing.rules[4].steps[1].with.min_stuck: got 25h0m0s; expected a duration from 1s to 24h",
 		":33: healing.rules[4].steps[2].with.url: missing, or another form (not shown, it may hold a password); expected a URL with http or https, without a user",
 		":34: healing.rules[4].steps[3].with.argv: missing; expected a list: the absolute path of a program and its arguments",
+		":35: healing.rules[4].steps[4].verify_within: got 1m0s; expected three times monitoring_interval or more, for a component gets better no sooner",
 		`:35: healing.rules[4].steps[4].with.argv[0]: got "bin/heal"; expected the absolute path of a program`,
+		`:35: healing.rules[4].steps[4].with.app: got "blog"; expected the name of an app in the section apps`,
+		`:35: healing.rules[4].steps[4].with.component: got "Disk"; expected a component of resp_health_status, such as disk`,
 	},
 }

@@ -52,7 +52,8 @@ func fullHealing() config.Healing {
 			}},
 			{Name: "script", Match: map[string]string{"alertname": "X"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
 				step("run_command", func(s *config.HealingStep) {
-					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}}
+					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}, App: "shop", Component: "disk"}
+					s.VerifyWithin = 4 * time.Minute
 				}),
 			}},
 		},

@@ -36,6 +36,7 @@ type Options struct {
 // Its methods may be called side by side; they take turns.
 type Server struct {
 	o     Options
+	left  leftOut
 	turn  chan struct{}  // holds the connection
 	acts  chan struct{}  // holds the session of an action
 	wg    sync.WaitGroup // of connects under way

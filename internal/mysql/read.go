@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,7 +15,7 @@ import (
 const (
 	maxThreads      = 20_000
 	maxTransactions = 20_000
-	maxLockWaits    = 1000
+	maxLockWaits    = 1000        // a wait more is asked for, to know that there are more
 	variablesAge    = time.Minute // they can be set while the server runs
 	sumsAge         = 10 * time.Second
 )
@@ -46,6 +47,28 @@ type Transaction struct {
 // may have several blockers.
 type LockWait struct {
 	Waiting, Blocking string // ids of transactions
+}
+
+// LeftOut counts the rows beyond the bounds of what one read keeps.
+type LeftOut struct {
+	Threads, Transactions uint64
+	LockWaits             uint64 // reads that left out some: how many is not asked
+}
+
+type leftOut struct{ threads, transactions, lockWaits atomic.Uint64 }
+
+// LeftOut gives the rows that reads of this server left out since it was opened.
+func (s *Server) LeftOut() LeftOut {
+	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
+}
+
+// kept appends to list unless it is full, and counts what had no place.
+func kept[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
+	if len(list) >= bound {
+		left.Add(1)
+		return list
+	}
+	return append(list, x)
 }
 
 // Ping asks the server for a sign of life and gives the time it took.
@@ -128,15 +151,15 @@ func (s *Server) Variables(ctx context.Context) (map[string]string, error) {
 	return out, err
 }
 
-// Threads reads the process list, at most 20,000 rows and without the text of
-// statements. It needs the right PROCESS; the error says so where it is missing.
+// Threads reads the process list, at most 20,000 rows, the rest of which
+// [Server.LeftOut] counts, and without the text of statements. It needs the right PROCESS; the error says so where it is missing.
 func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 	var out []Thread
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		if l.process != nil {
 			return l.process
 		}
-		return l.threads(ctx, &out)
+		return l.threads(ctx, &out, &s.left.threads)
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +169,7 @@ func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 
 // threads reads SHOW PROCESSLIST, which costs the server half of what the
 // table information_schema.processlist does.
-func (l *link) threads(ctx context.Context, out *[]Thread) error {
+func (l *link) threads(ctx context.Context, out *[]Thread, left *atomic.Uint64) error {
 	list := threadList{texts: make(map[string]string)}
 	return l.each(ctx, "SHOW PROCESSLIST", func(rows *sql.Rows) error {
 		t, err := list.scan(rows)
@@ -154,9 +177,7 @@ func (l *link) threads(ctx context.Context, out *[]Thread) error {
 			return err
 		}
 		t.Own = t.ID == l.id
-		if len(*out) < maxThreads {
-			*out = append(*out, t)
-		}
+		*out = kept(*out, t, maxThreads, left)
 		return nil
 	})
 }
@@ -233,9 +254,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 			if waiting.Valid {
 				t.Waiting = seconds(now - waiting.Float64)
 			}
-			if len(out) < maxTransactions {
-				out = append(out, t)
-			}
+			out = kept(out, t, maxTransactions, &s.left.transactions)
 			return nil
 		})
 	})
@@ -266,12 +285,12 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 		if !l.version.MariaDB && l.version.Major >= 8 {
 			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
 		}
-		return l.each(ctx, fmt.Sprintf("%s LIMIT %d", query, maxLockWaits), func(rows *sql.Rows) error {
+		return l.each(ctx, fmt.Sprintf("%s LIMIT %d", query, maxLockWaits+1), func(rows *sql.Rows) error {
 			var w LockWait
 			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
 				return err
 			}
-			out = append(out, w)
+			out = kept(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})
 	})

@@ -189,7 +189,7 @@ type Connection struct {
 
 // Connections lists all connections: information_schema.processlist, without
 // the text of statements, and information_schema.innodb_trx. More than 20,000
-// are an error, for of a part of them nothing follows. It needs the right PROCESS.
+// of either are an error, for of a part of them nothing follows. It needs the right PROCESS.
 func (v *Session) Connections(ctx context.Context) ([]Connection, error) {
 	return v.connections(ctx, "", "")
 }
@@ -214,9 +214,10 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		if err := rows.Scan(&c.ID, &c.Transaction, &c.TrxState, &c.Rows); err != nil {
 			return err
 		}
-		if len(transactions) < maxTransactions {
-			transactions[c.ID] = c
+		if len(transactions) == maxTransactions {
+			return &Error{Text: "it has more than 20,000 open transactions"}
 		}
+		transactions[c.ID] = c
 		return nil
 	})
 	if err != nil {

@@ -23,26 +23,50 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 	if len(ids) == 0 {
 		return map[uint64]string{}, nil
 	}
-	variables, err := s.Variables(ctx)
-	if err != nil {
+	if err := s.addsUp(ctx); err != nil {
 		return nil, err
 	}
-	if !strings.EqualFold(variables["performance_schema"], "ON") {
-		return nil, &Error{Kind: Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
-	}
 	out := make(map[uint64]string)
-	err = s.use(ctx, statementLimit, func(ctx context.Context, l *link) error { return l.lastStatements(ctx, ids, out) })
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		_, err := l.lastStatements(ctx, ids, out)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]string) error {
+// addsUp is an error where performance_schema is switched off.
+func (s *Server) addsUp(ctx context.Context) error {
+	variables, err := s.Variables(ctx)
+	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
+		err = &Error{Kind: Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
+	}
+	return err
+}
+
+// KeepsStatements tells whether [Server.LastStatements] has something to give:
+// it looks for the row of our own connection, which must be there. false means
+// that the consumer events_statements_current is off. Errors are as there.
+func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {
+	if err := s.addsUp(ctx); err != nil {
+		return false, err
+	}
+	var rows int
+	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) (err error) {
+		rows, err = l.lastStatements(ctx, []uint64{l.id}, make(map[uint64]string))
+		return err
+	})
+	return rows > 0, err
+}
+
+// lastStatements fills out, and counts the rows that there are.
+func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]string) (found int, err error) {
 	connections := make(map[uint64]uint64) // by thread
 	var threads []uint64
 	query := "SELECT THREAD_ID, PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IN (" + listOf(ids) + ")"
-	err := l.each(ctx, query, func(rows *sql.Rows) error {
+	err = l.each(ctx, query, func(rows *sql.Rows) error {
 		var thread, id uint64
 		err := rows.Scan(&thread, &id)
 		if err == nil && len(threads) < maxStatementIDs {
@@ -52,15 +76,16 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 		return err
 	})
 	if err != nil || len(threads) == 0 {
-		return err
+		return 0, err
 	}
 	query = fmt.Sprintf("SELECT THREAD_ID, LEFT(DIGEST_TEXT, %d) FROM performance_schema.events_statements_current WHERE THREAD_ID IN (%s)", maxDigest, listOf(threads))
-	return l.each(ctx, query, func(rows *sql.Rows) error {
+	err = l.each(ctx, query, func(rows *sql.Rows) error {
 		var thread uint64
 		var digest sql.NullString
 		if err := rows.Scan(&thread, &digest); err != nil {
 			return err
 		}
+		found++
 		// A statement inside a stored program has a row of its own, after the
 		// one that called it.
 		id, ok := connections[thread]
@@ -69,6 +94,7 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 		}
 		return nil
 	})
+	return found, err
 }
 
 // bounded trusts no server to have cut what it was told to.

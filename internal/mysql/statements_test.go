@@ -45,6 +45,39 @@ func TestLastStatements(t *testing.T) {
 	}
 }
 
+// Our own row is there exactly when the server keeps statements.
+func TestKeepsStatements(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	s := open(t, f.address())
+	rows := func(now, threads, statements string) {
+		f.set(func() {
+			f.rows = map[string][]string{"SHOW GLOBAL VARIABLES": {"performance_schema|" + now}}
+			for start, row := range map[string]string{"SELECT THREAD_ID, PROCESSLIST_ID": threads, "SELECT THREAD_ID, LEFT": statements} {
+				if row != "" {
+					f.rows[start] = []string{row}
+				}
+			}
+		})
+	}
+	for _, c := range []struct {
+		threads, statements string
+		want                bool
+	}{{"107|7", "107|~", true}, {"107|7", "107|SELECT ?", true}, {"107|7", "", false}, {"", "", false}} {
+		rows("ON", c.threads, c.statements)
+		if got, err := s.KeepsStatements(t.Context()); got != c.want || err != nil {
+			t.Errorf("%+v: %v, %v", c, got, err)
+		}
+	}
+	f.set(func() { f.refuse = map[string]uint16{"SELECT THREAD_ID": 1143} })
+	if _, err := s.KeepsStatements(t.Context()); kind(t, err) != mysql.Denied {
+		t.Errorf("refused: %v", err)
+	}
+	rows("OFF", "", "")
+	if _, err := open(t, f.address()).KeepsStatements(t.Context()); kind(t, err) != mysql.Unsupported {
+		t.Errorf("switched off: %v", err)
+	}
+}
+
 // Where nobody keeps statements, nobody is asked for them.
 func TestLastStatementsSwitchedOff(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")

@@ -34,6 +34,8 @@ type Connections struct {
 	List    []Connection     // at most 20,000
 	Errs    map[string]error // by app: why its connections, or some of them, are not known
 	Dropped int              // connections over the bound, since the start
+
+	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
 }
 
 // memberKey is one process at one time.
@@ -209,11 +211,11 @@ func (c *connectionSampler) sample(ctx context.Context) {
 	c.mu.Lock()
 	houses, places := c.houses, c.places
 	c.asked = false
-	dropped := c.last.Dropped
+	dropped, fds := c.last.Dropped, c.last.DroppedFDs
 	c.mu.Unlock()
 
 	began := c.now()
-	out := &Connections{Taken: began, Errs: make(map[string]error), Dropped: dropped}
+	out := &Connections{Taken: began, Errs: make(map[string]error), Dropped: dropped, DroppedFDs: fds}
 	c.look(ctx, houses, places, out)
 	took := c.now().Sub(began)
 

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +16,21 @@ type descriptors struct {
 	err       error            // why they cannot be read
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	left      int              // descriptors that were not looked at
 }
 
 // maxDescriptors bounds one reading: a server with more has them for clients.
 const maxDescriptors = 65536
+
+// errDescriptors says that a process has more descriptors than are looked at.
+var errDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
+
+// lookedAt gives those descriptors that are looked at, and how many are left
+// out. The lowest come first: what a server opened early.
+func (r *reader) lookedAt(list []entry) (some []entry, left int) {
+	n := min(len(list), r.descriptors)
+	return list[:n], len(list) - n
+}
 
 // readDescriptors reads the links of /proc/PID/fd.
 func (t *table) readDescriptors(p *process) {
@@ -31,7 +43,11 @@ func (t *table) readDescriptors(p *process) {
 		return
 	}
 	beats := 0
-	for _, e := range list[:min(len(list), maxDescriptors)] {
+	list, d.left = t.r.lookedAt(list)
+	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
+		t.left += uint64(d.left)
+	}
+	for _, e := range list {
 		link, err := t.fdLink(p.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile

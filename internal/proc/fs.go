@@ -20,12 +20,13 @@ const maxRead = 64 << 10
 // poller, which doubles the price of a read here. It is not safe for use from
 // two goroutines.
 type reader struct {
-	root string
-	buf  []byte
+	root        string
+	buf         []byte
+	descriptors int // of one process that are looked at
 }
 
 func newReader(root string) *reader {
-	return &reader{root: root, buf: make([]byte, 4096)}
+	return &reader{root: root, buf: make([]byte, 4096), descriptors: maxDescriptors}
 }
 
 // path returns <root>/<pid>/<name>.

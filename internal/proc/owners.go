@@ -91,7 +91,11 @@ func (c *connectionSampler) join(h *household, found *foundSockets, out *Connect
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
 	for _, m := range h.members {
-		inodes, err := c.held(m, found.byInode)
+		inodes, left, err := c.held(m, found.byInode)
+		if left > 0 {
+			out.DroppedFDs += uint64(left)
+			out.Errs[h.name] = errDescriptors
+		}
 		if denied(err) {
 			out.Errs[h.name] = err
 		}
@@ -132,26 +136,27 @@ func (h *household) holder(before int, shared bool, pid int) int {
 	}
 }
 
-// held gives the sockets to stores that a process holds, each once.
-func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) ([]uint64, error) {
+// held gives the sockets to stores that a process holds, each once, and how many
+// of its descriptors were not looked at.
+func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) (out []uint64, left int, err error) {
 	b, err := c.r.pid(m.pid, "stat")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if st, err := parseStat(b); err != nil || st.start != m.start {
-		return nil, err // another process has taken the pid: it is no app's
+		return nil, 0, err // another process has taken the pid: it is no app's
 	}
 	path := c.r.path(m.pid, "fd")
 	if len(wanted) == 0 {
-		return nil, accessible(path)
+		return nil, 0, accessible(path)
 	}
 	list, err := c.r.entries(path, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var out []uint64
+	list, left = c.r.lookedAt(list)
 	seen := make(map[uint64]bool)
-	for _, e := range list[:min(len(list), maxDescriptors)] {
+	for _, e := range list {
 		link, err := c.r.link(m.pid, "fd/"+itoa(e.n))
 		if err != nil {
 			continue // closed meanwhile
@@ -162,5 +167,5 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) ([]
 			out = append(out, ino)
 		}
 	}
-	return out, nil
+	return out, left, nil
 }

@@ -37,6 +37,10 @@ func Connected(root string, pid int, peers []netip.AddrPort) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	list, left := r.lookedAt(list)
+	if left > 0 {
+		return false, errDescriptors // what is not looked at may be the one
+	}
 	held := make(map[uint64]bool)
 	for _, e := range list {
 		link, err := r.link(pid, "fd/"+itoa(e.n))

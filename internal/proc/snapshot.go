@@ -14,6 +14,8 @@ type Snapshot struct {
 	Apps    []App          // by name
 	Dropped int            // apps over the bound, since the start
 	Celery  []CeleryWorker // of this host, whatever apps there are
+
+	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
 }
 
 // App is one watched application.
@@ -41,6 +43,7 @@ type App struct {
 	FDs         int    // open descriptors of the process nearest to its limit; −1 unknown
 	MaxFDs      uint64 // that process' limit; 0 none or unknown
 	FDsErr      error  // why descriptors cannot be read
+	FDsCut      bool   // a process has more than 65,536, of which the rest was not looked at
 	StateErr    error  // why states cannot be told
 	MemoryErr   error  // why some process' shared memory is not known
 	MemoryTaken time.Time
@@ -74,7 +77,7 @@ type Worker struct {
 
 // snapshot turns what is kept into what is given out, and looks at each worker.
 func (w *Watcher) snapshot(now time.Time) *Snapshot {
-	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers()}
+	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left}
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(a, now))
 	}
@@ -100,6 +103,7 @@ func (w *Watcher) appNow(a *app, now time.Time) App {
 	}
 	for _, p := range a.members {
 		out.Threads += p.stat.threads
+		out.FDsCut = out.FDsCut || p.fds.left > 0
 		pr := Process{PID: p.pid, RSS: p.stat.rss * pageSize()}
 		var err error
 		if pr.Memory, pr.Taken, err = w.memory.of(p.pid, p.start); err != nil {

@@ -62,6 +62,7 @@ type table struct {
 	list  []entry            // scratch
 	self  int
 	boot  time.Time
+	left  uint64 // descriptors that were not looked at, since the start
 }
 
 func newTable(r *reader) *table {

@@ -125,7 +125,8 @@ func parseWorker(fields []any) (RQWorker, bool) {
 	}
 	pid, err := strconv.Atoi(at(3))
 	w := RQWorker{Host: at(2), PID: pid, Heartbeat: parseTime(at(0)), Birth: parseTime(at(4)), Job: at(5), Ended: jobCount(at(6)) + jobCount(at(7))}
-	ok := err == nil && pid > 1 && pid <= 1<<22 && !w.Heartbeat.IsZero() && !w.Birth.IsZero() && at(1) == ""
+	dead := len(fields) > 1 && fields[1] != nil && fields[1] != "" // whatever it says, however long
+	ok := err == nil && pid > 1 && pid <= 1<<22 && !w.Heartbeat.IsZero() && !w.Birth.IsZero() && !dead
 	return w, ok
 }
 

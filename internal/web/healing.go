@@ -23,6 +23,7 @@ type (
 		Mode         string
 		Level        level
 		Why, Waiting string
+		Asking       string // how many plans wait for approval
 		Paused       *pauseView
 		Ordered      bool // there is a token to order with
 		Human        []string
@@ -65,6 +66,9 @@ func (w *Web) healing() healingView {
 	}
 	if s.Queue > 0 {
 		v.Waiting = plural(float64(s.Queue), "run waits", "runs wait")
+	}
+	if s.Awaiting > 0 {
+		v.Asking = plural(float64(s.Awaiting), "plan waits for approval", "plans wait for approval")
 	}
 	if s.Why != "" {
 		v.Level = levelCritical

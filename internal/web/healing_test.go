@@ -31,7 +31,7 @@ func healingSample() actions.Snapshot {
 	climbed.Plan = &actions.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []actions.Victim{{Kind: "worker", ID: "2"}}}
 	climbed.Before = []actions.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: actions.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
 	s := actions.Snapshot{
-		Mode: "enforce", Used: true, Approve: true, Queue: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
+		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
 		Paused: &actions.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
 		Firing: []actions.Firing{
 			{Name: "RespPoolLeak", Severity: "critical", Summary: "3 connections of shop are leaked", Since: moment.Add(-5 * time.Minute), Labels: map[string]string{"app": "shop"}},

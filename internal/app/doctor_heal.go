@@ -1,0 +1,153 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// cureStatements are the rights to the last statement of a leaked connection,
+// of single columns: docs/mysql.md.
+const (
+	cureStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
+		"GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO " + mysql.Placeholder + ";"
+	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
+)
+
+// killer is what the rules of healing may end on one MySQL server.
+type killer struct {
+	procedures []string // of deploy/sql, that do it without a right to kill
+	users      []string // of the server, whose connections may be ended
+	bare       bool     // a step names no procedure, so that the login's own right is used
+}
+
+// killerOn collects the steps that may end something on a server.
+func killerOn(cfg config.Config, server string) (k killer, heals bool) {
+	add := func(standard, procedure string, users []string) {
+		heals = true
+		k.bare = k.bare || procedure == ""
+		k.procedures = append(k.procedures, standard)
+		k.users = append(k.users, users...)
+	}
+	for _, r := range cfg.Healing.Rules {
+		for _, s := range r.Steps {
+			switch {
+			case s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == ""):
+				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
+			case s.KillLeaked != nil:
+				if pools, users := leaksOn(cfg.Apps, *s.KillLeaked, server); pools {
+					add("resp_heal.kill_idle", s.KillLeaked.Procedure, users)
+				}
+			}
+		}
+	}
+	slices.Sort(k.procedures)
+	slices.Sort(k.users)
+	k.procedures, k.users = slices.Compact(k.procedures), slices.Compact(k.users)
+	return k, heals
+}
+
+// leaksOn tells whether a step may be about pools on a server, and whose
+// connections they have. What the step leaves out, an alert may name.
+func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool, users []string) {
+	for _, a := range apps {
+		for _, p := range a.Pools {
+			if p.MySQL != server || s.App != "" && s.App != a.Name || s.Pool != "" && s.Pool != p.Name {
+				continue
+			}
+			if pools = true; len(s.Users) == 0 && p.User != "" {
+				users = append(users, p.User)
+			}
+		}
+	}
+	return pools, append(users, s.Users...)
+}
+
+// tooStrong warns of a login that may end anything. It works, so that it is no
+// fault; what is worth to know is that nothing here needs it.
+func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	rights, err := server.Excess(ctx)
+	if err != nil || len(rights) == 0 {
+		return
+	}
+	k, heals := killerOn(d.cfg, name)
+	f := Finding{
+		Of: "mysql:" + name, Reason: collectors.OK,
+		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", with which it ends anybody's connection and may have other logins run statements; ",
+		Cure:   []string{k.instead(rights, server.Account(ctx), v.MariaDB)},
+	}
+	switch {
+	case heals && k.bare:
+		f.Detail += "a step of healing without a procedure works by it, and the procedures of deploy/sql do without"
+	case heals:
+		f.Detail += "the procedures that healing calls do without"
+	default:
+		f.Detail += "to look needs PROCESS only"
+	}
+	d.add("mysql", f)
+}
+
+// instead is the way from rights that are too strong to the procedures. What
+// all privileges belong to is an administrator's, from whom nothing is taken.
+func (k killer) instead(rights []string, account string, mariadb bool) string {
+	var way, statements []string
+	if slices.Contains(rights, "ALL PRIVILEGES") {
+		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]
+		way = append(way, "CREATE USER "+account+" IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; and that user in the dsn")
+		rights = nil
+	}
+	if len(k.procedures) > 0 {
+		load := "mysql < deploy/sql/mysql8-heal.sql"
+		if mariadb {
+			load = "mariadb < deploy/sql/mariadb-heal.sql"
+		}
+		way = append(way, load, "procedure: "+strings.Join(k.procedures, " or ")+" in the step")
+	}
+	for _, u := range k.users {
+		statements = append(statements, "INSERT IGNORE INTO resp_heal.allowed VALUES ('"+strings.NewReplacer(`\`, `\\`, "'", "''").Replace(u)+"');")
+	}
+	for _, p := range k.procedures {
+		statements = append(statements, "GRANT EXECUTE ON PROCEDURE "+p+" TO "+account+";")
+	}
+	statements = append(statements, "GRANT PROCESS ON *.* TO "+account+";")
+	if len(rights) > 0 {
+		statements = append(statements, "REVOKE "+strings.Join(rights, ", ")+" ON *.* FROM "+account+";")
+	}
+	return strings.Join(append(way, strings.Join(statements, " ")), ", then ")
+}
+
+// statements looks whether the last statement of a leaked connection can be
+// had, which is asked only when there is a leak, of servers with pools.
+func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
+	pools := func(a config.App) bool {
+		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == name })
+	}
+	if d.o.Off["pool"] || !slices.ContainsFunc(d.cfg.Apps, pools) {
+		return
+	}
+	kept, err := server.KeepsStatements(ctx)
+	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statement of a leaked connection is not known: "}
+	var e *mysql.Error
+	switch {
+	case errors.As(err, &e) && e.Kind == mysql.Denied:
+		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
+		f.Detail += "the user lacks a right to two columns each of two tables"
+	case errors.As(err, &e) && e.Kind == mysql.Unsupported:
+		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
+		f.Detail += "it needs performance_schema=ON in its configuration"
+	case err == nil && !kept:
+		f.Reason, f.Cure = collectors.Disabled, []string{
+			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
+		}
+		f.Detail += "the server does not keep it"
+	default:
+		return // it keeps them; or what is wrong is said elsewhere
+	}
+	d.cureMySQL(ctx, name, &f)
+	d.add("mysql", f)
+}

@@ -1,0 +1,189 @@
+package redis_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// A server that does not answer is not hammered, and leaves nothing behind.
+func TestBackoff(t *testing.T) {
+	f := serve(t, func(string, net.Conn) bool { return true })
+	s := open(t, "redis://"+f.addr, "")
+	ping := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := s.Ping(ctx)
+		return err
+	}
+	before := runtime.NumGoroutine()
+	began := time.Now()
+	for range 100 {
+		if k, detail := kind(t, ping()); k != redis.Timeout {
+			t.Fatal(k, detail)
+		}
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("a hundred reads took %s", took)
+	}
+	if n := f.accepted.Load(); n > 3 {
+		t.Errorf("%d connections in a hundred reads", n)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if after := runtime.NumGoroutine(); after > before+int(f.accepted.Load())+1 { // the fake has one a connection
+		t.Errorf("%d goroutines before, %d after", before, after)
+	}
+	answer := well(nil)
+	f.answer.Store(&answer)
+	for end := time.Now().Add(5 * time.Second); ping() != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not back within 5 s")
+		}
+	}
+}
+
+// A connection that breaks while nobody looks costs no scrape.
+func TestBrokenConnection(t *testing.T) {
+	t.Parallel()
+	f := serve(t, well(nil))
+	s := open(t, "redis://"+f.addr, "")
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(command string, c net.Conn) bool {
+		if f.accepted.Load() == 1 {
+			return false
+		}
+		return well(nil)(command, c)
+	}
+	f.answer.Store(&answer)
+	if _, err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := f.accepted.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// A password file is read at each connect, and a new one at once, backoff or not.
+func TestPasswordFile(t *testing.T) {
+	t.Parallel()
+	f := serve(t, func(command string, c net.Conn) bool {
+		if (strings.HasPrefix(command, "hello") || strings.HasPrefix(command, "auth")) && !strings.Contains(command, "auth resp second") && !strings.Contains(command, "resp second") {
+			return write(c, "-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+		}
+		return well(nil)(command, c)
+	})
+	file := filepath.Join(t.TempDir(), "password")
+	s := open(t, "redis://resp:unused@"+f.addr, file)
+	if k, detail := kind(t, ping(t, s)); k != redis.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
+		t.Errorf("without a file: %d %s", k, detail)
+	}
+	save(t, file, "first\n")
+	if k, detail := kind(t, ping(t, s)); k != redis.Permission || !strings.Contains(detail, "refuses") {
+		t.Errorf("with the wrong password: %d %s", k, detail)
+	}
+	tries := f.accepted.Load()
+	_ = ping(t, s)
+	if n := f.accepted.Load(); n != tries {
+		t.Errorf("tried again at once: %d connections, then %d", tries, n)
+	}
+	save(t, file, "second\r\n")
+	if err := ping(t, s); err != nil {
+		t.Errorf("with the right password: %v", err)
+	}
+}
+
+func ping(t *testing.T, s *redis.Server) error {
+	t.Helper()
+	_, err := s.Ping(t.Context())
+	return err
+}
+
+func save(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	dir := t.TempDir()
+	for url, want := range map[string]string{
+		"redis://" + addr:                        "does not listen",
+		"rediss://" + addr:                       "does not listen",
+		"unix://" + dir + "/none.sock":           "no socket",
+		"redis://nobody.invalid:6379":            "host name",
+		"redis+cluster://" + addr:                "does not listen",
+		"redis+sentinel://" + addr + "/mymaster": "no sentinel",
+	} {
+		s := open(t, url, "")
+		k, detail := kind(t, ping(t, s))
+		if k != redis.NotFound || !strings.Contains(detail, want) {
+			t.Errorf("%s: %d %q, want %q", url, k, detail, want)
+		}
+	}
+	if k, detail := kind(t, ping(t, open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != redis.NotFound {
+		t.Errorf("%d %s", k, detail)
+	}
+}
+
+// What a sentinel says is not taken on trust, and one that hangs is not waited for.
+func TestSentinels(t *testing.T) {
+	t.Parallel()
+	master := serve(t, well(nil))
+	host, port, _ := net.SplitHostPort(master.addr)
+	say := func(s string) *fake { return serve(t, well(map[string]string{"sentinel": s})) }
+	good := say("*2\r\n$" + strconv.Itoa(len(host)) + "\r\n" + host + "\r\n$" + strconv.Itoa(len(port)) + "\r\n" + port + "\r\n")
+	hung := serve(t, func(string, net.Conn) bool { return true })
+	began := time.Now()
+	if err := ping(t, open(t, "redis+sentinel://"+hung.addr+","+good.addr+"/m", "")); err != nil || time.Since(began) > 500*time.Millisecond {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+	for answer, want := range map[string]struct {
+		kind redis.Kind
+		has  string
+	}{
+		"*-1\r\n":                  {redis.NotFound, "know no master"},
+		"*1\r\n$1\r\nx\r\n":        {redis.Failed, "no sentinel that tells"},
+		"*0\r\n":                   {redis.Failed, "no sentinel that tells"},
+		":1\r\n":                   {redis.Failed, "no sentinel that tells"},
+		"-NOAUTH hunter2\r\n":      {redis.Permission, "no sentinel that tells"},
+		"*2\r\n$1\r\nx\r\n$-1\r\n": {redis.NotFound, ""},
+	} {
+		if k, detail := kind(t, ping(t, open(t, "redis+sentinel://"+say(answer).addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
+			t.Errorf("%q: %d %s", answer, k, detail)
+		}
+	}
+}
+
+// TLS asked of a server that has none, and the other way around, each says so.
+func TestTLSMismatch(t *testing.T) {
+	t.Parallel()
+	f := serve(t, func(string, net.Conn) bool { return true })
+	answer := func(_ string, c net.Conn) bool { return write(c, "-ERR unknown command\r\n") }
+	f.answer.Store(&answer)
+	if _, detail := kind(t, ping(t, open(t, "rediss://"+f.addr, ""))); !strings.Contains(detail, "TLS") && !strings.Contains(detail, "in time") {
+		t.Error(detail)
+	}
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "empty.pem"), "")
+	if k, detail := kind(t, ping(t, open(t, "rediss://"+f.addr+"?ca_file="+dir+"/empty.pem", ""))); k != redis.Permission || !strings.Contains(detail, "certificate file") {
+		t.Error(k, detail)
+	}
+}
