@@ -139,11 +139,9 @@ func datasources(l *linter) {
 			l.report(d, "variable "+v.Name, fault)
 		}
 	}
-	for _, d := range l.all {
-		for _, a := range d.Annotations {
-			if a.BuiltIn == 0 && !prometheusSource(a.Datasource) {
-				l.report(d, "annotation "+a.Name, fault)
-			}
+	for d, a := range l.annotations() {
+		if a.BuiltIn == 0 && !prometheusSource(a.Datasource) {
+			l.report(d, "annotation "+a.Name, fault)
 		}
 	}
 }
