@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -43,10 +44,14 @@ func newDashboard(uid, title, question string, variables ...variable) *dashboard
 		chosen("job", "Job", "Jobs of Prometheus that scrape an exporter.", from),
 		chosen("instance", "Instance", "Exporters: hosts.", from+`{job=~"$job"}`),
 	}, variables...)
+	apps := ""
+	if slices.ContainsFunc(variables, func(v variable) bool { return v.Name == "app" }) {
+		apps = "app"
+	}
 	d.Annotations.List = []annotation{
 		noted("Alerts", "red", `ALERTS{job=~"$job", instance=~"$instance", alertname=~"Resp.+", alertname!="RespWatchdog", alertstate="firing"}`, "{{alertname}}", "{{severity}} {{app}} {{instance}}"),
-		noted("Worker restarts", "blue", `increase(resp_worker_restarts_total{job=~"$job", instance=~"$instance"}[$__rate_interval]) > 0`, "Workers of {{app}} were replaced", "{{instance}}"),
-		noted("Healing", "purple", `increase(resp_heal_runs_total{job=~"$job", instance=~"$instance"}[$__rate_interval]) > 0`, "{{action}}: {{result}}", "{{rule}} {{instance}}"),
+		noted("Worker restarts", "blue", gain("resp_worker_restarts_total"+selector(apps))+" > 0", "Workers of {{app}} were replaced", "{{instance}}"),
+		noted("Healing", "purple", gain(on("resp_heal_runs_total"))+" > 0", "{{action}}: {{result}}", "{{rule}} {{instance}}"),
 	}
 	return d
 }

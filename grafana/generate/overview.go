@@ -37,7 +37,7 @@ func overview() *dashboard {
 			atMost(1).limits("cache_hit_rate").to("resp-redis", "Redis and sessions"),
 	)
 	d.line(5,
-		graph("Statement time", "Mean time of a statement on the database server, where it keeps that account.", unitSeconds).
+		graph("Statement time", "Mean time of a statement on the database server, where it keeps that account, on an axis of powers of ten.", unitSeconds).decades().
 			query(rate(on("resp_mysql_query_seconds_total"))+" / ("+rate(on("resp_mysql_queries_total"))+" > 0)", "{{mysql}} {{instance}}").
 			limits("query_time").to("resp-database", "Database and pools"),
 		graph("Oldest waiting task", "How long the oldest task of each queue has waited for a worker.", unitSeconds).

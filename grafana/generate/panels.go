@@ -63,6 +63,26 @@ func timeline(title, description string) *panel {
 	return p
 }
 
+// heatmap shows a histogram over time; unit is that of its buckets.
+func heatmap(title, description, unit string) *panel {
+	p := newPanel("heatmap", title, description, unitRate)
+	p.FieldConfig.Defaults.Custom = map[string]any{"scaleDistribution": map[string]any{"type": "linear"}}
+	p.Options = map[string]any{
+		"calculate": false, "cellGap": 1, "showValue": "never",
+		"color":        map[string]any{"mode": "scheme", "scheme": "Blues", "steps": 64, "reverse": false, "exponent": 0.5, "fill": "dark-blue"},
+		"yAxis":        map[string]any{"unit": unit, "axisPlacement": "left"},
+		"rowsFrame":    map[string]any{"layout": "auto"},
+		"filterValues": map[string]any{"le": 1e-9},
+		"legend":       map[string]any{"show": true},
+		"tooltip":      map[string]any{"mode": "single", "yHistogram": false, "showColorScale": false},
+		"exemplars":    map[string]any{"color": "rgba(255,0,255,0.7)"},
+	}
+	return p
+}
+
+// heat adds the buckets of a heatmap.
+func (p *panel) heat(expr string) *panel { return p.ask(expr, "{{le}}", false, "heatmap") }
+
 // query adds what to show over time. A query over a range of samples asks for
 // one that holds several even at the slowest scrape.
 func (p *panel) query(expr, legend string) *panel { return p.ask(expr, legend, false, "") }
@@ -106,6 +126,13 @@ func (p *panel) dashed(name, paint string) *panel {
 	)
 }
 
+// dashedLike does that to all series whose name matches a regular expression.
+func (p *panel) dashedLike(pattern, paint string) *panel {
+	p.dashed("/"+pattern+"/", paint)
+	p.FieldConfig.Overrides[len(p.FieldConfig.Overrides)-1].Matcher.ID = "byRegexp"
+	return p
+}
+
 // painted gives a series a color that means something.
 func (p *panel) painted(name, paint string) *panel {
 	return p.override(name, property{"color", color{Mode: "fixed", FixedColor: paint}})
@@ -120,6 +147,14 @@ func (p *panel) override(name string, properties ...property) *panel {
 func (p *panel) stacked() *panel {
 	p.FieldConfig.Defaults.Custom["stacking"] = map[string]any{"mode": "normal", "group": "A"}
 	p.FieldConfig.Defaults.Custom["fillOpacity"] = 40
+	return p
+}
+
+// decades makes the axis one of powers of ten: for values far below their
+// limit. It has no zero.
+func (p *panel) decades() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	p.FieldConfig.Defaults.Custom["scaleDistribution"] = map[string]any{"type": "log", "log": 10}
 	return p
 }
 
@@ -171,9 +206,23 @@ func (p *panel) named() *panel {
 	return p
 }
 
+// onlyNames shows the names of a stat's series in place of their values: what
+// there is, is the answer.
+func (p *panel) onlyNames() *panel {
+	p.Options.(map[string]any)["textMode"] = "name"
+	return p
+}
+
 // listed makes the legend a table with these calculations.
 func (p *panel) listed(calcs ...string) *panel {
 	p.Options.(map[string]any)["legend"] = map[string]any{"showLegend": true, "displayMode": "table", "placement": "right", "calcs": calcs}
+	return p
+}
+
+// merged puts the lines of several queries that have the same labels into one,
+// with a column "Value #A" and so on for each query.
+func (p *panel) merged() *panel {
+	p.Transformations = append(p.Transformations, transformation{ID: "merge", Options: map[string]any{}})
 	return p
 }
 

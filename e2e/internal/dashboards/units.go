@@ -108,7 +108,7 @@ func (k Known) unitOf(name string) unit {
 	}
 	u := k.unit(s.expr)
 	if strings.Contains(name[strings.LastIndex(name, ":"):], "ratio") && u.known {
-		u.ratio = true
+		return unit{known: true, ratio: true}
 	}
 	return u
 }
