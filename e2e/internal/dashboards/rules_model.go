@@ -128,10 +128,8 @@ func datasources(l *linter) {
 		if p.hasData() && !prometheusSource(p.Datasource) {
 			l.report(d, p.Where(), fault)
 		}
-		for _, t := range p.Targets {
-			if t.Datasource != nil && !prometheusSource(t.Datasource) {
-				l.report(d, p.Where(), "target %s: %s", t.RefID, fault)
-			}
+		if i := slices.IndexFunc(p.Targets, func(t Target) bool { return t.Datasource != nil && !prometheusSource(t.Datasource) }); i >= 0 {
+			l.report(d, p.Where(), "target %s: %s", p.Targets[i].RefID, fault)
 		}
 	}
 	for d, v := range l.variables() {
