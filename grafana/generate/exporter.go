@@ -60,7 +60,7 @@ func (d *dashboard) exporterScrapes() {
 		graph("Time of a scrape", "How long Prometheus waits for each exporter. Beyond its scrape_timeout, 10 s by default, it takes nothing.", unitSeconds).
 			query(exporters(on("scrape_duration_seconds")), ofHost),
 		graph("Time of each collector", "How long each read took; they run side by side, so that the slowest one makes the scrape. Look here when a scrape is slow.", unitSeconds).
-			query("max by (collector, instance) ("+on("resp_scrape_collector_duration_seconds")+")", "{{collector}} {{instance}}"),
+			query("max by (collector, instance) ("+on("resp_scrape_collector_duration_seconds")+")", "{{collector}} {{instance}}").listed("lastNotNull", "max").columns(9),
 		graph("Samples of a scrape", "How many values each scrape gives. A step down is a collector that no longer sees; one that climbs is a label that grows.", unitNumber).
 			query(exporters(on("scrape_samples_scraped")), ofHost),
 		graph("Reads left behind", "Reads that hang in the kernel, a dead network file system for example, and were given up. At two of a collector none is begun any more.", unitNumber).
@@ -96,10 +96,10 @@ func (d *dashboard) healNow() {
 func (d *dashboard) healRuns() {
 	d.line(7,
 		graph("Steps that ended", "Steps of runs by action and how they ended. verified helped, step_failed and failed did not; cleared, refused and dry_run touched nothing.", unitNumber).
-			query("sum by (action, result) ("+gain(on("resp_heal_runs_total"))+") > 0", "{{action}} {{result}}").stacked().none("no step has ended"),
+			query("sum by (action, result) ("+gain(on("resp_heal_runs_total"))+") > 0", "{{action}} {{result}}").stacked().none("none counted"),
 		table("Steps in the time range", "How often each rule acted, and how that ended. The same rule verified again and again means that the cause is still there.", unitNumber).
 			now("sum by (rule, action, result, instance) (increase("+on("resp_heal_runs_total")+"[$__range])) > 0", "").
-			arranged("Time", "Value", "steps").none("no step has ended").columns(10),
+			arranged("Time", "Value", "steps").none("none counted").columns(10),
 		graph("Held back by a guard", "Alerts and runs that a guard kept from acting. cooldown and lease are as it should be; budget, fleet and breaker say that something larger is wrong.", unitNumber).
 			query("sum by (guard) ("+gain(on("resp_heal_blocked_total"))+") > 0", "{{guard}}").stacked().none("nothing was held back"),
 	)
@@ -113,9 +113,9 @@ func (d *dashboard) healEffect() {
 	}
 	d.line(6,
 		graph("What was touched", "Connections, queries, workers, sessions and processes that an action was applied to. A number beyond what one incident explains is a plan that is too wide.", unitNumber).
-			query("sum by (action, instance) ("+gain(on("resp_heal_victims_total"))+") > 0", "{{action}} {{instance}}").stacked().none("nothing was touched"),
+			query("sum by (action, instance) ("+gain(on("resp_heal_victims_total"))+") > 0", "{{action}} {{instance}}").stacked().none("none counted"),
 		stat("Touched", "The same, in the time range.", unitNumber).
-			now("sum by (action, instance) ("+gained("resp_heal_victims_total")+") > 0", "{{action}} {{instance}}").named().none("nothing was touched").columns(5),
+			now("sum by (action, instance) ("+gained("resp_heal_victims_total")+") > 0", "{{action}} {{instance}}").named().none("none counted").columns(5),
 		stat("Steps that acted", "Steps in the time range that did something, whatever came of it.", unitNumber).
 			now("sum by (instance) ("+gained("resp_heal_run_duration_seconds_count")+")", ofHost).named().none("healing is not seen").columns(4),
 		stat("From alert to end", "How long it took from the alert to the end of such a step: median and 95th percentile over the time range. Minutes are a queue that is long, or a cure that is slow.", unitSeconds).

@@ -145,7 +145,8 @@ func (r *Runner) Stats() Stats {
 	s.Breakers, s.NeedsHuman = make(map[string]bool), make(map[string]bool)
 	for _, rl := range r.set.rules {
 		_, s.NeedsHuman[rl.Name] = r.human[rl.Name]
-		for _, step := range rl.Steps {
+		for i, step := range rl.Steps {
+			s.expect(rl.Name, step.Action, i < len(rl.Steps)-1)
 			if step.Action != config.ActionEscalate {
 				s.Breakers[step.Action] = r.breakerUntil(step.Action, now).After(now)
 			}

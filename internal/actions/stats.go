@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 // maxSeries bounds the combinations that are counted: rules may come and go
@@ -116,4 +118,22 @@ func (c *counters) copy() Stats {
 	s.Victims, s.LastSuccess = maps.Clone(s.Victims), maps.Clone(s.LastSuccess)
 	s.Durations.Buckets = slices.Clone(s.Durations.Buckets)
 	return s
+}
+
+// expect puts 0 for what a step of a rule may come to: increase() does not see
+// the first event of a series that begins with it.
+func (s *Stats) expect(rule, action string, hasNext bool) {
+	results := []Decision{DecisionVerified, DecisionFailed, DecisionRefused, DecisionUnplanned, DecisionCleared, DecisionDryRun}
+	switch {
+	case action == config.ActionEscalate:
+		results = []Decision{DecisionEscalated}
+	case hasNext:
+		results = append(results, DecisionStepFailed)
+	}
+	for _, d := range results {
+		s.Runs[RunKey{rule, action, d}] += 0
+	}
+	if action != config.ActionEscalate {
+		s.Victims[action] += 0
+	}
 }
