@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo build test unit fuzz rules e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions clean
+.PHONY: help deps demo build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -42,7 +42,14 @@ rules: deps ## check the alert rules and run their tests
 	amtool check-config rules/alertmanager.example.yml
 	promtool test rules rules/*.rules_test.yml
 
-e2e: deps ## real servers, real Prometheus, real browser
+dashboards: deps schema ## lint the dashboards and hold them to Grafana's own types
+	go test -count=1 ./grafana/...
+	cd e2e && go test -count=1 ./internal/dashboards && go test -count=1 -run '^(TestDashboards|TestDashboardSchema)$$' .
+
+schema:
+	cd e2e/schema && npm ci --ignore-scripts --no-audit --no-fund
+
+e2e: deps schema ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
 	cd e2e && go test -count=1 -timeout 20m ./...
 

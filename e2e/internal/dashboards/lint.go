@@ -165,23 +165,26 @@ func (l *linter) each(f func(parsed)) {
 
 // panels gives every panel of every dashboard.
 func (l *linter) panels() iter.Seq2[Dashboard, Panel] {
-	return func(yield func(Dashboard, Panel) bool) {
-		for _, d := range l.all {
-			for _, p := range d.Panels {
-				if !yield(d, p) {
-					return
-				}
-			}
-		}
-	}
+	return over(l.all, func(d Dashboard) []Panel { return d.Panels })
 }
 
 // variables gives every variable that is asked for.
 func (l *linter) variables() iter.Seq2[Dashboard, Variable] {
-	return func(yield func(Dashboard, Variable) bool) {
-		for _, d := range l.all {
-			for _, v := range d.Variables {
-				if v.Type == "query" && !yield(d, v) {
+	return over(l.all, func(d Dashboard) []Variable {
+		return slices.DeleteFunc(slices.Clone(d.Variables), func(v Variable) bool { return v.Type != "query" })
+	})
+}
+
+func (l *linter) annotations() iter.Seq2[Dashboard, Annotation] {
+	return over(l.all, func(d Dashboard) []Annotation { return d.Annotations })
+}
+
+// over gives what each dashboard has, beside the dashboard.
+func over[T any](all []Dashboard, of func(Dashboard) []T) iter.Seq2[Dashboard, T] {
+	return func(yield func(Dashboard, T) bool) {
+		for _, d := range all {
+			for _, x := range of(d) {
+				if !yield(d, x) {
 					return
 				}
 			}

@@ -157,6 +157,7 @@ func faultsOfModel() []fault {
 		one("targets", "panels.1.targets.0.expr", "", "no expression"),
 		one("targets", "panels.1.targets.0.hide", true, "hidden"),
 		one("targets", "panels.1.targets", []any{}, "0 queries in a panel of type stat"),
+		one("targets", "panels", []any{}, "shows nothing"),
 		one("links", "links", []any{}, "no link to the other"),
 		one("links", "links.0.tags.0", "resp", "the tag resp is not"),
 		one("links", "links.0.keepTime", false, "does not keep"),

@@ -128,10 +128,8 @@ func datasources(l *linter) {
 		if p.hasData() && !prometheusSource(p.Datasource) {
 			l.report(d, p.Where(), fault)
 		}
-		for _, t := range p.Targets {
-			if t.Datasource != nil && !prometheusSource(t.Datasource) {
-				l.report(d, p.Where(), "target %s: %s", t.RefID, fault)
-			}
+		if i := slices.IndexFunc(p.Targets, func(t Target) bool { return t.Datasource != nil && !prometheusSource(t.Datasource) }); i >= 0 {
+			l.report(d, p.Where(), "target %s: %s", p.Targets[i].RefID, fault)
 		}
 	}
 	for d, v := range l.variables() {
@@ -139,11 +137,9 @@ func datasources(l *linter) {
 			l.report(d, "variable "+v.Name, fault)
 		}
 	}
-	for _, d := range l.all {
-		for _, a := range d.Annotations {
-			if a.BuiltIn == 0 && !prometheusSource(a.Datasource) {
-				l.report(d, "annotation "+a.Name, fault)
-			}
+	for d, a := range l.annotations() {
+		if a.BuiltIn == 0 && !prometheusSource(a.Datasource) {
+			l.report(d, "annotation "+a.Name, fault)
 		}
 	}
 }

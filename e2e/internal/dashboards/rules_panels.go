@@ -56,6 +56,11 @@ func noValues(l *linter) {
 
 // targets: every panel asks something, each under a name of its own.
 func targets(l *linter) {
+	for _, d := range l.all {
+		if !slices.ContainsFunc(d.Panels, Panel.hasData) {
+			l.report(d, "", "shows nothing")
+		}
+	}
 	for d, p := range l.panels() {
 		if p.hasData() == (len(p.Targets) == 0) {
 			l.report(d, p.Where(), "%d queries in a panel of type %s", len(p.Targets), p.Type)
