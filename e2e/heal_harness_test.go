@@ -43,14 +43,14 @@ type sickness struct {
 	gunicorn,
 	env, mariadb []string
 	redis func(*redisServer) // to be done with it before anybody uses it
-	wrap  []string           // a program that runs shop and exporter
+	wrap  []string           // a program that runs each server, shop and exporter
 	state string             // empty: a new one
 }
 
 // startSick starts all of it, in enforce mode.
 func startSick(t *testing.T, o sickness) *sick {
 	t.Helper()
-	h := &sick{stores: shopStores(t, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
+	h := &sick{stores: shopStoresIn(t, o.wrap, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
 	healProcedures(t, h.stores.db)
 	allow(t, h.stores.db)
 	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights)
