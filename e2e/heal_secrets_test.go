@@ -41,7 +41,7 @@ const everyRule = `    - name: leaked
       steps: [{action: escalate}]`
 
 // everyAction says which alert starts each rule of everyRule, and how its run ends.
-var everyAction = []struct{ rule, alert, state string }{ //nolint:gochecknoglobals // nothing changes it
+var everyAction = []struct{ rule, alert, state string }{
 	{"leaked", "Leaked", "verified"}, {"long", "Long", "verified"}, {"recycle", "Recycle", "verified"}, {"sessions", "Sessions", "verified"},
 	{"task", "Task", "verified"}, {"call", "Call", "verified"}, {"command", "Command", "verified"}, {"person", "Person", "escalated"},
 }
