@@ -43,14 +43,14 @@ type sickness struct {
 	gunicorn,
 	env, mariadb []string
 	redis func(*redisServer) // to be done with it before anybody uses it
-	wrap  []string           // a program that runs shop and exporter
+	wrap  []string           // a program that runs each server, shop and exporter
 	state string             // empty: a new one
 }
 
 // startSick starts all of it, in enforce mode.
 func startSick(t *testing.T, o sickness) *sick {
 	t.Helper()
-	h := &sick{stores: shopStores(t, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
+	h := &sick{stores: shopStoresIn(t, o.wrap, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
 	healProcedures(t, h.stores.db)
 	allow(t, h.stores.db)
 	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights)
@@ -64,16 +64,16 @@ func startSick(t *testing.T, o sickness) *sick {
 	if err := os.Chmod(h.token, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	module, workers := unique("shop"), cmp.Or(o.workers, 3)
+	module, port, workers := unique("shop"), freePort(t), cmp.Or(o.workers, 3)
 	config := h.stores.config + joined(append([]string{
-		"monitoring_interval: 1s", "apps:", fmt.Sprintf("  - name: shop\n    match: {cmdline: 'gunicorn.*%s'}", module),
+		"monitoring_interval: 1s", "apps:", fmt.Sprintf("  - name: shop\n    match: {listen: \"127.0.0.1:%d\"}", port),
 		"    pools: [{name: main, mysql: main, user: shop, leak_after: 3s" + o.pool + "}]",
 		"    sessions: [{redis: cache, prefix: \"session:\", lifetime: 2h}]",
 		"    tasks: [{type: rq, redis: cache, queues: [default]}]",
 	}, o.more...)...) + joined(append([]string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + h.token, "  rules:"}, o.rules...)...)
 	h.exporter = watch(t, export{config: strings.ReplaceAll(config, "MODULE", module), args: []string{"--state.dir=" + h.state}, wrap: o.wrap})
 	h.shop = serve(t, launch{
-		server: "gunicorn", name: module, env: append(h.stores.env, o.env...), wrap: o.wrap,
+		server: "gunicorn", name: module, port: port, env: append(h.stores.env, o.env...), wrap: o.wrap,
 		args: append([]string{"-w", fmt.Sprint(workers), "--timeout", "120", "--graceful-timeout", "20", "--statsd-host", h.udp, "--dogstatsd-tags", "app:shop"}, o.gunicorn...),
 	})
 	h.shop.name = "shop"
@@ -87,6 +87,13 @@ func startSick(t *testing.T, o sickness) *sick {
 // alerting starts a real Prometheus with the shipped rules, scaled, and a real
 // Alertmanager with the shipped configuration, which tell the exporter.
 func (h *sick) alerting(t *testing.T) (prometheus, alertmanager *run.Proc) {
+	t.Helper()
+	prometheus, alertmanager, _ = h.alertingAt(t)
+	return prometheus, alertmanager
+}
+
+// alertingAt does so and gives Prometheus' address.
+func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, base string) {
 	t.Helper()
 	need(t, "prometheus", "prometheus-alertmanager")
 	text, err := os.ReadFile(alertmanagerExample)
@@ -118,7 +125,7 @@ func (h *sick) alerting(t *testing.T) (prometheus, alertmanager *run.Proc) {
 	if err := errors.Join(run.Answers(ctx, alertmanager, "http://"+am+"/-/ready"), run.Answers(ctx, prometheus, "http://"+pr+"/-/ready")); err != nil {
 		t.Fatal(err)
 	}
-	return prometheus, alertmanager
+	return prometheus, alertmanager, "http://" + pr
 }
 
 // step is a run as the API tells it.

@@ -41,7 +41,7 @@ const everyRule = `    - name: leaked
       steps: [{action: escalate}]`
 
 // everyAction says which alert starts each rule of everyRule, and how its run ends.
-var everyAction = []struct{ rule, alert, state string }{ //nolint:gochecknoglobals // nothing changes it
+var everyAction = []struct{ rule, alert, state string }{
 	{"leaked", "Leaked", "verified"}, {"long", "Long", "verified"}, {"recycle", "Recycle", "verified"}, {"sessions", "Sessions", "verified"},
 	{"task", "Task", "verified"}, {"call", "Call", "verified"}, {"command", "Command", "verified"}, {"person", "Person", "escalated"},
 }
@@ -80,14 +80,14 @@ func hookCommand(t *testing.T) (path, out string) {
 }
 
 // startEvery starts a shop with a rule for each action, and what each has to do.
-func startEvery(t *testing.T) (h *sick, calls chan received, out string) {
+func startEvery(t *testing.T, mariadb ...string) (h *sick, calls chan received, out string) {
 	t.Helper()
 	needRoot(t)
 	url, calls := receiver(t)
 	secret := write(t, filepath.Join(t.TempDir(), "hook"), "hunter2-token-of-the-hook\n")
 	program, out := hookCommand(t)
 	section := strings.NewReplacer("URL", url, "HOOK", secret, "ARGV", program+", one, two words", "IMPORT", importCheck).Replace(everyRule)
-	h = startSick(t, sickness{rules: []string{section}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"}})
+	h = startSick(t, sickness{mariadb: mariadb, rules: []string{section}, more: []string{"thresholds: {response_time: {warning: 1, critical: 2}}"}})
 	h.leak(t, 5)
 	h.shop.behind("/fault/slow-query?s=55")
 	r := h.stores.redis

@@ -11,13 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
 
 const healToken = "hunter2-token-of-the-webhook"
@@ -248,73 +244,4 @@ func TestHealingWithoutState(t *testing.T) {
 	if err := x.scrape(t).is(`resp_heal_mode{mode="off"}`, 1); err != nil {
 		t.Error(err)
 	}
-}
-
-// A storm: a thousand notifications a second for ten seconds, each of another
-// alert. Memory and journal stay bounded, and a scrape comes in time.
-func TestHealingStorm(t *testing.T) {
-	state := openDir(t)
-	x := watch(t, export{config: healing(t, "  queue_size: 64"), args: []string{"--state.dir=" + state}})
-	x.client.Transport = &http.Transport{MaxIdleConnsPerHost: 16, MaxConnsPerHost: 16}
-	var sent, accepted, refused, other atomic.Int64
-	begin := time.Now()
-	var wg sync.WaitGroup
-	for worker := range 10 {
-		wg.Go(func() {
-			for i := range 1000 { // each hundred a second
-				if wait := time.Until(begin.Add(time.Duration(i) * 10 * time.Millisecond)); wait > 0 {
-					time.Sleep(wait)
-				}
-				status, _, err := x.post("/api/v1/alerts", notification("Sick", fmt.Sprintf("%d-%d", worker, i)), healToken)
-				sent.Add(1)
-				switch {
-				case err == nil && status == 202:
-					accepted.Add(1)
-				case err == nil && status == 503:
-					refused.Add(1)
-				default:
-					other.Add(1)
-				}
-			}
-		})
-	}
-	slowest := time.Duration(0)
-	for range 5 {
-		time.Sleep(1500 * time.Millisecond)
-		at := time.Now()
-		x.scrape(t)
-		slowest = max(slowest, time.Since(at))
-	}
-	wg.Wait()
-	took := time.Since(begin)
-	rss := residentMB(t, x.Proc)
-	t.Logf("%d notifications in %s: %d accepted, %d refused, %d else; RSS %d MB; the slowest scrape took %s",
-		sent.Load(), took.Round(time.Millisecond), accepted.Load(), refused.Load(), other.Load(), rss, slowest.Round(time.Millisecond))
-	if accepted.Load() == 0 || other.Load() > 0 {
-		t.Error("an answer was neither 202 nor 503")
-	}
-	if n := len(x.runs(t).Runs); n != 1 {
-		t.Errorf("%d runs; the first one begins the cooldown", n)
-	}
-	if rss > 200 {
-		t.Errorf("%d MB", rss)
-	}
-	for _, name := range []string{"journal.1.jsonl", "journal.jsonl"} {
-		if info, err := os.Stat(filepath.Join(state, name)); err == nil && info.Size() > 9<<20 {
-			t.Errorf("%s has %d bytes", name, info.Size())
-		}
-	}
-}
-
-func residentMB(t *testing.T, p *run.Proc) int {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var size, resident int
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
-		t.Fatal(err)
-	}
-	return resident * os.Getpagesize() >> 20
 }

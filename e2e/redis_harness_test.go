@@ -26,6 +26,7 @@ type redisServer struct {
 	port int
 	dir  string
 	args []string
+	wrap []string // a program that runs it, with its arguments
 	proc *run.Proc
 }
 
@@ -37,8 +38,14 @@ func redisUserArgs() []string {
 // startRedis starts one that ends with the test, with the user of the documentation.
 func startRedis(t *testing.T, args ...string) *redisServer {
 	t.Helper()
+	return startRedisIn(t, nil, args...)
+}
+
+// startRedisIn is startRedis with a program that runs the server.
+func startRedisIn(t *testing.T, wrap []string, args ...string) *redisServer {
+	t.Helper()
 	need(t, "redis-server", "redis-cli")
-	r := &redisServer{t: t, port: freePort(t), dir: openDir(t), args: args}
+	r := &redisServer{t: t, port: freePort(t), dir: openDir(t), args: args, wrap: wrap}
 	r.start()
 	r.cli("ACL", append([]string{"SETUSER", redisUser, "reset", "on", ">" + redisPassword}, strings.Fields(redisRights)...)...)
 	return r
@@ -47,9 +54,10 @@ func startRedis(t *testing.T, args ...string) *redisServer {
 // start starts it, again after an end, and waits until it answers or loads.
 func (r *redisServer) start() {
 	r.t.Helper()
-	args := append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
-		"--unixsocket", r.socket(), "--daemonize", "no", "--aclfile", ""}, r.args...)
-	r.proc = start(r.t, run.Spec{Name: "redis-server", Path: "redis-server", Args: args, Dir: r.dir})
+	argv := append(append([]string{}, r.wrap...), "redis-server", "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
+		"--unixsocket", r.socket(), "--daemonize", "no", "--aclfile", "")
+	argv = append(argv, r.args...)
+	r.proc = start(r.t, run.Spec{Name: "redis-server", Path: argv[0], Args: argv[1:], Dir: r.dir})
 	eventually(r.t, 20*time.Second, func() error {
 		if err := r.proc.Err(); err != nil {
 			r.t.Fatalf("%v\n%s", err, r.proc.Output(2000))

@@ -36,8 +36,15 @@ var supervisor = []string{"/bin/sh", "-c", `while :; do "$@"; sleep 0.5; done`, 
 // documentation.
 func shopStores(t *testing.T, options ...string) shopStored {
 	t.Helper()
+	return shopStoresIn(t, nil, options...)
+}
+
+// shopStoresIn is shopStores with a program that runs both servers. What is in its
+// Redis, and who may use it, then outlasts a crash.
+func shopStoresIn(t *testing.T, wrap []string, options ...string) shopStored {
+	t.Helper()
 	need(t, "mariadbd", "mariadb-install-db", "rq")
-	db, err := mariadb.Start(t.Context(), openDir(t), options...)
+	db, err := mariadb.StartIn(t.Context(), openDir(t), wrap, options...)
 	if db != nil {
 		t.Cleanup(db.Stop)
 	}
@@ -50,7 +57,12 @@ func shopStores(t *testing.T, options ...string) shopStored {
 	}
 	execute(t, db, string(schema))
 	execute(t, db, strings.ReplaceAll(mariadb.Grants, "PASSWORD", word)+";"+shopGrants)
-	r := startRedis(t)
+	var kept []string
+	if wrap != nil {
+		kept = append([]string{"--appendonly", "yes", "--user", "shop", "on", ">" + shopWord}, strings.Fields(shopRedisRights)...)
+		kept = append(append(kept, redisUserArgs()...), strings.Fields(sessionRights+" "+rqRights+" "+purgeRights)...)
+	}
+	r := startRedisIn(t, wrap, kept...)
 	shopUsers(r, sessionRights, rqRights)
 	dir, err := filepath.Abs("shop")
 	if err != nil {
