@@ -272,7 +272,7 @@ func (c composed) settings(service string) (file string, found []string) {
 			}
 			text, missing := c.mapped(service, string(b))
 			file = filepath.Join(c.dir, service+".yml")
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				return "", []string{err.Error()}
 			}
 			return file, missing

@@ -27,26 +27,26 @@ var copied = []string{
 	"cmd", "collectors", "internal", "deploy", "docs", "rules", "grafana", "e2e/shop",
 }
 
-// copyRepo copies the repository's files to a new directory, without a clone's
-// own passwords, and makes new ones.
+// copyRepo copies the repository's files to a new directory.
 func copyRepo(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range copied {
-		clone(t, filepath.Join("..", name), filepath.Join(dir, name), func(from, to string, mode fs.FileMode) error {
-			text, err := os.ReadFile(from)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(to, text, mode)
-		})
-	}
-	tool(t, dir, "bash", "deploy/compose/up.sh", "secrets")
+	fillRepo(t, dir)
 	return dir
 }
 
+// fillRepo copies the repository's files to dir, without a clone's own
+// passwords, and makes new ones.
+func fillRepo(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range copied {
+		clone(t, filepath.Join("..", name), filepath.Join(dir, name), copyFile)
+	}
+	tool(t, dir, "bash", "deploy/compose/up.sh", "secrets")
+}
+
 // clone puts each file below from to the same place below to.
-func clone(t *testing.T, from, to string, put func(from, to string, mode fs.FileMode) error) {
+func clone(t *testing.T, from, to string, put func(from, to string) error) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || strings.HasSuffix(path, ".png") || strings.HasSuffix(path, ".pyc") {
@@ -59,15 +59,24 @@ func clone(t *testing.T, from, to string, put func(from, to string, mode fs.File
 			}
 			return os.MkdirAll(target, 0o755)
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		return put(path, target, info.Mode().Perm())
+		return put(path, target)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// copyFile copies one file with its mode.
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, info.Mode().Perm())
 }
 
 // compose loads the compose file of a directory as an engine does.
@@ -200,7 +209,7 @@ func TestComposeFaults(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			dir := t.TempDir()
-			clone(t, original, dir, func(from, to string, _ fs.FileMode) error { return os.Link(from, to) })
+			clone(t, original, dir, os.Link)
 			f.plant(t, dir)
 			c, err := compose(t, dir)
 			var found []string

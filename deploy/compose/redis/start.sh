@@ -11,4 +11,4 @@ hash() { printf %s "$(cat "$secrets/$1")" | sha256sum | cut -d ' ' -f 1; }
 
 umask 077
 sed -e '/^#/d' -e "s/@redis_resp@/$(hash redis_resp)/" -e "s/@redis_shop@/$(hash redis_shop)/" "$here/users.acl" >"$users"
-exec redis-server "$here/redis.conf" --aclfile "$users" "$@"
+exec redis-server "$here/redis.conf" --aclfile "$users" --dir "${DATA_DIR:-/data}" "$@"
