@@ -34,7 +34,7 @@ engine() {
 # closed to others on this host. The files in it are not: each is mounted into
 # a container whose user has another number.
 write_secrets() {
-	mkdir -p -m 700 "$secrets"
+	mkdir -p "$secrets"
 	chmod 700 "$secrets"
 	local name
 	for name in "${names[@]}"; do
@@ -48,6 +48,7 @@ write_secrets() {
 # answers waits until somebody answers at a port of the loopback.
 answers() {
 	local what=$1 port=$2 path=$3
+	# shellcheck disable=SC2016 # the inner shell expands its own arguments
 	while ! timeout 5 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3 && head -n 1 <&3 | grep -q " 200 "' _ "$port" "$path" 2>/dev/null; do
 		if [ $SECONDS -ge "$patience" ]; then
 			echo "make up: $what does not answer at 127.0.0.1:$port after $patience s; see: ${compose[*]} ps; ${compose[*]} logs" >&2
