@@ -41,6 +41,11 @@ func sources(c composed) []string {
 				found("%s: %s is not executable, so that it would run in the shell of who starts it", s.Name, v.Target)
 			}
 		}
+		for name, value := range s.Environment {
+			if value != nil && anyPath.MatchString(*value) && !exists(c.hostPath(s.Name, *value)) {
+				found("%s: %s is %s, which it is not given", s.Name, name, *value)
+			}
+		}
 		for _, ref := range s.Configs {
 			if _, err := os.Stat(c.project.Configs[ref.Source].File); err != nil {
 				found("%s: config %s: %v", s.Name, ref.Source, err)
@@ -245,8 +250,13 @@ func (c composed) hostPath(service, path string) string {
 	return ""
 }
 
-// anyPath is a path inside of a container, in a command or a configuration.
-var anyPath = regexp.MustCompile(`/(etc|run/secrets)/[\w./*-]+`)
+// anyPath is a path inside of a container, in a command, a variable or a configuration.
+var anyPath = regexp.MustCompile(`/(etc|run/secrets|var/lib/grafana)/[\w./*-]+`)
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
 
 // mapped gives a text with the container's paths replaced by the host's, and
 // those that it was not given.

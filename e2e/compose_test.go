@@ -132,7 +132,7 @@ func TestCompose(t *testing.T) {
 	}
 	for name, check := range map[string]func(composed) []string{
 		"sources": sources, "ports": ports, "images": images, "awaited": awaited, "confined": confined, "dockerfiles": dockerfiles,
-		"exporter": exporterCommand, "prometheus": prometheusConfig, "alertmanager": alertmanagerConfig, "built": built,
+		"exporter": exporterCommand, "prometheus": prometheusConfig, "alertmanager": alertmanagerConfig, "grafana": grafanaConfig, "built": built,
 	} {
 		for _, f := range check(c) {
 			t.Errorf("%s: %s", name, f)
@@ -199,6 +199,13 @@ func TestComposeFaults(t *testing.T) {
 		"no receiver":          {file: "deploy/compose/alertmanager.yml", old: "- name: healing", new: "- name: heeling", check: alertmanagerConfig, finding: "healing"},
 		"routes of its own":    {file: "deploy/compose/alertmanager.yml", old: "repeat_interval: 1h", new: "repeat_interval: 2h", check: alertmanagerConfig, finding: "differ from the example"},
 		"another token":        {file: "deploy/compose/alertmanager.yml", old: "secrets/webhook_token", new: "secrets/token", check: alertmanagerConfig, finding: "/run/secrets/token"},
+		"dashboards elsewhere": {file: file, old: ":/var/lib/grafana/dashboards:ro", new: ":/dashboards:ro", check: grafanaConfig, finding: "/var/lib/grafana/dashboards"},
+		"no home":              {file: file, old: "resp-overview.json", new: "resp-over.json", check: sources, finding: "resp-over.json"},
+		"a password elsewhere": {file: file, old: "/run/secrets/mysql_root", new: "/run/secrets/root", check: sources, finding: "/run/secrets/root"},
+		"another Prometheus":   {file: "grafana/provisioning/datasources/prometheus.yml", old: "prometheus:9090", new: "prom:9090", check: grafanaConfig, finding: "prom:9090"},
+		"another interval":     {file: "grafana/provisioning/datasources/prometheus.yml", old: "timeInterval: 15s", new: "timeInterval: 60s", check: grafanaConfig, finding: "scrapes each 15s"},
+		"another uid":          {file: "grafana/provisioning/datasources/prometheus.yml", old: "uid: prometheus", new: "uid: P1809F7CD0C75ACF3", check: grafanaConfig, finding: "uid"},
+		"may be changed":       {file: "grafana/provisioning/dashboards/resp-exporter.yml", old: "allowUiUpdates: false", new: "allowUiUpdates: true", check: grafanaConfig, finding: "in the browser"},
 		"a source of nothing":  {file: "Dockerfile", old: "COPY collectors collectors", new: "COPY collections collectors", check: dockerfiles, finding: "collections"},
 		"an ignored source":    {file: ".dockerignore", old: "!internal\n", new: "", check: dockerfiles, finding: "internal"},
 		"secrets in the image": {file: ".dockerignore", old: "!e2e/shop\n", new: "!e2e/shop\n!deploy\n", check: dockerfiles, finding: "deploy/compose/secrets"},
