@@ -144,6 +144,29 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// The example of the documentation loads, and joins and exposes nothing that it should not.
+func TestComposeDocs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/compose.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, found := strings.Cut(string(text), "```yaml\nservices:\n")
+	example, _, _ = strings.Cut(example, "```")
+	if !found {
+		t.Fatal("docs/compose.md has no example")
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "docker-compose.yml"), "name: example\nservices:\n"+example)
+	c, err := compose(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range slices.Concat(sources(c), ports(c), awaited(c)) {
+		t.Error(f)
+	}
+}
+
 // Each check finds what it is there for.
 func TestComposeFaults(t *testing.T) {
 	t.Parallel()
