@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -21,6 +21,12 @@ deps: ## install (Debian, as root) or name what is missing
 demo: deps build ## a shop app that is made sick and healed: stores, exporter, Prometheus, Alertmanager, load; DEMO_SECONDS=60 ends it by itself
 	@cd e2e && go build -o ../build/demo ./cmd/demo
 	@build/demo -exporter build/resp-exporter -shop e2e/shop
+
+up: ## docker-compose.yml: the shop, MySQL, Redis, the exporter, Prometheus, Alertmanager, Grafana; needs a container engine
+	@bash deploy/compose/up.sh up
+
+down: ## end what `make up` started; its data stays in volumes
+	@bash deploy/compose/up.sh down
 
 build: ## build/resp-exporter
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/resp-exporter ./cmd/resp-exporter

@@ -35,6 +35,7 @@ const (
 type checkOptions struct {
 	url    string
 	output string // "text" or "json"
+	self   bool   // ask about the exporter only, not what it sees
 }
 
 // report is the answer of the command check, as JSON writes it.
@@ -65,6 +66,9 @@ type answer struct {
 func check(o checkOptions, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
+	if o.self {
+		return checkSelf(ctx, o.url, stdout)
+	}
 	var r report
 	a, now, err := fetch(ctx, o.url)
 	if err != nil {
@@ -79,38 +83,64 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 	return r.code
 }
 
+// checkSelf says whether the exporter itself answers and is ready, whatever it
+// sees: what a container's health check wants, since nobody shall restart the
+// exporter because the app is ill. The code is 0 or 3.
+func checkSelf(ctx context.Context, base string, stdout io.Writer) int {
+	resp, _, err := get(ctx, base, "-/ready")
+	if err != nil {
+		fmt.Fprintln(stdout, "resp-exporter UNKNOWN -", err)
+		return exitUnknown
+	}
+	_ = resp.Body.Close()
+	fmt.Fprintln(stdout, "resp-exporter HEALTHY - it answers")
+	return exitHealthy
+}
+
 // fetch reads the status below base; now is the exporter's own clock, so that
 // the age of its last look is right from another host too.
 func fetch(ctx context.Context, base string) (a answer, now time.Time, err error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return a, now, errors.New("--url: expected http://host:port or https://host:port, with the path where the exporter lives if it has one")
-	}
-	shown := *u
-	shown.User = nil // whoever reads the result need not know the login
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("api/v1/status").String(), nil)
+	resp, shown, err := get(ctx, base, "api/v1/status")
 	if err != nil {
-		return a, now, fmt.Errorf("the exporter at %s cannot be asked: %w", &shown, err)
-	}
-	req.Header.Set("Accept", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok { // it names the whole URL
-			err = inner.Err
-		}
-		return a, now, fmt.Errorf("the exporter at %s cannot be asked: %w", &shown, err)
+		return a, now, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return a, now, fmt.Errorf("the exporter at %s answers %s", &shown, resp.Status)
-	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, answerLimit)).Decode(&a); err != nil {
-		return a, now, fmt.Errorf("what answers at %s is no status of an exporter: %w", &shown, err)
+		return a, now, fmt.Errorf("what answers at %s is no status of an exporter: %w", shown, err)
 	}
 	if now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
 		now = time.Now()
 	}
 	return a, now, nil
+}
+
+// get asks for a path below base. Without an error the answer is 200 and its
+// body is the caller's to close; shown is base as it may be printed.
+func get(ctx context.Context, base, path string) (resp *http.Response, shown string, err error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, "", errors.New("--url: expected http://host:port or https://host:port, with the path where the exporter lives if it has one")
+	}
+	public := *u
+	public.User = nil // whoever reads the result need not know the login
+	shown = public.String()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
+	if err != nil {
+		return nil, shown, fmt.Errorf("the exporter at %s cannot be asked: %w", shown, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err = http.DefaultClient.Do(req)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok { // it names the whole URL
+			err = inner.Err
+		}
+		return nil, shown, fmt.Errorf("the exporter at %s cannot be asked: %w", shown, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close()
+		return nil, shown, fmt.Errorf("the exporter at %s answers %s", shown, resp.Status)
+	}
+	return resp, shown, nil
 }
 
 func unknownReport(why string) report {

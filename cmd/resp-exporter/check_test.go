@@ -84,6 +84,32 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Whether the exporter itself is ready has nothing to do with what it sees.
+func TestCheckSelf(t *testing.T) {
+	for name, c := range map[string]struct {
+		status, code int
+		out          string
+	}{
+		"ready":     {http.StatusOK, 0, "resp-exporter HEALTHY - it answers\n"},
+		"not ready": {http.StatusServiceUnavailable, 3, "resp-exporter UNKNOWN - the exporter at http://127.0.0.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/admin/-/ready" {
+					http.NotFound(w, r)
+					return
+				}
+				w.WriteHeader(c.status)
+			}))
+			defer s.Close()
+			var out bytes.Buffer
+			if code := run([]string{"check", "--self", "--url=" + s.URL + "/admin/"}, &out, &out); code != c.code || !strings.HasPrefix(out.String(), c.out) {
+				t.Errorf("exit code %d with %q, want %d with %q", code, out.String(), c.code, c.out)
+			}
+		})
+	}
+}
+
 // checkJSON asks for JSON: it must be that, and end with the same code.
 func checkJSON(t *testing.T, url string, code int) {
 	t.Helper()
@@ -126,6 +152,7 @@ func TestCheckUnknown(t *testing.T) {
 		"refused":         {[]string{"check", "--url=" + strings.Replace(refuses.URL, "://", "://zoe:s3cret@", 1)}, "401 Unauthorized"},
 		"nobody there":    {[]string{"check", "--url=" + strings.Replace(closed.URL, "://", "://zoe:s3cret@", 1)}, "connection refused"},
 		"strange signer":  {[]string{"check", "--url=" + strings.Replace(tls.URL, "://", "://zoe:s3cret@", 1)}, "certificate"},
+		"nobody, itself":  {[]string{"check", "--self", "--url=" + strings.Replace(closed.URL, "://", "://zoe:s3cret@", 1)}, "connection refused"},
 		"no URL":          {[]string{"check", "--url=zoe:s3cret@web-1"}, "--url: expected"},
 		"strange scheme":  {[]string{"check", "--url=ftp://zoe:s3cret@web-1/"}, "--url: expected"},
 		"unknown flag":    {[]string{"check", "--uri=x"}, "unknown long flag"},

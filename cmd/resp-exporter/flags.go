@@ -87,6 +87,7 @@ func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	c := k.Command("check", "Ask a running exporter how all is; exit 0 if healthy, 1 warning, 2 critical, 3 unknown.")
 	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
 	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	c.Flag("self", "Ask only whether the exporter itself is ready; exit 0 or 3.").BoolVar(&o.self)
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
 

@@ -1,0 +1,43 @@
+#!/bin/bash
+# The users, once, when the database is made. The exporter's has the rights of
+# docs/mysql.md and no more. The host is any: the server is in a network of its own.
+# It runs as the server's own image lets it, on a MariaDB too.
+set -eu
+
+secrets=${SECRETS:-/run/secrets}
+MYSQL_PWD=$(cat "$secrets/mysql_root")
+export MYSQL_PWD
+
+# word reads a password. What is in it goes into a statement: letters and digits only.
+word() {
+	local w
+	w=$(cat "$secrets/$1")
+	case $w in
+	'' | *[!A-Za-z0-9]*)
+		echo "20-users.sh: $1 must have letters and digits only" >&2
+		return 1
+		;;
+	esac
+	printf %s "$w"
+}
+
+shop=$(word mysql_shop)
+jobs=$(word mysql_jobs)
+resp=$(word mysql_resp)
+
+mysql --user=root <<SQL
+CREATE USER 'shop'@'%' IDENTIFIED BY '$shop';
+CREATE USER 'jobs'@'%' IDENTIFIED BY '$jobs';
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'shop'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO 'jobs'@'%';
+CREATE USER 'resp'@'%' IDENTIFIED BY '$resp' WITH MAX_USER_CONNECTIONS 3;
+GRANT PROCESS ON *.* TO 'resp'@'%';
+GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'%';
+GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO 'resp'@'%';
+GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO 'resp'@'%';
+SQL
+
+case $(mysql --user=root --skip-column-names --execute 'SELECT VERSION()') in
+*MariaDB*) ;; # it has no such table
+*) mysql --user=root --execute "GRANT SELECT ON performance_schema.data_lock_waits TO 'resp'@'%'" ;;
+esac
