@@ -140,3 +140,10 @@ func ofRedis(metric string, more ...string) string { return metric + selector("r
 // rate is what a counter gains a second; more is what increase shows.
 func rate(selected string) string { return "rate(" + selected + "[$__rate_interval])" }
 func gain(selected string) string { return "increase(" + selected + "[$__rate_interval])" }
+
+// unseen lists what the collectors of a part do not give; names are alternatives.
+func unseen(of, collectors string) *panel {
+	return table("Not seen", "Why something of "+of+" is missing here. The doctor of the exporter names each cure.", unitPlain).
+		now("max by (collector, reason, instance) ("+on("resp_collector_available", fmt.Sprintf("collector=~%q", collectors))+" == 0)", "").
+		arranged("Time Value").none("all is seen").to("resp-exporter", "The exporter")
+}

@@ -138,6 +138,14 @@ func (p *panel) painted(name, paint string) *panel {
 	return p.override(name, property{"color", color{Mode: "fixed", FixedColor: paint}})
 }
 
+// shaded gives the series whose name matches a regular expression shades of one
+// color: kinds of the same.
+func (p *panel) shaded(pattern, paint string) *panel {
+	p.override("/"+pattern+"/", property{"color", color{Mode: "shades", FixedColor: paint}})
+	p.FieldConfig.Overrides[len(p.FieldConfig.Overrides)-1].Matcher.ID = "byRegexp"
+	return p
+}
+
 func (p *panel) override(name string, properties ...property) *panel {
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{Matcher: matcher{ID: "byName", Options: name}, Properties: properties})
 	return p
@@ -217,6 +225,11 @@ func (p *panel) onlyNames() *panel {
 func (p *panel) listed(calcs ...string) *panel {
 	p.Options.(map[string]any)["legend"] = map[string]any{"showLegend": true, "displayMode": "table", "placement": "right", "calcs": calcs}
 	return p
+}
+
+// measured gives a column of a table a unit of its own.
+func (p *panel) measured(column, unit string) *panel {
+	return p.override(column, property{"unit", unit})
 }
 
 // merged puts the lines of several queries that have the same labels into one,

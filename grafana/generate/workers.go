@@ -47,8 +47,8 @@ func (d *dashboard) workersQueue() {
 
 func (d *dashboard) workersRefused() {
 	d.line(6,
-		graph("Connections refused", "Connections that found a full accept queue, and all that were dropped while listening, a second. The counters are of the app's network namespace: apps that share it show the same.", unitRate).
-			query(rate(of("resp_listen_overflows_total")), "queue full {{app}} {{instance}}").query(rate(of("resp_listen_drops_total")), "dropped {{app}} {{instance}}"),
+		graph("Connections refused", "Connections that found a full accept queue, and all that were dropped while listening, a second. Anything above 0 is users who waited for a second and more, or were turned away. The counters are of the app's network namespace: apps that share it show the same.", unitRate).
+			query(rate(of("resp_listen_overflows_total")), "queue full {{app}} {{instance}}").query(rate(of("resp_listen_drops_total")), "dropped {{app}} {{instance}}").none("no right to see them"),
 		graph("Busy share over time", "Share of the workers that are in a request. For long at 1: the next request waits.", unitRatio).
 			query(perApp(of("resp_app_workers", `state=~"busy|stuck"`))+" / ("+perApp(of("resp_app_workers"))+" > 0)", "{{app}} {{instance}}").atMost(1),
 		table("Listeners", "How many connections may wait at each listener. A small number turns a short hiccup into refused connections.", unitNumber).
@@ -65,8 +65,6 @@ func (d *dashboard) workersLife() {
 			query("min by (app, instance) (time() - "+of("resp_worker_start_time_seconds")+")", "youngest {{app}} {{instance}}"),
 		graph("Heartbeat", "How long ago each gunicorn worker last touched its heartbeat file. A sync worker does not during a request: gunicorn ends it when this reaches its time-out.", unitSeconds).
 			query("max by (app, worker, instance) ("+of("resp_worker_heartbeat_age_seconds")+")", "{{app}} {{worker}} {{instance}}").none("only gunicorn has one"),
-		table("Who is where", "The process in each worker slot. The number of a slot stays when its process is replaced.", unitPlain).
-			now("max by (app, worker, pid, instance) ("+of("resp_worker_info")+")", "").arranged("Time Value").none("no worker is seen"),
 	)
 }
 
@@ -91,5 +89,12 @@ func (d *dashboard) workersHold() {
 			query(of("resp_worker_open_fds"), "{{app}} {{worker}} {{instance}}").none("no right to see them"),
 		graph("Connections by worker", "Established connections of each worker to databases, caches and others. One far above the rest leaks connections.", unitNumber).
 			query(of("resp_worker_connections"), "{{app}} {{worker}} {{component}} {{instance}}").none("no right to see them").to("resp-database", "Database and pools"),
+	)
+	d.line(6,
+		table("Who is where", "The process in each worker slot. The number of a slot stays when its process is replaced.", unitPlain).
+			now("max by (app, worker, pid, instance) ("+of("resp_worker_info")+")", "").arranged("Time Value").none("no worker is seen"),
+		table("Apps", "What runs each app. A sync worker does one request at a time: with few of them, a single slow route holds all.", unitPlain).
+			now("max by (app, server, worker_class, instance) ("+of("resp_app_info")+")", "").arranged("Time Value", "worker_class", "worker class").none("no app is seen"),
+		unseen("the workers and their queue", "listener|memory|pool|process|workers"),
 	)
 }
