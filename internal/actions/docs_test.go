@@ -69,10 +69,10 @@ func TestDocsHaveEachKeyOfTheJournal(t *testing.T) {
 	text := part(t, "The state directory")
 	for _, x := range []any{actions.Entry{}, actions.Run{}} {
 		kind := reflect.TypeOf(x)
-		for i := range kind.NumField() {
-			key, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ",")
+		for field := range kind.Fields() {
+			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if key == "" || !strings.Contains(text, "`"+key+"`") {
-				t.Errorf("%s.%s: docs/healing.md does not say what %q is", kind.Name(), kind.Field(i).Name, key)
+				t.Errorf("%s.%s: docs/healing.md does not say what %q is", kind.Name(), field.Name, key)
 			}
 		}
 	}

@@ -201,9 +201,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	}
 	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, wantTimeout)
 	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, wantVerify)
-	if s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != "" {
-		k.need(s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
-	}
+	k.need(!s.judged() || s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
 	k.path = under(at, "with")
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
@@ -229,6 +227,11 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		k.need(false, "", nil, "the settings of its action")
 	}
 	return k.out
+}
+
+// judged tells whether a step is measured by the judgement of a component.
+func (s *HealingStep) judged() bool {
+	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
 
 var componentForm = regexp.MustCompile(`^[a-z_]{1,64}$`)

@@ -33,23 +33,9 @@ func Connected(root string, pid int, peers []netip.AddrPort) (bool, error) {
 			return p.Addr().IsLoopback() || slices.Contains(hostAddresses(), p.Addr())
 		})
 	}
-	list, err := r.entries(r.path(pid, "fd"), nil)
+	held, err := r.sockets(pid)
 	if err != nil {
 		return false, err
-	}
-	list, left := r.lookedAt(list)
-	if left > 0 {
-		return false, errDescriptors // what is not looked at may be the one
-	}
-	held := make(map[uint64]bool)
-	for _, e := range list {
-		link, err := r.link(pid, "fd/"+itoa(e.n))
-		if err != nil {
-			continue // it was closed
-		}
-		if ino, ok := parseSocket(link); ok {
-			held[ino] = true
-		}
 	}
 	for _, table := range []string{"net/tcp", "net/tcp6"} {
 		f, err := os.Open(r.path(pid, table))
@@ -63,6 +49,29 @@ func Connected(root string, pid int, peers []netip.AddrPort) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// sockets gives the sockets that a process holds, all of them or an error.
+func (r *reader) sockets(pid int) (map[uint64]bool, error) {
+	list, err := r.entries(r.path(pid, "fd"), nil)
+	if err != nil {
+		return nil, err
+	}
+	list, left := r.lookedAt(list)
+	if left > 0 {
+		return nil, errDescriptors // what is not looked at may be the one
+	}
+	held := make(map[uint64]bool)
+	for _, e := range list {
+		link, err := r.link(pid, "fd/"+itoa(e.n))
+		if err != nil {
+			continue // it was closed
+		}
+		if ino, ok := parseSocket(link); ok {
+			held[ino] = true
+		}
+	}
+	return held, nil
 }
 
 // Places gives all the addresses by which a process on this host may know at:
