@@ -17,8 +17,8 @@ ARG REVISION=unknown
 ARG BRANCH=unknown
 # The same flags as in the Makefile.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/prometheus/common/version.Version=${VERSION} -X github.com/prometheus/common/version.Revision=${REVISION} -X github.com/prometheus/common/version.Branch=${BRANCH}" -o /out/resp-exporter ./cmd/resp-exporter
-# A volume that is mounted there takes over the owner of this directory.
-RUN mkdir -p /out/state
+# A volume that is mounted there takes over the owner of these directories.
+RUN mkdir -p /out/state /out/run
 
 FROM busybox:1.37.0 AS busybox
 ARG VERSION=unknown
@@ -32,6 +32,7 @@ LABEL org.opencontainers.image.title="resp-exporter" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/resp-exporter /bin/resp-exporter
 COPY --from=build --chown=65532:65532 /out/state /var/lib/resp-exporter
+COPY --from=build --chown=65532:65532 /out/run /run/resp-exporter
 COPY LICENSE /LICENSE
 USER 65532:65532
 EXPOSE 9868
@@ -53,6 +54,7 @@ LABEL org.opencontainers.image.title="resp-exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/resp-exporter /bin/resp-exporter
 COPY --from=build --chown=65532:65532 /out/state /var/lib/resp-exporter
+COPY --from=build --chown=65532:65532 /out/run /run/resp-exporter
 COPY LICENSE /LICENSE
 USER 65532:65532
 EXPOSE 9868

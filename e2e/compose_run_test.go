@@ -35,6 +35,7 @@ type uncontained struct {
 	t *testing.T
 
 	shop, mysql, redis, statsd, exporter, prometheus, alertmanager string // host:port
+	run                                                            string // directory of the exporter's socket
 }
 
 // The configuration files of the compose file do what they are there for, with
@@ -64,6 +65,7 @@ func TestComposeRuns(t *testing.T) {
 			wants("workers with a state", states, 4), wants("requests are reported", requests > 10, true),
 			m.want(60, "resp_pool_capacity", "app=shop", "pool=main"), m.want(1, "resp_task_workers", "app=shop", "queue=default"),
 			m.has("resp_sessions", "app=shop"), m.has("resp_mysql_query_seconds_total", "mysql=main"), m.has("resp_listener_queue_length", "app=shop"),
+			m.want(1, "resp_statsd_listening", "listen=unixgram://"+u.run+"/statsd.sock"),
 			wants("something is forbidden", forbidden(m), ""),
 		)
 	})
@@ -104,7 +106,10 @@ func newUncontained(t *testing.T) *uncontained {
 	if err := (rules.Scaling{By: faster, Least: shortest}).ScaleDir(rulesDir, filepath.Join(dir, "rules")); err != nil {
 		t.Fatal(err)
 	}
-	u := &uncontained{composed: c, t: t, statsd: fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t))}
+	u := &uncontained{composed: c, t: t, statsd: fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t)), run: openDir(t)}
+	if err := os.Chmod(u.run, 0o777); err != nil { // as if it were the exporter's own
+		t.Fatal(err)
+	}
 	for _, address := range []*string{&u.shop, &u.redis, &u.exporter, &u.prometheus, &u.alertmanager} {
 		*address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	}
@@ -133,7 +138,7 @@ func (u *uncontained) configured(service string) string {
 		u.t.Fatal(err)
 	}
 	here := strings.NewReplacer(
-		"tcp(mysql:3306)", "tcp("+u.mysql+")", "@redis:6379", "@"+u.redis, `":8000"`, `"`+u.shop+`"`, "127.0.0.1:9125", u.statsd,
+		"tcp(mysql:3306)", "tcp("+u.mysql+")", "@redis:6379", "@"+u.redis, `":8000"`, `"`+u.shop+`"`, "127.0.0.1:9125", u.statsd, "/run/resp-exporter/", u.run+"/",
 		"shop:9868", u.exporter, "alertmanager:9093", u.alertmanager,
 	)
 	write(u.t, file, here.Replace(string(text)))

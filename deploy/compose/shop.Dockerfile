@@ -7,6 +7,8 @@ RUN apt-get update \
 # No python3-setproctitle: without a title of its own gunicorn's command line
 # stays to be seen, and --preload in it, which recycle_worker looks for.
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The exporter's socket is in a volume; it takes over the owner of this directory.
+RUN install -d -o 65532 -g 65532 /run/resp-exporter
 COPY e2e/shop /srv/shop
 COPY deploy/compose/shop /opt/shop
 WORKDIR /srv/shop
