@@ -39,6 +39,7 @@ type sickness struct {
 	rules   []string // lines of healing.rules
 	more    []string // lines of the configuration
 	pool    string   // more keys of the pool
+	tasks   string   // more entries of the app's tasks, each after a comma
 	workers int      // of gunicorn; empty: 3
 	gunicorn,
 	env, mariadb []string
@@ -69,7 +70,7 @@ func startSick(t *testing.T, o sickness) *sick {
 		"monitoring_interval: 1s", "apps:", fmt.Sprintf("  - name: shop\n    match: {listen: \"127.0.0.1:%d\"}", port),
 		"    pools: [{name: main, mysql: main, user: shop, leak_after: 3s" + o.pool + "}]",
 		"    sessions: [{redis: cache, prefix: \"session:\", lifetime: 2h}]",
-		"    tasks: [{type: rq, redis: cache, queues: [default]}]",
+		"    tasks: [{type: rq, redis: cache, queues: [default]}" + o.tasks + "]",
 	}, o.more...)...) + joined(append([]string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + h.token, "  rules:"}, o.rules...)...)
 	h.exporter = watch(t, export{config: strings.ReplaceAll(config, "MODULE", module), args: []string{"--state.dir=" + h.state}, wrap: o.wrap})
 	h.shop = serve(t, launch{

@@ -1,0 +1,253 @@
+package e2e_test
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/dashboards"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
+)
+
+const dashboardsDir = "../grafana/dashboards"
+
+// What Grafana begins with: an hour, on about a thousand pixels, and a data
+// source that nobody told how often it scrapes.
+const (
+	shownRange = time.Hour
+	shownStep  = 15 * time.Second
+)
+
+// enough is how many scrapes there must be: rates of five minutes, once a minute.
+const enough = 7
+
+// emptyPanels lists queries that give nothing here, and why. One that does give
+// something, or is in no dashboard, is a fault, unless it is up to the host.
+var emptyPanels = []emptyPanel{
+	{"resp-exporter", "panel 13 Reads left behind", "A", "no file hangs here", false},
+	{"resp-host", "panel 3 Full within a day", "A", "no disk has to fill up here", true},
+}
+
+type emptyPanel struct {
+	dashboard, where, refID string // where: its beginning
+	why                     string
+	host                    bool // it may give something on another host
+}
+
+// hostMetrics are those of the documentation that some hosts do not have.
+// Without the metric, queries that name it may be empty; with it they may not.
+var hostMetrics = []string{
+	"resp_app_cpu_throttled_seconds_total", "resp_app_oom_kills_total", // control groups
+	"resp_pressure_waiting_seconds_total", // a kernel with psi=1
+}
+
+// Every query of every dashboard, of panels, variables and annotations, gives
+// something when a real Prometheus is asked that scraped real exporters for some
+// minutes, each 15 s or each 60 s, for one instance as for all.
+//
+// It takes minutes until there is something, in which next to nothing happens.
+// So the stack starts while other tests wait, and runs while they do; and the
+// queries are a test of their own that begins when most of the others are done,
+// so that this one keeps no other from running.
+func TestDashboardsOnRealScrapes(t *testing.T) {
+	boards, err := dashboards.Load(dashboardsDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := startObserved(t)
+	t.Parallel()
+	t.Run("after some minutes", func(t *testing.T) {
+		t.Parallel()
+		o.lasts(t)
+		o.faults.check(t)
+		e := &evaluation{o: o, missing: o.documented(t), used: map[int]bool{}, more: map[string]int{}, until: time.Now()}
+		for _, server := range o.servers {
+			for _, instance := range []string{o.instance(), ""} {
+				e.all(t, boards, server, instance)
+			}
+		}
+		e.report(t, boards)
+	})
+}
+
+// lasts waits until both servers have scraped both exporters often enough.
+func (o *observed) lasts(t *testing.T) {
+	t.Helper()
+	for _, s := range o.servers {
+		eventually(t, 10*time.Minute, func() error {
+			time.Sleep(time.Second) // there is no hurry
+			n, _, err := prom.One(t.Context(), s.base, `min(count_over_time(up{job="resp"}[1h]))`)
+			return all(err, wants(fmt.Sprintf("%d scrapes each %s are enough", int(n), s.interval), n >= enough, true))
+		})
+	}
+}
+
+// documented fails the test for each metric of the documentation that the first
+// exporter does not have. It gives those that need not be on a host and are not.
+func (o *observed) documented(t *testing.T) (missing []string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range o.servers {
+		names, err := prom.LabelValues(t.Context(), s.base, fmt.Sprintf("{instance=%q}", o.instance()), "__name__", time.Now().Add(-shownRange), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?m)^\\| `(resp_\\w+)` \\| (\\w+) ").FindAllStringSubmatch(string(page), -1) {
+			name := m[1]
+			if m[2] == "histogram" {
+				name += "_count"
+			}
+			switch {
+			case slices.Contains(names, name):
+			case slices.Contains(hostMetrics, m[1]):
+				missing = append(missing, m[1])
+			default:
+				t.Errorf("each %s: no %s", s.interval, m[1])
+			}
+		}
+	}
+	return missing
+}
+
+// evaluation is what came of the queries.
+type evaluation struct {
+	o       *observed
+	until   time.Time
+	faults  []string
+	missing []string           // metrics that this host does not have
+	used    map[int]bool       // of emptyPanels
+	one     map[string]summary // by query, of the instance asked for last
+	more    map[string]int     // by dashboard: queries that give more for all instances than for one
+	asked   int
+}
+
+// summary is how much a query gave: all, and what of it is a number.
+type summary struct {
+	series, numbers, infinite int
+	sum                       float64
+}
+
+// all asks every query of every dashboard; an empty instance is All.
+func (e *evaluation) all(t *testing.T, boards []dashboards.Dashboard, server scraped, instance string) {
+	t.Helper()
+	v := dashboards.Values{Instance: instance, Range: shownRange, Step: shownStep}
+	now := map[string]summary{}
+	for _, d := range boards {
+		for i, q := range d.Queries() {
+			e.asked++
+			expr := q.Fill(v)
+			got, err := e.ask(t, server, q, v)
+			told := fmt.Sprintf("%s, %s %s, each %s, instance %q: %s: ", d.UID, q.Where, q.RefID, server.interval, instance, strings.Join(strings.Fields(expr), " "))
+			known := e.known(q)
+			switch {
+			case err != nil:
+				e.faults = append(e.faults, told+err.Error())
+			case got.infinite > 0:
+				e.faults = append(e.faults, told+"Inf")
+			case got.numbers > 0 && known >= 0 && !emptyPanels[known].host:
+				e.faults = append(e.faults, told+"gives something, though "+emptyPanels[known].why)
+			case got.numbers > 0, known >= 0, slices.ContainsFunc(e.missing, func(m string) bool { return strings.Contains(expr, m) }):
+			case got.series > 0:
+				e.faults = append(e.faults, told+"nothing but NaN")
+			default:
+				e.faults = append(e.faults, told+"nothing")
+			}
+			key := fmt.Sprint(d.UID, " ", i)
+			now[key] = got
+			if one := e.one[key]; instance == "" && (got.series > one.series || got.sum > one.sum) {
+				e.more[d.UID]++
+			}
+		}
+	}
+	e.one = now
+}
+
+// known gives the entry of emptyPanels about a query, or -1.
+func (e *evaluation) known(q dashboards.Query) int {
+	i := slices.IndexFunc(emptyPanels, func(p emptyPanel) bool {
+		return p.dashboard == q.Dashboard && strings.HasPrefix(q.Where, p.where) && p.refID == q.RefID
+	})
+	if i >= 0 {
+		e.used[i] = true
+	}
+	return i
+}
+
+// ask sends a query as Grafana does.
+func (e *evaluation) ask(t *testing.T, server scraped, q dashboards.Query, v dashboards.Values) (out summary, err error) {
+	t.Helper()
+	expr, from := q.Fill(v), e.until.Add(-v.Range)
+	if strings.HasPrefix(q.Where, "variable ") {
+		return e.values(t, server, q, expr)
+	}
+	if q.Instant {
+		list, err := prom.Query(t.Context(), server.base, expr)
+		for _, one := range list {
+			out.add(one.Value)
+		}
+		return out, err
+	}
+	list, err := prom.Range(t.Context(), server.base, expr, from, e.until, q.Step(v))
+	for _, one := range list {
+		out.add(one.Values...)
+	}
+	return out, err
+}
+
+// values asks for those of a variable; of instance both exporters must be there.
+func (e *evaluation) values(t *testing.T, server scraped, q dashboards.Query, expr string) (out summary, err error) {
+	t.Helper()
+	selector, label, ok := dashboards.LabelValues(expr)
+	if !ok {
+		return out, fmt.Errorf("is no label_values(…)")
+	}
+	list, err := prom.LabelValues(t.Context(), server.base, selector, label, e.until.Add(-shownRange), e.until)
+	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
+	out.series, out.numbers = len(list), len(list)
+	if err == nil && q.Where == "variable instance" && out.series != 2 {
+		err = fmt.Errorf("gives %q, and not both instances", list)
+	}
+	return out, err
+}
+
+// add counts the values of one series.
+func (s *summary) add(values ...float64) {
+	s.series++
+	for _, v := range values {
+		switch {
+		case math.IsNaN(v):
+		case math.IsInf(v, 0):
+			s.infinite++
+		default:
+			s.numbers++
+			s.sum += v
+		}
+	}
+}
+
+// report fails the test for all of it at once, a line each.
+func (e *evaluation) report(t *testing.T, boards []dashboards.Dashboard) {
+	t.Helper()
+	for i, p := range emptyPanels {
+		if !e.used[i] {
+			e.faults = append(e.faults, fmt.Sprintf("%s, %s %s is in emptyPanels, and in no dashboard", p.dashboard, p.where, p.refID))
+		}
+	}
+	for _, d := range boards {
+		if e.more[d.UID] == 0 {
+			e.faults = append(e.faults, d.UID+": no query gives more for all instances than for one")
+		}
+	}
+	if len(e.faults) > 0 {
+		t.Errorf("%d faults:\n%s", len(e.faults), strings.Join(e.faults, "\n"))
+	}
+	t.Logf("asked %d times; %d queries are known to be empty", e.asked, len(emptyPanels))
+}
