@@ -72,21 +72,21 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// fault is one of them by its name.
-type fault struct {
+// mishap is one of them by its name.
+type mishap struct {
 	name string
 	make func() error
 }
 
 // sick is what happens at the beginning of a round.
-func (f *faults) sick() []fault {
-	page := func(path string, status int) fault {
-		return fault{path, func() error { return wants("status", f.o.shop.get(path), status) }}
+func (f *faults) sick() []mishap {
+	page := func(path string, status int) mishap {
+		return mishap{path, func() error { return wants("status", f.o.shop.get(path), status) }}
 	}
-	behind := func(path string) fault {
-		return fault{path, func() error { f.o.shop.behind(path); return nil }}
+	behind := func(path string) mishap {
+		return mishap{path, func() error { f.o.shop.behind(path); return nil }}
 	}
-	return []fault{
+	return []mishap{
 		{"a cart is ordered", f.order},
 		{"the app reports its routes", f.report},
 		page("/error", http.StatusInternalServerError), page("/slow?s=0.8", http.StatusOK),
@@ -98,15 +98,15 @@ func (f *faults) sick() []fault {
 }
 
 // alerts is what the exporters are told then.
-func (f *faults) alerts() []fault {
-	alert := func(x *exporter, name, token string, status int) fault {
-		return fault{name + " to " + x.url, func() error {
+func (f *faults) alerts() []mishap {
+	alert := func(x *exporter, name, token string, status int) mishap {
+		return mishap{name + " to " + x.url, func() error {
 			got, body, err := x.post("/api/v1/alerts", notification(name, strconv.Itoa(f.rounds)), token)
 			return all(err, wants("status with "+body, got, status))
 		}}
 	}
 	first, second := f.o.exporter, f.o.second
-	return []fault{
+	return []mishap{
 		alert(first, "RespPoolLeak", healToken, http.StatusAccepted), alert(first, "RespPoolLeak", healToken, http.StatusAccepted),
 		alert(first, "RespSessionsWithoutExpiry", healToken, http.StatusAccepted), alert(first, "Sick", healToken, http.StatusAccepted),
 		alert(first, "Nobody", healToken, http.StatusAccepted), alert(first, "Sick", "wrong", http.StatusUnauthorized),

@@ -14,8 +14,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 )
 
-const dashboardsDir = "../grafana/dashboards"
-
 // What Grafana begins with: an hour, on about a thousand pixels, and a data
 // source that nobody told how often it scrapes.
 const (
@@ -51,9 +49,9 @@ var hostMetrics = []string{
 // minutes, each 15 s or each 60 s, for one instance as for all.
 //
 // It takes minutes until there is something, in which next to nothing happens.
-// So the stack starts while other tests wait, and runs while they do; and the
-// queries are a test of their own that begins when most of the others are done,
-// so that this one keeps no other from running.
+// So the stack starts while other tests wait, and runs beside them; and the
+// queries are a test of their own, behind all others in the line for a place, so
+// that this one keeps none of them from running.
 func TestDashboardsOnRealScrapes(t *testing.T) {
 	boards, err := dashboards.Load(dashboardsDir)
 	if err != nil {
@@ -61,6 +59,7 @@ func TestDashboardsOnRealScrapes(t *testing.T) {
 	}
 	o := startObserved(t)
 	t.Parallel()
+	time.Sleep(2 * time.Second) // the others, which wait no longer from now on, get into the line
 	t.Run("after some minutes", func(t *testing.T) {
 		t.Parallel()
 		o.lasts(t)
