@@ -66,7 +66,7 @@ func startObserved(t *testing.T) *observed {
 	write(t, filepath.Join(o.mail.dir, "tasks.py"), celeryApp)
 	o.mail.env = []string{fmt.Sprintf("BROKER=redis://127.0.0.1:%d/0", o.stores.redis.port), "PYTHONPATH=" + o.mail.dir, "C_FORCE_ROOT=1", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"}
 	o.mail.celery("mail")
-	o.loses(t)
+	o.loses(t, relay.address)
 	o.watchAgain(t)
 	relay.to(t, o.udp, o.second.udp)
 	manager := o.alertmanager(t)
@@ -80,9 +80,9 @@ func startObserved(t *testing.T) *observed {
 // timeOfQueries is the right of docs/mysql.md for the time that queries take.
 const timeOfQueries = `GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'`
 
-// loses makes stores that do not answer known to the exporter, and leaves few
-// routes to the app.
-func (o *observed) loses(t *testing.T) {
+// loses makes stores that do not answer known to the exporter, and an address for
+// StatsD that is taken; and it leaves few routes to the app.
+func (o *observed) loses(t *testing.T, taken string) {
 	t.Helper()
 	text, err := os.ReadFile(o.config)
 	if err != nil {
@@ -92,14 +92,14 @@ func (o *observed) loses(t *testing.T) {
 	write(t, o.config, strings.NewReplacer(
 		"\nmysql: [", fmt.Sprintf("\nmysql: [{name: gone, dsn: 'resp@tcp(127.0.0.1:%d)/'}, ", nobody),
 		"\nredis:\n", fmt.Sprintf("\nredis:\n  - {name: gone, url: 'redis://127.0.0.1:%d/0'}\n", nobody),
-		"unixgram://"+o.socket+`"]}`, "unixgram://"+o.socket+`"], max_routes: 3}`,
+		"unixgram://"+o.socket+`"]}`, "unixgram://"+o.socket+`", "udp://`+taken+`"], max_routes: 3}`,
 	).Replace(string(text)))
 	if err := o.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 20*time.Second, func() error {
 		m := o.scrape(t)
-		return all(m.want(0, "resp_up", "component=mysql:gone"), m.want(0, "resp_up", "component=redis:gone"))
+		return all(m.want(0, "resp_up", "component=mysql:gone"), m.want(0, "resp_up", "component=redis:gone"), m.want(0, "resp_statsd_listening", "listen=udp://"+taken))
 	})
 }
 
