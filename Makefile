@@ -10,7 +10,7 @@ BRANCH    ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown
 VPKG      := github.com/prometheus/common/version
 LDFLAGS   := -s -w -X $(VPKG).Version=$(VERSION) -X $(VPKG).Revision=$(REVISION) -X $(VPKG).Branch=$(BRANCH)
 LINT      := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
-FUZZTIME  ?= 5s
+FUZZTIME  ?= 3s
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,7 +40,7 @@ vet:
 unit race: ## the unit and golden tests under the race detector
 	go test -race ./...
 
-fuzz: ## each fuzz target for FUZZTIME (5s)
+fuzz: ## each fuzz target for FUZZTIME (3s)
 	@bash tools/fuzz/run.sh $(FUZZTIME)
 
 rules: deps ## check the alert rules and run their tests
@@ -57,7 +57,7 @@ schema:
 
 e2e: deps schema ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
-	cd e2e && go test -count=1 -timeout 20m ./...
+	cd e2e && go test -count=1 -parallel 3 -timeout 20m ./...
 
 check: fmt-diff lint vet race ## what a reviewer would ask for
 

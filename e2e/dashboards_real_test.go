@@ -143,7 +143,7 @@ func (e *evaluation) all(t *testing.T, boards []dashboards.Dashboard, server scr
 		for i, q := range d.Queries() {
 			e.asked++
 			expr := q.Fill(v)
-			got, err := e.ask(t, server, q, v)
+			got, err := e.patient(t, server, q, v)
 			told := fmt.Sprintf("%s, %s %s, each %s, instance %q: %s: ", d.UID, q.Where, q.RefID, server.interval, instance, strings.Join(strings.Fields(expr), " "))
 			known := e.known(q)
 			switch {
@@ -178,6 +178,19 @@ func (e *evaluation) known(q dashboards.Query) int {
 		e.used[i] = true
 	}
 	return i
+}
+
+// patient asks again what is about this moment and gave nothing: a worker may
+// have just been replaced.
+func (e *evaluation) patient(t *testing.T, server scraped, q dashboards.Query, v dashboards.Values) (got summary, err error) {
+	t.Helper()
+	for range 4 {
+		if got, err = e.ask(t, server, q, v); !q.Instant || err != nil || got.numbers > 0 || e.known(q) >= 0 {
+			break
+		}
+		time.Sleep(5 * time.Second)
+	}
+	return got, err
 }
 
 // ask sends a query as Grafana does.

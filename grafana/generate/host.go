@@ -114,7 +114,7 @@ func (d *dashboard) hostApps() {
 		graph("Swapped out", "Memory of each app that is in swap. Not a fault by itself; it is when it grows while work waits for memory.", unitBytes).
 			query("sum by (app, instance) ("+on("resp_app_memory_bytes", `kind="swap"`)+")", ofApp).stacked().to("resp-workers", "Workers"),
 		table("Apps now", "Memory of each app, and how much it may take: the limit of its control group, or the host's memory.", unitBytes).
-			now("max by (app, instance) ("+on("resp_app_memory_bytes", `kind="pss"`)+")", "").
+			now("max by (app, instance) (last_over_time("+on("resp_app_memory_bytes", `kind="pss"`)+"[5m]))", "").
 			now("max by (app, instance) ("+on("resp_app_memory_limit_bytes")+")", "").
 			merged().arranged("Time", "Value #A", "memory", "Value #B", "may take"),
 	)
