@@ -10,7 +10,7 @@ BRANCH    ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown
 VPKG      := github.com/prometheus/common/version
 LDFLAGS   := -s -w -X $(VPKG).Version=$(VERSION) -X $(VPKG).Revision=$(REVISION) -X $(VPKG).Branch=$(BRANCH)
 LINT      := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
-FUZZTIME  ?= 3s
+FUZZTIME  ?= 15000x
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,7 +40,7 @@ vet:
 unit race: ## the unit and golden tests under the race detector
 	go test -race ./...
 
-fuzz: ## each fuzz target for FUZZTIME (3s)
+fuzz: ## each fuzz target for FUZZTIME: 15,000 inputs, or a time such as 1m
 	@bash tools/fuzz/run.sh $(FUZZTIME)
 
 rules: deps ## check the alert rules and run their tests

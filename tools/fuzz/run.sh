@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Runs each fuzz target of the module for the given time (5s without one). Go
-# runs one target at a time, so they are listed first.
+# Runs each fuzz target of the module, with 15,000 inputs or as many, or for as
+# long, as the argument says (20000x, 1m). Go runs one target at a time, so they
+# are listed first.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-time=${1:-5s}
+budget=${1:-15000x}
 found=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-fuzz() { go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" "$1" 2>&1 | tee "$log"; }
+fuzz() { go test -run '^$' -fuzz "^$2\$" -fuzztime "$budget" "$1" 2>&1 | tee "$log"; }
 
 # At the end of its time Go's coordinator can take its own deadline for a fault
 # (golang/go#75804): it then names no input and no panic, only the deadline.
@@ -23,4 +24,4 @@ for pkg in $(go list ./...); do
 		fuzz "$pkg" "$target" || { raced && echo "once more: Go's own deadline was taken for a fault" && fuzz "$pkg" "$target"; }
 	done
 done
-echo "$found fuzz targets ran for $time each"
+echo "$found fuzz targets ran, $budget each"
