@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 )
@@ -46,8 +49,31 @@ func newStack(dir string) *stack {
 	}
 }
 
+// onlyStarting waits until no other demo is about to start: both would find the
+// same ports free. The name is of no file; it is gone with its owner.
+func onlyStarting(ctx context.Context) (net.Listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		l, err := new(net.ListenConfig).Listen(ctx, "unix", "@resp-exporter-demo-starts")
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("another demo is about to start: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // start starts the parts and returns when each answers.
 func (s *stack) start(ctx context.Context) error {
+	alone, err := onlyStarting(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = alone.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	port, err := run.FreePort(8000)
