@@ -74,11 +74,16 @@ func (c Condition) outcome(ctx context.Context, p Plan) (Outcome, error) {
 	h.mu.Lock()
 	ok := h.ok
 	h.mu.Unlock()
-	if !ok || c == nil {
-		return map[bool]Outcome{true: Verified, false: Unchanged}[ok], nil
+	if !ok {
+		return Unchanged, nil
 	}
-	gone, err := c.cleared(ctx, h.alert)
-	return map[bool]Outcome{true: Verified, false: Unchanged}[gone], err
+	if c == nil {
+		return Verified, nil
+	}
+	if gone, err := c.cleared(ctx, h.alert); !gone {
+		return Unchanged, err
+	}
+	return Verified, nil
 }
 
 // Plan implements [Action]. The program is looked at, not run.
