@@ -1,0 +1,300 @@
+// Package safefile opens and reads files at paths that a stranger may have
+// shaped: pid files, secrets, settings of other programs, the state directory.
+//
+// A symbolic link is followed only where no stranger can have put it. What is
+// opened must be a regular file of bounded size with an owner that the caller
+// trusts; a FIFO, a device and a socket are refused without being waited for.
+package safefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors that say why a file is refused. They are wrapped with its path.
+var (
+	ErrNotRegular = errors.New("it is not a regular file")
+	ErrTooLarge   = errors.New("it is too large")
+	ErrLink       = errors.New("a symbolic link on the way to it is in a directory where others can write")
+	ErrOwner      = errors.New("it belongs to another user")
+	ErrMode       = errors.New("others can write to it")
+	ErrHardLink   = errors.New("it has several names, one of them in a directory where others can write")
+)
+
+// maxLinks is how many symbolic links one path may go through, as in the kernel.
+const maxLinks = 40
+
+// Policy says what a file must be to be opened.
+type Policy struct {
+	// MaxBytes bounds its size; 0: 64 KiB.
+	MaxBytes int64
+	// Owners are the user ids that may own it, beside root and the effective user
+	// of the exporter.
+	Owners []uint32
+	// AnyOwner accepts every owner. The content is then the claim of a stranger.
+	AnyOwner bool
+}
+
+const defaultMax = 64 << 10
+
+func (p Policy) limit() int64 {
+	if p.MaxBytes > 0 {
+		return p.MaxBytes
+	}
+	return defaultMax
+}
+
+// trusts reports whether uid is root, the exporter's own, or one of Owners.
+func (p Policy) trusts(uid uint32) bool {
+	return uid == 0 || int64(uid) == int64(os.Geteuid()) || slices.Contains(p.Owners, uid)
+}
+
+// Read returns the content of the regular file at path. A file that is larger
+// than the policy allows is an error, never cut.
+func Read(path string, p Policy) ([]byte, error) {
+	f, err := Open(path, p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, p.limit()+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > p.limit() {
+		return nil, refusal(path, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, p.limit()))
+	}
+	return b, nil
+}
+
+// Open opens the regular file at path for reading. It does not wait for the
+// other end of a FIFO, and it follows no link that a stranger can have made.
+func Open(path string, p Policy) (*os.File, error) {
+	w, err := walk(path, p)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	fd, err := unix.Openat(w.dir, w.name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := p.accept(fd, w.open); err != nil {
+		_ = unix.Close(fd)
+		return nil, refusal(path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// accept checks an open file; shared says that strangers can write in its directory.
+func (p Policy) accept(fd int, shared bool) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return ErrNotRegular
+	case st.Size > p.limit():
+		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, st.Size, p.limit())
+	case p.AnyOwner:
+		return nil
+	case !p.trusts(st.Uid):
+		return fmt.Errorf("%w: user id %d", ErrOwner, st.Uid)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("%w: its mode is %04o", ErrMode, st.Mode&0o7777)
+	case shared && st.Nlink > 1:
+		return ErrHardLink
+	}
+	return nil
+}
+
+// OpenRoot opens a directory that belongs to root or to the exporter's user and
+// where nobody else can write, and through which no stranger can lead: neither
+// by a link nor by a directory above it that could be moved away. Files are to
+// be opened through what it returns, not by their paths.
+func OpenRoot(path string) (*os.Root, error) {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	if w.moved {
+		return nil, refusal(path, errors.New("others can write in a directory above it"))
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(w.dir, w.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return nil, refusal(path, unix.ENOTDIR)
+	case !Policy{}.trusts(st.Uid):
+		return nil, refusal(path, fmt.Errorf("%w: user id %d", ErrOwner, st.Uid))
+	case st.Mode&0o022 != 0:
+		return nil, refusal(path, fmt.Errorf("%w: its mode is %04o", ErrMode, st.Mode&0o7777))
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err == nil && !same(info, st) {
+		err = refusal(path, errors.New("it was replaced while it was opened"))
+	}
+	if err != nil {
+		_ = root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// Closed reports whether nobody but root and the exporter's user can create,
+// replace or remove a file in the directory of path, nor lead path elsewhere.
+func Closed(path string) error {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if w.open || w.moved {
+		return refusal(path, errors.New("others can write in a directory on the way to it"))
+	}
+	return nil
+}
+
+// way is a path that was followed to its last name.
+type way struct {
+	dir   int    // descriptor of the directory that holds name
+	name  string // "." for the root directory
+	open  bool   // strangers can write in dir
+	moved bool   // strangers can rename a directory on the way
+}
+
+func (w *way) close() { _ = unix.Close(w.dir) }
+
+// walk follows path one name after the other, so that each directory is checked
+// by the descriptor that is used and nothing changes between check and use.
+func walk(path string, p Policy) (*way, error) {
+	if path == "" {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
+	}
+	w := &way{dir: -1}
+	todo, err := w.begin(path, nil)
+	for links := 0; err == nil && len(todo) > 0; {
+		w.name, todo = todo[0], todo[1:]
+		var to string
+		var st unix.Stat_t
+		if to, st, err = w.look(); err != nil && len(todo) == 0 && errors.Is(err, unix.ENOENT) {
+			return w, nil // the caller says whether it must be there
+		}
+		switch {
+		case err != nil:
+		case to != "":
+			if links++; links > maxLinks {
+				err = unix.ELOOP
+			} else if w.open && (!w.sticky() || !p.trusts(st.Uid)) {
+				err = ErrLink
+			} else {
+				todo, err = w.begin(to, todo)
+			}
+		case len(todo) > 0:
+			err = w.enter(p)
+		}
+	}
+	if err != nil {
+		if w.dir >= 0 {
+			w.close()
+		}
+		if errors.Is(err, ErrLink) {
+			return nil, refusal(path, err)
+		}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return w, nil
+}
+
+// begin starts at / or, for a relative path, where w stands, and returns the names to follow.
+func (w *way) begin(path string, rest []string) ([]string, error) {
+	from := ""
+	switch {
+	case strings.HasPrefix(path, "/"):
+		from = "/"
+	case w.dir < 0:
+		from = "."
+	}
+	if from != "" {
+		fd, err := unix.Open(from, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		if w.dir >= 0 {
+			w.close()
+		}
+		w.dir, w.name = fd, "."
+		if err := w.judge(Policy{}); err != nil {
+			return nil, err
+		}
+	}
+	names := slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" || s == "." })
+	return append(names, rest...), nil
+}
+
+// look returns the target of the name where it is a symbolic link, and its state.
+func (w *way) look() (to string, st unix.Stat_t, err error) {
+	if err = unix.Fstatat(w.dir, w.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", st, err
+	}
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(w.dir, w.name, b)
+	if err == nil && n == 0 {
+		err = unix.ENOENT
+	}
+	return string(b[:max(0, n)]), st, err
+}
+
+// enter goes into the directory with the name.
+func (w *way) enter(p Policy) error {
+	fd, err := unix.Openat(w.dir, w.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	w.close()
+	w.dir = fd
+	return w.judge(p)
+}
+
+// judge notes whether strangers can write in the directory or rename what is in it.
+func (w *way) judge(p Policy) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(w.dir, &st); err != nil {
+		return err
+	}
+	own := p.trusts(st.Uid)
+	w.open = !own || st.Mode&0o022 != 0
+	w.moved = w.moved || !own || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0
+	return nil
+}
+
+// sticky reports whether only its owner may remove a file in the directory.
+func (w *way) sticky() bool {
+	var st unix.Stat_t
+	return unix.Fstat(w.dir, &st) == nil && st.Mode&unix.S_ISVTX != 0
+}
+
+func same(info fs.FileInfo, st unix.Stat_t) bool {
+	now, ok := info.Sys().(*syscall.Stat_t)
+	return ok && now.Dev == st.Dev && now.Ino == st.Ino
+}
+
+func refusal(path string, err error) error {
+	return &fs.PathError{Op: "open safely", Path: path, Err: err}
+}
