@@ -104,7 +104,7 @@ func TestRestartTaskPlan(t *testing.T) {
 		workers  []redis.RQWorker
 		empty    bool
 		err      error
-		want     string // of the refusal; "": cleared; "planned"
+		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
 		"holds a job":           {workers: with(same), want: "planned"},
 		"not for long":          {workers: with(func(w *redis.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
@@ -119,7 +119,8 @@ func TestRestartTaskPlan(t *testing.T) {
 		"born much later":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
 		"no worker of RQ":       {workers: with(func(w *redis.RQWorker) { w.PID = other }), want: "none by its command line"},
 		"ourselves":             {workers: with(func(w *redis.RQWorker) { w.PID = os.Getpid() }), want: "none by its command line"},
-		"init":                  {workers: with(func(w *redis.RQWorker) { w.PID = 1 }), want: "not the one"},
+		"init, by another age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
+		"init, by its own age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
 		"only a dead one":       {workers: with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), want: "no worker of the queue lives"},
 		"a dead one and a well": {workers: append(with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), redis.RQWorker{Host: "there", Heartbeat: time.Now()})},
 		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
@@ -157,11 +158,26 @@ func TestRestartTaskPlan(t *testing.T) {
 				if !p.Cleared || p.Refused != "" {
 					t.Errorf("%+v", p)
 				}
+			case c.want == "refused":
+				if p.Refused == "" || p.Total != 0 {
+					t.Errorf("%+v", p)
+				}
 			case !strings.Contains(p.Refused, c.want) || p.Total != 0:
 				t.Errorf("%+v", p)
 			}
 		})
 	}
+}
+
+// boot returns the start of pid 1, or now where it may not be read.
+func boot(t *testing.T) time.Time {
+	t.Helper()
+	if id, err := proc.Identify("/proc", 1); err == nil {
+		if at, err := id.StartTime(); err == nil {
+			return at
+		}
+	}
+	return time.Now()
 }
 
 func elsewhere() redis.RQWorker {
