@@ -83,7 +83,7 @@ func (x *exporter) runs(t *testing.T) (out runs) {
 func TestEnforceNeedsToken(t *testing.T) {
 	t.Parallel()
 	file := write(t, filepath.Join(t.TempDir(), "c.yml"), "statsd: {listen: []}\nhealing: {mode: enforce}\n")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "healing.token_file: missing") {

@@ -48,11 +48,14 @@ while time.monotonic() < end:
 
 // start starts the exporter, the app and the hostile user.
 func (b *bench) start(ctx context.Context) error {
-	ports, err := freePorts(ctx)
-	if err != nil {
-		return err
+	tcp := func() (int, error) { return run.FreePort(0) }
+	for to, free := range map[*string]func() (int, error){&b.exporter: tcp, &b.app: tcp, &b.statsd: run.FreeUDPPort} {
+		port, err := free()
+		if err != nil {
+			return fmt.Errorf("soak: %w", err)
+		}
+		*to = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	b.exporter, b.app, b.statsd = ports[0], ports[1], ports[2]
 	b.socket = filepath.Join(b.dir, "statsd.sock")
 	for _, step := range []func(context.Context) error{b.startExporter, b.startApp, b.startHostile} {
 		if err := step(ctx); err != nil {
@@ -132,25 +135,4 @@ func (b *bench) run(ctx context.Context, spec run.Spec, url string) (*run.Proc, 
 		return nil, fmt.Errorf("soak: %w\n%s", err, p.Output(2000))
 	}
 	return p, nil
-}
-
-// freePorts returns three addresses of the loopback, two of TCP and one of UDP,
-// that nobody was bound to a moment ago. All are held until all are known, so
-// that none comes twice.
-func freePorts(ctx context.Context) (out [3]string, err error) {
-	var c net.ListenConfig
-	for i := range out[:2] {
-		l, err := c.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return out, fmt.Errorf("soak: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		out[i] = l.Addr().String()
-	}
-	l, err := c.ListenPacket(ctx, "udp", "127.0.0.1:0")
-	if err != nil {
-		return out, fmt.Errorf("soak: %w", err)
-	}
-	out[2] = l.LocalAddr().String()
-	return out, l.Close()
 }

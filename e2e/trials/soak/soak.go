@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,7 +187,7 @@ func (b *bench) file(name, text string) (string, error) {
 
 // stop ends all programs, the last started first.
 func (b *bench) stop() {
-	for i := len(b.procs) - 1; i >= 0; i-- {
-		b.procs[i].Stop()
+	for _, p := range slices.Backward(b.procs) {
+		p.Stop()
 	}
 }

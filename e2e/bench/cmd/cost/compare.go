@@ -74,7 +74,7 @@ func (s settings) alone(ctx context.Context, scenario, path string) (turn, error
 			return turn{}, err
 		}
 	}
-	port, err := rig.FreeUDP(ctx)
+	port, err := run.FreeUDPPort()
 	if err != nil {
 		return turn{}, err
 	}
