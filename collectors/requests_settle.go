@@ -116,14 +116,18 @@ func (r *Requests) prove(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range asked {
-		s, now := r.senders.all[key], key
-		if f, ok := found[key]; ok {
-			now = f
-		}
-		switch {
+		now, told := found[key]
+		switch s := r.senders.all[key]; {
 		case s == nil:
-		case s.pending:
+		case s.pending && !told: // the kernel could not be asked
+			if len(s.owed) > 0 && r.o.Now().Sub(s.seen) >= patience {
+				s.pending = false
+			}
+		case s.pending && told:
 			s.source, s.pending = now, false
+			if !now.Proven && s.own.dirty { // whose it was will never be known
+				r.move(s, unknown)
+			}
 		case s.source != now: // the socket was closed, and its port may be another's
 			r.leave(s)
 			s.source, s.pending, s.verdict, s.blame = key, true, verdict{}, nil

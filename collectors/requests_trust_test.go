@@ -47,9 +47,12 @@ func (w *world) requests(maxApps int) *collectors.Requests {
 			w.asked++
 			out := map[ingest.Source]ingest.Source{}
 			for _, s := range asked {
-				if p, ok := w.ports[s.Addr]; ok {
-					out[s] = p
+				p, ok := w.ports[s.Addr]
+				if !ok {
+					p = s
+					p.Foreign = !s.Addr.Addr().IsLoopback()
 				}
+				out[s] = p
 			}
 			return out
 		},
