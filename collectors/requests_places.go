@@ -62,37 +62,47 @@ func (a *account) common() bool {
 // What strangers reported under a name that turns out to be a watched app's is
 // dropped: it was never that app's.
 func (r *Requests) learn(users map[string][]uint32) {
-	p := &r.places
 	for name, uids := range users {
-		a := p.apps[name]
-		switch {
-		case a != nil && a.standing == watched:
-			if a.gone || len(uids) > 0 && !slices.Equal(a.users, uids) {
-				a.gone = false
-				if len(uids) > 0 {
-					a.users = uids
-				}
-				p.epoch++
-			}
-		case len(uids) == 0: // it has not run here yet
-		case a != nil && (a.standing == trusted || a.owner.proven && slices.Contains(uids, a.owner.uid)):
-			r.limits.pairs[a.standing] -= a.pairs
-			r.limits.pairs[watched] += a.pairs
-			a.standing, a.users = watched, uids
-			p.epoch++
-		default:
-			if a != nil {
-				p.drop(a, &r.limits)
-			}
-			r.makeRoom(watched)
-			p.open(&account{name: name, standing: watched, users: uids, seen: r.o.Now()})
+		if a := r.places.apps[name]; a != nil && a.standing == watched {
+			r.places.renew(a, uids)
+		} else if len(uids) > 0 { // else it has not run here yet
+			r.adopt(a, name, uids)
 		}
 	}
-	for name, a := range p.apps {
+	for name, a := range r.places.apps {
 		if _, still := users[name]; !still && a.standing == watched {
 			a.gone = true
 		}
 	}
+}
+
+// renew notes the users of a watched app; one that is down keeps those that it had.
+func (p *places) renew(a *account, uids []uint32) {
+	if !a.gone && (len(uids) == 0 || slices.Equal(a.users, uids)) {
+		return
+	}
+	a.gone = false
+	if len(uids) > 0 {
+		a.users = uids
+	}
+	p.epoch++
+}
+
+// adopt makes the account of an app that is watched from now on. What its own
+// user or somebody trusted reported before is kept.
+func (r *Requests) adopt(a *account, name string, uids []uint32) {
+	if a != nil && (a.standing == trusted || a.owner.proven && slices.Contains(uids, a.owner.uid)) {
+		r.limits.pairs[a.standing] -= a.pairs
+		r.limits.pairs[watched] += a.pairs
+		a.standing, a.users = watched, uids
+		r.places.epoch++
+		return
+	}
+	if a != nil {
+		r.places.drop(a, &r.limits)
+	}
+	r.makeRoom(watched)
+	r.places.open(&account{name: name, standing: watched, users: uids, seen: r.o.Now()})
 }
 
 // may reports whether a sender may report for an app.

@@ -116,22 +116,29 @@ func (r *Requests) prove(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range asked {
-		now, told := found[key]
-		switch s := r.senders.all[key]; {
-		case s == nil:
-		case s.pending && !told: // the kernel could not be asked
-			if len(s.owed) > 0 && r.o.Now().Sub(s.seen) >= patience {
-				s.pending = false
-			}
-		case s.pending && told:
-			s.source, s.pending = now, false
-			if !now.Proven && s.own.dirty { // whose it was will never be known
-				r.move(s, unknown)
-			}
-		case s.source != now: // the socket was closed, and its port may be another's
-			r.leave(s)
-			s.source, s.pending, s.verdict, s.blame = key, true, verdict{}, nil
+		if s := r.senders.all[key]; s != nil {
+			now, told := found[key]
+			r.believe(s, now, told)
 		}
+	}
+}
+
+// believe takes over what the kernel reported about a UDP sender; told is false
+// if it could not be asked.
+func (r *Requests) believe(s *sender, now ingest.Source, told bool) {
+	switch {
+	case s.pending && !told:
+		if len(s.owed) > 0 && r.o.Now().Sub(s.seen) >= patience {
+			s.pending = false
+		}
+	case s.pending:
+		s.source, s.pending = now, false
+		if !now.Proven && s.own.dirty { // whose it was will never be known
+			r.move(s, unknown)
+		}
+	case s.source != now: // the socket was closed, and its port may be another's
+		r.leave(s)
+		s.source, s.pending, s.verdict, s.blame = s.key, true, verdict{}, nil
 	}
 }
 
