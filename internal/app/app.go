@@ -63,6 +63,7 @@ type App struct {
 	requests   *collectors.Requests
 	thresholds *collectors.Thresholds
 	receivers  *receivers
+	senders    *senders
 	mysql      *mysqlServers
 	leaks      *collectors.LeakLog
 	redis      *redisServers
@@ -100,8 +101,11 @@ func New(o Options) (*App, error) {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
 	counters := &statsd.Counters{}
+	a.senders = newSenders(o.Logger)
+	a.senders.apply(cfg.StatsD.Trust)
 	a.requests = collectors.NewRequests(collectors.RequestsOptions{
-		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Attribute: a.watcher.Senders, Stats: counters.Stats,
+		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
+		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.apply(cfg.StatsD.Listen)
@@ -205,7 +209,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources are the parts that collectors read from and that live by themselves.
 func (a *App) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
 }
 
 // shutDown ends the server when ctx ends.
@@ -309,6 +313,7 @@ func (a *App) Reload(ctx context.Context) error {
 		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
 		return err
 	}
+	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)

@@ -147,9 +147,9 @@ func (t *table) load(p *process) bool {
 	if p.checks == 1 {
 		ages := recheckAges()
 		p.settled = p.firstSeen.Sub(t.started(p)) > ages[len(ages)-1]
-		if p.uid, err = t.r.owner(p.pid); err != nil {
-			return false
-		}
+	}
+	if p.uid, err = t.r.owner(p.pid); err != nil { // a worker changes its user after it was forked
+		return false
 	}
 	if st.ppid == 2 || p.pid == 2 { // kernel threads have no command line
 		return true

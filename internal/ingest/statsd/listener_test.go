@@ -118,7 +118,7 @@ func TestReceives(t *testing.T) {
 			if got := strings.Join(seen, "; "); got != want {
 				t.Errorf("%s; want %s", got, want)
 			}
-			source := ingest.Source{PID: int32(os.Getpid())}
+			source := ingest.Source{PID: int32(os.Getpid()), UID: uint32(os.Getuid()), Proven: true}
 			if network != "unixgram" {
 				source = ingest.Source{Addr: c.LocalAddr().(*net.UDPAddr).AddrPort()}
 			}
