@@ -23,12 +23,11 @@ func (r *Runner) FillDisk() (free func()) {
 	r.mu.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	file := j.file
-	j.file = full
+	j.out = full
 	return func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		j.file = file
+		j.out = j.file
 		_ = full.Close()
 	}
 }

@@ -105,9 +105,10 @@ func (w *work) climb(o outcome, next int) {
 	}
 	run.Before = append(slices.Clone(run.Before), StepResult{
 		Action: run.Action, Target: run.Target, Result: o.decision, Reason: clip(o.reason, maxText), Summary: summary,
-		Applied: run.Applied, Ended: time.Now(), Done: run.Done,
+		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
 	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, targetOf(w.rule.Steps[next], w.alert)
+	run.Settled = time.Time{}
 	run.Applied, run.Plan, run.Done, run.Outcome, run.Asked, run.Facts = time.Time{}, nil, 0, "", 0, nil
 	run.Reason = clip(o.reason, maxText)
 	w.verify = false
@@ -116,6 +117,7 @@ func (w *work) climb(o outcome, next int) {
 // settle counts a step that ended.
 func (r *Runner) settle(w *work, o outcome) {
 	now := time.Now()
+	w.run.Settled = now
 	r.count.ended(RunKey{w.run.Rule, w.run.Action, o.decision}, w.run.Done, now)
 	if w.run.Applied.IsZero() {
 		return
@@ -262,6 +264,7 @@ func (r *Runner) dryRun() bool {
 
 // guardNow asks the guards right before something is done.
 func (r *Runner) guardNow(w *work, action, key string) (Decision, string) {
+	r.holds()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.cancelled {

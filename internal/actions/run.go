@@ -34,6 +34,7 @@ type Run struct {
 	Action  string          `json:"action"`
 	Target  string          `json:"target,omitempty"`
 	Applied time.Time       `json:"applied,omitzero"` // when this step began to act
+	Settled time.Time       `json:"settled,omitzero"` // when this step ended
 	Plan    *Plan           `json:"plan,omitempty"`   // of this step
 	Done    int             `json:"done,omitempty"`   // victims that it was done to
 	Outcome Outcome         `json:"outcome,omitempty"`

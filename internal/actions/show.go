@@ -69,12 +69,13 @@ func (r *Runner) publish(run Run) {
 	r.runs[run.ID] = &run
 }
 
-// forget keeps the index of runs bounded: the oldest that ended go.
+// forget keeps the index of runs bounded: of the rule that has the most that
+// ended, the oldest go.
 func (r *Runner) forget() {
-	for i := 0; len(r.order) > maxIndex && i < len(r.order); {
-		if run := r.runs[r.order[i]]; run == nil || !run.terminal() {
-			i++
-			continue
+	for len(r.order) > maxIndex {
+		i := r.oldestOfMost()
+		if i < 0 {
+			break
 		}
 		delete(r.runs, r.order[i])
 		r.order = slices.Delete(r.order, i, i+1)
@@ -103,7 +104,7 @@ func (r *Runner) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
+	s := Snapshot{Mode: r.shownMode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
 	if r.pause.on(now) {
 		s.Paused = new(*r.pause)
 	}
@@ -112,6 +113,8 @@ func (r *Runner) Snapshot() Snapshot {
 		if r.storeErr != nil {
 			s.Why = "without its state directory nothing is done: " + r.storeErr.Error()
 		}
+	} else if r.noWrite != nil {
+		s.Why = "without its journal nothing is done: " + r.noWrite.Error()
 	}
 	for a := range r.failures {
 		if r.breakerUntil(a, now).After(now) {
@@ -142,7 +145,7 @@ func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.mode()
+	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.shownMode()
 	s.Breakers, s.NeedsHuman, s.Awaiting = make(map[string]bool), make(map[string]bool), make(map[string]int)
 	for _, w := range r.awaiting {
 		s.Awaiting[w.run.Rule]++

@@ -157,6 +157,23 @@ func OpenRoot(path string) (*os.Root, error) {
 	return root, nil
 }
 
+// MakeRoot opens the directory at path as [OpenRoot] does. It makes the directory,
+// with mode 0700, where its parent is there and no stranger can move the parent.
+func MakeRoot(path string) (*os.Root, error) {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return nil, err
+	}
+	if !w.moved {
+		err = unix.Mkdirat(w.dir, w.name, 0o700)
+	}
+	w.close()
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return OpenRoot(path)
+}
+
 // Closed reports whether nobody but root and the exporter's user can create,
 // replace or remove a file in the directory of path, nor lead path elsewhere.
 func Closed(path string) error {
