@@ -72,10 +72,16 @@ func (r *Runner) held(rl *rule, d Decision, why string) Decision {
 
 // planTooMany returns why no further plan is made in dry-run for a rule; "": one is.
 // r.mu is held.
-func (r *Runner) planTooMany(rl *rule, now time.Time) string {
+func (r *Runner) planTooMany(b *batch, rl *rule, now time.Time) string {
 	recent := slices.DeleteFunc(r.planned[rl.Name], func(t time.Time) bool { return now.Sub(t) >= plansPer })
 	r.planned[rl.Name] = recent
-	if r.mode() == config.HealDryRun && len(recent) >= maxPlans {
+	n := len(recent)
+	for _, w := range b.begin {
+		if w.rule.Name == rl.Name {
+			n++
+		}
+	}
+	if r.mode() == config.HealDryRun && n >= maxPlans {
 		return fmt.Sprintf("dry-run makes at most %d plans for a rule within %s", maxPlans, plansPer)
 	}
 	return ""

@@ -92,7 +92,7 @@ func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
 	if d, why := r.guard(step.Action, key, now); d != "" {
 		return r.held(rl, d, why)
 	}
-	if why := r.planTooMany(rl, now); why != "" {
+	if why := r.planTooMany(b, rl, now); why != "" {
 		return r.held(rl, DecisionBudget, why)
 	}
 	if r.full(b, rl) || len(r.dedup)+len(b.begin) >= maxDedup {

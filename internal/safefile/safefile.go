@@ -174,6 +174,23 @@ func MakeRoot(path string) (*os.Root, error) {
 	return OpenRoot(path)
 }
 
+// CanMake reports what keeps [MakeRoot] from making the directory at path, which
+// is not there.
+func CanMake(path string) error {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if w.moved {
+		return refusal(path, errors.New("others can write in a directory above it"))
+	}
+	if err := unix.Faccessat(w.dir, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return nil
+}
+
 // Closed reports whether nobody but root and the exporter's user can create,
 // replace or remove a file in the directory of path, nor lead path elsewhere.
 func Closed(path string) error {
