@@ -30,7 +30,7 @@ type Entry struct {
 	Reason   string    `json:"reason,omitempty"`
 	Alert    *Subject  `json:"alert,omitempty"`
 	Run      *Run      `json:"run,omitempty"`
-	Guards   *Carried   `json:"guards,omitempty"`
+	Guards   *Carried  `json:"guards,omitempty"`
 }
 
 // entryOf is the line of a run as it now is.

@@ -106,9 +106,22 @@ func (m *memory) rememberAct(key string, at time.Time, done bool) {
 	if done {
 		m.didAct(key, at)
 	}
-	if at.After(m.last[key]) {
-		m.acted(key, at)
+	for _, t := range slices.Backward(m.applied) {
+		if t.Equal(at) { // another line of the same step
+			m.last[key] = later(m.last[key], at)
+			return
+		}
 	}
+	last := later(m.last[key], at)
+	m.acted(key, at)
+	m.last[key] = last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Carried is a part of the guards as they stood when a file of the journal was

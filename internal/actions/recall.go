@@ -100,7 +100,6 @@ func (c *recall) begin() {
 	}
 	for id, run := range c.runs {
 		if !carried[id] && !run.terminal() {
-			c.over[id] = true
 			c.drop(id)
 		}
 	}
