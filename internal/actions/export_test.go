@@ -66,3 +66,23 @@ func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restar
 
 // ActsOf gives what a plan is told of what was done before.
 func ActsOf(ctx context.Context, target string) []time.Time { return actsOf(ctx, target) }
+
+// SetJournalSize sets after how many bytes the journal begins its next file.
+func (r *Runner) SetJournalSize(n int64) {
+	r.mu.Lock()
+	j := r.store.journal
+	r.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.size = n
+}
+
+// SetBudget sets how many acts the budget allows, and returns how many it allowed.
+func (r *Runner) SetBudget(n int) (before int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := *r.set
+	before, set.Budgets.MaxRuns = set.Budgets.MaxRuns, n
+	r.set = &set
+	return before
+}

@@ -33,9 +33,10 @@ type Entry struct {
 	Guards   *Carried  `json:"guards,omitempty"`
 }
 
-// entryOf is the line of a run as it now is.
+// entryOf returns the line of a run as it now is. The run may change afterwards.
 func entryOf(r *Run) Entry {
-	return Entry{At: r.Updated, Decision: r.State, Rule: r.Rule, Action: r.Action, Target: r.Target, Reason: r.Reason, Run: r}
+	run := *r
+	return Entry{At: run.Updated, Decision: run.State, Rule: run.Rule, Action: run.Action, Target: run.Target, Reason: run.Reason, Run: &run}
 }
 
 // journal appends lines to a file; each is on the disk when Append returns.

@@ -143,7 +143,7 @@ func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
 			return false
 		}
 		w.run.State, w.run.Reason, w.run.Updated = DecisionCancelled, "the alert was resolved", now
-		b.entries = append(b.entries, entryOf(new(w.run)))
+		b.entries = append(b.entries, entryOf(&w.run))
 		r.publish(w.run)
 		r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionCancelled}, 0, now)
 		return true
