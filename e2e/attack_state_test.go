@@ -179,9 +179,10 @@ func TestAttackStateStorm(t *testing.T) { // alone: it sends 40 MB
 	}
 	<-s.Done()
 	s.exporter = s.another(t)
-	if status, body, err := s.post("/api/v1/alerts", notification("A", "2"), healToken); err != nil || status != http.StatusAccepted {
-		t.Fatalf("%d %s %v", status, body, err)
-	}
+	eventually(t, 20*time.Second, func() error { // a long journal is read first
+		status, body, err := s.post("/api/v1/alerts", notification("A", "2"), healToken)
+		return all(err, wants("status with "+body, status, http.StatusAccepted))
+	})
 	if err := s.scrape(t).is(`resp_heal_blocked_total{guard="cooldown"}`, 1); err != nil {
 		t.Error(err)
 	}

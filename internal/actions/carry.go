@@ -1,8 +1,6 @@
 package actions
 
-import (
-	"time"
-)
+import "time"
 
 const (
 	maxParts = 10_000
@@ -17,6 +15,29 @@ func (r *Runner) carried() []Entry {
 	defer r.mu.Unlock()
 	now := time.Now()
 	c := carrier{now: now, part: &Carried{}}
+	r.carryActs(&c)
+	for k, list := range r.failures {
+		if len(list) > 0 {
+			c.room(len(k), len(list))
+			set(&c.part.Failures, k, list)
+		}
+	}
+	for k, fingerprint := range r.human {
+		c.room(len(k)+len(fingerprint), 1)
+		set(&c.part.Human, k, fingerprint)
+	}
+	for k, until := range r.dedup {
+		if until.After(now) {
+			c.room(len(k), 1)
+			set(&c.part.Known, k, until)
+		}
+	}
+	return c.entries()
+}
+
+// carryActs adds what was done to which target. r.mu is held.
+func (r *Runner) carryActs(c *carrier) {
+	now := c.now
 	for k, t := range r.last {
 		if now.Sub(t) < keepLast || r.cooling(k).After(now) {
 			c.room(len(k), 1)
@@ -36,23 +57,6 @@ func (r *Runner) carried() []Entry {
 			c.part.Applied = append(c.part.Applied, t)
 		}
 	}
-	for k, list := range r.failures {
-		if len(list) > 0 {
-			c.room(len(k), len(list))
-			set(&c.part.Failures, k, list)
-		}
-	}
-	for k, fingerprint := range r.human {
-		c.room(len(k)+len(fingerprint), 1)
-		set(&c.part.Human, k, fingerprint)
-	}
-	for k, until := range r.dedup {
-		if until.After(now) {
-			c.room(len(k), 1)
-			set(&c.part.Known, k, until)
-		}
-	}
-	return c.entries()
 }
 
 func set[V any](m *map[string]V, k string, v V) {

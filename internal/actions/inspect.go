@@ -32,27 +32,37 @@ func InspectState(path string, now time.Time) (bad int, err error) {
 	if err := unix.Faccessat(int(d.self.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil { //nolint:gosec // a descriptor fits an int
 		return 0, &fs.PathError{Op: "write", Path: path, Err: err}
 	}
-	for _, f := range []struct {
-		name  string
-		limit int64
-	}{{lockFile, maxPause}, {pauseFile, maxPause}, {olderFile, maxJournal}, {journalFile, maxJournal}} {
-		file, err := d.open(f.name, os.O_RDONLY, f.limit)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	for _, name := range []string{lockFile, pauseFile, olderFile, journalFile} {
+		n, err := d.inspect(name, now)
 		if err != nil {
 			return bad, fmt.Errorf("%s: %w", path, err)
 		}
-		if f.limit == maxJournal {
-			err = readLines(io.LimitReader(file, f.limit), now, func(l line) {
-				if !l.ok {
-					bad++
-				}
-			})
-		}
-		if err = errors.Join(err, file.Close()); err != nil {
-			return bad, err
-		}
+		bad += n
 	}
 	return bad, nil
+}
+
+// inspect reports why a file of the directory is refused, and how many of its
+// lines are broken where it is one of the journal.
+func (d *stateDir) inspect(name string, now time.Time) (bad int, err error) {
+	journal := name == olderFile || name == journalFile
+	limit := int64(maxPause)
+	if journal {
+		limit = maxJournal
+	}
+	file, err := d.open(name, os.O_RDONLY, limit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if journal {
+		err = readLines(io.LimitReader(file, limit), now, func(l line) {
+			if !l.ok {
+				bad++
+			}
+		})
+	}
+	return bad, errors.Join(err, file.Close())
 }

@@ -83,33 +83,37 @@ func (c *checker) guards(g *Carried) bool {
 	if g.Part < 1 || g.Parts < g.Part || g.Parts > maxParts || g.Open < 0 || g.Open > maxNumber {
 		return false
 	}
+	c.all(g.Applied)
 	for k, t := range g.Last {
-		if !short(maxKey, k) {
-			return false
-		}
 		c.past(&t)
 		g.Last[k] = t
 	}
-	for k := range g.Known {
-		if !short(maxKey, k) {
-			return false
-		}
-	}
-	for _, m := range []map[string][]time.Time{g.Acts, g.Failures} {
-		for k, list := range m {
-			if !short(maxKey, k) || len(list) > maxActs {
-				return false
-			}
-			c.all(list)
-		}
-	}
-	c.all(g.Applied)
 	for k, fingerprint := range g.Human {
 		if !short(maxName, k, fingerprint) {
 			return false
 		}
 	}
-	return len(g.Applied) <= maxApplied
+	return len(g.Applied) <= maxApplied && keys(g.Last) && keys(g.Known) && keys(g.Acts) && keys(g.Failures) && c.lists(g.Acts) && c.lists(g.Failures)
+}
+
+// keys reports whether what guards go by is as short as it is written.
+func keys[V any](m map[string]V) bool {
+	for k := range m {
+		if !short(maxKey, k) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *checker) lists(m map[string][]time.Time) bool {
+	for _, list := range m {
+		if len(list) > maxActs {
+			return false
+		}
+		c.all(list)
+	}
+	return true
 }
 
 func (c *checker) all(list []time.Time) {

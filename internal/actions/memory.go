@@ -71,10 +71,10 @@ func (m *memory) remember(before, run *Run) {
 		m.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
 		m.ended(b.Action, b.Result, b.Ended)
 	}
-	switch run.State {
-	case DecisionEscalated:
+	if run.State == DecisionEscalated {
 		m.human[run.Rule] = run.Alert.Fingerprint
-	case DecisionVerified:
+	}
+	if run.State == DecisionVerified {
 		delete(m.human, run.Rule)
 	}
 	if run.Applied.IsZero() {
@@ -161,7 +161,11 @@ func (m *memory) merge(g *Carried, latest time.Time) {
 		}
 	}
 	maps.Copy(m.human, g.Human)
-	for k, t := range g.Known {
+	m.mergeKnown(g.Known, latest)
+}
+
+func (m *memory) mergeKnown(known map[string]time.Time, latest time.Time) {
+	for k, t := range known {
 		if t.After(latest) {
 			t = latest
 		}
