@@ -213,3 +213,32 @@ func FuzzRecall(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReadJournal is a journal of runs as it is read at a start, a line an operation.
+func BenchmarkReadJournal(b *testing.B) {
+	data := actions.Journal(runLine("r-1", "verified", noon, noon))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if bad, err := actions.ReadJournal(bytes.NewReader(data), func(actions.Entry) {}); bad > 0 || err != nil {
+			b.Fatal(bad, err)
+		}
+	}
+}
+
+// BenchmarkAppend is one line, with the checks that the journal is the one at the
+// path, on the disk of the temporary directory.
+func BenchmarkAppend(b *testing.B) {
+	s, err := actions.OpenStore(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	e := runLine("r-1", "verified", noon, noon)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Append(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
