@@ -13,7 +13,9 @@ type Credentials struct {
 	UIDs, GIDs [4]uint32 // real, effective, saved, of the filesystem
 	Groups     []uint32  // supplementary, in ascending order, each once
 	NoNewPrivs bool      // no execve(2) of it gains privileges
-	Seccomp    int       // 0: no filter
+	Seccomp    int       // 0: no filter of system calls
+	Filters    int       // of system calls; Linux before 5.9 does not count them
+	Bounding   uint64    // capabilities that it can get at most
 }
 
 // Uniform reports whether real, effective, saved and filesystem user are one,
@@ -58,8 +60,8 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("uid %d, gid %d, %d groups", c.UID(), c.GID(), len(c.Groups))
 }
 
-// parseStatus reads the lines Uid, Gid, Groups, NoNewPrivs and Seccomp of
-// /proc/PID/status. The first two must be there, once.
+// parseStatus reads the lines of /proc/PID/status that c has fields for.
+// Uid and Gid must be there, once.
 func parseStatus(b []byte) (Credentials, error) {
 	var c Credentials
 	uids, gids := 0, 0
@@ -81,6 +83,10 @@ func parseStatus(b []byte) (Credentials, error) {
 			c.NoNewPrivs = strings.TrimSpace(rest) == "1"
 		case "Seccomp":
 			c.Seccomp, err = strconv.Atoi(strings.TrimSpace(rest))
+		case "Seccomp_filters":
+			c.Filters, err = strconv.Atoi(strings.TrimSpace(rest))
+		case "CapBnd":
+			c.Bounding, err = strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
 		}
 		if err != nil {
 			return Credentials{}, fmt.Errorf("%s: %w", name, errShape)
