@@ -40,6 +40,17 @@ type program struct {
 	stdin string
 	as    *syscall.Credential // nil: as ourselves
 	nice  int
+	// confined programs run code of somebody else: nothing that they execute
+	// gains rights (no_new_privs), and none of ours is passed on.
+	confined bool
+	open     *os.File // the directory that dir names by its descriptor; nil: none
+}
+
+// close closes what the program holds open.
+func (p *program) close() {
+	if p != nil && p.open != nil {
+		_ = p.open.Close()
+	}
 }
 
 // ring keeps the end of what is written to it.
@@ -80,7 +91,8 @@ func (p program) run(ctx context.Context) (output string, err error) {
 	out := &ring{}
 	cmd := &exec.Cmd{ // without a context: its end is ours to see to, with all of its group
 		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: p.as}, WaitDelay: drain,
+		// A session of its own: no terminal of ours to write into, and its group.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.as}, WaitDelay: drain,
 	}
 	if err := p.start(cmd); err != nil {
 		return "", fmt.Errorf("start: %w", bare(err))
@@ -106,6 +118,12 @@ func (p program) start(cmd *exec.Cmd) error {
 		if err != nil && !errors.Is(err, unix.EINVAL) { // Linux before 4.3 knows none
 			started <- fmt.Errorf("give up capabilities: %w", err)
 			return
+		}
+		if p.confined {
+			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				started <- fmt.Errorf("forbid new privileges: %w", err)
+				return
+			}
 		}
 		if p.nice != 0 {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) // it only makes us kinder

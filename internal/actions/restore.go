@@ -91,9 +91,11 @@ func (r *Runner) remember(run *Run) {
 			continue
 		}
 		r.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
-		if b.Result == DecisionVerified {
+		switch b.Result {
+		case DecisionVerified:
 			delete(r.failures, b.Action)
-		} else {
+		case DecisionRefused: // nothing was done
+		default:
 			r.failed(b.Action, b.Ended)
 		}
 	}
@@ -111,7 +113,7 @@ func (r *Runner) remember(run *Run) {
 	switch {
 	case run.State == DecisionVerified:
 		delete(r.failures, run.Action)
-	case run.terminal():
+	case run.terminal() && run.State != DecisionRefused:
 		r.failed(run.Action, run.Updated)
 	}
 }

@@ -140,7 +140,7 @@ func (f *Family) UWSGI(pid int) error {
 	}
 	own := 0
 	for ino := range f.files[pid].Sockets {
-		if f.files[f.Master.PID].Sockets[ino] && !f.heldByOthers(pid, ino) {
+		if f.files[f.Master.PID].Sockets[ino] && !f.listeners[ino] && !f.heldByOthers(pid, ino) {
 			own++
 		}
 	}

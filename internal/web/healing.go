@@ -44,6 +44,7 @@ type (
 	}
 	runView struct {
 		ID, Rule, Word, Reason string
+		Plan                   string // the id of its plan, which an approval names
 		Did                    string // what the plan is, unless the reason says it
 		At                     clock
 		Asks                   bool
@@ -125,7 +126,7 @@ func runOf(r *actions.Run) runView {
 	}
 	now := stepView{Action: r.Action, Target: r.Target}
 	if r.Plan != nil {
-		now.Plan = r.Plan.Summary
+		now.Plan, v.Plan = r.Plan.Summary, r.Plan.ID
 		if !strings.Contains(r.Reason, r.Plan.Summary) {
 			v.Did = r.Plan.Summary
 		}
