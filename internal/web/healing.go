@@ -130,8 +130,12 @@ func runOf(r *actions.Run) runView {
 		if !strings.Contains(r.Reason, r.Plan.Summary) {
 			v.Did = r.Plan.Summary
 		}
-		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), victimsUpTo)] {
-			v.Victims = append(v.Victims, x.Kind+" "+x.ID)
+		upTo := victimsUpTo
+		if v.Asks { // who approves sees all of them
+			upTo = len(r.Plan.Victims)
+		}
+		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), upTo)] {
+			v.Victims = append(v.Victims, victimWords(x))
 		}
 		if more := r.Plan.Total - len(v.Victims); more > 0 && len(v.Victims) > 0 {
 			v.Victims = append(v.Victims, fmt.Sprintf("%d more", more))
@@ -142,6 +146,14 @@ func runOf(r *actions.Run) runView {
 	}
 	v.Steps = append(v.Steps, now)
 	return v
+}
+
+// victimWords names a victim, with the number of its process if it has one.
+func victimWords(x actions.Victim) string {
+	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
+		return x.Kind + " " + x.ID + " (process " + pid + ")"
+	}
+	return x.Kind + " " + x.ID
 }
 
 // wordOf is a decision for people.
