@@ -16,7 +16,7 @@ import (
 func mayRecycle(t *testing.T, with, more string) *exporter {
 	t.Helper()
 	return watch(t, export{args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}, config: joined(
-		"thresholds: {response_time: {warning: 1s, critical: 3s}}",
+		"thresholds: {response_time: {warning: 1, critical: 3}}",
 		"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: "+secret(t), "  rules:", "    - name: leak", "      match: {alertname: Leak}",
 		"      steps: [{action: recycle_worker, timeout: 2m, "+more+"with: {min_age: 0s, "+with+"}}]")})
 }
@@ -30,13 +30,13 @@ def loop():
     kept = bytearray(80 << 20)
     for i in range(0, len(kept), 4096): kept[i] = 1
     while True: time.sleep(60)
-def helper(*_):
+def helper():
     p = mp.get_context('fork').Process(target=loop, daemon=True); p.start()
     open(%q, 'w').write(str(p.pid))
 `
 	for name, c := range map[string]struct{ server, hook, pick string }{
-		"gunicorn when_ready, stuck":   {"gunicorn", "when_ready = helper\n", "stuck"},
-		"gunicorn when_ready, largest": {"gunicorn", "when_ready = helper\n", "largest"},
+		"gunicorn when_ready, stuck":   {"gunicorn", "def when_ready(server): helper()\n", "stuck"},
+		"gunicorn when_ready, largest": {"gunicorn", "def when_ready(server): helper()\n", "largest"},
 		"gunicorn pre_fork, largest":   {"gunicorn", "def pre_fork(server, worker):\n    if not server.WORKERS: helper()\n", "largest"},
 		"uwsgi import, largest":        {"uwsgi", "helper()\n", "largest"},
 	} {
