@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
@@ -62,7 +63,7 @@ func (p *Plan) identify(step config.HealingStep) {
 		settings = nil
 	}
 	p.Scope = digest(p.Scope, string(settings))
-	parts := []string{p.Action, p.Target, p.Scope, fmt.Sprint(p.Total)}
+	parts := []string{p.Action, p.Target, p.Scope, strconv.Itoa(p.Total)}
 	for _, v := range p.Victims {
 		parts = append(parts, v.key())
 	}

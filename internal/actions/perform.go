@@ -122,12 +122,12 @@ func (r *Runner) settle(w *work, o outcome) {
 	r.count.took(now.Sub(w.run.Created))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch o.decision {
-	case DecisionVerified:
+	if o.decision == DecisionVerified {
 		delete(r.failures, w.run.Action)
 		delete(r.human, w.run.Rule)
 		return
-	case DecisionRefused: // by Apply, which did nothing
+	}
+	if o.decision == DecisionRefused { // by Apply, which did nothing
 		return
 	}
 	r.failed(w.run.Action, now)

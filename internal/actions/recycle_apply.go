@@ -10,7 +10,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
-	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // target reads the processes themselves, and how it is to be found out whether
@@ -108,23 +107,28 @@ func (r *Recycle) Apply(ctx context.Context, p Plan) (int, error) {
 	if r.c.Pick != config.PickStuck || g.ended(ctx, t.grace+afterGrace) {
 		return 1, nil
 	}
-	// It did not end by itself, and its request would never end either.
+	return 1, r.endHard(ctx, g, sure, t)
+}
+
+// endHard ends a stuck worker that did not end by itself: its request would never
+// end either. It must be the proved process still before each signal.
+func (r *Recycle) endHard(ctx context.Context, g *grip, sure *proven, t *recycling) error {
 	for _, s := range []syscall.Signal{hard(t.server), syscall.SIGKILL} {
 		if ctx.Err() != nil {
-			return 1, fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
+			return fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
 		}
 		err := sure.still(r.d.ProcRoot, t.worker.PID)
 		if err == nil {
 			err = g.signal(s)
 		}
-		if err != nil && !errors.Is(err, errChanged) && !errors.Is(err, procid.ErrGone) {
-			return 1, err
+		if err != nil && !g.ended(ctx, time.Second) {
+			return err
 		}
 		if g.ended(ctx, hardStep) {
-			return 1, nil
+			return nil
 		}
 	}
-	return 1, errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
+	return errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
 }
 
 // tryImport imports the app as its next worker would, unless its master has
