@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -247,5 +248,29 @@ func TestAttackPlanRunsNothing(t *testing.T) {
 	x.unharmed(t, r)
 	if r.State != "dry_run" {
 		t.Errorf("the run is %s: %s", r.State, r.Reason)
+	}
+}
+
+// What the check has started ends with it, also what left its session: it would
+// go on with the exporter's share of processor and memory.
+func TestAttackCheckStays(t *testing.T) {
+	t.Parallel()
+	title := unique("stays")
+	x := startFake(t, fakery{kinds: "plain,plain,plain", mode: "enforce", env: []string{"STAYS=" + title}})
+	r := alarm(t, x.exporter, x.name, healToken)
+	if b, err := os.ReadFile(filepath.Join(x.dir, "ran")); err != nil || !strings.HasPrefix(string(b), "65534 65534 65534 65534 ") {
+		t.Errorf("the check ran as %q, %v; the run is %s: %s", b, err, r.State, r.Reason)
+	}
+	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range list {
+		if b, _ := os.ReadFile(file); strings.HasPrefix(string(b), title) {
+			t.Errorf("%s is there still: %q", file, b)
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
 	}
 }

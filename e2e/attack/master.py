@@ -11,6 +11,11 @@ import time
 here = os.path.dirname(os.path.abspath(sys.argv[0]))
 if "--check-config" in sys.argv:
     with open(os.path.join(here, "ran"), "a") as f:
+        if os.environ.get("STAYS") and not os.fork():
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            os.execv("/bin/sleep", [os.environ["STAYS"], "300"])
         print(os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.readlink("/proc/self/ns/net"), file=f)
     sys.exit()
 

@@ -144,7 +144,14 @@ func asRoot(p *program, master proc.Launch, at int) (*program, string) {
 // change it or lead its path elsewhere.
 func rootsOwn(name string) bool {
 	info, err := os.Stat(name)
-	if err != nil || safefile.Closed(name) != nil {
+	if err != nil {
+		return false
+	}
+	at := name
+	if info.IsDir() { // what stands in it must be root's choice, and the way to it
+		at = filepath.Join(name, "x")
+	}
+	if safefile.Closed(at) != nil {
 		return false
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)

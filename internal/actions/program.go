@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,13 +90,17 @@ func (p program) run(ctx context.Context) (output string, err error) {
 		return "", err
 	}
 	out := &ring{}
-	cmd := &exec.Cmd{ // without a context: its end is ours to see to, with all of its group
-		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
-		// A session of its own: no terminal of ours to write into, and its group.
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.as}, WaitDelay: drain,
+	cmd := p.command(out, p.apart())
+	err = p.start(cmd)
+	if errors.Is(err, unix.EPERM) && p.apart() != 0 { // root without CAP_SYS_ADMIN
+		cmd = p.command(out, 0)
+		err = p.start(cmd)
 	}
-	if err := p.start(cmd); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("start: %w", bare(err))
+	}
+	if p.confined { // where memory is short, it ends before the exporter does
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("1000"), 0)
 	}
 	cut := supervise(ctx, cmd.Process.Pid)
 	err = cmd.Wait() // the program has ended: this waits for the output only, and not for long
@@ -106,6 +111,26 @@ func (p program) run(ctx context.Context) (output string, err error) {
 		err = cut
 	}
 	return out.String(), err
+}
+
+// command returns what is to be started. Without a context: its end is ours to
+// see to, with all of its group.
+func (p program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
+	return &exec.Cmd{
+		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
+		// A session of its own: no terminal of ours to write into, and its group.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.as, Cloneflags: namespaces}, WaitDelay: drain,
+	}
+}
+
+// apart returns the flags of clone(2) for a confined program: it is the first of
+// a PID namespace, so that all that it started ends with it, whatever group or
+// session that went to. It takes root.
+func (p program) apart() uintptr {
+	if p.confined && os.Geteuid() == 0 {
+		return syscall.CLONE_NEWPID
+	}
+	return 0
 }
 
 // start starts the program from a thread that has given up what capabilities it
