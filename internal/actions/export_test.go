@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // SetSize sets after how many bytes the journal begins its next file.
@@ -40,14 +41,25 @@ func Lazy(l proc.Launch) bool { return lazy(l) }
 
 // Preloaded tells whether workers of gunicorn have the app from their master.
 func Preloaded(l proc.Launch) bool {
-	return importer{app: &proc.App{Server: proc.Gunicorn}}.preloaded(l)
+	return importer{server: proc.Gunicorn}.preloaded(l)
 }
 
-// CheckOf gives the program that imports an app of gunicorn, and its environment.
-func CheckOf(l proc.Launch) (path string, argv, env []string, refused string) {
-	p, refused := importer{app: &proc.App{Server: proc.Gunicorn}}.check(l)
+// CheckOf returns the program that imports an app of gunicorn whose master and
+// worker run as uid, and its environment. argv is that of the configuration.
+func CheckOf(l proc.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
+	who := procid.Process{Credentials: procid.Credentials{UIDs: [4]uint32{uid, uid, uid, uid}}}
+	p, refused := importer{server: proc.Gunicorn, argv: argv}.check(l, owners{master: who, worker: who, confined: confined})
+	if p == nil {
+		return "", nil, nil, refused
+	}
 	return p.path, p.argv, p.env, refused
 }
+
+// RootEnv returns what a check that runs as root gets of an environment.
+func RootEnv(env []string) []string { return rootEnv(env) }
+
+// Covers returns why an approval of one plan does not cover another.
+func Covers(approved, p Plan) string { return approvalOf(*approved.bounded()).covers(*p.bounded()) }
 
 // LastLine gives the last line of an output as it is shown.
 func LastLine(s string) string { return lastLine(s) }

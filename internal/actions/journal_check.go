@@ -53,7 +53,7 @@ func (c *checker) run(r *Run) bool {
 	switch {
 	case !runID.MatchString(r.ID), !r.State.ofRun(), r.Step < 0 || r.Step > maxStep, len(r.Before) > maxStep:
 		return false
-	case r.Done < 0 || r.Done > maxNumber, r.Asked < 0 || r.Asked > maxNumber:
+	case r.Done < 0 || r.Done > maxNumber, r.Approved != nil && !r.Approved.bounded():
 		return false
 	case !short(maxName, r.Rule, r.Action, string(r.Outcome)), !short(maxKey, r.Target), !short(4*maxText, r.Reason), !r.Alert.bounded():
 		return false
@@ -120,6 +120,12 @@ func (c *checker) all(list []time.Time) {
 	for i := range list {
 		c.past(&list[i])
 	}
+}
+
+// bounded reports whether an approval is as [approvalOf] makes it.
+func (a *Approval) bounded() bool {
+	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= maxVictims &&
+		short(maxKey, a.Plan, a.Action, a.Target, a.Scope) && short(maxKey, a.Victims...)
 }
 
 // bounded reports whether a subject is as [subjectOf] makes it.

@@ -97,6 +97,9 @@ func (m *memory) ended(action string, result Decision, at time.Time) {
 		delete(m.failures, action)
 		return
 	}
+	if result == DecisionRefused { // nothing was done
+		return
+	}
 	m.failures[action] = with(m.failures[action], at) // the file may have begun with it
 }
 

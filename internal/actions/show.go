@@ -18,6 +18,7 @@ const firingFor = 5 * time.Hour
 var (
 	ErrUnknownRun = errors.New("there is no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
+	ErrOtherPlan  = errors.New("the run waits for approval of another plan: look at the plan as it is now")
 )
 
 // Firing is one alert that Alertmanager reported and has not resolved.
@@ -199,9 +200,10 @@ func setPause(s *Store, p *Pause) error {
 	return s.SetPause(p)
 }
 
-// Approve lets a run begin that waits for a person. What is done then is planned
-// anew and must not touch more than the plan that was shown.
-func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
+// Approve lets a run begin that waits for a person. plan is the [Plan.ID] that
+// the person saw; "" means the plan that the run waits with. What is done then
+// is planned anew and must not touch anything but the victims of that plan.
+func (r *Runner) Approve(_ context.Context, id, plan string) (Run, error) {
 	r.mu.Lock()
 	w := r.awaiting[id]
 	if w == nil {
@@ -212,15 +214,16 @@ func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
 		}
 		return Run{}, ErrUnknownRun
 	}
+	if w.run.Plan == nil || plan != "" && plan != w.run.Plan.ID {
+		r.mu.Unlock()
+		return Run{}, ErrOtherPlan
+	}
 	delete(r.awaiting, id)
 	r.mu.Unlock()
 
 	run := w.run
 	run.State, run.Reason, run.Updated = DecisionQueued, "a person approved the plan", time.Now()
-	run.Asked = 1
-	if run.Plan != nil {
-		run.Asked += run.Plan.Total
-	}
+	run.Approved = approvalOf(*run.Plan)
 	err := r.write(entryOf(&run))
 	r.mu.Lock()
 	defer r.mu.Unlock()
