@@ -157,7 +157,7 @@ func TestScenarioDiskFull(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	state := openDir(t)
-	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })

@@ -196,7 +196,7 @@ func TestHealingFullDisk(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	state := openDir(t)
-	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16k"); err != nil {
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16k,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })

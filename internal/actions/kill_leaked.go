@@ -216,7 +216,7 @@ func (k *KillLeaked) describe(p *Plan, r leakRule, picked leakPick, server strin
 				info["worker"] = worker
 			}
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Info: info})
+		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: digest(server, c.User, c.Host), Info: info})
 	}
 }
 

@@ -165,7 +165,7 @@ func (k *KillLong) describe(p *Plan, name string, picked longPick, server string
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Info: info})
+		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Identity: digest(server, q.User, q.Host, strconv.FormatUint(q.Query, 10), strconv.FormatUint(q.text, 16)), Info: info})
 	}
 }
 

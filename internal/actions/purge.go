@@ -118,6 +118,7 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 		return out, err
 	}
 	p.describe(&out, rule, count)
+	out.Scope = digest(rule.app, rule.redis, fmt.Sprintf("%+v", rule.query))
 	out.Private = rule
 	return out, nil
 }

@@ -108,7 +108,7 @@ func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p.Measure, p.Total = t.held.Seconds(), 1
 	info := processInfo(t.id)
 	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
-	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Info: info}}
+	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: identityOf(t.id), Info: info}}
 	p.Private = &restarting{queue: q, task: t}
 	return p, nil
 }

@@ -157,6 +157,40 @@ func OpenRoot(path string) (*os.Root, error) {
 	return root, nil
 }
 
+// MakeRoot opens the directory at path as [OpenRoot] does. It makes the directory,
+// with mode 0700, where its parent is there and no stranger can move the parent.
+func MakeRoot(path string) (*os.Root, error) {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return nil, err
+	}
+	if !w.moved {
+		err = unix.Mkdirat(w.dir, w.name, 0o700)
+	}
+	w.close()
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return OpenRoot(path)
+}
+
+// CanMake reports what keeps [MakeRoot] from making the directory at path, which
+// is not there.
+func CanMake(path string) error {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if w.moved {
+		return refusal(path, errors.New("others can write in a directory above it"))
+	}
+	if err := unix.Faccessat(w.dir, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return nil
+}
+
 // Closed reports whether nobody but root and the exporter's user can create,
 // replace or remove a file in the directory of path, nor lead path elsewhere.
 func Closed(path string) error {

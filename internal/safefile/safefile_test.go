@@ -161,6 +161,46 @@ func TestOpenRoot(t *testing.T) {
 	}
 }
 
+// A directory is made where no stranger can lead, and only there.
+func TestMakeRoot(t *testing.T) {
+	at := base(t)
+	theirs := dir(t, at+"/theirs", 0o755, stranger)
+	sticky := dir(t, at+"/sticky", 0o777|os.ModeSticky, 0)
+	ours := dir(t, at+"/ours", 0o700, 0)
+	private := dir(t, at+"/private", 0o700, 0)
+	dir(t, private+"/resp", 0o755, 0)
+	for name, c := range map[string]struct {
+		path string
+		ok   bool
+	}{
+		"new":                                    {at + "/new", true},
+		"new in a sticky directory":              {sticky + "/new", true},
+		"there":                                  {ours, true},
+		"as systemd makes it for a dynamic user": {link(t, "private/resp", at+"/resp", 0), true},
+		"new in his":                             {theirs + "/new", false},
+		"new behind his link":                    {link(t, ours, sticky+"/way", stranger) + "/new", false},
+		"his link to nowhere":                    {link(t, ours+"/none", sticky+"/none", stranger), false},
+		"below a parent that is not there":       {at + "/none/new", false},
+		"a file":                                 {put(t, at+"/file", "", 0o600, 0), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, err := safefile.MakeRoot(c.path)
+			if (err == nil) != c.ok {
+				t.Fatalf("MakeRoot(%s): %v", c.path, err)
+			}
+			if err == nil {
+				_ = root.Close()
+				return
+			}
+			for _, path := range []string{c.path, ours + "/new", ours + "/none"} {
+				if info, err := os.Stat(path); err == nil && info.IsDir() && path != ours {
+					t.Errorf("%s was made", path)
+				}
+			}
+		})
+	}
+}
+
 func TestClosed(t *testing.T) {
 	at := base(t)
 	theirs := dir(t, at+"/theirs", 0o755, stranger)

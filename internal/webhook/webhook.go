@@ -32,7 +32,7 @@ type Runner interface {
 	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
 	Snapshot() actions.Snapshot
 	RunByID(id string) (actions.Run, error)
-	Approve(ctx context.Context, id string) (actions.Run, error)
+	Approve(ctx context.Context, id, plan string) (actions.Run, error)
 	Pause(p actions.Pause) error
 	Resume() error
 }
