@@ -60,7 +60,7 @@ func startFake(t *testing.T, f fakery) *fake {
 		Env: []string{"PORT=" + fmt.Sprint(freePort(t)), "KINDS=" + f.kinds},
 	})
 	config := []string{"healing:", "  mode: " + f.mode, "  warmup: 0s", "  rules:", "    - name: leak", "      match: {alertname: Leak}",
-		"      steps: [{action: recycle_worker, with: {pick: largest, min_age: 0s" + f.with + "}}]"}
+		"      steps: [{action: recycle_worker, verify_within: 5s, with: {pick: largest, min_age: 0s" + f.with + "}}]"}
 	if f.mode == "enforce" {
 		config = append(config, "  token_file: "+secret(t))
 	}

@@ -29,6 +29,7 @@ beats = []
 for n, kind in enumerate(os.environ["KINDS"].split(",")):
     beat, path = tempfile.mkstemp(prefix="wgunicorn-", dir=here)
     os.unlink(path)
+    os.utime(beat, (time.monotonic(),) * 2)
     pid = pty.fork()[0] if kind == "setuid" else os.fork()
     if pid:
         beats.append(beat)
@@ -41,7 +42,8 @@ for n, kind in enumerate(os.environ["KINDS"].split(",")):
     if kind == "setgid":
         os.execv(os.environ["SETGID"], ["gunicorn: worker [shop]", "-c", "import time; time.sleep(600)"])
     while True:
-        os.utime(beat, (time.monotonic(),) * 2)
-        time.sleep(1)
+        time.sleep(60)
 while True:
-    time.sleep(60)
+    for beat in beats:
+        os.utime(beat, (time.monotonic(),) * 2)
+    time.sleep(1)
