@@ -35,8 +35,9 @@ type Place struct {
 // Client is one connection to a server, of its CLIENT LIST. Its name is what
 // the client has called itself; the address is what the kernel told the server.
 type Client struct {
-	Addr netip.AddrPort // not valid where it came over a UNIX socket
-	Path string         // of that socket
+	Addr netip.AddrPort // the client's end; not valid where it came over a UNIX socket
+	To   netip.AddrPort // the server's end; not valid before Redis 6.2
+	Path string         // of the UNIX socket
 	Name string         // "" for none; at most 256 bytes, else it is another one's
 	DB   int
 }
@@ -177,6 +178,10 @@ func parseClient(line string) (c Client, ok bool) {
 				return Client{}, false
 			}
 			found++
+		case "laddr":
+			if at, err := netip.ParseAddrPort(value); err == nil {
+				c.To = netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+			}
 		case "name":
 			if len(value) > maxNameLen {
 				return Client{}, false

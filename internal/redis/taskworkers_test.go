@@ -49,7 +49,7 @@ func TestRQWorkers(t *testing.T) {
 	if n := f.accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	if want := []redis.Client{{Addr: netip.MustParseAddrPort("127.0.0.1:41872"), Name: "a"}}; look.At.ID != "c0ffee" || look.At.Peer.String() != f.addr || !slices.Equal(look.At.Clients, want) {
+	if want := []redis.Client{{Addr: netip.MustParseAddrPort("127.0.0.1:41872"), To: netip.MustParseAddrPort("127.0.0.1:6379"), Name: "a"}}; look.At.ID != "c0ffee" || look.At.Peer.String() != f.addr || !slices.Equal(look.At.Clients, want) {
 		t.Errorf("%+v", look.At)
 	}
 }
