@@ -62,11 +62,17 @@ type Held struct {
 	OurNet bool // the process is in our own network namespace
 }
 
-// HeldBy reads the established connections of a process: TCP ones to a remote
-// port, and those to a UNIX socket at path where that is not "". It takes the
+// Endpoints are the places at which a server may be reached.
+type Endpoints struct {
+	Ports []uint16 // at most 256
+	Paths []string // of UNIX sockets
+}
+
+// HeldBy reads the established connections of a process to a remote port or a
+// UNIX socket of a server. It takes the
 // right to look at the descriptors of the process. A process with more than
 // 65,536 descriptors is an error.
-func HeldBy(ctx context.Context, root string, pid int, port uint16, path string) (Held, error) {
+func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, error) {
 	c := &connectionSampler{r: newReader(root), now: time.Now}
 	c.nets = newSockets(c.r)
 	defer c.nets.close()
@@ -75,12 +81,12 @@ func HeldBy(ctx context.Context, root string, pid int, port uint16, path string)
 		return Held{}, &os.PathError{Op: "stat", Path: c.r.path(pid, "ns/net"), Err: err}
 	}
 	n := c.nets.of(&process{pid: pid, netns: st.Ino})
-	list, err := c.connected(ctx, n, []uint16{port})
+	list, err := c.connected(ctx, n, at.Ports)
 	if err != nil {
-		list, err = c.fromProc(pid, []uint16{port})
+		list, err = c.fromProc(pid, at.Ports)
 	}
-	if path != "" && n.conn != nil {
-		local, unixErr := n.conn.UnixConnections(ctx, func(p string) bool { return p == path })
+	if len(at.Paths) > 0 && n.conn != nil {
+		local, unixErr := n.conn.UnixConnections(ctx, func(p string) bool { return slices.Contains(at.Paths, p) })
 		list, err = append(list, local...), errors.Join(err, unixErr)
 	}
 	if err != nil && len(list) == 0 {

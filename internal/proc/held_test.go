@@ -23,11 +23,13 @@ func TestHeldBy(t *testing.T) {
 		}
 		defer func() { _ = l.Close() }()
 		port, path := uint16(1), address
+		places := proc.Endpoints{Paths: []string{address}}
 		if at, ok := l.Addr().(*net.TCPAddr); ok {
 			port, path = at.AddrPort().Port(), ""
+			places = proc.Endpoints{Ports: []uint16{port}}
 		}
 		held := func(pid int) proc.Held {
-			h, err := proc.HeldBy(t.Context(), "/proc", pid, port, path)
+			h, err := proc.HeldBy(t.Context(), "/proc", pid, places)
 			if err != nil {
 				t.Fatalf("%s: %v", network, err)
 			}
@@ -55,7 +57,7 @@ func TestHeldBy(t *testing.T) {
 			t.Errorf("%s is not the parent's: %+v", network, h)
 		}
 	}
-	if _, err := proc.HeldBy(t.Context(), "/proc", 1<<22+1, 1, ""); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := proc.HeldBy(t.Context(), "/proc", 1<<22+1, proc.Endpoints{Ports: []uint16{1}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a process that is not there: %v", err)
 	}
 }

@@ -42,6 +42,13 @@ type Client struct {
 	DB   int
 }
 
+// Keyspace reports which database of which server answers now: two names of the
+// configuration that lead to one have one keyspace. Its error is an [Error].
+func (s *Server) Keyspace(ctx context.Context) (string, error) {
+	id, err := s.ServerID(ctx)
+	return string(id) + "/" + strconv.Itoa(s.o.URL.DB), err
+}
+
 // ServerID reports which server answers now. Its error is an [Error].
 func (s *Server) ServerID(ctx context.Context) (ServerID, error) {
 	var ids []string
