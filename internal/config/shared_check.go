@@ -108,7 +108,7 @@ func (c *Config) sharedUsers(s *KillLeaked, at string) (out []problem) {
 		}
 		for _, y := range b.Pools {
 			for _, x := range a.Pools {
-				if len(out) > 0 || !c.sameMySQL(x.MySQL, y.MySQL) || !s.sharesUser(x, y) {
+				if len(out) > 0 || !c.SameMySQL(x.MySQL, y.MySQL) || !s.sharesUser(x, y) {
 					continue
 				}
 				out = append(out, problem{
@@ -147,8 +147,9 @@ func (c *Config) redisOf(name string) (RedisURL, bool) {
 	return RedisURL{}, false
 }
 
-// sameMySQL is sameRedis for the section mysql, where a fallback counts too.
-func (c *Config) sameMySQL(x, y string) bool {
+// SameMySQL reports whether two names of the section mysql stand for one server,
+// as far as their DSNs show. A fallback counts too.
+func (c *Config) SameMySQL(x, y string) bool {
 	if x == y {
 		return x != ""
 	}

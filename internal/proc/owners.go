@@ -116,7 +116,7 @@ func (c *connectionSampler) join(h *household, found *foundSockets, out *Connect
 			continue
 		}
 		s := found.byInode[ino]
-		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote})
+		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: h.net == c.nets.own})
 	}
 }
 
