@@ -148,9 +148,9 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 		"  - {name: blog, match: {cmdline: "+module+"blog, user: \"65534\"}, tasks: [{type: rq, redis: again, queues: [shared]}]}")
 	var rules []string
 	for queue := range workers {
-		rules = append(rules, restartRule(queue)...)
+		rules = append(rules, restartRule(queue, "2s")...)
 	}
-	h := healer(t, config, append(rules, restartRule("own")...)...)
+	h := healer(t, config, append(rules, restartRule("own", "50s")...)...)
 	for queue, w := range workers {
 		name := "w" + queue
 		if queue == "shared" { // it is what the entry says
@@ -181,10 +181,10 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 }
 
 // restartRule is a rule that restarts workers when an alert of the queue comes.
-func restartRule(queue string) []string {
+func restartRule(queue, verify string) []string {
 	return []string{
 		"    - name: " + queue, "      match: {alertname: Stuck-" + queue + "}", "      cooldown: 60s", "      steps:",
-		"        - action: restart_task", "          with: {idempotent: true, min_stuck: 4s}", "          verify_within: 50s",
+		"        - action: restart_task", "          with: {idempotent: true, min_stuck: 4s}", "          verify_within: " + verify,
 	}
 }
 
@@ -202,7 +202,7 @@ func TestAttackTenantNamesWorkersWithoutClientList(t *testing.T) {
 	b.redis.claim(t, "mail", "evil", w.pid)
 	h := healer(t, redisSection(t, "broker", b.redis.url())+
 		"apps: [{name: shop, match: {cmdline: "+unique("tenant")+", user: \"65534\"}, tasks: [{type: rq, redis: broker, queues: [mail, own]}]}]\n",
-		append(restartRule("mail"), restartRule("own")...)...)
+		append(restartRule("mail", "2s"), restartRule("own", "50s")...)...)
 	h.reported(t, "Stuck-mail", "app=shop", "queue=mail")
 	if err := h.spares(t, "mail", w); err != nil {
 		t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // SetSize sets after how many bytes the journal begins its next file.
@@ -67,3 +68,8 @@ func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restar
 
 // ActsOf gives what a plan is told of what was done before.
 func ActsOf(ctx context.Context, target string) []time.Time { return actsOf(ctx, target) }
+
+// Disconnected says why a process is not believed to be connected to a Redis.
+func Disconnected(held proc.Held, at redis.Place, name string) string {
+	return disconnected(held, workerClaim{at: at, name: name})
+}
