@@ -115,7 +115,9 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	b := newTaskApp(t)
 	b.grant(rqRights + " " + restartRights)
 	other := startRedis(t)
-	rq := func(uid int, url, queue string) []string { return attackAs(uid, "/usr/bin/rq", "worker", "-u", url, queue) }
+	rq := func(uid int, url, queue string) []string {
+		return attackAs(uid, "/usr/bin/rq", "worker", "-u", url, queue)
+	}
 	at := func(r *redisServer, db int) string { return fmt.Sprintf("redis://127.0.0.1:%d/%d", r.port, db) }
 	fake := func(title string, port int) []string {
 		return attackAs(victim, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
