@@ -124,21 +124,32 @@ func seizeFamily(root string, pid int) ([]*grip, error) {
 	var out []*grip
 	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
 		for _, kid := range proc.Children(root, todo[0]) {
-			id, err := proc.Identify(root, kid)
-			if err != nil || id.Parent != todo[0] || len(out) == maxFamily {
-				continue
+			if len(out) == maxFamily {
+				break
 			}
-			g, err := seize(root, id)
-			if err != nil {
-				continue
+			if g := seizeKin(root, kid, todo[0], worker); g != nil {
+				out = append(out, g)
+				todo = append(todo, kid)
 			}
-			if p, err := procid.Read(root, kid); err != nil || p.Start != id.Start || !p.Credentials.Equal(worker.Credentials) {
-				g.release()
-				continue
-			}
-			out = append(out, g)
-			todo = append(todo, kid)
 		}
 	}
 	return out, nil
+}
+
+// seizeKin takes hold of a child that has its worker's users and groups; nil: it
+// has not, or has ended.
+func seizeKin(root string, kid, parent int, worker procid.Process) *grip {
+	id, err := proc.Identify(root, kid)
+	if err != nil || id.Parent != parent {
+		return nil
+	}
+	g, err := seize(root, id)
+	if err != nil {
+		return nil
+	}
+	if p, err := procid.Read(root, kid); err != nil || p.Start != id.Start || !p.Equal(worker.Credentials) {
+		g.release()
+		return nil
+	}
+	return g
 }

@@ -113,21 +113,8 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot
 // unlikeApp compares a process with the app's own, which are those of its
 // server; its workers, where it has some, as a master may be root's.
 func (r *RestartTask) unlikeApp(p procid.Process, app string, snap *proc.Snapshot) string {
-	var pids []int
-	for i := range snap.Apps {
-		if a := &snap.Apps[i]; a.Name == app && a.Up {
-			for _, w := range a.Workers {
-				pids = append(pids, w.PID)
-			}
-			for _, x := range a.Processes[:min(len(a.Processes), maxOwners)] {
-				if len(a.Workers) == 0 {
-					pids = append(pids, x.PID)
-				}
-			}
-		}
-	}
 	seen := 0
-	for _, pid := range pids[:min(len(pids), maxOwners)] {
+	for _, pid := range ownersOf(app, snap) {
 		own, err := procid.Read(r.d.ProcRoot, pid)
 		switch {
 		case errors.Is(err, procid.ErrGone):
@@ -144,6 +131,24 @@ func (r *RestartTask) unlikeApp(p procid.Process, app string, snap *proc.Snapsho
 		return "no process of the app runs on this host to compare the worker's user with: name it in apps[].tasks[].user"
 	}
 	return ""
+}
+
+// ownersOf lists the workers of an app, or its processes where it has none, at
+// most 64.
+func ownersOf(app string, snap *proc.Snapshot) (pids []int) {
+	i := slices.IndexFunc(snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
+	if i < 0 {
+		return nil
+	}
+	for _, w := range snap.Apps[i].Workers {
+		pids = append(pids, w.PID)
+	}
+	if len(pids) == 0 {
+		for _, x := range snap.Apps[i].Processes {
+			pids = append(pids, x.PID)
+		}
+	}
+	return pids[:min(len(pids), maxOwners)]
 }
 
 // unconnected returns why a process is not believed to be connected to the Redis

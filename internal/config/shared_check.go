@@ -84,10 +84,7 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 				if x.Type != y.Type || !c.sameRedis(x.Redis, y.Redis) {
 					continue
 				}
-				for _, q := range y.Names() {
-					if !slices.Contains(x.Names(), q) || s.Queue != "" && s.Queue != q {
-						continue
-					}
+				if q := s.commonQueue(x, y); q != "" {
 					out = append(out, problem{
 						fmt.Sprintf("apps[%d].tasks[%d].queues", j, m),
 						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", quote(q), a.Name),
@@ -98,6 +95,16 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 		}
 	})
 	return out
+}
+
+// commonQueue finds the first queue of both that a step may be about; "": none.
+func (s *RestartTask) commonQueue(x, y Tasks) string {
+	for _, q := range y.Names() {
+		if slices.Contains(x.Names(), q) && (s.Queue == "" || s.Queue == q) {
+			return q
+		}
+	}
+	return ""
 }
 
 func (c *Config) sharedUsers(s *KillLeaked, at string) (out []problem) {

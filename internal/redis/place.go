@@ -177,18 +177,13 @@ func parseClient(line string) (c Client, ok bool) {
 		key, value, _ := strings.Cut(field, "=")
 		switch key {
 		case "addr":
-			if at, err := netip.ParseAddrPort(value); err == nil {
-				c.Addr = netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
-			} else if path, isPath := strings.CutSuffix(value, ":0"); isPath && strings.HasPrefix(path, "/") && len(path) <= maxNameLen {
+			c.Addr = plainAddrPort(value)
+			if path, isPath := strings.CutSuffix(value, ":0"); isPath && strings.HasPrefix(path, "/") && len(path) <= maxNameLen {
 				c.Path = path
-			} else {
-				return Client{}, false
 			}
 			found++
 		case "laddr":
-			if at, err := netip.ParseAddrPort(value); err == nil {
-				c.To = netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
-			}
+			c.To = plainAddrPort(value)
 		case "name":
 			if len(value) > maxNameLen {
 				return Client{}, false
@@ -203,5 +198,14 @@ func parseClient(line string) (c Client, ok bool) {
 			found++
 		}
 	}
-	return c, found == 2
+	return c, found == 2 && c.Addr.IsValid() != (c.Path != "")
+}
+
+// plainAddrPort reads "127.0.0.1:6379" without a zone; what is none is not valid.
+func plainAddrPort(s string) netip.AddrPort {
+	at, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
