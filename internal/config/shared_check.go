@@ -81,10 +81,7 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 		}
 		for m, y := range b.Tasks {
 			for _, x := range a.Tasks {
-				if x.Type != y.Type || !c.sameRedis(x.Redis, y.Redis) {
-					continue
-				}
-				if q := s.commonQueue(x, y); q != "" {
+				if q := s.commonQueue(x, y); q != "" && c.sameRedis(x.Redis, y.Redis) {
 					out = append(out, problem{
 						fmt.Sprintf("apps[%d].tasks[%d].queues", j, m),
 						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", quote(q), a.Name),
@@ -99,6 +96,9 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 
 // commonQueue finds the first queue of both that a step may be about; "": none.
 func (s *RestartTask) commonQueue(x, y Tasks) string {
+	if x.Type != y.Type {
+		return ""
+	}
 	for _, q := range y.Names() {
 		if slices.Contains(x.Names(), q) && (s.Queue == "" || s.Queue == q) {
 			return q
