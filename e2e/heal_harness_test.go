@@ -54,7 +54,7 @@ func startSick(t *testing.T, o sickness) *sick {
 	h := &sick{stores: shopStoresIn(t, o.wrap, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
 	healProcedures(t, h.stores.db)
 	allow(t, h.stores.db)
-	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights)
+	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights, restartRights)
 	if o.redis != nil {
 		o.redis(h.stores.redis)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // SetSize sets after how many bytes the journal begins its next file.
@@ -97,4 +98,9 @@ func (r *Runner) SetBudget(n int) (before int) {
 	before, set.Budgets.MaxRuns = set.Budgets.MaxRuns, n
 	r.set = &set
 	return before
+}
+
+// Disconnected says why a process is not believed to be connected to a Redis.
+func Disconnected(held proc.Held, at redis.Place, name string) string {
+	return disconnected(held, workerClaim{at: at, name: name})
 }

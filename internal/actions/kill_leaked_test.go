@@ -37,10 +37,7 @@ func leakCaps() config.KillLeaked {
 
 func killLeaked(f *fakeDB, c config.KillLeaked) *actions.KillLeaked {
 	return actions.NewKillLeaked(actions.KillLeakedDeps{
-		Apps: shopApps, Database: databases(f),
-		Worker: func(app, server, host string) (string, bool) {
-			return "3", app == "shop" && server == "main" && host == "127.0.0.1:40001"
-		},
+		Apps: shopApps, Database: databases(f), Holders: f.holdersOf,
 	}, c)
 }
 

@@ -52,6 +52,10 @@ func newMatcher(a config.App) matcher {
 	return m
 }
 
+// LookupUID returns the number of a user by its name or number; false: there is
+// none of that name.
+func LookupUID(s string) (uint32, bool) { return lookupUID(s) }
+
 func lookupUID(s string) (uint32, bool) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return uint32(n), true

@@ -116,7 +116,7 @@ func (c *connectionSampler) join(h *household, found *foundSockets, out *Connect
 			continue
 		}
 		s := found.byInode[ino]
-		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote})
+		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: c.isOurs(h)})
 	}
 }
 
@@ -169,3 +169,6 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) (ou
 	}
 	return out, left, nil
 }
+
+// isOurs reports whether an app is in our own network namespace.
+func (c *connectionSampler) isOurs(h *household) bool { return c.nets != nil && h.net == c.nets.own }

@@ -65,6 +65,10 @@ type Watcher struct {
 	mu    sync.Mutex
 	last  *Snapshot
 	taken time.Time // when last was ready
+
+	heldMu     sync.Mutex // guards what follows, of HeldNow
+	heldOf     *directory // whose services heldPlaces has
+	heldPlaces *directory
 }
 
 // New returns a Watcher; it reads nothing yet.

@@ -67,12 +67,18 @@ var (
 )
 
 // command finds what was refused: "… no permissions to run the 'client|setname' command".
-var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
+var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|client\|list|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
 // encrypted is whether we speak TLS.
 func classify(err error, reply string, encrypted bool) *Error {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f
+	}
+	if errors.Is(err, errStale) {
+		return &Error{Kind: Failed, Detail: "has ended the connection in the middle of it"}
+	}
 	if errors.Is(err, errNoMaster) {
 		return &Error{Kind: NotFound, Detail: "has sentinels that know no master of that name"}
 	}

@@ -38,7 +38,8 @@ type link struct {
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
 	plain  atomic.Bool            // the server takes INFO without sections only
-	peer   atomic.Pointer[string] // "host:port" at the other end of the last connect
+	peer   atomic.Pointer[string] // "host:port" or path at the other end of the last connect
+	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
 // newLink makes a client; nothing is connected yet.
@@ -101,6 +102,9 @@ func (l *link) lastReply() string {
 // dialer gives what connects, and counts it.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if l.single.Load() {
+			return nil, errStale
+		}
 		l.dials.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
