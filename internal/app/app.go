@@ -124,6 +124,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	apply()
+	a.warnOfFiles(&cfg)
 	a.set = a.collectors()
 	a.server, err = a.newServer()
 	return a, err
@@ -273,6 +274,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
+	a.warnOfFiles(&cfg)
 	heal()
 	a.log.Info("Configuration reloaded")
 	return nil

@@ -76,7 +76,7 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
 		began := time.Now()
-		err := l.conn.PingContext(ctx)
+		err := l.try(func() error { return l.conn.PingContext(ctx) })
 		took = time.Since(began)
 		return err
 	})
@@ -315,15 +315,25 @@ func (s *Server) StatementTime(ctx context.Context) (time.Duration, error) {
 // each calls f for every row of a query. An error of f that is not [Error]
 // means an answer of another form, after which the connection is not trusted.
 func (l *link) each(ctx context.Context, query string, f func(*sql.Rows) error) error {
-	rows, err := l.conn.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := f(rows); err != nil {
+	return l.try(func() error {
+		rows, err := l.conn.QueryContext(ctx, query)
+		if err != nil {
 			return err
 		}
-	}
-	return rows.Err()
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			if err := f(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// exec runs a statement that has no rows.
+func (l *link) exec(ctx context.Context, statement string) error {
+	return l.try(func() error {
+		_, err := l.conn.ExecContext(ctx, statement)
+		return err
+	})
 }
