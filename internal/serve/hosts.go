@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -77,7 +78,10 @@ func (h *Hosts) Allows(host string) bool {
 		return true
 	}
 	name := host
-	if n, _, err := net.SplitHostPort(host); err == nil {
+	if n, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "" {
+			return false
+		}
 		name = n
 	} else if inner, ok := strings.CutPrefix(host, "["); ok {
 		name = strings.TrimSuffix(inner, "]")
