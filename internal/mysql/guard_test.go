@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -214,6 +216,29 @@ func TestSlowServer(t *testing.T) {
 	defer cancel()
 	if _, err := s.Threads(ctx); kind(t, err) != mysql.Timeout {
 		t.Error(err)
+	}
+}
+
+// What a server sends as a name or a state is valid text of bounded length.
+func TestTextOfServers(t *testing.T) {
+	f := newFake(t, "127.0.0.1:0")
+	long := strings.Repeat("\xff\xc3\x00a", 60)
+	f.set(func() {
+		f.rows["SHOW PROCESSLIST"] = []string{"7|" + long + "|h\r\nx|" + long[:9] + "|Query|0|\x1b[31m|~|0", "8|r\u00e4p|h|~|Sleep|1|s|~|0"}
+	})
+	threads, err := open(t, f.address()).Threads(t.Context())
+	if err != nil || len(threads) != 2 {
+		t.Fatalf("%+v, %v", threads, err)
+	}
+	for _, x := range threads {
+		for _, s := range []string{x.User, x.Host, x.DB, x.State} {
+			if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+				t.Errorf("%q", s)
+			}
+		}
+	}
+	if threads[1].User != "r\u00e4p" {
+		t.Errorf("user %q", threads[1].User)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The bounds of what one read keeps.
@@ -216,7 +218,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 		seconds = 0 // NULL, or a step of the clock
 	}
 	return Thread{
-		ID: id, User: l.text(1), Host: string(l.cells[2]), DB: l.text(3), Command: l.text(4),
+		ID: id, User: l.text(1), Host: clip(string(l.cells[2])), DB: l.text(3), Command: l.text(4),
 		Time: time.Duration(seconds) * time.Second, State: l.text(6),
 	}, nil
 }
@@ -225,9 +227,27 @@ func (l *threadList) text(i int) string {
 	s, ok := l.texts[string(l.cells[i])]
 	if !ok {
 		s = string(l.cells[i])
-		l.texts[s] = s
+		l.texts[s] = clip(s)
+		s = l.texts[s]
 	}
 	return s
+}
+
+// maxText bounds a name or a state that a server sends, in bytes.
+const maxText = 256
+
+// clip returns text of a server as it may be shown: valid, in one line, bounded.
+func clip(s string) string {
+	if len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf }) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s[:min(len(s), maxText)], ""))
+	return strings.Clone(s)
 }
 
 // Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
@@ -250,6 +270,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 			if err := rows.Scan(&t.ID, &t.Thread, &now, &started, &waiting, &state, &t.RowsLocked, &t.RowsModified); err != nil {
 				return err
 			}
+			t.ID = clip(t.ID)
 			t.Age, t.Waits = seconds(now-started), state == "LOCK WAIT"
 			if waiting.Valid {
 				t.Waiting = seconds(now - waiting.Float64)
@@ -290,6 +311,7 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
 				return err
 			}
+			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
 			out = kept(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})

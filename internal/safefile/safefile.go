@@ -41,6 +41,9 @@ type Policy struct {
 	Owners []uint32
 	// AnyOwner accepts every owner. The content is then the claim of a stranger.
 	AnyOwner bool
+	// Mounted accepts every owner of a file on a read-only mount: who runs a
+	// container mounts files of their own into it, and no stranger can mount.
+	Mounted bool
 	// Administrator is for a file that an administrator named on the command line,
 	// such as one that Kubernetes mounts through links in a directory of mode 0777:
 	// every link and owner is accepted. A file to which everybody can write is
@@ -114,7 +117,7 @@ func (p Policy) accept(fd int, shared bool) error {
 		return fmt.Errorf("%w: its mode is %04o; chmod o-w", ErrMode, st.Mode&0o7777)
 	case p.AnyOwner, p.Administrator:
 		return nil
-	case !p.trusts(st.Uid):
+	case !p.trusts(st.Uid) && (!p.Mounted || !readOnly(fd)):
 		return fmt.Errorf("%w: user id %d", ErrOwner, st.Uid)
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("%w: its mode is %04o", ErrMode, st.Mode&0o7777)
@@ -122,6 +125,12 @@ func (p Policy) accept(fd int, shared bool) error {
 		return ErrHardLink
 	}
 	return nil
+}
+
+// readOnly reports whether a file is on a mount that cannot be written to.
+func readOnly(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
 }
 
 // OpenRoot opens a directory that belongs to root or to the exporter's user and
