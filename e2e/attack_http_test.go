@@ -35,7 +35,7 @@ func (x *exporter) ask(t *testing.T, raw string) net.Conn {
 	return c
 }
 
-// large starts an exporter whose metrics have so many series that one answer does
+// large starts an exporter whose metrics have so many series that a few answers do
 // not fit into the kernel's buffers of a connection.
 func large(t *testing.T) *exporter {
 	t.Helper()
@@ -84,11 +84,12 @@ func TestAttackSlowReaders(t *testing.T) {
 	x := large(t)
 	var conns []net.Conn
 	for range 45 {
-		conns = append(conns, x.ask(t, "GET /metrics HTTP/1.1\r\nHost: "+x.address()+"\r\n\r\n"))
+		// One after the other, so that the answers do not fit into the kernel's buffers.
+		conns = append(conns, x.ask(t, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: "+x.address()+"\r\n\r\n", 6)))
 	}
 	// Until all of them wait for their readers. Nobody else is served for a while
 	// where the machine is busy, but not for as long as the clients like.
-	time.Sleep(3 * time.Second)
+	time.Sleep(8 * time.Second)
 	eventually(t, 40*time.Second, func() error { return x.answersWithin(10 * time.Second) })
 	ended(t, conns)
 	peak, err := peakMemory(x.PID())

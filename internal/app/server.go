@@ -27,7 +27,7 @@ type bounds struct {
 }
 
 func newBounds(o *Options) (*bounds, error) {
-	hostname, _ := os.Hostname() //nolint:errcheck // without one, no name is the host's own
+	hostname, _ := os.Hostname() // without one, no name is the host's own
 	limit := unix.Rlimit{Cur: defaultFiles}
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 	b := &bounds{connections: serve.NewConnections(serve.Limit(limit.Cur))}

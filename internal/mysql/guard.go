@@ -100,7 +100,7 @@ func (g *guard) fail(err error) error {
 	g.mu.Lock()
 	g.broken = err
 	g.mu.Unlock()
-	_ = g.Conn.Close()
+	_ = g.Close()
 	return err
 }
 

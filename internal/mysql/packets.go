@@ -163,7 +163,7 @@ func length(p []byte) (v uint64, n int, ok bool) {
 	if len(p) == 0 {
 		return 0, 0, false
 	}
-	switch n = 1; p[0] {
+	switch p[0] {
 	case 0xff:
 		return 0, 0, false
 	case 0xfb:

@@ -217,7 +217,7 @@ func walk(path string, p Policy) (*way, error) {
 		case to != "":
 			if links++; links > maxLinks {
 				err = unix.ELOOP
-			} else if !p.Administrator && w.open && (!w.sticky() || !p.trusts(st.Uid)) {
+			} else if !w.follows(p, st.Uid) {
 				err = ErrLink
 			} else {
 				todo, err = w.begin(to, todo)
@@ -236,6 +236,12 @@ func walk(path string, p Policy) (*way, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return w, nil
+}
+
+// follows reports whether a symbolic link of that owner may be followed where w
+// stands: nobody but those who are trusted can have put it there.
+func (w *way) follows(p Policy, owner uint32) bool {
+	return p.Administrator || !w.open || w.sticky() && p.trusts(owner)
 }
 
 // begin starts at / or, for a relative path, where w stands, and returns the names to follow.
