@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"sync/atomic"
 	"time"
@@ -172,6 +174,9 @@ func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 // readSecret reads the password.
 func readSecret(file string) (string, error) {
 	password, err := safefile.ReadSecret(file)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return "", errPasswordFile
+	}
 	if err != nil {
 		return "", &secretError{safefile.Why(err)}
 	}
