@@ -203,6 +203,7 @@ func TestHostileServer(t *testing.T) {
 // A server that sends a byte now and then is given up with its reader.
 func TestSlowServer(t *testing.T) {
 	s := open(t, hostile(t, loggedIn("SHOW PROCESSLIST", func(w *wire) {
+		_, _ = w.c.Write([]byte("\x00\x10\x00\x01")) // 4 KiB are to come
 		for {
 			if _, err := w.c.Write([]byte("\x01")); err != nil {
 				return
