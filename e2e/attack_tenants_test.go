@@ -13,8 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// victim is the user of another tenant. The app of these tests runs as the attacker.
-const victim = 65533
+// neighbour is the user of another tenant. The app of these tests runs as the attacker.
+const neighbour = 65533
 
 // healer starts an exporter in enforce mode with these lines of configuration
 // and of healing.rules.
@@ -120,11 +120,11 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 	}
 	at := func(r *redisServer, db int) string { return fmt.Sprintf("redis://127.0.0.1:%d/%d", r.port, db) }
 	fake := func(title string, port int) []string {
-		return attackAs(victim, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
+		return attackAs(neighbour, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
 	}
 	cases := map[string][]string{ // by queue: the process that is named
-		"users":     rq(victim, at(b.redis, 0), "theirs"),          // another user's, of the same Redis
-		"elsewhere": rq(victim, at(other, 0), "elsewhere"),         // another user's, of another Redis
+		"users":     rq(neighbour, at(b.redis, 0), "theirs"),          // another user's, of the same Redis
+		"elsewhere": rq(neighbour, at(other, 0), "elsewhere"),         // another user's, of another Redis
 		"servers":   rq(attacker, at(other, 0), "servers"),         // of another Redis
 		"databases": rq(attacker, at(b.redis, 1), "databases"),     // of another database
 		"names":     rq(attacker, at(b.redis, 0), "named"),         // another worker of this Redis

@@ -214,6 +214,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		if err := rows.Scan(&c.ID, &c.Transaction, &c.TrxState, &c.Rows); err != nil {
 			return err
 		}
+		c.Transaction, c.TrxState = clip(c.Transaction), clip(c.TrxState)
 		if len(transactions) == maxTransactions {
 			return &Error{Text: "it has more than 20,000 open transactions"}
 		}
@@ -239,7 +240,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		if len(out) == maxThreads {
 			return &Error{Text: "it has more than 20,000 connections"}
 		}
-		c.User, c.Host, c.Command = user.String, host.String, command.String
+		c.User, c.Host, c.Command, c.State = clip(user.String), clip(host.String), clip(command.String), clip(c.State)
 		c.Time, c.Own = milliseconds(ms.Float64), c.ID == v.l.id
 		if t, ok := transactions[c.ID]; ok {
 			c.InTransaction, c.Transaction, c.TrxState, c.Rows = true, t.Transaction, t.TrxState, t.Rows

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // Kind says what sort of thing went wrong.
@@ -109,6 +111,9 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
+	if refused, ok := errors.AsType[*secretError](err); ok {
+		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
+	}
 	switch {
 	case errors.Is(err, errPasswordFile):
 		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}

@@ -103,6 +103,10 @@ func TestRead(t *testing.T) {
 		"a file that all may write":            {put(t, at+"/open", "1", 0o666, 0), safefile.Policy{}, safefile.ErrMode},
 		"a file that a group may write":        {put(t, at+"/group", "1", 0o660, 0), safefile.Policy{}, safefile.ErrMode},
 		"our file under a name that he made":   {theirs + "/twice", safefile.Policy{}, safefile.ErrHardLink},
+		"the administrator's, a stranger's":    {theirs + "/a", safefile.Policy{Administrator: true}, nil},
+		"the administrator's, of a group":      {at + "/group", safefile.Policy{Administrator: true}, nil},
+		"the administrator's, of everybody":    {at + "/open", safefile.Policy{Administrator: true}, safefile.ErrMode},
+		"the administrator's FIFO":             {fifo, safefile.Policy{Administrator: true}, safefile.ErrNotRegular},
 		"a file that says it is empty (/proc)": {"/proc/self/stat", safefile.Policy{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
