@@ -17,6 +17,7 @@ func rung(pkg string) (int, bool) {
 		"internal/waits": 2, "internal/health": 2, "internal/actions": 2,
 		"internal/proc": 1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1,
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/safefile": 0,
+		"internal/text": -1,
 	}[pkg]
 	return n, ok
 }

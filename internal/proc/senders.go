@@ -72,7 +72,7 @@ func (w *Watcher) ownerOf(udp []sockdiag.UDPSocket, from netip.AddrPort) string 
 		w.ownersAt = now
 		for _, a := range w.apps {
 			for _, p := range a.members {
-				w.table.readDescriptors(p)
+				w.table.readWithin(p)
 			}
 		}
 		return w.holderName(inodes)

@@ -26,6 +26,7 @@ var (
 	ErrLink       = errors.New("a symbolic link on the way to it is in a directory where others can write")
 	ErrOwner      = errors.New("it belongs to another user")
 	ErrMode       = errors.New("others can write to it")
+	ErrMoved      = errors.New("others can rename a part of its path")
 	ErrHardLink   = errors.New("it has several names, one of them in a directory where others can write")
 )
 
@@ -41,6 +42,9 @@ type Policy struct {
 	Owners []uint32
 	// AnyOwner accepts every owner. The content is then the claim of a stranger.
 	AnyOwner bool
+	// Settled refuses a path of which strangers can rename a part, and so put
+	// another file of a trusted owner in its place.
+	Settled bool
 }
 
 const defaultMax = 64 << 10
@@ -83,6 +87,9 @@ func Open(path string, p Policy) (*os.File, error) {
 		return nil, err
 	}
 	defer w.close()
+	if p.Settled && w.moved {
+		return nil, refusal(path, ErrMoved)
+	}
 	fd, err := unix.Openat(w.dir, w.name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
