@@ -18,7 +18,7 @@ const (
 	rootsShare = 16
 )
 
-func allowances() [costs]int { return [costs]int{500, 8192, 1024, 4096} }
+func allowances() [costs]int { return [costs]int{250, 4096, 2048, 4096} }
 
 // budget bounds what each account costs a look, so that no user's processes
 // delay those of another. What was spent over the allowance, by one process

@@ -90,7 +90,9 @@ func (w *Watcher) discover(now time.Time) {
 		for q := w.above(p); q != nil; q = w.above(p) {
 			p = q
 		}
-		roots[p] = true
+		if _, unread := w.table.late[p.stat.ppid]; !unread { // its master may be the one that is to be read
+			roots[p] = true
+		}
 	}
 	for _, a := range w.apps {
 		a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return !roots[p] })

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// maxApps bounds the apps of one host, the ended ones that are still reported
-	// included. A place is given for each.
-	maxApps = 200
+	// MaxApps bounds the discovered apps of one host, the ended ones that are still
+	// reported included. Each has a place.
+	MaxApps = 200
 	// settledShare is how many places root's apps keep whoever else waits.
-	settledShare = maxApps / 2
+	settledShare = MaxApps / 2
 	// othersShare is how many places one other account may hold at all.
-	othersShare = maxApps / 2
+	othersShare = MaxApps / 2
 	// establishedAfter is how long an app must have run until its place and its
 	// name are kept for it while it is down.
 	establishedAfter = time.Minute
@@ -104,7 +104,7 @@ func (w *Watcher) makeRoom(p *process, now time.Time) bool {
 		}
 	}
 	over := p.own.account != 0 && held >= othersShare
-	if len(w.apps) < maxApps && !over {
+	if len(w.apps) < MaxApps && !over {
 		return true
 	}
 	last := w.lastInLine(p, held, over)

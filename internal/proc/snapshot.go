@@ -16,7 +16,7 @@ type Snapshot struct {
 	Celery  []CeleryWorker // of this host, whatever apps there are
 
 	DroppedFDs       uint64    // descriptors over the bound of one process, which were not looked at, since the start
-	DroppedProcesses uint64    // processes over a bound or an allowance, which were read late or not at all, since the start
+	DroppedProcesses uint64    // processes over a bound or an allowance, which were not read, since the start
 	LeftOut          []LeftOut // whose apps have no place; at most 8 users
 }
 
@@ -163,7 +163,7 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 			x.Process = out.Processes[j]
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
-		l, detail, err := w.lookAt(a, p)
+		l, detail, err := w.lookAt(a, p, out)
 		switch {
 		case err != nil && gone(err):
 			continue // it ended just now; its slot is free at the next look
@@ -183,8 +183,9 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 
 // lookAt looks at a worker, unless its user's allowance for this look is used
 // up: then its state is unknown.
-func (w *Watcher) lookAt(a *app, p *process) (look, string, error) {
+func (w *Watcher) lookAt(a *app, p *process, out *App) (look, string, error) {
 	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.threads, maxThreads)) {
+		out.Cut++
 		return look{}, "", nil
 	}
 	return w.caller.look(p, listening(a, p))

@@ -69,7 +69,7 @@ type table struct {
 	gen   int                // grows with each change
 	list  []entry            // scratch
 	fresh []entry            // scratch: what this look has to read
-	late  map[int]uint64     // inode by pid: what no allowance was left for, and is read first in the next look
+	late  map[int]waiting    // by pid: what no allowance was left for, and is read first in the next look
 	costs *budget
 	held  map[account]int // sockets that are kept in memory
 
@@ -81,11 +81,17 @@ type table struct {
 	euid   uint32 // of the exporter
 	userNS uint64 // inode of our user namespace; 0: not known
 	left   uint64 // descriptors that were not looked at, since the start
-	unread uint64 // processes that were read late or not at all, since the start
+	unread uint64 // processes over a bound or an allowance that were not read, since the start
+}
+
+// waiting is a process that is to be read in the next look.
+type waiting struct {
+	ino uint64
+	uid uint32
 }
 
 func newTable(r *reader) *table {
-	t := &table{r: r, procs: make(map[int]*process), late: make(map[int]uint64), costs: newBudget(), held: make(map[account]int), euid: uint32(os.Geteuid())}
+	t := &table{r: r, procs: make(map[int]*process), late: make(map[int]waiting), costs: newBudget(), held: make(map[account]int), euid: uint32(os.Geteuid())}
 	var st unix.Stat_t
 	if unix.Stat("/proc/self/ns/user", &st) == nil {
 		t.userNS = st.Ino
@@ -121,32 +127,34 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 // readFresh reads what is new or due, within the allowance of each user: what
 // waits since the last look comes first.
 func (t *table) readFresh(now time.Time, matchOf func(*process) uint64) (changed bool) {
-	waited := t.late
-	t.late = make(map[int]uint64)
+	waited, there := t.late, 0
+	t.late = make(map[int]waiting)
 	for _, first := range []bool{true, false} {
 		if first && len(waited) == 0 {
 			continue
 		}
 		for _, e := range t.fresh {
-			if (waited[e.n] == e.ino) != first {
+			late := waited[e.n]
+			if (late.ino == e.ino) != first {
 				continue
 			}
-			uid, err := t.r.owner(e.n)
-			if err != nil { // it ended between the listing and the read
+			if first {
+				there++
+			} else if uid, err := t.r.owner(e.n); err != nil { // it ended between the listing and the read
 				t.drop(e.n)
 				changed = true
 				continue
+			} else {
+				late = waiting{e.ino, uid}
 			}
-			if !t.costs.take(account(uid), costLoad, 1) {
-				t.late[e.n] = e.ino
-				if !first {
-					t.unread++
-				}
+			if !t.costs.take(account(late.uid), costLoad, 1) {
+				t.late[e.n] = late
 				continue
 			}
 			changed = t.meet(e, now, matchOf) || changed
 		}
 	}
+	t.unread += uint64(len(waited) - there) // they ended before their turn
 	return changed
 }
 

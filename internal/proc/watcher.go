@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -198,17 +199,30 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if s := w.fresh(); s != nil {
 		return s, nil
 	}
-	now := w.now()
-	if err := w.refresh(ctx, now); err != nil {
+	s, err := w.take(ctx, w.now())
+	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	s := w.snapshot(now)
 	w.watchMemory()
 	w.watchConnections()
 	w.mu.Lock()
 	w.last, w.taken = s, w.now()
 	w.mu.Unlock()
 	return s, nil
+}
+
+// take does one look. A panic costs the look and nothing else.
+func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.log.Error("Look at the processes panicked", "panic", r, "stack", string(debug.Stack()))
+			s, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	if err := w.refresh(ctx, now); err != nil {
+		return nil, err
+	}
+	return w.snapshot(now), nil
 }
 
 // watchMemory sets whose memory to sample.
