@@ -136,7 +136,7 @@ func (w *Watcher) holders(a *app, m *matcher, now time.Time) []*process {
 	}
 	a.searched = now
 	for _, p := range w.table.procs {
-		if p.stat.ppid == 2 || p.pid == 2 || !w.table.readWithin(p) {
+		if p.stat.kernel || !w.table.readWithin(p) {
 			continue
 		}
 		switch {

@@ -70,7 +70,7 @@ func lookupUID(s string) (uint32, bool) {
 // returns the paths of its control groups, user its real user id; each is
 // called only if needed.
 func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) bool {
-	if m.noUser || p.stat.ppid == 2 || p.pid == 2 {
+	if m.noUser || p.stat.kernel {
 		return false
 	}
 	if m.uid != nil && p.uid != *m.uid && p.uid != 0 { // 0: it may be somebody's that is not dumpable

@@ -230,7 +230,7 @@ func (t *table) load(p *process) bool {
 		return false
 	}
 	p.own = ownership{}
-	if st.ppid == 2 || p.pid == 2 { // kernel threads have no command line
+	if st.kernel { // kernel threads have no command line
 		return true
 	}
 	b, err = t.r.pid(p.pid, "cmdline")
@@ -300,7 +300,7 @@ func (t *table) link() {
 // appeared that nobody known holds, so one of them became a server.
 func (t *table) recheckAll(of users, matchOf func(*process) uint64) {
 	for pid, p := range t.procs {
-		if p.member != nil || p.stat.ppid == 2 || !of.concern(p) || !t.costs.take(account(p.uid), costLoad, 1) {
+		if p.member != nil || p.stat.kernel || !of.concern(p) || !t.costs.take(account(p.uid), costLoad, 1) {
 			continue
 		}
 		if !t.load(p) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -267,7 +268,8 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 }
 
 // candidates are the processes that could belong to an app, as of the table's
-// last change.
+// last change, the oldest first: a master comes before its workers when an
+// allowance does not permit to read all.
 func (w *Watcher) candidates() []*process {
 	if w.candsGen == w.table.gen && w.cands != nil {
 		return w.cands
@@ -278,6 +280,7 @@ func (w *Watcher) candidates() []*process {
 			w.cands = append(w.cands, p)
 		}
 	}
+	slices.SortFunc(w.cands, oldest)
 	return w.cands
 }
 
