@@ -16,14 +16,14 @@ import (
 const tenant = 12345
 
 // box is a PID namespace. What runs in it ends with it, and an exporter in it
-// sees nothing else of the machine.
+// sees nothing else of the machine. Its processes 1 and 2 sleep.
 type box struct{ init int }
 
 func newBox(t *testing.T) *box {
 	t.Helper()
 	needRoot(t)
 	need(t, "unshare", "nsenter", "setpriv", python)
-	p := start(t, run.Spec{Name: "box", Path: "unshare", Args: []string{"--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "600"}})
+	p := start(t, run.Spec{Name: "box", Path: "unshare", Args: []string{"--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", "sleep 600 & exec sleep 600"}})
 	b := &box{}
 	eventually(t, 20*time.Second, func() error {
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))

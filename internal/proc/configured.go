@@ -77,34 +77,42 @@ func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
 	}
 	slices.Sort(a.strangers)
 	if len(a.roots) > 0 && a.owner != owner {
+		if a.established {
+			before := a.owner
+			a.former = &before
+		}
 		a.owner, a.since, a.established = owner, now, false
 	}
 }
 
 // ownerAmong returns the user whose processes are the app: the one that it had,
 // else of those that listen one that root vouches for, else the one whose
-// process is the oldest. While an established app is down, only a server of root
-// or of a system user or service may take its place before an hour has passed.
+// process is the oldest. A server of root or of a system user or service comes
+// before any other user's that was there earlier. While an established app is
+// down, only such a server, or one of the user before, may take its place before
+// an hour has passed.
 func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (account, bool) {
-	var best *process
+	var known, best *process
 	var bestServes bool
+	held := a.established && (a.lost.IsZero() || now.Sub(a.lost) <= forget)
 	for _, p := range tops {
 		o, serves := w.place(p), w.serves(p)
-		if !a.since.IsZero() && o.account == a.owner {
-			return a.owner, true
-		}
-		held := a.established && (a.lost.IsZero() || now.Sub(a.lost) <= forget)
-		if held && (o.tier == tierUser || !serves) {
-			continue
-		}
-		if best == nil || serves && !bestServes || serves == bestServes && o.tier < best.own.tier {
+		switch {
+		case !a.since.IsZero() && o.account == a.owner:
+			known = p
+		case held && (!serves || o.tier == tierUser && (a.former == nil || *a.former != o.account)):
+		case best == nil, serves && !bestServes, serves == bestServes && o.tier < best.own.tier:
 			best, bestServes = p, serves
 		}
 	}
-	if best == nil {
-		return 0, false
+	vouched := best != nil && bestServes && best.own.tier < tierUser
+	switch {
+	case known != nil && (known.own.tier < tierUser || !vouched):
+		return a.owner, true
+	case best != nil:
+		return best.own.account, true
 	}
-	return best.own.account, true
+	return 0, false
 }
 
 // listens tells whether a process listens where the match says; a match that
