@@ -161,7 +161,7 @@ type timesMetric struct {
 }
 
 func newTimesMetric(desc *prometheus.Desc, h *times, labels ...string) timesMetric {
-	return timesMetric{desc, prometheus.MakeLabelPairs(desc, labels), h}
+	return timesMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
 }
 
 // Desc implements prometheus.Metric.

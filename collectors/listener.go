@@ -31,11 +31,20 @@ type Listener struct {
 
 	mu        sync.Mutex
 	overflows map[uint64]*window // by network namespace
+	left      map[string]int     // by app: the most listeners that were over the bound at once
+	dropped   int                // sum of all that was ever in left
 }
+
+// maxListeners bounds the series of one app's listeners. The others are added up
+// under the label [otherListeners].
+const (
+	maxListeners   = 64
+	otherListeners = "other"
+)
 
 // NewListener returns the collector "listener".
 func NewListener(apps Apps, procRoot string) *Listener {
-	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window)}
+	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window), left: make(map[string]int)}
 }
 
 // Name implements [Collector].
@@ -43,7 +52,7 @@ func (*Listener) Name() string { return "listener" }
 
 // Descs implements [Collector].
 func (*Listener) Descs() []*prometheus.Desc {
-	return descs(queueFamily, queueMaxFamily, overflowsFamily, dropsFamily)
+	return descs(queueFamily, queueMaxFamily, overflowsFamily, dropsFamily, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -55,14 +64,17 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
 	var lacks []error
 	netstat := make(map[uint64]listenCounters) // one reading a namespace
+	left := make(map[string]int)
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
-		if why := queues(&s, a); why != nil {
+		over, why := queues(&s, a)
+		if why != nil {
 			lacks = append(lacks, why)
 		}
+		left[a.Name] = over
 		n, ok := netstat[a.NetNS]
 		if !ok {
 			n = c.counters(a.PID)
@@ -78,7 +90,20 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 		}
 	}
 	c.forget(netstat)
+	s.add(seriesDropped, float64(c.count(left)), queueFamily.name)
 	return s, errors.Join(lacks...)
+}
+
+// count returns how many listeners were ever over the bound of an app.
+func (c *Listener) count(left map[string]int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for app, n := range left {
+		c.dropped += max(0, n-c.left[app])
+		left[app] = max(n, c.left[app])
+	}
+	c.left = left
+	return c.dropped
 }
 
 // remember, grown and forget keep the last minutes of each namespace: its
@@ -110,29 +135,48 @@ func (c *Listener) forget(seen map[uint64]listenCounters) {
 	}
 }
 
-// queues publishes one app's listeners. Several sockets with one address
-// (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one listener.
-func queues(s *Sample, a *proc.App) error {
-	type queue struct {
-		length, limit       float64
-		hasLength, hasLimit bool
-	}
-	byLabel := make(map[string]*queue)
-	var labels []string
+// queue is the accept queue of the sockets with one label.
+type queue struct {
+	length, limit       float64
+	hasLength, hasLimit bool
+}
+
+func (q *queue) add(o queue) {
+	q.length += o.length
+	q.limit += o.limit
+	q.hasLength = q.hasLength || o.hasLength
+	q.hasLimit = q.hasLimit || o.hasLimit
+}
+
+// queuesOf returns an app's accept queues by label. Several sockets with one
+// address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
+// listener. Those over the bound, the last in the order of labels, are one too.
+func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int) {
+	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
 		name := sockdiag.Label(l)
-		q := byLabel[name]
-		if q == nil {
-			q = &queue{}
-			byLabel[name] = q
+		if byLabel[name] == nil {
+			byLabel[name] = &queue{}
 			labels = append(labels, name)
 		}
-		q.length += float64(l.Queue)
-		q.limit += float64(l.Limit)
-		q.hasLength = q.hasLength || l.HasQueue
-		q.hasLimit = q.hasLimit || l.HasLimit
+		byLabel[name].add(queue{float64(l.Queue), float64(l.Limit), l.HasQueue, l.HasLimit})
 	}
 	sort.Strings(labels)
+	if len(labels) <= maxListeners {
+		return byLabel, labels, 0
+	}
+	rest := &queue{}
+	for _, name := range labels[maxListeners:] {
+		rest.add(*byLabel[name])
+	}
+	over = len(labels) - maxListeners
+	byLabel[otherListeners] = rest
+	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
+}
+
+// queues publishes one app's listeners; over is how many have no series of their own.
+func queues(s *Sample, a *proc.App) (over int, why error) {
+	byLabel, labels, over := queuesOf(a)
 	complete := true
 	for _, name := range labels {
 		q := byLabel[name]
@@ -146,13 +190,13 @@ func queues(s *Sample, a *proc.App) error {
 	}
 	switch {
 	case len(labels) == 0 && a.FDsErr != nil:
-		return lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+		why = lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
 	case len(labels) == 0 && a.Configured:
-		return lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
+		why = lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:
-		return queuesRefused(a)
+		why = queuesRefused(a)
 	}
-	return nil
+	return over, why
 }
 
 // queuesRefused says what the accept queues need: in another network namespace

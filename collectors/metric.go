@@ -1,9 +1,12 @@
 package collectors
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const namespace = "resp_"
@@ -33,9 +36,30 @@ func descs(fs ...*family) []*prometheus.Desc {
 
 // add appends one value of f, as a metric and as a reading: the page and the
 // scrape can never disagree.
+//
+// It is the last line of defence: whatever a label holds, the metric is valid.
 func (s *Sample) add(f *family, v float64, labels ...string) {
+	labels = clean(labels)
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
 	s.Readings = append(s.Readings, health.Reading{Name: f.name, Labels: labels, Value: v})
+}
+
+// maxLabel is the longest value of a label in bytes.
+const maxLabel = 256
+
+// clean returns labels as values that may be published; the same slice where
+// nothing is to be changed.
+func clean(labels []string) []string {
+	for i, v := range labels {
+		if c := text.Label(v, maxLabel); c != v {
+			labels = slices.Clone(labels)
+			for j := i; j < len(labels); j++ {
+				labels[j] = text.Label(labels[j], maxLabel)
+			}
+			return labels
+		}
+	}
+	return labels
 }
 
 // note appends a reading that has no series.

@@ -3,8 +3,10 @@ package collectors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,11 +82,43 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		if a.FDsCut {
 			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more descriptors than are looked at: a listener may be missing, and a worker with it", ""))
 		}
+		lacks = append(lacks, distrusted(a)...)
+	}
+	for _, l := range snap.LeftOut {
+		lacks = append(lacks, &Unavailable{
+			Reason: Busy, Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, proc.MaxApps),
+			Cure: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
+		})
 	}
 	s.add(seriesDropped, float64(snap.Dropped), "app")
 	s.add(seriesDropped, float64(workers), "worker")
 	s.add(seriesDropped, float64(snap.DroppedFDs), "descriptor")
+	s.add(seriesDropped, float64(snap.DroppedProcesses), "process")
 	return s, errors.Join(lacks...)
+}
+
+// distrusted states what is not believed of an app's processes, or not read.
+func distrusted(a *proc.App) (lacks []error) {
+	if a.MatchErr != nil {
+		lacks = append(lacks, lackOfApp(a.Name, Permission, "what the match of "+a.Name+" names is not believed: "+a.MatchErr.Error(),
+			"the pid file has to belong to root or to the user of the app, in a directory where nobody else can write"))
+	}
+	if len(a.Strangers) > 0 {
+		lacks = append(lacks, lackOfApp(a.Name, InUse, fmt.Sprintf("servers of other users match %s too and are left out: user ids %s", a.Name, numbers(a.Strangers)),
+			"in the configuration, name the user of "+a.Name+": match: {…, user: NAME}"))
+	}
+	if a.Cut > 0 {
+		lacks = append(lacks, lackOfApp(a.Name, Busy, fmt.Sprintf("%d processes of %s, or workers' states, are over the bound of what one user may cost a scrape", a.Cut, a.Name), ""))
+	}
+	return lacks
+}
+
+func numbers(list []uint32) string {
+	text := make([]string, len(list))
+	for i, n := range list {
+		text[i] = strconv.FormatUint(uint64(n), 10)
+	}
+	return strings.Join(text, ", ")
 }
 
 func (c *Process) app(s *Sample, a *proc.App, now time.Time) {

@@ -186,7 +186,7 @@ func TestHostileServer(t *testing.T) {
 			_, err := s.Threads(t.Context())
 			runtime.ReadMemStats(&after)
 			k := kind(t, err)
-			late := k == mysql.Timeout && name == "endless rows" // on a slow machine
+			late := k == mysql.Timeout && name == "endless rows"                                                          // on a slow machine
 			if k != mysql.Broken && !late && (k != mysql.Other || name != "an old protocol" && name != "endless login") { // those the driver refuses
 				t.Errorf("kind %d: %v", k, err)
 			}

@@ -10,8 +10,7 @@ import (
 
 const (
 	ticksPerSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
-	// maxApps and maxWorkers bound what one host can publish.
-	maxApps    = 50
+	// maxWorkers bounds what one app can publish.
 	maxWorkers = 512
 	// settle is how long a new worker waits for a slot to come free before it
 	// gets one of its own: gunicorn's HUP starts the new workers before the old
@@ -41,10 +40,20 @@ type slot struct {
 // app is what is kept of an app between refreshes. It outlives its processes:
 // its counters go on when it is restarted.
 type app struct {
-	name    string
-	base    string // the name before a second app of that name had to be told apart
-	at      string // where its oldest root last listened
-	conf    int    // index of the configured match, −1 if discovered
+	name string
+	base string // the name before a second app of that name had to be told apart
+	at   string // where its oldest root last listened
+	conf int    // index of the configured match, −1 if discovered
+
+	owner       account  // whose it is; of a configured one, as of the roots it last had
+	former      *account // of a configured one: whose it was before, for long
+	unit        string   // the service it ran in; "": none
+	tier        tier
+	since       time.Time // when it was first seen to run without a break, or of a discovered one at all
+	established bool      // it has run for a while: its name, and its place, are kept for it
+	strangers   []uint32  // users of other processes that match, listen and are left out; at most 8
+	matchErr    error     // why what the match names is not believed
+
 	roots   []*process
 	workers []*process
 	members []*process
@@ -60,6 +69,8 @@ type app struct {
 	searched time.Time // when the holder of its listener was last looked for
 	lost     time.Time // when its last process was gone; zero: it runs
 	dropped  int       // workers over the bound
+	cut      int       // processes over a bound, which are not looked at
+	cutMost  int       // the most there were at once
 }
 
 func newApp(name string, conf int) *app {

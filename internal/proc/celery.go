@@ -12,6 +12,7 @@ import (
 // The bounds of what is told of Celery's workers.
 const (
 	maxCelery       = 256 // workers
+	maxOthersCelery = 64  // workers of one account other than root's
 	maxCeleryQueues = 50  // of one worker
 )
 
@@ -105,12 +106,21 @@ func (w *Watcher) celeryWorkers() []CeleryWorker {
 		return w.celery
 	}
 	w.celery, w.celeryGen = nil, w.table.gen // a new list: the one before was given out
+	mains := make([]*process, 0, len(w.celery))
 	for _, p := range w.table.procs {
-		if p.celery == nil || p.celery.child {
-			continue
+		if p.celery != nil && !p.celery.child {
+			mains = append(mains, p)
 		}
+	}
+	slices.SortFunc(mains, oldest)
+	held := make(map[account]int)
+	for _, p := range mains {
 		if q := w.table.procs[p.stat.ppid]; q != nil && q.celery != nil {
 			continue // of a pool, in a worker that sets no titles
+		}
+		owner := w.table.owns(p).account
+		if held[owner]++; owner != 0 && held[owner] > maxOthersCelery {
+			continue
 		}
 		n := 0
 		for _, kid := range w.table.kids[p.pid] {

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -17,6 +18,10 @@ const (
 	connectionsShare = 100
 	// maxConnections bounds what one sample keeps.
 	maxConnections = 20_000
+	// maxOthersConnections bounds what one sample keeps of the apps of one account
+	// other than root's, and maxOthersLinks the descriptors that it looks up for it.
+	maxOthersConnections = maxConnections / 4
+	maxOthersLinks       = 1 << 17
 )
 
 // Connection is one established connection of an app to a store.
@@ -48,9 +53,20 @@ type memberKey struct {
 // household is one app as the sampler has to know it.
 type household struct {
 	name    string
+	owner   account
 	net     uint64 // inode of its network namespace
 	members []memberKey
 	workers map[int]bool // by pid
+}
+
+// share is what is left for one account of one sample.
+type share struct{ connections, links int }
+
+func newShare(a account) *share {
+	if a == 0 {
+		return &share{connections: maxConnections, links: math.MaxInt}
+	}
+	return &share{connections: maxOthersConnections, links: maxOthersLinks}
 }
 
 // connectionSampler looks for connections of the apps' processes to stores, in
@@ -159,7 +175,7 @@ func (w *Watcher) watchConnections() {
 		if len(a.members) == 0 {
 			continue
 		}
-		h := household{name: a.name, net: a.net.ino, members: make([]memberKey, 0, len(a.members)), workers: make(map[int]bool, len(a.workers))}
+		h := household{name: a.name, owner: a.owner, net: a.net.ino, members: make([]memberKey, 0, len(a.members)), workers: make(map[int]bool, len(a.workers))}
 		for _, p := range a.members {
 			h.members = append(h.members, memberKey{p.pid, p.start})
 		}
@@ -241,12 +257,16 @@ func (c *connectionSampler) look(ctx context.Context, houses []household, places
 	}()
 	places.resolve(ctx, c.now())
 	byNet := make(map[uint64]*foundSockets)
+	spent := make(map[account]*share)
 	for i := range houses {
 		h := &houses[i]
 		if byNet[h.net] == nil {
 			byNet[h.net] = c.socketsOf(ctx, h, places)
 		}
-		c.join(h, byNet[h.net], out)
+		if spent[h.owner] == nil {
+			spent[h.owner] = newShare(h.owner)
+		}
+		c.join(h, byNet[h.net], spent[h.owner], out)
 	}
 	c.nets.sweep()
 }

@@ -17,6 +17,16 @@ type descriptors struct {
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
 	left      int              // descriptors that were not looked at
+	charged   account          // whom the sockets are charged to
+}
+
+// users are the owners of sockets that have appeared.
+type users map[uint32]bool
+
+// concern reports whether a process may hold a socket of one of these users.
+// Any process may hold one of root's, who opens it for others.
+func (u users) concern(p *process) bool {
+	return u[0] || u[p.uid] || p.own.known && u[uint32(p.own.account)]
 }
 
 // maxDescriptors bounds one reading: a server with more has them for clients.
@@ -32,28 +42,59 @@ func (r *reader) lookedAt(list []entry) (some []entry, left int) {
 	return list[:n], len(list) - n
 }
 
-// readDescriptors reads the links of /proc/PID/fd.
-func (t *table) readDescriptors(p *process) {
-	d := descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
+// keptSockets bounds the sockets of one account's processes that are kept;
+// root's is [rootsShare] times as much. Beyond it none but the listening ones are.
+const keptSockets = 1 << 16
+
+// dropDescriptors forgets the descriptors of a process.
+func (t *table) dropDescriptors(p *process) {
+	if n := len(p.fds.sockets); n > 0 {
+		if t.held[p.fds.charged] -= n; t.held[p.fds.charged] <= 0 {
+			delete(t.held, p.fds.charged)
+		}
+	}
+	p.fds, p.held = descriptors{}, holding{}
+}
+
+// readWithin reads the descriptors of a process if its account's allowance
+// permits; false: they are as they were, and it is the next look's turn.
+func (t *table) readWithin(p *process) bool {
+	a := t.owns(p).account
+	if !t.costs.has(a, costLink) {
+		p.stale = true
+		return false
+	}
+	t.costs.spend(a, costLink, 8+t.readDescriptors(p))
+	return true
+}
+
+// readDescriptors reads the links of /proc/PID/fd and returns how many there are.
+func (t *table) readDescriptors(p *process) int {
+	t.dropDescriptors(p)
+	p.stale = false
+	d := descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1, charged: t.owns(p).account}
 	path := t.r.path(p.pid, "fd")
 	list, err := t.r.entries(path, nil)
 	if err != nil {
 		d.err = err
 		p.fds = d
-		return
+		return 0
 	}
 	beats := 0
 	list, d.left = t.r.lookedAt(list)
 	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
 		t.left += uint64(d.left)
 	}
+	room := t.roomFor(d.charged)
 	for _, e := range list {
 		link, err := t.fdLink(p.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile
 		}
 		if ino, ok := parseSocket(link); ok {
-			d.sockets[ino] = append(d.sockets[ino], e.n)
+			if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
+				d.sockets[ino] = append(d.sockets[ino], e.n)
+			}
 		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
 			d.heartbeat = e.n
 			beats++
@@ -63,6 +104,17 @@ func (t *table) readDescriptors(p *process) {
 		d.heartbeat = -1
 	}
 	p.fds = d
+	t.held[d.charged] += len(d.sockets)
+	return len(list)
+}
+
+// roomFor returns how many more sockets of an account may be kept.
+func (t *table) roomFor(a account) int {
+	bound := keptSockets
+	if a == 0 {
+		bound *= rootsShare
+	}
+	return bound - t.held[a]
 }
 
 func (t *table) fdLink(pid, fd int) (string, error) {

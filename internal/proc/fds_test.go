@@ -73,7 +73,7 @@ func TestConnectionsBeyondTheBound(t *testing.T) {
 	}
 	h := &household{name: "shop", members: []memberKey{{7, 77}, {7, 78}}} // the second has ended
 	out := &Connections{Errs: make(map[string]error)}
-	c.join(h, found, out)
+	c.join(h, found, newShare(0), out)
 	if len(out.List) != 3 || out.DroppedFDs != 2 || !errors.Is(out.Errs["shop"], errDescriptors) {
 		t.Errorf("%d connections, %d left out, %v", len(out.List), out.DroppedFDs, out.Errs)
 	}

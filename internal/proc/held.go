@@ -37,6 +37,7 @@ func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, er
 	w.heldPlaces.resolve(ctx, s.now())
 	out := &Connections{Taken: s.now(), Errs: make(map[string]error)}
 	byNet := make(map[uint64]*foundSockets)
+	spent := make(map[account]*share)
 	for i := range houses {
 		h := &houses[i]
 		if len(apps) > 0 && !slices.Contains(apps, h.name) {
@@ -48,7 +49,10 @@ func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, er
 		if byNet[h.net] == nil {
 			byNet[h.net] = s.socketsOf(ctx, h, w.heldPlaces)
 		}
-		s.join(h, byNet[h.net], out)
+		if spent[h.owner] == nil {
+			spent[h.owner] = newShare(h.owner)
+		}
+		s.join(h, byNet[h.net], spent[h.owner], out)
 	}
 	if out.Dropped > 0 {
 		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)
@@ -69,9 +73,8 @@ type Endpoints struct {
 }
 
 // HeldBy reads the established connections of a process to a remote port or a
-// UNIX socket of a server. It takes the
-// right to look at the descriptors of the process. A process with more than
-// 65,536 descriptors is an error.
+// UNIX socket of a server. It needs the right to read the descriptors of the
+// process. A process with more than 65,536 descriptors is an error.
 func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, error) {
 	c := &connectionSampler{r: newReader(root), now: time.Now}
 	c.nets = newSockets(c.r)

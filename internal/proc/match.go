@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"os"
 	"os/user"
 	"regexp"
 	"slices"
@@ -24,17 +23,20 @@ type matcher struct {
 	noUser  bool // the user does not exist: nothing matches
 	unit    string
 	cgroup  string
-	pidFile string
-	listen  string // the label of the listener, with a leading ":" it means every address
+	pidFile *pidFile // nil: none
+	listen  string   // the label of the listener, with a leading ":" it means every address
 }
 
 // newMatcher prepares a match; the configuration has been checked, so a
 // regular expression that does not compile cannot come here and matches nothing.
 func newMatcher(a config.App) matcher {
-	m := matcher{name: a.Name, pidFile: a.Match.PIDFile, listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
+	m := matcher{name: a.Name, listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
 	if a.Match.Cmdline != "" {
 		re, err := regexp.Compile(a.Match.Cmdline)
 		m.cmdline, m.noUser = re, err != nil
+	}
+	if a.Match.PIDFile != "" {
+		m.pidFile = &pidFile{path: a.Match.PIDFile}
 	}
 	if u := a.Match.SystemdUnit; u != "" {
 		if !strings.Contains(u, ".") {
@@ -68,16 +70,20 @@ func lookupUID(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// fixed tells whether the parts that depend on the process alone hold. groups
-// gives the paths of its control groups and is asked only if needed.
-func (m *matcher) fixed(p *process, groups func() []string) bool {
-	if m.noUser || p.stat.ppid == 2 || p.pid == 2 {
+// fixed reports whether the parts that depend on the process alone hold. groups
+// returns the paths of its control groups, user its real user id; each is
+// called only if needed.
+func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) bool {
+	if m.noUser || p.stat.kernel {
 		return false
 	}
-	if m.uid != nil && p.uid != *m.uid {
+	if m.uid != nil && p.uid != *m.uid && p.uid != 0 { // 0: it may be somebody's that is not dumpable
 		return false
 	}
 	if m.cmdline != nil && !m.cmdline.MatchString(strings.Join(p.argv, " ")) {
+		return false
+	}
+	if m.uid != nil && user() != *m.uid {
 		return false
 	}
 	if m.unit == "" && m.cgroup == "" {
@@ -95,19 +101,6 @@ func (m *matcher) fixed(p *process, groups func() []string) bool {
 // alone tells whether nothing but a listener or a pid file picks the process.
 func (m *matcher) alone() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
-}
-
-// pidOf reads the match's pid file; 0: there is none, or no number in it.
-func (m *matcher) pidOf() int {
-	b, err := os.ReadFile(m.pidFile)
-	if err != nil || len(b) > 64 {
-		return 0
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // listensOn tells whether a listener's label is the one that the match names:

@@ -1,8 +1,6 @@
 package proc
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -31,13 +29,13 @@ func TestMatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMatcher(config.App{Name: "x", Match: c.m})
-			if got := m.fixed(p, groups); got != c.want {
+			if got := m.fixed(p, groups, func() uint32 { return p.uid }); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})
 	}
 	m := newMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
-	if m.fixed(&process{pid: 7, stat: stat{ppid: 2}}, groups) {
+	if m.fixed(&process{pid: 7, stat: stat{kernel: true}}, groups, nil) {
 		t.Error("a kernel thread matched")
 	}
 }
@@ -76,22 +74,6 @@ func TestBindLabels(t *testing.T) {
 	} {
 		if got := bindLabels(c.argv); !slices.Equal(got, c.want) {
 			t.Errorf("bindLabels(%q) = %q, want %q", c.argv, got, c.want)
-		}
-	}
-}
-
-func TestPIDFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pid")
-	m := matcher{pidFile: file}
-	if m.pidOf() != 0 {
-		t.Error("a pid out of no file")
-	}
-	for content, want := range map[string]int{"42\n": 42, " 7 ": 7, "x": 0, "": 0} {
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := m.pidOf(); got != want {
-			t.Errorf("%q gave %d", content, got)
 		}
 	}
 }

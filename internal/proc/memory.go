@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,13 @@ type memorySample struct {
 	err   error
 	tried time.Time
 	rss   uint64
+	owner account
+}
+
+// sampled is a process whose memory is to be sampled.
+type sampled struct {
+	rss   uint64 // bytes
+	owner account
 }
 
 // memorySampler reads /proc/PID/smaps_rollup of the apps' processes, one at a
@@ -43,10 +51,11 @@ type memorySampler struct {
 	mu       sync.Mutex
 	interval time.Duration
 	samples  map[memoryKey]*memorySample
+	used     map[account]time.Duration // time spent on each account's processes
 }
 
 func newMemorySampler(root string, interval time.Duration) *memorySampler {
-	return &memorySampler{r: newReader(root), news: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[memoryKey]*memorySample)}
+	return &memorySampler{r: newReader(root), news: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[memoryKey]*memorySample), used: make(map[account]time.Duration)}
 }
 
 func (m *memorySampler) setInterval(d time.Duration) {
@@ -66,8 +75,8 @@ func (m *memorySampler) of(pid int, start uint64) (Memory, time.Time, error) {
 	return s.mem, s.taken, s.err
 }
 
-// want tells the sampler which processes there are; the others are forgotten.
-func (m *memorySampler) want(procs map[memoryKey]uint64) {
+// want sets which processes there are; the others are forgotten.
+func (m *memorySampler) want(procs map[memoryKey]sampled) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for k := range m.samples {
@@ -75,7 +84,9 @@ func (m *memorySampler) want(procs map[memoryKey]uint64) {
 			delete(m.samples, k)
 		}
 	}
-	for k, rss := range procs {
+	present := make(map[account]bool)
+	for k, p := range procs {
+		present[p.owner] = true
 		if m.samples[k] == nil {
 			m.samples[k] = &memorySample{}
 			select {
@@ -83,7 +94,29 @@ func (m *memorySampler) want(procs map[memoryKey]uint64) {
 			default:
 			}
 		}
-		m.samples[k].rss = rss
+		m.samples[k].rss, m.samples[k].owner = p.rss, p.owner
+	}
+	m.keepAccounts(present)
+}
+
+// keepAccounts forgets the accounts that are gone, and starts a new one where
+// the one that had least stands, so that it owes nothing and is owed nothing.
+func (m *memorySampler) keepAccounts(present map[account]bool) {
+	for a := range m.used {
+		if !present[a] {
+			delete(m.used, a)
+		}
+	}
+	least := time.Duration(-1)
+	for _, d := range m.used {
+		if least < 0 || d < least {
+			least = d
+		}
+	}
+	for a := range present {
+		if _, ok := m.used[a]; !ok {
+			m.used[a] = max(least, 0)
+		}
 	}
 }
 
@@ -98,6 +131,7 @@ func (m *memorySampler) run(ctx context.Context) error {
 		if due == 0 {
 			began := time.Now()
 			m.sample(k, rss)
+			m.charge(k, time.Since(began))
 			due, news = memoryShare*time.Since(began), nil // the pause holds for new ones too
 		}
 		t.Reset(due)
@@ -110,24 +144,36 @@ func (m *memorySampler) run(ctx context.Context) error {
 	}
 }
 
-// next picks the process whose sample is oldest, if one is due; else it tells
-// in how long the next one is.
+// charge notes what a sample took.
+func (m *memorySampler) charge(k memoryKey, took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.samples[k]; s != nil {
+		m.used[s.owner] += took
+	}
+}
+
+// next picks, of the processes that are due, one of the account that has had the
+// least time, and of these the one whose sample is oldest: the processes of one
+// user do not delay those of another. If none is due it returns in how long one is.
 func (m *memorySampler) next() (k memoryKey, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best memoryKey
 	var bestSample *memorySample
 	now := time.Now()
+	due = m.interval
 	for k, s := range m.samples {
-		if bestSample == nil || s.tried.Before(bestSample.tried) {
+		if wait := m.interval - now.Sub(s.tried); wait > 0 {
+			due = min(due, wait)
+			continue
+		}
+		if bestSample == nil || cmp.Or(cmp.Compare(m.used[s.owner], m.used[bestSample.owner]), s.tried.Compare(bestSample.tried)) < 0 {
 			best, bestSample = k, s
 		}
 	}
 	if bestSample == nil {
-		return memoryKey{}, 0, m.interval
-	}
-	if wait := m.interval - now.Sub(bestSample.tried); wait > 0 {
-		return memoryKey{}, 0, wait
+		return memoryKey{}, 0, due
 	}
 	bestSample.tried = now
 	return best, bestSample.rss, 0

@@ -69,14 +69,14 @@ func TestTooManyAppsAreCountedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range maxApps + 3 {
+	for i := range MaxApps + 3 {
 		rooted(w, i+1, uint16(8000+i))
 	}
 	for range 4 {
 		w.discover(time.Unix(1000, 0))
 		names(w)
 	}
-	if len(w.apps) != maxApps || w.overflow != 3 {
+	if len(w.apps) != MaxApps || w.overflow != 3 {
 		t.Errorf("%d apps, %d left out", len(w.apps), w.overflow)
 	}
 }

@@ -21,7 +21,9 @@ type netns struct {
 	wait time.Time // when to try again
 
 	listeners map[uint64]sockdiag.Listener // by inode, as of this refresh
+	news      []sockdiag.Listener          // those of them that nobody has been looked up for
 	seen      map[uint64]bool              // inodes somebody has been looked up for
+	of        account                      // whose process was first seen in it
 	used      bool
 }
 
@@ -32,8 +34,13 @@ type sockets struct {
 	nets map[uint64]*netns
 }
 
-// maxNamespaces bounds the namespaces that are watched at once.
-const maxNamespaces = 64
+// maxNamespaces bounds the namespaces that are watched at once, and
+// maxOthersNamespaces those that were first seen with a process of one account
+// other than root's.
+const (
+	maxNamespaces       = 256
+	maxOthersNamespaces = 64
+)
 
 func newSockets(r *reader) *sockets {
 	s := &sockets{r: r, nets: make(map[uint64]*netns)}
@@ -56,39 +63,51 @@ func (s *sockets) of(p *process) *netns {
 	}
 	n := s.nets[p.netns]
 	if n == nil {
-		if len(s.nets) >= maxNamespaces {
+		if p.netns != s.own && (len(s.nets) >= maxNamespaces || p.own.account != 0 && s.count(p.own.account) >= maxOthersNamespaces) {
 			return &netns{ino: p.netns, err: errors.New("too many network namespaces")}
 		}
-		n = &netns{ino: p.netns, pid: p.pid, seen: make(map[uint64]bool)}
+		n = &netns{ino: p.netns, pid: p.pid, seen: make(map[uint64]bool), of: p.own.account}
 		s.nets[p.netns] = n
 	}
 	n.pid, n.used = p.pid, true
 	return n
 }
 
+// count returns how many namespaces were first seen with a process of an account.
+func (s *sockets) count(a account) (n int) {
+	for _, ns := range s.nets {
+		if ns.of == a {
+			n++
+		}
+	}
+	return n
+}
+
 // refresh asks the kernel for the listening sockets of one namespace: by
 // sock_diag, else from /proc/PID/net, which has the queue of TCP only and no
-// limits. It tells whether a socket is there that nobody was looked up for.
-func (s *sockets) refresh(ctx context.Context, n *netns, now time.Time) (news bool) {
+// limits. It notes the sockets that nobody was looked up for.
+func (s *sockets) refresh(ctx context.Context, n *netns, now time.Time) {
 	list, err := s.dump(ctx, n, now)
 	if err != nil {
 		n.err = err
 		list = s.fallback(n)
 	}
+	n.news = nil
 	n.listeners = make(map[uint64]sockdiag.Listener, len(list))
 	for _, l := range list {
 		if l.Inode == 0 {
 			continue
 		}
 		n.listeners[l.Inode] = l
-		news = news || !n.seen[l.Inode]
+		if !n.seen[l.Inode] {
+			n.news = append(n.news, l)
+		}
 	}
 	for ino := range n.seen {
 		if _, ok := n.listeners[ino]; !ok {
 			delete(n.seen, ino)
 		}
 	}
-	return news
 }
 
 func (s *sockets) dump(ctx context.Context, n *netns, now time.Time) ([]sockdiag.Listener, error) {
@@ -144,11 +163,9 @@ func (s *sockets) fallback(n *netns) []sockdiag.Listener {
 		if err != nil {
 			continue
 		}
-		list, err := parse(f)
+		list, _ := parse(f) // what was read until an error counts
 		f.Close()
-		if err == nil {
-			all = append(all, list...)
-		}
+		all = append(all, list...)
 	}
 	return all
 }

@@ -87,13 +87,13 @@ func (c *connectionSampler) fromProc(pid int, ports []uint16) ([]sockdiag.Connec
 }
 
 // join gives each connection to the process of the app that holds it.
-func (c *connectionSampler) join(h *household, found *foundSockets, out *Connections) {
+func (c *connectionSampler) join(h *household, found *foundSockets, left *share, out *Connections) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
 	for _, m := range h.members {
-		inodes, left, err := c.held(m, found.byInode)
-		if left > 0 {
-			out.DroppedFDs += uint64(left)
+		inodes, cut, err := c.held(m, found.byInode, left)
+		if cut > 0 {
+			out.DroppedFDs += uint64(cut)
 			out.Errs[h.name] = errDescriptors
 		}
 		if denied(err) {
@@ -111,10 +111,11 @@ func (c *connectionSampler) join(h *household, found *foundSockets, out *Connect
 		out.Errs[h.name] = found.err
 	}
 	for _, ino := range order {
-		if len(out.List) >= maxConnections {
+		if len(out.List) >= maxConnections || left.connections <= 0 {
 			out.Dropped++
 			continue
 		}
+		left.connections--
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: c.isOurs(h)})
 	}
@@ -138,7 +139,7 @@ func (h *household) holder(before int, shared bool, pid int) int {
 
 // held gives the sockets to stores that a process holds, each once, and how many
 // of its descriptors were not looked at.
-func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) (out []uint64, left int, err error) {
+func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket, of *share) (out []uint64, left int, err error) {
 	b, err := c.r.pid(m.pid, "stat")
 	if err != nil {
 		return nil, 0, err
@@ -155,6 +156,10 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket) (ou
 		return nil, 0, err
 	}
 	list, left = c.r.lookedAt(list)
+	if over := len(list) - max(of.links, 0); over > 0 {
+		list, left = list[:len(list)-over], left+over
+	}
+	of.links -= len(list)
 	seen := make(map[uint64]bool)
 	for _, e := range list {
 		link, err := c.r.link(m.pid, "fd/"+itoa(e.n))

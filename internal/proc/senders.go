@@ -75,7 +75,7 @@ func (w *Watcher) holderOf(inode uint64) string {
 		w.ownersAt = now
 		for _, a := range w.apps {
 			for _, p := range a.members {
-				w.table.readDescriptors(p)
+				w.table.readWithin(p)
 			}
 		}
 		return w.holderName(inode)

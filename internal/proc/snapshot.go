@@ -15,7 +15,9 @@ type Snapshot struct {
 	Dropped int            // apps over the bound, since the start
 	Celery  []CeleryWorker // of this host, whatever apps there are
 
-	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
+	DroppedFDs       uint64    // descriptors over the bound of one process, which were not looked at, since the start
+	DroppedProcesses uint64    // processes over a bound or an allowance, which were not read, since the start
+	LeftOut          []LeftOut // whose apps have no place; at most 8 users
 }
 
 // App is one watched application.
@@ -38,14 +40,18 @@ type App struct {
 	Threads     int
 	Processes   []Process // the whole tree
 	Listeners   []sockdiag.Listener
-	NetNS       uint64 // inode of its network namespace
-	QueueErr    error  // why queues and limits are not complete
-	FDs         int    // open descriptors of the process nearest to its limit; −1 unknown
-	MaxFDs      uint64 // that process' limit; 0 none or unknown
-	FDsErr      error  // why descriptors cannot be read
-	FDsCut      bool   // a process has more than 65,536, of which the rest was not looked at
-	StateErr    error  // why states cannot be told
-	MemoryErr   error  // why some process' shared memory is not known
+	NetNS       uint64   // inode of its network namespace
+	QueueErr    error    // why queues and limits are not complete
+	FDs         int      // open descriptors of the process nearest to its limit; −1 unknown
+	MaxFDs      uint64   // that process' limit; 0 none or unknown
+	FDsErr      error    // why descriptors cannot be read
+	FDsCut      bool     // a process has more than 65,536, of which the rest was not looked at
+	StateErr    error    // why states cannot be told
+	Cut         int      // processes over a bound, which are not looked at
+	UID         uint32   // whose it is
+	Strangers   []uint32 // other users whose processes match too, listen and are left out; at most 8
+	MatchErr    error    // why what its match names is not believed
+	MemoryErr   error    // why some process' shared memory is not known
 	MemoryTaken time.Time
 }
 
@@ -77,7 +83,8 @@ type Worker struct {
 
 // snapshot turns what is kept into what is given out, and looks at each worker.
 func (w *Watcher) snapshot(now time.Time) *Snapshot {
-	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left}
+	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
+		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(a, now))
 	}
@@ -88,7 +95,7 @@ func (w *Watcher) snapshot(now time.Time) *Snapshot {
 func (w *Watcher) appNow(a *app, now time.Time) App {
 	out := App{
 		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.restarts), Unslotted: len(a.waiting), Dropped: a.dropped,
-		User: float64(a.cpu.user) / ticksPerSecond, System: float64(a.cpu.system) / ticksPerSecond, FDs: -1,
+		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.user) / ticksPerSecond, System: float64(a.cpu.system) / ticksPerSecond, FDs: -1,
 	}
 	root := a.root()
 	if root == nil {
@@ -156,7 +163,7 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 			x.Process = out.Processes[j]
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
-		l, detail, err := w.caller.look(p, listening(a, p))
+		l, detail, err := w.lookAt(a, p, out)
 		switch {
 		case err != nil && gone(err):
 			continue // it ended just now; its slot is free at the next look
@@ -172,6 +179,16 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 		ws = append(ws, x)
 	}
 	return ws
+}
+
+// lookAt looks at a worker, unless its user's allowance for this look is used
+// up: then its state is unknown.
+func (w *Watcher) lookAt(a *app, p *process, out *App) (look, string, error) {
+	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.threads, maxThreads)) {
+		out.Cut++
+		return look{}, "", nil
+	}
+	return w.caller.look(p, listening(a, p))
 }
 
 // listening gives the descriptors under which a process has the app's sockets.

@@ -1,8 +1,12 @@
 package proc
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is one entry of the table. What never changes is read once, when
@@ -18,12 +22,16 @@ type process struct {
 	ident  identity
 	match  uint64    // bit i: the fixed parts of the i-th configured match hold
 	celery *celeryID // nil: no worker of Celery
+	own    ownership
+	unit   string // systemd unit of its control group; set with own.placed
 
 	firstSeen time.Time
 	checks    int  // how often it was read
 	settled   bool // it was old already when it was first seen
 
 	fds    descriptors
+	stale  bool    // fds is to be read again
+	held   holding // the listeners among fds, as of one look
 	netns  uint64  // inode of its network namespace; 0: not known
 	member *app    // the app it belongs to, as of the last refresh
 	router bool    // a uWSGI gateway: it passes requests on and serves none
@@ -60,13 +68,35 @@ type table struct {
 	kids  map[int][]*process // by parent's pid; rebuilt when the table changed
 	gen   int                // grows with each change
 	list  []entry            // scratch
-	self  int
-	boot  time.Time
-	left  uint64 // descriptors that were not looked at, since the start
+	fresh []entry            // scratch: what this look has to read
+	late  map[int]waiting    // by pid: what no allowance was left for, and is read first in the next look
+	costs *budget
+	held  map[account]int // sockets that are kept in memory
+
+	listens func(p *process, ino uint64) bool // whether a socket is known to listen
+
+	self int
+	boot time.Time
+
+	euid   uint32 // of the exporter
+	userNS uint64 // inode of our user namespace; 0: not known
+	left   uint64 // descriptors that were not looked at, since the start
+	unread uint64 // processes over a bound or an allowance that were not read, since the start
+}
+
+// waiting is a process that is to be read in the next look.
+type waiting struct {
+	ino uint64
+	uid uint32
 }
 
 func newTable(r *reader) *table {
-	return &table{r: r, procs: make(map[int]*process)}
+	t := &table{r: r, procs: make(map[int]*process), late: make(map[int]waiting), costs: newBudget(), held: make(map[account]int), euid: uint32(os.Geteuid())}
+	var st unix.Stat_t
+	if unix.Stat("/proc/self/ns/user", &st) == nil {
+		t.userNS = st.Ino
+	}
+	return t
 }
 
 // refresh lists /proc, reads what is new, and forgets what is gone. matchOf
@@ -77,18 +107,55 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	if err != nil { // half a listing would make the other half look ended
 		return err
 	}
+	t.costs.begin(len(t.procs) == 0)
 	changed := len(t.list) != len(t.procs)
+	t.fresh = t.fresh[:0]
 	for _, e := range t.list {
 		if p := t.procs[e.n]; p != nil && p.ino == e.ino && !p.due(now) {
 			continue
 		}
-		changed = t.meet(e, now, matchOf) || changed
+		t.fresh = append(t.fresh, e)
 	}
+	changed = t.readFresh(now, matchOf) || changed
 	t.forget(&changed)
 	if changed {
 		t.link()
 	}
 	return nil
+}
+
+// readFresh reads what is new or due, within the allowance of each user: what
+// waits since the last look comes first.
+func (t *table) readFresh(now time.Time, matchOf func(*process) uint64) (changed bool) {
+	waited, there := t.late, 0
+	t.late = make(map[int]waiting)
+	for _, first := range []bool{true, false} {
+		if first && len(waited) == 0 {
+			continue
+		}
+		for _, e := range t.fresh {
+			late := waited[e.n]
+			if (late.ino == e.ino) != first {
+				continue
+			}
+			if first {
+				there++
+			} else if uid, err := t.r.owner(e.n); err != nil { // it ended between the listing and the read
+				t.drop(e.n)
+				changed = true
+				continue
+			} else {
+				late = waiting{e.ino, uid}
+			}
+			if !t.costs.take(account(late.uid), costLoad, 1) {
+				t.late[e.n] = late
+				continue
+			}
+			changed = t.meet(e, now, matchOf) || changed
+		}
+	}
+	t.unread += uint64(len(waited) - there) // they ended before their turn
+	return changed
 }
 
 // meet reads a process that is new, or due to be read again; it tells whether
@@ -100,7 +167,7 @@ func (t *table) meet(e entry, now time.Time, matchOf func(*process) uint64) bool
 		p = &process{pid: e.n, ino: e.ino, firstSeen: now}
 	}
 	if !t.load(p) { // it ended between the listing and the read
-		delete(t.procs, e.n)
+		t.drop(e.n)
 		return true
 	}
 	if known != nil && known != p && known.start == p.start { // the kernel only dropped its cached entry
@@ -108,8 +175,19 @@ func (t *table) meet(e entry, now time.Time, matchOf func(*process) uint64) bool
 		return false
 	}
 	p.match = matchOf(p)
+	if known != nil && known != p {
+		t.drop(e.n)
+	}
 	t.procs[e.n] = p
 	return true
+}
+
+// drop forgets a process and what it is charged for.
+func (t *table) drop(pid int) {
+	if p := t.procs[pid]; p != nil {
+		t.dropDescriptors(p)
+		delete(t.procs, pid)
+	}
 }
 
 // forget drops the processes that the listing no longer has.
@@ -123,7 +201,7 @@ func (t *table) forget(changed *bool) {
 	}
 	for pid := range t.procs {
 		if _, ok := alive[pid]; !ok {
-			delete(t.procs, pid)
+			t.drop(pid)
 			*changed = true
 		}
 	}
@@ -151,7 +229,8 @@ func (t *table) load(p *process) bool {
 	if p.uid, err = t.r.owner(p.pid); err != nil { // a worker changes its user after it was forked
 		return false
 	}
-	if st.ppid == 2 || p.pid == 2 { // kernel threads have no command line
+	p.own = ownership{}
+	if st.kernel { // kernel threads have no command line
 		return true
 	}
 	b, err = t.r.pid(p.pid, "cmdline")
@@ -161,11 +240,11 @@ func (t *table) load(p *process) bool {
 	p.argv = parseCmdline(b)
 	p.celery = celeryOf(p.argv)
 	id := classify(p.argv)
-	if p.pid == t.self {
-		id = identity{}
+	if (id.server != "" || p.celery != nil) && (p.pid == t.self || t.owns(p).changed) {
+		id, p.celery = identity{}, nil
 	}
 	if id.server != p.ident.server {
-		p.fds = descriptors{}
+		t.dropDescriptors(p)
 	}
 	p.ident = keepClass(id, p.ident)
 	if p.ident.server == Flask && p.ident.name == "" {
@@ -209,17 +288,23 @@ func (t *table) link() {
 	for _, p := range t.procs {
 		t.kids[p.stat.ppid] = append(t.kids[p.stat.ppid], p)
 	}
+	for _, kids := range t.kids {
+		if len(kids) > maxWorkers { // which ones a bound leaves out must not change from look to look
+			slices.SortFunc(kids, oldest)
+		}
+	}
 }
 
-// recheckAll reads every process without an app once more: a listening socket
-// has appeared that nobody known holds, so one of them became a server.
-func (t *table) recheckAll(matchOf func(*process) uint64) {
+// recheckAll reads every process without an app once more that belongs to one
+// of these users (root: every process): a listening socket of theirs has
+// appeared that nobody known holds, so one of them became a server.
+func (t *table) recheckAll(of users, matchOf func(*process) uint64) {
 	for pid, p := range t.procs {
-		if p.member != nil || p.stat.ppid == 2 {
+		if p.member != nil || p.stat.kernel || !of.concern(p) || !t.costs.take(account(p.uid), costLoad, 1) {
 			continue
 		}
 		if !t.load(p) {
-			delete(t.procs, pid)
+			t.drop(pid)
 			continue
 		}
 		p.match = matchOf(p)

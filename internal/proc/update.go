@@ -16,7 +16,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	for _, p := range a.members {
 		p.member = nil
 	}
-	a.members, a.workers, a.sockets = nil, nil, nil
+	a.members, a.workers, a.sockets, a.cut = nil, nil, nil, 0
 	for _, root := range a.roots {
 		w.know(root)
 		w.collect(a, root)
@@ -27,11 +27,18 @@ func (w *Watcher) update(a *app, now time.Time) {
 		if a.lost.IsZero() {
 			a.lost = now
 		}
+		if !a.established {
+			a.since = time.Time{} // it begins again
+		}
 		a.workers = nil
 		a.assign(now)
 		return
 	}
 	a.lost = time.Time{}
+	if a.since.IsZero() {
+		a.since = now
+	}
+	a.established = a.established || now.Sub(a.since) >= establishedAfter
 	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
 	w.settleFiles(a, now)
 	a.net = w.sockets.of(a.root())
@@ -48,21 +55,36 @@ func (w *Watcher) update(a *app, now time.Time) {
 }
 
 // maxMembers bounds the processes counted for one app.
-const maxMembers = 4096
+const maxMembers = 1024
 
-// collect takes p and all below it into the app, reading each one's stat; one
-// that ended meanwhile is left out.
-func (w *Watcher) collect(a *app, p *process) {
-	if p.member != nil || len(a.members) >= maxMembers || !w.fresher(p) {
-		return
-	}
-	p.member = a
-	a.members = append(a.members, p)
-	for _, kid := range w.table.kids[p.pid] {
-		if kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
-			continue // a server of its own that this one merely started
+// collect adds root and all below it to the app, the nearest first, reading each
+// one's stat; one that ended meanwhile is left out, and so is what is over the
+// bound of an app or the allowance of its user.
+func (w *Watcher) collect(a *app, root *process) {
+	for queue := []*process{root}; len(queue) > 0; queue = queue[1:] {
+		p := queue[0]
+		if p.member != nil {
+			continue
 		}
-		w.collect(a, kid)
+		if len(a.members) >= maxMembers || !w.table.costs.take(w.table.owns(root).account, costMember, 1) {
+			a.cut += len(queue)
+			break
+		}
+		if !w.fresher(p) {
+			continue
+		}
+		p.member = a
+		a.members = append(a.members, p)
+		for _, kid := range w.table.kids[p.pid] {
+			if kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
+				continue // a server of its own that this one merely started
+			}
+			queue = append(queue, kid)
+		}
+	}
+	if a.cut > a.cutMost {
+		w.table.unread += uint64(a.cut - a.cutMost)
+		a.cutMost = a.cut
 	}
 }
 
@@ -93,7 +115,7 @@ func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
 		w.know(p)
 		if p.ident.server == Gunicorn && p.fds.heartbeat < 0 && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
-			w.table.readDescriptors(p)
+			w.table.readWithin(p)
 		}
 	}
 }

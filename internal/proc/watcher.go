@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,11 +57,14 @@ type Watcher struct {
 	celeryGen int
 	stuck     time.Duration
 	apps      []*app
-	ownersAt  time.Time // when the descriptors of all apps were last read for a sender
-	searched  time.Time // when every process was last read again
-	news      bool      // a listening socket has appeared since the last refresh
-	owed      bool      // one has appeared that belongs to nobody known: every process is to be read again
-	overflow  int       // apps over the bound
+	ownersAt  time.Time       // when the descriptors of all apps were last read for a sender
+	searched  time.Time       // when every process was last read again
+	news      bool            // a listening socket has appeared since the last refresh
+	owed      users           // owners of such that belong to nobody known: their processes are to be read again
+	overflow  int             // apps over the bound
+	without   map[account]int // apps without a place, as of this look
+	reserved  map[string]reservation
+	look      uint64    // number of the look under way
 	at        time.Time // of the refresh under way
 
 	mu    sync.Mutex
@@ -87,6 +92,15 @@ func New(o Options) (*Watcher, error) {
 		connections: newConnectionSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
 	w.table.self, w.table.boot = os.Getpid(), boot
+	w.table.listens = func(p *process, ino uint64) bool {
+		n := w.sockets.nets[p.netns]
+		if n == nil {
+			return false
+		}
+		_, ok := n.listeners[ino]
+		return ok
+	}
+	w.owed, w.reserved = make(users), make(map[string]reservation)
 	w.caller = &caller{t: w.table}
 	w.apply(o.Apps, o.Stuck)
 	w.turn <- struct{}{}
@@ -140,7 +154,7 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 		i, configured := names[a.name]
 		switch {
 		case configured:
-			a.conf = i
+			a.conf, a.established = i, false // another match may mean another user's
 		case len(w.matchers) > 0:
 			continue
 		default:
@@ -190,11 +204,10 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if s := w.fresh(); s != nil {
 		return s, nil
 	}
-	now := w.now()
-	if err := w.refresh(ctx, now); err != nil {
+	s, err := w.take(ctx, w.now())
+	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	s := w.snapshot(now)
 	w.watchMemory()
 	w.watchConnections()
 	w.mu.Lock()
@@ -203,12 +216,26 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// watchMemory tells the sampler whose memory to sample.
+// take does one look. A panic costs the look and nothing else.
+func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.log.Error("Look at the processes panicked", "panic", r, "stack", string(debug.Stack()))
+			s, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	if err := w.refresh(ctx, now); err != nil {
+		return nil, err
+	}
+	return w.snapshot(now), nil
+}
+
+// watchMemory sets whose memory to sample.
 func (w *Watcher) watchMemory() {
-	procs := make(map[memoryKey]uint64)
+	procs := make(map[memoryKey]sampled)
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			procs[memoryKey{p.pid, p.start}] = p.stat.rss * pageSize()
+			procs[memoryKey{p.pid, p.start}] = sampled{rss: p.stat.rss * pageSize(), owner: a.owner}
 		}
 	}
 	w.memory.want(procs)
@@ -227,6 +254,7 @@ func (w *Watcher) fresh() *Snapshot {
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	first := len(w.table.procs) == 0
 	w.at = now
+	w.look++
 	if err := w.table.refresh(now, w.matchBits); err != nil {
 		return err
 	}
@@ -243,72 +271,9 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// lookAtSockets reads who holds which listening socket, as far as needed: the
-// descriptors of a candidate are read when it is new, and again when a
-// listening socket has appeared. A socket that then still belongs to nobody
-// may be held by a program that was replaced by exec long after its start, so
-// everything is read once more, not more often than in searchPause.
-func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
-	candidates := w.candidates()
-	news := false
-	w.sockets.of(&process{pid: w.table.self, netns: w.sockets.own})
-	for _, p := range candidates {
-		w.sockets.of(p)
-	}
-	for _, n := range w.sockets.nets {
-		if n.used {
-			news = w.sockets.refresh(ctx, n, now) || news
-		}
-	}
-	w.news = news
-	w.readSockets(candidates, news)
-	if news && !first && w.unclaimed() {
-		w.owed = true
-	}
-	if w.owed && now.Sub(w.searched) > searchPause {
-		w.owed, w.searched = false, now
-		w.table.recheckAll(w.matchBits)
-		w.readSockets(w.candidates(), true)
-	}
-	if !news {
-		return
-	}
-	for _, n := range w.sockets.nets {
-		for ino := range n.listeners {
-			n.seen[ino] = true
-		}
-	}
-}
-
-// readSockets reads the descriptors of those that were never read, or of all.
-func (w *Watcher) readSockets(candidates []*process, all bool) {
-	for _, p := range candidates {
-		if all || !p.fds.known {
-			w.table.readDescriptors(p)
-		}
-	}
-}
-
-// unclaimed tells whether a new listening socket belongs to no candidate.
-func (w *Watcher) unclaimed() bool {
-	held := make(map[uint64]bool)
-	for _, p := range w.candidates() {
-		for ino := range p.fds.sockets {
-			held[ino] = true
-		}
-	}
-	for _, n := range w.sockets.nets {
-		for ino := range n.listeners {
-			if !n.seen[ino] && !held[ino] {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // candidates are the processes that could belong to an app, as of the table's
-// last change.
+// last change, the oldest first: a master comes before its workers when an
+// allowance does not permit to read all.
 func (w *Watcher) candidates() []*process {
 	if w.candsGen == w.table.gen && w.cands != nil {
 		return w.cands
@@ -319,6 +284,7 @@ func (w *Watcher) candidates() []*process {
 			w.cands = append(w.cands, p)
 		}
 	}
+	slices.SortFunc(w.cands, oldest)
 	return w.cands
 }
 
@@ -337,15 +303,19 @@ func (w *Watcher) matchBits(p *process) uint64 {
 	var bits uint64
 	var groups []string
 	var read bool
+	user := func() uint32 { return w.table.owns(p).uid }
 	for i := range w.matchers {
 		if w.matchers[i].fixed(p, func() []string {
 			if !read {
 				groups, read = w.groups(p.pid), true
 			}
 			return groups
-		}) {
+		}, user) {
 			bits |= 1 << i
 		}
+	}
+	if bits&^w.alone != 0 && w.table.owns(p).changed { // any user starts a setuid program with any command line
+		return bits & w.alone
 	}
 	return bits
 }

@@ -26,6 +26,7 @@ var (
 	ErrLink       = errors.New("a symbolic link on the way to it is in a directory where others can write")
 	ErrOwner      = errors.New("it belongs to another user")
 	ErrMode       = errors.New("others can write to it")
+	ErrMoved      = errors.New("others can rename a part of its path")
 	ErrHardLink   = errors.New("it has several names, one of them in a directory where others can write")
 )
 
@@ -49,6 +50,9 @@ type Policy struct {
 	// every link and owner is accepted. A file to which everybody can write is
 	// refused when the exporter is root.
 	Administrator bool
+	// Settled refuses a path of which strangers can rename a part, and so put
+	// another file of a trusted owner in its place.
+	Settled bool
 }
 
 const defaultMax = 64 << 10
@@ -91,6 +95,9 @@ func Open(path string, p Policy) (*os.File, error) {
 		return nil, err
 	}
 	defer w.close()
+	if p.Settled && w.moved {
+		return nil, refusal(path, ErrMoved)
+	}
 	fd, err := unix.Openat(w.dir, w.name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}

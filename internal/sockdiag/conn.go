@@ -22,6 +22,9 @@ const (
 	bufferLen = 32 << 10
 	// maxSockets bounds what one dump may give.
 	maxSockets = 1 << 16
+	// maxOwned bounds the listening sockets of one user other than root's in one
+	// dump, so that no user's push out those of another.
+	maxOwned = 1024
 )
 
 // ErrTooMany says that there are more sockets than this package will hold.
@@ -156,7 +159,7 @@ func (c *Conn) unlock() { c.turn <- struct{}{} }
 
 // Listeners gives every listening TCP and UNIX stream socket of the namespace.
 // If the kernel refuses one kind (ENOENT: it has no such module), the others
-// come with the error. It ends with ctx's deadline, and after a second without
+// come with the error. Of one user, root excepted, at most 1024 are returned. It ends with ctx's deadline, and after a second without
 // one; a Conn that fails is opened anew by the next call.
 func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	if err := c.lock(ctx); err != nil {
@@ -164,15 +167,25 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	}
 	defer c.unlock()
 	out := make([]Listener, 0, 32)
+	var owned map[uint32]int
 	keep := func(l Listener, ok bool, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case ok && len(out) >= maxSockets:
+		case !ok:
+			return nil
+		case len(out) >= maxSockets:
 			return ErrTooMany
-		case ok:
-			out = append(out, l)
 		}
+		if l.UID != 0 {
+			if owned == nil {
+				owned = make(map[uint32]int)
+			}
+			if owned[l.UID]++; owned[l.UID] > maxOwned {
+				return nil
+			}
+		}
+		out = append(out, l)
 		return nil
 	}
 	inet := func(p []byte) error { return keep(parseTCPListener(p)) }

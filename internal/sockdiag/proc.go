@@ -49,7 +49,8 @@ func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 
 // ParseProcNetUnix reads the listening stream sockets from /proc/PID/net/unix,
 // for where sock_diag is refused: their path and inode. The file has neither
-// the accept queue nor its limit nor the owner.
+// the accept queue nor its limit nor the owner. A row that is malformed is left
+// out: a line break in an abstract name makes one.
 func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 	var out []Listener
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -61,12 +62,12 @@ func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 			f[i], rest, _ = bytes.Cut(rest, []byte(" "))
 		}
 		if len(f[6]) == 0 {
-			return false, fmt.Errorf("%w: too few fields", errRow)
+			return true, nil
 		}
 		flags, err1 := strconv.ParseUint(string(f[3]), 16, 32)
 		inode, err2 := strconv.ParseUint(string(f[6]), 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return false, fmt.Errorf("%w: %w", errRow, err)
+		if err1 != nil || err2 != nil {
+			return true, nil
 		}
 		if flags&acceptCon != 0 && string(f[4]) == "0001" {
 			out = append(out, Listener{Network: Unix, Path: string(rest), Inode: inode})

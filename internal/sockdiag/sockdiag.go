@@ -6,6 +6,8 @@ package sockdiag
 import (
 	"net/netip"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The values of [Listener.Network].
@@ -36,12 +38,15 @@ type UDPSocket struct {
 	UID   uint32         // owner
 }
 
+// maxLabel is the longest label in bytes: "unix:" and a path of 108 fit in.
+const maxLabel = 128
+
 // Label names a listener the way people write it: ":8000" for every address,
 // "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "unix:@name". It is never
-// empty.
+// empty, and fit for the value of a label: any user binds a socket to any bytes.
 func Label(l Listener) string {
 	if l.Network == Unix {
-		return "unix:" + l.Path
+		return text.Label("unix:"+l.Path, maxLabel)
 	}
 	a := l.Addr.Addr().Unmap()
 	if a.IsUnspecified() {

@@ -1,0 +1,77 @@
+package proc
+
+import (
+	"context"
+	"time"
+)
+
+// lookAtSockets reads who holds which listening socket, as far as needed: the
+// descriptors of a candidate are read when it is new, and again when a
+// listening socket of its user has appeared. A socket that then still belongs
+// to nobody may be held by a program that was replaced by exec long after its
+// start, so all of its user's processes are read once more, not more often than
+// in searchPause.
+func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
+	candidates := w.candidates()
+	w.sockets.of(&process{pid: w.table.self, netns: w.sockets.own})
+	for _, p := range candidates {
+		w.sockets.of(p)
+	}
+	news := make(users)
+	for _, n := range w.sockets.nets {
+		if n.used {
+			w.sockets.refresh(ctx, n, now)
+			for _, l := range n.news {
+				news[l.UID] = true
+			}
+		}
+	}
+	w.news = len(news) > 0
+	w.readSockets(candidates, news)
+	if w.news && !first {
+		w.unclaimed()
+	}
+	if len(w.owed) > 0 && now.Sub(w.searched) > searchPause {
+		w.searched = now
+		w.table.recheckAll(w.owed, w.matchBits)
+		w.readSockets(w.candidates(), w.owed)
+		w.owed = make(users)
+	}
+	for _, n := range w.sockets.nets {
+		for _, l := range n.news {
+			n.seen[l.Inode] = true
+		}
+	}
+}
+
+// readSockets reads the descriptors of those that were never read, or may hold
+// a new socket of one of these users. What the allowances do not permit is read
+// in a later look.
+func (w *Watcher) readSockets(candidates []*process, news users) {
+	for _, p := range candidates {
+		if !p.fds.known || p.stale || len(news) > 0 && news.concern(p) {
+			w.table.readWithin(p)
+		}
+	}
+}
+
+// unclaimed notes the owners of new listening sockets that belong to no candidate.
+func (w *Watcher) unclaimed() {
+	missing := make(map[uint64]uint32)
+	for _, n := range w.sockets.nets {
+		for _, l := range n.news {
+			missing[l.Inode] = l.UID
+		}
+	}
+	for _, p := range w.candidates() {
+		if len(missing) == 0 {
+			return
+		}
+		for _, l := range w.holds(p) {
+			delete(missing, l.Inode)
+		}
+	}
+	for _, uid := range missing {
+		w.owed[uid] = true
+	}
+}

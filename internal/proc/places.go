@@ -1,0 +1,251 @@
+package proc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// MaxApps bounds the discovered apps of one host, the ended ones that are still
+	// reported included. Each has a place.
+	MaxApps = 200
+	// settledShare is how many places root's apps keep whoever else waits.
+	settledShare = MaxApps / 2
+	// othersShare is how many places one other account may hold at all.
+	othersShare = MaxApps / 2
+	// establishedAfter is how long an app must have run until its place and its
+	// name are kept for it while it is down.
+	establishedAfter = time.Minute
+	// forgetYoung is how long an app that ended before that is reported as down.
+	forgetYoung = 5 * time.Minute
+)
+
+// admit gives new roots a place and a name.
+//
+// Who comes first cannot be had by an early start, a restart or many forks.
+// Places are given in rounds: each account's first app comes before any
+// account's second. Within a round root's come first, then those of system users
+// and services, then the others; within one account the apps that are known.
+func (w *Watcher) admit(roots []*process, now time.Time) {
+	w.without = make(map[account]int)
+	if len(roots) == 0 {
+		return
+	}
+	for _, p := range roots {
+		w.place(p)
+	}
+	slices.SortFunc(roots, func(x, y *process) int {
+		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), oldest(x, y))
+	})
+	type group struct {
+		account account
+		tier    tier
+	}
+	full := make(map[group]bool)
+	for _, p := range roots {
+		g := group{p.own.account, p.own.tier}
+		if full[g] || !w.name(p, now) {
+			full[g] = true
+			w.leftOut(p)
+		}
+	}
+}
+
+// name gives a new root to the app of its identity, which is its user, its
+// service, the name it bears and where it listens; false: there is no place for
+// a new app. If an app of that name runs, or another user's did, this is
+// a second one: it is told apart by where it listens, and known again by that
+// when it comes back.
+func (w *Watcher) name(p *process, now time.Time) bool {
+	name := cleanName(cmp.Or(p.ident.name, p.unit, p.ident.script, "app"))
+	where := w.where(p)
+	for _, a := range w.apps {
+		if len(a.roots) == 0 && a.base == name && a.at == where && a.heir(p) {
+			a.roots = []*process{p}
+			return true
+		}
+	}
+	for _, try := range []string{name, name + "@" + where, name + "@" + itoa(p.pid)} {
+		try = cleanName(try)
+		a := w.byName(try)
+		switch {
+		case a != nil && len(a.roots) == 0 && a.heir(p):
+			a.roots = []*process{p}
+			return true
+		case a != nil || !w.mayBear(try, p):
+			continue
+		case !w.makeRoom(p, now):
+			return false
+		}
+		delete(w.reserved, try)
+		a = newApp(try, -1)
+		a.base, a.owner, a.unit, a.since, a.tier = name, p.own.account, p.own.unit, now, p.own.tier
+		a.roots = []*process{p}
+		w.apps = append(w.apps, a)
+		return true
+	}
+	return false
+}
+
+// heir reports whether a root may go on as an app that has ended: with its
+// name, its slots and its counters. Another user's may not, and of the services
+// that share a user no other one.
+func (a *app) heir(p *process) bool {
+	return a.owner == p.own.account && (a.unit == "" || a.unit == p.own.unit)
+}
+
+// makeRoom makes sure that there is a place for a new app of p's account.
+func (w *Watcher) makeRoom(p *process, now time.Time) bool {
+	held := 0
+	for _, a := range w.apps {
+		if a.conf < 0 && a.owner == p.own.account {
+			held++
+		}
+	}
+	over := p.own.account != 0 && held >= othersShare
+	if len(w.apps) < MaxApps && !over {
+		return true
+	}
+	last := w.lastInLine(p, held, over)
+	if last == nil {
+		return false
+	}
+	w.reserve(last, now)
+	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool { return a == last })
+	for _, m := range last.members {
+		m.member = nil
+	}
+	return true
+}
+
+// lastInLine returns the app whose place p takes: one that has ended of its own
+// account, else the last one of those that hold more places than p's account
+// would, or as many with less reason.
+func (w *Watcher) lastInLine(p *process, held int, own bool) *app {
+	byAccount := make(map[account][]*app)
+	for _, a := range w.apps {
+		if a.conf < 0 {
+			byAccount[a.owner] = append(byAccount[a.owner], a)
+		}
+	}
+	if mine := byAccount[p.own.account]; len(mine) > 0 {
+		slices.SortFunc(mine, precedence)
+		if last := mine[len(mine)-1]; len(last.roots) == 0 {
+			return last
+		}
+	}
+	if own {
+		return nil
+	}
+	var last *app
+	lastRound := 0
+	for owner, list := range byAccount {
+		slices.SortFunc(list, precedence)
+		round, a := len(list)-1, list[len(list)-1]
+		if owner == 0 && round < settledShare || owner == p.own.account {
+			continue
+		}
+		if last == nil || cmp.Or(cmp.Compare(round, lastRound), cmp.Compare(a.tier, last.tier), precedence(a, last), cmp.Compare(owner, last.owner)) > 0 {
+			last, lastRound = a, round
+		}
+	}
+	if last == nil || held > lastRound || held == lastRound && p.own.tier >= last.tier {
+		return nil
+	}
+	return last
+}
+
+// precedence orders the apps of one account: those that are known first, those
+// that have ended last.
+func precedence(x, y *app) int {
+	ended := func(a *app) int {
+		if len(a.roots) == 0 {
+			return 1
+		}
+		return 0
+	}
+	young := func(a *app) int {
+		if !a.established {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(young(x), young(y)), cmp.Compare(ended(x), ended(y)), x.since.Compare(y.since), cmp.Compare(x.name, y.name))
+}
+
+// leftOut counts a root that is one too many, once.
+func (w *Watcher) leftOut(p *process) {
+	w.without[p.own.account]++
+	if !p.over {
+		p.over = true
+		w.overflow++
+	}
+}
+
+// reservation is the name of an app that is no longer reported.
+type reservation struct {
+	owner account
+	unit  string
+	since time.Time
+}
+
+const (
+	maxReserved       = 1024 // names
+	maxOthersReserved = 64   // of one account other than root's
+)
+
+// reserve keeps the name of an app that is forgotten for its identity, so that
+// another user never inherits it. It returns true.
+func (w *Watcher) reserve(a *app, now time.Time) bool {
+	if !a.established {
+		return true
+	}
+	bound := maxReserved
+	if a.owner != 0 {
+		bound = maxOthersReserved
+	}
+	count, first := 0, ""
+	for name, r := range w.reserved {
+		if r.owner == a.owner {
+			count++
+			if first == "" || r.since.Before(w.reserved[first].since) {
+				first = name
+			}
+		}
+	}
+	switch {
+	case count >= bound:
+		delete(w.reserved, first)
+	case len(w.reserved) >= maxReserved:
+		return true
+	}
+	w.reserved[a.name] = reservation{owner: a.owner, unit: a.unit, since: now}
+	return true
+}
+
+// mayBear reports whether a name is free for a root.
+func (w *Watcher) mayBear(name string, p *process) bool {
+	r, ok := w.reserved[name]
+	return !ok || r.owner == p.own.account && (r.unit == "" || r.unit == p.own.unit)
+}
+
+// LeftOut is a user whose apps have no place.
+type LeftOut struct {
+	UID  uint32
+	Apps int
+}
+
+// maxLeftOut bounds the users that are named.
+const maxLeftOut = 8
+
+// withoutPlace returns the users whose apps have no place, the smallest user id
+// first, at most 8.
+func (w *Watcher) withoutPlace() []LeftOut {
+	var out []LeftOut
+	for a, n := range w.without {
+		out = append(out, LeftOut{UID: uint32(a), Apps: n})
+	}
+	slices.SortFunc(out, func(x, y LeftOut) int { return cmp.Compare(x.UID, y.UID) })
+	return out[:min(len(out), maxLeftOut)]
+}
