@@ -177,6 +177,7 @@ type way struct {
 	name  string // "." for the root directory
 	open  bool   // strangers can write in dir
 	moved bool   // strangers can rename a directory on the way
+	links int    // that were followed
 }
 
 func (w *way) close() { _ = unix.Close(w.dir) }
@@ -189,37 +190,42 @@ func walk(path string, p Policy) (*way, error) {
 	}
 	w := &way{dir: -1}
 	todo, err := w.begin(path, nil)
-	for links := 0; err == nil && len(todo) > 0; {
+	for err == nil && len(todo) > 0 {
 		w.name, todo = todo[0], todo[1:]
-		var to string
-		var st unix.Stat_t
-		if to, st, err = w.look(); err != nil && len(todo) == 0 && errors.Is(err, unix.ENOENT) {
-			return w, nil // the caller says whether it must be there
-		}
-		switch {
-		case err != nil:
-		case to != "":
-			if links++; links > maxLinks {
-				err = unix.ELOOP
-			} else if w.open && (!w.sticky() || !p.trusts(st.Uid)) {
-				err = ErrLink
-			} else {
-				todo, err = w.begin(to, todo)
-			}
-		case len(todo) > 0:
-			err = w.enter(p)
-		}
+		todo, err = w.step(todo, p)
 	}
-	if err != nil {
-		if w.dir >= 0 {
-			w.close()
-		}
-		if errors.Is(err, ErrLink) {
-			return nil, refusal(path, err)
-		}
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	switch {
+	case err == nil:
+		return w, nil
+	case w.dir >= 0:
+		w.close()
 	}
-	return w, nil
+	if errors.Is(err, ErrLink) {
+		return nil, refusal(path, err)
+	}
+	return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+}
+
+// step follows the name at hand and returns the names that remain. That the
+// last one is not there is for the caller to judge.
+func (w *way) step(rest []string, p Policy) ([]string, error) {
+	to, st, err := w.look()
+	switch {
+	case err != nil && len(rest) == 0 && errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case to == "" && len(rest) == 0:
+		return nil, nil
+	case to == "":
+		return rest, w.enter(p)
+	case w.open && (!w.sticky() || !p.trusts(st.Uid)):
+		return nil, ErrLink
+	}
+	if w.links++; w.links > maxLinks {
+		return nil, unix.ELOOP
+	}
+	return w.begin(to, rest)
 }
 
 // begin starts at / or, for a relative path, where w stands, and returns the names to follow.
