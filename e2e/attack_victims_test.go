@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ def helper():
 			dir := openDir(t)
 			file := filepath.Join(dir, "helper")
 			text := fmt.Sprintf(fork, file) + c.hook
-			l := launch{server: c.server, args: []string{"-w", "3", "--preload", "--graceful-timeout", "1", "-c", write(t, filepath.Join(dir, "conf.py"), text)}}
+			l := launch{server: c.server, env: withoutTitles(t), args: []string{"-w", "3", "--preload", "--graceful-timeout", "1", "-c", write(t, filepath.Join(dir, "conf.py"), text)}}
 			if c.server == "uwsgi" {
 				write(t, filepath.Join(dir, "forks.py"), text)
 				l.args, l.env = []string{"--master", "--processes", "3", "--import", "forks"}, []string{"PYTHONPATH=" + dir}
@@ -62,6 +63,9 @@ def helper():
 				r := alarm(t, x, a.name, healToken)
 				if err := alive(pid, start); err != nil {
 					t.Fatalf("%v; the run is %s, done %d: %s", err, r.State, r.Done, r.Reason)
+				}
+				if r.Done > 0 && victimOf(t, x, r.ID) == strconv.Itoa(pid) { // with its master's handlers it passes over a TERM
+					t.Fatalf("the run is %s, done to the helper: %s", r.State, r.Reason)
 				}
 				time.Sleep(4 * time.Second)
 			}
@@ -161,13 +165,30 @@ func TestAttackApprovalOfAnother(t *testing.T) {
 // planOf is the id of the plan that a run waits with.
 func planOf(t *testing.T, x *exporter, run string) string {
 	t.Helper()
-	var r struct{ Plan struct{ ID string } }
+	return planned(t, x, run).ID
+}
+
+// victimOf is the number of the process that a run's plan is about.
+func victimOf(t *testing.T, x *exporter, run string) string {
+	t.Helper()
+	return planned(t, x, run).Victims[0].Info["pid"]
+}
+
+type plannedRun struct {
+	ID      string
+	Victims []struct{ Info map[string]string }
+}
+
+// planned is the plan of a run, which has a victim.
+func planned(t *testing.T, x *exporter, run string) plannedRun {
+	t.Helper()
+	var r struct{ Plan plannedRun }
 	_, body, err := x.get("/api/v1/runs/" + run)
 	if err == nil {
 		err = json.NewDecoder(strings.NewReader(body)).Decode(&r)
 	}
-	if err != nil || r.Plan.ID == "" {
+	if err != nil || len(r.Plan.Victims) == 0 {
 		t.Fatalf("%v: %s", err, body)
 	}
-	return r.Plan.ID
+	return r.Plan
 }

@@ -19,22 +19,30 @@ type proven struct {
 }
 
 const (
-	proofTries = 4 // a master that forks a worker just now makes a sibling that holds the files of all
+	proofTries = 6 // a master that forks a worker just now makes a sibling that holds the files of all
 	proofPause = 50 * time.Millisecond
 )
 
 // prove reads the proof of an app's workers as they are now, again for a moment
-// where some of them have none.
-func (r *Recycle) prove(ctx context.Context, app *proc.App) (p *proven, err error) {
+// where some of them have none. Of several readings it returns that with the
+// most workers.
+func (r *Recycle) prove(ctx context.Context, app *proc.App) (best *proven, err error) {
 	for i := range proofTries {
 		if i > 0 {
 			sleep(ctx, proofPause)
 		}
-		if p, err = r.proveOnce(app); err != nil || p.doubt == "" {
+		p, err := r.proveOnce(app)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || len(p.workers) >= len(best.workers) {
+			best = p
+		}
+		if best.doubt == "" {
 			break
 		}
 	}
-	return p, err
+	return best, nil
 }
 
 func (r *Recycle) proveOnce(app *proc.App) (*proven, error) {

@@ -19,7 +19,6 @@ import (
 // What is a child of the master and holds nothing of a worker's, or what is a
 // sibling's too, is never picked, however large or stuck it is.
 func TestRecycleWithoutProof(t *testing.T) {
-	t.Parallel()
 	for name, helper := range map[string]func(*testing.T, *os.File, *os.File) *exec.Cmd{
 		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l) },
 		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l, s) },
@@ -46,7 +45,6 @@ func TestRecycleWithoutProof(t *testing.T) {
 	} {
 		for _, pick := range []string{config.PickStuck, config.PickLargest, config.PickLeaked} {
 			t.Run(name+", "+pick, func(t *testing.T) {
-				t.Parallel()
 				f, kids := herd(t, proc.Gunicorn)
 				listener, mark := listening(t), sign(t, proc.Gunicorn)
 				kids = append(kids, member(t, []string{"sleep"}, listener, mark))
