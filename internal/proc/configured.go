@@ -94,13 +94,12 @@ func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
 func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (account, bool) {
 	var known, best *process
 	var bestServes bool
-	held := a.established && (a.lost.IsZero() || now.Sub(a.lost) <= forget)
 	for _, p := range tops {
 		o, serves := w.place(p), w.serves(p)
 		switch {
 		case !a.since.IsZero() && o.account == a.owner:
 			known = p
-		case held && (!serves || o.tier == tierUser && (a.former == nil || *a.former != o.account)):
+		case a.keptFrom(p, serves, now):
 		case best == nil, serves && !bestServes, serves == bestServes && o.tier < best.own.tier:
 			best, bestServes = p, serves
 		}
@@ -113,6 +112,16 @@ func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (account, b
 		return best.own.account, true
 	}
 	return 0, false
+}
+
+// keptFrom reports whether the place of an established app that is down is kept
+// from a process of another user.
+func (a *app) keptFrom(p *process, serves bool, now time.Time) bool {
+	if !a.established || !a.lost.IsZero() && now.Sub(a.lost) > forget {
+		return false
+	}
+	back := a.former != nil && *a.former == p.own.account
+	return !serves || p.own.tier == tierUser && !back
 }
 
 // listens tells whether a process listens where the match says; a match that

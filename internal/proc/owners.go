@@ -110,12 +110,10 @@ func (c *connectionSampler) join(h *household, found *foundSockets, left *share,
 	if found.err != nil && out.Errs[h.name] == nil {
 		out.Errs[h.name] = found.err
 	}
-	for _, ino := range order {
-		if len(out.List) >= maxConnections || left.connections <= 0 {
-			out.Dropped++
-			continue
-		}
-		left.connections--
+	n := max(0, min(len(order), maxConnections-len(out.List), left.connections))
+	out.Dropped += len(order) - n
+	left.connections -= n
+	for _, ino := range order[:n] {
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: c.isOurs(h)})
 	}
