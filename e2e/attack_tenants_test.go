@@ -123,8 +123,8 @@ func TestAttackTenantNamesWorkers(t *testing.T) {
 		return attackAs(neighbour, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
 	}
 	cases := map[string][]string{ // by queue: the process that is named
-		"users":     rq(neighbour, at(b.redis, 0), "theirs"),          // another user's, of the same Redis
-		"elsewhere": rq(neighbour, at(other, 0), "elsewhere"),         // another user's, of another Redis
+		"users":     rq(neighbour, at(b.redis, 0), "theirs"),       // another user's, of the same Redis
+		"elsewhere": rq(neighbour, at(other, 0), "elsewhere"),      // another user's, of another Redis
 		"servers":   rq(attacker, at(other, 0), "servers"),         // of another Redis
 		"databases": rq(attacker, at(b.redis, 1), "databases"),     // of another database
 		"names":     rq(attacker, at(b.redis, 0), "named"),         // another worker of this Redis
