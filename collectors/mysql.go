@@ -32,6 +32,7 @@ type MySQLServer interface {
 type MySQLTarget struct {
 	Name   string
 	Server MySQLServer
+	Users  map[string]string // the users of the apps, with the app of each; empty: not known
 }
 
 var (
@@ -70,7 +71,7 @@ func (*MySQL) Name() string { return "mysql" }
 // Descs implements [Collector].
 func (*MySQL) Descs() []*prometheus.Desc {
 	return descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
-		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, seriesDropped)
+		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, mysqlAppQueryFamily, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -120,6 +121,8 @@ type mysqlLook struct {
 	counted bool // the server has told how many threads run
 	running *int // and how many are in its list of threads
 	left    mysql.LeftOut
+
+	open, places float64 // connections, and how many there may be; 0: not known
 }
 
 func (l *mysqlLook) read(ctx context.Context, from *Activity) {
@@ -155,6 +158,7 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 			return
 		}
 	}
+	l.holders(now.threads)
 }
 
 // cutShort says that a look does not have all. It names no number, so that it
@@ -223,6 +227,7 @@ func (l *mysqlLook) status(ctx context.Context) error {
 			l.add(c.f, v, l.Name)
 		}
 	}
+	l.open = status["Threads_connected"]
 	return nil
 }
 
@@ -243,6 +248,7 @@ func (l *mysqlLook) activity(now *activity) error {
 			waits[t.Thread] = true
 		}
 	}
+	l.queryTime(now.threads, waits)
 	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
 	return l.blockers(now)
@@ -258,7 +264,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		if t.Own {
 			continue
 		}
-		if t.Command == "Query" || t.Command == "Execute" {
+		if ofClient(t) {
 			longest = max(longest, t.Time)
 		}
 		if t.Command != "Sleep" && t.Command != "Daemon" {
@@ -327,6 +333,7 @@ func (l *mysqlLook) limits(ctx context.Context) error {
 	}
 	if v, err := strconv.ParseFloat(variables["max_connections"], 64); err == nil {
 		l.add(mysqlMaxFamily, v, l.Name)
+		l.places = v
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ type link struct {
 	id      uint64
 	version Version
 	made    time.Time
+	worked  bool   // something was read by it
 	process *Error // why other users' threads are not seen; nil: they are
 	values  map[string]string
 	valued  time.Time // when values was read
@@ -298,6 +299,9 @@ func (l *link) prepare(ctx context.Context) error {
 	}
 	if _, err := l.conn.ExecContext(ctx, sessionOf(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
+	}
+	if err := l.stay(ctx); err != nil {
+		return err
 	}
 	// Without this right the list of threads is not refused but short, and a
 	// query that the server can answer without looking is not refused either.

@@ -141,6 +141,9 @@ func (w *eternalWalk) run(ctx context.Context, f change) error {
 	if err := w.list(ctx); err != nil {
 		return err
 	}
+	if err := w.link.keys(); err != nil {
+		return err
+	}
 	var end time.Time
 	if w.Budget > 0 {
 		end = time.Now().Add(w.Budget)

@@ -36,10 +36,7 @@ func (s *Server) RQWorkers(ctx context.Context, queue string) (workers []RQWorke
 		return nil, 0, err
 	}
 	var look rqWorkerLook
-	err = s.do(ctx, func(ctx context.Context, l *link) error {
-		if err := s.prove(ctx, l); err != nil {
-			return err
-		}
+	err = s.keyed(ctx, func(ctx context.Context, l *link) error {
 		look = rqWorkerLook{link: l, queue: queue}
 		return look.all(ctx)
 	})
@@ -183,10 +180,7 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 	}
 	var out Intake
 	var fault *Error
-	err := s.do(ctx, func(ctx context.Context, l *link) error {
-		if err := s.prove(ctx, l); err != nil {
-			return err
-		}
+	err := s.keyed(ctx, func(ctx context.Context, l *link) error {
 		var lengths celeryLengths
 		var held *redis.IntCmd
 		var fresh *redis.StringSliceCmd
