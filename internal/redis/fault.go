@@ -85,11 +85,11 @@ var (
 )
 
 // refusesCommand tells whether a server refused one command and no more: it
-// does not have it, or the user may not use it. Where a connect failed before
-// the command was sent, the driver wraps the reply to what failed.
+// does not have it, or the user may not use it. Where a connect failed, the
+// command is one of those that log in.
 func refusesCommand(err error) bool {
-	answered, ok := err.(redis.Error) //nolint:errorlint // one that is wrapped is another command's
-	if !ok {
+	var answered redis.Error
+	if !errors.As(err, &answered) {
 		return false
 	}
 	text := answered.Error()

@@ -40,6 +40,7 @@ type link struct {
 	plain  atomic.Bool            // the server takes INFO without sections only
 	noPing atomic.Pointer[Error]  // why PING is refused; nil: it is not
 	noKeys atomic.Pointer[Error]  // why the database of the URL cannot be selected; nil: it was
+	greets atomic.Bool            // a connect was finished, so that a refusal is of the command that was sent
 	db     int                    // the database of the URL
 	peer   atomic.Pointer[string] // "host:port" at the other end of the last connect
 }
@@ -91,13 +92,14 @@ func (l *link) greet(ctx context.Context, c *redis.Conn) error {
 		}
 		l.noKeys.Store(replyFault(database.Err().Error()))
 	}
+	l.greets.Store(true)
 	l.reply.Store(nil) // it explains a hang-up later on, of which these were not the reason
 	return nil
 }
 
 // pinged is the error of a PING. One that is refused was answered, too.
 func (l *link) pinged(err error) error {
-	if refusesCommand(err) {
+	if l.greets.Load() && refusesCommand(err) {
 		l.noPing.Store(replyFault(err.Error()))
 		return nil
 	}
