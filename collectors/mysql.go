@@ -51,8 +51,11 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
 )
 
-// cureStatementTime is the right to see how long statements took.
-const cureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+// The rights to see how long statements took and, of MySQL 8, who waits for whom.
+const (
+	CureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+	CureLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+)
 
 // MySQL gives the state of MySQL and MariaDB servers.
 type MySQL struct {
@@ -302,7 +305,7 @@ func waitsRefused(err error) error {
 	}
 	return &mysql.Error{
 		Kind: mysql.Denied, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";",
+		Cure: CureLockWaits,
 	}
 }
 
@@ -349,7 +352,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 		// to is nothing that is wrong with it.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
-			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + cureStatementTime,
+			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
 		})
 		return nil
 	}
@@ -357,7 +360,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Kind == mysql.Denied {
 		return &mysql.Error{
-			Kind: mysql.Denied, Cure: cureStatementTime,
+			Kind: mysql.Denied, Cure: CureStatementTime,
 			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

@@ -173,7 +173,7 @@ func replyFault(text string) *Error {
 			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
 			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
 		}
-		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md", Answered: true}
+		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
 	case code == "DENIED":
 		return &Error{Kind: Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
 	case code == "LOADING":

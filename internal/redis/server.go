@@ -143,6 +143,24 @@ func (s *Server) Info(ctx context.Context) (Info, error) {
 	return sum(infos), nil
 }
 
+// Version asks HELLO for the version of the server, which needs no right; ""
+// where it does not say, as before Redis 6.
+func (s *Server) Version(ctx context.Context) string {
+	version := ""
+	_ = s.do(ctx, func(ctx context.Context, l *link) error {
+		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+			fields, err := c.Do(ctx, "hello").Slice()
+			for i := 0; err == nil && i+1 < len(fields); i += 2 {
+				if text, ok := fields[i+1].(string); ok && fields[i] == "version" {
+					version = plainText(text)
+				}
+			}
+			return err
+		})
+	})
+	return version
+}
+
 // askInfo asks for some sections, and for all from a server before 7.0, which
 // takes one at most.
 func askInfo(ctx context.Context, l *link, c *redis.Client) (string, error) {
