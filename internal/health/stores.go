@@ -69,6 +69,11 @@ func (c *court) heldBy(name string) string {
 		}
 		return text
 	}
+	return c.heldByApp(name)
+}
+
+// heldByApp names the app on this host with most connections to a MySQL server.
+func (c *court) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
 	for _, x := range c.Readings.All("resp_worker_connections") {

@@ -35,18 +35,7 @@ func (r Rights) Rules(before7 bool) []string {
 		out = append(out, "+cluster|slots")
 	}
 	add := func(commands, access string, keys ...string) {
-		rules := strings.Fields(commands)
-		for _, k := range keys {
-			if before7 {
-				access = "~"
-			}
-			rules = append(rules, access+k)
-		}
-		if before7 {
-			out = append(out, rules...)
-			return
-		}
-		out = append(out, "("+strings.Join(rules, " ")+")")
+		out = append(out, selector(before7, commands, access, keys)...)
 	}
 	if r.RQ {
 		add(rqRights, "%R~", "rq:*")
@@ -70,6 +59,21 @@ func (r Rights) Rules(before7 bool) []string {
 		add(leaseRights, "~", healPrefix+"*")
 	}
 	return out
+}
+
+// selector gives commands and the keys that they are for.
+func selector(before7 bool, commands, access string, keys []string) []string {
+	if before7 {
+		access = "~"
+	}
+	rules := strings.Fields(commands)
+	for _, k := range keys {
+		rules = append(rules, access+k)
+	}
+	if before7 {
+		return rules
+	}
+	return []string{"(" + strings.Join(rules, " ") + ")"}
 }
 
 // literal is a pattern of Redis that means s and nothing else.
