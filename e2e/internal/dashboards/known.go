@@ -73,10 +73,6 @@ func (k Known) find(name string) (Series, bool) {
 	if s, ok := k[name]; ok {
 		return s, true
 	}
-	if s, ok := k[name+"_bucket"]; ok { // the native form of a histogram
-		s.Labels = without(s.Labels, []string{"le"})
-		return s, true
-	}
 	for _, prefix := range []string{"go_", "process_", "promhttp_"} {
 		if strings.HasPrefix(name, prefix) {
 			return Series{Type: guess(name)}, true
