@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-soak trial-cost trial-young clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-soak trial-cost trial-young clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -47,6 +47,11 @@ rules: deps ## check the alert rules and run their tests
 	promtool check rules --lint=all --lint-fatal rules/*.rules.yml
 	amtool check-config rules/alertmanager.example.yml
 	promtool test rules rules/*.rules_test.yml
+
+trial-promtool3: ## the same with promtool 3, pinned in tools/promtool (the first run builds it: about 7 minutes), and with native histograms
+	go build -C tools/promtool -tags remove_all_sd -o ../../build/promtool3 github.com/prometheus/prometheus/cmd/promtool
+	build/promtool3 check rules --lint=all --lint-fatal rules/*.rules.yml
+	build/promtool3 test rules rules/*.rules_test.yml rules/prometheus3/*.rules_test.yml
 
 dashboards: deps schema ## lint the dashboards and hold them to Grafana's own types
 	go test -count=1 ./grafana/...

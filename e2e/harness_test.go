@@ -53,7 +53,7 @@ var packages = map[string]string{
 	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
 	"nsenter": "util-linux", "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "redis-server": "redis-server", "redis-cli": "redis-tools", "openssl": "openssl", "setpriv": "util-linux", "ip": "iproute2",
-	"mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery",
+	"setcap": "libcap2-bin", "mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery",
 }
 
 // need fails the test when a program is missing.

@@ -114,7 +114,7 @@ func New(o Options) (*App, error) {
 	a.mysql = newMySQLServers(o.Logger)
 	a.mysql.apply(cfg.MySQL)
 	a.redis = newRedisServers(o.Logger)
-	a.redis.apply(cfg.Redis)
+	a.redis.apply(&cfg)
 	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
 	a.walks.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
@@ -139,7 +139,7 @@ func stuckAfter(cfg config.Config) time.Duration {
 }
 
 func (a *App) collectors() *collectors.Set {
-	activity := collectors.NewActivity(a.mysql.targets)
+	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
@@ -274,7 +274,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)
-	a.redis.apply(cfg.Redis)
+	a.redis.apply(&cfg)
 	a.walks.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())

@@ -330,21 +330,3 @@ func (d *doctor) ownerOf(a *proc.App) (uid int, ok bool) {
 	st, err := p.NewStatus()
 	return int(st.UIDs[1]), err == nil //nolint:gosec // the kernel has uids of 32 bits
 }
-
-// otherWays are what serves as well as capabilities in the unit: to be the
-// app's user, or capabilities of the binary or of the container.
-func (d *doctor) otherWays(app string) []string {
-	var out []string
-	for i := range d.apps {
-		if uid, ok := d.ownerOf(&d.apps[i]); ok && d.apps[i].Name == app && uid != d.who.uid && uid != 0 {
-			out = append(out, "in the unit: User="+userName(uid))
-		}
-	}
-	if binary, err := os.Executable(); err == nil && d.who.uid != 0 {
-		out = append(out, "as root: setcap cap_sys_ptrace,cap_dac_read_search=ep "+binary)
-	}
-	if d.who.uid == 0 {
-		out = append(out, "in a container: cap_add: [SYS_PTRACE, DAC_READ_SEARCH]")
-	}
-	return out
-}

@@ -212,7 +212,7 @@ var invalid = map[string][]string{
 	},
 	"mysql-type": {
 		":1: mysql: got a mapping; expected a list of servers",
-		":2: redis[0]: got a list; expected a mapping of name, url, password_file",
+		":2: redis[0]: got a list; expected a mapping of name, url, password_file, cache",
 	},
 	"redis": {
 		":2: redis[0].url: " + notShown + "; expected " + redisURL,

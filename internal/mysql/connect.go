@@ -274,6 +274,9 @@ func (l *link) prepare(ctx context.Context) error {
 	if err := l.exec(ctx, sessionOf(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
+	if err := l.stay(ctx); err != nil {
+		return err
+	}
 	// Without this right the list of threads is not refused but short, and a
 	// query that the server can answer without looking is not refused either.
 	err = l.each(ctx, "SELECT 1 FROM information_schema.innodb_trx LIMIT 1", func(*sql.Rows) error { return nil })

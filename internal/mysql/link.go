@@ -16,6 +16,7 @@ type link struct {
 	id      uint64
 	version Version
 	made    time.Time
+	worked  bool   // something was read by it
 	process *Error // why other users' threads are not seen; nil: they are
 	values  map[string]string
 	valued  time.Time // when values was read

@@ -161,6 +161,7 @@ func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 		if l.process != nil {
 			return l.process
 		}
+		out = nil
 		return l.threads(ctx, &out, &s.left.threads)
 	})
 	if err != nil {
@@ -262,6 +263,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 		if l.process != nil {
 			return l.process
 		}
+		out = nil
 		return l.each(ctx, query, func(rows *sql.Rows) error {
 			var t Transaction
 			var now, started float64
@@ -302,6 +304,7 @@ func seconds(v float64) time.Duration {
 func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 	var out []LockWait
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		out = nil
 		query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
 		if !l.version.MariaDB && l.version.Major >= 8 {
 			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"

@@ -144,6 +144,9 @@ func (w *eternalWalk) run(ctx context.Context, f change) error {
 	if err := w.list(ctx); err != nil {
 		return err
 	}
+	if err := w.link.keys(); err != nil {
+		return err
+	}
 	if err := w.identify(); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (w *eternalWalk) list(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			n, err := parseEternal(reply, c.Options().DB)
+			n, err := parseEternal(reply, w.link.db)
 			n.client = c
 			mu.Lock()
 			defer mu.Unlock()

@@ -36,13 +36,17 @@ type link struct {
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
 	plain  atomic.Bool            // the server takes INFO without sections only
+	noPing atomic.Pointer[Error]  // why PING is refused; nil: it is not
+	noKeys atomic.Pointer[Error]  // why the database of the URL cannot be selected; nil: it was
+	greets atomic.Bool            // a connect was finished, so that a refusal is of the command that was sent
+	db     int                    // the database of the URL
 	peer   atomic.Pointer[string] // "host:port" or path at the other end of the last connect
 	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
 // newLink makes a client; nothing is connected yet.
 func newLink(u config.RedisURL, passwordFile string) *link {
-	l := &link{}
+	l := &link{db: u.DB}
 	login := func(context.Context) (string, string, error) {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
@@ -54,14 +58,59 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 	// the errors.
 	redis.SetLogger(silence{})
 	o := clientOptions(&redis.UniversalOptions{
-		Addrs: u.Addrs, DB: u.DB, IsClusterMode: u.Kind == config.RedisCluster, ClientName: clientName,
-		Dialer: l.dialer(u), CredentialsProviderContext: login,
+		Addrs: u.Addrs, IsClusterMode: u.Kind == config.RedisCluster,
+		Dialer: l.dialer(u), CredentialsProviderContext: login, OnConnect: l.greet,
 	})
 	if u.Kind == config.RedisSentinel {
 		o.Addrs = u.Addrs[:1] // the dialer knows better
 	}
 	l.client = redis.NewUniversalClient(o)
 	return l
+}
+
+// greet names a new connection and selects the database. A server may have
+// neither command, as many managed ones do: without a name the connection
+// serves all the same, and without the database all that is about no key does.
+func (l *link) greet(ctx context.Context, c *redis.Conn) error {
+	pipe := c.Pipeline()
+	name := pipe.ClientSetName(ctx, clientName)
+	var database *redis.StatusCmd
+	if l.db > 0 {
+		database = pipe.Select(ctx, l.db)
+	}
+	if _, err := pipe.Exec(ctx); !isReply(err) {
+		return err
+	}
+	if err := name.Err(); err != nil && ofAll(err) {
+		return err
+	}
+	l.noKeys.Store(nil)
+	if database != nil && database.Err() != nil {
+		if !refusesCommand(database.Err()) {
+			return database.Err()
+		}
+		l.noKeys.Store(replyFault(database.Err().Error()))
+	}
+	l.greets.Store(true)
+	l.reply.Store(nil) // it explains a hang-up later on, of which these were not the reason
+	return nil
+}
+
+// pinged is the error of a PING. One that is refused was answered, too.
+func (l *link) pinged(err error) error {
+	if l.greets.Load() && refusesCommand(err) {
+		l.noPing.Store(replyFault(err.Error()))
+		return nil
+	}
+	return err
+}
+
+// keys is why keys cannot be read; nil: they can.
+func (l *link) keys() error {
+	if e := l.noKeys.Load(); e != nil {
+		return e
+	}
+	return nil
 }
 
 // clientOptions bounds what a client of go-redis may do.

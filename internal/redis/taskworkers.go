@@ -68,6 +68,9 @@ func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error
 			if err := s.prove(ctx, l); err != nil {
 				return err
 			}
+			if err := l.keys(); err != nil {
+				return err
+			}
 			before := l.dials.Load()
 			if err := f(ctx, l); err != nil {
 				return err
