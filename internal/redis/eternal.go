@@ -140,7 +140,8 @@ func (q EternalQuery) refused() *Declined {
 	return nil
 }
 
-func (w *eternalWalk) run(ctx context.Context, f change) error {
+// begin lists the nodes and binds the walk to the connection that it has.
+func (w *eternalWalk) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
 		return err
 	}
@@ -151,6 +152,13 @@ func (w *eternalWalk) run(ctx context.Context, f change) error {
 		return err
 	}
 	w.link.single.Store(true) // from here on no other connection: it might be to another server
+	return nil
+}
+
+func (w *eternalWalk) run(ctx context.Context, f change) error {
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
 	var end time.Time
 	if w.Budget > 0 {
 		end = time.Now().Add(w.Budget)
