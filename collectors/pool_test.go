@@ -32,7 +32,7 @@ func (f *fakeConnections) SampleConnections()             { f.asked++ }
 func connect(app string, pid int, component string, port uint16) proc.Connection {
 	to := map[string]uint16{"mysql": 3306, "redis": 6379}[strings.SplitN(component, ":", 2)[0]]
 	return proc.Connection{
-		App: app, PID: pid, Component: component,
+		App: app, PID: pid, Component: component, Proven: true, Vouched: true,
 		Local: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port), Remote: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), to),
 	}
 }
@@ -224,7 +224,7 @@ func TestPoolWithoutCapacity(t *testing.T) {
 // How a server names its clients.
 func TestPoolClients(t *testing.T) {
 	loop := func(app string, pid int, address string) proc.Connection {
-		return proc.Connection{App: app, PID: pid, Component: "mysql:main", Local: netip.MustParseAddrPort(address), Remote: netip.MustParseAddrPort("127.0.0.1:3306")}
+		return proc.Connection{App: app, PID: pid, Component: "mysql:main", Proven: true, Vouched: true, Local: netip.MustParseAddrPort(address), Remote: netip.MustParseAddrPort("127.0.0.1:3306")}
 	}
 	list := []proc.Connection{
 		loop("shop", 101, "127.0.0.1:1"), loop("shop", 101, "[::1]:2"), loop("shop", 101, "10.0.0.1:3"), loop("shop", 101, "10.0.0.1:4"),

@@ -116,9 +116,11 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 
 // find gives the sampled connection that a server sees as c, or −1. The one
 // whose other end is that server's configured address is surer than one that
-// leads to some MySQL; of two that are as sure, neither is taken. A server that
-// looks names up tells the host by a name, which says only whether it is this
-// one's loopback: such a port must be the only one of its kind.
+// leads to some MySQL, and one whose ends the kernel proves is surer than both;
+// of two that are as sure, neither is taken. One in a network namespace that
+// anybody may have made is never taken. A server that resolves names reports the
+// host by a name, of which only follows whether it is this one's loopback: such a
+// port must be the only one of its kind.
 func (v *connectionView) find(c client, server string, named map[uint16]int) int {
 	if c.port == 0 || !c.addr.IsValid() && named[c.port] > 1 {
 		return -1
@@ -130,7 +132,7 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 	best, score, rivals := -1, 0, 0
 	for ; i >= 0; i = v.list[i].next {
 		x := &v.list[i]
-		if !c.fits(x.Local.Addr()) {
+		if !x.Vouched || !c.fits(x.Local.Addr()) {
 			continue
 		}
 		n := 0
@@ -139,6 +141,9 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 			n = 2
 		case "mysql":
 			n = 1
+		}
+		if n > 0 && x.Proven {
+			n += 2
 		}
 		switch {
 		case n > score:

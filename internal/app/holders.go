@@ -55,12 +55,12 @@ func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (act
 	return h, nil
 }
 
-// newHolders keeps the TCP connections that lead to the server's own addresses.
+// newHolders keeps the TCP connections that lead to the server's own addresses,
+// and whose ends prove something.
 func newHolders(held *proc.Connections, snap *proc.Snapshot, isServer func(component string) bool) *holders {
 	h := &holders{byPort: make(map[uint16][]proc.Connection), snap: snap, errs: held.Errs, names: make(map[string][]netip.Addr)}
 	for _, c := range held.List {
-		// A loopback of another network namespace is another one than the server's.
-		if c.Local.IsValid() && isServer(c.Component) && (c.OurNet || !c.Local.Addr().IsLoopback()) {
+		if c.Proven && c.Local.IsValid() && isServer(c.Component) {
 			h.byPort[c.Local.Port()] = append(h.byPort[c.Local.Port()], c)
 		}
 	}

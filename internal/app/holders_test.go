@@ -15,17 +15,18 @@ import (
 // report are the same, and nobody's where that is not certain.
 func TestHoldersOf(t *testing.T) {
 	t.Parallel()
-	at := func(name, component, local string, pid int, near bool) proc.Connection {
-		return proc.Connection{App: name, PID: pid, Component: component, Local: netip.MustParseAddrPort(local), OurNet: near}
+	at := func(name, component, local string, pid int, proven bool) proc.Connection {
+		return proc.Connection{App: name, PID: pid, Component: component, Local: netip.MustParseAddrPort(local), Proven: proven}
 	}
 	held := &proc.Connections{
 		Errs: map[string]error{"blog": fs.ErrPermission},
 		List: []proc.Connection{
 			at("shop", "mysql:main", "127.0.0.1:1001", 7, true), at("shop", "mysql:main", "192.0.2.5:1001", 8, true),
 			at("blog", "mysql:main", "127.0.0.1:1002", 9, false), at("shop", "mysql:other", "127.0.0.1:1003", 7, true),
-			at("shop", "mysql", "127.0.0.1:1004", 7, true), at("blog", "mysql:main", "[2001:db8::1]:1005", 9, false),
+			at("shop", "mysql", "127.0.0.1:1004", 7, true), at("blog", "mysql:main", "[2001:db8::1]:1005", 9, true),
 			at("shop", "mysql:main", "127.0.0.1:1006", 7, true), at("blog", "mysql:main", "127.0.0.1:1006", 9, true),
-			at("shop", "mysql:main", "192.0.2.5:1007", 7, false), {App: "shop", Component: "mysql:main"},
+			at("shop", "mysql:main", "192.0.2.5:1007", 7, true), at("blog", "mysql:main", "192.0.2.5:1007", 9, false),
+			at("blog", "mysql:main", "192.0.2.5:1008", 9, false), {App: "shop", Component: "mysql:main"},
 		},
 	}
 	snap := &proc.Snapshot{Apps: []proc.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []proc.Worker{{Process: proc.Process{PID: 7}, Slot: 3}}}}}
@@ -38,6 +39,7 @@ func TestHoldersOf(t *testing.T) {
 		"web-1:1007":       {App: "shop", Worker: "3"},
 		"2001:db8::1:1005": {App: "blog"},
 		"127.0.0.1:1002":   {}, // of a loopback that is another one
+		"192.0.2.5:1008":   {}, // of a namespace that anybody may have made
 		"127.0.0.1:1003":   {}, // of another server
 		"127.0.0.1:1004":   {}, // of some server
 		"127.0.0.1:1006":   {}, // of two
@@ -66,7 +68,7 @@ func FuzzHoldersOf(f *testing.F) {
 	for _, s := range []string{"127.0.0.1:1001", "localhost:1001", "[::1]:1001", "::1:1001", "x:1001", ":1001", "127.0.0.1"} {
 		f.Add(s)
 	}
-	held := &proc.Connections{List: []proc.Connection{{App: "shop", Component: "mysql:main", Local: netip.MustParseAddrPort("127.0.0.1:1001"), OurNet: true}}}
+	held := &proc.Connections{List: []proc.Connection{{App: "shop", Component: "mysql:main", Local: netip.MustParseAddrPort("127.0.0.1:1001"), Proven: true}}}
 	f.Fuzz(func(t *testing.T, host string) {
 		h := app.NewHolders(held, &proc.Snapshot{}, "mysql:main", nil)
 		if got := h.Of(host); got.App != "" && !strings.HasSuffix(host, "1001") {

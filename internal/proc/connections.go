@@ -31,7 +31,8 @@ type Connection struct {
 	Component string // "mysql:main" for a configured server, else the kind: "mysql", "postgresql", "redis", "memcached", "amqp", "mongodb"
 	Local     netip.AddrPort
 	Remote    netip.AddrPort // not valid over a UNIX socket
-	OurNet    bool           // it is in our own network namespace
+	Proven    bool           // its ends may be compared with what a server reports, see [HeldBy]
+	Vouched   bool           // its network namespace is ours, or one that took rights on this host to make
 }
 
 // Connections is what one sample found. It is never changed once it is given out.

@@ -62,8 +62,10 @@ func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, er
 
 // Held is what a process holds of connections to one server.
 type Held struct {
-	List   []sockdiag.Connection
-	OurNet bool // the process is in our own network namespace
+	List   []sockdiag.Connection // those whose ends prove something
+	OurNet bool                  // the process is in our own network namespace
+
+	Unproven int // connections that were left out: their namespace may have any addresses
 }
 
 // Endpoints are the places at which a server may be reached.
@@ -74,7 +76,9 @@ type Endpoints struct {
 
 // HeldBy reads the established connections of a process to a remote port or a
 // UNIX socket of a server. It needs the right to read the descriptors of the
-// process. A process with more than 65,536 descriptors is an error.
+// process. A process with more than 65,536 descriptors is an error. In a network
+// namespace that another user namespace owns no connection proves anything, and
+// in one that ours owns none from a loopback or from an address of this host.
 func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, error) {
 	c := &connectionSampler{r: newReader(root), now: time.Now}
 	c.nets = newSockets(c.r)
@@ -86,7 +90,7 @@ func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, erro
 	n := c.nets.of(&process{pid: pid, netns: st.Ino})
 	list, err := c.connected(ctx, n, at.Ports)
 	if err != nil {
-		list, err = c.fromProc(pid, at.Ports)
+		list, err = c.fromProc(n, at.Ports)
 	}
 	if len(at.Paths) > 0 && n.conn != nil {
 		local, unixErr := n.conn.UnixConnections(ctx, func(p string) bool { return slices.Contains(at.Paths, p) })
@@ -100,13 +104,22 @@ func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, erro
 		return Held{}, err
 	}
 	list = slices.DeleteFunc(list, func(s sockdiag.Connection) bool { return !inodes[s.Inode] })
-	return Held{List: list, OurNet: st.Ino == c.nets.own}, nil
+	held, p := len(list), c.nets.proof(n)
+	list = slices.DeleteFunc(list, func(s sockdiag.Connection) bool {
+		return p.standing == strange || s.Path == "" && !p.proves(s.Local)
+	})
+	return Held{List: list, OurNet: p.standing == ours, Unproven: held - len(list)}, nil
 }
 
 // IsOwnAddress reports whether an address is one of the loopback's or of this
-// host's interfaces, in our network namespace.
+// host's interfaces, in our network namespace, or may be, where these cannot be
+// read.
 func IsOwnAddress(at netip.Addr) bool {
-	return at.IsLoopback() || slices.Contains(hostAddresses(), at.Unmap())
+	if at.IsLoopback() {
+		return true
+	}
+	list, err := hostAddresses()
+	return err != nil || slices.Contains(list, at.Unmap().WithZone(""))
 }
 
 // SamePIDs reports whether a process is in the PID namespace of the exporter, so
@@ -144,11 +157,12 @@ func (r *reader) sockets(pid int) (map[uint64]bool, error) {
 	return held, nil
 }
 
-// hostAddresses are those of the interfaces in our network namespace.
-func hostAddresses() []netip.Addr {
+// hostAddresses returns those of the interfaces in our network namespace,
+// without zones.
+func hostAddresses() ([]netip.Addr, error) {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("addresses of this host: %w", err)
 	}
 	var out []netip.Addr
 	for _, a := range list {
@@ -158,5 +172,5 @@ func hostAddresses() []netip.Addr {
 			}
 		}
 	}
-	return out
+	return out, nil
 }

@@ -3,7 +3,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -31,6 +30,7 @@ type netns struct {
 type sockets struct {
 	r    *reader
 	own  uint64
+	user nsID // our user namespace
 	nets map[uint64]*netns
 }
 
@@ -43,7 +43,7 @@ const (
 )
 
 func newSockets(r *reader) *sockets {
-	s := &sockets{r: r, nets: make(map[uint64]*netns)}
+	s := &sockets{r: r, nets: make(map[uint64]*netns), user: ownUserNS()}
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/net", &st); err == nil {
 		s.own = st.Ino
@@ -143,11 +143,11 @@ func (s *sockets) dial(n *netns) (*sockdiag.Conn, error) {
 	if n.ino == s.own {
 		return sockdiag.Dial(0)
 	}
-	fd, err := openRetry(s.r.path(n.pid, "ns/net"), unix.O_RDONLY|unix.O_CLOEXEC)
+	fd, err := s.enter(n)
 	if err != nil {
-		return nil, fmt.Errorf("network namespace of %d: %w", n.pid, err)
+		return nil, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	return sockdiag.Dial(fd)
 }
 

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -19,6 +22,7 @@ type storeSocket struct {
 // foundSockets are the connections to stores of one network namespace.
 type foundSockets struct {
 	byInode map[uint64]storeSocket
+	proof   proof
 	err     error // why they, or some of them, are not known
 }
 
@@ -27,10 +31,11 @@ type foundSockets struct {
 func (c *connectionSampler) socketsOf(ctx context.Context, h *household, places *directory) *foundSockets {
 	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
 	n := c.nets.of(&process{pid: h.members[0].pid, netns: h.net})
+	found.proof = c.nets.proof(n)
 	ports := places.ports()
 	list, err := c.connected(ctx, n, ports)
 	if err != nil {
-		list, err = c.fromProc(h.members[0].pid, ports)
+		list, err = c.fromProc(n, ports)
 		found.err = err
 	}
 	for _, s := range list {
@@ -63,12 +68,33 @@ func (c *connectionSampler) connected(ctx context.Context, n *netns, ports []uin
 	return list, err
 }
 
-// fromProc reads what /proc/PID/net tells.
-func (c *connectionSampler) fromProc(pid int, ports []uint16) ([]sockdiag.Connection, error) {
+// fromProc reads the connections of a namespace from /proc/PID/net. A process
+// that has left the namespace meanwhile is an error: one without rights cannot
+// come back to it.
+func (c *connectionSampler) fromProc(n *netns, ports []uint16) ([]sockdiag.Connection, error) {
+	if n.ino == c.nets.own {
+		return c.readProc("/proc/self", ports)
+	}
+	fd, err := c.nets.enter(n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }() // until then nobody else has its number
+	list, err := c.readProc(c.r.path(n.pid, ""), ports)
+	if again, moved := c.nets.enter(n); moved != nil {
+		return nil, moved
+	} else if unix.Close(again) != nil {
+		return nil, unix.EBADF
+	}
+	return list, err
+}
+
+// readProc reads net/tcp and net/tcp6 of the directory of one process.
+func (c *connectionSampler) readProc(dir string, ports []uint16) ([]sockdiag.Connection, error) {
 	var all []sockdiag.Connection
 	var errs []error
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
-		f, err := os.Open(c.r.path(pid, name))
+		f, err := os.Open(filepath.Join(dir, name))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -115,7 +141,8 @@ func (c *connectionSampler) join(h *household, found *foundSockets, left *share,
 	left.connections -= n
 	for _, ino := range order[:n] {
 		s := found.byInode[ino]
-		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: c.isOurs(h)})
+		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote,
+			Proven: found.proof.proves(s.Local), Vouched: found.proof.standing != strange})
 	}
 }
 
@@ -172,6 +199,3 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket, of 
 	}
 	return out, left, nil
 }
-
-// isOurs reports whether an app is in our own network namespace.
-func (c *connectionSampler) isOurs(h *household) bool { return c.nets != nil && h.net == c.nets.own }

@@ -1,0 +1,71 @@
+package proc
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What an address proves depends on who owns the namespace of its socket.
+func TestProof(t *testing.T) {
+	t.Parallel()
+	host := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}
+	for local, want := range map[string][3]bool{ // strange, vouched, ours
+		"127.0.0.1:7": {false, false, true}, "[::1]:7": {false, false, true}, "127.9.9.9:7": {false, false, true},
+		"[::ffff:127.0.0.1]:7": {false, false, true}, "192.0.2.1:7": {false, false, true}, "[::ffff:192.0.2.1]:7": {false, false, true},
+		"[fe80::1%eth0]:7": {false, false, true}, "192.0.2.2:7": {false, true, true}, "[2001:db8::2]:7": {false, true, true},
+	} {
+		for i, s := range []standing{strange, vouched, ours} {
+			if got := (proof{s, host}).proves(netip.MustParseAddrPort(local)); got != want[i] {
+				t.Errorf("%s in namespace %d: %t", local, i, got)
+			}
+		}
+	}
+	for _, s := range []standing{strange, vouched, ours} {
+		if (proof{standing: s}).proves(netip.AddrPort{}) {
+			t.Errorf("no address, in namespace %d", s)
+		}
+	}
+}
+
+// A namespace counts as ours by its own number only, and what cannot be read
+// counts for nothing.
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	s := newSockets(newReader("/proc"))
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != ours {
+		t.Errorf("our own: %d", got)
+	}
+	if got := s.standing(&netns{ino: st.Ino + 1, pid: os.Getpid()}); got != strange {
+		t.Errorf("one that the process has left: %d", got)
+	}
+	if got := s.standing(&netns{ino: st.Ino + 1, pid: 1<<22 + 1}); got != strange {
+		t.Errorf("of a process that has ended: %d", got)
+	}
+	s.own = 0 // as if the exporter lived in another one of the same owner
+	if fd, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		_, err = unix.IoctlRetInt(fd, nsGetUserNS)
+		_ = unix.Close(fd)
+		want := vouched
+		if err != nil { // in a user namespace below the owner's
+			want = strange
+		}
+		if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != want {
+			t.Errorf("one of our owner: %d, want %d", got, want)
+		}
+	}
+	s.user = nsID{1, 2}
+	if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != strange {
+		t.Errorf("one of another owner: %d", got)
+	}
+	s.user = nsID{}
+	if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != strange {
+		t.Errorf("of an unknown owner: %d", got)
+	}
+}
