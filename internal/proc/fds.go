@@ -16,7 +16,9 @@ type descriptors struct {
 	err       error            // why they cannot be read
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	polls     []int            // epoll sets; at most maxPolls
 	left      int              // descriptors that were not looked at
+	full      bool             // sockets are left out, for there is no more room
 	charged   account          // whom the sockets are charged to
 }
 
@@ -31,6 +33,9 @@ func (u users) concern(p *process) bool {
 
 // maxDescriptors bounds one reading: a server with more has them for clients.
 const maxDescriptors = 65536
+
+// maxPolls bounds the epoll sets of one process that are looked at.
+const maxPolls = 16
 
 // errDescriptors says that a process has more descriptors than are looked at.
 var errDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
@@ -94,7 +99,11 @@ func (t *table) readDescriptors(p *process) int {
 		if ino, ok := parseSocket(link); ok {
 			if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
 				d.sockets[ino] = append(d.sockets[ino], e.n)
+			} else {
+				d.full = true
 			}
+		} else if link == "anon_inode:[eventpoll]" && len(d.polls) < maxPolls {
+			d.polls = append(d.polls, e.n)
 		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
 			d.heartbeat = e.n
 			beats++
