@@ -2,10 +2,8 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -87,8 +85,8 @@ func stacks(t *testing.T, redis int, kinds ...stackOf) []*stack {
 		if text == "" {
 			text = backgroundApp
 		}
-		module := write(t, filepath.Join(s.dir, s.name+".py"), text)
-		argv := append(serverArgs(t, k, s, module), k.args...)
+		write(t, filepath.Join(s.dir, s.name+".py"), text)
+		argv := serverArgs(t, k, s)
 		env := append([]string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=" + s.dir, fmt.Sprintf("REDIS=%d", redis)}, k.env...)
 		s.Proc = start(t, run.Spec{Name: k.kind, Path: argv[0], Args: argv[1:], Dir: s.dir, Env: env})
 		out = append(out, s)
@@ -104,23 +102,29 @@ func stacks(t *testing.T, redis int, kinds ...stackOf) []*stack {
 	return out
 }
 
-func serverArgs(t *testing.T, k stackOf, s *stack, module string) []string {
+// serverArgs is how each kind of server is told to serve the app.
+func serverArgs(t *testing.T, k stackOf, s *stack) []string {
 	t.Helper()
 	spec := s.name + ":app"
+	with := func(argv []string, last ...string) []string { return append(append(argv, k.args...), last...) }
 	switch k.server {
 	case "gunicorn":
-		return []string{"gunicorn", "--bind", s.listen, "--timeout", "300", spec}
+		return with([]string{"gunicorn", "--bind", s.listen, "--timeout", "300"}, spec)
 	case "uwsgi":
-		return []string{"uwsgi", "--plugin", "python3", "--die-on-term", "--need-app", "--master", "--enable-threads", "--lazy-apps", "--http-socket", s.listen, "--module", spec}
+		argv := []string{"uwsgi", "--plugin", "python3", "--die-on-term", "--need-app", "--master", "--enable-threads", "--http-socket", s.listen, "--module", spec}
+		if k.source == "" {
+			argv = append(argv, "--lazy-apps") // its threads start with the worker
+		}
+		return with(argv)
 	case "uvicorn":
-		return []string{"uvicorn", "--interface", "wsgi", "--port", port(s.listen), spec}
+		return with([]string{"uvicorn", "--interface", "wsgi", "--port", port(s.listen)}, spec)
 	case "waitress":
-		return []string{"waitress-serve", "--listen=" + s.listen, spec}
+		return with([]string{"waitress-serve", "--listen=" + s.listen}, spec)
 	case "flask":
-		return []string{python, "-m", "flask", "--app", s.name, "--debug", "run", "--port", port(s.listen)}
+		return with([]string{python, "-m", "flask", "--app", s.name, "--debug", "run", "--port", port(s.listen)})
 	default:
 		t.Fatalf("no server %q", k.server)
-		return []string{python, module}
+		return nil
 	}
 }
 
@@ -135,6 +139,7 @@ type workerJSON struct {
 // verdict is what /api/v1/status says of an app.
 type verdict struct {
 	Name    string       `json:"name"`
+	Up      bool         `json:"up"`
 	Workers []workerJSON `json:"workers"`
 	Health  struct {
 		Overall         string   `json:"overall_status"`
@@ -191,18 +196,4 @@ func plainRedis(t *testing.T) int {
 	at := freePort(t)
 	start(t, run.Spec{Name: "redis", Path: "redis-server", Args: []string{"--port", fmt.Sprint(at), "--bind", "127.0.0.1", "--save", "", "--dir", openDir(t)}})
 	return at
-}
-
-// python modules that a server or an app needs, by Debian's package.
-func needModules(t *testing.T, modules ...string) {
-	t.Helper()
-	var errs []error
-	for _, m := range modules {
-		if _, err := os.Stat("/usr/lib/python3/dist-packages/" + m); err != nil {
-			errs = append(errs, fmt.Errorf("the module %s is missing: apt-get install python3-%s", m, m))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -33,6 +33,7 @@ type App struct {
 	Workers     []Worker  // by slot
 	Unslotted   int       // workers that wait for a slot to come free
 	Dropped     int       // workers over the bound
+	Unready     int       // workers that ended in the last minute before they were ready for a request; 0 while one is ready
 	Restarts    float64   // workers replaced, since the exporter first saw the app
 	User        float64   // seconds of CPU outside of the kernel
 	System      float64   // and inside of it
@@ -123,6 +124,9 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 		w.countFiles(&out, p, now)
 	}
 	out.Workers = w.workersNow(ctx, a, &out, now)
+	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) {
+		out.Unready = a.unready.count(now)
+	}
 	return out
 }
 

@@ -24,6 +24,7 @@ type stateTracker struct {
 	state     State
 	since     time.Time            // of the first look at which it was idle, or booting
 	idled     bool                 // it has been seen without a request in hand
+	served    bool                 // it has been seen with a request in hand
 	mainIdled bool                 // its main thread has been seen waiting for a connection
 	sync      bool                 // it is a sync worker of gunicorn: its main thread selects on its listeners
 	idleAt    time.Time            // of the last look that proved it idle
@@ -135,7 +136,12 @@ func (s *stateTracker) judge(l *look, now time.Time) (State, time.Duration) {
 	}
 }
 
+// unready reports whether the worker was looked at and never seen ready for a
+// request, or in one.
+func (s *stateTracker) unready() bool { return s.state != StateUnknown && !s.idled && !s.served }
+
 func (s *stateTracker) decide(l *look, now time.Time) (State, time.Duration) {
+	s.served = s.served || l.hands.n > 0
 	switch {
 	case !l.ok:
 		return StateUnknown, 0
