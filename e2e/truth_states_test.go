@@ -153,7 +153,9 @@ func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	s := &stack{app: &app{name: name, dir: dir, listen: fmt.Sprintf("127.0.0.1:%d", at)}, kind: "dying"}
 	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
-	eventually(t, 50*time.Second, func() error {
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
+	time.Sleep(12 * time.Second) // that it was down before its master listened is no longer said
+	eventually(t, 30*time.Second, func() error {
 		says, _ := x.verdicts(t)
 		v := says[name]
 		return errors.Join(wants("the master runs", v.Up, true), wants("health", v.Health.Overall, "critical"),

@@ -98,10 +98,7 @@ func (a *app) assign(now time.Time) {
 	free := 0
 	for _, s := range a.slots {
 		if s.p != nil && !current[s.p] {
-			if s.state.unready() {
-				a.unready.add(now)
-			}
-			s.p, s.freed = nil, now
+			a.vacate(s, now)
 		}
 		if s.p == nil {
 			free++
@@ -120,6 +117,14 @@ func (a *app) assign(now time.Time) {
 		}
 	}
 	a.trim(now)
+}
+
+// vacate frees the slot of a worker that ended.
+func (a *app) vacate(s *slot, now time.Time) {
+	if s.state.unready() {
+		a.unready.add(now)
+	}
+	s.p, s.freed = nil, now
 }
 
 // place gives p a slot, or lets it wait for one; it returns the free ones left.

@@ -96,17 +96,12 @@ func (t *table) readDescriptors(p *process) int {
 		if err != nil {
 			continue // closed meanwhile
 		}
-		if ino, ok := parseSocket(link); ok {
-			if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
-				d.sockets[ino] = append(d.sockets[ino], e.n)
-			} else {
-				d.full = true
-			}
-		} else if link == "anon_inode:[eventpoll]" && len(d.polls) < maxPolls {
-			d.polls = append(d.polls, e.n)
-		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
-			d.heartbeat = e.n
-			beats++
+		if ino, ok := parseSocket(link); !ok {
+			beats += d.note(link, e.n)
+		} else if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
+			d.sockets[ino] = append(d.sockets[ino], e.n)
+		} else {
+			d.full = true
 		}
 	}
 	if beats != 1 { // a fork still holds its siblings' files until it has closed them
@@ -115,6 +110,19 @@ func (t *table) readDescriptors(p *process) int {
 	p.fds = d
 	t.held[d.charged] += len(d.sockets)
 	return len(list)
+}
+
+// note keeps a descriptor that is no socket, if it is of use; it returns how many
+// heartbeat files that is.
+func (d *descriptors) note(link string, fd int) (beats int) {
+	switch {
+	case link == "anon_inode:[eventpoll]" && len(d.polls) < maxPolls:
+		d.polls = append(d.polls, fd)
+	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
+		d.heartbeat = fd
+		return 1
+	}
+	return 0
 }
 
 // roomFor returns how many more sockets of an account may be kept.

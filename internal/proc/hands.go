@@ -203,7 +203,7 @@ func (c *caller) sets(p *process, l *look) (sets map[int]bool, loop bool) {
 	for _, fd := range p.fds.polls {
 		add(c.targets(p, fd))
 	}
-	for _, k := range append(l.others[:len(l.others):len(l.others)], l.main) {
+	for _, k := range append(slices.Clip(l.others), l.main) {
 		if k.waits {
 			add(c.watched(p, k.call))
 		}
@@ -231,8 +231,7 @@ func (l *look) spare(state State, threads int) bool {
 	if state != Busy && state != Stuck || !l.waits() {
 		return false
 	}
-	switch l.server {
-	case UWSGI, Flask:
+	if l.server == UWSGI || l.server == Flask {
 		return true
 	}
 	if threads == 0 {

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -206,5 +207,11 @@ func TestSets(t *testing.T) {
 	sel[0], sel[8] = 1<<5, 1 // descriptors 5 and 64
 	if !selectHas(sel, []int{5}) || !selectHas(sel, []int{64}) || selectHas(sel, []int{6, 200, -1}) {
 		t.Error("select set")
+	}
+	if got := selected(sel); !slices.Equal(got, []int{5, 64}) {
+		t.Errorf("selected %v", got)
+	}
+	if got := polled(poll); !slices.Equal(got, []int{5, -1, 9}) {
+		t.Errorf("polled %v", got)
 	}
 }

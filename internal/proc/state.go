@@ -36,18 +36,17 @@ type stateTracker struct {
 
 // look is one look at a worker.
 type look struct {
-	ok        bool // its system calls could be read
-	server    Server
-	main      thread
-	others    []thread
-	working   int           // threads that neither wait for a connection nor are at rest
-	asleep    time.Duration // the longest that one of them has been in one call
-	listeners int           // of the app that the process holds
-	hands     hands
-	sync      bool // it is a sync worker of gunicorn with one listener
-	beat      beat
-	age       time.Duration // of the process
-	stuckIn   time.Duration
+	ok      bool // its system calls could be read
+	server  Server
+	main    thread
+	others  []thread
+	working int           // threads that neither wait for a connection nor are at rest
+	asleep  time.Duration // the longest that one of them has been in one call
+	hands   hands
+	sync    bool // it is a sync worker of gunicorn with one listener
+	beat    beat
+	age     time.Duration // of the process
+	stuckIn time.Duration
 }
 
 // waits reports whether a thread waits for a connection.

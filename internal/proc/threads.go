@@ -2,6 +2,7 @@ package proc
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -191,30 +192,38 @@ func (c *caller) watched(p *process, k call) []int {
 		return c.targets(p, int(int32(k.args[0])))
 	case sysPoll, unix.SYS_PPOLL:
 		n := min(int(k.args[1]), len(c.scratch)/8)
-		if n <= 0 || !c.memory(p.pid, k.args[0], c.scratch[:n*8]) {
-			return nil
+		if n > 0 && c.memory(p.pid, k.args[0], c.scratch[:n*8]) {
+			return polled(c.scratch[:n*8])
 		}
-		fds := make([]int, 0, n)
-		for b := c.scratch[:n*8]; len(b) >= 8; b = b[8:] {
-			if binary.NativeEndian.Uint16(b[4:])&unix.POLLIN != 0 {
-				fds = append(fds, int(int32(binary.NativeEndian.Uint32(b))))
-			}
-		}
-		return fds
 	case sysSelect, unix.SYS_PSELECT6:
 		n := min((int(k.args[0])+63)/64*8, len(c.scratch)/64)
-		if n <= 0 || !c.memory(p.pid, k.args[1], c.scratch[:n]) {
-			return nil
+		if n > 0 && c.memory(p.pid, k.args[1], c.scratch[:n]) {
+			return selected(c.scratch[:n])
 		}
-		var fds []int
-		for fd := range n * 8 {
-			if selectHas(c.scratch[:n], []int{fd}) {
-				fds = append(fds, fd)
-			}
-		}
-		return fds
 	}
 	return nil
+}
+
+// polled returns the descriptors of an array of struct pollfd that wait for input.
+func polled(b []byte) []int {
+	fds := make([]int, 0, len(b)/8)
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.NativeEndian.Uint16(b[4:])&unix.POLLIN != 0 {
+			fds = append(fds, int(int32(binary.NativeEndian.Uint32(b))))
+		}
+	}
+	return fds
+}
+
+// selected returns the descriptors of an fd_set.
+func selected(b []byte) []int {
+	var fds []int
+	for at := 0; at+8 <= len(b); at += 8 {
+		for word := binary.NativeEndian.Uint64(b[at:]); word != 0; word &= word - 1 {
+			fds = append(fds, at*8+bits.TrailingZeros64(word))
+		}
+	}
+	return fds
 }
 
 // targets returns the descriptors in an epoll set.
