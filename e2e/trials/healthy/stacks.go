@@ -3,7 +3,10 @@ package healthy
 import "time"
 
 // threads is an app with a thread of each kind that blocks, or wakes up by itself.
-const threads = `import os, queue, select, subprocess, threading, time
+const threads = background + plain
+
+// background is the threads alone.
+const background = `import os, queue, select, subprocess, threading, time
 def pubsub():
     import redis
     p = redis.Redis(port=int(os.environ["REDIS"])).pubsub()
@@ -19,7 +22,16 @@ def scheduler():
 def jobs(): queue.Queue().get()
 for f in (pubsub, pipe, child, scheduler, jobs):
     threading.Thread(target=f, daemon=True).start()
-` + plain
+`
+
+// flask is an app for its development server.
+const flask = background + `from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def index(): return "ok"
+@app.get("/sleep/<float:s>")
+def sleep(s): time.sleep(s); return "ok"
+`
 
 // plain is an app of short requests.
 const plain = `import time
@@ -84,6 +96,6 @@ func Stacks() []Stack {
 		{Name: "uvicorn", app: asgi, argv: []string{"uvicorn", "--port=PORT", "APP:app"}, rate: 20, rest: 4},
 		{Name: "uvicorn WSGI with threads", app: threads, argv: []string{"uvicorn", "--interface=wsgi", "--port=PORT", "APP:app"}, rate: 5, rest: 2},
 		{Name: "waitress", app: threads, argv: []string{"waitress-serve", "--listen=AT", "APP:app"}, rate: 20, rest: 4},
-		{Name: "flask debug", app: threads, argv: []string{"/usr/bin/python3", "-m", "flask", "--app=APP", "--debug", "run", "--port=PORT"}, rate: 5},
+		{Name: "flask debug", app: flask, argv: []string{"/usr/bin/python3", "-m", "flask", "--app=APP", "--debug", "run", "--port=PORT"}, rate: 5},
 	}
 }
