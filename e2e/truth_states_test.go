@@ -112,13 +112,15 @@ func TestTruthFirstRequestIsNoBoot(t *testing.T) {
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
 	eventually(t, 10*time.Second, func() error { return x.scrape(t).want(1, "resp_app_workers", "app="+s.name, "state=idle") })
 	for range 6 { // more than there are workers: a new one has a request before it has waited for one
-		s.behind("/spin/4.0")
+		s.behind("/spin/6.0")
 	}
 	most, boots := 0.0, 0
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for looks, end := 0, time.Now().Add(20*time.Second); looks < 60 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		m := x.scrape(t)
 		n, _ := m.sum("resp_app_workers", "app="+s.name)
-		most = max(most, n)
+		if most = max(most, n); most > 1 {
+			looks++
+		}
 		if n, _ := m.sum("resp_app_workers", "app="+s.name, "state=booting"); n > 0 {
 			boots++
 		}
@@ -153,7 +155,7 @@ func TestTruthDyingWorkersAreCritical(t *testing.T) {
 	s := &stack{app: &app{name: name, dir: dir, listen: fmt.Sprintf("127.0.0.1:%d", at)}, kind: "dying"}
 	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
 	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
-	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
+	eventually(t, time.Minute, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
 	time.Sleep(12 * time.Second) // that it was down before its master listened is no longer said
 	eventually(t, 30*time.Second, func() error {
 		says, _ := x.verdicts(t)
