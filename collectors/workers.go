@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	workersFamily   = gauge("app_workers", "Workers by what they do at this moment: idle waits for a connection, busy does something else, stuck has been in one request for longer than the critical response time, booting has not served yet.", "app", "state")
+	workersFamily   = gauge("app_workers", "Workers by what they do at this moment: idle has no request in hand, busy has one, stuck has been in one for longer than the critical response time, booting has not served yet.", "app", "state")
 	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "How long ago a gunicorn worker last touched its heartbeat file. A sync worker does not during a request, and need not for half the timeout while idle.", "app", "worker")
 )
 
@@ -50,15 +50,21 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 
 func workerStates(s *Sample, a *proc.App) {
 	count := map[proc.State]int{proc.Idle: 0, proc.Busy: 0, proc.Stuck: 0, proc.Booting: 0}
+	s.note("workers_unready", float64(a.Unready), a.Name)
+	spare := 0
 	for i := range a.Workers {
 		w := &a.Workers[i]
 		slot := strconv.Itoa(w.Slot)
 		count[w.State]++
+		if w.Spare {
+			spare++
+		}
 		if w.HasBeat {
 			s.add(heartbeatFamily, w.Heartbeat.Seconds(), a.Name, slot)
 		}
 		s.note("worker", w.For.Seconds(), a.Name, slot, strconv.Itoa(w.PID), string(w.State), w.Detail)
 	}
+	s.note("workers_spare", float64(spare), a.Name)
 	if count[proc.StateUnknown] > 0 {
 		return
 	}

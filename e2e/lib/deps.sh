@@ -17,6 +17,8 @@ needs() {
 		command -v rq && /usr/bin/python3 -c 'import rq'|python3-rq
 		test -x /usr/bin/celery && /usr/bin/python3 -c 'import celery'|celery
 		command -v uvicorn|uvicorn
+		command -v waitress-serve|python3-waitress
+		/usr/bin/python3 -c 'import gevent'|python3-gevent
 		command -v prometheus && command -v promtool|prometheus
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
 		command -v chromium|chromium

@@ -25,6 +25,9 @@ func adviseDown(app string) func(time.Duration) []string {
 // adviseWorkers names those that hang, else those that are busy longest.
 func (c *court) adviseWorkers(w *crew) func(time.Duration) []string {
 	var out []string
+	if w.unready >= manyUnready {
+		out = append(out, fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app))
+	}
 	stuck := w.longest("stuck")
 	for i, x := range stuck {
 		if i == maxNamed {
@@ -38,7 +41,7 @@ func (c *court) adviseWorkers(w *crew) func(time.Duration) []string {
 		line := fmt.Sprintf("%s of %s has been stuck for %s%s: see what it waits for, or %s.", x.name("Worker"), w.app, FormatSeconds(*x.seconds), detailText(x.detail), end)
 		out = append(out, line)
 	}
-	if w.free() == 0 && w.stuck < w.total {
+	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready {
 		out = append(out, c.adviseMore(w))
 	}
 	return says(out...)

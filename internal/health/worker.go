@@ -26,6 +26,8 @@ type crew struct {
 	requests            bool                // somebody reports requests
 	server              string
 	total, stuck, taken float64
+	spare               float64 // busy or stuck workers that have a thread for another request
+	unready             float64 // workers that ended in the last minute, none of which was ready for a request
 }
 
 func (c *court) crew(app string) *crew {
@@ -44,6 +46,12 @@ func (c *court) crew(app string) *crew {
 	w.requests = number(c.Readings, "page.http_rate", app) != nil
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
+	if v := number(c.Readings, "page.workers_spare", app); v != nil {
+		w.spare = *v
+	}
+	if v := number(c.Readings, "page.workers_unready", app); v != nil {
+		w.unready = *v
+	}
 	w.total = max(w.taken+w.in("idle")+w.in("booting"), float64(len(w.workers)))
 	return w
 }
@@ -65,7 +73,12 @@ func (w *crew) in(state string) float64 {
 	return n
 }
 
-func (w *crew) free() float64 { return max(0, w.total-w.taken) }
+// free counts the workers that could serve another request now.
+func (w *crew) free() float64 { return max(0, w.total-w.taken+w.spare) }
+
+// manyUnready is how many workers of an app must have ended within a minute,
+// none of them ready for a request, for its workers to count as dying.
+const manyUnready = 3
 
 // unseen tells whether not one worker may be looked at.
 func (w *crew) unseen() bool {
@@ -132,15 +145,17 @@ func (w *crew) judge() (Level, string) {
 	worst := w.worst()
 	long := worst != nil && *worst.seconds >= busyLong
 	switch {
+	case w.unready >= manyUnready:
+		return Critical, fmt.Sprintf("%s does not answer: %s ended in the last minute, and none was ready for a request", w.app, plural(w.unready, "worker"))
 	case w.total == 0:
 		return Healthy, ""
-	case w.stuck == w.total:
+	case w.stuck == w.total && w.free() == 0:
 		return Critical, fmt.Sprintf("%s does not answer: %s stuck", w.app, ofWorkers(w.stuck, w.total))
 	case w.free() == 0 && w.stuck > 0:
 		return Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
 	case w.free() == 0 && (w.waits() || long):
 		return Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
-	case w.stuck > 0:
+	case w.stuck > 0: // where all are, one has a thread for another request
 		return Warning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(w.stuck, w.total), w.app, isAre(w.stuck))
 	default:
 		return Healthy, ""

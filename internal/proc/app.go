@@ -64,6 +64,7 @@ type app struct {
 	waiting  map[*process]time.Time // workers without a slot yet
 	changed  time.Time              // when a slot was last given
 	restarts uint64
+	unready  recent  // workers that ended before they were ready for a request
 	cpu      cpuTime // ticks
 	rate     rate
 	searched time.Time // when the holder of its listener was last looked for
@@ -98,7 +99,7 @@ func (a *app) assign(now time.Time) {
 	free := 0
 	for _, s := range a.slots {
 		if s.p != nil && !current[s.p] {
-			s.p, s.freed = nil, now
+			a.vacate(s, now)
 		}
 		if s.p == nil {
 			free++
@@ -117,6 +118,14 @@ func (a *app) assign(now time.Time) {
 		}
 	}
 	a.trim(now)
+}
+
+// vacate frees the slot of a worker that ended.
+func (a *app) vacate(s *slot, now time.Time) {
+	if s.state.unready() {
+		a.unready.add(now)
+	}
+	s.p, s.freed = nil, now
 }
 
 // place gives p a slot, or lets it wait for one; it returns the free ones left.
@@ -191,6 +200,27 @@ func (a *app) count(now time.Time, bySlot map[*process]*slot) {
 		}
 	}
 	a.rate.add(now, float64(a.cpu.user+a.cpu.system)/ticksPerSecond)
+}
+
+// recent is the times of what happened in the last minute, at most 64.
+type recent struct {
+	at   [64]time.Time
+	next int
+}
+
+func (r *recent) add(now time.Time) {
+	r.at[r.next] = now
+	r.next = (r.next + 1) % len(r.at)
+}
+
+// count returns how many happened in the minute before now.
+func (r *recent) count(now time.Time) (n int) {
+	for _, at := range r.at {
+		if !at.IsZero() && now.Sub(at) <= time.Minute {
+			n++
+		}
+	}
+	return n
 }
 
 // rate keeps the last minute of a growing number, one point in five seconds.

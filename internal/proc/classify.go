@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -26,14 +27,15 @@ const (
 
 // identity is what a command line tells of a process.
 type identity struct {
-	server Server // empty: nothing that could be an app
-	class  string // gunicorn's worker class, empty if the command line does not say
-	name   string // the app's name by the title or the command line; empty: it has none
-	script string // the last resort for a name
-	title  bool   // the process set its own title
-	worker bool   // the title says that it is a worker
-	master bool   // the title says that it is a master
-	aux    bool   // a helper that serves no request itself: uWSGI's http router
+	server  Server // empty: nothing that could be an app
+	class   string // gunicorn's worker class, empty if the command line does not say
+	name    string // the app's name by the title or the command line; empty: it has none
+	script  string // the last resort for a name
+	title   bool   // the process set its own title
+	threads int    // that a worker has for requests by the command line; 0: it does not say
+	worker  bool   // the title says that it is a worker
+	master  bool   // the title says that it is a master
+	aux     bool   // a helper that serves no request itself: uWSGI's http router
 }
 
 func (id identity) known() bool { return id.server != "" && id.server != Script && id.server != Other }
@@ -114,13 +116,14 @@ func classifyProgram(program string, args []string) identity {
 		if id.name == "" {
 			id.name = moduleArg(args)
 		}
+		id.threads = threadsOf(args, 0)
 		return id
 	case "uwsgi", "uwsgi-core", "uwsgi_python3", "uwsgi_python39", "uwsgi_python311", "pyuwsgi":
-		return identity{server: UWSGI, script: "uwsgi", name: uwsgiName(args)}
+		return identity{server: UWSGI, script: "uwsgi", name: uwsgiName(args), threads: threadsOf(args, 0)}
 	case "uvicorn", "hypercorn", "granian":
 		return identity{server: Server(program), script: program, name: moduleArg(args)}
 	case "waitress-serve", "waitress":
-		return identity{server: Waitress, script: "waitress", name: moduleArg(args)}
+		return identity{server: Waitress, script: "waitress", name: moduleArg(args), threads: threadsOf(args, waitressThreads)}
 	case "flask":
 		name := option(args, "-A", "--app")
 		if !slices.Contains(args, "run") {
@@ -129,6 +132,17 @@ func classifyProgram(program string, args []string) identity {
 		return identity{server: Flask, script: "flask", name: flaskName(name)}
 	}
 	return identity{}
+}
+
+// waitressThreads is the number of threads of waitress by default.
+const waitressThreads = 4
+
+// threadsOf returns the number of threads that a command line sets, else preset.
+func threadsOf(args []string, preset int) int {
+	if n, err := strconv.Atoi(option(args, "--threads")); err == nil && n > 0 && n <= 1<<16 {
+		return n
+	}
+	return preset
 }
 
 // flaskName gives the module of what FLASK_APP and --app take: "shop",

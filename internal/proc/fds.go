@@ -16,7 +16,9 @@ type descriptors struct {
 	err       error            // why they cannot be read
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	polls     []int            // epoll sets; at most maxPolls
 	left      int              // descriptors that were not looked at
+	full      bool             // sockets are left out, for there is no more room
 	charged   account          // whom the sockets are charged to
 }
 
@@ -31,6 +33,9 @@ func (u users) concern(p *process) bool {
 
 // maxDescriptors bounds one reading: a server with more has them for clients.
 const maxDescriptors = 65536
+
+// maxPolls bounds the epoll sets of one process that are looked at.
+const maxPolls = 16
 
 // errDescriptors says that a process has more descriptors than are looked at.
 var errDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
@@ -92,9 +97,8 @@ func (t *table) readDescriptors(p *process) int {
 		}
 		if ino, ok := parseSocket(link); ok {
 			t.keep(p, &d, ino, e.n)
-		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
-			d.heartbeat = e.n
-			beats++
+		} else {
+			beats += d.note(link, e.n)
 		}
 	}
 	if beats != 1 { // a fork still holds its siblings' files until it has closed them
@@ -105,6 +109,19 @@ func (t *table) readDescriptors(p *process) int {
 	return len(list)
 }
 
+// note keeps a descriptor that is no socket, if it is of use; it returns how many
+// heartbeat files that is.
+func (d *descriptors) note(link string, fd int) (beats int) {
+	switch {
+	case link == "anon_inode:[eventpoll]" && len(d.polls) < maxPolls:
+		d.polls = append(d.polls, fd)
+	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
+		d.heartbeat = fd
+		return 1
+	}
+	return 0
+}
+
 // keep notes a socket unless its account has too many.
 func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	bound := keptSockets
@@ -113,6 +130,8 @@ func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	}
 	if len(d.sockets)+t.held[d.charged] < bound || t.listens != nil && t.listens(p, ino) {
 		d.sockets[ino] = append(d.sockets[ino], fd)
+	} else {
+		d.full = true
 	}
 }
 

@@ -46,7 +46,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 		if len(p.fds.sockets) != 3 || p.fds.left != 2 {
 			t.Errorf("%d sockets, %d left out", len(p.fds.sockets), p.fds.left)
 		}
-		if s := w.snapshot(time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
+		if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
 			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
 		}
 	}
@@ -56,7 +56,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	}
 	w.table.r.descriptors = 5
 	w.table.readDescriptors(p)
-	if s := w.snapshot(time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
+	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
 	}
 }

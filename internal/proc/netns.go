@@ -24,6 +24,8 @@ type netns struct {
 	seen      map[uint64]bool              // inodes somebody has been looked up for
 	of        account                      // whose process was first seen in it
 	used      bool
+
+	accepted *acceptedSockets // as last asked for
 }
 
 // sockets knows the listening sockets of every namespace in use.

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -197,57 +198,6 @@ func TestBeat(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
-	now := time.Unix(1000, 0)
-	const stuckIn = 10 * time.Second
-	hour := time.Hour
-	type step struct {
-		after time.Duration
-		l     look
-		want  State
-		in    time.Duration
-	}
-	beatOf := func(d time.Duration) beat { return beat{age: d, ok: true} }
-	for name, steps := range map[string][]step{
-		"sync worker in a long request": {
-			{0, look{ok: true, idle: true, slices: 1, age: hour, sync: true, beat: beatOf(14 * time.Second)}, Idle, 0},
-			{5 * time.Second, look{ok: true, slices: 9, age: hour, sync: true, beat: beatOf(4 * time.Second)}, Busy, 4 * time.Second},
-			{12 * time.Second, look{ok: true, slices: 9, age: hour, sync: true, beat: beatOf(11 * time.Second)}, Stuck, 11 * time.Second},
-			{13 * time.Second, look{ok: true, idle: true, slices: 10, age: hour, sync: true, beat: beatOf(0)}, Idle, 0},
-		},
-		"busy at every look, but with other requests": {
-			{0, look{ok: true, slices: 1, age: hour, sync: true, beat: beatOf(0)}, Busy, 0},
-			{30 * time.Second, look{ok: true, slices: 500, age: hour, sync: true, beat: beatOf(time.Second)}, Busy, time.Second},
-		},
-		"uWSGI in one call": {
-			{0, look{ok: true, slices: 7, age: hour}, Busy, 0},
-			{11 * time.Second, look{ok: true, slices: 7, age: hour}, Stuck, 11 * time.Second},
-			{20 * time.Second, look{ok: true, slices: 8, age: hour}, Busy, 0},
-		},
-		"gunicorn that has not notified yet": {
-			{0, look{ok: true, slices: 1, age: time.Minute, sync: true, beat: beat{never: true}}, Booting, time.Minute},
-			{time.Second, look{ok: true, idle: true, slices: 2, age: time.Minute, sync: true, beat: beatOf(0)}, Idle, 0},
-		},
-		"young and in a request already": {{0, look{ok: true, slices: 1, age: time.Second}, Busy, 0}},
-		"young and never idle yet": {
-			{0, look{ok: true, loads: true, slices: 1, age: time.Second}, Booting, time.Second},
-			{20 * time.Second, look{ok: true, slices: 2, age: 21 * time.Second}, Busy, 0},
-		},
-		"not to be seen": {{0, look{}, StateUnknown, 0}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var s stateTracker
-			for i, st := range steps {
-				st.l.stuckIn = stuckIn
-				got, took := s.judge(st.l, now.Add(st.after))
-				if got != st.want || took != st.in {
-					t.Errorf("step %d: %q for %s, want %q for %s", i, got, took, st.want, st.in)
-				}
-			}
-		})
-	}
-}
-
 func TestSets(t *testing.T) {
 	poll := []byte{5, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0}
 	if !pollHas(poll, []int{9}) || pollHas(poll, []int{7}) || pollHas(nil, []int{9}) {
@@ -257,5 +207,11 @@ func TestSets(t *testing.T) {
 	sel[0], sel[8] = 1<<5, 1 // descriptors 5 and 64
 	if !selectHas(sel, []int{5}) || !selectHas(sel, []int{64}) || selectHas(sel, []int{6, 200, -1}) {
 		t.Error("select set")
+	}
+	if got := selected(sel); !slices.Equal(got, []int{5, 64}) {
+		t.Errorf("selected %v", got)
+	}
+	if got := polled(poll); !slices.Equal(got, []int{5, -1, 9}) {
+		t.Errorf("polled %v", got)
 	}
 }

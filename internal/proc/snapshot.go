@@ -2,6 +2,7 @@ package proc
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type App struct {
 	Workers     []Worker  // by slot
 	Unslotted   int       // workers that wait for a slot to come free
 	Dropped     int       // workers over the bound
+	Unready     int       // workers that ended in the last minute before they were ready for a request; 0 while one is ready
 	Restarts    float64   // workers replaced, since the exporter first saw the app
 	User        float64   // seconds of CPU outside of the kernel
 	System      float64   // and inside of it
@@ -69,8 +71,10 @@ type Worker struct {
 	Slot      int
 	Start     time.Time
 	State     State
-	For       time.Duration // in that state, at least
+	For       time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
 	Detail    string        // what its main thread does, in words
+	Requests  int           // connections in hand, as far as they were looked at
+	Spare     bool          // though it is busy or stuck, it has a thread for another request
 	Heartbeat time.Duration // age; see HasBeat
 	HasBeat   bool
 	CPUTime   float64 // seconds, of all the processes that were in this slot
@@ -82,17 +86,17 @@ type Worker struct {
 }
 
 // snapshot turns what is kept into what is given out, and looks at each worker.
-func (w *Watcher) snapshot(now time.Time) *Snapshot {
+func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
 		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
 	for _, a := range w.apps {
-		s.Apps = append(s.Apps, w.appNow(a, now))
+		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
 	}
 	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
 	return s
 }
 
-func (w *Watcher) appNow(a *app, now time.Time) App {
+func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	out := App{
 		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.restarts), Unslotted: len(a.waiting), Dropped: a.dropped,
 		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.user) / ticksPerSecond, System: float64(a.cpu.system) / ticksPerSecond, FDs: -1,
@@ -119,7 +123,10 @@ func (w *Watcher) appNow(a *app, now time.Time) App {
 		out.Processes = append(out.Processes, pr)
 		w.countFiles(&out, p, now)
 	}
-	out.Workers = w.workersNow(a, &out, now)
+	out.Workers = w.workersNow(ctx, a, &out, now)
+	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) {
+		out.Unready = a.unready.count(now)
+	}
 	return out
 }
 
@@ -148,7 +155,7 @@ func nearness(n int, limit uint64) float64 {
 	return float64(n) / float64(limit)
 }
 
-func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
+func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Time) []Worker {
 	var ws []Worker
 	for i, s := range a.slots {
 		if s.p == nil {
@@ -163,32 +170,52 @@ func (w *Watcher) workersNow(a *app, out *App, now time.Time) []Worker {
 			x.Process = out.Processes[j]
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
-		l, detail, err := w.lookAt(a, p, out)
+		l, err := w.lookAt(ctx, a, s, out, now)
 		switch {
 		case err != nil && gone(err):
 			continue // it ended just now; its slot is free at the next look
 		case err != nil && denied(err):
 			out.StateErr = err
 		}
-		l.beat = w.table.heartbeat(p, now)
-		l.age, l.stuckIn = now.Sub(x.Start), w.stuck
-		l.sync = out.Server == Gunicorn && p.stat.threads == 1 && (out.Class == "" || out.Class == "sync")
 		x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
-		x.State, x.For = s.state.judge(l, now)
-		x.Detail = detail
+		x.State, x.For = s.state.judge(&l, now)
+		x.Detail, x.Requests, x.Spare = l.detail(x.State), l.hands.n, l.spare(x.State, p.ident.threads)
 		ws = append(ws, x)
 	}
 	return ws
 }
 
-// lookAt looks at a worker, unless its user's allowance for this look is used
-// up: then its state is unknown.
-func (w *Watcher) lookAt(a *app, p *process, out *App) (look, string, error) {
+// lookAt looks at the worker of a slot, unless its user's allowance for this
+// look is used up: then its state is unknown.
+func (w *Watcher) lookAt(ctx context.Context, a *app, s *slot, out *App, now time.Time) (look, error) {
+	p := s.p
 	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.threads, maxThreads)) {
 		out.Cut++
-		return look{}, "", nil
+		return look{}, nil
 	}
-	return w.caller.look(p, listening(a, p))
+	l, err := w.caller.look(p, &s.state, out.Server, listening(a, p), now)
+	if err != nil {
+		return look{}, err
+	}
+	l.beat = w.table.heartbeat(p, now)
+	l.age, l.stuckIn = now.Sub(w.table.started(p)), w.stuck
+	l.sync = s.state.sync && l.beat.ok && !s.state.idleAt.IsZero() && held(a, p) == 1
+	if !l.plain() && !l.sync {
+		w.checkHands(ctx, a, p, &s.state, &l, now)
+	} else {
+		s.state.hands = nil
+	}
+	return l, nil
+}
+
+// held returns how many listeners of the app a process has.
+func held(a *app, p *process) (n int) {
+	for _, l := range a.sockets {
+		if len(p.fds.sockets[l.Inode]) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // listening gives the descriptors under which a process has the app's sockets.

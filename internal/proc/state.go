@@ -1,12 +1,6 @@
 package proc
 
-import (
-	"encoding/binary"
-	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // State is what a worker is doing, as far as one look from outside can tell.
 type State string
@@ -25,184 +19,182 @@ const (
 // nothing better is known.
 const bootLimit = 10 * time.Second
 
-// stateTracker remembers, for one slot, since when its worker is in a state.
+// stateTracker is what is kept of the worker in one slot from look to look.
 type stateTracker struct {
-	state  State
-	since  time.Time
-	idled  bool   // it has been seen waiting for a connection
-	slices uint64 // how often its main thread has run, at the last look
-	asleep time.Time
+	state     State
+	since     time.Time            // of the first look at which it was idle, or booting
+	idled     bool                 // it has been seen without a request in hand
+	served    bool                 // it has been seen with a request in hand
+	mainIdled bool                 // its main thread has been seen waiting for a connection
+	sync      bool                 // it is a sync worker of gunicorn: its main thread selects on its listeners
+	idleAt    time.Time            // of the last look that proved it idle
+	tasks     map[int]task         // its threads, by id
+	kinds     map[uint64]kind      // its sockets, by inode
+	hands     map[uint64]time.Time // connections in hand by inode: the first look at which they were
+	checked   time.Time            // when its connections were last looked at
 }
 
-// look is one look at a worker: what its main thread does and what else tells.
+// look is one look at a worker.
 type look struct {
-	ok      bool // the system call could be read
-	idle    bool // it waits for a connection, and no other thread is at work
-	loads   bool // its main thread runs or reads files
-	slices  uint64
+	ok      bool // its system calls could be read
+	server  Server
+	main    thread
+	others  []thread
+	working int           // threads that neither wait for a connection nor are at rest
+	asleep  time.Duration // the longest that one of them has been in one call
+	hands   hands
+	sync    bool // it is a sync worker of gunicorn with one listener
 	beat    beat
-	sync    bool // its heartbeat stops during a request: gunicorn's sync worker
-	age     time.Duration
+	age     time.Duration // of the process
 	stuckIn time.Duration
 }
 
-// judge turns a look into a state and the time since it is in it.
-//
-// A gunicorn sync worker does not touch its heartbeat during a request, so
-// there the age is the age of the request. For the others only one thing is
-// sure: a worker that waits for something else than a connection, and whose
-// main thread has not run once between two looks, is still in the same call.
-func (s *stateTracker) judge(l look, now time.Time) (State, time.Duration) {
-	if s.slices != l.slices || s.asleep.IsZero() {
-		s.slices, s.asleep = l.slices, now
+// waits reports whether a thread waits for a connection.
+func (l *look) waits() bool {
+	if l.main.waits {
+		return true
 	}
-	state := Busy
+	for i := range l.others {
+		if l.others[i].waits {
+			return true
+		}
+	}
+	return false
+}
+
+// plain reports whether the calls alone prove that there is no request in hand.
+func (l *look) plain() bool { return l.waits() && l.working == 0 }
+
+// idle reports whether there is no request in hand.
+func (l *look) idle() bool {
+	switch {
+	case l.plain():
+		return true
+	case l.hands.n > 0, l.waits() && l.hands.pending && l.working > 0:
+		return false
+	case l.waits():
+		return l.hands.known || !l.atWork()
+	default:
+		return l.hands.known && l.takesTurns() && l.locked()
+	}
+}
+
+// passing reports whether a worker that was idle before has no request in hand
+// though no thread waits for a connection: an event loop wakes up by itself.
+func (s *stateTracker) passing(l *look, now time.Time) bool {
+	return s.idled && l.hands.known && l.hands.n == 0 && !l.waits() && s.requestAge(l, now) < l.stuckIn
+}
+
+// takesTurns reports whether threads of the server wait for each other in
+// accepting connections, so that none of a worker may wait for one.
+func (l *look) takesTurns() bool {
+	return l.server == UWSGI || l.server == Other || l.server == Script
+}
+
+// locked reports whether a thread that may accept connections waits for a lock.
+func (l *look) locked() bool {
+	if locks(l.main.call.nr) || l.server == UWSGI {
+		return locks(l.main.call.nr)
+	}
+	for i := range l.others {
+		if locks(l.others[i].call.nr) {
+			return true
+		}
+	}
+	return false
+}
+
+// atWork reports whether a thread that is not at rest runs or moves data.
+func (l *look) atWork() bool {
+	for i := range l.others {
+		if k := l.others[i]; !k.waits && !k.rests && (k.call.running || transfers(k.call.nr)) {
+			return true
+		}
+	}
+	return false
+}
+
+// judge turns a look into a state and the time since the worker is in it, at
+// least. For a busy or stuck worker that is the age of its oldest request.
+//
+// A worker is idle unless it has a request in hand, whatever its threads do.
+// Its request has an age where that can be proven: by the heartbeat of a sync
+// worker of gunicorn with one listener, which is touched right before a
+// connection is accepted; else by the connection, since the look that first
+// found it in hand and since data last passed over it.
+func (s *stateTracker) judge(l *look, now time.Time) (State, time.Duration) {
+	state, in := s.decide(l, now)
+	if state != s.state || s.since.IsZero() {
+		s.state, s.since = state, now
+	}
+	switch state {
+	case Idle, StateUnknown:
+		return state, now.Sub(s.since)
+	default:
+		return state, in
+	}
+}
+
+// unready reports whether the worker was looked at and never seen ready for a
+// request, or in one.
+func (s *stateTracker) unready() bool { return s.state != StateUnknown && !s.idled && !s.served }
+
+func (s *stateTracker) decide(l *look, now time.Time) (State, time.Duration) {
+	s.served = s.served || l.hands.n > 0
 	switch {
 	case !l.ok:
-		state = StateUnknown
-	case l.idle:
-		state, s.idled = Idle, true
-	case l.beat.never, l.loads && !s.idled && !l.beat.ok && l.age < bootLimit:
-		state = Booting
-	case l.sync && l.beat.ok && l.beat.age >= l.stuckIn, now.Sub(s.asleep) >= l.stuckIn:
-		state = Stuck
-	}
-	if state != s.state || s.since.IsZero() {
-		if s.state != Busy || state != Stuck { // a stuck worker was busy since then
-			s.since = now
+		return StateUnknown, 0
+	case l.hands.n == 0 && l.beat.never:
+		return Booting, l.age
+	case l.idle():
+		s.idled = true
+		s.mainIdled = s.mainIdled || l.main.waits
+		if l.plain() || l.hands.known && !l.hands.race {
+			s.idleAt = now
 		}
-		s.state = state
+		return Idle, 0
+	case s.passing(l, now):
+		return Idle, 0
+	case l.hands.n == 0 && l.main.loads() && !s.idled && !l.beat.ok && l.age < bootLimit:
+		return Booting, l.age
 	}
-	in := now.Sub(s.since)
+	age := s.requestAge(l, now)
+	if age >= l.stuckIn && (s.idled || l.server != Other && l.server != Script) {
+		return Stuck, age
+	}
+	return Busy, age
+}
+
+// requestAge returns how long the worker has been in one request, at least.
+func (s *stateTracker) requestAge(l *look, now time.Time) time.Duration {
 	switch {
-	case state == Booting:
-		in = l.age
-	case (state == Busy || state == Stuck) && l.sync && l.beat.ok:
-		in = l.beat.age
+	case l.sync && l.beat.ok && !s.idleAt.IsZero():
+		return min(l.beat.age, now.Sub(s.idleAt))
+	case l.hands.n > 0:
+		return l.hands.age
+	case s.mainIdled && !l.waits() && !locks(l.main.call.nr):
+		return now.Sub(l.main.since) // it hangs outside of a request, or its connections cannot be seen
+	default:
+		return 0
 	}
-	return state, in
 }
 
-// caller reads what threads are doing.
-type caller struct {
-	t       *table
-	scratch [8192]byte
-}
-
-// look looks at one worker; detail is in words for people.
-func (c *caller) look(p *process, listening []int) (l look, detail string, err error) {
-	b, err := c.t.r.pid(p.pid, "syscall")
-	if err != nil {
-		return look{}, "", err
+// detail returns what the worker does, in words for people.
+func (l *look) detail(state State) string {
+	switch {
+	case !l.ok:
+		return ""
+	case state == Idle && !l.main.waits && l.waits():
+		return "a thread waits for a connection"
+	case state == Idle && !l.main.waits:
+		return "waits for its turn to accept"
+	case state == Idle || !l.waits():
+		return words(l.main.call)
 	}
-	main, err := parseSyscall(b)
-	if err != nil {
-		return look{}, "", err
-	}
-	l.ok = true
-	if b, err := c.t.r.pid(p.pid, "schedstat"); err == nil {
-		l.slices, _ = parseTimeslices(b)
-	}
-	if main.running {
-		l.slices = 0 // it runs: whatever it did, it does not sleep in one call
-	}
-	l.loads = main.nr == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, main.nr)
-	detail = words(main)
-	l.idle = c.waitsForConnection(p, main, listening)
-	if p.stat.threads > 1 {
-		waits, atWork, other := c.others(p, listening)
-		switch {
-		case atWork && (l.idle || waits):
-			l.idle, detail = false, "a thread "+words(other)
-		case waits && !main.running && !transfers(main.nr):
-			l.idle, detail = true, "a thread waits for a connection"
+	for i := range l.others {
+		if k := l.others[i]; !k.waits && !k.rests {
+			return "a thread " + words(k.call)
 		}
 	}
-	return l, detail, nil
-}
-
-// waitsForConnection tells whether a call waits on a listening socket: accept
-// itself, or a poll, select or epoll whose set has it. The sets of poll and
-// select are in the process' memory.
-func (c *caller) waitsForConnection(p *process, k call, listening []int) bool {
-	switch k.nr {
-	case sysAccept, unix.SYS_ACCEPT4:
-		return slices.Contains(listening, int(int32(k.args[0])))
-	case sysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		b, err := c.t.r.pid(p.pid, "fdinfo/"+itoa(int(int32(k.args[0]))))
-		return err == nil && slices.ContainsFunc(parseTargets(b), func(fd int) bool { return slices.Contains(listening, fd) })
-	case sysPoll, unix.SYS_PPOLL:
-		n := min(int(k.args[1]), len(c.scratch)/8)
-		return n > 0 && c.memory(p.pid, k.args[0], c.scratch[:n*8]) && pollHas(c.scratch[:n*8], listening)
-	case sysSelect, unix.SYS_PSELECT6:
-		n := min((int(k.args[0])+63)/64*8, len(c.scratch))
-		return n > 0 && c.memory(p.pid, k.args[1], c.scratch[:n]) && selectHas(c.scratch[:n], listening)
-	}
-	return false
-}
-
-// memory copies from another process without stopping it (process_vm_readv(2)).
-func (c *caller) memory(pid int, addr uint64, into []byte) bool {
-	if addr == 0 {
-		return false
-	}
-	local := []unix.Iovec{{Base: &into[0]}}
-	local[0].SetLen(len(into))
-	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(into)}}, 0)
-	return err == nil && n == len(into)
-}
-
-// pollHas reads an array of struct pollfd: descriptor (4 bytes), events (2),
-// returned events (2).
-func pollHas(b []byte, fds []int) bool {
-	for ; len(b) >= 8; b = b[8:] {
-		if slices.Contains(fds, int(int32(binary.NativeEndian.Uint32(b)))) {
-			return true
-		}
-	}
-	return false
-}
-
-// selectHas reads an fd_set: one bit a descriptor, in words of 64.
-func selectHas(b []byte, fds []int) bool {
-	for _, fd := range fds {
-		if fd >= 0 && fd/64*8+8 <= len(b) && binary.NativeEndian.Uint64(b[fd/64*8:])>>(fd%64)&1 == 1 {
-			return true
-		}
-	}
-	return false
-}
-
-// maxThreads bounds the threads looked at in one worker.
-const maxThreads = 64
-
-// others looks at the threads beside the main one: whether one waits for a
-// connection, and whether one does what a pool's resting thread does not: run,
-// or block in input or output. A thread that waits for a lock, sleeps, or waits
-// on many descriptors is taken to be at rest, for that is what threads of
-// pools, schedulers and event loops do all day; only samples over time, and
-// the connections behind the descriptors, tell more.
-func (c *caller) others(p *process, listening []int) (waits, atWork bool, at call) {
-	list, err := c.t.r.entries(c.t.r.path(p.pid, "task"), nil)
-	if err != nil {
-		return false, false, call{}
-	}
-	for _, e := range list[:min(len(list), maxThreads)] {
-		if e.n == p.pid {
-			continue
-		}
-		b, err := c.t.r.pid(p.pid, "task/"+itoa(e.n)+"/syscall")
-		if err != nil {
-			continue
-		}
-		k, err := parseSyscall(b)
-		switch {
-		case err != nil:
-		case c.waitsForConnection(p, k, listening):
-			waits = true
-		case k.running || transfers(k.nr):
-			atWork, at = true, k
-		}
-	}
-	return waits, atWork, at
+	return words(l.main.call)
 }

@@ -12,6 +12,15 @@ func transfers(nr int) bool {
 	return slices.Contains(transferCalls(), nr)
 }
 
+// locks reports whether a system call waits for a lock.
+func locks(nr int) bool {
+	switch nr {
+	case unix.SYS_FUTEX, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_FCNTL, unix.SYS_FLOCK:
+		return true
+	}
+	return false
+}
+
 func transferCalls() []int {
 	return []int{
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_READV, unix.SYS_WRITEV,

@@ -260,10 +260,13 @@ func (t *table) started(p *process) time.Time {
 	return t.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
 }
 
-// keepClass remembers what the command line told before a title replaced it.
+// keepClass keeps what the command line told before a title replaced it.
 func keepClass(id, before identity) identity {
 	if id.title && before.server == id.server && id.class == "" {
 		id.class = before.class
+	}
+	if id.title && before.server == id.server && id.threads == 0 {
+		id.threads = before.threads
 	}
 	return id
 }

@@ -227,7 +227,7 @@ func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err err
 	if err := w.refresh(ctx, now); err != nil {
 		return nil, err
 	}
-	return w.snapshot(now), nil
+	return w.snapshot(ctx, now), nil
 }
 
 // watchMemory sets whose memory to sample.

@@ -98,7 +98,11 @@ const (
 // of ports.
 func connectionsRequest(family uint8, ports []uint16) []byte {
 	b := inetRequest(family, unix.IPPROTO_TCP, 1<<stateEstablished, 0)
-	code := remotePorts(ports)
+	return appendFilter(b, remotePorts(ports))
+}
+
+// appendFilter adds a program for the kernel's socket filter to a request.
+func appendFilter(b, code []byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, uint16(attrLen+len(code)))
 	b = binary.NativeEndian.AppendUint16(b, inetDiagBytecode)
 	b = append(b, code...)
@@ -106,11 +110,17 @@ func connectionsRequest(family uint8, ports []uint16) []byte {
 	return b
 }
 
-// remotePorts is a program for the kernel's socket filter that takes a socket
-// whose remote port is one of ports. An instruction is a code, how far to go on
-// where it holds, and how far where not; the end is "take it", four bytes
-// behind the end "leave it". The comparisons are those that every kernel has.
+// remotePorts returns the program for sockets whose remote port is one of ports.
 func remotePorts(ports []uint16) []byte {
+	return portFilter(bytecodeRemoteFrom, bytecodeRemoteTo, ports)
+}
+
+// portFilter returns a program for the kernel's socket filter. It accepts a
+// socket of which the port that the codes from and to compare is one of ports.
+// An instruction is a code, how far to go on where it holds, and how far where
+// not; the end is "take it", four bytes behind the end "leave it". The
+// comparisons are those that every kernel has.
+func portFilter(from, to uint8, ports []uint16) []byte {
 	const compare, jump = 8, 4
 	ports = ports[:min(len(ports), maxPorts)]
 	var b []byte
@@ -119,9 +129,9 @@ func remotePorts(ports []uint16) []byte {
 		b = binary.NativeEndian.AppendUint16(b, no)
 	}
 	for i, port := range ports {
-		put(bytecodeRemoteFrom, compare, 2*compare+jump)
+		put(from, compare, 2*compare+jump)
 		put(0, 0, port)
-		put(bytecodeRemoteTo, compare, compare+jump)
+		put(to, compare, compare+jump)
 		put(0, 0, port)
 		if left := len(ports) - 1 - i; left > 0 {
 			put(bytecodeJump, jump, uint16(left*(2*compare+jump)))

@@ -1,0 +1,117 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// restLooks is how often the workers at rest are looked at.
+const restLooks = 20
+
+// kindsOfStacks are the kinds of servers, each with all kinds of threads.
+func kindsOfStacks(t *testing.T) []stackOf {
+	t.Helper()
+	return []stackOf{
+		{kind: "gunicorn sync", server: "gunicorn", workers: 2, args: []string{"-w", "2"}},
+		{kind: "gunicorn sync, two binds", server: "gunicorn", workers: 1, args: []string{"-b", fmt.Sprintf("127.0.0.1:%d", freePort(t))}},
+		{kind: "gunicorn gthread", server: "gunicorn", workers: 1, args: []string{"--threads", "3"}},
+		{kind: "uWSGI", server: "uwsgi", workers: 2, args: []string{"--processes", "2"}},
+		{kind: "uWSGI threads", server: "uwsgi", workers: 2, args: []string{"--processes", "2", "--threads", "3", "--thunder-lock"}},
+		{kind: "waitress", server: "waitress", workers: 1},
+		{kind: "uvicorn", server: "uvicorn", workers: 1, loop: true},
+		{kind: "flask debug", server: "flask", workers: 1},
+	}
+}
+
+// Threads that block in a read, a poll, a wait or a queue, or that wake up now
+// and then, do not make a worker busy. A request does, it has its own age, and
+// it makes the worker stuck once it lasts too long.
+func TestTruthIdleWithBackgroundThreads(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", "uwsgi", "uvicorn", "waitress-serve", "redis-server")
+	all := stacks(t, plainRedis(t), kindsOfStacks(t)...)
+	time.Sleep(time.Second) // the threads are where they stay
+	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	eventually(t, 20*time.Second, func() error {
+		var errs []error
+		for _, s := range all {
+			errs = append(errs, s.rests(x.scrape(t)))
+		}
+		return errors.Join(errs...)
+	})
+	for look := range restLooks {
+		m := x.scrape(t)
+		for _, s := range all {
+			if err := s.rests(m); err != nil {
+				t.Errorf("look %d: %v", look, err)
+			}
+		}
+		time.Sleep(150 * time.Millisecond)
+	}
+	says, _ := x.verdicts(t)
+	for name, v := range says {
+		if v.Health.Overall != "healthy" {
+			t.Errorf("%s is %s: %v", name, v.Health.Overall, v.Health.Recommendations)
+		}
+	}
+	t.Run("slow request", func(t *testing.T) {
+		var wg sync.WaitGroup
+		for _, s := range all {
+			wg.Go(func() { s.slowRequest(t, x) })
+		}
+		for range 10 { // Prometheus looks too
+			x.scrape(t)
+			time.Sleep(time.Second)
+		}
+		wg.Wait()
+	})
+	eventually(t, 10*time.Second, func() error {
+		var errs []error
+		m := x.scrape(t)
+		for _, s := range all {
+			errs = append(errs, s.rests(m))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// slowSeconds is how long the slow request takes: two intervals of the exporter
+// and more.
+const slowSeconds = 14.0
+
+// slowRequest makes one slow request and follows what the exporter says of it.
+func (s *stack) slowRequest(t *testing.T, x *exporter) {
+	began, done := time.Now(), make(chan struct{})
+	go func() { defer close(done); s.get(fmt.Sprintf("/sleep/%.1f", slowSeconds)) }()
+	busy, stuck := false, false
+	for {
+		select {
+		case <-done:
+			if !busy || stuck == s.loop {
+				t.Errorf("%s: seen busy: %v, seen stuck: %v", s.kind, busy, stuck)
+			}
+			return
+		case <-time.After(300 * time.Millisecond):
+		}
+		says, at := x.verdicts(t)
+		age := at.Sub(began).Seconds() // of the request, when the exporter looked
+		if age < 0 || age > slowSeconds-0.5 {
+			continue
+		}
+		for _, w := range says[s.name].Workers {
+			switch w.State {
+			case "busy", "stuck":
+				busy, stuck = busy || w.State == "busy", stuck || w.State == "stuck"
+				if !s.loop && (w.Seconds > age+0.5 || w.Seconds < age-2) {
+					t.Errorf("%s: a request of %.1f s is %q for %.1f s", s.kind, age, w.State, w.Seconds)
+				}
+			case "idle":
+			default:
+				t.Errorf("%s: worker %d is %q", s.kind, w.Slot, w.State)
+			}
+		}
+	}
+}

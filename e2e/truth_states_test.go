@@ -1,0 +1,166 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// plainApp is an app without threads of its own.
+const plainApp = `import os, threading, time
+never = threading.Lock()
+never.acquire()
+def app(environ, start_response):
+    what = environ["PATH_INFO"].split("/")
+    if what[1] == "sleep": time.sleep(float(what[2]))
+    if what[1] == "lock": never.acquire()
+    if what[1] == "spin":
+        end = time.monotonic() + float(what[2])
+        while time.monotonic() < end: pass
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+`
+
+// asgiApp is an app for UvicornWorker.
+const asgiApp = `import time
+async def app(scope, receive, send):
+    if scope["type"] != "http": return
+    what = scope["path"].split("/")
+    if what[1] == "block": time.sleep(float(what[2]))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+`
+
+// The heartbeat of a worker is the age of its request only where gunicorn
+// touches it right before it accepts.
+func TestTruthHeartbeatIsNoAge(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", "uvicorn")
+	stay := []string{"--timeout", "120"} // at rest a sync worker touches it every 60 s
+	all := stacks(t, 0,
+		stackOf{kind: "two binds", server: "gunicorn", workers: 1, source: plainApp, args: append([]string{"-b", fmt.Sprintf("127.0.0.1:%d", freePort(t))}, stay...)},
+		stackOf{kind: "UvicornWorker", server: "gunicorn", workers: 1, source: asgiApp, args: append([]string{"-k", "uvicorn.workers.UvicornWorker"}, stay...)},
+	)
+	time.Sleep(time.Second)
+	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	for range 5 {
+		m := x.scrape(t)
+		for _, s := range all {
+			if err := s.rests(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+	}
+	all[0].behind("/sleep/2.5")
+	all[1].behind("/block/2.5")
+	busy := map[string]bool{}
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		m := x.scrape(t)
+		for _, s := range all {
+			if n, _ := m.sum("resp_app_workers", "app="+s.name, "state=busy"); n == 1 {
+				busy[s.kind] = true
+			}
+			if err := m.want(0, "resp_app_workers", "app="+s.name, "state=stuck"); err != nil {
+				t.Errorf("%s: a request of less than 2 s: %v", s.kind, err)
+			}
+		}
+	}
+	if len(busy) != 2 {
+		t.Errorf("seen busy: %v", busy)
+	}
+}
+
+// All threads of a worker wait for a lock that nobody returns, and it goes on
+// accepting connections.
+func TestTruthDeadlockIsStuck(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", "waitress-serve")
+	all := stacks(t, 0,
+		stackOf{kind: "gthread", server: "gunicorn", workers: 1, source: plainApp, args: []string{"--threads", "2"}},
+		stackOf{kind: "waitress", server: "waitress", workers: 1, source: plainApp, args: []string{"--threads=2"}},
+	)
+	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	eventually(t, 10*time.Second, func() error { return errors.Join(all[0].rests(x.scrape(t)), all[1].rests(x.scrape(t))) })
+	for _, s := range all {
+		for range 4 {
+			s.behind("/lock")
+		}
+	}
+	eventually(t, 25*time.Second, func() error {
+		var errs []error
+		m := x.scrape(t)
+		says, _ := x.verdicts(t)
+		for _, s := range all {
+			errs = append(errs, m.want(1, "resp_app_workers", "app="+s.name, "state=stuck"), wants(s.kind, says[s.name].Health.Overall, "critical"))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// A worker that was started for the first request that it serves is busy, not
+// booting.
+func TestTruthFirstRequestIsNoBoot(t *testing.T) {
+	t.Parallel()
+	need(t, "uwsgi")
+	s := stacks(t, 0, stackOf{kind: "cheaper", server: "uwsgi", source: plainApp, args: []string{"--processes", "3", "--cheaper", "1", "--cheaper-initial", "1"}})[0]
+	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	eventually(t, 10*time.Second, func() error { return x.scrape(t).want(1, "resp_app_workers", "app="+s.name, "state=idle") })
+	for range 6 { // more than there are workers: a new one has a request before it has waited for one
+		s.behind("/spin/6.0")
+	}
+	most, boots := 0.0, 0
+	for looks, end := 0, time.Now().Add(20*time.Second); looks < 60 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		m := x.scrape(t)
+		n, _ := m.sum("resp_app_workers", "app="+s.name)
+		if most = max(most, n); most > 1 {
+			looks++
+		}
+		if n, _ := m.sum("resp_app_workers", "app="+s.name, "state=booting"); n > 0 {
+			boots++
+		}
+	}
+	if most < 2 || boots > 20 { // of 60: the app is loaded in a moment, even on a busy machine
+		t.Fatalf("at most %v workers, and in %d looks one booted", most, boots)
+	}
+}
+
+// An exporter that looks while the development server starts sees the server of
+// a moment later.
+func TestTruthFlaskDebugDuringStart(t *testing.T) {
+	t.Parallel()
+	need(t, python)
+	dir, name, at := openDir(t), unique("debug"), freePort(t)
+	write(t, filepath.Join(dir, name+".py"), "import time\nfrom flask import Flask\napp = Flask(__name__)\ntime.sleep(0.5)\n@app.get('/healthz')\ndef healthz(): return 'ok'\n")
+	s := &stack{app: &app{name: name, dir: dir, listen: fmt.Sprintf("127.0.0.1:%d", at)}, kind: "flask debug", workers: 1}
+	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	s.Proc = start(t, run.Spec{Name: "flask", Path: python, Args: []string{"-m", "flask", "--app", name, "--debug", "run", "--port", fmt.Sprint(at)}, Dir: dir})
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		x.scrape(t)
+	}
+	eventually(t, 10*time.Second, func() error { return s.rests(x.scrape(t)) })
+}
+
+// Workers that die before they serve are not a healthy app.
+func TestTruthDyingWorkersAreCritical(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn")
+	dir, name, at := openDir(t), unique("dying"), freePort(t)
+	write(t, filepath.Join(dir, name+".py"), "import os, time\ntime.sleep(0.3)\nos.kill(os.getpid(), 9)\n")
+	s := &stack{app: &app{name: name, dir: dir, listen: fmt.Sprintf("127.0.0.1:%d", at)}, kind: "dying"}
+	s.Proc = start(t, run.Spec{Name: "gunicorn", Path: "gunicorn", Args: []string{"-w", "2", "-b", s.listen, name + ":app"}, Dir: dir, Env: []string{"PYTHONPATH=" + dir}})
+	x := watch(t, export{config: shortTimes([]*stack{s}), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	eventually(t, time.Minute, func() error { return x.scrape(t).want(1, "resp_up", "component=app:"+name) })
+	time.Sleep(12 * time.Second) // that it was down before its master listened is no longer said
+	eventually(t, 30*time.Second, func() error {
+		says, _ := x.verdicts(t)
+		v := says[name]
+		return errors.Join(wants("the master runs", v.Up, true), wants("health", v.Health.Overall, "critical"),
+			wants("a worker is idle", slices.ContainsFunc(v.Workers, func(w workerJSON) bool { return w.State == "idle" }), false))
+	})
+}

@@ -1,0 +1,99 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+const (
+	// acceptedShare is the part of one core that asking for accepted connections
+	// may use: after a question that took t of processor time there is none for
+	// 100 t, at most acceptedPause.
+	acceptedShare = 100
+	acceptedPause = time.Second
+)
+
+// acceptedSockets are the connections that were accepted from the listeners of
+// the apps of one network namespace.
+type acceptedSockets struct {
+	byInode   map[uint64]sockdiag.Accepted
+	listening map[uint64]bool // inodes of listeners
+	look      uint64          // the look that asked, plus 1
+	fresh     bool            // asked in this look
+	next      time.Time       // not before: by the clock, not by the look
+}
+
+// acceptedIn returns the accepted connections of a namespace. It asks the kernel
+// at most once a look; nil: the kernel does not answer.
+func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acceptedSockets {
+	old := n.accepted
+	if old != nil && old.look == w.look+1 {
+		return old
+	}
+	if n.conn == nil {
+		return nil
+	}
+	if old != nil && time.Now().Before(old.next) {
+		old.fresh = false
+		return old
+	}
+	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
+	defer runtime.UnlockOSThread()
+	began := threadTime()
+	ports, paths := w.served(n)
+	found := &acceptedSockets{look: w.look + 1, fresh: true, byInode: make(map[uint64]sockdiag.Accepted), listening: make(map[uint64]bool)}
+	n.accepted = nil
+	list, err := n.conn.Accepted(ctx, ports)
+	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the kernel has no such module
+		return nil
+	}
+	if len(paths) > 0 {
+		local, err := n.conn.UnixAccepted(ctx, func(path string) bool { return slices.Contains(paths, path) })
+		if err != nil {
+			return nil
+		}
+		list = append(list, local...)
+	}
+	for _, a := range list {
+		found.byInode[a.Inode] = a
+	}
+	for ino := range n.listeners {
+		found.listening[ino] = true
+	}
+	found.next = time.Now().Add(min(acceptedShare*(threadTime()-began), acceptedPause))
+	n.accepted = found
+	return found
+}
+
+// threadTime returns the processor time of the calling thread; 0 on an error.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// served returns the ports and the paths at which the apps of a namespace listen.
+func (w *Watcher) served(n *netns) (ports []uint16, paths []string) {
+	for _, a := range w.apps {
+		if a.net != n {
+			continue
+		}
+		for i := range a.sockets {
+			if l := &a.sockets[i]; l.Network == sockdiag.Unix {
+				paths = append(paths, l.Path)
+			} else if !slices.Contains(ports, l.Addr.Port()) {
+				ports = append(ports, l.Addr.Port())
+			}
+		}
+	}
+	return ports, paths
+}
