@@ -59,6 +59,8 @@ type app struct {
 	sockets []sockdiag.Listener
 	net     *netns
 
+	purposes purposes // of its listening sockets
+
 	slots    []*slot
 	waiting  map[*process]time.Time // workers without a slot yet
 	changed  time.Time              // when a slot was last given

@@ -16,6 +16,7 @@ type descriptors struct {
 	err       error            // why they cannot be read
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	epolls    []int            // epoll sets; at most maxEpolls
 	left      int              // descriptors that were not looked at
 	charged   account          // whom the sockets are charged to
 }
@@ -98,6 +99,8 @@ func (t *table) readDescriptors(p *process) int {
 		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
 			d.heartbeat = e.n
 			beats++
+		} else if link == "anon_inode:[eventpoll]" && len(d.epolls) < maxEpolls {
+			d.epolls = append(d.epolls, e.n)
 		}
 	}
 	if beats != 1 { // a fork still holds its siblings' files until it has closed them

@@ -3,7 +3,6 @@ package proc
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +20,7 @@ type holding struct {
 const maxListeners = 1024
 
 // holds returns the listening sockets that a process has open, in the order of
-// their inodes. The private ones of Python's multiprocessing serve no request.
+// their inodes, without those that are known to take no requests.
 func (w *Watcher) holds(p *process) []sockdiag.Listener {
 	if p.held.look == w.look+1 {
 		return p.held.list
@@ -29,7 +28,7 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 	n := w.sockets.of(p)
 	out := p.held.list[:0]
 	for ino := range p.fds.sockets {
-		if l, ok := n.listeners[ino]; ok && !strings.Contains(l.Path, "/pymp-") {
+		if l, ok := n.listeners[ino]; ok && !internalSocket(l.Path) && !p.controlOption(l) {
 			out = append(out, l)
 		}
 	}

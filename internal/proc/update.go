@@ -42,7 +42,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
 	w.settleFiles(a, now)
 	a.net = w.sockets.of(a.root())
-	w.listenersOf(a)
+	w.listenersOf(a, now)
 	a.at = w.where(a.root())
 	a.assign(now)
 	bySlot := make(map[*process]*slot, len(a.slots))
@@ -110,19 +110,21 @@ func (p *process) newCPU() cpuTime {
 }
 
 // settleFiles reads the descriptors of young gunicorn workers again until the
-// one heartbeat file is found.
+// one heartbeat file is found, and of uWSGI's until they have an epoll set.
 func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
 		w.know(p)
-		if p.ident.server == Gunicorn && p.fds.heartbeat < 0 && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
+		lacks := p.ident.server == Gunicorn && p.fds.heartbeat < 0 || p.ident.server == UWSGI && len(p.fds.epolls) == 0
+		if lacks && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
 			w.table.readWithin(p)
 		}
 	}
 }
 
-// listenersOf gathers the app's listening sockets: those its masters and
-// workers hold; where we may not look, those that the command line asks for.
-func (w *Watcher) listenersOf(a *app) {
+// listenersOf gathers the listening sockets at which the app takes requests, of
+// those that its masters and workers hold; where we may not look, those that the
+// command line asks for.
+func (w *Watcher) listenersOf(a *app, now time.Time) {
 	seen := make(map[uint64]bool)
 	add := func(l sockdiag.Listener) {
 		if !seen[l.Inode] {
@@ -135,7 +137,11 @@ func (w *Watcher) listenersOf(a *app) {
 			add(l)
 		}
 	}
-	if len(a.sockets) > 0 || a.root().fds.err == nil {
+	if len(a.sockets) > 0 {
+		a.sockets = w.requests(a, a.sockets, now)
+		return
+	}
+	if a.root().fds.err == nil {
 		return
 	}
 	wants := bindLabels(a.root().argv)
