@@ -41,9 +41,9 @@ type slot struct {
 // its counters go on when it is restarted.
 type app struct {
 	name string
-	base string // the name before a second app of that name had to be told apart
-	at   string // where its oldest root last listened
-	conf int    // index of the configured match, −1 if discovered
+	id   appID    // of a discovered one
+	last *process // the root that it last had; nil: none yet
+	conf int      // index of the configured match, −1 if discovered
 
 	owner       account // whose it is; of a configured one, as of the roots it last had
 	unit        string  // the service it ran in; "": none

@@ -103,6 +103,7 @@ func (w *Watcher) discover(now time.Time) {
 		}
 	}
 	w.admit(unplaced, now)
+	w.succeed(now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {
 		return len(a.roots) == 0 && !a.lost.IsZero() && (now.Sub(a.lost) > forget || !a.established && now.Sub(a.lost) > forgetYoung) && w.reserve(a, now)
 	})
@@ -112,16 +113,20 @@ func oldest(x, y *process) int {
 	return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(x.pid, y.pid))
 }
 
-// where names the first of a process' listeners.
+// where returns where a process listens for good, by the first of its labels.
 func (w *Watcher) where(p *process) string {
-	var labels []string
-	for _, l := range w.holds(p) {
-		labels = append(labels, sockdiag.Label(l))
+	held := w.holds(p)
+	mine := held
+	if len(held) > 1 { // a control socket is the master's alone
+		for _, kid := range w.table.kids[p.pid] {
+			w.know(kid)
+			if common := slices.DeleteFunc(slices.Clone(held), func(l sockdiag.Listener) bool { return !kid.holds(l) }); len(common) > 0 {
+				mine = common
+				break
+			}
+		}
 	}
-	if len(labels) == 0 {
-		return itoa(p.pid)
-	}
-	return slices.Min(labels)
+	return p.lastingBind(mine)
 }
 
 // know reads the descriptors of a process if that was never done, and its

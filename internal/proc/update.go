@@ -38,12 +38,14 @@ func (w *Watcher) update(a *app, now time.Time) {
 	if a.since.IsZero() {
 		a.since = now
 	}
-	a.established = a.established || now.Sub(a.since) >= establishedAfter
+	if !a.established && now.Sub(a.since) >= establishedAfter {
+		a.established, w.namesChanged = true, true
+	}
 	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
 	w.settleFiles(a, now)
 	a.net = w.sockets.of(a.root())
 	w.listenersOf(a, now)
-	a.at = w.where(a.root())
+	a.last = a.root()
 	a.assign(now)
 	bySlot := make(map[*process]*slot, len(a.slots))
 	for _, s := range a.slots {
