@@ -104,12 +104,20 @@ func TestTruthRollingUpdateIsOneApp(t *testing.T) {
 	x := watch(t, export{})
 	old := inPod(t, l, "api-7d9f8b6c5d-x2x9k")
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
+	inPod(t, l, "api-58b9cd7f66-4zqtw")
+	eventually(t, 20*time.Second, func() error { return wants("apps", replicas(x.scrape(t), l.name), 2) })
+	old.Stop()
+	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
 	inPod(t, l, "web-5c6d7f8b9d-q4z7p")
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name, l.name+"@web") })
-	inPod(t, l, "api-58b9cd7f66-4zqtw")
-	eventually(t, 20*time.Second, func() error {
-		return up(x.scrape(t), l.name, l.name, l.name+"@web", l.name+"~2")
+}
+
+// replicas counts the apps of a base name that are up.
+func replicas(m metrics, base string) (n int) {
+	m.each("resp_up", nil, func(labels map[string]string, v float64) {
+		if strings.HasPrefix(labels["component"], "app:"+base) && v == 1 {
+			n++
+		}
 	})
-	old.Stop()
-	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name, l.name+"@web") })
+	return n
 }

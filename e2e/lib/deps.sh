@@ -17,6 +17,7 @@ needs() {
 		command -v rq && /usr/bin/python3 -c 'import rq'|python3-rq
 		test -x /usr/bin/celery && /usr/bin/python3 -c 'import celery'|celery
 		command -v uvicorn|uvicorn
+		/usr/bin/python3 -c 'import waitress'|python3-waitress
 		command -v prometheus && command -v promtool|prometheus
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
 		command -v chromium|chromium

@@ -16,6 +16,8 @@ type descriptors struct {
 	err       error            // why they cannot be read
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	beat      string           // what that file was called
+	beats     int              // how many of them there are
 	epolls    []int            // epoll sets; at most maxEpolls
 	left      int              // descriptors that were not looked at
 	charged   account          // whom the sockets are charged to
@@ -81,7 +83,6 @@ func (t *table) readDescriptors(p *process) int {
 		p.fds = d
 		return 0
 	}
-	beats := 0
 	list, d.left = t.r.lookedAt(list)
 	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
 		t.left += uint64(d.left)
@@ -97,13 +98,13 @@ func (t *table) readDescriptors(p *process) int {
 				d.sockets[ino] = append(d.sockets[ino], e.n)
 			}
 		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
-			d.heartbeat = e.n
-			beats++
+			d.heartbeat, d.beat = e.n, link
+			d.beats++
 		} else if link == "anon_inode:[eventpoll]" && len(d.epolls) < maxEpolls {
 			d.epolls = append(d.epolls, e.n)
 		}
 	}
-	if beats != 1 { // a fork still holds its siblings' files until it has closed them
+	if d.beats != 1 { // a fork still holds its siblings' files until it has closed them
 		d.heartbeat = -1
 	}
 	p.fds = d

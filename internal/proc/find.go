@@ -63,7 +63,7 @@ const unseenAge = 3 * time.Second
 // does not belong to a script that started it.
 func (w *Watcher) above(p *process) *process {
 	q := w.table.procs[p.stat.ppid]
-	if q == nil || !w.candidate(q) || p.ident.known() && !q.ident.known() {
+	if q == nil || q.ident.aux || q.ended() || !w.candidate(q) || p.ident.known() && !q.ident.known() {
 		return nil
 	}
 	if p.fds.err != nil || q.fds.err != nil {
@@ -72,18 +72,30 @@ func (w *Watcher) above(p *process) *process {
 		}
 		return nil
 	}
-	if w.share(p, q) {
+	if w.share(p, q) && !launched(p, q) || w.forked(p, q) {
 		return q
 	}
 	return nil
+}
+
+// forked reports whether p is a gunicorn worker that listens on a socket of its
+// own (--reuse-port), which its master does not have.
+func (w *Watcher) forked(p, q *process) bool {
+	return p.ident.server == Gunicorn && q.ident.server == Gunicorn && (p.ident.worker && q.ident.master || slices.Equal(p.argv, q.argv)) &&
+		w.table.owns(p).account == w.table.owns(q).account
 }
 
 // discover finds the apps of a host without a configuration: every tree of
 // processes that listens and runs a known Python server.
 func (w *Watcher) discover(now time.Time) {
 	roots := make(map[*process]bool)
+	for _, a := range w.apps {
+		for _, p := range a.roots {
+			w.fresher(p) // it may have ended, and not be waited for
+		}
+	}
 	for _, p := range w.candidates() {
-		if !w.serves(p) {
+		if p.ident.aux || p.ended() || !w.serves(p) {
 			continue
 		}
 		for q := w.above(p); q != nil; q = w.above(p) {
@@ -93,6 +105,12 @@ func (w *Watcher) discover(now time.Time) {
 			roots[p] = true
 		}
 	}
+	for p := range roots {
+		if p.member == nil && w.fresher(p) && p.ended() || w.standsBy(p, roots) {
+			delete(roots, p)
+		}
+	}
+	w.roots = roots
 	for _, a := range w.apps {
 		a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return !roots[p] })
 	}

@@ -27,6 +27,18 @@ func (w *Watcher) resume(p *process, id appID) bool {
 	return w.goOn(p, id, func(a *app) bool { return a.id == id })
 }
 
+// join gives a root to the running app of its name with which it has a listening
+// socket in common: they are workers whose master is gone.
+func (w *Watcher) join(p *process, id appID) bool {
+	for _, a := range w.apps {
+		if len(a.roots) > 0 && a.conf < 0 && a.id.base == id.base && a.heir(p) && w.share(p, a.root()) {
+			a.roots = append(a.roots, p)
+			return true
+		}
+	}
+	return false
+}
+
 // move gives a root to an app that has ended and differs only by where it
 // listened, unless a name is kept for the root.
 func (w *Watcher) move(p *process, id appID) bool {

@@ -13,6 +13,10 @@ import (
 
 func at(second int64) time.Time { return time.Unix(second, 0) }
 
+func listener(ino uint64, port uint16) sockdiag.Listener {
+	return sockdiag.Listener{Network: sockdiag.TCP, Addr: netipPort(port), Inode: ino}
+}
+
 func netipPort(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.IPv4Unspecified(), port) }
 
 // replica adds a server of user 33 in a container: with a host name's template,

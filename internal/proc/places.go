@@ -41,7 +41,7 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(ids[x], ids[y]), oldest(x, y))
 	})
 	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, ids[p]) })
-	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.move(p, ids[p]) })
+	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, ids[p]) || w.move(p, ids[p]) })
 	type group struct {
 		account account
 		tier    tier
@@ -49,6 +49,9 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	full := make(map[group]bool)
 	for _, p := range roots {
 		g := group{p.own.account, p.own.tier}
+		if w.join(p, ids[p]) {
+			continue
+		}
 		if full[g] || !w.found(p, ids[p], now) {
 			full[g] = true
 			w.leftOut(p)

@@ -30,17 +30,18 @@ type process struct {
 	settled   bool // it was old already when it was first seen
 
 	fds     descriptors
-	stale   bool    // fds is to be read again
-	held    holding // the listeners among fds, as of one look
-	netns   uint64  // inode of its network namespace; 0: not known
-	member  *app    // the app it belongs to, as of the last refresh
-	named   named   // what names its app
-	router  bool    // a uWSGI gateway: it passes requests on and serves none
-	heir    *bool   // whether it is a gunicorn master that took over; nil: not looked at
-	first   bool    // a uWSGI process that serves, and forked the others that do
-	accepts bool    // it was seen to wait for a connection
-	over    bool    // it was left out because there are too many apps
-	spent   cpuTime // what has been counted of its CPU time, in ticks
+	stale   bool      // fds is to be read again
+	held    holding   // the listeners among fds, as of one look
+	netns   uint64    // inode of its network namespace; 0: not known
+	member  *app      // the app it belongs to, as of the last refresh
+	reread  time.Time // when its descriptors were read again because it lacks something
+	named   named     // what names its app
+	router  bool      // a uWSGI gateway: it passes requests on and serves none
+	heir    *bool     // whether it is a gunicorn master that took over; nil: not looked at
+	first   bool      // a uWSGI process that serves, and forked the others that do
+	accepts bool      // it was seen to wait for a connection
+	over    bool      // it was left out because there are too many apps
+	spent   cpuTime   // what has been counted of its CPU time, in ticks
 	files   fileLimit
 	open    int // descriptors at the last count; −1 unknown
 }

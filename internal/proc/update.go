@@ -72,13 +72,13 @@ func (w *Watcher) collect(a *app, root *process) {
 			a.cut += len(queue)
 			break
 		}
-		if !w.fresher(p) {
+		if !w.fresher(p) || p == root && p.ended() {
 			continue
 		}
 		p.member = a
 		a.members = append(a.members, p)
 		for _, kid := range w.table.kids[p.pid] {
-			if kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
+			if w.roots[kid] || kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
 				continue // a server of its own that this one merely started
 			}
 			queue = append(queue, kid)
@@ -112,12 +112,11 @@ func (p *process) newCPU() cpuTime {
 }
 
 // settleFiles reads the descriptors of young gunicorn workers again until the
-// one heartbeat file is found, and of uWSGI's until they have an epoll set.
+// one heartbeat file is found.
 func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
 		w.know(p)
-		lacks := p.ident.server == Gunicorn && p.fds.heartbeat < 0 || p.ident.server == UWSGI && len(p.fds.epolls) == 0
-		if lacks && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
+		if p.ident.server == Gunicorn && p.fds.heartbeat < 0 && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
 			w.table.readWithin(p)
 		}
 	}
@@ -136,7 +135,9 @@ func (w *Watcher) listenersOf(a *app, now time.Time) {
 	}
 	for _, p := range append(slices.Clone(a.roots), a.workers...) {
 		for _, l := range w.holds(p) {
-			add(l)
+			if !w.handedOn(p, l, w.roots) {
+				add(l)
+			}
 		}
 	}
 	if len(a.sockets) > 0 {

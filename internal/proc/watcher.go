@@ -65,6 +65,7 @@ type Watcher struct {
 	without   map[account]int // apps without a place, as of this look
 	reserved  map[string]reservation
 	settings  *settingsReader
+	roots     map[*process]bool // of the discovered apps, as of this look
 
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
@@ -264,6 +265,7 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	}
 	w.lookAtSockets(ctx, now, first)
 	if len(w.matchers) > 0 {
+		w.roots = nil
 		w.findConfigured(now)
 	} else {
 		w.discover(now)

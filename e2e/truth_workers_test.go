@@ -1,0 +1,136 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// pooled is an app whose first request makes a pool of two processes, which
+// inherit the listening socket.
+const pooled = `
+import concurrent.futures, multiprocessing, os
+pool = None
+def square(x): return x * x
+def app(environ, start_response):
+    global pool
+    if pool is None and not os.environ.get("NO_POOL"):
+        pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+        list(pool.map(square, range(8)))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+if __name__ == "__main__":
+    from werkzeug.serving import run_simple
+    run_simple("127.0.0.1", int(os.environ["PORT"]), app, threaded=True)
+`
+
+// watchdog is a configuration of gunicorn whose master forks a helper.
+const watchdog = `
+import multiprocessing, time
+def loop():
+    while True: time.sleep(60)
+def when_ready(server):
+    multiprocessing.get_context("fork").Process(target=loop, daemon=True).start()
+`
+
+// Helpers that a server forks are no workers, and a server of one process is one.
+func TestTruthHelpersAreNoWorkers(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	source, conf := write(t, filepath.Join(dir, "pooled.py"), pooled), write(t, filepath.Join(dir, "conf.py"), watchdog)
+	plain := append([]string{"NO_POOL=1"}, withoutTitles(t)...)
+	x := watch(t, export{})
+	for name, c := range map[string]struct {
+		launch  launch
+		workers float64
+	}{
+		"waitress": {launch{server: "waitress"}, 1},
+		"uvicorn":  {launch{server: "uvicorn"}, 1},
+		"a script": {launch{server: "script", name: unique("till")}, 1},
+		"gunicorn": {launch{server: "gunicorn", args: []string{"-w", "2", "-c", conf}, env: plain}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.launch.source = source
+			a := serve(t, c.launch)
+			eventually(t, 20*time.Second, func() error {
+				m := x.scrape(t)
+				return all(m.want(1, "resp_up", "component=app:"+a.name), m.want(c.workers, "resp_app_workers", "app="+a.name), m.slots(a.name, int(c.workers)))
+			})
+		})
+	}
+}
+
+// parentOf is a program that starts another one and never waits for its end.
+const parentOf = `
+import subprocess, sys, time
+subprocess.Popen(sys.argv[1:])
+while True: time.sleep(60)
+`
+
+// A master that has ended, and that nobody has waited for, does not keep the
+// name of the app that now runs.
+func TestTruthEndedMasterKeepsNoName(t *testing.T) {
+	t.Parallel()
+	l := launch{server: "gunicorn", name: unique("shop"), dir: openDir(t), port: freePort(t), args: []string{"-w", "1"}}
+	first := l
+	first.wrap = []string{python, write(t, filepath.Join(openDir(t), "p.py"), parentOf)}
+	x := watch(t, export{})
+	a := serve(t, first)
+	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", a.PID(), a.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(master, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", master))
+		return all(err, wants("a zombie", strings.Contains(string(stat), ") Z "), true))
+	})
+	serve(t, l)
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		return all(up(m, l.name, l.name), m.want(1, "resp_app_workers", "app="+l.name))
+	})
+}
+
+// keeper opens a listening socket for a server, starts that, and keeps it.
+const keeper = `
+import os, socket, subprocess, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(os.environ["PORT"])))
+s.listen(16)
+subprocess.Popen(["gunicorn", "-w", "1", "--bind", "fd://%d" % s.fileno(), sys.argv[1] + ":app"], pass_fds=[s.fileno()])
+while True: time.sleep(60)
+`
+
+// A program that only keeps the socket of the server that it started is no app.
+func TestTruthKeeperOfASocketIsNoApp(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn")
+	dir, name, parent, port := openDir(t), unique("shop"), unique("keeper"), freePort(t)
+	write(t, filepath.Join(dir, name+".py"), pooled)
+	script := write(t, filepath.Join(dir, parent+".py"), keeper)
+	x := watch(t, export{})
+	start(t, run.Spec{Name: "keeper", Path: python, Args: []string{script, name}, Dir: dir, Env: []string{"NO_POOL=1", fmt.Sprintf("PORT=%d", port)}})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		if _, is := m.sum("resp_up", "component=app:"+parent); is {
+			return fmt.Errorf("%s is an app", parent)
+		}
+		return all(up(m, name, name), m.want(1, "resp_app_workers", "app="+name))
+	})
+}
