@@ -81,8 +81,9 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	l := launch{server: "gunicorn", name: unique("shop"), dir: openDir(t), port: freePort(t), args: []string{"-w", "1"}}
 	first := l
 	first.wrap = []string{python, write(t, filepath.Join(openDir(t), "p.py"), parentOf)}
-	x := watch(t, export{})
 	a := serve(t, first)
+	time.Sleep(65 * time.Second) // what is older is read once
+	x := watch(t, export{})
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", a.PID(), a.PID()))
 	if err != nil {

@@ -3,6 +3,7 @@ package proc
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,8 @@ import (
 type holding struct {
 	look uint64 // its number plus 1
 	list []sockdiag.Listener
+
+	dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
 }
 
 // maxListeners bounds the listening sockets of one process.
@@ -26,14 +29,19 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 		return p.held.list
 	}
 	n := w.sockets.of(p)
-	out := p.held.list[:0]
+	out, dirty := p.held.list[:0], false
 	for ino := range p.fds.sockets {
-		if l, ok := n.listeners[ino]; ok && !internalSocket(l.Path) && !p.controlOption(l) {
+		l, ok := n.listeners[ino]
+		switch {
+		case !ok:
+		case internalSocket(l.Path) || p.controlOption(l):
+			dirty = dirty || strings.Contains(l.Path, dirtySocket)
+		default:
 			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	p.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)]}
+	p.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)], dirty: dirty}
 	return p.held.list
 }
 

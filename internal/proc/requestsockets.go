@@ -10,11 +10,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
+// dirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
+const dirtySocket = "/gunicorn-dirty-"
+
 // internalSocket reports whether a UNIX socket is known by its path to take no
 // requests: those of Python's multiprocessing, gunicorn's control socket, and
 // the sockets between gunicorn's workers and its dirty arbiter.
 func internalSocket(p string) bool {
-	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, "/gunicorn-dirty-")
+	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, dirtySocket)
 }
 
 // controlOption reports whether the command line names the socket as the control socket.

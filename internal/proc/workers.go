@@ -14,7 +14,8 @@ func (p *process) ended() bool { return p.stat.state == 'Z' || p.stat.state == '
 // that holds the parent's listening socket need not: each fork does, those of a
 // pool of processes and of a watchdog too.
 //
-// A worker of gunicorn has a heartbeat file of its own. Uvicorn and Hypercorn
+// A worker of gunicorn has a heartbeat file of its own, and so has the dirty
+// arbiter, but that listens on a socket of its own. Uvicorn and Hypercorn
 // start their workers anew, waitress and Flask's server have none. Where the
 // parent itself waits for connections, a child must be seen to do so as well.
 func (w *Watcher) isWorker(root, kid *process) bool {
@@ -26,7 +27,7 @@ func (w *Watcher) isWorker(root, kid *process) bool {
 		if kid.fds.err != nil || root.fds.err != nil {
 			return w.works(root, kid)
 		}
-		return len(w.holds(kid)) > 0 && w.ownsHeartbeat(root, kid)
+		return len(w.holds(kid)) > 0 && !kid.held.dirty && w.ownsHeartbeat(root, kid)
 	case Waitress, Flask:
 		return false
 	case Uvicorn, Hypercorn:

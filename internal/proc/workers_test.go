@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // child is one process below a server, as /proc shows it.
@@ -16,6 +18,7 @@ type child struct {
 	beats    []string
 	waits    bool // an epoll set of its has the socket
 	state    byte // 0: it sleeps
+	dirty    bool // it listens where a dirty arbiter does
 }
 
 // workersOf returns which of the children are workers, by their numbers, and
@@ -40,6 +43,9 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 		if len(c.beats) == 1 {
 			p.fds.heartbeat, p.fds.beat = 6, c.beats[0]
 		}
+		if c.dirty {
+			p.fds.sockets[8] = []int{6}
+		}
 		if c.waits {
 			p.fds.epolls = []int{3}
 			dir := filepath.Join(w.r.path(pid, "fdinfo"))
@@ -55,6 +61,7 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 	root := add(pid, 1, child{argv: argv, inherits: true, waits: rootWaits})
 	l := w.sockets.of(root)
 	l.listeners[7] = listener(7, 8000)
+	l.listeners[8] = sockdiag.Listener{Network: sockdiag.Unix, Path: "/tmp/gunicorn-dirty-a1/arbiter.sock", Inode: 8}
 	a := newApp("shop", -1)
 	a.roots, a.members, root.member = []*process{root}, []*process{root}, a
 	for i, c := range kids {
@@ -105,7 +112,7 @@ func TestWhoIsAWorker(t *testing.T) {
 		"gunicorn and a watchdog":           {gunicorn, false, []child{fork, beat("a"), beat("b")}, "1 2"},
 		"one forked behind a worker":        {gunicorn, false, []child{beat("a"), beat("a")}, "0"},
 		"one forked behind two":             {gunicorn, false, []child{beat("a"), beat("b"), beat("a", "b")}, "0 1"},
-		"gunicorn's dirty arbiter":          {gunicorn, false, []child{fork, beat("a")}, "1"},
+		"gunicorn's dirty arbiter":          {gunicorn, false, []child{{inherits: true, beats: []string{"d"}, dirty: true}, beat("a")}, "1"},
 		"and with titles":                   {"gunicorn: master [shop:app]", false, []child{{argv: "gunicorn: dirty-arbiter", inherits: true}, {argv: "gunicorn: worker [shop:app]", inherits: true}}, "1"},
 		"a worker with a title of its own":  {"gunicorn: master [shop:app]", false, []child{{argv: "till", inherits: true, beats: []string{"a"}}}, "0"},
 		"a worker that ended":               {gunicorn, false, []child{{inherits: true, beats: []string{"a"}, state: 'Z'}, beat("b")}, "1"},
