@@ -67,29 +67,58 @@ func TestTruthHelpersAreNoWorkers(t *testing.T) {
 	}
 }
 
-// parentOf is a program that starts another one and never waits for its end.
-const parentOf = `
-import subprocess, sys, time
-subprocess.Popen(sys.argv[1:])
+// keeper opens a listening socket for a server, starts that, and keeps it.
+const keeper = `
+import os, signal, socket, subprocess, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(os.environ["PORT"])))
+s.listen(16)
+held = []
+def serve(*_):
+    held.append(subprocess.Popen(["gunicorn", "-w", "1", "--bind", "fd://%d" % s.fileno(), sys.argv[1] + ":app"], pass_fds=[s.fileno()]))
+    print(held[-1].pid, flush=True)
+signal.signal(signal.SIGUSR1, serve)
+serve()
 while True: time.sleep(60)
 `
 
+// kept starts an app whose socket its parent keeps; each SIGUSR1 starts another
+// server, and none is waited for.
+func kept(t *testing.T, name, parent string) *run.Proc {
+	t.Helper()
+	need(t, "gunicorn")
+	dir := openDir(t)
+	write(t, filepath.Join(dir, name+".py"), pooled)
+	script := write(t, filepath.Join(dir, parent+".py"), keeper)
+	return start(t, run.Spec{Name: "keeper", Path: python, Args: []string{script, name}, Dir: dir, Env: []string{"NO_POOL=1", fmt.Sprintf("PORT=%d", freePort(t))}})
+}
+
+// A program that only keeps the socket of the server that it started is no app.
+func TestTruthKeeperOfASocketIsNoApp(t *testing.T) {
+	t.Parallel()
+	name, parent := unique("shop"), unique("keeper")
+	x := watch(t, export{})
+	kept(t, name, parent)
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		if _, is := m.sum("resp_up", "component=app:"+parent); is {
+			return fmt.Errorf("%s is an app", parent)
+		}
+		return all(up(m, name, name), m.want(1, "resp_app_workers", "app="+name))
+	})
+}
+
 // A master that has ended, and that nobody has waited for, does not keep the
-// name of the app that now runs.
+// name of the app that now serves at the socket.
 func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	t.Parallel()
-	l := launch{server: "gunicorn", name: unique("shop"), dir: openDir(t), port: freePort(t), args: []string{"-w", "1"}}
-	first := l
-	first.wrap = []string{python, write(t, filepath.Join(openDir(t), "p.py"), parentOf)}
-	a := serve(t, first)
-	time.Sleep(65 * time.Second) // what is older is read once
+	name := unique("shop")
+	p := kept(t, name, unique("keeper"))
+	time.Sleep(65 * time.Second) // the command line of what is older is read once
 	x := watch(t, export{})
-	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", a.PID(), a.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	master, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), name, name) })
+	master, err := strconv.Atoi(strings.Fields(p.Output(200))[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,38 +129,14 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", master))
 		return all(err, wants("a zombie", strings.Contains(string(stat), ") Z "), true))
 	})
-	serve(t, l)
-	eventually(t, 20*time.Second, func() error {
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
 		m := x.scrape(t)
-		return all(up(m, l.name, l.name), m.want(1, "resp_app_workers", "app="+l.name))
-	})
-}
-
-// keeper opens a listening socket for a server, starts that, and keeps it.
-const keeper = `
-import os, socket, subprocess, sys, time
-s = socket.socket()
-s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", int(os.environ["PORT"])))
-s.listen(16)
-subprocess.Popen(["gunicorn", "-w", "1", "--bind", "fd://%d" % s.fileno(), sys.argv[1] + ":app"], pass_fds=[s.fileno()])
-while True: time.sleep(60)
-`
-
-// A program that only keeps the socket of the server that it started is no app.
-func TestTruthKeeperOfASocketIsNoApp(t *testing.T) {
-	t.Parallel()
-	need(t, "gunicorn")
-	dir, name, parent, port := openDir(t), unique("shop"), unique("keeper"), freePort(t)
-	write(t, filepath.Join(dir, name+".py"), pooled)
-	script := write(t, filepath.Join(dir, parent+".py"), keeper)
-	x := watch(t, export{})
-	start(t, run.Spec{Name: "keeper", Path: python, Args: []string{script, name}, Dir: dir, Env: []string{"NO_POOL=1", fmt.Sprintf("PORT=%d", port)}})
-	eventually(t, 20*time.Second, func() error {
-		m := x.scrape(t)
-		if _, is := m.sum("resp_up", "component=app:"+parent); is {
-			return fmt.Errorf("%s is an app", parent)
+		if pids := m.pids(name); len(pids) != 1 || pids["0"] == 0 {
+			return fmt.Errorf("workers of %s: %v", name, pids)
 		}
-		return all(up(m, name, name), m.want(1, "resp_app_workers", "app="+name))
+		return up(m, name, name)
 	})
 }
