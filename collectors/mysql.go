@@ -198,6 +198,8 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 		u.Reason, stop = Timeout, true
 	case mysql.Unsupported:
 		u.Reason = Unsupported
+	case mysql.Broken:
+		stop = true
 	case mysql.Other:
 	}
 	if process = e.Need == "PROCESS"; process {

@@ -84,7 +84,7 @@ func TestRedisStopped(t *testing.T) {
 	for i, header := range []string{"2.25", "", "10", "1"} {
 		began := time.Now()
 		status, body, err := x.get("/metrics", "X-Prometheus-Scrape-Timeout-Seconds", header)
-		if took := time.Since(began); err != nil || status != http.StatusOK || took > 2*time.Second {
+		if took := time.Since(began); err != nil || status != http.StatusOK || took > scaled(2*time.Second) {
 			t.Errorf("timeout %q: status %d after %s, %v", header, status, took, err)
 		}
 		for _, line := range []string{`resp_up{component="redis:hung"} 0`, `resp_up{component="redis:well"} 1`, "resp_host_memory_usage_ratio ", `resp_redis_memory_bytes{redis="well"}`, `collector="process",reason="ok"} 1`} {

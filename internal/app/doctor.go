@@ -136,6 +136,8 @@ func (d *doctor) examine(ctx context.Context) {
 			d.lack(ctx, e.Name, u)
 		}
 		switch e.Name {
+		case "heal":
+			d.stateDirectory()
 		case "process":
 			d.processes()
 		case "mysql":

@@ -28,7 +28,11 @@ const (
 	Busy             // it takes no more connections
 	Timeout          // no answer in time
 	Unsupported      // it has no such thing
+	Broken           // it does not keep to the protocol, or sends too much
 )
+
+// textBroken is about a server that does not keep to the protocol.
+const textBroken = "it does not keep to the protocol of MySQL"
 
 // Error is a failure in our own words. It repeats nothing that the server or
 // the DSN say, because both name users, hosts and passwords.
@@ -77,6 +81,10 @@ func explain(err error) *Error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
+	case errors.Is(err, errProtocol):
+		return &Error{Kind: Broken, Text: textBroken, lost: true}
+	case errors.Is(err, errTooLarge):
+		return &Error{Kind: Broken, Text: "it answers more than a MySQL server would", lost: true}
 	case errors.As(err, &answer):
 		return explainAnswer(answer.Number)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):

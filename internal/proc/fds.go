@@ -87,16 +87,13 @@ func (t *table) readDescriptors(p *process) int {
 	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
 		t.left += uint64(d.left)
 	}
-	room := t.roomFor(d.charged)
 	for _, e := range list {
 		link, err := t.fdLink(p.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile
 		}
 		if ino, ok := parseSocket(link); ok {
-			if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
-				d.sockets[ino] = append(d.sockets[ino], e.n)
-			}
+			t.keep(p, &d, ino, e.n)
 		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
 			d.heartbeat, d.beat = e.n, link
 			d.beats++
@@ -112,13 +109,15 @@ func (t *table) readDescriptors(p *process) int {
 	return len(list)
 }
 
-// roomFor returns how many more sockets of an account may be kept.
-func (t *table) roomFor(a account) int {
+// keep notes a socket unless its account has too many.
+func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	bound := keptSockets
-	if a == 0 {
+	if d.charged == 0 {
 		bound *= rootsShare
 	}
-	return bound - t.held[a]
+	if len(d.sockets)+t.held[d.charged] < bound || t.listens != nil && t.listens(p, ino) {
+		d.sockets[ino] = append(d.sockets[ino], fd)
+	}
 }
 
 func (t *table) fdLink(pid, fd int) (string, error) {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // Kind says what sort of thing went wrong.
@@ -67,12 +69,18 @@ var (
 )
 
 // command finds what was refused: "… no permissions to run the 'client|setname' command".
-var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
+var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|client\|list|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
 // encrypted is whether we speak TLS.
 func classify(err error, reply string, encrypted bool) *Error {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f
+	}
+	if errors.Is(err, errStale) {
+		return &Error{Kind: Failed, Detail: "has ended the connection in the middle of it"}
+	}
 	if errors.Is(err, errNoMaster) {
 		return &Error{Kind: NotFound, Detail: "has sentinels that know no master of that name"}
 	}
@@ -103,6 +111,9 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
+	if refused, ok := errors.AsType[*secretError](err); ok {
+		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
+	}
 	switch {
 	case errors.Is(err, errPasswordFile):
 		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}

@@ -4,19 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net"
-	"os"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
@@ -24,9 +23,8 @@ const (
 	clientName = "resp-exporter"
 	// dialTimeout bounds a connect that its reader no longer waits for.
 	dialTimeout = time.Second
-	// maxPassword bounds a password file and a certificate file, in bytes.
-	maxPassword = 4 << 10
-	maxPEM      = 1 << 20
+	// maxPEM bounds a certificate file, in bytes.
+	maxPEM = 1 << 20
 )
 
 // link is one client of go-redis. It is thrown away at its first fault, with
@@ -38,7 +36,8 @@ type link struct {
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
 	plain  atomic.Bool            // the server takes INFO without sections only
-	peer   atomic.Pointer[string] // "host:port" at the other end of the last connect
+	peer   atomic.Pointer[string] // "host:port" or path at the other end of the last connect
+	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
 // newLink makes a client; nothing is connected yet.
@@ -101,6 +100,9 @@ func (l *link) lastReply() string {
 // dialer gives what connects, and counts it.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if l.single.Load() {
+			return nil, errStale
+		}
 		l.dials.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
@@ -155,15 +157,15 @@ func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL
 func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.ServerName}
 	if u.CAFile != "" {
-		pem, err := readRegular(u.CAFile, maxPEM)
+		pem, err := safefile.Read(u.CAFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
 		conf.RootCAs = x509.NewCertPool()
 		if err != nil || !conf.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, errCertificate
 		}
 	}
 	if u.CertFile != "" {
-		cert, err1 := readRegular(u.CertFile, maxPEM)
-		key, err2 := readRegular(u.KeyFile, maxPEM)
+		cert, err1 := safefile.Read(u.CertFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
+		key, err2 := safefile.Read(u.KeyFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
 		pair, err3 := tls.X509KeyPair(cert, key)
 		if err1 != nil || err2 != nil || err3 != nil {
 			return nil, errCertificate
@@ -173,29 +175,26 @@ func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	return conf, nil
 }
 
-// readSecret reads the password, without the end of its line.
+// readSecret reads the password.
 func readSecret(file string) (string, error) {
-	b, err := readRegular(file, maxPassword)
-	password := strings.TrimRight(string(b), "\r\n")
-	if err != nil || password == "" {
+	password, err := safefile.ReadSecret(file)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		return "", errPasswordFile
+	}
+	if err != nil {
+		return "", &secretError{safefile.Why(err)}
 	}
 	return password, nil
 }
 
-// readRegular reads a file of at most limit bytes. Without O_NONBLOCK, a FIFO
-// would hold the connect for ever.
-func readRegular(file string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("read %s: not a file of at most %d bytes", file, limit)
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
-}
+// secretError is why a password file is refused, without its path.
+type secretError struct{ why string }
+
+// Error implements error.
+func (e *secretError) Error() string { return e.why }
+
+// Is makes it an errPasswordFile.
+func (*secretError) Is(target error) bool { return target == errPasswordFile }
 
 // silence takes what go-redis would print to standard error.
 type silence struct{}

@@ -40,6 +40,12 @@ func store(replies map[string]string) func(string, net.Conn) bool {
 			return write(c, "*0\r\n")
 		case "hmget":
 			return write(c, "*"+strconv.Itoa(len(strings.Fields(rest))-1)+"\r\n"+strings.Repeat("$-1\r\n", len(strings.Fields(rest))-1))
+		case "info":
+			return write(c, bulk("run_id:c0ffee\r\nconnected_clients:2\r\n"))
+		case "client":
+			if strings.HasPrefix(rest, "list") {
+				return write(c, bulk("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a age=1 db=0 cmd=brpop\n"))
+			}
 		}
 		return well(nil)(command, c)
 	}

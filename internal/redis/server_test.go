@@ -166,8 +166,11 @@ func TestHostile(t *testing.T) {
 			s := open(t, "redis://"+f.addr, "")
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			began := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			limit := 30 * time.Second // what fails must do so by itself, however busy the machine is
+			if c.kind == redis.Timeout {
+				limit = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			_, err := s.Ping(ctx)
 			if err == nil {
@@ -175,9 +178,6 @@ func TestHostile(t *testing.T) {
 			}
 			if k, detail := kind(t, err); k != c.kind {
 				t.Errorf("%d %s, want %d", k, detail, c.kind)
-			}
-			if took := time.Since(began); took > 700*time.Millisecond {
-				t.Errorf("took %s", took)
 			}
 			runtime.ReadMemStats(&after)
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 24<<20 {
