@@ -138,12 +138,23 @@ func (c *Listener) forget(seen map[uint64]listenCounters) {
 // queue is the accept queue of the sockets with one label.
 type queue struct {
 	length, limit       float64
+	fullness            float64 // length of its limit, of the fullest socket
 	hasLength, hasLimit bool
+}
+
+// queueOf returns the accept queue of one socket.
+func queueOf(l sockdiag.Listener) queue {
+	q := queue{length: float64(l.Queue), limit: float64(l.Limit), hasLength: l.HasQueue, hasLimit: l.HasLimit}
+	if l.HasQueue && l.HasLimit && l.Limit > 0 {
+		q.fullness = q.length / q.limit
+	}
+	return q
 }
 
 func (q *queue) add(o queue) {
 	q.length += o.length
 	q.limit += o.limit
+	q.fullness = max(q.fullness, o.fullness)
 	q.hasLength = q.hasLength || o.hasLength
 	q.hasLimit = q.hasLimit || o.hasLimit
 }
@@ -159,7 +170,7 @@ func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int
 			byLabel[name] = &queue{}
 			labels = append(labels, name)
 		}
-		byLabel[name].add(queue{float64(l.Queue), float64(l.Limit), l.HasQueue, l.HasLimit})
+		byLabel[name].add(queueOf(l))
 	}
 	sort.Strings(labels)
 	if len(labels) <= maxListeners {
@@ -185,6 +196,9 @@ func queues(s *Sample, a *proc.App) (over int, why error) {
 		}
 		if q.hasLimit {
 			s.add(queueMaxFamily, q.limit, a.Name, name)
+		}
+		if q.fullness > 0 {
+			s.note("listener_fullness", q.fullness, a.Name, name)
 		}
 		complete = complete && q.hasLength && q.hasLimit
 	}

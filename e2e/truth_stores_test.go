@@ -213,7 +213,9 @@ func TestTruthMySQLFull(t *testing.T) {
 		return all(err, m.want(up, "resp_up", "component=mysql:main"), m.want(2, "resp_health_status", "app=", "component=mysql"))
 	}
 	// The list of variables is at most a minute old.
-	eventually(t, 90*time.Second, func() error { return full(early, 1, "of user shop from 127.0.0.1, pool of store", "12 of its 12 connections") })
+	eventually(t, 90*time.Second, func() error {
+		return full(early, 1, "of user shop from 127.0.0.1, pool of store", "12 of its 12 connections")
+	})
 	late := watch(t, export{config: config})
 	eventually(t, 20*time.Second, func() error { return full(late, 0, "takes no more connections") })
 	silent(t, early)

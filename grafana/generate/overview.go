@@ -23,8 +23,8 @@ func overview() *dashboard {
 			limits("response_time").to("resp-app", "The app in detail"),
 	)
 	d.line(6,
-		graph("Accept queue", "Connections that wait for a worker to accept them. A request that waits here is in no log of the app.", unitNumber).
-			query("sum by (app, instance) ("+of("resp_listener_queue_length")+")", "{{app}} {{instance}}").
+		graph("Accept queue", "Connections that wait for a worker to accept them, at the listener where most do. A request that waits here is in no log of the app.", unitNumber).
+			query("max by (app, instance) ("+of("resp_listener_queue_length")+")", "{{app}} {{instance}}").
 			limits("request_queue").to("resp-workers", "Workers"),
 		graph("Busy workers", "Share of the workers that are in a request, stuck ones included. With all of them busy, the accept queue fills.", unitRatio).
 			query(`sum by (app, instance) (`+of("resp_app_workers", `state=~"busy|stuck"`)+`) / (sum by (app, instance) (`+of("resp_app_workers")+`) > 0)`, "{{app}} {{instance}}").

@@ -26,8 +26,8 @@ func (d *dashboard) workersVerdict() {
 			query(busy, "{{app}} {{instance}}").none("no worker is seen"),
 		stat("Stuck", "Workers that have been in one request for too long. Anything but 0 wants a look at what they wait for.", unitNumber).
 			query(perApp(of("resp_app_workers", `state="stuck"`)), "{{app}} {{instance}}").none("no worker is seen"),
-		stat("Wait in the queue", "Connections that wait for a worker to accept them.", unitNumber).
-			query(perApp(of("resp_listener_queue_length")), "{{app}} {{instance}}").none("no right to see it"),
+		stat("Wait in the queue", "Connections that wait for a worker to accept them, at the listener where most do.", unitNumber).
+			query("max by (app, instance) ("+of("resp_listener_queue_length")+")", "{{app}} {{instance}}").none("no right to see it"),
 		stat("Restarts", "Workers that took the place of another in the whole time range.", unitNumber).
 			now(perApp("increase("+of("resp_worker_restarts_total")+"[$__range])"), "{{app}} {{instance}}").none("no worker is seen"),
 	)

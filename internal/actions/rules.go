@@ -101,7 +101,7 @@ func (r *rule) dedupFor() time.Duration { return r.Cooldown + 2*time.Minute }
 
 // plainName is what may stand in a target: no label's value gets further than a
 // comparison with known names.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/-]{1,128}$`)
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]{1,128}$`)
 
 // targetOf says what a step is about as far as its settings and the alert's
 // labels tell, before anything was looked at; "?" stands for what only the plan

@@ -36,7 +36,7 @@ type Options struct {
 	Off        map[string]bool
 
 	ProcRoot, SysRoot, RootFS string
-	StateDir                  string // of healing; not touched while the configuration has neither rules nor a token
+	StateDir                  string // of healing, which makes it only for rules or a token; names of apps are kept in it where it is
 
 	MetricsPath            string
 	RoutePrefix            string
@@ -97,7 +97,7 @@ func New(o Options) (*App, error) {
 	a.config.Store(&cfg)
 	a.watcher, err = proc.New(proc.Options{
 		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
-		Stuck: stuckAfter(cfg), Logger: o.Logger,
+		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watch processes: %w", err)

@@ -22,8 +22,10 @@ type crew struct {
 	app                 string
 	workers             []worker
 	states              map[string]*float64 // resp_app_workers
-	queue, queueLimit   *float64            // connections
-	requests            bool                // somebody reports requests
+	queue               *float64            // connections that wait at all listeners
+	queues              []Queue
+	fullest             *Queue // nil: no length is known
+	requests            bool   // somebody reports requests
 	server              string
 	total, stuck, taken float64
 	spare               float64 // busy or stuck workers that have a thread for another request
@@ -42,7 +44,8 @@ func (c *court) crew(app string) *crew {
 		w.server = label(x, 1)
 	}
 	w.queue = sum(c.Readings.With("resp_listener_queue_length", app))
-	w.queueLimit = sum(c.Readings.With("resp_listener_queue_limit", app))
+	w.queues = Queues(c.Readings, app)
+	w.fullest = Fullest(w.queues)
 	w.requests = number(c.Readings, "page.http_rate", app) != nil
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
@@ -88,9 +91,9 @@ func (w *crew) unseen() bool {
 // waits tells whether so many wait that each worker has one more to do.
 func (w *crew) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
 
-// full tells whether the accept queue holds this share of what it may.
+// full reports whether one of the accept queues holds this share of its own limit.
 func (w *crew) full(share float64) bool {
-	return w.queue != nil && w.queueLimit != nil && *w.queueLimit > 0 && *w.queue >= share**w.queueLimit
+	return w.fullest != nil && w.fullest.Fullness != nil && *w.fullest.Fullness >= share
 }
 
 // longest lists the workers in that state, the longest in it first.
@@ -170,8 +173,9 @@ func (c *court) judgeQueue(w *crew, workers *rule) {
 		return
 	}
 	r := rule{key: key{app: w.app, name: "request_queue"}, component: "request_queue"}
-	r.level, r.calm = rises(*w.queue, c.Limits.RequestQueue)
-	r.summary = w.queueText() + " connections wait for " + w.app
+	most := longest(w.queues)
+	r.level, r.calm = rises(*most.Length, c.Limits.RequestQueue)
+	r.summary = most.text(len(w.queues) > 1) + " connections wait for " + w.app
 	if w.full(1 - margin) {
 		r.calm = Critical
 	}
@@ -184,12 +188,8 @@ func (c *court) judgeQueue(w *crew, workers *rule) {
 	c.add(r)
 }
 
-func (w *crew) queueText() string {
-	if w.queueLimit == nil {
-		return FormatCount(*w.queue)
-	}
-	return FormatCount(*w.queue) + " of " + FormatCount(*w.queueLimit)
-}
+// queueText is the fullest queue in words; there is one whose length is known.
+func (w *crew) queueText() string { return w.fullest.text(len(w.queues) > 1) }
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
 

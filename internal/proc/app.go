@@ -41,9 +41,9 @@ type slot struct {
 // its counters go on when it is restarted.
 type app struct {
 	name string
-	base string // the name before a second app of that name had to be told apart
-	at   string // where its oldest root last listened
-	conf int    // index of the configured match, −1 if discovered
+	id   appID    // of a discovered one
+	last *process // the root that it last had; nil: none yet
+	conf int      // index of the configured match, −1 if discovered
 
 	owner       account  // whose it is; of a configured one, as of the roots it last had
 	former      *account // of a configured one: whose it was before, for long
@@ -59,6 +59,8 @@ type app struct {
 	members []*process
 	sockets []sockdiag.Listener
 	net     *netns
+
+	purposes purposes // of its listening sockets
 
 	slots    []*slot
 	waiting  map[*process]time.Time // workers without a slot yet

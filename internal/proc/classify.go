@@ -46,11 +46,14 @@ func systemDaemon(script string) bool {
 }
 
 var (
-	pythonName = regexp.MustCompile(`^(python|pypy)[0-9.]*(-dbg)?$`)
-	appSpec    = regexp.MustCompile(`^([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(\(.*\))?$`)
+	appSpec    = regexp.MustCompile(`^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*(\(.*\)|\[.*\])?)$`)
 	dotted     = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$`)
 	unicornSet = regexp.MustCompile(`^gunicorn: (master|worker) \[(.*)\]$`)
-	uwsgiTitle = regexp.MustCompile(`^uWSGI (master|worker|http|mule|spooler)\b`)
+	dirtySet   = regexp.MustCompile(`^gunicorn: dirty-(arbiter|worker)\b`)
+	uwsgiTitle = regexp.MustCompile(`^(.*?) ?uWSGI (master|worker|http|mule|spooler|fastrouter|rawrouter|sslrouter|router|[Ee]mperor)\b`)
+	gunicorns  = regexp.MustCompile(`^gunicorn([-_]?[0-9][0-9.]*|_paster|_django)?$`)
+	uwsgis     = regexp.MustCompile(`^(uwsgi([-_][a-z0-9_.-]+)?|pyuwsgi)$`)
+	usual      = regexp.MustCompile(`(?i)^(\w*app\w*|api|wsgi|asgi|server|handler|main|factory|(create|make|get|build)_?\w+)(\.\w+)*$|[)\]]$`)
 )
 
 // classify tells what a command line serves. It looks only at the places where
@@ -62,10 +65,13 @@ func classify(argv []string) identity {
 	}
 	title := strings.TrimSpace(argv[0])
 	if m := unicornSet.FindStringSubmatch(title); m != nil {
-		return identity{server: Gunicorn, name: moduleName(m[2]), title: true, master: m[1] == "master", worker: m[1] == "worker"}
+		return identity{server: Gunicorn, name: titleName(m[2]), title: true, master: m[1] == "master", worker: m[1] == "worker"}
 	}
-	if m := uwsgiTitle.FindStringSubmatch(title); m != nil {
-		return identity{server: UWSGI, title: true, master: m[1] == "master", worker: m[1] == "worker", aux: m[1] != "master" && m[1] != "worker", script: "uwsgi"}
+	if dirtySet.MatchString(title) {
+		return identity{server: Gunicorn, title: true, aux: true, script: "gunicorn"}
+	}
+	if m := uwsgiTitle.FindStringSubmatch(title); m != nil && (m[1] == "" || len(argv) == 1) {
+		return identity{server: UWSGI, name: m[1], title: true, master: m[2] == "master", worker: m[2] == "worker", aux: m[2] != "master" && m[2] != "worker", script: "uwsgi"}
 	}
 	program := path.Base(argv[0])
 	args := argv[1:]
@@ -78,39 +84,32 @@ func classify(argv []string) identity {
 // classifyPython sees through "python [options] script args" and
 // "python -m module args".
 func classifyPython(args []string) identity {
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		switch {
-		case a == "-m" && i+1 < len(args):
-			id := classifyProgram(args[i+1], args[i+2:])
-			if id.server == "" {
-				id = identity{server: Script, script: args[i+1]}
-			}
-			return id
-		case a == "-c":
-			return identity{server: Script, script: "python"}
-		case a == "-W" || a == "-X":
-			i++
-		case strings.HasPrefix(a, "-"):
-		default:
-			script := strings.TrimSuffix(path.Base(a), ".py")
-			if systemDaemon(script) {
-				return identity{}
-			}
-			id := classifyProgram(path.Base(a), args[i+1:])
-			if id.server == "" {
-				id = identity{server: Script, script: script}
-			}
+	kind, target, rest := pythonTarget(args)
+	switch kind {
+	case 'c':
+		return identity{server: Script, script: "python"}
+	case 'm':
+		if id := classifyProgram(target, rest); id.server != "" {
 			return id
 		}
+		return identity{server: Script, script: target}
+	case 's':
+		script := scriptName(target)
+		if systemDaemon(script) {
+			return identity{}
+		}
+		if id := classifyProgram(path.Base(target), rest); id.server != "" {
+			return id
+		}
+		return identity{server: Script, script: script}
 	}
 	return identity{}
 }
 
 // classifyProgram knows servers by the name of their program or module.
 func classifyProgram(program string, args []string) identity {
-	switch program {
-	case "gunicorn", "gunicorn3", "gunicorn.app.wsgiapp":
+	switch {
+	case gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
 		id := identity{server: Gunicorn, script: "gunicorn", class: option(args, "-k", "--worker-class")}
 		id.name = option(args, "-n", "--name")
 		if id.name == "" {
@@ -118,12 +117,23 @@ func classifyProgram(program string, args []string) identity {
 		}
 		id.threads = threadsOf(args, 0)
 		return id
-	case "uwsgi", "uwsgi-core", "uwsgi_python3", "uwsgi_python39", "uwsgi_python311", "pyuwsgi":
-		return identity{server: UWSGI, script: "uwsgi", name: uwsgiName(args), threads: threadsOf(args, 0)}
+	case uwsgis.MatchString(program):
+		id := identity{server: UWSGI, threads: threadsOf(args, 0)}
+		id.name, id.script = uwsgiName(args)
+		id.aux = emperor(args)
+		return id
+	}
+	switch program {
 	case "uvicorn", "hypercorn", "granian":
 		return identity{server: Server(program), script: program, name: moduleArg(args)}
 	case "waitress-serve", "waitress":
-		return identity{server: Waitress, script: "waitress", name: moduleArg(args), threads: threadsOf(args, waitressThreads)}
+		name := moduleName(lastOption(args, "--app"))
+		if name == "" {
+			name = moduleArg(args)
+		}
+		return identity{server: Waitress, script: "waitress", name: name, threads: threadsOf(args, waitressThreads)}
+	case "daphne", "cheroot", "sanic":
+		return identity{server: Script, script: program, name: moduleArg(args)}
 	case "flask":
 		name := option(args, "-A", "--app")
 		if !slices.Contains(args, "run") {
@@ -145,13 +155,37 @@ func threadsOf(args []string, preset int) int {
 	return preset
 }
 
+// emperor reports whether a command line of uWSGI only starts others: it names
+// a directory of vassals, and nothing to serve or to serve at.
+func emperor(args []string) bool {
+	serves := func(a string) bool {
+		key, _, _ := strings.Cut(a, "=")
+		return slices.Contains([]string{"-w", "-s", "--module", "--wsgi", "--mount", "--wsgi-file", "--socket", "--http", "--http-socket", "--uwsgi-socket"}, key)
+	}
+	return lastOption(args, "--emperor") != "" && !slices.ContainsFunc(args, serves)
+}
+
+// titleName returns the name in a title of gunicorn. Without --name that is the
+// application, whose module is meant; "shop:blue" is a name, as its second half
+// is not what applications are called. "gunicorn" is the title of an app whose
+// name stands elsewhere.
+func titleName(s string) string {
+	if m := appSpec.FindStringSubmatch(s); m != nil && usual.MatchString(m[2]) {
+		return m[1]
+	}
+	if s == "gunicorn" {
+		return ""
+	}
+	return s
+}
+
 // flaskName gives the module of what FLASK_APP and --app take: "shop",
 // "shop:create_app()", "src/shop.py".
 func flaskName(s string) string {
 	if s == "" {
 		return ""
 	}
-	return moduleName(strings.TrimSuffix(path.Base(s), ".py"))
+	return strings.TrimSuffix(moduleName(path.Base(s)), ".py")
 }
 
 // option returns the value of "-k v", "-kv", "--key v" or "--key=v".
@@ -172,58 +206,12 @@ func option(args []string, names ...string) string {
 	return ""
 }
 
-// Switches of gunicorn and the others that take no value, so that the word
-// behind them may be the app.
-func isSwitch(a string) bool {
-	return slices.Contains([]string{"--preload", "--reload", "-D", "--daemon", "--reuse-port", "--capture-output", "-R", "--enable-stdio-inheritance",
-		"--no-sendfile", "--proxy-protocol", "--spew", "--factory", "--no-access-log", "--proxy-headers", "--call", "--no-use-colors"}, a)
-}
-
-// moduleArg finds the application among a server's arguments: the last word
-// of the form module:callable, else a last word that is a dotted name and not
-// an option's value. It gives the module.
-func moduleArg(args []string) string {
-	name := ""
-	for i, a := range args {
-		valueOf := ""
-		if i > 0 && strings.HasPrefix(args[i-1], "-") && !strings.Contains(args[i-1], "=") && !isSwitch(args[i-1]) {
-			valueOf = args[i-1]
-		}
-		if valueOf != "" || strings.HasPrefix(a, "-") {
-			continue
-		}
-		if appSpec.MatchString(a) || dotted.MatchString(a) {
-			name = moduleName(a)
-		}
-	}
-	return name
-}
-
 // moduleName cuts ":callable" off a module, and leaves any other name as it is.
 func moduleName(s string) string {
 	if m := appSpec.FindStringSubmatch(s); m != nil {
 		return m[1]
 	}
 	return s
-}
-
-func uwsgiName(args []string) string {
-	if v := option(args, "--module", "-w", "--wsgi"); v != "" {
-		return moduleName(v)
-	}
-	for _, key := range []string{"--wsgi-file", "--file", "--ini", "--yaml", "--yml", "--xml", "--json"} {
-		if v := option(args, key); v != "" {
-			return stem(v)
-		}
-	}
-	for _, a := range args {
-		for _, ext := range []string{".ini", ".yaml", ".yml", ".xml", ".json", ".py"} {
-			if strings.HasSuffix(a, ext) {
-				return stem(a)
-			}
-		}
-	}
-	return ""
 }
 
 // stem is a file's name without folder and ending.

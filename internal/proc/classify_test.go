@@ -56,10 +56,10 @@ func TestClassify(t *testing.T) {
 // class of the command line before must not get lost.
 func TestTitleKeepsClass(t *testing.T) {
 	before := classify([]string{"gunicorn", "-k", "gthread", "shop:app"})
-	if got := keepClass(classify([]string{"gunicorn: master [shop:app]"}), before); got.class != "gthread" {
+	if got := keepClass(classify([]string{"gunicorn: master [shop:app]"}), before, nil); got.class != "gthread" {
 		t.Errorf("class %q", got.class)
 	}
-	if got := keepClass(classify([]string{"uwsgi"}), before); got.class != "" {
+	if got := keepClass(classify([]string{"uwsgi"}), before, nil); got.class != "" {
 		t.Errorf("another server's class %q", got.class)
 	}
 }

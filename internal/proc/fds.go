@@ -17,6 +17,8 @@ type descriptors struct {
 	sockets   map[uint64][]int // inode → descriptors
 	heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
 	polls     []int            // epoll sets; at most maxPolls
+	beat      string           // what that file was called
+	beats     int              // how many of them there are
 	left      int              // descriptors that were not looked at
 	full      bool             // sockets are left out, for there is no more room
 	charged   account          // whom the sockets are charged to
@@ -85,7 +87,6 @@ func (t *table) readDescriptors(p *process) int {
 		p.fds = d
 		return 0
 	}
-	beats := 0
 	list, d.left = t.r.lookedAt(list)
 	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
 		t.left += uint64(d.left)
@@ -98,10 +99,10 @@ func (t *table) readDescriptors(p *process) int {
 		if ino, ok := parseSocket(link); ok {
 			t.keep(p, &d, ino, e.n)
 		} else {
-			beats += d.note(link, e.n)
+			d.note(link, e.n)
 		}
 	}
-	if beats != 1 { // a fork still holds its siblings' files until it has closed them
+	if d.beats != 1 { // a fork still holds its siblings' files until it has closed them
 		d.heartbeat = -1
 	}
 	p.fds = d
@@ -109,17 +110,15 @@ func (t *table) readDescriptors(p *process) int {
 	return len(list)
 }
 
-// note keeps a descriptor that is no socket, if it is of use; it returns how many
-// heartbeat files that is.
-func (d *descriptors) note(link string, fd int) (beats int) {
+// note keeps a descriptor that is no socket, if it is of use.
+func (d *descriptors) note(link string, fd int) {
 	switch {
 	case link == "anon_inode:[eventpoll]" && len(d.polls) < maxPolls:
 		d.polls = append(d.polls, fd)
 	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
-		d.heartbeat = fd
-		return 1
+		d.heartbeat, d.beat = fd, link
+		d.beats++
 	}
-	return 0
 }
 
 // keep notes a socket unless its account has too many.

@@ -15,26 +15,33 @@ import (
 type holding struct {
 	look uint64 // its number plus 1
 	list []sockdiag.Listener
+
+	dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
 }
 
 // maxListeners bounds the listening sockets of one process.
 const maxListeners = 1024
 
 // holds returns the listening sockets that a process has open, in the order of
-// their inodes. The private ones of Python's multiprocessing serve no request.
+// their inodes, without those that are known to take no requests.
 func (w *Watcher) holds(p *process) []sockdiag.Listener {
 	if p.held.look == w.look+1 {
 		return p.held.list
 	}
 	n := w.sockets.of(p)
-	out := p.held.list[:0]
+	out, dirty := p.held.list[:0], false
 	for ino := range p.fds.sockets {
-		if l, ok := n.listeners[ino]; ok && !strings.Contains(l.Path, "/pymp-") {
+		l, ok := n.listeners[ino]
+		switch {
+		case !ok:
+		case internalSocket(l.Path) || p.controlOption(l):
+			dirty = dirty || strings.Contains(l.Path, dirtySocket)
+		default:
 			out = append(out, l)
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	p.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)]}
+	p.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)], dirty: dirty}
 	return p.held.list
 }
 
@@ -64,7 +71,7 @@ const unseenAge = 3 * time.Second
 // does not belong to a script that started it.
 func (w *Watcher) above(p *process) *process {
 	q := w.table.procs[p.stat.ppid]
-	if q == nil || !w.candidate(q) || p.ident.known() && !q.ident.known() {
+	if q == nil || q.ident.aux || q.ended() || !w.candidate(q) || p.ident.known() && !q.ident.known() {
 		return nil
 	}
 	if p.fds.err != nil || q.fds.err != nil {
@@ -73,10 +80,17 @@ func (w *Watcher) above(p *process) *process {
 		}
 		return nil
 	}
-	if w.share(p, q) {
+	if w.share(p, q) && !launched(p, q) || w.forked(p, q) {
 		return q
 	}
 	return nil
+}
+
+// forked reports whether p is a gunicorn worker that listens on a socket of its
+// own (--reuse-port), which its master does not have.
+func (w *Watcher) forked(p, q *process) bool {
+	return p.ident.server == Gunicorn && q.ident.server == Gunicorn && (p.ident.worker && q.ident.master || slices.Equal(p.argv, q.argv)) &&
+		w.table.owns(p).account == w.table.owns(q).account
 }
 
 // undecided reports whether the parent of p may turn out to be its master once
@@ -94,8 +108,13 @@ func (w *Watcher) undecided(p *process) bool {
 // processes that listens and runs a known Python server.
 func (w *Watcher) discover(now time.Time) {
 	roots := make(map[*process]bool)
+	for _, a := range w.apps {
+		for _, p := range a.roots {
+			w.fresher(p) // it may have ended, and not be waited for
+		}
+	}
 	for _, p := range w.candidates() {
-		if !w.serves(p) {
+		if p.ident.aux || p.ended() || !w.serves(p) {
 			continue
 		}
 		for q := w.above(p); q != nil; q = w.above(p) {
@@ -105,6 +124,12 @@ func (w *Watcher) discover(now time.Time) {
 			roots[p] = true
 		}
 	}
+	for p := range roots {
+		if p.member == nil && w.fresher(p) && p.ended() || w.standsBy(p, roots) {
+			delete(roots, p)
+		}
+	}
+	w.roots = roots
 	for _, a := range w.apps {
 		a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return !roots[p] })
 	}
@@ -115,6 +140,7 @@ func (w *Watcher) discover(now time.Time) {
 		}
 	}
 	w.admit(unplaced, now)
+	w.succeed(now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {
 		return len(a.roots) == 0 && !a.lost.IsZero() && (now.Sub(a.lost) > forget || !a.established && now.Sub(a.lost) > forgetYoung) && w.reserve(a, now)
 	})
@@ -124,16 +150,20 @@ func oldest(x, y *process) int {
 	return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(x.pid, y.pid))
 }
 
-// where names the first of a process' listeners.
+// where returns where a process listens for good, by the first of its labels.
 func (w *Watcher) where(p *process) string {
-	var labels []string
-	for _, l := range w.holds(p) {
-		labels = append(labels, sockdiag.Label(l))
+	held := w.holds(p)
+	mine := held
+	if len(held) > 1 { // a control socket is the master's alone
+		for _, kid := range w.table.kids[p.pid] {
+			w.know(kid)
+			if common := slices.DeleteFunc(slices.Clone(held), func(l sockdiag.Listener) bool { return !kid.holds(l) }); len(common) > 0 {
+				mine = common
+				break
+			}
+		}
 	}
-	if len(labels) == 0 {
-		return itoa(p.pid)
-	}
-	return slices.Min(labels)
+	return p.lastingBind(mine)
 }
 
 // know reads the descriptors of a process if that was never done, and its

@@ -31,7 +31,7 @@ func names(w *Watcher) map[string]int {
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
 			out[a.name] = r.pid
-			a.at = w.where(r)
+			a.last = r
 			r.member = a
 		}
 	}

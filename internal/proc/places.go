@@ -32,12 +32,16 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	if len(roots) == 0 {
 		return
 	}
+	ids := make(map[*process]appID, len(roots))
 	for _, p := range roots {
 		w.place(p)
+		ids[p] = w.idOf(p)
 	}
 	slices.SortFunc(roots, func(x, y *process) int {
-		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), oldest(x, y))
+		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(ids[x], ids[y]), oldest(x, y))
 	})
+	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, ids[p]) })
+	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, ids[p]) || w.move(p, ids[p]) })
 	type group struct {
 		account account
 		tier    tier
@@ -45,47 +49,29 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	full := make(map[group]bool)
 	for _, p := range roots {
 		g := group{p.own.account, p.own.tier}
-		if full[g] || !w.name(p, now) {
+		if w.join(p, ids[p]) {
+			continue
+		}
+		if full[g] || !w.found(p, ids[p], now) {
 			full[g] = true
 			w.leftOut(p)
 		}
 	}
 }
 
-// name gives a new root to the app of its identity, which is its user, its
-// service, the name it bears and where it listens; false: there is no place for
-// a new app. If an app of that name runs, or another user's did, this is
-// a second one: it is told apart by where it listens, and known again by that
-// when it comes back.
-func (w *Watcher) name(p *process, now time.Time) bool {
-	name := cleanName(cmp.Or(p.ident.name, p.unit, p.ident.script, "app"))
-	where := w.where(p)
-	for _, a := range w.apps {
-		if len(a.roots) == 0 && a.base == name && a.at == where && a.heir(p) {
-			a.roots = []*process{p}
-			return true
-		}
+// found makes a new app of a root; false: there is no place for it.
+func (w *Watcher) found(p *process, id appID, now time.Time) bool {
+	name := w.newName(p, id, now)
+	if name == "" || !w.makeRoom(p, now) {
+		return false
 	}
-	for _, try := range []string{name, name + "@" + where, name + "@" + itoa(p.pid)} {
-		try = cleanName(try)
-		a := w.byName(try)
-		switch {
-		case a != nil && len(a.roots) == 0 && a.heir(p):
-			a.roots = []*process{p}
-			return true
-		case a != nil || !w.mayBear(try, p):
-			continue
-		case !w.makeRoom(p, now):
-			return false
-		}
-		delete(w.reserved, try)
-		a = newApp(try, -1)
-		a.base, a.owner, a.unit, a.since, a.tier = name, p.own.account, p.own.unit, now, p.own.tier
-		a.roots = []*process{p}
-		w.apps = append(w.apps, a)
-		return true
-	}
-	return false
+	delete(w.reserved, name)
+	a := newApp(name, -1)
+	a.id, a.owner, a.unit, a.since, a.tier = id, p.own.account, p.own.unit, now, p.own.tier
+	a.roots = []*process{p}
+	w.apps = append(w.apps, a)
+	w.namesChanged = true
+	return true
 }
 
 // heir reports whether a root may go on as an app that has ended: with its
@@ -189,6 +175,7 @@ func (w *Watcher) leftOut(p *process) {
 
 // reservation is the name of an app that is no longer reported.
 type reservation struct {
+	id    appID
 	owner account
 	unit  string
 	since time.Time
@@ -224,14 +211,22 @@ func (w *Watcher) reserve(a *app, now time.Time) bool {
 	case len(w.reserved) >= maxReserved:
 		return true
 	}
-	w.reserved[a.name] = reservation{owner: a.owner, unit: a.unit, since: now}
+	w.reserved[a.name] = reservation{id: a.id, owner: a.owner, unit: a.unit, since: now}
 	return true
 }
 
-// mayBear reports whether a name is free for a root.
-func (w *Watcher) mayBear(name string, p *process) bool {
+// mayBear reports whether a name is free for a root: it is kept for nobody, or
+// for its identity. What differs from that only by where it listens may have it
+// after keptFor.
+func (w *Watcher) mayBear(name string, p *process, id appID, now time.Time) bool {
 	r, ok := w.reserved[name]
-	return !ok || r.owner == p.own.account && (r.unit == "" || r.unit == p.own.unit)
+	switch {
+	case !ok:
+		return true
+	case r.owner != p.own.account || r.unit != "" && r.unit != p.own.unit:
+		return false
+	}
+	return r.id == id || r.id.but() == id.but() && now.Sub(r.since) > keptFor
 }
 
 // LeftOut is a user whose apps have no place.

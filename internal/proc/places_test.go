@@ -39,7 +39,7 @@ func discoverAt(w *Watcher, second int) {
 	w.discover(now)
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
-			a.at, a.lost = w.where(r), time.Time{}
+			a.last, a.lost = r, time.Time{}
 			a.established = a.established || now.Sub(a.since) >= establishedAfter
 			a.members, r.member = []*process{r}, a
 		} else if a.lost.IsZero() {

@@ -6,9 +6,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// serving gives the processes that answer the requests of one root: its
-// children that hold its listening sockets; a server without such children
-// answers itself, unless it is one that always forks.
+// serving returns the processes that answer the requests of one root: those
+// children that are workers; a server without such children answers itself,
+// unless it is one that always forks.
 func (w *Watcher) serving(root *process) []*process {
 	var out []*process
 	for _, kid := range w.table.kids[root.pid] {
@@ -16,19 +16,25 @@ func (w *Watcher) serving(root *process) []*process {
 			continue
 		}
 		w.know(kid)
+		w.readAgain(kid)
 		switch {
-		case kid.ident.aux, kid.stat.state == 'Z':
+		case kid.ident.aux, kid.ended():
 		case w.successor(root, kid):
 			out = append(out, w.serving(kid)...)
-		case kid.ident.worker, w.works(root, kid):
+		case w.reloaded(root, kid):
+			return w.serving(kid)
+		case w.isWorker(root, kid):
 			out = append(out, kid)
 		}
 	}
 	if root.ident.server == UWSGI {
-		out = w.withoutRouters(out)
+		out = w.withoutHelpers(w.withoutRouters(out))
 		if len(out) > 0 && w.servesToo(root) {
 			out = append(out, root)
 		}
+	}
+	if len(out) > 0 && !root.ident.known() && root.accepts {
+		out = append(out, root)
 	}
 	if len(out) == 0 && root.ident.server != Gunicorn && !root.ident.master {
 		out = append(out, root)

@@ -29,18 +29,21 @@ type process struct {
 	checks    int  // how often it was read
 	settled   bool // it was old already when it was first seen
 
-	fds    descriptors
-	stale  bool    // fds is to be read again
-	held   holding // the listeners among fds, as of one look
-	netns  uint64  // inode of its network namespace; 0: not known
-	member *app    // the app it belongs to, as of the last refresh
-	router bool    // a uWSGI gateway: it passes requests on and serves none
-	heir   *bool   // whether it is a gunicorn master that took over; nil: not looked at
-	first  bool    // a uWSGI process that serves, and forked the others that do
-	over   bool    // it was left out because there are too many apps
-	spent  cpuTime // what has been counted of its CPU time, in ticks
-	files  fileLimit
-	open   int // descriptors at the last count; −1 unknown
+	fds     descriptors
+	stale   bool      // fds is to be read again
+	held    holding   // the listeners among fds, as of one look
+	netns   uint64    // inode of its network namespace; 0: not known
+	member  *app      // the app it belongs to, as of the last refresh
+	reread  time.Time // when its descriptors were read again because it lacks something
+	named   named     // what names its app
+	router  bool      // a uWSGI gateway: it passes requests on and serves none
+	heir    *bool     // whether it is a gunicorn master that took over; nil: not looked at
+	first   bool      // a uWSGI process that serves, and forked the others that do
+	accepts bool      // it was seen to wait for a connection
+	over    bool      // it was left out because there are too many apps
+	spent   cpuTime   // what has been counted of its CPU time, in ticks
+	files   fileLimit
+	open    int // descriptors at the last count; −1 unknown
 }
 
 // Ages since the first sight at which a process is read again: "sh -c" becomes
@@ -248,7 +251,10 @@ func (t *table) load(p *process) bool {
 	if id.server != p.ident.server {
 		t.dropDescriptors(p)
 	}
-	p.ident = keepClass(id, p.ident)
+	if id = keepClass(id, p.ident, p.argv); id != p.ident {
+		p.named = named{}
+	}
+	p.ident = id
 	if p.ident.server == Flask && p.ident.name == "" {
 		p.ident.name = flaskName(t.variable(p.pid, "FLASK_APP"))
 	}
@@ -260,13 +266,21 @@ func (t *table) started(p *process) time.Time {
 	return t.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
 }
 
-// keepClass keeps what the command line told before a title replaced it.
-func keepClass(id, before identity) identity {
-	if id.title && before.server == id.server && id.class == "" {
+// keepClass remembers what the command line told before a title replaced it: the
+// worker class, the whole of a name with a colon, and the name where the title
+// has none.
+func keepClass(id, before identity, argv []string) identity {
+	if !id.title || before.server != id.server {
+		return id
+	}
+	if id.class == "" {
 		id.class = before.class
 	}
-	if id.title && before.server == id.server && id.threads == 0 {
+	if id.threads == 0 {
 		id.threads = before.threads
+	}
+	if id.name == "" || before.name != "" && len(argv) > 0 && strings.HasSuffix(strings.TrimSpace(argv[0]), " ["+before.name+"]") {
+		id.name = before.name
 	}
 	return id
 }

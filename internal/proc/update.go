@@ -38,12 +38,14 @@ func (w *Watcher) update(a *app, now time.Time) {
 	if a.since.IsZero() {
 		a.since = now
 	}
-	a.established = a.established || now.Sub(a.since) >= establishedAfter
+	if !a.established && now.Sub(a.since) >= establishedAfter {
+		a.established, w.namesChanged = true, true
+	}
 	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
 	w.settleFiles(a, now)
 	a.net = w.sockets.of(a.root())
-	w.listenersOf(a)
-	a.at = w.where(a.root())
+	w.listenersOf(a, now)
+	a.last = a.root()
 	a.assign(now)
 	bySlot := make(map[*process]*slot, len(a.slots))
 	for _, s := range a.slots {
@@ -70,13 +72,13 @@ func (w *Watcher) collect(a *app, root *process) {
 			a.cut += len(queue)
 			break
 		}
-		if !w.fresher(p) {
+		if !w.fresher(p) || p == root && p.ended() {
 			continue
 		}
 		p.member = a
 		a.members = append(a.members, p)
 		for _, kid := range w.table.kids[p.pid] {
-			if kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
+			if w.roots[kid] || kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
 				continue // a server of its own that this one merely started
 			}
 			queue = append(queue, kid)
@@ -120,9 +122,10 @@ func (w *Watcher) settleFiles(a *app, now time.Time) {
 	}
 }
 
-// listenersOf gathers the app's listening sockets: those its masters and
-// workers hold; where we may not look, those that the command line asks for.
-func (w *Watcher) listenersOf(a *app) {
+// listenersOf gathers the listening sockets at which the app takes requests, of
+// those that its masters and workers hold; where we may not look, those that the
+// command line asks for.
+func (w *Watcher) listenersOf(a *app, now time.Time) {
 	seen := make(map[uint64]bool)
 	add := func(l sockdiag.Listener) {
 		if !seen[l.Inode] {
@@ -132,10 +135,16 @@ func (w *Watcher) listenersOf(a *app) {
 	}
 	for _, p := range append(slices.Clone(a.roots), a.workers...) {
 		for _, l := range w.holds(p) {
-			add(l)
+			if !w.handedOn(p, l, w.roots) {
+				add(l)
+			}
 		}
 	}
-	if len(a.sockets) > 0 || a.root().fds.err == nil {
+	if len(a.sockets) > 0 {
+		a.sockets = w.requests(a, a.sockets, now)
+		return
+	}
+	if a.root().fds.err == nil {
 		return
 	}
 	wants := bindLabels(a.root().argv)

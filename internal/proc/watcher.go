@@ -31,6 +31,7 @@ type Options struct {
 	Interval time.Duration
 	Apps     []config.App  // none: discover
 	Stuck    time.Duration // how long a request may take before its worker is called stuck
+	Names    NameStore     // nil: names last as long as the exporter
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 }
@@ -64,8 +65,14 @@ type Watcher struct {
 	overflow  int             // apps over the bound
 	without   map[account]int // apps without a place, as of this look
 	reserved  map[string]reservation
-	look      uint64    // number of the look under way
-	at        time.Time // of the refresh under way
+	settings  *settingsReader
+	roots     map[*process]bool // of the discovered apps, as of this look
+
+	store        NameStore // nil: none
+	namesChanged bool      // since they were last saved
+	saveFailed   bool      // and it was logged
+	look         uint64    // number of the look under way
+	at           time.Time // of the refresh under way
 
 	mu    sync.Mutex
 	last  *Snapshot
@@ -101,8 +108,10 @@ func New(o Options) (*Watcher, error) {
 		return ok
 	}
 	w.owed, w.reserved = make(users), make(map[string]reservation)
-	w.caller = &caller{t: w.table}
+	w.caller, w.settings = &caller{t: w.table}, newSettingsReader()
 	w.apply(o.Apps, o.Stuck)
+	w.store = o.Names
+	w.loadNames()
 	w.turn <- struct{}{}
 	return w, nil
 }
@@ -112,6 +121,7 @@ func New(o Options) (*Watcher, error) {
 func (w *Watcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.connections.run(ctx) })
+	wg.Go(func() { w.keepNames(ctx) })
 	err := w.memory.run(ctx)
 	wg.Wait()
 	<-w.turn // the last reader is done; nobody reads after this
@@ -260,6 +270,7 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	}
 	w.lookAtSockets(ctx, now, first)
 	if len(w.matchers) > 0 {
+		w.roots = nil
 		w.findConfigured(now)
 	} else {
 		w.discover(now)

@@ -115,12 +115,7 @@ func (h *History) recordApps(r health.Readings) {
 			h.set(seriesKey{label(x, 0), p, ""}, x.Value)
 		}
 	}
-	for _, x := range r.All("resp_listener_queue_length") {
-		h.add(seriesKey{label(x, 0), "queue", ""}, x.Value)
-	}
-	for _, x := range r.All("resp_listener_queue_limit") {
-		h.add(seriesKey{label(x, 0), "limit", ""}, x.Value)
-	}
+	h.recordQueues(r)
 	for _, x := range r.All("resp_pool_connections") {
 		switch label(x, 2) {
 		case "leaked":
@@ -138,6 +133,26 @@ func (h *History) recordApps(r health.Readings) {
 	}
 	for _, x := range r.All("resp_app_memory_bytes") {
 		h.memory(seriesKey{label(x, 0), "memory", ""}, label(x, 1), "rss", x.Value)
+	}
+}
+
+// recordQueues keeps the fullest queue of each app.
+func (h *History) recordQueues(r health.Readings) {
+	done := make(map[string]bool)
+	for _, x := range r.All("resp_listener_queue_length") {
+		app := label(x, 0)
+		if done[app] {
+			continue
+		}
+		done[app] = true
+		q := health.Fullest(health.Queues(r, app))
+		if q == nil {
+			continue
+		}
+		h.set(seriesKey{app, "queue", ""}, *q.Length)
+		if q.Limit != nil {
+			h.set(seriesKey{app, "limit", ""}, *q.Limit)
+		}
 	}
 }
 

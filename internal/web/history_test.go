@@ -81,7 +81,7 @@ func TestHistorySeries(t *testing.T) {
 	got := ask(t, h, 0)
 	want := map[string]string{
 		"requests": "40", "p50": "1", "p95": "2", "p99": "3", "busy": "1", "idle": "2", "stuck": "3", "booting": "4",
-		"queue": "5", "limit": "256", "cpu": "0.5", "memory/0": "5", "memory/1": "8",
+		"queue": "3", "limit": "128", "cpu": "0.5", "memory/0": "5", "memory/1": "8",
 	}
 	for name, v := range want {
 		if row(got.Apps["shop"][name]) != v {

@@ -32,7 +32,7 @@ type app struct {
 	Up, Started                *float64 // 0 or 1; unix seconds
 	Workers                    []worker // by slot
 	Listeners                  []listener
-	Queue, QueueLimit          *float64 // sums over Listeners, connections
+	Queue, QueueLimit          *float64 // of the fullest of Listeners, connections
 	Rate, Errors, Mean         *float64 // per second; ratio of 5xx; seconds
 	P50, P95, P99              *float64 // seconds
 	Slow                       *float64 // requests of the last 5 minutes
@@ -143,19 +143,12 @@ func observeApp(r health.Readings, name string) app {
 }
 
 func (a *app) addListeners(r health.Readings) {
-	for _, from := range []string{"resp_listener_queue_length", "resp_listener_queue_limit"} {
-		for _, x := range r.With(from, a.Name) {
-			i := slices.IndexFunc(a.Listeners, func(l listener) bool { return l.Name == label(x, 1) })
-			if i < 0 {
-				i = len(a.Listeners)
-				a.Listeners = append(a.Listeners, listener{Name: label(x, 1)})
-			}
-			if v := finite(x.Value); from == "resp_listener_queue_length" {
-				a.Listeners[i].Length, a.Queue = v, plus(a.Queue, v)
-			} else {
-				a.Listeners[i].Limit, a.QueueLimit = v, plus(a.QueueLimit, v)
-			}
-		}
+	queues := health.Queues(r, a.Name)
+	for _, q := range queues {
+		a.Listeners = append(a.Listeners, listener{Name: q.Listener, Length: q.Length, Limit: q.Limit})
+	}
+	if q := health.Fullest(queues); q != nil {
+		a.Queue, a.QueueLimit = q.Length, q.Limit
 	}
 	slices.SortFunc(a.Listeners, func(x, y listener) int { return cmp.Compare(x.Name, y.Name) })
 }
