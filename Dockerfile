@@ -17,6 +17,10 @@ ARG REVISION=unknown
 ARG BRANCH=unknown
 # The same flags as in the Makefile.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/prometheus/common/version.Version=${VERSION} -X github.com/prometheus/common/version.Revision=${REVISION} -X github.com/prometheus/common/version.Branch=${BRANCH}" -o /out/resp-exporter ./cmd/resp-exporter
+# Root's, and readable by nobody else: the kernel then makes the process not
+# dumpable at once. An app with the same user in the container could otherwise
+# open its memory between its start and its first own instruction.
+RUN chmod 0711 /out/resp-exporter
 # A volume that is mounted there takes over the owner of these directories.
 RUN mkdir -p /out/state /out/run
 

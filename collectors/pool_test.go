@@ -232,11 +232,17 @@ func TestPoolClients(t *testing.T) {
 		loop("shop", 101, "127.0.0.1:7"), loop("shop", 102, "127.0.0.1:7"), loop("shop", 101, "127.0.0.1:8"),
 	}
 	list[8].Component, list[10].Component = "mysql", "mysql:second"
+	// The same ends in other network namespaces: what anybody may have made counts for nothing.
+	forged, contained := loop("shop", 102, "127.0.0.1:1"), loop("shop", 102, "10.0.0.1:3")
+	forged.Proven, forged.Vouched, contained.Proven = false, false, false
+	alone, within := loop("shop", 101, "127.0.0.1:9"), loop("shop", 101, "127.0.0.1:10")
+	alone.Proven, alone.Vouched, within.Proven = false, false, false
+	list = append(list, forged, contained, alone, within)
 	for host, want := range map[string]string{
 		"127.0.0.1:1": "0", "localhost:1": "0", "::1:2": "0", "[::1]:2": "0", "localhost:2": "0", "::ffff:127.0.0.1:1": "0",
 		"web-1:3": "0", "10.0.0.1:3": "0", "10.0.0.2:3": "", "web-1:1": "", "localhost:3": "", "web-1:4 web-2:4": "",
 		"localhost:5": "", "127.0.0.1:5": "0", "127.0.0.1:6": "", "127.0.0.1:7": "1", "127.0.0.1:8": "",
-		"localhost": "", "": "", "web-1:99999": "", "127.0.0.1:x": "", ":": "",
+		"127.0.0.1:9": "", "127.0.0.1:10": "0", "localhost": "", "": "", "web-1:99999": "", "127.0.0.1:x": "", ":": "",
 	} {
 		t.Run(host, func(t *testing.T) {
 			f := &fakeMySQL{}

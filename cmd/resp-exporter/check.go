@@ -77,7 +77,7 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 		r = a.report(now)
 	}
 	if err := r.print(o.output, stdout); err != nil {
-		fmt.Fprintln(stderr, "resp-exporter: print the status:", err)
+		printLine(stderr, "resp-exporter: print the status: %v", err)
 		return exitUnknown
 	}
 	return r.code
@@ -89,11 +89,11 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 func checkSelf(ctx context.Context, base string, stdout io.Writer) int {
 	resp, _, err := get(ctx, base, "-/ready")
 	if err != nil {
-		fmt.Fprintln(stdout, "resp-exporter UNKNOWN -", err)
+		printLine(stdout, "resp-exporter UNKNOWN - %v", err)
 		return exitUnknown
 	}
 	_ = resp.Body.Close()
-	fmt.Fprintln(stdout, "resp-exporter HEALTHY - it answers")
+	printLine(stdout, "resp-exporter HEALTHY - it answers")
 	return exitHealthy
 }
 
@@ -203,33 +203,30 @@ func (r *report) take(s *health.Status) health.Level {
 
 func (r *report) print(output string, w io.Writer) error {
 	if output == "json" {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(r)
+		return printJSON(r, w)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "resp-exporter %s - %s\n", strings.ToUpper(r.Status), r.Summary)
+	var b lines
+	b.add("resp-exporter %s - %s", strings.ToUpper(r.Status), r.Summary)
 	for _, app := range slices.Sorted(maps.Keys(r.Apps)) {
 		s := r.Apps[app]
-		fmt.Fprintf(&b, "%s is %s: %s\n", app, s.Overall, componentsText(s.Components))
+		b.add("%s is %s: %s", app, s.Overall, componentsText(s.Components))
 	}
 	if r.Host != nil && len(r.Host.Components) > 0 {
-		fmt.Fprintf(&b, "host and stores are %s: %s\n", r.Host.Overall, componentsText(r.Host.Components))
+		b.add("host and stores are %s: %s", r.Host.Overall, componentsText(r.Host.Components))
 	}
 	if len(r.Alerts) > 0 {
-		b.WriteString("What is not well:\n")
+		b.add("What is not well:")
 		for _, a := range r.Alerts {
-			fmt.Fprintf(&b, "  %s since %s: %s\n", a.Severity, a.Since.UTC().Format("2006-01-02 15:04:05 UTC"), a.Summary)
+			b.add("  %s since %s: %s", a.Severity, a.Since.UTC().Format("2006-01-02 15:04:05 UTC"), a.Summary)
 		}
 	}
 	if len(r.Recommendations) > 0 {
-		b.WriteString("What to do:\n")
+		b.add("What to do:")
 		for i, l := range r.Recommendations {
-			fmt.Fprintf(&b, "  %d. %s\n", i+1, l)
+			b.add("  %d. %s", i+1, l)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := w.Write(b.Bytes())
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -27,11 +26,11 @@ func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 	defer stop()
 	found, err := app.Diagnose(ctx, o)
 	if err != nil {
-		fmt.Fprintln(stderr, "resp-exporter:", err)
+		fmt.Fprintln(stderr, "resp-exporter:", err) // of the configuration, which is trusted and may need several lines
 		return 1
 	}
 	if err := printDiagnosis(found, d.output, stdout); err != nil {
-		fmt.Fprintln(stderr, "resp-exporter: print what was found:", err)
+		printLine(stderr, "resp-exporter: print what was found: %v", err)
 		return 1
 	}
 	if found.Status != "ok" {
@@ -42,31 +41,28 @@ func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 
 func printDiagnosis(found *app.Diagnosis, output string, w io.Writer) error {
 	if output == "json" {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(found)
+		return printJSON(found, w)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "resp-exporter %s - %s\n", strings.ToUpper(found.Status), found.Summary)
+	var b lines
+	b.add("resp-exporter %s - %s", strings.ToUpper(found.Status), found.Summary)
 	told := make(map[string]string) // cures, and where they were printed
 	for i := range found.Sections {
 		s := &found.Sections[i]
-		fmt.Fprintf(&b, "%s: %s\n", s.Name, s.Status)
+		b.add("%s: %s", s.Name, s.Status)
 		for _, f := range s.Facts {
-			fmt.Fprintf(&b, "  %s\n", f)
+			b.add("  %s", f)
 		}
 		for j := range s.Findings {
 			printFinding(&b, s.Name, &s.Findings[j], told)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := w.Write(b.Bytes())
 	return err
 }
 
 // printFinding writes a finding and its cures. Those that were printed before
 // are not printed again: one missing capability is missed by many.
-func printFinding(b *strings.Builder, section string, f *app.Finding, told map[string]string) {
+func printFinding(b *lines, section string, f *app.Finding, told map[string]string) {
 	word := "note"
 	if f.Fault {
 		word = "fault"
@@ -74,10 +70,10 @@ func printFinding(b *strings.Builder, section string, f *app.Finding, told map[s
 	if f.Reason != collectors.OK {
 		word += ", " + string(f.Reason)
 	}
-	fmt.Fprintf(b, "  %s: %s\n", word, f.Detail)
+	b.add("  %s: %s", word, f.Detail)
 	key := strings.Join(f.Cure, "\n")
 	if where, ok := told[key]; ok && key != "" {
-		fmt.Fprintf(b, "    cure: as above, of %s\n", where)
+		b.add("    cure: as above, of %s", where)
 		return
 	}
 	told[key] = section
@@ -86,6 +82,6 @@ func printFinding(b *strings.Builder, section string, f *app.Finding, told map[s
 		if i > 0 {
 			lead = "  or"
 		}
-		fmt.Fprintf(b, "    %s: %s\n", lead, c)
+		b.add("    %s: %s", lead, c)
 	}
 }

@@ -210,6 +210,8 @@ func disconnected(held proc.Held, c workerClaim) string {
 		}
 	}
 	switch {
+	case !found && held.Unproven > 0:
+		return "the worker's process is in a network namespace of which its addresses prove nothing, as of a rootless container"
 	case !found:
 		return "the worker's process holds no connection that the Redis lists (CLIENT LIST): it is a worker of another Redis, or behind a proxy"
 	case !inDB:

@@ -33,7 +33,12 @@ type holders struct {
 
 // holdersOf implements [actions.HoldersOf].
 func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (actions.Holders, error) {
-	held, err := a.watcher.HeldNow(ctx, apps...)
+	cfg := a.config.Load()
+	isServer := func(component string) bool {
+		name, ok := strings.CutPrefix(component, "mysql:")
+		return ok && cfg.SameMySQL(name, server)
+	}
+	held, err := a.watcher.HeldNow(ctx, isServer, apps...)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +46,7 @@ func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (act
 	if err != nil {
 		return nil, err
 	}
-	cfg := a.config.Load()
-	h := newHolders(held, snap, func(component string) bool {
-		name, ok := strings.CutPrefix(component, "mysql:")
-		return ok && cfg.SameMySQL(name, server)
-	})
+	h := newHolders(held, snap, isServer)
 	h.lookup = func(name string) []netip.Addr {
 		ctx, cancel := context.WithTimeout(ctx, clientNameLimit)
 		defer cancel()

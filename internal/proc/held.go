@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -15,11 +16,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// HeldNow looks now for the connections of these apps to stores, for an action
-// that is about to end some; without a name, for those of all apps. It waits for
-// the kernel, and is not for a scrape. Why the connections of an app are not
-// known, or not all of them, is in [Connections.Errs].
-func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, error) {
+// HeldNow reads now the proven TCP connections of these apps to the servers whose
+// component is wanted, for an action that is about to end some; without a name,
+// those of all apps. It waits for the kernel, and is not for a scrape. Why the
+// connections of an app are not known, or not all of them, is in
+// [Connections.Errs]. Connections to other places count for no bound: any user
+// can have any number of them.
+func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Connections, error) {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil, err
 	}
@@ -48,6 +51,7 @@ func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, er
 		}
 		if byNet[h.net] == nil {
 			byNet[h.net] = s.socketsOf(ctx, h, w.heldPlaces)
+			byNet[h.net].keep(wanted)
 		}
 		if spent[h.owner] == nil {
 			spent[h.owner] = newShare(h.owner)
@@ -58,6 +62,13 @@ func (w *Watcher) HeldNow(ctx context.Context, apps ...string) (*Connections, er
 		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)
 	}
 	return out, nil
+}
+
+// keep drops what is not proven, and connections to other places.
+func (f *foundSockets) keep(wanted func(component string) bool) {
+	maps.DeleteFunc(f.byInode, func(_ uint64, s storeSocket) bool {
+		return !f.proof.proves(s.Local) || !wanted(s.component)
+	})
 }
 
 // Held is what a process holds of connections to one server.

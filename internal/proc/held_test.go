@@ -88,13 +88,14 @@ func TestHeldNowIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := func(string) bool { return true }
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := w.HeldNow(ctx, "nobody")
+	c, err := w.HeldNow(ctx, all, "nobody")
 	if err != nil || len(c.List) != 0 || len(c.Errs) != 0 || c.Taken.IsZero() {
 		t.Errorf("%+v, %v", c, err)
 	}
 	cancel()
-	if _, err := w.HeldNow(ctx); err == nil {
+	if _, err := w.HeldNow(ctx, all); err == nil {
 		t.Error("an ended context")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // What an address proves depends on who owns the namespace of its socket.
@@ -67,5 +69,23 @@ func TestStanding(t *testing.T) {
 	s.user = nsID{}
 	if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != strange {
 		t.Errorf("of an unknown owner: %d", got)
+	}
+}
+
+// What an action does not ask about, and what proves nothing, takes no place of
+// the bound from what it asks about.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[standing]int{ours: 1, vouched: 0, strange: 0} {
+		f := &foundSockets{proof: proof{standing: s}, byInode: make(map[uint64]storeSocket)}
+		for i := range uint64(2 * maxConnections) {
+			f.byInode[i] = storeSocket{sockdiag.Connection{Local: netip.MustParseAddrPort("127.0.0.1:7"), Inode: i}, "redis"}
+		}
+		f.byInode[7] = storeSocket{sockdiag.Connection{Local: netip.MustParseAddrPort("127.0.0.1:7"), Inode: 7}, "mysql:main"}
+		f.byInode[8] = storeSocket{sockdiag.Connection{Path: "/run/mysqld/mysqld.sock", Inode: 8}, "mysql:main"}
+		f.keep(func(c string) bool { return c == "mysql:main" })
+		if len(f.byInode) != want || want == 1 && f.byInode[7].component == "" {
+			t.Errorf("in namespace %d %d are left, want %d", s, len(f.byInode), want)
+		}
 	}
 }
