@@ -39,8 +39,8 @@ func (c *Connections) Requests(next http.Handler) http.Handler {
 }
 
 // Bodies returns a handler that bounds how long the body of a POST may take,
-// BodyLimit, and that awaits none of other methods: their connection ends with
-// the response. It belongs inside of [Connections.Requests], and of
+// BodyLimit, and that awaits none of other methods: with HTTP/1, where no client
+// sends one, the response is 400 and ends the connection. It belongs inside of [Connections.Requests], and of
 // [Responses.Buffered] where there is one.
 func (c *Connections) Bodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,11 @@ func (c *Connections) Bodies(next http.Handler) http.Handler {
 		case r.Method != http.MethodPost:
 			// The server would wait for up to 256 KiB of it before it responds.
 			_ = control.SetReadDeadline(time.Unix(1, 0))
-			endConnection(w, r)
+			if r.ProtoMajor < 2 {
+				endConnection(w, r)
+				http.Error(w, "Only a POST has a body here.", http.StatusBadRequest)
+				return
+			}
 			r = r.Clone(r.Context())
 			r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
 			next.ServeHTTP(w, r)
