@@ -143,6 +143,32 @@ func TestAttackIdleConnections(t *testing.T) {
 	}
 }
 
+// Clients that announce bodies and do not send them must not keep others out.
+func TestAttackSlowBodies(t *testing.T) {
+	need(t, "bash")
+	x := watch(t, export{wrap: []string{"bash", "-c", `ulimit -n 64; exec "$0" "$@"`}})
+	for _, what := range []string{
+		"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
+		"POST /api/v1/alerts HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n",
+		"POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+		"GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\nContent-Length: 9\r\n\r\n",
+	} {
+		for range 60 {
+			c, err := net.DialTimeout("tcp", x.address(), 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			_, _ = io.WriteString(c, what)
+		}
+		// Most of them came before the limit of connections was reached.
+		time.Sleep(500 * time.Millisecond)
+		if err := x.answersWithin(10 * time.Second); err != nil {
+			t.Errorf("beside clients that sent %q: %v", what, err)
+		}
+	}
+}
+
 // A page of another site whose name resolves to the exporter must not read it.
 func TestAttackDNSRebinding(t *testing.T) {
 	x := watch(t, export{})

@@ -19,6 +19,9 @@ import (
 // defaultFiles is assumed where the limit of open files cannot be read.
 const defaultFiles = 1024
 
+// headerLimit is how long a client may take to send the headers of a request.
+const headerLimit = 10 * time.Second
+
 // bounds is what keeps clients of the HTTP server from taking it up.
 type bounds struct {
 	connections *serve.Connections
@@ -63,7 +66,9 @@ func (a *App) newServer() (*http.Server, error) {
 	a.heal.register(mux)
 	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
 	s := &http.Server{
-		Handler: buffered(limits.responses, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: bounded(limits, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: headerLimit,
+		// For bodies that the server reads without a handler.
+		ReadTimeout: headerLimit + serve.BodyLimit,
 		// For what is written before or without a handler, and for profiles, which
 		// add to it the seconds that they take.
 		WriteTimeout: 2 * serve.WriteLimit,
@@ -74,17 +79,19 @@ func (a *App) newServer() (*http.Server, error) {
 	return s, nil
 }
 
-// buffered returns mux with each response rendered before it is sent, but for
-// profiles, which are written while they are taken.
-func buffered(r *serve.Responses, mux *http.ServeMux, profiles string) http.Handler {
-	whole := r.Buffered(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+// bounded returns mux with each request and response bounded. A response is
+// rendered before it is sent, but for profiles, which are written while they are
+// taken.
+func bounded(b *bounds, mux *http.ServeMux, profiles string) http.Handler {
+	direct := b.connections.Bodies(mux)
+	whole := b.responses.Buffered(direct)
+	return b.connections.Requests(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.HasPrefix(req.URL.Path, profiles) {
-			mux.ServeHTTP(w, req)
+			direct.ServeHTTP(w, req)
 			return
 		}
 		whole.ServeHTTP(w, req)
-	})
+	}))
 }
 
 // shutDown ends the server when ctx ends.

@@ -68,6 +68,7 @@ var (
 	errHandshake    = errors.New("TLS handshake")
 	errProtocol     = errors.New("not Redis' protocol")
 	errTooLarge     = errors.New("a reply beyond all measure")
+	errNodes        = errors.New("too many nodes")
 )
 
 // used are the commands that the exporter sends, as an ACL rule writes them.
@@ -162,6 +163,8 @@ func localFault(err error) *Error {
 		return &Error{Kind: Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
 	case errors.Is(err, errProtocol):
 		return &Error{Kind: Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+	case errors.Is(err, errNodes):
+		return &Error{Kind: Failed, Detail: "names more nodes than are connected to: at most 500, and an eighth of the limit of open files (ulimit -n)"}
 	case errors.Is(err, errTooLarge):
 		return &Error{Kind: Failed, Detail: "answers more than a Redis would"}
 	}

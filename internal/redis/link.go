@@ -32,6 +32,7 @@ const (
 // again is for [Server] to say.
 type link struct {
 	client redis.UniversalClient
+	nodes  *nodes                 // addresses connected to
 	dials  atomic.Int64           // connects begun
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
@@ -46,7 +47,7 @@ type link struct {
 
 // newLink makes a client; nothing is connected yet.
 func newLink(u config.RedisURL, passwordFile string) *link {
-	l := &link{db: u.DB}
+	l := &link{db: u.DB, nodes: newNodes()}
 	login := func(context.Context) (string, string, error) {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
@@ -58,11 +59,16 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 	// the errors.
 	redis.SetLogger(silence{})
 	o := clientOptions(&redis.UniversalOptions{
-		Addrs: u.Addrs, IsClusterMode: u.Kind == config.RedisCluster,
-		Dialer: l.dialer(u), CredentialsProviderContext: login, OnConnect: l.greet,
+		Addrs: u.Addrs, Dialer: l.dialer(u), CredentialsProviderContext: login, OnConnect: l.greet,
 	})
 	if u.Kind == config.RedisSentinel {
 		o.Addrs = u.Addrs[:1] // the dialer knows better
+	}
+	if u.Kind == config.RedisCluster {
+		cluster := o.Cluster()
+		cluster.NewClient = l.nodes.client
+		l.client = redis.NewClusterClient(cluster)
+		return l
 	}
 	l.client = redis.NewUniversalClient(o)
 	return l
@@ -132,7 +138,12 @@ func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) 
 	case *redis.Client:
 		return f(ctx, c)
 	case *redis.ClusterClient:
-		return c.ForEachMaster(ctx, f)
+		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+			if l.nodes.over.Load() { // the nodes are named by now
+				return errNodes
+			}
+			return f(ctx, c)
+		})
 	default:
 		return fmt.Errorf("a client of type %T", c)
 	}
@@ -151,6 +162,9 @@ func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if l.single.Load() {
 			return nil, errStale
+		}
+		if !l.nodes.admits(addr) {
+			return nil, errNodes
 		}
 		l.dials.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)

@@ -26,7 +26,7 @@ const (
 // The reasons why a connection is closed by [Connections].
 const (
 	ClosedIdle    = "idle"    // it had no request under way
-	ClosedSlow    = "slow"    // its client did not read the answer
+	ClosedSlow    = "slow"    // its client did not send a request whole, or did not read the response
 	ClosedRefused = "refused" // it was new, and no other one could be closed
 )
 
@@ -38,8 +38,8 @@ func Limit(files uint64) int {
 
 // Connections tracks the connections of one HTTP server and keeps them within a
 // limit: in all, and three quarters of it for one remote address. Beyond it a
-// connection without a request is closed, the oldest first, so that whoever
-// opens many cannot keep others out.
+// connection that waits for its client is closed, the oldest first, so that
+// whoever opens many cannot keep others out.
 type Connections struct {
 	limit, share int
 	now          func() time.Time
@@ -52,11 +52,12 @@ type Connections struct {
 
 // connection is one connection that is open.
 type connection struct {
-	conn    net.Conn
-	remote  netip.Prefix
-	state   http.ConnState
-	since   time.Time // of the state
-	writing []time.Time
+	conn     net.Conn
+	remote   netip.Prefix
+	state    http.ConnState
+	since    time.Time  // of the state, or of the last response
+	answered bool       // a response was sent in this state
+	requests []*request // whose handlers run; more than one in HTTP/2
 }
 
 // ConnectionStats are the counters of [Connections].
@@ -101,7 +102,7 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 		victim = c.admit(conn)
 	case http.StateActive, http.StateIdle:
 		if x := c.open[conn]; x != nil {
-			x.state, x.since = state, c.now()
+			x.state, x.since, x.answered = state, c.now(), false
 		}
 	case http.StateHijacked, http.StateClosed:
 		c.forget(conn)
@@ -143,29 +144,61 @@ func (c *Connections) admit(conn net.Conn) net.Conn {
 	return victim.conn
 }
 
-// victim returns the connection to close first among those that f accepts: the
-// one without a request for the longest time, else the one whose client has not
-// read its answer for the longest time; nil if there is neither.
+// The order in which connections are closed for new ones.
+const (
+	rankIdle    = iota // no request, a part of its headers, or a response that was sent
+	rankSlow           // a request that has waited for its client for slowAfter
+	rankReading        // all its requests wait for their bodies, or none has reached a handler
+	rankWorking        // a request is worked at: not closed
+)
+
+// rank returns how soon a connection is closed for a new one, and since when it
+// waits for its client.
+func (x *connection) rank(now time.Time) (int, time.Time) {
+	if x.state != http.StateActive || len(x.requests) == 0 && x.answered {
+		return rankIdle, x.since
+	}
+	if len(x.requests) == 0 {
+		// The server itself reads a body to its end, or a login is being checked.
+		if now.Sub(x.since) >= slowAfter {
+			return rankSlow, x.since
+		}
+		return rankReading, x.since
+	}
+	oldest, reading := now, true
+	for _, q := range x.requests {
+		if at := q.waits(); !at.IsZero() && at.Before(oldest) {
+			oldest = at
+		}
+		reading = reading && !q.reading.IsZero()
+	}
+	switch {
+	case now.Sub(oldest) >= slowAfter:
+		return rankSlow, oldest
+	case reading:
+		return rankReading, oldest
+	}
+	return rankWorking, oldest
+}
+
+// victim returns the connection to close first among those that f accepts, the
+// oldest of the lowest rank, and the reason; nil if all are worked for.
 func (c *Connections) victim(f func(*connection) bool) (*connection, string) {
-	var idle, slow *connection
+	var first *connection
+	var since time.Time
+	rank, now := rankWorking, c.now()
 	for _, x := range c.open {
 		if !f(x) {
 			continue
 		}
-		if x.state != http.StateActive {
-			if idle == nil || x.since.Before(idle.since) {
-				idle = x
-			}
-			continue
-		}
-		if len(x.writing) > 0 && c.now().Sub(x.writing[0]) >= slowAfter && (slow == nil || x.writing[0].Before(slow.writing[0])) {
-			slow = x
+		if n, at := x.rank(now); n < rank || n == rank && first != nil && at.Before(since) {
+			first, rank, since = x, n, at
 		}
 	}
-	if idle != nil {
-		return idle, ClosedIdle
+	if rank == rankIdle {
+		return first, ClosedIdle
 	}
-	return slow, ClosedSlow
+	return first, ClosedSlow
 }
 
 func (c *Connections) add(x *connection) {
@@ -184,31 +217,10 @@ func (c *Connections) forget(conn net.Conn) {
 	}
 }
 
-// writing notes that the answer to a request is on its way to the client, until
-// the function that it returns is called.
-func (c *Connections) writing(ctx context.Context) (done func()) {
-	conn, ok := ctx.Value(connKey{}).(net.Conn)
-	if !ok {
-		return func() {}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x := c.open[conn]
-	if x == nil {
-		return func() {}
-	}
-	at := c.now()
-	x.writing = append(x.writing, at)
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for i, t := range x.writing {
-			if t.Equal(at) {
-				x.writing = append(x.writing[:i], x.writing[i+1:]...)
-				return
-			}
-		}
-	}
+// connOf returns the connection of a request; nil: it is not known.
+func connOf(ctx context.Context) net.Conn {
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	return conn
 }
 
 // plain returns the connection below TLS: closing TLS waits for the client.

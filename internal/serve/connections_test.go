@@ -57,6 +57,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	c := newCrowd(8)
 	busy := c.enter("10.0.0.1:1")
 	c.changed(busy, http.StateActive)
+	c.begin(context.WithValue(t.Context(), connKey{}, net.Conn(busy)), &request{})
 	first, second := c.enter("10.0.0.1:2"), c.enter("10.0.0.1:3")
 	c.changed(first, http.StateActive)
 	c.changed(first, http.StateIdle) // since then it is the younger one
@@ -103,15 +104,18 @@ func TestShareOfOneRemote(t *testing.T) {
 func TestSlowConnectionIsClosed(t *testing.T) {
 	c := newCrowd(4)
 	var all []*fake
+	var requests []*request
 	for range 3 {
 		f := c.enter("10.0.0.1:1")
 		c.changed(f, http.StateActive)
-		all = append(all, f)
+		q := &request{}
+		c.begin(context.WithValue(t.Context(), connKey{}, net.Conn(f)), q)
+		all, requests = append(all, f), append(requests, q)
 	}
 	if f := c.enter("10.0.0.1:1"); !f.closed || c.Stats().Closed[ClosedRefused] != 1 {
 		t.Error("a connection beyond the share was accepted while all others work")
 	}
-	done := c.writing(context.WithValue(t.Context(), connKey{}, net.Conn(all[1])))
+	c.writing(context.WithValue(t.Context(), requestKey{}, requests[1]))
 	if f := c.enter("10.0.0.1:1"); !f.closed {
 		t.Error("a response that was begun a moment ago was cut")
 	}
@@ -119,7 +123,6 @@ func TestSlowConnectionIsClosed(t *testing.T) {
 	if f := c.enter("10.0.0.1:1"); f.closed || !all[1].closed || c.Stats().Closed[ClosedSlow] != 1 {
 		t.Errorf("the slow reader was kept: %+v", c.Stats())
 	}
-	done()
 	for _, f := range all {
 		c.changed(f, http.StateClosed)
 	}

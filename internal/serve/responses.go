@@ -136,12 +136,17 @@ func (r *Responses) send(x *response, req *http.Request) {
 	x.size = x.body.Len()
 	r.begin(x)
 	defer r.end(x)
-	defer r.connections.writing(req.Context())()
+	r.connections.writing(req.Context())
 	x.ResponseWriter.WriteHeader(x.code)
 	if x.size == 0 {
 		return
 	}
-	if _, err := x.ResponseWriter.Write(x.body.Bytes()); err != nil && time.Since(began) >= r.limit {
+	_, err := x.ResponseWriter.Write(x.body.Bytes())
+	// So that what is small waits for its client here, too, in HTTP/2.
+	if flushed := http.NewResponseController(x.ResponseWriter).Flush(); err == nil && !errors.Is(flushed, http.ErrNotSupported) {
+		err = flushed
+	}
+	if err != nil && time.Since(began) >= r.limit {
 		r.count(CutSlow)
 	}
 }

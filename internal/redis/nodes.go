@@ -1,0 +1,64 @@
+package redis
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// minNodes and maxNodes bound the nodes of a cluster, replicas included.
+	minNodes, maxNodes = 16, 500
+	// defaultFiles is assumed where the limit of open files cannot be read.
+	defaultFiles = 1024
+)
+
+// nodes are the addresses that one client may connect to. A cluster itself names
+// them: without a bound it could make the exporter connect to as many addresses
+// as there are slots, and log in at each. A cluster that names more is connected
+// to at none of them.
+type nodes struct {
+	most int
+	over atomic.Bool // more were named
+
+	mu   sync.Mutex
+	seen map[string]bool
+	rest *redis.Client // stands for each node beyond the bound
+}
+
+func newNodes() *nodes {
+	limit := unix.Rlimit{Cur: defaultFiles}
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return &nodes{most: mostNodes(limit.Cur), seen: make(map[string]bool)}
+}
+
+// mostNodes returns how many nodes a cluster may have where the process may have
+// that many open files: two connections to each are a quarter of them.
+func mostNodes(files uint64) int { return int(min(max(files/8, minNodes), maxNodes)) }
+
+// admits reports whether a client may connect to an address.
+func (n *nodes) admits(addr string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.seen[addr] && len(n.seen) >= n.most {
+		n.over.Store(true)
+		return false
+	}
+	n.seen[addr] = true
+	return true
+}
+
+// client returns the client of one node. It connects at its first command.
+func (n *nodes) client(o *redis.Options) *redis.Client {
+	if n.admits(o.Addr) {
+		return redis.NewClient(o)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.rest == nil {
+		n.rest = redis.NewClient(o)
+	}
+	return n.rest
+}
