@@ -94,11 +94,8 @@ func (t *table) readDescriptors(p *process) int {
 		}
 		if ino, ok := parseSocket(link); ok {
 			t.keep(p, &d, ino, e.n)
-		} else if strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)") {
-			d.heartbeat, d.beat = e.n, link
-			d.beats++
-		} else if link == "anon_inode:[eventpoll]" && len(d.epolls) < maxEpolls {
-			d.epolls = append(d.epolls, e.n)
+		} else {
+			d.note(link, e.n)
 		}
 	}
 	if d.beats != 1 { // a fork still holds its siblings' files until it has closed them
@@ -148,4 +145,16 @@ func accessible(path string) error {
 		return unix.EACCES
 	}
 	return nil
+}
+
+// note keeps a descriptor that tells what a process is: gunicorn's heartbeat
+// file, and epoll sets.
+func (d *descriptors) note(link string, fd int) {
+	switch {
+	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
+		d.heartbeat, d.beat = fd, link
+		d.beats++
+	case link == "anon_inode:[eventpoll]" && len(d.epolls) < maxEpolls:
+		d.epolls = append(d.epolls, fd)
+	}
 }
