@@ -77,7 +77,6 @@ s.listen(16)
 held = []
 def serve(*_):
     held.append(subprocess.Popen(["gunicorn", "-w", "1", "--bind", "fd://%d" % s.fileno(), sys.argv[1] + ":app"], pass_fds=[s.fileno()]))
-    print(held[-1].pid, flush=True)
 signal.signal(signal.SIGUSR1, serve)
 serve()
 while True: time.sleep(60)
@@ -118,7 +117,11 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 	time.Sleep(65 * time.Second) // the command line of what is older is read once
 	x := watch(t, export{})
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), name, name) })
-	master, err := strconv.Atoi(strings.Fields(p.Output(200))[0])
+	kids, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := strconv.Atoi(strings.TrimSpace(string(kids)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package health
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Queue is the accept queue of one listener as the readings have it.
 type Queue struct {
@@ -16,11 +19,9 @@ func Queues(r Readings, app string) []Queue {
 		out = append(out, Queue{Listener: label(x, 1), Length: known(x.Value)})
 	}
 	for _, x := range r.With("resp_listener_queue_limit", app) {
-		i := 0
-		for i < len(out) && out[i].Listener != label(x, 1) {
-			i++
-		}
-		if i == len(out) {
+		i := slices.IndexFunc(out, func(q Queue) bool { return q.Listener == label(x, 1) })
+		if i < 0 {
+			i = len(out)
 			out = append(out, Queue{Listener: label(x, 1)})
 		}
 		out[i].Limit = known(x.Value)
@@ -32,10 +33,8 @@ func Queues(r Readings, app string) []Queue {
 			continue
 		}
 		ratio := *q.Length / *q.Limit
-		for _, x := range sockets {
-			if label(x, 1) == q.Listener && finite(x.Value) {
-				ratio = max(ratio, x.Value)
-			}
+		if i := slices.IndexFunc(sockets, func(x Reading) bool { return label(x, 1) == q.Listener }); i >= 0 && finite(sockets[i].Value) {
+			ratio = max(ratio, sockets[i].Value)
 		}
 		q.Fullness = &ratio
 	}

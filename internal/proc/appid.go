@@ -74,7 +74,7 @@ func bindEnds(bind string) []string {
 	}
 	parts := strings.Split(p, "/")
 	var out []string
-	for i := len(parts) - 1; i >= 0; i-- {
+	for i := range slices.Backward(parts) {
 		out = append(out, strings.Join(parts[i:], "/"))
 	}
 	return append(out, bind)

@@ -195,10 +195,12 @@ func withoutSection(file string) string {
 }
 
 // uwsgiModule returns the application that options of uWSGI name: get returns
-// the value of one of several options, or "".
-func uwsgiModule(get func(names ...string) string) string {
-	if v := get("module", "wsgi", "w"); v != "" {
-		return moduleName(v)
+// the value of an option, or "".
+func uwsgiModule(get func(name string) string) string {
+	for _, key := range []string{"module", "wsgi", "w"} {
+		if v := get(key); v != "" {
+			return moduleName(v)
+		}
 	}
 	if _, v, ok := strings.Cut(get("mount"), "="); ok && v != "" {
 		return moduleOrFile(v)
@@ -222,17 +224,11 @@ func moduleOrFile(v string) string {
 // uwsgiName returns the app's name by a command line of uWSGI: its module, else
 // the last configuration file with a name of its own; script is another one.
 func uwsgiName(args []string) (name, script string) {
-	name = uwsgiModule(func(names ...string) string {
-		for _, n := range names {
-			dash := "--"
-			if len(n) == 1 {
-				dash = "-"
-			}
-			if v := lastOption(args, dash+n); v != "" {
-				return v
-			}
+	name = uwsgiModule(func(key string) string {
+		if len(key) == 1 {
+			return lastOption(args, "-"+key)
 		}
-		return ""
+		return lastOption(args, "--"+key)
 	})
 	if name != "" {
 		return name, "uwsgi"
@@ -246,10 +242,8 @@ func uwsgiName(args []string) (name, script string) {
 			script = s
 		}
 	}
-	for _, a := range args {
-		if strings.HasSuffix(a, ".py") {
-			return stem(a), "uwsgi"
-		}
+	if i := slices.IndexFunc(args, func(a string) bool { return strings.HasSuffix(a, ".py") }); i >= 0 {
+		return stem(args[i]), "uwsgi"
 	}
 	return "", script
 }

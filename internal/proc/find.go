@@ -93,6 +93,14 @@ func (w *Watcher) forked(p, q *process) bool {
 		w.table.owns(p).account == w.table.owns(q).account
 }
 
+// top returns the topmost process of the app that p belongs to.
+func (w *Watcher) top(p *process) *process {
+	for q := w.above(p); q != nil; q = w.above(p) {
+		p = q
+	}
+	return p
+}
+
 // undecided reports whether the parent of p may turn out to be its master once
 // its turn to be read has come.
 func (w *Watcher) undecided(p *process) bool {
@@ -107,28 +115,7 @@ func (w *Watcher) undecided(p *process) bool {
 // discover finds the apps of a host without a configuration: every tree of
 // processes that listens and runs a known Python server.
 func (w *Watcher) discover(now time.Time) {
-	roots := make(map[*process]bool)
-	for _, a := range w.apps {
-		for _, p := range a.roots {
-			w.fresher(p) // it may have ended, and not be waited for
-		}
-	}
-	for _, p := range w.candidates() {
-		if p.ident.aux || p.ended() || !w.serves(p) {
-			continue
-		}
-		for q := w.above(p); q != nil; q = w.above(p) {
-			p = q
-		}
-		if !w.undecided(p) {
-			roots[p] = true
-		}
-	}
-	for p := range roots {
-		if p.member == nil && w.fresher(p) && p.ended() || w.standsBy(p, roots) {
-			delete(roots, p)
-		}
-	}
+	roots := w.findRoots()
 	w.roots = roots
 	for _, a := range w.apps {
 		a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return !roots[p] })
@@ -144,6 +131,45 @@ func (w *Watcher) discover(now time.Time) {
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {
 		return len(a.roots) == 0 && !a.lost.IsZero() && (now.Sub(a.lost) > forget || !a.established && now.Sub(a.lost) > forgetYoung) && w.reserve(a, now)
 	})
+}
+
+// findRoots returns the topmost processes of all trees that serve.
+func (w *Watcher) findRoots() map[*process]bool {
+	for _, a := range w.apps {
+		for _, p := range a.roots {
+			w.fresher(p) // it may have ended, and not be waited for
+		}
+	}
+	roots := make(map[*process]bool)
+	for _, p := range w.candidates() {
+		if p.ident.aux || p.ended() || !w.serves(p) {
+			continue
+		}
+		if top := w.top(p); !w.undecided(top) {
+			roots[top] = true
+		}
+	}
+	w.dropRoots(roots)
+	return roots
+}
+
+// dropRoots leaves out what has ended, and what only keeps the sockets of others:
+// if that was taken for an app before its servers had started, it is forgotten.
+func (w *Watcher) dropRoots(roots map[*process]bool) {
+	for p := range roots {
+		if p.member == nil && w.fresher(p) && p.ended() {
+			delete(roots, p)
+		}
+	}
+	for p := range roots {
+		if !w.standsBy(p, roots) {
+			continue
+		}
+		delete(roots, p)
+		if a := p.member; a != nil && a.conf < 0 && a.root() == p {
+			w.remove(a)
+		}
+	}
 }
 
 func oldest(x, y *process) int {

@@ -129,28 +129,37 @@ func (w *Watcher) succeed(now time.Time) {
 		if len(a.roots) > 0 || a.conf >= 0 || a.last == nil {
 			continue
 		}
-		lost := a.lost
-		if lost.IsZero() {
-			lost = now
-		}
-		for _, b := range w.apps {
-			if b == a || b.conf >= 0 || len(b.roots) == 0 || b.id.base != a.id.base || b.owner != a.owner || !a.heir(b.root()) || !b.since.After(a.since) && b.root().start <= a.last.start {
-				continue
-			}
-			switch {
-			case b.id == a.id && lost.Sub(b.since) < replicaSettle:
-				a.roots, b.roots = b.roots, nil
-				a.adopt(b.members)
-				w.remove(b)
-			case a.id.bind != "" && b.id.bind == a.id.bind && a.last.netns == b.root().netns:
-				w.reserve(a, now)
-				w.remove(a)
-			default:
-				continue
-			}
-			break
+		if i := slices.IndexFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAs(b, now) }); i >= 0 {
+			b := w.apps[i]
+			a.roots, b.roots = b.roots, nil
+			a.adopt(b.members)
+			w.remove(b)
+		} else if slices.ContainsFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAddress(b) }) {
+			w.reserve(a, now)
+			w.remove(a)
 		}
 	}
+}
+
+// sameAs reports whether b is the replica that was started to replace a.
+func (a *app) sameAs(b *app, now time.Time) bool {
+	lost := a.lost
+	if lost.IsZero() {
+		lost = now
+	}
+	return b.id == a.id && lost.Sub(b.since) < replicaSettle
+}
+
+// sameAddress reports whether b listens where a did.
+func (a *app) sameAddress(b *app) bool {
+	return a.id.bind != "" && b.id.bind == a.id.bind && a.last.netns == b.root().netns
+}
+
+// before reports whether b runs, has the base name and the user of a, which has
+// ended, and was started after it.
+func (a *app) before(b *app) bool {
+	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.base == a.id.base && a.heir(b.root()) &&
+		(b.since.After(a.since) || b.root().start > a.last.start)
 }
 
 // adopt makes the members of another app those of a.

@@ -55,23 +55,7 @@ type purposes struct {
 // workers do not have it, or only those that were forked after it was opened.
 // uWSGI's workers and routers have all that they serve in an epoll set.
 func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
-	servers := slices.Clone(a.workers)
-	for _, p := range a.members {
-		if (p.router || p.ident.aux) && !slices.Contains(servers, p) {
-			servers = append(servers, p)
-		}
-	}
-	s := socketReview{w: w, a: a, all: all}
-	for _, p := range servers {
-		if slices.ContainsFunc(all, func(l sockdiag.Listener) bool { return p.holds(l) }) {
-			s.servers = append(s.servers, p)
-		}
-	}
-	for _, p := range a.roots {
-		if !slices.Contains(a.workers, p) {
-			s.masters = append(s.masters, p)
-		}
-	}
+	s := w.review(a, all)
 	if now.Sub(a.purposes.at) > reviewPause || now.Before(a.purposes.at) {
 		a.purposes.at, a.purposes.watched = now, make(map[uint64]bool)
 	}
@@ -95,6 +79,21 @@ func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []soc
 func (p *process) holds(l sockdiag.Listener) bool {
 	_, ok := p.fds.sockets[l.Inode]
 	return ok
+}
+
+// review returns what an app's listeners are judged by.
+func (w *Watcher) review(a *app, all []sockdiag.Listener) *socketReview {
+	s := &socketReview{w: w, a: a, all: all}
+	for _, p := range a.members {
+		serves := p.router || p.ident.aux || slices.Contains(a.workers, p)
+		switch {
+		case serves && slices.ContainsFunc(all, p.holds):
+			s.servers = append(s.servers, p)
+		case !serves && slices.Contains(a.roots, p):
+			s.masters = append(s.masters, p)
+		}
+	}
+	return s
 }
 
 // socketReview is what an app's listeners are judged by; there are servers.

@@ -107,21 +107,17 @@ func (w *Watcher) baseName(p *process) string {
 
 // settingsName returns the name by the settings beside title and command line; "" for none.
 func (w *Watcher) settingsName(p *process) string {
-	switch p.ident.server {
-	case Gunicorn:
+	server := p.ident.server
+	switch {
+	case server == Gunicorn:
 		return w.gunicornName(p)
-	case UWSGI:
-		if p.ident.name == "" {
-			return w.uwsgiSettings(p)
-		}
-	case Uvicorn:
-		if p.ident.name == "" {
-			return moduleName(w.table.variable(p.pid, "UVICORN_APP"))
-		}
-	case Flask:
-		if p.ident.name == "" {
-			return strings.TrimSuffix(w.inDirectory(p, "wsgi.py", "app.py"), ".py")
-		}
+	case p.ident.name != "":
+	case server == UWSGI:
+		return w.uwsgiSettings(p)
+	case server == Uvicorn:
+		return moduleName(w.table.variable(p.pid, "UVICORN_APP"))
+	case server == Flask:
+		return strings.TrimSuffix(w.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
 	return ""
 }
@@ -157,19 +153,14 @@ func (w *Watcher) gunicornName(p *process) string {
 // uwsgiSettings returns the application that UWSGI_ variables or configuration
 // files name, the last file first.
 func (w *Watcher) uwsgiSettings(p *process) string {
-	name := uwsgiModule(func(names ...string) string {
-		for _, n := range names {
-			if v := w.table.variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(n, "-", "_"))); v != "" {
-				return v
-			}
-		}
-		return ""
-	})
-	if name != "" {
+	variable := func(name string) string {
+		return w.table.variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+	}
+	if name := uwsgiModule(variable); name != "" {
 		return name
 	}
 	files := uwsgiFiles(p.argv[min(1, len(p.argv)):])
-	if v := w.table.variable(p.pid, "UWSGI_INI"); v != "" {
+	if v := variable("ini"); v != "" {
 		files = append(files, v)
 		if s := stem(withoutSection(v)); !genericStem(s) {
 			return s
@@ -183,15 +174,7 @@ func (w *Watcher) uwsgiSettings(p *process) string {
 		}
 		section := strings.TrimPrefix(strings.TrimPrefix(f, file), ":")
 		values := parseINI(w.settingsFile(p, file), section, stem(file))
-		name := uwsgiModule(func(names ...string) string {
-			for _, n := range names {
-				if v := values[n]; v != "" {
-					return v
-				}
-			}
-			return ""
-		})
-		if name != "" {
+		if name := uwsgiModule(func(name string) string { return values[name] }); name != "" {
 			return name
 		}
 	}

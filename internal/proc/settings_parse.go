@@ -1,6 +1,8 @@
 package proc
 
 import (
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -10,41 +12,47 @@ const maxSetting = 256
 // parseWords splits a string into words as a POSIX shell does, without any
 // expansion; ok is false for one that a shell would not accept.
 func parseWords(s string) (words []string, ok bool) {
-	var word strings.Builder
-	begun, quote := false, byte(0)
+	for {
+		s = strings.TrimLeft(s, blanks)
+		if s == "" {
+			return words, true
+		}
+		word, rest, ok := parseWord(s)
+		if !ok {
+			return nil, false
+		}
+		words, s = append(words, word), rest
+	}
+}
+
+const blanks = " \t\r\n"
+
+// parseWord reads the word at the start of s.
+func parseWord(s string) (word, rest string, ok bool) {
+	var b strings.Builder
+	quote := byte(0)
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
-		case quote == '\'' && c != '\'', quote == '"' && c != '"' && c != '\\':
-			word.WriteByte(c)
+		case quote == 0 && strings.IndexByte(blanks, c) >= 0:
+			return b.String(), s[i:], true
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
 		case quote != 0 && c == quote:
 			quote = 0
-		case c == '\\':
+		case c == '\\' && quote != '\'':
 			if i++; i == len(s) {
-				return nil, false
+				return "", "", false
 			}
 			if quote == '"' && s[i] != '"' && s[i] != '\\' {
-				word.WriteByte('\\')
+				b.WriteByte('\\')
 			}
-			word.WriteByte(s[i])
-			begun = true
-		case c == '\'' || c == '"':
-			quote, begun = c, true
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-			if begun {
-				words = append(words, word.String())
-			}
-			word.Reset()
-			begun = false
+			b.WriteByte(s[i])
 		default:
-			word.WriteByte(c)
-			begun = true
+			b.WriteByte(c)
 		}
 	}
-	if begun {
-		words = append(words, word.String())
-	}
-	return words, quote == 0
+	return b.String(), "", quote == 0
 }
 
 // parseINI returns the last value of each key in the section "uwsgi", or in the
@@ -96,47 +104,39 @@ type pyToken struct {
 func parsePython(src string, names ...string) map[string]string {
 	out := make(map[string]string)
 	spoilt := make(map[string]bool)
-	wanted := func(s string) bool {
-		for _, n := range names {
-			if n == s {
-				return true
-			}
-		}
-		return false
-	}
 	x := pyScanner{src: src, fresh: true}
-	var line []pyToken
-	indented := false
-	for {
-		t, more := x.next()
-		if more && t.kind != 'l' {
-			if len(line) == 0 {
-				indented = x.indent
+	for more := true; more; {
+		var line []pyToken
+		var indented bool
+		line, indented, more = x.line()
+		if name, value, plain := plainAssignment(line); plain && !indented {
+			if slices.Contains(names, name) {
+				out[name] = value
 			}
-			line = append(line, t)
 			continue
 		}
-		if name, value, plain := plainAssignment(line); plain && !indented && wanted(name) {
-			out[name] = value
-		} else {
-			for i, t := range line {
-				if t.kind == 'n' && wanted(t.text) && !readOnly(line, i) {
-					spoilt[t.text] = true
-				}
+		for i, t := range line {
+			if t.kind == 'n' && slices.Contains(names, t.text) && !readOnly(line, i) {
+				spoilt[t.text] = true
 			}
 		}
-		line = line[:0]
-		if !more {
-			break
-		}
 	}
-	for n := range spoilt {
-		delete(out, n)
-	}
-	if x.torn {
-		return map[string]string{}
-	}
+	maps.DeleteFunc(out, func(name, _ string) bool { return spoilt[name] || x.torn })
 	return out
+}
+
+// line returns the tokens of the next line of code; more is false for the last one.
+func (x *pyScanner) line() (line []pyToken, indented, more bool) {
+	for {
+		t, more := x.next()
+		if !more || t.kind == 'l' {
+			return line, indented, more
+		}
+		if len(line) == 0 {
+			indented = x.indent
+		}
+		line = append(line, t)
+	}
 }
 
 // plainAssignment reads NAME = 'string' or NAME: str = 'string'.
@@ -187,37 +187,37 @@ func (x *pyScanner) next() (t pyToken, more bool) {
 		switch {
 		case c == '\n' || c == ';' && x.depth == 0:
 			x.pos++
-			if x.depth > 0 {
-				continue
+			if x.depth == 0 {
+				x.fresh = c == '\n' // behind a semicolon the next statement stands where this one does
+				return pyToken{kind: 'l'}, true
 			}
-			indented := x.indent
-			x.fresh = true
-			if c == ';' { // the next statement stands where this one does
-				x.fresh, x.indent = false, indented
-			}
-			return pyToken{kind: 'l'}, true
 		case c == ' ' || c == '\t' || c == '\r' || c == '\f':
-			if x.fresh && x.depth == 0 {
-				x.fresh, x.indent = false, true
-			}
+			x.begin(true)
 			x.pos++
 		case c == '#':
-			for x.pos < len(x.src) && x.src[x.pos] != '\n' {
-				x.pos++
-			}
+			x.skip(func(c byte) bool { return c != '\n' })
 		case c == '\\':
 			x.pos++
-			for x.pos < len(x.src) && (x.src[x.pos] == '\r' || x.src[x.pos] == '\n') {
-				x.pos++
-			}
+			x.skip(func(c byte) bool { return c == '\r' || c == '\n' })
 		default:
-			if x.fresh && x.depth == 0 {
-				x.fresh, x.indent = false, false
-			}
+			x.begin(false)
 			return x.token(), true
 		}
 	}
 	return pyToken{}, false
+}
+
+// begin notes how a line of code begins.
+func (x *pyScanner) begin(indented bool) {
+	if x.fresh && x.depth == 0 {
+		x.fresh, x.indent = false, indented
+	}
+}
+
+func (x *pyScanner) skip(while func(byte) bool) {
+	for x.pos < len(x.src) && while(x.src[x.pos]) {
+		x.pos++
+	}
 }
 
 func nameByte(c byte) bool {
@@ -246,12 +246,10 @@ func (x *pyScanner) token() pyToken {
 	case ')', ']', '}':
 		x.depth = max(0, x.depth-1)
 	}
-	op := string(c)
-	for strings.ContainsRune("=!<>+-*/%&|^:@", rune(c)) && x.pos < len(x.src) && strings.IndexByte("=<>*/", x.src[x.pos]) >= 0 {
-		op += string(x.src[x.pos])
-		x.pos++
+	if strings.IndexByte("=!<>+-*/%&|^:@", c) >= 0 {
+		x.skip(func(c byte) bool { return strings.IndexByte("=<>*/", c) >= 0 })
 	}
-	return pyToken{kind: 'o', text: op}
+	return pyToken{kind: 'o', text: x.src[from:x.pos]}
 }
 
 // text reads a string; its value is known if it has no prefix but r and u, and

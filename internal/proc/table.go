@@ -30,18 +30,19 @@ type process struct {
 	settled   bool // it was old already when it was first seen
 
 	fds     descriptors
-	stale   bool      // fds is to be read again
-	held    holding   // the listeners among fds, as of one look
-	netns   uint64    // inode of its network namespace; 0: not known
-	member  *app      // the app it belongs to, as of the last refresh
-	reread  time.Time // when its descriptors were read again because it lacks something
-	named   named     // what names its app
-	router  bool      // a uWSGI gateway: it passes requests on and serves none
-	heir    *bool     // whether it is a gunicorn master that took over; nil: not looked at
-	first   bool      // a uWSGI process that serves, and forked the others that do
-	accepts bool      // it was seen to wait for a connection
-	over    bool      // it was left out because there are too many apps
-	spent   cpuTime   // what has been counted of its CPU time, in ticks
+	stale   bool            // fds is to be read again
+	held    holding         // the listeners among fds, as of one look
+	netns   uint64          // inode of its network namespace; 0: not known
+	member  *app            // the app it belongs to, as of the last refresh
+	reread  time.Time       // when its descriptors were read again because it lacks something
+	named   named           // what names its app
+	router  bool            // a uWSGI gateway: it passes requests on and serves none
+	heir    *bool           // whether it is a gunicorn master that took over; nil: not looked at
+	first   bool            // a uWSGI process that serves, and forked the others that do
+	handed  map[uint64]bool // listening sockets of its that servers which it started have or had
+	accepts bool            // it was seen to wait for a connection
+	over    bool            // it was left out because there are too many apps
+	spent   cpuTime         // what has been counted of its CPU time, in ticks
 	files   fileLimit
 	open    int // descriptors at the last count; −1 unknown
 }
@@ -251,10 +252,7 @@ func (t *table) load(p *process) bool {
 	if id.server != p.ident.server {
 		t.dropDescriptors(p)
 	}
-	if id = keepClass(id, p.ident, p.argv); id != p.ident {
-		p.named = named{}
-	}
-	p.ident = id
+	p.become(keepClass(id, p.ident, p.argv))
 	if p.ident.server == Flask && p.ident.name == "" {
 		p.ident.name = flaskName(t.variable(p.pid, "FLASK_APP"))
 	}
@@ -264,6 +262,14 @@ func (t *table) load(p *process) bool {
 // started is when a process began: its start is counted from the boot.
 func (t *table) started(p *process) time.Time {
 	return t.boot.Add(time.Duration(p.start) * (time.Second / ticksPerSecond))
+}
+
+// become sets what a process is; what named it before no longer counts.
+func (p *process) become(id identity) {
+	if id != p.ident {
+		p.named = named{}
+	}
+	p.ident = id
 }
 
 // keepClass remembers what the command line told before a title replaced it: the

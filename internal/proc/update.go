@@ -77,17 +77,27 @@ func (w *Watcher) collect(a *app, root *process) {
 		}
 		p.member = a
 		a.members = append(a.members, p)
-		for _, kid := range w.table.kids[p.pid] {
-			if w.roots[kid] || kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0 {
-				continue // a server of its own that this one merely started
-			}
-			queue = append(queue, kid)
-		}
+		queue = w.below(p, queue)
 	}
 	if a.cut > a.cutMost {
 		w.table.unread += uint64(a.cut - a.cutMost)
 		a.cutMost = a.cut
 	}
+}
+
+// below appends the children of p that belong to its app.
+func (w *Watcher) below(p *process, queue []*process) []*process {
+	for _, kid := range w.table.kids[p.pid] {
+		if !w.apart(p, kid) {
+			queue = append(queue, kid)
+		}
+	}
+	return queue
+}
+
+// apart reports whether a child is a server of its own that p merely started.
+func (w *Watcher) apart(p, kid *process) bool {
+	return w.roots[kid] || kid.ident.known() && kid.ident.server != p.ident.server && len(w.holds(kid)) > 0
 }
 
 // fresher reads the stat of a member again; false: it is no longer that process.

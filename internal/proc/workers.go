@@ -22,7 +22,7 @@ func (w *Watcher) isWorker(root, kid *process) bool {
 	if kid.ident.worker {
 		return true
 	}
-	switch root.ident.server {
+	switch root.ident.server { //nolint:exhaustive // the others are scripts
 	case Gunicorn:
 		if kid.fds.err != nil || root.fds.err != nil {
 			return w.works(root, kid)
@@ -92,17 +92,28 @@ func (w *Watcher) reloaded(root, kid *process) bool {
 // servers that it started, each of them a root and the same user's: then it is no
 // app.
 func (w *Watcher) standsBy(q *process, roots map[*process]bool) bool {
-	if q.ident.known() || q.fds.err != nil || q.accepts {
+	if len(w.holds(q)) == 0 || q.ident.known() || q.fds.err != nil || q.accepts {
 		return false
 	}
 	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })
 }
 
-// handedOn reports whether a child of q that is an app of its own holds q's socket.
+// handedOn reports whether a child of q that is an app of its own holds q's
+// socket, or once did: its successor will.
 func (w *Watcher) handedOn(q *process, l sockdiag.Listener, roots map[*process]bool) bool {
-	return slices.ContainsFunc(w.table.kids[q.pid], func(kid *process) bool {
+	if q.handed[l.Inode] {
+		return true
+	}
+	has := slices.ContainsFunc(w.table.kids[q.pid], func(kid *process) bool {
 		return roots[kid] && kid.holds(l) && w.table.owns(kid).account == w.table.owns(q).account && !w.table.owns(kid).changed
 	})
+	if has && q.handed == nil {
+		q.handed = make(map[uint64]bool)
+	}
+	if has && len(q.handed) < maxListeners {
+		q.handed[l.Inode] = true
+	}
+	return has
 }
 
 // launched reports whether p is another program than its parent, which only
