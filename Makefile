@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-healthy clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-soak trial-cost trial-young trial-healthy clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -47,6 +47,11 @@ rules: deps ## check the alert rules and run their tests
 	promtool check rules --lint=all --lint-fatal rules/*.rules.yml
 	amtool check-config rules/alertmanager.example.yml
 	promtool test rules rules/*.rules_test.yml
+
+trial-promtool3: ## the same with promtool 3, pinned in tools/promtool (the first run builds it: about 7 minutes), and with native histograms
+	go build -C tools/promtool -tags remove_all_sd -o ../../build/promtool3 github.com/prometheus/prometheus/cmd/promtool
+	build/promtool3 check rules --lint=all --lint-fatal rules/*.rules.yml
+	build/promtool3 test rules rules/*.rules_test.yml rules/prometheus3/*.rules_test.yml
 
 dashboards: deps schema ## lint the dashboards and hold them to Grafana's own types
 	go test -count=1 ./grafana/...
@@ -98,6 +103,18 @@ bench-stores: build ## what a scrape costs MariaDB and Redis beside the peers (D
 bench-sessions: build ## what counting a million sessions costs a Redis; about 20 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/sessions
 	@build/sessions -rounds 9
+
+trial-soak: build ## 10,000 scrapes under recycled workers, slow readers and a hostile StatsD sender, as root; EXPORTER= another build, SOAK= flags; about 10 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/soak
+	@bash e2e/trials/apart.sh build/soak -exporter $(or $(EXPORTER),build/resp-exporter) $(SOAK)
+
+trial-cost: build ## OLD=path: cost of a scrape and memory, old build and new in alternating rounds, as root; COST= flags; about 10 minutes
+	@test -x "$(OLD)" || { echo "trial-cost: OLD= names the program to compare with" >&2; exit 2; }
+	cd e2e && go build -o ../build/ ./bench/cmd/cost
+	@bash e2e/trials/apart.sh build/cost -old $(OLD) -rounds 9 -scenarios idle,many -csv build/trials/cost.csv $(COST)
+
+trial-young: ## the unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' with load
+	@bash e2e/trials/young.sh $(YOUNG)
 
 clean:
 	rm -rf build

@@ -46,6 +46,7 @@ const (
 	Unsupported Reason = "unsupported" // this kernel or server has no such thing
 	NotFound    Reason = "not_found"   // what it looks at is not there
 	InUse       Reason = "in_use"      // somebody else holds the address
+	Untrusted   Reason = "untrusted"   // what is sent is dropped, because the sender may not report it
 	Busy        Reason = "busy"        // a server has no time or no place for one more
 	Timeout     Reason = "timeout"     // no answer within the budget
 	Failed      Reason = "failed"      // anything else; the log says what

@@ -27,6 +27,7 @@ var (
 	healVictims   = counter("heal_victims_total", "Connections, queries, workers, sessions and processes that an action was applied to.", "action")
 	healSuccess   = gauge("heal_last_success_timestamp_seconds", "When an action was last applied and seen to have helped, in Unix time.", "action")
 	healJournal   = gauge("heal_journal_bytes", "Size of the journal's files.")
+	healBadLines  = counter("heal_journal_bad_lines_total", "Lines of the journal that were passed over at the start because they are broken.")
 
 	healDuration = histogram("heal_run_duration_seconds", "Time from the alert to the end of a step that acted.")
 )
@@ -50,7 +51,7 @@ func (*Heal) Name() string { return "heal" }
 // Descs implements [Collector].
 func (*Heal) Descs() []*prometheus.Desc {
 	return descs(healRequests, healTruncated, healAlerts, healRuns, healBlocked, healQueue, healBreaker, healPaused, healMode, healHuman, healAwaiting,
-		healVictims, healSuccess, healJournal, healDuration, seriesDropped)
+		healVictims, healSuccess, healJournal, healBadLines, healDuration, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -95,6 +96,7 @@ func (c *Heal) Collect(context.Context) (Sample, error) {
 	if a.JournalBytes > 0 {
 		s.add(healJournal, float64(a.JournalBytes))
 	}
+	s.add(healBadLines, float64(a.BadLines))
 	s.Metrics = append(s.Metrics, durations(a.Durations))
 	return s, nil
 }

@@ -18,7 +18,7 @@ func TestHeal(t *testing.T) {
 		Durations:   actions.Durations{Buckets: []uint64{0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, Sum: 4007.5, Count: 3},
 		Victims:     map[string]uint64{"kill_leaked_connections": 17},
 		LastSuccess: map[string]time.Time{"kill_leaked_connections": at},
-		Queue:       1, Paused: true, Mode: "enforce", JournalBytes: 4096,
+		Queue:       1, Paused: true, Mode: "enforce", JournalBytes: 4096, BadLines: 3,
 		Breakers:   map[string]bool{"kill_leaked_connections": false, "recycle_worker": true},
 		NeedsHuman: map[string]bool{"leaked": true},
 		Awaiting:   map[string]int{"leaked": 0, "sessions": 1},

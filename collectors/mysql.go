@@ -32,6 +32,7 @@ type MySQLServer interface {
 type MySQLTarget struct {
 	Name   string
 	Server MySQLServer
+	Users  map[string]string // the users of the apps, with the app of each; empty: not known
 }
 
 var (
@@ -50,8 +51,11 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
 )
 
-// cureStatementTime is the right to see how long statements took.
-const cureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+// The rights to see how long statements took and, of MySQL 8, who waits for whom.
+const (
+	CureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+	CureLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+)
 
 // MySQL gives the state of MySQL and MariaDB servers.
 type MySQL struct {
@@ -70,7 +74,7 @@ func (*MySQL) Name() string { return "mysql" }
 // Descs implements [Collector].
 func (*MySQL) Descs() []*prometheus.Desc {
 	return descs(upFamily, mysqlInfoFamily, mysqlFallbackFamily, mysqlPingFamily, mysqlConnectionsFamily, mysqlMaxFamily, mysqlRunningFamily,
-		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, seriesDropped)
+		mysqlQueriesFamily, mysqlQueryTimeFamily, mysqlSlowFamily, mysqlOldestTrxFamily, mysqlLockWaitsFamily, mysqlBlockersFamily, mysqlLongestFamily, mysqlAppQueryFamily, seriesDropped)
 }
 
 // Collect implements [Collector].
@@ -120,6 +124,8 @@ type mysqlLook struct {
 	counted bool // the server has told how many threads run
 	running *int // and how many are in its list of threads
 	left    mysql.LeftOut
+
+	open, places float64 // connections, and how many there may be; 0: not known
 }
 
 func (l *mysqlLook) read(ctx context.Context, from *Activity) {
@@ -155,6 +161,7 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 			return
 		}
 	}
+	l.holders(now.threads)
 }
 
 // cutShort says that a look does not have all. It names no number, so that it
@@ -198,6 +205,8 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 		u.Reason, stop = Timeout, true
 	case mysql.Unsupported:
 		u.Reason = Unsupported
+	case mysql.Broken:
+		stop = true
 	case mysql.Other:
 	}
 	if process = e.Need == "PROCESS"; process {
@@ -223,6 +232,7 @@ func (l *mysqlLook) status(ctx context.Context) error {
 			l.add(c.f, v, l.Name)
 		}
 	}
+	l.open = status["Threads_connected"]
 	return nil
 }
 
@@ -243,6 +253,7 @@ func (l *mysqlLook) activity(now *activity) error {
 			waits[t.Thread] = true
 		}
 	}
+	l.queryTime(now.threads, waits)
 	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
 	return l.blockers(now)
@@ -258,7 +269,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		if t.Own {
 			continue
 		}
-		if t.Command == "Query" || t.Command == "Execute" {
+		if ofClient(t) {
 			longest = max(longest, t.Time)
 		}
 		if t.Command != "Sleep" && t.Command != "Daemon" {
@@ -296,7 +307,7 @@ func waitsRefused(err error) error {
 	}
 	return &mysql.Error{
 		Kind: mysql.Denied, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";",
+		Cure: CureLockWaits,
 	}
 }
 
@@ -327,6 +338,7 @@ func (l *mysqlLook) limits(ctx context.Context) error {
 	}
 	if v, err := strconv.ParseFloat(variables["max_connections"], 64); err == nil {
 		l.add(mysqlMaxFamily, v, l.Name)
+		l.places = v
 	}
 	return nil
 }
@@ -342,7 +354,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 		// to is nothing that is wrong with it.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
-			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + cureStatementTime,
+			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
 		})
 		return nil
 	}
@@ -350,7 +362,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Kind == mysql.Denied {
 		return &mysql.Error{
-			Kind: mysql.Denied, Cure: cureStatementTime,
+			Kind: mysql.Denied, Cure: CureStatementTime,
 			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

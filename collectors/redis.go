@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ type RedisServer interface {
 
 // RedisTarget is one server, or one cluster, of the configuration.
 type RedisTarget struct {
-	Name   string
-	Server RedisServer
+	Name     string
+	Server   RedisServer
+	Stateful bool // what is in it is no cache: its hit rate is not judged
 }
 
 var (
@@ -33,6 +35,7 @@ var (
 	redisMemoryFamily    = gauge("redis_memory_bytes", "Memory that the server's data and buffers take.", "redis")
 	redisMaxMemoryFamily = gauge("redis_maxmemory_bytes", "How much memory the server may take for that; absent where no limit is set.", "redis")
 	redisClientsFamily   = gauge("redis_connected_clients", "Connections of clients, the exporter's own one included.", "redis")
+	redisCacheFamily     = gauge("redis_cache", "Whether the server is a cache, whose hit rate is judged (1), or holds what is no cache, such as sessions and tasks (0).", "redis")
 	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that wait in a blocking command such as BLPOP.", "redis")
 )
 
@@ -52,6 +55,7 @@ type Redis struct {
 type lookups struct {
 	hits, misses         window
 	lastHits, lastMisses float64
+	seen                 float64 // lookups in the window, as of the last reading
 }
 
 // NewRedis returns the collector "redis".
@@ -65,7 +69,7 @@ func (*Redis) Name() string { return "redis" }
 // Descs implements [Collector].
 func (*Redis) Descs() []*prometheus.Desc {
 	return descs(upFamily, redisInfoFamily, redisPingFamily, redisHitsFamily, redisMissesFamily, redisEvictedFamily, redisMemoryFamily,
-		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily)
+		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily, redisCacheFamily)
 }
 
 // Collect implements [Collector]. Of several servers that lack something, the
@@ -105,26 +109,33 @@ type redisLook struct {
 	err  error
 }
 
-// read asks one server.
+// read asks one server. A server that refuses single commands is up: what it
+// does not tell is missing, with the reason, and nothing else is.
 func (l *redisLook) read(ctx context.Context) {
 	took, err := l.Server.Ping(ctx)
-	answers := err == nil
-	if answers {
-		l.info, err = l.Server.Info(ctx)
+	up := 0.0
+	if err == nil || took > 0 {
+		refused := err
+		if l.info, err = l.Server.Info(ctx); answered(err) {
+			up = 1
+		}
+		err = cmp.Or(err, refused)
 	}
 	l.err = l.lack(err)
-	up := 1.0
-	if reason, _ := ReasonOf(l.err); !answers || reason != OK && reason != Permission {
-		up = 0
-	}
 	l.add(upFamily, up, "redis:"+l.Name)
 	if up == 0 {
 		return
 	}
 	l.add(redisPingFamily, took.Seconds(), l.Name)
-	if err == nil {
+	if l.info != (redis.Info{}) {
 		l.publish()
 	}
+}
+
+// answered tells whether a server answers, though perhaps with a refusal.
+func answered(err error) bool {
+	var e *redis.Error
+	return err == nil || errors.As(err, &e) && (e.Answered || e.Kind == redis.Permission)
 }
 
 // lack is why something is not in the sample.
@@ -133,7 +144,7 @@ func (l *redisLook) lack(err error) error { return redisLack(l.Name, err) }
 // redisLack says what a Redis lacks, with its name, as the reason of a collector.
 func redisLack(name string, err error) error {
 	var e *redis.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || e == nil {
 		return err
 	}
 	reason := map[redis.Kind]Reason{
@@ -143,6 +154,11 @@ func redisLack(name string, err error) error {
 }
 
 func (l *redisLook) publish() {
+	cache := 1.0
+	if l.Stateful {
+		cache = 0
+	}
+	l.add(redisCacheFamily, cache, l.Name)
 	l.add(redisInfoFamily, 1, l.Name, l.info.Version, l.info.Mode, l.info.Role)
 	for _, n := range []struct {
 		f *family
@@ -176,6 +192,7 @@ func (c *Redis) hitRatios(s *Sample, looks []redisLook, now time.Time) {
 		}
 		if ratio, ok := past.ratio(now, *info.Hits, *info.Misses); ok {
 			s.note("redis_hit_ratio", ratio, name)
+			s.note("redis_lookups", past.seen, name)
 		}
 	}
 	c.lookups = known
@@ -192,6 +209,7 @@ func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
 	missed, _ := l.misses.growth(now, misses)
 	l.hits.add(now, hits)
 	l.misses.add(now, misses)
+	l.seen = found + missed
 	if found+missed == 0 {
 		return 0, false
 	}

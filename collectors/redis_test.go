@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
@@ -95,27 +96,29 @@ func reading(s collectors.Sample, name string, labels ...string) (float64, error
 // One server that hangs, and one whose answer is a panic, cost the third
 // nothing, and all is there before the scrape's own deadline.
 func TestRedisSideBySide(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	s, err := redisOf(map[string]*redisStub{"well": {info: wholeInfo()}, "hung": {hangs: true}, "mad": {panics: true}}).Collect(ctx)
-	if ctx.Err() != nil {
-		t.Error("not before the deadline")
-	}
-	if up, err := reading(s, "resp_up", "redis:well"); err != nil || up != 1 {
-		t.Errorf("well: %v, %v", up, err)
-	}
-	if up, err := reading(s, "resp_up", "redis:hung"); err != nil || up != 0 {
-		t.Errorf("hung: %v, %v", up, err)
-	}
-	if up, err := reading(s, "resp_up", "redis:mad"); err != nil || up != 0 {
-		t.Errorf("mad: %v, %v", up, err)
-	}
-	if _, err := reading(s, "resp_redis_memory_bytes", "hung"); err == nil {
-		t.Error("numbers of a server that hangs")
-	}
-	if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || !strings.Contains(detail, "redis mad: panic") || !strings.Contains(detail, "redis hung did not answer") {
-		t.Errorf("error %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		s, err := redisOf(map[string]*redisStub{"well": {info: wholeInfo()}, "hung": {hangs: true}, "mad": {panics: true}}).Collect(ctx)
+		if ctx.Err() != nil {
+			t.Error("not before the deadline")
+		}
+		if up, err := reading(s, "resp_up", "redis:well"); err != nil || up != 1 {
+			t.Errorf("well: %v, %v", up, err)
+		}
+		if up, err := reading(s, "resp_up", "redis:hung"); err != nil || up != 0 {
+			t.Errorf("hung: %v, %v", up, err)
+		}
+		if up, err := reading(s, "resp_up", "redis:mad"); err != nil || up != 0 {
+			t.Errorf("mad: %v, %v", up, err)
+		}
+		if _, err := reading(s, "resp_redis_memory_bytes", "hung"); err == nil {
+			t.Error("numbers of a server that hangs")
+		}
+		if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || !strings.Contains(detail, "redis mad: panic") || !strings.Contains(detail, "redis hung did not answer") {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 func TestRedisHitRatio(t *testing.T) {

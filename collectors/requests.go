@@ -14,10 +14,6 @@ import (
 // unknown is the app of events whose sender cannot be told.
 const unknown = "unknown"
 
-// patience is how long a sender may wait for its app to be found, and how long
-// a silent one is remembered.
-const patience = time.Minute
-
 var (
 	httpRequests = counter("http_requests_total",
 		"Answered requests, as the app's server or the app itself reports them. Method and route are empty unless the app reports them.",
@@ -30,7 +26,7 @@ var (
 	appLogMessages = counter("app_log_messages_total",
 		"Lines that the app's server logged, by level.", "app", "level")
 	statsdLines = counter("statsd_lines_total",
-		"StatsD lines received: parsed, unknown (of no use here), malformed, or over_limit (counted, but not under a name of its own).", "outcome")
+		"StatsD lines received: parsed, unknown (of no use here), malformed, over_limit (counted, but not under a name of its own), or untrusted (dropped: the sender may not report for the app that it named).", "outcome")
 	statsdPackets = counter("statsd_packets_total",
 		"StatsD datagrams received.")
 	statsdDropped = counter("statsd_packets_dropped_total",
@@ -49,6 +45,14 @@ type RequestsOptions struct {
 	// Attribute finds the apps of senders that did not name theirs; those it
 	// cannot find are missing in its answer. It may be nil.
 	Attribute func(context.Context, []ingest.Source) map[ingest.Source]string
+	// Prove returns what the kernel reports about UDP sources; those that are
+	// missing stay unproven. nil: all do.
+	Prove func(context.Context, []ingest.Source) map[ingest.Source]ingest.Source
+	// Users returns the user ids of the processes of each watched app, none for
+	// one that is down; a nil map if it cannot tell. It may be nil.
+	Users func(context.Context) map[string][]uint32
+	// Trusts reports whether a sender may report for every app. nil: all may.
+	Trusts func(ingest.Source) bool
 	// Stats gives what the listeners received. It may be nil.
 	Stats func() statsd.Stats
 	// Problem says why a listener cannot listen, as an [Unavailable]; nil: all
@@ -60,6 +64,11 @@ type RequestsOptions struct {
 // Requests is the collector of what apps and their servers report of their
 // requests. It is the sink of every ingest, and keeps its counts itself.
 //
+// What a line reports counts for the app that it names only if the sender may
+// report for that app: a process with a user id of the app's processes, root,
+// the exporter's own user, or whom the configuration trusts. A name that no
+// watched app has belongs to the first user that reports for it.
+//
 // Every bound folds and never loses: a route too many counts under "other", an
 // app too many too, a status code too many under the x00 of its class.
 //
@@ -69,26 +78,15 @@ type RequestsOptions struct {
 type Requests struct {
 	o       RequestsOptions
 	started time.Time
+	wake    chan struct{} // somebody waits to be proven
 
-	mu      sync.Mutex // guards all down to page; Observe takes it for each event
+	mu      sync.Mutex // guards all down to parsed; Observe takes it for each event
 	limits  limits
-	apps    map[string]*account
-	sources map[ingest.Source]*sender
-	last    struct {
-		app    *account
-		source ingest.Source
-		sender *sender
-	}
-	parsed float64 // the most that was published as parsed
+	places  places
+	senders senders
+	parsed  float64 // the most that was published as parsed
 
 	page pages // has a mutex of its own
-}
-
-// sender is somebody whose app is not known yet.
-type sender struct {
-	account account
-	since   time.Time // when it was first found waiting
-	seen    time.Time // when it was last found to have sent something
 }
 
 // NewRequests makes the collector.
@@ -105,12 +103,9 @@ func NewRequests(o RequestsOptions) *Requests {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Requests{
-		o:       o,
-		started: o.Now(),
-		apps:    make(map[string]*account),
-		sources: make(map[ingest.Source]*sender),
-	}
+	r := &Requests{o: o, started: o.Now(), wake: make(chan struct{}, 1)}
+	r.places = places{max: o.MaxApps, apps: make(map[string]*account)}
+	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusal]*blame)}
 	r.page.before = r.started
 	r.page.apps = make(map[string]*history)
 	r.Apply(o.SlowRequest, o.MaxRoutes)
@@ -123,6 +118,7 @@ func (r *Requests) Apply(slow time.Duration, maxRoutes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.limits.slow, r.limits.maxRoutes = slow.Seconds(), maxRoutes
+	r.places.epoch++ // whom the configuration trusts may have changed too
 }
 
 // Name implements Collector.
@@ -134,8 +130,8 @@ func (*Requests) Descs() []*prometheus.Desc {
 		statsdLines, statsdPackets, statsdDropped, statsdBuffer, seriesDropped)
 }
 
-// Observe implements [ingest.Sink]. It allocates nothing for an app and a route
-// that are known.
+// Observe implements [ingest.Sink]. It allocates nothing for a sender, an app
+// and a route that are known.
 func (r *Requests) Observe(e *ingest.Event, from ingest.Source) {
 	if e.Kind == ingest.Ignored {
 		return
@@ -143,127 +139,40 @@ func (r *Requests) Observe(e *ingest.Event, from ingest.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a, folded := r.account(e, from)
-	if a.observe(e, &r.limits) || folded {
-		r.limits.refuse(e.Kind) // once, however many bounds it met
-	}
-}
-
-func (r *Requests) account(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
-	if len(e.App) == 0 {
-		return r.sender(from)
-	}
-	if a := r.last.app; a != nil && a.name == string(e.App) {
-		return a, false
-	}
-	if a = r.apps[string(e.App)]; a == nil {
-		a, folded = r.newApp(string(e.App))
-	}
-	r.last.app = a
-	return a, folded
-}
-
-// sender finds the account of somebody who did not name an app.
-func (r *Requests) sender(from ingest.Source) (a *account, folded bool) {
-	if s := r.last.sender; s != nil && r.last.source == from {
-		return &s.account, false
-	}
-	s := r.sources[from]
-	if s == nil {
-		if len(r.sources) >= maxSources {
-			if r.apps[unknown] == nil {
-				r.apps[unknown] = &account{name: unknown}
-			}
-			return r.apps[unknown], true
-		}
-		s = &sender{}
-		r.sources[from] = s
-	}
-	r.last.source, r.last.sender = from, s
-	return &s.account, false
-}
-
-// newApp makes an app's account within the bound. The two names that stand for
-// many are always to be had.
-func (r *Requests) newApp(name string) (a *account, folded bool) {
-	spare := 0
-	for _, n := range []string{other, unknown} {
-		if r.apps[n] != nil {
-			spare++
-		}
-	}
-	if name != other && name != unknown && len(r.apps)-spare >= r.o.MaxApps {
-		name, folded = other, true
-		if a := r.apps[other]; a != nil {
-			return a, folded
-		}
-	}
-	a = &account{name: name}
-	r.apps[name] = a
-	return a, folded
-}
-
-// settle finds the apps of those who did not name theirs, and moves what they
-// sent to their apps' accounts: each event once. Attribute may take its time;
-// events may come in and others may settle meanwhile.
-func (r *Requests) settle(ctx context.Context) {
-	now := r.o.Now()
-	waiting := r.waiting(now)
-	if len(waiting) == 0 {
+	if a == nil {
 		return
 	}
-	var found map[ingest.Source]string
-	if r.o.Attribute != nil {
-		found = r.o.Attribute(ctx, waiting)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, from := range waiting {
-		s := r.sources[from]
-		if s == nil || !s.account.dirty {
-			continue
-		}
-		switch name := found[from]; {
-		case name != "":
-			r.move(s, name)
-		case now.Sub(s.since) >= patience:
-			r.move(s, unknown)
-		}
+	if a.observe(e, &r.limits) || folded {
+		r.limits.refuse(e) // once, however many bounds it met
 	}
 }
 
-// move gives all that a sender has sent so far to an app.
-func (r *Requests) move(s *sender, name string) {
-	a := r.apps[name]
-	if a == nil {
-		var folded bool
-		if a, folded = r.newApp(name); folded {
-			s.account.refuse(&r.limits)
+// account returns where an event counts; nil: nowhere, and that is counted.
+func (r *Requests) account(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
+	s := r.senders.last
+	if s == nil || s.key != from {
+		if s = r.sender(from); s == nil {
+			return r.homeless(e, from)
 		}
+		r.senders.last = s
 	}
-	a.merge(&s.account, &r.limits)
-	s.since = time.Time{}
-}
-
-// waiting lists the senders that have something to settle, and forgets those
-// that have long been silent.
-func (r *Requests) waiting(now time.Time) []ingest.Source {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []ingest.Source
-	for from, s := range r.sources {
-		switch {
-		case s.account.dirty:
-			out = append(out, from)
-			s.seen = now
-			if s.since.IsZero() {
-				s.since = now
-			}
-		case now.Sub(s.seen) > patience:
-			delete(r.sources, from)
-			if r.last.sender == s {
-				r.last.sender = nil
-			}
+	s.heard = true
+	switch {
+	case len(e.App) == 0:
+		if s.pending { // it is to be proven while its socket is open
+			r.knock()
 		}
+		return &s.own, false
+	case s.verdict.epoch == r.places.epoch && s.verdict.app == string(e.App):
+		a, folded = s.verdict.account, s.verdict.folded
+	default:
+		a, folded = r.judge(s, e.App)
 	}
-	return out
+	switch {
+	case a == nil:
+		r.refuse(s, e)
+	case a.standing == waiting && !e.Again:
+		a.lines++
+	}
+	return a, folded
 }

@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"strings"
+	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
@@ -9,9 +10,9 @@ import (
 // The bounds of what one sender can make us remember.
 const (
 	maxRouteBytes = 256
-	maxCodes      = 40   // distinct status codes an app may have
-	pairsPerRoute = 10   // all apps together: pairs of method and route, per MaxRoutes
-	maxSources    = 1024 // senders whose app is not known yet
+	maxCodes      = 40 // distinct status codes an app may have
+	pairsPerRoute = 10 // all apps together: pairs of method and route, per MaxRoutes
+	pairsForEach  = 40 // pairs that an app may have even where others took all
 )
 
 // other is the label value of what goes beyond a bound.
@@ -38,15 +39,34 @@ func methodNames() [methodCount]string {
 type limits struct {
 	slow      float64 // seconds
 	maxRoutes int
-	pairs     int // pairs of method and route that accounts hold beyond the first
-	// Events that were folded into something else, by family, and at all.
-	requests, durations, logs, events uint64
+	// Pairs of method and route that accounts hold beyond the first, by the
+	// standing of the account: strangers do not use up what apps need.
+	pairs [standings]int
+	// Events that were folded into something else, by family; lines of them, and
+	// lines that were dropped because their sender may not report for the app.
+	requests, durations, logs, lines, untrusted uint64
 }
 
-// refuse notes an event of this kind that a bound kept from its own series.
-func (l *limits) refuse(kind ingest.Kind) {
-	l.events++
-	switch kind {
+// room reports whether an account may have one more pair.
+func (l *limits) room(a *account) bool {
+	all := l.maxRoutes * pairsPerRoute
+	switch a.standing {
+	case watched:
+		// One app cannot take more than half, and each has some for itself.
+		return l.pairs[watched] < all && a.pairs < all/2 || a.pairs < min(pairsForEach, all/2)
+	case trusted, homed:
+		return l.pairs[a.standing] < all
+	default:
+		return l.pairs[a.standing] < all/4
+	}
+}
+
+// refuse notes an event that a bound kept from its own series.
+func (l *limits) refuse(e *ingest.Event) {
+	if !e.Again {
+		l.lines++
+	}
+	switch e.Kind {
 	case ingest.Request:
 		l.requests++
 		l.durations++
@@ -60,19 +80,39 @@ func (l *limits) refuse(kind ingest.Kind) {
 	}
 }
 
+// standing is what an account is believed to be.
+type standing uint8
+
+const (
+	waiting   standing = iota // what a sender sent that is not judged yet
+	homed                     // what one sent that is known to report for an app
+	claimed                   // an app that nobody watches, as its first sender calls it
+	trusted                   // an app that nobody watches, of a sender who may report for all
+	watched                   // an app whose processes are watched, or were
+	standings                 // how many there are
+)
+
 // account is what one app, or one sender whose app is not known yet, reported.
 type account struct {
-	name   string
+	name     string
+	standing standing
+	owner    claimant // of a claimed one
+	users    []uint32 // of a watched one: the user ids of its processes, when it last had some
+	gone     bool     // it was watched, and is not any more
+	seen     time.Time
+	lines    uint64 // of one that waits
+
 	routes map[string]*route
 	codes  [10]uint64 // one bit for each status code that has a counter
 	kinds  int        // how many bits are set
 	slow   weighted
 	logs   [levelCount]weighted
 	pairs  int
-	timed  bool // reported a duration
-	whole  bool // reports whole requests: what gunicorn says of them is ignored
-	server bool // gunicorn reports for it
-	dirty  bool // has something that was not merged
+	timed  bool   // reported a duration
+	whole  bool   // reports whole requests: what gunicorn says of them is ignored
+	server bool   // gunicorn reports for it
+	dirty  bool   // has something that was not merged, or was heard of since the last look
+	began  uint64 // tells one account from an earlier one of that name
 }
 
 // route holds one route's pairs, by the method's index.
@@ -203,7 +243,7 @@ func (a *account) newPair(m int, path string, l *limits) (p *pair, folded bool) 
 	}
 	// The first pair of all, and the last resort, are always to be had.
 	plain := path == "" && m == 0
-	if !plain && l.pairs >= l.maxRoutes*pairsPerRoute {
+	if !plain && !l.room(a) {
 		path, m, folded = other, otherMethod, true
 	}
 	r := a.routes[path]
@@ -218,7 +258,7 @@ func (a *account) newPair(m int, path string, l *limits) (p *pair, folded bool) 
 		r.methods[m] = &pair{}
 		if !plain {
 			a.pairs++
-			l.pairs++
+			l.pairs[a.standing]++
 		}
 	}
 	return r.methods[m], folded
@@ -239,7 +279,7 @@ func (a *account) named() int {
 // merge moves all that o holds into a. If a's app reports whole requests and o
 // has only what gunicorn says, that is dropped: it is known already.
 func (a *account) merge(o *account, l *limits) {
-	l.pairs -= o.pairs
+	l.pairs[o.standing] -= o.pairs
 	for i := range o.logs {
 		a.logs[i].merge(o.logs[i])
 	}
@@ -256,7 +296,7 @@ func (a *account) merge(o *account, l *limits) {
 			}
 		}
 	}
-	*o = account{}
+	*o = account{name: o.name, standing: o.standing}
 }
 
 // refuse notes that all of a goes to an app that stands for several.

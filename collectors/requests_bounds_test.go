@@ -79,9 +79,9 @@ func TestMillionTags(t *testing.T) {
 	if grown > 12e6 {
 		t.Errorf("heap grew by %d bytes", grown)
 	}
-	// 1024 senders still wait for their app, with one event each.
-	if s := sum(got, "resp_http_requests_total"); s != events-1024 {
-		t.Errorf("%v requests, want %v", s, events-1024)
+	// Of the 1024 senders that have a place, every fifth waits for its app, with one event.
+	if s := sum(got, "resp_http_requests_total"); s != events-205 {
+		t.Errorf("%v requests, want %v", s, events-205)
 	}
 	over, _ := got.Get("resp_statsd_lines_total", "over_limit")
 	parsed, _ := got.Get("resp_statsd_lines_total", "parsed")

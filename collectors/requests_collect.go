@@ -3,6 +3,7 @@ package collectors
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 )
@@ -10,6 +11,7 @@ import (
 // appView is one account of one moment. Nothing in it changes any more.
 type appView struct {
 	name   string
+	began  uint64 // which account of that name
 	pairs  []pairView
 	slow   uint64
 	logs   [levelCount]weighted
@@ -27,12 +29,13 @@ type pairView struct {
 // of each app the rate, the share of errors, the mean and the quantiles over
 // the last minutes. Its error is what RequestsOptions.Problem says.
 func (r *Requests) Collect(ctx context.Context) (Sample, error) {
-	r.settle(ctx)
+	r.settle(ctx, true)
 	// The page's mutex is held from the look at the accounts to the end of the
 	// page's work, so that looks enter its history in their order.
 	r.page.mu.Lock()
 	views, dropped := r.freeze()
 	var s Sample
+	r.page.forget(views)
 	r.page.look(&s, views, r.o.Now())
 	r.page.mu.Unlock()
 
@@ -42,30 +45,32 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(dropped.requests), httpRequests.name)
 	s.add(seriesDropped, float64(dropped.durations), httpDuration.name)
 	s.add(seriesDropped, float64(dropped.logs), appLogMessages.name)
-	r.received(&s, dropped.events)
+	r.received(&s, &dropped)
+	err := r.ignored()
 	if r.o.Problem != nil {
-		return s, r.o.Problem()
+		err = errors.Join(r.o.Problem(), err)
 	}
-	return s, nil
+	return s, err
 }
 
 // received publishes what the listeners count.
-func (r *Requests) received(s *Sample, folded uint64) {
+func (r *Requests) received(s *Sample, l *limits) {
 	if r.o.Stats == nil {
 		return
 	}
 	st := r.o.Stats()
-	// The outcomes are disjoint: a line whose event was folded is not "parsed".
+	// The outcomes are disjoint: a line whose event was folded or dropped is not "parsed".
 	// Listeners count a little later than Observe, and a counter must not go
 	// back, so the most that was ever published stands.
 	r.mu.Lock()
-	r.parsed = max(r.parsed, float64(st.Parsed)-float64(folded))
+	r.parsed = max(r.parsed, float64(st.Parsed)-float64(l.lines)-float64(l.untrusted))
 	parsed := r.parsed
 	r.mu.Unlock()
 	s.add(statsdLines, parsed, "parsed")
 	s.add(statsdLines, float64(st.Unknown), "unknown")
 	s.add(statsdLines, float64(st.Malformed), "malformed")
-	s.add(statsdLines, float64(folded), "over_limit")
+	s.add(statsdLines, float64(l.lines), "over_limit")
+	s.add(statsdLines, float64(l.untrusted), "untrusted")
 	s.add(statsdPackets, float64(st.Packets))
 	s.add(statsdDropped, float64(st.Dropped), "socket")
 	if st.BufferBytes > 0 {
@@ -77,8 +82,8 @@ func (r *Requests) received(s *Sample, folded uint64) {
 func (r *Requests) freeze() ([]appView, limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	views := make([]appView, 0, len(r.apps))
-	for _, a := range r.apps {
+	views := make([]appView, 0, len(r.places.apps))
+	for _, a := range r.places.apps {
 		views = append(views, a.view())
 	}
 	slices.SortFunc(views, func(a, b appView) int { return cmp.Compare(a.name, b.name) })
@@ -86,7 +91,7 @@ func (r *Requests) freeze() ([]appView, limits) {
 }
 
 func (a *account) view() appView {
-	v := appView{name: a.name, slow: a.slow.n, logs: a.logs, timed: a.timed, server: a.server}
+	v := appView{name: a.name, began: a.began, slow: a.slow.n, logs: a.logs, timed: a.timed, server: a.server}
 	for _, r := range a.routes {
 		for m, p := range r.methods {
 			if p == nil {

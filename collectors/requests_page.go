@@ -24,7 +24,10 @@ type pages struct {
 }
 
 // history is one app's points, oldest first, and none much older than longWindow.
-type history struct{ points []point }
+type history struct {
+	points []point
+	began  uint64 // which account of that name it is about
+}
 
 // point is what an app had counted at one moment.
 type point struct {
@@ -35,13 +38,27 @@ type point struct {
 	native                 *[nativeSlots]uint64 // nil once older than shortWindow
 }
 
+// forget drops the histories of apps that gave up their place, and of those whose
+// counts began anew because somebody else had claimed their name.
+func (p *pages) forget(views []appView) {
+	began := make(map[string]uint64, len(views))
+	for i := range views {
+		began[views[i].name] = views[i].began
+	}
+	for name, h := range p.apps {
+		if n, ok := began[name]; !ok || n != h.began {
+			delete(p.apps, name)
+		}
+	}
+}
+
 // look adds a point for each app and notes what has happened since earlier ones.
 func (p *pages) look(s *Sample, views []appView, now time.Time) {
 	for i := range views {
 		v := &views[i]
 		h := p.apps[v.name]
 		if h == nil {
-			h = &history{points: []point{{at: p.before, native: new([nativeSlots]uint64)}}}
+			h = &history{began: v.began, points: []point{{at: p.before, native: new([nativeSlots]uint64)}}}
 			p.apps[v.name] = h
 		}
 		current := v.point(now)

@@ -255,14 +255,16 @@ func TestManySenders(t *testing.T) {
 			feed(r, "gunicorn.request.status.200:1|c", ingest.Source{PID: int32(i + 1)})
 		}
 	}
-	send(0, 2000)
-	expect(t, collect(t, r), "resp_http_requests_total unknown 200   976", "resp_series_dropped_total resp_http_requests_total 976")
-	clock.pass(time.Minute)
-	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2000")
-	clock.pass(61 * time.Second)
-	collect(t, r) // forgets the silent ones
-	send(5000, 6000)
+	send(0, 500)
+	expect(t, collect(t, r), "resp_http_requests_total unknown 200   absent")
+	// So many that they would take all places do not wait, and none is lost.
+	send(500, 2000)
 	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2000", "resp_series_dropped_total resp_http_requests_total 976")
+	collect(t, r) // they lose their places
+	send(5000, 5500)
+	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2000")
+	clock.pass(time.Minute)
+	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2500", "resp_series_dropped_total resp_http_requests_total 976")
 }
 
 // TestNoEventIsLost collects and observes at once: at the end every event is

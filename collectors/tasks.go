@@ -200,6 +200,10 @@ func (s *taskSample) server(r *taskRead) {
 func (s *taskSample) queue(t TaskTarget, name string, q *redis.Queue) {
 	s.note("task_queue", 1, t.App, name, t.Type, t.Redis)
 	s.add(taskLengthFamily, float64(q.Length), t.App, name)
+	if q.Lack != nil {
+		s.lack(redisLack(t.Redis, q.Lack))
+		return
+	}
 	if t.Type == config.Celery {
 		s.celeryAge(t, name, q)
 		return

@@ -145,25 +145,27 @@ func TestTasksCeleryWorkers(t *testing.T) {
 }
 
 func TestTasksSideBySide(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	well, hung, mad := &taskStub{queues: map[string]redis.Queue{"q": {Length: 4}}}, &taskStub{hangs: true}, &taskStub{panics: true}
-	s, err := tasksOf(nil, rqTask("a", "hung", hung, "q"), rqTask("b", "mad", mad, "q"), rqTask("c", "well", well, "q"), celeryTask("c", "hung", hung, "c")).Collect(ctx)
-	if ctx.Err() != nil {
-		t.Error("not before the deadline")
-	}
-	if n := hung.asked.Load(); n != 1 {
-		t.Errorf("one server was asked %d times", n)
-	}
-	if n, err := reading(s, "resp_task_queue_length", "c", "q"); err != nil || n != 4 {
-		t.Errorf("well: %v, %v", n, err)
-	}
-	if _, err := reading(s, "resp_task_queue_length", "a", "q"); err == nil {
-		t.Error("a length from a server that hangs")
-	}
-	if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || detail != "redis hung did not answer in time; tasks in redis mad: panic: on purpose" {
-		t.Errorf("%s %q", reason, detail)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		well, hung, mad := &taskStub{queues: map[string]redis.Queue{"q": {Length: 4}}}, &taskStub{hangs: true}, &taskStub{panics: true}
+		s, err := tasksOf(nil, rqTask("a", "hung", hung, "q"), rqTask("b", "mad", mad, "q"), rqTask("c", "well", well, "q"), celeryTask("c", "hung", hung, "c")).Collect(ctx)
+		if ctx.Err() != nil {
+			t.Error("not before the deadline")
+		}
+		if n := hung.asked.Load(); n != 1 {
+			t.Errorf("one server was asked %d times", n)
+		}
+		if n, err := reading(s, "resp_task_queue_length", "c", "q"); err != nil || n != 4 {
+			t.Errorf("well: %v, %v", n, err)
+		}
+		if _, err := reading(s, "resp_task_queue_length", "a", "q"); err == nil {
+			t.Error("a length from a server that hangs")
+		}
+		if reason, detail := collectors.ReasonOf(err); reason != collectors.Timeout || detail != "redis hung did not answer in time; tasks in redis mad: panic: on purpose" {
+			t.Errorf("%s %q", reason, detail)
+		}
+	})
 }
 
 func TestTasksReasons(t *testing.T) {

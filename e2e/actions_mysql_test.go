@@ -57,7 +57,8 @@ func allow(t *testing.T, s *mariadb.Server) {
 }
 
 func killLeaked(server *mysql.Server, settings config.KillLeaked) *actions.KillLeaked {
-	settings.App = "shop"
+	// Who holds the connections is not looked for: they are this test's own.
+	settings.App, settings.Clients = "shop", config.ClientsUser
 	return actions.NewKillLeaked(actions.KillLeakedDeps{
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}}}}

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -218,9 +219,18 @@ func TestRecycleBrokenApp(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, module, "import no_such_module_any_more\n")
-			p, err := recycling(w, a, settings).Plan(t.Context(), actions.Alert{})
-			if err != nil || !strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "") {
+			r := recycling(w, a, settings)
+			p, err := r.Plan(t.Context(), actions.Alert{})
+			if late := c.want == "does not import"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
 				t.Fatalf("%+v, %v", p, err)
+			}
+			if c.want == "does not import" { // found out by the first act, after the plan
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				n, err := r.Apply(ctx, p)
+				if no, ok := errors.AsType[actions.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
+					t.Fatalf("%d, %v", n, err)
+				}
 			}
 			after := settledWorkers(t, w, 2)
 			if a.get("/healthz") != http.StatusOK || fmt.Sprint(before) != fmt.Sprint(after) {
@@ -230,8 +240,8 @@ func TestRecycleBrokenApp(t *testing.T) {
 				return
 			}
 			write(t, module, string(text))
-			if p, err := recycling(w, a, settings).Plan(t.Context(), actions.Alert{}); err != nil || p.Refused != "" {
-				t.Errorf("repaired: %+v, %v", p, err)
+			if n, err := r.Apply(t.Context(), p); n != 1 || err != nil {
+				t.Errorf("repaired: %d, %v", n, err)
 			}
 		})
 	}
@@ -264,15 +274,23 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 	}
 	write(t, module, string(text)+joined(
 		"with open("+fmt.Sprintf("%q", out)+", 'a') as f:",
-		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb'))]",
+		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb', 'NoNewPrivs'))]",
 		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
-	p, err := recycling(w, a, config.Recycle{Pick: config.PickLargest}).Plan(t.Context(), actions.Alert{})
+	r := recycling(w, a, config.Recycle{Pick: config.PickLargest})
+	p, err := r.Plan(t.Context(), actions.Alert{})
 	if err != nil || p.Refused != "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
+	if b, err := os.ReadFile(out); err != nil || len(b) > 0 {
+		t.Fatalf("to plan it, the app was imported: %s, %v", b, err)
+	}
+	if n, err := r.Apply(t.Context(), p); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
 	b, err := os.ReadFile(out)
+	b, _, _ = bytes.Cut(b, []byte("\n")) // the new worker comes after it
 	none := strings.Repeat("0", 16)
-	if want := fmt.Sprintf("65534 65534 65534 [] 42 %s %s %s %s\n", a.dir, none, none, none); err != nil || string(b) != want {
+	if want := fmt.Sprintf("65534 65534 65534 [] 42 %s %s %s %s 1", a.dir, none, none, none); err != nil || string(b) != want {
 		t.Errorf("%q, %v; want %q", b, err, want)
 	}
 }

@@ -33,7 +33,8 @@ func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
 		b.t.Fatal(err)
 	}
 	store := b.redis.store()
-	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}}}
+	b.grant(restartRights)
+	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}, User: strconv.Itoa(os.Geteuid())}}
 	return actions.NewRestartTask(actions.RestartTaskDeps{
 		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: tasks}} },
 		Queues:    func(string) actions.TaskQueues { return store },

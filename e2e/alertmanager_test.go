@@ -132,7 +132,7 @@ func alertmanager(t *testing.T) string {
 	p := start(t, run.Spec{Name: "alertmanager", Path: "prometheus-alertmanager", Args: []string{
 		"--config.file=" + file, "--storage.path=" + dir, "--web.listen-address=" + address, "--cluster.listen-address=", "--log.level=error",
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
 		t.Fatal(err)

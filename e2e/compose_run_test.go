@@ -161,7 +161,7 @@ func (u *uncontained) serve(service, program, address, path string, flags ...str
 		argv = append(slices.Clone(confinedTo), program)
 	}
 	p := start(u.t, run.Spec{Name: service, Path: argv[0], Args: append(argv[1:], args...)})
-	ctx, cancel := context.WithTimeout(u.t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(u.t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+path); err != nil {
 		u.t.Fatal(err)

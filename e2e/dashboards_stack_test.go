@@ -137,7 +137,7 @@ func (o *observed) alertmanager(t *testing.T) string {
 		"--config.file=" + write(t, filepath.Join(dir, "alertmanager.yml"), string(routed)), "--storage.path=" + filepath.Join(dir, "am"),
 		"--web.listen-address=" + address, "--cluster.listen-address=", "--log.level=error",
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func (o *observed) prometheus(t *testing.T, interval time.Duration, manager stri
 		"--config.file=" + write(t, filepath.Join(dir, "prometheus.yml"), config),
 		"--storage.tsdb.path=" + filepath.Join(dir, "tsdb"), "--web.listen-address=" + address, "--log.level=warn",
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
 		t.Fatal(err)

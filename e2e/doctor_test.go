@@ -225,7 +225,7 @@ func TestDoctorRedis(t *testing.T) {
 	}{
 		"well":           {"redis://" + login + local, nil, "cache is Redis ", 0},
 		"replica":        {strings.Replace(replica.url(), redisUser+"@", login, 1), &found{"redis:cache", "ok", "is a replica", nil, false}, "slave", 0},
-		"wrong password": {"redis://" + redisUser + ":wrong@" + local, &found{"redis:cache", "permission", "refuses the user or the password", []string{"ACL SETUSER " + redisUser + " on >PASSWORD"}, true}, "cache cannot be asked, by TCP", 1},
+		"wrong password": {"redis://" + redisUser + ":wrong@" + local, &found{"redis:cache", "permission", "refuses the user or the password", []string{"ACL SETUSER " + redisUser + " on '>PASSWORD'"}, true}, "cache cannot be asked, by TCP", 1},
 		"no info":        {"redis://noinfo:" + redisPassword + "@" + local, &found{"redis:cache", "permission", "needs a right", []string{"ACL SETUSER noinfo +info"}, true}, "answers, and does not tell", 1},
 		"loading":        {strings.Replace(loading.url(), redisUser+"@", login, 1), &found{"redis:cache", "busy", "is loading its data", []string{"INFO persistence"}, true}, "", 1},
 		"full":           {strings.Replace(full.url(), redisUser+"@", login, 1), &found{"redis:cache", "busy", "maxclients", []string{"CLIENT LIST"}, true}, "", 1},

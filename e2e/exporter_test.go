@@ -67,7 +67,7 @@ func watch(t *testing.T, e export) *exporter {
 	x.Proc = start(t, run.Spec{Name: "resp-exporter", Path: argv[0], Args: argv[1:]})
 	t.Cleanup(x.client.CloseIdleConnections)
 	if !slices.ContainsFunc(e.args, func(a string) bool { return strings.HasPrefix(a, "--web.config.file") }) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := run.Answers(ctx, x.Proc, x.url+"/-/ready"); err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func startSick(t *testing.T, o sickness) *sick {
 	h := &sick{stores: shopStoresIn(t, o.wrap, append([]string{"--max-connections=400"}, o.mariadb...)...), state: o.state}
 	healProcedures(t, h.stores.db)
 	allow(t, h.stores.db)
-	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights)
+	shopUsers(h.stores.redis, sessionRights, rqRights, purgeRights, restartRights)
 	if o.redis != nil {
 		o.redis(h.stores.redis)
 	}
@@ -121,7 +121,7 @@ func (h *sick) alertingAt(t *testing.T) (prometheus, alertmanager *run.Proc, bas
 		"scrape_configs:", "  - job_name: resp", fmt.Sprintf("    static_configs: [{targets: [%q]}]", strings.TrimPrefix(h.url, "http://"))))
 	prometheus = start(t, run.Spec{Name: "prometheus", Path: supervisor[0], Args: append(supervisor[1:], "prometheus", "--config.file="+config,
 		"--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+pr, "--log.level=warn", "--rules.alert.resend-delay=5s")})
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := errors.Join(run.Answers(ctx, alertmanager, "http://"+am+"/-/ready"), run.Answers(ctx, prometheus, "http://"+pr+"/-/ready")); err != nil {
 		t.Fatal(err)

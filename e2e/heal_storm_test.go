@@ -68,7 +68,7 @@ func (s *storm) blow(t *testing.T, x *exporter, name func(n int) string) {
 	s.took = time.Since(begin)
 	t.Logf("%d notifications in %s: %v; at most %d MB resident; the slowest scrape took %s",
 		senders*each, s.took.Round(time.Millisecond), s.answers, s.biggest, s.slowest.Round(time.Millisecond))
-	if s.slowest > punctual {
+	if s.slowest > scaled(punctual) {
 		t.Errorf("a scrape took %s", s.slowest)
 	}
 	if s.biggest > 100 {

@@ -83,7 +83,7 @@ func (x *exporter) runs(t *testing.T) (out runs) {
 func TestEnforceNeedsToken(t *testing.T) {
 	t.Parallel()
 	file := write(t, filepath.Join(t.TempDir(), "c.yml"), "statsd: {listen: []}\nhealing: {mode: enforce}\n")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	out, err := exec.CommandContext(ctx, binary, "--config.file="+file, "--web.listen-address=127.0.0.1:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "healing.token_file: missing") {
@@ -196,7 +196,7 @@ func TestHealingFullDisk(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	state := openDir(t)
-	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16k"); err != nil {
+	if err := syscall.Mount("tmpfs", state, "tmpfs", 0, "size=16k,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(state, syscall.MNT_DETACH) })

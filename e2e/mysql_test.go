@@ -138,7 +138,7 @@ func TestMySQLNumbers(t *testing.T) {
 	eventually(t, 20*time.Second, func() error {
 		began := time.Now()
 		m := x.scrape(t)
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > scaled(2*time.Second) {
 			t.Errorf("a scrape beside locks took %s", took)
 		}
 		oldest, _ := m.sum("resp_mysql_oldest_transaction_seconds", "mysql=main")
@@ -247,7 +247,7 @@ func hasty(t *testing.T, x *exporter) (body string, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	status, body, err := x.get("/metrics", "X-Prometheus-Scrape-Timeout-Seconds", "2.25")
-	if took = time.Since(began); err != nil || status != http.StatusOK || took > 2*time.Second {
+	if took = time.Since(began); err != nil || status != http.StatusOK || took > scaled(2*time.Second) {
 		t.Fatalf("status %d, %v, after %s", status, err, took)
 	}
 	return body, took
@@ -356,7 +356,7 @@ func TestMySQLKilledAndStarted(t *testing.T) {
 		return all(m.want(0, "resp_up", "component=mysql:main"), m.want(0, "resp_collector_available", "collector=mysql", "reason=not_found"))
 	})
 	for range 40 {
-		if _, took := hasty(t, x); took > time.Second {
+		if _, took := hasty(t, x); took > scaled(time.Second) {
 			t.Errorf("a scrape beside a dead server took %s", took)
 		}
 		time.Sleep(100 * time.Millisecond)

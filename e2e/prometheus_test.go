@@ -94,7 +94,7 @@ func prometheusOf(t *testing.T, x *exporter, more []string, flags ...string) str
 	p := start(t, run.Spec{Name: "prometheus", Path: "prometheus", Args: append([]string{
 		"--config.file=" + config, "--storage.tsdb.path=" + filepath.Join(dir, "tsdb"), "--web.listen-address=" + address, "--log.level=warn",
 	}, flags...)})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), scaled(time.Minute))
 	defer cancel()
 	if err := run.Answers(ctx, p, "http://"+address+"/-/ready"); err != nil {
 		t.Fatal(err)

@@ -98,7 +98,7 @@ func TestRedisCluster(t *testing.T) {
 	}
 	began := time.Now()
 	m := x.scrape(t)
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > scaled(2*time.Second) {
 		t.Errorf("a scrape took %s", took)
 	}
 	if err := m.want(0, "resp_up", "component=redis:cluster"); err != nil {

@@ -60,7 +60,7 @@ func shopStoresIn(t *testing.T, wrap []string, options ...string) shopStored {
 	var kept []string
 	if wrap != nil {
 		kept = append([]string{"--appendonly", "yes", "--user", "shop", "on", ">" + shopWord}, strings.Fields(shopRedisRights)...)
-		kept = append(append(kept, redisUserArgs()...), strings.Fields(sessionRights+" "+rqRights+" "+purgeRights)...)
+		kept = append(append(kept, redisUserArgs()...), strings.Fields(sessionRights+" "+rqRights+" "+purgeRights+" "+restartRights)...)
 	}
 	r := startRedisIn(t, wrap, kept...)
 	shopUsers(r, sessionRights, rqRights)

@@ -15,8 +15,9 @@ import (
 // The rights of docs/redis.md for background tasks, beside those of every
 // user. QUEUE stands for a queue of Celery.
 const (
-	rqRights     = "+llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
-	celeryRights = "+llen +lrange +hlen +zrangebyscore %R~unacked %R~unacked_index %R~QUEUE %R~QUEUE??[1-9]"
+	rqRights      = "+llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*"
+	restartRights = "+client|list" // of docs/actions.md, for restart_task
+	celeryRights  = "+llen +lrange +hlen +zrangebyscore %R~unacked %R~unacked_index %R~QUEUE %R~QUEUE??[1-9]"
 )
 
 // taskApp is an app of the test's own that leaves tasks to RQ or Celery.

@@ -195,7 +195,7 @@ func TestTasksStopped(t *testing.T) {
 	for i := range 3 {
 		began := time.Now()
 		status, body, err := x.get("/metrics")
-		if took := time.Since(began); err != nil || status != http.StatusOK || took > 2*time.Second {
+		if took := time.Since(began); err != nil || status != http.StatusOK || took > scaled(2*time.Second) {
 			t.Errorf("status %d after %s, %v", status, took, err)
 		}
 		for _, line := range []string{`collector="tasks",reason="timeout"} 0`, `collector="redis",reason="timeout"} 0`, "resp_host_memory_usage_ratio "} {

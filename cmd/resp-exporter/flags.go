@@ -39,7 +39,8 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
 	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
 	k.Flag("config.check", "Check the configuration and exit.").BoolVar(&f.check)
-	external := k.Flag("web.external-url", "URL under which the exporter is reached from outside, if not its own; its path is the default of --web.route-prefix.").String()
+	k.Flag("web.external-url", "URL under which the exporter is reached from outside, if not its own; its path is the default of --web.route-prefix.").StringVar(&f.app.ExternalURL)
+	k.Flag("web.allowed-host", "Host name by which browsers may reach the page, beside IP addresses, localhost, this host's own names and that of --web.external-url; may be repeated.").StringsVar(&f.app.AllowedHosts)
 	prefix := k.Flag("web.route-prefix", "Path below which everything is served.").String()
 	k.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&f.app.MetricsPath)
 	k.Flag("web.enable-lifecycle", "Allow a reload by POST /-/reload.").BoolVar(&f.app.Lifecycle)
@@ -66,7 +67,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	for name, w := range wanted {
 		f.app.Off[name] = !w.on || *disable && !w.byUser
 	}
-	f.app.RoutePrefix, err = routePrefix(*prefix, *external)
+	f.app.RoutePrefix, err = routePrefix(*prefix, f.app.ExternalURL)
 	if f.app.TimeoutOffset < 0 || f.app.TimeoutOffset > time.Minute {
 		return f, fmt.Errorf("--timeout-offset: expected 0s to 1m, got %s", f.app.TimeoutOffset)
 	}

@@ -13,14 +13,25 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/resp-exporter/resp-exporter/internal/app"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 func main() {
+	if err := keepSecret(); err != nil {
+		fmt.Fprintln(os.Stderr, "resp-exporter: memory can be read by processes of the same user:", err)
+	}
 	beModest()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// keepSecret makes the process not dumpable (PR_SET_DUMPABLE): where the exporter
+// has the user id of an app, that app cannot read tokens and passwords from its
+// memory, environment or open files in /proc, nor stop it with ptrace. No core
+// is dumped either. Programs that the exporter starts are not affected.
+func keepSecret() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
 // beModest keeps the exporter on one CPU at a time, unless GOMAXPROCS says
 // otherwise: it must never take more than one core from the apps it watches,

@@ -30,7 +30,7 @@ func failed(by string) string {
 }
 
 func (d *dashboard) appVerdict() {
-	mean := perApp(rate(of("resp_http_request_duration_seconds_sum"))) + " / (" + perApp(rate(of("resp_http_request_duration_seconds_count"))) + " > 0)"
+	mean := timeOf("app, instance") + " / (" + counted("app, instance") + " > 0)"
 	d.line(4,
 		stat("Verdict", "The exporter's own verdict about the app, the worst of its components. The overview says which one turned first.", unitPlain).
 			query(of("resp_health_status", `component="overall"`), "{{app}} {{instance}}").health().named().columns(4).to("resp-overview", "Overview"),
@@ -61,20 +61,17 @@ func (d *dashboard) appRequests() {
 }
 
 func (d *dashboard) appTime() {
-	quantile := func(q string) string {
-		return "histogram_quantile(" + q + ", sum by (le, app, instance) (" + rate(of("resp_http_request_duration_seconds_bucket")) + "))"
-	}
 	d.line(8,
 		heatmap("How long requests take", "Requests by the time they took: one column a moment, darker for more requests. Two bands are two kinds of requests; a band that moves up is all of them getting slower.", unitSeconds).
 			heat("sum by (le) ("+rate(of("resp_http_request_duration_seconds_bucket"))+")").none("the app reports no durations"),
 		graph("Percentiles", "Half, 95 and 99 of a hundred requests were quicker than that. A p99 far above a p50 that stays: some requests wait for something that others do not need.", unitSeconds).
-			query(quantile("0.5"), "p50 {{app}} {{instance}}").query(quantile("0.95"), "p95 {{app}} {{instance}}").query(quantile("0.99"), "p99 {{app}} {{instance}}").
+			query(quantile("0.5", "app, instance"), "p50 {{app}} {{instance}}").query(quantile("0.95", "app, instance"), "p95 {{app}} {{instance}}").query(quantile("0.99", "app, instance"), "p99 {{app}} {{instance}}").
 			none("no request"),
 		graph("Mean time over time", "Time that requests took on average; the limits are for this mean.", unitSeconds).
-			query(perApp(rate(of("resp_http_request_duration_seconds_sum")))+" / ("+perApp(rate(of("resp_http_request_duration_seconds_count")))+" > 0)", "{{app}} {{instance}}").
+			query(timeOf("app, instance")+" / ("+counted("app, instance")+" > 0)", "{{app}} {{instance}}").
 			limits("response_time").none("no request"),
 		graph("Share of slow requests", "Share of the requests that took longer than slow_request. It climbs before the mean does when few routes are slow.", unitRatio).
-			query(perApp(rate(of("resp_http_slow_requests_total")))+" / ("+perApp(rate(of("resp_http_request_duration_seconds_count")))+" > 0)", "{{app}} {{instance}}").
+			query(perApp(rate(of("resp_http_slow_requests_total")))+" / ("+counted("app, instance")+" > 0)", "{{app}} {{instance}}").
 			none("no request"),
 	)
 }
@@ -84,7 +81,10 @@ func (d *dashboard) appRoutes() {
 	total := func(metric string, more ...string) string {
 		return "sum by (app, method, route) (increase(" + of(metric, append(more, routes)...) + "[$__range]))"
 	}
-	requests, took, count := total("resp_http_requests_total"), total("resp_http_request_duration_seconds_sum"), total("resp_http_request_duration_seconds_count")
+	either := func(part string) string {
+		return "(" + total("resp_http_request_duration_seconds_"+part) + " or sum by (app, method, route) (histogram_" + part + "(increase(" + of("resp_http_request_duration_seconds", routes) + "[$__range]))))"
+	}
+	requests, took, count := total("resp_http_requests_total"), either("sum"), either("count")
 	errors := total("resp_http_requests_total", `code=~"5.."`)
 	longest, worst := "topk(10, "+took+" > 0)", "topk(10, "+errors+" > 0)"
 	d.line(8,
@@ -100,12 +100,12 @@ func (d *dashboard) appRoutes() {
 	)
 	d.line(7,
 		graph("95th percentile by route", "Of the five slowest routes, the time that 95 of a hundred requests stayed below. One route far above the rest has a cause of its own; all of them together share one.", unitSeconds).
-			query("topk(5, histogram_quantile(0.95, sum by (le, app, route) ("+rate(of("resp_http_request_duration_seconds_bucket", routes))+")))", "{{app}} {{route}}").
+			query("topk(5, "+quantile("0.95", "app, route", routes)+")", "{{app}} {{route}}").
 			limits("response_time").none(silent),
 		graph("Requests by route", "Requests a second to the ten routes that are asked most.", unitRequest).
 			query("topk(10, sum by (app, route) ("+rate(of("resp_http_requests_total", routes))+"))", "{{app}} {{route}}").none(silent),
 		graph("Time by route", "Seconds of work a second, of the ten routes that take most: as many workers as that are busy with the route on average.", unitNumber).
-			query("topk(10, sum by (app, route) ("+rate(of("resp_http_request_duration_seconds_sum", routes))+"))", "{{app}} {{route}}").none(silent).to("resp-workers", "Workers"),
+			query("topk(10, "+timeOf("app, route", routes)+")", "{{app}} {{route}}").none(silent).to("resp-workers", "Workers"),
 	)
 }
 

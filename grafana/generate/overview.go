@@ -18,8 +18,8 @@ func overview() *dashboard {
 			query(`(sum by (app, instance) (`+rate(of("resp_http_requests_total", `code=~"5.."`))+`) or sum by (app, instance) (`+rate(of("resp_http_requests_total"))+`) * 0) / (sum by (app, instance) (`+rate(of("resp_http_requests_total"))+`) > 0)`, "{{app}} {{instance}}").
 			limits("error_rate").to("resp-app", "The app in detail"),
 		graph("Response time", "Mean and 95th percentile of the time that requests took. The limits are for the mean.", unitSeconds).
-			query("sum by (app, instance) ("+rate(of("resp_http_request_duration_seconds_sum"))+") / (sum by (app, instance) ("+rate(of("resp_http_request_duration_seconds_count"))+") > 0)", "mean {{app}} {{instance}}").
-			query("histogram_quantile(0.95, sum by (le, app, instance) ("+rate(of("resp_http_request_duration_seconds_bucket"))+"))", "p95 {{app}} {{instance}}").
+			query(timeOf("app, instance")+" / ("+counted("app, instance")+" > 0)", "mean {{app}} {{instance}}").
+			query(quantile("0.95", "app, instance"), "p95 {{app}} {{instance}}").
 			limits("response_time").to("resp-app", "The app in detail"),
 	)
 	d.line(6,

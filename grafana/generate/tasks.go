@@ -103,7 +103,7 @@ func (d *dashboard) tasksAround() {
 		graph("Requests", "Answered requests a second. Tasks that pile up with the requests are more work; tasks that pile up without them are slower or fewer workers.", unitRequest).
 			query(requests, "{{app}} {{instance}}").to("resp-app", "The app in detail"),
 		graph("Response time", "Mean time of the app's requests. When it climbs together with the tasks, both wait for the same: the database, Redis or the host.", unitSeconds).
-			query("sum by (app, instance) ("+rate(of("resp_http_request_duration_seconds_sum"))+") / (sum by (app, instance) ("+rate(of("resp_http_request_duration_seconds_count"))+") > 0)", "{{app}} {{instance}}").
+			query(timeOf("app, instance")+" / ("+counted("app, instance")+" > 0)", "{{app}} {{instance}}").
 			limits("response_time").to("resp-app", "The app in detail"),
 		graph("Redis round trip", "Time of a ping to each Redis. A slow one makes everybody slow who puts in or takes out a task.", unitSeconds).
 			query(on("resp_redis_ping_seconds"), "{{redis}} {{instance}}").none("no Redis is configured").to("resp-redis", "Redis and sessions"),

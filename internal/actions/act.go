@@ -40,6 +40,9 @@ func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) out
 	if ctx.Err() != nil {
 		return outcome{then: thenStop}
 	}
+	if no, ok := errors.AsType[Refusal](err); ok && w.run.Done == 0 {
+		return outcome{DecisionRefused, string(no), thenEscalate}
+	}
 	w.run.State = DecisionVerifying
 	if err != nil {
 		w.run.Reason = clip(err.Error(), maxText)

@@ -27,6 +27,7 @@ func (a Alert) Name() string { return a.Labels["alertname"] }
 // for approval, and written to the journal. It holds no secret, no statement's
 // literals and no key of a store.
 type Plan struct {
+	ID      string   `json:"id,omitempty"` // of its action, target, settings and victims; an approval names it
 	Action  string   `json:"action"`
 	Target  string   `json:"target"`            // what cooldown and lease are about, from configured or discovered names, e.g. "app:shop/pool:main"
 	Summary string   `json:"summary"`           // a sentence, e.g. "end 3 of 15 connections of pool main of shop"
@@ -36,16 +37,31 @@ type Plan struct {
 	Refused string   `json:"refused,omitempty"` // why it must not be done although the condition holds; "": it may
 	Measure float64  `json:"measure"`           // the number that must fall, as it was when the plan was made
 
+	// Scope stands for the settings by which victims are chosen that the plan only
+	// counts; plans of another scope are about others.
+	Scope string `json:"scope,omitempty"`
+
 	// Private is what Apply and Verify need and nobody else: it is not written down.
 	Private any `json:"-"`
 }
 
 // Victim is one thing that an action would touch.
 type Victim struct {
-	Kind string            `json:"kind"` // "connection", "query", "worker", "session", "process"
-	ID   string            `json:"id"`   // a connection's number, a worker's slot; never a key or a user
-	Info map[string]string `json:"info,omitempty"`
+	Kind string `json:"kind"` // "connection", "query", "worker", "session", "process"
+	ID   string `json:"id"`   // a connection's number, a worker's slot; never a key or a user
+	// Identity tells the victim from every other that ever has this kind and ID:
+	// a process by number and start time. Two plans mean one victim only when
+	// all three are equal.
+	Identity string            `json:"identity,omitempty"`
+	Info     map[string]string `json:"info,omitempty"`
 }
+
+// Refusal is an error of [Action.Apply]: nothing was done, because it must not
+// be. The step is refused, as by its plan, and has not failed.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
 
 // Outcome is what a look after the action says.
 type Outcome string
@@ -62,8 +78,8 @@ const (
 // for different targets, never for one.
 type Action interface {
 	Name() string
-	// Plan looks at things as they are now and changes nothing. An error means
-	// that it could not look.
+	// Plan reads things as they are now. It changes nothing and runs nothing. An
+	// error means that they could not be read.
 	Plan(ctx context.Context, a Alert) (Plan, error)
 	// Apply does what the plan says and no more, and says how many of the
 	// victims it did it to. It re-checks each victim right before.

@@ -10,16 +10,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
 	maxAnswer      = 64 << 10 // bytes that are read of an answer, and thrown away
-	maxToken       = 4 << 10  // bytes of a token
 	longestCall    = time.Minute
 	connectTimeout = 5 * time.Second
 )
@@ -84,17 +83,12 @@ func (c *CallHTTP) token() (string, error) {
 	if c.c.TokenFile == "" {
 		return "", nil
 	}
-	f, err := os.Open(c.c.TokenFile)
+	secret, err := safefile.ReadSecret(c.c.TokenFile)
 	if err != nil {
-		return "", fmt.Errorf("token_file cannot be read: %w", bare(err))
+		return "", fmt.Errorf("token_file cannot be used: %s", safefile.Why(err))
 	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err != nil {
-		return "", fmt.Errorf("token_file cannot be read: %w", bare(err))
-	}
-	token := strings.TrimSpace(string(b))
-	if token == "" || len(b) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	token := strings.TrimSpace(secret)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", errors.New("token_file does not hold one token")
 	}
 	return token, nil

@@ -51,6 +51,9 @@ const (
 	DecisionEscalated Decision = "escalated"
 )
 
+// decisionCarried stands where a file of the journal begins with the guards.
+const decisionCarried Decision = "carried"
+
 // AlertDecisions lists what an alert can come to, for metrics.
 func AlertDecisions() []Decision {
 	return slices.Concat([]Decision{
@@ -74,3 +77,16 @@ func (d Decision) Open() bool {
 
 // begun tells whether an action may have been applied and not yet checked.
 func (d Decision) begun() bool { return d == DecisionRunning || d == DecisionVerifying }
+
+// ofRun reports whether a run can stand at it.
+func (d Decision) ofRun() bool {
+	return d.Open() || slices.Contains(Guards(), d) || slices.Contains([]Decision{
+		DecisionDryRun, DecisionCleared, DecisionRefused, DecisionUnplanned, DecisionCancelled, DecisionExpired,
+		DecisionVerified, DecisionFailed, DecisionEscalated,
+	}, d)
+}
+
+// known reports whether it is one of all decisions.
+func (d Decision) known() bool {
+	return d == decisionCarried || d.ofRun() || slices.Contains(AlertDecisions(), d)
+}

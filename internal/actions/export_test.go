@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // SetSize sets after how many bytes the journal begins its next file.
@@ -23,12 +25,11 @@ func (r *Runner) FillDisk() (free func()) {
 	r.mu.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	file := j.file
-	j.file = full
+	j.out = full
 	return func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		j.file = file
+		j.out = j.file
 		_ = full.Close()
 	}
 }
@@ -41,14 +42,25 @@ func Lazy(l proc.Launch) bool { return lazy(l) }
 
 // Preloaded tells whether workers of gunicorn have the app from their master.
 func Preloaded(l proc.Launch) bool {
-	return importer{app: &proc.App{Server: proc.Gunicorn}}.preloaded(l)
+	return importer{server: proc.Gunicorn}.preloaded(l)
 }
 
-// CheckOf gives the program that imports an app of gunicorn, and its environment.
-func CheckOf(l proc.Launch) (path string, argv, env []string, refused string) {
-	p, refused := importer{app: &proc.App{Server: proc.Gunicorn}}.check(l)
+// CheckOf returns the program that imports an app of gunicorn whose master and
+// worker run as uid, and its environment. argv is that of the configuration.
+func CheckOf(l proc.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
+	who := procid.Process{Credentials: procid.Credentials{UIDs: [4]uint32{uid, uid, uid, uid}}}
+	p, refused := importer{server: proc.Gunicorn, argv: argv}.check(l, owners{master: who, worker: who, confined: confined})
+	if p == nil {
+		return "", nil, nil, refused
+	}
 	return p.path, p.argv, p.env, refused
 }
+
+// RootEnv returns what a check that runs as root gets of an environment.
+func RootEnv(env []string) []string { return rootEnv(env) }
+
+// Covers returns why an approval of one plan does not cover another.
+func Covers(approved, p Plan) string { return approvalOf(*approved.bounded()).covers(*p.bounded()) }
 
 // LastLine gives the last line of an output as it is shown.
 func LastLine(s string) string { return lastLine(s) }
@@ -67,3 +79,28 @@ func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restar
 
 // ActsOf gives what a plan is told of what was done before.
 func ActsOf(ctx context.Context, target string) []time.Time { return actsOf(ctx, target) }
+
+// SetJournalSize sets after how many bytes the journal begins its next file.
+func (r *Runner) SetJournalSize(n int64) {
+	r.mu.Lock()
+	j := r.store.journal
+	r.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.size = n
+}
+
+// SetBudget sets how many acts the budget allows, and returns how many it allowed.
+func (r *Runner) SetBudget(n int) (before int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := *r.set
+	before, set.Budgets.MaxRuns = set.Budgets.MaxRuns, n
+	r.set = &set
+	return before
+}
+
+// Disconnected says why a process is not believed to be connected to a Redis.
+func Disconnected(held proc.Held, at redis.Place, name string) string {
+	return disconnected(held, workerClaim{at: at, name: name})
+}

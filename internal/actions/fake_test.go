@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -24,7 +25,30 @@ type fakeDB struct {
 	ended        []uint64
 	calls        []string
 	open, opened int
+
+	holders map[string]actions.Holder // by host; of others it is a process of shop
+	unseen  string
+	looks   int
 }
+
+func (f *fakeDB) holdersOf(_ context.Context, server string, _ ...string) (actions.Holders, error) {
+	if f.looks++; server != "main" {
+		return nil, errors.New("another server")
+	}
+	return f, nil
+}
+
+func (f *fakeDB) Of(host string) actions.Holder {
+	if h, ok := f.holders[host]; ok {
+		return h
+	}
+	if host == "127.0.0.1:40001" {
+		return actions.Holder{App: "shop", Worker: "3"}
+	}
+	return actions.Holder{App: "shop"}
+}
+
+func (f *fakeDB) Unseen(string) string { return f.unseen }
 
 func (f *fakeDB) Session(context.Context) (actions.Session, error) {
 	f.open++

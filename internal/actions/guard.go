@@ -79,21 +79,10 @@ func (r *Runner) spent(now time.Time) int {
 
 // acted notes that a step began to act. r.mu is held.
 func (r *Runner) acted(key string, at time.Time) {
-	r.last[key] = at
-	if r.applied = append(r.applied, at); len(r.applied) > 2000 { // more than any budget
-		r.applied = slices.Delete(r.applied, 0, 1000)
-	}
+	r.memory.acted(key, at)
 	if len(r.last) > maxDedup || len(r.acts) > maxDedup {
 		r.forgetLast(at)
 	}
-}
-
-// didAct notes that something was done to a key: a worker signalled, a
-// connection ended. r.mu is held.
-func (r *Runner) didAct(key string, at time.Time) {
-	list := append(r.acts[key], at)
-	slices.SortFunc(list, time.Time.Compare)
-	r.acts[key] = list[max(0, len(list)-maxActs):]
 }
 
 // actsOn gives when something was done to a target by an action.
@@ -114,12 +103,6 @@ func (r *Runner) forgetLast(now time.Time) {
 			delete(r.acts, k)
 		}
 	}
-}
-
-// failed notes that an action did not help. r.mu is held.
-func (r *Runner) failed(action string, at time.Time) {
-	list := append(r.failures[action], at)
-	r.failures[action] = list[max(0, len(list)-100):]
 }
 
 // fleetGuard tells why the fleet keeps an action from being done; "": it does not.

@@ -9,62 +9,85 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // A worker that is started anew reads the app's code from the disk, unless its
 // master has loaded it already. When that code no longer imports, gunicorn's
 // master gives up and takes all workers with it. So such a worker is recycled
-// only after the code was imported once, elsewhere and in vain.
+// only after the code was imported once, by a process of its own. A plan reads
+// how that is to be done; only Apply, after guards and approval, does it.
 
 // importer imports an app as its next worker would.
 type importer struct {
-	root   string   // of /proc
-	argv   []string // of the configuration; none: as the command line of the master tells
-	app    *proc.App
-	worker int // whose user it runs as
+	root           string   // of /proc
+	argv           []string // of the configuration; none: from the command line of the master
+	server         proc.Server
+	master, worker proc.Identity
 }
 
-// refused says why the next worker might not start; "": it will, as far as one
-// can tell. An error means that it could not be looked at.
-func (i importer) refused(ctx context.Context) (string, error) {
-	master, err := proc.LaunchOf(i.root, i.app.PID)
+// prepare reads how the app is to be imported, and as whom; nothing is run. No
+// program and no refusal: the master has loaded the app already. An error means
+// that it could not be read. The caller closes the program.
+func (i importer) prepare() (p *program, refused string, err error) {
+	before, refused, err := i.owners()
+	if err != nil || refused != "" {
+		return nil, refused, err
+	}
+	master, err := proc.LaunchOf(i.root, i.master.PID)
 	if err != nil {
-		return "", fmt.Errorf("look at the master: %w", bare(err))
+		return nil, "", fmt.Errorf("launch of the master: %w", bare(err))
 	}
-	if i.preloaded(master) {
-		return "", nil
-	}
-	p, refused := i.check(master)
-	if refused != "" {
-		return refused, nil
-	}
-	worker, err := proc.LaunchOf(i.root, i.worker)
+	cwd, err := os.OpenFile(fmt.Sprintf("%s/%d/cwd", i.root, i.master.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", fmt.Errorf("look at the worker: %w", bare(err))
+		return nil, "", fmt.Errorf("directory of the master: %w", bare(err))
 	}
-	if p.as, refused = credential(worker); refused != "" {
-		return refused, nil
+	// What was read in between is of these two processes as they were before and
+	// are after: neither has ended, nor begun to execute with another user.
+	after, refused, err := i.owners()
+	switch {
+	case err == nil && refused == "" && !after.equal(before):
+		err = errChanged
+	case err == nil && refused == "" && !i.preloaded(master):
+		p, refused = i.check(master, after)
 	}
-	_, err = p.run(ctx) // what it writes may hold anything of the app, and is not shown
+	if p == nil || err != nil || refused != "" {
+		_ = cwd.Close()
+		return nil, refused, err
+	}
+	if p.dir == "" {
+		p.dir, p.open = "/proc/self/fd/"+strconv.Itoa(int(cwd.Fd())), cwd
+	} else {
+		_ = cwd.Close()
+	}
+	return p, "", nil
+}
+
+// imports runs a prepared program. refused says why the next worker might not
+// start; "": it will, as far as can be told.
+func (p *program) imports(ctx context.Context) (refused string) {
+	_, err := p.run(ctx) // what it writes may hold anything of the app, and is not shown
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return "", nil
+		return ""
 	case errors.As(err, &exit):
-		return fmt.Sprintf("the app does not import (%s): a new worker would not start, and gunicorn would stop the others too", exit), nil
+		return fmt.Sprintf("the app does not import (%s): a new worker would not start, and gunicorn would stop the others too", exit)
 	case ctx.Err() != nil:
-		return "whether the app imports was not known in time: give the step a longer timeout", nil
+		return "whether the app imports was not known in time: set a longer timeout for the step"
 	}
-	return "whether the app imports cannot be tried: " + bare(err).Error(), nil
+	return "whether the app imports cannot be tried: " + bare(err).Error()
 }
 
 // preloaded tells whether new workers come from a master that has the app in it.
 func (i importer) preloaded(l proc.Launch) bool {
-	if i.app.Server == proc.UWSGI {
+	if i.server == proc.UWSGI {
 		return !lazy(l)
 	}
 	args := l.Argv
@@ -137,47 +160,59 @@ func uwsgiFiles(l proc.Launch) (files []string, all bool) {
 	return files, true
 }
 
-// readSmall reads a regular file of at most 64 KiB.
+// readSmall reads a regular file of at most 64 KiB, whoever it belongs to: it
+// only decides whether the app is imported before.
 func readSmall(name string) (string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxOutput {
-		return "", errors.New("no small file")
-	}
-	b, err := os.ReadFile(name)
+	b, err := safefile.Read(name, safefile.Policy{MaxBytes: maxOutput, AnyOwner: true})
 	return string(b), err
 }
 
-// check gives the program that imports the app: that of the configuration, or
+// check returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i importer) check(master proc.Launch) (p program, refused string) {
-	if master.Dir == "" {
-		return p, "the directory that the app was started in is gone: a new worker would not find its code"
+func (i importer) check(master proc.Launch, o owners) (p *program, refused string) {
+	as, refused := o.runAs()
+	if refused != "" {
+		return nil, refused
 	}
-	p = program{dir: master.Dir, env: checkEnv(master.Env), nice: 10}
 	if len(i.argv) > 0 {
-		// It runs as the app's user, to whom it may belong.
-		if p.path, p.argv = i.argv[0], i.argv; !filepath.IsAbs(p.path) {
-			refused = "import_check does not begin with an absolute path"
-		}
-		return p, refused
+		p, refused = configured(i.argv, master, o)
+	} else {
+		p, refused = i.itself(master, o)
+	}
+	if refused != "" {
+		return nil, refused
+	}
+	p.as, p.nice, p.confined = as, 10, true
+	return p, ""
+}
+
+// itself returns gunicorn as the master was started, with --check-config.
+func (i importer) itself(master proc.Launch, o owners) (p *program, refused string) {
+	if master.Dir == "" {
+		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	}
 	if !master.SameFiles {
-		return p, "the app sees other files than the exporter (a container or a private mount), so that whether it still imports cannot be tried: set import_check"
+		return nil, "the app sees other files than the exporter (a container or a private mount), so that whether it still imports cannot be tried: set import_check"
+	}
+	if o.confined != nil {
+		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
 	}
 	at := gunicornAt(master.Argv)
-	if i.app.Server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
-		return p, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
+	if i.server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
+		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
 	}
 	if dir := proc.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || proc.Option(master.Argv[at+1:], "--chroot") != "" {
-		return p, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
+		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
 	}
-	p.argv = append(slices.Clone(master.Argv), "--check-config")
-	p.path, refused = interpreter(master)
-	return p, refused
+	p = &program{argv: append(slices.Clone(master.Argv), "--check-config"), env: checkEnv(master.Env)}
+	if p.path, refused = interpreter(master); refused != "" {
+		return nil, refused
+	}
+	if o.worker.UID() == 0 {
+		return asRoot(p, master, at)
+	}
+	return p, ""
 }
 
 // gunicornAt finds gunicorn's program or module on a command line of Python; -1:
@@ -236,37 +271,4 @@ func inPath(name string, env []string) string {
 		}
 	}
 	return ""
-}
-
-// checkEnv is the app's own environment, which it may need to be imported, but
-// for what would tie the check to the sockets, notices and files of the running
-// server. Where there is none, a title has overwritten it.
-func checkEnv(env []string) []string {
-	out := []string{"PYTHONDONTWRITEBYTECODE=1"}
-	path := false
-	for _, v := range env {
-		name, _, _ := strings.Cut(v, "=")
-		if slices.Contains([]string{"GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PYTHONDONTWRITEBYTECODE"}, name) {
-			continue
-		}
-		path = path || name == "PATH"
-		out = append(out, v)
-	}
-	if !path {
-		out = append(out, basePath)
-	}
-	return out
-}
-
-// credential makes the check run as the worker does. Code of the app never runs
-// as anybody else.
-func credential(worker proc.Launch) (as *syscall.Credential, refused string) {
-	me := os.Geteuid()
-	switch {
-	case me == 0:
-		return &syscall.Credential{Uid: worker.UID, Gid: worker.GID, Groups: worker.Groups}, ""
-	case int(worker.UID) == me:
-		return nil, ""
-	}
-	return nil, "the app is imported as its own user only, which takes an exporter that runs as that user or as root: start gunicorn with --preload, or run the exporter so"
 }

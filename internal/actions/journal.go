@@ -1,7 +1,6 @@
 package actions
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,8 +19,8 @@ const (
 	lineSize    = 256 << 10 // bytes of one line
 )
 
-// Entry is one line of the journal: a transition of a run, or what an alert
-// came to that started none.
+// Entry is one line of the journal: a transition of a run, an alert that was
+// resolved, or a part of the guards as they stood when the file was begun.
 type Entry struct {
 	At       time.Time `json:"at"`
 	Decision Decision  `json:"decision"`
@@ -32,46 +30,55 @@ type Entry struct {
 	Reason   string    `json:"reason,omitempty"`
 	Alert    *Subject  `json:"alert,omitempty"`
 	Run      *Run      `json:"run,omitempty"`
+	Guards   *Carried  `json:"guards,omitempty"`
 }
 
-// entryOf is the line of a run as it now is.
+// entryOf returns the line of a run as it now is. The run may change afterwards.
 func entryOf(r *Run) Entry {
-	return Entry{At: r.Updated, Decision: r.State, Rule: r.Rule, Action: r.Action, Target: r.Target, Reason: r.Reason, Run: r}
+	run := *r
+	return Entry{At: run.Updated, Decision: run.State, Rule: run.Rule, Action: run.Action, Target: run.Target, Reason: run.Reason, Run: &run}
 }
 
 // journal appends lines to a file; each is on the disk when Append returns.
 type journal struct {
-	dir  string
+	dir  *stateDir
 	size int64 // of a file before the next is begun
 
 	mu     sync.Mutex
 	file   *os.File
+	out    io.Writer        // file
 	length int64            // of the file, in whole lines
+	torn   bool             // part of a line that failed may stand after them
 	older  int64            // bytes of the file before
 	open   map[string]Entry // the last line of each run that has not ended
+	carry  func() []Entry   // the guards, with which a file begins; nil: with the open runs
 	bytes  atomic.Int64     // of both files
 }
 
-func openJournal(dir string) (*journal, error) {
+func openJournal(dir *stateDir) (*journal, error) {
 	j := &journal{dir: dir, size: journalSize, open: make(map[string]Entry)}
-	f, err := os.OpenFile(j.path(journalFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := dir.open(journalFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, maxJournal)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
 	}
-	j.file, j.length = f, info.Size()
-	if old, err := os.Stat(j.path(olderFile)); err == nil {
+	j.use(f, info.Size())
+	if old, err := dir.root.Lstat(olderFile); err == nil {
 		j.older = old.Size()
 	}
 	j.bytes.Store(j.older + j.length)
-	return j, j.mend()
+	if err := j.mend(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
 }
 
-func (j *journal) path(name string) string { return filepath.Join(j.dir, name) }
+func (j *journal) use(f *os.File, length int64) {
+	j.file, j.out, j.length, j.torn = f, f, length, false
+}
 
 // mend cuts off a last line that was not written to its end.
 func (j *journal) mend() error {
@@ -101,7 +108,9 @@ func (j *journal) cut(length int64) error {
 }
 
 // Append writes entries, all or none. When it fails nothing of them is in the
-// file, or at most a torn line that the next start cuts off.
+// file, or at most a torn line that the next start cuts off. It returns [ErrLost]
+// when the file that it writes to is not, or no longer, the journal of the
+// directory at the path.
 func (j *journal) Append(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -112,8 +121,60 @@ func (j *journal) Append(entries ...Entry) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.write(data); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		j.track(e)
+	}
+	return nil
+}
+
+// Probe writes an empty line, and reports what keeps the journal from being written.
+func (j *journal) Probe() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.write([]byte("\n"))
+}
+
+// Held reports what keeps the journal from being the one at the path: [ErrLost]
+// where that is for good.
+func (j *journal) Held() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held()
+}
+
+func (j *journal) held() error {
 	if j.file == nil {
 		return errClosed
+	}
+	if err := j.dir.held(); err != nil {
+		return err
+	}
+	if err := j.dir.same(journalFile, j.file); err != nil {
+		return err
+	}
+	info, err := j.file.Stat()
+	switch {
+	case err != nil:
+		return err
+	case info.Size() == j.length:
+		return nil
+	case info.Size() > j.length && j.torn:
+		if err := j.file.Truncate(j.length); err != nil {
+			return err
+		}
+		j.torn = false
+		return nil
+	}
+	return fmt.Errorf("%w: %s was changed by somebody else", ErrLost, journalFile)
+}
+
+// write appends lines. The journal must be held before and after. j.mu is held.
+func (j *journal) write(data []byte) error {
+	if err := j.held(); err != nil {
+		return err
 	}
 	if j.length+int64(len(data)) > j.size && j.length > 0 {
 		j.rotate()
@@ -121,22 +182,22 @@ func (j *journal) Append(entries ...Entry) error {
 	if j.length > 2*j.size { // no next file could be begun
 		return errors.New("journal: it is full")
 	}
-	_, err = j.file.Write(data)
+	_, err := j.out.Write(data)
 	if err == nil {
 		err = j.file.Sync()
 	}
 	if err != nil {
+		j.torn = true
 		if info, e := j.file.Stat(); e == nil && info.Size() > j.length {
-			err = errors.Join(err, j.file.Truncate(j.length))
+			e = j.file.Truncate(j.length)
+			j.torn = e != nil
+			err = errors.Join(err, e)
 		}
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.length += int64(len(data))
 	j.bytes.Store(j.older + j.length)
-	for _, e := range entries {
-		j.track(e)
-	}
-	return nil
+	return j.held()
 }
 
 // track remembers what the next file must begin with. It follows what is
@@ -144,7 +205,7 @@ func (j *journal) Append(entries ...Entry) error {
 // it would let an action be done twice.
 func (j *journal) track(e Entry) {
 	switch {
-	case e.Run == nil:
+	case e.Run == nil: // no transition
 	case e.Run.terminal():
 		delete(j.open, e.Run.ID)
 	default:
@@ -175,27 +236,59 @@ func encode(entries []Entry) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// rotate begins the next file with the runs that have not ended, so that none
-// is lost with the file before the last. When it cannot, the file in use grows on.
+// rotate begins the next file with the guards and the runs that have not ended,
+// so that neither is lost with the file before the last. When it cannot, the file
+// in use grows on. j.mu is held.
 func (j *journal) rotate() {
-	data, err := encode(slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return a.Run.Created.Compare(b.Run.Created) }))
-	next := j.path(journalFile + ".new")
-	if err != nil || writeSynced(next, data) != nil {
-		_ = os.Remove(next)
-		return
+	open := slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return a.Run.Created.Compare(b.Run.Created) })
+	var entries []Entry
+	if j.carry != nil {
+		entries = j.carry()
+		entries[len(entries)-1].Guards.Open = len(open)
 	}
-	f, err := os.OpenFile(next, os.O_RDWR|os.O_APPEND, 0o600)
+	data, err := encode(append(entries, open...))
 	if err != nil {
 		return
 	}
-	if os.Rename(j.path(journalFile), j.path(olderFile)) != nil || os.Rename(next, j.path(journalFile)) != nil {
-		_ = f.Close()
+	next, root := journalFile+suffixNew, j.dir.root
+	f, err := j.dir.write(next, data)
+	if err != nil {
 		return
 	}
-	_ = syncDir(j.dir)
-	_ = j.file.Close()
+	if root.Rename(journalFile, olderFile) != nil {
+		_ = errors.Join(f.Close(), root.Remove(next))
+		return
+	}
+	if root.Rename(next, journalFile) != nil {
+		_ = errors.Join(f.Close(), root.Rename(olderFile, journalFile))
+		return
+	}
+	_ = errors.Join(j.dir.self.Sync(), j.file.Close())
 	j.older = j.length
-	j.file, j.length = f, int64(len(data))
+	j.use(f, int64(len(data)))
+}
+
+// renew begins the next file now, which leaves broken lines behind.
+func (j *journal) renew() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.held() == nil {
+		j.rotate()
+		j.bytes.Store(j.older + j.length)
+	}
+}
+
+// begins sets what the next file begins with: the guards, and those of the runs
+// that have not ended.
+func (j *journal) begins(runs []Run, guards func() []Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.carry = guards
+	for i := range runs {
+		if !runs[i].terminal() {
+			j.open[runs[i].ID] = entryOf(&runs[i])
+		}
+	}
 }
 
 func (j *journal) close() error {
@@ -207,62 +300,4 @@ func (j *journal) close() error {
 	err := j.file.Close()
 	j.file = nil
 	return err
-}
-
-// Replay gives every entry of both files to f, the oldest first, before the
-// first Append. Lines that are no entry are passed over and counted.
-func (j *journal) Replay(f func(Entry)) (bad int, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, name := range []string{olderFile, journalFile} {
-		file, err := os.Open(j.path(name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return bad, fmt.Errorf("journal: %w", err)
-		}
-		n, err := ReadJournal(file, func(e Entry) {
-			j.track(e)
-			f(e)
-		})
-		bad += n
-		if err = errors.Join(err, file.Close()); err != nil {
-			return bad, fmt.Errorf("journal: %w", err)
-		}
-	}
-	return bad, nil
-}
-
-// ReadJournal gives each entry of a journal to f, and counts the lines that are
-// none: torn ones, and those that are longer than any that is written.
-func ReadJournal(r io.Reader, f func(Entry)) (bad int, err error) {
-	in := bufio.NewReaderSize(r, 64<<10)
-	var line []byte
-	long := false
-	for {
-		part, err := in.ReadSlice('\n')
-		if long = long || len(line)+len(part) > lineSize+1; !long {
-			line = append(line, part...)
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
-		}
-		whole := bytes.HasSuffix(part, []byte("\n"))
-		var e Entry
-		switch {
-		case len(part) == 0 && len(line) == 0 && !long:
-		case !long && whole && json.Unmarshal(line, &e) == nil && e.Decision != "":
-			f(e)
-		default:
-			bad++
-		}
-		line, long = line[:0], false
-		if errors.Is(err, io.EOF) {
-			return bad, nil
-		}
-		if err != nil {
-			return bad, err
-		}
-	}
 }

@@ -29,14 +29,15 @@ var errRestarted = errors.New("the server was started anew since the plan was ma
 
 // KillLeakedDeps are what [NewKillLeaked] needs of others.
 type KillLeakedDeps struct {
-	Apps     func() []config.App                                     // of the configuration as it is now
-	Database func(name string) Database                              // a server of the section mysql; nil: there is none of that name
-	Worker   func(app, server, host string) (worker string, ok bool) // the slot of the worker that holds the connection from host, "127.0.0.1:4711"; nil: nobody knows
+	Apps     func() []config.App        // of the configuration as it is now
+	Database func(name string) Database // a server of the section mysql; nil: there is none of that name
+	Holders  HoldersOf                  // nil: nobody is seen to hold a connection
 }
 
 // KillLeaked is the action kill_leaked_connections: it ends connections of an
-// app's users that sleep in a transaction, the oldest first. A connection that
-// sleeps outside of one may lie in its pool and is left alone.
+// app's users that sleep in a transaction, the oldest first, and that a process
+// of the app is proved to hold. A connection that sleeps outside of one may lie
+// in its pool and is left alone.
 type KillLeaked struct {
 	d KillLeakedDeps
 	c config.KillLeaked
@@ -56,6 +57,7 @@ type leakRule struct {
 	maxVictims        int
 	maxFraction       float64
 	maxRows           int
+	whose             whose
 }
 
 // target names what cooldowns and leases are about.
@@ -72,10 +74,14 @@ func (r leakRule) ours(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(r.users, c.User)
 }
 
+// meant tells whether it also is the app's.
+func (r leakRule) meant(c mysql.Connection) bool { return r.ours(c) && r.whose.meant(c) }
+
 // leakPick is what a rule makes of a list of connections.
 type leakPick struct {
-	of      int // connections of the rule's users
+	of      int // connections of the rule's users that are the app's
 	leaked  int
+	others  int // leaked ones of the rule's users whose holder is not known
 	costly  int // leaked ones that have changed too many rows
 	victims []mysql.Connection
 }
@@ -84,7 +90,10 @@ type leakPick struct {
 func (r leakRule) pick(list []mysql.Connection) leakPick {
 	var p leakPick
 	for _, c := range list {
-		if !r.ours(c) {
+		if !r.meant(c) {
+			if r.leaked(c) && r.whose.nobodys(c) {
+				p.others++
+			}
 			continue
 		}
 		p.of++
@@ -111,7 +120,10 @@ type leakPrivate struct {
 
 // rule makes the rule of the settings and an alert, or says why there is none.
 func (k *KillLeaked) rule(a Alert) (r leakRule, refused string) {
-	r = leakRule{minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users}
+	r = leakRule{
+		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
+		whose: whose{unproved: k.c.Clients == config.ClientsUser},
+	}
 	appName, refused := named(a, "app", k.c.App)
 	if refused != "" {
 		return r, refused
@@ -136,6 +148,7 @@ func (k *KillLeaked) rule(a Alert) (r leakRule, refused string) {
 // of takes the pool's part of the rule.
 func (r *leakRule) of(app string, p config.Pool) {
 	r.app, r.pool, r.server = app, p.Name, p.MySQL
+	r.whose.app = app
 	if len(r.users) == 0 && p.User != "" {
 		r.users = []string{p.User}
 	}
@@ -174,12 +187,21 @@ func (k *KillLeaked) Plan(ctx context.Context, a Alert) (Plan, error) {
 	if p.Refused = badUsers(rule.users, db.User()); p.Refused != "" {
 		return p, nil
 	}
+	if rule.whose.unproved {
+		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
+			return p, nil
+		}
+	}
 	list, err := db.Connections(ctx)
 	if err != nil {
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
+	// The list comes first: a port that the app has by now and had not then is of a later connection.
+	if rule.whose, err = rule.whose.look(ctx, k.d.Holders, rule.server); err != nil {
+		return p, err
+	}
 	picked := rule.pick(list)
-	k.describe(&p, rule, picked, db.Server())
+	describeLeaks(&p, rule, picked, db.Server())
 	p.Private = leakPrivate{rule, db.Server(), picked.victims}
 	return p, nil
 }
@@ -192,15 +214,20 @@ func (k *KillLeaked) open(ctx context.Context, r leakRule) (Session, error) {
 	return server.Session(ctx)
 }
 
-// describe writes a plan down.
-func (k *KillLeaked) describe(p *Plan, r leakRule, picked leakPick, server string) {
+// describeLeaks writes a plan down.
+func describeLeaks(p *Plan, r leakRule, picked leakPick, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
 	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
 		p.Total, picked.of, r.pool, r.app, r.minIdle, picked.leaked)
 	if picked.costly > 0 {
 		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.costly, r.maxRows)
 	}
+	if picked.others > 0 {
+		p.Summary += fmt.Sprintf("; %d more are not known to be the app's, and are left alone", picked.others)
+	}
 	switch {
+	case picked.leaked == 0 && picked.others > 0:
+		p.Refused = r.whose.unprovedText(picked.others)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
@@ -211,12 +238,10 @@ func (k *KillLeaked) describe(p *Plan, r leakRule, picked leakPick, server strin
 	}
 	for _, c := range picked.victims {
 		info := map[string]string{"idle": tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
-		if k.d.Worker != nil {
-			if worker, ok := k.d.Worker(r.app, r.server, c.Host); ok {
-				info["worker"] = worker
-			}
+		if worker := r.whose.holder(c).Worker; worker != "" {
+			info["worker"] = worker
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Info: info})
+		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: digest(server, c.User, c.Host), Info: info})
 	}
 }
 
@@ -263,6 +288,12 @@ func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned my
 	if !there || !r.leaked(now) || !sameSleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
 		return false, nil
 	}
+	if r.whose, err = r.whose.lookAgain(ctx, k.d.Holders, r.server); err != nil {
+		return false, err
+	}
+	if !r.whose.meant(now) {
+		return false, nil
+	}
 	var done bool
 	if k.c.Procedure != "" {
 		done, err = db.CallKillIdle(ctx, k.c.Procedure, now, r.minIdle, r.maxRows)
@@ -279,106 +310,4 @@ func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned my
 func sameSleep(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time
-}
-
-// Verify implements [Action]. It needs of the plan its target, its victims and
-// its measure only.
-func (k *KillLeaked) Verify(ctx context.Context, p Plan) (Outcome, error) {
-	rule, ok := k.ruleOf(p)
-	if !ok {
-		return Unchanged, errors.New("the pool is no longer in the configuration")
-	}
-	db, err := k.open(ctx, rule)
-	if err != nil {
-		return Unchanged, err
-	}
-	defer db.Close()
-	before, err := db.Connections(ctx)
-	if err != nil {
-		return Unchanged, fmt.Errorf("list of connections: %w", err)
-	}
-	planned := plannedIDs(p.Victims, db.Server())
-	rolling, leaked := leftOver(before, rule, planned)
-	if len(rolling) > 0 {
-		if !pauseBetween(ctx, rollbackLook) {
-			return Unchanged, context.Cause(ctx)
-		}
-		after, err := db.Connections(ctx)
-		if err != nil {
-			return Unchanged, fmt.Errorf("list of connections: %w", err)
-		}
-		return rollbackOutcome(rolling, after), nil
-	}
-	now := rule.pick(before).leaked
-	switch {
-	case now == 0:
-		return Verified, nil
-	case len(planned) > 0 && leaked == len(planned):
-		return Unchanged, nil
-	case float64(now) < p.Measure:
-		return Verified, nil
-	default:
-		return Unchanged, nil
-	}
-}
-
-// ruleOf finds the rule of a plan, after a crash by the target's name.
-func (k *KillLeaked) ruleOf(p Plan) (leakRule, bool) {
-	if private, ok := p.Private.(leakPrivate); ok {
-		return private.rule, true
-	}
-	for _, app := range k.d.Apps() {
-		for _, pool := range app.Pools {
-			r, _ := k.rule(Alert{})
-			r.users, r.minIdle = k.c.Users, k.c.MinIdle
-			r.of(app.Name, pool)
-			if r.target() == p.Target {
-				return r, true
-			}
-		}
-	}
-	return leakRule{}, false
-}
-
-// plannedIDs are the victims' numbers, if they were numbers of this process of
-// the server; those of another one are gone with it.
-func plannedIDs(victims []Victim, server string) map[uint64]bool {
-	out := make(map[uint64]bool)
-	for _, v := range victims {
-		if id, err := strconv.ParseUint(v.ID, 10, 64); err == nil && v.Info["server"] == server {
-			out[id] = true
-		}
-	}
-	return out
-}
-
-// leftOver gives those victims that roll back, and counts those that still sleep.
-func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
-	for _, c := range list {
-		switch {
-		case !planned[c.ID]:
-		case isRollingBack(c):
-			rolling = append(rolling, c)
-		case r.leaked(c):
-			leaked++
-		}
-	}
-	return rolling, leaked
-}
-
-// rollbackOutcome compares two looks at connections that were ended: it is
-// progress when one has gone, has not begun to roll back yet, or has fewer
-// changes left to undo.
-func rollbackOutcome(before, after []mysql.Connection) Outcome {
-	later := make(map[uint64]mysql.Connection, len(after))
-	for _, c := range after {
-		later[c.ID] = c
-	}
-	for _, c := range before {
-		now, there := later[c.ID]
-		if !there || !now.InTransaction || now.TrxState != "ROLLING BACK" || now.Rows < c.Rows {
-			return InProgress
-		}
-	}
-	return Unchanged
 }

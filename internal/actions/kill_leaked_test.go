@@ -37,10 +37,7 @@ func leakCaps() config.KillLeaked {
 
 func killLeaked(f *fakeDB, c config.KillLeaked) *actions.KillLeaked {
 	return actions.NewKillLeaked(actions.KillLeakedDeps{
-		Apps: shopApps, Database: databases(f),
-		Worker: func(app, server, host string) (string, bool) {
-			return "3", app == "shop" && server == "main" && host == "127.0.0.1:40001"
-		},
+		Apps: shopApps, Database: databases(f), Holders: f.holdersOf,
 	}, c)
 }
 
@@ -129,7 +126,14 @@ func TestKillLeakedPlanText(t *testing.T) {
 	if p.Summary != want || p.Target != "app:shop/pool:main" || p.Measure != 2 {
 		t.Errorf("got %+v", p)
 	}
-	if got := fmt.Sprint(p.Victims); got != "[{connection 1 map[idle:1m10s rows_changed:1 server:17-4 worker:3]}]" {
+	for i := range p.Victims {
+		if v := &p.Victims[i]; len(v.Identity) != 16 {
+			t.Errorf("its identity is %q", v.Identity)
+		} else {
+			v.Identity = ""
+		}
+	}
+	if got := fmt.Sprint(p.Victims); got != "[{connection 1  map[idle:1m10s rows_changed:1 server:17-4 worker:3]}]" {
 		t.Errorf("victims are %s", got)
 	}
 }

@@ -16,7 +16,9 @@ import (
 
 // KillLongDeps are what [NewKillLong] needs of others.
 type KillLongDeps struct {
-	Database func(name string) Database // a server of the section mysql; nil: there is none of that name
+	Database func(name string) Database                 // a server of the section mysql; nil: there is none of that name
+	Holders  HoldersOf                                  // nil: nobody is seen to hold a connection
+	Watched  func(ctx context.Context, app string) bool // whether an app of that name is watched; nil: none is
 }
 
 // KillLong is the action kill_long_queries: it ends SELECTs that run for too
@@ -47,12 +49,16 @@ type longQuery struct {
 type longPick struct {
 	long   int // of the users, whatever they are
 	plain  []longQuery
-	unread int // not looked at: there are too many
+	others int      // of the users, and not of the app that is meant
+	apps   []string // watched apps that hold the connections of long ones
+	unread int      // not looked at: there are too many
 }
 
 // longPrivate is what a plan keeps for Apply and Verify.
 type longPrivate struct {
+	name    string // of the section mysql
 	server  string // Session.Server
+	whose   whose
 	victims []longQuery
 }
 
@@ -65,14 +71,19 @@ func (k *KillLong) candidate(c mysql.Connection) bool {
 }
 
 // look finds the long statements as they are now.
-func (k *KillLong) look(ctx context.Context, db Session, list []mysql.Connection) (longPick, error) {
+func (k *KillLong) look(ctx context.Context, db Session, w whose, list []mysql.Connection) (longPick, error) {
 	var p longPick
 	var candidates []mysql.Connection
 	for _, c := range list {
-		if k.candidate(c) {
+		switch {
+		case !k.candidate(c):
+		case w.meant(c):
 			candidates = append(candidates, c)
+		default:
+			p.others++
 		}
 	}
+	p.apps = w.apps(candidates)
 	p.long = len(candidates)
 	oldestFirst(candidates)
 	p.unread = max(len(candidates)-maxListed, 0)
@@ -140,18 +151,36 @@ func (k *KillLong) Plan(ctx context.Context, a Alert) (Plan, error) {
 	if err != nil {
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
-	picked, err := k.look(ctx, db, list)
+	w, refused := k.whose(ctx, a)
+	if p.Refused = refused; refused != "" {
+		return p, nil
+	}
+	if w, err = w.look(ctx, k.d.Holders, name); err != nil {
+		return p, err
+	}
+	picked, err := k.look(ctx, db, w, list)
 	if err != nil {
 		return p, err
 	}
-	k.describe(&p, name, picked, db.Server())
+	k.describe(&p, name, picked, longPrivate{name, db.Server(), w, nil})
 	return p, nil
 }
 
+// whose returns whose statements are meant: those of the app that the rule or
+// the alert names, else of all that log in as one of the users.
+func (k *KillLong) whose(ctx context.Context, a Alert) (whose, string) {
+	app, refused := named(a, "app", k.c.App)
+	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
+		return whose{app: app}, refused
+	}
+	return whose{}, "" // a label of that name may be about anything
+}
+
 // describe writes a plan down.
-func (k *KillLong) describe(p *Plan, name string, picked longPick, server string) {
+func (k *KillLong) describe(p *Plan, name string, picked longPick, of longPrivate) {
 	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
-	p.Private = longPrivate{server, victims}
+	of.victims = victims
+	p.Private = of
 	p.Measure, p.Total, p.Cleared = float64(len(picked.plain)), len(victims), len(picked.plain) == 0
 	p.Summary = fmt.Sprintf("end %d of %d plain SELECTs of mysql %s that run for more than %s", p.Total, len(picked.plain), name, k.c.MinTime)
 	if n := picked.long - len(picked.plain) - picked.unread; n > 0 {
@@ -160,12 +189,24 @@ func (k *KillLong) describe(p *Plan, name string, picked longPick, server string
 	if picked.unread > 0 {
 		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
 	}
+	if picked.others > 0 {
+		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.others, of.whose.app)
+	}
+	switch {
+	case len(picked.apps) > 1:
+		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.apps, " and "))
+	case picked.long == 0 && picked.others > 0 && of.whose.unseen() != "":
+		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.whose.unseen()
+	}
 	for _, q := range victims {
-		info := map[string]string{"ran": tenths(q.Time), "server": server}
+		info := map[string]string{"ran": tenths(q.Time), "server": of.server}
+		if of.whose.app != "" {
+			info["app"] = of.whose.app
+		}
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Info: info})
+		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Identity: digest(of.server, q.User, q.Host, strconv.FormatUint(q.Query, 10), strconv.FormatUint(q.text, 16)), Info: info})
 	}
 }
 
@@ -205,7 +246,7 @@ func (k *KillLong) Apply(ctx context.Context, p Plan) (done int, err error) {
 		if i > 0 && !pauseBetween(ctx, victimPause) {
 			return done, context.Cause(ctx)
 		}
-		ended, err := k.end(ctx, db, q)
+		ended, err := k.end(ctx, db, private, q)
 		if err != nil {
 			return done, err
 		}
@@ -217,7 +258,7 @@ func (k *KillLong) Apply(ctx context.Context, p Plan) (done int, err error) {
 }
 
 // end looks once more, and ends the statement if it is still the very same.
-func (k *KillLong) end(ctx context.Context, db Session, planned longQuery) (bool, error) {
+func (k *KillLong) end(ctx context.Context, db Session, of longPrivate, planned longQuery) (bool, error) {
 	hash, plain, err := k.plain(ctx, db, planned.Connection)
 	if err != nil {
 		return false, err
@@ -228,6 +269,12 @@ func (k *KillLong) end(ctx context.Context, db Session, planned longQuery) (bool
 	}
 	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameRun(planned.Connection, now) {
 		return false, nil
+	}
+	if of.whose.app != "" {
+		w, err := of.whose.lookAgain(ctx, k.d.Holders, of.name)
+		if err != nil || !w.meant(now) {
+			return false, err
+		}
 	}
 	var done bool
 	if k.c.Procedure != "" {
@@ -268,7 +315,14 @@ func (k *KillLong) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	if ending > 0 {
 		return InProgress, nil // the server looks at the mark only now and then
 	}
-	picked, err := k.look(ctx, db, list)
+	w := whose{}
+	if len(p.Victims) > 0 && p.Victims[0].Info["app"] != "" {
+		w.app = p.Victims[0].Info["app"]
+		if w, err = w.lookAgain(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
+			return Unchanged, err
+		}
+	}
+	picked, err := k.look(ctx, db, w, list)
 	if err != nil {
 		return Unchanged, err
 	}

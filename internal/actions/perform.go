@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -105,10 +104,11 @@ func (w *work) climb(o outcome, next int) {
 	}
 	run.Before = append(slices.Clone(run.Before), StepResult{
 		Action: run.Action, Target: run.Target, Result: o.decision, Reason: clip(o.reason, maxText), Summary: summary,
-		Applied: run.Applied, Ended: time.Now(), Done: run.Done,
+		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
 	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, targetOf(w.rule.Steps[next], w.alert)
-	run.Applied, run.Plan, run.Done, run.Outcome, run.Asked, run.Facts = time.Time{}, nil, 0, "", 0, nil
+	run.Settled = time.Time{}
+	run.Applied, run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = time.Time{}, nil, 0, "", nil, nil
 	run.Reason = clip(o.reason, maxText)
 	w.verify = false
 }
@@ -116,6 +116,7 @@ func (w *work) climb(o outcome, next int) {
 // settle counts a step that ended.
 func (r *Runner) settle(w *work, o outcome) {
 	now := time.Now()
+	w.run.Settled = now
 	r.count.ended(RunKey{w.run.Rule, w.run.Action, o.decision}, w.run.Done, now)
 	if w.run.Applied.IsZero() {
 		return
@@ -126,6 +127,9 @@ func (r *Runner) settle(w *work, o outcome) {
 	if o.decision == DecisionVerified {
 		delete(r.failures, w.run.Action)
 		delete(r.human, w.run.Rule)
+		return
+	}
+	if o.decision == DecisionRefused { // by Apply, which did nothing
 		return
 	}
 	r.failed(w.run.Action, now)
@@ -169,7 +173,7 @@ func (r *Runner) park(w *work, o outcome) {
 		r.mu.Unlock()
 		return
 	}
-	w.run.State, w.run.Asked, w.run.Applied = DecisionUnwritten, 0, time.Time{}
+	w.run.State, w.run.Approved, w.run.Applied = DecisionUnwritten, nil, time.Time{}
 	w.notBefore = time.Now().Add(retryAfter)
 	r.mu.Lock()
 	r.publish(w.run)
@@ -246,12 +250,25 @@ func (r *Runner) prepare(ctx context.Context, w *work, action Action, step confi
 	switch {
 	case r.dryRun():
 		return plan, outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
-	case step.Approve && w.run.Asked == 0:
-		return plan, outcome{DecisionAwaiting, plan.Summary, thenLater}
-	case step.Approve && plan.Total > w.run.Asked-1:
-		return plan, outcome{DecisionRefused, fmt.Sprintf("%d were approved, and now it would be %d", w.run.Asked-1, plan.Total), thenEscalate}
+	case step.Approve:
+		return plan, approved(w)
 	}
 	return plan, outcome{}
+}
+
+// approved lets a step go on whose plan, as it is now, a person has approved.
+// One that has others in it waits for a new approval.
+func approved(w *work) outcome {
+	run := &w.run
+	if run.Approved == nil {
+		return outcome{DecisionAwaiting, run.Plan.Summary, thenLater}
+	}
+	why := run.Approved.covers(*run.Plan)
+	if why == "" {
+		return outcome{}
+	}
+	run.Approved = nil
+	return outcome{DecisionAwaiting, run.Plan.Summary + " (approval is needed again: " + why + ")", thenLater}
 }
 
 func (r *Runner) dryRun() bool {
@@ -262,6 +279,7 @@ func (r *Runner) dryRun() bool {
 
 // guardNow asks the guards right before something is done.
 func (r *Runner) guardNow(w *work, action, key string) (Decision, string) {
+	r.holds()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.cancelled {
@@ -286,7 +304,10 @@ func (r *Runner) plan(ctx context.Context, w *work, action Action, step config.H
 		return Plan{}, err
 	}
 	p.Action = step.Action
-	w.run.Plan, w.run.Target = p.bounded(), clip(p.Target, maxValue)
+	shown := p.bounded()
+	shown.identify(step)
+	p.ID, p.Scope = shown.ID, shown.Scope
+	w.run.Plan, w.run.Target = shown, shown.Target
 	return p, nil
 }
 

@@ -124,6 +124,9 @@ func processInfo(id proc.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
+// identityOf tells a process from every other, for [Victim.Identity].
+func identityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
+
 // identityFrom reads what [processInfo] wrote, with names that begin with
 // prefix. It is how a run that a crash cut off knows its processes.
 func identityFrom(info map[string]string, prefix string) (proc.Identity, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,17 @@ type program struct {
 	stdin string
 	as    *syscall.Credential // nil: as ourselves
 	nice  int
+	// confined programs run code of somebody else: nothing that they execute
+	// gains rights (no_new_privs), and none of ours is passed on.
+	confined bool
+	open     *os.File // the directory that dir names by its descriptor; nil: none
+}
+
+// close closes what the program holds open.
+func (p *program) close() {
+	if p != nil && p.open != nil {
+		_ = p.open.Close()
+	}
 }
 
 // ring keeps the end of what is written to it.
@@ -78,12 +90,17 @@ func (p program) run(ctx context.Context) (output string, err error) {
 		return "", err
 	}
 	out := &ring{}
-	cmd := &exec.Cmd{ // without a context: its end is ours to see to, with all of its group
-		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: p.as}, WaitDelay: drain,
+	cmd := p.command(out, p.apart())
+	err = p.start(cmd)
+	if errors.Is(err, unix.EPERM) && p.apart() != 0 { // root without CAP_SYS_ADMIN
+		cmd = p.command(out, 0)
+		err = p.start(cmd)
 	}
-	if err := p.start(cmd); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("start: %w", bare(err))
+	}
+	if p.confined { // where memory is short, it ends before the exporter does
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("1000"), 0)
 	}
 	cut := supervise(ctx, cmd.Process.Pid)
 	err = cmd.Wait() // the program has ended: this waits for the output only, and not for long
@@ -96,6 +113,26 @@ func (p program) run(ctx context.Context) (output string, err error) {
 	return out.String(), err
 }
 
+// command returns what is to be started. Without a context: its end is ours to
+// see to, with all of its group.
+func (p program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
+	return &exec.Cmd{
+		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
+		// A session of its own: no terminal of ours to write into, and its group.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.as, Cloneflags: namespaces}, WaitDelay: drain,
+	}
+}
+
+// apart returns the flags of clone(2) for a confined program: it is the first of
+// a PID namespace, so that all that it started ends with it, whatever group or
+// session that went to. It takes root.
+func (p program) apart() uintptr {
+	if p.confined && os.Geteuid() == 0 {
+		return syscall.CLONE_NEWPID
+	}
+	return 0
+}
+
 // start starts the program from a thread that has given up what capabilities it
 // would pass on, and that ends afterwards: they are of the thread.
 func (p program) start(cmd *exec.Cmd) error {
@@ -106,6 +143,12 @@ func (p program) start(cmd *exec.Cmd) error {
 		if err != nil && !errors.Is(err, unix.EINVAL) { // Linux before 4.3 knows none
 			started <- fmt.Errorf("give up capabilities: %w", err)
 			return
+		}
+		if p.confined {
+			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+				started <- fmt.Errorf("forbid new privileges: %w", err)
+				return
+			}
 		}
 		if p.nice != 0 {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) // it only makes us kinder

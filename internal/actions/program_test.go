@@ -146,13 +146,14 @@ func TestRunCommandGrandchild(t *testing.T) {
 		line  string
 		stays bool
 	}{
-		"in the group":     {`(trap '' TERM; echo $$ >/dev/null; exec /bin/sleep 120) &`, false},
-		"out of the group": {`/usr/bin/setsid /bin/sleep 120 &`, true},
+		"in the group": {`(trap '' TERM; echo $$ >/dev/null; exec /bin/sleep 120) &`, false},
+		// It goes on once the child is the leader of a group of its own.
+		"out of the group": {`/usr/bin/setsid /bin/sleep 120 &` + "\n" + `while read -r pid name state parent group rest </proc/$!/stat; [ "$group" != $! ]; do /bin/sleep 0.02; done`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pid := filepath.Join(t.TempDir(), "pid")
-			a := runCommand(script(t, c.line, `echo $! > `+pid, `/bin/sleep 0.5`, `exit 0`)) // time to leave the group
+			a := runCommand(script(t, c.line, `echo $! > `+pid, `exit 0`))
 			_, n, err := command(t, t.Context(), a, nil)
 			if n != 1 || err != nil {
 				t.Fatal(n, err)
@@ -161,7 +162,7 @@ func TestRunCommandGrandchild(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 100 {
+			for range 1000 {
 				if alive(string(b)) == c.stays {
 					break
 				}
@@ -188,14 +189,23 @@ func TestRunCommandTimeout(t *testing.T) {
 			t.Parallel()
 			pid := filepath.Join(t.TempDir(), "pid")
 			a := runCommand(script(t, line, `/bin/sleep 120 &`, `echo $! > `+pid, `/bin/sleep 120; /bin/sleep 120`))
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			go func() { // the end of its time, once all is started
+				defer cancel()
+				for range 1000 {
+					if b, _ := os.ReadFile(pid); len(b) > 0 {
+						return
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}()
 			_, n, err := command(t, ctx, a, nil)
 			if n != 1 || err == nil || !strings.Contains(err.Error(), "too long") {
 				t.Errorf("%d, %v", n, err)
 			}
 			b, err := os.ReadFile(pid)
-			for range 100 { // a signal that was sent has not arrived yet, perhaps
+			for range 1000 { // a signal that was sent has not arrived yet, perhaps
 				if err != nil || !alive(string(b)) {
 					break
 				}

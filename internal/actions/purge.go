@@ -23,6 +23,7 @@ const (
 type SessionStore interface {
 	CountEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
 	ExpireEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
+	Keyspace(ctx context.Context) (string, error)
 }
 
 // PurgeDeps are what [NewPurge] needs of others.
@@ -99,6 +100,31 @@ func (p *Purge) refused(r purgeRule) string {
 	return ""
 }
 
+// sharedPrefix returns why whose sessions are meant is not certain: an app of the
+// configuration has some in the same database, under a prefix that overlaps.
+func (p *Purge) sharedPrefix(ctx context.Context, r purgeRule) string {
+	for _, app := range p.d.Apps() {
+		for _, s := range app.Sessions {
+			if app.Name == r.app || !config.Overlap(s.Prefix, r.query.Prefix) {
+				continue
+			}
+			same, err := sameKeyspace(ctx, r.redis, s.Redis, func(ctx context.Context, name string) (string, error) {
+				if store := p.d.Store(name); store != nil {
+					return store.Keyspace(ctx)
+				}
+				return "", errNoRedis
+			})
+			switch {
+			case err != nil:
+				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, and whether they are in the same database is not known: %s", app.Name, err)
+			case same:
+				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, in the same database of one Redis: whose a session is cannot be told", app.Name)
+			}
+		}
+	}
+	return ""
+}
+
 // Plan implements [Action].
 func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 	out := Plan{Action: p.Name()}
@@ -107,6 +133,9 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 		out.Target = rule.target()
 	}
 	if out.Refused = refused; refused != "" {
+		return out, nil
+	}
+	if out.Refused = p.sharedPrefix(ctx, rule); out.Refused != "" {
 		return out, nil
 	}
 	count, err := p.count(ctx, rule)
@@ -118,6 +147,8 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 		return out, err
 	}
 	p.describe(&out, rule, count)
+	rule.query.Only = count.Server
+	out.Scope = digest(rule.app, rule.redis, fmt.Sprintf("%+v", rule.query))
 	out.Private = rule
 	return out, nil
 }
@@ -129,7 +160,7 @@ func (p *Purge) count(ctx context.Context, r purgeRule) (redis.EternalCount, err
 		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
 	}
 	q := r.query
-	q.Budget = budget(ctx, countBudget)
+	q.Budget, q.Only = budget(ctx, countBudget), "" // to count is no harm
 	count, err := store.CountEternal(ctx, q)
 	if err != nil {
 		return count, fmt.Errorf("redis %s: %w", r.redis, err)
@@ -184,6 +215,9 @@ func (p *Purge) Apply(ctx context.Context, plan Plan) (done int, err error) {
 	}
 	if plan.Total < 1 {
 		return 0, nil
+	}
+	if refused := p.sharedPrefix(ctx, rule); refused != "" {
+		return 0, errors.New(refused)
 	}
 	store := p.d.Store(rule.redis)
 	if store == nil {

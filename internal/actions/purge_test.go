@@ -18,8 +18,12 @@ type fakeStore struct {
 	count redis.EternalCount
 	err   error
 	asked redis.EternalQuery
-	did   int // calls that change something
+	did   int    // calls that change something
+	space string // its keyspace
+	down  error  // why that is not known
 }
+
+func (f *fakeStore) Keyspace(context.Context) (string, error) { return f.space, f.down }
 
 func (f *fakeStore) CountEternal(_ context.Context, q redis.EternalQuery) (redis.EternalCount, error) {
 	f.asked = q

@@ -2,11 +2,9 @@ package actions
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -60,6 +58,7 @@ type recycling struct {
 	slot           int
 	worker, master proc.Identity
 	grace          time.Duration
+	imports        bool // the app is imported before
 }
 
 // pick is a worker with the number for which it was chosen.
@@ -87,7 +86,7 @@ func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 		return p, nil
 	}
 	p.Target = "app:" + app.Name + "/workers"
-	victim, refused, err := r.choose(ctx, app)
+	victim, _, refused, err := r.choose(ctx, app)
 	switch {
 	case err != nil:
 		return Plan{}, err
@@ -111,7 +110,11 @@ func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 	info := processInfo(t.worker)
 	info["master_pid"], info["master_start"] = strconv.Itoa(t.master.PID), strconv.FormatUint(t.master.Start, 10)
 	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
-	p.Victims = []Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Info: info}}
+	if info["import_check"] = "not needed"; t.imports {
+		info["import_check"] = "not run yet"
+		p.Summary += "; the app is imported first, which a plan does not do"
+	}
+	p.Victims = []Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: identityOf(t.worker), Info: info}}
 	p.Private = t
 	return p, nil
 }
@@ -138,23 +141,45 @@ func appIn(snap *proc.Snapshot, name string) *proc.App {
 }
 
 // choose looks whether an app may lose a worker for a while, and which one is
-// the worst. No worker and no refusal: there is nothing to do.
-func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, string, error) {
+// the worst of those that are proved to be workers. No worker and no refusal:
+// there is nothing to do. The proof is of the moment of the call.
+func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, *proven, string, error) {
 	if refused := r.unfit(app); refused != "" {
-		return nil, refused, nil
+		return nil, nil, refused, nil
 	}
-	var list []pick
+	list, refused, err := r.candidates(ctx, app)
+	if refused != "" || err != nil {
+		return nil, nil, refused, err
+	}
+	known, err := r.prove(ctx, app)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	sure := known.only(app)
+	if n := max(r.c.MinWorkers, leastWorkers); len(sure.Workers) < n {
+		return nil, nil, fmt.Sprintf("%d of %d processes are proved to be workers, below %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
+	}
+	fit := slices.DeleteFunc(slices.Clone(list), func(p pick) bool { return !known.workers[p.worker.PID] })
+	switch {
+	case len(fit) == 0 && len(list) > 0:
+		return nil, nil, "nothing is done to what is not proved to be a worker: " + known.doubt, nil
+	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
+		return nil, nil, fmt.Sprintf("%d of %d workers are stuck: what they wait for is the trouble, not one worker", len(fit), len(sure.Workers)), nil
+	}
+	best, refused, err := r.oldEnough(sure, fit)
+	return best, known, refused, err
+}
+
+// candidates returns those that may be picked, as far as discovery tells.
+func (r *Recycle) candidates(ctx context.Context, app *proc.App) ([]pick, string, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
-		list = largest(app)
+		return largest(app), "", nil
 	case config.PickStuck:
 		if app.StateErr != nil {
 			return nil, "what the workers do cannot be told: it takes their user, or CAP_SYS_PTRACE", nil
 		}
-		list = stuckOnes(app)
-		if 2*len(list) > len(app.Workers) {
-			return nil, fmt.Sprintf("%d of %d workers are stuck: what they wait for is the trouble, not one worker", len(list), len(app.Workers)), nil
-		}
+		return stuckOnes(app), "", nil
 	case config.PickLeaked:
 		if r.d.Leaks == nil {
 			return nil, "which worker leaks is not known: it takes apps[].pools", nil
@@ -163,11 +188,9 @@ func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, string, err
 		if err != nil {
 			return nil, "", fmt.Errorf("which worker leaks: %w", err)
 		}
-		list = leaking(app, leaks)
-	default:
-		return nil, "there is no such way to pick a worker", nil
+		return leaking(app, leaks), "", nil
 	}
-	return r.oldEnough(app, list)
+	return nil, "there is no such way to pick a worker", nil
 }
 
 // oldEnough gives the worst that is old enough. When the worst of all is young,
@@ -216,6 +239,9 @@ func (r *Recycle) unfit(app *proc.App) string {
 		case w.PID == app.PID:
 			return "the app has no master that would start a new worker"
 		}
+		if id, err := proc.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
+			return "the workers have more than one master: an upgrade is under way, or the app runs twice"
+		}
 	}
 	return ""
 }
@@ -257,139 +283,4 @@ func leaking(app *proc.App, leaks map[int]int) []pick {
 		}
 	}
 	return out
-}
-
-// target looks at the processes themselves, and whether the next worker would
-// start. nil: refused.
-func (r *Recycle) target(ctx context.Context, app *proc.App, w proc.Worker) (*recycling, string, error) {
-	t := &recycling{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
-	var err error
-	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
-		return nil, "", err
-	}
-	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
-		return nil, "", err
-	}
-	for _, other := range app.Workers {
-		id, err := proc.Identify(r.d.ProcRoot, other.PID)
-		if err != nil {
-			return nil, "", err
-		}
-		if id.Parent != app.PID {
-			return nil, "the workers have more than one master: an upgrade is under way, or the app runs twice", nil
-		}
-	}
-	if err := signable(r.d.ProcRoot, w.PID); err != nil {
-		return nil, err.Error(), nil
-	}
-	if refused := t.patience(ctx, r); refused != "" {
-		return nil, refused, nil
-	}
-	refused, err := importer{root: r.d.ProcRoot, argv: r.c.ImportCheck, app: app, worker: w.PID}.refused(ctx)
-	if err != nil || refused != "" {
-		return nil, refused, err
-	}
-	return t, "", nil
-}
-
-// patience finds how long a worker may take to end by itself. A stuck one is
-// ended hard after that, for which the step must give the time.
-func (t *recycling) patience(ctx context.Context, r *Recycle) (refused string) {
-	option := "--graceful-timeout"
-	if t.server == proc.UWSGI {
-		option = "--worker-reload-mercy"
-	}
-	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
-		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
-			t.grace = time.Duration(n) * time.Second
-		}
-	}
-	need := t.grace + afterGrace + 2*hardStep
-	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
-		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is ended hard after that", need, t.grace+afterGrace)
-	}
-	return ""
-}
-
-// graceful is the signal after which a worker finishes its requests and ends.
-// They are the opposite on the two servers: gunicorn's workers die of a HUP,
-// uWSGI's drop their requests on a TERM.
-func graceful(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
-		return syscall.SIGHUP
-	}
-	return syscall.SIGTERM
-}
-
-// hard is the signal after which a worker that hangs ends at once, if it still
-// can: gunicorn's own for that is ABRT.
-func hard(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
-		return syscall.SIGTERM
-	}
-	return syscall.SIGABRT
-}
-
-// Apply implements [Action]. All is looked at once more with the worker in hand.
-func (r *Recycle) Apply(ctx context.Context, p Plan) (int, error) {
-	t, ok := p.Private.(*recycling)
-	if !ok {
-		return 0, errNotPlanned
-	}
-	g, err := seize(r.d.ProcRoot, t.worker)
-	if err != nil {
-		return 0, err
-	}
-	defer g.release()
-	if err := r.again(ctx, t); err != nil {
-		return 0, err
-	}
-	if err := g.check(); err != nil {
-		return 0, err
-	}
-	if err := g.signal(graceful(t.server)); err != nil {
-		return 0, err
-	}
-	if r.c.Pick != config.PickStuck || g.ended(ctx, t.grace+afterGrace) {
-		return 1, nil
-	}
-	// It did not end by itself, and its request would never end either.
-	for _, s := range []syscall.Signal{hard(t.server), syscall.SIGKILL} {
-		if ctx.Err() != nil {
-			return 1, fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
-		}
-		if err := g.signal(s); err != nil && !errors.Is(err, errChanged) {
-			return 1, err
-		}
-		if g.ended(ctx, hardStep) {
-			return 1, nil
-		}
-	}
-	return 1, errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
-}
-
-// again looks right before whether all is still as planned.
-func (r *Recycle) again(ctx context.Context, t *recycling) error {
-	snap, err := r.d.Processes.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	app := appIn(snap, t.app)
-	if app == nil || app.PID != t.master.PID || !t.master.Alive(r.d.ProcRoot) {
-		return errChanged
-	}
-	victim, refused, err := r.choose(ctx, app)
-	switch {
-	case err != nil:
-		return err
-	case refused != "":
-		return errors.New(refused)
-	case victim == nil:
-		return errors.New("there is nothing to do any more")
-	case r.c.Pick == config.PickLargest && slices.ContainsFunc(app.Workers, func(w proc.Worker) bool { return w.PID == t.worker.PID }):
-		return nil // two of about the same size may change places
-	case victim.worker.PID != t.worker.PID:
-		return errChanged
-	}
-	return nil
 }

@@ -22,8 +22,9 @@ const (
 
 // TaskQueues is what restart_task needs of a Redis; [redis.Server] has it.
 type TaskQueues interface {
-	RQWorkers(ctx context.Context, queue string) (workers []redis.RQWorker, waiting int64, err error)
+	RQWorkers(ctx context.Context, queue string) (redis.RQLook, error)
 	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
+	Keyspace(ctx context.Context) (string, error)
 }
 
 // RestartTaskDeps are what [NewRestartTask] needs of others.
@@ -53,6 +54,7 @@ func (*RestartTask) Name() string { return config.ActionRestartTask }
 // taskQueue is one queue of the configuration.
 type taskQueue struct {
 	app, kind, redis, name string
+	user                   string // that its workers run as; "": not said
 }
 
 func (q taskQueue) target() string { return "app:" + q.app + "/queue:" + q.name }
@@ -71,12 +73,14 @@ type found struct {
 	stuck   []stuckTask // on this host and fit to be ended, the worst first
 	refused string      // why none may be ended although one is stuck
 	workers int         // that serve the queue
+	server  redis.ServerID
 }
 
 // restarting is what a plan keeps for Apply.
 type restarting struct {
-	queue taskQueue
-	task  stuckTask
+	queue  taskQueue
+	task   stuckTask
+	server redis.ServerID
 }
 
 // Plan implements [Action].
@@ -108,8 +112,8 @@ func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p.Measure, p.Total = t.held.Seconds(), 1
 	info := processInfo(t.id)
 	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
-	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Info: info}}
-	p.Private = &restarting{queue: q, task: t}
+	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: identityOf(t.id), Info: info}}
+	p.Private = &restarting{q, t, f.server}
 	return p, nil
 }
 
@@ -146,7 +150,7 @@ func queuesOf(app config.App, name string) []taskQueue {
 	for _, t := range app.Tasks {
 		for _, n := range t.Names() {
 			if n == name || name == "" {
-				out = append(out, taskQueue{app.Name, t.Type, t.Redis, n})
+				out = append(out, taskQueue{app.Name, t.Type, t.Redis, n, t.User})
 			}
 		}
 	}
@@ -158,6 +162,9 @@ func (r *RestartTask) look(ctx context.Context, q taskQueue) (found, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
 		return found{refused: "the queue's Redis is not in the configuration any more"}, nil
+	}
+	if refused := r.sharedQueue(ctx, q); refused != "" {
+		return found{refused: refused}, nil
 	}
 	if q.kind == config.Celery {
 		return r.celery(ctx, server, q)
@@ -197,7 +204,7 @@ func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	}
 	info := p.Victims[0].Info
 	old, ok := identityFrom(info, "")
-	q := taskQueue{info["app"], info["kind"], info["redis"], info["queue"]}
+	q := taskQueue{app: info["app"], kind: info["kind"], redis: info["redis"], name: info["queue"]}
 	planned := plannedAt(info)
 	server := r.d.Queues(q.redis)
 	switch {
@@ -213,18 +220,18 @@ func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
 
 // rqBack tells whether a new worker is there, and works.
 func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
-	workers, waiting, err := server.RQWorkers(ctx, q.name)
+	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return "", err
 	}
-	for _, w := range workers {
+	for _, w := range look.Workers {
 		if w.Host != r.d.Host || w.Birth.Before(planned) {
 			continue
 		}
 		if _, err := proc.Identify(r.d.ProcRoot, w.PID); err != nil {
 			continue
 		}
-		if waiting == 0 || w.Ended > 0 || w.Job != "" {
+		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {
 			return Verified, nil
 		}
 		return InProgress, nil

@@ -19,16 +19,32 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// queues is a Redis with one queue.
+// queues is a Redis with one queue. Its user may not list clients, so that a
+// worker is proved by a connection to the address that it has.
 type queues struct {
-	workers []redis.RQWorker
-	waiting int64
-	intake  redis.Intake
-	err     error
+	workers  []redis.RQWorker
+	waiting  int64
+	intake   redis.Intake
+	at       redis.Place
+	keyspace string
+	err      error
 }
 
-func (q *queues) RQWorkers(context.Context, string) ([]redis.RQWorker, int64, error) {
-	return q.workers, q.waiting, q.err
+func (q *queues) RQWorkers(context.Context, string) (redis.RQLook, error) {
+	return redis.RQLook{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
+}
+
+func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }
+
+// brokerAt is a server to which workers of the test connect, and where it is.
+func brokerAt(t *testing.T) redis.Place {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return redis.Place{ID: "c0ffee", Peer: l.Addr().(*net.TCPAddr).AddrPort(), Hidden: "not allowed"}
 }
 
 func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake, error) {
@@ -36,8 +52,10 @@ func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake,
 }
 
 func restartTask(q *queues, f *table, c config.RestartTask) *actions.RestartTask {
+	me := itoa(os.Getuid())
 	apps := []config.App{{Name: "shop", Tasks: []config.Tasks{
-		{Type: config.RQ, Redis: "broker", Queues: []string{"mail", "slow"}}, {Type: config.Celery, Redis: "broker", Queues: []string{"celery"}},
+		{Type: config.RQ, Redis: "broker", Queues: []string{"mail", "slow"}, User: me},
+		{Type: config.Celery, Redis: "broker", Queues: []string{"celery"}, User: me},
 	}}}
 	return actions.NewRestartTask(actions.RestartTaskDeps{
 		Apps: func() []config.App { return apps }, ProcRoot: "/proc", Host: "here", Processes: f,
@@ -52,6 +70,12 @@ func restartTask(q *queues, f *table, c config.RestartTask) *actions.RestartTask
 
 func mail() config.RestartTask {
 	return config.RestartTask{App: "shop", Queue: "mail", Idempotent: true, MinStuck: time.Minute}
+}
+
+// connected is a worker that has a connection to a broker.
+func connected(t *testing.T, at redis.Place, body string) *exec.Cmd {
+	t.Helper()
+	return rqProcess(t, fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))\n", at.Peer.Port())+body)
 }
 
 // rqProcess is a process that has RQ's title, as a child of ours. It takes a
@@ -91,7 +115,8 @@ func stuckWorker(pid int) redis.RQWorker {
 
 func TestRestartTaskPlan(t *testing.T) {
 	t.Parallel()
-	pid := rqProcess(t, "").Process.Pid
+	at := brokerAt(t)
+	pid, unconnected := connected(t, at, "").Process.Pid, rqProcess(t, "").Process.Pid
 	other := child(t, sleeps).Process.Pid
 	with := func(change func(*redis.RQWorker)) []redis.RQWorker {
 		w := stuckWorker(pid)
@@ -104,8 +129,9 @@ func TestRestartTaskPlan(t *testing.T) {
 		workers  []redis.RQWorker
 		empty    bool
 		err      error
-		want     string // of the refusal; "": cleared; "planned"
+		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
+		"not connected":         {workers: with(func(w *redis.RQWorker) { w.PID = unconnected }), want: "holds no connection"},
 		"holds a job":           {workers: with(same), want: "planned"},
 		"not for long":          {workers: with(func(w *redis.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
 		"nothing waits":         {workers: with(same), empty: true},
@@ -119,7 +145,8 @@ func TestRestartTaskPlan(t *testing.T) {
 		"born much later":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
 		"no worker of RQ":       {workers: with(func(w *redis.RQWorker) { w.PID = other }), want: "none by its command line"},
 		"ourselves":             {workers: with(func(w *redis.RQWorker) { w.PID = os.Getpid() }), want: "none by its command line"},
-		"init":                  {workers: with(func(w *redis.RQWorker) { w.PID = 1 }), want: "not the one"},
+		"init, by another age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
+		"init, by its own age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
 		"only a dead one":       {workers: with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), want: "no worker of the queue lives"},
 		"a dead one and a well": {workers: append(with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), redis.RQWorker{Host: "there", Heartbeat: time.Now()})},
 		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
@@ -137,7 +164,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			if c.settings != nil {
 				c.settings(&settings)
 			}
-			q := &queues{workers: c.workers, waiting: 3, err: c.err}
+			q := &queues{workers: c.workers, waiting: 3, at: at, err: c.err}
 			if c.empty {
 				q.waiting = 0
 			}
@@ -157,11 +184,26 @@ func TestRestartTaskPlan(t *testing.T) {
 				if !p.Cleared || p.Refused != "" {
 					t.Errorf("%+v", p)
 				}
+			case c.want == "refused":
+				if p.Refused == "" || p.Total != 0 {
+					t.Errorf("%+v", p)
+				}
 			case !strings.Contains(p.Refused, c.want) || p.Total != 0:
 				t.Errorf("%+v", p)
 			}
 		})
 	}
+}
+
+// boot returns the start of pid 1, or now where it may not be read.
+func boot(t *testing.T) time.Time {
+	t.Helper()
+	if id, err := proc.Identify("/proc", 1); err == nil {
+		if at, err := id.StartTime(); err == nil {
+			return at
+		}
+	}
+	return time.Now()
 }
 
 func elsewhere() redis.RQWorker {
@@ -180,9 +222,10 @@ func TestRestartTaskApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := rqProcess(t, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
+			at := brokerAt(t)
+			cmd := connected(t, at, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
 			kids := proc.Children("/proc", cmd.Process.Pid)
-			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1}
+			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &table{}, mail())
 			p, err := a.Plan(t.Context(), actions.Alert{})
 			if err != nil || p.Refused != "" || len(kids) != 1 {
@@ -196,7 +239,7 @@ func TestRestartTaskApply(t *testing.T) {
 				t.Errorf("nobody has started another: %s, %v", o, err)
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
-			q.workers = []redis.RQWorker{stuckWorker(rqProcess(t, "").Process.Pid)}
+			q.workers = []redis.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			restarted := func(string) []time.Time { return []time.Time{time.Now()} }
 			again, err := a.Plan(actions.WithActs(t.Context(), restarted), actions.Alert{})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
@@ -230,12 +273,15 @@ func TestRestartTaskLooksAgain(t *testing.T) {
 		"others hang too": func(q *queues, _ *actions.Plan) { q.workers = append(q.workers, elsewhere(), elsewhere()) },
 		"another entry":   func(q *queues, _ *actions.Plan) { q.workers[0].Key = "rq:worker:b" },
 		"no answer":       func(q *queues, _ *actions.Plan) { q.err = errors.New("down") },
+		"another server":  func(q *queues, _ *actions.Plan) { q.at.ID = "abc" },
+		"another address": func(q *queues, _ *actions.Plan) { q.at.Peer = netip.MustParseAddrPort("127.0.0.2:6379") },
 		"another process": func(_ *queues, p *actions.Plan) { p.Private = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := rqProcess(t, "")
-			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1}
+			at := brokerAt(t)
+			cmd := connected(t, at, "")
+			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &table{}, mail())
 			p, err := a.Plan(t.Context(), actions.Alert{})
 			if err != nil || p.Refused != "" {
@@ -309,77 +355,4 @@ func TestIsRQ(t *testing.T) {
 			t.Errorf("%s of vim", title)
 		}
 	}
-}
-
-// Celery: messages wait, none was taken, and the worker of this broker is known
-// by its connection.
-func TestRestartTaskCelery(t *testing.T) {
-	t.Parallel()
-	broker, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = broker.Close() }) // after all cases
-	at := broker.Addr().(*net.TCPAddr)
-	connect := fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))", at.Port)
-	pid, stranger := rqProcess(t, connect).Process.Pid, rqProcess(t, "").Process.Pid
-	still := redis.Intake{Waiting: 5, Held: 2, Peer: at.AddrPort()}
-	for name, c := range map[string]struct {
-		intake func(*redis.Intake)
-		change func(*proc.CeleryWorker)
-		more   []proc.CeleryWorker
-		want   string
-	}{
-		"hangs":                {want: "planned"},
-		"takes messages":       {intake: func(in *redis.Intake) { in.Fresh = true }},
-		"nothing waits":        {intake: func(in *redis.Intake) { in.Waiting = 0 }},
-		"nothing held":         {intake: func(in *redis.Intake) { in.Held = 0 }, want: "no worker holds"},
-		"UNIX socket":          {intake: func(in *redis.Intake) { in.Peer = netip.AddrPort{} }, want: "UNIX socket"},
-		"other queues too":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "other queues"},
-		"of another broker":    {change: func(w *proc.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "connected to this broker"},
-		"of another queue":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
-		"a number given again": {change: func(w *proc.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in, w := still, proc.CeleryWorker{PID: pid, Start: startOf(t, pid), Queues: []string{"celery"}}
-			if c.intake != nil {
-				c.intake(&in)
-			}
-			if c.change != nil {
-				c.change(&w)
-			}
-			f := &table{snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
-			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
-			time.Sleep(1100 * time.Millisecond) // the worker is older than that
-			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), actions.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
-			switch {
-			case err != nil:
-				t.Error(err)
-			case c.want == "planned":
-				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != itoa(pid) {
-					t.Errorf("%+v", p)
-				}
-			case c.want == "":
-				if !p.Cleared {
-					t.Errorf("%+v", p)
-				}
-			case !strings.Contains(p.Refused, c.want):
-				t.Errorf("%+v", p)
-			}
-		})
-	}
-}
-
-func startOf(t *testing.T, pid int) time.Time {
-	t.Helper()
-	id, err := proc.Identify("/proc", pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := id.StartTime()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
 }

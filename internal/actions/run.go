@@ -23,23 +23,24 @@ const (
 // Run is one alert on its way through the steps of its rule. A published Run
 // is never changed.
 type Run struct {
-	ID      string          `json:"id"`
-	Rule    string          `json:"rule"`
-	Alert   Subject         `json:"alert"`
-	State   Decision        `json:"state"`
-	Reason  string          `json:"reason,omitempty"`
-	Created time.Time       `json:"created"`
-	Updated time.Time       `json:"updated"`
-	Step    int             `json:"step"` // of the rule, from 0
-	Action  string          `json:"action"`
-	Target  string          `json:"target,omitempty"`
-	Applied time.Time       `json:"applied,omitzero"` // when this step began to act
-	Plan    *Plan           `json:"plan,omitempty"`   // of this step
-	Done    int             `json:"done,omitempty"`   // victims that it was done to
-	Outcome Outcome         `json:"outcome,omitempty"`
-	Asked   int             `json:"asked,omitempty"` // victims of the plan that a person approved, plus one; 0: nobody was asked
-	Before  []StepResult    `json:"before,omitempty"`
-	Facts   json.RawMessage `json:"evidence,omitempty"` // what was seen right before, as JSON
+	ID       string          `json:"id"`
+	Rule     string          `json:"rule"`
+	Alert    Subject         `json:"alert"`
+	State    Decision        `json:"state"`
+	Reason   string          `json:"reason,omitempty"`
+	Created  time.Time       `json:"created"`
+	Updated  time.Time       `json:"updated"`
+	Step     int             `json:"step"` // of the rule, from 0
+	Action   string          `json:"action"`
+	Target   string          `json:"target,omitempty"`
+	Applied  time.Time       `json:"applied,omitzero"` // when this step began to act
+	Settled  time.Time       `json:"settled,omitzero"` // when this step ended
+	Plan     *Plan           `json:"plan,omitempty"`   // of this step
+	Done     int             `json:"done,omitempty"`   // victims that it was done to
+	Outcome  Outcome         `json:"outcome,omitempty"`
+	Approved *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
+	Before   []StepResult    `json:"before,omitempty"`
+	Facts    json.RawMessage `json:"evidence,omitempty"` // what was seen right before, as JSON
 }
 
 // Subject is what is kept of an alert.
@@ -97,7 +98,7 @@ func (p Plan) bounded() *Plan {
 				info[clip(k, 32)] = clip(v.Info[k], 100)
 			}
 		}
-		p.Victims[i] = Victim{clip(v.Kind, 32), clip(v.ID, 64), info}
+		p.Victims[i] = Victim{Kind: clip(v.Kind, 32), ID: clip(v.ID, 64), Identity: clip(v.Identity, 64), Info: info}
 	}
 	return &p
 }

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,6 @@ const (
 	retryAfter   = 5 * time.Second  // a run whose journal could not be written
 	beatEvery    = 20 * time.Second // that this exporter tells the others that it lives
 	maxDedup     = 10_000
-	maxTold      = 4096
 	maxIndex     = 200 // ended runs that are kept for people
 	maxFacts     = 64  // of these with their evidence
 	maxFiring    = 500
@@ -84,22 +84,20 @@ type Runner struct {
 	set      *settings
 	leases   Leases
 	store    *Store
-	storeErr error // why there is none
+	storeErr error  // why there is none
+	lost     *Store // it was replaced; kept locked until the end
+	noWrite  error  // of the last write
 	pause    *Pause
 	queue    []*work
 	awaiting map[string]*work // by the run's id
 	active   map[string]*work
-	turns    map[string]string // run by key: one run works on a target
-	runs     map[string]*Run   // what people are shown
-	order    []string          // of runs, the newest last
-	dedup    map[string]time.Time
-	told     map[string]time.Time   // decisions that are in the journal already
-	last     map[string]time.Time   // when a key was last acted on
-	acts     map[string][]time.Time // when something was done to a key, the newest last
-	applied  []time.Time            // all acts, for the budget
-	failures map[string][]time.Time
-	human    map[string]string // rule: fingerprint of the alert it could not help
+	turns    map[string]string      // run by key: one run works on a target
+	runs     map[string]*Run        // what people are shown
+	order    []string               // of runs, the newest last
+	planned  map[string][]time.Time // dry-run's plans, by rule
 	firing   map[string]Firing
+
+	memory // what the guards go by
 }
 
 // work is one run that has not ended, with what belongs to this process.
@@ -121,8 +119,7 @@ func New(o Options) *Runner {
 		o: o, log: o.Logger, started: time.Now(), count: newCounters(), set: &settings{Healing: config.Healing{Mode: config.HealOff}},
 		taking: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		awaiting: make(map[string]*work), active: make(map[string]*work), turns: make(map[string]string), runs: make(map[string]*Run),
-		dedup: make(map[string]time.Time), told: make(map[string]time.Time), last: make(map[string]time.Time), acts: make(map[string][]time.Time),
-		failures: make(map[string][]time.Time), human: make(map[string]string), firing: make(map[string]Firing),
+		memory: newMemory(), planned: make(map[string][]time.Time), firing: make(map[string]Firing),
 	}
 }
 
@@ -167,6 +164,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-r.wake:
 		case <-tick.C:
 			r.expire(time.Now())
+			r.holds()
 		}
 	}
 }
@@ -203,7 +201,7 @@ func (r *Runner) keepBeating(ctx context.Context) {
 // openStore takes the state directory once it is needed, and what stands in it.
 func (r *Runner) openStore(now time.Time) {
 	r.mu.Lock()
-	needed, before := r.set.used() && r.store == nil, r.storeErr
+	needed, before := r.set.used() && r.store == nil && r.lost == nil, r.storeErr
 	r.mu.Unlock()
 	if !needed {
 		return
@@ -223,7 +221,7 @@ func (r *Runner) openStore(now time.Time) {
 
 func (r *Runner) closeStore() error {
 	r.mu.Lock()
-	s := r.store
+	s := cmp.Or(r.store, r.lost)
 	r.store, r.storeErr = nil, errClosed
 	r.mu.Unlock()
 	if s == nil {
@@ -243,7 +241,9 @@ func (r *Runner) write(entries ...Entry) error {
 	if s == nil {
 		return ErrUnwritten
 	}
-	if err := s.Append(entries...); err != nil {
+	err := s.Append(entries...)
+	r.noteWrite(s, err)
+	if err != nil {
 		return errors.Join(ErrUnwritten, err)
 	}
 	return nil

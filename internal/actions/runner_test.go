@@ -203,14 +203,26 @@ func TestRuns(t *testing.T) {
 
 func TestApproved(t *testing.T) {
 	for name, c := range map[string]struct {
-		total int // of the plan when it is approved
-		want  actions.Decision
-	}{"as shown": {3, "verified"}, "fewer": {2, "verified"}, "more": {4, "escalated"}} {
+		now  []string // victims of the plan when it is approved
+		want actions.Decision
+	}{
+		"as shown": {[]string{"9", "8", "7"}, "verified"}, "fewer": {[]string{"8", "7"}, "verified"}, "more": {[]string{"7", "8", "9", "6"}, "awaiting_approval"},
+		"as many, and another": {[]string{"7", "8", "6"}, "awaiting_approval"}, "one, and another": {[]string{"6"}, "awaiting_approval"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }), nil)
 				defer b.stop()
+				name := func(ids ...string) { // a plan about these
+					b.first.mu.Lock()
+					defer b.first.mu.Unlock()
+					b.first.plan.Victims, b.first.plan.Total = nil, len(ids)
+					for _, id := range ids {
+						b.first.plan.Victims = append(b.first.plan.Victims, actions.Victim{Kind: "connection", ID: id})
+					}
+				}
+				name("7", "8", "9")
 				b.take(firing())
 				b.wait(time.Minute)
 				r := b.last()
@@ -221,21 +233,31 @@ func TestApproved(t *testing.T) {
 					}
 				}
 				waits(1)
-				if _, err := b.Approve(t.Context(), "r-x"); !errors.Is(err, actions.ErrUnknownRun) {
+				if _, err := b.Approve(t.Context(), "r-x", ""); !errors.Is(err, actions.ErrUnknownRun) {
 					t.Error(err)
 				}
-				b.first.mu.Lock()
-				b.first.plan.Total = c.total
-				b.first.mu.Unlock()
-				if _, err := b.Approve(t.Context(), r.ID); err != nil {
+				name(c.now...)
+				if _, err := b.Approve(t.Context(), r.ID, ""); err != nil {
 					t.Fatal(err)
 				}
 				b.wait(time.Minute)
-				waits(0)
+				waits(map[bool]int{true: 1}[c.want == "awaiting_approval"])
 				if got := b.last(); got.State != c.want {
 					t.Errorf("%s: %s", got.State, got.Reason)
 				}
-				if _, err := b.Approve(t.Context(), r.ID); !errors.Is(err, actions.ErrNotWaiting) {
+				if c.want == "awaiting_approval" { // the plan that was seen is not the one that waits
+					if _, err := b.Approve(t.Context(), r.ID, r.Plan.ID); !errors.Is(err, actions.ErrOtherPlan) {
+						t.Error(err)
+					}
+					if _, err := b.Approve(t.Context(), r.ID, b.last().Plan.ID); err != nil {
+						t.Fatal(err)
+					}
+					b.wait(time.Minute)
+					if got := b.last(); got.State != "verified" {
+						t.Errorf("%s: %s", got.State, got.Reason)
+					}
+				}
+				if _, err := b.Approve(t.Context(), r.ID, ""); !errors.Is(err, actions.ErrNotWaiting) {
 					t.Error(err)
 				}
 			})

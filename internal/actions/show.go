@@ -18,6 +18,7 @@ const firingFor = 5 * time.Hour
 var (
 	ErrUnknownRun = errors.New("there is no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
+	ErrOtherPlan  = errors.New("the run waits for approval of another plan: look at the plan as it is now")
 )
 
 // Firing is one alert that Alertmanager reported and has not resolved.
@@ -69,12 +70,13 @@ func (r *Runner) publish(run Run) {
 	r.runs[run.ID] = &run
 }
 
-// forget keeps the index of runs bounded: the oldest that ended go.
+// forget keeps the index of runs bounded: of the rule that has the most that
+// ended, the oldest go.
 func (r *Runner) forget() {
-	for i := 0; len(r.order) > maxIndex && i < len(r.order); {
-		if run := r.runs[r.order[i]]; run == nil || !run.terminal() {
-			i++
-			continue
+	for len(r.order) > maxIndex {
+		i := r.oldestOfMost()
+		if i < 0 {
+			break
 		}
 		delete(r.runs, r.order[i])
 		r.order = slices.Delete(r.order, i, i+1)
@@ -103,7 +105,7 @@ func (r *Runner) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s := Snapshot{Mode: r.mode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
+	s := Snapshot{Mode: r.shownMode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
 	if r.pause.on(now) {
 		s.Paused = new(*r.pause)
 	}
@@ -112,6 +114,8 @@ func (r *Runner) Snapshot() Snapshot {
 		if r.storeErr != nil {
 			s.Why = "without its state directory nothing is done: " + r.storeErr.Error()
 		}
+	} else if r.noWrite != nil {
+		s.Why = "without its journal nothing is done: " + r.noWrite.Error()
 	}
 	for a := range r.failures {
 		if r.breakerUntil(a, now).After(now) {
@@ -142,7 +146,7 @@ func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.mode()
+	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.shownMode()
 	s.Breakers, s.NeedsHuman, s.Awaiting = make(map[string]bool), make(map[string]bool), make(map[string]int)
 	for _, w := range r.awaiting {
 		s.Awaiting[w.run.Rule]++
@@ -196,9 +200,10 @@ func setPause(s *Store, p *Pause) error {
 	return s.SetPause(p)
 }
 
-// Approve lets a run begin that waits for a person. What is done then is planned
-// anew and must not touch more than the plan that was shown.
-func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
+// Approve lets a run begin that waits for a person. plan is the [Plan.ID] that
+// the person saw; "" means the plan that the run waits with. What is done then
+// is planned anew and must not touch anything but the victims of that plan.
+func (r *Runner) Approve(_ context.Context, id, plan string) (Run, error) {
 	r.mu.Lock()
 	w := r.awaiting[id]
 	if w == nil {
@@ -209,15 +214,16 @@ func (r *Runner) Approve(_ context.Context, id string) (Run, error) {
 		}
 		return Run{}, ErrUnknownRun
 	}
+	if w.run.Plan == nil || plan != "" && plan != w.run.Plan.ID {
+		r.mu.Unlock()
+		return Run{}, ErrOtherPlan
+	}
 	delete(r.awaiting, id)
 	r.mu.Unlock()
 
 	run := w.run
 	run.State, run.Reason, run.Updated = DecisionQueued, "a person approved the plan", time.Now()
-	run.Asked = 1
-	if run.Plan != nil {
-		run.Asked += run.Plan.Total
-	}
+	run.Approved = approvalOf(*run.Plan)
 	err := r.write(entryOf(&run))
 	r.mu.Lock()
 	defer r.mu.Unlock()

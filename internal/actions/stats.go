@@ -36,6 +36,7 @@ type Stats struct {
 	Blocked     map[Decision]uint64 // by guard; alerts and runs that were to begin
 	Runs        map[RunKey]uint64
 	Dropped     uint64 // counts of Runs for which there was no room
+	BadLines    uint64 // of the journal, passed over at the start
 	Durations   Durations
 	Victims     map[string]uint64    // by action
 	LastSuccess map[string]time.Time // by action
@@ -109,6 +110,13 @@ func (c *counters) took(d time.Duration) {
 	c.s.Durations.Buckets[i]++
 	c.s.Durations.Sum += d.Seconds()
 	c.s.Durations.Count++
+}
+
+// badLines counts lines of the journal that were passed over.
+func (c *counters) badLines(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.BadLines += uint64(n) //nolint:gosec // a count
 }
 
 func (c *counters) copy() Stats {

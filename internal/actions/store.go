@@ -3,10 +3,9 @@ package actions
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -16,13 +15,11 @@ const (
 	olderFile   = "journal.1.jsonl"
 	pauseFile   = "pause.json"
 	lockFile    = "lock"
+	suffixNew   = ".new" // of a file that is renamed when it is whole
 )
 
-// Errors of [OpenStore].
-var (
-	ErrLocked = errors.New("another exporter uses the state directory")
-	errClosed = errors.New("the state directory is closed")
-)
+// longestPause bounds the time that a pause in the file may still last.
+const longestPause = 30 * 24 * time.Hour
 
 // Pause is an order of a person to begin nothing new.
 type Pause struct {
@@ -32,100 +29,88 @@ type Pause struct {
 	Until  time.Time `json:"until"`
 }
 
-// on tells whether the pause holds at a moment.
+// on reports whether the pause holds at a moment.
 func (p *Pause) on(now time.Time) bool { return p != nil && now.Before(p.Until) }
 
 // Store is the state directory: the journal and the pause, held by one exporter.
 type Store struct {
 	*journal
 
-	dir  string
-	lock *os.File
+	dir *stateDir
 }
 
-// OpenStore takes the directory, which it makes if its parent is there. It
-// fails when another exporter holds it, or when it cannot be written.
-func OpenStore(dir string) (*Store, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+// OpenStore opens and locks the directory, which it makes if its parent is
+// there. It returns [ErrLocked] when another exporter holds it, and an error
+// when the directory or a file in it can be shaped by another user.
+func OpenStore(path string) (*Store, error) {
+	dir, err := openState(path)
 	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits an int
-		_ = lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
-		return nil, fmt.Errorf("lock the state directory: %w", err)
+		return nil, err
 	}
 	j, err := openJournal(dir)
 	if err != nil {
-		_ = lock.Close()
-		return nil, err
+		return nil, errors.Join(err, dir.close())
 	}
-	return &Store{journal: j, dir: dir, lock: lock}, nil
+	return &Store{journal: j, dir: dir}, nil
 }
 
-// Close gives the directory back.
-func (s *Store) Close() error { return errors.Join(s.close(), s.lock.Close()) }
+// Close unlocks the directory.
+func (s *Store) Close() error { return errors.Join(s.close(), s.dir.close()) }
 
-// Pause reads the pause; nil: there is none. One that cannot be read counts as
+// Pause returns the pause; nil: there is none. One that cannot be read counts as
 // one without an end known, for an hour: a person wanted it.
 func (s *Store) Pause(now time.Time) *Pause {
-	data, err := os.ReadFile(filepath.Join(s.dir, pauseFile))
-	if errors.Is(err, os.ErrNotExist) {
+	p, err := s.readPause()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	var p Pause
-	if err != nil || json.Unmarshal(data, &p) != nil || p.Until.IsZero() {
+	case err != nil || p.Until.IsZero():
 		return &Pause{Reason: "pause.json cannot be read", By: "the exporter", Since: now, Until: now.Add(time.Hour)}
+	}
+	p.Reason, p.By = clip(p.Reason, maxText), clip(p.By, maxValue)
+	if p.Since.After(now) {
+		p.Since = now
+	}
+	if p.Until.Sub(now) > longestPause {
+		p.Until = now.Add(longestPause)
 	}
 	return &p
 }
 
+func (s *Store) readPause() (p Pause, err error) {
+	f, err := s.dir.open(pauseFile, os.O_RDONLY, maxPause)
+	if err != nil {
+		return p, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxPause))
+	if err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal(data, &p)
+}
+
 // SetPause writes the pause, or removes it, so that it survives a crash.
 func (s *Store) SetPause(p *Pause) error {
-	file := filepath.Join(s.dir, pauseFile)
+	if err := s.dir.held(); err != nil {
+		return err
+	}
 	if p == nil {
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := s.dir.root.Remove(pauseFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return syncDir(s.dir)
+		return s.dir.self.Sync()
 	}
 	data, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	next := file + ".new"
-	if err := writeSynced(next, append(data, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(next, file); err != nil {
-		return err
-	}
-	return syncDir(s.dir)
-}
-
-// writeSynced writes a whole file, and it is on the disk when that returns.
-func writeSynced(file string, data []byte) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := s.dir.write(pauseFile+suffixNew, append(data, '\n'))
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// syncDir makes a rename in a directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := errors.Join(f.Close(), s.dir.root.Rename(pauseFile+suffixNew, pauseFile)); err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return s.dir.self.Sync()
 }

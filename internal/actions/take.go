@@ -2,6 +2,8 @@ package actions
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +15,6 @@ type batch struct {
 	entries []Entry
 	begin   []*work
 	keys    map[string]bool // of begin: what they are known again by, and their targets
-	told    []string
 	full    bool
 }
 
@@ -32,7 +33,7 @@ func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
 	b := &batch{keys: make(map[string]bool)}
 	out := make([]Decision, len(alerts))
 	r.mu.Lock()
-	if len(r.dedup) > maxDedup/2 || len(r.told) >= maxTold {
+	if len(r.dedup) > maxDedup/2 {
 		r.prune(now)
 	}
 	for i, a := range alerts {
@@ -66,12 +67,12 @@ func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
 func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
 	id := r.set.Identity
 	if id.Label != "" && a.Labels[id.Label] != id.Value {
-		return r.tell(b, a, nil, DecisionNotMine, "")
+		return DecisionNotMine
 	}
 	r.noteFiring(a, now)
 	rl := r.set.find(a)
 	if rl == nil {
-		return r.tell(b, a, nil, DecisionUnmatched, "")
+		return DecisionUnmatched
 	}
 	if a.Resolved {
 		r.resolved(b, rl, a, now)
@@ -86,12 +87,15 @@ func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
 		return DecisionDuplicate
 	}
 	if r.onTarget(key) || b.keys[key] {
-		return r.tell(b, a, rl, DecisionDuplicate, "a run on this target has not ended yet")
+		return DecisionDuplicate
 	}
 	if d, why := r.guard(step.Action, key, now); d != "" {
-		return r.tell(b, a, rl, d, why)
+		return r.held(rl, d, why)
 	}
-	if len(r.queue)+len(b.begin) >= r.set.QueueSize || len(r.dedup)+len(b.begin) >= maxDedup {
+	if why := r.planTooMany(b, rl, now); why != "" {
+		return r.held(rl, DecisionBudget, why)
+	}
+	if r.full(b, rl) || len(r.dedup)+len(b.begin) >= maxDedup {
 		b.full = true
 		return DecisionQueueFull // nothing of it is remembered
 	}
@@ -104,40 +108,21 @@ func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
 	return DecisionQueued
 }
 
-// tell notes in the journal what an alert came to, once as long as it stays the
-// same.
-func (r *Runner) tell(b *batch, a Alert, rl *rule, d Decision, why string) Decision {
-	e := Entry{At: time.Now(), Decision: d, Reason: why}
-	if rl != nil {
-		e.Rule, e.Action, e.Target = rl.Name, rl.Steps[0].Action, targetOf(rl.Steps[0], a)
-	}
-	s := subjectOf(a)
-	known := s.knownTo(e.Rule, string(d))
-	if _, ok := r.told[known]; ok || len(b.told) >= maxTold || r.store == nil {
-		return d
-	}
-	e.Alert = &s
-	b.told = append(b.told, known)
-	b.entries = append(b.entries, e)
-	return d
-}
-
 // commit makes what was written down so. r.mu is held.
 func (r *Runner) commit(b *batch, now time.Time) {
 	for _, w := range b.begin {
 		r.dedup[w.run.Alert.knownTo(w.rule.Name, w.key())] = now.Add(w.rule.dedupFor())
 		r.queue = append(r.queue, w)
 		r.publish(w.run)
-	}
-	for _, k := range b.told {
-		r.told[k] = now
+		r.willPlan(w.rule, now)
 	}
 }
 
 // knownTo is what an alert is known again by: its fingerprint and its start, for
-// one rule and what it would do.
+// one rule and what it would do; as a hash, for alerts may make it long.
 func (s Subject) knownTo(rule, what string) string {
-	return strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")
+	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
+	return hex.EncodeToString(sum[:16])
 }
 
 // key is what the first step of a run is about, as far as the alert told.
@@ -158,7 +143,7 @@ func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
 			return false
 		}
 		w.run.State, w.run.Reason, w.run.Updated = DecisionCancelled, "the alert was resolved", now
-		b.entries = append(b.entries, entryOf(new(w.run)))
+		b.entries = append(b.entries, entryOf(&w.run))
 		r.publish(w.run)
 		r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionCancelled}, 0, now)
 		return true
@@ -206,9 +191,6 @@ func (r *Runner) prune(now time.Time) {
 		if !until.After(now) {
 			delete(r.dedup, k)
 		}
-	}
-	if len(r.told) >= maxTold {
-		clear(r.told)
 	}
 	for k, f := range r.firing {
 		if now.Sub(f.Seen) > firingFor {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 const (
@@ -16,6 +17,9 @@ const (
 	taskHarder = 5 * time.Second  // from there to SIGKILL, and how long that may take
 	maxFamily  = 64               // processes below a worker that are ended with it
 )
+
+// errOtherServer says that what a plan is about is not what answers now.
+var errOtherServer = errors.New("the Redis is another server, or was started anew, since the plan was made")
 
 // errProgress says that a worker works again.
 var errProgress = errors.New("the worker has made progress since the plan was made")
@@ -39,7 +43,10 @@ func (r *RestartTask) Apply(ctx context.Context, p Plan) (int, error) {
 	if err := g.check(); err != nil {
 		return 0, err
 	}
-	family := seizeFamily(r.d.ProcRoot, t.task.id.PID)
+	family, err := seizeFamily(r.d.ProcRoot, t.task.id.PID)
+	if err != nil {
+		return 0, err
+	}
 	defer func() {
 		for _, f := range family {
 			f.release()
@@ -67,6 +74,8 @@ func (r *RestartTask) still(ctx context.Context, t *restarting) error {
 		return err
 	case f.refused != "":
 		return errors.New(f.refused)
+	case f.server != t.server && len(f.stuck) > 0:
+		return errOtherServer
 	}
 	for _, s := range f.stuck {
 		if s.id.Same(t.task.id) && s.key == t.task.key && s.job == t.task.job {
@@ -105,20 +114,42 @@ func end(ctx context.Context, g *grip, kind string) error {
 }
 
 // seizeFamily takes hold of the processes below a worker: of RQ the one that
-// does the job, of Celery the pool.
-func seizeFamily(root string, pid int) []*grip {
+// does the job, of Celery the pool. One that has other users or groups, such as
+// a job's child behind sudo, is left alone.
+func seizeFamily(root string, pid int) ([]*grip, error) {
+	worker, err := procid.Read(root, pid)
+	if err != nil {
+		return nil, err
+	}
 	var out []*grip
 	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
 		for _, kid := range proc.Children(root, todo[0]) {
-			id, err := proc.Identify(root, kid)
-			if err != nil || id.Parent != todo[0] || len(out) == maxFamily {
-				continue
+			if len(out) == maxFamily {
+				break
 			}
-			if g, err := seize(root, id); err == nil {
+			if g := seizeKin(root, kid, todo[0], worker); g != nil {
 				out = append(out, g)
 				todo = append(todo, kid)
 			}
 		}
 	}
-	return out
+	return out, nil
+}
+
+// seizeKin takes hold of a child that has its worker's users and groups; nil: it
+// has not, or has ended.
+func seizeKin(root string, kid, parent int, worker procid.Process) *grip {
+	id, err := proc.Identify(root, kid)
+	if err != nil || id.Parent != parent {
+		return nil
+	}
+	g, err := seize(root, id)
+	if err != nil {
+		return nil
+	}
+	if p, err := procid.Read(root, kid); err != nil || p.Start != id.Start || !p.Equal(worker.Credentials) {
+		g.release()
+		return nil
+	}
+	return g
 }

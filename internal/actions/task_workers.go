@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/proc"
@@ -33,18 +32,18 @@ const (
 // of this queue, or give no sign of life, while jobs wait. What processor time
 // a job takes tells nothing: one that spins makes no progress either.
 func (r *RestartTask) rq(ctx context.Context, server TaskQueues, q taskQueue) (found, error) {
-	workers, waiting, err := server.RQWorkers(ctx, q.name)
+	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return found{}, err
 	}
-	if waiting == 0 {
+	if look.Waiting == 0 {
 		return found{}, nil
 	}
 	now := time.Now()
-	var f found
+	f := found{server: look.At.ID}
 	hang, elsewhere := 0, 0
 	var unfit []string
-	for _, w := range workers {
+	for _, w := range look.Workers {
 		if w.Host == r.d.Host && r.gone(w) {
 			continue
 		}
@@ -57,7 +56,7 @@ func (r *RestartTask) rq(ctx context.Context, server TaskQueues, q taskQueue) (f
 			elsewhere++
 			continue
 		}
-		id, refused, err := r.rqProcess(w)
+		id, refused, err := r.rqProcess(ctx, w, workerClaim{q, look.At, workerName(w)})
 		switch {
 		case err != nil:
 			return found{}, err
@@ -114,8 +113,9 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 
 // rqProcess finds the process of a worker, and says why it must not be ended.
 // What the Redis says may be written by anybody who may write to it: the process
-// must be one of RQ's by its own command line, and as old as the entry says.
-func (r *RestartTask) rqProcess(w redis.RQWorker) (id proc.Identity, refused string, err error) {
+// must be one of RQ's by its own command line, as old as the entry says, and
+// proved to be this queue's.
+func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerClaim) (id proc.Identity, refused string, err error) {
 	id, err = proc.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "", err
@@ -134,12 +134,15 @@ func (r *RestartTask) rqProcess(w redis.RQWorker) (id proc.Identity, refused str
 	if !isRQ(l) {
 		return id, "the process that calls itself a worker is none by its command line: start it with rq worker, or install setproctitle for it", nil
 	}
+	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+		return id, refused, err
+	}
 	return id, r.unsupervised(id), nil
 }
 
 // isRQ tells whether a command line is that of a worker of RQ.
 func isRQ(l proc.Launch) bool {
-	if len(l.Argv) == 0 || !strings.HasPrefix(filepath.Base(l.Program), "python") && !strings.HasPrefix(filepath.Base(l.Program), "pypy") {
+	if len(l.Argv) == 0 || !isPython(l.Program) {
 		return false
 	}
 	if rqTitle.MatchString(l.Argv[0]) {
@@ -203,13 +206,13 @@ func (r *RestartTask) celery(ctx context.Context, server TaskQueues, q taskQueue
 	if err != nil {
 		return found{}, err
 	}
-	var f found
+	f := found{server: in.At.ID}
 	var unfit []string
 	for _, w := range snap.Celery {
 		if !slices.Contains(w.Queues, q.name) {
 			continue
 		}
-		t, refused, err := r.celeryProcess(w, q, in)
+		t, refused, err := r.celeryProcess(ctx, w, workerClaim{queue: q, at: in.At})
 		switch {
 		case err != nil:
 			return found{}, err
@@ -236,8 +239,8 @@ func (r *RestartTask) celery(ctx context.Context, server TaskQueues, q taskQueue
 
 // celeryProcess says of a worker why it must not be ended. Its command line
 // names queues and no broker, so its connections must.
-func (r *RestartTask) celeryProcess(w proc.CeleryWorker, q taskQueue, in redis.Intake) (t stuckTask, refused string, err error) {
-	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != q.name }); i >= 0 {
+func (r *RestartTask) celeryProcess(ctx context.Context, w proc.CeleryWorker, c workerClaim) (t stuckTask, refused string, err error) {
+	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, "the worker serves other queues too, whose tasks it would cut off", nil
 	}
 	id, err := proc.Identify(r.d.ProcRoot, w.PID)
@@ -253,14 +256,8 @@ func (r *RestartTask) celeryProcess(w proc.CeleryWorker, q taskQueue, in redis.I
 	if time.Since(w.Start) < r.c.MinStuck {
 		return t, "the worker is younger than min_stuck", nil
 	}
-	if !in.Peer.IsValid() {
-		return t, "the exporter reaches the broker by a UNIX socket, so that whose worker it is cannot be told", nil
+	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+		return t, refused, err
 	}
-	places := proc.Places(in.Peer)
-	for _, pid := range append([]int{id.PID}, proc.Children(r.d.ProcRoot, id.PID)...) {
-		if ok, err := proc.Connected(r.d.ProcRoot, pid, places); err == nil && ok {
-			return stuckTask{id: id, held: r.c.MinStuck, why: "it has taken no message"}, r.unsupervised(id), nil
-		}
-	}
-	return t, "no worker of that queue is connected to this broker, as far as can be seen: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil
+	return stuckTask{id: id, held: r.c.MinStuck, why: "it has taken no message"}, r.unsupervised(id), nil
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -46,6 +45,8 @@ type Options struct {
 	DisableExporterMetrics bool
 	Lifecycle              bool
 	Pprof                  bool
+	ExternalURL            string
+	AllowedHosts           []string // names by which browsers may reach the page, beside the host's own
 
 	Web      *toolkit.FlagConfig
 	Listener net.Listener // instead of the addresses in Web, for tests
@@ -63,12 +64,14 @@ type App struct {
 	requests   *collectors.Requests
 	thresholds *collectors.Thresholds
 	receivers  *receivers
+	senders    *senders
 	mysql      *mysqlServers
 	leaks      *collectors.LeakLog
 	redis      *redisServers
 	walks      *walks
 	heal       *healing
 	set        *collectors.Set
+	limits     *bounds // of the server
 	history    *web.History
 	server     *http.Server
 
@@ -100,25 +103,32 @@ func New(o Options) (*App, error) {
 		return nil, fmt.Errorf("watch processes: %w", err)
 	}
 	counters := &statsd.Counters{}
+	a.senders = newSenders(o.Logger)
+	a.senders.apply(cfg.StatsD.Trust)
 	a.requests = collectors.NewRequests(collectors.RequestsOptions{
-		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Attribute: a.watcher.Senders, Stats: counters.Stats,
+		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
+		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql = newMySQLServers(o.Logger)
 	a.mysql.apply(cfg.MySQL)
 	a.redis = newRedisServers(o.Logger)
-	a.redis.apply(cfg.Redis)
+	a.redis.apply(&cfg)
 	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
 	a.walks.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.watcher.SetServices(services(&cfg))
+	if a.limits, err = newBounds(&a.o); err != nil {
+		return nil, err
+	}
 	a.heal = newHealing(a, o.Logger)
 	apply, err := a.heal.runner.Prepare(cfg.Healing)
 	if err != nil {
 		return nil, err
 	}
 	apply()
+	a.warnOfFiles(&cfg)
 	a.set = a.collectors()
 	a.server, err = a.newServer()
 	return a, err
@@ -129,7 +139,7 @@ func stuckAfter(cfg config.Config) time.Duration {
 }
 
 func (a *App) collectors() *collectors.Set {
-	activity := collectors.NewActivity(a.mysql.targets)
+	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
@@ -160,31 +170,6 @@ func hostMemory() (uint64, error) {
 	return info.Totalram * uint64(info.Unit), nil
 }
 
-func (a *App) newServer() (*http.Server, error) {
-	scrape, err := newMetrics(a.set, a.o)
-	if err != nil {
-		return nil, err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "this host"
-	}
-	mux := http.NewServeMux()
-	page := web.New(web.Options{
-		Source: a, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
-		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
-		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
-		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log,
-	})
-	page.Register(mux)
-	a.heal.register(mux)
-	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
-	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}, nil
-}
-
 // Latest implements [web.Source].
 func (a *App) Latest() (health.Readings, health.Judgement) {
 	if l := a.latest.Load(); l != nil {
@@ -205,31 +190,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources are the parts that collectors read from and that live by themselves.
 func (a *App) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
-}
-
-// shutDown ends the server when ctx ends.
-func (a *App) shutDown(ctx context.Context) error {
-	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := a.server.Shutdown(ctx); err != nil {
-		return a.server.Close()
-	}
-	return nil
-}
-
-func (a *App) serve(context.Context) error {
-	var err error
-	if a.o.Listener != nil {
-		err = toolkit.Serve(a.o.Listener, a.server, a.o.Web, a.log)
-	} else {
-		err = toolkit.ListenAndServe(a.server, a.o.Web, a.log)
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
 }
 
 // keepLooking reads everything for the page, the same way as a scrape does, and
@@ -309,14 +270,16 @@ func (a *App) Reload(ctx context.Context) error {
 		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
 		return err
 	}
+	a.senders.apply(cfg.StatsD.Trust)
 	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)
-	a.redis.apply(cfg.Redis)
+	a.redis.apply(&cfg)
 	a.walks.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
+	a.warnOfFiles(&cfg)
 	heal()
 	a.log.Info("Configuration reloaded")
 	return nil

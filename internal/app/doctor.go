@@ -136,6 +136,8 @@ func (d *doctor) examine(ctx context.Context) {
 			d.lack(ctx, e.Name, u)
 		}
 		switch e.Name {
+		case "heal":
+			d.stateDirectory()
 		case "process":
 			d.processes()
 		case "mysql":
@@ -163,11 +165,11 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 			return
 		}
 	case kind == "app" && u.Reason == collectors.Permission:
-		f.Cure = append(f.Cure, d.otherWays(name)...)
+		d.cureApp(collector, name, &f)
 	case kind == "mysql":
 		d.cureMySQL(ctx, name, &f)
 	case kind == "redis":
-		d.cureRedis(name, &f)
+		d.cureRedis(ctx, name, &f)
 	}
 	for i := range f.Cure {
 		f.Cure[i] = strings.ReplaceAll(f.Cure[i], "-o USER", "-o "+d.who.name)

@@ -121,13 +121,18 @@ func (k killer) instead(rights []string, account string, mariadb bool) string {
 	return strings.Join(append(way, strings.Join(statements, " ")), ", then ")
 }
 
+// hasPool tells whether an app has a pool on a server.
+func (d *doctor) hasPool(server string) bool {
+	pools := func(a config.App) bool {
+		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })
+	}
+	return !d.o.Off["pool"] && slices.ContainsFunc(d.cfg.Apps, pools)
+}
+
 // statements looks whether the last statement of a leaked connection can be
 // had, which is asked only when there is a leak, of servers with pools.
 func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
-	pools := func(a config.App) bool {
-		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == name })
-	}
-	if d.o.Off["pool"] || !slices.ContainsFunc(d.cfg.Apps, pools) {
+	if !d.hasPool(name) {
 		return
 	}
 	kept, err := server.KeepsStatements(ctx)

@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // viewer is the user as whom the doctor looks.
@@ -95,20 +96,25 @@ func (d *doctor) exporter(ctx context.Context) {
 // secretFiles looks who may read what holds a password.
 func (d *doctor) secretFiles() {
 	inline := false
-	files := make(map[string]bool)
 	for _, m := range d.cfg.MySQL {
 		inline = inline || m.Way().Password
-		files[m.PasswordFile] = true
 	}
 	for _, r := range d.cfg.Redis {
 		inline = inline || r.Way().Password
-		files[r.PasswordFile] = true
 	}
-	delete(files, "")
+	files := secretsOf(&d.cfg)
+	for _, file := range files {
+		d.token(file)
+	}
+	for _, note := range config.FileNotes(d.o.ConfigFile) {
+		d.add("exporter", Finding{
+			Reason: collectors.OK, Detail: "the configuration file is not safe: " + note, Cure: []string{"chown root " + d.o.ConfigFile + "; chmod go-w " + d.o.ConfigFile},
+		})
+	}
 	if inline && d.o.ConfigFile != "" {
-		files[d.o.ConfigFile] = true
+		files = append(files, d.o.ConfigFile)
 	}
-	for file := range files {
+	for _, file := range files {
 		info, err := os.Stat(file)
 		if err != nil || info.Mode().Perm()&0o027 == 0 {
 			continue
@@ -123,6 +129,31 @@ func (d *doctor) secretFiles() {
 		})
 	}
 	slices.SortFunc(d.section("exporter").Findings, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
+}
+
+// token examines a file of a token; those of passwords show at their servers.
+func (d *doctor) token(file string) {
+	for _, m := range d.cfg.MySQL {
+		if m.PasswordFile == file {
+			return
+		}
+	}
+	for _, r := range d.cfg.Redis {
+		if r.PasswordFile == file {
+			return
+		}
+	}
+	if _, err := safefile.ReadSecret(file); err != nil {
+		reason := collectors.Failed
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, safefile.ErrMode) || errors.Is(err, safefile.ErrOwner) || errors.Is(err, safefile.ErrLink) {
+			reason = collectors.Permission
+		} else if errors.Is(err, fs.ErrNotExist) {
+			reason = collectors.NotFound
+		}
+		d.add("exporter", Finding{
+			Reason: reason, Fault: true, Detail: "token_file " + file + " cannot be used: " + safefile.Why(err), Cure: []string{safefile.Cure},
+		})
+	}
 }
 
 // listenAddresses tries where the page and the metrics would be served.
@@ -298,22 +329,4 @@ func (d *doctor) ownerOf(a *proc.App) (uid int, ok bool) {
 	}
 	st, err := p.NewStatus()
 	return int(st.UIDs[1]), err == nil //nolint:gosec // the kernel has uids of 32 bits
-}
-
-// otherWays are what serves as well as capabilities in the unit: to be the
-// app's user, or capabilities of the binary or of the container.
-func (d *doctor) otherWays(app string) []string {
-	var out []string
-	for i := range d.apps {
-		if uid, ok := d.ownerOf(&d.apps[i]); ok && d.apps[i].Name == app && uid != d.who.uid && uid != 0 {
-			out = append(out, "in the unit: User="+userName(uid))
-		}
-	}
-	if binary, err := os.Executable(); err == nil && d.who.uid != 0 {
-		out = append(out, "as root: setcap cap_sys_ptrace,cap_dac_read_search=ep "+binary)
-	}
-	if d.who.uid == 0 {
-		out = append(out, "in a container: cap_add: [SYS_PTRACE, DAC_READ_SEARCH]")
-	}
-	return out
 }

@@ -91,6 +91,9 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 		return
 	}
 	for i, c := range f.Cure {
+		if strings.HasPrefix(c, "GRANT ") && f.Reason == collectors.Permission {
+			c = d.grants(ctx, name, server)
+		}
 		if strings.Contains(c, mysql.Placeholder) {
 			f.Cure[i] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
 		}
@@ -123,35 +126,23 @@ func (d *doctor) redisServers() {
 	}
 }
 
-// cureRedis puts the user that logs in into a cure, and writes rules as that
-// version takes them: only from 7.0 on can a key be opened for reading alone.
-func (d *doctor) cureRedis(name string, f *Finding) {
+// cureRedis writes a cure for the user that logs in. Where rights are missing it
+// is one line for a shell that gives all that the configuration needs.
+func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.cfg.Redis, func(r config.Redis) bool { return r.Name == name })
 	if i < 0 {
 		return
 	}
 	way := d.cfg.Redis[i].Way()
-	write := strings.NewReplacer(redis.Placeholder, cmp.Or(way.User, "default"))
-	if d.beforeRedis7(name) {
-		write = strings.NewReplacer(redis.Placeholder, cmp.Or(way.User, "default"), "%R~", "~")
-	}
-	for i := range f.Cure {
-		f.Cure[i] = write.Replace(f.Cure[i])
+	for n, c := range f.Cure {
+		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
+		if rules, ok := strings.CutPrefix(c, "ACL SETUSER "+redis.Placeholder+" "); ok {
+			f.Cure[n] = d.setUser(ctx, d.cfg.Redis[i], rules)
+		}
 	}
 	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
 		f.Cure = d.files(way.Socket, d.cfg.Redis[i].PasswordFile)
 	}
-}
-
-// beforeRedis7 is false too where the version is not known.
-func (d *doctor) beforeRedis7(name string) bool {
-	for _, x := range d.readings.With("resp_redis_info", name) {
-		major, _, _ := strings.Cut(x.Labels[1], ".")
-		if n, err := strconv.Atoi(major); err == nil && n < 7 {
-			return true
-		}
-	}
-	return false
 }
 
 // files gives cures for the files on the way to a store: its socket and the

@@ -23,7 +23,7 @@ func NewWalks(off bool) *Walks {
 
 // Apply takes a configuration.
 func (w *Walks) Apply(cfg config.Config) {
-	w.servers.apply(cfg.Redis)
+	w.servers.apply(&cfg)
 	w.w.apply(cfg)
 }
 

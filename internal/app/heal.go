@@ -33,6 +33,7 @@ func newHealing(a *App, log *slog.Logger) *healing {
 	h.hook = webhook.New(webhook.Options{
 		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: log,
 		TokenFile: func() string { return a.config.Load().Healing.TokenFile },
+		Guard:     a.limits.hosts.Guard, GuardBrowsers: a.limits.hosts.GuardBrowsers,
 	})
 	return h
 }

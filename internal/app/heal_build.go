@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"time"
@@ -21,9 +20,9 @@ import (
 func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 	switch {
 	case s.KillLeaked != nil:
-		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Worker: a.workerOf}, *s.KillLeaked), nil
+		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
 	case s.KillLong != nil:
-		return actions.NewKillLong(actions.KillLongDeps{Database: a.database}, *s.KillLong), nil
+		return actions.NewKillLong(actions.KillLongDeps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}, *s.KillLong), nil
 	case s.Purge != nil:
 		return actions.NewPurge(actions.PurgeDeps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 	case s.Recycle != nil:
@@ -113,31 +112,6 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 		}
 	}
 	return out, nil
-}
-
-// workerOf finds the worker that holds the connection which a server of the
-// section mysql has from host, "127.0.0.1:4711". It is as old as the last sample.
-func (a *App) workerOf(app, server, host string) (worker string, ok bool) {
-	_, text, err := net.SplitHostPort(host)
-	if err != nil {
-		return "", false
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return "", false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), pageInterval)
-	defer cancel()
-	snap, err := a.watcher.Snapshot(ctx)
-	if err != nil {
-		return "", false
-	}
-	for _, c := range a.watcher.Connections().List {
-		if c.App == app && c.Component == "mysql:"+server && c.Local.Port() == uint16(port) {
-			return slotOf(snap, app, c.PID)
-		}
-	}
-	return "", false
 }
 
 func slotOf(snap *proc.Snapshot, app string, pid int) (slot string, ok bool) {

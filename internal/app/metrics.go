@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,8 @@ const (
 	defaultBudget = 8 * time.Second
 	// minBudget keeps a strange header from giving no time at all.
 	minBudget = 50 * time.Millisecond
+	// maxBudget bounds how long a header may have a scrape hold its place.
+	maxBudget = 4 * time.Minute
 )
 
 // metrics serves /metrics: always 200, in time, with what is known by then.
@@ -30,6 +33,8 @@ type metrics struct {
 	own    *prometheus.Registry // about the exporter itself
 	offset time.Duration
 	slots  chan struct{} // nil: no bound on scrapes at once
+
+	refused atomic.Uint64 // scrapes beyond slots
 }
 
 func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
@@ -48,13 +53,15 @@ func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
 	return m, nil
 }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]. It holds its place among the scrapes
+// while it renders; w must not wait for the client (see [serve.Responses]).
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.slots != nil {
 		select {
 		case m.slots <- struct{}{}:
 			defer func() { <-m.slots }()
 		default:
+			m.refused.Add(1)
 			http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, try again later.", cap(m.slots)), http.StatusServiceUnavailable)
 			return
 		}
@@ -85,7 +92,7 @@ func (m *metrics) budget(r *http.Request) time.Duration {
 	if err != nil || !(s > 0 && s < 3600) {
 		return defaultBudget
 	}
-	d := time.Duration(s * float64(time.Second))
+	d := min(time.Duration(s*float64(time.Second)), maxBudget)
 	if d > m.offset+minBudget {
 		return d - m.offset
 	}

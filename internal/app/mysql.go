@@ -79,6 +79,16 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	return out
 }
 
+// mysqlTargets are the targets with the users of the apps.
+func (a *App) mysqlTargets() []collectors.MySQLTarget {
+	out := a.mysql.targets()
+	cfg := a.config.Load()
+	for i := range out {
+		out[i].Users = cfg.PoolUsers(out[i].Name)
+	}
+	return out
+}
+
 // server gives the server of that name; nil if there is none.
 func (m *mysqlServers) server(name string) *mysql.Server {
 	m.mu.Lock()

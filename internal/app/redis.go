@@ -21,16 +21,24 @@ type redisServers struct {
 	list []collectors.RedisTarget
 }
 
+// connection is what a section says of the connection to a server.
+func connection(r config.Redis) config.Redis {
+	r.Cache = ""
+	return r
+}
+
 func newRedisServers(log *slog.Logger) *redisServers { return &redisServers{log: log} }
 
 // apply takes the servers of a checked configuration. Nothing connects before
 // it is read.
-func (r *redisServers) apply(sections []config.Redis) {
+func (r *redisServers) apply(cfg *config.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	have := make(map[config.Redis]*redis.Server, len(sections))
+	have := make(map[config.Redis]*redis.Server, len(cfg.Redis))
 	r.list = nil
-	for _, section := range sections {
+	for _, section := range cfg.Redis {
+		cache := cfg.IsCache(section.Name)
+		section = connection(section)
 		server := r.have[section]
 		if server == nil {
 			u, err := config.ParseRedisURL(section.URL)
@@ -41,7 +49,7 @@ func (r *redisServers) apply(sections []config.Redis) {
 			server = redis.Open(redis.Options{URL: u, PasswordFile: section.PasswordFile})
 		}
 		have[section] = server
-		r.list = append(r.list, collectors.RedisTarget{Name: section.Name, Server: server})
+		r.list = append(r.list, collectors.RedisTarget{Name: section.Name, Server: server, Stateful: !cache})
 	}
 	for section, server := range r.have {
 		if have[section] != server {

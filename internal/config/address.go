@@ -12,6 +12,7 @@ import (
 // The forms of addresses, as told to whoever wrote another one.
 const (
 	listenForms = `an address such as ":8000", "127.0.0.1:8000", "[::1]:8000" or "unix:/run/app.sock"`
+	trustForms  = `a user id such as "uid:1001", or an address or network such as "10.0.0.0/8"`
 	statsdForms = `an address such as "udp://127.0.0.1:9125" or "unixgram:///run/resp-exporter/statsd.sock"`
 )
 
@@ -22,6 +23,7 @@ const maxSocketPath = 107
 var (
 	errListen = errors.New("expected " + listenForms)
 	errStatsD = errors.New("expected " + statsdForms)
+	errTrust  = errors.New("expected " + trustForms)
 )
 
 // hostName is a name that a resolver may know. Its last label is no number, so
@@ -97,6 +99,34 @@ func ParseStatsDListen(s string) (network, address string, err error) {
 		return "", "", errStatsD
 	}
 	return "udp", net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
+}
+
+// Trusted is who may report for every app: a user of this host, or the senders
+// of a network.
+type Trusted struct {
+	UID uint32       // if Net is the zero value
+	Net netip.Prefix // of addresses, IPv4 ones as such
+}
+
+// ParseTrust reads "uid:1001", "10.0.0.0/8" or "10.1.2.3". The error says what
+// is expected.
+func ParseTrust(s string) (Trusted, error) {
+	if id, ok := strings.CutPrefix(s, "uid:"); ok {
+		n, err := strconv.ParseUint(id, 10, 32)
+		if err != nil || n == 1<<32-1 { // the id of nobody at all
+			return Trusted{}, errTrust
+		}
+		return Trusted{UID: uint32(n)}, nil
+	}
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return Trusted{Net: netip.PrefixFrom(addr, addr.BitLen())}, nil
+	}
+	net, err := netip.ParsePrefix(s)
+	if err != nil || net != net.Masked() || net.Addr().Is4In6() {
+		return Trusted{}, errTrust
+	}
+	return Trusted{Net: net}, nil
 }
 
 func isHost(s string) bool {

@@ -15,6 +15,7 @@ const (
 	maxInterval = time.Hour
 	maxRoutes   = 10_000
 	maxStatsD   = 8
+	maxTrust    = 32
 	maxApps     = 50 // what is watched and shown; one more would be dropped in silence
 )
 
@@ -168,6 +169,14 @@ func statsdProblems(s StatsD) []problem {
 			out = append(out, problem{path, quote(l) + " is in the list already", "another address"})
 		}
 		seen[address] = true
+	}
+	if len(s.Trust) > maxTrust {
+		out = append(out, problem{"statsd.trust", fmt.Sprintf("got %d entries", len(s.Trust)), "at most 32"})
+	}
+	for i, t := range s.Trust {
+		if _, err := ParseTrust(t); err != nil {
+			out = append(out, problem{fmt.Sprintf("statsd.trust[%d]", i), "got " + quote(t), trustForms})
+		}
 	}
 	if s.MaxRoutes < 1 || s.MaxRoutes > maxRoutes {
 		out = append(out, problem{"statsd.max_routes", fmt.Sprintf("got %d", s.MaxRoutes), wantMaxRoutes})

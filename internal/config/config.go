@@ -60,4 +60,7 @@ type Match struct {
 type StatsD struct {
 	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"; at most 8; none: off
 	MaxRoutes int      `yaml:"max_routes"` // distinct routes an app may have; the rest count as "other"; 1 to 10000
+	// Trust names who may report for every app beside root and the exporter's own
+	// user: "uid:1001", or a network or address such as "10.0.0.0/8"; at most 32.
+	Trust []string `yaml:"trust,omitempty"`
 }

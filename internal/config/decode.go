@@ -51,6 +51,10 @@ func (d *decoder) config(n *yaml.Node, c *Config) {
 		{"statsd", d.mapping([]field{
 			{"listen", d.addresses(&c.StatsD.Listen)},
 			{"max_routes", d.whole(&c.StatsD.MaxRoutes, wantMaxRoutes)},
+			{"trust", d.list("a list of users and networks", func(n *yaml.Node, path string) {
+				c.StatsD.Trust = append(c.StatsD.Trust, "")
+				d.text(&c.StatsD.Trust[len(c.StatsD.Trust)-1], trustForms)(n, path)
+			})},
 		})},
 		{"healing", d.healing(&c.Healing)},
 	})(n, "")

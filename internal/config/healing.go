@@ -77,6 +77,12 @@ type HealingStep struct {
 	RunCommand  *RunCommand  `yaml:"-"`
 }
 
+// The values of [KillLeaked.Clients].
+const (
+	ClientsApp  = "app"  // connections that a process of the app holds, on this host
+	ClientsUser = "user" // those too whose process is not seen; never those that a process of another app holds
+)
+
 // KillLeaked are the settings of kill_leaked_connections. App and Pool may be
 // empty where the alert's labels name them.
 type KillLeaked struct {
@@ -87,15 +93,17 @@ type KillLeaked struct {
 	MaxFraction float64       `yaml:"max_fraction"`        // of the pool's connections; required; above 0, at most 1
 	MaxTrxRows  int           `yaml:"max_trx_rows"`        // rows changed in its transaction; required
 	Users       []string      `yaml:"users,omitempty"`     // of the server, whose connections may be ended; none: the pool's user, without which the action is refused
+	Clients     string        `yaml:"clients,omitempty"`   // ClientsApp or ClientsUser; "": ClientsApp
 	Procedure   string        `yaml:"procedure,omitempty"` // "schema.name" of the procedure that ends a connection; "": KILL itself
 }
 
 // KillLong are the settings of kill_long_queries.
 type KillLong struct {
-	MySQL      string        `yaml:"mysql"`       // the name of a server; may be empty where the alert's label mysql names one
-	Users      []string      `yaml:"users"`       // whose statements may be ended; required
-	MinTime    time.Duration `yaml:"min_time"`    // runs for longer; required, 1s or more
-	MaxVictims int           `yaml:"max_victims"` // required
+	MySQL      string        `yaml:"mysql"`         // the name of a server; may be empty where the alert's label mysql names one
+	App        string        `yaml:"app,omitempty"` // statements of its processes on this host only; "": of all that log in as one of Users
+	Users      []string      `yaml:"users"`         // whose statements may be ended; required
+	MinTime    time.Duration `yaml:"min_time"`      // runs for longer; required, 1s or more
+	MaxVictims int           `yaml:"max_victims"`   // required
 	Procedure  string        `yaml:"procedure,omitempty"`
 }
 

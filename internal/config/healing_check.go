@@ -49,6 +49,7 @@ const (
 	wantVictims    = "a whole number from 1 to 1000"
 	wantRows       = "a whole number, 0 or more"
 	wantProcedure  = "schema.name of a stored procedure"
+	wantClients    = "app or user"
 	wantPick       = "largest, most_leaked_connections or stuck"
 	wantMinAge     = "a duration from 0s to 24h"
 	wantMinWorkers = "a whole number from 2 to 1000"
@@ -171,6 +172,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 		s := &r.Steps[i]
 		at := fmt.Sprintf("%s.steps[%d]", path, i)
 		k.out = append(k.out, c.stepProblems(s, at)...)
+		k.out = append(k.out, c.sharedProblems(s, at)...)
 		k.need(s.Action != ActionEscalate || i == len(r.Steps)-1, fmt.Sprintf("steps[%d].action", i), s.Action, "it as the last step")
 	}
 	return k.out
@@ -253,6 +255,7 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	k.fraction(s.MaxFraction)
 	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40, wantRows)
 	k.users(s.Users)
+	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, wantClients)
 	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
 }
 
@@ -261,6 +264,7 @@ func (c *Config) killLongProblems(k *checks, s *KillLong) {
 		exists := slices.ContainsFunc(c.MySQL, func(m MySQL) bool { return m.Name == s.MySQL })
 		k.out = append(k.out, serverProblems(under(k.path, "mysql"), "mysql", s.MySQL, exists)...)
 	}
+	c.appNamed(k, s.App)
 	k.need(len(s.Users) > 0, "users", nil, "the users whose statements may be ended (required)")
 	k.users(s.Users)
 	given(k, "min_time", s.MinTime, 0, time.Second, maxDay, wantSeconds)

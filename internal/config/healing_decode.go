@@ -183,6 +183,7 @@ func (d *decoder) killLeaked(k *KillLeaked) setter {
 		{"max_fraction", d.number(&k.MaxFraction, wantFraction)},
 		{"max_trx_rows", d.whole(&k.MaxTrxRows, wantRows)},
 		{"users", d.texts(&k.Users, "a list of users of the server", wantLogin)},
+		{"clients", d.text(&k.Clients, wantClients)},
 		{"procedure", d.text(&k.Procedure, wantProcedure)},
 	})
 }
@@ -190,6 +191,7 @@ func (d *decoder) killLeaked(k *KillLeaked) setter {
 func (d *decoder) killLong(k *KillLong) setter {
 	return d.mapping([]field{
 		{"mysql", d.text(&k.MySQL, wantServer("mysql"))},
+		{"app", d.text(&k.App, wantApp)},
 		{"users", d.texts(&k.Users, "a list of users of the server", wantLogin)},
 		{"min_time", d.duration(&k.MinTime, wantSeconds)},
 		{"max_victims", d.whole(&k.MaxVictims, wantVictims)},

@@ -47,6 +47,13 @@ var invalidHealing = map[string][]string{
 		":20: healing.rules[5].steps: got a mapping; expected a list of steps",
 		":22: healing.rules[5].match: got a list; expected labels and their values, at least one, such as {alertname: RespPoolLeak}",
 	},
+	"shared": {
+		`:13: apps[0].tasks[0].user: got "a b"; expected the name or the number of a user`,
+		`:18: apps[1].sessions[0].prefix: got "session:blog:", and apps[0].sessions[0] has "session:" in the same database of Redis; expected prefixes of which none begins with another one, as healing.rules[0].steps[0] purges by prefix`,
+		`:20: apps[1].tasks[0].queues: the queue "default" of the same database of Redis is app shop's too; expected a queue of one app only, as healing.rules[0].steps[1] restarts its workers`,
+		`:32: healing.rules[0].steps[2].with.clients: got user, and apps shop and blog have a pool each on one server with one user; expected app, or a user of the server for each app`,
+		`:34: healing.rules[0].steps[4].with.clients: got "all"; expected app or user`,
+	},
 	"healing-steps": {
 		":10: healing.rules[0].steps[0].with.max_victims: missing; expected a whole number from 1 to 1000 (required)",
 		":10: healing.rules[0].steps[0].with.max_fraction: missing; expected a number above 0, at most 1 (required)",
@@ -58,7 +65,7 @@ var invalidHealing = map[string][]string{
 		":11: healing.rules[0].steps[1].with.max_trx_rows: got -2; expected a whole number, 0 or more",
 		`:11: healing.rules[0].steps[1].with.users[0]: got "%"; expected the name of a user of the server, without a wildcard`,
 		`:11: healing.rules[0].steps[1].with.procedure: got "x; DROP"; expected schema.name of a stored procedure`,
-		":12: healing.rules[0].steps[2].with.ignore_users: unknown key; expected one of app, pool, min_idle, max_victims, max_fraction, max_trx_rows, users, procedure",
+		":12: healing.rules[0].steps[2].with.ignore_users: unknown key; expected one of app, pool, min_idle, max_victims, max_fraction, max_trx_rows, users, clients, procedure",
 		`:12: healing.rules[0].steps[2].with.pool: got "other"; expected the name of a pool of the app`,
 		":16: healing.rules[1].steps[0].with.users: missing; expected the users whose statements may be ended (required)",
 		":16: healing.rules[1].steps[0].with.min_time: missing; expected a duration from 1s to 24h (required)",

@@ -18,6 +18,7 @@ const (
 	limitKeys = "memory, cpu, disk, connection_pool, request_queue, response_time, error_rate, query_time, cache_hit_rate, task_age"
 	name      = "1 to 64 letters, digits or . _ : @ - /"
 	listen    = `an address such as ":8000", "127.0.0.1:8000", "[::1]:8000" or "unix:/run/app.sock"`
+	trust     = `a user id such as "uid:1001", or an address or network such as "10.0.0.0/8"`
 	statsd    = `an address such as "udp://127.0.0.1:9125" or "unixgram:///run/resp-exporter/statsd.sock"`
 	cgroup    = "a path below the root of the control groups, such as /system.slice/shop.service"
 	noAnchors = "a value without anchors and aliases"
@@ -84,7 +85,7 @@ var invalid = map[string][]string{
 		":1: monitoring_interval: got a list; expected a duration such as 30s",
 		":2: thresholds: got a list; expected a mapping of " + limitKeys,
 		":3: apps: got a mapping; expected a list of apps",
-		":4: statsd: got true; expected a mapping of listen, max_routes",
+		":4: statsd: got true; expected a mapping of listen, max_routes, trust",
 	},
 	"root-list":               {":1: got a list; expected a mapping of " + topKeys},
 	"root-text":               {`:1: got "just some text"; expected a mapping of ` + topKeys},
@@ -109,7 +110,7 @@ var invalid = map[string][]string{
 		":1: slow_request: got the tag !!int; expected a duration such as 5s",
 		":2: thresholds.cpu.warning: got the tag !!float; expected a number from 0 to 1",
 		":2: thresholds.cpu.critical: got the tag !mine; expected a number from 0 to 1",
-		":3: statsd: got the tag !mine; expected a mapping of listen, max_routes",
+		":3: statsd: got the tag !mine; expected a mapping of listen, max_routes, trust",
 	},
 	"encoding":          {":2: bytes that are not UTF-8; expected UTF-8"},
 	"control-character": {":2: the control character U+0001; expected text"},
@@ -155,6 +156,12 @@ var invalid = map[string][]string{
 	"statsd-twice":    {`:2: statsd.listen[2]: "udp://127.0.0.1:09125" is in the list already; expected another address`},
 	"statsd-too-many": {":2: statsd.listen: got 9 addresses; expected at most 8"},
 	"apps-too-many":   {":2: apps: got 51 apps; expected at most 50"},
+	"statsd-trust": {
+		`:1: statsd.trust[0]: got "root"; expected ` + trust,
+		`:1: statsd.trust[1]: got "uid:-1"; expected ` + trust,
+		`:1: statsd.trust[2]: got "10.0.0.1/8"; expected ` + trust,
+		`:1: statsd.trust[3]: got "uid:4294967295"; expected ` + trust,
+	},
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
 	"pools": {
@@ -205,7 +212,7 @@ var invalid = map[string][]string{
 	},
 	"mysql-type": {
 		":1: mysql: got a mapping; expected a list of servers",
-		":2: redis[0]: got a list; expected a mapping of name, url, password_file",
+		":2: redis[0]: got a list; expected a mapping of name, url, password_file, cache",
 	},
 	"redis": {
 		":2: redis[0].url: " + notShown + "; expected " + redisURL,

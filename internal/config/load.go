@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/yaml.v3"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // maxFile is the largest configuration file, in bytes.
@@ -35,25 +37,37 @@ func Load(r io.Reader, name string, env []string) (Config, error) {
 }
 
 // LoadFile is [Load] of the regular file at path; with an empty path it is the
-// defaults and the environment.
+// defaults and the environment. A file to which everybody can write is refused
+// when the exporter is root: who writes it chooses what root runs.
 func LoadFile(path string, env []string) (Config, error) {
 	if path == "" {
 		return load(nil, "defaults", env)
 	}
-	// Without O_NONBLOCK, a FIFO would hold the start or the reload for ever.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
-	}
-	if !info.Mode().IsRegular() {
+	data, err := safefile.Read(path, safefile.Policy{MaxBytes: maxFile, Administrator: true})
+	if errors.Is(err, safefile.ErrNotRegular) {
 		return Config{}, fmt.Errorf("configuration: %s is not a regular file", path)
 	}
-	return Load(f, path, env)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	return load(data, path, env)
+}
+
+// FileNotes returns what an administrator should know about the owner and the
+// mode of the configuration file, in sentences; nothing is refused for it.
+func FileNotes(path string) []string {
+	var st unix.Stat_t
+	if path == "" || unix.Stat(path, &st) != nil {
+		return nil
+	}
+	var out []string
+	if st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()) {
+		out = append(out, fmt.Sprintf("it belongs to user id %d, who can change what the exporter does", st.Uid))
+	}
+	if st.Mode&0o022 != 0 {
+		out = append(out, fmt.Sprintf("others can write to it (mode %04o)", st.Mode&0o7777))
+	}
+	return out
 }
 
 func load(data []byte, name string, env []string) (Config, error) {

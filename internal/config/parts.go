@@ -58,6 +58,7 @@ type Tasks struct {
 	Type   string   `yaml:"type"`             // RQ or Celery
 	Redis  string   `yaml:"redis"`            // the name of a server in the section redis
 	Queues []string `yaml:"queues,omitempty"` // at most 50; none: see Names
+	User   string   `yaml:"user,omitempty"`   // name or number of the user that the workers run as; "": the app's
 }
 
 // Names gives the queues; without a list the one that the library uses by itself.
@@ -101,6 +102,7 @@ func (d *decoder) tasks(t *Tasks) setter {
 			t.Queues = append(t.Queues, "")
 			d.text(&t.Queues[len(t.Queues)-1], wantQueue)(n, path)
 		})},
+		{"user", d.userID(&t.User)},
 	})
 }
 
@@ -179,6 +181,9 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 		out = append(out, problem{path + ".type", "missing", wantTaskType})
 	case t.Type != RQ && t.Type != Celery:
 		out = append(out, problem{path + ".type", "got " + quote(t.Type), wantTaskType})
+	}
+	if t.User != "" && !userName.MatchString(t.User) {
+		out = append(out, problem{path + ".user", "got " + quote(t.User), wantUser})
 	}
 	if n := len(t.Queues); n > maxQueues {
 		out = append(out, problem{path + ".queues", fmt.Sprintf("got %d", n), "at most 50"})

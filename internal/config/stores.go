@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,52 @@ type Redis struct {
 	Name         string `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
 	URL          Secret `yaml:"url"`                     // as ParseRedisURL takes it
 	PasswordFile string `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in the URL
+	Cache        Choice `yaml:"cache,omitempty"`         // whether its hit rate is judged; left out: unless sessions or tasks name it
+}
+
+// Choice is a boolean that may be left out. It can be compared.
+type Choice string
+
+// The values of a [Choice] that is not left out.
+const (
+	Yes Choice = "true"
+	No  Choice = "false"
+)
+
+// IsCache tells whether the Redis of that name is a cache, whose hit rate is
+// judged: as the section says, else unless sessions or tasks are kept in it.
+func (c *Config) IsCache(name string) bool {
+	for _, r := range c.Redis {
+		if r.Name == name && r.Cache != "" {
+			return r.Cache == Yes
+		}
+	}
+	for _, a := range c.Apps {
+		if slices.ContainsFunc(a.Sessions, func(s Sessions) bool { return s.Redis == name }) ||
+			slices.ContainsFunc(a.Tasks, func(t Tasks) bool { return t.Redis == name }) {
+			return false
+		}
+	}
+	return true
+}
+
+// PoolUsers lists the users of the MySQL server of that name whose connections
+// are the pools of apps, with the app of each. It is empty where a pool of that
+// server names no user, so that the users of the apps are not known.
+func (c *Config) PoolUsers(mysql string) map[string]string {
+	out := make(map[string]string)
+	for _, a := range c.Apps {
+		for _, p := range a.Pools {
+			switch {
+			case p.MySQL != mysql:
+			case p.User == "":
+				return nil
+			default:
+				out[p.User] = a.Name
+			}
+		}
+	}
+	return out
 }
 
 func (d *decoder) mysql(m *MySQL) setter {
@@ -56,7 +103,22 @@ func (d *decoder) redis(r *Redis) setter {
 		{"name", d.text(&r.Name, wantName)},
 		{"url", d.secret(&r.URL, wantRedisURL)},
 		{"password_file", d.text(&r.PasswordFile, wantPasswordFile)},
+		{"cache", d.choice(&r.Cache)},
 	})
+}
+
+// choice takes true or false.
+func (d *decoder) choice(to *Choice) setter {
+	return func(n *yaml.Node, path string) {
+		var v bool
+		d.truth(&v)(n, path)
+		if n.ShortTag() != tagBool {
+			return // it was refused
+		}
+		if *to = No; v {
+			*to = Yes
+		}
+	}
 }
 
 // secret takes text that is not empty, and repeats none of it in a fault.

@@ -140,7 +140,7 @@ func (c *court) fade() {
 // lives tells whether there is still somebody to have a rule.
 func (c *court) lives(k key) bool {
 	switch k.name {
-	case "mysql", "query_time":
+	case "mysql", "query_time", "connections":
 		return slices.Contains(c.MySQL, k.of)
 	case "redis", "cache_hit_rate":
 		return slices.Contains(c.Redis, k.of)

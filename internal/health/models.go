@@ -32,7 +32,7 @@ type PerformanceMetrics struct {
 	ErrorRate         *float64  `json:"error_rate"`         // 5xx of all
 	ThroughputRPS     *float64  `json:"throughput_rps"`
 	DatabaseQueryTime *float64  `json:"database_query_time"` // of the longest statement that runs now on a server that it is connected to
-	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the servers that it is connected to
+	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the caches that it is connected to
 }
 
 // Resources picks what the readings of one gather, made at that moment, say of
@@ -61,7 +61,7 @@ func Performance(r Readings, app string, at time.Time) PerformanceMetrics {
 		ThroughputRPS:    number(r, "page.http_rate", app),
 
 		DatabaseQueryTime: highest(ofStores(r, app, "mysql", "resp_mysql_longest_query_seconds")),
-		CacheHitRate:      lowest(ofStores(r, app, "redis", "page.redis_hit_ratio")),
+		CacheHitRate:      lowest(caches(r, ofStores(r, app, "redis", "page.redis_hit_ratio"))),
 	}
 }
 

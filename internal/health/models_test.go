@@ -80,6 +80,9 @@ func TestPerformance(t *testing.T) {
 		reading("page.redis_hit_ratio", 0.75, "cache"),
 		reading("page.redis_hit_ratio", 0.95, "queue"),
 		reading("page.redis_hit_ratio", 0.1, "other"),
+		reading("resp_worker_connections", 1, "cart", "0", "redis:jobs"),
+		reading("page.redis_hit_ratio", 0.05, "jobs"),
+		reading("resp_redis_cache", 0, "jobs"),
 	})
 	for app, want := range map[string]string{
 		"shop": `{"timestamp":"2026-01-02T03:04:05Z","avg_response_time":0.25,"slow_request_count":0,"error_rate":0.125,` +

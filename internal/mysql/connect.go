@@ -3,19 +3,12 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"strings"
-	"syscall"
+	"net"
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
-
-	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 const (
@@ -36,8 +29,7 @@ const (
 	// ones and it blocks the host), and is seen the moment it wakes.
 	greetingLimit = 5 * time.Minute
 	// eachLimit is in its place where a fallback waits for its chance.
-	eachLimit   = 3 * time.Second
-	maxPassword = 4 << 10 // bytes of a password file
+	eachLimit = 3 * time.Second
 )
 
 // attempt is a connect under way. It outlives the reader that began it.
@@ -45,35 +37,6 @@ type attempt struct {
 	began  time.Time
 	cancel context.CancelFunc
 	done   chan struct{}
-}
-
-// stamp tells one state of the password file from another.
-type stamp struct {
-	modified time.Time
-	size     int64
-}
-
-// link is one connection.
-type link struct {
-	db      *sql.DB
-	conn    *sql.Conn
-	index   int // of the address
-	id      uint64
-	version Version
-	made    time.Time
-	process *Error // why other users' threads are not seen; nil: they are
-	values  map[string]string
-	valued  time.Time // when values was read
-	sums    map[string]float64
-	summed  time.Time // when sums was read
-}
-
-func (l *link) close() {
-	if l == nil {
-		return
-	}
-	_ = l.conn.Close()
-	_ = l.db.Close()
 }
 
 // connected gives the connection, or makes one. The caller has the turn.
@@ -198,7 +161,7 @@ func (s *Server) finish(t *attempt, l *link, err *Error) {
 // backoff is how long to wait after n failures in a row: twice as long each
 // time, with jitter, so that a fleet does not come back at once.
 func backoff(n int, kind Kind) time.Duration {
-	if n <= 0 && kind != Timeout {
+	if n <= 0 && kind != Timeout && kind != Broken {
 		return 0
 	}
 	limit := maxBackoff
@@ -241,13 +204,22 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	l := &link{index: index, made: time.Now()}
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		l.guard = newGuard(c)
+		return l.guard, nil
+	}
 	connector, err := mysqldriver.NewConnector(cfg)
 	if err != nil {
 		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
-	l := &link{db: sql.OpenDB(connector), index: index, made: time.Now()}
+	l.db = sql.OpenDB(connector)
 	l.db.SetMaxOpenConns(1)
-	if l.conn, err = l.db.Conn(ctx); err != nil {
+	if err := l.connect(ctx); err != nil {
 		_ = l.db.Close()
 		return nil, err
 	}
@@ -277,6 +249,9 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	}
 	// What a server could use against us, or us against a server, stays off.
 	cfg.AllowAllFiles, cfg.MultiStatements = false, false
+	if err := cfg.Apply(mysqldriver.EnableCompression(false)); err != nil {
+		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+	}
 	cfg.Logger = &mysqldriver.NopLogger{} // it would write addresses to stderr
 	cfg.ConnectionAttributes = "program_name:resp-exporter"
 	if cfg.Timeout <= 0 || cfg.Timeout > dialLimit {
@@ -289,15 +264,18 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 // prepare bounds what the session may cost the server, and learns what it is.
 func (l *link) prepare(ctx context.Context) error {
 	var version string
-	if err := l.conn.QueryRowContext(ctx, "SELECT VERSION(), CONNECTION_ID()").Scan(&version, &l.id); err != nil {
+	err := l.each(ctx, "SELECT VERSION(), CONNECTION_ID()", func(rows *sql.Rows) error { return rows.Scan(&version, &l.id) })
+	if err != nil {
 		return fmt.Errorf("version: %w", err)
 	}
-	var err error
 	if l.version, err = ParseVersion(version); err != nil {
 		return &Error{Kind: Unsupported, Text: "it is neither MySQL nor MariaDB"}
 	}
-	if _, err := l.conn.ExecContext(ctx, sessionOf(l.version)); err != nil {
+	if err := l.exec(ctx, sessionOf(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
+	}
+	if err := l.stay(ctx); err != nil {
+		return err
 	}
 	// Without this right the list of threads is not refused but short, and a
 	// query that the server can answer without looking is not refused either.
@@ -326,47 +304,3 @@ func sessionOf(v Version) string {
 		return s + fmt.Sprintf(", max_execution_time=%d", statementLimit.Milliseconds())
 	}
 }
-
-// readPassword reads a password file; a line's end after it is not part of it.
-func readPassword(path string) (config.Secret, error) {
-	// Without O_NONBLOCK, a FIFO would hold us for ever.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return "", passwordError(err)
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
-	if err != nil {
-		return "", passwordError(err)
-	}
-	if len(b) > maxPassword {
-		return "", &Error{Text: "the password file is larger than 4 KiB"}
-	}
-	return config.Secret(strings.TrimRight(string(b), "\r\n")), nil
-}
-
-func passwordError(err error) *Error {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return &Error{Kind: Denied, Text: "the exporter's user may not read the password file"}
-	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Kind: Unreachable, Text: "the password file is not there"}
-	default:
-		return &Error{Text: "the password file cannot be read"}
-	}
-}
-
-func (s *Server) stampOf() stamp {
-	if s.o.PasswordFile == "" {
-		return stamp{}
-	}
-	info, err := os.Stat(s.o.PasswordFile)
-	if err != nil {
-		return stamp{}
-	}
-	return stamp{info.ModTime(), info.Size()}
-}
-
-// passwordChanged tells whether a connect that was refused is worth another
-// try before its time.
-func (s *Server) passwordChanged() bool { return s.stampOf() != s.password }

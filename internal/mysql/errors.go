@@ -28,7 +28,11 @@ const (
 	Busy             // it takes no more connections
 	Timeout          // no answer in time
 	Unsupported      // it has no such thing
+	Broken           // it does not keep to the protocol, or sends too much
 )
+
+// textBroken is about a server that does not keep to the protocol.
+const textBroken = "it does not keep to the protocol of MySQL"
 
 // Error is a failure in our own words. It repeats nothing that the server or
 // the DSN say, because both name users, hosts and passwords.
@@ -41,6 +45,7 @@ type Error struct {
 	Cure string
 
 	lost bool // the connection cannot be used any more
+	cut  bool // the other side ended it
 }
 
 // Placeholder stands for the exporter's account in a cure.
@@ -77,6 +82,10 @@ func explain(err error) *Error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
+	case errors.Is(err, errProtocol):
+		return &Error{Kind: Broken, Text: textBroken, lost: true}
+	case errors.Is(err, errTooLarge):
+		return &Error{Kind: Broken, Text: "it answers more than a MySQL server would", lost: true}
 	case errors.As(err, &answer):
 		return explainAnswer(answer.Number)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
@@ -114,6 +123,8 @@ var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothin
 	3024: {Kind: Timeout, Text: "the server ended the statement after its time"},
 	1205: {Kind: Timeout, Text: "the statement waited too long for a lock"},
 	1053: {Kind: Unreachable, Text: "it is shutting down", lost: true},
+	1927: {Kind: Unreachable, Text: "the connection was cut", lost: true, cut: true}, // MariaDB: killed
+	4031: {Kind: Unreachable, Text: "the connection was cut", lost: true, cut: true}, // MySQL 8: wait_timeout
 	1049: {Kind: Unsupported, Text: "it has no such database", lost: true},
 	1109: {Kind: Unsupported, Text: "it has no such table"},
 	1146: {Kind: Unsupported, Text: "it has no such table"},
@@ -169,7 +180,7 @@ func explainNet(err error) *Error {
 		return &Error{Kind: Denied, Text: "its socket may not be opened by the exporter's user", lost: true}
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysqldriver.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		lost.Text = "the connection was cut"
+		lost.Text, lost.cut = "the connection was cut", true
 	case errors.As(err, &wire) && wire.Timeout():
 		return &Error{Kind: Timeout, Text: "it does not answer in time", lost: true}
 	case errors.Is(err, context.Canceled):

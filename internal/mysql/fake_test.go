@@ -205,12 +205,12 @@ func (w *wire) table(rows []string) {
 	w.send("\xfe\x00\x00\x02\x00")
 }
 
-// soon waits until f is true, at most for five seconds.
+// soon waits until f is true, at most for 20 seconds.
 func soon(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, 
 func (v *Session) exec(ctx context.Context, statement string) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	_, err = v.l.conn.ExecContext(ctx, statement)
+	err = v.l.exec(ctx, statement)
 	var answer *mysqldriver.MySQLError
 	switch {
 	case err == nil:

@@ -89,7 +89,9 @@ func (s *Server) Serving() (index int, v Version, ok bool) {
 }
 
 // use calls f with the connection, alone, for at most limit. A failure that
-// spoils the connection ends it.
+// spoils the connection ends it. A connection that was cut while nobody used
+// it, as a server does after its wait_timeout, is made anew and f called once
+// more: what f fills, it must begin anew.
 func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -97,10 +99,23 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	case <-ctx.Done():
 		return &Error{Kind: Timeout, Text: "another read of it has not ended yet"}
 	}
-	l, err := s.connected(ctx)
-	if err != nil {
-		return err
+	for again := true; ; again = false {
+		l, err := s.connected(ctx)
+		if err != nil {
+			return err
+		}
+		e := s.once(ctx, limit, l, f)
+		if e == nil {
+			return nil
+		}
+		if !again || !e.cut || !l.worked || ctx.Err() != nil {
+			return e
+		}
 	}
+}
+
+// once calls f with a connection, and ends it after a failure that spoils it.
+func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(context.Context, *link) error) *Error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := f(ctx, l); err != nil {
@@ -111,8 +126,8 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 		return e
 	}
 	s.mu.Lock()
-	s.failures, s.fail = 0, nil
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.failures, s.fail, l.worked = 0, nil, true
 	return nil
 }
 

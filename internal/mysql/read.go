@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The bounds of what one read keeps.
@@ -76,7 +78,7 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
 		began := time.Now()
-		err := l.conn.PingContext(ctx)
+		err := l.try(func() error { return l.conn.PingContext(ctx) })
 		took = time.Since(began)
 		return err
 	})
@@ -159,6 +161,7 @@ func (s *Server) Threads(ctx context.Context) ([]Thread, error) {
 		if l.process != nil {
 			return l.process
 		}
+		out = nil
 		return l.threads(ctx, &out, &s.left.threads)
 	})
 	if err != nil {
@@ -216,7 +219,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 		seconds = 0 // NULL, or a step of the clock
 	}
 	return Thread{
-		ID: id, User: l.text(1), Host: string(l.cells[2]), DB: l.text(3), Command: l.text(4),
+		ID: id, User: l.text(1), Host: clip(string(l.cells[2])), DB: l.text(3), Command: l.text(4),
 		Time: time.Duration(seconds) * time.Second, State: l.text(6),
 	}, nil
 }
@@ -225,9 +228,27 @@ func (l *threadList) text(i int) string {
 	s, ok := l.texts[string(l.cells[i])]
 	if !ok {
 		s = string(l.cells[i])
-		l.texts[s] = s
+		l.texts[s] = clip(s)
+		s = l.texts[s]
 	}
 	return s
+}
+
+// maxText bounds a name or a state that a server sends, in bytes.
+const maxText = 256
+
+// clip returns text of a server as it may be shown: valid, in one line, bounded.
+func clip(s string) string {
+	if len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf }) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s[:min(len(s), maxText)], ""))
+	return strings.Clone(s)
 }
 
 // Transactions reads information_schema.innodb_trx, at most 20,000 rows. It
@@ -242,6 +263,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 		if l.process != nil {
 			return l.process
 		}
+		out = nil
 		return l.each(ctx, query, func(rows *sql.Rows) error {
 			var t Transaction
 			var now, started float64
@@ -250,6 +272,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 			if err := rows.Scan(&t.ID, &t.Thread, &now, &started, &waiting, &state, &t.RowsLocked, &t.RowsModified); err != nil {
 				return err
 			}
+			t.ID = clip(t.ID)
 			t.Age, t.Waits = seconds(now-started), state == "LOCK WAIT"
 			if waiting.Valid {
 				t.Waiting = seconds(now - waiting.Float64)
@@ -281,6 +304,7 @@ func seconds(v float64) time.Duration {
 func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 	var out []LockWait
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
+		out = nil
 		query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
 		if !l.version.MariaDB && l.version.Major >= 8 {
 			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
@@ -290,6 +314,7 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
 				return err
 			}
+			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
 			out = kept(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})
@@ -315,15 +340,25 @@ func (s *Server) StatementTime(ctx context.Context) (time.Duration, error) {
 // each calls f for every row of a query. An error of f that is not [Error]
 // means an answer of another form, after which the connection is not trusted.
 func (l *link) each(ctx context.Context, query string, f func(*sql.Rows) error) error {
-	rows, err := l.conn.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := f(rows); err != nil {
+	return l.try(func() error {
+		rows, err := l.conn.QueryContext(ctx, query)
+		if err != nil {
 			return err
 		}
-	}
-	return rows.Err()
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			if err := f(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// exec runs a statement that has no rows.
+func (l *link) exec(ctx context.Context, statement string) error {
+	return l.try(func() error {
+		_, err := l.conn.ExecContext(ctx, statement)
+		return err
+	})
 }

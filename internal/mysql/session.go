@@ -115,11 +115,11 @@ func (s *Server) takeBack(l *link) {
 // their difference is the time of the start to the second, whatever the clock
 // was set to since.
 func (v *Session) identify(ctx context.Context) error {
-	table := "performance_schema.global_status"
+	table, own := "performance_schema.global_status", "@@server_uuid"
 	if v.l.version.MariaDB {
-		table = "information_schema.global_status"
+		table, own = "information_schema.global_status", "@@pid_file" // it has no UUID in all versions
 	}
-	query := `SELECT CONCAT(UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS SIGNED), '-', CRC32(CONCAT_WS(':', @@hostname, @@port, @@server_id))), USER()
+	query := `SELECT CONCAT(UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS SIGNED), '-', LEFT(SHA1(CONCAT_WS(':', @@hostname, @@port, @@server_id, @@datadir, @@socket, ` + own + `)), 16)), USER()
 		FROM ` + table + ` WHERE VARIABLE_NAME = 'Uptime'`
 	err := v.l.each(ctx, query, func(rows *sql.Rows) error { return rows.Scan(&v.server, &v.user) })
 	if err != nil {
@@ -134,8 +134,8 @@ func (v *Session) identify(ctx context.Context) error {
 	return nil
 }
 
-// Server names the server's process: another one after each start. It holds no
-// name, user or address.
+// Server names the server's process, the same by whatever address it is reached,
+// and another one after each start. It holds no name, user or address.
 func (v *Session) Server() string { return v.server }
 
 // User is the login's own user, not to be published.
@@ -214,6 +214,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		if err := rows.Scan(&c.ID, &c.Transaction, &c.TrxState, &c.Rows); err != nil {
 			return err
 		}
+		c.Transaction, c.TrxState = clip(c.Transaction), clip(c.TrxState)
 		if len(transactions) == maxTransactions {
 			return &Error{Text: "it has more than 20,000 open transactions"}
 		}
@@ -239,7 +240,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		if len(out) == maxThreads {
 			return &Error{Text: "it has more than 20,000 connections"}
 		}
-		c.User, c.Host, c.Command = user.String, host.String, command.String
+		c.User, c.Host, c.Command, c.State = clip(user.String), clip(host.String), clip(command.String), clip(c.State)
 		c.Time, c.Own = milliseconds(ms.Float64), c.ID == v.l.id
 		if t, ok := transactions[c.ID]; ok {
 			c.InTransaction, c.Transaction, c.TrxState, c.Rows = true, t.Transaction, t.TrxState, t.Rows

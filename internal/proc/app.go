@@ -45,8 +45,9 @@ type app struct {
 	at   string // where its oldest root last listened
 	conf int    // index of the configured match, −1 if discovered
 
-	owner       account // whose it is; of a configured one, as of the roots it last had
-	unit        string  // the service it ran in; "": none
+	owner       account  // whose it is; of a configured one, as of the roots it last had
+	former      *account // of a configured one: whose it was before, for long
+	unit        string   // the service it ran in; "": none
 	tier        tier
 	since       time.Time // when it was first seen to run without a break, or of a discovered one at all
 	established bool      // it has run for a while: its name, and its place, are kept for it

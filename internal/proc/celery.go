@@ -106,18 +106,8 @@ func (w *Watcher) celeryWorkers() []CeleryWorker {
 		return w.celery
 	}
 	w.celery, w.celeryGen = nil, w.table.gen // a new list: the one before was given out
-	mains := make([]*process, 0, len(w.celery))
-	for _, p := range w.table.procs {
-		if p.celery != nil && !p.celery.child {
-			mains = append(mains, p)
-		}
-	}
-	slices.SortFunc(mains, oldest)
 	held := make(map[account]int)
-	for _, p := range mains {
-		if q := w.table.procs[p.stat.ppid]; q != nil && q.celery != nil {
-			continue // of a pool, in a worker that sets no titles
-		}
+	for _, p := range w.celeryMains() {
 		owner := w.table.owns(p).account
 		if held[owner]++; owner != 0 && held[owner] > maxOthersCelery {
 			continue
@@ -135,4 +125,20 @@ func (w *Watcher) celeryWorkers() []CeleryWorker {
 	})
 	w.celery = w.celery[:min(len(w.celery), maxCelery)]
 	return w.celery
+}
+
+// celeryMains returns the main processes of Celery's workers, oldest first.
+func (w *Watcher) celeryMains() []*process {
+	var mains []*process
+	for _, p := range w.table.procs {
+		if p.celery == nil || p.celery.child {
+			continue
+		}
+		if q := w.table.procs[p.stat.ppid]; q != nil && q.celery != nil {
+			continue // of a pool, in a worker that sets no titles
+		}
+		mains = append(mains, p)
+	}
+	slices.SortFunc(mains, oldest)
+	return mains
 }

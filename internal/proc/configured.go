@@ -77,34 +77,51 @@ func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
 	}
 	slices.Sort(a.strangers)
 	if len(a.roots) > 0 && a.owner != owner {
+		if a.established {
+			before := a.owner
+			a.former = &before
+		}
 		a.owner, a.since, a.established = owner, now, false
 	}
 }
 
 // ownerAmong returns the user whose processes are the app: the one that it had,
 // else of those that listen one that root vouches for, else the one whose
-// process is the oldest. While an established app is down, only a server of root
-// or of a system user or service may take its place before an hour has passed.
+// process is the oldest. A server of root or of a system user or service comes
+// before any other user's that was there earlier. While an established app is
+// down, only such a server, or one of the user before, may take its place before
+// an hour has passed.
 func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (account, bool) {
-	var best *process
+	var known, best *process
 	var bestServes bool
 	for _, p := range tops {
 		o, serves := w.place(p), w.serves(p)
-		if !a.since.IsZero() && o.account == a.owner {
-			return a.owner, true
-		}
-		held := a.established && (a.lost.IsZero() || now.Sub(a.lost) <= forget)
-		if held && (o.tier == tierUser || !serves) {
-			continue
-		}
-		if best == nil || serves && !bestServes || serves == bestServes && o.tier < best.own.tier {
+		switch {
+		case !a.since.IsZero() && o.account == a.owner:
+			known = p
+		case a.keptFrom(p, serves, now):
+		case best == nil, serves && !bestServes, serves == bestServes && o.tier < best.own.tier:
 			best, bestServes = p, serves
 		}
 	}
-	if best == nil {
-		return 0, false
+	vouched := best != nil && bestServes && best.own.tier < tierUser
+	switch {
+	case known != nil && (known.own.tier < tierUser || !vouched):
+		return a.owner, true
+	case best != nil:
+		return best.own.account, true
 	}
-	return best.own.account, true
+	return 0, false
+}
+
+// keptFrom reports whether the place of an established app that is down is kept
+// from a process of another user.
+func (a *app) keptFrom(p *process, serves bool, now time.Time) bool {
+	if !a.established || !a.lost.IsZero() && now.Sub(a.lost) > forget {
+		return false
+	}
+	back := a.former != nil && *a.former == p.own.account
+	return !serves || p.own.tier == tierUser && !back
 }
 
 // listens tells whether a process listens where the match says; a match that
@@ -136,7 +153,7 @@ func (w *Watcher) holders(a *app, m *matcher, now time.Time) []*process {
 	}
 	a.searched = now
 	for _, p := range w.table.procs {
-		if p.stat.ppid == 2 || p.pid == 2 || !w.table.readWithin(p) {
+		if p.stat.kernel || !w.table.readWithin(p) {
 			continue
 		}
 		switch {

@@ -31,6 +31,7 @@ type Connection struct {
 	Component string // "mysql:main" for a configured server, else the kind: "mysql", "postgresql", "redis", "memcached", "amqp", "mongodb"
 	Local     netip.AddrPort
 	Remote    netip.AddrPort // not valid over a UNIX socket
+	OurNet    bool           // it is in our own network namespace
 }
 
 // Connections is what one sample found. It is never changed once it is given out.

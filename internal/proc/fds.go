@@ -90,18 +90,15 @@ func (t *table) readDescriptors(p *process) int {
 	if p.member != nil || p.python() || p.match != 0 { // not of each process that a search for a listener passes
 		t.left += uint64(d.left)
 	}
-	room := t.roomFor(d.charged)
 	for _, e := range list {
 		link, err := t.fdLink(p.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile
 		}
-		if ino, ok := parseSocket(link); !ok {
-			beats += d.note(link, e.n)
-		} else if len(d.sockets) < room || t.listens != nil && t.listens(p, ino) {
-			d.sockets[ino] = append(d.sockets[ino], e.n)
+		if ino, ok := parseSocket(link); ok {
+			t.keep(p, &d, ino, e.n)
 		} else {
-			d.full = true
+			beats += d.note(link, e.n)
 		}
 	}
 	if beats != 1 { // a fork still holds its siblings' files until it has closed them
@@ -125,13 +122,17 @@ func (d *descriptors) note(link string, fd int) (beats int) {
 	return 0
 }
 
-// roomFor returns how many more sockets of an account may be kept.
-func (t *table) roomFor(a account) int {
+// keep notes a socket unless its account has too many.
+func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	bound := keptSockets
-	if a == 0 {
+	if d.charged == 0 {
 		bound *= rootsShare
 	}
-	return bound - t.held[a]
+	if len(d.sockets)+t.held[d.charged] < bound || t.listens != nil && t.listens(p, ino) {
+		d.sockets[ino] = append(d.sockets[ino], fd)
+	} else {
+		d.full = true
+	}
 }
 
 func (t *table) fdLink(pid, fd int) (string, error) {

@@ -79,6 +79,17 @@ func (w *Watcher) above(p *process) *process {
 	return nil
 }
 
+// undecided reports whether the parent of p may turn out to be its master once
+// its turn to be read has come.
+func (w *Watcher) undecided(p *process) bool {
+	q := w.table.procs[p.stat.ppid]
+	if q == nil {
+		_, late := w.table.late[p.stat.ppid]
+		return late
+	}
+	return w.candidate(q) && !q.fds.known
+}
+
 // discover finds the apps of a host without a configuration: every tree of
 // processes that listens and runs a known Python server.
 func (w *Watcher) discover(now time.Time) {
@@ -90,7 +101,7 @@ func (w *Watcher) discover(now time.Time) {
 		for q := w.above(p); q != nil; q = w.above(p) {
 			p = q
 		}
-		if _, unread := w.table.late[p.stat.ppid]; !unread { // its master may be the one that is to be read
+		if !w.undecided(p) {
 			roots[p] = true
 		}
 	}

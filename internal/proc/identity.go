@@ -50,17 +50,28 @@ func (i Identity) Alive(root string) bool {
 	return err == nil && now.Same(i) && now.State != 'Z' && now.State != 'X'
 }
 
-// Children gives the children of a process' main thread, as the kernel lists
-// them in /proc/PID/task/PID/children; none where it does not.
+// maxForking is of how many threads of a process the children are read.
+const maxForking = 1024
+
+// Children returns the children of a process, whichever of its threads forked
+// them, as the kernel lists them in /proc/PID/task/TID/children; none where it
+// does not. Threads beyond 1,024 are not read.
 func Children(root string, pid int) []int {
-	b, err := newReader(root).pid(pid, "task/"+itoa(pid)+"/children")
+	r := newReader(root)
+	threads, err := r.entries(r.path(pid, "task"), nil)
 	if err != nil {
 		return nil
 	}
 	var out []int
-	for f := range strings.FieldsSeq(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil && n > 0 {
-			out = append(out, n)
+	for _, thread := range threads[:min(len(threads), maxForking)] {
+		b, err := r.pid(pid, "task/"+itoa(thread.n)+"/children")
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		for f := range strings.FieldsSeq(string(b)) {
+			if n, err := strconv.Atoi(f); err == nil && n > 0 {
+				out = append(out, n)
+			}
 		}
 	}
 	return out

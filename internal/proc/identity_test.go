@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -25,12 +26,15 @@ func TestIdentity(t *testing.T) {
 	if err != nil || id.PID != pid || id.Parent != os.Getpid() || id.Start == 0 {
 		t.Fatalf("%+v, %v", id, err)
 	}
-	if !id.Alive(procRoot) || !slices.Contains(proc.Children(procRoot, os.Getpid()), pid) && len(proc.Children(procRoot, os.Getpid())) > 0 {
+	if !id.Alive(procRoot) {
 		t.Error("it is not seen to live")
+	}
+	if _, err := os.Stat(procRoot + "/thread-self/children"); err == nil && !slices.Contains(proc.Children(procRoot, os.Getpid()), pid) {
+		t.Errorf("process %d is not among our children %v", pid, proc.Children(procRoot, os.Getpid()))
 	}
 	// A program is there only once exec is done.
 	var l proc.Launch
-	for range 100 {
+	for range 1000 {
 		if l, err = proc.LaunchOf(procRoot, pid); err == nil && len(l.Argv) == 2 && l.Argv[0] == "/bin/sleep" {
 			break
 		}
@@ -81,4 +85,33 @@ func TestLaunchWithoutItsDirectory(t *testing.T) {
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
+}
+
+// A child is its process's, whichever thread forked it.
+func TestChildrenOfEveryThread(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat(procRoot + "/thread-self/children"); err != nil {
+		return // this kernel lists none (CONFIG_PROC_CHILDREN)
+	}
+	pids := make(chan int)
+	for range 4 {
+		go func() {
+			runtime.LockOSThread() // until its child has ended: a thread of its own
+			defer runtime.UnlockOSThread()
+			cmd := exec.CommandContext(t.Context(), "/bin/sleep", "60")
+			if err := cmd.Start(); err != nil {
+				pids <- 0
+				return
+			}
+			pids <- cmd.Process.Pid
+			_ = cmd.Wait() // at the end of the test's context
+		}()
+	}
+	started := []int{<-pids, <-pids, <-pids, <-pids}
+	children := proc.Children(procRoot, os.Getpid())
+	for _, pid := range started {
+		if pid == 0 || !slices.Contains(children, pid) {
+			t.Errorf("process %d is not among %v", pid, children)
+		}
+	}
 }

@@ -54,6 +54,10 @@ func newMatcher(a config.App) matcher {
 	return m
 }
 
+// LookupUID returns the number of a user by its name or number; false: there is
+// none of that name.
+func LookupUID(s string) (uint32, bool) { return lookupUID(s) }
+
 func lookupUID(s string) (uint32, bool) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return uint32(n), true
@@ -70,7 +74,7 @@ func lookupUID(s string) (uint32, bool) {
 // returns the paths of its control groups, user its real user id; each is
 // called only if needed.
 func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) bool {
-	if m.noUser || p.stat.ppid == 2 || p.pid == 2 {
+	if m.noUser || p.stat.kernel {
 		return false
 	}
 	if m.uid != nil && p.uid != *m.uid && p.uid != 0 { // 0: it may be somebody's that is not dumpable

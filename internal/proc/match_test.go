@@ -35,7 +35,7 @@ func TestMatch(t *testing.T) {
 		})
 	}
 	m := newMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
-	if m.fixed(&process{pid: 7, stat: stat{ppid: 2}}, groups, nil) {
+	if m.fixed(&process{pid: 7, stat: stat{kernel: true}}, groups, nil) {
 		t.Error("a kernel thread matched")
 	}
 }

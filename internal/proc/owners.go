@@ -110,14 +110,12 @@ func (c *connectionSampler) join(h *household, found *foundSockets, left *share,
 	if found.err != nil && out.Errs[h.name] == nil {
 		out.Errs[h.name] = found.err
 	}
-	for _, ino := range order {
-		if len(out.List) >= maxConnections || left.connections <= 0 {
-			out.Dropped++
-			continue
-		}
-		left.connections--
+	n := max(0, min(len(order), maxConnections-len(out.List), left.connections))
+	out.Dropped += len(order) - n
+	left.connections -= n
+	for _, ino := range order[:n] {
 		s := found.byInode[ino]
-		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote})
+		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote, OurNet: c.isOurs(h)})
 	}
 }
 
@@ -174,3 +172,6 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket, of 
 	}
 	return out, left, nil
 }
+
+// isOurs reports whether an app is in our own network namespace.
+func (c *connectionSampler) isOurs(h *household) bool { return c.nets != nil && h.net == c.nets.own }

@@ -17,12 +17,17 @@ type stat struct {
 	comm         string
 	state        byte
 	ppid         int
+	kernel       bool   // it is a thread of the kernel
 	tty          uint64 // its controlling terminal; 0: none
 	utime, stime uint64
 	threads      int
 	start        uint64
 	rss          uint64
 }
+
+// kernelThread is PF_KTHREAD of linux/sched.h. A process id of 2, or a parent of
+// that number, is no proof: in a PID namespace any process may have it.
+const kernelThread = 0x00200000
 
 // parseStat reads /proc/PID/stat. The command's name may hold blanks and
 // brackets, so it ends at the last one.
@@ -52,7 +57,7 @@ func parseStat(b []byte) (stat, error) {
 
 func (s *stat) set(field int, b []byte) bool {
 	switch field {
-	case 4, 7, 14, 15, 20, 22, 24:
+	case 4, 7, 9, 14, 15, 20, 22, 24:
 	default:
 		return true
 	}
@@ -62,6 +67,8 @@ func (s *stat) set(field int, b []byte) bool {
 		s.ppid = int(v)
 	case 7:
 		s.tty = v
+	case 9:
+		s.kernel = v&kernelThread != 0
 	case 14:
 		s.utime = v
 	case 15:

@@ -17,6 +17,8 @@ func TestParseStat(t *testing.T) {
 		bad  bool
 	}{
 		"gunicorn":         {in: gunicornStat, want: stat{comm: "gunicorn: maste", state: 'S', ppid: 1, utime: 31, stime: 12, threads: 3, start: 123456, rss: 8876}},
+		"a kernel thread":  {in: "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0 0", want: stat{comm: "kthreadd", state: 'S', kernel: true, threads: 1, start: 9}},
+		"pid 2 of a box":   {in: "2 (gunicorn) S 0 2 2 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 9 0 7 0", want: stat{comm: "gunicorn", state: 'S', threads: 1, start: 9, rss: 7}},
 		"name with braces": {in: "7 (a) b (c)) R 5 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 9 100 3 0", want: stat{comm: "a) b (c)", state: 'R', ppid: 5, utime: 1, stime: 2, threads: 1, start: 9, rss: 3}},
 		"empty":            {in: "", bad: true},
 		"cut":              {in: gunicornStat[:60], bad: true},

@@ -101,7 +101,7 @@ func (f *pidFile) load(t *table) (pid int, uid uint32, err error) {
 // fits checks the process that a pid file names.
 func (f *pidFile) fits(t *table, p *process) error {
 	switch o := t.owns(p); {
-	case p.pid == t.self, p.pid == 2, p.stat.ppid == 2, p.pid == 1 && !p.ident.known():
+	case p.pid == t.self, p.stat.kernel, p.pid == 1 && !p.ident.known():
 		return fmt.Errorf("%w: %d", errPIDFile, p.pid)
 	case o.changed:
 		return fmt.Errorf("%w: %d runs a program that changes its user", errPIDFile, p.pid)

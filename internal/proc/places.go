@@ -129,31 +129,35 @@ func (w *Watcher) lastInLine(p *process, held int, own bool) *app {
 			byAccount[a.owner] = append(byAccount[a.owner], a)
 		}
 	}
-	if mine := byAccount[p.own.account]; len(mine) > 0 {
-		slices.SortFunc(mine, precedence)
-		if last := mine[len(mine)-1]; len(last.roots) == 0 {
-			return last
-		}
+	for _, list := range byAccount {
+		slices.SortFunc(list, precedence)
+	}
+	if mine := byAccount[p.own.account]; len(mine) > 0 && len(mine[len(mine)-1].roots) == 0 {
+		return mine[len(mine)-1]
 	}
 	if own {
 		return nil
 	}
-	var last *app
-	lastRound := 0
+	delete(byAccount, p.own.account)
+	if len(byAccount[0]) <= settledShare {
+		delete(byAccount, 0)
+	}
+	last, round := lastOf(byAccount)
+	if last == nil || held > round || held == round && p.own.tier >= last.tier {
+		return nil
+	}
+	return last
+}
+
+// lastOf returns the last app of the account with the most, and its round.
+func lastOf(byAccount map[account][]*app) (last *app, lastRound int) {
 	for owner, list := range byAccount {
-		slices.SortFunc(list, precedence)
 		round, a := len(list)-1, list[len(list)-1]
-		if owner == 0 && round < settledShare || owner == p.own.account {
-			continue
-		}
 		if last == nil || cmp.Or(cmp.Compare(round, lastRound), cmp.Compare(a.tier, last.tier), precedence(a, last), cmp.Compare(owner, last.owner)) > 0 {
 			last, lastRound = a, round
 		}
 	}
-	if last == nil || held > lastRound || held == lastRound && p.own.tier >= last.tier {
-		return nil
-	}
-	return last
+	return last, lastRound
 }
 
 // precedence orders the apps of one account: those that are known first, those

@@ -2,16 +2,15 @@ package proc
 
 import (
 	"context"
-	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
-	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Senders names the apps that sent from these sources, as far as they are
-// known: by the process id that came with a UNIX datagram, or by who holds the
-// UDP socket that is bound to the source's port in our network namespace.
+// Senders returns the apps that sent from these proven sources, as far as they
+// can be told: by the process id that came with a UNIX datagram, if the app has
+// a process of that user too, or by who holds the UDP socket.
 func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[ingest.Source]string {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
@@ -21,51 +20,55 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 	}
 	defer w.unlock()
 	out := make(map[ingest.Source]string, len(sources))
-	var udp []sockdiag.UDPSocket
-	var asked bool
 	for _, s := range sources {
-		if s.PID != 0 {
-			if p := w.table.procs[int(s.PID)]; p != nil && p.member != nil {
+		switch {
+		case !s.Proven:
+		case s.PID != 0:
+			// The number may be another process' by now: its user must be the sender's.
+			if p := w.table.procs[int(s.PID)]; p != nil && p.member != nil && slices.Contains(p.member.users(), s.UID) {
 				out[s] = p.member.name
 			}
-			continue
-		}
-		if !asked {
-			udp, asked = w.udp(ctx), true
-		}
-		if name := w.ownerOf(udp, s.Addr); name != "" {
-			out[s] = name
+		case s.Inode != 0:
+			if name := w.holderOf(s.Inode); name != "" {
+				out[s] = name
+			}
 		}
 	}
 	return out
 }
 
-func (w *Watcher) udp(ctx context.Context) []sockdiag.UDPSocket {
-	n := w.sockets.nets[w.sockets.own]
-	if n == nil || n.conn == nil {
+// Users returns the user ids of the processes of each app; none for an app that
+// is down. It returns nil when the processes cannot be listed.
+func (w *Watcher) Users(ctx context.Context) map[string][]uint32 {
+	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
 	}
-	list, err := n.conn.UDP(ctx, 0)
-	if err != nil {
-		w.log.Debug("UDP sockets cannot be listed, senders stay unknown", "err", err)
+	if err := w.lock(ctx); err != nil {
+		return nil
 	}
-	return list
+	defer w.unlock()
+	out := make(map[string][]uint32, len(w.apps))
+	for _, a := range w.apps {
+		out[a.name] = a.users()
+	}
+	return out
 }
 
-// ownerOf finds the app that holds the UDP socket with this local address. A
-// socket that nobody is known to hold makes the descriptors of all apps be
-// read again, at most once a second.
-func (w *Watcher) ownerOf(udp []sockdiag.UDPSocket, from netip.AddrPort) string {
-	var inodes []uint64
-	for _, u := range udp {
-		if u.Local.Port() == from.Port() && (u.Local.Addr() == from.Addr().Unmap() || u.Local.Addr().IsUnspecified()) {
-			inodes = append(inodes, u.Inode)
+// users returns the user ids of an app's processes, each once.
+func (a *app) users() []uint32 {
+	var out []uint32
+	for _, p := range a.members {
+		if !slices.Contains(out, p.uid) {
+			out = append(out, p.uid)
 		}
 	}
-	if len(inodes) == 0 {
-		return ""
-	}
-	if name := w.holderName(inodes); name != "" {
+	return out
+}
+
+// holderOf returns the app that holds a socket. One that nobody is known to hold
+// makes the descriptors of all apps be read again, at most once a second.
+func (w *Watcher) holderOf(inode uint64) string {
+	if name := w.holderName(inode); name != "" {
 		return name
 	}
 	if now := w.now(); now.Sub(w.ownersAt) > time.Second {
@@ -75,18 +78,16 @@ func (w *Watcher) ownerOf(udp []sockdiag.UDPSocket, from netip.AddrPort) string 
 				w.table.readWithin(p)
 			}
 		}
-		return w.holderName(inodes)
+		return w.holderName(inode)
 	}
 	return ""
 }
 
-func (w *Watcher) holderName(inodes []uint64) string {
+func (w *Watcher) holderName(inode uint64) string {
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			for _, ino := range inodes {
-				if _, ok := p.fds.sockets[ino]; ok {
-					return a.name
-				}
+			if _, ok := p.fds.sockets[inode]; ok {
+				return a.name
 			}
 		}
 	}

@@ -129,33 +129,35 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 func (t *table) readFresh(now time.Time, matchOf func(*process) uint64) (changed bool) {
 	waited, there := t.late, 0
 	t.late = make(map[int]waiting)
-	for _, first := range []bool{true, false} {
-		if first && len(waited) == 0 {
-			continue
-		}
-		for _, e := range t.fresh {
-			late := waited[e.n]
-			if (late.ino == e.ino) != first {
-				continue
-			}
-			if first {
-				there++
-			} else if uid, err := t.r.owner(e.n); err != nil { // it ended between the listing and the read
-				t.drop(e.n)
-				changed = true
-				continue
-			} else {
-				late = waiting{e.ino, uid}
-			}
-			if !t.costs.take(account(late.uid), costLoad, 1) {
-				t.late[e.n] = late
-				continue
-			}
-			changed = t.meet(e, now, matchOf) || changed
+	for _, e := range t.fresh {
+		if late, ok := waited[e.n]; ok && late.ino == e.ino {
+			there++
+			changed = t.inTurn(e, late.uid, now, matchOf) || changed
 		}
 	}
 	t.unread += uint64(len(waited) - there) // they ended before their turn
+	for _, e := range t.fresh {
+		if late, ok := waited[e.n]; ok && late.ino == e.ino {
+			continue
+		}
+		uid, err := t.r.owner(e.n)
+		if err != nil { // it ended between the listing and the read
+			t.drop(e.n)
+			changed = true
+			continue
+		}
+		changed = t.inTurn(e, uid, now, matchOf) || changed
+	}
 	return changed
+}
+
+// inTurn reads a process, or notes that it is to be read in the next look.
+func (t *table) inTurn(e entry, uid uint32, now time.Time, matchOf func(*process) uint64) (changed bool) {
+	if !t.costs.take(account(uid), costLoad, 1) {
+		t.late[e.n] = waiting{e.ino, uid}
+		return false
+	}
+	return t.meet(e, now, matchOf)
 }
 
 // meet reads a process that is new, or due to be read again; it tells whether
@@ -226,11 +228,11 @@ func (t *table) load(p *process) bool {
 		ages := recheckAges()
 		p.settled = p.firstSeen.Sub(t.started(p)) > ages[len(ages)-1]
 	}
-	if p.uid, err = t.r.owner(p.pid); err != nil {
+	if p.uid, err = t.r.owner(p.pid); err != nil { // a worker changes its user after it was forked
 		return false
 	}
 	p.own = ownership{}
-	if st.ppid == 2 || p.pid == 2 { // kernel threads have no command line
+	if st.kernel { // kernel threads have no command line
 		return true
 	}
 	b, err = t.r.pid(p.pid, "cmdline")
@@ -303,7 +305,7 @@ func (t *table) link() {
 // appeared that nobody known holds, so one of them became a server.
 func (t *table) recheckAll(of users, matchOf func(*process) uint64) {
 	for pid, p := range t.procs {
-		if p.member != nil || p.stat.ppid == 2 || !of.concern(p) || !t.costs.take(account(p.uid), costLoad, 1) {
+		if p.member != nil || p.stat.kernel || !of.concern(p) || !t.costs.take(account(p.uid), costLoad, 1) {
 			continue
 		}
 		if !t.load(p) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,10 @@ type Watcher struct {
 	mu    sync.Mutex
 	last  *Snapshot
 	taken time.Time // when last was ready
+
+	heldMu     sync.Mutex // guards what follows, of HeldNow
+	heldOf     *directory // whose services heldPlaces has
+	heldPlaces *directory
 }
 
 // New returns a Watcher; it reads nothing yet.
@@ -267,7 +272,8 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 }
 
 // candidates are the processes that could belong to an app, as of the table's
-// last change.
+// last change, the oldest first: a master comes before its workers when an
+// allowance does not permit to read all.
 func (w *Watcher) candidates() []*process {
 	if w.candsGen == w.table.gen && w.cands != nil {
 		return w.cands
@@ -278,6 +284,7 @@ func (w *Watcher) candidates() []*process {
 			w.cands = append(w.cands, p)
 		}
 	}
+	slices.SortFunc(w.cands, oldest)
 	return w.cands
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
+	"github.com/resp-exporter/resp-exporter/internal/ingest/origin"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -126,9 +128,21 @@ func TestDiscoversAndFollows(t *testing.T) {
 	if m := a.Processes[0].Memory; m.PSS == 0 || m.PSS > m.RSS || m.USS > m.PSS {
 		t.Errorf("memory %+v", m)
 	}
-	from := ingest.Source{Addr: addrPort(t, udp)}
-	if got := w.Senders(t.Context(), []ingest.Source{from, {PID: int32(a.Workers[1].PID)}}); got[from] != name || len(got) != 2 {
+	claim := ingest.Source{Addr: addrPort(t, udp)}
+	prover := origin.New()
+	defer func() { _ = prover.Close() }()
+	proofs, err := prover.Prove(t.Context(), []ingest.Source{claim})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, user := proofs[claim], uint32(os.Geteuid())
+	worker := ingest.Source{PID: int32(a.Workers[1].PID), UID: user, Proven: true}
+	other := ingest.Source{PID: worker.PID, UID: user + 1, Proven: true} // the number is another user's by now
+	if got := w.Senders(t.Context(), []ingest.Source{from, worker, claim, other}); got[from] != name || got[worker] != name || len(got) != 2 {
 		t.Errorf("senders %v", got)
+	}
+	if got := w.Users(t.Context())[name]; !slices.Equal(got, []uint32{user}) {
+		t.Errorf("users %v", got)
 	}
 
 	conn := dial(t, tcp)

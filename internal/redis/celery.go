@@ -156,7 +156,8 @@ func (q *queueLook) readHeads(ctx context.Context, parts []celeryPart) (int, err
 			return i, err
 		}
 		if err := refused(celeryKeys, c); err != nil {
-			q.list[parts[i].queue] = Queue{Err: err}
+			to := &q.list[parts[i].queue]
+			*to = Queue{Lack: err, Length: to.Length}
 			continue
 		}
 		if len(c.Val()) == 1 { // it may have been taken since the length was read
@@ -191,7 +192,7 @@ func (q *queueLook) keepHead(p celeryPart, k knownHead) {
 
 func (q *queueLook) addHead(p celeryPart, h Head) {
 	h.Part = p.part
-	if to := &q.list[p.queue]; to.Err == nil {
+	if to := &q.list[p.queue]; to.Err == nil && to.Lack == nil {
 		to.Heads = append(to.Heads, h)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,36 +18,37 @@ import (
 // A server that does not answer is not hammered, and leaves nothing behind.
 func TestBackoff(t *testing.T) {
 	f := serve(t, func(string, net.Conn) bool { return true })
-	s := open(t, "redis://"+f.addr, "")
+	var now atomic.Int64 // seconds; it stands still until it is moved
+	s := openAt(t, f, func() time.Time { return time.Unix(now.Load(), 0) })
+	limit := 50 * time.Millisecond
 	ping := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		_, err := s.Ping(ctx)
 		return err
 	}
 	before := runtime.NumGoroutine()
-	began := time.Now()
 	for range 100 {
 		if k, detail := kind(t, ping()); k != redis.Timeout {
 			t.Fatal(k, detail)
 		}
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("a hundred reads took %s", took)
-	}
-	if n := f.accepted.Load(); n > 3 {
+	if n := f.accepted.Load(); n > 1 {
 		t.Errorf("%d connections in a hundred reads", n)
 	}
-	time.Sleep(100 * time.Millisecond)
-	if after := runtime.NumGoroutine(); after > before+int(f.accepted.Load())+1 { // the fake has one a connection
+	after := runtime.NumGoroutine()
+	for end := time.Now().Add(20 * time.Second); after > before+2 && time.Now().Before(end); after = runtime.NumGoroutine() { // the fake has one a connection
+		time.Sleep(20 * time.Millisecond)
+	}
+	if after > before+2 {
 		t.Errorf("%d goroutines before, %d after", before, after)
 	}
 	answer := well(nil)
 	f.answer.Store(&answer)
-	for end := time.Now().Add(5 * time.Second); ping() != nil; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not back within 5 s")
-		}
+	now.Add(60)
+	limit = 20 * time.Second
+	if err := ping(); err != nil {
+		t.Errorf("after the pause: %v", err)
 	}
 }
 
@@ -151,9 +153,8 @@ func TestSentinels(t *testing.T) {
 	say := func(s string) *fake { return serve(t, well(map[string]string{"sentinel": s})) }
 	good := say("*2\r\n$" + strconv.Itoa(len(host)) + "\r\n" + host + "\r\n$" + strconv.Itoa(len(port)) + "\r\n" + port + "\r\n")
 	hung := serve(t, func(string, net.Conn) bool { return true })
-	began := time.Now()
-	if err := ping(t, open(t, "redis+sentinel://"+hung.addr+","+good.addr+"/m", "")); err != nil || time.Since(began) > 500*time.Millisecond {
-		t.Errorf("%v after %s", err, time.Since(began))
+	if err := ping(t, open(t, "redis+sentinel://"+hung.addr+","+good.addr+"/m", "")); err != nil { // in the time of the one read
+		t.Error(err)
 	}
 	for answer, want := range map[string]struct {
 		kind redis.Kind

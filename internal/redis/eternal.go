@@ -39,6 +39,7 @@ type EternalQuery struct {
 	Prefix  string        // as it is, not a pattern; 4 characters or more
 	MinIdle time.Duration // 1s or more; OBJECT IDLETIME tells whole seconds
 	Budget  time.Duration // how long the walk may take; 0: as long as its context
+	Only    ServerID      // on this server and no other; "": on whichever answers
 
 	// What [Server.ExpireEternal] does to them.
 	MaxKeys int           // at most so many
@@ -52,6 +53,7 @@ type EternalCount struct {
 	Eternal  int     // of those, the ones that are meant
 	Changed  int     // of those, the ones that were given an expiry or removed
 	Coverage float64 // share of the server's keys that the walk has seen; 1: all
+	Server   ServerID
 }
 
 // CountEternal counts such keys and changes nothing: SCAN, TTL and OBJECT
@@ -88,6 +90,7 @@ type eternalWalk struct {
 // eternalNode is a server, or one master of a cluster.
 type eternalNode struct {
 	client *redis.Client
+	id     string // run_id
 	keys   float64
 	nx     bool // it knows EXPIRE NX
 }
@@ -137,8 +140,23 @@ func (q EternalQuery) refused() *Declined {
 	return nil
 }
 
-func (w *eternalWalk) run(ctx context.Context, f change) error {
+// begin lists the nodes and binds the walk to the connection that it has.
+func (w *eternalWalk) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
+		return err
+	}
+	if err := w.link.keys(); err != nil {
+		return err
+	}
+	if err := w.identify(); err != nil {
+		return err
+	}
+	w.link.single.Store(true) // from here on no other connection: it might be to another server
+	return nil
+}
+
+func (w *eternalWalk) run(ctx context.Context, f change) error {
+	if err := w.begin(ctx); err != nil {
 		return err
 	}
 	var end time.Time

@@ -20,7 +20,7 @@ func (w *eternalWalk) list(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			n, err := parseEternal(reply, c.Options().DB)
+			n, err := parseEternal(reply, w.link.db)
 			n.client = c
 			mu.Lock()
 			defer mu.Unlock()
@@ -28,6 +28,22 @@ func (w *eternalWalk) list(ctx context.Context) error {
 			return err
 		})
 	})
+}
+
+// identify compares the server with the one that was asked for.
+func (w *eternalWalk) identify() error {
+	ids := make([]string, len(w.nodes))
+	for i, n := range w.nodes {
+		ids[i] = n.id
+	}
+	id, err := serverID(ids)
+	if err != nil {
+		return err
+	}
+	if w.Server = id; w.Only != "" && w.Only != id {
+		return &Declined{"is another server, or was started anew, since the plan was made"}
+	}
+	return nil
 }
 
 // parseEternal reads INFO: whether sessions can be told and changed there.
@@ -38,6 +54,8 @@ func parseEternal(reply string, db int) (n eternalNode, err error) {
 		line = strings.TrimRight(line, "\r\n")
 		name, value, _ := strings.Cut(line, ":")
 		switch {
+		case name == "run_id":
+			n.id = idText(value)
 		case name == "redis_version":
 			major, _, _ := strings.Cut(value, ".")
 			version, _ = strconv.Atoi(major)

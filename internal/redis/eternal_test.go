@@ -29,7 +29,7 @@ type vault struct {
 	queued  []string
 }
 
-const masterInfo = "redis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\ndb0:keys=400,expires=1,avg_ttl=0\r\n"
+const masterInfo = "redis_version:7.0.15\r\nrun_id:c0ffee\r\nrole:master\r\nmaxmemory_policy:noeviction\r\ndb0:keys=400,expires=1,avg_ttl=0\r\n"
 
 func bulkOf(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
@@ -108,7 +108,7 @@ func TestEternalCount(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
 	got, err := k.serve(t).CountEternal(t.Context(), eternal())
-	if want := (redis.EternalCount{Sessions: 6, Eternal: 3, Coverage: 1}); err != nil || got != want {
+	if want := (redis.EternalCount{Sessions: 6, Eternal: 3, Coverage: 1, Server: "c0ffee"}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, command := range k.asked {
@@ -290,4 +290,21 @@ func FuzzEternalNode(f *testing.F) {
 			t.Errorf("%q gives %v, %v, %v", reply, n, nx, err)
 		}
 	})
+}
+
+// A walk that was planned on one server changes nothing on another one.
+func TestExpireEternalOnAnotherServer(t *testing.T) {
+	t.Parallel()
+	k := &vault{info: masterInfo, list: []string{"session:a"}, ttl: map[string]int{"session:a": -1}, idle: map[string]int{"session:a": 9000}}
+	f := serve(t, k.reply)
+	s := openAt(t, f, time.Now)
+	q := redis.EternalQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 10, Grace: time.Hour, Only: "abc"}
+	var refusal *redis.Declined
+	if got, err := s.ExpireEternal(t.Context(), q); !errors.As(err, &refusal) || got.Changed != 0 || k.ttl["session:a"] != -1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	q.Only = "c0ffee"
+	if got, err := s.ExpireEternal(t.Context(), q); err != nil || got.Changed != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // Kind says what sort of thing went wrong.
@@ -36,6 +38,8 @@ type Error struct {
 	// Cure is what an administrator does about it, one way a line, with
 	// [Placeholder] for the user; "" where there is nothing to paste.
 	Cure string
+	// Answered is that the server answers, and refused no more than a command.
+	Answered bool
 }
 
 // Placeholder stands for the exporter's user in a cure.
@@ -66,13 +70,55 @@ var (
 	errTooLarge     = errors.New("a reply beyond all measure")
 )
 
-// command finds what was refused: "… no permissions to run the 'client|setname' command".
-var command = regexp.MustCompile(`'(ping|info|select|cluster\|slots|client\|setname|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|hmget|hlen|scan|ttl|memory\|usage|memory)'`)
+// used are the commands that the exporter sends, as an ACL rule writes them.
+// What a server says is repeated only where it is one of them.
+const used = `ping|info|select|cluster\|slots|cluster|client\|setname|client\|list|client|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|` +
+	`hmget|hlen|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
+	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel`
+
+var (
+	// command is what a user may not run: "… no permissions to run the 'client|setname' command".
+	command = regexp.MustCompile(`'(` + used + `)'`)
+	// unknown is what a server does not have: "ERR unknown command 'INFO', with args beginning with: …".
+	unknown = regexp.MustCompile("(?i)['`\"](" + used + ")['`\"]")
+	// missing is that a server does not have a command, or does not let it be
+	// used by anybody, in the words of Redis, its kin and managed services.
+	missing = regexp.MustCompile(`(?i)^ERR .*(unknown (sub)?command|unsupported command|not (be )?(supported?|available|allowed|enabled|permitted)|is disabled|no such command)`)
+)
+
+// refusesCommand tells whether a server refused one command and no more: it
+// does not have it, or the user may not use it. Where a connect failed, the
+// command is one of those that log in.
+func refusesCommand(err error) bool {
+	var answered redis.Error
+	if !errors.As(err, &answered) {
+		return false
+	}
+	text := answered.Error()
+	return missing.MatchString(text) || strings.HasPrefix(text, "NOPERM ") && command.MatchString(text)
+}
+
+// ofAll tells whether an error reply is about the connection or the server as a
+// whole, not about the command that it is the reply to.
+func ofAll(err error) bool {
+	code, rest, _ := strings.Cut(err.Error(), " ")
+	switch code {
+	case "NOAUTH", "WRONGPASS", "DENIED", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN":
+		return true
+	}
+	return strings.HasPrefix(rest, "max number of clients")
+}
 
 // classify says what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
 // encrypted is whether we speak TLS.
 func classify(err error, reply string, encrypted bool) *Error {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f
+	}
+	if errors.Is(err, errStale) {
+		return &Error{Kind: Failed, Detail: "has ended the connection in the middle of it"}
+	}
 	if errors.Is(err, errNoMaster) {
 		return &Error{Kind: NotFound, Detail: "has sentinels that know no master of that name"}
 	}
@@ -83,6 +129,9 @@ func classify(err error, reply string, encrypted bool) *Error {
 }
 
 func faultOf(err error, reply string, encrypted bool) *Error {
+	if ours, ok := errors.AsType[*Error](err); ok {
+		return ours
+	}
 	if f := localFault(err); f != nil {
 		return f
 	}
@@ -103,6 +152,9 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
+	if refused, ok := errors.AsType[*secretError](err); ok {
+		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
+	}
 	switch {
 	case errors.Is(err, errPasswordFile):
 		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}
@@ -130,9 +182,9 @@ func replyFault(text string) *Error {
 				m[1] = "memory|usage"
 			}
 			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
-			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
+			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
 		}
-		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md"}
+		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
 	case code == "DENIED":
 		return &Error{Kind: Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
 	case code == "LOADING":
@@ -143,10 +195,21 @@ func replyFault(text string) *Error {
 		return &Error{Kind: Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
 		return &Error{Kind: Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
+	case missing.MatchString(strings.TrimPrefix(text, "-")):
+		return missingFault(text)
 	case strings.HasPrefix(rest, "DB index"):
 		return &Error{Kind: NotFound, Detail: "has no database of that number"}
 	}
-	return &Error{Kind: Failed, Detail: "answers with an error" + codeOf(code)}
+	return &Error{Kind: Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
+}
+
+// missingFault is about a command that the server does not have under its name.
+func missingFault(text string) *Error {
+	what := "a command that is asked of it"
+	if m := unknown.FindStringSubmatch(text); m != nil {
+		what = "the command " + strings.ToUpper(strings.ReplaceAll(m[1], "|", " "))
+	}
+	return &Error{Kind: Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
 }
 
 // queueFault is about an error reply to a command that looks at a queue; keys

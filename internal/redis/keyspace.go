@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,8 +31,9 @@ var errStale = errors.New("another connection than before")
 // node is one process that holds keys.
 type node struct {
 	addr string
-	id   string  // another one after each start (run_id of INFO)
-	keys float64 // in the database that is walked
+	id   string  // another one after each start (run_id of INFO); without INFO another one with each connection
+	keys float64 // in the database that is walked; 0 also where that is not known
+	lack *Error  // why neither is known; nil: they are
 }
 
 // page is the reply of SCAN.
@@ -86,7 +88,7 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 		var mu sync.Mutex
 		clients := make(map[string]*redis.Client)
 		err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
-			n, err := r.identify(ctx, c)
+			n, err := r.identify(ctx, l, c)
 			mu.Lock()
 			defer mu.Unlock()
 			list, clients[n.addr] = append(list, n), c
@@ -99,12 +101,18 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 	return list, err
 }
 
-// identify asks two sections of INFO, one at a time as old servers want it.
-func (r *remote) identify(ctx context.Context, c *redis.Client) (node, error) {
+// identify asks two sections of INFO, one at a time as old servers want it. A
+// server that has no INFO can be walked all the same.
+func (r *remote) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
 	pipe := c.Pipeline()
 	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
 	_, err := pipe.Exec(ctx)
 	n := node{addr: c.Options().Addr}
+	if refusesCommand(err) {
+		n.lack = replyFault(err.Error())
+		n.id = fmt.Sprintf("%p %d", l, l.dials.Load())
+		return n, nil
+	}
 	n.id, n.keys = parseKeyspace(server.Val()+"\n"+keys.Val(), r.server.o.URL.DB)
 	return n, err
 }
@@ -152,7 +160,7 @@ func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *r
 }
 
 func (r *remote) ping(ctx context.Context, addr string) (time.Duration, error) {
-	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
+	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return r.link.pinged(c.Ping(ctx).Err()) })
 }
 
 func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {

@@ -86,7 +86,7 @@ func TestKeyspaceRefusals(t *testing.T) {
 		tally   *redis.Tally
 	}{
 		"scan":     {map[string]string{"scan": noperm("scan")}, "ACL SETUSER <user> +scan", nil},
-		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", nil},
+		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0), Bytes: known(200)}},
 		"ttl":      {map[string]string{"ttl": noperm("ttl")}, "ACL SETUSER <user> +ttl", &redis.Tally{Keys: 2, Bytes: known(200)}},
 		"memory":   {map[string]string{"memory": noperm("memory|usage")}, "ACL SETUSER <user> +memory|usage", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
 		"memory 6": {map[string]string{"memory": "-NOPERM this user has no permissions to run the 'memory' command or its subcommand\r\n"}, "+memory|usage", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},

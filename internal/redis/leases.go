@@ -38,7 +38,7 @@ func NewLeases(s *Server, me string) *Leases { return &Leases{s, me} }
 
 // Beat says that this exporter lives.
 func (l *Leases) Beat(ctx context.Context) error {
-	return l.s.do(ctx, func(ctx context.Context, k *link) error {
+	return l.s.keyed(ctx, func(ctx context.Context, k *link) error {
 		_, err := l.beat(ctx, k.client)
 		return err
 	})
@@ -47,7 +47,7 @@ func (l *Leases) Beat(ctx context.Context) error {
 // Ask says that this exporter was asked for an action, and counts.
 func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 	var f Fleet
-	err := l.s.do(ctx, func(ctx context.Context, k *link) error {
+	err := l.s.keyed(ctx, func(ctx context.Context, k *link) error {
 		now, err := l.beat(ctx, k.client)
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 // Take takes the lease of a key for a run, and counts with it. The lease ends by
 // itself after ttl. Where another run has it, held is false and nothing is changed.
 func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Duration) (held bool, f Fleet, err error) {
-	err = l.s.do(ctx, func(ctx context.Context, k *link) error {
+	err = l.s.keyed(ctx, func(ctx context.Context, k *link) error {
 		now, err := l.beat(ctx, k.client)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 
 // Give gives a lease back; one that another run holds is left alone.
 func (l *Leases) Give(ctx context.Context, action, key, run string) error {
-	return l.s.do(ctx, func(ctx context.Context, k *link) error {
+	return l.s.keyed(ctx, func(ctx context.Context, k *link) error {
 		err := k.client.Watch(ctx, func(tx *redis.Tx) error {
 			holder, err := tx.Get(ctx, leaseKey(key)).Result()
 			if errors.Is(err, redis.Nil) || err == nil && holder != run {

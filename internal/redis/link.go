@@ -4,19 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net"
-	"os"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
@@ -24,9 +23,8 @@ const (
 	clientName = "resp-exporter"
 	// dialTimeout bounds a connect that its reader no longer waits for.
 	dialTimeout = time.Second
-	// maxPassword bounds a password file and a certificate file, in bytes.
-	maxPassword = 4 << 10
-	maxPEM      = 1 << 20
+	// maxPEM bounds a certificate file, in bytes.
+	maxPEM = 1 << 20
 )
 
 // link is one client of go-redis. It is thrown away at its first fault, with
@@ -38,12 +36,17 @@ type link struct {
 	reply  atomic.Pointer[string] // the last error reply read
 	worked atomic.Bool            // a command was answered
 	plain  atomic.Bool            // the server takes INFO without sections only
-	peer   atomic.Pointer[string] // "host:port" at the other end of the last connect
+	noPing atomic.Pointer[Error]  // why PING is refused; nil: it is not
+	noKeys atomic.Pointer[Error]  // why the database of the URL cannot be selected; nil: it was
+	greets atomic.Bool            // a connect was finished, so that a refusal is of the command that was sent
+	db     int                    // the database of the URL
+	peer   atomic.Pointer[string] // "host:port" or path at the other end of the last connect
+	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
 // newLink makes a client; nothing is connected yet.
 func newLink(u config.RedisURL, passwordFile string) *link {
-	l := &link{}
+	l := &link{db: u.DB}
 	login := func(context.Context) (string, string, error) {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
@@ -55,14 +58,59 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 	// the errors.
 	redis.SetLogger(silence{})
 	o := clientOptions(&redis.UniversalOptions{
-		Addrs: u.Addrs, DB: u.DB, IsClusterMode: u.Kind == config.RedisCluster, ClientName: clientName,
-		Dialer: l.dialer(u), CredentialsProviderContext: login,
+		Addrs: u.Addrs, IsClusterMode: u.Kind == config.RedisCluster,
+		Dialer: l.dialer(u), CredentialsProviderContext: login, OnConnect: l.greet,
 	})
 	if u.Kind == config.RedisSentinel {
 		o.Addrs = u.Addrs[:1] // the dialer knows better
 	}
 	l.client = redis.NewUniversalClient(o)
 	return l
+}
+
+// greet names a new connection and selects the database. A server may have
+// neither command, as many managed ones do: without a name the connection
+// serves all the same, and without the database all that is about no key does.
+func (l *link) greet(ctx context.Context, c *redis.Conn) error {
+	pipe := c.Pipeline()
+	name := pipe.ClientSetName(ctx, clientName)
+	var database *redis.StatusCmd
+	if l.db > 0 {
+		database = pipe.Select(ctx, l.db)
+	}
+	if _, err := pipe.Exec(ctx); !isReply(err) {
+		return err
+	}
+	if err := name.Err(); err != nil && ofAll(err) {
+		return err
+	}
+	l.noKeys.Store(nil)
+	if database != nil && database.Err() != nil {
+		if !refusesCommand(database.Err()) {
+			return database.Err()
+		}
+		l.noKeys.Store(replyFault(database.Err().Error()))
+	}
+	l.greets.Store(true)
+	l.reply.Store(nil) // it explains a hang-up later on, of which these were not the reason
+	return nil
+}
+
+// pinged is the error of a PING. One that is refused was answered, too.
+func (l *link) pinged(err error) error {
+	if l.greets.Load() && refusesCommand(err) {
+		l.noPing.Store(replyFault(err.Error()))
+		return nil
+	}
+	return err
+}
+
+// keys is why keys cannot be read; nil: they can.
+func (l *link) keys() error {
+	if e := l.noKeys.Load(); e != nil {
+		return e
+	}
+	return nil
 }
 
 // clientOptions bounds what a client of go-redis may do.
@@ -101,6 +149,9 @@ func (l *link) lastReply() string {
 // dialer gives what connects, and counts it.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if l.single.Load() {
+			return nil, errStale
+		}
 		l.dials.Add(1)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
@@ -155,15 +206,15 @@ func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL
 func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.ServerName}
 	if u.CAFile != "" {
-		pem, err := readRegular(u.CAFile, maxPEM)
+		pem, err := safefile.Read(u.CAFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
 		conf.RootCAs = x509.NewCertPool()
 		if err != nil || !conf.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, errCertificate
 		}
 	}
 	if u.CertFile != "" {
-		cert, err1 := readRegular(u.CertFile, maxPEM)
-		key, err2 := readRegular(u.KeyFile, maxPEM)
+		cert, err1 := safefile.Read(u.CertFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
+		key, err2 := safefile.Read(u.KeyFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
 		pair, err3 := tls.X509KeyPair(cert, key)
 		if err1 != nil || err2 != nil || err3 != nil {
 			return nil, errCertificate
@@ -173,29 +224,26 @@ func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	return conf, nil
 }
 
-// readSecret reads the password, without the end of its line.
+// readSecret reads the password.
 func readSecret(file string) (string, error) {
-	b, err := readRegular(file, maxPassword)
-	password := strings.TrimRight(string(b), "\r\n")
-	if err != nil || password == "" {
+	password, err := safefile.ReadSecret(file)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		return "", errPasswordFile
+	}
+	if err != nil {
+		return "", &secretError{safefile.Why(err)}
 	}
 	return password, nil
 }
 
-// readRegular reads a file of at most limit bytes. Without O_NONBLOCK, a FIFO
-// would hold the connect for ever.
-func readRegular(file string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("read %s: not a file of at most %d bytes", file, limit)
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
-}
+// secretError is why a password file is refused, without its path.
+type secretError struct{ why string }
+
+// Error implements error.
+func (e *secretError) Error() string { return e.why }
+
+// Is makes it an errPasswordFile.
+func (*secretError) Is(target error) bool { return target == errPasswordFile }
 
 // silence takes what go-redis would print to standard error.
 type silence struct{}

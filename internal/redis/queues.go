@@ -41,6 +41,7 @@ type QueueRef struct {
 // Queue is what a server tells of one queue. Counts are whole numbers of tasks.
 type Queue struct {
 	Err    *Error // why nothing is known of it; nil: what follows holds
+	Lack   *Error // why no more than Length is known; nil: all is
 	Length int64  // tasks that wait for a worker
 
 	// Oldest is when the oldest waiting job was put into an RQ queue; zero: not
@@ -83,13 +84,7 @@ func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues
-	err := s.do(ctx, func(ctx context.Context, l *link) error {
-		// A refused login must be seen as such, not as that of single commands.
-		if !l.worked.Load() {
-			if err := l.client.Ping(ctx).Err(); err != nil {
-				return err
-			}
-		}
+	err := s.keyed(ctx, func(ctx context.Context, l *link) error {
 		look := &queueLook{server: s, link: l, now: s.o.Now(), refs: asked, list: make([]Queue, len(asked))}
 		err := look.all(ctx)
 		out = Queues{List: look.list, Unacked: look.unacked, Over: len(refs) - len(asked)}
@@ -152,7 +147,7 @@ func (q *queueLook) first(ctx context.Context, chunk []int) ([]rqQueue, []celery
 	}
 	known := jobs[:0]
 	for _, j := range jobs {
-		if q.list[j.queue] = j.counts(); q.list[j.queue].Err == nil {
+		if q.list[j.queue] = j.counts(); q.list[j.queue].Err == nil && q.list[j.queue].Lack == nil {
 			known = append(known, j)
 		}
 	}

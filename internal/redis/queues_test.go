@@ -40,6 +40,12 @@ func store(replies map[string]string) func(string, net.Conn) bool {
 			return write(c, "*0\r\n")
 		case "hmget":
 			return write(c, "*"+strconv.Itoa(len(strings.Fields(rest))-1)+"\r\n"+strings.Repeat("$-1\r\n", len(strings.Fields(rest))-1))
+		case "info":
+			return write(c, bulk("run_id:c0ffee\r\nconnected_clients:2\r\n"))
+		case "client":
+			if strings.HasPrefix(rest, "list") {
+				return write(c, bulk("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a age=1 db=0 cmd=brpop\n"))
+			}
 		}
 		return well(nil)(command, c)
 	}
@@ -225,21 +231,25 @@ func TestQueueRefusals(t *testing.T) {
 		reply   string
 		kind    redis.Kind
 		has     string
+		length  bool
 	}{
-		"command":     {rq, "llen rq:queue:hunter2", "-NOPERM User hunter2 has no permissions to run the 'llen' command\r\n", redis.Permission, "ACL SETUSER <user> +llen"},
-		"old command": {rq, "llen rq:queue:hunter2", "-NOPERM this user has no permissions to run the 'llen' command or its subcommand\r\n", redis.Permission, "ACL SETUSER <user> +llen"},
-		"key":         {rq, "zcard rq:wip:hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~rq:*"},
-		"old key":     {rq, "zcard rq:wip:hunter2", "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n", redis.Permission, "%R~rq:*"},
-		"celery key":  {celery, "llen hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~unacked"},
-		"wrong type":  {celery, "llen hunter2", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", redis.Failed, "something else"},
-		"loading":     {celery, "llen hunter2", "-LOADING Redis is loading the dataset in memory\r\n", redis.Busy, "is loading"},
-		"head":        {celery, "lrange hunter2 -1 -1", "-NOPERM User hunter2 has no permissions to run the 'lrange' command\r\n", redis.Permission, "+lrange"},
+		"command":     {rq, "llen rq:queue:hunter2", "-NOPERM User hunter2 has no permissions to run the 'llen' command\r\n", redis.Permission, "ACL SETUSER <user> +llen", false},
+		"old command": {rq, "llen rq:queue:hunter2", "-NOPERM this user has no permissions to run the 'llen' command or its subcommand\r\n", redis.Permission, "ACL SETUSER <user> +llen", false},
+		"key":         {rq, "zcard rq:wip:hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~rq:*", true},
+		"old key":     {rq, "zcard rq:wip:hunter2", "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n", redis.Permission, "%R~rq:*", true},
+		"celery key":  {celery, "llen hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~unacked", false},
+		"wrong type":  {celery, "llen hunter2", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", redis.Failed, "something else", false},
+		"loading":     {celery, "llen hunter2", "-LOADING Redis is loading the dataset in memory\r\n", redis.Busy, "is loading", false},
+		"head":        {celery, "lrange hunter2 -1 -1", "-NOPERM User hunter2 has no permissions to run the 'lrange' command\r\n", redis.Permission, "+lrange", true},
+		"no command":  {rq, "llen rq:queue:hunter2", "-ERR unknown command 'llen', with args beginning with: 'rq:queue:hunter2' \r\n", redis.Unsupported, "the command LLEN", false},
+		"no set":      {rq, "srandmember rq:workers:hunter2 256", "-ERR unknown command `srandmember`, with args beginning with: `rq:workers:hunter2`, `256`, \r\n", redis.Unsupported, "SRANDMEMBER", true},
+		"no hash":     {celery, "lrange hunter2 -1 -1", "-ERR This command is not available: 'hunter2'\r\n", redis.Unsupported, "a command", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			replies := map[string]string{c.command: c.reply}
-			if name == "head" {
-				replies["llen hunter2"] = ":1\r\n"
+			if c.length {
+				replies["llen hunter2"], replies["llen rq:queue:hunter2"] = ":1\r\n", ":1\r\n"
 			}
 			f := serve(t, store(replies))
 			got, err := open(t, "redis://"+f.addr, "").Queues(t.Context(), []redis.QueueRef{c.ref, rqRef("well")})
@@ -247,8 +257,15 @@ func TestQueueRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			q := got.List[0]
-			if q.Err == nil || q.Err.Kind != c.kind || !strings.Contains(q.Err.Detail, c.has) || strings.Contains(q.Err.Detail, "hunter2") {
-				t.Errorf("%+v, want %d and %q", q.Err, c.kind, c.has)
+			why := q.Err
+			if c.length { // what is not refused is known
+				why = q.Lack
+			}
+			if why == nil || why.Kind != c.kind || !strings.Contains(why.Detail, c.has) || strings.Contains(why.Detail, "hunter2") {
+				t.Errorf("%+v, want %d and %q", q, c.kind, c.has)
+			}
+			if c.length && (q.Err != nil || q.Length != 1) {
+				t.Errorf("%+v, want its length", q)
 			}
 			if got.List[1].Err != nil {
 				t.Errorf("the other queue: %v", got.List[1].Err)

@@ -48,8 +48,11 @@ func askRQ(ctx context.Context, p redis.Pipeliner, i int, name string, now time.
 
 // counts is what the first pipeline tells.
 func (r *rqQueue) counts() Queue {
-	if err := refused(rqKeys, r.length, r.ahead, r.started, r.expired, r.alive, r.failed, r.workers, r.names); err != nil {
+	if err := refused(rqKeys, r.length); err != nil {
 		return Queue{Err: err}
+	}
+	if err := refused(rqKeys, r.ahead, r.started, r.expired, r.alive, r.failed, r.workers, r.names); err != nil {
+		return Queue{Lack: err, Length: r.length.Val()}
 	}
 	for _, key := range r.names.Val() {
 		if strings.HasPrefix(key, "rq:worker:") && len(key) <= maxNameLen && !slices.Contains(r.workerKeys, key) {
@@ -139,7 +142,7 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*redis.SliceCmd) {
 		cmds = append(cmds, workers[key])
 	}
 	if err := refused(rqKeys, cmds...); err != nil {
-		*to = Queue{Err: err}
+		*to = Queue{Lack: err, Length: to.Length}
 		return
 	}
 	for _, c := range r.jobTimes {

@@ -80,20 +80,26 @@ func (s *Server) Close() error {
 	return l.client.Close()
 }
 
-// Ping gives the time of one round trip on a connection that stands, of a
-// cluster the longest over its masters. Its errors are an [Error] each.
+// Ping measures one round trip on a connection that stands, of a cluster the
+// longest over its masters. Its errors are an [Error] each. Where the server
+// refuses PING alone, it returns both: the time of the refusal, and why.
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
+	var refused *Error
 	err := s.do(ctx, func(ctx context.Context, l *link) error {
 		before := l.dials.Load()
 		err := ping(ctx, l, &took)
 		if err == nil && l.dials.Load() != before {
 			err = ping(ctx, l, &took) // the first one paid for the connect
 		}
+		refused = l.noPing.Load()
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
+	case refused != nil:
+		return took, refused
 	}
 	return took, nil
 }
@@ -103,7 +109,7 @@ func ping(ctx context.Context, l *link, longest *time.Duration) error {
 	*longest = 0
 	return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
 		began := time.Now()
-		err := c.Ping(ctx).Err()
+		err := l.pinged(c.Ping(ctx).Err())
 		mu.Lock()
 		defer mu.Unlock()
 		*longest = max(*longest, time.Since(began))
@@ -112,11 +118,14 @@ func ping(ctx context.Context, l *link, longest *time.Duration) error {
 }
 
 // Info asks INFO for the sections that it needs. Its errors are an [Error] each.
+// Where only the database of the URL cannot be selected, it returns both.
 func (s *Server) Info(ctx context.Context) (Info, error) {
 	var infos []Info
+	var refused *Error
 	err := s.do(ctx, func(ctx context.Context, l *link) error {
 		var mu sync.Mutex
 		infos = infos[:0]
+		refused = l.noKeys.Load()
 		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
 			reply, err := askInfo(ctx, l, c)
 			mu.Lock()
@@ -128,7 +137,28 @@ func (s *Server) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	if refused != nil {
+		return sum(infos), refused
+	}
 	return sum(infos), nil
+}
+
+// Version asks HELLO for the version of the server, which needs no right; ""
+// where it does not say, as before Redis 6.
+func (s *Server) Version(ctx context.Context) string {
+	version := ""
+	_ = s.do(ctx, func(ctx context.Context, l *link) error {
+		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+			fields, err := c.Do(ctx, "hello").Slice()
+			for i := 0; err == nil && i+1 < len(fields); i += 2 {
+				if text, ok := fields[i+1].(string); ok && fields[i] == "version" {
+					version = plainText(text)
+				}
+			}
+			return err
+		})
+	})
+	return version
 }
 
 // askInfo asks for some sections, and for all from a server before 7.0, which
@@ -172,6 +202,20 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 	}
 }
 
+// keyed is do for what is about keys.
+func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error) error {
+	return s.do(ctx, func(ctx context.Context, l *link) error {
+		// A refused login must be seen as such, not as that of single commands.
+		if err := s.prove(ctx, l); err != nil {
+			return err
+		}
+		if err := l.keys(); err != nil {
+			return err
+		}
+		return f(ctx, l)
+	})
+}
+
 // lend calls f once with a link that may be new, for work in the background.
 // The work may end at any time, but what is on its way to the server is waited
 // for: a link that is left in the middle of an answer is of no more use.
@@ -186,6 +230,9 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 		return fault
 	}
 	err := s.prove(ctx, l)
+	if err == nil {
+		err = l.keys()
+	}
 	if err == nil {
 		err = f(ctx, l)
 	}
@@ -247,8 +294,9 @@ func (s *Server) succeeded(l *link) {
 // failed takes a fault of l and tells whether to try again at once.
 func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 	var answered redis.Error
+	var ours *Error
 	worked := l.worked.Load()
-	if worked && errors.As(err, &answered) {
+	if worked && (errors.As(err, &answered) || errors.As(err, &ours)) {
 		return false // the connection is well; only this was refused
 	}
 	s.mu.Lock()

@@ -76,7 +76,8 @@ func TestRefusals(t *testing.T) {
 		"no login v6":  {map[string]string{"hello": "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used\r\n", "client": "-NOAUTH Authentication required.\r\n"}, redis.Permission, "wants a login"},
 		"wrong word":   {map[string]string{"hello": "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "auth": "-WRONGPASS invalid username-password pair or user is disabled.\r\n"}, redis.Permission, "refuses the user or the password"},
 		"no ping":      {map[string]string{"ping": "-NOPERM User hunter2 has no permissions to run the 'ping' command\r\n"}, redis.Permission, "ACL SETUSER <user> +ping"},
-		"no name":      {map[string]string{"client": "-NOPERM User hunter2 has no permissions to run the 'client|setname' command\r\n"}, redis.Permission, "+client|setname"},
+		"no such ping": {map[string]string{"ping": "-ERR unknown command 'ping', with args beginning with: \r\n"}, redis.Unsupported, "the command PING"},
+		"no login cmd": {map[string]string{"hello": "-ERR unknown command 'HELLO', with args beginning with: 'hunter2'\r\n", "auth": "-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n"}, redis.Unsupported, "the command AUTH"},
 		"no keys":      {map[string]string{"ping": "-NOPERM No permissions to access a key\r\n"}, redis.Permission, "docs/redis.md"},
 		"loading":      {map[string]string{"ping": "-LOADING Redis is loading the dataset in memory\r\n"}, redis.Busy, "is loading"},
 		"script":       {map[string]string{"ping": "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"}, redis.Busy, "script"},
@@ -97,6 +98,44 @@ func TestRefusals(t *testing.T) {
 			var e *redis.Error
 			if errors.As(err, &e); strings.Contains(e.Cure, "hunter2") || k == redis.Busy && e.Cure == "" {
 				t.Errorf("the cure is %q", e.Cure)
+			}
+		})
+	}
+}
+
+// What a managed service says to a command that it does not let through: the
+// connection serves without it, and nothing of its words is repeated.
+func TestWithoutACommand(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string]string{
+		"7":          "-ERR unknown command 'NAME', with args beginning with: 'hunter2' \r\n",
+		"6":          "-ERR unknown command `NAME`, with args beginning with: `hunter2`, \r\n",
+		"subcommand": "-ERR unknown subcommand 'SETNAME'. Try CLIENT HELP.\r\n",
+		"proxy":      "-ERR unsupported command 'NAME'\r\n",
+		"service":    "-ERR Command is not available: 'NAME'. See https://hunter2.example/\r\n",
+		"no right":   "-NOPERM User hunter2 has no permissions to run the 'NAME' command\r\n",
+		"cluster":    "-ERR SELECT is not allowed in cluster mode\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			say := func(command string) string { return strings.ReplaceAll(reply, "NAME", command) }
+			f := serve(t, well(map[string]string{"client": say("client|setname"), "select": say("select"), "hello": "-ERR unknown command 'HELLO'\r\n"}))
+			s := open(t, "redis://hunter2:hunter2@"+f.addr+"/3", "")
+			if took, err := s.Ping(t.Context()); err != nil || took <= 0 {
+				t.Errorf("ping: %s, %v", took, err)
+			}
+			i, err := s.Info(t.Context())
+			if k, detail := kind(t, err); i.Hits == nil || k != redis.Unsupported && k != redis.Permission || strings.Contains(detail, "hunter2") || detail == "" {
+				t.Errorf("%s: %d %q", show(i), k, detail)
+			}
+			if _, err := s.Queues(t.Context(), []redis.QueueRef{rqRef("default")}); err == nil {
+				t.Error("keys of another database are read")
+			}
+			if _, err := open(t, "redis://"+f.addr, "").Info(t.Context()); err != nil {
+				t.Errorf("of database 0: %v", err)
+			}
+			if n := f.accepted.Load(); n != 2 {
+				t.Errorf("%d connections", n)
 			}
 		})
 	}
@@ -166,8 +205,11 @@ func TestHostile(t *testing.T) {
 			s := open(t, "redis://"+f.addr, "")
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			began := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			limit := 30 * time.Second // what fails must do so by itself, however busy the machine is
+			if c.kind == redis.Timeout {
+				limit = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			_, err := s.Ping(ctx)
 			if err == nil {
@@ -175,9 +217,6 @@ func TestHostile(t *testing.T) {
 			}
 			if k, detail := kind(t, err); k != c.kind {
 				t.Errorf("%d %s, want %d", k, detail, c.kind)
-			}
-			if took := time.Since(began); took > 700*time.Millisecond {
-				t.Errorf("took %s", took)
 			}
 			runtime.ReadMemStats(&after)
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 24<<20 {

@@ -38,6 +38,7 @@ type steps struct {
 
 	probed         bool   // whether one key was asked after
 	expiry, memory *Error // why that is not asked any more
+	info           *Error // why a node does not say which process it is and how many keys it has
 }
 
 // over is whether every node was walked.
@@ -117,6 +118,9 @@ func (w *Walker) resume(ctx context.Context, t *track, s *steps) (*steps, error)
 	s = &steps{track: t, counts: make([]count, len(t.sets))}
 	for _, n := range nodes {
 		s.keys += n.keys
+		if n.lack != nil {
+			s.info = n.lack
+		}
 		if w.pace[n.addr] == nil {
 			w.pace[n.addr] = newPace()
 		}
@@ -281,10 +285,12 @@ func (s *steps) learn(a answers) {
 
 // lack is why the walk does not tell all.
 func (s *steps) lack() *Error {
-	if s.expiry != nil {
-		return s.expiry
+	for _, e := range []*Error{s.expiry, s.memory} {
+		if e != nil {
+			return e
+		}
 	}
-	return s.memory
+	return s.info
 }
 
 // advance takes over what a page gave.

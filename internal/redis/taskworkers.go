@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,27 +28,59 @@ type RQWorker struct {
 	JobStarted time.Time // when it began; zero: not known
 }
 
-// RQWorkers gives the workers of a queue of RQ that are registered, at most 256
-// of them, and how many jobs wait in the queue. Its error is an [Error].
-func (s *Server) RQWorkers(ctx context.Context, queue string) (workers []RQWorker, waiting int64, err error) {
+// RQLook is a queue of RQ as one look at its server had it.
+type RQLook struct {
+	Workers []RQWorker // registered ones, at most 256
+	Waiting int64      // jobs in the queue
+	At      Place      // with the list of clients where workers are registered and jobs wait
+}
+
+// RQWorkers reads the workers of a queue of RQ and how many jobs wait in it, all
+// on one connection. Its error is an [Error].
+func (s *Server) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
 	if err := s.oneServer(); err != nil {
-		return nil, 0, err
+		return RQLook{}, err
 	}
 	var look rqWorkerLook
-	err = s.do(ctx, func(ctx context.Context, l *link) error {
-		if err := s.prove(ctx, l); err != nil {
+	var at Place
+	err := s.onOne(ctx, func(ctx context.Context, l *link) (err error) {
+		look = rqWorkerLook{link: l, queue: queue}
+		if err := look.all(ctx); err != nil || look.fault != nil {
 			return err
 		}
-		look = rqWorkerLook{link: l, queue: queue}
-		return look.all(ctx)
+		at, err = s.place(ctx, l)
+		return err
 	})
 	switch {
 	case err != nil:
-		return nil, 0, err
+		return RQLook{}, err
 	case look.fault != nil:
-		return nil, 0, look.fault
+		return RQLook{}, look.fault
 	}
-	return look.workers, look.length, nil
+	return RQLook{look.workers, look.length, at}, nil
+}
+
+// onOne calls f as [Server.do] does, and again with a new connection if the
+// client has replaced it meanwhile without a word: what f saw is of one server.
+func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error) error {
+	return s.do(ctx, func(ctx context.Context, l *link) error {
+		for range 2 {
+			if err := s.prove(ctx, l); err != nil {
+				return err
+			}
+			if err := l.keys(); err != nil {
+				return err
+			}
+			before := l.dials.Load()
+			if err := f(ctx, l); err != nil {
+				return err
+			}
+			if l.dials.Load() == before {
+				return nil
+			}
+		}
+		return errStale
+	})
 }
 
 // oneServer is an error where the server is a cluster.
@@ -172,7 +203,7 @@ type Intake struct {
 	Held    int64 // messages that workers have taken and not acknowledged, of all queues of the broker
 	Fresh   bool  // one of those was taken since the time that was asked for
 
-	Peer netip.AddrPort // where the server is, as our connection says; not valid for a UNIX socket
+	At Place
 }
 
 // CeleryIntake looks whether workers have taken messages of a broker since some
@@ -183,10 +214,7 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 	}
 	var out Intake
 	var fault *Error
-	err := s.do(ctx, func(ctx context.Context, l *link) error {
-		if err := s.prove(ctx, l); err != nil {
-			return err
-		}
+	err := s.onOne(ctx, func(ctx context.Context, l *link) error {
 		var lengths celeryLengths
 		var held *redis.IntCmd
 		var fresh *redis.StringSliceCmd
@@ -204,12 +232,10 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 			fault = refused(celeryKeys, held, fresh)
 		}
 		out = Intake{Waiting: q.Length, Held: held.Val(), Fresh: len(fresh.Val()) > 0}
-		if peer := l.peer.Load(); peer != nil {
-			if at, err := netip.ParseAddrPort(*peer); err == nil { // a UNIX socket is none
-				out.Peer = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-			}
+		if fault == nil {
+			out.At, err = s.place(ctx, l)
 		}
-		return nil
+		return err
 	})
 	switch {
 	case err != nil:

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +30,8 @@ func workersStore() map[string]string {
 func TestRQWorkers(t *testing.T) {
 	t.Parallel()
 	f := serve(t, store(workersStore()))
-	got, waiting, err := openAt(t, f, time.Now).RQWorkers(t.Context(), "mail")
+	look, err := openAt(t, f, time.Now).RQWorkers(t.Context(), "mail")
+	got, waiting := look.Workers, look.Waiting
 	if err != nil || waiting != 4 || len(got) != 2 {
 		t.Fatalf("%d wait, %+v, %v", waiting, got, err)
 	}
@@ -46,6 +49,42 @@ func TestRQWorkers(t *testing.T) {
 	if n := f.accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
+	if want := []redis.Client{{Addr: netip.MustParseAddrPort("127.0.0.1:41872"), To: netip.MustParseAddrPort("127.0.0.1:6379"), Name: "a"}}; look.At.ID != "c0ffee" || look.At.Peer.String() != f.addr || !slices.Equal(look.At.Clients, want) {
+		t.Errorf("%+v", look.At)
+	}
+}
+
+// The list of clients may be refused, or too long: that is no fault, and said.
+func TestPlaceWithoutClients(t *testing.T) {
+	t.Parallel()
+	for name, replies := range map[string]map[string]string{
+		"refused":  {"client list": "-NOPERM this user has no permissions to run the 'client|list' command\r\n"},
+		"too many": {"info server clients memory stats replication": bulk("run_id:c0ffee\r\nconnected_clients:2001\r\n"), "client list": "-ERR asked\r\n"},
+		"unknown":  {"info server clients memory stats replication": bulk("run_id:c0ffee\r\n"), "client list": "-ERR asked\r\n"},
+	} {
+		f := serve(t, store(replies))
+		s := openAt(t, f, time.Now)
+		for range 2 {
+			look, err := s.RQWorkers(t.Context(), "mail")
+			if err != nil || look.At.Hidden == "" || len(look.At.Clients) > 0 || look.At.ID != "c0ffee" {
+				t.Errorf("%s: %+v, %v", name, look.At, err)
+			}
+		}
+		if n := f.accepted.Load(); n != 1 {
+			t.Errorf("%s: %d connections", name, n)
+		}
+	}
+}
+
+// A server that does not say which one it is cannot be told from others.
+func TestServerID(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]redis.ServerID{"run_id:c0ffee\r\n": "c0ffee", "role:master\r\n": "", "run_id:a+b\r\n": "", "run_id:" + strings.Repeat("a", 65) + "\r\n": ""} {
+		got, err := openAt(t, serve(t, well(map[string]string{"info": bulk(reply)})), time.Now).ServerID(t.Context())
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", reply, got, err)
+		}
+	}
 }
 
 // What the user may not read is told, and the connection stays.
@@ -60,7 +99,7 @@ func TestTaskWorkersRefused(t *testing.T) {
 		f := serve(t, store(replies))
 		s := openAt(t, f, time.Now)
 		for range 2 {
-			_, _, err := s.RQWorkers(t.Context(), "mail")
+			_, err := s.RQWorkers(t.Context(), "mail")
 			if !strings.Contains(command, "rq:") {
 				_, err = s.CeleryIntake(t.Context(), "mail", time.Now())
 			}
@@ -90,11 +129,11 @@ func TestCeleryIntake(t *testing.T) {
 			"zrangebyscore unacked_index (1767323000.250 +inf limit 0 1": c.newer,
 		}))
 		got, err := openAt(t, f, time.Now).CeleryIntake(t.Context(), "mail", since)
-		if got.Peer.String() != f.addr {
-			t.Errorf("%s: it is at %s, not %s", name, got.Peer, f.addr)
+		if got.At.Peer.String() != f.addr || got.At.ID != "c0ffee" {
+			t.Errorf("%s: it is at %+v, not %s", name, got.At, f.addr)
 		}
-		got.Peer = netip.AddrPort{}
-		if err != nil || got != c.want {
+		got.At = redis.Place{}
+		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -113,4 +152,33 @@ func FuzzParseWorker(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever a list of clients holds: none of them has a long name or no address,
+// and there are no more than the bound.
+func FuzzParseClients(f *testing.F) {
+	f.Add("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a db=0 cmd=brpop\n")
+	f.Add("id=3 addr=/run/redis.sock:0 name= db=15\nid=4 addr=[::1]:7 name=x db=-1\naddr=? db=1")
+	f.Add(strings.Repeat("addr=1.2.3.4:5 db=0\n", 3000))
+	f.Fuzz(func(t *testing.T, list string) {
+		got := redis.ParseClients(list)
+		if len(got) > 2000 {
+			t.Errorf("%d clients", len(got))
+		}
+		for _, c := range got {
+			if c.Addr.IsValid() == (c.Path != "") || len(c.Name) > 256 || len(c.Path) > 256 || strings.ContainsAny(c.Name, " \n") || c.DB < 0 {
+				t.Errorf("%q gives %+v", list, c)
+			}
+		}
+	})
+}
+
+func BenchmarkParseClients(b *testing.B) {
+	b.ReportAllocs()
+	list := strings.Repeat("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=worker age=1 idle=0 flags=b db=0 sub=0 psub=0 multi=-1 qbuf=0 cmd=brpop user=shop\n", 1000)
+	for b.Loop() {
+		if len(redis.ParseClients(list)) != 1000 {
+			b.Fatal("not all are read")
+		}
+	}
 }

@@ -42,6 +42,14 @@ type Policy struct {
 	Owners []uint32
 	// AnyOwner accepts every owner. The content is then the claim of a stranger.
 	AnyOwner bool
+	// Mounted accepts every owner of a file on a read-only mount: who runs a
+	// container mounts files of their own into it, and no stranger can mount.
+	Mounted bool
+	// Administrator is for a file that an administrator named on the command line,
+	// such as one that Kubernetes mounts through links in a directory of mode 0777:
+	// every link and owner is accepted. A file to which everybody can write is
+	// refused when the exporter is root.
+	Administrator bool
 	// Settled refuses a path of which strangers can rename a part, and so put
 	// another file of a trusted owner in its place.
 	Settled bool
@@ -112,9 +120,11 @@ func (p Policy) accept(fd int, shared bool) error {
 		return ErrNotRegular
 	case st.Size > p.limit():
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, st.Size, p.limit())
-	case p.AnyOwner:
+	case p.Administrator && os.Geteuid() == 0 && st.Mode&0o002 != 0:
+		return fmt.Errorf("%w: its mode is %04o; chmod o-w", ErrMode, st.Mode&0o7777)
+	case p.AnyOwner, p.Administrator:
 		return nil
-	case !p.trusts(st.Uid):
+	case !p.trusts(st.Uid) && (!p.Mounted || !readOnly(fd)):
 		return fmt.Errorf("%w: user id %d", ErrOwner, st.Uid)
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("%w: its mode is %04o", ErrMode, st.Mode&0o7777)
@@ -122,6 +132,12 @@ func (p Policy) accept(fd int, shared bool) error {
 		return ErrHardLink
 	}
 	return nil
+}
+
+// readOnly reports whether a file is on a mount that cannot be written to.
+func readOnly(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
 }
 
 // OpenRoot opens a directory that belongs to root or to the exporter's user and
@@ -162,6 +178,40 @@ func OpenRoot(path string) (*os.Root, error) {
 		return nil, err
 	}
 	return root, nil
+}
+
+// MakeRoot opens the directory at path as [OpenRoot] does. It makes the directory,
+// with mode 0700, where its parent is there and no stranger can move the parent.
+func MakeRoot(path string) (*os.Root, error) {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return nil, err
+	}
+	if !w.moved {
+		err = unix.Mkdirat(w.dir, w.name, 0o700)
+	}
+	w.close()
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return OpenRoot(path)
+}
+
+// CanMake reports what keeps [MakeRoot] from making the directory at path, which
+// is not there.
+func CanMake(path string) error {
+	w, err := walk(path, Policy{})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if w.moved {
+		return refusal(path, errors.New("others can write in a directory above it"))
+	}
+	if err := unix.Faccessat(w.dir, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return nil
 }
 
 // Closed reports whether nobody but root and the exporter's user can create,
@@ -226,13 +276,19 @@ func (w *way) step(rest []string, p Policy) ([]string, error) {
 		return nil, nil
 	case to == "":
 		return rest, w.enter(p)
-	case w.open && (!w.sticky() || !p.trusts(st.Uid)):
+	case !w.follows(p, st.Uid):
 		return nil, ErrLink
 	}
 	if w.links++; w.links > maxLinks {
 		return nil, unix.ELOOP
 	}
 	return w.begin(to, rest)
+}
+
+// follows reports whether a symbolic link of that owner may be followed where w
+// stands: nobody but those who are trusted can have put it there.
+func (w *way) follows(p Policy, owner uint32) bool {
+	return p.Administrator || !w.open || w.sticky() && p.trusts(owner)
 }
 
 // begin starts at / or, for a relative path, where w stands, and returns the names to follow.

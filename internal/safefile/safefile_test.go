@@ -103,6 +103,10 @@ func TestRead(t *testing.T) {
 		"a file that all may write":            {put(t, at+"/open", "1", 0o666, 0), safefile.Policy{}, safefile.ErrMode},
 		"a file that a group may write":        {put(t, at+"/group", "1", 0o660, 0), safefile.Policy{}, safefile.ErrMode},
 		"our file under a name that he made":   {theirs + "/twice", safefile.Policy{}, safefile.ErrHardLink},
+		"the administrator's, a stranger's":    {theirs + "/a", safefile.Policy{Administrator: true}, nil},
+		"the administrator's, of a group":      {at + "/group", safefile.Policy{Administrator: true}, nil},
+		"the administrator's, of everybody":    {at + "/open", safefile.Policy{Administrator: true}, safefile.ErrMode},
+		"the administrator's FIFO":             {fifo, safefile.Policy{Administrator: true}, safefile.ErrNotRegular},
 		"a file that says it is empty (/proc)": {"/proc/self/stat", safefile.Policy{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,6 +160,46 @@ func TestOpenRoot(t *testing.T) {
 					t.Error(err)
 				}
 				_ = root.Close()
+			}
+		})
+	}
+}
+
+// A directory is made where no stranger can lead, and only there.
+func TestMakeRoot(t *testing.T) {
+	at := base(t)
+	theirs := dir(t, at+"/theirs", 0o755, stranger)
+	sticky := dir(t, at+"/sticky", 0o777|os.ModeSticky, 0)
+	ours := dir(t, at+"/ours", 0o700, 0)
+	private := dir(t, at+"/private", 0o700, 0)
+	dir(t, private+"/resp", 0o755, 0)
+	for name, c := range map[string]struct {
+		path string
+		ok   bool
+	}{
+		"new":                                    {at + "/new", true},
+		"new in a sticky directory":              {sticky + "/new", true},
+		"there":                                  {ours, true},
+		"as systemd makes it for a dynamic user": {link(t, "private/resp", at+"/resp", 0), true},
+		"new in his":                             {theirs + "/new", false},
+		"new behind his link":                    {link(t, ours, sticky+"/way", stranger) + "/new", false},
+		"his link to nowhere":                    {link(t, ours+"/none", sticky+"/none", stranger), false},
+		"below a parent that is not there":       {at + "/none/new", false},
+		"a file":                                 {put(t, at+"/file", "", 0o600, 0), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, err := safefile.MakeRoot(c.path)
+			if (err == nil) != c.ok {
+				t.Fatalf("MakeRoot(%s): %v", c.path, err)
+			}
+			if err == nil {
+				_ = root.Close()
+				return
+			}
+			for _, path := range []string{c.path, ours + "/new", ours + "/none"} {
+				if info, err := os.Stat(path); err == nil && info.IsDir() && path != ours {
+					t.Errorf("%s was made", path)
+				}
 			}
 		})
 	}

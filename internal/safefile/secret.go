@@ -3,6 +3,7 @@ package safefile
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"unicode"
 	"unicode/utf8"
 )
@@ -17,12 +18,23 @@ var (
 	ErrText  = errors.New("it holds a character that cannot be part of a secret")
 )
 
+// Cure is what an administrator does about a file of a secret that is refused.
+const Cure = "one line of text without spaces around it in the file, then chown root and chmod 0400 (0440 with the exporter's group), or mount it read-only"
+
+// Why returns the reason of a refusal without the path of the file.
+func Why(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
 // ReadSecret returns the one line of a file that holds a password or a token,
 // without a byte order mark before it and line ends after it. The file must
-// belong to root or to the exporter's user, or to one of owners, and nobody else
-// may write to it.
+// belong to root or to the exporter's user, or to one of owners, or be on a
+// read-only mount, and nobody else may write to it.
 func ReadSecret(path string, owners ...uint32) (string, error) {
-	b, err := Read(path, Policy{MaxBytes: maxSecret, Owners: owners})
+	b, err := Read(path, Policy{MaxBytes: maxSecret, Owners: owners, Mounted: true})
 	if err != nil {
 		return "", err
 	}

@@ -231,13 +231,15 @@ func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 func (c *Conn) UDPInode(ctx context.Context, local netip.AddrPort) (inode uint64, uid uint32, ok bool) {
 	// What was found counts even if one family could not be asked.
 	sockets, _ := c.UDP(ctx, local.Port())
-	s, ok := sender(sockets, local)
+	s, ok := Sender(sockets, local)
 	return s.Inode, s.UID, ok
 }
 
-// sender picks the socket that a packet from local came from. A v4 address may
-// be sent from by a wildcard socket of either family; that of its own wins.
-func sender(sockets []UDPSocket, local netip.AddrPort) (UDPSocket, bool) {
+// Sender picks the socket that a packet from local came from: the one bound to
+// exactly that address, else the one bound to every address with that port. A
+// v4 address may be sent from by a wildcard socket of either family; that of its
+// own wins. ok is false if there is none.
+func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 	addr := local.Addr().Unmap().WithZone("")
 	best, score := UDPSocket{}, 0
 	for _, s := range sockets {

@@ -90,7 +90,7 @@ func find(ls []sockdiag.Listener, inode uint64) (sockdiag.Listener, bool) {
 func await(t testing.TB, c *sockdiag.Conn, inode uint64, want uint32) sockdiag.Listener {
 	t.Helper()
 	var last sockdiag.Listener
-	for range 100 {
+	for range 4000 {
 		ls, err := c.Listeners(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"net/netip"
 	"os"
 )
 
@@ -15,7 +14,6 @@ var (
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
 	RemotePorts       = remotePorts
-	Sender            = func(s []UDPSocket, a netip.AddrPort) (UDPSocket, bool) { return sender(s, a) }
 )
 
 // Break makes the next question fail as one whose answer never comes does.

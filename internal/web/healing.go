@@ -44,6 +44,7 @@ type (
 	}
 	runView struct {
 		ID, Rule, Word, Reason string
+		Plan                   string // the id of its plan, which an approval names
 		Did                    string // what the plan is, unless the reason says it
 		At                     clock
 		Asks                   bool
@@ -125,12 +126,16 @@ func runOf(r *actions.Run) runView {
 	}
 	now := stepView{Action: r.Action, Target: r.Target}
 	if r.Plan != nil {
-		now.Plan = r.Plan.Summary
+		now.Plan, v.Plan = r.Plan.Summary, r.Plan.ID
 		if !strings.Contains(r.Reason, r.Plan.Summary) {
 			v.Did = r.Plan.Summary
 		}
-		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), victimsUpTo)] {
-			v.Victims = append(v.Victims, x.Kind+" "+x.ID)
+		upTo := victimsUpTo
+		if v.Asks { // who approves sees all of them
+			upTo = len(r.Plan.Victims)
+		}
+		for _, x := range r.Plan.Victims[:min(len(r.Plan.Victims), upTo)] {
+			v.Victims = append(v.Victims, victimWords(x))
 		}
 		if more := r.Plan.Total - len(v.Victims); more > 0 && len(v.Victims) > 0 {
 			v.Victims = append(v.Victims, fmt.Sprintf("%d more", more))
@@ -141,6 +146,14 @@ func runOf(r *actions.Run) runView {
 	}
 	v.Steps = append(v.Steps, now)
 	return v
+}
+
+// victimWords names a victim, with the number of its process if it has one.
+func victimWords(x actions.Victim) string {
+	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
+		return x.Kind + " " + x.ID + " (process " + pid + ")"
+	}
+	return x.Kind + " " + x.ID
 }
 
 // wordOf is a decision for people.

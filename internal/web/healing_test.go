@@ -26,9 +26,10 @@ func healingSample() actions.Snapshot {
 	}
 	asks := run(1, actions.DecisionAwaiting, plan.Summary)
 	asks.Plan = plan
+	asks.Plan.ID = "0123456789abcdef"
 	climbed := run(3, actions.DecisionVerified, "")
 	climbed.Action, climbed.Target, climbed.Applied, climbed.Done = "recycle_worker", "app:shop/workers", climbed.Created.Add(time.Second), 1
-	climbed.Plan = &actions.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []actions.Victim{{Kind: "worker", ID: "2"}}}
+	climbed.Plan = &actions.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []actions.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
 	climbed.Before = []actions.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: actions.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
 	s := actions.Snapshot{
 		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},

@@ -3,10 +3,12 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +41,10 @@ type Options struct {
 
 	Healing func() actions.Snapshot // nil: the page says nothing of healing
 
+	// Guard refuses requests for the page, its files and its JSON by a host name
+	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.
+	Guard, GuardBrowsers func(http.Handler) http.Handler
+
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: no log
 }
@@ -66,6 +72,12 @@ func New(o Options) *Web {
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
+	if o.Guard == nil {
+		o.Guard = func(h http.Handler) http.Handler { return h }
+	}
+	if o.GuardBrowsers == nil {
+		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -75,31 +87,39 @@ func New(o Options) *Web {
 // Register adds all paths below the route prefix to mux.
 func (w *Web) Register(mux *http.ServeMux) {
 	prefix := w.opts.RoutePrefix
-	handle := func(method, path string, h http.HandlerFunc) {
+	handle := func(method, path string, h http.Handler) {
 		mux.Handle(method+" "+prefix+path, guarded(h))
 	}
-	handle("GET", "/{$}", w.servePage)
-	handle("GET", "/api/v1/status", w.serveStatus)
-	handle("GET", "/api/v1/page", w.serveUpdate)
-	handle("GET", "/static/{name...}", w.serveAsset)
-	handle("GET", "/-/healthy", w.serveHealthy)
-	handle("GET", "/-/ready", w.serveReady)
-	reload := http.NewCrossOriginProtection().Handler(http.HandlerFunc(w.serveReload)).ServeHTTP
+	shown := func(path string, h http.HandlerFunc) { handle("GET", path, w.opts.Guard(h)) }
+	shown("/{$}", w.servePage)
+	shown("/api/v1/status", w.serveStatus)
+	shown("/api/v1/page", w.serveUpdate)
+	shown("/static/{name...}", w.serveAsset)
+	handle("GET", "/-/healthy", http.HandlerFunc(w.serveHealthy))
+	handle("GET", "/-/ready", http.HandlerFunc(w.serveReady))
+	reload := w.opts.GuardBrowsers(http.NewCrossOriginProtection().Handler(http.HandlerFunc(w.serveReload)))
 	handle("POST", "/-/reload", reload)
 	handle("PUT", "/-/reload", reload)
 	if prefix != "" {
-		handleRoot := http.RedirectHandler(prefix+"/", http.StatusFound)
-		mux.Handle("GET /{$}", handleRoot)
-		mux.Handle("GET "+prefix, handleRoot)
+		root := w.opts.Guard(http.RedirectHandler(prefix+"/", http.StatusFound))
+		mux.Handle("GET /{$}", root)
+		mux.Handle("GET "+prefix, root)
 	}
 	if w.opts.Pprof {
-		registerPprof(mux, prefix)
+		w.registerPprof(mux)
 	}
 }
 
-// registerPprof serves the profiles on mux alone: the package itself only
-// knows the default mux, which nobody serves.
-func registerPprof(mux *http.ServeMux, prefix string) {
+// PprofPath is the path of the profiles, below the route prefix.
+const PprofPath = "/debug/pprof/"
+
+// maxProfile is the longest time that a profile may take, in seconds.
+const maxProfile = 300
+
+// registerPprof serves the profiles on mux alone: the package registers them on
+// the default mux only, which nobody serves.
+func (w *Web) registerPprof(mux *http.ServeMux) {
+	prefix := w.opts.RoutePrefix
 	for path, h := range map[string]http.HandlerFunc{
 		"":        pprof.Index,
 		"cmdline": pprof.Cmdline,
@@ -107,7 +127,19 @@ func registerPprof(mux *http.ServeMux, prefix string) {
 		"symbol":  pprof.Symbol,
 		"trace":   pprof.Trace,
 	} {
-		mux.Handle("GET "+prefix+"/debug/pprof/"+path, http.StripPrefix(prefix, h))
+		mux.Handle("GET "+prefix+PprofPath+path, w.opts.Guard(http.StripPrefix(prefix, briefly(h))))
+	}
+}
+
+// briefly refuses a profile that would take longer than maxProfile.
+func briefly(h http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, req *http.Request) {
+		// The package takes for its default what is no number.
+		if s, err := strconv.ParseFloat(req.FormValue("seconds"), 64); err == nil && !(s <= maxProfile) {
+			http.Error(rw, fmt.Sprintf("seconds must be %d at most", maxProfile), http.StatusBadRequest)
+			return
+		}
+		h(rw, req)
 	}
 }
 
@@ -116,13 +148,13 @@ func registerPprof(mux *http.ServeMux, prefix string) {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-func guarded(h http.HandlerFunc) http.Handler {
+func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		head := rw.Header()
 		head.Set("Content-Security-Policy", policy)
 		head.Set("X-Content-Type-Options", "nosniff")
 		head.Set("Referrer-Policy", "no-referrer")
 		head.Set("Cache-Control", "no-store")
-		h(rw, req)
+		h.ServeHTTP(rw, req)
 	})
 }

@@ -46,17 +46,29 @@ type order struct {
 	By     string `json:"by"`
 }
 
-func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
+// read reads the body of an order, of at most 4 KiB and within the deadline, into
+// to. It has answered when it reports false. An empty body leaves to as it is.
+func (w *Webhook) read(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		fail(rw, http.StatusServiceUnavailable, "the connection cannot be bounded")
-		return
+		return false
 	}
 	body, err := io.ReadAll(io.LimitReader(req.Body, maxOrder))
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
+	if err == nil && len(bytes.TrimSpace(body)) > 0 {
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(to)
+	}
+	if err != nil {
+		fail(rw, http.StatusBadRequest, expected)
+		return false
+	}
+	return true
+}
+
+func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 	var o order
-	if err != nil || dec.Decode(&o) != nil {
-		fail(rw, http.StatusBadRequest, `expected {"reason": "…", "for": "2h"}`)
+	if !w.read(rw, req, &o, `expected {"reason": "…", "for": "2h"}`) {
 		return
 	}
 	d, err := time.ParseDuration(o.For)
@@ -92,12 +104,21 @@ func (w *Webhook) serveResume(rw http.ResponseWriter, _ *http.Request) {
 	answer(rw, http.StatusOK, map[string]string{"status": "resumed"})
 }
 
+// approval is the body of POST /api/v1/runs/{id}/approve; it may be left out.
+type approval struct {
+	Plan string `json:"plan"` // the id of the plan that the person saw
+}
+
 func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
-	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"))
+	var a approval
+	if !w.read(rw, req, &a, `expected {"plan": "the id of the plan"}, or nothing`) {
+		return
+	}
+	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), a.Plan)
 	switch {
 	case errors.Is(err, actions.ErrUnknownRun):
 		fail(rw, http.StatusNotFound, err.Error())
-	case errors.Is(err, actions.ErrNotWaiting):
+	case errors.Is(err, actions.ErrNotWaiting), errors.Is(err, actions.ErrOtherPlan):
 		fail(rw, http.StatusConflict, err.Error())
 	case err != nil:
 		fail(rw, http.StatusServiceUnavailable, "the journal cannot be written")

@@ -4,48 +4,32 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strings"
-	"syscall"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-const maxToken = 4 << 10 // bytes of a token and of its file
-
+// errTokenFile is all that a client hears; the log has the reason.
 var errTokenFile = errors.New("the token_file cannot be read, or holds no token")
 
-// authorized tells whether a request carries the token. It takes as long for
-// any wrong one, and the file is read anew, so that a new token needs no restart.
+// tokenOf returns the token that a request carries; "" for none.
+func tokenOf(req *http.Request) string {
+	token := req.Header.Get("X-Resp-Token") // for where Authorization is the server's own basic auth
+	if scheme, rest, ok := strings.Cut(req.Header.Get("Authorization"), " "); token == "" && ok && strings.EqualFold(scheme, "bearer") {
+		token = strings.TrimSpace(rest)
+	}
+	return token
+}
+
+// authorized reports whether a request carries the token of a file. The
+// comparison takes the same time for each wrong one. The file is read at each
+// request, so that a new token needs no restart.
 func authorized(req *http.Request, file string) (bool, error) {
-	want, err := readToken(file)
+	want, err := safefile.ReadSecret(file)
 	if err != nil {
 		return false, err
 	}
-	got := req.Header.Get("X-Resp-Token") // for where Authorization is the server's own basic auth
-	if scheme, rest, ok := strings.Cut(req.Header.Get("Authorization"), " "); got == "" && ok && strings.EqualFold(scheme, "bearer") {
-		got = strings.TrimSpace(rest)
-	}
-	a, b := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(want))
+	a, b := sha256.Sum256([]byte(tokenOf(req))), sha256.Sum256([]byte(strings.TrimSpace(want)))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1, nil
-}
-
-// readToken reads the first line of a regular file. Without O_NONBLOCK, a FIFO
-// would hold the request.
-func readToken(file string) (string, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return "", errTokenFile
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return "", errTokenFile
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxToken))
-	token := strings.TrimSpace(string(b))
-	if err != nil || token == "" {
-		return "", errTokenFile
-	}
-	return token, nil
 }

@@ -20,6 +20,7 @@ import (
 
 const (
 	maxBody     = 1 << 20         // bytes; more than a thousand alerts
+	maxShort    = 64 << 10        // bytes of a body that is read at any time
 	deadline    = 2 * time.Second // of a request, body and answer
 	maxAtOnce   = 16              // requests; Alertmanager sends one a group
 	maxPause    = 30 * 24 * time.Hour
@@ -27,12 +28,15 @@ const (
 	maxTruncate = 1 << 20 // alerts that one notification may say it left out
 )
 
+// errMany is the answer to one request too many.
+const errMany = "too many requests at once"
+
 // Runner is what decides and acts.
 type Runner interface {
 	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
 	Snapshot() actions.Snapshot
 	RunByID(id string) (actions.Run, error)
-	Approve(ctx context.Context, id string) (actions.Run, error)
+	Approve(ctx context.Context, id, plan string) (actions.Run, error)
 	Pause(p actions.Pause) error
 	Resume() error
 }
@@ -43,6 +47,10 @@ type Options struct {
 	TokenFile   func() string // of the configuration in force; "": alerts need none, and orders are refused
 	RoutePrefix string        // "" or "/x": where all paths live
 	Logger      *slog.Logger
+
+	// Guard refuses requests by a host name that is not the exporter's,
+	// GuardBrowsers those of browsers only. nil: none.
+	Guard, GuardBrowsers func(http.Handler) http.Handler
 }
 
 // Stats are the counters of a [Webhook], since its start.
@@ -54,7 +62,8 @@ type Stats struct {
 // Webhook serves /api/v1/alerts, /api/v1/runs, /api/v1/pause and /api/v1/resume.
 type Webhook struct {
 	o     Options
-	slots chan struct{}
+	slots chan struct{} // notifications handed over
+	large chan struct{} // bodies above maxShort that are read
 
 	mu        sync.Mutex
 	requests  map[int]uint64
@@ -63,7 +72,13 @@ type Webhook struct {
 
 // New returns a Webhook; nothing is served before [Webhook.Register].
 func New(o Options) *Webhook {
-	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), requests: make(map[int]uint64)}
+	if o.Guard == nil {
+		o.Guard = func(h http.Handler) http.Handler { return h }
+	}
+	if o.GuardBrowsers == nil {
+		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
+	}
+	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxAtOnce), requests: make(map[int]uint64)}
 	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
 		w.requests[code] = 0
 	}
@@ -86,7 +101,7 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 		fail(rw, http.StatusForbidden, "the request comes from another site's page")
 	}))
 	handle := func(path, method string, h http.HandlerFunc) {
-		each(mux, prefix+path, guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		each(mux, prefix+path, w.guarded(guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 			rw.Header().Set("Cache-Control", "no-store")
 			rw.Header().Set("X-Content-Type-Options", "nosniff")
 			if req.Method != method && (method != http.MethodGet || req.Method != http.MethodHead) {
@@ -95,14 +110,31 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 				return
 			}
 			h(rw, req)
-		})))
+		}))))
 	}
-	each(mux, prefix+"/alerts", http.HandlerFunc(w.serveAlerts))
+	each(mux, prefix+"/alerts", w.o.GuardBrowsers(guard.Handler(http.HandlerFunc(w.serveAlerts))))
 	handle("/runs", http.MethodGet, w.serveRuns)
 	handle("/runs/{id}", http.MethodGet, w.serveRun)
 	handle("/runs/{id}/approve", http.MethodPost, w.ordered(w.serveApprove))
 	handle("/pause", http.MethodPost, w.ordered(w.servePause))
 	handle("/resume", http.MethodPost, w.ordered(w.serveResume))
+}
+
+// guarded checks the host name of a request, unless the request carries the
+// token, which no page of another site has. Notifications come by whatever name
+// an operator wrote for Alertmanager, so that of those only a browser's are
+// checked.
+func (w *Webhook) guarded(next http.Handler) http.Handler {
+	checked := w.o.Guard(next)
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if file := w.o.TokenFile(); file != "" && tokenOf(req) != "" {
+			if ok, err := authorized(req, file); err == nil && ok {
+				next.ServeHTTP(rw, req)
+				return
+			}
+		}
+		checked.ServeHTTP(rw, req)
+	})
 }
 
 // each names the methods, for a pattern without one would be at odds with
@@ -143,30 +175,52 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if req.ContentLength > maxBody {
 		return http.StatusRequestEntityTooLarge, "more than 1 MiB", 0
 	}
+	ctx, cancel := context.WithTimeout(req.Context(), deadline)
+	defer cancel()
+	// A client that sends a byte a second is not waited for any longer.
+	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
+	}
+	body, code, text := w.body(req.Body)
+	if code != 0 {
+		return code, text, 0
+	}
 	select {
 	case w.slots <- struct{}{}:
 		defer func() { <-w.slots }()
 	default:
-		return http.StatusServiceUnavailable, "too many requests at once", 0
-	}
-	ctx, cancel := context.WithTimeout(req.Context(), deadline)
-	defer cancel()
-	// A client that sends a byte a second must not hold the slot for longer.
-	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
-	}
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return http.StatusBadRequest, "the body did not come in time, or not whole", 0
-	case len(body) > maxBody:
-		return http.StatusRequestEntityTooLarge, "more than 1 MiB", 0
+		return http.StatusServiceUnavailable, errMany, 0
 	}
 	m, err := Parse(body)
 	if err != nil {
 		return http.StatusBadRequest, sentence(err), 0
 	}
 	return w.hand(ctx, m)
+}
+
+// body reads a body. Up to maxShort bytes need no place, so that clients that
+// send slowly keep out nobody else; what they hold is bounded by the number of
+// connections.
+func (w *Webhook) body(from io.Reader) (body []byte, code int, text string) {
+	body, err := io.ReadAll(io.LimitReader(from, maxShort))
+	if err == nil && len(body) == maxShort {
+		select {
+		case w.large <- struct{}{}:
+			defer func() { <-w.large }()
+		default:
+			return nil, http.StatusServiceUnavailable, errMany
+		}
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(from, maxBody-maxShort+1))
+		body = append(body, rest...)
+	}
+	switch {
+	case err != nil:
+		return nil, http.StatusBadRequest, "the body did not come in time, or not whole"
+	case len(body) > maxBody:
+		return nil, http.StatusRequestEntityTooLarge, "more than 1 MiB"
+	}
+	return body, 0, ""
 }
 
 // hand gives the alerts to the runner and waits for its answer, but not for longer
@@ -207,7 +261,7 @@ func (w *Webhook) admit(req *http.Request) (int, string) {
 	}
 	switch ok, err := authorized(req, file); {
 	case err != nil:
-		w.o.Logger.Warn("Nobody is let in", "err", err)
+		w.o.Logger.Warn("No request is admitted: the token_file cannot be used", "err", err)
 		return http.StatusServiceUnavailable, errTokenFile.Error()
 	case !ok:
 		return http.StatusUnauthorized, "the bearer token is missing or wrong"

@@ -58,7 +58,10 @@ func (r *runner) RunByID(id string) (actions.Run, error) {
 	return actions.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
 }
 
-func (r *runner) Approve(_ context.Context, id string) (actions.Run, error) {
+func (r *runner) Approve(_ context.Context, id, plan string) (actions.Run, error) {
+	if plan != "" && plan != "p-1" {
+		return actions.Run{}, actions.ErrOtherPlan
+	}
 	switch id {
 	case "r-1":
 		return actions.Run{ID: id}, nil
@@ -276,6 +279,10 @@ func TestOrders(t *testing.T) {
 		{"POST", "/runs", "", bearer, 405, "only GET"},
 		{"POST", "/runs/r-1/approve", "", nil, 401, "token"},
 		{"POST", "/runs/r-1/approve", "", bearer, 202, "r-1"},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-1"}`, bearer, 202, "r-1"},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, "another plan"},
+		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, "expected"},
+		{"POST", "/runs/r-1/approve", `{"total": 1}`, bearer, 400, "expected"},
 		{"POST", "/runs/r-2/approve", "", bearer, 409, "does not wait"},
 		{"POST", "/runs/r-9/approve", "", bearer, 404, "no such run"},
 		{"GET", "/pause", "", bearer, 405, "only POST"},

@@ -33,7 +33,7 @@ const (
 	respRights = "+ping +info +client|setname" +
 		" +scan +ttl +memory|usage %R~session:*" +
 		" +llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget %R~rq:*" +
-		" +object|idletime +expire ~session:*" // of docs/actions.md, for purge_sessions
+		" +object|idletime +expire ~session:* +client|list" // of docs/actions.md, for purge_sessions and restart_task
 	// The shop's own: its keys and those of RQ, whose workers also look up their
 	// address and are told by a channel when to stop a job.
 	shopRights = "~session:* ~shop:* ~rq:* &rq:* +@all -@admin -@dangerous +info +client|setname +client|list"

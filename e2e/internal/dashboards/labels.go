@@ -93,12 +93,23 @@ func (k Known) called(e *parser.Call, complain func(string, ...any)) Labels {
 	case e.Func.Name == "label_replace" || e.Func.Name == "label_join":
 		return relabeled(e, in, complain)
 	case e.Func.Name == "histogram_quantile":
-		if !in.has("le") {
+		if !in.has("le") && ofBuckets(e) {
 			complain("histogram_quantile has no label le inside")
 		}
 		return without(in, []string{"le"})
 	}
 	return in
+}
+
+// ofBuckets tells whether an expression reads buckets of a classic histogram.
+func ofBuckets(e parser.Expr) bool {
+	found := false
+	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
+		s, ok := n.(*parser.VectorSelector)
+		found = found || ok && strings.HasSuffix(s.Name, "_bucket")
+		return nil
+	})
+	return found
 }
 
 // relabeled is what label_replace and label_join leave: a label more.

@@ -36,11 +36,16 @@ func (q parsed) selectors() []*parser.VectorSelector {
 // metrics: nothing is asked for that nobody has.
 func metrics(l *linter) {
 	l.each(func(q parsed) {
-		for _, s := range q.selectors() {
-			if _, ok := l.known.find(s.Name); !ok {
+		q.selected(func(s *parser.VectorSelector, path []parser.Node) {
+			_, classic := l.known[s.Name+"_bucket"]
+			native := classic && slices.ContainsFunc(path, func(n parser.Node) bool {
+				c, ok := n.(*parser.Call)
+				return ok && (c.Func.Name == "rate" || c.Func.Name == "increase")
+			})
+			if _, ok := l.known.find(s.Name); !ok && !native {
 				l.of(q, "%q is neither a metric of the exporter nor a recorded one", s.Name)
 			}
-		}
+		})
 	})
 }
 

@@ -5,10 +5,8 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -126,20 +124,6 @@ func (p *Proc) Output(max int64) string {
 	}
 	b, _ := io.ReadAll(io.LimitReader(f, max))
 	return string(b)
-}
-
-// FreePort is a TCP port of the loopback that nobody listened on a moment ago:
-// want when that is so, else any.
-func FreePort(want int) (int, error) {
-	for _, port := range []int{want, 0} {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		defer func() { _ = l.Close() }()
-		return l.Addr().(*net.TCPAddr).Port, nil
-	}
-	return 0, errors.New("no free port on the loopback")
 }
 
 // Answers polls url until it answers 200, p ends, or ctx does.

@@ -88,21 +88,25 @@ func (b *batch) packet(i int) ([]byte, bool) {
 	return b.buffers[at : at+n : at+n], h.Hdr.Flags&unix.MSG_TRUNC == 0
 }
 
-// source says who sent the i-th datagram.
+// source returns who sent the i-th datagram. The kernel vouches for the
+// credentials of a UNIX datagram; whose a UDP address is is for others to prove.
 func (b *batch) source(i int) ingest.Source {
 	if b.unix {
-		return ingest.Source{PID: peerPID(b.control[i][:min(int(b.headers[i].Hdr.Controllen), controlBytes)])}
+		return credentials(b.control[i][:min(int(b.headers[i].Hdr.Controllen), controlBytes)])
 	}
 	return ingest.Source{Addr: peerAddr(b.names[i][:min(b.headers[i].Hdr.Namelen, nameBytes)])}
 }
 
-// peerPID reads the pid out of an SCM_CREDENTIALS message; 0 without one.
-func peerPID(control []byte) int32 {
+// credentials reads an SCM_CREDENTIALS message, which the kernel attaches to
+// each datagram and checks where the sender wrote one; the zero source without one.
+func credentials(control []byte) ingest.Source {
 	h, data, _, err := unix.ParseOneSocketControlMessage(control)
 	if err != nil || h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_CREDENTIALS || len(data) < unix.SizeofUcred {
-		return 0
+		return ingest.Source{}
 	}
-	return int32(binary.NativeEndian.Uint32(data)) // struct ucred: pid, uid, gid
+	return ingest.Source{ // struct ucred: pid, uid, gid
+		PID: int32(binary.NativeEndian.Uint32(data)), UID: binary.NativeEndian.Uint32(data[4:]), Proven: true,
+	}
 }
 
 // peerAddr reads a sockaddr_in or sockaddr_in6; the zero value for another.

@@ -157,8 +157,8 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, counters: o.Counters, batch: newBatch(s.path != "")}
-	if s.path == "" {
+	r := &receiver{sock: s, sink: o.Sink, counters: o.Counters, batch: newBatch(s.path != nil)}
+	if s.path == nil {
 		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
 		// often 10) and then its senders wait. They are the app's workers: no pause.
 		r.pause = min(maxPause, time.Duration(s.buffer)*time.Second/fillRate)

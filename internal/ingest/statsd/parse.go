@@ -83,6 +83,7 @@ func (l *Line) Next(e *ingest.Event) bool {
 		return false
 	}
 	*e = l.event
+	l.event.Again = true
 	switch e.Kind {
 	case ingest.Duration, ingest.Request:
 		e.Seconds, e.Weight = l.value/1000, 1/l.rate

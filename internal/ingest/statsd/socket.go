@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,22 +14,15 @@ import (
 // about ten thousand small packets: what a busy host sends in a few milliseconds.
 const wantBuffer = 4 << 20
 
-// socketMode lets every local user send, because gunicorn runs as the app's
-// user and not as ours. It can be this open: a datagram can only add to
-// counters, the kernel attaches the sender's pid, and the directory's mode is
-// the administrator's gate.
-const socketMode = 0o666
-
 // socket is one bound datagram socket. Its descriptor is not in the runtime's
 // poller, which would wake a thread for every packet even while nobody waits
 // for one; see bell.
 type socket struct {
 	fd     int
 	bell   *bell
-	addr   string      // where it listens
-	path   string      // unixgram: the socket's path
-	file   os.FileInfo // what we bound there
-	buffer int         // bytes, as SO_RCVBUF tells it
+	addr   string // where it listens
+	path   *path  // unixgram: where it is bound; else nil
+	buffer int    // bytes, as SO_RCVBUF reports it
 	inode  uint64
 	table  string // /proc/net table that shows this socket's drops
 	drops  uint32 // the kernel's count when it was last read
@@ -43,22 +33,25 @@ func bind(ctx context.Context, network, address string) (*socket, error) {
 	switch network {
 	case "udp":
 	case "unixgram":
-		if err := clearPath(ctx, address); err != nil {
+		var err error
+		if s.path, err = clearPath(ctx, address); err != nil {
 			return nil, err
 		}
-		s.path = address
 	default:
 		return nil, net.UnknownNetworkError(network)
 	}
 	var lc net.ListenConfig
 	conn, err := lc.ListenPacket(ctx, network, address)
 	if err != nil {
-		return nil, err // a net.OpError: it names the address
+		return nil, errors.Join(err, s.close()) // a net.OpError: it names the address
+	}
+	if s.path != nil {
+		err = s.path.bound()
 	}
 	s.addr = conn.LocalAddr().String()
 	// Package net resolved and bound; from here on only a copy of the descriptor
 	// is used. Closing conn takes the original out of the runtime's poller.
-	if err = errors.Join(s.take(conn), conn.Close()); err == nil {
+	if err = errors.Join(err, s.take(conn), conn.Close()); err == nil {
 		err = s.prepare()
 	}
 	if err != nil {
@@ -84,18 +77,10 @@ func (s *socket) take(conn net.PacketConn) error {
 
 // prepare sets what must be set before the first packet is read.
 func (s *socket) prepare() error {
-	var err error
-	if s.path != "" {
-		if s.file, err = os.Lstat(s.path); err != nil {
-			return err
-		}
-		if err := os.Chmod(s.path, socketMode); err != nil {
-			return err
-		}
-	}
 	if err := s.options(s.fd); err != nil {
 		return err
 	}
+	var err error
 	s.bell, err = newBell(s.fd)
 	return err
 }
@@ -112,7 +97,7 @@ func (s *socket) options(fd int) error {
 	if s.buffer, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
 		return fmt.Errorf("receive buffer: %w", err)
 	}
-	if s.path != "" {
+	if s.path != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 			return fmt.Errorf("peer credentials: %w", err)
 		}
@@ -131,8 +116,8 @@ func (s *socket) options(fd int) error {
 	return nil
 }
 
-// close closes the socket and takes its path away, if it is still ours: a
-// newer exporter may have put its own socket there.
+// close closes the socket and removes its path, if it is still ours: a newer
+// exporter may have put its own socket there.
 func (s *socket) close() error {
 	var err error
 	if s.bell != nil {
@@ -141,38 +126,8 @@ func (s *socket) close() error {
 	if s.fd >= 0 {
 		err = errors.Join(err, unix.Close(s.fd))
 	}
-	if s.path == "" || s.file == nil {
-		return err
-	}
-	if now, e := os.Lstat(s.path); e == nil && os.SameFile(now, s.file) {
-		err = errors.Join(err, os.Remove(s.path))
+	if s.path != nil {
+		err = errors.Join(err, s.path.close())
 	}
 	return err
-}
-
-// clearPath removes a socket that nobody reads any more, as a crash leaves it.
-// The kernel answers a connect to it with "connection refused". Anything else
-// at the path is somebody's: a live socket, or a file.
-func clearPath(ctx context.Context, path string) error {
-	st, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if st.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is not a socket: %w", path, syscall.EADDRINUSE)
-	}
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "unixgram", path)
-	switch {
-	case err == nil:
-		_ = c.Close()
-		return fmt.Errorf("somebody listens at %s: %w", path, syscall.EADDRINUSE)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
-	default:
-		return fmt.Errorf("somebody may listen at %s (%w): %w", path, err, syscall.EADDRINUSE)
-	}
 }

@@ -283,9 +283,10 @@
   async function sendOrder(event) {
     event.preventDefault();
     const d = dialog(), f = new FormData(event.target), says = d.querySelector('[role=alert]');
-    const run = order.split('/')[1];
+    const [, run, plan] = order.split('/');
     const path = run ? 'api/v1/runs/' + encodeURIComponent(run) + '/approve' : 'api/v1/' + order;
-    const body = order === 'pause' ? JSON.stringify({ reason: f.get('reason'), for: f.get('for'), by: 'the status page' }) : '';
+    const body = order === 'pause' ? JSON.stringify({ reason: f.get('reason'), for: f.get('for'), by: 'the status page' })
+      : plan ? JSON.stringify({ plan }) : '';
     try {
       const answer = await fetch('./' + path, {
         method: 'POST', body, headers: { 'Content-Type': 'application/json', 'X-Resp-Token': f.get('token') }, signal: AbortSignal.timeout(10000),

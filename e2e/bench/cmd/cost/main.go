@@ -1,6 +1,7 @@
 // Command cost measures what a scrape of resp-exporter costs beside
 // node_exporter and process-exporter, on the loopback, with an app of four
-// gunicorn workers. It prints Markdown tables and ends all it started.
+// gunicorn workers; with -old, beside another build of resp-exporter instead, in
+// alternating rounds. It prints Markdown tables and ends all it started.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	wholeRun = 10 * time.Minute // at most
+	wholeRun = 20 * time.Minute // at most
 	// minGap is above the 50 ms for which resp-exporter gives one look at the
 	// processes to everyone who asks. Scrapes in a row would share looks, and
 	// seem cheaper than those of a Prometheus ever are.
@@ -25,6 +26,7 @@ const (
 // settings are the flags.
 type settings struct {
 	ours, node, process, shop string
+	old, csv                  string
 	rounds, n, many           int
 	atMost                    time.Duration // a round
 	gap                       time.Duration // from one scrape of a target to the next
@@ -38,6 +40,8 @@ func main() { rig.Main("cost", wholeRun, start) }
 func start(ctx context.Context) error {
 	var s settings
 	flag.StringVar(&s.ours, "exporter", "build/resp-exporter", "resp-exporter")
+	flag.StringVar(&s.old, "old", "", "another build of resp-exporter: compare the two, and nothing else")
+	flag.StringVar(&s.csv, "csv", "", "with -old: also write each round to this file")
 	flag.StringVar(&s.node, "node-exporter", "node_exporter", "node_exporter; a bare name is looked up on the PATH")
 	flag.StringVar(&s.process, "process-exporter", "process-exporter", "process-exporter; a bare name is looked up on the PATH")
 	flag.StringVar(&s.shop, "shop", "e2e/shop", "directory of the shop app")
@@ -53,6 +57,9 @@ func start(ctx context.Context) error {
 	s.scenarios = strings.Split(*which, ",")
 	if s.many < 0 || s.many > 4000 || s.n < 1 || s.rounds < 1 || s.gap < minGap || flag.NArg() > 0 {
 		return errors.New("want -many 0 to 4000, -n and -rounds of at least 1, -gap of at least 60ms, and no argument")
+	}
+	if s.old != "" {
+		return s.compared(ctx)
 	}
 	var errs [3]error
 	s.ours, errs[0] = rig.Find(s.ours, rig.HowOurs)

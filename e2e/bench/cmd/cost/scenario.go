@@ -60,7 +60,7 @@ func (s settings) scenario(ctx context.Context, name string) error {
 
 // targets starts the exporters and the shop, and sends the shop some requests.
 func (s settings) targets(ctx context.Context, r *rig.Rig) ([]rig.Target, error) {
-	port, err := rig.FreeUDP(ctx)
+	port, err := run.FreeUDPPort()
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (s settings) receivers(ctx context.Context, r *rig.Rig) ([]*receiver, error
 	}
 	var all []*receiver
 	for i, name := range [...]string{"resp-exporter", "statsd_exporter", "statsd_exporter, 4 MiB buffer"} {
-		port, err := rig.FreeUDP(ctx)
+		port, err := run.FreeUDPPort()
 		if err != nil {
 			return nil, err
 		}

@@ -4,9 +4,7 @@ package rig
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,21 +90,6 @@ func (r *Rig) Close() {
 		p.Stop()
 	}
 	_ = os.RemoveAll(r.Dir)
-}
-
-// FreeUDP is a UDP port of the loopback that nobody was bound to a moment ago.
-func FreeUDP(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	c, err := lc.ListenPacket(ctx, "udp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("free UDP port: %w", err)
-	}
-	defer func() { _ = c.Close() }()
-	addr, ok := c.LocalAddr().(*net.UDPAddr)
-	if !ok {
-		return 0, errors.New("free UDP port: not an UDP address")
-	}
-	return addr.Port, nil
 }
 
 // Find gives the path of a program, or an error that says how to get it.

@@ -1,0 +1,220 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// neighbour is the user of another tenant. The app of these tests runs as the attacker.
+const neighbour = 65533
+
+// healer starts an exporter in enforce mode with these lines of configuration
+// and of healing.rules.
+func healer(t *testing.T, config string, rules ...string) *sick {
+	t.Helper()
+	needRoot(t)
+	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
+	if err := os.Chmod(token, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config += joined(append([]string{"healing:", "  mode: enforce", "  warmup: 0s", "  token_file: " + token, "  breaker: {failures: 100, window: 1h, hold: 1m}", "  rules:"}, rules...)...)
+	return &sick{exporter: watch(t, export{config: config, args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}}), token: token}
+}
+
+// ends waits until the newest run of a rule has ended, and reports its state.
+func (h *sick) ends(t *testing.T, rule string) (last step) {
+	t.Helper()
+	eventually(t, 90*time.Second, func() error {
+		list := h.list(t, rule)
+		if len(list) == 0 {
+			return fmt.Errorf("no run of %s", rule)
+		}
+		switch last = list[0]; last.State {
+		case "queued", "running", "verifying":
+			return fmt.Errorf("the run of %s is %s", rule, last.State)
+		}
+		return nil
+	})
+	return last
+}
+
+// spares waits until the newest run of a rule has ended, and is an error unless
+// it was refused and the process is the same as before. One that has ended is
+// not waited for.
+func (h *sick) spares(t *testing.T, rule string, w tenantWorker) error {
+	t.Helper()
+	var last step
+	eventually(t, 90*time.Second, func() error {
+		list := h.list(t, rule)
+		if len(list) == 0 {
+			return fmt.Errorf("no run of %s", rule)
+		}
+		if last = list[0]; alive(w.pid, w.start) == nil && (last.State == "queued" || last.State == "running" || last.State == "verifying") {
+			return fmt.Errorf("the run of %s is %s", rule, last.State)
+		}
+		return nil
+	})
+	t.Logf("%s: %s, %s", rule, last.State, last.Reason)
+	return all(alive(w.pid, w.start), wants("state", last.State, "refused"), wants("done", last.Done, 0))
+}
+
+// tenantWorker is a process that the attacker names.
+type tenantWorker struct {
+	pid   int
+	start string
+}
+
+// under finds the one child of a supervisor, once it has a connection.
+func under(t *testing.T, p *run.Proc) (w tenantWorker) {
+	t.Helper()
+	eventually(t, 40*time.Second, func() error {
+		kids := proc.Children("/proc", p.PID())
+		if len(kids) != 1 {
+			return fmt.Errorf("%d children", len(kids))
+		}
+		start, err := startOf(kids[0])
+		w = tenantWorker{kids[0], start}
+		if err == nil && sockets(t, w.pid) == 0 {
+			err = fmt.Errorf("process %d has no connection yet", w.pid)
+		}
+		return err
+	})
+	return w
+}
+
+// claim writes into a Redis, as any app with it may, that a process is a worker
+// of a queue which holds a job for an hour, while another one waits.
+func (r *redisServer) claim(t *testing.T, queue, name string, pid int) {
+	t.Helper()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, old := time.Now().UTC().Format(time.RFC3339), time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	r.cli("HSET", "rq:worker:"+name, "hostname", host, "pid", strconv.Itoa(pid), "birth", now, "last_heartbeat", now, "current_job", "job-"+name)
+	r.cli("HSET", "rq:job:job-"+name, "started_at", old, "origin", queue)
+	r.cli("SADD", "rq:workers:"+queue, "rq:worker:"+name)
+	r.cli("RPUSH", "rq:queue:"+queue, "another")
+}
+
+// An app writes into its Redis that a process of somebody else is its worker and
+// hangs. Not one of them is signalled: not another user's, not a worker of
+// another Redis or database, not one that has another name there, not a program
+// with a false title, not one of a queue that is two apps'. The app's own worker
+// that really hangs is replaced by the very same rules.
+func TestAttackTenantNamesWorkers(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights + " " + restartRights)
+	other := startRedis(t)
+	rq := func(uid int, url, queue string) []string {
+		return attackAs(uid, "/usr/bin/rq", "worker", "-u", url, queue)
+	}
+	at := func(r *redisServer, db int) string { return fmt.Sprintf("redis://127.0.0.1:%d/%d", r.port, db) }
+	fake := func(title string, port int) []string {
+		return attackAs(neighbour, "/bin/bash", "-c", `exec -a "$0" /usr/bin/python3 -c "import socket, time; c = socket.create_connection(('127.0.0.1', $1)); time.sleep(600)"`, title, strconv.Itoa(port))
+	}
+	cases := map[string][]string{ // by queue: the process that is named
+		"users":     rq(neighbour, at(b.redis, 0), "theirs"),       // another user's, of the same Redis
+		"elsewhere": rq(neighbour, at(other, 0), "elsewhere"),      // another user's, of another Redis
+		"servers":   rq(attacker, at(other, 0), "servers"),         // of another Redis
+		"databases": rq(attacker, at(b.redis, 1), "databases"),     // of another database
+		"names":     rq(attacker, at(b.redis, 0), "named"),         // another worker of this Redis
+		"shared":    rq(attacker, at(b.redis, 0), "shared"),        // of another app, which has a queue of that name
+		"titles":    fake("rq: Listening on titles", b.redis.port), // no worker at all
+	}
+	workers := make(map[string]tenantWorker)
+	processes := make(map[string]*run.Proc)
+	for queue, argv := range cases {
+		processes[queue] = b.supervised(argv...)
+	}
+	for queue, p := range processes {
+		workers[queue] = under(t, p)
+	}
+	own := b.supervised(rq(attacker, at(b.redis, 0), "own")...)
+	under(t, own)
+	b.enqueue("own", "250", "0.1")
+
+	module := unique("tenant")
+	config := redisSection(t, "broker", b.redis.url(), "again", "unix://"+redisUser+"@"+b.redis.socket()) + joined(
+		"monitoring_interval: 1s", "apps:",
+		"  - {name: shop, match: {cmdline: "+module+", user: \"65534\"}, tasks: [{type: rq, redis: broker, queues: [users, elsewhere, servers, databases, names, titles, shared, own]}]}",
+		"  - {name: blog, match: {cmdline: "+module+"blog, user: \"65534\"}, tasks: [{type: rq, redis: again, queues: [shared]}]}")
+	var rules []string
+	for queue := range workers {
+		rules = append(rules, restartRule(queue, "2s")...)
+	}
+	h := healer(t, config, append(rules, restartRule("own", "50s")...)...)
+	for queue, w := range workers {
+		name := "w" + queue
+		if queue == "shared" { // it is what the entry says
+			name = strings.TrimPrefix(strings.Fields(b.redis.cli("SMEMBERS", "rq:workers:shared"))[0], "rq:worker:")
+		}
+		b.redis.claim(t, queue, name, w.pid)
+		h.reported(t, "Stuck-"+queue, "app=shop", "queue="+queue)
+	}
+	for queue, w := range workers {
+		if t.Failed() {
+			break // what the others wait for is the run that has done harm
+		}
+		if err := h.spares(t, queue, w); err != nil {
+			t.Errorf("%s: %v", queue, err)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	time.Sleep(5 * time.Second) // so that it has held its job for longer than min_stuck
+	h.reported(t, "Stuck-own", "app=shop", "queue=own")
+	if last := h.ends(t, "own"); last.State != "verified" || last.Done != 1 {
+		t.Errorf("the app's own worker: %s, %s", last.State, last.Reason)
+	}
+	if log := b.redis.cli("ACL", "LOG"); strings.Contains(log, redisUser) {
+		t.Errorf("refused: %s", log)
+	}
+}
+
+// restartRule is a rule that restarts workers when an alert of the queue comes.
+func restartRule(queue, verify string) []string {
+	return []string{
+		"    - name: " + queue, "      match: {alertname: Stuck-" + queue + "}", "      cooldown: 60s", "      steps:",
+		"        - action: restart_task", "          with: {idempotent: true, min_stuck: 4s}", "          verify_within: " + verify,
+	}
+}
+
+// Without the right to CLIENT LIST the kernel's table of sockets is the proof:
+// a worker of the app's user at another Redis is no worker of this one, though
+// its port may be the same.
+func TestAttackTenantNamesWorkersWithoutClientList(t *testing.T) {
+	t.Parallel()
+	b := newTaskApp(t)
+	b.grant(rqRights)
+	other := startRedis(t)
+	w := under(t, b.supervised(attackAs(attacker, "/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", other.port), "mail")...))
+	under(t, b.supervised(attackAs(attacker, "/usr/bin/rq", "worker", "-u", fmt.Sprintf("redis://127.0.0.1:%d/0", b.redis.port), "own")...))
+	b.enqueue("own", "250", "0.1")
+	b.redis.claim(t, "mail", "evil", w.pid)
+	h := healer(t, redisSection(t, "broker", b.redis.url())+
+		"apps: [{name: shop, match: {cmdline: "+unique("tenant")+", user: \"65534\"}, tasks: [{type: rq, redis: broker, queues: [mail, own]}]}]\n",
+		append(restartRule("mail", "2s"), restartRule("own", "50s")...)...)
+	h.reported(t, "Stuck-mail", "app=shop", "queue=mail")
+	if err := h.spares(t, "mail", w); err != nil {
+		t.Error(err)
+	}
+	if t.Failed() {
+		return
+	}
+	time.Sleep(5 * time.Second) // so that it has held its job for longer than min_stuck
+	h.reported(t, "Stuck-own", "app=shop", "queue=own")
+	if last := h.ends(t, "own"); last.State != "verified" || last.Done != 1 {
+		t.Errorf("the app's own worker: %s, %s", last.State, last.Reason)
+	}
+}

@@ -1,0 +1,67 @@
+package rules_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"gopkg.in/yaml.v3"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/rules"
+)
+
+// Prometheus 3 leaves the sample out that is as old as a range is long, which 2
+// takes in. No rule test looks at a moment at which that makes a difference: at
+// a whole minute, for all ranges are minutes, where a sample may be.
+func TestRuleTestsAvoidBoundaries(t *testing.T) {
+	files, err := rules.TestFiles("../../../rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Every string `yaml:"evaluation_interval"`
+			Tests []struct {
+				Name     string
+				Interval string
+				Alerts   []struct {
+					At string `yaml:"eval_time"`
+				} `yaml:"alert_rule_test"`
+			}
+		}
+		if err := yaml.Unmarshal(text, &file); err != nil {
+			t.Fatal(err)
+		}
+		every := duration(t, file.Every)
+		for _, test := range file.Tests {
+			unit := time.Minute // of the ranges and of the samples
+			if step := duration(t, test.Interval); step%unit != 0 {
+				unit = 30 * time.Second
+				if step%unit != 0 {
+					t.Errorf("%s: %s has a sample every %s, want a multiple of 30s", filepath.Base(name), test.Name, step)
+				}
+			}
+			for _, a := range test.Alerts {
+				at := duration(t, a.At).Truncate(every)
+				if at > 0 && at%unit == 0 {
+					t.Errorf("%s: %s looks at %s, where a range of minutes begins at a sample", filepath.Base(name), test.Name, a.At)
+				}
+			}
+		}
+	}
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	t.Helper()
+	d, err := model.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(d)
+}

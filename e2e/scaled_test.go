@@ -1,0 +1,16 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+)
+
+// A limit never gets shorter, and never longer than ten times.
+func TestScaled(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []time.Duration{time.Second, time.Minute} {
+		if got := scaled(limit); got < limit || got > 10*limit {
+			t.Errorf("%s becomes %s", limit, got)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+)
+
+// inShell runs a cure as it stands in an administrator's shell.
+func inShell(t *testing.T, cure string) {
+	t.Helper()
+	out, err := exec.Command("bash", "-c", cure).CombinedOutput() //nolint:gosec // that it can be run is what is tested
+	if text := string(out); err != nil || strings.Contains(text, "ERR ") {
+		t.Fatalf("%s: %v\n%s", cure, err, text)
+	}
+}
+
+// cured runs the first cure of each fault of a section, each once, by f, and
+// fails the test unless one round of them is enough.
+func cured(t *testing.T, e examination, sections []string, f func(cure string)) {
+	t.Helper()
+	_, x := doctor(t, e)
+	if x.faults(sections) == 0 {
+		t.Fatalf("nothing is wrong to begin with: %+v", x)
+	}
+	var done []string
+	for _, section := range sections {
+		for _, found := range x.findings(section) {
+			if !found.Fault {
+				continue
+			}
+			if len(found.Cure) == 0 {
+				t.Fatalf("no cure for %+v", found)
+			}
+			if !slices.Contains(done, found.Cure[0]) {
+				f(found.Cure[0])
+				done = append(done, found.Cure[0])
+			}
+		}
+	}
+	if len(done) != 1 {
+		t.Errorf("%d cures for one user: %q", len(done), done)
+	}
+	if _, x := doctor(t, e); x.faults(sections) > 0 {
+		t.Errorf("after the cure: %+v", x)
+	}
+}
+
+// faults counts those of some sections.
+func (x examined) faults(sections []string) int {
+	n := 0
+	for _, s := range sections {
+		for _, f := range x.findings(s) {
+			if f.Fault {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// A user of a Redis without any right, with some, and with keys and no command:
+// one line for a shell gives all that the configuration needs.
+func TestTruthCuresOfRedis(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t)
+	for _, c := range [][]string{{"SET", "web[*]?:1", "x"}, {"SET", "session:1", "x"}, {"RPUSH", "rq:queue:default", "job1"}, {"RPUSH", "mail", "{}"}} {
+		r.cli(c[0], c[1:]...)
+		r.cli("-n", append([]string{"3"}, c...)...)
+	}
+	file := write(t, filepath.Join(openDir(t), "pass word"), redisPassword)
+	for name, rights := range map[string]string{
+		"nothing": "-@all", "some": "+ping +llen +scan ~rq:*", "all keys": "-@all ~*", "other keys": "+ping +info +client|setname +select +scan +ttl +memory|usage ~other:*",
+		"no login": "off",
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := "hunter" + strings.ReplaceAll(name, " ", "")
+			argv := append([]string{"SETUSER", user, "reset", "on", ">" + redisPassword}, strings.Fields(rights)...)
+			if name == "no login" {
+				argv = []string{"SETUSER", user, "reset", "on", ">another"}
+			}
+			r.cli("ACL", argv...)
+			cured(t, examination{config: fmt.Sprintf("redis: [{name: store, url: \"redis://%s@127.0.0.1:%d/3\", password_file: %q}]\n", user, r.port, file) + joined(
+				"apps:",
+				`  - name: shop`, `    match: {user: root}`,
+				`    tasks: [{type: rq, redis: store}, {type: celery, redis: store, queues: [mail, "a*b"]}]`,
+				`    sessions: [{redis: store, prefix: "session:"}]`,
+				`  - name: blog`, `    match: {user: root}`,
+				`    sessions: [{redis: store, prefix: "web[*]?:"}]`,
+			)}, []string{"redis", "tasks", "sessions"}, func(cure string) { inShell(t, cure) })
+		})
+	}
+}
+
+// A login of MariaDB without any right: one line for its client gives all.
+func TestTruthCuresOfMySQL(t *testing.T) {
+	t.Parallel()
+	need(t, "mariadb")
+	s := database(t, "--performance-schema=ON", "--performance-schema-consumer-events-statements-current=ON")
+	execute(t, s, "CREATE USER 'o''bare'@'127.0.0.1' IDENTIFIED BY '"+word+"'")
+	config := fmt.Sprintf("mysql: [{name: main, dsn: \"o'bare@tcp(127.0.0.1:%d)/\", password_file: %s}]\n", s.Port, passwordFile(t)) +
+		"apps: [{name: shop, match: {user: root}, pools: [{name: main, mysql: main, user: shop}]}]\n"
+	cured(t, examination{config: config}, []string{"mysql", "pool"}, func(cure string) { inClient(t, s, cure) })
+}
+
+func inClient(t *testing.T, s *mariadb.Server, cure string) {
+	t.Helper()
+	tool(t, "", "mariadb", "--no-defaults", "-S", s.Socket, "-u", "root", "-e", cure)
+}
+
+// An exporter without rights beside an app of another user, of its own user
+// that is not dumpable, and in another network namespace: the capabilities that
+// are printed for the binary are enough.
+func TestTruthCuresOfProcesses(t *testing.T) {
+	t.Parallel()
+	need(t, "unshare", "ip", "setcap")
+	for name, l := range map[string]launch{
+		"of root":      {server: "gunicorn", args: []string{"-w", "1"}},
+		"not dumpable": {server: "gunicorn", args: []string{"-w", "1", "--user", "65534", "--group", "65534"}},
+		"in a namespace": {server: "gunicorn", args: []string{"-w", "1"},
+			wrap: []string{"unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, program := public(t)
+			a := serve(t, l)
+			file := write(t, filepath.Join(dir, "resp-exporter.yml"), fmt.Sprintf("statsd: {listen: []}\napps: [{name: shop, match: {cmdline: %q}}]\n", a.name+":app"))
+			argv := append(slices.Clone(nobody), program, "doctor", "--config.file="+file, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t)))
+			for range 3 { // what lies behind a right is seen once it is there
+				code, out := printed(t, argv)
+				if code == 0 {
+					return
+				}
+				_, cure, ok := strings.Cut(out, "as root: setcap ")
+				if !ok {
+					t.Fatalf("no cure for the binary in\n%s", out)
+				}
+				if name == "not dumpable" && (strings.Contains(out, "User=nobody") || !strings.Contains(out, "not dumpable")) {
+					t.Errorf("its uid is offered in\n%s", out)
+				}
+				cure, _, _ = strings.Cut(cure, "\n")
+				inShell(t, "setcap "+cure)
+			}
+			code, out := printed(t, argv)
+			if code != 0 {
+				t.Errorf("after the cures:\n%s", out)
+			}
+		})
+	}
+}

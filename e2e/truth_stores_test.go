@@ -1,0 +1,309 @@
+package e2e_test
+
+import (
+	"database/sql"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
+	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+)
+
+// redisCommands are those that the exporter sends, with what needs each.
+func redisCommands() map[string]string {
+	return map[string]string{
+		"client": "", "hello": "", "select": "keys", "ping": "ping", "info": "info", "scan": "scan", "ttl": "expiry", "memory": "bytes",
+		"llen": "length", "lrange": "task", "zcard": "task", "zcount": "task", "zrangebyscore": "task", "scard": "task", "srandmember": "task", "hmget": "task",
+	}
+}
+
+// lacking starts a Redis with something in it that lacks one command.
+func lacking(t *testing.T, command string, more ...string) int {
+	t.Helper()
+	need(t, "redis-server", "redis-cli")
+	port, dir := freePort(t), openDir(t)
+	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no", "--rename-command", command, ""}
+	start(t, run.Spec{Name: "redis-server", Path: "redis-server", Args: append(args, more...), Dir: dir})
+	eventually(t, 20*time.Second, func() error {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
+	return port
+}
+
+// fill puts a session and a job into both databases that are looked at.
+func fill(t *testing.T, port int) {
+	t.Helper()
+	for _, db := range []string{"0", "3"} {
+		for _, c := range [][]string{{"SET", "session:1", "x"}, {"RPUSH", "rq:queue:default", "job1"}, {"SADD", "rq:workers:default", "rq:worker:a"}} {
+			argv := append([]string{"-p", strconv.Itoa(port), "-n", db}, c...)
+			if out := tool(t, "", "redis-cli", argv...); strings.Contains(out, "ERR") && db == "0" {
+				t.Fatalf("%v: %s", c, out)
+			}
+		}
+	}
+}
+
+// A Redis that lacks one command, or whose user may not use it, is up: what
+// that command tells is missing, with words, and everything else is there.
+func TestTruthRedisCommands(t *testing.T) {
+	t.Parallel()
+	admin := startRedis(t)
+	fill(t, admin.port)
+	redis, apps := "redis:\n", "apps:\n"
+	place := func(name, url string) {
+		redis += fmt.Sprintf("  - {name: %s, url: %q}\n", name, url)
+		apps += fmt.Sprintf("  - {name: %s, match: {cmdline: no_such_%s}, sessions: [{redis: %s, prefix: \"session:\"}], tasks: [{type: rq, redis: %s}]}\n", name, name, name, name)
+	}
+	for command := range redisCommands() {
+		port := lacking(t, command)
+		fill(t, port)
+		db := map[bool]int{true: 3}[command == "select"]
+		place("renamed-"+command, fmt.Sprintf("redis://127.0.0.1:%d/%d", port, db))
+	}
+	first := watch(t, export{config: redis + apps})
+	redis, apps = "redis:\n", "apps:\n"
+	for command := range redisCommands() {
+		if command == "hello" { // no right is needed for it
+			continue
+		}
+		rule := map[string]string{"client": "-client|setname", "memory": "-memory|usage"}[command]
+		if rule == "" {
+			rule = "-" + command
+		}
+		user := "hunter" + command
+		rights := strings.Fields("reset on >" + redisPassword + " ~* " + redisRights + " +select +scan +ttl +memory|usage " + strings.ReplaceAll(rqRights, "%R~rq:*", "") + rule)
+		admin.cli("ACL", append([]string{"SETUSER", user}, rights...)...)
+		db := map[bool]int{true: 3}[command == "select"]
+		place("forbidden-"+command, fmt.Sprintf("redis://%s:%s@127.0.0.1:%d/%d", user, redisPassword, admin.port, db))
+	}
+	second := watch(t, export{config: redis + apps})
+	for x, how := range map[*exporter]string{first: "renamed-", second: "forbidden-"} {
+		eventually(t, 60*time.Second, func() error {
+			m := x.scrape(t)
+			_, body, err := x.get("/api/v1/status")
+			for command, tells := range redisCommands() {
+				if how == "renamed-" || command != "hello" {
+					err = all(err, lacksOne(m, body, how+command, tells))
+				}
+			}
+			return err
+		})
+		keepsRedisSecrets(t, x, "hunterping", "session:1")
+	}
+}
+
+// lacksOne is an error unless a Redis is up and tells all but one thing.
+func lacksOne(m metrics, body, name, lacks string) error {
+	errs := []error{m.want(1, "resp_up", "component=redis:"+name), m.has("resp_redis_ping_seconds", "redis="+name)}
+	for part, metric := range map[string]string{
+		"info": "resp_redis_memory_bytes", "scan": "resp_sessions", "expiry": "resp_sessions_without_expiry", "bytes": "resp_session_bytes",
+		"length": "resp_task_queue_length", "task": "resp_task_orphaned",
+	} {
+		label := "redis=" + name
+		if strings.HasPrefix(metric, "resp_task") {
+			label = "app=" + name
+		}
+		gone := part == lacks || lacks == "scan" && (part == "expiry" || part == "bytes") || lacks == "length" && part == "task" || lacks == "keys" && part != "info"
+		if gone {
+			errs = append(errs, m.lacks(metric, label))
+		} else {
+			errs = append(errs, m.has(metric, label))
+		}
+	}
+	if word := strings.ToUpper(name[strings.IndexByte(name, '-')+1:]); lacks != "" {
+		said := strings.Contains(body, "redis "+name+" does not have the command "+word) || strings.Contains(body, "redis "+name+" needs a right for its user: ACL SETUSER") ||
+			strings.Contains(body, "redis "+name+" needs a right for its user: ACL SETUSER \\u003cuser\\u003e +"+strings.ToLower(word))
+		if !said {
+			errs = append(errs, fmt.Errorf("nothing is said of %s", word))
+		}
+	} else if strings.Contains(body, "redis "+name+" ") {
+		errs = append(errs, fmt.Errorf("something is said of %s", name))
+	}
+	return all(errs...)
+}
+
+// A Redis without AUTH is logged in to by HELLO; without both it says so.
+func TestTruthRedisLogin(t *testing.T) {
+	t.Parallel()
+	auth := lacking(t, "auth", "--requirepass", redisPassword)
+	both := lacking(t, "auth", "--rename-command", "hello", "", "--requirepass", redisPassword)
+	file := write(t, filepath.Join(t.TempDir(), "password"), redisPassword)
+	x := watch(t, export{config: redisSectionWith(file, "one", fmt.Sprintf("redis://127.0.0.1:%d", auth), "two", fmt.Sprintf("redis://127.0.0.1:%d", both))})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		_, body, err := x.get("/api/v1/status")
+		if !strings.Contains(body, "redis two does not have the command AUTH") {
+			err = fmt.Errorf("nothing is said of AUTH: %s", body)
+		}
+		return all(err, m.want(1, "resp_up", "component=redis:one"), m.has("resp_redis_memory_bytes", "redis=one"), redisReason(m, "two", "unsupported", 0))
+	})
+}
+
+// A server that cuts connections which nobody uses is up at each scrape; so is
+// one whose administrator ends ours.
+func TestTruthMySQLIdleConnections(t *testing.T) {
+	t.Parallel()
+	short, killed := database(t, "--wait-timeout=3"), database(t)
+	x := watch(t, export{config: "monitoring_interval: 1h\n" + fmt.Sprintf("mysql: [{name: short, dsn: \"resp@tcp(127.0.0.1:%d)/\", password_file: %s}, {name: killed, dsn: \"resp@unix(%s)/\", password_file: %s}]\n",
+		short.Port, passwordFile(t), killed.Socket, passwordFile(t))})
+	up := func() error {
+		m := x.scrape(t)
+		return all(m.want(1, "resp_up", "component=mysql:short"), m.want(1, "resp_up", "component=mysql:killed"), m.has("resp_mysql_lock_waits", "mysql=short"), m.has("resp_mysql_lock_waits", "mysql=killed"))
+	}
+	eventually(t, 20*time.Second, up)
+	for i := range 4 {
+		time.Sleep(5 * time.Second)
+		execute(t, killed, "KILL USER 'resp'")
+		if err := up(); err != nil {
+			t.Errorf("scrape %d: %v", i, err)
+		}
+	}
+	if n := strings.Count(x.Output(1<<20), "was cut"); n > 0 {
+		t.Errorf("%d lines about connections that were cut:\n%s", n, x.Output(3000))
+	}
+}
+
+// fillUp opens connections of the app until the server takes no more.
+func fillUp(t *testing.T, s *mariadb.Server) {
+	t.Helper()
+	for range 30 {
+		db, err := s.OpenTCP("shop", "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Fatal("the server is never full")
+}
+
+// A server that takes no more connections is not healthy, with one cause and
+// who has them, whether the exporter has a connection of its own or not.
+func TestTruthMySQLFull(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	config := mysqlSection(t, "main", s) + fmt.Sprintf("apps: [{name: store, match: {listen: \"127.0.0.1:%d\"}, pools: [{name: main, mysql: main, user: shop}]}]\n", freePort(t))
+	early := watch(t, export{config: config})
+	eventually(t, 20*time.Second, func() error {
+		return early.scrape(t).want(0, "resp_health_status", "app=", "component=mysql")
+	})
+	execute(t, s, "SET GLOBAL max_connections = 12")
+	fillUp(t, s)
+	full := func(x *exporter, up float64, words ...string) error {
+		m := x.scrape(t)
+		_, body, err := x.get("/api/v1/status")
+		for _, w := range words {
+			if !strings.Contains(body, w) {
+				err = fmt.Errorf("%q is not said: %s", w, body)
+			}
+		}
+		return all(err, m.want(up, "resp_up", "component=mysql:main"), m.want(2, "resp_health_status", "app=", "component=mysql"))
+	}
+	// The list of variables is at most a minute old.
+	eventually(t, 90*time.Second, func() error { return full(early, 1, "of user shop from 127.0.0.1, pool of store", "12 of its 12 connections") })
+	late := watch(t, export{config: config})
+	eventually(t, 20*time.Second, func() error { return full(late, 0, "takes no more connections") })
+	silent(t, early)
+}
+
+// A hit rate of a few lookups is no hit rate, and what holds tasks or sessions
+// is no cache.
+func TestTruthCacheHitRate(t *testing.T) {
+	t.Parallel()
+	few, jobs, cache := startRedis(t), startRedis(t), startRedis(t)
+	app := fmt.Sprintf("apps: [{name: store, match: {listen: \"127.0.0.1:%d\"}, tasks: [{type: rq, redis: jobs}]}]\n", freePort(t))
+	jobs.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(rqRights)...)...)
+	x := watch(t, export{config: redisSection(t, "few", few.url(), "jobs", jobs.url()) + app})
+	judged := watch(t, export{config: redisSection(t, "cache", cache.url())})
+	eventually(t, 20*time.Second, func() error { return x.scrape(t).want(0, "resp_health_status", "app=", "component=redis") })
+	eventually(t, 20*time.Second, func() error {
+		return judged.scrape(t).want(0, "resp_health_status", "app=", "component=redis")
+	})
+	miss := func(r *redisServer, n int) {
+		r.cli("EVAL", "for i=1,tonumber(ARGV[1]) do redis.call('GET', 'none') end", "0", strconv.Itoa(n))
+	}
+	for range 4 {
+		miss(few, 92)
+		miss(jobs, 1000)
+		miss(cache, 1000)
+		time.Sleep(3 * time.Second)
+		if err := x.scrape(t).want(0, "resp_health_status", "app=", "component=redis"); err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, 20*time.Second, func() error {
+		return judged.scrape(t).want(2, "resp_health_status", "app=", "component=redis")
+	})
+}
+
+// The file has the last word on what is a cache.
+func TestTruthCacheBySection(t *testing.T) {
+	t.Parallel()
+	no, yes := startRedis(t), startRedis(t)
+	file := write(t, filepath.Join(t.TempDir(), "password"), redisPassword)
+	x := watch(t, export{config: fmt.Sprintf("redis: [{name: \"no\", url: %q, password_file: %s, cache: false}, {name: \"yes\", url: %q, password_file: %s, cache: true}]\n", no.url(), file, yes.url(), file)})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		return all(m.want(0, "resp_redis_cache", "redis=no"), m.want(1, "resp_redis_cache", "redis=yes"))
+	})
+}
+
+// asleep runs a statement of a user that takes a minute, until the test ends.
+func asleep(t *testing.T, open func() (*sql.DB, error)) {
+	t.Helper()
+	db, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(); _ = db.Close() })
+	background(t, conn, "SELECT SLEEP(60)")
+}
+
+// One statement of more than five seconds, such as a dump, makes nothing
+// critical; several of the app do, and one that waits for a lock does.
+func TestTruthOneLongStatement(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	pools := fmt.Sprintf("apps: [{name: store, match: {listen: \"127.0.0.1:%d\"}, pools: [{name: main, mysql: main, user: shop}]}]\n", freePort(t))
+	bare, named := watch(t, export{config: mysqlSection(t, "main", s)}), watch(t, export{config: mysqlSection(t, "main", s) + pools})
+	shop := func() (*sql.DB, error) { return s.OpenTCP("shop", "shop") }
+	asleep(t, s.Root)
+	level := func(x *exporter, v float64) error {
+		m := x.scrape(t)
+		longest, _ := m.sum("resp_mysql_longest_query_seconds", "mysql=main")
+		if longest < 6 {
+			return fmt.Errorf("the longest statement has run for %v s", longest)
+		}
+		return m.want(v, "resp_health_status", "app=", "component=mysql")
+	}
+	eventually(t, 30*time.Second, func() error { return all(level(bare, 0), level(named, 0)) })
+	time.Sleep(6 * time.Second) // the health of before is none of now
+	if err := all(level(bare, 0), level(named, 0)); err != nil {
+		t.Fatal(err)
+	}
+	asleep(t, s.Root) // a second dump, of nobody's pool
+	time.Sleep(12 * time.Second)
+	if err := level(named, 0); err != nil {
+		t.Error(err)
+	}
+	asleep(t, shop)
+	asleep(t, shop)
+	eventually(t, 30*time.Second, func() error { return all(level(bare, 2), level(named, 2)) })
+}

@@ -1,0 +1,119 @@
+package actions_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// A member of a herd is this very program, as the workers of a server are.
+const herdEnv = "TEST_HERD_MEMBER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(herdEnv) == "" {
+		os.Exit(m.Run())
+	}
+	args := os.Args[1:]
+	if len(args) == 3 { // sleep, signals and a file
+		beSignalled(args[2])
+	}
+	time.Sleep(5 * time.Minute)
+}
+
+// beSignalled ends with a status that stands for the first signal.
+func beSignalled(ready string) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGABRT)
+	f, err := os.OpenFile(ready, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(f)
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+	switch <-c {
+	case syscall.SIGTERM:
+		os.Exit(7)
+	case syscall.SIGHUP:
+		os.Exit(8)
+	}
+	os.Exit(9)
+}
+
+const sleeps = "exec /bin/sleep 300"
+
+// child is a process of ours that does what a shell is told.
+func child(t *testing.T, line string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// member starts a child of ours that holds files.
+func member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env, cmd.ExtraFiles = append(os.Environ(), herdEnv+"=1"), files
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// listening is a listener of ours.
+func listening(t *testing.T) *os.File {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = f.Close(), l.Close() })
+	return f
+}
+
+// sign is what a worker of a server holds together with its master: gunicorn's
+// heartbeat file, uWSGI's signal pipe.
+func sign(t *testing.T, server proc.Server) *os.File {
+	t.Helper()
+	if server == proc.UWSGI {
+		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := os.NewFile(uintptr(pair[1]), "pipe")
+		t.Cleanup(func() { _, _ = f.Close(), syscall.Close(pair[0]) })
+		return f
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "wgunicorn-x"))
+	if err == nil {
+		err = os.Remove(f.Name())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}

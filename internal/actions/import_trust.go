@@ -1,0 +1,204 @@
+package actions
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+)
+
+// The import check runs code of the app. It runs as the worker's user only, and
+// only where what it runs cannot be somebody else's: an ordinary user's code
+// runs as that user, without a way to more rights; root's runs only from files
+// that nobody else can change.
+
+// owners are a master and its worker at one moment.
+type owners struct {
+	master, worker procid.Process
+	confined       error // of the master or the worker, unlike the exporter
+}
+
+func (o owners) equal(b owners) bool {
+	return o.master.Same(b.master) && o.worker.Same(b.worker) && o.master.Exe == b.master.Exe && o.worker.Exe == b.worker.Exe &&
+		o.master.Equal(b.master.Credentials) && o.worker.Equal(b.worker.Credentials)
+}
+
+// owners reads as whom master and worker run. They must be the planned ones.
+func (i importer) owners() (o owners, refused string, err error) {
+	if o.master, err = procid.Read(i.root, i.master.PID); err != nil {
+		return o, "", err
+	}
+	if o.worker, err = procid.Read(i.root, i.worker.PID); err != nil {
+		return o, "", err
+	}
+	if o.master.Start != i.master.Start || o.worker.Start != i.worker.Start || o.worker.Parent != o.master.PID {
+		return o, "", errChanged
+	}
+	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
+		return o, fmt.Sprintf("worker %d is not run by its master's user alone: %s", o.worker.PID, err), nil
+	}
+	if o.confined = procid.Unconfined(i.root, o.master.PID); o.confined == nil {
+		o.confined = procid.Unconfined(i.root, o.worker.PID)
+	}
+	return o, "", nil
+}
+
+// runAs returns the worker's user and groups, as which alone the app is
+// imported; nil: the exporter's own.
+func (o owners) runAs() (as *syscall.Credential, refused string) {
+	me := os.Geteuid()
+	switch {
+	case me == 0:
+		return &syscall.Credential{Uid: o.worker.UID(), Gid: o.worker.GID(), Groups: o.worker.Groups}, ""
+	case int64(o.worker.UID()) == int64(me):
+		return nil, ""
+	}
+	return nil, "the app is imported as its own user only, which takes an exporter that runs as that user or as root: start gunicorn with --preload, or run the exporter so"
+}
+
+// configured returns the program of the configuration. Where the app sees
+// another system, or is confined, it gets nothing of the app's environment or
+// directory: whose system it runs on is the exporter's.
+func configured(argv []string, master proc.Launch, o owners) (p *program, refused string) {
+	if !filepath.IsAbs(argv[0]) {
+		return nil, "import_check does not begin with an absolute path"
+	}
+	uid := o.worker.UID()
+	if refused := programOf(argv[0], uid); refused != "" {
+		return nil, "import_check: " + refused
+	}
+	p = &program{path: argv[0], argv: argv}
+	switch {
+	case o.confined != nil:
+		p.dir, p.env = "/", []string{noBytecode, basePath}
+	case master.Dir == "":
+		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
+	case uid == 0:
+		if !rootsOwn(master.Dir) {
+			return nil, "the app runs as root from a directory that others can change: nothing of it is run"
+		}
+		p.env = rootEnv(master.Env)
+	default:
+		p.env = checkEnv(master.Env)
+	}
+	return p, ""
+}
+
+// programOf says why a program must not be run as a user: it, or a directory on
+// the way to it, belongs to somebody else than root, us or that user.
+func programOf(name string, uid uint32) (refused string) {
+	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
+	if err != nil {
+		return "the program cannot be trusted: " + err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || info.Mode()&0o111 == 0 {
+		return "the program may not be executed"
+	}
+	return ""
+}
+
+// asRoot restricts a check that runs as root to what nobody but root can change:
+// interpreter, script, directory, module path and settings.
+func asRoot(p *program, master proc.Launch, at int) (*program, string) {
+	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
+	p.env = rootEnv(master.Env)
+	if _, why := safeProgram(p.path); why != "" {
+		return nil, fmt.Sprintf(refused, "its interpreter")
+	}
+	args := slices.Clone(master.Argv[at+1:])
+	for _, v := range p.env {
+		if more, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
+			args = append(args, strings.Fields(more)...)
+		}
+	}
+	paths := []string{master.Dir}
+	if filepath.IsAbs(master.Argv[at]) {
+		paths = append(paths, master.Argv[at])
+	}
+	if conf := proc.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
+		paths = append(paths, strings.TrimPrefix(conf, "file:"))
+	}
+	for _, list := range []string{proc.Option(args, "--chdir"), proc.Option(args, "--pythonpath"), proc.Option(args, "--paste", "--paster")} {
+		paths = append(paths, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
+	}
+	for _, name := range paths {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(master.Dir, name)
+		}
+		if !rootsOwn(name) {
+			return nil, fmt.Sprintf(refused, "a path on its command line, or its directory")
+		}
+	}
+	return p, ""
+}
+
+// rootsOwn reports whether a file or directory is root's, and nobody else can
+// change it or lead its path elsewhere.
+func rootsOwn(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	at := name
+	if info.IsDir() { // what stands in it must be root's choice, and the way to it
+		at = filepath.Join(name, "x")
+	}
+	if safefile.Closed(at) != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == 0 && info.Mode()&0o022 == 0
+}
+
+// rootEnv returns what a check that runs as root gets of an environment: known
+// variables only, of those that name directories only what is root's own.
+func rootEnv(env []string) []string {
+	out := []string{noBytecode, basePath}
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		switch {
+		case name == "PYTHONPATH":
+			var own []string
+			for _, dir := range filepath.SplitList(value) {
+				if filepath.IsAbs(dir) && rootsOwn(dir) {
+					own = append(own, dir)
+				}
+			}
+			out = append(out, name+"="+strings.Join(own, string(os.PathListSeparator)))
+		case slices.Contains([]string{"HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "FLASK_ENV", "FLASK_DEBUG", "DJANGO_SETTINGS_MODULE", "GUNICORN_CMD_ARGS"}, name):
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// noBytecode keeps Python from writing files beside the app's code.
+const noBytecode = "PYTHONDONTWRITEBYTECODE=1"
+
+// checkEnv returns the app's own environment, which it may need to be imported, but
+// for what would tie the check to the sockets, notices and files of the running
+// server. Where there is none, a title has overwritten it.
+func checkEnv(env []string) []string {
+	out := []string{noBytecode}
+	path := false
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if slices.Contains([]string{"GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PYTHONDONTWRITEBYTECODE"}, name) {
+			continue
+		}
+		path = path || name == "PATH"
+		out = append(out, v)
+	}
+	if !path {
+		out = append(out, basePath)
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// Verify implements [Action]. It needs of the plan its target, its victims and
+// its measure only.
+func (k *KillLeaked) Verify(ctx context.Context, p Plan) (Outcome, error) {
+	rule, ok := k.ruleOf(p)
+	if !ok {
+		return Unchanged, errors.New("the pool is no longer in the configuration")
+	}
+	db, err := k.open(ctx, rule)
+	if err != nil {
+		return Unchanged, err
+	}
+	defer db.Close()
+	before, err := db.Connections(ctx)
+	if err != nil {
+		return Unchanged, fmt.Errorf("list of connections: %w", err)
+	}
+	if rule.whose, err = rule.whose.lookAgain(ctx, k.d.Holders, rule.server); err != nil {
+		return Unchanged, err
+	}
+	planned := plannedIDs(p.Victims, db.Server())
+	rolling, leaked := leftOver(before, rule, planned)
+	if len(rolling) > 0 {
+		if !pauseBetween(ctx, rollbackLook) {
+			return Unchanged, context.Cause(ctx)
+		}
+		after, err := db.Connections(ctx)
+		if err != nil {
+			return Unchanged, fmt.Errorf("list of connections: %w", err)
+		}
+		return rollbackOutcome(rolling, after), nil
+	}
+	now := rule.pick(before).leaked
+	switch {
+	case now == 0:
+		return Verified, nil
+	case len(planned) > 0 && leaked == len(planned):
+		return Unchanged, nil
+	case float64(now) < p.Measure:
+		return Verified, nil
+	default:
+		return Unchanged, nil
+	}
+}
+
+// ruleOf finds the rule of a plan, after a crash by the target's name.
+func (k *KillLeaked) ruleOf(p Plan) (leakRule, bool) {
+	if private, ok := p.Private.(leakPrivate); ok {
+		return private.rule, true
+	}
+	for _, app := range k.d.Apps() {
+		for _, pool := range app.Pools {
+			r, _ := k.rule(Alert{})
+			r.users, r.minIdle = k.c.Users, k.c.MinIdle
+			r.of(app.Name, pool)
+			if r.target() == p.Target {
+				return r, true
+			}
+		}
+	}
+	return leakRule{}, false
+}
+
+// plannedIDs are the victims' numbers, if they were numbers of this process of
+// the server; those of another one are gone with it.
+func plannedIDs(victims []Victim, server string) map[uint64]bool {
+	out := make(map[uint64]bool)
+	for _, v := range victims {
+		if id, err := strconv.ParseUint(v.ID, 10, 64); err == nil && v.Info["server"] == server {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// leftOver gives those victims that roll back, and counts those that still sleep.
+func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
+	for _, c := range list {
+		switch {
+		case !planned[c.ID]:
+		case isRollingBack(c):
+			rolling = append(rolling, c)
+		case r.leaked(c):
+			leaked++
+		}
+	}
+	return rolling, leaked
+}
+
+// rollbackOutcome compares two looks at connections that were ended: it is
+// progress when one has gone, has not begun to roll back yet, or has fewer
+// changes left to undo.
+func rollbackOutcome(before, after []mysql.Connection) Outcome {
+	later := make(map[uint64]mysql.Connection, len(after))
+	for _, c := range after {
+		later[c.ID] = c
+	}
+	for _, c := range before {
+		now, there := later[c.ID]
+		if !there || !now.InTransaction || now.TrxState != "ROLLING BACK" || now.Rows < c.Rows {
+			return InProgress
+		}
+	}
+	return Unchanged
+}

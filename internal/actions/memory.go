@@ -1,0 +1,179 @@
+package actions
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxApplied bounds the acts that are kept for the budget.
+const maxApplied = 2000 // more than any budget
+
+// memory is what the guards go by. It outlives the process.
+type memory struct {
+	dedup    map[string]time.Time   // until when an alert is known again
+	last     map[string]time.Time   // when a key was last acted on
+	acts     map[string][]time.Time // when something was done to a key, the newest last
+	applied  []time.Time            // all acts, for the budget
+	failures map[string][]time.Time // by action
+	human    map[string]string      // rule: fingerprint of the alert it could not help
+}
+
+func newMemory() memory {
+	return memory{
+		dedup: make(map[string]time.Time), last: make(map[string]time.Time), acts: make(map[string][]time.Time),
+		failures: make(map[string][]time.Time), human: make(map[string]string),
+	}
+}
+
+// acted notes that a step began to act on a key.
+func (m *memory) acted(key string, at time.Time) {
+	m.last[key] = at
+	if m.applied = append(m.applied, at); len(m.applied) > maxApplied {
+		m.applied = slices.Delete(m.applied, 0, maxApplied/2)
+	}
+}
+
+// didAct notes that something was done to a key: a worker signalled, a
+// connection ended.
+func (m *memory) didAct(key string, at time.Time) {
+	m.acts[key] = with(m.acts[key], at)
+}
+
+// failed notes that an action did not help.
+func (m *memory) failed(action string, at time.Time) {
+	list := append(m.failures[action], at)
+	m.failures[action] = list[max(0, len(list)-maxActs):]
+}
+
+// with adds a time to a list in order, of which the newest are kept.
+func with(list []time.Time, at time.Time) []time.Time {
+	if slices.ContainsFunc(list, at.Equal) {
+		return list
+	}
+	list = append(slices.Clone(list), at)
+	slices.SortFunc(list, time.Time.Compare)
+	return list[max(0, len(list)-maxActs):]
+}
+
+// remember notes what a run did, as its next line says; before is the line ahead
+// of it, nil for the first.
+func (m *memory) remember(before, run *Run) {
+	known := 0
+	if before != nil {
+		known = len(before.Before)
+	}
+	for _, b := range run.Before[min(known, len(run.Before)):] {
+		if b.Applied.IsZero() {
+			continue
+		}
+		m.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
+		m.ended(b.Action, b.Result, b.Ended)
+	}
+	if run.State == DecisionEscalated {
+		m.human[run.Rule] = run.Alert.Fingerprint
+	}
+	if run.State == DecisionVerified {
+		delete(m.human, run.Rule)
+	}
+	if run.Applied.IsZero() {
+		return
+	}
+	m.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied,
+		run.terminal() && (run.Done > 0 || run.State == DecisionVerified || strings.HasPrefix(run.Reason, cutOff)))
+	if run.terminal() {
+		at := run.Settled
+		if at.IsZero() {
+			at = run.Updated
+		}
+		m.ended(run.Action, run.State, at)
+	}
+}
+
+// ended notes how a step that acted ended.
+func (m *memory) ended(action string, result Decision, at time.Time) {
+	if result == DecisionVerified {
+		delete(m.failures, action)
+		return
+	}
+	if result == DecisionRefused { // nothing was done
+		return
+	}
+	m.failures[action] = with(m.failures[action], at) // the file may have begun with it
+}
+
+// rememberAct notes that a step began to act on a key; done reports whether it
+// did something, or may have.
+func (m *memory) rememberAct(key string, at time.Time, done bool) {
+	if done {
+		m.didAct(key, at)
+	}
+	for _, t := range slices.Backward(m.applied) {
+		if t.Equal(at) { // another line of the same step
+			m.last[key] = later(m.last[key], at)
+			return
+		}
+	}
+	last := later(m.last[key], at)
+	m.acted(key, at)
+	m.last[key] = last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Carried is a part of the guards as they stood when a file of the journal was
+// begun. Every part is a line; the runs that had not ended follow, a line each.
+type Carried struct {
+	Part     int                    `json:"part"` // from 1
+	Parts    int                    `json:"parts"`
+	Open     int                    `json:"open,omitempty"`     // lines of runs that follow the last part
+	Last     map[string]time.Time   `json:"last,omitempty"`     // when an action was last done to a target
+	Acts     map[string][]time.Time `json:"acts,omitempty"`     // when it did something
+	Applied  []time.Time            `json:"applied,omitempty"`  // all acts
+	Failures map[string][]time.Time `json:"failures,omitempty"` // by action
+	Human    map[string]string      `json:"human,omitempty"`    // rules that call for a person
+	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were taken, as hashes, and until when
+}
+
+// merge adds what a file began with. Alerts are known until latest at most.
+func (m *memory) merge(g *Carried, latest time.Time) {
+	for k, t := range g.Last {
+		if t.After(m.last[k]) {
+			m.last[k] = t
+		}
+	}
+	for k, list := range g.Acts {
+		for _, t := range list {
+			m.didAct(k, t)
+		}
+	}
+	for _, t := range g.Applied {
+		if len(m.applied) < maxApplied && !slices.ContainsFunc(m.applied, t.Equal) {
+			m.applied = append(m.applied, t)
+		}
+	}
+	for k, list := range g.Failures {
+		for _, t := range list {
+			m.failures[k] = with(m.failures[k], t)
+		}
+	}
+	maps.Copy(m.human, g.Human)
+	m.mergeKnown(g.Known, latest)
+}
+
+func (m *memory) mergeKnown(known map[string]time.Time, latest time.Time) {
+	for k, t := range known {
+		if t.After(latest) {
+			t = latest
+		}
+		if len(m.dedup) < maxDedup && t.After(m.dedup[k]) {
+			m.dedup[k] = t
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package actions
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	maxRecalled = 4096 // runs that are kept while the journal is read
+	maxResumed  = 1000 // runs that go on after a restart; as many as the largest queue
+)
+
+// recall is what the journal of a start before says. Lines are fed to it in
+// their order. A broken line adds guards and never removes one.
+type recall struct {
+	memory
+
+	set   *settings
+	now   time.Time
+	runs  map[string]*recalled
+	order []string        // of their ids, as they began
+	facts []string        // ids of runs with evidence, the newest last
+	over  map[string]bool // ids of runs that ended
+	head  head
+	lines int
+	bad   int
+	worst int  // number of the last broken line
+	renew bool // the file in use has broken lines, or times in the future
+}
+
+// recalled is a run as its lines say.
+type recalled struct {
+	Run
+
+	line int // number of the last one
+}
+
+// head is how the file in use begins.
+type head struct {
+	entries []Entry // so far
+	parts   int
+	open    int
+	closed  bool // it is whole, or there is none
+}
+
+func newRecall(set *settings, now time.Time) *recall {
+	return &recall{memory: newMemory(), set: set, now: now, runs: make(map[string]*recalled), over: make(map[string]bool)}
+}
+
+// feed notes one line.
+func (c *recall) feed(l line) {
+	c.lines++
+	c.renew = c.renew || l.current && (!l.ok || l.clamped)
+	if l.current && !c.head.closed {
+		if l.ok && c.head.takes(l.entry) {
+			if c.head.whole() {
+				c.begin()
+			}
+			return
+		}
+		c.flush()
+	}
+	if !l.ok {
+		c.broken(l.text)
+		return
+	}
+	c.note(l.entry)
+}
+
+// takes reports whether an entry is the next one of a head.
+func (h *head) takes(e Entry) bool {
+	switch n := len(h.entries); {
+	case e.Guards != nil:
+		if e.Guards.Part != n+1 || n > 0 && (e.Guards.Parts != h.parts || n >= h.parts) {
+			return false
+		}
+		h.parts, h.open = e.Guards.Parts, e.Guards.Open
+	case n == 0 || n < h.parts || e.Run == nil || e.Run.terminal():
+		return false
+	}
+	h.entries = append(h.entries, e)
+	return true
+}
+
+func (h *head) whole() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
+
+// begin makes the head of the file in use all that the guards go by: it was
+// written with what the lines before it said.
+func (c *recall) begin() {
+	entries := c.head.entries
+	c.head = head{closed: true}
+	c.memory = newMemory()
+	carried := make(map[string]bool)
+	for _, e := range entries {
+		if e.Run != nil {
+			carried[e.Run.ID] = true
+		}
+	}
+	for id, run := range c.runs {
+		if !carried[id] && !run.terminal() {
+			c.drop(id)
+		}
+	}
+	for _, e := range entries {
+		c.note(e)
+	}
+}
+
+// flush adds what there is of a head that is not whole to what the lines before
+// it said.
+func (c *recall) flush() {
+	entries := c.head.entries
+	c.head = head{closed: true}
+	for _, e := range entries {
+		c.note(e)
+	}
+}
+
+// note takes a good line in.
+func (c *recall) note(e Entry) {
+	switch {
+	case e.Guards != nil:
+		var longest time.Duration
+		for _, rl := range c.set.rules {
+			longest = max(longest, rl.dedupFor())
+		}
+		c.merge(e.Guards, c.now.Add(longest))
+	case e.Run != nil:
+		c.run(*e.Run)
+	case e.Alert != nil && e.Decision == DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
+		delete(c.human, e.Rule)
+	}
+}
+
+// run takes the next line of a run in.
+func (c *recall) run(run Run) {
+	if run.State.begun() && run.Applied.IsZero() {
+		run.Applied = run.Updated
+	}
+	before := c.runs[run.ID]
+	switch {
+	case before == nil && c.over[run.ID], before != nil && (before.terminal() || !run.follows(&before.Run)):
+		c.refuse(&run)
+		return
+	case before == nil:
+		c.order = append(c.order, run.ID)
+		c.remember(nil, &run)
+	default:
+		if before.Step == run.Step {
+			if len(run.Facts) == 0 {
+				run.Facts = before.Facts
+			}
+			if run.Applied.Before(before.Applied) {
+				run.Applied = before.Applied
+			}
+		}
+		c.remember(&before.Run, &run)
+	}
+	c.knowAgain(&run)
+	if run.terminal() {
+		c.over[run.ID] = true
+	}
+	c.runs[run.ID] = &recalled{run, c.lines}
+	c.bound(&run)
+}
+
+// refuse passes a line over that contradicts those before it. What it says was
+// done counts all the same.
+func (c *recall) refuse(run *Run) {
+	c.bad++
+	c.worst, c.renew = c.lines, true
+	if !run.Applied.IsZero() {
+		c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, true)
+	}
+}
+
+// broken passes over a line that is none. As far as it says what was done, that
+// counts: it is conservative to wait for a cooldown too much.
+func (c *recall) broken(text []byte) {
+	c.bad++
+	c.worst = c.lines
+	var said struct {
+		Run struct {
+			Rule    string `json:"rule"`
+			Action  string `json:"action"`
+			Target  string `json:"target"`
+			Applied string `json:"applied"`
+		} `json:"run"`
+	}
+	if len(text) == 0 || deep(text) {
+		return
+	}
+	_ = json.Unmarshal(text, &said) // what has its type is read
+	at, err := time.Parse(time.RFC3339Nano, said.Run.Applied)
+	if err != nil || at.IsZero() || said.Run.Action == "" || !short(maxName, said.Run.Rule, said.Run.Action) || !short(maxKey, said.Run.Target) {
+		return
+	}
+	if at.After(c.now) {
+		at = c.now
+	}
+	c.rememberAct(keyOf(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
+}
+
+// knowAgain makes the alert of a run a duplicate for as long as it was one before.
+func (c *recall) knowAgain(run *Run) {
+	rl := c.set.named(run.Rule)
+	if rl == nil || len(c.dedup) >= maxDedup {
+		return
+	}
+	w := work{rule: rl, alert: run.Alert.alert()}
+	if until := run.Created.Add(rl.dedupFor()); until.After(c.now) {
+		c.dedup[run.Alert.knownTo(rl.Name, w.key())] = until
+	}
+}
+
+// bound keeps what is held in memory of the runs bounded.
+func (c *recall) bound(run *Run) {
+	if len(run.Facts) > 0 && (len(c.facts) == 0 || c.facts[len(c.facts)-1] != run.ID) {
+		if c.facts = append(c.facts, run.ID); len(c.facts) > 2*maxFacts {
+			if old := c.runs[c.facts[0]]; old != nil && old.terminal() {
+				old.Facts = nil
+			}
+			c.facts = c.facts[1:]
+		}
+	}
+	if len(c.runs) <= maxRecalled {
+		return
+	}
+	for _, id := range c.order {
+		if run := c.runs[id]; run != nil && run.terminal() && len(c.runs) > maxRecalled/2 {
+			delete(c.runs, id)
+		}
+	}
+	c.order = slices.DeleteFunc(c.order, func(id string) bool { return c.runs[id] == nil })
+}
+
+func (c *recall) drop(id string) {
+	delete(c.runs, id)
+	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
+}
+
+// finish returns all runs in their order. Of those that had not ended, one that
+// was acting may have done something; one that waited goes on only when no line
+// after its last one is broken, for that could say that it acted.
+func (c *recall) finish() []Run {
+	if !c.head.closed {
+		c.flush()
+	}
+	runs := make([]Run, 0, len(c.order))
+	open := 0
+	for _, id := range c.order {
+		run := c.runs[id]
+		switch {
+		case run.terminal():
+		case run.State.begun():
+			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == DecisionRunning)
+		case run.line < c.worst:
+			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), c.now, false)
+			run.State, run.Updated = DecisionCancelled, c.now
+			run.Reason = "lines of the journal after its last one are broken: it may have acted, and is not done again"
+		}
+		if !run.terminal() {
+			if open++; open > maxResumed {
+				run.State, run.Updated = DecisionCancelled, c.now
+				run.Reason = fmt.Sprintf("more than %d runs had not ended", maxResumed)
+			}
+		}
+		runs = append(runs, run.Run)
+	}
+	return runs
+}

@@ -1,0 +1,69 @@
+package actions
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+)
+
+// Past is what a runner goes by after it read a journal.
+type Past struct {
+	Last, Known map[string]time.Time
+	Spent       int
+	Failures    map[string]int
+	Human       []string
+	Waiting     []string // runs that would act when their turn comes
+	Begun       []string // runs that are only looked after
+	Bad, Runs   int
+	Good        [2][]byte // the lines of both files that are entries
+}
+
+// Recall reads the two files of a journal, the older one first.
+func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error) {
+	set, err := compile(h, func(config.HealingStep) (Action, error) { return nil, nil }) //nolint:nilnil // none is called
+	if err != nil {
+		return p, err
+	}
+	c := newRecall(set, now)
+	for i, data := range files {
+		err := readLines(bytes.NewReader(data), now, func(l line) {
+			if l.ok {
+				p.Good[i] = append(p.Good[i], l.text...)
+			}
+			l.current = i == 1
+			c.feed(l)
+		})
+		if err != nil {
+			return p, err
+		}
+	}
+	for _, run := range c.finish() {
+		p.Runs++
+		switch {
+		case run.terminal():
+		case run.State.begun():
+			p.Begun = append(p.Begun, run.ID)
+		default:
+			p.Waiting = append(p.Waiting, run.ID)
+		}
+	}
+	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.bad
+	p.Human = slices.Sorted(maps.Keys(c.human))
+	p.Failures = make(map[string]int)
+	for a, list := range c.failures {
+		p.Failures[a] = len(list)
+	}
+	return p, nil
+}
+
+// Journal makes lines of entries.
+func Journal(entries ...Entry) []byte {
+	data, err := encode(entries)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

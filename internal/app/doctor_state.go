@@ -1,0 +1,50 @@
+package app
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+)
+
+// stateDirectory examines the directory that healing needs, where it is configured.
+func (d *doctor) stateDirectory() {
+	if len(d.cfg.Healing.Rules) == 0 && d.cfg.Healing.TokenFile == "" {
+		return
+	}
+	dir := d.o.StateDir
+	bad, err := actions.InspectState(dir, time.Now())
+	switch {
+	case err != nil:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.Permission, Fault: true, Cure: d.cureState(dir, err),
+			Detail: "healing is off: its state directory cannot be used: " + err.Error(),
+		})
+	case bad > 0:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.OK,
+			Detail: strconv.Itoa(bad) + " lines of the journal in " + dir + " are broken; they are passed over at the start",
+		})
+	default:
+		d.fact("heal", "the state directory is %s", dir)
+	}
+}
+
+// cureState returns what makes the state directory one that is used.
+func (d *doctor) cureState(dir string, err error) []string {
+	whole := strings.TrimSuffix(dir, "/") + "/" // also where it is a link that root made
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{"install -d -m 0700 -o " + d.who.name + " " + dir}
+	case errors.Is(err, safefile.ErrOwner), errors.Is(err, safefile.ErrMode), errors.Is(err, fs.ErrPermission):
+		return []string{"while the exporter is stopped: chown -R " + d.who.name + ": " + whole + " && chmod -R go-rwx " + whole}
+	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
+		return []string{"while the exporter is stopped: move that file away"}
+	}
+	return []string{"--state.dir with a directory above which only root can write, such as /var/lib/resp-exporter"}
+}

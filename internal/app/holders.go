@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// The bounds of looking up the names by which a server reports its clients.
+const (
+	clientNameLimit = time.Second
+	maxClientNames  = 20
+)
+
+// holders are the connections of watched apps to one MySQL server at one moment.
+type holders struct {
+	byPort map[uint16][]proc.Connection // by the port of the client's end
+	snap   *proc.Snapshot
+	errs   map[string]error
+	names  map[string][]netip.Addr // that were looked up
+	lookup func(name string) []netip.Addr
+}
+
+// holdersOf implements [actions.HoldersOf].
+func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (actions.Holders, error) {
+	held, err := a.watcher.HeldNow(ctx, apps...)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := a.watcher.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg := a.config.Load()
+	h := newHolders(held, snap, func(component string) bool {
+		name, ok := strings.CutPrefix(component, "mysql:")
+		return ok && cfg.SameMySQL(name, server)
+	})
+	h.lookup = func(name string) []netip.Addr {
+		ctx, cancel := context.WithTimeout(ctx, clientNameLimit)
+		defer cancel()
+		addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", name) // of a name that nobody knows, nothing is known
+		return addrs
+	}
+	return h, nil
+}
+
+// newHolders keeps the TCP connections that lead to the server's own addresses.
+func newHolders(held *proc.Connections, snap *proc.Snapshot, isServer func(component string) bool) *holders {
+	h := &holders{byPort: make(map[uint16][]proc.Connection), snap: snap, errs: held.Errs, names: make(map[string][]netip.Addr)}
+	for _, c := range held.List {
+		// A loopback of another network namespace is another one than the server's.
+		if c.Local.IsValid() && isServer(c.Component) && (c.OurNet || !c.Local.Addr().IsLoopback()) {
+			h.byPort[c.Local.Port()] = append(h.byPort[c.Local.Port()], c)
+		}
+	}
+	return h
+}
+
+// Of implements [actions.Holders]. Where processes of two apps hold what may be
+// the connection, nobody does.
+func (h *holders) Of(host string) actions.Holder {
+	name, text, err := net.SplitHostPort(host)
+	if err != nil {
+		if i := strings.LastIndexByte(host, ':'); i > 0 { // "::1:41872"
+			name, text = host[:i], host[i+1:]
+		}
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return actions.Holder{} // through a UNIX socket: the server reports no end of it
+	}
+	var out actions.Holder
+	for _, c := range h.byPort[uint16(port)] {
+		if !h.fits(name, c.Local.Addr()) {
+			continue
+		}
+		slot, _ := slotOf(h.snap, c.App, c.PID)
+		switch {
+		case out.App == "":
+			out = actions.Holder{App: c.App, Worker: slot}
+		case out.App != c.App:
+			return actions.Holder{}
+		case out.Worker != slot:
+			out.Worker = ""
+		}
+	}
+	return out
+}
+
+// fits reports whether a client that the server calls name has that address.
+func (h *holders) fits(name string, local netip.Addr) bool {
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return addr.Unmap().WithZone("") == local
+	}
+	if name == "localhost" || strings.HasPrefix(name, "localhost.") {
+		return local.IsLoopback()
+	}
+	addrs, known := h.names[name]
+	if !known && len(h.names) < maxClientNames && h.lookup != nil {
+		for _, a := range h.lookup(name) {
+			addrs = append(addrs, a.Unmap().WithZone(""))
+		}
+		h.names[name] = addrs
+	}
+	return slices.Contains(addrs, local)
+}
+
+// Unseen implements [actions.Holders].
+func (h *holders) Unseen(app string) string {
+	up := slices.ContainsFunc(h.snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
+	switch err := h.errs[app]; {
+	case !up:
+		return "no process of the app is seen on this host"
+	case errors.Is(err, fs.ErrPermission):
+		return "its connections need its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+	case err != nil:
+		return err.Error()
+	}
+	return ""
+}
+
+// isWatched reports whether an app is configured or discovered.
+func (a *App) isWatched(ctx context.Context, name string) bool {
+	if slices.ContainsFunc(a.configuredApps(), func(c config.App) bool { return c.Name == name }) {
+		return true
+	}
+	snap, err := a.watcher.Snapshot(ctx)
+	return err == nil && slices.ContainsFunc(snap.Apps, func(x proc.App) bool { return x.Name == name })
+}

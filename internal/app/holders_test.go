@@ -1,0 +1,76 @@
+package app_test
+
+import (
+	"io/fs"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// A connection is an app's when the two ends that the server and the kernel
+// report are the same, and nobody's where that is not certain.
+func TestHoldersOf(t *testing.T) {
+	t.Parallel()
+	at := func(name, component, local string, pid int, near bool) proc.Connection {
+		return proc.Connection{App: name, PID: pid, Component: component, Local: netip.MustParseAddrPort(local), OurNet: near}
+	}
+	held := &proc.Connections{
+		Errs: map[string]error{"blog": fs.ErrPermission},
+		List: []proc.Connection{
+			at("shop", "mysql:main", "127.0.0.1:1001", 7, true), at("shop", "mysql:main", "192.0.2.5:1001", 8, true),
+			at("blog", "mysql:main", "127.0.0.1:1002", 9, false), at("shop", "mysql:other", "127.0.0.1:1003", 7, true),
+			at("shop", "mysql", "127.0.0.1:1004", 7, true), at("blog", "mysql:main", "[2001:db8::1]:1005", 9, false),
+			at("shop", "mysql:main", "127.0.0.1:1006", 7, true), at("blog", "mysql:main", "127.0.0.1:1006", 9, true),
+			at("shop", "mysql:main", "192.0.2.5:1007", 7, false), {App: "shop", Component: "mysql:main"},
+		},
+	}
+	snap := &proc.Snapshot{Apps: []proc.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []proc.Worker{{Process: proc.Process{PID: 7}, Slot: 3}}}}}
+	h := app.NewHolders(held, snap, "mysql:main", map[string]string{"web-1": "192.0.2.5", "web-2": "192.0.2.6"})
+	for host, want := range map[string]actions.Holder{
+		"127.0.0.1:1001":   {App: "shop", Worker: "3"},
+		"localhost:1001":   {App: "shop", Worker: "3"},
+		"192.0.2.5:1001":   {App: "shop"},
+		"web-1:1001":       {App: "shop"},
+		"web-1:1007":       {App: "shop", Worker: "3"},
+		"2001:db8::1:1005": {App: "blog"},
+		"127.0.0.1:1002":   {}, // of a loopback that is another one
+		"127.0.0.1:1003":   {}, // of another server
+		"127.0.0.1:1004":   {}, // of some server
+		"127.0.0.1:1006":   {}, // of two
+		"127.0.0.1:1007":   {},
+		"192.0.2.6:1001":   {}, // of another host
+		"web-2:1001":       {},
+		"web-9:1001":       {},
+		"localhost":        {}, // through a UNIX socket
+		"":                 {},
+		":0":               {},
+		"127.0.0.1:70000":  {},
+	} {
+		if got := h.Of(host); got != want {
+			t.Errorf("%s: %+v, want %+v", host, got, want)
+		}
+	}
+	for name, want := range map[string]string{"shop": "", "blog": "CAP_SYS_PTRACE", "wiki": "no process"} {
+		if got := h.Unseen(name); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// Whatever a server calls a client: nobody holds it but by the port of its end.
+func FuzzHoldersOf(f *testing.F) {
+	for _, s := range []string{"127.0.0.1:1001", "localhost:1001", "[::1]:1001", "::1:1001", "x:1001", ":1001", "127.0.0.1"} {
+		f.Add(s)
+	}
+	held := &proc.Connections{List: []proc.Connection{{App: "shop", Component: "mysql:main", Local: netip.MustParseAddrPort("127.0.0.1:1001"), OurNet: true}}}
+	f.Fuzz(func(t *testing.T, host string) {
+		h := app.NewHolders(held, &proc.Snapshot{}, "mysql:main", nil)
+		if got := h.Of(host); got.App != "" && !strings.HasSuffix(host, "1001") {
+			t.Errorf("%q: %+v", host, got)
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/serve"
+	"github.com/resp-exporter/resp-exporter/internal/web"
+)
+
+// defaultFiles is assumed where the limit of open files cannot be read.
+const defaultFiles = 1024
+
+// bounds is what keeps clients of the HTTP server from taking it up.
+type bounds struct {
+	connections *serve.Connections
+	responses   *serve.Responses
+	hosts       *serve.Hosts
+}
+
+func newBounds(o *Options) (*bounds, error) {
+	hostname, _ := os.Hostname() // without one, no name is the host's own
+	limit := unix.Rlimit{Cur: defaultFiles}
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	b := &bounds{connections: serve.NewConnections(serve.Limit(limit.Cur))}
+	b.responses = serve.NewResponses(b.connections)
+	var err error
+	b.hosts, err = serve.NewHosts(serve.HostOptions{
+		Own: serve.OwnNames(hostname, "/etc"), ExternalURL: o.ExternalURL, Allowed: o.AllowedHosts,
+		Login: func() bool { return o.Web != nil && o.Web.WebConfigFile != nil && serve.HasLogin(*o.Web.WebConfigFile) },
+	})
+	return b, err
+}
+
+func (a *App) newServer() (*http.Server, error) {
+	limits := a.limits
+	scrape, err := newMetrics(a.set, a.o)
+	if err != nil {
+		return nil, err
+	}
+	scrape.own.MustRegister(&serverStats{limits, scrape.refused.Load})
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	mux := http.NewServeMux()
+	page := web.New(web.Options{
+		Source: a, History: a.history, Version: a.o.Version, Host: host, Started: time.Now(),
+		RoutePrefix: a.o.RoutePrefix, MetricsPath: a.o.MetricsPath,
+		LifecycleEnabled: a.o.Lifecycle, Reload: func() error { return a.Reload(context.Background()) }, Ready: func() bool { return a.latest.Load() != nil },
+		Pprof: a.o.Pprof, Healing: a.heal.runner.Snapshot, Logger: a.log,
+		Guard: limits.hosts.Guard, GuardBrowsers: limits.hosts.GuardBrowsers,
+	})
+	page.Register(mux)
+	a.heal.register(mux)
+	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
+	s := &http.Server{
+		Handler: buffered(limits.responses, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		// For what is written before or without a handler, and for profiles, which
+		// add to it the seconds that they take.
+		WriteTimeout: 2 * serve.WriteLimit,
+		IdleTimeout:  5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReceiveBufferPerConnection: 1 << 20, MaxReceiveBufferPerStream: 256 << 10, WriteByteTimeout: serve.WriteLimit},
+	}
+	limits.connections.Attach(s)
+	return s, nil
+}
+
+// buffered returns mux with each response rendered before it is sent, but for
+// profiles, which are written while they are taken.
+func buffered(r *serve.Responses, mux *http.ServeMux, profiles string) http.Handler {
+	whole := r.Buffered(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, profiles) {
+			mux.ServeHTTP(w, req)
+			return
+		}
+		whole.ServeHTTP(w, req)
+	})
+}
+
+// shutDown ends the server when ctx ends.
+func (a *App) shutDown(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		return a.server.Close()
+	}
+	return nil
+}
+
+func (a *App) serve(context.Context) error {
+	var err error
+	if a.o.Listener != nil {
+		err = toolkit.Serve(a.o.Listener, a.server, a.o.Web, a.log)
+	} else {
+		err = toolkit.ListenAndServe(a.server, a.o.Web, a.log)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

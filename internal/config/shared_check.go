@@ -1,0 +1,208 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What two apps must not share where an action is about one of them.
+const (
+	wantOwnPrefix = "prefixes of which none begins with another one"
+	wantOwnQueue  = "a queue of one app only"
+	wantOwnUser   = "app, or a user of the server for each app"
+)
+
+// maxShared bounds what one step reports of that.
+const maxShared = 10
+
+// sharedProblems reports what two apps share that a step is about: sessions
+// whose prefixes overlap, a queue, a user of a database. Here only servers of
+// one name or one address are known to be one; the actions compare what the
+// servers themselves report.
+func (c *Config) sharedProblems(s *HealingStep, at string) []problem {
+	switch {
+	case s.Purge != nil:
+		return c.sharedSessions(s.Purge, at)
+	case s.RestartTask != nil:
+		return c.sharedQueues(s.RestartTask, at)
+	case s.KillLeaked != nil && s.KillLeaked.Clients == ClientsUser:
+		return c.sharedUsers(s.KillLeaked, at)
+	}
+	return nil
+}
+
+// pairs calls f for each two apps.
+func (c *Config) pairs(f func(i, j int)) {
+	for j := range c.Apps {
+		for i := range j {
+			f(i, j)
+		}
+	}
+}
+
+// about reports whether a step that names an app, or none, may be about one of
+// two.
+func about(named string, a, b string) bool { return named == "" || named == a || named == b }
+
+func (c *Config) sharedSessions(s *Purge, at string) (out []problem) {
+	c.pairs(func(i, j int) {
+		a, b := c.Apps[i], c.Apps[j]
+		if !about(s.App, a.Name, b.Name) || len(out) >= maxShared {
+			return
+		}
+		for m, y := range b.Sessions {
+			for n, x := range a.Sessions {
+				if !Overlap(x.Prefix, y.Prefix) || !c.sameRedis(x.Redis, y.Redis) || s.Redis != "" && s.Redis != x.Redis && s.Redis != y.Redis {
+					continue
+				}
+				out = append(out, problem{
+					fmt.Sprintf("apps[%d].sessions[%d].prefix", j, m),
+					fmt.Sprintf("got %s, and apps[%d].sessions[%d] has %s in the same database of Redis", quote(y.Prefix), i, n, quote(x.Prefix)),
+					wantOwnPrefix + ", as " + at + " purges by prefix",
+				})
+			}
+		}
+	})
+	return out
+}
+
+// Overlap reports whether a key may begin with both prefixes.
+func Overlap(x, y string) bool { return strings.HasPrefix(x, y) || strings.HasPrefix(y, x) }
+
+func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
+	c.pairs(func(i, j int) {
+		a, b := c.Apps[i], c.Apps[j]
+		if !about(s.App, a.Name, b.Name) || len(out) >= maxShared {
+			return
+		}
+		for m, y := range b.Tasks {
+			for _, x := range a.Tasks {
+				if q := s.commonQueue(x, y); q != "" && c.sameRedis(x.Redis, y.Redis) {
+					out = append(out, problem{
+						fmt.Sprintf("apps[%d].tasks[%d].queues", j, m),
+						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", quote(q), a.Name),
+						wantOwnQueue + ", as " + at + " restarts its workers",
+					})
+				}
+			}
+		}
+	})
+	return out
+}
+
+// commonQueue finds the first queue of both that a step may be about; "": none.
+func (s *RestartTask) commonQueue(x, y Tasks) string {
+	if x.Type != y.Type {
+		return ""
+	}
+	for _, q := range y.Names() {
+		if slices.Contains(x.Names(), q) && (s.Queue == "" || s.Queue == q) {
+			return q
+		}
+	}
+	return ""
+}
+
+func (c *Config) sharedUsers(s *KillLeaked, at string) (out []problem) {
+	c.pairs(func(i, j int) {
+		a, b := c.Apps[i], c.Apps[j]
+		if !about(s.App, a.Name, b.Name) {
+			return
+		}
+		for _, y := range b.Pools {
+			for _, x := range a.Pools {
+				if len(out) > 0 || !c.SameMySQL(x.MySQL, y.MySQL) || !s.sharesUser(x, y) {
+					continue
+				}
+				out = append(out, problem{
+					at + ".with.clients", fmt.Sprintf("got user, and apps %s and %s have a pool each on one server with one user", a.Name, b.Name), wantOwnUser,
+				})
+			}
+		}
+	})
+	return out
+}
+
+// sharesUser reports whether a connection may be of both pools by its user, or
+// be of the one while the step is about the other.
+func (s *KillLeaked) sharesUser(x, y Pool) bool {
+	return x.User == y.User || x.User == "" || y.User == "" || slices.Contains(s.Users, x.User) || slices.Contains(s.Users, y.User)
+}
+
+// sameRedis reports whether two names of the section redis stand for one
+// database, as far as their URLs show.
+func (c *Config) sameRedis(x, y string) bool {
+	if x == y {
+		return x != ""
+	}
+	a, ok1 := c.redisOf(x)
+	b, ok2 := c.redisOf(y)
+	return ok1 && ok2 && a.Kind == b.Kind && a.DB == b.DB && a.Master == b.Master && sameAddress(a.Addrs, b.Addrs)
+}
+
+func (c *Config) redisOf(name string) (RedisURL, bool) {
+	for _, r := range c.Redis {
+		if r.Name == name {
+			u, err := ParseRedisURL(r.URL)
+			return u, err == nil
+		}
+	}
+	return RedisURL{}, false
+}
+
+// SameMySQL reports whether two names of the section mysql stand for one server,
+// as far as their DSNs show. A fallback counts too.
+func (c *Config) SameMySQL(x, y string) bool {
+	if x == y {
+		return x != ""
+	}
+	return sameAddress(c.addressesOf(x), c.addressesOf(y))
+}
+
+func (c *Config) addressesOf(name string) (out []string) {
+	for _, m := range c.MySQL {
+		if m.Name != name {
+			continue
+		}
+		for _, dsn := range append([]Secret{m.DSN}, m.FallbackDSNs...) {
+			if isDSN(string(dsn)) {
+				_, address := DSNAddress(dsn)
+				out = append(out, address)
+			}
+		}
+	}
+	return out
+}
+
+// sameAddress reports whether two lists have an address in common.
+func sameAddress(x, y []string) bool {
+	return slices.ContainsFunc(x, func(a string) bool {
+		return slices.ContainsFunc(y, func(b string) bool { return plainAddress(a) == plainAddress(b) })
+	})
+}
+
+// plainAddress writes an address in one form: a host in small letters without
+// the dot of a root, any loopback as 127.0.0.1, a port without zeros.
+func plainAddress(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return s // a path
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if a, err := netip.ParseAddr(host); err == nil {
+		if host = a.Unmap().String(); a.IsLoopback() {
+			host = "127.0.0.1"
+		}
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10)
+	}
+	return net.JoinHostPort(host, port)
+}

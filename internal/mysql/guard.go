@@ -1,0 +1,292 @@
+package mysql
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// The bounds of what a server may send. The list of 100,000 connections is below
+// 25 MB, a statement's text below 250 kB.
+const (
+	maxConnectBytes = 256 << 10 // until the login is done
+	maxAnswerBytes  = 32 << 20  // of one statement
+	maxPacket       = 1 << 20
+	maxShortPacket  = 16 << 10 // of the login, a column, an error
+	maxLoginPackets = 16
+	maxRows         = 200_000 // of one answer; max_connections is 100,000 at most
+	header          = 4       // bytes before each packet
+	readAhead       = 16 << 10
+)
+
+// phase is which packet a server sends next.
+type phase int
+
+const (
+	greeting phase = iota
+	login
+	answer // the first packet of one
+	columns
+	columnsEnd
+	rows
+	idle // none
+)
+
+// guard is a connection that reads along. The driver makes room for as much as a
+// packet announces and trusts the numbers in it, so that a hostile or a mistaken
+// server could take all memory, or end the process. What is not as the protocol
+// has it ends the connection before the driver sees it. In TLS only bytes are
+// counted: there the server has proven who it is, unless the DSN waives that.
+type guard struct {
+	net.Conn
+
+	in     *bufio.Reader
+	out    []byte // whole packets that were checked
+	buf    []byte // of out
+	phase  phase
+	column int // columns to come, then columns of each row
+	width  int
+	logins int
+	rows   int // since the last command
+
+	mu      sync.Mutex
+	left    int // bytes that it may still send
+	broken  error
+	private bool // TLS has begun
+}
+
+func newGuard(c net.Conn) *guard {
+	return &guard{Conn: c, in: bufio.NewReaderSize(c, readAhead), left: maxConnectBytes}
+}
+
+// begin allows the server the answer to one more statement.
+func (g *guard) begin() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.left = maxAnswerBytes
+}
+
+// fault is why the guard ended the connection; nil: it did not.
+func (g *guard) fault() error {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.broken
+}
+
+// spend counts bytes that came.
+func (g *guard) spend(n int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left -= n; g.left < 0 {
+		return errTooLarge
+	}
+	return nil
+}
+
+func (g *guard) fail(err error) error {
+	if !errors.Is(err, errTooLarge) && !errors.Is(err, errProtocol) {
+		return err
+	}
+	g.mu.Lock()
+	g.broken = err
+	g.mu.Unlock()
+	_ = g.Close()
+	return err
+}
+
+// SyscallConn implements [syscall.Conn], by which the driver sees that an idle
+// connection was closed.
+func (g *guard) SyscallConn() (syscall.RawConn, error) {
+	c, ok := g.Conn.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a connection of type %T", g.Conn)
+	}
+	return c.SyscallConn()
+}
+
+// Write sends a packet of the client.
+func (g *guard) Write(b []byte) (int, error) {
+	switch {
+	case g.private || len(b) <= header:
+	case g.phase == login && len(b) == header+32 && b[header+1]&(withTLS>>8) != 0:
+		if g.in.Buffered() > 0 { // it would count as said in TLS
+			return 0, g.fail(errProtocol)
+		}
+		g.private = true
+	case b[3] == 0: // a command
+		g.begin()
+		g.phase, g.rows = answer, 0
+	}
+	return g.Conn.Write(b)
+}
+
+// Read returns bytes of packets that are within the bounds.
+func (g *guard) Read(b []byte) (int, error) {
+	if err := g.fault(); err != nil {
+		return 0, err
+	}
+	if g.private {
+		n, err := g.Conn.Read(b)
+		if over := g.spend(n); over != nil {
+			return 0, g.fail(over)
+		}
+		return n, err
+	}
+	if len(g.out) == 0 {
+		g.out = g.buf[:0]
+		for {
+			if err := g.packet(); err != nil {
+				return 0, g.fail(err)
+			}
+			if !g.ready() {
+				break
+			}
+		}
+		g.buf = g.out
+		if cap(g.buf) > 4*readAhead {
+			g.buf = nil
+		}
+	}
+	n := copy(b, g.out)
+	g.out = g.out[n:]
+	return n, nil
+}
+
+// ready reports whether another whole packet has come and is worth its room.
+func (g *guard) ready() bool {
+	if g.in.Buffered() < header || len(g.out) > readAhead || g.phase == greeting || g.phase == login || g.phase == idle {
+		return false
+	}
+	head, err := g.in.Peek(header)
+	return err == nil && g.in.Buffered() >= header+sizeOf(head)
+}
+
+func sizeOf(head []byte) int { return int(head[0]) | int(head[1])<<8 | int(head[2])<<16 }
+
+// packet reads one packet to the end of out and checks it.
+func (g *guard) packet() error {
+	head, err := g.in.Peek(header)
+	if err != nil {
+		return err
+	}
+	n := sizeOf(head)
+	switch {
+	case n == 0:
+		return errProtocol
+	case n > maxPacket, n > maxShortPacket && g.phase != rows:
+		return errTooLarge
+	}
+	if err := g.spend(header + n); err != nil {
+		return err
+	}
+	at := len(g.out)
+	if need := at + header + n; need <= cap(g.out) {
+		g.out = g.out[:need]
+	} else {
+		g.out = append(g.out, make([]byte, header+n)...)
+	}
+	if _, err := io.ReadFull(g.in, g.out[at:]); err != nil {
+		return err
+	}
+	return g.check(g.out[at+header:])
+}
+
+// check checks a packet and notes which one comes next.
+func (g *guard) check(p []byte) error {
+	switch g.phase {
+	case greeting:
+		g.phase = login
+		return checkGreeting(p)
+	case login:
+		if g.logins++; g.logins > maxLoginPackets {
+			return errTooLarge
+		}
+		_, err := checkLogin(p)
+		return err
+	case answer:
+		return g.first(p)
+	case columns:
+		if g.column--; g.column == 0 {
+			g.phase = columnsEnd
+		}
+		return checkColumn(p)
+	case columnsEnd:
+		g.phase = rows
+		_, err := checkEOF(p)
+		return err
+	case rows:
+		return g.row(p)
+	case idle:
+	}
+	if p[0] == isError { // such as: the server ends
+		return checkError(p)
+	}
+	return errProtocol
+}
+
+// first checks the first packet of an answer.
+func (g *guard) first(p []byte) error {
+	switch p[0] {
+	case isOK:
+		status, err := checkOK(p)
+		g.ended(status)
+		return err
+	case isError:
+		g.phase = idle
+		return checkError(p)
+	case isEOF:
+		g.phase = idle
+		_, err := checkEOF(p)
+		return err
+	case isLocalFile: // it asks for a file of ours
+		return errProtocol
+	}
+	n, _, ok := length(p)
+	if !ok || n == 0 {
+		return errProtocol
+	}
+	if n > maxColumns {
+		return errTooLarge
+	}
+	g.phase, g.width = columns, int(n) //nolint:gosec // at most maxColumns
+	g.column = g.width
+	return nil
+}
+
+// row checks a row, or what ends them.
+func (g *guard) row(p []byte) error {
+	switch p[0] {
+	case isEOF:
+		status, err := checkEOF(p)
+		g.ended(status)
+		return err
+	case isError:
+		g.phase = idle
+		return checkError(p)
+	}
+	if _, ok := skipStrings(p, g.width); !ok {
+		return errProtocol
+	}
+	if g.rows++; g.rows > maxRows {
+		return errTooLarge
+	}
+	return nil
+}
+
+// ended notes the end of an answer; another one may follow it.
+func (g *guard) ended(status uint16) {
+	g.phase = idle
+	if status&moreResults != 0 {
+		g.phase = answer
+	}
+}

@@ -1,0 +1,80 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"time"
+)
+
+// link is one connection.
+type link struct {
+	db      *sql.DB
+	conn    *sql.Conn
+	guard   *guard // of the connection; nil before it is made
+	index   int    // of the address
+	id      uint64
+	version Version
+	made    time.Time
+	worked  bool   // something was read by it
+	process *Error // why other users' threads are not seen; nil: they are
+	values  map[string]string
+	valued  time.Time // when values was read
+	sums    map[string]float64
+	summed  time.Time // when sums was read
+
+	panicked bool // the driver did, and conn cannot be closed
+}
+
+func (l *link) close() {
+	if l == nil {
+		return
+	}
+	if l.panicked { // database/sql holds a lock of conn for good
+		_ = l.guard.Close()
+		_ = l.conn.Raw(func(c any) error {
+			if c, ok := c.(driver.Conn); ok {
+				_ = c.Close()
+			}
+			return nil
+		})
+		_ = l.db.Close()
+		return
+	}
+	_ = l.conn.Close()
+	_ = l.db.Close()
+}
+
+// try calls f, which uses the connection, and returns why the guard ended it
+// where it did. A panic of the driver is an error: in TLS the guard does not see
+// what comes.
+func (l *link) try(f func() error) (err error) {
+	l.guard.begin()
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked = true
+			err = &Error{Kind: Broken, Text: textBroken, lost: true}
+		}
+		if broken := l.guard.fault(); err != nil && broken != nil {
+			err = broken
+		}
+	}()
+	return f()
+}
+
+// connect logs in.
+func (l *link) connect(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // of the driver, see [link.try]
+			if l.guard != nil {
+				_ = l.guard.Close()
+			}
+			err = errProtocol
+		}
+		if broken := l.guard.fault(); err != nil && broken != nil {
+			err = broken
+		}
+	}()
+	l.conn, err = l.db.Conn(ctx)
+	return err
+}

@@ -1,0 +1,186 @@
+package mysql
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+)
+
+// Errors of a server that does not keep to the protocol, or sends too much.
+var (
+	errProtocol = errors.New("not the protocol of MySQL")
+	errTooLarge = errors.New("an answer larger than any that is asked for")
+)
+
+// The capabilities that no server of ours has: the client reads files for it, or
+// inflates what it sends. Without the third, the end of rows has one form.
+const (
+	withoutLow  = 0x0080 | 0x0020 // LOCAL_FILES, COMPRESS
+	withoutHigh = 0x0100          // DEPRECATE_EOF
+	withTLS     = 0x0800
+)
+
+const (
+	moreResults = 0x0008 // a status: another answer follows
+	maxColumns  = 64     // of one answer; the widest that is asked for has 12
+)
+
+// The first bytes of packets.
+const (
+	isOK        = 0x00
+	isMoreData  = 0x01
+	isLocalFile = 0xfb
+	isEOF       = 0xfe
+	isError     = 0xff
+)
+
+// checkGreeting checks the first packet of a server and takes capabilities out
+// of it that are never to be used. The driver trusts every length in it.
+func checkGreeting(p []byte) error {
+	if p[0] == isError {
+		return checkError(p)
+	}
+	if p[0] < 10 {
+		return nil // the driver refuses it unread
+	}
+	end := bytes.IndexByte(p[1:], 0)
+	if end < 0 {
+		return errProtocol
+	}
+	low := 1 + end + 1 + 4 + 8 + 1 // after version, connection id, salt and filler
+	high := low + 2 + 1 + 2        // after character set and status
+	extended := high + 2 + 1 + 6   // after the length of the salt and what is reserved
+	if len(p) < extended+4+12+len("\x00") {
+		return errProtocol
+	}
+	clear16(p[low:], withoutLow)
+	clear16(p[high:], withoutHigh)
+	binary.LittleEndian.PutUint32(p[extended:], 0) // of MariaDB; one of them leaves out columns
+	return nil
+}
+
+func clear16(p []byte, bits uint16) {
+	binary.LittleEndian.PutUint16(p, binary.LittleEndian.Uint16(p)&^bits)
+}
+
+// checkLogin checks a packet of the login; done reports that it is the last one.
+func checkLogin(p []byte) (done bool, err error) {
+	switch p[0] {
+	case isOK:
+		_, err := checkOK(p)
+		return true, err
+	case isError:
+		return true, checkError(p)
+	case isMoreData:
+		return false, checkKey(p[1:])
+	case isEOF: // another method, and what it shall scramble the password with
+		if i := bytes.IndexByte(p, 0); len(p) > 1 && (i < 0 || string(p[1:i]) == "mysql_native_password" && len(bytes.TrimSuffix(p[i+1:], []byte{0})) < 20) {
+			return false, errProtocol
+		}
+		return false, nil
+	}
+	return false, errProtocol
+}
+
+// checkKey checks the public key that some methods of login send: the driver
+// takes every key for one of RSA.
+func checkKey(p []byte) error {
+	block, _ := pem.Decode(p)
+	if block == nil {
+		return nil
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return errProtocol
+	}
+	if _, ok := key.(*rsa.PublicKey); !ok {
+		return errProtocol
+	}
+	return nil
+}
+
+// checkOK returns the status of the packet that ends a statement without rows.
+func checkOK(p []byte) (status uint16, err error) {
+	rest := p[1:]
+	for range 2 { // affected rows and last insert id
+		_, n, ok := length(rest)
+		if !ok {
+			return 0, errProtocol
+		}
+		rest = rest[n:]
+	}
+	if len(rest) < 2 {
+		return 0, errProtocol
+	}
+	return binary.LittleEndian.Uint16(rest), nil
+}
+
+// checkEOF returns the status of the packet that ends rows or columns.
+func checkEOF(p []byte) (status uint16, err error) {
+	if len(p) < 5 || p[0] != isEOF {
+		return 0, errProtocol
+	}
+	return binary.LittleEndian.Uint16(p[3:]), nil
+}
+
+func checkError(p []byte) error {
+	if len(p) < 4 || p[3] == '#' && len(p) < 9 {
+		return errProtocol
+	}
+	return nil
+}
+
+// checkColumn checks the description of a column: six strings and 11 bytes.
+func checkColumn(p []byte) error {
+	rest, ok := skipStrings(p, 6)
+	if !ok || len(rest) < 11 {
+		return errProtocol
+	}
+	return nil
+}
+
+// skipStrings returns what follows n strings; ok is false where they are longer than p.
+func skipStrings(p []byte, n int) (rest []byte, ok bool) {
+	for range n {
+		if len(p) > 0 && p[0] < isLocalFile && int(p[0]) < len(p) { // most are short
+			p = p[1+int(p[0]):]
+			continue
+		}
+		v, size, ok := length(p)
+		if !ok || v > uint64(len(p)-size) {
+			return nil, false
+		}
+		p = p[size+int(v):] //nolint:gosec // less than len(p)
+	}
+	return p, true
+}
+
+// length reads a number of one to nine bytes; NULL is 0. n is how many it takes.
+func length(p []byte) (v uint64, n int, ok bool) {
+	if len(p) == 0 {
+		return 0, 0, false
+	}
+	switch p[0] {
+	case 0xff:
+		return 0, 0, false
+	case 0xfb:
+		return 0, 1, true
+	case 0xfc:
+		n = 3
+	case 0xfd:
+		n = 4
+	case 0xfe:
+		n = 9
+	default:
+		return uint64(p[0]), 1, true
+	}
+	if len(p) < n {
+		return 0, 0, false
+	}
+	var b [8]byte
+	copy(b[:], p[1:n])
+	return binary.LittleEndian.Uint64(b[:]), n, true
+}

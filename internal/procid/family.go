@@ -1,0 +1,183 @@
+package procid
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// maxChildren bounds the children of one master that are read.
+const maxChildren = 512
+
+// Family is a master with all of its children as they are at one moment, with
+// the files that they hold. A worker is proved within its family: what it holds
+// must be its own and no sibling's.
+type Family struct {
+	Master    Process
+	Children  map[int]Process
+	files     map[int]Files // by number, the master's too
+	listeners map[uint64]bool
+}
+
+// ReadFamily reads a master and its children from root, where /proc is mounted.
+// More than 512 children are ErrTooMany. Children that end meanwhile are left
+// out; a child that may not be read is an error, as its files count.
+func ReadFamily(root string, master int) (*Family, error) {
+	m, err := Read(root, master)
+	if err != nil {
+		return nil, err
+	}
+	f := &Family{Master: m, Children: make(map[int]Process), files: make(map[int]Files)}
+	if f.listeners, err = Listeners(root, master); err != nil {
+		return nil, err
+	}
+	if f.files[master], err = ReadFiles(root, master); err != nil {
+		return nil, err
+	}
+	pids, err := childrenOf(root, master)
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range pids {
+		err := f.add(root, pid)
+		if err != nil && !errors.Is(err, ErrGone) {
+			return nil, err
+		}
+	}
+	if now, err := readStat(root, master); err != nil || !now.Same(m) {
+		return nil, fmt.Errorf("process %d: %w", master, ErrGone)
+	}
+	return f, nil
+}
+
+func (f *Family) add(root string, pid int) error {
+	c, err := Read(root, pid)
+	if errors.Is(err, ErrUsers) { // it becomes another user just now: no worker, but its files count
+		c, err = readStat(root, pid)
+		c.UIDs[0]++ // not uniform
+	}
+	if err != nil {
+		return err
+	}
+	files, err := ReadFiles(root, pid)
+	if err != nil {
+		return err
+	}
+	if c.Parent == f.Master.PID {
+		f.Children[pid], f.files[pid] = c, files
+	}
+	return nil
+}
+
+// childrenOf returns the numbers of the children of a process. All processes
+// are read: the kernel's own list, task/PID/children, leaves some out while
+// others end (proc(5)).
+func childrenOf(root string, parent int) ([]int, error) {
+	dir, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		p, err := readStat(root, pid)
+		if err != nil || p.Parent != parent {
+			continue
+		}
+		if out = append(out, pid); len(out) > maxChildren {
+			return nil, fmt.Errorf("process %d has more than %d children: %w", parent, maxChildren, ErrTooMany)
+		}
+	}
+	return out, nil
+}
+
+// Gunicorn returns nil when pid is a worker of gunicorn: a child of the master
+// with its users and its executable, that holds a listener of the master, and
+// exactly one heartbeat file, which the master holds too and no sibling does. A
+// process that a hook has forked holds none, or those of others.
+func (f *Family) Gunicorn(pid int) error {
+	c, err := f.child(pid)
+	if err != nil {
+		return err
+	}
+	own := f.files[pid].Heartbeats
+	if len(own) != 1 {
+		return fmt.Errorf("process %d holds %d heartbeat files of gunicorn, not one: %w", pid, len(own), ErrNoProof)
+	}
+	for beat := range own {
+		if !f.files[f.Master.PID].Heartbeats[beat] {
+			return fmt.Errorf("the heartbeat file of process %d is none of the master's: %w", pid, ErrNoProof)
+		}
+		for other := range f.Children {
+			if other != pid && f.files[other].Heartbeats[beat] {
+				return fmt.Errorf("processes %d and %d hold one heartbeat file: %w", min(pid, other), max(pid, other), ErrNoProof)
+			}
+		}
+	}
+	return f.serves(c)
+}
+
+// UWSGI returns nil when pid is a worker of uWSGI: a child of the master with
+// its users and its executable, that holds a listener of the master, and a
+// socket of the master that no sibling holds: its signal pipe. A process that
+// the app has forked in the master holds those of all.
+func (f *Family) UWSGI(pid int) error {
+	c, err := f.child(pid)
+	if err != nil {
+		return err
+	}
+	if err := f.serves(c); err != nil {
+		return err
+	}
+	own := 0
+	for ino := range f.files[pid].Sockets {
+		if f.files[f.Master.PID].Sockets[ino] && !f.listeners[ino] && !f.heldByOthers(pid, ino) {
+			own++
+		}
+	}
+	if own != 1 {
+		return fmt.Errorf("process %d holds %d sockets of the master for itself, not one: %w", pid, own, ErrNoProof)
+	}
+	return nil
+}
+
+func (f *Family) heldByOthers(pid int, socket uint64) bool {
+	for other := range f.Children {
+		if other != pid && f.files[other].Sockets[socket] {
+			return true
+		}
+	}
+	return false
+}
+
+// child checks what holds for a worker of any server.
+func (f *Family) child(pid int) (Process, error) {
+	c, ok := f.Children[pid]
+	switch {
+	case !ok:
+		return c, fmt.Errorf("process %d: %w", pid, ErrParent)
+	case c.Exe != f.Master.Exe:
+		return c, fmt.Errorf("process %d: %w", pid, ErrExecutable)
+	}
+	if err := Agree(c.Credentials, f.Master.Credentials); err != nil {
+		return c, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return c, nil
+}
+
+// serves checks that a child holds a listener of its master.
+func (f *Family) serves(c Process) error {
+	if !f.files[c.PID].Shares(f.files[f.Master.PID], f.listeners) {
+		return fmt.Errorf("process %d holds no listener of its master: %w", c.PID, ErrNoProof)
+	}
+	return nil
+}

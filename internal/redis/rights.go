@@ -1,0 +1,80 @@
+package redis
+
+import "strings"
+
+// The commands of each part, as ACL rules.
+const (
+	baseRights    = "+info +ping +client|setname"
+	rqRights      = "+llen +lrange +zcard +zcount +zrangebyscore +scard +srandmember +hmget"
+	celeryRights  = "+llen +lrange +hlen +zrangebyscore"
+	sessionRights = "+ttl +memory|usage"
+	leaseRights   = "+time +set +get +del +expire +zadd +zcount +zremrangebyscore +zrem +watch +unwatch +multi +exec"
+)
+
+// Rights are what the exporter's user on one server needs, by what the
+// configuration asks of it.
+type Rights struct {
+	Database bool     // another database than 0
+	Cluster  bool     // it is a cluster
+	RQ       bool     // queues of RQ
+	Celery   []string // queues of Celery
+	Sessions []string // prefixes of the keys of sessions
+	Leases   bool     // healing.coordination
+}
+
+// Rules returns the rules that give all of these rights, each of which a user
+// may have already. From Redis 7 on commands and the keys that they may read
+// stand in a selector, which is valid whatever keys the user may see without
+// it; before, a rule for keys is refused for a user who may see all.
+func (r Rights) Rules(before7 bool) []string {
+	out := strings.Fields(baseRights)
+	if r.Database {
+		out = append(out, "+select")
+	}
+	if r.Cluster {
+		out = append(out, "+cluster|slots")
+	}
+	add := func(commands, access string, keys ...string) {
+		out = append(out, selector(before7, commands, access, keys)...)
+	}
+	if r.RQ {
+		add(rqRights, "%R~", "rq:*")
+	}
+	if len(r.Celery) > 0 {
+		keys := []string{"unacked", "unacked_index"}
+		for _, q := range r.Celery {
+			keys = append(keys, literal(q), literal(q)+"??[1-9]")
+		}
+		add(celeryRights, "%R~", keys...)
+	}
+	if len(r.Sessions) > 0 {
+		out = append(out, "+scan")
+		var keys []string
+		for _, p := range r.Sessions {
+			keys = append(keys, literal(p)+"*")
+		}
+		add(sessionRights, "%R~", keys...)
+	}
+	if r.Leases {
+		add(leaseRights, "~", healPrefix+"*")
+	}
+	return out
+}
+
+// selector gives commands and the keys that they are for.
+func selector(before7 bool, commands, access string, keys []string) []string {
+	if before7 {
+		access = "~"
+	}
+	rules := strings.Fields(commands)
+	for _, k := range keys {
+		rules = append(rules, access+k)
+	}
+	if before7 {
+		return rules
+	}
+	return []string{"(" + strings.Join(rules, " ") + ")"}
+}
+
+// literal is a pattern of Redis that means s and nothing else.
+func literal(s string) string { return strings.TrimSuffix(matchOf(s), "*") }

@@ -1,0 +1,147 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+const maxName = 253 // characters of a host name
+
+// Hosts checks by which host name a browser reached the exporter. A page of
+// another site whose name was made to resolve to the exporter's address (DNS
+// rebinding) could otherwise read all that is served here.
+type Hosts struct {
+	names   map[string]bool
+	login   func() bool
+	refused atomic.Uint64
+}
+
+// HostOptions say which names are the exporter's.
+type HostOptions struct {
+	Own         []string    // names of this host
+	ExternalURL string      // its host is allowed; "": none
+	Allowed     []string    // further names
+	Login       func() bool // whether every request has passed a login; nil: never
+}
+
+// NewHosts returns a check that accepts IP addresses, localhost and the names of o.
+func NewHosts(o HostOptions) (*Hosts, error) {
+	h := &Hosts{names: map[string]bool{"localhost": true}, login: o.Login}
+	for _, n := range o.Own {
+		if name, err := hostName(n); err == nil { // a kernel may have any name
+			h.names[name] = true
+		}
+	}
+	for _, n := range o.Allowed {
+		name, err := hostName(n)
+		if err != nil {
+			return nil, fmt.Errorf("--web.allowed-host: %w, got %q", err, n)
+		}
+		h.names[name] = true
+	}
+	if o.ExternalURL != "" {
+		u, err := url.Parse(o.ExternalURL)
+		if err != nil {
+			return nil, fmt.Errorf("--web.external-url: %w", err)
+		}
+		if name, err := hostName(u.Hostname()); err == nil {
+			h.names[name] = true
+		}
+	}
+	return h, nil
+}
+
+var errName = errors.New("expected a host name such as resp.example.com, without port, in ASCII (xn--… for other letters)")
+
+// hostName returns a name of the configuration as it is compared.
+func hostName(name string) (string, error) {
+	s := strings.ToLower(strings.TrimSuffix(name, "."))
+	if s == "" || len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
+	}) {
+		return "", errName
+	}
+	return s, nil
+}
+
+// Allows reports whether a Host header names the exporter. An empty one does:
+// no browser sends that.
+func (h *Hosts) Allows(host string) bool {
+	if host == "" {
+		return true
+	}
+	name := host
+	if n, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "" {
+			return false
+		}
+		name = n
+	} else if inner, ok := strings.CutPrefix(host, "["); ok {
+		name = strings.TrimSuffix(inner, "]")
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	s, err := hostName(name)
+	return err == nil && h.names[s]
+}
+
+// Refused returns how many requests were refused since the start.
+func (h *Hosts) Refused() uint64 { return h.refused.Load() }
+
+// Guard returns a handler that answers 403 where the host name is not the
+// exporter's.
+func (h *Hosts) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !h.passes(r) {
+			h.refuse(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// GuardBrowsers is [Hosts.Guard] for what programs reach by any name: it checks
+// only requests with a header that every browser adds to a POST, and that other
+// clients do not send.
+func (h *Hosts) GuardBrowsers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fromBrowser(r) && !h.passes(r) {
+			h.refuse(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func fromBrowser(r *http.Request) bool {
+	for _, name := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Referer"} {
+		if _, ok := r.Header[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Hosts) passes(r *http.Request) bool {
+	if h.Allows(r.Host) {
+		return true
+	}
+	// No browser speaks to a UNIX socket or to a socket of a virtual machine.
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() != "tcp" {
+		return true
+	}
+	return h.login != nil && h.login()
+}
+
+func (h *Hosts) refuse(w http.ResponseWriter) {
+	h.refused.Add(1)
+	http.Error(w, "This host name is not known as one of the exporter's. Use its IP address, or start it with --web.allowed-host=NAME.", http.StatusForbidden)
+}
