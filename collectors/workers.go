@@ -65,10 +65,12 @@ func workerStates(s *Sample, a *proc.App) {
 		s.note("worker", w.For.Seconds(), a.Name, slot, strconv.Itoa(w.PID), string(w.State), w.Detail)
 	}
 	s.note("workers_spare", float64(spare), a.Name)
+	for state, n := range a.Arrived {
+		count[state] += n
+	}
 	if count[proc.StateUnknown] > 0 {
 		return
 	}
-	count[proc.Booting] += a.Unslotted
 	for _, st := range []proc.State{proc.Busy, proc.Idle, proc.Stuck, proc.Booting} {
 		s.add(workersFamily, float64(count[st]), a.Name, string(st))
 	}

@@ -37,6 +37,12 @@ type slot struct {
 	rate  rate
 }
 
+// arrival is a worker that has no slot yet.
+type arrival struct {
+	since time.Time
+	state stateTracker
+}
+
 // app is what is kept of an app between refreshes. It outlives its processes:
 // its counters go on when it is restarted.
 type app struct {
@@ -63,8 +69,8 @@ type app struct {
 	purposes purposes // of its listening sockets
 
 	slots    []*slot
-	waiting  map[*process]time.Time // workers without a slot yet
-	changed  time.Time              // when a slot was last given
+	waiting  map[*process]*arrival // workers without a slot yet
+	changed  time.Time             // when a slot was last given
 	restarts uint64
 	unready  recent  // workers that ended before they were ready for a request
 	cpu      cpuTime // ticks
@@ -77,7 +83,7 @@ type app struct {
 }
 
 func newApp(name string, conf int) *app {
-	return &app{name: name, conf: conf, waiting: make(map[*process]time.Time)}
+	return &app{name: name, conf: conf, waiting: make(map[*process]*arrival)}
 }
 
 // root is the process that speaks for the app: the oldest of its roots.
@@ -109,8 +115,9 @@ func (a *app) assign(now time.Time) {
 		}
 		delete(current, s.p)
 	}
-	for p := range a.waiting {
+	for p, arrived := range a.waiting {
 		if !current[p] {
+			a.ended(&arrived.state, now)
 			delete(a.waiting, p)
 		}
 	}
@@ -124,23 +131,32 @@ func (a *app) assign(now time.Time) {
 
 // vacate frees the slot of a worker that ended.
 func (a *app) vacate(s *slot, now time.Time) {
-	if s.state.unready() {
+	a.ended(&s.state, now)
+	s.p, s.freed = nil, now
+}
+
+// ended notes the end of a worker that was never ready for a request.
+func (a *app) ended(s *stateTracker, now time.Time) {
+	if s.unready() {
 		a.unready.add(now)
 	}
-	s.p, s.freed = nil, now
 }
 
 // place gives p a slot, or lets it wait for one; it returns the free ones left.
 func (a *app) place(p *process, free int, now time.Time) int {
 	if free == 0 && len(a.slots) > 0 && now.Sub(a.changed) > quiet {
-		since, ok := a.waiting[p]
-		if !ok {
-			a.waiting[p] = now
+		arrived := a.waiting[p]
+		if arrived == nil {
+			a.waiting[p] = &arrival{since: now}
 			return 0
 		}
-		if now.Sub(since) < settle {
+		if now.Sub(arrived.since) < settle {
 			return 0
 		}
+	}
+	var before stateTracker
+	if arrived := a.waiting[p]; arrived != nil {
+		before = arrived.state
 	}
 	delete(a.waiting, p)
 	if len(a.waiting) == 0 {
@@ -152,11 +168,11 @@ func (a *app) place(p *process, free int, now time.Time) int {
 				a.restarts++
 			}
 			s.p, s.used = p, true
-			s.state = stateTracker{}
+			s.state = before
 			return free - 1
 		}
 	}
-	a.slots = append(a.slots, &slot{p: p, used: true})
+	a.slots = append(a.slots, &slot{p: p, used: true, state: before})
 	return 0
 }
 

@@ -163,15 +163,3 @@ func accessible(path string) error {
 	}
 	return nil
 }
-
-// note keeps a descriptor that tells what a process is: gunicorn's heartbeat
-// file, and epoll sets.
-func (d *descriptors) note(link string, fd int) {
-	switch {
-	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
-		d.heartbeat, d.beat = fd, link
-		d.beats++
-	case link == "anon_inode:[eventpoll]" && len(d.epolls) < maxEpolls:
-		d.epolls = append(d.epolls, fd)
-	}
-}

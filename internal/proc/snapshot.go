@@ -27,17 +27,18 @@ type App struct {
 	Up          bool
 	Configured  bool
 	Server      Server
-	Class       string    // gunicorn's worker class where the command line tells, else ""
-	PID         int       // of the oldest master, 0 while down
-	Start       time.Time // of the oldest master
-	Workers     []Worker  // by slot
-	Unslotted   int       // workers that wait for a slot to come free
-	Dropped     int       // workers over the bound
-	Unready     int       // workers that ended in the last minute before they were ready for a request; 0 while one is ready
-	Restarts    float64   // workers replaced, since the exporter first saw the app
-	User        float64   // seconds of CPU outside of the kernel
-	System      float64   // and inside of it
-	CPU         float64   // cores in use, mean of the last minute; see CPUKnown
+	Class       string        // gunicorn's worker class where the command line tells, else ""
+	PID         int           // of the oldest master, 0 while down
+	Start       time.Time     // of the oldest master
+	Workers     []Worker      // by slot
+	Unslotted   int           // workers that wait for a slot to come free
+	Arrived     map[State]int // their states
+	Dropped     int           // workers over the bound
+	Unready     int           // workers that ended in the last minute before they were ready for a request; 0 while one is ready
+	Restarts    float64       // workers replaced, since the exporter first saw the app
+	User        float64       // seconds of CPU outside of the kernel
+	System      float64       // and inside of it
+	CPU         float64       // cores in use, mean of the last minute; see CPUKnown
 	CPUKnown    bool
 	Threads     int
 	Processes   []Process // the whole tree
@@ -124,7 +125,8 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 		w.countFiles(&out, p, now)
 	}
 	out.Workers = w.workersNow(ctx, a, &out, now)
-	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) {
+	w.arrivedNow(ctx, a, &out, now)
+	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
 		out.Unready = a.unready.count(now)
 	}
 	return out
@@ -170,7 +172,7 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 			x.Process = out.Processes[j]
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
-		l, err := w.lookAt(ctx, a, s, out, now)
+		l, err := w.lookAt(ctx, a, p, &s.state, out, now)
 		switch {
 		case err != nil && gone(err):
 			continue // it ended just now; its slot is free at the next look
@@ -185,25 +187,43 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 	return ws
 }
 
-// lookAt looks at the worker of a slot, unless its user's allowance for this
+// arrivedNow looks at the workers that have no slot yet.
+func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Time) {
+	for _, p := range a.workers {
+		arrived := a.waiting[p]
+		if arrived == nil {
+			continue
+		}
+		l, err := w.lookAt(ctx, a, p, &arrived.state, out, now)
+		if err != nil && gone(err) {
+			continue
+		}
+		if out.Arrived == nil {
+			out.Arrived = make(map[State]int)
+		}
+		state, _ := arrived.state.judge(&l, now)
+		out.Arrived[state]++
+	}
+}
+
+// lookAt looks at a worker, unless its user's allowance for this
 // look is used up: then its state is unknown.
-func (w *Watcher) lookAt(ctx context.Context, a *app, s *slot, out *App, now time.Time) (look, error) {
-	p := s.p
+func (w *Watcher) lookAt(ctx context.Context, a *app, p *process, s *stateTracker, out *App, now time.Time) (look, error) {
 	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.threads, maxThreads)) {
 		out.Cut++
 		return look{}, nil
 	}
-	l, err := w.caller.look(p, &s.state, out.Server, listening(a, p), now)
+	l, err := w.caller.look(p, s, out.Server, listening(a, p), now)
 	if err != nil {
 		return look{}, err
 	}
 	l.beat = w.table.heartbeat(p, now)
 	l.age, l.stuckIn = now.Sub(w.table.started(p)), w.stuck
-	l.sync = s.state.sync && l.beat.ok && !s.state.idleAt.IsZero() && held(a, p) == 1
+	l.sync = s.sync && l.beat.ok && !s.idleAt.IsZero() && held(a, p) == 1
 	if !l.plain() && !l.sync {
-		w.checkHands(ctx, a, p, &s.state, &l, now)
+		w.checkHands(ctx, a, p, s, &l, now)
 	} else {
-		s.state.hands = nil
+		s.hands = nil
 	}
 	return l, nil
 }
