@@ -28,7 +28,7 @@ const nsGetUserNS = 0xb701 // NS_GET_USERNS of linux/nsfs.h
 // nsID is the identity of a namespace, as stat reports it.
 type nsID struct{ dev, ino uint64 }
 
-func idOf(st *unix.Stat_t) nsID { return nsID{uint64(st.Dev), st.Ino} }
+func idOf(st *unix.Stat_t) nsID { return nsID{st.Dev, st.Ino} }
 
 // ownUserNS returns the identity of the exporter's user namespace; zero: not known.
 func ownUserNS() nsID {
@@ -105,6 +105,7 @@ func (s *sockets) proof(n *netns) proof {
 // no address of this host.
 func (p proof) proves(local netip.AddrPort) bool {
 	switch p.standing {
+	case strange:
 	case ours:
 		return local.IsValid()
 	case vouched:
