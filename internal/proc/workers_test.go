@@ -186,3 +186,23 @@ func TestOrphansAreOneApp(t *testing.T) {
 		t.Errorf("%s", listed(w))
 	}
 }
+
+// A master that has ended and is not waited for is no root, though its
+// descriptors were read before, and its successor has the name.
+func TestZombieKeepsNoName(t *testing.T) {
+	w := host(t)
+	master := server(w, 8000, 33, "shop")
+	discoverAt(w, 0)
+	discoverAt(w, 100)
+	dir := w.r.path(8000, "")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stat := "8000 (gunicorn) Z 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 8000 0 0 0"
+	if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := server(w, 9000, 33, "shop")
+	next.fds.sockets = master.fds.sockets // it was handed the same socket
+	wantListed(t, w, 110, "shop=9000")
+}
