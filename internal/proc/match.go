@@ -70,6 +70,25 @@ func lookupUID(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
+// maxLine bounds the bytes of a command line that a match is about: a regular
+// expression costs by the byte, and any user can start processes with long ones.
+const maxLine = 4 << 10
+
+// commandLine returns the arguments joined by a space, at most maxLine bytes.
+func commandLine(argv []string) string {
+	var b strings.Builder
+	for i, a := range argv {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(a[:min(len(a), maxLine)])
+		if b.Len() >= maxLine {
+			return b.String()[:maxLine]
+		}
+	}
+	return b.String()
+}
+
 // fixed reports whether the parts that depend on the process alone hold. groups
 // returns the paths of its control groups, user its real user id; each is
 // called only if needed.
@@ -80,7 +99,7 @@ func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) 
 	if m.uid != nil && p.uid != *m.uid && p.uid != 0 { // 0: it may be somebody's that is not dumpable
 		return false
 	}
-	if m.cmdline != nil && !m.cmdline.MatchString(strings.Join(p.argv, " ")) {
+	if m.cmdline != nil && !m.cmdline.MatchString(commandLine(p.argv)) {
 		return false
 	}
 	if m.uid != nil && user() != *m.uid {

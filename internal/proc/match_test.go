@@ -2,6 +2,7 @@ package proc
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -37,6 +38,27 @@ func TestMatch(t *testing.T) {
 	m := newMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
 	if m.fixed(&process{pid: 7, stat: stat{kernel: true}}, groups, nil) {
 		t.Error("a kernel thread matched")
+	}
+}
+
+// A command line is matched up to a bound, so that long ones of strangers cost
+// no more than others.
+func TestCommandLine(t *testing.T) {
+	long := strings.Repeat("x", 200<<10)
+	for name, c := range map[string]struct {
+		argv []string
+		want string
+	}{
+		"none":           {nil, ""},
+		"some":           {[]string{"gunicorn", "-w", "4", "shop:app"}, "gunicorn -w 4 shop:app"},
+		"empty ones":     {[]string{"a", "", "b"}, "a  b"},
+		"a long one":     {[]string{"gunicorn", long}, ("gunicorn " + long)[:maxLine]},
+		"behind a long":  {[]string{long, "gunicorn"}, long[:maxLine]},
+		"just the bound": {[]string{long[:maxLine-2], "b"}, long[:maxLine-2] + " b"},
+	} {
+		if got := commandLine(c.argv); got != c.want {
+			t.Errorf("%s: %d bytes, want %d", name, len(got), len(c.want))
+		}
 	}
 }
 
