@@ -55,7 +55,7 @@ func startFake(t *testing.T, f fakery) *fake {
 	// env comes last: what runs before it is root's, and not the attacker's.
 	argv := append(append(append([]string{}, f.wrap...), who...), "env")
 	argv = append(append(argv, expand(f.env, dir)...), python, script, x.name+":app")
-	start(t, run.Spec{
+	master := start(t, run.Spec{
 		Name: "fake", Path: argv[0], Args: argv[1:], Dir: dir,
 		Env: []string{"PORT=" + fmt.Sprint(freePort(t)), "KINDS=" + f.kinds},
 	})
@@ -65,19 +65,45 @@ func startFake(t *testing.T, f fakery) *fake {
 		config = append(config, "  token_file: "+secret(t))
 	}
 	x.exporter = watch(t, export{args: []string{"--state.dir=" + filepath.Join(openDir(t), "state")}, config: joined(config...)})
-	n := strings.Count(f.kinds, ",") + 1
+	x.settle(t, master.PID(), strings.Count(f.kinds, ",")+1, strings.Count(f.kinds, "plain"))
+	return x
+}
+
+// settle waits until the exporter has seen the fake. It may take all n children
+// for workers, or only the plain ones: those with two users or groups are none.
+func (x *fake) settle(t *testing.T, master, n, plain int) {
+	t.Helper()
 	eventually(t, 60*time.Second, func() error {
 		x.workers = make(map[int]string)
-		for _, pid := range x.scrape(t).pids(x.name) {
+		for _, pid := range childrenOf(master) {
 			start, err := startOf(pid)
 			if err != nil {
 				return err
 			}
 			x.workers[pid] = start
 		}
-		return wants("workers", len(x.workers), n)
+		return all(wants("children", len(x.workers), n), x.scrape(t).want(1, "resp_up", "component=app:"+x.name))
 	})
-	return x
+	end := time.Now().Add(10 * time.Second)
+	for seen := -1; seen < n; time.Sleep(200 * time.Millisecond) {
+		if seen = len(x.scrape(t).pids(x.name)); seen >= plain && time.Now().After(end) {
+			return
+		}
+		if time.Now().After(end.Add(time.Minute)) {
+			t.Fatalf("%d workers, want %d", seen, plain)
+		}
+	}
+}
+
+// childrenOf reads the children of a process' main thread.
+func childrenOf(pid int) (out []int) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, f := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(f); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func expand(list []string, dir string) []string {

@@ -107,7 +107,7 @@ func newUncontained(t *testing.T) *uncontained {
 		t.Fatal(err)
 	}
 	u := &uncontained{composed: c, t: t, statsd: fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t)), run: openDir(t)}
-	if err := os.Chmod(u.run, 0o777); err != nil { // as if it were the exporter's own
+	if err := os.Chown(u.run, 65532, 65532); err != nil { // the exporter's own, as in the image
 		t.Fatal(err)
 	}
 	for _, address := range []*string{&u.shop, &u.redis, &u.exporter, &u.prometheus, &u.alertmanager} {
