@@ -135,17 +135,7 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 		if !x.Vouched || !c.fits(x.Local.Addr()) {
 			continue
 		}
-		n := 0
-		switch x.Component {
-		case "mysql:" + server:
-			n = 2
-		case "mysql":
-			n = 1
-		}
-		if n > 0 && x.Proven {
-			n += 2
-		}
-		switch {
+		switch n := certainty(x, server); {
 		case n > score:
 			best, score, rivals = i, n, 0
 		case n == score && n > 0:
@@ -156,6 +146,23 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 		return -1
 	}
 	return best
+}
+
+// certainty returns how sure it is that a connection leads to that server; 0: it
+// does not lead to any MySQL.
+func certainty(x *viewed, server string) (n int) {
+	switch x.Component {
+	case "mysql:" + server:
+		n = 2
+	case "mysql":
+		n = 1
+	default:
+		return 0
+	}
+	if x.Proven {
+		n += 2
+	}
+	return n
 }
 
 func (c client) fits(local netip.Addr) bool {

@@ -98,7 +98,7 @@ func (x *fake) settle(t *testing.T, master, n, plain int) {
 // childrenOf reads the children of a process' main thread.
 func childrenOf(pid int) (out []int) {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, f := range strings.Fields(string(b)) {
+	for f := range strings.FieldsSeq(string(b)) {
 		if n, err := strconv.Atoi(f); err == nil {
 			out = append(out, n)
 		}
