@@ -214,8 +214,14 @@ func moduleName(s string) string {
 	return s
 }
 
-// stem is a file's name without folder and ending.
-func stem(p string) string { return strings.TrimSuffix(path.Base(p), path.Ext(p)) }
+// stem returns a file's name without directory and ending; "" for no file.
+func stem(p string) string {
+	base := path.Base(p)
+	if base == "." || base == "/" {
+		return ""
+	}
+	return strings.TrimSuffix(base, path.Ext(base))
+}
 
 // cleanName keeps a found name within the bounds of the contract: 1 to 64
 // letters, digits and . _ : @ - /.

@@ -174,7 +174,9 @@ func uwsgiFiles(args []string) []string {
 				i++
 				v = args[i]
 			}
-			out = append(out, v)
+			if v != "" {
+				out = append(out, v)
+			}
 		case slices.Contains([]string{"--logto", "--daemonize", "--pidfile", "--touch-reload"}, key):
 			if !ok {
 				i++
