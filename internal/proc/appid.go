@@ -29,8 +29,11 @@ func (id appID) but() appID {
 	return id
 }
 
-func compareIDs(x, y appID) int {
-	return cmp.Or(cmp.Compare(x.base, y.base), cmp.Compare(x.owner, y.owner), cmp.Compare(x.unit, y.unit), cmp.Compare(x.host, y.host), cmp.Compare(x.bind, y.bind))
+func compareIDs(x, y *appID) int {
+	if c := strings.Compare(x.base, y.base); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.owner, y.owner), strings.Compare(x.unit, y.unit), strings.Compare(x.host, y.host), strings.Compare(x.bind, y.bind))
 }
 
 const maxName = 64 // bytes of an app's name

@@ -157,7 +157,7 @@ func (w *Watcher) findRoots() map[*process]bool {
 // if that was taken for an app before its servers had started, it is forgotten.
 func (w *Watcher) dropRoots(roots map[*process]bool) {
 	for p := range roots {
-		if p.member == nil && w.fresher(p) && p.ended() {
+		if p.member == nil && !p.over && w.fresher(p) && p.ended() {
 			delete(roots, p)
 		}
 	}

@@ -32,16 +32,19 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	if len(roots) == 0 {
 		return
 	}
-	ids := make(map[*process]appID, len(roots))
 	for _, p := range roots {
 		w.place(p)
-		ids[p] = w.idOf(p)
+		if !p.over || p.named.id.base == "" {
+			p.named.id = w.idOf(p)
+		}
 	}
 	slices.SortFunc(roots, func(x, y *process) int {
-		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(ids[x], ids[y]), oldest(x, y))
+		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(&x.named.id, &y.named.id), oldest(x, y))
 	})
-	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, ids[p]) })
-	roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, ids[p]) || w.move(p, ids[p]) })
+	if slices.ContainsFunc(w.apps, func(a *app) bool { return len(a.roots) == 0 }) {
+		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, p.named.id) })
+		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, p.named.id) || w.move(p, p.named.id) })
+	}
 	type group struct {
 		account account
 		tier    tier
@@ -49,10 +52,10 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	full := make(map[group]bool)
 	for _, p := range roots {
 		g := group{p.own.account, p.own.tier}
-		if w.join(p, ids[p]) {
+		if !p.over && w.join(p, p.named.id) {
 			continue
 		}
-		if full[g] || !w.found(p, ids[p], now) {
+		if full[g] || !w.found(p, p.named.id, now) {
 			full[g] = true
 			w.leftOut(p)
 		}
@@ -61,6 +64,9 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 
 // found makes a new app of a root; false: there is no place for it.
 func (w *Watcher) found(p *process, id appID, now time.Time) bool {
+	if p.over && w.fresher(p) && p.ended() {
+		return true
+	}
 	name := w.newName(p, id, now)
 	if name == "" || !w.makeRoom(p, now) {
 		return false

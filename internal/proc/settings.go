@@ -227,4 +227,5 @@ func hostName(namespace string) string {
 type named struct {
 	known, placed bool
 	base, host    string
+	id            appID // as of the last look at which it had no place
 }

@@ -92,7 +92,7 @@ func (w *Watcher) reloaded(root, kid *process) bool {
 // servers that it started, each of them a root and the same user's: then it is no
 // app.
 func (w *Watcher) standsBy(q *process, roots map[*process]bool) bool {
-	if len(w.holds(q)) == 0 || q.ident.known() || q.fds.err != nil || q.accepts {
+	if q.ident.known() || q.fds.err != nil || q.accepts || len(w.table.kids[q.pid]) == 0 && len(q.handed) == 0 || len(w.holds(q)) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })
