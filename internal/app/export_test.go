@@ -29,7 +29,7 @@ func ScrapeWhenFull(limit int) int {
 		panic(err)
 	}
 	for range limit {
-		m.slots <- struct{}{}
+		m.places.Take(context.Background())
 	}
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/serve"
 )
 
 const (
@@ -32,16 +33,13 @@ type metrics struct {
 	set    *collectors.Set
 	own    *prometheus.Registry // about the exporter itself
 	offset time.Duration
-	slots  chan struct{} // nil: no bound on scrapes at once
+	places *serve.Places
 
-	refused atomic.Uint64 // scrapes beyond slots
+	refused atomic.Uint64 // scrapes without a place
 }
 
 func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
-	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset}
-	if o.MaxRequests > 0 {
-		m.slots = make(chan struct{}, o.MaxRequests)
-	}
+	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset, places: serve.NewPlaces(o.MaxRequests)}
 	m.own.MustRegister(versioncollector.NewCollector("resp_exporter"))
 	if !o.DisableExporterMetrics {
 		s, err := newSelf()
@@ -56,16 +54,13 @@ func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
 // ServeHTTP implements [http.Handler]. It holds its place among the scrapes
 // while it renders; w must not wait for the client (see [serve.Responses]).
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if m.slots != nil {
-		select {
-		case m.slots <- struct{}{}:
-			defer func() { <-m.slots }()
-		default:
-			m.refused.Add(1)
-			http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, try again later.", cap(m.slots)), http.StatusServiceUnavailable)
-			return
-		}
+	free, ok := m.places.Take(r.Context())
+	if !ok {
+		m.refused.Add(1)
+		http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, or three quarters of it for one client, try again later.", m.places.Limit()), http.StatusServiceUnavailable)
+		return
 	}
+	defer free()
 	pick, err := m.pick(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -1,0 +1,53 @@
+package serve
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+)
+
+// Places bounds how many requests of a kind are worked at: in all, and three
+// quarters of it for one remote address.
+type Places struct {
+	limit, share int
+
+	mu      sync.Mutex
+	taken   int
+	remotes map[netip.Prefix]int
+}
+
+// NewPlaces returns limit places; 0 or less: no bound.
+func NewPlaces(limit int) *Places {
+	return &Places{limit: limit, share: max(1, limit-limit/4), remotes: make(map[netip.Prefix]int)}
+}
+
+// Limit returns the number of places.
+func (p *Places) Limit() int { return p.limit }
+
+// Take takes a place for the request of a context of [Connections.Attach], and
+// reports whether there was one. It is taken until free is called.
+func (p *Places) Take(ctx context.Context) (free func(), ok bool) {
+	if p.limit <= 0 {
+		return func() {}, true
+	}
+	conn := connOf(ctx)
+	var remote netip.Prefix
+	if conn != nil {
+		remote = remoteOf(conn)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken >= p.limit || conn != nil && p.remotes[remote] >= p.share {
+		return nil, false
+	}
+	p.taken++
+	p.remotes[remote]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.taken--
+		if p.remotes[remote]--; p.remotes[remote] <= 0 {
+			delete(p.remotes, remote)
+		}
+	}, true
+}
