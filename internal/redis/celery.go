@@ -95,7 +95,7 @@ func (q *queueLook) readUnacked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.unacked = &Unacked{Err: refused(celeryKeys, n, first), Count: n.Val()}
+	q.unacked = &Unacked{Err: refused(celeryKeys, n, first), Count: size(n)}
 	if z := first.Val(); len(z) > 0 {
 		q.unacked.Oldest = unixTime(z[0].Score)
 	}

@@ -15,6 +15,8 @@ const (
 	maxBulk     = 1 << 20 // bytes of one string
 	maxElements = 1 << 17 // of all arrays together
 	maxDepth    = 32      // of arrays in arrays; the client reads them by recursion
+	minInteger  = -2      // TTL: no such key
+	maxInteger  = 1 << 53 // the most that a metric holds exactly
 	keptError   = 128     // bytes of an error reply
 )
 
@@ -95,7 +97,17 @@ func (g *guard) header() error {
 	}
 	kind, rest := line[0], string(line[1:])
 	switch kind {
-	case '+', ':':
+	case '+':
+		g.close()
+		return nil
+	case ':':
+		n, err := strconv.ParseInt(rest, 10, 64)
+		if err != nil {
+			return errProtocol
+		}
+		if n < minInteger || n > maxInteger {
+			return errTooLarge
+		}
 		g.close()
 		return nil
 	case '-':

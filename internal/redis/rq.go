@@ -52,7 +52,7 @@ func (r *rqQueue) counts() Queue {
 		return Queue{Err: err}
 	}
 	if err := refused(rqKeys, r.ahead, r.started, r.expired, r.alive, r.failed, r.workers, r.names); err != nil {
-		return Queue{Lack: err, Length: r.length.Val()}
+		return Queue{Lack: err, Length: size(r.length)}
 	}
 	for _, key := range r.names.Val() {
 		if strings.HasPrefix(key, "rq:worker:") && len(key) <= maxNameLen && !slices.Contains(r.workerKeys, key) {
@@ -64,13 +64,16 @@ func (r *rqQueue) counts() Queue {
 			r.startedJobs = append(r.startedJobs, id)
 		}
 	}
-	started, expired := r.started.Val(), r.expired.Val()
+	started, expired := size(r.started), size(r.expired)
 	return Queue{
-		Length: r.length.Val(), Started: started, Orphaned: min(expired, started), Failed: r.failed.Val(),
+		Length: size(r.length), Started: started, Orphaned: min(expired, started), Failed: size(r.failed),
 		Unlooked:    max(0, started-expired-int64(len(r.alive.Val()))),
-		WorkersOver: max(0, r.workers.Val()-maxWorkers),
+		WorkersOver: max(0, size(r.workers)-maxWorkers),
 	}
 }
+
+// size returns what a command counted. A server that is none may count below zero.
+func size(c *redis.IntCmd) int64 { return max(0, c.Val()) }
 
 // jobOf gives the job of an entry among the started ones: its id, which since
 // RQ 2 has the id of the execution behind it, 32 hexadecimal digits. It is ""

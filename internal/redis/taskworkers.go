@@ -110,7 +110,7 @@ func (q *rqWorkerLook) all(ctx context.Context) error {
 	if q.fault = refused(rqKeys, length, keys); err != nil || q.fault != nil {
 		return err
 	}
-	q.length = length.Val()
+	q.length = size(length)
 	if err := q.entries(ctx, keys.Val()); err != nil || q.fault != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 		if fault = q.Err; fault == nil {
 			fault = refused(celeryKeys, held, fresh)
 		}
-		out = Intake{Waiting: q.Length, Held: held.Val(), Fresh: len(fresh.Val()) > 0}
+		out = Intake{Waiting: q.Length, Held: size(held), Fresh: len(fresh.Val()) > 0}
 		if fault == nil {
 			out.At, err = s.place(ctx, l)
 		}

@@ -106,15 +106,34 @@ func (w *Webhook) serveResume(rw http.ResponseWriter, _ *http.Request) {
 
 // approval is the body of POST /api/v1/runs/{id}/approve; it may be left out.
 type approval struct {
-	Plan string `json:"plan"` // the id of the plan that the person saw
+	Plan planID `json:"plan"` // of what the person saw; left out: whatever waits
 }
+
+// planID is the id of a plan. One that is there is not empty and is there once:
+// a script whose variable is empty approves nothing.
+type planID string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *planID) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	if s == "" || *p != "" {
+		return errPlan
+	}
+	*p = planID(s)
+	return nil
+}
+
+var errPlan = errors.New("expected one id of a plan")
 
 func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
 	var a approval
 	if !w.read(rw, req, &a, `expected {"plan": "the id of the plan"}, or nothing`) {
 		return
 	}
-	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), a.Plan)
+	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), string(a.Plan))
 	switch {
 	case errors.Is(err, actions.ErrUnknownRun):
 		fail(rw, http.StatusNotFound, err.Error())
