@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,11 +42,18 @@ func startRedis(t *testing.T, args ...string) *redisServer {
 	return startRedisIn(t, nil, args...)
 }
 
+// maxClusterPort is above the ports of nodes of a cluster: the bus of a node is
+// at its port and 10,000, which must be below those that the kernel chooses.
+const maxClusterPort = 22_768
+
 // startRedisIn is startRedis with a program that runs the server.
 func startRedisIn(t *testing.T, wrap []string, args ...string) *redisServer {
 	t.Helper()
 	need(t, "redis-server", "redis-cli")
 	r := &redisServer{t: t, port: freePort(t), dir: openDir(t), args: args, wrap: wrap}
+	for slices.Contains(args, "--cluster-enabled") && r.port >= maxClusterPort {
+		r.port = freePort(t)
+	}
 	r.start()
 	r.cli("ACL", append([]string{"SETUSER", redisUser, "reset", "on", ">" + redisPassword}, strings.Fields(redisRights)...)...)
 	return r
