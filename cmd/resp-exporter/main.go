@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -23,6 +24,7 @@ func main() {
 	if err := keepSecret(); err != nil {
 		fmt.Fprintln(os.Stderr, "resp-exporter: memory can be read by processes of the same user:", err)
 	}
+	keepDescriptors()
 	beModest()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -32,6 +34,12 @@ func main() {
 // memory, environment or open files in /proc, nor stop it with ptrace. No core
 // is dumped either. Programs that the exporter starts are not affected.
 func keepSecret() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+
+// keepDescriptors marks what was open at the start to be closed in programs that
+// the exporter runs (close_range(2)): a descriptor of root's that was left open
+// by whoever started it is not for an app's user. Linux before 5.11 cannot; then
+// they are passed on.
+func keepDescriptors() { _ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) }
 
 // beModest keeps the exporter on one CPU at a time, unless GOMAXPROCS says
 // otherwise: it must never take more than one core from the apps it watches,

@@ -161,10 +161,14 @@ func rootsOwn(name string) bool {
 // rootEnv returns what a check that runs as root gets of an environment: known
 // variables only, of those that name directories only what is root's own.
 func rootEnv(env []string) []string {
-	out := []string{noBytecode, basePath}
+	out := []string{noBytecode, noUserSite, basePath}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		switch {
+		case name == "HOME":
+			if filepath.IsAbs(value) && rootsOwn(value) {
+				out = append(out, v)
+			}
 		case name == "PYTHONPATH":
 			var own []string
 			for _, dir := range filepath.SplitList(value) {
@@ -173,12 +177,15 @@ func rootEnv(env []string) []string {
 				}
 			}
 			out = append(out, name+"="+strings.Join(own, string(os.PathListSeparator)))
-		case slices.Contains([]string{"HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "FLASK_ENV", "FLASK_DEBUG", "DJANGO_SETTINGS_MODULE", "GUNICORN_CMD_ARGS"}, name):
+		case slices.Contains([]string{"LANG", "LC_ALL", "LC_CTYPE", "TZ", "FLASK_ENV", "FLASK_DEBUG", "DJANGO_SETTINGS_MODULE", "GUNICORN_CMD_ARGS"}, name):
 			out = append(out, v)
 		}
 	}
 	return out
 }
+
+// noUserSite keeps Python from the modules in a home directory (usercustomize).
+const noUserSite = "PYTHONNOUSERSITE=1"
 
 // noBytecode keeps Python from writing files beside the app's code.
 const noBytecode = "PYTHONDONTWRITEBYTECODE=1"

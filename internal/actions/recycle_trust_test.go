@@ -178,8 +178,8 @@ func TestCheckOfRoot(t *testing.T) {
 		})
 	}
 	got := actions.RootEnv([]string{"LD_PRELOAD=/x", "LD_AUDIT=/x", "PYTHONHOME=/x", "PYTHONSTARTUP=/x", "GCONV_PATH=/x", "BASH_ENV=/x", "PATH=" + theirs, "TZ=UTC",
-		"PYTHONPATH=" + strings.Join([]string{dir, theirs, "rel", ""}, ":"), "SHOP_DSN=x"})
-	if want := []string{"PYTHONDONTWRITEBYTECODE=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ=UTC", "PYTHONPATH=" + dir}; !slices.Equal(got, want) {
+		"PYTHONPATH=" + strings.Join([]string{dir, theirs, "rel", ""}, ":"), "SHOP_DSN=x", "HOME=" + theirs, "HOME=rel", "HOME=" + dir})
+	if want := []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ=UTC", "PYTHONPATH=" + dir, "HOME=" + dir}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }

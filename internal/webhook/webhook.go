@@ -23,6 +23,7 @@ const (
 	maxShort    = 64 << 10        // bytes of a body that is read at any time
 	deadline    = 2 * time.Second // of a request, body and answer
 	maxAtOnce   = 16              // requests; Alertmanager sends one a group
+	maxLarge    = 4               // bodies above maxShort: 1 MiB of small alerts takes some 20 MiB while it is parsed
 	maxPause    = 30 * 24 * time.Hour
 	maxOrder    = 4 << 10 // bytes of an operator's request
 	maxTruncate = 1 << 20 // alerts that one notification may say it left out
@@ -63,7 +64,7 @@ type Stats struct {
 type Webhook struct {
 	o     Options
 	slots chan struct{} // notifications handed over
-	large chan struct{} // bodies above maxShort that are read
+	large chan struct{} // bodies above maxShort that are read and handed over
 
 	mu        sync.Mutex
 	requests  map[int]uint64
@@ -78,7 +79,7 @@ func New(o Options) *Webhook {
 	if o.GuardBrowsers == nil {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
-	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxAtOnce), requests: make(map[int]uint64)}
+	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxLarge), requests: make(map[int]uint64)}
 	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
 		w.requests[code] = 0
 	}
@@ -181,7 +182,8 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
 	}
-	body, code, text := w.body(req.Body)
+	body, release, code, text := w.body(ctx, req.Body)
+	defer release()
 	if code != 0 {
 		return code, text, 0
 	}
@@ -200,15 +202,17 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 
 // body reads a body. Up to maxShort bytes need no place, so that clients that
 // send slowly keep out nobody else; what they hold is bounded by the number of
-// connections.
-func (w *Webhook) body(from io.Reader) (body []byte, code int, text string) {
+// connections. A larger one waits for a place, and has it until release is
+// called.
+func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
+	release = func() {}
 	body, err := io.ReadAll(io.LimitReader(from, maxShort))
 	if err == nil && len(body) == maxShort {
 		select {
 		case w.large <- struct{}{}:
-			defer func() { <-w.large }()
-		default:
-			return nil, http.StatusServiceUnavailable, errMany
+			release = func() { <-w.large }
+		case <-ctx.Done():
+			return nil, release, http.StatusServiceUnavailable, errMany
 		}
 		var rest []byte
 		rest, err = io.ReadAll(io.LimitReader(from, maxBody-maxShort+1))
@@ -216,11 +220,11 @@ func (w *Webhook) body(from io.Reader) (body []byte, code int, text string) {
 	}
 	switch {
 	case err != nil:
-		return nil, http.StatusBadRequest, "the body did not come in time, or not whole"
+		return nil, release, http.StatusBadRequest, "the body did not come in time, or not whole"
 	case len(body) > maxBody:
-		return nil, http.StatusRequestEntityTooLarge, "more than 1 MiB"
+		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	}
-	return body, 0, ""
+	return body, release, 0, ""
 }
 
 // hand gives the alerts to the runner and waits for its answer, but not for longer
