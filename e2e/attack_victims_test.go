@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -111,6 +112,10 @@ func TestAttackApprovalOfAnother(t *testing.T) {
 	x := mayRecycle(t, "pick: largest", "approve: true, ")
 	eventually(t, 60*time.Second, func() error { return seen(x.scrape(t), a, "gunicorn", 3) })
 	grow := func(not string) (slot string) {
+		if pid := x.scrape(t).pids(a.name)[not]; pid != 0 { // the others take the requests meanwhile
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+			defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+		}
 		eventually(t, 60*time.Second, func() error {
 			if slot = largestOf(x.scrape(t), a.name); slot != "" && slot != not {
 				return nil
