@@ -94,8 +94,8 @@ func inPod(t *testing.T, l launch, host string) *app {
 	return serve(t, l)
 }
 
-// A rolling update starts the new pod before it ends the old one: the app is up
-// throughout, under one name. Pods of other templates have names of their own.
+// A rolling update starts the new pod before it ends the old one: both are up
+// meanwhile, as two apps.
 func TestTruthReplicasAreTwoApps(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
