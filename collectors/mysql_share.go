@@ -52,7 +52,7 @@ func (l *mysqlLook) queryTime(threads []mysql.Thread, waits map[uint64]bool) {
 	l.add(mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
 }
 
-// ofClient tells whether a thread runs a statement of a client, and not one of
+// ofClient reports whether a thread runs a statement of a client, and not one of
 // replication or of the event scheduler.
 func ofClient(t *mysql.Thread) bool {
 	return (t.Command == "Query" || t.Command == "Execute") && t.User != "system user" && t.User != "event_scheduler"

@@ -132,7 +132,7 @@ func (l *redisLook) read(ctx context.Context) {
 	}
 }
 
-// answered tells whether a server answers, though perhaps with a refusal.
+// answered reports whether a server answers, though perhaps with a refusal.
 func answered(err error) bool {
 	var e *redis.Error
 	return err == nil || errors.As(err, &e) && (e.Answered || e.Kind == redis.Permission)

@@ -74,7 +74,7 @@ func (r leakRule) ours(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(r.users, c.User)
 }
 
-// meant tells whether it also is the app's.
+// meant reports whether it also is the app's.
 func (r leakRule) meant(c mysql.Connection) bool { return r.ours(c) && r.whose.meant(c) }
 
 // leakPick is what a rule makes of a list of connections.

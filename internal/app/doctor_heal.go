@@ -121,7 +121,7 @@ func (k killer) instead(rights []string, account string, mariadb bool) string {
 	return strings.Join(append(way, strings.Join(statements, " ")), ", then ")
 }
 
-// hasPool tells whether an app has a pool on a server.
+// hasPool reports whether an app has a pool on a server.
 func (d *doctor) hasPool(server string) bool {
 	pools := func(a config.App) bool {
 		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })

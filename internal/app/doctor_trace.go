@@ -35,7 +35,7 @@ func barredFrom(procRoot string, pid, uid int) barred {
 	return b
 }
 
-// sameUser tells whether to be the user of the processes is enough, for what
+// sameUser reports whether to be the user of the processes is enough, for what
 // the collector reads: Yama bars system calls and memory, and nothing else.
 func (b barred) sameUser(collector string) bool {
 	return !b.opaque && (b.yama == 0 || collector != "workers")

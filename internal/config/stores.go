@@ -53,7 +53,7 @@ const (
 	No  Choice = "false"
 )
 
-// IsCache tells whether the Redis of that name is a cache, whose hit rate is
+// IsCache reports whether the Redis of that name is a cache, whose hit rate is
 // judged: as the section says, else unless sessions or tasks are kept in it.
 func (c *Config) IsCache(name string) bool {
 	for _, r := range c.Redis {

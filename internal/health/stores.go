@@ -144,7 +144,7 @@ func (c *court) judgeCache(name string) {
 	c.add(r)
 }
 
-// isCache tells whether a Redis holds nothing but what may be missing.
+// isCache reports whether a Redis holds nothing but what may be missing.
 func isCache(r Readings, name string) bool {
 	v := number(r, "resp_redis_cache", name)
 	return v == nil || *v != 0

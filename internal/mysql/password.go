@@ -51,6 +51,6 @@ func (s *Server) stampOf() stamp {
 	return stamp{info.ModTime(), info.Size()}
 }
 
-// passwordChanged tells whether a connect that was refused is worth another
+// passwordChanged reports whether a connect that was refused is worth another
 // try before its time.
 func (s *Server) passwordChanged() bool { return s.stampOf() != s.password }

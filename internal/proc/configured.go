@@ -124,7 +124,7 @@ func (a *app) keptFrom(p *process, serves bool, now time.Time) bool {
 	return !serves || p.own.tier == tierUser && !back
 }
 
-// listens tells whether a process listens where the match says; a match that
+// listens reports whether a process listens where the match says; a match that
 // says nothing is content.
 func (w *Watcher) listens(p *process, want string) bool {
 	if want == "" {

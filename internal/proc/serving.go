@@ -60,7 +60,7 @@ func (w *Watcher) works(root, kid *process) bool {
 	return w.share(kid, root)
 }
 
-// successor tells whether a gunicorn child is the new master of an upgrade
+// successor reports whether a gunicorn child is the new master of an upgrade
 // (USR2): it was started by exec with the old one's pid in its environment,
 // which a worker, being a mere fork, is not.
 func (w *Watcher) successor(root, kid *process) bool {
@@ -108,7 +108,7 @@ func (w *Watcher) shareOne(ps []*process) bool {
 	})
 }
 
-// servesToo tells whether a uWSGI process that has workers below it is no
+// servesToo reports whether a uWSGI process that has workers below it is no
 // master but a worker itself, as it is without --master: then it waits for
 // connections too. Once seen it is known.
 func (w *Watcher) servesToo(root *process) bool {

@@ -132,7 +132,7 @@ func (c *caller) readOthers(p *process, s *stateTracker, now time.Time) {
 	}
 }
 
-// waitsForConnection tells whether a call waits on a listening socket: accept
+// waitsForConnection reports whether a call waits on a listening socket: accept
 // itself, or a poll, select or epoll whose set has it. The sets of poll and
 // select are in the process' memory.
 func (c *caller) waitsForConnection(p *process, k call, listening []int) bool {

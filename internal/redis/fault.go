@@ -87,7 +87,7 @@ var (
 	missing = regexp.MustCompile(`(?i)^ERR .*(unknown (sub)?command|unsupported command|not (be )?(supported?|available|allowed|enabled|permitted)|is disabled|no such command)`)
 )
 
-// refusesCommand tells whether a server refused one command and no more: it
+// refusesCommand reports whether a server refused one command and no more: it
 // does not have it, or the user may not use it. Where a connect failed, the
 // command is one of those that log in.
 func refusesCommand(err error) bool {
@@ -99,7 +99,7 @@ func refusesCommand(err error) bool {
 	return missing.MatchString(text) || strings.HasPrefix(text, "NOPERM ") && command.MatchString(text)
 }
 
-// ofAll tells whether an error reply is about the connection or the server as a
+// ofAll reports whether an error reply is about the connection or the server as a
 // whole, not about the command that it is the reply to.
 func ofAll(err error) bool {
 	code, rest, _ := strings.Cut(err.Error(), " ")

@@ -101,7 +101,7 @@ func (k Known) called(e *parser.Call, complain func(string, ...any)) Labels {
 	return in
 }
 
-// ofBuckets tells whether an expression reads buckets of a classic histogram.
+// ofBuckets reports whether an expression reads buckets of a classic histogram.
 func ofBuckets(e parser.Expr) bool {
 	found := false
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
