@@ -96,16 +96,20 @@ func inPod(t *testing.T, l launch, host string) *app {
 
 // A rolling update starts the new pod before it ends the old one: both are up
 // meanwhile, as two apps.
-func TestTruthReplicasAreTwoApps(t *testing.T) {
+func TestTruthRollingUpdateIsOneApp(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	need(t, "unshare", "ip")
 	l := launch{server: "gunicorn", name: unique("app"), dir: openDir(t), port: 8000, args: []string{"-w", "1"}}
 	x := watch(t, export{})
-	inPod(t, l, "api-7d9f8b6c5d-x2x9k")
+	old := inPod(t, l, "api-7d9f8b6c5d-x2x9k")
 	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
 	inPod(t, l, "api-58b9cd7f66-4zqtw")
 	eventually(t, 20*time.Second, func() error { return wants("apps", replicas(x.scrape(t), l.name), 2) })
+	old.Stop()
+	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name) })
+	inPod(t, l, "web-5c6d7f8b9d-q4z7p")
+	eventually(t, 20*time.Second, func() error { return up(x.scrape(t), l.name, l.name, l.name+"@web") })
 }
 
 // replicas counts the apps of a base name that are up.

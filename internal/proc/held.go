@@ -58,6 +58,9 @@ func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) boo
 		}
 		s.join(h, byNet[h.net], spent[h.owner], out)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // the look may be cut short
+	}
 	if out.Dropped > 0 {
 		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)
 	}
