@@ -18,6 +18,10 @@ const (
 	// 100 t, at most acceptedPause.
 	acceptedShare = 100
 	acceptedPause = time.Second
+	// acceptedAhead is how much of that pause may be left when a socket has
+	// appeared of which only a question can tell what it is. The pause after that
+	// question begins when the one before it would have ended.
+	acceptedAhead = 2 * time.Second
 )
 
 // acceptedSockets are the connections that were accepted from the listeners of
@@ -31,8 +35,9 @@ type acceptedSockets struct {
 }
 
 // acceptedIn returns the accepted connections of a namespace. It asks the kernel
-// at most once a look; nil: the kernel does not answer.
-func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acceptedSockets {
+// at most once a look; nil: the kernel does not answer. lacks reports whether a
+// list of an earlier look lacks something that the caller needs.
+func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*acceptedSockets) bool) *acceptedSockets {
 	old := n.accepted
 	if old != nil && old.look == w.look+1 {
 		return old
@@ -40,9 +45,13 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acce
 	if n.conn == nil {
 		return nil
 	}
-	if old != nil && time.Now().Before(old.next) {
-		old.fresh = false
-		return old
+	paused := time.Now()
+	if old != nil && paused.Before(old.next) {
+		if old.next.Sub(paused) > acceptedAhead || !lacks(old) {
+			old.fresh = false
+			return old
+		}
+		paused = old.next
 	}
 	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
 	defer runtime.UnlockOSThread()
@@ -67,7 +76,10 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acce
 	for ino := range n.listeners {
 		found.listening[ino] = true
 	}
-	found.next = time.Now().Add(min(acceptedShare*(threadTime()-began), acceptedPause))
+	if now := time.Now(); paused.Before(now) {
+		paused = now
+	}
+	found.next = paused.Add(min(acceptedShare*(threadTime()-began), acceptedPause))
 	n.accepted = found
 	return found
 }
