@@ -101,3 +101,13 @@ func TestJudgeParts(t *testing.T) {
 		})
 	}
 }
+
+// What is said of one queue is not said of another whose name ends alike.
+func TestPartIsThatPart(t *testing.T) {
+	x := newTrial()
+	j := x.look(0, append(crew("shop", 0, "idle"), reading("resp_task_queue_length", 3, "shop", "very big"), reading("resp_task_workers", 0, "shop", "very big"),
+		reading("resp_task_queue_length", 0, "shop", "big"), reading("resp_task_workers", 1, "shop", "big"))...)
+	if s := j.Of("shop"); s.Part("tasks", "very big") != health.Critical || s.Part("tasks", "big") != health.Healthy || s.Part("pool", "very big") != health.Healthy {
+		t.Errorf("%s, %s, %s", s.Part("tasks", "very big"), s.Part("tasks", "big"), s.Part("pool", "very big"))
+	}
+}
