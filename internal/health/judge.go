@@ -45,7 +45,7 @@ type rule struct {
 	summary   string
 	told      bool
 	// advice says what to do, given for how long it has not been well.
-	advice func(since time.Duration) []string
+	advice adviser
 }
 
 // held is the level in force of one rule.
@@ -103,7 +103,7 @@ func (h *held) now(r *rule) Level {
 // often as there are looks: the intervals are counted by their times. One
 // state must be used with looks in the order of their times.
 func Judge(in Input, before State) (Judgement, State) {
-	c := &court{Input: in, before: before, after: State{make(map[key]held)}}
+	c := &court{Input: in, before: before, after: State{make(map[key]held)}, blockers: make(map[string]*blocker)}
 	c.names = c.appNames()
 	for _, app := range c.names {
 		c.judgeApp(app)
@@ -120,6 +120,7 @@ type court struct {
 	before, after State
 	names         []string
 	rules         []rule
+	blockers      map[string]*blocker // by server; one that is there and nil: none
 }
 
 func (c *court) add(r rule) { c.rules = append(c.rules, r) }
@@ -155,7 +156,7 @@ func (c *court) lives(k key) bool {
 // told is a finding with its advice.
 type told struct {
 	Finding
-	advice []string
+	advice []advice
 	ended  *time.Time // when it was last seen; nil: it is present
 }
 
@@ -165,6 +166,7 @@ func (c *court) judgement() Judgement {
 	all := c.step(statuses)
 	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Judgement{At: c.At}
+	var todo []advice
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
@@ -172,8 +174,9 @@ func (c *court) judgement() Judgement {
 		case !t.told:
 			out.findings = append(out.findings, t.Finding)
 		}
-		out.advice = unique(out.advice, all[i].advice)
+		todo = append(todo, all[i].advice...)
 	}
+	out.advice = lines(todo)
 	disk, bounds := statuses[""].Components["disk"]
 	for _, app := range slices.Sorted(maps.Keys(statuses)) {
 		s := statuses[app]
@@ -232,6 +235,7 @@ func (c *court) tell(r *rule, h *held, level Level) told {
 
 // fill takes what concerns the app: its own, and full disks, which bound all.
 func (s *Status) fill(all []told) {
+	var todo []advice
 	for i := range all {
 		t := &all[i]
 		switch {
@@ -240,9 +244,10 @@ func (s *Status) fill(all []told) {
 			s.Recovering = append(s.Recovering, Recovery{t.Alert, t.ended.UTC()})
 		default:
 			s.Alerts = append(s.Alerts, t.Alert)
-			s.Recommendations = unique(s.Recommendations, t.advice)
+			todo = append(todo, t.advice...)
 		}
 	}
+	s.Recommendations = lines(todo)
 	for _, l := range s.Components {
 		s.Overall = max(s.Overall, l)
 	}
@@ -257,13 +262,4 @@ func (k key) title() string {
 		return k.name
 	}
 	return k.name + " " + k.of
-}
-
-func unique(out, more []string) []string {
-	for _, m := range more {
-		if !slices.Contains(out, m) {
-			out = append(out, m)
-		}
-	}
-	return out
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Part is something of an app that the configuration names: one of its pools,
@@ -132,7 +131,7 @@ func (p *pool) asleep() string {
 }
 
 // advice names the connections that hold the pool, and whose they are.
-func (p *pool) advice(w *crew) func(time.Duration) []string {
+func (p *pool) advice(w *crew) adviser {
 	if p.utilization == nil && p.leaked == 0 {
 		return nil
 	}
