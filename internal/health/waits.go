@@ -98,7 +98,7 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 	var groups [][]worker
 	list := w.longest("stuck")
 	if !stuckOnly {
-		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong })...)
+		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong || !x.waitsForOthers() })...)
 	}
 	for _, x := range list {
 		if a, ok := c.rootOf(w, &x); ok {
@@ -118,6 +118,12 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 		}
 	}
 	return out
+}
+
+// waitsForOthers reports whether somebody else's doing holds up a worker, as far
+// as is seen. What it does itself is worth a word once it is stuck.
+func (x *worker) waitsForOthers() bool {
+	return x.wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.wait.on)
 }
 
 // sameWait reports whether two workers hang for the same reason, as far as seen.
@@ -176,7 +182,7 @@ func (w *crew) groupAdvice(g []worker) advice {
 			a.line += ": see what holds that app up; to end them does not help."
 			return a
 		}
-		a.line += ": see why it does not answer, and give the call a timeout" + w.giveUp(first, "; ") + "."
+		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(first, "; ") + "."
 	case "mysql":
 		a.line += ": SHOW FULL PROCESSLIST has its statement."
 	case "redis":
@@ -235,7 +241,7 @@ func (w *crew) unknownAdvice(g []worker) advice {
 // giveUp is the end of a sentence: how to give up the request of a worker.
 func (w *crew) giveUp(x *worker, joint string) string {
 	end := w.end(x)
-	if end == "" {
+	if end == "" || x.state != "stuck" {
 		return ""
 	}
 	return joint + end + " gives up the request of worker " + x.slot

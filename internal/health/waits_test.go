@@ -68,7 +68,7 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		},
 		"an upstream": {
 			slices.Concat(stuck, []health.Reading{waiting("0", "upstream", "10.0.0.9:443"), waiting("1", "upstream", "10.0.0.9:443"), waiting("2", "upstream", "10.0.0.9:443")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: see why it does not answer"}, nil, "",
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: see what takes it so long"}, nil, "",
 		},
 		"another app": {
 			slices.Concat(stuck, []health.Reading{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), reading("resp_up", 0, "app:blog")}),
