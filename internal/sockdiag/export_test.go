@@ -14,6 +14,7 @@ var (
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
 	RemotePorts       = remotePorts
+	OtherPorts        = otherPorts
 )
 
 // Break makes the next question fail as one whose answer never comes does.
