@@ -112,6 +112,7 @@ func (w *Watcher) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool
 	for _, ask := range []func() ([]sockdiag.Peer, error){
 		func() ([]sockdiag.Peer, error) { return n.conn.Peers(ctx, lacks, ports) },
 		func() ([]sockdiag.Peer, error) { return n.conn.UnixPeers(ctx, lacks) },
+		func() ([]sockdiag.Peer, error) { return n.conn.UnixPending(ctx, lacks) },
 		func() ([]sockdiag.Peer, error) { return n.conn.UDPPeers(ctx, lacks) },
 	} {
 		if len(missing) == 0 {

@@ -212,6 +212,7 @@ func BenchmarkWaitOf(b *testing.B) {
 	l, x := &look{main: k}, &Worker{State: Busy, For: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {
+		w.table.costs.begin(true) // a look
 		if w.waitOf(&app{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
 			b.Fatal(w.unnamed)
 		}

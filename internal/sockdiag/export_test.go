@@ -15,6 +15,7 @@ var (
 	ParseUnixAccepted = parseUnixAccepted
 	RemotePorts       = remotePorts
 	OtherPorts        = otherPorts
+	ParseUnixPending  = parseUnixPending
 )
 
 // Break makes the next question fail as one whose answer never comes does.

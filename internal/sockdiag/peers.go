@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,6 +95,70 @@ func (c *Conn) UnixPeers(ctx context.Context, wanted func(inode uint64) bool) ([
 		return nil
 	})
 	return out, err
+}
+
+// UnixPending returns those UNIX stream sockets of the namespace whose inode is
+// wanted and whose connection waits in the queue of a listener, with the path of
+// that. Errors and time are as in [Conn.Listeners].
+func (c *Conn) UnixPending(ctx context.Context, wanted func(inode uint64) bool) ([]Peer, error) {
+	if err := c.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.unlock()
+	var out []Peer
+	err := c.dump(ctx, "unix pending", unixPendingRequest(), func(p []byte) error {
+		path, inodes, err := parseUnixPending(p)
+		if err != nil || path == "" {
+			return err
+		}
+		for ; len(inodes) >= 4; inodes = inodes[4:] {
+			inode := uint64(binary.NativeEndian.Uint32(inodes))
+			switch {
+			case inode == 0 || !wanted(inode):
+			case len(out) >= maxSockets:
+				return ErrTooMany
+			default:
+				out = append(out, Peer{Connection: Connection{Path: path, Inode: inode}})
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Numbers of linux/unix_diag.h.
+const (
+	udiagShowPending = 0x08 // UDIAG_SHOW_ICONS
+	unixDiagPending  = 3    // UNIX_DIAG_ICONS
+)
+
+func unixPendingRequest() []byte {
+	b := unixRequest()
+	binary.NativeEndian.PutUint32(b[headerLen+12:], udiagShowName|udiagShowPending)
+	return b
+}
+
+// parseUnixPending reads one answer of a dump of listeners: the path, and the
+// inodes of the sockets whose connections are in its queue, 4 bytes each.
+func parseUnixPending(p []byte) (path string, inodes []byte, err error) {
+	if len(p) < unixMsgLen {
+		return "", nil, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
+	}
+	if p[0] != unix.AF_UNIX || p[1] != unix.SOCK_STREAM || p[2] != stateListen {
+		return "", nil, nil
+	}
+	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
+		switch kind {
+		case unixDiagName:
+			path = socketName(v)
+		case unixDiagPending:
+			inodes = v
+		}
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return path, inodes, nil
 }
 
 // States of linux/tcp_states.h.

@@ -123,6 +123,37 @@ func TestUnixPeers(t *testing.T) {
 	}
 }
 
+// A connection that nobody has accepted has the path of the listener too.
+func TestUnixPending(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
+	client, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	accepted, _ := bothEnds(t, "unix", filepath.Join(t.TempDir(), "a"))
+	mine := inodeOfConn(t, client)
+	list, err := dial(t, 0).UnixPending(t.Context(), among(mine, inodeOfConn(t, accepted)))
+	if err != nil || len(list) != 1 || list[0].Path != path || list[0].Inode != mine || list[0].Accepted {
+		t.Errorf("%+v, %v, want inode %d", list, err, mine)
+	}
+}
+
+// Whatever an answer is, sockets come with a path or not at all.
+func FuzzParseUnixPending(f *testing.F) {
+	f.Add(unixAnswer(10, attribute(0, []byte("/run/x\x00")), attribute(3, native.AppendUint32(nil, 77))))
+	f.Add(unixAnswer(1, attribute(0, []byte("\x00x"))))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		path, inodes, err := sockdiag.ParseUnixPending(answer)
+		if err != nil && (path != "" || inodes != nil) || len(inodes) > len(answer) {
+			t.Errorf("%q %v %v", path, inodes, err)
+		}
+	})
+}
+
 func TestOtherPorts(t *testing.T) {
 	t.Parallel()
 	var many []uint16
