@@ -30,7 +30,7 @@ func TestPoolQueries(t *testing.T) {
 	got := r.readings(t, "page.mysql_query")
 	same(t, "queries", got, map[string]float64{
 		"main 12 backup localhost    statement": 600, "main 11 shop 10.0.0.1 shop 1 102 UPDATE": 42, "main 10 shop 10.0.0.1 shop 0 101 SELECT": 3,
-		"main 14 a_[2J~f836c206 web-1_~780507f1    statement": 2,
+		"main 14 a_[2J~f836c206 web-1_~780507f1    statement":                                               2,
 		"main 15 " + strings.Repeat("u", 55) + "~817a89f9 " + strings.Repeat("h", 55) + "~ef6f962f    CALL": 4,
 	})
 	for i := range 30 {

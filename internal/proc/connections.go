@@ -90,7 +90,7 @@ type connectionSampler struct {
 	known    map[memberKey]bool // of the last sample
 	places   *directory
 	asked    bool
-	next     time.Time // no sample before
+	next     time.Time  // no sample before
 	named    *directory // places, as they were last resolved
 	last     *Connections
 	sampled  bool
@@ -101,7 +101,7 @@ func newConnectionSampler(root string, interval time.Duration, log *slog.Logger)
 	r := newReader(root)
 	return &connectionSampler{
 		r: r, nets: newSockets(r), log: log, now: time.Now, bell: make(chan struct{}, 1), interval: max(interval, time.Second),
-		places: newDirectory(nil), named: literal(nil), last: &Connections{},
+		places: newDirectory(nil), named: &directory{kinds: wellKnown}, last: &Connections{},
 	}
 }
 

@@ -39,11 +39,7 @@ type peerNames struct {
 // of these. The kernel is asked at most once a look and namespace, and only for
 // sockets that neither an earlier question nor the sample of connections has.
 func (w *Watcher) namePeers(ctx context.Context, now time.Time) {
-	for _, n := range w.sockets.nets {
-		if n.peers != nil && !slices.ContainsFunc(w.unnamed, func(u unnamed) bool { return u.app.net == n }) {
-			clear(n.peers.byInode)
-		}
-	}
+	w.forgetPeers()
 	if len(w.unnamed) == 0 {
 		return
 	}
@@ -51,6 +47,29 @@ func (w *Watcher) namePeers(ctx context.Context, now time.Time) {
 	c.mu.Lock()
 	by := &peerNames{places: c.named, sample: c.last, proofs: make(map[*netns]proof)}
 	c.mu.Unlock()
+	for n, inodes := range w.wantedPeers(by) {
+		w.askPeers(ctx, n, inodes)
+		w.askAccepted(ctx, n, inodes, now)
+	}
+	for i := range w.unnamed {
+		u := &w.unnamed[i]
+		u.wait.On, u.wait.Peer = w.together(u, by)
+	}
+	w.forgetUnnamed()
+}
+
+// forgetPeers drops the other ends of sockets in namespaces where nobody waits.
+func (w *Watcher) forgetPeers() {
+	for _, n := range w.sockets.nets {
+		if n.peers != nil && !slices.ContainsFunc(w.unnamed, func(u unnamed) bool { return u.app.net == n }) {
+			clear(n.peers.byInode)
+		}
+	}
+}
+
+// wantedPeers returns the sockets that workers wait for, by namespace, as far as
+// the sample of connections does not have them.
+func (w *Watcher) wantedPeers(by *peerNames) map[*netns]map[uint64]bool {
 	wanted := make(map[*netns]map[uint64]bool)
 	for i := range w.unnamed {
 		u := &w.unnamed[i]
@@ -64,15 +83,7 @@ func (w *Watcher) namePeers(ctx context.Context, now time.Time) {
 			}
 		}
 	}
-	for n, inodes := range wanted {
-		w.askPeers(ctx, n, inodes)
-		w.askAccepted(ctx, n, inodes, now)
-	}
-	for i := range w.unnamed {
-		u := &w.unnamed[i]
-		u.wait.On, u.wait.Peer = w.together(u, by)
-	}
-	w.forgetUnnamed()
+	return wanted
 }
 
 // forgetUnnamed drops the waits that are still to be named.

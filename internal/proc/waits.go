@@ -114,13 +114,14 @@ func (l *look) speaker(threads int) *thread {
 		return &l.main
 	}
 	return slices.MinFunc(all, func(x, y *thread) int {
-		if d := x.since.Compare(y.since); d != 0 || x.call.running == y.call.running {
+		switch d := x.since.Compare(y.since); {
+		case d != 0, locks(x.call.nr) == locks(y.call.nr):
 			return d
-		}
-		if x.call.running {
+		case locks(x.call.nr): // it may wait for the other one
+			return 1
+		default:
 			return -1
 		}
-		return 1
 	})
 }
 

@@ -43,6 +43,7 @@ func TestSpeaker(t *testing.T) {
 		"uWSGI's main thread waits its turn":    {UWSGI, 2, 1, lock(9), []thread{reads(3)}, 3},
 		"uWSGI's main thread is one of a pool":  {UWSGI, 2, 2, reads(1), []thread{reads(3)}, 3},
 		"uWSGI without threads":                 {UWSGI, 0, 1, reads(1), []thread{reads(3)}, 1},
+		"two of which one is in a lock":         {Waitress, 4, 2, accepts, []thread{lock(3), in(unix.SYS_READ, 3)}, 3},
 		"one that computes, others in its lock": {Waitress, 4, 3, accepts, []thread{lock(0), runs, lock(0)}, 0},
 		"nobody works":                          {Waitress, 4, 1, accepts, []thread{rests}, -1},
 	} {
@@ -53,8 +54,8 @@ func TestSpeaker(t *testing.T) {
 			t.Errorf("%s: %+v", name, k)
 		case k != nil && k.tid != c.want:
 			t.Errorf("%s: the one since %d s, want %d s", name, k.tid, c.want)
-		case c.main.waits && slices.ContainsFunc(c.others, func(o thread) bool { return o.call.running }) && !k.call.running:
-			t.Errorf("%s: a thread in a lock, want the one that runs", name)
+		case k != nil && locks(k.call.nr) && slices.ContainsFunc(c.others, func(o thread) bool { return o.since.Equal(k.since) && !locks(o.call.nr) }):
+			t.Errorf("%s: a thread in a lock, want the other one", name)
 		}
 	}
 }
