@@ -154,10 +154,13 @@ func asgiServers(p Place) []Server {
 		}
 		return s
 	}
-	wsgi := bench.Spec{App: wsgi}
+	wsgi, workers := bench.Spec{App: wsgi}, []string{"--port={port}", "--workers=2"}
+	if p.newest() { // on a busy machine one that loads is ended after 5 s
+		workers = append(workers, "--timeout-worker-healthcheck=60")
+	}
 	return []Server{
 		start("uvicorn", "", Server{workers: 1, alone: true}, "--port={port}", "{app}:app"),
-		start("uvicorn", " --workers 2", Server{workers: 2, renewed: !p.newest()}, "--port={port}", "--workers=2", "{app}:app"),
+		start("uvicorn", " --workers 2", Server{workers: 2, renewed: !p.newest()}, append(workers, "{app}:app")...),
 		start("uvicorn", " --interface wsgi", Server{workers: 1, alone: true, spec: wsgi}, "--interface=wsgi", "--port={port}", "{app}:app"),
 		start("hypercorn", "", Server{workers: 1, reports: true, alone: true}, "--bind={at}", "--statsd-host={statsd}", "{app}:app"),
 		start("hypercorn", " -w 2", Server{workers: 2, reports: true, renewed: true}, "--bind={at}", "--statsd-host={statsd}", "--workers=2", "{app}:app"),
