@@ -34,6 +34,6 @@ func (l *poolLook) noteQueries(s *Sample, owners []owner) {
 		t, who := &l.threads[i], owners[i]
 		host := parseClient(t.Host).name
 		s.note("mysql_query", t.Time.Seconds(), l.Name, number(t.ID), text.Label(t.User, maxClientText), text.Label(host, maxClientText),
-			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement, "statement"))
+			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement.String(), "statement"))
 	}
 }
