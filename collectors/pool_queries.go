@@ -47,6 +47,6 @@ func (l *poolLook) noteQueries(s *Sample, owners []owner) {
 		t, who := &l.threads[i], owners[i]
 		user, host := clientOf(t)
 		s.note("mysql_query", t.Time.Seconds(), l.Name, number(t.ID), user, host,
-			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement, "statement"))
+			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement.String(), "statement"))
 	}
 }
