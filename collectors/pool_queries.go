@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -17,12 +18,24 @@ const (
 	maxClientText = 64
 )
 
+// clientOf returns the user and the host of a connection, cleaned and bounded.
+func clientOf(t *mysql.Thread) (user, host string) {
+	if t.Host == "" && t.User == "" {
+		return "", ""
+	}
+	return text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
+}
+
 // noteQueries names the statements of clients that have been running longest,
-// with the workers that sent them.
+// with the workers that sent them. One that waits for a lock is not at work.
 func (l *poolLook) noteQueries(s *Sample, owners []owner) {
+	waits := make(map[uint64]bool)
+	for _, w := range l.lockWaits() {
+		waits[w.waiter] = true
+	}
 	var running []int // places in l.threads
 	for i := range l.threads {
-		if t := &l.threads[i]; !t.Own && t.Time >= queryAfter && ofClient(t) {
+		if t := &l.threads[i]; !t.Own && t.Time >= queryAfter && ofClient(t) && !waits[t.ID] {
 			running = append(running, i)
 		}
 	}
@@ -32,8 +45,8 @@ func (l *poolLook) noteQueries(s *Sample, owners []owner) {
 	})
 	for _, i := range running[:min(len(running), maxQueries)] {
 		t, who := &l.threads[i], owners[i]
-		host := parseClient(t.Host).name
-		s.note("mysql_query", t.Time.Seconds(), l.Name, number(t.ID), text.Label(t.User, maxClientText), text.Label(host, maxClientText),
-			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement, "statement"))
+		user, host := clientOf(t)
+		s.note("mysql_query", t.Time.Seconds(), l.Name, number(t.ID), user, host,
+			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement.String(), "statement"))
 	}
 }

@@ -17,10 +17,7 @@ func SessionOf(v Version) string { return sessionOf(v) }
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }
 
-// Keyword is what is kept of a statement.
-func Keyword(statement []byte) string { return keyword(statement) }
-
-// Keywords are the words that Keyword returns.
+// Keywords are the words of statements that may be published.
 func Keywords() []string { k := keywords(); return k[:] }
 
 // CheckPackets runs every check on a copy of p, and returns how many bytes the

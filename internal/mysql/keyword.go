@@ -8,31 +8,42 @@ import (
 // maxKeyword is the longest of the keywords.
 const maxKeyword = len("OPTIMIZE")
 
+// Keyword is the first word of a statement, if it is one of a few; 0 for none,
+// and for any other.
+type Keyword uint8
+
+// String returns the word in capitals; "" for 0.
+func (k Keyword) String() string {
+	if words := keywords(); int(k) < len(words) {
+		return words[k]
+	}
+	return ""
+}
+
 // keywords are the first words of statements that may be published.
-func keywords() [13]string {
+func keywords() [14]string {
 	return [...]string{
-		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "ALTER", "CALL", "LOAD", "OPTIMIZE", "CREATE", "DROP", "TRUNCATE", "ANALYZE",
+		"", "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "ALTER", "CALL", "LOAD", "OPTIMIZE", "CREATE", "DROP", "TRUNCATE", "ANALYZE",
 	}
 }
 
-// keyword returns the first word of a statement behind comments and brackets if
-// it is one of [keywords], else "". It allocates nothing and keeps nothing of the
-// text.
-func keyword(statement []byte) string {
+// KeywordOf returns the first word of a statement behind comments and brackets.
+// It allocates nothing and keeps nothing of the text.
+func KeywordOf(statement []byte) Keyword {
 	s := withoutComments(statement)
 	n := 0
 	for n < len(s) && n <= maxKeyword && isLetter(s[n]) {
 		n++
 	}
 	if n == 0 || n > maxKeyword || n < len(s) && isWord(s[n]) {
-		return ""
+		return 0
 	}
-	for _, k := range keywords() {
+	for i, k := range keywords() {
 		if len(k) == n && strings.EqualFold(k, string(s[:n])) {
-			return k
+			return Keyword(i)
 		}
 	}
-	return ""
+	return 0
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

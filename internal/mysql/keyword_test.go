@@ -17,7 +17,7 @@ func TestKeyword(t *testing.T) {
 		"": "", "SELECTED": "", "select1": "", "select_x": "", "BEGIN": "", "WITH x AS (SELECT 1) SELECT 1": "", "SHOW PROCESSLIST": "",
 		"/*!40001 SQL_NO_CACHE */ SELECT 1": "", "/* never closed SELECT": "", "-- SELECT": "", "'SELECT'": "", "secret": "", "OPTIMIZER": "",
 	} {
-		if got := mysql.Keyword([]byte(statement)); got != want {
+		if got := mysql.KeywordOf([]byte(statement)).String(); got != want {
 			t.Errorf("%q: %q, want %q", statement, got, want)
 		}
 	}
@@ -28,7 +28,7 @@ func FuzzKeyword(f *testing.F) {
 	f.Add([]byte("/* a */ SELECT 1"))
 	f.Add([]byte("((-- x\n insert"))
 	f.Fuzz(func(t *testing.T, statement []byte) {
-		got := mysql.Keyword(statement)
+		got := mysql.KeywordOf(statement).String()
 		if got != "" && (!slices.Contains(mysql.Keywords(), got) || !strings.Contains(strings.ToUpper(string(statement)), got)) {
 			t.Errorf("%q: %q", statement, got)
 		}
@@ -39,7 +39,7 @@ func BenchmarkKeyword(b *testing.B) {
 	statement := []byte("/* app:shop */ SELECT * FROM orders")
 	b.ReportAllocs()
 	for b.Loop() {
-		if mysql.Keyword(statement) != "SELECT" {
+		if mysql.KeywordOf(statement).String() != "SELECT" {
 			b.Fatal("it is a SELECT")
 		}
 	}

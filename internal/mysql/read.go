@@ -33,9 +33,7 @@ type Thread struct {
 	State   string // what it does; "" for nothing
 	Own     bool   // the connection of this exporter
 
-	// Statement is the keyword of the statement that it runs, such as "SELECT", if
-	// it is one of a few; "" for none, and for any other.
-	Statement string
+	Statement Keyword // of the statement that it runs
 }
 
 // Transaction is one open transaction of InnoDB.
@@ -229,11 +227,11 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 }
 
 // statement returns the keyword of the statement in the row that was scanned.
-func (l *threadList) statement() string {
+func (l *threadList) statement() Keyword {
 	if len(l.cells) < 8 {
-		return ""
+		return 0
 	}
-	return keyword(l.cells[7])
+	return KeywordOf(l.cells[7])
 }
 
 func (l *threadList) text(i int) string {

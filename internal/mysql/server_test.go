@@ -81,7 +81,7 @@ func TestReads(t *testing.T) {
 		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true},
 		{ID: 8, User: "shop", Host: "10.0.0.1:4711", DB: "shop", Command: "Sleep", Time: 42 * time.Second},
 		{ID: 9, User: "system user", Command: "Daemon"},
-		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: "SELECT"},
+		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: mysql.KeywordOf([]byte("SELECT"))},
 	}, err)
 	transactions, err := s.Transactions(t.Context())
 	check(t, "transactions", transactions, []mysql.Transaction{

@@ -126,6 +126,7 @@ func (w *Watcher) discover(now time.Time) {
 			unplaced = append(unplaced, p)
 		}
 	}
+	w.succeed(now) // before what is new may have the places of what has ended
 	w.admit(unplaced, now)
 	w.succeed(now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {

@@ -74,6 +74,28 @@ func TestRollingUpdateKeepsTheName(t *testing.T) {
 	wantListed(t, w, 9000, "app=20")
 }
 
+// The same where all places are taken: the old replica's goes to its successor,
+// not to a new app that comes at the same look.
+func TestRollingUpdateOnAFullHost(t *testing.T) {
+	w := host(t)
+	for i := range MaxApps - 2 {
+		server(w, 1000+i, uint32(1000+i%2), fmt.Sprint("other", i))
+	}
+	old := replica(w, 10, "app", "", 8000)
+	discoverAt(w, 0)
+	replica(w, 20, "app", "", 8000)
+	discoverAt(w, 1)
+	if len(w.apps) != MaxApps || !strings.Contains(listed(w), "app~2=20") {
+		t.Fatalf("%d apps, %.100s", len(w.apps), listed(w))
+	}
+	end(w, old)
+	server(w, 30, 33, "new")
+	discoverAt(w, 2)
+	if got := listed(w); !strings.Contains(got, "app=20") || strings.Contains(got, "app~2") {
+		t.Errorf("%.200s", got)
+	}
+}
+
 // Two replicas are two: when one ends it is down, and the next one takes its name.
 func TestReplicaSucceedsItsLike(t *testing.T) {
 	w := host(t)

@@ -245,10 +245,7 @@ func (w *Watcher) nameStore(a *app, component string, proven bool, c sockdiag.Co
 	if name := w.appAt(a, c); name != "" {
 		return OnUpstream, "app:" + name
 	}
-	peer = text.Label(c.Path, maxPath)
-	if c.Path == "" {
-		peer = c.Remote.String()
-	}
+	peer = placeOf(c)
 	if kind == "" && c.Path == "" {
 		kind = upstreamKind(c.Remote.Port())
 	}
@@ -256,6 +253,19 @@ func (w *Watcher) nameStore(a *app, component string, proven bool, c sockdiag.Co
 		peer += " (" + kind + ")"
 	}
 	return on, peer
+}
+
+// placeOf returns the address or the path of the other end. A path that is
+// relative begins with "./", so that it is never taken for another kind of name.
+func placeOf(c sockdiag.Connection) string {
+	switch {
+	case c.Path == "":
+		return c.Remote.String()
+	case c.Path[0] == '/' || c.Path[0] == '@':
+		return text.Label(c.Path, maxPath)
+	default:
+		return text.Label("./"+c.Path, maxPath)
+	}
 }
 
 // appAt returns the name of the one other app that listens where a connection

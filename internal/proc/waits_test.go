@@ -127,7 +127,7 @@ func TestNamePeer(t *testing.T) {
 	}
 	for path, want := range map[[2]string]string{
 		{"mysql:main", "/run/a.sock"}: "mysql mysql:main", {"postgresql", "/run/.s.PGSQL.5432"}: "upstream /run/.s.PGSQL.5432 (postgresql)",
-		{"", "/run/unix.sock"}: "upstream app:unix", {"", "@name"}: "upstream @name", {"", "/run/a\x1b[2J"}: "upstream /run/a_[2J~0c671949",
+		{"", "/run/unix.sock"}: "upstream app:unix", {"", "@name"}: "upstream @name", {"", "app:stock"}: "upstream ./app:stock", {"", "/run/a\x1b[2J"}: "upstream /run/a_[2J~0c671949",
 	} {
 		if got := nameOf(t, path[0], true, sockdiag.Connection{Path: path[1]}); got != want {
 			t.Errorf("%q: %q, want %q", path, got, want)
