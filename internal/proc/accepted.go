@@ -34,6 +34,14 @@ type acceptedSockets struct {
 	next      time.Time       // not before: by the clock, not by the look
 }
 
+// pause returns the end of the pause after the question; zero: none was asked.
+func (f *acceptedSockets) pause() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return f.next
+}
+
 // acceptedIn returns the accepted connections of a namespace. It asks the kernel
 // at most once a look; nil: the kernel does not answer. lacks reports whether a
 // list of an earlier look lacks something that the caller needs.
@@ -45,13 +53,9 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*accepted
 	if n.conn == nil {
 		return nil
 	}
-	paused := time.Now()
-	if old != nil && paused.Before(old.next) {
-		if old.next.Sub(paused) > acceptedAhead || !lacks(old) {
-			old.fresh = false
-			return old
-		}
-		paused = old.next
+	if left := time.Until(old.pause()); left > acceptedAhead || left > 0 && !lacks(old) {
+		old.fresh = false
+		return old
 	}
 	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
 	defer runtime.UnlockOSThread()
@@ -76,10 +80,11 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*accepted
 	for ino := range n.listeners {
 		found.listening[ino] = true
 	}
-	if now := time.Now(); paused.Before(now) {
-		paused = now
+	found.next = time.Now()
+	if old.pause().After(found.next) {
+		found.next = old.next
 	}
-	found.next = paused.Add(min(acceptedShare*(threadTime()-began), acceptedPause))
+	found.next = found.next.Add(min(acceptedShare*(threadTime()-began), acceptedPause))
 	n.accepted = found
 	return found
 }

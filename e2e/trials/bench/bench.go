@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -94,9 +95,7 @@ func (b *Bench) prepare() error {
 		return err
 	}
 	files := map[string]string{"resp-exporter.yml": b.spec.Config}
-	for name, text := range b.spec.Files {
-		files[name] = text
-	}
+	maps.Copy(files, b.spec.Files)
 	for name, text := range files {
 		file := filepath.Join(b.Dir, b.replace.Replace(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -102,7 +102,7 @@ func (t *trial) found(ctx context.Context) (bool, string, string, error) {
 		apps := slices.Sorted(maps.Keys(t.apps(page)))
 		return len(apps) == want, fmt.Sprintf("%d: %s", len(apps), t.plain(strings.Join(apps, ", ")))
 	})
-	return ok, fmt.Sprintf("%d", want), seen, err
+	return ok, strconv.Itoa(want), seen, err
 }
 
 // plain replaces what differs from run to run in a name.

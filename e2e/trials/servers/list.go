@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 
@@ -51,11 +52,11 @@ thresholds: {memory: {warning: 1, critical: 1}, cpu: {warning: 1, critical: 1}}
 `
 
 // List returns the servers of one place.
-func List(p Place) []Server {
+func List(ctx context.Context, p Place) []Server {
 	list := gunicorn(p)
 	list = append(list, uwsgi(p)...)
 	list = append(list, asgiServers(p)...)
-	list = append(list, others(p)...)
+	list = append(list, others(ctx, p)...)
 	for i := range list {
 		list[i].Newest = p.newest()
 		if list[i].spec.Config == "" {
@@ -65,10 +66,8 @@ func List(p Place) []Server {
 	return list
 }
 
-// hidden hides setproctitle from Python.
-var hidden = map[string]string{"hidden/setproctitle.py": "raise ImportError\n"} //nolint:gochecknoglobals // a constant map
-
 func gunicorn(p Place) []Server {
+	hidden := map[string]string{"hidden/setproctitle.py": "raise ImportError\n"}
 	start := func(name string, s Server, args ...string) Server {
 		s.Name, s.program, s.reports = strings.TrimSpace("gunicorn "+name), "gunicorn", !s.loop
 		s.spec.Argv = append(append([]string{p.program("gunicorn"), "--bind={at}", "--timeout=60", "--statsd-host={statsd}"}, args...), "{app}:app")
@@ -167,10 +166,10 @@ func asgiServers(p Place) []Server {
 	}
 }
 
-func others(p Place) []Server {
+func others(ctx context.Context, p Place) []Server {
 	module, home := "/usr/lib/apache2/modules/mod_wsgi.so", "/usr"
 	if p.newest() {
-		module, home = p.module(), p.home()
+		module, home = p.module(), p.home(ctx)
 	}
 	httpd := strings.NewReplacer("MODULE", module, "HOME", home).Replace(apache)
 	list := []Server{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,11 +45,7 @@ func (t *trial) blocked(ctx context.Context) (ok bool, want, seen string, err er
 			break
 		}
 	}
-	if len(t.Marks(mark)) < t.s.workers {
-		return false, "", "not all workers were blocked", nil
-	}
-	more := 3 + t.random.IntN(4)
-	for range more {
+	for range 3 + t.random.IntN(4) {
 		c, err := t.Dial(ctx)
 		if err != nil {
 			return false, "", "", err
@@ -59,27 +56,31 @@ func (t *trial) blocked(ctx context.Context) (ok bool, want, seen string, err er
 		}
 	}
 	bench.Pause(ctx, 100*time.Millisecond)
-	for i := 0; i < 10; i++ {
-		before, err := t.listener()
+	want, seen, err = t.queues(ctx, mark)
+	return want == seen && (t.s.threads > 0 || !strings.HasPrefix(want, "0 of")), want, seen, err
+}
+
+// queues returns the queue as ss reports it before and after a scrape, and as
+// that does, while all workers are blocked.
+func (t *trial) queues(ctx context.Context, mark string) (is, reported string, err error) {
+	for range 10 {
+		before, err := t.listener(ctx)
 		if err != nil {
-			return false, "", "", err
+			return "", "", err
 		}
 		page, err := t.Scrape(ctx)
 		if err != nil {
-			return false, "", "", err
+			return "", "", err
 		}
-		after, err := t.listener()
+		after, err := t.listener(ctx)
 		if err != nil {
-			return false, "", "", err
+			return "", "", err
 		}
-		if before != after || len(t.Marks(mark)) < t.s.workers {
-			continue
+		if before == after && len(t.Marks(mark)) >= t.s.workers {
+			return before, t.reported(page), nil
 		}
-		got := t.reported(page)
-		enough := t.s.threads > 0 || !strings.HasPrefix(before, "0 of")
-		return got == before && enough, before, got, nil
 	}
-	return false, "", "no look while all workers were blocked", nil
+	return "all workers blocked", "not all workers were blocked", nil
 }
 
 // ask sends a request and does not wait for the answer.
@@ -117,8 +118,8 @@ func (t *trial) isListener(at string) bool {
 }
 
 // listener returns the queue of the listener that ss reports.
-func (t *trial) listener() (string, error) {
-	out, err := output("ss", "-Hlntx")
+func (t *trial) listener(ctx context.Context) (string, error) {
+	out, err := output(ctx, "ss", "-Hlntx")
 	if err != nil {
 		return "", fmt.Errorf("ss: %w", err)
 	}
@@ -191,7 +192,7 @@ func (t *trial) replaced(ctx context.Context) (bool, string, string, error) {
 		return false, "", "", err
 	}
 	pids := t.apps(page)[t.name]
-	ended := pids[fmt.Sprint(t.random.IntN(t.s.workers))]
+	ended := pids[strconv.Itoa(t.random.IntN(t.s.workers))]
 	switch {
 	case ended == 0:
 		return false, "", "no such worker", nil

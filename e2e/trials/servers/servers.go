@@ -81,7 +81,7 @@ func one(ctx context.Context, o Options, s Server, sink func(Cell) error) (err e
 			err = fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}()
-	version, err := o.Place.Version(s)
+	version, err := o.Place.Version(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -101,24 +101,29 @@ func one(ctx context.Context, o Options, s Server, sink func(Cell) error) (err e
 	if s.app != "" {
 		t.name = b.Replace(s.app)
 	}
-	var cells []Cell
+	cells, err := t.cells(ctx, version)
+	for i := 0; err == nil && i < len(cells); i++ {
+		err = sink(cells[i])
+	}
+	return err
+}
+
+// cells returns all comparisons of one server. An app that is not found has no
+// other.
+func (t *trial) cells(ctx context.Context, version string) ([]Cell, error) {
+	var out []Cell
 	for _, c := range t.comparisons() {
 		began := time.Now()
 		ok, want, seen, err := c.compare(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w\n%s", c.cell, err, b.App().Output(2000))
+			return nil, fmt.Errorf("%s: %w\n%s", c.cell, err, t.App().Output(2000))
 		}
-		cells = append(cells, Cell{s.Name, s.Newest, version, c.cell, ok, want, seen, time.Since(began).Seconds()})
-		if c.cell == "found" && !ok { // there is nothing to compare
+		out = append(out, Cell{t.s.Name, t.s.Newest, version, c.cell, ok, want, seen, time.Since(began).Seconds()})
+		if c.cell == "found" && !ok {
 			break
 		}
 	}
-	for _, c := range cells {
-		if err := sink(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out, nil
 }
 
 // comparison is one cell to come.

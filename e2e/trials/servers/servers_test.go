@@ -26,7 +26,7 @@ func TestServersOfDebian(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	list := slices.DeleteFunc(servers.List(servers.Place{}), func(s servers.Server) bool {
+	list := slices.DeleteFunc(servers.List(t.Context(), servers.Place{}), func(s servers.Server) bool {
 		return !slices.Contains([]string{"hypercorn -w 2", "uWSGI emperor, two vassals", "mod_wsgi daemons"}, s.Name)
 	})
 	cells := make(map[string]int)

@@ -19,8 +19,8 @@ func (p Place) module() string {
 }
 
 // home returns the directory of the Python that a virtual environment was made of.
-func (p Place) home() string {
-	out, err := output(p.python(), "-c", "import sys; print(sys.base_prefix)")
+func (p Place) home(ctx context.Context) string {
+	out, err := output(ctx, p.python(), "-c", "import sys; print(sys.base_prefix)")
 	if err != nil {
 		return p.Dir
 	}
@@ -28,22 +28,22 @@ func (p Place) home() string {
 }
 
 // Version returns the version of the server, and of the Python that runs it.
-func (p Place) Version(s Server) (string, error) {
-	python, err := output(p.python(), "-c", "import platform; print(platform.python_version())")
+func (p Place) Version(ctx context.Context, s Server) (string, error) {
+	python, err := output(ctx, p.python(), "-c", "import platform; print(platform.python_version())")
 	if err != nil {
 		return "", err
 	}
 	var version string
 	switch packages := map[string]string{"uwsgi": "uwsgi-core", "mod_wsgi": "libapache2-mod-wsgi-py3"}; {
 	case s.program == "uwsgi":
-		version, err = output(p.program("uwsgi"), "--version")
+		version, err = output(ctx, p.program("uwsgi"), "--version")
 	case packages[s.program] != "" && !p.newest():
-		if version, err = output("dpkg-query", "-W", "-f=${Version}", packages[s.program]); err == nil {
+		if version, err = output(ctx, "dpkg-query", "-W", "-f=${Version}", packages[s.program]); err == nil {
 			version, _, _ = strings.Cut(version, "-")
 		}
 	default:
 		name := strings.TrimSuffix(s.program, "-serve")
-		version, err = output(p.python(), "-c", fmt.Sprintf("from importlib.metadata import version; print(version(%q))", name))
+		version, err = output(ctx, p.python(), "-c", fmt.Sprintf("from importlib.metadata import version; print(version(%q))", name))
 	}
 	if err != nil {
 		return "", fmt.Errorf("version of %s: %w", s.program, err)
@@ -52,8 +52,8 @@ func (p Place) Version(s Server) (string, error) {
 }
 
 // output returns what a program prints, without the last line's end.
-func output(program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+func output(ctx context.Context, program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, args...).Output()
 	return strings.TrimSpace(string(out)), err

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 
 	"github.com/resp-exporter/resp-exporter/e2e/trials/servers"
@@ -39,11 +40,15 @@ func start(ctx context.Context) error {
 	}
 	places := []servers.Place{{}}
 	if *dir != "" {
-		places = append(places, servers.Place{Dir: *dir})
+		abs, err := filepath.Abs(*dir) // the servers run elsewhere
+		if err != nil {
+			return err
+		}
+		places = append(places, servers.Place{Dir: abs})
 	}
 	for _, p := range places {
 		var list []servers.Server
-		for _, s := range servers.List(p) {
+		for _, s := range servers.List(ctx, p) {
 			if pick.MatchString(s.Name) && !raw.has(s) {
 				list = append(list, s)
 			}
