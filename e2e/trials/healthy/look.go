@@ -13,7 +13,7 @@ func (t *trial) look(ctx context.Context, n int) (Look, error) {
 	}
 	l := Look{Stack: t.stack.Name, N: n, States: page.States(t.Name)}
 	page.Each("resp_health_status", t.Name, func(labels map[string]string, v float64) {
-		if v > l.Worst {
+		if v > l.Worst || v == l.Worst && v > 0 && l.Of == "overall" {
 			l.Worst, l.Of = v, labels["component"]
 		}
 	})
