@@ -31,8 +31,8 @@ type identity struct {
 	class   string // gunicorn's worker class, empty if the command line does not say
 	name    string // the app's name by the title or the command line; empty: it has none
 	script  string // the last resort for a name
-	title   bool   // the process set its own title
 	threads int    // that a worker has for requests by the command line; 0: it does not say
+	title   bool   // the process set its own title
 	worker  bool   // the title says that it is a worker
 	master  bool   // the title says that it is a master
 	aux     bool   // a helper that serves no request itself: uWSGI's http router
