@@ -1,11 +1,12 @@
 package actions
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // Bounds of what a line of the journal may hold beside those of [Run].
@@ -16,7 +17,7 @@ const (
 	maxKey    = 512     // bytes of what a guard goes by
 )
 
-var runID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var runID = text.NewForm(`^[A-Za-z0-9._-]+$`, 64)
 
 // checker checks one line against all bounds.
 type checker struct {

@@ -2,10 +2,10 @@ package actions
 
 import (
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // rule is one rule of the configuration, ready to be used. A run keeps the one
@@ -101,7 +101,7 @@ func (r *rule) dedupFor() time.Duration { return r.Cooldown + 2*time.Minute }
 
 // plainName is what may stand in a target: no label's value gets further than a
 // comparison with known names.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]{1,128}$`)
+var plainName = text.NewForm(`^[A-Za-z0-9._:@/~-]+$`, 128)
 
 // targetOf says what a step is about as far as its settings and the alert's
 // labels tell, before anything was looked at; "?" stands for what only the plan

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of what is counted.
@@ -35,9 +37,9 @@ const (
 )
 
 var (
-	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]{1,64}$`)
-	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]{1,255}$`)
-	userName = regexp.MustCompile(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`)
+	appName  = text.NewForm(`^[A-Za-z0-9._:@/-]+$`, 64)
+	unitName = text.NewForm(`^[A-Za-z0-9:_.\\@-]+$`, 255)
+	userName = text.NewForm(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]*$`, 256)
 )
 
 // problem is one value that may not be, told apart from where it was written.

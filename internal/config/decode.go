@@ -2,12 +2,13 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The tags that the parser gives to nodes.
@@ -299,7 +300,7 @@ func keys(fields []field) string {
 	return strings.Join(names, ", ")
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var plainKey = text.NewForm(`^[A-Za-z0-9_-]+$`, 64)
 
 // keyText is an unknown key as part of a path.
 func keyText(s string) string {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of the section healing.
@@ -64,8 +66,8 @@ const (
 )
 
 var (
-	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`)
-	procedure = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`)
+	labelName = text.NewForm(`^[a-zA-Z_][a-zA-Z0-9_]*$`, 128)
+	procedure = text.NewForm(`^[A-Za-z0-9_$]+$`, 64) // each half of schema.name
 )
 
 // checks collects problems below one path.
@@ -236,7 +238,13 @@ func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
 
-var componentForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
+// isProcedure reports whether s has the form schema.name.
+func isProcedure(s string) bool {
+	schema, name, _ := strings.Cut(s, ".")
+	return procedure.MatchString(schema) && procedure.MatchString(name)
+}
+
+var componentForm = text.NewForm(`^[a-z_]+$`, 64)
 
 // judged checks the settings of a step that is measured by the judgement.
 func (c *Config) judged(k *checks, app, component string) {
@@ -256,7 +264,7 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40, wantRows)
 	k.users(s.Users)
 	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, wantClients)
-	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
 }
 
 func (c *Config) killLongProblems(k *checks, s *KillLong) {
@@ -269,7 +277,7 @@ func (c *Config) killLongProblems(k *checks, s *KillLong) {
 	k.users(s.Users)
 	given(k, "min_time", s.MinTime, 0, time.Second, maxDay, wantSeconds)
 	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
-	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
 }
 
 func (c *Config) recycleProblems(k *checks, s *Recycle) {
