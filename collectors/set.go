@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ type Set struct {
 	sources []*source
 	off     []string
 	log     *slog.Logger
+	size    atomic.Int64 // readings of the last read
 }
 
 // NewSet returns a set of cs. The names in off are published as disabled.
@@ -77,14 +79,14 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 		}
 	}
 	var sum Sample
+	sum.grow(int(s.size.Load()))
 	for _, w := range waits {
-		got := w.c.await(ctx, w.f)
-		sum.Metrics = append(sum.Metrics, got.Metrics...)
-		sum.Readings = append(sum.Readings, got.Readings...)
+		w.c.await(ctx, w.f, &sum)
 	}
 	for _, name := range s.off {
 		sum.add(availableFamily, 0, name, string(Disabled))
 	}
+	s.size.Store(int64(len(sum.Readings)))
 	return sum
 }
 
@@ -169,10 +171,12 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read until ctx ends and adds what all collectors publish.
-func (c *source) await(ctx context.Context, f *flight) Sample {
+// await waits for a read until ctx ends and appends to sum what it gave and what
+// all collectors publish.
+func (c *source) await(ctx context.Context, f *flight, sum *Sample) {
 	if f == nil {
-		return c.meta(Sample{}, context.DeadlineExceeded, 0)
+		c.meta(sum, context.DeadlineExceeded, 0)
+		return
 	}
 	select {
 	case <-f.done:
@@ -180,17 +184,17 @@ func (c *source) await(ctx context.Context, f *flight) Sample {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return c.meta(Sample{}, context.DeadlineExceeded, time.Since(f.began))
+			c.meta(sum, context.DeadlineExceeded, time.Since(f.began))
+			return
 		}
 	}
-	s := Sample{
-		Metrics:  append([]prometheus.Metric(nil), f.sample.Metrics...),
-		Readings: append(f.sample.Readings[:0:0], f.sample.Readings...),
-	}
-	return c.meta(s, f.err, f.took)
+	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
+	sum.Readings = append(sum.Readings, f.sample.Readings...)
+	c.meta(sum, f.err, f.took)
 }
 
-func (c *source) meta(s Sample, err error, took time.Duration) Sample {
+// meta appends to s what all collectors publish about a read of this one.
+func (c *source) meta(s *Sample, err error, took time.Duration) {
 	reason, detail := ReasonOf(err)
 	ok := 1.0
 	if reason == Timeout || reason == Failed {
@@ -211,7 +215,6 @@ func (c *source) meta(s Sample, err error, took time.Duration) Sample {
 	}
 	s.add(availableFamily, available, c.Name(), string(reason))
 	c.logChange(before, reason, detail)
-	return s
 }
 
 func (c *source) logChange(before, reason Reason, detail string) {
