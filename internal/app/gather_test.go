@@ -27,7 +27,7 @@ func registry(tb testing.TB, series int, families ...string) *prometheus.Registr
 // What two registries have is what prometheus.Gatherers makes of it.
 func TestGatherers(t *testing.T) {
 	summary := prometheus.NewRegistry()
-	summary.MustRegister(prometheus.NewSummary(prometheus.SummaryOpts{Name: "b_seconds"}))
+	summary.MustRegister(prometheus.NewSummary(prometheus.SummaryOpts{Name: "b_seconds", Help: "b"}))
 	bad := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		got, err := registry(t, 2, "c").Gather()
 		return got, errors.Join(err, errors.New("a part is missing"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -29,7 +30,7 @@ var (
 
 // hostName is a name that a resolver may know. Its last label is no number, so
 // that 10.0.0.999 is not taken for a name.
-var hostName = text.NewForm(`^([A-Za-z0-9_][A-Za-z0-9_-]*\.)*[A-Za-z_][A-Za-z0-9_-]*\.?$`, 253)
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_-]*\.)*[A-Za-z_][A-Za-z0-9_-]*\.?$`)
 
 // Listen is a listening socket as [Match.Listen] names it: either a UNIX socket
 // or a TCP port.
@@ -131,7 +132,7 @@ func ParseTrust(s string) (Trusted, error) {
 }
 
 func isHost(s string) bool {
-	if s == "" || hostName.MatchString(s) && shortLabels(s) {
+	if s == "" || text.Matches(hostName, s, 253) && shortLabels(s) {
 		return true
 	}
 	_, err := netip.ParseAddr(s)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -300,11 +301,11 @@ func keys(fields []field) string {
 	return strings.Join(names, ", ")
 }
 
-var plainKey = text.NewForm(`^[A-Za-z0-9_-]+$`, 64)
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // keyText is an unknown key as part of a path.
 func keyText(s string) string {
-	if plainKey.MatchString(s) {
+	if text.Matches(plainKey, s, 64) {
 		return s
 	}
 	return quote(s)

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The forms of names are those of expressions that have their bounds in them.
@@ -12,15 +14,15 @@ func TestForms(t *testing.T) {
 		is   func(string) bool
 		want string
 	}{
-		"app":       {appName.MatchString, `^[A-Za-z0-9._:@/-]{1,64}$`},
-		"unit":      {unitName.MatchString, `^[A-Za-z0-9:_.\\@-]{1,255}$`},
-		"user":      {userName.MatchString, `^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`},
-		"key":       {plainKey.MatchString, `^[A-Za-z0-9_-]{1,64}$`},
-		"label":     {labelName.MatchString, `^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`},
+		"app":       {isAppName, `^[A-Za-z0-9._:@/-]{1,64}$`},
+		"unit":      {isUnitName, `^[A-Za-z0-9:_.\\@-]{1,255}$`},
+		"user":      {isUserName, `^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`},
+		"key":       {func(s string) bool { return text.Matches(plainKey, s, 64) }, `^[A-Za-z0-9_-]{1,64}$`},
+		"label":     {isLabelName, `^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`},
 		"procedure": {isProcedure, `^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`},
-		"component": {componentForm.MatchString, `^[a-z_]{1,64}$`},
+		"component": {func(s string) bool { return text.Matches(componentForm, s, 64) }, `^[a-z_]{1,64}$`},
 		"host": {
-			func(s string) bool { return hostName.MatchString(s) && shortLabels(s) },
+			func(s string) bool { return text.Matches(hostName, s, 253) && shortLabels(s) },
 			`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.)*([A-Za-z_]([A-Za-z0-9_-]{0,62}))\.?$`,
 		},
 	} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ const maxStatement = 60_000
 var errProcedure = &Error{Kind: Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
 
 // procedureForm is the form of each half of schema.name.
-var procedureForm = text.NewForm(`^[A-Za-z0-9_$]+$`, 64)
+var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
 
 // Statement gives the text of the statement that a connection runs now, for
 // judging and nothing else: it holds values. whole is false when there is none,
@@ -94,7 +95,7 @@ func (v *Session) CallKillQuery(ctx context.Context, procedure string, c Connect
 // call calls a procedure whose last argument says whether it did something.
 func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
-	if !procedureForm.MatchString(schema) || !procedureForm.MatchString(name) {
+	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
 		return false, errProcedure
 	}
 	called, err := v.exec(ctx, fmt.Sprintf("CALL `%s`.`%s`(%s, @resp_done)", schema, name, arguments))

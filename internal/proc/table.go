@@ -13,17 +13,8 @@ import (
 // the process is first seen; what may change (a program replaced by exec, a
 // title set) is read again a few times while it is young, see due.
 type process struct {
-	pid    int
-	ino    uint64 // of /proc/PID: another number means another process
-	start  uint64 // clock ticks since the boot
-	stat   stat
-	argv   []string
-	ident  identity
-	match  uint64    // bit i: the fixed parts of the i-th configured match hold
-	celery *celeryID // nil: no worker of Celery
-	own    ownership
-	unit   string // systemd unit of its control group; set with own.placed
-
+	pid       int
+	ino       uint64 // of /proc/PID: another number means another process
 	firstSeen time.Time
 	uid       uint32
 	checks    uint8 // how often it was read, at most 1 + the number of recheckAges
@@ -34,6 +25,15 @@ type process struct {
 	first   bool // a uWSGI process that serves, and forked the others that do
 	accepts bool // it was seen to wait for a connection
 	over    bool // it was left out because there are too many apps
+
+	start  uint64 // clock ticks since the boot
+	stat   stat
+	argv   []string
+	ident  identity
+	match  uint64    // bit i: the fixed parts of the i-th configured match hold
+	celery *celeryID // nil: no worker of Celery
+	own    ownership
+	unit   string // systemd unit of its control group; set with own.placed
 
 	// Of most processes of a host nothing more is kept.
 	opened *descriptors    // nil: not read; see fds
@@ -257,9 +257,9 @@ func (t *table) load(p *process) bool {
 		return false
 	}
 	p.stat, p.start = st, st.start
-	p.checks = min(p.checks+1, uint8(len(recheckAges())+1))
+	ages := recheckAges()
+	p.checks = min(p.checks+1, uint8(len(ages)+1))
 	if p.checks == 1 {
-		ages := recheckAges()
 		p.settled = p.firstSeen.Sub(t.started(p)) > ages[len(ages)-1]
 	}
 	if p.uid, err = t.r.owner(p.pid); err != nil { // a worker changes its user after it was forked
@@ -273,6 +273,7 @@ func (t *table) load(p *process) bool {
 	if err != nil {
 		return !gone(err)
 	}
+	t.costs.spend(account(p.uid), costLoad, len(b)/maxLine) // what is made of it costs by the byte
 	p.argv = parseCmdline(b)
 	p.celery = celeryOf(p.argv)
 	id := classify(p.argv)
