@@ -110,6 +110,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 	book.publish(s, l)
 	c.logLeaks(p, l, book)
 	l.noteLockWaits(s, owners)
+	l.noteQueries(s, owners)
 }
 
 // sight gives when a connection was first seen.
@@ -196,22 +197,26 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
 	for i := range l.threads {
 		place[l.threads[i].ID] = i
 	}
-	find := func(connection uint64) (owner, string) {
-		i, ok := place[connection]
-		switch {
-		case !ok:
-			return owner{}, ""
-		case l.threads[i].Command == "Sleep":
-			return owners[i], "sleeping"
-		default:
-			return owners[i], "running"
+	none := &mysql.Thread{}
+	find := func(connection uint64) (owner, *mysql.Thread) {
+		if i, ok := place[connection]; ok {
+			return owners[i], &l.threads[i]
 		}
+		return owner{}, none
 	}
 	for _, w := range waits[:min(len(waits), maxNotes)] {
 		waiter, _ := find(w.waiter)
-		blocker, does := find(w.blocker)
+		blocker, thread := find(w.blocker)
+		does := "running"
+		switch thread.Command {
+		case "":
+			does = ""
+		case "Sleep":
+			does = "sleeping"
+		}
+		user, host := clientOf(thread)
 		s.note("lock_wait", w.took.Seconds(), l.Name, number(w.waiter), waiter.app, waiter.worker,
-			number(w.blocker), blocker.app, blocker.worker, number(uint64(blocker.pid)), does)
+			number(w.blocker), blocker.app, blocker.worker, number(uint64(blocker.pid)), does, user, host)
 	}
 }
 

@@ -377,8 +377,8 @@ func TestPoolLockWaits(t *testing.T) {
 	r := newRig(map[string]*fakeMySQL{"main": f})
 	r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 7), connect("shop", 102, "mysql", 8), connect("shop", 100, "mysql", 9)}
 	same(t, "lock waits", r.readings(t, "page.lock_wait"), map[string]float64{
-		"main 8 shop 1 7 shop 0 101 sleeping": 2, "main 9 shop  7 shop 0 101 sleeping": 1, "main 9 shop  8 shop 1 102 running": 1,
-		"main 10       ": 3,
+		"main 8 shop 1 7 shop 0 101 sleeping shop 10.0.0.1": 2, "main 9 shop  7 shop 0 101 sleeping shop 10.0.0.1": 1, "main 9 shop  8 shop 1 102 running shop 10.0.0.1": 1,
+		"main 10         ": 3,
 	})
 	for i := range 100 {
 		f.threads = append(f.threads, mysql.Thread{ID: uint64(100 + i), Command: "Query", State: "Waiting for table metadata lock", Time: time.Second})

@@ -9,6 +9,9 @@ GET /open?n=5            opens 5 connections in this worker
 GET /begin?n=2           begins a transaction on 2 that have none, and leaves it open
 GET /hold?row=1          changes that row in a transaction, and leaves it open
 GET /wait?row=1&not=PID  changes that row, which waits for the one that holds it
+GET /query?s=60          runs a statement for that long
+GET /upstream?port=9     waits for an answer from that port of this host
+GET /spin?s=60           computes for that long
 
 Each answers with {"pid": …, "connections": […]}. With once=NAME a worker does
 that only once and then answers 409, so that a caller can reach every worker.
@@ -17,6 +20,8 @@ that only once and then answers 409, so that a caller can reach every worker.
 import itertools
 import json
 import os
+import time
+import urllib.request
 from urllib.parse import parse_qs
 
 import pymysql
@@ -59,6 +64,19 @@ def hold(row):
     return [c]
 
 
+def query_for(seconds):
+    c = open_more(1)[0]
+    with c.cursor() as cursor:
+        cursor.execute("SELECT SLEEP(%s)", (seconds,))
+    return [c]
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
 def app(environ, start_response):
     query = {k: v[0] for k, v in parse_qs(environ["QUERY_STRING"]).items()}
     path = environ["PATH_INFO"]
@@ -72,6 +90,12 @@ def app(environ, start_response):
         connections = begin(int(query["n"]))
     elif path in ("/hold", "/wait"):
         connections = hold(query["row"])
+    elif path == "/query":
+        connections = query_for(float(query["s"]))
+    elif path == "/upstream":
+        urllib.request.urlopen("http://127.0.0.1:" + query["port"])
+    elif path == "/spin":
+        spin(float(query["s"]))
     if status.startswith("200"):
         done.add(key)
     start_response(status, [("Content-Type", "application/json")])

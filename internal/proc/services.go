@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -56,26 +57,53 @@ func newDirectory(services []Service) *directory {
 	}}
 }
 
+// errNoLookup is the answer of a look-up that is not made.
+var errNoLookup = errors.New("names are not looked up here")
+
+// literal returns a directory of services as far as it can be made without a
+// look-up of names.
+func literal(services []Service) *directory {
+	d := &directory{services: services}
+	d.placeAll(func(host string) ([]netip.Addr, error) {
+		if addrs := literalAddresses(host); len(addrs) > 0 {
+			return addrs, nil
+		}
+		return nil, errNoLookup
+	})
+	return d
+}
+
+// resolvedNow returns the directory as it is resolved, for others to read: each
+// resolve makes new maps.
+func (d *directory) resolvedNow() *directory {
+	return &directory{exact: d.exact, paths: d.paths, kinds: d.kinds}
+}
+
 // resolve brings the addresses up to date. A name that cannot be resolved keeps
 // its port, so that its connections are still told by kind.
 func (d *directory) resolve(ctx context.Context, now time.Time) {
 	if d.exact != nil && now.Sub(d.resolved) < resolveAge {
 		return
 	}
-	before := d.exact
 	d.resolved = now
+	d.placeAll(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
+}
+
+// placeAll makes the directory anew, with the addresses of hosts that find returns.
+func (d *directory) placeAll(find func(host string) ([]netip.Addr, error)) {
+	before := d.exact
 	d.exact, d.paths, d.kinds = make(map[netip.AddrPort]string), make(map[string]string), maps.Clone(wellKnown)
 	for _, s := range d.services {
 		for _, p := range s.Paths {
 			d.paths[p] = s.Component
 		}
 		for _, a := range s.Addrs {
-			d.place(ctx, s, a, before)
+			d.place(s, a, before, find)
 		}
 	}
 }
 
-func (d *directory) place(ctx context.Context, s Service, address string, before map[netip.AddrPort]string) {
+func (d *directory) place(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return
@@ -88,7 +116,7 @@ func (d *directory) place(ctx context.Context, s Service, address string, before
 	if d.kinds[port] == "" {
 		d.kinds[port] = s.Kind
 	}
-	addrs, err := d.addresses(ctx, host)
+	addrs, err := find(host)
 	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
 		at := netip.AddrPortFrom(a.Unmap().WithZone(""), port)
 		if d.exact[at] == "" {
@@ -105,12 +133,20 @@ func (d *directory) place(ctx context.Context, s Service, address string, before
 	}
 }
 
-func (d *directory) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+// literalAddresses returns the addresses of a host that needs no look-up.
+func literalAddresses(host string) []netip.Addr {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a}, nil
+		return []netip.Addr{a}
 	}
 	if strings.EqualFold(host, "localhost") {
-		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	return nil
+}
+
+func (d *directory) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addrs := literalAddresses(host); len(addrs) > 0 {
+		return addrs, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()

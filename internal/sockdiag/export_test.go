@@ -14,6 +14,8 @@ var (
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
 	RemotePorts       = remotePorts
+	OtherPorts        = otherPorts
+	ParseUnixPending  = parseUnixPending
 )
 
 // Break makes the next question fail as one whose answer never comes does.
