@@ -40,8 +40,20 @@ func descs(fs ...*family) []*prometheus.Desc {
 // It is the last line of defence: whatever a label holds, the metric is valid.
 func (s *Sample) add(f *family, v float64, labels ...string) {
 	labels = clean(labels)
+	if s.Metrics == nil {
+		s.grow(firstRoom)
+	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
 	s.Readings = append(s.Readings, health.Reading{Name: f.name, Labels: labels, Value: v})
+}
+
+// firstRoom is for how many values there is room at first: more than half of the
+// collectors have more.
+const firstRoom = 8
+
+// grow makes room for n more values.
+func (s *Sample) grow(n int) {
+	s.Metrics, s.Readings = slices.Grow(s.Metrics, n), slices.Grow(s.Readings, n)
 }
 
 // maxLabel is the longest value of a label in bytes.

@@ -31,6 +31,8 @@ type senders struct {
 	spare   sender  // stands for one for whom there is no place
 	refused map[refusal]*blame
 	usersAt time.Time // of the last look at the apps' users
+
+	provenAt time.Time // when the kernel was last asked about all UDP senders
 }
 
 // sender is one source of events.

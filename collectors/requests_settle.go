@@ -76,7 +76,7 @@ func (r *Requests) sending() bool {
 // named none. The functions of the options may take their time; events may come
 // in and others may settle meanwhile.
 func (r *Requests) settle(ctx context.Context, full bool) {
-	r.prove(ctx)
+	r.prove(ctx, !full)
 	var users map[string][]uint32
 	if r.o.Users != nil && (full || r.strange()) {
 		users = r.o.Users(ctx)
@@ -96,25 +96,33 @@ func (r *Requests) settle(ctx context.Context, full bool) {
 	}
 }
 
-// prove asks the kernel about the UDP senders.
-func (r *Requests) prove(ctx context.Context) {
+// prove asks the kernel about the UDP senders. Unless renew is true, it does so
+// only if a proof is older than proofFor, or one is missing of a sender that has
+// sent something.
+func (r *Requests) prove(ctx context.Context, renew bool) {
 	if r.o.Prove == nil {
 		return
 	}
 	r.mu.Lock()
+	began := r.o.Now()
+	renew = renew || began.Sub(r.senders.provenAt) >= proofFor
 	var asked []ingest.Source
 	for key, s := range r.senders.all {
 		if s.udp() {
 			asked = append(asked, key)
+			renew = renew || s.pending && (s.heard || s.own.dirty || len(s.owed) > 0)
 		}
 	}
 	r.mu.Unlock()
-	if len(asked) == 0 {
+	if len(asked) == 0 || !renew {
 		return
 	}
 	found := r.o.Prove(ctx, asked)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if found != nil {
+		r.senders.provenAt = began
+	}
 	for _, key := range asked {
 		if s := r.senders.all[key]; s != nil {
 			now, told := found[key]

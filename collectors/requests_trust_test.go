@@ -256,17 +256,50 @@ func TestPortIsTakenOver(t *testing.T) {
 	w.send(r, from, good, good)
 	expect(t, look(t, r), "resp_http_requests_total shop 200   2")
 	w.bind(4000, 65534, 2)
+	w.pass(time.Second / 2)
 	look(t, r) // as Run does, every half second
 	w.send(r, from, bad, bad, bad)
 	expect(t, look(t, r), "resp_http_requests_total shop 500   absent", "resp_statsd_lines_total untrusted 3")
 	w.close(from)
 	w.send(r, from, bad)
+	w.pass(time.Second / 2)
 	expect(t, look(t, r), "resp_http_requests_total shop 500   absent", "resp_statsd_lines_total untrusted 4")
 	w.bind(4000, 33, 3) // and back
 	w.send(r, from, good)
 	look(t, r)
 	w.send(r, from, good)
 	expect(t, look(t, r), "resp_http_requests_total shop 200   4")
+}
+
+// A scrape asks the kernel about a sender that is not proven yet, and about all
+// once their proofs are half a second old.
+func TestScrapeRenewsOldProofs(t *testing.T) {
+	w := newWorld(map[string][]uint32{"shop": {33}})
+	r := w.requests(50)
+	asked := func(want int, when string) {
+		t.Helper()
+		if look(t, r); w.looks() != want {
+			t.Errorf("%s: the kernel was asked %d times, want %d", when, w.looks(), want)
+		}
+	}
+	from := w.bind(4000, 33, 1)
+	w.send(r, from, good)
+	asked(1, "a new sender")
+	w.send(r, from, good)
+	asked(1, "at once")
+	w.send(r, w.bind(4001, 65534, 2), bad)
+	asked(2, "another new sender")
+	w.pass(400 * time.Millisecond)
+	w.send(r, from, good)
+	asked(2, "a young proof")
+	w.pass(100 * time.Millisecond)
+	asked(3, "an old proof")
+	w.bind(4000, 65534, 3)
+	w.pass(time.Second / 2)
+	asked(4, "a socket of another user")
+	w.send(r, from, bad)
+	asked(5, "what it sent")
+	expect(t, look(t, r), "resp_http_requests_total shop 200   3", "resp_http_requests_total shop 500   absent", "resp_statsd_lines_total untrusted 2")
 }
 
 // Run judges a sender that closes its socket soon after.

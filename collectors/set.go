@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ type Set struct {
 	sources []*source
 	off     []string
 	log     *slog.Logger
+	size    atomic.Int64 // readings of the last read
 }
 
 // NewSet returns a set of cs. The names in off are published as disabled.
@@ -86,14 +88,14 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 		}
 	}
 	var sum Sample
+	sum.grow(int(s.size.Load()))
 	for _, w := range waits {
-		got := w.c.await(ctx, w.f, asked)
-		sum.Metrics = append(sum.Metrics, got.Metrics...)
-		sum.Readings = append(sum.Readings, got.Readings...)
+		w.c.await(ctx, w.f, asked, &sum)
 	}
 	for _, name := range s.off {
 		sum.add(availableFamily, 0, name, string(Disabled))
 	}
+	s.size.Store(int64(len(sum.Readings)))
 	return sum
 }
 
@@ -179,11 +181,12 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read, since asked and until ctx ends, and adds what all
-// collectors publish.
-func (c *source) await(ctx context.Context, f *flight, asked time.Time) Sample {
+// await waits for a read, since asked and until ctx ends, and appends to sum what
+// it gave and what all collectors publish.
+func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sample) {
 	if f == nil {
-		return c.meta(Sample{}, context.DeadlineExceeded, 0)
+		c.meta(sum, context.DeadlineExceeded, 0)
+		return
 	}
 	select {
 	case <-f.done:
@@ -192,31 +195,31 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time) Sample {
 		case <-f.done:
 		case <-ctx.Done():
 			if time.Since(asked) < fairWait { // the scrape is short, the source may be well
-				return c.describe(Sample{}, context.DeadlineExceeded, time.Since(f.began))
+				c.describe(sum, context.DeadlineExceeded, time.Since(f.began))
+				return
 			}
-			return c.meta(Sample{}, context.DeadlineExceeded, time.Since(f.began))
+			c.meta(sum, context.DeadlineExceeded, time.Since(f.began))
+			return
 		}
 	}
-	s := Sample{
-		Metrics:  append([]prometheus.Metric(nil), f.sample.Metrics...),
-		Readings: append(f.sample.Readings[:0:0], f.sample.Readings...),
-	}
-	return c.meta(s, f.err, f.took)
+	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
+	sum.Readings = append(sum.Readings, f.sample.Readings...)
+	c.meta(sum, f.err, f.took)
 }
 
-// meta notes how a read ended, and adds what all collectors publish.
-func (c *source) meta(s Sample, err error, took time.Duration) Sample {
+// meta notes how a read ended, and appends to s what all collectors publish.
+func (c *source) meta(s *Sample, err error, took time.Duration) {
 	reason, detail := ReasonOf(err)
 	c.mu.Lock()
 	before := c.reason
 	c.reason, c.err = reason, err
 	c.mu.Unlock()
 	c.logChange(before, reason, detail)
-	return c.describe(s, err, took)
+	c.describe(s, err, took)
 }
 
-// describe adds what all collectors publish.
-func (c *source) describe(s Sample, err error, took time.Duration) Sample {
+// describe appends to s what all collectors publish.
+func (c *source) describe(s *Sample, err error, took time.Duration) {
 	reason, detail := ReasonOf(err)
 	ok := 1.0
 	if reason == Timeout || reason == Failed {
@@ -235,7 +238,6 @@ func (c *source) describe(s Sample, err error, took time.Duration) Sample {
 		s.note("unavailable", 0, c.Name(), string(reason), detail)
 	}
 	s.add(availableFamily, available, c.Name(), string(reason))
-	return s
 }
 
 func (c *source) logChange(before, reason Reason, detail string) {

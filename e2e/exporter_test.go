@@ -102,7 +102,7 @@ func (x *exporter) do(method, path string, header ...string) (int, string, error
 	return resp.StatusCode, string(b), err
 }
 
-// send sends one StatsD packet over UDP or, to a path, over a UNIX datagram socket.
+// send sends StatsD packets over UDP or, to a path, over a UNIX datagram socket.
 func send(t *testing.T, to string, packets ...string) {
 	t.Helper()
 	network := "udp"
@@ -113,7 +113,7 @@ func send(t *testing.T, to string, packets ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = c.Close() }()
+	t.Cleanup(func() { _ = c.Close() }) // as a client does, so that its user can be proven however busy the host is
 	for _, p := range packets {
 		if _, err := c.Write([]byte(p)); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // Bounds of what a line of the journal may hold beside those of [Run].
@@ -16,7 +18,7 @@ const (
 	maxKey    = 512     // bytes of what a guard goes by
 )
 
-var runID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // checker checks one line against all bounds.
 type checker struct {
@@ -51,7 +53,7 @@ func (c *checker) entry(e *Entry) bool {
 func (c *checker) run(r *Run) bool {
 	c.past(&r.Created, &r.Updated, &r.Applied, &r.Settled)
 	switch {
-	case !runID.MatchString(r.ID), !r.State.ofRun(), r.Step < 0 || r.Step > maxStep, len(r.Before) > maxStep:
+	case !text.Matches(runID, r.ID, 64), !r.State.ofRun(), r.Step < 0 || r.Step > maxStep, len(r.Before) > maxStep:
 		return false
 	case r.Done < 0 || r.Done > maxNumber, r.Approved != nil && !r.Approved.bounded():
 		return false

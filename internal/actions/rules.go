@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // rule is one rule of the configuration, ready to be used. A run keeps the one
@@ -101,7 +102,7 @@ func (r *rule) dedupFor() time.Duration { return r.Cooldown + 2*time.Minute }
 
 // plainName is what may stand in a target: no label's value gets further than a
 // comparison with known names.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]{1,128}$`)
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
 
 // targetOf says what a step is about as far as its settings and the alert's
 // labels tell, before anything was looked at; "?" stands for what only the plan
@@ -111,7 +112,7 @@ func targetOf(s config.HealingStep, a Alert) string {
 		switch v := a.Labels[label]; {
 		case setting != "":
 			return setting
-		case plainName.MatchString(v):
+		case text.Matches(plainName, v, 128):
 			return v
 		}
 		return "?"

@@ -72,7 +72,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reg.MustRegister(m.set.Bind(ctx, pick))
 	// A fault in one family must not cost the others; it is counted in the
 	// exporter's own promhttp_metric_handler_errors_total.
-	promhttp.HandlerFor(prometheus.Gatherers{reg, m.own}, promhttp.HandlerOpts{
+	promhttp.HandlerFor(gatherers{reg, m.own}, promhttp.HandlerOpts{
 		ErrorHandling:      promhttp.ContinueOnError,
 		Registry:           m.own,
 		EnableOpenMetrics:  true,

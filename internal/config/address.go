@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The forms of addresses, as told to whoever wrote another one.
@@ -28,7 +30,7 @@ var (
 
 // hostName is a name that a resolver may know. Its last label is no number, so
 // that 10.0.0.999 is not taken for a name.
-var hostName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,62})\.)*([A-Za-z_]([A-Za-z0-9_-]{0,62}))\.?$`)
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_-]*\.)*[A-Za-z_][A-Za-z0-9_-]*\.?$`)
 
 // Listen is a listening socket as [Match.Listen] names it: either a UNIX socket
 // or a TCP port.
@@ -130,11 +132,21 @@ func ParseTrust(s string) (Trusted, error) {
 }
 
 func isHost(s string) bool {
-	if s == "" || len(s) <= 253 && hostName.MatchString(s) {
+	if s == "" || text.Matches(hostName, s, 253) && shortLabels(s) {
 		return true
 	}
 	_, err := netip.ParseAddr(s)
 	return err == nil
+}
+
+// shortLabels reports whether no label of a host name is longer than 63 characters.
+func shortLabels(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) > 63 {
+			return false
+		}
+	}
+	return true
 }
 
 func isSocketPath(s string) bool {

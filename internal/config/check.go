@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of what is counted.
@@ -35,10 +37,14 @@ const (
 )
 
 var (
-	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]{1,64}$`)
-	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]{1,255}$`)
-	userName = regexp.MustCompile(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`)
+	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]+$`)
+	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]+$`)
+	userName = regexp.MustCompile(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]*$`)
 )
+
+func isAppName(s string) bool  { return text.Matches(appName, s, 64) }
+func isUnitName(s string) bool { return text.Matches(unitName, s, 255) }
+func isUserName(s string) bool { return text.Matches(userName, s, 256) }
 
 // problem is one value that may not be, told apart from where it was written.
 type problem struct {
@@ -109,7 +115,7 @@ func appProblems(apps []App) []problem {
 		switch j, again := first[a.Name]; {
 		case a.Name == "":
 			out = append(out, problem{path + ".name", "missing", wantName})
-		case !appName.MatchString(a.Name):
+		case !isAppName(a.Name):
 			out = append(out, problem{path + ".name", "got " + quote(a.Name), wantName})
 		case again:
 			out = append(out, problem{path + ".name", fmt.Sprintf("%q is the name of apps[%d] already", a.Name, j), "another name"})
@@ -136,9 +142,9 @@ func matchProblems(m Match, path string) []problem {
 	}
 	given("pid_file", m.PIDFile, wantPIDFile, isAbsolute)
 	given("listen", m.Listen, listenForms, func(s string) bool { _, err := ParseListen(s); return err == nil })
-	given("systemd_unit", m.SystemdUnit, wantSystemdUnit, unitName.MatchString)
+	given("systemd_unit", m.SystemdUnit, wantSystemdUnit, isUnitName)
 	given("cgroup", m.Cgroup, wantCgroup, isAbsolute)
-	given("user", m.User, wantUser, userName.MatchString)
+	given("user", m.User, wantUser, isUserName)
 	return out
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The tags that the parser gives to nodes.
@@ -299,11 +301,11 @@ func keys(fields []field) string {
 	return strings.Join(names, ", ")
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // keyText is an unknown key as part of a path.
 func keyText(s string) string {
-	if plainKey.MatchString(s) {
+	if text.Matches(plainKey, s, 64) {
 		return s
 	}
 	return quote(s)

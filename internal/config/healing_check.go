@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of the section healing.
@@ -64,8 +66,8 @@ const (
 )
 
 var (
-	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`)
-	procedure = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`)
+	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+	procedure = regexp.MustCompile(`^[A-Za-z0-9_$]+$`) // each half of schema.name
 )
 
 // checks collects problems below one path.
@@ -136,7 +138,7 @@ func (c *Config) healingProblems() []problem {
 }
 
 func (k *checks) identity(id Identity) {
-	k.need(id.Label == "" || labelName.MatchString(id.Label), "identity.label", id.Label, wantLabel)
+	k.need(id.Label == "" || isLabelName(id.Label), "identity.label", id.Label, wantLabel)
 	k.need(id.Label != "" || id.Value == "", "identity.label", nil, wantLabel)
 	k.need(id.Value != "" || id.Label == "", "identity.value", nil, wantIdentity)
 	k.need(len(id.Value) <= 256 && !hasControl(id.Value), "identity.value", id.Value, wantIdentity)
@@ -151,7 +153,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	selects := false
 	for _, label := range slices.Sorted(maps.Keys(r.Match)) {
 		value := r.Match[label]
-		k.need(labelName.MatchString(label), "match."+keyText(label), label, wantLabel)
+		k.need(isLabelName(label), "match."+keyText(label), label, wantLabel)
 		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, wantValue)
 		matches, err := MatchValue(value)
 		if err != nil {
@@ -236,12 +238,20 @@ func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
 
-var componentForm = regexp.MustCompile(`^[a-z_]{1,64}$`)
+func isLabelName(s string) bool { return text.Matches(labelName, s, 128) }
+
+// isProcedure reports whether s has the form schema.name.
+func isProcedure(s string) bool {
+	schema, name, _ := strings.Cut(s, ".")
+	return text.Matches(procedure, schema, 64) && text.Matches(procedure, name, 64)
+}
+
+var componentForm = regexp.MustCompile(`^[a-z_]+$`)
 
 // judged checks the settings of a step that is measured by the judgement.
 func (c *Config) judged(k *checks, app, component string) {
 	c.appNamed(k, app)
-	k.need(component == "" && app == "" || componentForm.MatchString(component), "component", component, wantComponent)
+	k.need(component == "" && app == "" || text.Matches(componentForm, component, 64), "component", component, wantComponent)
 }
 
 func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
@@ -249,14 +259,14 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	if a := c.appOf(s.App); a != nil && s.Pool != "" && len(a.Pools) > 0 {
 		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == s.Pool }), "pool", s.Pool, wantPool)
 	}
-	k.need(s.Pool == "" || appName.MatchString(s.Pool), "pool", s.Pool, wantPool)
+	k.need(s.Pool == "" || isAppName(s.Pool), "pool", s.Pool, wantPool)
 	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, wantSeconds)
 	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
 	k.fraction(s.MaxFraction)
 	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40, wantRows)
 	k.users(s.Users)
 	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, wantClients)
-	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
 }
 
 func (c *Config) killLongProblems(k *checks, s *KillLong) {
@@ -269,7 +279,7 @@ func (c *Config) killLongProblems(k *checks, s *KillLong) {
 	k.users(s.Users)
 	given(k, "min_time", s.MinTime, 0, time.Second, maxDay, wantSeconds)
 	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
-	k.need(s.Procedure == "" || procedure.MatchString(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
 }
 
 func (c *Config) recycleProblems(k *checks, s *Recycle) {
@@ -306,7 +316,7 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 // appNamed looks for an app where apps are configured; discovered ones are not
 // known yet.
 func (c *Config) appNamed(k *checks, name string) {
-	known := name == "" || appName.MatchString(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
+	known := name == "" || isAppName(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
 	k.need(known, "app", name, wantApp+" in the section apps")
 }
 

@@ -182,7 +182,7 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 	case t.Type != RQ && t.Type != Celery:
 		out = append(out, problem{path + ".type", "got " + quote(t.Type), wantTaskType})
 	}
-	if t.User != "" && !userName.MatchString(t.User) {
+	if t.User != "" && !isUserName(t.User) {
 		out = append(out, problem{path + ".user", "got " + quote(t.User), wantUser})
 	}
 	if n := len(t.Queues); n > maxQueues {

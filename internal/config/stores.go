@@ -204,7 +204,7 @@ func (l nameList) check(i int, name string) []problem {
 	switch j, again := l.first[name]; {
 	case name == "":
 		return []problem{{path, "missing", wantName}}
-	case !appName.MatchString(name):
+	case !isAppName(name):
 		return []problem{{path, "got " + quote(name), wantName}}
 	case again:
 		return []problem{{path, fmt.Sprintf("%q is the name of %s[%d] already", name, l.kind, j), "another name"}}

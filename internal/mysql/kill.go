@@ -11,6 +11,8 @@ import (
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The answers that mean that there was nothing left to end.
@@ -26,7 +28,8 @@ const maxStatement = 60_000
 // errProcedure is about a name that is put into a statement.
 var errProcedure = &Error{Kind: Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
 
-var procedureForm = regexp.MustCompile(`^([A-Za-z0-9_$]{1,64})\.([A-Za-z0-9_$]{1,64})$`)
+// procedureForm is the form of each half of schema.name.
+var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
 
 // Statement gives the text of the statement that a connection runs now, for
 // judging and nothing else: it holds values. whole is false when there is none,
@@ -91,11 +94,11 @@ func (v *Session) CallKillQuery(ctx context.Context, procedure string, c Connect
 
 // call calls a procedure whose last argument says whether it did something.
 func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, error) {
-	name := procedureForm.FindStringSubmatch(procedure)
-	if name == nil {
+	schema, name, _ := strings.Cut(procedure, ".")
+	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
 		return false, errProcedure
 	}
-	called, err := v.exec(ctx, fmt.Sprintf("CALL `%s`.`%s`(%s, @resp_done)", name[1], name[2], arguments))
+	called, err := v.exec(ctx, fmt.Sprintf("CALL `%s`.`%s`(%s, @resp_done)", schema, name, arguments))
 	if err != nil || !called {
 		return false, err
 	}

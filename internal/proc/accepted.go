@@ -89,15 +89,6 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*accepted
 	return found
 }
 
-// threadTime returns the processor time of the calling thread; 0 on an error.
-func threadTime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}
-
 // served returns the ports and the paths at which the apps of a namespace listen.
 func (w *Watcher) served(n *netns) (ports []uint16, paths []string) {
 	for _, a := range w.apps {

@@ -13,7 +13,7 @@ import (
 type account uint32
 
 // tier orders accounts by who vouches for a process. The lower one comes first.
-type tier int
+type tier uint8
 
 const (
 	nsGetParent   = 0xb702 // NS_GET_PARENT of linux/nsfs.h
@@ -30,13 +30,13 @@ const (
 // ownership is whose a process is. It is read when it is first needed, and
 // again when the process is read again.
 type ownership struct {
-	known   bool
 	account account
 	uid     uint32 // real
-	changed bool   // real and effective user id differ, or its program changes them by its mode (setuid, setgid)
-	placed  bool   // unit and tier are set
-	unit    string
+	known   bool
+	changed bool // real and effective user id differ, or its program changes them by its mode (setuid, setgid)
+	placed  bool // unit and tier are set
 	tier    tier
+	unit    string
 }
 
 // owns returns whose a process is. What may not be read counts as the owner of

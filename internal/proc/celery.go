@@ -40,16 +40,18 @@ func celeryOf(argv []string) *celeryID {
 	if len(argv) == 0 {
 		return nil
 	}
-	if m := celeryTitle.FindStringSubmatch(strings.TrimSpace(argv[0])); m != nil {
-		if m[1] != "MainProcess" {
-			return &celeryID{child: true, beat: m[1] == "Beat"}
+	if title := strings.TrimSpace(argv[0]); strings.HasPrefix(title, "[celeryd: ") {
+		if m := celeryTitle.FindStringSubmatch(title); m != nil {
+			if m[1] != "MainProcess" {
+				return &celeryID{child: true, beat: m[1] == "Beat"}
+			}
+			return celeryArgs(strings.Fields(m[2]))
 		}
-		return celeryArgs(strings.Fields(m[2]))
 	}
 	if path.Base(argv[0]) == "celery" {
 		return celeryArgs(argv[1:])
 	}
-	if !pythonName.MatchString(path.Base(argv[0])) {
+	if !isPython(path.Base(argv[0])) {
 		return nil
 	}
 	for i := 1; i < len(argv); i++ {

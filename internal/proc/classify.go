@@ -31,8 +31,8 @@ type identity struct {
 	class   string // gunicorn's worker class, empty if the command line does not say
 	name    string // the app's name by the title or the command line; empty: it has none
 	script  string // the last resort for a name
-	title   bool   // the process set its own title
 	threads int    // that a worker has for requests by the command line; 0: it does not say
+	title   bool   // the process set its own title
 	worker  bool   // the title says that it is a worker
 	master  bool   // the title says that it is a master
 	aux     bool   // a helper that serves no request itself: uWSGI's http router
@@ -64,21 +64,39 @@ func classify(argv []string) identity {
 		return identity{}
 	}
 	title := strings.TrimSpace(argv[0])
-	if m := unicornSet.FindStringSubmatch(title); m != nil {
-		return identity{server: Gunicorn, name: titleName(m[2]), title: true, master: m[1] == "master", worker: m[1] == "worker"}
-	}
-	if dirtySet.MatchString(title) {
-		return identity{server: Gunicorn, title: true, aux: true, script: "gunicorn"}
-	}
-	if m := uwsgiTitle.FindStringSubmatch(title); m != nil && (m[1] == "" || len(argv) == 1) {
-		return identity{server: UWSGI, name: m[1], title: true, master: m[2] == "master", worker: m[2] == "worker", aux: m[2] != "master" && m[2] != "worker", script: "uwsgi"}
+	if id, ok := classifyTitle(title, len(argv) == 1); ok {
+		return id
 	}
 	program := path.Base(argv[0])
 	args := argv[1:]
-	if pythonName.MatchString(program) {
+	if isPython(program) {
 		return classifyPython(args)
 	}
 	return classifyProgram(program, args)
+}
+
+// classifyTitle returns what the title of a server tells; false: it is none.
+// alone: there is nothing else on the command line. What is longer than 4,096
+// bytes is no title. The expressions cost by the byte, and are tried only on what
+// has their fixed part, which most command lines have not.
+func classifyTitle(title string, alone bool) (identity, bool) {
+	if len(title) > maxLine {
+		return identity{}, false
+	}
+	if strings.HasPrefix(title, "gunicorn: ") {
+		if m := unicornSet.FindStringSubmatch(title); m != nil {
+			return identity{server: Gunicorn, name: titleName(m[2]), title: true, master: m[1] == "master", worker: m[1] == "worker"}, true
+		}
+		if dirtySet.MatchString(title) {
+			return identity{server: Gunicorn, title: true, aux: true, script: "gunicorn"}, true
+		}
+	}
+	if strings.Contains(title, "uWSGI ") {
+		if m := uwsgiTitle.FindStringSubmatch(title); m != nil && (m[1] == "" || alone) {
+			return identity{server: UWSGI, name: m[1], title: true, master: m[2] == "master", worker: m[2] == "worker", aux: m[2] != "master" && m[2] != "worker", script: "uwsgi"}, true
+		}
+	}
+	return identity{}, false
 }
 
 // classifyPython sees through "python [options] script args" and
@@ -109,7 +127,7 @@ func classifyPython(args []string) identity {
 // classifyProgram knows servers by the name of their program or module.
 func classifyProgram(program string, args []string) identity {
 	switch {
-	case gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
+	case strings.HasPrefix(program, "gunicorn") && gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
 		id := identity{server: Gunicorn, script: "gunicorn", class: option(args, "-k", "--worker-class")}
 		id.name = option(args, "-n", "--name")
 		if id.name == "" {
@@ -117,7 +135,7 @@ func classifyProgram(program string, args []string) identity {
 		}
 		id.threads = threadsOf(args, 0)
 		return id
-	case uwsgis.MatchString(program):
+	case strings.Contains(program, "uwsgi") && uwsgis.MatchString(program):
 		id := identity{server: UWSGI, threads: threadsOf(args, 0)}
 		id.name, id.script = uwsgiName(args)
 		id.aux = emperor(args)

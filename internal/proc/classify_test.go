@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,4 +94,33 @@ func FuzzClassify(f *testing.F) {
 			listensOn(l, l)
 		}
 	})
+}
+
+// A title is not longer than 4,096 bytes.
+func TestLongTitle(t *testing.T) {
+	for _, title := range []string{"gunicorn: master [%s]", "%s uWSGI master"} {
+		long := strings.ReplaceAll(title, "%s", strings.Repeat("a", maxLine))
+		if got := classify([]string{long}); got.title {
+			t.Errorf("%.20s…: %+v", long, got)
+		}
+		if got := classify([]string{strings.ReplaceAll(title, "%s", strings.Repeat("a", 4000))}); !got.title || !got.master {
+			t.Errorf("%s of 4,000 bytes: %+v", title, got)
+		}
+	}
+}
+
+// Each process of a host is classified, most of which are no server, and any
+// user can start one with a long command line.
+func BenchmarkClassify(b *testing.B) {
+	for name, argv := range map[string][]string{
+		"other": {"sleep", "600"}, "long": {strings.Repeat("uWSGI ", 10000)}, "long name": {"gunicorn", strings.Repeat("a", 60000)}, "many names": append([]string{"gunicorn"}, slices.Repeat([]string{"a.b"}, 15000)...), "server": {"/usr/bin/python3", "/usr/bin/gunicorn", "-w", "4", "shop:app"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				classify(argv)
+				celeryOf(argv)
+			}
+		})
+	}
 }

@@ -11,6 +11,11 @@ import (
 // "python3.6m", "python3-dbg", "pypy3-c" and the like.
 var pythonName = regexp.MustCompile(`^(python|pypy|graalpy|pyston)w?[0-9]*(\.[0-9]+)*[a-z]{0,3}(-[a-z0-9_]+)?$`)
 
+// isPython reports whether a program is a Python interpreter, by its name.
+func isPython(program string) bool {
+	return program != "" && (program[0] == 'p' || program[0] == 'g') && pythonName.MatchString(program)
+}
+
 // pythonTarget returns what a Python interpreter was told to run: a module
 // (-m), a script, or code (-c), and the arguments behind it. Options that are
 // written together ("-um", "-mgunicorn", "-Wd") are taken apart as Python does.
@@ -109,7 +114,7 @@ func moduleArg(args []string) string {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		switch {
-		case a == "--" || a == "-":
+		case a == "--" || a == "-", len(a) > maxLine:
 		case strings.HasPrefix(a, "-"):
 			if i+1 == len(args) || !takesNext(a, args[i+1]) {
 				continue

@@ -131,7 +131,7 @@ func (w *Watcher) listens(p *process, want string) bool {
 		return true
 	}
 	w.know(p)
-	if p.fds.err != nil {
+	if p.fds().err != nil {
 		return slices.ContainsFunc(bindLabels(p.argv), func(l string) bool { return listensOn(want, l) })
 	}
 	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool { return listensOn(want, sockdiag.Label(l)) })

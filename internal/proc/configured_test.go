@@ -35,7 +35,7 @@ func TestConfiguredAppHasOneUser(t *testing.T) {
 	real, second := server(w, 9000, 12345, "shop"), server(w, 9001, 12345, "shop")
 	fake, roots := server(w, 8000, 65534, "shop"), server(w, 9500, 0, "shop")
 	tail := server(w, 7000, 0, "shop")
-	tail.fds.sockets = nil // root looks at the app's log
+	tail.fds().sockets = nil // root looks at the app's log
 	for name, c := range map[string]struct {
 		steps []*process // present first, for two minutes
 		then  []*process

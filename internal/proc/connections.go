@@ -14,7 +14,7 @@ const (
 	// connectionsPause is the shortest time between two samples that were asked for.
 	connectionsPause = 5 * time.Second
 	// connectionsShare is the part of one core that sampling may use: after a
-	// sample that took t, there is none for 100 t.
+	// sample that cost t, see [costOf], there is none for 100 t.
 	connectionsShare = 100
 	// maxConnections bounds what one sample keeps.
 	maxConnections = 20_000
@@ -239,8 +239,8 @@ func (c *connectionSampler) sample(ctx context.Context) {
 
 	began := c.now()
 	out := &Connections{Taken: began, Errs: make(map[string]error), Dropped: dropped, DroppedFDs: fds}
-	c.look(ctx, houses, places, out)
-	took := c.now().Sub(began)
+	cost := costOf(func() { c.look(ctx, houses, places, out) })
+	ended := c.now()
 
 	known := make(map[memberKey]bool)
 	for i := range houses {
@@ -254,7 +254,7 @@ func (c *connectionSampler) sample(ctx context.Context) {
 	if c.places == places { // the configuration is still the same
 		c.named = places.resolvedNow()
 	}
-	c.next = began.Add(took + connectionsShare*took)
+	c.next = ended.Add(connectionsShare * cost)
 }
 
 // look fills in one sample. A panic costs the sample and nothing else.

@@ -22,6 +22,15 @@ type descriptors struct {
 	left      int              // descriptors that were not looked at
 	full      bool             // sockets are left out, for there is no more room
 	charged   account          // whom the sockets are charged to
+	held      holding          // the listeners among sockets, as of one look
+}
+
+// fds returns what is known of the descriptors of a process.
+func (p *process) fds() *descriptors {
+	if p.opened == nil {
+		return &descriptors{}
+	}
+	return p.opened
 }
 
 // users are the owners of sockets that have appeared.
@@ -55,12 +64,12 @@ const keptSockets = 1 << 16
 
 // dropDescriptors forgets the descriptors of a process.
 func (t *table) dropDescriptors(p *process) {
-	if n := len(p.fds.sockets); n > 0 {
-		if t.held[p.fds.charged] -= n; t.held[p.fds.charged] <= 0 {
-			delete(t.held, p.fds.charged)
+	if d := p.opened; d != nil && len(d.sockets) > 0 {
+		if t.held[d.charged] -= len(d.sockets); t.held[d.charged] <= 0 {
+			delete(t.held, d.charged)
 		}
 	}
-	p.fds, p.held = descriptors{}, holding{}
+	p.opened = nil
 }
 
 // readWithin reads the descriptors of a process if its account's allowance
@@ -79,12 +88,12 @@ func (t *table) readWithin(p *process) bool {
 func (t *table) readDescriptors(p *process) int {
 	t.dropDescriptors(p)
 	p.stale = false
-	d := descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1, charged: t.owns(p).account}
+	d := &descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1, charged: t.owns(p).account}
 	path := t.r.path(p.pid, "fd")
 	list, err := t.r.entries(path, nil)
 	if err != nil {
 		d.err = err
-		p.fds = d
+		p.opened = d
 		return 0
 	}
 	list, d.left = t.r.lookedAt(list)
@@ -97,7 +106,7 @@ func (t *table) readDescriptors(p *process) int {
 			continue // closed meanwhile
 		}
 		if ino, ok := parseSocket(link); ok {
-			t.keep(p, &d, ino, e.n)
+			t.keep(p, d, ino, e.n)
 		} else {
 			d.note(link, e.n)
 		}
@@ -105,7 +114,7 @@ func (t *table) readDescriptors(p *process) int {
 	if d.beats != 1 { // a fork still holds its siblings' files until it has closed them
 		d.heartbeat = -1
 	}
-	p.fds = d
+	p.opened = d
 	t.held[d.charged] += len(d.sockets)
 	return len(list)
 }

@@ -43,16 +43,16 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	w.apps = append(w.apps, a)
 	for look := range 2 {
 		w.table.readDescriptors(p)
-		if len(p.fds.sockets) != 3 || p.fds.left != 2 {
-			t.Errorf("%d sockets, %d left out", len(p.fds.sockets), p.fds.left)
+		if len(p.fds().sockets) != 3 || p.fds().left != 2 {
+			t.Errorf("%d sockets, %d left out", len(p.fds().sockets), p.fds().left)
 		}
 		if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
 			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
 		}
 	}
 	other := &process{pid: 7, start: 77} // of no app
-	if w.table.readDescriptors(other); other.fds.left != 2 || w.table.left != 4 {
-		t.Errorf("of no app: %d left out, %d counted", other.fds.left, w.table.left)
+	if w.table.readDescriptors(other); other.fds().left != 2 || w.table.left != 4 {
+		t.Errorf("of no app: %d left out, %d counted", other.fds().left, w.table.left)
 	}
 	w.table.r.descriptors = 5
 	w.table.readDescriptors(p)

@@ -25,12 +25,16 @@ const maxListeners = 1024
 // holds returns the listening sockets that a process has open, in the order of
 // their inodes, without those that are known to take no requests.
 func (w *Watcher) holds(p *process) []sockdiag.Listener {
-	if p.held.look == w.look+1 {
-		return p.held.list
+	d := p.opened
+	if d != nil && d.held.look == w.look+1 {
+		return d.held.list
 	}
 	n := w.sockets.of(p)
-	out, dirty := p.held.list[:0], false
-	for ino := range p.fds.sockets {
+	if d == nil {
+		return nil
+	}
+	out, dirty := d.held.list[:0], false
+	for ino := range d.sockets {
 		l, ok := n.listeners[ino]
 		switch {
 		case !ok:
@@ -41,15 +45,15 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	p.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)], dirty: dirty}
-	return p.held.list
+	d.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)], dirty: dirty}
+	return d.held.list
 }
 
 // share tells whether two processes have a listening socket in common, as a
 // server and its forks do.
 func (w *Watcher) share(p, q *process) bool {
 	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool {
-		_, ok := q.fds.sockets[l.Inode]
+		_, ok := q.fds().sockets[l.Inode]
 		return ok
 	})
 }
@@ -57,8 +61,8 @@ func (w *Watcher) share(p, q *process) bool {
 // serves tells whether a process could be part of an app that listens: it
 // holds a listening socket, or we may not look and its command line says so.
 func (w *Watcher) serves(p *process) bool {
-	if p.fds.err != nil {
-		return denied(p.fds.err) && p.ident.known() && !p.ident.aux && w.at.Sub(w.table.started(p)) > unseenAge
+	if p.fds().err != nil {
+		return denied(p.fds().err) && p.ident.known() && !p.ident.aux && w.at.Sub(w.table.started(p)) > unseenAge
 	}
 	return len(w.holds(p)) > 0
 }
@@ -74,7 +78,7 @@ func (w *Watcher) above(p *process) *process {
 	if q == nil || q.ident.aux || q.ended() || !w.candidate(q) || p.ident.known() && !q.ident.known() {
 		return nil
 	}
-	if p.fds.err != nil || q.fds.err != nil {
+	if p.fds().err != nil || q.fds().err != nil {
 		if p.ident.server == q.ident.server {
 			return q
 		}
@@ -109,7 +113,7 @@ func (w *Watcher) undecided(p *process) bool {
 		_, late := w.table.late[p.stat.ppid]
 		return late
 	}
-	return w.candidate(q) && !q.fds.known
+	return w.candidate(q) && !q.fds().known
 }
 
 // discover finds the apps of a host without a configuration: every tree of
@@ -196,7 +200,7 @@ func (w *Watcher) where(p *process) string {
 // know reads the descriptors of a process if that was never done, and its
 // account's allowance permits.
 func (w *Watcher) know(p *process) {
-	if !p.fds.known {
+	if !p.fds().known {
 		w.table.readWithin(p)
 	}
 }
@@ -208,13 +212,14 @@ type fileLimit struct {
 }
 
 func (w *Watcher) maxFiles(p *process, now time.Time) uint64 {
-	if now.Sub(p.files.read) > time.Minute {
-		p.files = fileLimit{read: now}
+	c := p.counts()
+	if now.Sub(c.files.read) > time.Minute {
+		c.files = fileLimit{read: now}
 		if b, err := w.r.pid(p.pid, "limits"); err == nil {
-			p.files.max, _ = parseMaxFiles(b)
+			c.files.max, _ = parseMaxFiles(b)
 		}
 	}
-	return p.files.max
+	return c.files.max
 }
 
 // bootTime is the time of the host's boot, to which the start times in

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -156,7 +155,7 @@ func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(er
 // owner returns the effective user id of a process: the owner of /proc/PID.
 func (r *reader) owner(pid int) (uint32, error) {
 	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join(r.root, strconv.Itoa(pid)), &st); err != nil {
+	if err := unix.Stat(r.root+"/"+strconv.Itoa(pid), &st); err != nil {
 		return 0, fmt.Errorf("owner of %d: %w", pid, err)
 	}
 	return st.Uid, nil

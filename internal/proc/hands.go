@@ -42,12 +42,12 @@ const idleLately = 6 * time.Second
 // checkHands looks which accepted connections a worker has in hand. It reads its
 // descriptors again, and asks the kernel about sockets that are new.
 func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTracker, l *look, now time.Time) {
-	if p.open > manySockets && now.Sub(s.checked) < manyPause {
+	if p.counts().open > manySockets && now.Sub(s.checked) < manyPause {
 		return
 	}
 	s.checked = now
 	before := listening(a, p)
-	if !w.table.readWithin(p) || p.fds.err != nil || p.fds.left > 0 || p.fds.full {
+	if !w.table.readWithin(p) || p.fds().err != nil || p.fds().left > 0 || p.fds().full {
 		return
 	}
 	if fds := listening(a, p); !slices.Equal(before, fds) {
@@ -74,11 +74,11 @@ func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTr
 // may be one, and forgets those that it has closed.
 func (s *stateTracker) unsorted(p *process) (some bool) {
 	for ino := range s.kinds {
-		if _, open := p.fds.sockets[ino]; !open {
+		if _, open := p.fds().sockets[ino]; !open {
 			delete(s.kinds, ino)
 		}
 	}
-	for ino := range p.fds.sockets {
+	for ino := range p.fds().sockets {
 		if s.kinds[ino] != kindOther {
 			return true
 		}
@@ -89,7 +89,7 @@ func (s *stateTracker) unsorted(p *process) (some bool) {
 // unlisted reports whether a socket of the process has appeared since the kernel
 // listed the connections.
 func (s *stateTracker) unlisted(p *process, found *acceptedSockets) bool {
-	for ino := range p.fds.sockets {
+	for ino := range p.fds().sockets {
 		if _, accepted := found.byInode[ino]; !accepted && s.kinds[ino] == kindNew && !found.listening[ino] {
 			return true
 		}
@@ -104,7 +104,7 @@ func (s *stateTracker) sort(p *process, found *acceptedSockets, h *hands) {
 	if s.kinds == nil {
 		s.kinds = make(map[uint64]kind)
 	}
-	for ino := range p.fds.sockets {
+	for ino := range p.fds().sockets {
 		before, seen := s.kinds[ino]
 		_, accepted := found.byInode[ino]
 		switch {
@@ -126,7 +126,7 @@ func (c *caller) count(p *process, s *stateTracker, l *look, found *acceptedSock
 	sets, loop := c.sets(p, l)
 	waits := l.waits()
 	hands := make(map[uint64]time.Time)
-	for ino, fds := range p.fds.sockets {
+	for ino, fds := range p.fds().sockets {
 		if s.kinds[ino] != kindAccepted {
 			continue
 		}
@@ -211,7 +211,7 @@ func (c *caller) sets(p *process, l *look) (sets map[int]bool, loop bool) {
 			sets[fd] = true
 		}
 	}
-	for _, fd := range p.fds.polls {
+	for _, fd := range p.fds().polls {
 		add(c.targets(p, fd))
 	}
 	for _, k := range append(slices.Clip(l.others), l.main) {

@@ -38,7 +38,7 @@ func TestRequestsInHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &process{pid: 1 << 30, fds: descriptors{sockets: map[uint64][]int{7: {10}, 8: {11}}}}
+			p := &process{pid: 1 << 30, opened: &descriptors{sockets: map[uint64][]int{7: {10}, 8: {11}}}}
 			s := stateTracker{kinds: map[uint64]kind{7: kindAccepted, 8: kindOther}, hands: map[uint64]time.Time{7: now.Add(-c.seen)}}
 			l := look{main: c.main, others: []thread{c.other}, working: 1, asleep: now.Sub(c.other.since)}
 			caller := &caller{t: newTable(newReader("/proc"))}
@@ -58,11 +58,11 @@ func TestRequestsInHand(t *testing.T) {
 func TestRequestsWaitForThreads(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	p := &process{pid: 1 << 30, fds: descriptors{sockets: map[uint64][]int{}}}
+	p := &process{pid: 1 << 30, opened: &descriptors{sockets: map[uint64][]int{}}}
 	s := stateTracker{kinds: map[uint64]kind{}, hands: map[uint64]time.Time{}}
 	found := &acceptedSockets{byInode: map[uint64]sockdiag.Accepted{}}
 	for ino := uint64(1); ino <= 5; ino++ {
-		p.fds.sockets[ino], s.kinds[ino], s.hands[ino] = []int{int(ino) + 10}, kindAccepted, now.Add(-time.Hour)
+		p.fds().sockets[ino], s.kinds[ino], s.hands[ino] = []int{int(ino) + 10}, kindAccepted, now.Add(-time.Hour)
 		found.byInode[ino] = sockdiag.Accepted{HasTimes: true, Unsent: true, Received: 20 * time.Second, Sent: 20 * time.Second}
 	}
 	for working, want := range map[int]time.Duration{2: time.Second, 5: 20 * time.Second} {
@@ -78,17 +78,17 @@ func TestRequestsWaitForThreads(t *testing.T) {
 // that it does not list is none, if it was there before the list was made.
 func TestSortSockets(t *testing.T) {
 	t.Parallel()
-	p := &process{fds: descriptors{sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
+	p := &process{opened: &descriptors{sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
 	var s stateTracker
 	found := &acceptedSockets{fresh: true, byInode: map[uint64]sockdiag.Accepted{1: {}}, listening: map[uint64]bool{2: true}}
 	var h hands
 	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[2] != kindOther || s.kinds[3] != kindNew || !h.race {
 		t.Errorf("first: %v, %+v", s.kinds, h)
 	}
-	if p.fds.sockets[4] = []int{8}; !s.unlisted(p, found) {
+	if p.fds().sockets[4] = []int{8}; !s.unlisted(p, found) {
 		t.Error("socket 4 is in no list")
 	}
-	if delete(p.fds.sockets, 4); !s.unlisted(p, found) {
+	if delete(p.fds().sockets, 4); !s.unlisted(p, found) {
 		t.Error("socket 3 is not settled")
 	}
 	found.byInode, h = nil, hands{} // the client was gone: reset
@@ -98,7 +98,7 @@ func TestSortSockets(t *testing.T) {
 	if s.unlisted(p, found) {
 		t.Error("all is settled")
 	}
-	delete(p.fds.sockets, 1)
+	delete(p.fds().sockets, 1)
 	if s.unsorted(p) || len(s.kinds) != 2 {
 		t.Errorf("closed: %v", s.kinds)
 	}

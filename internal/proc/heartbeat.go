@@ -19,11 +19,11 @@ type beat struct {
 // set its mtime to the monotonic clock. A file with the mode that mkstemp gave
 // it (0600) and a wall-clock mtime was never touched.
 func (t *table) heartbeat(p *process, now time.Time) beat {
-	if p.fds.heartbeat < 0 {
+	if p.fds().heartbeat < 0 {
 		return beat{}
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(t.r.path(p.pid, "fd/"+itoa(p.fds.heartbeat)), &st); err != nil {
+	if err := unix.Stat(t.r.path(p.pid, "fd/"+itoa(p.fds().heartbeat)), &st); err != nil {
 		return beat{}
 	}
 	var mono unix.Timespec

@@ -49,7 +49,7 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 // in a later look.
 func (w *Watcher) readSockets(candidates []*process, news users) {
 	for _, p := range candidates {
-		if !p.fds.known || p.stale || len(news) > 0 && news.concern(p) {
+		if !p.fds().known || p.stale || len(news) > 0 && news.concern(p) {
 			w.table.readWithin(p)
 		}
 	}

@@ -15,7 +15,7 @@ const (
 	// process' own page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
 	rssCeiling = 4 << 30
 	// memoryShare is the part of one core that sampling may use: after a
-	// reading that took t, nothing is read for 100 t.
+	// reading that cost t, see [costOf], nothing is read for 100 t.
 	memoryShare = 100
 )
 
@@ -129,10 +129,9 @@ func (m *memorySampler) run(ctx context.Context) error {
 		news := m.news
 		k, rss, due := m.next()
 		if due == 0 {
-			began := time.Now()
-			m.sample(k, rss)
-			m.charge(k, time.Since(began))
-			due, news = memoryShare*time.Since(began), nil // the pause holds for new ones too
+			cost := costOf(func() { m.sample(k, rss) })
+			m.charge(k, cost)
+			due, news = memoryShare*cost, nil // the pause holds for new ones too
 		}
 		t.Reset(due)
 		select {
@@ -144,12 +143,12 @@ func (m *memorySampler) run(ctx context.Context) error {
 	}
 }
 
-// charge notes what a sample took.
-func (m *memorySampler) charge(k memoryKey, took time.Duration) {
+// charge notes what a sample cost.
+func (m *memorySampler) charge(k memoryKey, cost time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.samples[k]; s != nil {
-		m.used[s.owner] += took
+		m.used[s.owner] += cost
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func rooted(w *Watcher, pid int, port uint16) *process {
 	ino := uint64(pid)
 	p := &process{pid: pid, start: uint64(pid), netns: w.sockets.own, ident: identity{server: Gunicorn, name: "shop"}}
-	p.fds = descriptors{known: true, sockets: map[uint64][]int{ino: {5}}}
+	p.opened = &descriptors{known: true, sockets: map[uint64][]int{ino: {5}}}
 	n := w.sockets.of(p)
 	if n.listeners == nil {
 		n.listeners = make(map[uint64]sockdiag.Listener)
@@ -95,7 +95,7 @@ func TestUnseenServers(t *testing.T) {
 		start uint64
 		want  bool
 	}{{errAccess, 9000, true}, {errAccess, 9800, false}, {errGone, 9000, false}} {
-		p.fds, p.start = descriptors{known: true, err: c.err}, c.start
+		p.opened, p.start = &descriptors{known: true, err: c.err}, c.start
 		if got := w.serves(p); got != c.want {
 			t.Errorf("%v at %d: %v", c.err, c.start, got)
 		}

@@ -25,7 +25,7 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *process {
 	p := server(w, pid, 33, "app")
 	p.netns = uint64(1000 + pid)
 	p.unit = unit
-	p.named = named{known: true, placed: true, base: "app", host: host}
+	p.named = &named{known: true, placed: true, base: "app", host: host}
 	n := w.sockets.of(p)
 	n.listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.nets[w.sockets.own].listeners[uint64(pid)]}
 	l := n.listeners[uint64(pid)]
@@ -218,8 +218,8 @@ func TestNamesHoldNoPID(t *testing.T) {
 	w := host(t)
 	for i := range 5 {
 		p := server(w, 70_001+i, 33, "app")
-		p.fds.sockets = nil
-		p.fds.err, p.ident.server = errAccess, Gunicorn // nothing may be seen of it
+		p.fds().sockets = nil
+		p.fds().err, p.ident.server = errAccess, Gunicorn // nothing may be seen of it
 		w.at = at(1 << 40)
 	}
 	discoverAt(w, 1<<30)

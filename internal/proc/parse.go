@@ -15,30 +15,38 @@ var errShape = errors.New("unexpected form")
 // stat is what we use of /proc/PID/stat (proc_pid_stat(5)). Times are in clock
 // ticks of 1/100 s, start counts from the boot, rss is in pages.
 type stat struct {
-	comm         string
-	state        byte
 	ppid         int
-	kernel       bool   // it is a thread of the kernel
 	tty          uint64 // its controlling terminal; 0: none
 	utime, stime uint64
 	threads      int
 	start        uint64
 	rss          uint64
+	state        byte
+	kernel       bool // it is a thread of the kernel
 }
 
 // kernelThread is PF_KTHREAD of linux/sched.h. A process id of 2, or a parent of
 // that number, is no proof: in a PID namespace any process may have it.
 const kernelThread = 0x00200000
 
-// parseStat reads /proc/PID/stat. The command's name may hold blanks and
-// brackets, so it ends at the last one.
-func parseStat(b []byte) (stat, error) {
+// cutName returns the command's name in /proc/PID/stat and what is behind it. The
+// name may hold blanks and brackets, so it ends at the last one.
+func cutName(b []byte) (name, rest []byte, ok bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open || end+4 > len(b) {
+		return nil, nil, false
+	}
+	return b[open+1 : end], b[end+1:], true
+}
+
+// parseStat reads /proc/PID/stat.
+func parseStat(b []byte) (stat, error) {
+	_, rest, ok := cutName(b)
+	if !ok {
 		return stat{}, fmt.Errorf("stat: %w", errShape)
 	}
-	s := stat{comm: string(b[open+1 : end]), state: b[end+2]}
-	rest := b[end+3:]
+	s := stat{state: rest[1]}
+	rest = rest[2:]
 	for field := 4; field <= 24; field++ {
 		rest = bytes.TrimLeft(rest, " ")
 		n := bytes.IndexAny(rest, " \n")

@@ -34,16 +34,16 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	}
 	for _, p := range roots {
 		w.place(p)
-		if !p.over || p.named.id.base == "" {
-			p.named.id = w.idOf(p)
+		if !p.over || p.names().id.base == "" {
+			p.names().id = w.idOf(p)
 		}
 	}
 	slices.SortFunc(roots, func(x, y *process) int {
-		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(&x.named.id, &y.named.id), oldest(x, y))
+		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.account, y.own.account), compareIDs(&x.names().id, &y.names().id), oldest(x, y))
 	})
 	if slices.ContainsFunc(w.apps, func(a *app) bool { return len(a.roots) == 0 }) {
-		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, p.named.id) })
-		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, p.named.id) || w.move(p, p.named.id) })
+		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, p.names().id) })
+		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, p.names().id) || w.move(p, p.names().id) })
 	}
 	type group struct {
 		account account
@@ -52,10 +52,10 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 	full := make(map[group]bool)
 	for _, p := range roots {
 		g := group{p.own.account, p.own.tier}
-		if !p.over && w.join(p, p.named.id) {
+		if !p.over && w.join(p, p.names().id) {
 			continue
 		}
-		if full[g] || !w.found(p, p.named.id, now) {
+		if full[g] || !w.found(p, p.names().id, now) {
 			full[g] = true
 			w.leftOut(p)
 		}

@@ -32,8 +32,8 @@ func (p *process) controlOption(l sockdiag.Listener) bool {
 // watches reports whether one of the epoll sets of a process has a listening
 // socket in it, as that of a worker has even while it is at work.
 func (w *Watcher) watches(p *process, l sockdiag.Listener) bool {
-	fds := p.fds.sockets[l.Inode]
-	return len(fds) > 0 && slices.ContainsFunc(p.fds.polls, func(epoll int) bool {
+	fds := p.fds().sockets[l.Inode]
+	return len(fds) > 0 && slices.ContainsFunc(p.fds().polls, func(epoll int) bool {
 		b, err := w.r.pid(p.pid, "fdinfo/"+itoa(epoll))
 		return err == nil && slices.ContainsFunc(parseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
 	})
@@ -77,7 +77,7 @@ func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []soc
 }
 
 func (p *process) holds(l sockdiag.Listener) bool {
-	_, ok := p.fds.sockets[l.Inode]
+	_, ok := p.fds().sockets[l.Inode]
 	return ok
 }
 
@@ -169,7 +169,7 @@ func (w *Watcher) accepts(p *process) bool {
 func (w *Watcher) waits(p *process, held []sockdiag.Listener) bool {
 	var fds []int
 	for _, l := range held {
-		fds = append(fds, p.fds.sockets[l.Inode]...)
+		fds = append(fds, p.fds().sockets[l.Inode]...)
 	}
 	list, err := w.r.entries(w.r.path(p.pid, "task"), nil)
 	if err != nil {

@@ -27,10 +27,10 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *process {
 		p := &process{pid: pid, start: uint64(pid), netns: w.sockets.own, ident: identity{server: c.server}}
-		p.fds = descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
+		p.opened = &descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {
-			p.fds.sockets[ino] = []int{int(ino)}
+			p.fds().sockets[ino] = []int{int(ino)}
 			if !slices.ContainsFunc(all, func(l sockdiag.Listener) bool { return l.Inode == ino }) {
 				all = append(all, sockdiag.Listener{Network: sockdiag.TCP, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(ino)), Inode: ino})
 			}
@@ -39,7 +39,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 			}
 		}
 		if targets != "" {
-			p.fds.polls = []int{3}
+			p.fds().polls = []int{3}
 			dir := filepath.Join(w.r.path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)

@@ -86,7 +86,7 @@ func (w *Watcher) holderOf(inode uint64) string {
 func (w *Watcher) holderName(inode uint64) string {
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			if _, ok := p.fds.sockets[inode]; ok {
+			if _, ok := p.fds().sockets[inode]; ok {
 				return a.name
 			}
 		}

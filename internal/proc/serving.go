@@ -54,7 +54,7 @@ func (w *Watcher) foreign(root, kid *process) bool {
 }
 
 func (w *Watcher) works(root, kid *process) bool {
-	if kid.fds.err != nil || root.fds.err != nil {
+	if kid.fds().err != nil || root.fds().err != nil {
 		return kid.ident.server == root.ident.server && root.ident.known()
 	}
 	return w.share(kid, root)
@@ -102,7 +102,7 @@ func (w *Watcher) withoutRouters(kids []*process) []*process {
 func (w *Watcher) shareOne(ps []*process) bool {
 	return slices.ContainsFunc(w.holds(ps[0]), func(l sockdiag.Listener) bool {
 		return !slices.ContainsFunc(ps, func(p *process) bool {
-			_, ok := p.fds.sockets[l.Inode]
+			_, ok := p.fds().sockets[l.Inode]
 			return !ok
 		})
 	})
@@ -119,7 +119,7 @@ func (w *Watcher) servesToo(root *process) bool {
 		if k, err := parseSyscall(b); err == nil {
 			var listening []int
 			for _, l := range w.holds(root) {
-				listening = append(listening, root.fds.sockets[l.Inode]...)
+				listening = append(listening, root.fds().sockets[l.Inode]...)
 			}
 			root.first = w.caller.waitsForConnection(root, k, listening)
 		}

@@ -93,16 +93,16 @@ func (w *Watcher) inDirectory(p *process, names ...string) string {
 // title, the command line, the settings that the server reads beside it, the
 // systemd unit, or the script. It is found once for a process.
 func (w *Watcher) baseName(p *process) string {
-	if p.named.known {
-		return p.named.base
+	if p.names().known {
+		return p.names().base
 	}
 	name := p.ident.name
 	if w.table.costs.take(w.table.owns(p).account, costLink, costOfSettings) {
 		name = cmp.Or(w.settingsName(p), name)
-		p.named.known = true
+		p.names().known = true
 	}
-	p.named.base = cleanName(cmp.Or(name, lastingUnit(p.unit), p.ident.script, "app"))
-	return p.named.base
+	p.names().base = cleanName(cmp.Or(name, lastingUnit(p.unit), p.ident.script, "app"))
+	return p.names().base
 }
 
 // settingsName returns the name by the settings beside title and command line; "" for none.
@@ -185,10 +185,10 @@ func (w *Watcher) uwsgiSettings(p *process) string {
 // namespace than ours, as of a container; "" for the host's own. It is found
 // once for a process.
 func (w *Watcher) hostOf(p *process) string {
-	if p.named.placed {
-		return p.named.host
+	if p.names().placed {
+		return p.names().host
 	}
-	p.named.placed = true
+	p.names().placed = true
 	var theirs, ours unix.Stat_t
 	if unix.Stat(w.r.path(p.pid, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
 		return ""
@@ -198,8 +198,8 @@ func (w *Watcher) hostOf(p *process) string {
 		name = w.table.variable(p.pid, "HOSTNAME")
 	}
 	pod := slices.ContainsFunc(w.groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
-	p.named.host = hostTemplate(name, pod)
-	return p.named.host
+	p.names().host = hostTemplate(name, pod)
+	return p.names().host
 }
 
 // hostName returns the host name of a UTS namespace, "" if it cannot be entered.
@@ -228,4 +228,12 @@ type named struct {
 	known, placed bool
 	base, host    string
 	id            appID // as of the last look at which it had no place
+}
+
+// names returns what is known of the names of a process.
+func (p *process) names() *named {
+	if p.named == nil {
+		p.named = new(named)
+	}
+	return p.named
 }

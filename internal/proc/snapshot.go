@@ -118,7 +118,7 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	}
 	for _, p := range a.members {
 		out.Threads += p.stat.threads
-		out.FDsCut = out.FDsCut || p.fds.left > 0
+		out.FDsCut = out.FDsCut || p.fds().left > 0
 		pr := Process{PID: p.pid, RSS: p.stat.rss * pageSize()}
 		var err error
 		if pr.Memory, pr.Taken, err = w.memory.of(p.pid, p.start); err != nil {
@@ -143,10 +143,10 @@ func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
 		if denied(err) {
 			out.FDsErr = err
 		}
-		p.open = -1
+		p.counts().open = -1
 		return
 	}
-	p.open = n
+	p.counts().open = n
 	limit := w.maxFiles(p, now)
 	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
 		out.FDs, out.MaxFDs = n, limit
@@ -169,7 +169,7 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 		p := s.p
 		x := Worker{
 			Slot: i, Start: w.table.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / ticksPerSecond,
-			Threads: p.stat.threads, FDs: p.open, MaxFDs: p.files.max,
+			Threads: p.stat.threads, FDs: p.counts().open, MaxFDs: p.counts().files.max,
 		}
 		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
 			x.Process = out.Processes[j]
@@ -235,7 +235,7 @@ func (w *Watcher) lookAt(ctx context.Context, a *app, p *process, s *stateTracke
 // held returns how many listeners of the app a process has.
 func held(a *app, p *process) (n int) {
 	for _, l := range a.sockets {
-		if len(p.fds.sockets[l.Inode]) > 0 {
+		if len(p.fds().sockets[l.Inode]) > 0 {
 			n++
 		}
 	}
@@ -246,7 +246,7 @@ func held(a *app, p *process) (n int) {
 func listening(a *app, p *process) []int {
 	fds := make([]int, 0, 4)
 	for _, l := range a.sockets {
-		fds = append(fds, p.fds.sockets[l.Inode]...)
+		fds = append(fds, p.fds().sockets[l.Inode]...)
 	}
 	return fds
 }

@@ -13,10 +13,20 @@ import (
 // the process is first seen; what may change (a program replaced by exec, a
 // title set) is read again a few times while it is young, see due.
 type process struct {
-	pid    int
-	ino    uint64 // of /proc/PID: another number means another process
+	pid       int
+	ino       uint64 // of /proc/PID: another number means another process
+	firstSeen time.Time
+	uid       uint32
+	checks    uint8 // how often it was read, at most 1 + the number of recheckAges
+	settled   bool  // it was old already when it was first seen
+
+	stale   bool // opened is to be read again
+	router  bool // a uWSGI gateway: it passes requests on and serves none
+	first   bool // a uWSGI process that serves, and forked the others that do
+	accepts bool // it was seen to wait for a connection
+	over    bool // it was left out because there are too many apps
+
 	start  uint64 // clock ticks since the boot
-	uid    uint32
 	stat   stat
 	argv   []string
 	ident  identity
@@ -25,26 +35,30 @@ type process struct {
 	own    ownership
 	unit   string // systemd unit of its control group; set with own.placed
 
-	firstSeen time.Time
-	checks    int  // how often it was read
-	settled   bool // it was old already when it was first seen
+	// Of most processes of a host nothing more is kept.
+	opened *descriptors    // nil: not read; see fds
+	netns  uint64          // inode of its network namespace; 0: not known
+	member *app            // the app it belongs to, as of the last refresh
+	named  *named          // what names its app; see names
+	heir   *bool           // whether it is a gunicorn master that took over; nil: not looked at
+	handed map[uint64]bool // listening sockets of its that servers which it started have or had
+	use    *counts         // see counts
+}
 
-	fds     descriptors
-	stale   bool            // fds is to be read again
-	held    holding         // the listeners among fds, as of one look
-	netns   uint64          // inode of its network namespace; 0: not known
-	member  *app            // the app it belongs to, as of the last refresh
-	reread  time.Time       // when its descriptors were read again because it lacks something
-	named   named           // what names its app
-	router  bool            // a uWSGI gateway: it passes requests on and serves none
-	heir    *bool           // whether it is a gunicorn master that took over; nil: not looked at
-	first   bool            // a uWSGI process that serves, and forked the others that do
-	handed  map[uint64]bool // listening sockets of its that servers which it started have or had
-	accepts bool            // it was seen to wait for a connection
-	over    bool            // it was left out because there are too many apps
-	spent   cpuTime         // what has been counted of its CPU time, in ticks
-	files   fileLimit
-	open    int // descriptors at the last count; −1 unknown
+// counts is what is kept of a process that is one of an app's.
+type counts struct {
+	spent  cpuTime // what has been counted of its CPU time, in ticks
+	files  fileLimit
+	open   int       // descriptors at the last count; −1 unknown
+	reread time.Time // when its descriptors were read again because it lacks something
+}
+
+// counts returns what is kept of a process of an app.
+func (p *process) counts() *counts {
+	if p.use == nil {
+		p.use = new(counts)
+	}
+	return p.use
 }
 
 // Ages since the first sight at which a process is read again: "sh -c" becomes
@@ -59,7 +73,7 @@ func (p *process) due(now time.Time) bool {
 		return false
 	}
 	ages := recheckAges()
-	return p.checks > 0 && p.checks <= len(ages) && now.Sub(p.firstSeen) >= ages[p.checks-1]
+	return p.checks > 0 && int(p.checks) <= len(ages) && now.Sub(p.firstSeen) >= ages[p.checks-1]
 }
 
 func (p *process) python() bool { return p.ident.server != "" }
@@ -72,7 +86,6 @@ type table struct {
 	kids  map[int][]*process // by parent's pid; rebuilt when the table changed
 	gen   int                // grows with each change
 	list  []entry            // scratch
-	fresh []entry            // scratch: what this look has to read
 	late  map[int]waiting    // by pid: what no allowance was left for, and is read first in the next look
 	costs *budget
 	held  map[account]int // sockets that are kept in memory
@@ -113,13 +126,6 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	}
 	t.costs.begin(len(t.procs) == 0)
 	changed := len(t.list) != len(t.procs)
-	t.fresh = t.fresh[:0]
-	for _, e := range t.list {
-		if p := t.procs[e.n]; p != nil && p.ino == e.ino && !p.due(now) {
-			continue
-		}
-		t.fresh = append(t.fresh, e)
-	}
 	changed = t.readFresh(now, matchOf) || changed
 	t.forget(&changed)
 	if changed {
@@ -128,23 +134,25 @@ func (t *table) refresh(now time.Time, matchOf func(*process) uint64) error {
 	return nil
 }
 
+// fresh reports whether an entry of the list is new or due to be read again.
+func (t *table) fresh(e entry, now time.Time) bool {
+	p := t.procs[e.n]
+	return p == nil || p.ino != e.ino || p.due(now)
+}
+
 // readFresh reads what is new or due, within the allowance of each user: what
 // waits since the last look comes first.
 func (t *table) readFresh(now time.Time, matchOf func(*process) uint64) (changed bool) {
-	waited, there := t.late, 0
-	t.late = make(map[int]waiting)
-	for _, e := range t.fresh {
-		if late, ok := waited[e.n]; ok && late.ino == e.ino {
-			there++
-			changed = t.inTurn(e, late.uid, now, matchOf) || changed
-		}
+	var waited map[int]waiting
+	if len(t.late) > 0 {
+		waited, t.late = t.late, make(map[int]waiting)
+		changed = t.readWaiting(waited, now, matchOf)
 	}
-	t.unread += uint64(len(waited) - there) // they ended before their turn
-	for _, e := range t.fresh {
-		if late, ok := waited[e.n]; ok && late.ino == e.ino {
+	for _, e := range t.list {
+		if late, ok := waited[e.n]; ok && late.ino == e.ino || !t.fresh(e, now) {
 			continue
 		}
-		uid, err := t.r.owner(e.n)
+		uid, err := t.chargedTo(e)
 		if err != nil { // it ended between the listing and the read
 			t.drop(e.n)
 			changed = true
@@ -152,6 +160,28 @@ func (t *table) readFresh(now time.Time, matchOf func(*process) uint64) (changed
 		}
 		changed = t.inTurn(e, uid, now, matchOf) || changed
 	}
+	return changed
+}
+
+// chargedTo returns the user whose allowance the reading of a process is of. That
+// of a known one is the user as of its last reading.
+func (t *table) chargedTo(e entry) (uid uint32, err error) {
+	if p := t.procs[e.n]; p != nil && p.ino == e.ino {
+		return p.uid, nil
+	}
+	return t.r.owner(e.n)
+}
+
+// readWaiting reads what waits since the last look.
+func (t *table) readWaiting(waited map[int]waiting, now time.Time, matchOf func(*process) uint64) (changed bool) {
+	there := 0
+	for _, e := range t.list {
+		if late, ok := waited[e.n]; ok && late.ino == e.ino && t.fresh(e, now) {
+			there++
+			changed = t.inTurn(e, late.uid, now, matchOf) || changed
+		}
+	}
+	t.unread += uint64(len(waited) - there) // they ended before their turn
 	return changed
 }
 
@@ -227,9 +257,9 @@ func (t *table) load(p *process) bool {
 		return false
 	}
 	p.stat, p.start = st, st.start
-	p.checks++
+	ages := recheckAges()
+	p.checks = min(p.checks+1, uint8(len(ages)+1))
 	if p.checks == 1 {
-		ages := recheckAges()
 		p.settled = p.firstSeen.Sub(t.started(p)) > ages[len(ages)-1]
 	}
 	if p.uid, err = t.r.owner(p.pid); err != nil { // a worker changes its user after it was forked
@@ -243,6 +273,7 @@ func (t *table) load(p *process) bool {
 	if err != nil {
 		return !gone(err)
 	}
+	t.costs.spend(account(p.uid), costLoad, len(b)/maxLine) // what is made of it costs by the byte
 	p.argv = parseCmdline(b)
 	p.celery = celeryOf(p.argv)
 	id := classify(p.argv)
@@ -267,7 +298,7 @@ func (t *table) started(p *process) time.Time {
 // become sets what a process is; what named it before no longer counts.
 func (p *process) become(id identity) {
 	if id != p.ident {
-		p.named = named{}
+		p.named = nil
 	}
 	p.ident = id
 }

@@ -80,17 +80,23 @@ func (c *caller) look(p *process, s *stateTracker, server Server, listening []in
 		c.readOthers(p, s, now)
 		l.others = c.others
 	}
-	c.settle(p, s, &l, listening, now)
+	c.judge(p, s, &l, listening, now)
 	return l, nil
 }
 
 // settle sets which threads wait for a connection, which rest, and what the
-// others have in common. It is called again when the descriptors under which
+// others have in common. It is called when the descriptors under which
 // the listeners are held have changed.
 func (c *caller) settle(p *process, s *stateTracker, l *look, listening []int, now time.Time) {
+	l.main.waits = c.waitsForConnection(p, l.main.call, listening)
+	c.judge(p, s, l, listening, now)
+}
+
+// judge is settle for a worker of which it is known whether its main thread
+// waits for a connection.
+func (c *caller) judge(p *process, s *stateTracker, l *look, listening []int, now time.Time) {
 	l.working, l.asleep = 0, 0
 	one := func(k *thread) {
-		k.waits = c.waitsForConnection(p, k.call, listening)
 		k.rests = !k.waits && !k.call.running && !s.idleAt.IsZero() && !k.since.After(s.idleAt)
 		if !k.waits && !k.rests {
 			l.working++
@@ -99,6 +105,7 @@ func (c *caller) settle(p *process, s *stateTracker, l *look, listening []int, n
 	}
 	one(&l.main)
 	for i := range l.others {
+		l.others[i].waits = c.waitsForConnection(p, l.others[i].call, listening)
 		one(&l.others[i])
 	}
 }

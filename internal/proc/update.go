@@ -116,8 +116,9 @@ func (w *Watcher) fresher(p *process) bool {
 
 // newCPU gives the ticks that were used since the last call.
 func (p *process) newCPU() cpuTime {
-	d := cpuTime{user: p.stat.utime - min(p.stat.utime, p.spent.user), system: p.stat.stime - min(p.stat.stime, p.spent.system)}
-	p.spent = cpuTime{user: p.stat.utime, system: p.stat.stime}
+	spent := &p.counts().spent
+	d := cpuTime{user: p.stat.utime - min(p.stat.utime, spent.user), system: p.stat.stime - min(p.stat.stime, spent.system)}
+	*spent = cpuTime{user: p.stat.utime, system: p.stat.stime}
 	return d
 }
 
@@ -126,7 +127,7 @@ func (p *process) newCPU() cpuTime {
 func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
 		w.know(p)
-		if p.ident.server == Gunicorn && p.fds.heartbeat < 0 && p.fds.err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
+		if p.ident.server == Gunicorn && p.fds().heartbeat < 0 && p.fds().err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
 			w.table.readWithin(p)
 		}
 	}
@@ -154,7 +155,7 @@ func (w *Watcher) listenersOf(a *app, now time.Time) {
 		a.sockets = w.requests(a, a.sockets, now)
 		return
 	}
-	if a.root().fds.err == nil {
+	if a.root().fds().err == nil {
 		return
 	}
 	wants := bindLabels(a.root().argv)

@@ -25,10 +25,10 @@ func (w *Watcher) isWorker(root, kid *process) bool {
 	}
 	switch root.ident.server { //nolint:exhaustive // the others are scripts
 	case Gunicorn:
-		if kid.fds.err != nil || root.fds.err != nil {
+		if kid.fds().err != nil || root.fds().err != nil {
 			return w.works(root, kid)
 		}
-		return len(w.holds(kid)) > 0 && !kid.held.dirty && w.ownsHeartbeat(root, kid)
+		return len(w.holds(kid)) > 0 && !kid.fds().held.dirty && w.ownsHeartbeat(root, kid)
 	case Waitress, Flask:
 		return false
 	case Uvicorn:
@@ -44,8 +44,8 @@ func (w *Watcher) isWorker(root, kid *process) bool {
 // ownsHeartbeat reports whether the one heartbeat file that a child of gunicorn
 // holds is its own: a helper that is forked later than a worker inherits that one's.
 func (w *Watcher) ownsHeartbeat(root, kid *process) bool {
-	return kid.fds.heartbeat >= 0 && !slices.ContainsFunc(w.table.kids[root.pid], func(other *process) bool {
-		return other != kid && other.fds.heartbeat >= 0 && other.fds.beat == kid.fds.beat && oldest(other, kid) < 0
+	return kid.fds().heartbeat >= 0 && !slices.ContainsFunc(w.table.kids[root.pid], func(other *process) bool {
+		return other != kid && other.fds().heartbeat >= 0 && other.fds().beat == kid.fds().beat && oldest(other, kid) < 0
 	})
 }
 
@@ -58,29 +58,29 @@ const (
 // readAgain reads the descriptors of a child again that does not yet have what a
 // worker has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's.
 func (w *Watcher) readAgain(kid *process) {
-	lacks := kid.fds.beats > 1 || kid.ident.server == UWSGI && len(kid.fds.polls) == 0
-	if !lacks || !kid.fds.known || kid.fds.err != nil || w.at.Sub(kid.firstSeen) > youngFor && w.at.Sub(kid.reread) < againAfter {
+	lacks := kid.fds().beats > 1 || kid.ident.server == UWSGI && len(kid.fds().polls) == 0
+	if !lacks || !kid.fds().known || kid.fds().err != nil || w.at.Sub(kid.firstSeen) > youngFor && w.at.Sub(kid.counts().reread) < againAfter {
 		return
 	}
-	kid.reread = w.at
+	kid.counts().reread = w.at
 	w.table.readWithin(kid)
 }
 
 // withoutHelpers leaves out those forks of a uWSGI master that have no epoll set
 // long after others have one, as a pool that the app made when it was loaded.
 func (w *Watcher) withoutHelpers(kids []*process) []*process {
-	if !slices.ContainsFunc(kids, func(p *process) bool { return len(p.fds.polls) > 0 }) {
+	if !slices.ContainsFunc(kids, func(p *process) bool { return len(p.fds().polls) > 0 }) {
 		return kids
 	}
 	return slices.DeleteFunc(kids, func(p *process) bool {
-		return p.fds.err == nil && !p.ident.worker && len(p.fds.polls) == 0 && w.at.Sub(w.table.started(p)) > bootingFor
+		return p.fds().err == nil && !p.ident.worker && len(p.fds().polls) == 0 && w.at.Sub(w.table.started(p)) > bootingFor
 	})
 }
 
 // reloaded reports whether a child is the server that Werkzeug's reloader runs:
 // the parent only watches files and holds the socket for it.
 func (w *Watcher) reloaded(root, kid *process) bool {
-	if root.ident.server != Flask && root.ident.server != Script || kid.ident.server != root.ident.server || !w.works(root, kid) && kid.fds.err == nil {
+	if root.ident.server != Flask && root.ident.server != Script || kid.ident.server != root.ident.server || !w.works(root, kid) && kid.fds().err == nil {
 		return false
 	}
 	if kid.heir == nil {
@@ -95,7 +95,7 @@ func (w *Watcher) reloaded(root, kid *process) bool {
 // servers that it started, each of them a root and the same user's: then it is no
 // app.
 func (w *Watcher) standsBy(q *process, roots map[*process]bool) bool {
-	if q.ident.known() || q.fds.err != nil || q.accepts || len(w.table.kids[q.pid]) == 0 && len(q.handed) == 0 || len(w.holds(q)) == 0 {
+	if q.ident.known() || q.fds().err != nil || q.accepts || len(w.table.kids[q.pid]) == 0 && len(q.handed) == 0 || len(w.holds(q)) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })

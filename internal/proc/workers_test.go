@@ -31,23 +31,23 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 	add := func(pid, ppid int, c child) *process {
 		p := rooted(w, pid, uint16(8000+pid))
 		delete(w.sockets.of(p).listeners, uint64(pid))
-		p.reread = at(1000) // what there is was read
+		p.counts().reread = at(1000) // what there is was read
 		p.argv = strings.Split(c.argv, "|")
 		p.ident = classify(p.argv)
 		p.own = ownership{known: true, placed: true, account: 33, uid: 33}
 		p.stat = stat{ppid: ppid, state: c.state}
-		p.fds = descriptors{known: true, sockets: map[uint64][]int{}, heartbeat: -1, beats: len(c.beats)}
+		p.opened = &descriptors{known: true, sockets: map[uint64][]int{}, heartbeat: -1, beats: len(c.beats)}
 		if c.inherits {
-			p.fds.sockets[7] = []int{5}
+			p.fds().sockets[7] = []int{5}
 		}
 		if len(c.beats) == 1 {
-			p.fds.heartbeat, p.fds.beat = 6, c.beats[0]
+			p.fds().heartbeat, p.fds().beat = 6, c.beats[0]
 		}
 		if c.dirty {
-			p.fds.sockets[8] = []int{6}
+			p.fds().sockets[8] = []int{6}
 		}
 		if c.waits {
-			p.fds.polls = []int{3}
+			p.fds().polls = []int{3}
 			dir := filepath.Join(w.r.path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -134,13 +134,13 @@ func TestParentThatKeepsASocket(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 33, ""), server(w, 8001, 33, "shop")
 	parent.ident, parent.argv = identity{server: Script, script: "start"}, []string{"python3", "start.py"}
-	parent.fds.sockets[8001] = []int{6}
-	delete(parent.fds.sockets, 8000)
+	parent.fds().sockets[8001] = []int{6}
+	delete(parent.fds().sockets, 8000)
 	child.stat.ppid = 8000
 	w.table.link()
 	wantListed(t, w, 0, "shop=8001")
 
-	parent.fds.sockets[8000] = []int{5} // it listens itself as well
+	parent.fds().sockets[8000] = []int{5} // it listens itself as well
 	wantListed(t, w, 10, "shop=8001 start=8000")
 	a := parent.member
 	a.net, a.roots = w.sockets.of(parent), []*process{parent}
@@ -155,7 +155,7 @@ func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 0, ""), server(w, 8001, 65534, "shop")
 	parent.ident = identity{server: Script, script: "start"}
-	child.fds.sockets = map[uint64][]int{8000: {5}}
+	child.fds().sockets = map[uint64][]int{8000: {5}}
 	child.stat.ppid = 8000
 	w.table.link()
 	discoverAt(w, 0)
@@ -171,7 +171,7 @@ func TestOrphansAreOneApp(t *testing.T) {
 	var kids []*process
 	for i := range 3 {
 		kid := server(w, 8001+i, 33, "shop")
-		kid.fds.sockets = map[uint64][]int{8000: {5}}
+		kid.fds().sockets = map[uint64][]int{8000: {5}}
 		kid.stat.ppid = 8000
 		kids = append(kids, kid)
 	}
@@ -205,6 +205,6 @@ func TestZombieKeepsNoName(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := server(w, 9000, 33, "shop")
-	next.fds.sockets = master.fds.sockets // it was handed the same socket
+	next.fds().sockets = master.fds().sockets // it was handed the same socket
 	wantListed(t, w, 110, "shop=9000")
 }
