@@ -39,10 +39,11 @@ type Look struct {
 	States map[string]float64 // resp_app_workers
 	Worst  float64            // resp_health_status of the app: 0 healthy, 1 warning, 2 critical
 	Of     string             // the component that is the worst
+	Unread bool               // a component could not be read in time, and none is not well
 }
 
-// False reports whether the exporter said that something is not well.
-func (l Look) False() bool { return l.States["stuck"] > 0 || l.Worst > 0 }
+// False reports whether the exporter reported that something is not well.
+func (l Look) False() bool { return l.States["stuck"] > 0 || l.Worst > 0 && !l.Unread }
 
 // trial is one stack that runs.
 type trial struct {

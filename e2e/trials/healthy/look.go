@@ -5,6 +5,10 @@ import (
 	"fmt"
 )
 
+// Unread is the beginning of what stands for a component that the exporter
+// reports as one that it could not read.
+const Unread = "unread: "
+
 // look scrapes the exporter once.
 func (t *trial) look(ctx context.Context, n int) (Look, error) {
 	page, err := t.Scrape(ctx)
@@ -17,6 +21,13 @@ func (t *trial) look(ctx context.Context, n int) (Look, error) {
 			l.Worst, l.Of = v, labels["component"]
 		}
 	})
+	if l.Of == "overall" { // a component that could not be read has no level of its own
+		page.Each("resp_collector_available", "", func(labels map[string]string, v float64) {
+			if reason := labels["reason"]; v == 0 && (reason == "timeout" || reason == "failed") {
+				l.Of, l.Unread = Unread+labels["collector"]+" "+reason, true
+			}
+		})
+	}
 	if len(l.States) == 0 {
 		return l, fmt.Errorf("no resp_app_workers of %s", t.Name)
 	}

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
@@ -43,7 +44,7 @@ func start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &counts{looks: make(map[string]int), results: make(map[string][3]int)}
+	c := &counts{looks: make(map[string]int), results: make(map[string][4]int)}
 	for _, row := range before {
 		c.count(row)
 	}
@@ -53,11 +54,11 @@ func start(ctx context.Context) error {
 		c.count(row)
 		return errors.Join(rows.Write(row...), rows.Flush())
 	}), rows.Close())
-	fmt.Println("| stack | looks | with a stuck worker | with a warning | critical |\n|---|---|---|---|---|")
+	fmt.Println("| stack | looks | with a stuck worker | with a warning | critical | could not read |\n|---|---|---|---|---|---|")
 	wrong := 0
 	for _, s := range stacks {
 		r := c.results[s.Name]
-		fmt.Printf("| %s | %d | %d | %d | %d |\n", s.Name, c.looks[s.Name], r[0], r[1], r[2])
+		fmt.Printf("| %s | %d | %d | %d | %d | %d |\n", s.Name, c.looks[s.Name], r[0], r[1], r[2], r[3])
 		wrong += r[0] + r[1] + r[2]
 	}
 	if wrong > 0 {
@@ -69,7 +70,7 @@ func start(ctx context.Context) error {
 // counts is what all looks showed, by stack.
 type counts struct {
 	looks   map[string]int
-	results map[string][3]int // looks with a stuck worker, a warning, a critical component
+	results map[string][4]int // looks with a stuck worker, a warning, a critical component, one that could not be read
 }
 
 // count adds one row.
@@ -78,10 +79,12 @@ func (c *counts) count(row []string) {
 	if row[4] != "0" {
 		n[0]++
 	}
-	switch row[6] {
-	case "1":
+	switch {
+	case strings.HasPrefix(row[7], healthy.Unread):
+		n[3]++
+	case row[6] == "1":
 		n[1]++
-	case "2":
+	case row[6] == "2":
 		n[2]++
 	}
 	c.results[row[0]] = n
