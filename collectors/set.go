@@ -210,6 +210,11 @@ func (c *source) meta(s Sample, err error, took time.Duration) Sample {
 		s.note("unavailable", 0, c.Name(), string(reason), detail)
 	}
 	s.add(availableFamily, available, c.Name(), string(reason))
+	for _, u := range Lacks(err) {
+		if u.Optional {
+			s.note("note", 0, c.Name(), u.Of, string(u.Reason), u.Detail)
+		}
+	}
 	c.logChange(before, reason, detail)
 	return s
 }

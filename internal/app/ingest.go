@@ -19,7 +19,7 @@ const retryListen = 15 * time.Second
 // receivers keeps one StatsD listener for each address of the configuration.
 // An address that stays in the configuration keeps its socket over a reload.
 type receivers struct {
-	sink     ingest.Sink
+	sink     requestSink
 	counters *statsd.Counters
 	log      *slog.Logger
 	changed  chan struct{}
@@ -30,13 +30,19 @@ type receivers struct {
 	wg   sync.WaitGroup
 }
 
+// requestSink receives what can be read, and why the rest cannot.
+type requestSink interface {
+	ingest.Sink
+	Refused(why ingest.Fault, from ingest.Source)
+}
+
 type receiver struct {
 	listener *statsd.Listener // nil: not open
 	stop     context.CancelFunc
 	err      error
 }
 
-func newReceivers(sink ingest.Sink, counters *statsd.Counters, log *slog.Logger) *receivers {
+func newReceivers(sink requestSink, counters *statsd.Counters, log *slog.Logger) *receivers {
 	return &receivers{sink: sink, counters: counters, log: log, changed: make(chan struct{}, 1), have: make(map[string]*receiver)}
 }
 
@@ -107,7 +113,7 @@ func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	r.have[listen] = x
 	network, address, err := config.ParseStatsDListen(listen)
 	if err == nil {
-		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Logger: r.log, Counters: r.counters})
+		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Refused: r.sink.Refused, Logger: r.log, Counters: r.counters})
 		err = x.listener.Listen(ctx)
 	}
 	if err != nil {

@@ -75,7 +75,7 @@ func readLine(t *testing.T, line []byte) []string {
 	}
 	if err != nil {
 		known := false
-		for _, s := range []error{statsd.ErrShape, statsd.ErrValue, statsd.ErrRate, statsd.ErrType, statsd.ErrUnknown} {
+		for _, s := range []error{statsd.ErrShape, statsd.ErrValue, statsd.ErrRate, statsd.ErrType, statsd.ErrSize, statsd.ErrUnknown} {
 			known = known || errors.Is(err, s)
 		}
 		if !known {

@@ -26,9 +26,12 @@ var ErrClosed = errors.New("statsd listener is closed")
 
 // Options are a listener's settings.
 type Options struct {
-	Network  string      // "udp" or "unixgram"
-	Address  string      // host:port, or the socket's path; its directory must exist
-	Sink     ingest.Sink // takes every event; must not block
+	Network string      // "udp" or "unixgram"
+	Address string      // host:port, or the socket's path; its directory must exist
+	Sink    ingest.Sink // takes every event; must not block
+	// Refused is called for each line or datagram that cannot be read; it must not
+	// block. It may be nil.
+	Refused  func(why ingest.Fault, from ingest.Source)
 	Logger   *slog.Logger
 	Counters *Counters // shared by all listeners; nil: the listener's own
 }
@@ -149,6 +152,7 @@ func (l *Listener) Run(ctx context.Context) error {
 type receiver struct {
 	sock     *socket
 	sink     ingest.Sink
+	refused  func(ingest.Fault, ingest.Source)
 	counters *Counters
 	batch    *batch
 	pause    time.Duration
@@ -157,7 +161,10 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, counters: o.Counters, batch: newBatch(s.path != nil)}
+	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.path != nil)}
+	if r.refused == nil {
+		r.refused = func(ingest.Fault, ingest.Source) {}
+	}
 	if s.path == nil {
 		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
 		// often 10) and then its senders wait. They are the app's workers: no pause.
@@ -215,6 +222,7 @@ func (r *receiver) handle(n int) {
 		p, whole := r.batch.packet(i)
 		if !whole {
 			t.malformed++
+			r.refused(ingest.FaultSize, r.batch.source(i))
 			continue
 		}
 		r.packet(p, r.batch.source(i), &t)
@@ -236,6 +244,22 @@ func (r *receiver) packet(p []byte, from ingest.Source, t *tally) {
 			t.unknown++
 		default:
 			t.malformed++
+			r.refused(faultOf(err), from)
 		}
 	}
+}
+
+// faultOf returns the fault that an error of [Parse] reports.
+func faultOf(err error) ingest.Fault {
+	switch {
+	case errors.Is(err, ErrSize):
+		return ingest.FaultSize
+	case errors.Is(err, ErrValue):
+		return ingest.FaultValue
+	case errors.Is(err, ErrRate):
+		return ingest.FaultRate
+	case errors.Is(err, ErrType):
+		return ingest.FaultType
+	}
+	return ingest.FaultShape
 }

@@ -25,6 +25,7 @@ var (
 	ErrValue   = errors.New("value or status code out of range")
 	ErrRate    = errors.New("sample rate not between 0.0001 and 1")
 	ErrType    = errors.New("not a type of StatsD")
+	ErrSize    = errors.New("longer than 8 KiB")
 	ErrUnknown = errors.New("well-formed, but of no use here")
 )
 
@@ -47,12 +48,12 @@ type Line struct {
 // Either all of them are good or the line is refused, so that nothing counts
 // half. The app is the tag "app" that is not empty, else the prefix before the
 // server's name, as [text.Name] cleans the names of discovered apps. The error is
-// one of [ErrShape], [ErrValue], [ErrRate], [ErrType] and [ErrUnknown]. Parse
+// one of [ErrShape], [ErrValue], [ErrRate], [ErrType], [ErrSize] and [ErrUnknown]. Parse
 // allocates nothing, and what it returns points into line or l.
 func Parse(line []byte, l *Line) error {
 	l.event, l.code, l.rate, l.more = ingest.Event{}, nil, 1, false
 	if len(line) > maxLine {
-		return ErrShape
+		return ErrSize
 	}
 	if hasPrefix(line, "_e{") || hasPrefix(line, "_sc|") {
 		return ErrUnknown // DogStatsD's events and service checks

@@ -181,7 +181,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	long := "gunicorn.requests:1|c|#" + strings.Repeat("a", 8<<10)
-	if _, err := events(long); !errors.Is(err, statsd.ErrShape) {
+	if _, err := events(long); !errors.Is(err, statsd.ErrSize) {
 		t.Errorf("a line of %d bytes: %v", len(long), err)
 	}
 	if got, err := events("gunicorn.requests:1|c|#" + strings.Repeat("k:v,", 1000)); err != nil || len(got) != 1 {
