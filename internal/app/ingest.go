@@ -22,6 +22,7 @@ type receivers struct {
 	sink     requestSink
 	counters *statsd.Counters
 	log      *slog.Logger
+	passed   *statsd.Inherited
 	changed  chan struct{}
 
 	mu   sync.Mutex
@@ -113,7 +114,7 @@ func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	r.have[listen] = x
 	network, address, err := config.ParseStatsDListen(listen)
 	if err == nil {
-		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Refused: r.sink.Refused, Logger: r.log, Counters: r.counters})
+		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Refused: r.sink.Refused, Inherited: r.passed, Logger: r.log, Counters: r.counters})
 		err = x.listener.Listen(ctx)
 	}
 	if err != nil {

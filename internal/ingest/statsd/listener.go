@@ -31,9 +31,12 @@ type Options struct {
 	Sink    ingest.Sink // takes every event; must not block
 	// Refused is called for each line or datagram that cannot be read; it must not
 	// block. It may be nil.
-	Refused  func(why ingest.Fault, from ingest.Source)
-	Logger   *slog.Logger
-	Counters *Counters // shared by all listeners; nil: the listener's own
+	Refused func(why ingest.Fault, from ingest.Source)
+	Logger  *slog.Logger
+	// Inherited are sockets that are read instead of being bound anew, where they
+	// have the address. It may be nil.
+	Inherited *Inherited
+	Counters  *Counters // shared by all listeners; nil: the listener's own
 }
 
 // Listener receives the datagrams of one socket and gives their events to a
@@ -62,7 +65,8 @@ func New(o Options) *Listener {
 
 // Listen binds the socket; from then on the kernel queues what comes. An
 // address that somebody else holds is an error that wraps syscall.EADDRINUSE.
-// A UNIX socket's path that nobody listens at any more is replaced.
+// A UNIX socket's path that nobody listens at any more is replaced. A socket that
+// was inherited stays bound when the listener is closed.
 func (l *Listener) Listen(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +76,10 @@ func (l *Listener) Listen(ctx context.Context) error {
 	if l.sock != nil {
 		return nil
 	}
-	s, err := bind(ctx, l.o.Network, l.o.Address)
+	s, err := inherit(l.o.Inherited, l.o.Network, l.o.Address)
+	if s == nil && err == nil {
+		s, err = bind(ctx, l.o.Network, l.o.Address)
+	}
 	if err != nil {
 		return fmt.Errorf("statsd listener %s %s: %w", l.o.Network, l.o.Address, err)
 	}
@@ -161,11 +168,11 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.path != nil)}
+	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.unix)}
 	if r.refused == nil {
 		r.refused = func(ingest.Fault, ingest.Source) {}
 	}
-	if s.path == nil {
+	if !s.unix {
 		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
 		// often 10) and then its senders wait. They are the app's workers: no pause.
 		r.pause = min(maxPause, time.Duration(s.buffer)*time.Second/fillRate)
