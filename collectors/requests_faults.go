@@ -148,7 +148,7 @@ func (r *Requests) notes() error {
 	for app, m := range r.misread {
 		out = append(out, &Unavailable{
 			Of: "app:" + app, Reason: Malformed, Optional: true,
-			Detail: fmt.Sprintf("%s sends StatsD lines that cannot be read (%s)", app, &m.faults),
+			Detail: fmt.Sprintf("%s sent StatsD lines that cannot be read (%s), the last one within 10 min", app, &m.faults),
 		})
 	}
 	for _, s := range r.senders.all {

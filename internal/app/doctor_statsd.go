@@ -62,12 +62,7 @@ func (d *doctor) reports(ctx context.Context) {
 // running reads the status of the exporter that holds the StatsD addresses, if
 // it is proved by its descriptors and serves where this one would; nil if not.
 func (d *doctor) running(ctx context.Context) *running {
-	pid := 0
-	for _, listen := range d.cfg.StatsD.Listen {
-		if h := holderOf(d.o.ProcRoot, listen); h.sure && h.name == exporterName {
-			pid = h.pid
-		}
-	}
+	pid := d.receiver()
 	if pid == 0 || d.o.Web == nil || d.o.Web.WebListenAddresses == nil {
 		return nil
 	}
@@ -92,6 +87,17 @@ func (d *doctor) running(ctx context.Context) *running {
 		d.fact("requests", "what the running exporter (pid %d) has received is on its status page: it does not serve at the address of these flags", pid)
 	}
 	return nil
+}
+
+// receiver returns the process id of the exporter that holds a StatsD address; 0
+// if none is proved to.
+func (d *doctor) receiver() int {
+	for _, listen := range d.cfg.StatsD.Listen {
+		if h := holderOf(d.o.ProcRoot, listen); h.sure && h.name == exporterName {
+			return h.pid
+		}
+	}
+	return 0
 }
 
 // status reads a status page as JSON.
@@ -124,7 +130,7 @@ func status(ctx context.Context, url string) (*running, error) {
 
 // told adds what a running exporter has seen of lines that do not count.
 func (d *doctor) told(r *running) {
-	for _, n := range append(r.Notes[:len(r.Notes):len(r.Notes)], r.Unavailable...) {
+	for _, n := range slices.Concat(r.Notes, r.Unavailable) {
 		reason := collectors.Reason(n.Reason)
 		lines := reason == collectors.Malformed || reason == collectors.Misnamed || reason == collectors.Untrusted
 		if n.Collector != "requests" || !lines || len(d.section("requests").Findings) >= maxNotes {

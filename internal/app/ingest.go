@@ -49,12 +49,26 @@ func newReceivers(sink requestSink, counters *statsd.Counters, log *slog.Logger)
 
 // apply takes the addresses to listen at; Run opens and closes sockets.
 func (r *receivers) apply(listen []string) {
+	r.warnOfPassed(listen)
 	r.mu.Lock()
 	r.want = slices.Clone(listen)
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
 	default:
+	}
+}
+
+// warnOfPassed logs which sockets a supervisor passed that nobody will read:
+// whoever sends to one waits.
+func (r *receivers) warnOfPassed(listen []string) {
+	for _, passed := range r.passed.Addresses() {
+		if !slices.ContainsFunc(listen, func(l string) bool {
+			network, address, err := config.ParseStatsDListen(l)
+			return err == nil && network+" "+address == passed
+		}) {
+			r.log.Warn("Passed StatsD socket is not in statsd.listen and is not read; its senders wait", "socket", passed)
+		}
 	}
 }
 

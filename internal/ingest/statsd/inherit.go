@@ -29,17 +29,7 @@ type Inherited struct{ fds map[string]int }
 // the first ones, in their order, and the environment lists them alone. It must
 // be called once, before anything else opens a file or reads these variables.
 func Inherit() *Inherited {
-	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
-	n, e := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || e != nil || pid != os.Getpid() || n < 1 || n > maxInherited {
-		return nil
-	}
-	for at := range n {
-		var st unix.Stat_t
-		if unix.Fstat(firstInherited+at, &st) != nil || st.Mode&unix.S_IFMT == 0 {
-			return nil // not passed: such as an epoll set of this process
-		}
-	}
+	n := passed()
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	i := &Inherited{fds: make(map[string]int)}
 	var kept []string
@@ -63,6 +53,23 @@ func Inherit() *Inherited {
 	}
 	relist(kept)
 	return i
+}
+
+// passed returns how many descriptors the environment lists for this process, if
+// each of them can have been passed; else 0.
+func passed() int {
+	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
+	n, e := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || e != nil || pid != os.Getpid() || n < 1 || n > maxInherited {
+		return 0
+	}
+	for at := range n {
+		var st unix.Stat_t
+		if unix.Fstat(firstInherited+at, &st) != nil || st.Mode&unix.S_IFMT == 0 {
+			return 0 // such as an epoll set of this process
+		}
+	}
+	return n
 }
 
 // relist makes the environment list the descriptors that are left.

@@ -5,6 +5,7 @@ package statsd
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
@@ -255,7 +256,7 @@ func (l *Line) meaning(name []byte) ([]byte, error) {
 	if i := lastServer(name); i >= 0 {
 		rest, _ := afterServer(name[i:])
 		prefix := bytes.TrimRight(name[:i], ".")
-		return prefix[:len(prefix):len(prefix)], l.server(rest)
+		return slices.Clip(prefix), l.server(rest)
 	}
 	// gunicorn puts no dot behind a prefix of one letter.
 	if rest, ok := afterServer(name[1:]); ok {
