@@ -10,23 +10,32 @@ import (
 	"time"
 )
 
-// requestsOf asks an app for a page several times, and is an error until each of
-// these requests counts for the app of that name.
+// requestsOf asks an app for a page several times, and waits until each of these
+// requests counts for the app of that name.
 func requestsOf(t *testing.T, x *exporter, a *app, name string) {
+	t.Helper()
+	askPages(t, a)
+	eventually(t, 20*time.Second, func() error { return counted(x.scrape(t), name) })
+}
+
+// askPages asks an app for a page three times.
+func askPages(t *testing.T, a *app) {
 	t.Helper()
 	for range 3 {
 		if status := a.get("/products"); status != 200 {
 			t.Fatalf("%s answered %d", a.name, status)
 		}
 	}
-	eventually(t, 20*time.Second, func() error {
-		m := x.scrape(t)
-		n, _ := m.sum("resp_http_requests_total", "app="+name, "code=200")
-		if n < 3 {
-			return fmt.Errorf("%v requests of %s", n, name)
-		}
-		return all(m.want(1, "resp_up", "component=app:"+name), m.want(0, "resp_statsd_lines_total", "outcome=malformed"))
-	})
+}
+
+// counted is an error unless three requests count for an app of that name, which
+// is watched, and no line was malformed.
+func counted(m metrics, name string) error {
+	n, _ := m.sum("resp_http_requests_total", "app="+name, "code=200")
+	if n < 3 {
+		return fmt.Errorf("%v requests of %s", n, name)
+	}
+	return all(m.want(1, "resp_up", "component=app:"+name), m.want(0, "resp_statsd_lines_total", "outcome=malformed"))
 }
 
 // An app whose name is not plain is found under the name that its requests have,
@@ -37,7 +46,7 @@ func TestTruthStatsDNames(t *testing.T) {
 	space, pod := "my "+unique("shop"), "production-eu-west-1.team-checkout."+unique("shop")+"-web-6d5f7c9b8d-x2x7q"
 	colon, bar := unique("shop")+":blue", unique("shop")+"+(a)"
 	cleaned := strings.NewReplacer(" ", "_", "+", "_", "(", "_", ")", "_")
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		title string
 		args  []string
 		want  string
@@ -51,13 +60,21 @@ func TestTruthStatsDNames(t *testing.T) {
 		"a prefix with a colon":       {colon, []string{"--statsd-prefix", colon}, colon},
 		"a tag with signs":            {bar, []string{"--dogstatsd-tags", "env:prod, app:" + bar + "|"}, cleaned.Replace(bar)},
 		"a name beyond ASCII, no tag": {"españa" + colon, nil, "espa_a" + colon},
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := watch(t, export{})
-			a := serve(t, launch{server: "gunicorn", title: c.title, args: append([]string{"-w", "1", "--statsd-host", x.udp}, c.args...)})
-			requestsOf(t, x, a, c.want)
-		})
 	}
+	x := watch(t, export{})
+	for _, c := range cases {
+		askPages(t, serve(t, launch{server: "gunicorn", title: c.title, args: append([]string{"-w", "1", "--statsd-host", x.udp}, c.args...)}))
+	}
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		var errs []error
+		for name, c := range cases {
+			if err := counted(m, c.want); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		return all(errs...)
+	})
 }
 
 // What no server of ours sends, other clients do: names in other encodings.
@@ -89,26 +106,23 @@ const plainASGI = `async def app(scope, receive, send):
 func TestTruthHypercornReports(t *testing.T) {
 	t.Parallel()
 	need(t, "hypercorn")
-	for name, args := range map[string][]string{"by its port": nil, "by a prefix": {"--statsd-prefix", "PREFIX"}} {
-		t.Run(name, func(t *testing.T) {
-			x := watch(t, export{})
-			source := write(t, filepath.Join(openDir(t), "a.py"), plainASGI)
-			l := launch{server: "hypercorn", source: source, name: unique("hyper"), args: []string{"--statsd-host", x.udp}}
-			for _, a := range args {
-				l.args = append(l.args, strings.Replace(a, "PREFIX", l.name, 1))
-			}
-			a := serve(t, l)
-			requestsOf(t, x, a, a.name)
-			eventually(t, 10*time.Second, func() error {
-				m := x.scrape(t)
-				n, _ := m.sum("resp_http_request_duration_seconds", "app="+a.name)
-				if n < 3 {
-					return fmt.Errorf("%v durations", n)
-				}
-				return nil
-			})
-		})
-	}
+	x := watch(t, export{})
+	source := write(t, filepath.Join(openDir(t), "a.py"), plainASGI)
+	plain := launch{server: "hypercorn", source: source, name: unique("hyper"), args: []string{"--statsd-host", x.udp}}
+	prefixed := plain
+	prefixed.name = unique("hyper")
+	prefixed.args = append(prefixed.args[:2:2], "--statsd-prefix", prefixed.name)
+	askPages(t, serve(t, plain))
+	askPages(t, serve(t, prefixed))
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		var errs []error
+		for _, name := range []string{plain.name, prefixed.name} {
+			n, _ := m.sum("resp_http_request_duration_seconds", "app="+name)
+			errs = append(errs, counted(m, name), wants("three durations of "+name, n >= 3, true))
+		}
+		return all(errs...)
+	})
 }
 
 // beside runs the doctor with the flags of an exporter that runs.

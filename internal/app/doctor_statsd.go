@@ -162,6 +162,9 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 		if class == "" {
 			class = proc.Option(argv, "-k", "--worker-class")
 		}
+		if class == "asgi" && proc.Option(argv, "--access-logfile") != "" {
+			continue
+		}
 		d.client(a, text.Label(class, noteBytes), l, r)
 	}
 }
@@ -177,7 +180,7 @@ func (d *doctor) client(a *proc.App, class string, l link, r *running) {
 			Detail: fmt.Sprintf("%s reports no requests: gunicorn's workers of the class %s send none by StatsD", a.Name, class),
 			Cure:   []string{"send resp.request lines from the app: docs/statsd.md", "serve it with hypercorn --statsd-host"},
 		})
-	case lower == "asgi" && reported(r, a.Name) != "yes":
+	case class == "asgi" && reported(r, a.Name) != "yes":
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.Unsupported,
 			Detail: a.Name + " reports requests only where gunicorn writes an access log: its worker class asgi sends none by StatsD without one",
