@@ -201,3 +201,19 @@ func TestResidentIsNoSum(t *testing.T) {
 		}
 	}
 }
+
+// What a worker waits for, and for whom, is a reading and no series.
+func TestWorkerWaits(t *testing.T) {
+	snap := shop()
+	snap.Apps[1].Workers[1].Wait = &proc.Wait{On: proc.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}
+	s, err := collectors.NewWorkers(fakeApps{snap: snap}).Collect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "waits", named(s, "page.worker_wait"), map[string]float64{"shop 1 upstream 10.0.0.9:5432 (postgresql)": 12})
+	for _, m := range s.Metrics {
+		if strings.Contains(m.Desc().String(), "wait") {
+			t.Errorf("%s is a series", m.Desc())
+		}
+	}
+}

@@ -110,6 +110,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 	book.publish(s, l)
 	c.logLeaks(p, l, book)
 	l.noteLockWaits(s, owners)
+	l.noteQueries(s, owners)
 }
 
 // sight gives when a connection was first seen.

@@ -61,6 +61,14 @@ func (s *Set) Lacks(name string) []*Unavailable {
 	return nil
 }
 
+// readBudget is how long a source may take for one read at least, whatever time
+// the scrape has that began it.
+const readBudget = 8 * time.Second
+
+// fairWait is how long a source must have been waited for to count as late: a
+// scrape that has less time says nothing about it.
+const fairWait = time.Second
+
 // Read reads every source that pick takes (nil: all), each once, until ctx
 // ends, which must have a deadline. Two calls at the same time share one read
 // of a source. A source that hangs is left behind: its place is free again
@@ -70,6 +78,7 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 		c *source
 		f *flight
 	}
+	asked := time.Now()
 	var waits []wait
 	for _, c := range s.sources {
 		if pick == nil || pick(c.Name()) {
@@ -78,7 +87,7 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	}
 	var sum Sample
 	for _, w := range waits {
-		got := w.c.await(ctx, w.f)
+		got := w.c.await(ctx, w.f, asked)
 		sum.Metrics = append(sum.Metrics, got.Metrics...)
 		sum.Readings = append(sum.Readings, got.Readings...)
 	}
@@ -127,13 +136,14 @@ func (c *source) join(ctx context.Context) *flight {
 	if c.left >= maxLeft {
 		return nil
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = began.Add(8 * time.Second)
+	// A scrape that has little time must not fail the one that joined it.
+	deadline := began.Add(readBudget)
+	if d, ok := ctx.Deadline(); ok && d.After(deadline) {
+		deadline = d
 	}
 	f := &flight{began: began, deadline: deadline, done: make(chan struct{})}
 	c.now = f
-	// A scrape that hangs up must not fail the one that joined it.
+	// Nor must one that hangs up.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	go func() {
 		defer cancel()
@@ -169,8 +179,9 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read until ctx ends and adds what all collectors publish.
-func (c *source) await(ctx context.Context, f *flight) Sample {
+// await waits for a read, since asked and until ctx ends, and adds what all
+// collectors publish.
+func (c *source) await(ctx context.Context, f *flight, asked time.Time) Sample {
 	if f == nil {
 		return c.meta(Sample{}, context.DeadlineExceeded, 0)
 	}
@@ -180,6 +191,9 @@ func (c *source) await(ctx context.Context, f *flight) Sample {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
+			if time.Since(asked) < fairWait { // the scrape is short, the source may be well
+				return c.describe(Sample{}, context.DeadlineExceeded, time.Since(f.began))
+			}
 			return c.meta(Sample{}, context.DeadlineExceeded, time.Since(f.began))
 		}
 	}
@@ -190,15 +204,26 @@ func (c *source) await(ctx context.Context, f *flight) Sample {
 	return c.meta(s, f.err, f.took)
 }
 
+// meta notes how a read ended, and adds what all collectors publish.
 func (c *source) meta(s Sample, err error, took time.Duration) Sample {
+	reason, detail := ReasonOf(err)
+	c.mu.Lock()
+	before := c.reason
+	c.reason, c.err = reason, err
+	c.mu.Unlock()
+	c.logChange(before, reason, detail)
+	return c.describe(s, err, took)
+}
+
+// describe adds what all collectors publish.
+func (c *source) describe(s Sample, err error, took time.Duration) Sample {
 	reason, detail := ReasonOf(err)
 	ok := 1.0
 	if reason == Timeout || reason == Failed {
 		ok = 0
 	}
 	c.mu.Lock()
-	left, before := c.left, c.reason
-	c.reason, c.err = reason, err
+	left := c.left
 	c.mu.Unlock()
 	s.add(successFamily, ok, c.Name())
 	s.add(durationFamily, took.Seconds(), c.Name())
@@ -215,7 +240,6 @@ func (c *source) meta(s Sample, err error, took time.Duration) Sample {
 			s.note("note", 0, c.Name(), u.Of, string(u.Reason), u.Detail)
 		}
 	}
-	c.logChange(before, reason, detail)
 	return s
 }
 

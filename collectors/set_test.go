@@ -114,6 +114,31 @@ func TestScrapesShareOneRead(t *testing.T) {
 	})
 }
 
+// One that has little time must not fail the others that joined its read, and
+// says nothing about the source.
+func TestShortScrapeHurtsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &stub{name: "slow", do: func(ctx context.Context) (collectors.Sample, error) {
+			select {
+			case <-time.After(time.Second):
+				return fine(ctx)
+			case <-ctx.Done():
+				return collectors.Sample{}, ctx.Err()
+			}
+		}}
+		var log strings.Builder
+		s := collectors.NewSet([]collectors.Collector{slow}, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		short := make(chan string)
+		go func() { short <- read(t, s, 250*time.Millisecond) }()
+		synctest.Wait()
+		wantLines(t, read(t, s, 5*time.Second), "page.fine  1", "resp_collector_available slow ok 1")
+		wantLines(t, <-short, "resp_scrape_collector_success slow 0", "resp_collector_available slow timeout 0")
+		if n := slow.calls.Load(); n != 1 || log.Len() > 0 {
+			t.Errorf("%d reads, log %s", n, log.String())
+		}
+	})
+}
+
 // One that hangs up must not fail the others that joined its read.
 func TestHungUpScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

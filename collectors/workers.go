@@ -63,6 +63,9 @@ func workerStates(s *Sample, a *proc.App) {
 			s.add(heartbeatFamily, w.Heartbeat.Seconds(), a.Name, slot)
 		}
 		s.note("worker", w.For.Seconds(), a.Name, slot, strconv.Itoa(w.PID), string(w.State), w.Detail)
+		if w.Wait != nil {
+			s.note("worker_wait", w.For.Seconds(), a.Name, slot, w.Wait.On, w.Wait.Peer)
+		}
 	}
 	s.note("workers_spare", float64(spare), a.Name)
 	for state, n := range a.Arrived {

@@ -53,6 +53,71 @@ healing:
 	}
 }
 
+// A step that cannot end what it is to end is a fault of what is configured: of
+// a login without the right and a step without a procedure, and of a procedure
+// that is not there. The cure is run as it stands, and nothing is left to say.
+func TestTruthDoctorKnowsThatHealingCannotEnd(t *testing.T) {
+	t.Parallel()
+	s := database(t)
+	execute(t, s, "CREATE USER 'healer'@'127.0.0.1' IDENTIFIED BY '"+word+"'; GRANT PROCESS ON *.* TO 'healer'@'127.0.0.1'")
+	token := write(t, filepath.Join(t.TempDir(), "token"), healToken+"\n")
+	config := fmt.Sprintf(`mysql: [{name: main, dsn: "healer@tcp(127.0.0.1:%d)/", password_file: %s}]
+healing:
+  mode: enforce
+  token_file: %s
+  rules:
+    - name: long
+      match: {alertname: RespLong}
+      steps: [{action: kill_long_queries, with: {mysql: main, users: [shop], min_time: 60s, max_victims: 5}}]
+`, s.Port, passwordFile(t), token)
+	state := "--state.dir=" + filepath.Join(t.TempDir(), "state")
+	cure := []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_query in the step, then "}
+	code, x := doctor(t, examination{config: config, args: []string{state}})
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "may not end", cure, true})); err != nil {
+		t.Error(err)
+	}
+	code, x = doctor(t, examination{config: strings.Replace(config, "mode: enforce", "mode: dry_run", 1), args: []string{state}})
+	if err := all(wants("exit code of a plan", code, 0), x.says("mysql", found{"mysql:main", "permission", "may not end", cure, false})); err != nil {
+		t.Error(err)
+	}
+	config = strings.Replace(config, "max_victims: 5}", "max_victims: 5, procedure: resp_heal.kill_query}", 1)
+	code, x = doctor(t, examination{config: config, args: []string{state}})
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "not_found", "resp_heal.kill_query", cure, true})); err != nil {
+		t.Fatal(err)
+	}
+	healProcedures(t, s)
+	for _, f := range x.findings("mysql") {
+		if f.Fault {
+			ways := strings.Split(f.Cure[0], ", then ")
+			execute(t, s, ways[len(ways)-1])
+		}
+	}
+	if code, x = doctor(t, examination{config: config, args: []string{state}}); code != 0 {
+		t.Errorf("after the cure: %d %+v", code, x.findings("mysql"))
+	}
+}
+
+// What healing may do is a fact, and that it does nothing is never well.
+func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	for name, c := range map[string]struct {
+		mode, state string
+		code        int
+		want        found
+	}{
+		"a parent that is not there": {"enforce", dir + "/none/state", 1, found{"heal", "permission", "healing is off", nil, true}},
+		"a file in its place":        {"enforce", write(t, dir+"/file", "x"), 1, found{"heal", "permission", "healing is off", nil, true}},
+		"below a file":               {"dry_run", dir + "/file/state", 1, found{"heal", "permission", "healing is off", nil, true}},
+		"by the configuration":       {"off", dir + "/state", 0, found{"heal", "disabled", "off by the configuration", nil, false}},
+	} {
+		code, x := doctor(t, examination{config: strings.Replace(healing(t), "mode: enforce", "mode: "+c.mode, 1), args: []string{"--state.dir=" + c.state}})
+		if err := all(wants("exit code", code, c.code), x.says("heal", c.want)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // What the line for a leaked connection needs: where pools are, the server must
 // keep statements and the user must see them; each cure is run as it stands.
 func TestDoctorLastStatements(t *testing.T) {

@@ -46,6 +46,7 @@ type report struct {
 	Host            *health.Status           `json:"host"` // and the stores
 	Apps            map[string]health.Status `json:"apps"`
 	Alerts          []health.Alert           `json:"alerts"`          // of all, the worst first
+	Recovering      []health.Recovery        `json:"recovering"`      // of all: what has ended lately
 	Recommendations []string                 `json:"recommendations"` // of all
 
 	code int
@@ -144,7 +145,7 @@ func get(ctx context.Context, base, path string) (resp *http.Response, shown str
 }
 
 func unknownReport(why string) report {
-	return report{Status: "unknown", Summary: why, code: exitUnknown, Apps: map[string]health.Status{}, Alerts: []health.Alert{}, Recommendations: []string{}}
+	return report{Status: "unknown", Summary: why, code: exitUnknown, Apps: map[string]health.Status{}, Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
 }
 
 // report judges what the exporter said. A finding counts even where there is
@@ -156,7 +157,7 @@ func (a *answer) report(now time.Time) report {
 	if age := now.Sub(*a.LastCheck); age > oldAfter {
 		return unknownReport("the exporter's last look is " + health.FormatSeconds(age.Seconds()) + " old")
 	}
-	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recommendations: []string{}}
+	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
 	worst := health.Healthy
 	var unknown []string
 	for _, app := range a.Apps {
@@ -193,6 +194,11 @@ func (r *report) take(s *health.Status) health.Level {
 			r.Alerts = append(r.Alerts, a)
 		}
 	}
+	for _, a := range s.Recovering {
+		if !slices.Contains(r.Recovering, a) {
+			r.Recovering = append(r.Recovering, a)
+		}
+	}
 	for _, l := range s.Recommendations {
 		if !slices.Contains(r.Recommendations, l) {
 			r.Recommendations = append(r.Recommendations, l)
@@ -217,7 +223,13 @@ func (r *report) print(output string, w io.Writer) error {
 	if len(r.Alerts) > 0 {
 		b.add("What is not well:")
 		for _, a := range r.Alerts {
-			b.add("  %s since %s: %s", a.Severity, a.Since.UTC().Format("2006-01-02 15:04:05 UTC"), a.Summary)
+			b.add("  %s since %s: %s", a.Severity, utc(a.Since), a.Summary)
+		}
+	}
+	if len(r.Recovering) > 0 {
+		b.add("Recovering:")
+		for _, a := range r.Recovering {
+			b.add("  %s since %s, ended %s: %s", a.Severity, utc(a.Since), utc(a.Ended), a.Summary)
 		}
 	}
 	if len(r.Recommendations) > 0 {
@@ -229,6 +241,8 @@ func (r *report) print(output string, w io.Writer) error {
 	_, err := w.Write(b.Bytes())
 	return err
 }
+
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 func componentsText(components map[string]health.Level) string {
 	var parts []string

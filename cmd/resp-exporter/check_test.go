@@ -48,12 +48,14 @@ func TestCheck(t *testing.T) {
 		"critical": {statusOf(0, none, healthOf("warning", disk, ""), healthOf("critical", stuck+","+disk, `"End it.","Free space."`)), 2, "resp-exporter CRITICAL - app1 does not answer: 2 of 2 workers stuck\n",
 			[]string{"  critical since 2026-01-02 11:59:00 UTC: app1 does not answer", "  1. End it.\n  2. Free space.\n"}},
 		"a store without an app": {statusOf(0, healthOf("critical", stuck, "")), 2, "resp-exporter CRITICAL - ", nil},
-		"no app":                 {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app is found on this host\n", nil},
-		"an app not known":       {statusOf(0, none, well, "null"), 3, "resp-exporter UNKNOWN - nothing is known of app1\n", nil},
-		"not yet looked":         {`{"last_check":null,"health":null,"apps":[]}`, 3, "resp-exporter UNKNOWN - the exporter has not ended its first look", nil},
-		"looked long ago":        {statusOf(10*time.Minute, none, well), 3, "resp-exporter UNKNOWN - the exporter's last look is 10 min", nil},
-		"no JSON":                {"<html>", 3, "resp-exporter UNKNOWN - what answers at http://127.0.0.1", nil},
-		"an unheard-of level":    {statusOf(0, none, healthOf("fine", "", "")), 3, "resp-exporter UNKNOWN - what answers", nil},
+		"what has ended": {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0, "resp-exporter HEALTHY - well: app0\n",
+			[]string{"Recovering:\n  critical since 2026-01-02 11:59:00 UTC, ended 2026-01-02 12:00:00 UTC: app1 does not answer"}},
+		"no app":              {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app is found on this host\n", nil},
+		"an app not known":    {statusOf(0, none, well, "null"), 3, "resp-exporter UNKNOWN - nothing is known of app1\n", nil},
+		"not yet looked":      {`{"last_check":null,"health":null,"apps":[]}`, 3, "resp-exporter UNKNOWN - the exporter has not ended its first look", nil},
+		"looked long ago":     {statusOf(10*time.Minute, none, well), 3, "resp-exporter UNKNOWN - the exporter's last look is 10 min", nil},
+		"no JSON":             {"<html>", 3, "resp-exporter UNKNOWN - what answers at http://127.0.0.1", nil},
+		"an unheard-of level": {statusOf(0, none, healthOf("fine", "", "")), 3, "resp-exporter UNKNOWN - what answers", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

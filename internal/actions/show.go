@@ -46,9 +46,13 @@ type Snapshot struct {
 	Breakers []string `json:"breakers_open"` // actions that rest
 }
 
-// noteFiring keeps what Alertmanager says of this host. r.mu is held.
+// severityNone is the severity of what is no alert, such as a heartbeat.
+const severityNone = "none"
+
+// noteFiring keeps what Alertmanager says of this host, without what is no alert.
+// r.mu is held.
 func (r *Runner) noteFiring(a Alert, now time.Time) {
-	if a.Resolved {
+	if a.Resolved || strings.EqualFold(a.Labels["severity"], severityNone) {
 		delete(r.firing, a.Fingerprint)
 		return
 	}

@@ -22,6 +22,7 @@ const (
 // killer is what the rules of healing may end on one MySQL server.
 type killer struct {
 	procedures []string // of deploy/sql, that do it without a right to kill
+	calls      []string // the procedures that steps name
 	users      []string // of the server, whose connections may be ended
 	bare       bool     // a step names no procedure, so that the login's own right is used
 }
@@ -32,6 +33,9 @@ func killerOn(cfg config.Config, server string) (k killer, heals bool) {
 		heals = true
 		k.bare = k.bare || procedure == ""
 		k.procedures = append(k.procedures, standard)
+		if procedure != "" {
+			k.calls = append(k.calls, procedure)
+		}
 		k.users = append(k.users, users...)
 	}
 	for _, r := range cfg.Healing.Rules {
@@ -48,7 +52,8 @@ func killerOn(cfg config.Config, server string) (k killer, heals bool) {
 	}
 	slices.Sort(k.procedures)
 	slices.Sort(k.users)
-	k.procedures, k.users = slices.Compact(k.procedures), slices.Compact(k.users)
+	slices.Sort(k.calls)
+	k.procedures, k.users, k.calls = slices.Compact(k.procedures), slices.Compact(k.users), slices.Compact(k.calls)
 	return k, heals
 }
 
@@ -90,6 +95,30 @@ func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Serve
 		f.Detail += "to look needs PROCESS only"
 	}
 	d.add("mysql", f)
+}
+
+// mayAct checks that what healing is to end on a server can be ended: by the
+// procedures that its steps name, or by the login's own right. A plan needs
+// neither, so that it is a fault only where something is enforced.
+func (d *doctor) mayAct(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	k, heals := killerOn(d.cfg, name)
+	if !heals || d.cfg.Healing.Mode == config.HealOff {
+		return
+	}
+	lacks := func(reason collectors.Reason, detail string) {
+		d.add("mysql", Finding{
+			Of: "mysql:" + name, Reason: reason, Fault: d.cfg.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
+			Cure: []string{k.instead(nil, server.Account(ctx), v.MariaDB)},
+		})
+	}
+	if rights, err := server.Excess(ctx); err == nil && k.bare && len(rights) == 0 {
+		lacks(collectors.Permission, "the user may not end the connections of others, and a step of healing names no procedure that does: when enforced, it fails")
+	}
+	for _, procedure := range k.calls {
+		if may, err := server.Calls(ctx, procedure); err == nil && !may {
+			lacks(collectors.NotFound, "the procedure "+procedure+", which a step of healing calls, is not there, or the user may not call it")
+		}
+	}
 }
 
 // instead is the way from rights that are too strong to the procedures. What

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -17,6 +18,7 @@ func (d *doctor) stateDirectory() {
 	if len(d.cfg.Healing.Rules) == 0 && d.cfg.Healing.TokenFile == "" {
 		return
 	}
+	d.mode()
 	dir := d.o.StateDir
 	bad, err := actions.InspectState(dir, time.Now())
 	switch {
@@ -32,6 +34,21 @@ func (d *doctor) stateDirectory() {
 		})
 	default:
 		d.fact("heal", "the state directory is %s", dir)
+	}
+}
+
+// mode adds what the rules of healing may do by the configuration.
+func (d *doctor) mode() {
+	switch d.cfg.Healing.Mode {
+	case config.HealEnforce:
+		d.fact("heal", "mode enforce: plans are carried out")
+	case config.HealDryRun:
+		d.fact("heal", "mode dry_run: plans are made and shown, and nothing is done")
+	default:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.Disabled, Cure: []string{"healing: {mode: dry_run} in the configuration, for plans that nothing comes of"},
+			Detail: "healing is off by the configuration: alerts are taken, and nothing is planned",
+		})
 	}
 }
 

@@ -55,6 +55,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		d.readOnly(ctx, m.Name, server)
 		d.lockWaits(ctx, m.Name, server, v)
 		d.tooStrong(ctx, m.Name, server, v)
+		d.mayAct(ctx, m.Name, server, v)
 		d.statements(ctx, m.Name, server)
 	}
 }

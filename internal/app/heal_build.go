@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,15 +62,16 @@ func (a *App) condition(app, component string) actions.Condition {
 // lookTooOld is when a judgement says nothing about now.
 const lookTooOld = 4 * pageInterval
 
-// unwell tells whether a component of an app, of the host and the stores where
-// app is "", is not healthy.
+// unwell reports whether a component of an app, of the host and the stores where
+// app is "", is not healthy, or has not been for as long as it takes to be sure.
 func unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
 		return false, errors.New("nobody has looked lately how it is")
 	}
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
 		if level, judged := s.Components[component]; judged && s.App == app {
-			return level != health.Healthy, nil
+			ended := func(r health.Recovery) bool { return r.Component == component }
+			return level != health.Healthy || slices.ContainsFunc(s.Recovering, ended), nil
 		}
 	}
 	return false, fmt.Errorf("there is no judgement about the component %s there", component)

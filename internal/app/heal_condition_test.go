@@ -15,7 +15,8 @@ func TestUnwell(t *testing.T) {
 	j := health.Judgement{
 		At:   now.Add(-10 * time.Second),
 		Host: health.Status{Components: map[string]health.Level{"disk": health.Critical, "mysql": health.Healthy}},
-		Apps: []health.Status{{App: "shop", Components: map[string]health.Level{"disk": health.Healthy, "workers": health.Warning}}},
+		Apps: []health.Status{{App: "shop", Components: map[string]health.Level{"disk": health.Healthy, "workers": health.Warning, "cpu": health.Healthy},
+			Recovering: []health.Recovery{{Alert: health.Alert{Component: "cpu"}}}}},
 	}
 	for name, c := range map[string]struct {
 		app, component string
@@ -26,6 +27,7 @@ func TestUnwell(t *testing.T) {
 		"healthy":         {"", "mysql", 0, false, true},
 		"of the app":      {"shop", "disk", 0, false, true},
 		"warning":         {"shop", "workers", 0, true, true},
+		"well again":      {"shop", "cpu", 0, true, true},
 		"not of the app":  {"shop", "mysql", 0, false, false},
 		"of no app":       {"blog", "disk", 0, false, false},
 		"not of the host": {"", "workers", 0, false, false},

@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -9,42 +10,35 @@ import (
 // maxNamed bounds how many workers an advice names.
 const maxNamed = 3
 
-func says(lines ...string) func(time.Duration) []string {
-	return func(time.Duration) []string { return lines }
-}
-
-func adviseDown(app string) func(time.Duration) []string {
-	return func(since time.Duration) []string {
+func adviseDown(app string) adviser {
+	return func(since time.Duration) []advice {
+		line := fmt.Sprintf("No process of %s has been found for %s: start it, or see in its log why it ended.", app, FormatSeconds(since.Seconds()))
 		if since <= 0 {
-			return []string{"No process of " + app + " was found at this look: start it, or see in its log why it ended."}
+			line = "No process of " + app + " was found at this look: start it, or see in its log why it ended."
 		}
-		return []string{fmt.Sprintf("No process of %s has been found for %s: start it, or see in its log why it ended.", app, FormatSeconds(since.Seconds()))}
+		return []advice{{rankRoot, "app:" + app, line}}
 	}
 }
 
-// adviseWorkers names those that hang, else those that are busy longest.
-func (c *court) adviseWorkers(w *crew) func(time.Duration) []string {
-	var out []string
+// adviseWorkers names what workers that hang wait for, and of those that are busy
+// where none is free.
+func (c *court) adviseWorkers(w *crew) adviser {
+	var out []advice
 	if w.unready >= manyUnready {
-		out = append(out, fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app))
+		line := fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app)
+		out = append(out, advice{rankRoot, w.app + "/workers", line})
 	}
-	stuck := w.longest("stuck")
-	for i, x := range stuck {
-		if i == maxNamed {
-			out = append(out, fmt.Sprintf("%s more of %s hang likewise: what the first %d wait for comes first.", plural(float64(len(stuck)-i), "worker"), w.app, maxNamed))
-			break
-		}
-		end := "restart it"
-		if w.server == "gunicorn" && x.pid != "" {
-			end = "end it with kill -QUIT " + x.pid + ", for gunicorn starts another in its place"
-		}
-		line := fmt.Sprintf("%s of %s has been stuck for %s%s: see what it waits for, or %s.", x.name("Worker"), w.app, FormatSeconds(*x.seconds), detailText(x.detail), end)
-		out = append(out, line)
+	out = append(out, c.causes(w, w.free() > 0)...)
+	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !c.explained(w) {
+		line := c.adviseMore(w)
+		out = append(out, advice{rankSymptom, line, line})
 	}
-	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready {
-		out = append(out, c.adviseMore(w))
-	}
-	return says(out...)
+	return func(time.Duration) []advice { return out }
+}
+
+// explained reports whether what the workers wait for is known of one at least.
+func (c *court) explained(w *crew) bool {
+	return slices.ContainsFunc(c.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
 func (x *worker) name(word string) string {
@@ -74,8 +68,11 @@ func (c *court) adviseMore(w *crew) string {
 	}
 }
 
-func adviseQueue(w *crew) func(time.Duration) []string {
+func (c *court) adviseQueue(w *crew) adviser {
 	var out []string
+	if c.explained(w) {
+		return says()
+	}
 	if w.full(1) {
 		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
 	} else if idle := w.longest("idle"); w.free() > 0 && len(idle) > 0 {
@@ -85,7 +82,7 @@ func adviseQueue(w *crew) func(time.Duration) []string {
 	return says(out...)
 }
 
-func (c *court) adviseErrors(app string, ratio float64) func(time.Duration) []string {
+func (c *court) adviseErrors(app string, ratio float64) adviser {
 	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(ratio), app)
 	if v := number(c.Readings, "page.http_rate", app); v != nil {
 		line += ", at " + FormatRate(*v)
@@ -93,10 +90,13 @@ func (c *court) adviseErrors(app string, ratio float64) func(time.Duration) []st
 	return says(line + ": look for their tracebacks in its log.")
 }
 
-func (c *court) adviseSlow(w *crew, mean float64) func(time.Duration) []string {
+func (c *court) adviseSlow(w *crew, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
 	if v := number(c.Readings, "page.http_slow_5m", w.app); v != nil && *v > 0 {
 		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
+	}
+	if causes := c.causes(w, false); len(causes) > 0 {
+		return func(time.Duration) []advice { return causes }
 	}
 	if x := w.worst(); x != nil {
 		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(*x.seconds), detailText(x.detail))
@@ -124,7 +124,7 @@ func (w *crew) named(slot string) string {
 	return "worker " + slot
 }
 
-func (c *court) adviseMemory(w *crew, ratio float64) func(time.Duration) []string {
+func (c *court) adviseMemory(w *crew, ratio float64) adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(ratio))
 	if limit := number(c.Readings, "resp_app_memory_limit_bytes", w.app); limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
@@ -139,7 +139,7 @@ func (c *court) adviseMemory(w *crew, ratio float64) func(time.Duration) []strin
 	return says(line + ".")
 }
 
-func (c *court) adviseCPU(w *crew, ratio float64) func(time.Duration) []string {
+func (c *court) adviseCPU(w *crew, ratio float64) adviser {
 	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(ratio))
 	if slot, cores := c.largest("page.worker_cpu_ratio", w.app, ""); slot != "" {
 		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
@@ -185,9 +185,9 @@ func (c *court) storeDetail(kind, name string) string {
 	return ""
 }
 
-func (c *court) adviseStore(kind, word, name string) func(time.Duration) []string {
+func (c *court) adviseStore(kind, word, name string) adviser {
 	detail := c.storeDetail(kind, name)
-	return func(since time.Duration) []string {
+	return func(since time.Duration) []advice {
 		line := word + " " + name + " did not answer at this look"
 		if since > 0 {
 			line = fmt.Sprintf("%s %s has not answered for %s", word, name, FormatSeconds(since.Seconds()))
@@ -195,11 +195,12 @@ func (c *court) adviseStore(kind, word, name string) func(time.Duration) []strin
 		if detail != "" {
 			line += " (" + detail + ")"
 		}
-		return []string{line + ": see that it runs and that its address and login are right."}
+		line += ": see that it runs and that its address and login are right."
+		return []advice{{rankRoot, kind + ":" + name, line}}
 	}
 }
 
-func (c *court) adviseHits(name string, ratio float64) func(time.Duration) []string {
+func (c *court) adviseHits(name string, ratio float64) adviser {
 	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
 	used, limit := number(c.Readings, "resp_redis_memory_bytes", name), number(c.Readings, "resp_redis_maxmemory_bytes", name)
 	switch {

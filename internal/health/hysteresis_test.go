@@ -9,8 +9,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// A worse level holds at once; a better one after two intervals 5 % below the
-// limit. The limits of cpu are 0.80 and 0.90, of cache_hit_rate 0.80 and 0.50.
+// A worse level holds at once, and until the value is 5 % below the limit. What
+// was there before is recovering ("<") for two intervals. The limits of cpu are
+// 0.80 and 0.90, of cache_hit_rate 0.80 and 0.50.
 func TestHysteresisStepByStep(t *testing.T) {
 	type step struct {
 		after time.Duration
@@ -22,18 +23,18 @@ func TestHysteresisStepByStep(t *testing.T) {
 		redis bool
 		steps []step
 	}{
-		"down after two intervals": {false, []step{{0, 0.5, "healthy"}, {30 * s, 0.8, "warning"}, {60 * s, 0.5, "warning"}, {90 * s, 0.5, "warning"}, {120 * s, 0.5, "healthy"}}},
+		"down after two intervals": {false, []step{{0, 0.5, "healthy"}, {30 * s, 0.8, "warning"}, {60 * s, 0.5, "healthy<warning"}, {90 * s, 0.5, "healthy<warning"}, {120 * s, 0.5, "healthy"}}},
 		"up at once":               {false, []step{{0, 0.5, "healthy"}, {5 * s, 0.95, "critical"}}},
 		"within the margin it stays": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.79, "warning"}, {60 * s, 0.77, "warning"}, {90 * s, 0.761, "warning"}, {300 * s, 0.77, "warning"},
-			{330 * s, 0.759, "warning"}, {390 * s, 0.759, "healthy"}}},
-		"a look within the margin begins it anew": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "warning"}, {60 * s, 0.79, "warning"}, {90 * s, 0.5, "warning"}, {120 * s, 0.5, "warning"}, {150 * s, 0.5, "healthy"}}},
-		"critical to warning":                     {false, []step{{0, 0.95, "critical"}, {30 * s, 0.88, "critical"}, {60 * s, 0.85, "critical"}, {120 * s, 0.85, "warning"}, {600 * s, 0.85, "warning"}}},
-		"critical by warning to healthy":          {false, []step{{0, 0.95, "critical"}, {30 * s, 0.85, "critical"}, {60 * s, 0.2, "critical"}, {90 * s, 0.2, "warning"}, {120 * s, 0.2, "warning"}, {180 * s, 0.2, "healthy"}}},
-		"many looks an interval":                  {false, []step{{0, 0.8, "warning"}, {5 * s, 0.1, "warning"}, {10 * s, 0.1, "warning"}, {60 * s, 0.1, "warning"}, {65 * s, 0.1, "healthy"}}},
-		"unknown is held, then forgotten":         {false, []step{{0, 0.95, "critical"}, {30 * s, -1, "critical"}, {60 * s, -1, "critical"}, {90 * s, -1, "healthy"}, {95 * s, -1, ""}}},
-		"one that falls":                          {true, []step{{0, 0.9, "healthy"}, {30 * s, 0.79, "warning"}, {60 * s, 0.83, "warning"}, {300 * s, 0.839, "warning"}, {330 * s, 0.85, "warning"}, {390 * s, 0.85, "healthy"}}},
-		"one that falls far":                      {true, []step{{0, 0.4, "critical"}, {30 * s, 0.52, "critical"}, {60 * s, 0.6, "critical"}, {120 * s, 0.6, "warning"}}},
-		"worse while it waits to become better":   {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "warning"}, {60 * s, 0.95, "critical"}, {90 * s, 0.5, "critical"}, {120 * s, 0.5, "critical"}, {150 * s, 0.5, "healthy"}}},
+			{330 * s, 0.759, "healthy<warning"}, {390 * s, 0.759, "healthy"}}},
+		"a look within the margin begins it anew": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {60 * s, 0.79, "warning"}, {90 * s, 0.5, "healthy<warning"}, {120 * s, 0.5, "healthy<warning"}, {150 * s, 0.5, "healthy"}}},
+		"critical to warning":                     {false, []step{{0, 0.95, "critical"}, {30 * s, 0.88, "critical"}, {60 * s, 0.85, "warning"}, {120 * s, 0.85, "warning"}, {600 * s, 0.85, "warning"}}},
+		"critical by warning to healthy":          {false, []step{{0, 0.95, "critical"}, {30 * s, 0.85, "warning"}, {60 * s, 0.2, "healthy<critical"}, {90 * s, 0.2, "healthy<warning"}, {120 * s, 0.2, "healthy<warning"}, {180 * s, 0.2, "healthy"}}},
+		"many looks an interval":                  {false, []step{{0, 0.8, "warning"}, {5 * s, 0.1, "healthy<warning"}, {10 * s, 0.1, "healthy<warning"}, {60 * s, 0.1, "healthy<warning"}, {65 * s, 0.1, "healthy"}}},
+		"unknown is held, then forgotten":         {false, []step{{0, 0.95, "critical"}, {30 * s, -1, "healthy<critical"}, {60 * s, -1, "healthy<critical"}, {90 * s, -1, "healthy"}, {95 * s, -1, ""}}},
+		"one that falls":                          {true, []step{{0, 0.9, "healthy"}, {30 * s, 0.79, "warning"}, {60 * s, 0.83, "warning"}, {300 * s, 0.839, "warning"}, {330 * s, 0.85, "healthy<warning"}, {390 * s, 0.85, "healthy"}}},
+		"one that falls far":                      {true, []step{{0, 0.4, "critical"}, {30 * s, 0.52, "critical"}, {60 * s, 0.6, "warning"}, {120 * s, 0.6, "warning"}}},
+		"worse while it waits to become better":   {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {60 * s, 0.95, "critical"}, {90 * s, 0.5, "healthy<critical"}, {120 * s, 0.5, "healthy<critical"}, {150 * s, 0.5, "healthy"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newTrial()
@@ -54,19 +55,35 @@ func TestHysteresisStepByStep(t *testing.T) {
 	}
 }
 
+// levelAt returns the level of the component, and of what of it is recovering.
 func levelAt(j health.Judgement, redis bool) string {
 	s, component := j.Of("shop"), "cpu"
 	if redis {
 		s, component = &j.Host, "redis"
 	}
-	if l, ok := s.Components[component]; ok {
-		return l.String()
+	l, ok := s.Components[component]
+	if !ok {
+		return ""
 	}
-	return ""
+	if held := recovering(s, component); held > health.Healthy {
+		return l.String() + "<" + held.String()
+	}
+	return l.String()
 }
 
-// An app goes down and comes back: since is the start, what is told of the past
-// says so, and nobody is told to do anything any more.
+// recovering returns the worst level of a component that has ended lately.
+func recovering(s *health.Status, component string) health.Level {
+	worst := health.Healthy
+	for _, r := range s.Recovering {
+		if r.Component == component {
+			worst = max(worst, r.Severity)
+		}
+	}
+	return worst
+}
+
+// An app goes down and comes back: it is healthy at once, what ended is not
+// among the findings, and nobody is told to do anything any more.
 func TestDownAndBack(t *testing.T) {
 	x := newTrial()
 	x.look(0, crew("shop", 0, "idle")...)
@@ -82,11 +99,51 @@ func TestDownAndBack(t *testing.T) {
 		t.Errorf("%q", a)
 	}
 	j = x.look(60*time.Second, crew("shop", 0, "idle")...)
-	if f := j.Findings(); len(f) != 1 || f[0].Summary != "until 10 s ago: shop is down: no process of it was found" || len(j.Recommendations()) != 0 {
-		t.Errorf("%+v %q", f, j.Recommendations())
+	if st := j.Of("shop"); st.Overall != health.Healthy || len(st.Alerts) != 0 || len(j.Findings()) != 0 || len(j.Recommendations()) != 0 {
+		t.Errorf("back: %s %+v %q", brief(j), j.Findings(), j.Recommendations())
 	}
-	if j = x.look(120*time.Second, crew("shop", 0, "idle")...); j.Of("shop").Overall != health.Healthy || len(j.Findings()) != 0 {
-		t.Errorf("back: %s %v", brief(j), j.Findings())
+	if r := j.Of("shop").Recovering; len(r) != 1 || r[0].Name != "app_down" || r[0].Severity != health.Critical || !r[0].Ended.Equal(noon.Add(50*time.Second)) || !r[0].Since.Equal(noon.Add(30*time.Second)) {
+		t.Errorf("recovering: %+v", r)
+	}
+	if r := j.Recovering(); len(r) != 1 || r[0].App != "shop" {
+		t.Errorf("recovering: %+v", r)
+	}
+	if j = x.look(120*time.Second, crew("shop", 0, "idle")...); len(j.Recovering()) != 0 || len(j.Of("shop").Recovering) != 0 {
+		t.Errorf("well for long: %+v", j.Recovering())
+	}
+}
+
+// The next fault begins when it begins, whatever ended shortly before.
+func TestSinceIsOfThisFault(t *testing.T) {
+	x := newTrial()
+	down := reading("resp_up", 0, "app:shop")
+	x.look(0, down)
+	x.look(10*time.Second, crew("shop", 0, "idle")...)
+	if f := x.look(20*time.Second, down).Findings()[0]; !f.Since.Equal(noon.Add(20 * time.Second)) {
+		t.Errorf("since %s", f.Since)
+	}
+	cpu := func(v float64) []health.Reading {
+		return append(crew("shop", 0, "idle"), reading("resp_app_cpu_usage_ratio", v, "shop"))
+	}
+	x = newTrial()
+	x.look(0, cpu(0.81)...)
+	x.look(10*time.Second, cpu(0.79)...) // within the margin it has not ended
+	x.look(20*time.Second, cpu(0.95)...)
+	x.look(30*time.Second, cpu(0.82)...) // no longer critical, and still not well
+	if f := x.look(40*time.Second, cpu(0.95)...).Findings()[0]; !f.Since.Equal(noon) {
+		t.Errorf("since %s", f.Since)
+	}
+}
+
+// The numbers of a finding are those of the last look, also within the margin.
+func TestNumbersAreOfThisLook(t *testing.T) {
+	x := newTrial()
+	for after, v := range []float64{0.93, 0.88, 0.84} {
+		rs := append(crew("shop", 0, "idle"), reading("resp_app_cpu_usage_ratio", v, "shop"))
+		want := "shop uses " + health.FormatPercent(v) + " of its CPU"
+		if f := x.look(time.Duration(after)*10*time.Second, rs...).Findings(); len(f) != 1 || f[0].Summary != want {
+			t.Errorf("%v: %+v", v, f)
+		}
 	}
 }
 
@@ -95,7 +152,7 @@ func TestDownAndBack(t *testing.T) {
 func TestGone(t *testing.T) {
 	x := newTrial()
 	x.look(0, crew("shop", 0, "stuck")...)
-	if j := x.look(5*time.Second, unavailable("process", "timeout", "late")...); j.Of("shop") == nil || j.Of("shop").Overall != health.Critical {
+	if j := x.look(5*time.Second, unavailable("process", "timeout", "late")...); j.Of("shop") == nil || j.Of("shop").Overall != health.Warning {
 		t.Errorf("not read: %s", brief(j))
 	}
 	if j := x.look(10 * time.Second); j.Of("shop") != nil || len(j.Findings()) != 0 {
@@ -116,8 +173,8 @@ func TestJudgeIsPure(t *testing.T) {
 	}
 }
 
-// Whatever the values do, the level in force is never better than the limits
-// say at that look, and it changes for the better at most once in two intervals.
+// Whatever the values do, the level is what the limits say at that look, or what
+// they say with the margin; and all is well again at most once in two intervals.
 func TestHysteresisNeverFlaps(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -125,17 +182,19 @@ func TestHysteresisNeverFlaps(t *testing.T) {
 		better, was := time.Duration(-1), health.Healthy
 		for n := range 100 {
 			at, v := time.Duration(n)*5*time.Second, 0.6+0.4*rnd.Float64()
-			now := x.look(at, reading("resp_up", 1, "app:shop"), reading("resp_app_cpu_usage_ratio", v, "shop")).Of("shop").Components["cpu"]
-			if v >= 0.9 && now != health.Critical || v >= 0.8 && now == health.Healthy {
+			st := x.look(at, reading("resp_up", 1, "app:shop"), reading("resp_app_cpu_usage_ratio", v, "shop")).Of("shop")
+			now := st.Components["cpu"]
+			if v >= 0.9 && now != health.Critical || v >= 0.8 && now == health.Healthy || v < 0.9*0.95 && now == health.Critical || v < 0.8*0.95 && now != health.Healthy {
 				t.Fatalf("%v is %s", v, now)
 			}
-			if now < was {
+			held := max(now, recovering(st, "cpu"))
+			if held == health.Healthy && was > held {
 				if better >= 0 && at-better < 2*interval {
 					t.Fatalf("better after %s and after %s", better, at)
 				}
 				better = at
 			}
-			was = now
+			was = held
 		}
 	}
 }

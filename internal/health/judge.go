@@ -45,7 +45,7 @@ type rule struct {
 	summary   string
 	told      bool
 	// advice says what to do, given for how long it has not been well.
-	advice func(since time.Duration) []string
+	advice adviser
 }
 
 // held is the level in force of one rule.
@@ -55,29 +55,33 @@ type held struct {
 	since     time.Time // it is not healthy
 	below     time.Time // the values have been below the margin since; zero: they are not
 	peak      Level     // the worst calm level since below
-	last      time.Time // the look that last gave this level
+	last      time.Time // the look that last showed this level, the margin included
 	summary   string    // of that look
 }
 
-// step takes one more look at a rule. A worse level holds at once, a better
-// one only after the values were that good for long.
+// step returns what is held after one more look at a rule. A worse level holds at
+// once, a better one only after the values were that good for long. What was
+// below its margin and comes back is a new finding.
 func (h held) step(r *rule, at time.Time, long time.Duration) held {
 	h.component = r.component
 	switch {
 	case r.level >= h.level:
-		if h.level == Healthy {
+		if h.level == Healthy || !h.below.IsZero() && h.peak == Healthy {
 			h.since = at
 		}
 		h.level, h.last, h.summary, h.below = r.level, at, r.summary, time.Time{}
 	case r.calm >= h.level:
-		h.below = time.Time{}
+		h.below, h.last, h.summary = time.Time{}, at, cmp.Or(r.summary, h.summary)
 	case h.below.IsZero():
 		h.below, h.peak = at, r.calm
 	default:
 		h.peak = max(h.peak, r.calm)
 		if at.Sub(h.below) >= long {
 			h.level, h.below = h.peak, time.Time{}
-			if r.level == h.level {
+			switch {
+			case r.calm < h.level:
+				h.below, h.peak = at, r.calm
+			case r.level == h.level:
 				h.last, h.summary = at, r.summary
 			}
 		}
@@ -85,13 +89,13 @@ func (h held) step(r *rule, at time.Time, long time.Duration) held {
 	return h
 }
 
-// text is what to say of the level in force: numbers of an earlier look are
-// told with their age.
-func (h *held) text(at time.Time) string {
-	if ago := at.Sub(h.last); ago > 0 {
-		return "until " + FormatSeconds(ago.Seconds()) + " ago: " + h.summary
+// now returns the level of the rule at this look: the level in force, unless the
+// values are below its margin. What is held longer than that is recovering.
+func (h *held) now(r *rule) Level {
+	if h.below.IsZero() {
+		return h.level
 	}
-	return h.summary
+	return min(h.level, r.calm)
 }
 
 // Judge judges one look, given the state that the judgement before it left,
@@ -99,7 +103,7 @@ func (h *held) text(at time.Time) string {
 // often as there are looks: the intervals are counted by their times. One
 // state must be used with looks in the order of their times.
 func Judge(in Input, before State) (Judgement, State) {
-	c := &court{Input: in, before: before, after: State{make(map[key]held)}}
+	c := &court{Input: in, before: before, after: State{make(map[key]held)}, blockers: make(map[string]*blocker)}
 	c.names = c.appNames()
 	for _, app := range c.names {
 		c.judgeApp(app)
@@ -116,6 +120,7 @@ type court struct {
 	before, after State
 	names         []string
 	rules         []rule
+	blockers      map[string]*blocker // by server; one that is there and nil: none
 }
 
 func (c *court) add(r rule) { c.rules = append(c.rules, r) }
@@ -151,7 +156,8 @@ func (c *court) lives(k key) bool {
 // told is a finding with its advice.
 type told struct {
 	Finding
-	advice []string
+	advice []advice
+	ended  *time.Time // when it was last seen; nil: it is present
 }
 
 // judgement steps all rules and puts what they say together.
@@ -160,12 +166,17 @@ func (c *court) judgement() Judgement {
 	all := c.step(statuses)
 	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(b.Severity, a.Severity) })
 	out := Judgement{At: c.At}
+	var todo []advice
 	for i := range all {
-		if t := &all[i]; !t.told {
+		switch t := &all[i]; {
+		case t.ended != nil:
+			out.recovering = append(out.recovering, Ended{t.Finding, *t.ended})
+		case !t.told:
 			out.findings = append(out.findings, t.Finding)
 		}
-		out.advice = unique(out.advice, all[i].advice)
+		todo = append(todo, all[i].advice...)
 	}
+	out.advice = lines(todo)
 	disk, bounds := statuses[""].Components["disk"]
 	for _, app := range slices.Sorted(maps.Keys(statuses)) {
 		s := statuses[app]
@@ -194,35 +205,56 @@ func (c *court) step(statuses map[string]*Status) []told {
 			s = c.status(r.app)
 			statuses[r.app] = s
 		}
-		s.Components[r.component] = max(s.Components[r.component], h.level)
+		level := h.now(r)
+		s.Components[r.component] = max(s.Components[r.component], level)
 		if h.level == Healthy {
 			continue
 		}
 		c.after.held[r.key] = h
-		t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.text(c.At), h.since, r.told && h.level == r.level}}}
-		if r.level > Healthy && r.advice != nil {
-			t.advice = r.advice(c.At.Sub(h.since))
-		}
-		all = append(all, t)
+		all = append(all, c.tell(r, &h, level))
 	}
 	return all
 }
 
+// tell returns the finding of a rule at this look: what is present, or what has
+// ended and is not yet sure to stay so.
+func (c *court) tell(r *rule, h *held, level Level) told {
+	t := told{Finding: Finding{r.app, Alert{r.title(), level, r.component, h.summary, h.since, r.told && level == r.level, r.of}}}
+	switch {
+	case level == Healthy:
+		last := h.last
+		t.Severity, t.ended = h.level, &last
+	case level < h.level:
+		t.Summary = cmp.Or(r.summary, h.summary)
+	}
+	if r.level > Healthy && r.advice != nil {
+		t.advice = r.advice(c.At.Sub(h.since))
+	}
+	return t
+}
+
 // fill takes what concerns the app: its own, and full disks, which bound all.
 func (s *Status) fill(all []told) {
+	var todo []advice
 	for i := range all {
-		if t := &all[i]; t.App == s.App || t.Component == "disk" {
+		t := &all[i]
+		switch {
+		case t.App != s.App && t.Component != "disk":
+		case t.ended != nil:
+			s.Recovering = append(s.Recovering, Recovery{t.Alert, t.ended.UTC()})
+		default:
 			s.Alerts = append(s.Alerts, t.Alert)
-			s.Recommendations = unique(s.Recommendations, t.advice)
+			todo = append(todo, t.advice...)
 		}
 	}
+	s.Recommendations = lines(todo)
 	for _, l := range s.Components {
 		s.Overall = max(s.Overall, l)
 	}
 }
 
 func (c *court) status(app string) *Status {
-	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recommendations: []string{}, LastCheck: c.At.UTC()}
+	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: c.At.UTC()}
 }
 
 func (k key) title() string {
@@ -230,13 +262,4 @@ func (k key) title() string {
 		return k.name
 	}
 	return k.name + " " + k.of
-}
-
-func unique(out, more []string) []string {
-	for _, m := range more {
-		if !slices.Contains(out, m) {
-			out = append(out, m)
-		}
-	}
-	return out
 }

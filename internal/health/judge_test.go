@@ -80,7 +80,7 @@ func TestJudgeOneLook(t *testing.T) {
 			"shop/workers=critical", "shop is down: no process of it was found", "No process of shop was found at this look", false},
 		"all stuck": {nil, crew("shop", 3, "stuck", "stuck"), "shop/request_queue=healthy shop/workers=critical",
 			"shop does not answer: 2 of 2 workers stuck, longest 42 s (worker 0, waits in recvfrom), queue 3 of 128",
-			"Worker 0 (pid 4710) of shop has been stuck for 42 s, waits in recvfrom: see what it waits for, or end it with kill -QUIT 4710", false},
+			"Workers 0 (pid 4710) and 1 (pid 4711) of shop have been stuck, the longest for 42 s (waits in recvfrom): see what they wait for, or end them with kill -QUIT 4710 4711", false},
 		"some stuck": {nil, crew("shop", 0, "idle", "stuck"), "shop/request_queue=healthy shop/workers=warning", "1 of 2 workers of shop is stuck, longest 41 s (worker 1", "Worker 1 (pid 4711)", false},
 		"all busy with a queue, CPU idle": {nil, plus(crew("shop", 31, "busy", "busy"), reading("resp_app_cpu_usage_ratio", 0.12, "shop")),
 			"shop/cpu=healthy shop/request_queue=healthy shop/workers=warning", "shop has no free worker: 2 of 2 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 31 of 128",

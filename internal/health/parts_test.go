@@ -63,8 +63,8 @@ func TestJudgeParts(t *testing.T) {
 	}{
 		"a pool at ease":  {nil, with(poolNow(2, 8, 1, 0)), "shop/pool=healthy" + well + up, "", "", true},
 		"a pool at work":  {nil, with(poolNow(12, 1, 1, 0)), "shop/pool=warning" + well + up, "pool main of shop is at 87 % (13 of 15)", "Pool main of shop is at 87 % (13 of 15): 12 connections run a statement, 1 sleeps in a transaction.", false},
-		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). Recycle that worker, or end them: KILL a and 2 more on MySQL db.", false},
-		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). Recycle that worker, or end them: KILL a on MySQL db.", false},
+		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). End them: KILL a and 2 more on MySQL db; or recycle that worker.", false},
+		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). End them: KILL a on MySQL db; or recycle that worker.", false},
 		"a pool used up":  {nil, with(poolNow(2, 0, 1, 12)), "shop/pool=critical" + well + up, "pool main of shop is at 100 % (15 of 15)", "12 connections sleep in a transaction, the longest for 58 s, 11 of them opened by worker 1", false},
 		"without a limit": {nil, with(poolNow(2, 0, 1, 12)[:4]), "shop/pool=warning" + well + up, "12 connections of pool main of shop are leaked", "Pool main of shop has 15 connections in use: 12 connections sleep in a transaction: see the exporter's log", false},
 
@@ -99,5 +99,15 @@ func TestJudgeParts(t *testing.T) {
 				t.Errorf("%d findings, want the two stores: %v", len(j.Findings()), j.Findings())
 			}
 		})
+	}
+}
+
+// What is said of one queue is not said of another whose name ends alike.
+func TestPartIsThatPart(t *testing.T) {
+	x := newTrial()
+	j := x.look(0, append(crew("shop", 0, "idle"), reading("resp_task_queue_length", 3, "shop", "very big"), reading("resp_task_workers", 0, "shop", "very big"),
+		reading("resp_task_queue_length", 0, "shop", "big"), reading("resp_task_workers", 1, "shop", "big"))...)
+	if s := j.Of("shop"); s.Part("tasks", "very big") != health.Critical || s.Part("tasks", "big") != health.Healthy || s.Part("pool", "very big") != health.Healthy {
+		t.Errorf("%s, %s, %s", s.Part("tasks", "very big"), s.Part("tasks", "big"), s.Part("pool", "very big"))
 	}
 }

@@ -132,7 +132,7 @@ func (p *pool) asleep() string {
 }
 
 // advice names the connections that hold the pool, and whose they are.
-func (p *pool) advice(w *crew) func(time.Duration) []string {
+func (p *pool) advice(w *crew) adviser {
 	if p.utilization == nil && p.leaked == 0 {
 		return nil
 	}
@@ -149,15 +149,25 @@ func (p *pool) advice(w *crew) func(time.Duration) []string {
 	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.leaked, "connection"), sleeps(p.leaked), p.longestLeak())
 	switch slot, n := p.culprit, p.culprits; {
 	case len(p.leaks) == 0:
-		return says(line + ": see the exporter's log for which they are.")
+		return p.leaking(line + ": see the exporter's log for which they are.")
 	case slot == "" || n == 0:
-		return says(line + ". End them: " + p.kill() + ".")
+		return p.leaking(line + ". End them: " + p.kill() + ".")
 	case n == int(p.leaked):
 		line += ", opened by "
 	default:
 		line += fmt.Sprintf(", %d of them opened by ", n)
 	}
-	return says(line + w.named(p.culprit) + ". Recycle that worker, or end them: " + p.kill() + ".")
+	return p.leaking(line + w.named(p.culprit) + ". End them: " + p.kill() + "; or recycle that worker.")
+}
+
+// leaking returns an adviser about leaked connections. What is said of the one
+// that also holds up others is about the same cause.
+func (p *pool) leaking(line string) adviser {
+	cause := "pool:" + p.app + "/" + p.name
+	if len(p.leaks) == 1 && p.leaked == 1 {
+		cause = "mysql:" + p.leaks[0].store + "/connection:" + p.leaks[0].id
+	}
+	return func(time.Duration) []advice { return []advice{{rankCause, cause, line}} }
 }
 
 func (p *pool) longestLeak() string {

@@ -149,7 +149,7 @@ func (c *court) judgeRequests(w *crew) {
 		c.add(r)
 	}
 	if v := number(c.Readings, "page.http_mean_seconds", app); v != nil {
-		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: c.adviseSlow(w, *v)}
+		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: later(func() adviser { return c.adviseSlow(w, *v) })}
 		r.level, r.calm = rises(*v, c.Limits.ResponseTime)
 		r.summary = app + " takes " + FormatSeconds(*v) + " a request on average"
 		c.add(r)

@@ -54,7 +54,15 @@ type Alert struct {
 	Summary   string    `json:"summary"` // a sentence without a full stop
 	Since     time.Time `json:"since"`   // it is not healthy
 
-	told bool // another alert of the same app says it already
+	told bool   // another alert of the same app says it already
+	of   string // the store or the disk that it is about, where there may be several
+}
+
+// Recovery is an alert that has ended, and not for long enough to be sure of it.
+// Its severity is the worst that was seen.
+type Recovery struct {
+	Alert
+	Ended time.Time `json:"ended"` // when it was last seen
 }
 
 // Status is the model HealthStatus of /api/v1/status: how one app is, or, with
@@ -63,9 +71,22 @@ type Status struct {
 	App             string           `json:"-"`
 	Overall         Level            `json:"overall_status"` // the worst of the components
 	Components      map[string]Level `json:"components"`     // those that could be judged
-	Alerts          []Alert          `json:"alerts"`         // the worst first
+	Alerts          []Alert          `json:"alerts"`         // what is present, the worst first
+	Recovering      []Recovery       `json:"recovering"`     // what ended within the last two monitoring intervals
 	Recommendations []string         `json:"recommendations"`
 	LastCheck       time.Time        `json:"last_check"`
+}
+
+// Part returns how well one of several things of a component is: a store, a
+// pool, a queue or a disk, by its name.
+func (s *Status) Part(component, name string) Level {
+	worst := Healthy
+	for i := range s.Alerts {
+		if a := &s.Alerts[i]; a.Component == component && a.of == name {
+			worst = max(worst, a.Severity)
+		}
+	}
+	return worst
 }
 
 // Judgement is all that one look says of everybody's health.
@@ -74,14 +95,21 @@ type Judgement struct {
 	Apps []Status  // by name; an app of which nothing is known is not there
 	Host Status    // the host and the stores
 
-	findings []Finding
-	advice   []string
+	findings   []Finding
+	recovering []Ended
+	advice     []string
 }
 
 // Finding is an alert and whose it is.
 type Finding struct {
 	App string // "": the host's, or a store's
 	Alert
+}
+
+// Ended is a finding that has ended, and when it was last seen.
+type Ended struct {
+	Finding
+	Ended time.Time
 }
 
 // Of returns the status of that app, or nil where nothing is known of it.
@@ -95,6 +123,10 @@ func (j Judgement) Of(app string) *Status {
 
 // Findings lists what is not well, each once, the worst first.
 func (j Judgement) Findings() []Finding { return j.findings }
+
+// Recovering lists what has ended within the last two monitoring intervals, each
+// once, the worst first.
+func (j Judgement) Recovering() []Ended { return j.recovering }
 
 // Recommendations lists what to do now, each once, the most useful first.
 func (j Judgement) Recommendations() []string { return j.advice }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 const (
@@ -92,8 +91,8 @@ func (c *court) heldByApp(name string) string {
 	return fmt.Sprintf(": %s holds %s of them", most, FormatCount(by[most]))
 }
 
-func (c *court) adviseFull(name, line string) func(time.Duration) []string {
-	return says(line + c.heldBy(name) + ": make those pools smaller or give back what sleeps, before max_connections is raised.")
+func (c *court) adviseFull(name, line string) adviser {
+	return atRoot("mysql:"+name+"/full", line+c.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
 }
 
 // judgeQueries judges how long statements run. One by itself is a dump or a
@@ -121,7 +120,7 @@ func (c *court) judgeQueries(name string) {
 	}
 	r.calm = max(r.calm, r.level)
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + c.blockedBy(name)
-	r.advice = c.adviseQuery(name, shown)
+	r.advice = later(func() adviser { return c.adviseQuery(name, shown) })
 	c.add(r)
 }
 

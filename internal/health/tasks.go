@@ -2,7 +2,6 @@ package health
 
 import (
 	"fmt"
-	"time"
 )
 
 // judgeTasks judges the queues of background tasks of an app: that somebody
@@ -38,7 +37,7 @@ func (c *court) judgeTaskWorkers(app, queue, what string, length float64) {
 				r.level, r.summary = Critical, fmt.Sprintf("%s in %s and no worker takes them", waiting(length), what)
 				line = fmt.Sprintf("%s in %s and no worker takes them: start one.", waiting(length), what)
 			}
-			r.advice = func(time.Duration) []string { return []string{line} }
+			r.advice = says(line)
 		}
 		r.calm = r.level
 		c.add(r)
@@ -62,7 +61,7 @@ func waiting(jobs float64) string {
 }
 
 // adviseTasks says whether more workers would help.
-func (c *court) adviseTasks(app, queue string, length, age float64) func(time.Duration) []string {
+func (c *court) adviseTasks(app, queue string, length, age float64) adviser {
 	line := fmt.Sprintf("%s in queue %s of %s, the oldest for %s", waiting(length), queue, app, FormatSeconds(age))
 	workers, running := number(c.Readings, "resp_task_workers", app, queue), number(c.Readings, "resp_task_running", app, queue)
 	switch {
@@ -110,7 +109,7 @@ func (c *court) judgeSessions(app string) {
 	}
 }
 
-func (c *court) adviseSessions(app, store, what string, all, eternal float64) func(time.Duration) []string {
+func (c *court) adviseSessions(app, store, what string, all, eternal float64) adviser {
 	line := fmt.Sprintf("%s of %s %s have no expiry", FormatCount(eternal), FormatCount(all), what)
 	if bytes := number(c.Readings, "resp_session_bytes", app, store); bytes != nil && all > 0 {
 		line += fmt.Sprintf(", about %s that stay for ever", FormatBytes(*bytes*eternal/all))

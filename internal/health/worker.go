@@ -15,6 +15,8 @@ const busyLong = 1.0
 type worker struct {
 	slot, pid, state, detail string
 	seconds                  *float64 // in that state
+	cores                    *float64 // of CPU time a second, in the last minute
+	wait                     *wait    // nil: it waits for nothing, or it is not known
 }
 
 // crew is all that is known of an app's workers and its queue.
@@ -28,14 +30,26 @@ type crew struct {
 	requests            bool   // somebody reports requests
 	server              string
 	total, stuck, taken float64
-	spare               float64 // busy or stuck workers that have a thread for another request
-	unready             float64 // workers that ended in the last minute, none of which was ready for a request
+	spare               float64     // busy or stuck workers that have a thread for another request
+	causes              [2][]advice // of those that hang and that are busy, of those that hang; nil: not looked for
+	unready             float64     // workers that ended in the last minute, none of which was ready for a request
 }
 
 func (c *court) crew(app string) *crew {
 	w := &crew{app: app, states: make(map[string]*float64)}
+	waits := make(map[string]*wait)
+	for _, x := range c.Readings.With("page.worker_wait", app) {
+		waits[label(x, 1)] = &wait{label(x, 2), label(x, 3), x.Value}
+	}
+	cores := make(map[string]*float64)
+	for _, x := range c.Readings.With("page.worker_cpu_ratio", app) {
+		cores[label(x, 1)] = known(x.Value)
+	}
 	for _, x := range c.Readings.With("page.worker", app) {
-		w.workers = append(w.workers, worker{label(x, 1), label(x, 2), label(x, 3), label(x, 4), known(x.Value)})
+		w.workers = append(w.workers, worker{
+			slot: label(x, 1), pid: label(x, 2), state: label(x, 3), detail: label(x, 4), seconds: known(x.Value),
+			cores: cores[label(x, 1)], wait: waits[label(x, 1)],
+		})
 	}
 	for _, x := range c.Readings.With("resp_app_workers", app) {
 		w.states[label(x, 1)] = known(x.Value)
@@ -132,12 +146,12 @@ func (c *court) judgeWorkers(w *crew) {
 		r.advice = says(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
 	} else if r.level, r.summary = w.judge(); r.level > Healthy {
 		if worst := w.worst(); worst != nil {
-			r.summary += ", longest " + FormatSeconds(*worst.seconds) + " (worker " + worst.slot + detailText(worst.detail) + ")"
+			r.summary += ", longest " + FormatSeconds(*worst.seconds) + " (worker " + worst.slot + worst.doesText() + ")"
 		}
 		if w.queue != nil && *w.queue > 0 && w.free() == 0 {
 			r.summary += ", queue " + w.queueText()
 		}
-		r.advice = c.adviseWorkers(w)
+		r.advice = later(func() adviser { return c.adviseWorkers(w) })
 	}
 	r.calm = r.level
 	c.add(r)
@@ -184,7 +198,7 @@ func (c *court) judgeQueue(w *crew, workers *rule) {
 	} else {
 		r.told = w.free() == 0 && workers.level >= r.level && workers.level > Healthy
 	}
-	r.advice = adviseQueue(w)
+	r.advice = later(func() adviser { return c.adviseQueue(w) })
 	c.add(r)
 }
 
@@ -205,6 +219,15 @@ func isAre(n float64) string {
 		return "is"
 	}
 	return "are"
+}
+
+// doesText is what a worker does, to follow its name: what it waits for where
+// that is known.
+func (x *worker) doesText() string {
+	if x.wait != nil && x.wait.does() != "" {
+		return detailText(x.wait.does())
+	}
+	return detailText(x.detail)
 }
 
 func detailText(detail string) string {

@@ -17,6 +17,12 @@ func SessionOf(v Version) string { return sessionOf(v) }
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }
 
+// Keyword is what is kept of a statement.
+func Keyword(statement []byte) string { return keyword(statement) }
+
+// Keywords are the words that Keyword returns.
+func Keywords() []string { k := keywords(); return k[:] }
+
 // CheckPackets runs every check on a copy of p, and returns how many bytes the
 // strings of a row that was accepted have.
 func CheckPackets(p []byte, columns int) int {

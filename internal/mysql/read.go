@@ -25,13 +25,17 @@ const (
 // Thread is one connection to the server, of its process list.
 type Thread struct {
 	ID      uint64 // CONNECTION_ID()
-	User    string // who logged in; never to be published
+	User    string // who logged in; never to be published in a metric
 	Host    string // "host:port", or "localhost" over a UNIX socket
 	DB      string // its current database; "" for none
 	Command string // "Sleep", "Query", "Execute", "Daemon", …
 	Time    time.Duration
 	State   string // what it does; "" for nothing
 	Own     bool   // the connection of this exporter
+
+	// Statement is the keyword of the statement that it runs, such as "SELECT", if
+	// it is one of a few; "" for none, and for any other.
+	Statement string
 }
 
 // Transaction is one open transaction of InnoDB.
@@ -202,7 +206,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 		if len(columns) < 7 {
 			return Thread{}, &Error{Kind: Unsupported, Text: "its list of threads has another form", lost: true}
 		}
-		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, nobody's business
+		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, of which only the keyword is kept
 		for i := range l.cells {
 			l.into = append(l.into, &l.cells[i])
 		}
@@ -220,8 +224,16 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 	}
 	return Thread{
 		ID: id, User: l.text(1), Host: clip(string(l.cells[2])), DB: l.text(3), Command: l.text(4),
-		Time: time.Duration(seconds) * time.Second, State: l.text(6),
+		Time: time.Duration(seconds) * time.Second, State: l.text(6), Statement: l.statement(),
 	}, nil
+}
+
+// statement returns the keyword of the statement in the row that was scanned.
+func (l *threadList) statement() string {
+	if len(l.cells) < 8 {
+		return ""
+	}
+	return keyword(l.cells[7])
 }
 
 func (l *threadList) text(i int) string {

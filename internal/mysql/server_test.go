@@ -60,7 +60,7 @@ func TestReads(t *testing.T) {
 		"SHOW SESSION STATUS":   {"Threads_connected|12", "Queries|34"},
 		"SHOW GLOBAL STATUS":    {"Slow_queries|5"},
 		"SHOW GLOBAL VARIABLES": {"max_connections|151"},
-		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|~|0"},
+		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|/* a */ select secret FROM t|0"},
 		"SELECT trx_id":         {"70|8|1000|958|~|RUNNING|3|2", "80|9|1000|1001|995|LOCK WAIT|1|0"},
 		"SELECT requesting":     {"80|70"},
 		"SELECT COALESCE(SUM(":  {"1500000000.5000"},
@@ -81,7 +81,7 @@ func TestReads(t *testing.T) {
 		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true},
 		{ID: 8, User: "shop", Host: "10.0.0.1:4711", DB: "shop", Command: "Sleep", Time: 42 * time.Second},
 		{ID: 9, User: "system user", Command: "Daemon"},
-		{ID: 10, User: "shop", Host: "x", Command: "Query"},
+		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: "SELECT"},
 	}, err)
 	transactions, err := s.Transactions(t.Context())
 	check(t, "transactions", transactions, []mysql.Transaction{

@@ -33,6 +33,8 @@ type Connection struct {
 	Remote    netip.AddrPort // not valid over a UNIX socket
 	Proven    bool           // its ends may be compared with what a server reports, see [HeldBy]
 	Vouched   bool           // its network namespace is ours, or one that took rights on this host to make
+
+	inode uint64 // of the socket
 }
 
 // Connections is what one sample found. It is never changed once it is given out.
@@ -43,6 +45,8 @@ type Connections struct {
 	Dropped int              // connections over the bound, since the start
 
 	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
+
+	byInode map[uint64]int // place in List
 }
 
 // memberKey is one process at one time.
@@ -86,7 +90,8 @@ type connectionSampler struct {
 	known    map[memberKey]bool // of the last sample
 	places   *directory
 	asked    bool
-	next     time.Time // no sample before
+	next     time.Time  // no sample before
+	named    *directory // places, as they were last resolved
 	last     *Connections
 	sampled  bool
 	wanted   bool // somebody has asked for the result
@@ -96,7 +101,7 @@ func newConnectionSampler(root string, interval time.Duration, log *slog.Logger)
 	r := newReader(root)
 	return &connectionSampler{
 		r: r, nets: newSockets(r), log: log, now: time.Now, bell: make(chan struct{}, 1), interval: max(interval, time.Second),
-		places: newDirectory(nil), last: &Connections{},
+		places: newDirectory(nil), named: &directory{kinds: wellKnown}, last: &Connections{},
 	}
 }
 
@@ -127,7 +132,7 @@ func (w *Watcher) SampleConnections() {
 func (w *Watcher) SetServices(services []Service) {
 	c := w.connections
 	c.mu.Lock()
-	c.places, c.asked = newDirectory(services), true
+	c.places, c.named, c.asked = newDirectory(services), literal(services), true
 	c.mu.Unlock()
 	c.ring()
 }
@@ -246,6 +251,9 @@ func (c *connectionSampler) sample(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.known, c.sampled = out, known, true
+	if c.places == places { // the configuration is still the same
+		c.named = places.resolvedNow()
+	}
 	c.next = began.Add(took + connectionsShare*took)
 }
 
@@ -257,6 +265,7 @@ func (c *connectionSampler) look(ctx context.Context, houses []household, places
 		}
 	}()
 	places.resolve(ctx, c.now())
+	defer out.index()
 	byNet := make(map[uint64]*foundSockets)
 	spent := make(map[account]*share)
 	for i := range houses {
@@ -270,4 +279,12 @@ func (c *connectionSampler) look(ctx context.Context, houses []household, places
 		c.join(h, byNet[h.net], spent[h.owner], out)
 	}
 	c.nets.sweep()
+}
+
+// index makes the connections findable by their sockets.
+func (c *Connections) index() {
+	c.byInode = make(map[uint64]int, len(c.List))
+	for i := range c.List {
+		c.byInode[c.List[i].inode] = i
+	}
 }

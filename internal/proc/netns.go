@@ -26,6 +26,7 @@ type netns struct {
 	used      bool
 
 	accepted *acceptedSockets // as last asked for
+	peers    *peerBook        // of sockets that workers wait for; nil: none yet
 }
 
 // sockets knows the listening sockets of every namespace in use.

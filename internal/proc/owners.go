@@ -142,7 +142,7 @@ func (c *connectionSampler) join(h *household, found *foundSockets, left *share,
 	for _, ino := range order[:n] {
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote,
-			Proven: found.proof.proves(s.Local), Vouched: found.proof.standing != strange})
+			Proven: found.proof.proves(s.Local), Vouched: found.proof.standing != strange, inode: ino})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // errShape is wrapped by every parser here when a file is not what proc(5) says.
@@ -249,16 +250,19 @@ func parseSocket(link string) (uint64, bool) {
 	return n, err == nil
 }
 
-// parseTimeslices reads the third field of /proc/PID/schedstat: how often the
-// thread was put on a CPU. While it stays the same the thread never woke.
-func parseTimeslices(b []byte) (uint64, error) {
+// parseSchedstat reads /proc/PID/schedstat: how long the thread has run or been
+// ready to run, and how often it was put on a CPU. While the latter stays the
+// same the thread never woke.
+func parseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
 	f := bytes.Fields(b)
 	if len(f) != 3 {
-		return 0, fmt.Errorf("schedstat: %w", errShape)
+		return 0, 0, fmt.Errorf("schedstat: %w", errShape)
 	}
-	v, ok := number(f[2])
-	if !ok {
-		return 0, fmt.Errorf("schedstat: %w", errShape)
+	ran, ok1 := number(f[0])
+	waited, ok2 := number(f[1])
+	slices, ok3 := number(f[2])
+	if !ok1 || !ok2 || !ok3 {
+		return 0, 0, fmt.Errorf("schedstat: %w", errShape)
 	}
-	return v, nil
+	return time.Duration(ran) + time.Duration(waited), slices, nil
 }

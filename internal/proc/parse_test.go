@@ -87,8 +87,8 @@ func TestParseRest(t *testing.T) {
 			t.Errorf("%q taken for a socket", s)
 		}
 	}
-	if n, err := parseTimeslices([]byte("1234 56 78\n")); n != 78 || err != nil {
-		t.Errorf("timeslices %d %v", n, err)
+	if busy, n, err := parseSchedstat([]byte("1234 56 78\n")); busy != 1290 || n != 78 || err != nil {
+		t.Errorf("schedstat %s %d %v", busy, n, err)
 	}
 	if got := parseCmdline([]byte("gunicorn: worker [shop]      \x00\x00\x00")); !slices.Equal(got, []string{"gunicorn: worker [shop]"}) {
 		t.Errorf("title %q", got)

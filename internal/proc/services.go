@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -54,6 +55,23 @@ func newDirectory(services []Service) *directory {
 	return &directory{services: services, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}}
+}
+
+// errNoLookup is the answer of a look-up that is not made.
+var errNoLookup = errors.New("names are not looked up here")
+
+// literal returns a directory of services as far as it can be made without a
+// look-up of names.
+func literal(services []Service) *directory {
+	d := &directory{services: services, lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, errNoLookup }}
+	d.resolve(context.Background(), time.Time{})
+	return d
+}
+
+// resolvedNow returns the directory as it is resolved, for others to read: each
+// resolve makes new maps.
+func (d *directory) resolvedNow() *directory {
+	return &directory{exact: d.exact, paths: d.paths, kinds: d.kinds}
 }
 
 // resolve brings the addresses up to date. A name that cannot be resolved keeps

@@ -74,6 +74,7 @@ type Worker struct {
 	State     State
 	For       time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
 	Detail    string        // what its main thread does, in words
+	Wait      *Wait         // what it waits for; nil unless it has been busy or stuck for a second
 	Requests  int           // connections in hand, as far as they were looked at
 	Spare     bool          // though it is busy or stuck, it has a thread for another request
 	Heartbeat time.Duration // age; see HasBeat
@@ -90,9 +91,11 @@ type Worker struct {
 func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
 		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
+	w.forgetUnnamed()
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
 	}
+	w.namePeers(ctx, now)
 	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
 	return s
 }
@@ -182,6 +185,7 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 		x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
 		x.State, x.For = s.state.judge(&l, now)
 		x.Detail, x.Requests, x.Spare = l.detail(x.State), l.hands.n, l.spare(x.State, p.ident.threads)
+		x.Wait = w.waitOf(a, p, &s.state, &l, &x, now)
 		ws = append(ws, x)
 	}
 	return ws

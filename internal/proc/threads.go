@@ -14,6 +14,28 @@ type task struct {
 	slices uint64    // how often it has been put on a processor
 	since  time.Time // of the first look at which that was so
 	at     time.Time // of the last look
+	marks  [2]mark   // of looks that are a second apart or more, the older first
+}
+
+// mark is how long a thread had run, or been ready to run, at one look.
+type mark struct {
+	at   time.Time
+	busy time.Duration
+}
+
+// markPause is the shortest time between two marks.
+const markPause = time.Second
+
+// share returns the part of the time since the older mark that the thread has
+// run or been ready to run; 0 before there are two marks.
+func (k *task) share(now time.Time, busy time.Duration) (share float64) {
+	if k.marks[1].at.IsZero() || now.Sub(k.marks[1].at) >= markPause {
+		k.marks[0], k.marks[1] = k.marks[1], mark{now, busy}
+	}
+	if old := k.marks[0]; !old.at.IsZero() {
+		share = max(0, (busy-old.busy).Seconds()/now.Sub(old.at).Seconds())
+	}
+	return share
 }
 
 // thread is one thread of a worker in one look.
@@ -21,6 +43,7 @@ type thread struct {
 	tid   int
 	call  call
 	since time.Time // it has been in this call since that look, at least
+	share float64   // of the time lately that it has run or been ready to run
 	waits bool      // for a connection
 	rests bool      // it has been in this call since before the worker was last idle
 }
@@ -95,8 +118,9 @@ func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (th
 		return thread{}, err
 	}
 	var runs uint64
+	var busy time.Duration
 	if b, err := c.t.r.pid(p.pid, dir+"schedstat"); err == nil {
-		runs, _ = parseTimeslices(b)
+		busy, runs, _ = parseSchedstat(b)
 	}
 	before, seen := s.tasks[tid]
 	k.since = before.since
@@ -106,7 +130,8 @@ func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (th
 	if s.tasks == nil {
 		s.tasks = make(map[int]task)
 	}
-	s.tasks[tid] = task{slices: runs, since: k.since, at: now}
+	k.share = before.share(now, busy)
+	s.tasks[tid] = task{slices: runs, since: k.since, at: now, marks: before.marks}
 	return k, nil
 }
 

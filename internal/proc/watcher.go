@@ -67,6 +67,7 @@ type Watcher struct {
 	reserved  map[string]reservation
 	settings  *settingsReader
 	roots     map[*process]bool // of the discovered apps, as of this look
+	unnamed   []unnamed         // waits of this look for sockets whose other ends are not read yet
 
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved

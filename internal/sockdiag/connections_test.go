@@ -129,9 +129,9 @@ func run(t *testing.T, code []byte, port uint16) bool {
 		}
 		yes, no, holds := int(code[at+1]), int(binary.NativeEndian.Uint16(code[at+2:])), false
 		switch code[at] {
-		case 4:
+		case 2, 4:
 			holds = port >= binary.NativeEndian.Uint16(code[at+6:])
-		case 5:
+		case 3, 5:
 			holds = port <= binary.NativeEndian.Uint16(code[at+6:])
 		case 1:
 		default:

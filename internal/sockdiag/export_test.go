@@ -15,6 +15,8 @@ var (
 	ParseUnixAccepted = parseUnixAccepted
 	ParseUnixDatagram = parseUnixDatagram
 	RemotePorts       = remotePorts
+	OtherPorts        = otherPorts
+	ParseUnixPending  = parseUnixPending
 )
 
 // Break makes the next question fail as one whose answer never comes does.

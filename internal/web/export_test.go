@@ -24,5 +24,11 @@ func Verdict(r health.Readings, j health.Judgement, now time.Time) (level, sente
 	return v.Level.String(), v.Sentence, v.Key
 }
 
+// Ended returns what has ended lately, as the page shows it.
+func Ended(r health.Readings, j health.Judgement, now time.Time) []string {
+	s := observe(r, j)
+	return s.verdict(now).Ended
+}
+
 // Trend is the trend of a worker's memory, in bytes per second.
 func (h *History) Trend(app, slot string) (float64, bool) { return h.trend(app, slot) }

@@ -176,6 +176,15 @@ func wordOf(d actions.Decision) string {
 	}
 }
 
+// informs reports whether an alert of that severity is about nothing that is wrong.
+func informs(severity string) bool {
+	switch strings.ToLower(severity) {
+	case "none", "info", "informational", "debug", "notice":
+		return true
+	}
+	return false
+}
+
 // reported adds to a status what Alertmanager says of the app: with "" those
 // alerts that are about no app that is shown. The judgement is the exporter's own,
 // so nothing else of the status changes.
@@ -187,15 +196,12 @@ func (w *Web) reported(st *health.Status, name string, apps []app) *health.Statu
 	out.Alerts = slices.Clone(st.Alerts)
 	for _, f := range w.opts.Healing().Firing {
 		about := f.Labels["app"]
-		if about != name && (name != "" || slices.ContainsFunc(apps, func(a app) bool { return a.Name == about })) {
+		if informs(f.Severity) || about != name && (name != "" || slices.ContainsFunc(apps, func(a app) bool { return a.Name == about })) {
 			continue
 		}
-		a := health.Alert{Name: f.Name, Component: "alertmanager", Summary: f.Summary, Since: f.Since}
-		switch severityOf(f.Severity) {
-		case levelCritical:
+		a := health.Alert{Name: f.Name, Component: "alertmanager", Summary: f.Summary, Since: f.Since, Severity: health.Warning}
+		if severityOf(f.Severity) == levelCritical {
 			a.Severity = health.Critical
-		default:
-			a.Severity = health.Warning
 		}
 		out.Alerts = append(out.Alerts, a)
 	}

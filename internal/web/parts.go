@@ -131,12 +131,7 @@ func (s *system) partLine(kind, app, component, name string, facts []string) sto
 		return line
 	}
 	if _, judged := st.Components[component]; judged {
-		line.Level = levelHealthy
-	}
-	for _, a := range st.Alerts {
-		if a.Component == component && strings.HasSuffix(a.Name, " "+name) {
-			line.Level = max(line.Level, levelOf(a.Severity))
-		}
+		line.Level = levelOf(st.Part(component, name))
 	}
 	line.Word = line.Level.String()
 	return line

@@ -75,7 +75,7 @@ type unseen struct{ Collector, Reason, Detail string }
 
 // observe puts the readings of one gather and their judgement together.
 func observe(r health.Readings, j health.Judgement) system {
-	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
+	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r, &j), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
 	}

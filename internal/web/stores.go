@@ -12,12 +12,12 @@ import (
 type store struct {
 	Kind, Name string
 	Level      level
-	Word       string // answers, or does not
+	Word       string // how well it is, or whether it answers
 	Facts      []string
 }
 
-// storesOf gives the stores in the order of kind and name.
-func storesOf(r health.Readings) []store {
+// storesOf returns the stores in the order of kind and name.
+func storesOf(r health.Readings, j *health.Judgement) []store {
 	var out []store
 	for _, x := range r.All("resp_up") {
 		kind, name, ok := strings.Cut(label(x, 0), ":")
@@ -27,6 +27,9 @@ func storesOf(r health.Readings) []store {
 		s := store{Kind: "MySQL", Name: name, Level: levelHealthy, Word: "answers"}
 		if kind == "redis" {
 			s.Kind = "Redis"
+		}
+		if l := j.Host.Part(kind, name); l > health.Healthy {
+			s.Level, s.Word = levelOf(l), l.String()
 		}
 		switch {
 		case x.Value != 1:

@@ -27,7 +27,8 @@ func (l level) String() string { return [...]string{"unknown", "healthy", "warni
 type verdict struct {
 	Level    level
 	Sentence string
-	Key      string // changes when the verdict is another one, not with its numbers
+	Key      string   // changes when the verdict is another one, not with its numbers
+	Ended    []string // what has ended lately, with its time
 }
 
 type finding struct {
@@ -39,13 +40,27 @@ const (
 	emptyText = "No app found on this host yet: start gunicorn, or name it in apps:"
 	maxAge    = 2 * time.Minute // of the last gather, before it is doubted
 	maxAlso   = 2               // findings named beside the worst
+	maxEnded  = 3               // findings that have ended, named below it
 )
 
-// verdict says in one sentence how the apps do, by the judgement of the last
-// gather. It is pure.
+// verdict returns in one sentence how the apps do, by the judgement of the last
+// gather, and what has ended lately. It is pure.
 func (s *system) verdict(now time.Time) verdict {
+	v := s.present(now)
+	ended := s.health.Recovering()
+	for _, e := range ended[:min(len(ended), maxEnded)] {
+		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", e.Summary, health.FormatSeconds(now.Sub(e.Ended).Seconds())))
+	}
+	if more := len(ended) - maxEnded; more > 0 {
+		v.Ended = append(v.Ended, fmt.Sprintf("and %d more", more))
+	}
+	return v
+}
+
+// present returns the verdict about what is so now.
+func (s *system) present(now time.Time) verdict {
 	if s.At.IsZero() {
-		return verdict{levelUnknown, "The first look at this host has not ended yet", "first"}
+		return verdict{Level: levelUnknown, Sentence: "The first look at this host has not ended yet", Key: "first"}
 	}
 	var found []finding
 	if age := now.Sub(s.At); age > maxAge {
@@ -61,7 +76,7 @@ func (s *system) verdict(now time.Time) verdict {
 	}
 	switch len(s.Apps) {
 	case 0:
-		return verdict{levelUnknown, emptyText, "empty"}
+		return verdict{Level: levelUnknown, Sentence: emptyText, Key: "empty"}
 	case 1:
 		return calmApp(&s.Apps[0])
 	default:
@@ -120,9 +135,9 @@ func (l limit) judge(v *float64) level {
 func calmApp(a *app) verdict {
 	parts := calmParts(a)
 	if len(parts) == 0 && a.Up == nil {
-		return verdict{levelUnknown, "What " + a.Name + " does is not known yet", a.Name + " unknown"}
+		return verdict{Level: levelUnknown, Sentence: "What " + a.Name + " does is not known yet", Key: a.Name + " unknown"}
 	}
-	v := verdict{levelHealthy, a.Name + " answers", a.Name + " healthy"}
+	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Rate == nil {
 		v.Sentence = a.Name + " runs" // nobody told us of a request
 	}
@@ -167,7 +182,7 @@ func calmApps(apps []app) verdict {
 	}
 	last := len(names) - 1
 	sentence := strings.Join(names[:last], ", ") + " and " + names[last] + " run: " + strings.Join(parts, ", ")
-	return verdict{levelHealthy, sentence, "healthy " + strconv.Itoa(len(apps))}
+	return verdict{Level: levelHealthy, Sentence: sentence, Key: "healthy " + strconv.Itoa(len(apps))}
 }
 
 func ofWorkers(n, total float64) string {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
@@ -91,6 +92,26 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("got  %s: %s (key %q)\nwant %s: %s", level, sentence, key, c.level, c.sentence)
 			}
 		})
+	}
+}
+
+// What has ended is below the verdict, with its time, and not in it.
+func TestVerdictOfWhatEnded(t *testing.T) {
+	look := func(up float64, after time.Duration, before health.State) (health.Readings, health.Judgement, health.State) {
+		var s sample
+		s.add("resp_up", up, "app:shop")
+		r := health.NewReadings(s)
+		j, state := health.Judge(health.Input{Readings: r, At: moment.Add(after), Limits: config.Default().Thresholds, Interval: time.Minute}, before)
+		return r, j, state
+	}
+	_, _, state := look(0, 0, health.State{})
+	r, j, _ := look(1, 10*time.Second, state)
+	level, sentence, _ := web.Verdict(r, j, moment.Add(10*time.Second))
+	if level != "healthy" || sentence != "shop runs" {
+		t.Errorf("%s: %s", level, sentence)
+	}
+	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop is down: no process of it was found, ended 10 s ago" {
+		t.Errorf("%q", got)
 	}
 }
 

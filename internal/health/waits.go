@@ -1,0 +1,286 @@
+package health
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// wait is what a worker waits for in its request: the readings page.worker_wait
+// of app, worker, on and peer.
+type wait struct {
+	on      string // mysql, redis, upstream, client, lock, disk, sleep, child, cpu, other
+	peer    string // "mysql:main", "10.0.0.9:443", "app:blog"; "" where there is none
+	seconds float64
+}
+
+// waitOf returns what a worker waits for; nil: nothing, or it is not known.
+func (c *court) waitOf(app, slot string) *wait {
+	if slot == "" {
+		return nil
+	}
+	for _, x := range c.Readings.With("page.worker_wait", app, slot) {
+		return &wait{label(x, 2), label(x, 3), x.Value}
+	}
+	return nil
+}
+
+// store returns the kind and the name of the configured server that is waited for.
+func (x *wait) store() (kind, name string, ok bool) {
+	if x.on != "mysql" && x.on != "redis" {
+		return "", "", false
+	}
+	name, ok = strings.CutPrefix(x.peer, x.on+":")
+	return x.on, name, ok
+}
+
+// does returns what the worker does, to follow its name in a sentence about one.
+func (x *wait) does() string { return x.text(true) }
+
+func (x *wait) text(one bool) string {
+	verb := func(singular, plural string) string {
+		if one {
+			return singular
+		}
+		return plural
+	}
+	waits := verb("waits", "wait") + " for "
+	switch x.on {
+	case "mysql":
+		return waits + storeName("MySQL", x.on, x.peer)
+	case "redis":
+		return waits + storeName("Redis", x.on, x.peer)
+	case "upstream":
+		if app, ok := strings.CutPrefix(x.peer, "app:"); ok {
+			return waits + "the app " + app
+		}
+		return waits + orText(x.peer, "another server")
+	case "client":
+		return waits + "its client"
+	case "lock":
+		return waits + "a lock of its process"
+	case "disk":
+		return waits + "the disk"
+	case "sleep":
+		return verb("sleeps", "sleep")
+	case "child":
+		return waits + "a child process"
+	case "cpu":
+		return verb("computes", "compute")
+	}
+	return ""
+}
+
+func storeName(word, kind, peer string) string {
+	name, _ := strings.CutPrefix(peer, kind+":")
+	return strings.TrimSpace(word + " " + name)
+}
+
+func orText(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// causes returns advice about what the workers that hang or that are long in a
+// request wait for, one line a cause; stuckOnly leaves out those that are busy.
+func (c *court) causes(w *crew, stuckOnly bool) []advice {
+	i := map[bool]int{true: 1}[stuckOnly]
+	if w.causes[i] == nil {
+		w.causes[i] = append([]advice{}, c.findCauses(w, stuckOnly)...)
+	}
+	return w.causes[i]
+}
+
+func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
+	var out []advice
+	var groups [][]worker
+	list := w.longest("stuck")
+	if !stuckOnly {
+		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong || !x.waitsForOthers() })...)
+	}
+	for _, x := range list {
+		if a, ok := c.rootOf(w, &x); ok {
+			out = append(out, a)
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g []worker) bool { return sameWait(&g[0], &x) })
+		if i < 0 {
+			groups = append(groups, []worker{x})
+			continue
+		}
+		groups[i] = append(groups[i], x)
+	}
+	for _, g := range groups {
+		if a := w.groupAdvice(g); a.line != "" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// waitsForOthers reports whether somebody else's doing holds up a worker, as far
+// as is seen. What it does itself is worth a word once it is stuck.
+func (x *worker) waitsForOthers() bool {
+	return x.wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.wait.on)
+}
+
+// sameWait reports whether two workers hang for the same reason, as far as seen.
+func sameWait(x, y *worker) bool {
+	switch {
+	case x.wait == nil || y.wait == nil:
+		return x.wait == y.wait && x.state == y.state && x.detail == y.detail
+	case x.wait.on == "cpu" || x.wait.on == "other":
+		return false
+	}
+	return x.wait.on == y.wait.on && x.wait.peer == y.wait.peer
+}
+
+// rootOf returns the advice about what a worker waits for where that is known to
+// be somebody else's doing, or a statement of its own.
+func (c *court) rootOf(w *crew, x *worker) (advice, bool) {
+	if x.wait == nil {
+		return advice{}, false
+	}
+	kind, name, ok := x.wait.store()
+	if !ok {
+		return advice{}, false
+	}
+	if up := number(c.Readings, "resp_up", kind+":"+name); up != nil && *up == 0 {
+		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
+		return c.adviseStore(kind, word, name)(0)[0], true
+	}
+	if kind != "mysql" {
+		return advice{}, false
+	}
+	if b := c.blocker(name); b.holdsUp(w.app, x.slot) {
+		return b.advice(c), true
+	}
+	if q := c.queryOf(name, w.app, x.slot); q != nil {
+		return q.advice(), true
+	}
+	return advice{}, false
+}
+
+// groupAdvice is the line about workers that hang for one reason.
+func (w *crew) groupAdvice(g []worker) advice {
+	first := &g[0]
+	if first.wait == nil || first.wait.on == "other" {
+		return w.unknownAdvice(g)
+	}
+	who := workersNamed(g, w.app)
+	lasts := " for " + FormatSeconds(*first.seconds)
+	if len(g) > 1 {
+		lasts = ", the longest" + lasts
+	}
+	a := advice{rankCause, w.app + "/" + first.wait.on + "/" + first.wait.peer, who + " " + first.wait.text(len(g) == 1) + lasts}
+	switch first.wait.on {
+	case "upstream":
+		if strings.HasPrefix(first.wait.peer, "app:") {
+			a.rank = rankSymptom
+			a.line += ": see what holds that app up; to end them does not help."
+			return a
+		}
+		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(first, "; ") + "."
+	case "mysql":
+		a.line += ": SHOW FULL PROCESSLIST has its statement."
+	case "redis":
+		a.line += ": CLIENT LIST has its command, and SLOWLOG GET what took long."
+	case "client":
+		a.line += ": let a proxy that buffers take the requests, such as nginx."
+	case "disk":
+		a.line += ": see the host's disks."
+	case "cpu":
+		a.cause += first.slot
+		if first.cores != nil {
+			a.line += " with " + FormatPercent(*first.cores) + " of a core"
+		}
+		a.line += ", in one request" + w.giveUp(first, ": ") + "."
+	case "lock":
+		a.line += ": no thread of it goes on" + w.giveUp(first, ". ") + "."
+	case "child":
+		a.line += ": ps --ppid " + orText(first.pid, "PID") + " shows it."
+	default:
+		a.line += " in a request" + w.giveUp(first, ": ") + "."
+	}
+	return a
+}
+
+// unknownAdvice is the line about workers of which nothing is known but that they hang.
+func (w *crew) unknownAdvice(g []worker) advice {
+	first := &g[0]
+	if first.state != "stuck" {
+		return advice{}
+	}
+	has, it, lasts := "has", "it waits", "for "
+	if len(g) > 1 {
+		has, it, lasts = "have", "they wait", "the longest for "
+	}
+	detail := detailText(first.detail)
+	if len(g) > 1 && first.detail != "" {
+		detail = " (" + first.detail + ")"
+	}
+	end := "restart " + strings.Fields(it)[0]
+	if len(g) > 1 {
+		end = "restart them"
+	}
+	if kill := w.end(first); kill != "" {
+		for i := 1; i < min(len(g), maxNamed); i++ {
+			kill += " " + g[i].pid
+		}
+		end = map[bool]string{true: "end it", false: "end them"}[len(g) == 1] + " with " + kill + ", for gunicorn starts " + map[bool]string{true: "another in its place", false: "others in their places"}[len(g) == 1]
+	}
+	line := fmt.Sprintf("%s %s been stuck, %s%s%s: see what %s for, or %s.", workersNamed(g, w.app), has, lasts, FormatSeconds(*first.seconds), detail, it, end)
+	if len(g) == 1 {
+		line = strings.Replace(line, "stuck, for", "stuck for", 1)
+	}
+	return advice{rankCause, w.app + "/worker:" + first.slot, line}
+}
+
+// giveUp is the end of a sentence: how to give up the request of a worker.
+func (w *crew) giveUp(x *worker, joint string) string {
+	end := w.end(x)
+	if end == "" || x.state != "stuck" {
+		return ""
+	}
+	return joint + end + " gives up the request of worker " + x.slot
+}
+
+// end is the command that ends a worker and has another one started; "" if the
+// server is not known to start one. One whose threads wait for each other takes
+// no signal that it may handle.
+func (w *crew) end(x *worker) string {
+	switch {
+	case w.server != "gunicorn" || x.pid == "":
+		return ""
+	case x.wait != nil && x.wait.on == "lock":
+		return "kill -KILL " + x.pid
+	}
+	return "kill -QUIT " + x.pid
+}
+
+// workersNamed names at most three workers of an app.
+func workersNamed(g []worker, app string) string {
+	if len(g) == 1 {
+		return g[0].name("Worker") + " of " + app
+	}
+	var names []string
+	for i := range g {
+		if i == maxNamed {
+			names = append(names, fmt.Sprintf("%d more", len(g)-maxNamed))
+			break
+		}
+		names = append(names, strings.TrimPrefix(g[i].name(""), " "))
+	}
+	return "Workers " + enumerate(names) + " of " + app
+}
+
+// enumerate joins words as a sentence does.
+func enumerate(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
