@@ -29,7 +29,7 @@ type app struct {
 // launch says how to start the shop under some server.
 type launch struct {
 	source string // of the module; empty: the shop
-	server string // gunicorn, uwsgi, uvicorn, waitress, flask, script
+	server string // gunicorn, uwsgi, uvicorn, hypercorn, waitress, flask, script
 	name   string // of module and app; empty: a unique one
 	title  string // gunicorn's --name
 	port   int    // empty: a free one
@@ -102,6 +102,8 @@ func command(l launch, module, listen string) []string {
 	case "uvicorn":
 		argv := []string{"uvicorn", "--interface", "wsgi", "--app-dir", l.dir, "--port", port(listen)}
 		return append(append(argv, l.args...), spec)
+	case "hypercorn":
+		return append(append([]string{"hypercorn", "--bind", listen}, l.args...), spec)
 	case "waitress":
 		return append(append([]string{python, "-m", "waitress", "--listen=" + listen}, l.args...), spec)
 	case "flask":

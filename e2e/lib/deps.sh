@@ -18,6 +18,7 @@ needs() {
 		test -x /usr/bin/celery && /usr/bin/python3 -c 'import celery'|celery
 		command -v uvicorn|uvicorn
 		command -v waitress-serve|python3-waitress
+		command -v hypercorn|python3-hypercorn
 		/usr/bin/python3 -c 'import gevent'|python3-gevent
 		command -v prometheus && command -v promtool|prometheus
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
