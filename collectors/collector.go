@@ -47,6 +47,8 @@ const (
 	NotFound    Reason = "not_found"   // what it looks at is not there
 	InUse       Reason = "in_use"      // somebody else holds the address
 	Untrusted   Reason = "untrusted"   // what is sent is dropped, because the sender may not report it
+	Malformed   Reason = "malformed"   // what an app sends cannot be read; optional
+	Misnamed    Reason = "misnamed"    // what an app sends names an app that is not watched; optional
 	Busy        Reason = "busy"        // a server has no time or no place for one more
 	Timeout     Reason = "timeout"     // no answer within the budget
 	Failed      Reason = "failed"      // anything else; the log says what

@@ -85,6 +85,7 @@ type Requests struct {
 	places  places
 	senders senders
 	parsed  float64 // the most that was published as parsed
+	misread map[string]*misread
 
 	page pages // has a mutex of its own
 }
@@ -106,6 +107,7 @@ func NewRequests(o RequestsOptions) *Requests {
 	r := &Requests{o: o, started: o.Now(), wake: make(chan struct{}, 1)}
 	r.places = places{max: o.MaxApps, apps: make(map[string]*account)}
 	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusal]*blame)}
+	r.misread = make(map[string]*misread)
 	r.page.before = r.started
 	r.page.apps = make(map[string]*history)
 	r.Apply(o.SlowRequest, o.MaxRoutes)

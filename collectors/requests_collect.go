@@ -46,7 +46,7 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(dropped.durations), httpDuration.name)
 	s.add(seriesDropped, float64(dropped.logs), appLogMessages.name)
 	r.received(&s, &dropped)
-	err := r.ignored()
+	err := errors.Join(r.ignored(), r.notes())
 	if r.o.Problem != nil {
 		err = errors.Join(r.o.Problem(), err)
 	}

@@ -48,6 +48,8 @@ type sender struct {
 	owed    []*account
 	verdict verdict
 	blame   *blame
+	faults  faults
+	of      string    // the app whose process it is, where that was looked up because of faults or names
 	home    string    // the app of what it last sent without a name
 	since   time.Time // when it was first found waiting for its app
 	seen    time.Time // when it was last found to have sent something

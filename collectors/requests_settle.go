@@ -94,6 +94,9 @@ func (r *Requests) settle(ctx context.Context, full bool) {
 	if len(nameless) > 0 {
 		r.attribute(ctx, nameless, now)
 	}
+	if full {
+		r.trace(ctx, now)
+	}
 }
 
 // prove asks the kernel about the UDP senders. Unless renew is true, it does so
@@ -146,6 +149,7 @@ func (r *Requests) believe(s *sender, now ingest.Source, told bool) {
 		}
 	case s.source != now: // the socket was closed, and its port may be another's
 		r.leave(s)
+		s.faults, s.of = faults{}, ""
 		s.source, s.pending, s.verdict, s.blame = s.key, true, verdict{}, nil
 	}
 }

@@ -26,6 +26,8 @@ type world struct {
 	ports map[netip.AddrPort]ingest.Source
 	lines uint64
 	asked int
+
+	attributes int // calls of Attribute
 }
 
 func newWorld(users map[string][]uint32) *world {
@@ -33,7 +35,11 @@ func newWorld(users map[string][]uint32) *world {
 }
 
 func (w *world) requests(maxApps int) *collectors.Requests {
-	return collectors.NewRequests(collectors.RequestsOptions{
+	return collectors.NewRequests(w.options(maxApps))
+}
+
+func (w *world) options(maxApps int) collectors.RequestsOptions {
+	return collectors.RequestsOptions{
 		Now: w.Now, MaxApps: maxApps, MaxRoutes: 20,
 		Trusts: func(s ingest.Source) bool { return s.Proven && s.UID == 0 },
 		Users: func(context.Context) map[string][]uint32 {
@@ -57,7 +63,7 @@ func (w *world) requests(maxApps int) *collectors.Requests {
 			return out
 		},
 		Stats: func() statsd.Stats { return statsd.Stats{Parsed: w.lines} },
-	})
+	}
 }
 
 // bind makes a UDP socket of a user, and returns it as the listener reports it.

@@ -238,6 +238,11 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 		s.note("unavailable", 0, c.Name(), string(reason), detail)
 	}
 	s.add(availableFamily, available, c.Name(), string(reason))
+	for _, u := range Lacks(err) {
+		if u.Optional {
+			s.note("note", 0, c.Name(), u.Of, string(u.Reason), u.Detail)
+		}
+	}
 }
 
 func (c *source) logChange(before, reason Reason, detail string) {

@@ -168,12 +168,16 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 		&stub{name: "refused", do: func(context.Context) (collectors.Sample, error) {
 			return collectors.Sample{}, fmt.Errorf("look: %w", &collectors.Unavailable{Reason: collectors.Permission, Detail: "needs a key"})
 		}},
+		&stub{name: "notes", do: func(context.Context) (collectors.Sample, error) {
+			return collectors.Sample{}, &collectors.Unavailable{Of: "app:shop", Reason: collectors.Malformed, Optional: true, Detail: "lines"}
+		}},
 		&stub{name: "good", do: fine},
 	}, nil, silent)
 	wantLines(t, read(t, s, 5*time.Second),
 		"resp_collector_available panics failed 0", "resp_scrape_collector_success panics 0",
 		"page.part  0", "resp_collector_available fails failed 0",
 		"resp_collector_available refused permission 0", "resp_scrape_collector_success refused 1", "page.unavailable refused permission needs a key 0",
+		"resp_collector_available notes ok 1", "page.note notes app:shop malformed lines 0",
 		"page.fine  1")
 }
 

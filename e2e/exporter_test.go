@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ type export struct {
 	binary string   // empty: the one that TestMain built
 	wrap   []string // a program that runs it, with its arguments
 	dir    string
+	files  []*os.File // passed on as descriptors 3 and up
 }
 
 // watch starts the exporter with StatsD on addresses of its own.
@@ -64,7 +66,7 @@ func watch(t *testing.T, e export) *exporter {
 	x.url = "http://" + address
 	argv := append(append([]string{}, e.wrap...), e.binary, "--web.listen-address="+address, "--config.file="+x.config)
 	argv = append(argv, e.args...)
-	x.Proc = start(t, run.Spec{Name: "resp-exporter", Path: argv[0], Args: argv[1:]})
+	x.Proc = start(t, run.Spec{Name: "resp-exporter", Path: argv[0], Args: argv[1:], Files: e.files})
 	t.Cleanup(x.client.CloseIdleConnections)
 	if !slices.ContainsFunc(e.args, func(a string) bool { return strings.HasPrefix(a, "--web.config.file") }) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -54,7 +54,7 @@ var packages = map[string]string{
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
 	"nsenter": "util-linux", "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "redis-server": "redis-server", "redis-cli": "redis-tools", "openssl": "openssl", "setpriv": "util-linux", "ip": "iproute2",
 	"setcap": "libcap2-bin", "mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery",
-	"waitress-serve": "python3-waitress",
+	"waitress-serve": "python3-waitress", "hypercorn": "python3-hypercorn",
 }
 
 // need fails the test when a program is missing.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/app"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
 func main() {
@@ -88,6 +89,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func serve(f flags) error {
+	f.app.StatsD = statsd.Inherit()
 	a, err := app.New(f.app)
 	if err != nil {
 		return err

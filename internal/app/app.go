@@ -49,7 +49,8 @@ type Options struct {
 	AllowedHosts           []string // names by which browsers may reach the page, beside the host's own
 
 	Web      *toolkit.FlagConfig
-	Listener net.Listener // instead of the addresses in Web, for tests
+	StatsD   *statsd.Inherited // sockets that a supervisor passed; nil: none
+	Listener net.Listener      // instead of the addresses in Web, for tests
 
 	Version string
 	Logger  *slog.Logger
@@ -110,6 +111,7 @@ func New(o Options) (*App, error) {
 		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
 	})
 	a.receivers = newReceivers(a.requests, counters, o.Logger)
+	a.receivers.passed = o.StatsD
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql = newMySQLServers(o.Logger)
 	a.mysql.apply(cfg.MySQL)

@@ -140,6 +140,8 @@ func (d *doctor) examine(ctx context.Context) {
 			d.stateDirectory()
 		case "process":
 			d.processes()
+		case "requests":
+			d.reports(ctx)
 		case "mysql":
 			d.mysqlServers(ctx)
 		case "redis":

@@ -24,7 +24,7 @@ type holder struct {
 
 // holderOf finds who listens at "udp://host:port", "unixgram:///path" or
 // "tcp://host:port", of this network namespace; the zero holder if nobody can
-// be told. Where the descriptors of others may not be read, another exporter
+// be told. Of several processes that hold it an exporter comes first. Where the descriptors of others may not be read, another exporter
 // that runs is taken for it.
 func holderOf(procRoot, listen string) holder {
 	fs, err := procfs.NewFS(procRoot)
@@ -39,15 +39,20 @@ func holderOf(procRoot, listen string) holder {
 	if err != nil {
 		return holder{}
 	}
-	var perhaps holder
+	var perhaps, another holder
 	for _, p := range all {
 		h, refused := holds(p, inodes)
 		switch {
-		case h.sure:
+		case h.sure && h.name == exporterName:
 			return h
+		case h.sure: // systemd holds the sockets that it hands out, too
+			another = h
 		case refused && perhaps.pid == 0 && h.name == exporterName:
 			perhaps = h
 		}
+	}
+	if another.pid != 0 {
+		return another
 	}
 	return perhaps
 }

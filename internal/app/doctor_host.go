@@ -193,6 +193,9 @@ func (d *doctor) oursAlready(section, listen string, f *Finding) bool {
 	switch {
 	case h.pid == 0:
 		return false
+	case h.pid == 1 && h.name == "systemd" && section == "statsd":
+		d.fact(section, "%s is held by process 1 (%s), which hands it to the exporter when that starts", shown, h.name)
+		return true
 	case h.name == exporterName && h.sure:
 		d.fact(section, "%s is in use by resp-exporter (pid %d)", shown, h.pid)
 		return true

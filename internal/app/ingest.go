@@ -19,9 +19,10 @@ const retryListen = 15 * time.Second
 // receivers keeps one StatsD listener for each address of the configuration.
 // An address that stays in the configuration keeps its socket over a reload.
 type receivers struct {
-	sink     ingest.Sink
+	sink     requestSink
 	counters *statsd.Counters
 	log      *slog.Logger
+	passed   *statsd.Inherited
 	changed  chan struct{}
 
 	mu   sync.Mutex
@@ -30,24 +31,44 @@ type receivers struct {
 	wg   sync.WaitGroup
 }
 
+// requestSink receives what can be read, and why the rest cannot.
+type requestSink interface {
+	ingest.Sink
+	Refused(why ingest.Fault, from ingest.Source)
+}
+
 type receiver struct {
 	listener *statsd.Listener // nil: not open
 	stop     context.CancelFunc
 	err      error
 }
 
-func newReceivers(sink ingest.Sink, counters *statsd.Counters, log *slog.Logger) *receivers {
+func newReceivers(sink requestSink, counters *statsd.Counters, log *slog.Logger) *receivers {
 	return &receivers{sink: sink, counters: counters, log: log, changed: make(chan struct{}, 1), have: make(map[string]*receiver)}
 }
 
 // apply takes the addresses to listen at; Run opens and closes sockets.
 func (r *receivers) apply(listen []string) {
+	r.warnOfPassed(listen)
 	r.mu.Lock()
 	r.want = slices.Clone(listen)
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
 	default:
+	}
+}
+
+// warnOfPassed logs which sockets a supervisor passed that nobody will read:
+// whoever sends to one waits.
+func (r *receivers) warnOfPassed(listen []string) {
+	for _, passed := range r.passed.Addresses() {
+		if !slices.ContainsFunc(listen, func(l string) bool {
+			network, address, err := config.ParseStatsDListen(l)
+			return err == nil && network+" "+address == passed
+		}) {
+			r.log.Warn("Passed StatsD socket is not in statsd.listen and is not read; its senders wait", "socket", passed)
+		}
 	}
 }
 
@@ -107,7 +128,7 @@ func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	r.have[listen] = x
 	network, address, err := config.ParseStatsDListen(listen)
 	if err == nil {
-		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Logger: r.log, Counters: r.counters})
+		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Refused: r.sink.Refused, Inherited: r.passed, Logger: r.log, Counters: r.counters})
 		err = x.listener.Listen(ctx)
 	}
 	if err != nil {

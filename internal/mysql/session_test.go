@@ -79,9 +79,7 @@ func TestSessionLooks(t *testing.T) {
 	if q := f.lastAsked("SELECT ID, USER"); !strings.HasSuffix(q, "WHERE ID = 12") || !strings.Contains(q, "QUERY_ID") || strings.Contains(q, "INFO") {
 		t.Errorf("asked %q", q)
 	}
-	if open, _ := f.counts(); open != 1 {
-		t.Errorf("%d connections open", open)
-	}
+	until(t, f, 1)
 	v.Close()
 	until(t, f, 0)
 }

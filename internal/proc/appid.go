@@ -36,13 +36,13 @@ func compareIDs(x, y *appID) int {
 	return cmp.Or(cmp.Compare(x.owner, y.owner), strings.Compare(x.unit, y.unit), strings.Compare(x.host, y.host), strings.Compare(x.bind, y.bind))
 }
 
-const maxName = 64 // bytes of an app's name
+const maxName = text.MaxName // bytes of an app's name
 
 // qualified returns the names that an app may bear if its plain name is taken,
 // the best first: with what no other app of that name has in common with it.
 func qualified(id appID, others []appID) []string {
 	var out []string
-	add := func(v string) { out = append(out, withSuffix(id.base, "@"+cleanName(v))) }
+	add := func(v string) { out = append(out, withSuffix(id.base, "@"+text.Name(v))) }
 	unlike := func(v string, of func(appID) string) bool {
 		return v != "" && !slices.ContainsFunc(others, func(o appID) bool { return of(o) == v })
 	}

@@ -240,16 +240,3 @@ func stem(p string) string {
 	}
 	return strings.TrimSuffix(base, path.Ext(base))
 }
-
-// cleanName keeps a found name within the bounds of the contract: 1 to 64
-// letters, digits and . _ : @ - /.
-func cleanName(s string) string {
-	s = strings.Map(func(c rune) rune {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.ContainsRune("._:@-/", c):
-			return c
-		}
-		return '_'
-	}, s)
-	return s[:min(len(s), 64)]
-}

@@ -65,16 +65,6 @@ func TestTitleKeepsClass(t *testing.T) {
 	}
 }
 
-func TestCleanName(t *testing.T) {
-	for in, want := range map[string]string{
-		"shop": "shop", "a b{c}\n": "a_b_c__", "s:@-/._9": "s:@-/._9", "ümlaut": "_mlaut", strings.Repeat("x", 100): strings.Repeat("x", 64),
-	} {
-		if got := cleanName(in); got != want {
-			t.Errorf("cleanName(%q) = %q", in, got)
-		}
-	}
-}
-
 func FuzzClassify(f *testing.F) {
 	f.Add("python3\x00/usr/bin/gunicorn\x00-k\x00gthread\x00shop:app")
 	f.Add("uwsgi\x00--ini\x00x.ini")
@@ -86,9 +76,6 @@ func FuzzClassify(f *testing.F) {
 		}
 		if id.server == "" && id != (identity{}) {
 			t.Errorf("%q: no server, and yet %+v", s, id)
-		}
-		if n := cleanName(id.name); len(n) > 64 {
-			t.Errorf("%q: name %q is too long", s, n)
 		}
 		for _, l := range bindLabels(argv) {
 			listensOn(l, l)

@@ -86,7 +86,7 @@ func (w *Watcher) loadNames() {
 
 // sound reports whether a record has the form of one that was written.
 func (r NameRecord) sound() bool {
-	if r.Name == "" || r.Base == "" || cleanName(withoutOrdinal(r.Name)) != withoutOrdinal(r.Name) || cleanName(r.Base) != r.Base || len(r.Name) > maxName {
+	if r.Name == "" || r.Base == "" || text.Name(withoutOrdinal(r.Name)) != withoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > maxName {
 		return false
 	}
 	for _, s := range []string{r.Unit, r.Host, r.Bind, r.In} {

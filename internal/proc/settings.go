@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
@@ -101,7 +102,7 @@ func (w *Watcher) baseName(p *process) string {
 		name = cmp.Or(w.settingsName(p), name)
 		p.names().known = true
 	}
-	p.names().base = cleanName(cmp.Or(name, lastingUnit(p.unit), p.ident.script, "app"))
+	p.names().base = text.Name(cmp.Or(name, lastingUnit(p.unit), p.ident.script, "app"))
 	return p.names().base
 }
 

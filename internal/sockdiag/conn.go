@@ -215,7 +215,7 @@ func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 		case len(out) >= maxSockets:
 			return ErrTooMany
 		}
-		out = append(out, UDPSocket{Local: s.local, Inode: uint64(s.inode), UID: s.uid})
+		out = append(out, UDPSocket{Local: s.local, Inode: uint64(s.inode), UID: s.uid, Remote: s.remote})
 		return nil
 	}
 	err := errors.Join(

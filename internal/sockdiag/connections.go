@@ -83,6 +83,55 @@ func (c *Conn) UnixConnections(ctx context.Context, wanted func(path string) boo
 	return out, err
 }
 
+// UnixDatagrams returns the UNIX datagram sockets of the namespace, with what
+// each is connected to. Errors and time are as in [Conn.Listeners].
+func (c *Conn) UnixDatagrams(ctx context.Context) ([]UnixDatagram, error) {
+	if err := c.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.unlock()
+	var out []UnixDatagram
+	err := c.dump(ctx, "unix datagram sockets", unixDatagramsRequest(), func(p []byte) error {
+		s, ok, err := parseUnixDatagram(p)
+		switch {
+		case err != nil || !ok:
+			return err
+		case len(out) >= maxSockets:
+			return ErrTooMany
+		}
+		out = append(out, s)
+		return nil
+	})
+	return out, err
+}
+
+func unixDatagramsRequest() []byte {
+	b := unixConnectionsRequest()
+	binary.NativeEndian.PutUint32(b[headerLen+4:], allStates)
+	return b
+}
+
+// parseUnixDatagram reads one answer of a UNIX dump; ok is false for a socket of
+// another type.
+func parseUnixDatagram(p []byte) (s UnixDatagram, ok bool, err error) {
+	if len(p) < unixMsgLen {
+		return s, false, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
+	}
+	if p[0] != unix.AF_UNIX || p[1] != unix.SOCK_DGRAM {
+		return s, false, nil
+	}
+	s.Inode = uint64(binary.NativeEndian.Uint32(p[4:]))
+	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
+		switch {
+		case kind == unixDiagName:
+			s.Path = socketName(v)
+		case kind == unixDiagPeer && len(v) >= 4:
+			s.Peer = uint64(binary.NativeEndian.Uint32(v))
+		}
+	})
+	return s, err == nil, err
+}
+
 // Numbers of linux/inet_diag.h and linux/unix_diag.h for connections.
 const (
 	stateEstablished   = 1

@@ -13,6 +13,7 @@ var (
 	ParseTCPListener  = parseTCPListener
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
+	ParseUnixDatagram = parseUnixDatagram
 	RemotePorts       = remotePorts
 	OtherPorts        = otherPorts
 	ParseUnixPending  = parseUnixPending

@@ -36,6 +36,15 @@ type UDPSocket struct {
 	Local netip.AddrPort // v4-mapped addresses as v4; the wildcard address while bound to none
 	Inode uint64         // as in the link socket:[N] of /proc/PID/fd
 	UID   uint32         // owner
+	// Remote is the address that it is connected to; its port is 0 for none.
+	Remote netip.AddrPort
+}
+
+// UnixDatagram is one UNIX datagram socket of a network namespace.
+type UnixDatagram struct {
+	Path  string // where it is bound, as in [Listener]; "" for most that send only
+	Inode uint64
+	Peer  uint64 // inode of the socket that it is connected to; 0: none, or one that is closed
 }
 
 // maxLabel is the longest label in bytes: "unix:" and a path of 108 fit in.

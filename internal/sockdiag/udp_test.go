@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -114,4 +115,92 @@ func BenchmarkUDPInode(b *testing.B) {
 			b.Fatal("the socket is missing")
 		}
 	}
+}
+
+// A datagram socket has its path and its peer, which is gone when that is closed.
+func TestUnixDatagrams(t *testing.T) {
+	c := dial(t, 0)
+	at := filepath.Join(t.TempDir(), "d.sock")
+	receiver, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = receiver.Close() }()
+	sender, err := net.Dial("unixgram", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sender.Close() }()
+	own, peer := inodeOfConn(t, sender), inodeOfConn(t, receiver)
+	find := func(inode uint64) sockdiag.UnixDatagram {
+		t.Helper()
+		list, err := c.UnixDatagrams(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list {
+			if s.Inode == inode {
+				return s
+			}
+		}
+		t.Fatalf("socket %d is missing", inode)
+		return sockdiag.UnixDatagram{}
+	}
+	if got, want := find(peer), (sockdiag.UnixDatagram{Path: at, Inode: peer}); got != want {
+		t.Errorf("receiver %+v, want %+v", got, want)
+	}
+	if got, want := find(own), (sockdiag.UnixDatagram{Inode: own, Peer: peer}); got != want {
+		t.Errorf("sender %+v, want %+v", got, want)
+	}
+	_ = receiver.Close()
+	if got, want := find(own), (sockdiag.UnixDatagram{Inode: own}); got != want {
+		t.Errorf("after the end of its peer %+v, want %+v", got, want)
+	}
+	if _, err := sender.Write([]byte("x")); err == nil {
+		t.Error("a datagram to nobody was sent")
+	}
+	if got, want := find(own), (sockdiag.UnixDatagram{Inode: own}); got != want {
+		t.Errorf("after an attempt to send %+v, want %+v", got, want)
+	}
+}
+
+// A UDP socket has the address that it is connected to.
+func TestUDPRemote(t *testing.T) {
+	c := dial(t, 0)
+	receiver, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = receiver.Close() }()
+	sender, err := net.DialUDP("udp4", nil, receiver.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sender.Close() }()
+	list, err := c.UDP(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remotes := make(map[uint64]netip.AddrPort)
+	for _, s := range list {
+		remotes[s.Inode] = s.Remote
+	}
+	if got := remotes[inodeOfConn(t, sender)]; got != receiver.LocalAddr().(*net.UDPAddr).AddrPort() {
+		t.Errorf("sender is connected to %s", got)
+	}
+	if got := remotes[inodeOfConn(t, receiver)]; got.Port() != 0 {
+		t.Errorf("receiver is connected to %s", got)
+	}
+}
+
+// What is read of an answer is a datagram socket's, or nothing.
+func FuzzParseUnixDatagram(f *testing.F) {
+	f.Add([]byte{1, 2, 7, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 2, 0, 9, 0, 0, 0})
+	f.Add([]byte{1, 1, 1, 0})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		s, ok, err := sockdiag.ParseUnixDatagram(answer)
+		if ok && (err != nil || len(answer) < 16 || answer[0] != unix.AF_UNIX || answer[1] != unix.SOCK_DGRAM) {
+			t.Errorf("%x: %+v, %v", answer, s, err)
+		}
+	})
 }

@@ -129,7 +129,8 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"recommendations":["0 of 1 worker of shop may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{}}],` +
 	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],` +
-	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}]}`
+	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}],` +
+	`"notes":[{"collector":"requests","of":"app:shop","reason":"malformed","detail":"lines"}]}`
 
 func TestStatusJSON(t *testing.T) {
 	var s sample
@@ -143,6 +144,7 @@ func TestStatusJSON(t *testing.T) {
 	s.add("resp_disk_usage_ratio", 0.25, "/")
 	s.add("page.pressure_ratio", 0.01, "io", "full")
 	s.add("page.unavailable", 0, "waits", "permission", "why")
+	s.add("page.note", 0, "requests", "app:shop", "malformed", "lines")
 	rec := get(t, serve(options(health.NewReadings(s))), "/api/v1/status")
 	if got := strings.TrimSpace(rec.Body.String()); got != wantStatus {
 		t.Errorf("got  %s\nwant %s", got, wantStatus)

@@ -19,6 +19,7 @@ type (
 		Apps        []appJSON      `json:"apps"`
 		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
 		Unavailable []unseenJSON   `json:"unavailable"`
+		Notes       []noteJSON     `json:"notes"` // what is worth to know and keeps nothing from being seen
 	}
 	hostJSON struct {
 		Name               string         `json:"name"`
@@ -73,12 +74,18 @@ type (
 		Reason    string `json:"reason"`
 		Detail    string `json:"detail"`
 	}
+	noteJSON struct {
+		Collector string `json:"collector"`
+		Of        string `json:"of"` // as the label component of resp_up; "": all of the collector
+		Reason    string `json:"reason"`
+		Detail    string `json:"detail"`
+	}
 )
 
 func (w *Web) status(s system) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(),
-		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.reading),
 		Host: hostStatus(w.opts.Host, s.Host),
 	}
 	if !s.At.IsZero() {
@@ -93,6 +100,15 @@ func (w *Web) status(s system) statusJSON {
 	}
 	for _, u := range s.Unseen {
 		out.Unavailable = append(out.Unavailable, unseenJSON(u))
+	}
+	return out
+}
+
+// notesOf lists what collectors report that keeps nothing from being seen.
+func notesOf(r health.Readings) []noteJSON {
+	out := []noteJSON{}
+	for _, x := range r.All("page.note") {
+		out = append(out, noteJSON{label(x, 0), label(x, 1), label(x, 2), label(x, 3)})
 	}
 	return out
 }

@@ -27,6 +27,8 @@ type Spec struct {
 	Dir  string   // working directory
 	Logs string   // directory for the log, NAME.log
 
+	Files []*os.File // passed on as descriptors 3 and up
+
 	// Session takes it off our terminal, as a service has none.
 	Session bool
 }
@@ -54,6 +56,7 @@ func Start(spec Spec) (*Proc, error) {
 	}
 	defer func() { _ = out.Close() }()
 	p.cmd = exec.Command(path, spec.Args...)
+	p.cmd.ExtraFiles = spec.Files
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = spec.Dir, out, out
 	p.cmd.Env = append(os.Environ(), spec.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !spec.Session, Setsid: spec.Session}

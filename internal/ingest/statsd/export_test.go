@@ -9,3 +9,6 @@ func (l *Listener) DropsBothWays() (asked, read uint32, ok bool) {
 	read, second := l.sock.fileDrops()
 	return asked, read, first && second
 }
+
+// InheritedOf is what a supervisor passed one socket to.
+func InheritedOf(key string, fd int) *Inherited { return &Inherited{map[string]int{key: fd}} }

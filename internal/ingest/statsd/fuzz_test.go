@@ -12,6 +12,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // within says whether b is nil or lies inside whole, without room to append.
@@ -26,13 +27,14 @@ func within(whole, b []byte) bool {
 
 func checkEvent(t *testing.T, whole []byte, e *ingest.Event) {
 	t.Helper()
-	for _, b := range [][]byte{e.App, e.Method, e.Route, e.Level} {
+	for _, b := range [][]byte{e.Method, e.Route, e.Level} {
 		if !within(whole, b) || !utf8.Valid(b) {
 			t.Errorf("%q is not a part of the input in UTF-8", b)
 		}
 	}
-	if e.App != nil && (len(e.App) == 0 || len(e.App) > 64) {
-		t.Errorf("app of %d bytes", len(e.App))
+	// The name of a discovered app is cleaned by the same function.
+	if app := string(e.App); text.Name(app) != app || len(app) > text.MaxName {
+		t.Errorf("app %q is not clean, or has %d bytes", app, len(app))
 	}
 	if !(e.Seconds >= 0 && e.Seconds <= 86400) {
 		t.Errorf("seconds %v", e.Seconds)
@@ -73,7 +75,7 @@ func readLine(t *testing.T, line []byte) []string {
 	}
 	if err != nil {
 		known := false
-		for _, s := range []error{statsd.ErrShape, statsd.ErrValue, statsd.ErrRate, statsd.ErrType, statsd.ErrUnknown} {
+		for _, s := range []error{statsd.ErrShape, statsd.ErrValue, statsd.ErrRate, statsd.ErrType, statsd.ErrSize, statsd.ErrUnknown} {
 			known = known || errors.Is(err, s)
 		}
 		if !known {
@@ -84,15 +86,38 @@ func readLine(t *testing.T, line []byte) []string {
 	return out
 }
 
-// FuzzParse holds: every event is within its bounds and points into the input,
-// the input is not changed, a second look sees the same, and a packet is
+// checkClaim holds: a tag or a prefix becomes what discovery makes of that name.
+func checkClaim(t *testing.T, s string) {
+	t.Helper()
+	if len(s) > 4096 || strings.ContainsAny(s, "|,\n\r") || s == "" || strings.HasSuffix(s, ".") {
+		return // it cannot be written, or does not belong to the name
+	}
+	lines := []string{"gunicorn.requests:1|c|#app:" + s, "x.hypercorn.requests:1|c|#a,app:" + s + ",b"}
+	if !strings.Contains("."+s, "corn.") && !strings.HasPrefix(s, "_e{") {
+		lines = append(lines, s+".gunicorn.requests:1|c", s+".hypercorn.requests:1|c")
+	}
+	for _, line := range lines {
+		var l statsd.Line
+		var e ingest.Event
+		if err := statsd.Parse([]byte(line), &l); err != nil || !l.Next(&e) || string(e.App) != text.Name(s) {
+			t.Errorf("%q: app %q, %v; want %q", line, e.App, err, text.Name(s))
+		}
+	}
+}
+
+// FuzzParse holds: every event is within its bounds and, but for a name that was
+// cleaned, points into the input, the input is not changed, a second look sees the same, and a packet is
 // neither more nor less than its lines.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(gunicornLines))
 	f.Add([]byte("resp.request:12:13|ms|@0.5|#app:shop,method:GET,route:/,code:200|c:1|T2\r\n_e{1,1}:a|b\n"))
 	f.Add([]byte("shop.gunicorn.log.error:1|c|@0.3\n\n.gunicorn.:1e-400|h|#app:"))
+	f.Add([]byte("shop:blue.gunicorn.requests:1|c|#app:,env:\xff\nmy shop.hypercorn.requests:1|c||#app:españa|"))
+	f.Add([]byte(longPod))
+	f.Add([]byte("my shop:\xf1\u202e~2"))
 	f.Add([]byte("gunicorn.workers:+1:-2|g\nfoo:1|s\n_sc|a|0"))
 	f.Fuzz(func(t *testing.T, in []byte) {
+		checkClaim(t, string(in))
 		before := bytes.Clone(in)
 		var lines [][]byte
 		p := statsd.Packet(in)

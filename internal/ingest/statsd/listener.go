@@ -26,11 +26,17 @@ var ErrClosed = errors.New("statsd listener is closed")
 
 // Options are a listener's settings.
 type Options struct {
-	Network  string      // "udp" or "unixgram"
-	Address  string      // host:port, or the socket's path; its directory must exist
-	Sink     ingest.Sink // takes every event; must not block
-	Logger   *slog.Logger
-	Counters *Counters // shared by all listeners; nil: the listener's own
+	Network string      // "udp" or "unixgram"
+	Address string      // host:port, or the socket's path; its directory must exist
+	Sink    ingest.Sink // takes every event; must not block
+	// Refused is called for each line or datagram that cannot be read; it must not
+	// block. It may be nil.
+	Refused func(why ingest.Fault, from ingest.Source)
+	Logger  *slog.Logger
+	// Inherited are sockets that are read instead of being bound anew, where they
+	// have the address. It may be nil.
+	Inherited *Inherited
+	Counters  *Counters // shared by all listeners; nil: the listener's own
 }
 
 // Listener receives the datagrams of one socket and gives their events to a
@@ -59,7 +65,8 @@ func New(o Options) *Listener {
 
 // Listen binds the socket; from then on the kernel queues what comes. An
 // address that somebody else holds is an error that wraps syscall.EADDRINUSE.
-// A UNIX socket's path that nobody listens at any more is replaced.
+// A UNIX socket's path that nobody listens at any more is replaced. A socket that
+// was inherited stays bound when the listener is closed.
 func (l *Listener) Listen(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +76,10 @@ func (l *Listener) Listen(ctx context.Context) error {
 	if l.sock != nil {
 		return nil
 	}
-	s, err := bind(ctx, l.o.Network, l.o.Address)
+	s, err := inherit(l.o.Inherited, l.o.Network, l.o.Address)
+	if s == nil && err == nil {
+		s, err = bind(ctx, l.o.Network, l.o.Address)
+	}
 	if err != nil {
 		return fmt.Errorf("statsd listener %s %s: %w", l.o.Network, l.o.Address, err)
 	}
@@ -149,6 +159,7 @@ func (l *Listener) Run(ctx context.Context) error {
 type receiver struct {
 	sock     *socket
 	sink     ingest.Sink
+	refused  func(ingest.Fault, ingest.Source)
 	counters *Counters
 	batch    *batch
 	pause    time.Duration
@@ -157,8 +168,11 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, counters: o.Counters, batch: newBatch(s.path != nil)}
-	if s.path == nil {
+	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.unix)}
+	if r.refused == nil {
+		r.refused = func(ingest.Fault, ingest.Source) {}
+	}
+	if !s.unix {
 		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
 		// often 10) and then its senders wait. They are the app's workers: no pause.
 		r.pause = min(maxPause, time.Duration(s.buffer)*time.Second/fillRate)
@@ -215,6 +229,7 @@ func (r *receiver) handle(n int) {
 		p, whole := r.batch.packet(i)
 		if !whole {
 			t.malformed++
+			r.refused(ingest.FaultSize, r.batch.source(i))
 			continue
 		}
 		r.packet(p, r.batch.source(i), &t)
@@ -236,6 +251,22 @@ func (r *receiver) packet(p []byte, from ingest.Source, t *tally) {
 			t.unknown++
 		default:
 			t.malformed++
+			r.refused(faultOf(err), from)
 		}
 	}
+}
+
+// faultOf returns the fault that an error of [Parse] reports.
+func faultOf(err error) ingest.Fault {
+	switch {
+	case errors.Is(err, ErrSize):
+		return ingest.FaultSize
+	case errors.Is(err, ErrValue):
+		return ingest.FaultValue
+	case errors.Is(err, ErrRate):
+		return ingest.FaultRate
+	case errors.Is(err, ErrType):
+		return ingest.FaultType
+	}
+	return ingest.FaultShape
 }

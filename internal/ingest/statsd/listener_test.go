@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -315,5 +316,41 @@ func TestTableDrops(t *testing.T) {
 		if n, ok := statsd.TableDrops(strings.NewReader(table), inode); n != want.n || ok != want.ok {
 			t.Errorf("inode %d: %d, %t", inode, n, ok)
 		}
+	}
+}
+
+// Each line and datagram that cannot be read is reported with its fault and its
+// sender, and counted once.
+func TestRefused(t *testing.T) {
+	at := filepath.Join(t.TempDir(), "s")
+	var mu sync.Mutex
+	got := make(map[string]int)
+	l := listen(t, statsd.Options{Network: "unixgram", Address: at, Sink: &memory{}, Refused: func(why ingest.Fault, from ingest.Source) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[why.String()]++
+		if !from.Proven || int(from.PID) != os.Getpid() {
+			t.Errorf("from %+v", from)
+		}
+	}})
+	run(t, l)
+	c, err := net.Dial("unixgram", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for _, p := range []string{
+		"rubbish\nx:1|c\ngunicorn.requests:1|c", "gunicorn.request.status.999:1|c\ngunicorn.requests:x|c", "gunicorn.requests:1|c|@7",
+		"gunicorn.requests:1|q", "x:1|c|#" + strings.Repeat("a", 9000), strings.Repeat("b", 66_000),
+	} {
+		if _, err := c.Write([]byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "seven faults", func() bool { return l.Stats().Malformed == 7 })
+	mu.Lock()
+	defer mu.Unlock()
+	if want := map[string]int{"shape": 1, "value": 2, "rate": 1, "type": 1, "size": 2}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

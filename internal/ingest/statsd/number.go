@@ -3,6 +3,7 @@ package statsd
 import (
 	"bytes"
 	"math"
+	"unicode/utf8"
 )
 
 // cut splits b around the first sep. What it gives cannot be appended over.
@@ -35,24 +36,12 @@ func isTime(b []byte) bool {
 	return false
 }
 
-// validApp keeps names to what is safe in a label, a URL and a file name.
-func validApp(b []byte) bool {
-	if len(b) == 0 || len(b) > maxApp {
-		return false
-	}
-	for _, c := range b {
-		switch {
-		case c|0x20 >= 'a' && c|0x20 <= 'z', isDigit(c):
-		case c == '.', c == '_', c == ':', c == '@', c == '-', c == '/':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// unknownName tells a name of somebody else's metric from rubbish.
+// unknownName returns [ErrUnknown] for the name of a metric of no use here, and
+// [ErrShape] for what is no name.
 func unknownName(name []byte) error {
+	if !utf8.Valid(name) {
+		return ErrShape
+	}
 	for _, c := range name {
 		if c <= ' ' || c == 0x7f || c == '|' {
 			return ErrShape

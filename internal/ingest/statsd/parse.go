@@ -1,19 +1,20 @@
 // Package statsd receives and reads StatsD and DogStatsD lines. It knows the
-// names that gunicorn and the Flask integration send; it holds no metric.
+// names that gunicorn, hypercorn and the Flask integration send; it holds no metric.
 package statsd
 
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of one line. They keep what a single packet can do small.
 const (
 	maxLine    = 8 << 10 // bytes
-	maxApp     = 64      // bytes
 	maxSeconds = 86400.0 // a request that takes longer is a broken clock
 	maxCount   = 1e9     // the value of a counter
 	minRate    = 0.0001  // below it one line would stand for too many events
@@ -21,16 +22,18 @@ const (
 
 // Why a line is refused. All but ErrUnknown say that it is malformed.
 var (
-	ErrShape   = errors.New("not name:value|type with a valid app name")
+	ErrShape   = errors.New("not name:value|type")
 	ErrValue   = errors.New("value or status code out of range")
 	ErrRate    = errors.New("sample rate not between 0.0001 and 1")
 	ErrType    = errors.New("not a type of StatsD")
+	ErrSize    = errors.New("longer than 8 KiB")
 	ErrUnknown = errors.New("well-formed, but of no use here")
 )
 
 // Line is one parsed line: what its values have in common, and the values.
 type Line struct {
 	event ingest.Event
+	app   [text.MaxName]byte // of the event, where the line's had to be cleaned
 	code  []byte
 	rate  float64
 	value float64 // the next value to give
@@ -44,17 +47,19 @@ type Line struct {
 //
 // A DogStatsD line may hold several values; [Line.Next] gives an event for each.
 // Either all of them are good or the line is refused, so that nothing counts
-// half. The error is one of [ErrShape], [ErrValue], [ErrRate], [ErrType] and
-// [ErrUnknown]. Parse allocates nothing, and what it gives points into line.
+// half. The app is the tag "app" that is not empty, else the prefix before the
+// server's name, as [text.Name] cleans the names of discovered apps. The error is
+// one of [ErrShape], [ErrValue], [ErrRate], [ErrType], [ErrSize] and [ErrUnknown]. Parse
+// allocates nothing, and what it returns points into line or l.
 func Parse(line []byte, l *Line) error {
-	*l = Line{rate: 1}
-	if len(line) > maxLine || !utf8.Valid(line) {
-		return ErrShape
+	l.event, l.code, l.rate, l.more = ingest.Event{}, nil, 1, false
+	if len(line) > maxLine {
+		return ErrSize
 	}
 	if hasPrefix(line, "_e{") || hasPrefix(line, "_sc|") {
 		return ErrUnknown // DogStatsD's events and service checks
 	}
-	name, rest, ok := cut(line, ':')
+	name, rest, ok := splitName(line)
 	if !ok || len(name) == 0 {
 		return ErrShape
 	}
@@ -73,6 +78,59 @@ func Parse(line []byte, l *Line) error {
 		return err
 	}
 	return l.values(values, len(kind) == 1 && kind[0] == 'g')
+}
+
+// splitName splits a line after its name. A colon that stands in the prefix of a
+// server's name, as of "--statsd-prefix shop:blue", belongs to the name.
+func splitName(line []byte) (name, rest []byte, ok bool) {
+	name, rest, ok = cut(line, ':')
+	if !ok {
+		return nil, nil, false
+	}
+	head, _, _ := cut(rest, '|')
+	if i := lastServer(head); i >= 0 {
+		if end := bytes.IndexByte(head[i:], ':'); end >= 0 {
+			end += len(name) + 1 + i
+			return line[:end:end], line[end+1:], true
+		}
+	}
+	return name, rest, true
+}
+
+// The servers whose lines are alike but for the name.
+const (
+	gunicorn  = "gunicorn."
+	hypercorn = "hypercorn."
+)
+
+// lastServer returns where the name of a server begins that follows a dot, the
+// last one; −1 for none.
+func lastServer(name []byte) int {
+	const end = "corn." // of both; a search from the front is the faster one
+	found := -1
+	for at := 0; ; {
+		i := bytes.Index(name[at:], []byte(end))
+		if i < 0 {
+			return found
+		}
+		at += i + len(end)
+		for _, server := range [...]string{gunicorn, hypercorn} {
+			if b := at - len(server); b > 0 && name[b-1] == '.' && string(name[b:at]) == server {
+				found = b
+			}
+		}
+	}
+}
+
+// afterServer returns what follows the name of a server.
+func afterServer(name []byte) ([]byte, bool) {
+	if hasPrefix(name, gunicorn) {
+		return name[len(gunicorn):], true
+	}
+	if hasPrefix(name, hypercorn) {
+		return name[len(hypercorn):], true
+	}
+	return nil, false
 }
 
 // Next sets e to the line's next event and reports whether there was one. An
@@ -112,7 +170,7 @@ func (l *Line) sections(rest []byte, more bool) error {
 		var s []byte
 		s, rest, more = cut(rest, '|')
 		if len(s) == 0 {
-			return ErrShape
+			continue
 		}
 		switch s[0] {
 		case '@':
@@ -128,7 +186,8 @@ func (l *Line) sections(rest []byte, more bool) error {
 	return nil
 }
 
-// tags keeps the four tags that mean something here, each as it is.
+// tags keeps the four tags that mean something here, each as it is. An app
+// without a name is none.
 func (l *Line) tags(rest []byte) {
 	for more := true; more; {
 		var tag []byte
@@ -137,9 +196,11 @@ func (l *Line) tags(rest []byte) {
 		if !ok {
 			continue
 		}
-		switch string(key) {
+		switch string(bytes.TrimLeft(key, " ")) {
 		case "app":
-			l.event.App = value
+			if len(value) > 0 {
+				l.event.App = value
+			}
 		case "method":
 			l.event.Method = value
 		case "route":
@@ -159,11 +220,11 @@ func (l *Line) judge(name, kind []byte) error {
 	if l.event.App == nil {
 		l.event.App = app
 	}
-	if l.event.App != nil && !validApp(l.event.App) {
-		return ErrShape
-	}
+	l.event.App = text.NameBytes(l.event.App, &l.app)
 	if l.event.Kind != ingest.Request {
 		l.event.Method, l.event.Route = nil, nil
+	} else if !utf8.Valid(l.event.Method) || !utf8.Valid(l.event.Route) {
+		return ErrShape
 	}
 	fits := true
 	switch l.event.Kind {
@@ -180,12 +241,11 @@ func (l *Line) judge(name, kind []byte) error {
 	return nil
 }
 
-// meaning sets the event's kind by the name, and gives the prefix that gunicorn
-// puts before it with --statsd-prefix; nil for none.
+// meaning sets the event's kind by the name, and returns the prefix that
+// --statsd-prefix puts before the server's name; nil for none.
 func (l *Line) meaning(name []byte) ([]byte, error) {
-	const own = "gunicorn."
-	if hasPrefix(name, own) {
-		if err := l.gunicorn(name[len(own):]); !errors.Is(err, ErrUnknown) {
+	if rest, ok := afterServer(name); ok {
+		if err := l.server(rest); !errors.Is(err, ErrUnknown) {
 			return nil, err
 		}
 	}
@@ -193,15 +253,20 @@ func (l *Line) meaning(name []byte) ([]byte, error) {
 		l.event.Kind = ingest.Request
 		return nil, l.status(l.code)
 	}
-	if i := bytes.LastIndex(name, []byte("."+own)); i >= 0 {
-		// The slice's cap is cut so that nobody can append over the name.
-		return name[:i:i], l.gunicorn(name[i+1+len(own):])
+	if i := lastServer(name); i >= 0 {
+		rest, _ := afterServer(name[i:])
+		prefix := bytes.TrimRight(name[:i], ".")
+		return slices.Clip(prefix), l.server(rest)
+	}
+	// gunicorn puts no dot behind a prefix of one letter.
+	if rest, ok := afterServer(name[1:]); ok {
+		return name[:1:1], l.server(rest)
 	}
 	return nil, unknownName(name)
 }
 
-// gunicorn reads what follows "gunicorn." in a name.
-func (l *Line) gunicorn(rest []byte) error {
+// server reads what follows "gunicorn." in a name.
+func (l *Line) server(rest []byte) error {
 	switch string(rest) {
 	case "request.duration":
 		l.event.Kind = ingest.Duration

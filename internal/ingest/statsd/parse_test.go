@@ -40,6 +40,8 @@ func events(line string) ([]string, error) {
 	return out, nil
 }
 
+const longPod = "production-eu-west-1.team-checkout.shop-frontend-web-6d5f7c9b8d-x2x7q"
+
 func TestParse(t *testing.T) {
 	for line, want := range map[string]string{
 		// As gunicorn formats them.
@@ -66,6 +68,41 @@ func TestParse(t *testing.T) {
 		"gunicorn.request.duration:0|ms|@0.0001":             "duration  0s w10000",
 		"gunicorn.request.duration:1|ms|#":                   "duration  0.001s w1",
 		"gunicorn.request.duration:1|ms|#a,,b:|c:83c0|T1|x:": "duration  0.001s w1",
+		// Names are cleaned and cut as those of discovered apps.
+		"gunicorn.request.status.200:1|c|#app:,env:prod":          "status  200 w1",
+		"shop.gunicorn.request.status.200:1|c|#app:":              "status shop 200 w1",
+		"gunicorn.request.status.200:1|c|#app:shop,app:":          "status shop 200 w1",
+		"gunicorn.request.status.200:1|c|#env:prod, app:shop":     "status shop 200 w1",
+		"gunicorn.request.status.200:1|c|#app:my shop":            "status my_shop 200 w1",
+		"my shop.gunicorn.request.status.200:1|c":                 "status my_shop 200 w1",
+		"gunicorn.request.status.200:1|c|#app:a11|":               "status a11 200 w1",
+		"gunicorn.request.status.200:1|c||#app:a11||":             "status a11 200 w1",
+		"gunicorn.request.status.200:1|c|#app:españa":             "status espa_a 200 w1",
+		"españa.gunicorn.request.status.200:1|c":                  "status espa_a 200 w1",
+		"gunicorn.request.status.200:1|c|#app:espa\xf1a,env:\xff": "status espa_a 200 w1",
+		"espa\xf1a.gunicorn.request.status.200:1|c":               "status espa_a 200 w1",
+		"gunicorn.request.status.200:1|c|#app:\x1b[31m\u202e":     "status __31m_ 200 w1",
+		"gunicorn.request.status.200:1|c|#app:shop:blue":          "status shop:blue 200 w1",
+		"shop:blue.gunicorn.request.status.200:1|c":               "status shop:blue 200 w1",
+		"shop:2.gunicorn.request.duration:1:2|ms":                 "duration shop:2 0.001s w1; duration shop:2 0.002s w1",
+		"shop..gunicorn.request.status.200:1|c":                   "status shop 200 w1",
+		".gunicorn.request.status.200:1|c":                        "status  200 w1",
+		"...gunicorn.request.status.200:1|c":                      "status  200 w1",
+		"prod.shop.gunicorn.request.status.200:1|c":               "status prod.shop 200 w1",
+		"sgunicorn.request.status.200:1|c|@1.0":                   "status s 200 w1",
+		longPod + ".gunicorn.request.status.200:1|c":              "status " + longPod[:64] + " 200 w1",
+		"gunicorn.request.status.200:1|c|#app:" + longPod:         "status " + longPod[:64] + " 200 w1",
+		// hypercorn sends gunicorn's lines under its own name.
+		"hypercorn.request.duration:12.3|ms":                   "duration  0.0123s w1",
+		"hypercorn.requests:1|c|@1.0":                          "ignored ",
+		"hypercorn.request.status.200:1|c|@1.0":                "status  200 w1",
+		"hypercorn.log.exception:1|c|@1.0":                     "log  exception w1",
+		"shop.hypercorn.request.status.404:1|c|@1.0":           "status shop 404 w1",
+		"my shop.hypercorn.request.status.404:1|c|#app:":       "status my_shop 404 w1",
+		"hypercorn.gunicorn.request.status.404:1|c|@1.0":       "status hypercorn 404 w1",
+		"gunicorn.hypercorn.request.status.404:1|c|@1.0":       "status gunicorn 404 w1",
+		"a.gunicorn.b.hypercorn.request.status.404:1|c|@1.0":   "status a.gunicorn.b 404 w1",
+		"a.hypercorn.b.gunicorn.request.duration:1|ms|#app:c ": "duration c_ 0.001s w1",
 		// The Flask integration.
 		"resp.request:12|ms|#app:shop,method:GET,route:/i/<int:n>,code:200": "request shop GET /i/<int:n> 200 0.012s w1",
 		"resp.request:12|d|@0.25|#code:500,app:shop":                        "request shop   500 0.012s w4",
@@ -84,22 +121,23 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	const dur, code = "gunicorn.request.duration:", "gunicorn.request.status."
 	for line, want := range map[string]error{
-		"":                             statsd.ErrShape,
-		"gunicorn.requests":            statsd.ErrShape,
-		"gunicorn.requests:1":          statsd.ErrShape,
-		":1|c":                         statsd.ErrShape,
-		"x:|c":                         statsd.ErrShape,
-		"a|b:1|c":                      statsd.ErrShape,
-		"a b:1|c":                      statsd.ErrShape,
-		"x:1|c|":                       statsd.ErrShape,
-		"x\xff:1|c":                    statsd.ErrShape,
-		dur + "1|ms|#app:\xff":         statsd.ErrShape,
-		dur + "1|ms|#app:":             statsd.ErrShape,
-		dur + "1|ms|#app:a b":          statsd.ErrShape,
-		dur + "1|ms|#app:ä":            statsd.ErrShape,
-		".gunicorn.requests:1|c":       statsd.ErrShape,
-		"a b.gunicorn.requests:1|c":    statsd.ErrShape,
-		"resp.request:1|ms|#app:a":     statsd.ErrShape,
+		"":                         statsd.ErrShape,
+		"gunicorn.requests":        statsd.ErrShape,
+		"gunicorn.requests:1":      statsd.ErrShape,
+		":1|c":                     statsd.ErrShape,
+		"x:|c":                     statsd.ErrShape,
+		"a|b:1|c":                  statsd.ErrShape,
+		"a b:1|c":                  statsd.ErrShape,
+		"x\xff:1|c":                statsd.ErrShape,
+		"resp.request:1|ms|#app:a": statsd.ErrShape,
+		"resp.request:1|ms|#code:200,method:\xff": statsd.ErrShape,
+		"resp.request:1|ms|#code:200,route:/\xff": statsd.ErrShape,
+		"x:1|c|":                       statsd.ErrUnknown,
+		"hypercorn.other:1|c":          statsd.ErrUnknown,
+		"peppercorn.requests:1|c":      statsd.ErrUnknown,
+		"a:b:1|c":                      statsd.ErrUnknown,
+		"shop:blue.gunicorn.other:1|c": statsd.ErrUnknown,
+		"shop:blue.gunicorn.requests":  statsd.ErrShape,
 		dur + "-1|ms":                  statsd.ErrValue,
 		dur + "+1|ms":                  statsd.ErrValue,
 		dur + "nan|ms":                 statsd.ErrValue,
@@ -143,11 +181,8 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	long := "gunicorn.requests:1|c|#" + strings.Repeat("a", 8<<10)
-	if _, err := events(long); !errors.Is(err, statsd.ErrShape) {
+	if _, err := events(long); !errors.Is(err, statsd.ErrSize) {
 		t.Errorf("a line of %d bytes: %v", len(long), err)
-	}
-	if _, err := events("gunicorn.requests:1|c|#app:" + strings.Repeat("a", 65)); !errors.Is(err, statsd.ErrShape) {
-		t.Errorf("an app of 65 bytes: %v", err)
 	}
 	if got, err := events("gunicorn.requests:1|c|#" + strings.Repeat("k:v,", 1000)); err != nil || len(got) != 1 {
 		t.Errorf("1000 tags: %v, %v", got, err)
@@ -184,6 +219,10 @@ func BenchmarkParse(b *testing.B) {
 		"ignored":  "gunicorn.requests:1|c|@1.0",
 		"prefix":   "shop.gunicorn.request.duration:12.3|ms",
 		"request":  "resp.request:12.345|ms|#app:shop,method:GET,route:/items/<int:n>,code:200",
+		"colon":    "shop:blue.gunicorn.request.duration:12.3|ms",
+		"cleaned":  "gunicorn.request.duration:12.3|ms|#app:my shop",
+		"cut":      longPod + ".gunicorn.request.duration:12.3|ms",
+		"hyper":    "hypercorn.request.duration:12.345678901234567|ms",
 		"unknown":  "some.other.metric.of.somebody:12|g|#env:prod",
 		"rubbish":  "not a line at all",
 	} {

@@ -21,15 +21,29 @@ type socket struct {
 	fd     int
 	bell   *bell
 	addr   string // where it listens
-	path   *path  // unixgram: where it is bound; else nil
+	unix   bool   // a UNIX socket
+	path   *path  // where a UNIX socket is bound; nil if it was inherited
 	buffer int    // bytes, as SO_RCVBUF reports it
 	inode  uint64
 	table  string // /proc/net table that shows this socket's drops
 	drops  uint32 // the kernel's count when it was last read
 }
 
+// inherit returns the socket at an address that a supervisor passed; nil for none.
+func inherit(from *Inherited, network, address string) (*socket, error) {
+	fd, ok, err := from.open(network, address)
+	if !ok || err != nil {
+		return nil, err
+	}
+	s := &socket{fd: fd, addr: address, unix: network == "unixgram"}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
 func bind(ctx context.Context, network, address string) (*socket, error) {
-	s := &socket{fd: -1}
+	s := &socket{fd: -1, unix: network == "unixgram"}
 	switch network {
 	case "udp":
 	case "unixgram":
@@ -97,7 +111,7 @@ func (s *socket) options(fd int) error {
 	if s.buffer, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
 		return fmt.Errorf("receive buffer: %w", err)
 	}
-	if s.path != nil {
+	if s.unix {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 			return fmt.Errorf("peer credentials: %w", err)
 		}
