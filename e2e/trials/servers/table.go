@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -59,7 +60,7 @@ func rows(cells []Cell) [][]Cell {
 		out[i] = append(out[i], c)
 	}
 	slices.SortStableFunc(out, func(a, b []Cell) int {
-		return cmp.Or(strings.Compare(strings.ToLower(a[0].Server), strings.ToLower(b[0].Server)), strings.Compare(fmt.Sprint(a[0].Newest), fmt.Sprint(b[0].Newest)))
+		return cmp.Or(strings.Compare(strings.ToLower(a[0].Server), strings.ToLower(b[0].Server)), strings.Compare(strconv.FormatBool(a[0].Newest), strconv.FormatBool(b[0].Newest)))
 	})
 	return out
 }
