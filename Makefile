@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-soak trial-cost trial-young clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -67,6 +67,10 @@ e2e: deps schema ## real servers, real Prometheus, real browser
 trial-healthy: deps build ## 200 looks at each of 22 healthy stacks, as root: no warning, no critical, no stuck worker; EXPORTER= another build, HEALTHY= flags; about 10 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/healthy
 	@bash e2e/trials/apart.sh build/healthy -exporter $(or $(EXPORTER),build/resp-exporter) $(HEALTHY)
+
+trial-servers: deps build ## what is reported of an app under each server, Debian's and those of SERVERS=directory (docs/servers.md), as root; COMPARE= flags; about 10 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/servers
+	@bash e2e/trials/apart.sh build/servers -exporter $(or $(EXPORTER),build/resp-exporter) $(if $(SERVERS),-servers $(SERVERS)) $(COMPARE)
 
 check: fmt-diff lint vet race ## what a reviewer would ask for
 

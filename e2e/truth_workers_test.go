@@ -143,3 +143,44 @@ func TestTruthEndedMasterKeepsNoName(t *testing.T) {
 		return up(m, name, name)
 	})
 }
+
+// Workers that Hypercorn forks, as before 0.14.4, are its workers; the server
+// that forked them is none, and neither is a pool of a server alone.
+func TestTruthForkedWorkersAreWorkers(t *testing.T) {
+	t.Parallel()
+	need(t, "hypercorn")
+	source := write(t, filepath.Join(openDir(t), "forked.py"), forked)
+	x := watch(t, export{})
+	for name, c := range map[string]struct {
+		args    []string
+		workers int
+	}{
+		"with workers": {[]string{"--workers", "3"}, 3},
+		"alone":        {nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := serve(t, launch{server: "hypercorn", source: source, args: c.args})
+			eventually(t, 20*time.Second, func() error {
+				m := x.scrape(t)
+				return all(seen(m, a, "hypercorn", c.workers), m.want(float64(c.workers), "resp_app_workers", "app="+a.name, "state=idle"))
+			})
+		})
+	}
+}
+
+// forked is an app for event loops that forks a helper when it starts.
+const forked = `
+import os, time
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return await send({"type": "lifespan.shutdown.complete"})
+    if scope["type"] != "http": return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+`

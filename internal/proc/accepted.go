@@ -18,6 +18,10 @@ const (
 	// 100 t, at most acceptedPause.
 	acceptedShare = 100
 	acceptedPause = time.Second
+	// acceptedAhead is how much of that pause may be left when a socket has
+	// appeared of which only a question can tell what it is. The pause after that
+	// question begins when the one before it would have ended.
+	acceptedAhead = 2 * time.Second
 )
 
 // acceptedSockets are the connections that were accepted from the listeners of
@@ -30,9 +34,18 @@ type acceptedSockets struct {
 	next      time.Time       // not before: by the clock, not by the look
 }
 
+// pause returns the end of the pause after the question; zero: none was asked.
+func (f *acceptedSockets) pause() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return f.next
+}
+
 // acceptedIn returns the accepted connections of a namespace. It asks the kernel
-// at most once a look; nil: the kernel does not answer.
-func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acceptedSockets {
+// at most once a look; nil: the kernel does not answer. lacks reports whether a
+// list of an earlier look lacks something that the caller needs.
+func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*acceptedSockets) bool) *acceptedSockets {
 	old := n.accepted
 	if old != nil && old.look == w.look+1 {
 		return old
@@ -40,7 +53,7 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acce
 	if n.conn == nil {
 		return nil
 	}
-	if old != nil && time.Now().Before(old.next) {
+	if left := time.Until(old.pause()); left > acceptedAhead || left > 0 && !lacks(old) {
 		old.fresh = false
 		return old
 	}
@@ -67,7 +80,11 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, now time.Time) *acce
 	for ino := range n.listeners {
 		found.listening[ino] = true
 	}
-	found.next = time.Now().Add(min(acceptedShare*(threadTime()-began), acceptedPause))
+	found.next = time.Now()
+	if old.pause().After(found.next) {
+		found.next = old.next
+	}
+	found.next = found.next.Add(min(acceptedShare*(threadTime()-began), acceptedPause))
 	n.accepted = found
 	return found
 }

@@ -61,7 +61,7 @@ func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTr
 		s.hands = nil
 		return
 	}
-	found := w.acceptedIn(ctx, a.net, now)
+	found := w.acceptedIn(ctx, a.net, func(old *acceptedSockets) bool { return s.unlisted(p, old) })
 	if found == nil {
 		return
 	}
@@ -80,6 +80,17 @@ func (s *stateTracker) unsorted(p *process) (some bool) {
 	}
 	for ino := range p.fds().sockets {
 		if s.kinds[ino] != kindOther {
+			return true
+		}
+	}
+	return false
+}
+
+// unlisted reports whether a socket of the process has appeared since the kernel
+// listed the connections.
+func (s *stateTracker) unlisted(p *process, found *acceptedSockets) bool {
+	for ino := range p.fds().sockets {
+		if _, accepted := found.byInode[ino]; !accepted && s.kinds[ino] == kindNew && !found.listening[ino] {
 			return true
 		}
 	}

@@ -85,9 +85,18 @@ func TestSortSockets(t *testing.T) {
 	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[2] != kindOther || s.kinds[3] != kindNew || !h.race {
 		t.Errorf("first: %v, %+v", s.kinds, h)
 	}
+	if p.fds().sockets[4] = []int{8}; !s.unlisted(p, found) {
+		t.Error("socket 4 is in no list")
+	}
+	if delete(p.fds().sockets, 4); !s.unlisted(p, found) {
+		t.Error("socket 3 is not settled")
+	}
 	found.byInode, h = nil, hands{} // the client was gone: reset
 	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[3] != kindOther || h.race {
 		t.Errorf("second: %v, %+v", s.kinds, h)
+	}
+	if s.unlisted(p, found) {
+		t.Error("all is settled")
 	}
 	delete(p.fds().sockets, 1)
 	if s.unsorted(p) || len(s.kinds) != 2 {

@@ -38,7 +38,7 @@ type peerNames struct {
 // namePeers sets what the waits of this look for sockets are, by the other ends
 // of these. The kernel is asked at most once a look and namespace, and only for
 // sockets that neither an earlier question nor the sample of connections has.
-func (w *Watcher) namePeers(ctx context.Context, now time.Time) {
+func (w *Watcher) namePeers(ctx context.Context) {
 	w.forgetPeers()
 	if len(w.unnamed) == 0 {
 		return
@@ -49,7 +49,7 @@ func (w *Watcher) namePeers(ctx context.Context, now time.Time) {
 	c.mu.Unlock()
 	for n, inodes := range w.wantedPeers(by) {
 		w.askPeers(ctx, n, inodes)
-		w.askAccepted(ctx, n, inodes, now)
+		w.askAccepted(ctx, n, inodes)
 	}
 	for i := range w.unnamed {
 		u := &w.unnamed[i]
@@ -140,14 +140,14 @@ func (w *Watcher) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool
 
 // askAccepted adds those sockets that were accepted from a listener of the apps,
 // which the kernel leaves out of the other questions.
-func (w *Watcher) askAccepted(ctx context.Context, n *netns, wanted map[uint64]bool, now time.Time) {
+func (w *Watcher) askAccepted(ctx context.Context, n *netns, wanted map[uint64]bool) {
 	var found *acceptedSockets
 	for inode := range wanted {
 		if _, known := n.peers.byInode[inode]; known {
 			continue
 		}
 		if found == nil {
-			if found = w.acceptedIn(ctx, n, now); found == nil {
+			if found = w.acceptedIn(ctx, n, func(*acceptedSockets) bool { return false }); found == nil {
 				return
 			}
 		}

@@ -95,7 +95,7 @@ func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
 	}
-	w.namePeers(ctx, now)
+	w.namePeers(ctx)
 	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
 	return s
 }

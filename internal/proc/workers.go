@@ -16,7 +16,8 @@ func (p *process) ended() bool { return p.stat.state == 'Z' || p.stat.state == '
 //
 // A worker of gunicorn has a heartbeat file of its own, and so has the dirty
 // arbiter, but that listens on a socket of its own. Uvicorn and Hypercorn
-// start their workers anew, waitress and Flask's server have none. Where the
+// start their workers anew, Hypercorn before 0.14.4 forked them and did not
+// accept itself; waitress and Flask's server have none. Where the
 // parent itself waits for connections, a child must be seen to do so as well.
 func (w *Watcher) isWorker(root, kid *process) bool {
 	if kid.ident.worker {
@@ -30,8 +31,10 @@ func (w *Watcher) isWorker(root, kid *process) bool {
 		return len(w.holds(kid)) > 0 && !kid.fds().held.dirty && w.ownsHeartbeat(root, kid)
 	case Waitress, Flask:
 		return false
-	case Uvicorn, Hypercorn:
+	case Uvicorn:
 		return spawned(kid.argv) && w.works(root, kid)
+	case Hypercorn:
+		return w.works(root, kid) && (spawned(kid.argv) || !w.accepts(root))
 	case Granian, UWSGI:
 		return w.works(root, kid)
 	}

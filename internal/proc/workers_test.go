@@ -105,6 +105,8 @@ func TestWhoIsAWorker(t *testing.T) {
 		"uvicorn with workers":              {"uvicorn|--workers|2|shop:app", false, []child{{argv: spawn, inherits: true}, {argv: spawn, inherits: true}, {argv: tracker}}, "0 1"},
 		"uvicorn and a spawned pool":        {"uvicorn|shop:app", false, []child{{argv: spawn}, {argv: tracker}}, "root"},
 		"hypercorn":                         {"hypercorn|shop:app", false, []child{{argv: spawn, inherits: true}}, "0"},
+		"hypercorn whose workers are forks": {"hypercorn|-w|2|shop:app", false, []child{fork, {inherits: true, waits: true}}, "0 1"},
+		"hypercorn and its pool":            {"hypercorn|shop:app", true, []child{fork, {inherits: true, waits: true}}, "root"},
 		"a script that waits, and its pool": {"python3|app.py", true, []child{fork, fork}, "root"},
 		"a script that forks to serve":      {"python3|app.py", false, []child{fork, fork}, "0 1"},
 		"one that serves as its forks do":   {"python3|app.py", true, []child{{inherits: true, waits: true}, fork}, "0 root"},

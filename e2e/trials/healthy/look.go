@@ -3,51 +3,33 @@ package healthy
 import (
 	"context"
 	"fmt"
-	"net/http"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
+// Unread is the beginning of what stands for a component that the exporter
+// reports as one that it could not read.
+const Unread = "unread: "
+
 // look scrapes the exporter once.
-func (b *bench) look(ctx context.Context, n int) (Look, error) {
-	l := Look{Stack: b.stack.Name, N: n, States: make(map[string]float64)}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/metrics", nil)
+func (t *trial) look(ctx context.Context, n int) (Look, error) {
+	page, err := t.Scrape(ctx)
 	if err != nil {
-		return l, err
+		return Look{}, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return l, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return l, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		return l, err
-	}
-	each := func(name string, f func(labels map[string]string, v float64)) {
-		for _, m := range families[name].GetMetric() {
-			labels := make(map[string]string)
-			for _, p := range m.GetLabel() {
-				labels[p.GetName()] = p.GetValue()
-			}
-			if labels["app"] == b.name {
-				f(labels, m.GetGauge().GetValue())
-			}
-		}
-	}
-	each("resp_app_workers", func(labels map[string]string, v float64) { l.States[labels["state"]] = v })
-	each("resp_health_status", func(labels map[string]string, v float64) {
-		if v > l.Worst {
+	l := Look{Stack: t.stack.Name, N: n, States: page.States(t.Name)}
+	page.Each("resp_health_status", t.Name, func(labels map[string]string, v float64) {
+		if v > l.Worst || v == l.Worst && v > 0 && l.Of == "overall" {
 			l.Worst, l.Of = v, labels["component"]
 		}
 	})
+	if l.Of == "overall" { // a component that could not be read has no level of its own
+		page.Each("resp_collector_available", "", func(labels map[string]string, v float64) {
+			if reason := labels["reason"]; v == 0 && (reason == "timeout" || reason == "failed") {
+				l.Of, l.Unread = Unread+labels["collector"]+" "+reason, true
+			}
+		})
+	}
 	if len(l.States) == 0 {
-		return l, fmt.Errorf("no resp_app_workers of %s", b.name)
+		return l, fmt.Errorf("no resp_app_workers of %s", t.Name)
 	}
 	return l, nil
 }

@@ -59,7 +59,7 @@ async def app(scope, receive, send):
 type Stack struct {
 	Name   string
 	app    string
-	argv   []string // AT, PORT, OTHER and APP stand for address, port, a second address and module
+	argv   []string // as in bench.Spec
 	rate   int      // requests a second; 0: none
 	rest   int      // clients that keep a connection open at rest
 	reload time.Duration
@@ -69,16 +69,16 @@ type Stack struct {
 // Stacks returns all stacks.
 func Stacks() []Stack {
 	gunicorn := func(args ...string) []string {
-		return append(append([]string{"gunicorn", "--bind=AT", "--timeout=300"}, args...), "APP:app")
+		return append(append([]string{"gunicorn", "--bind={at}", "--timeout=300"}, args...), "{app}:app")
 	}
 	uwsgi := func(args ...string) []string {
-		return append([]string{"uwsgi", "--plugin=python3", "--die-on-term", "--need-app", "--master", "--enable-threads", "--lazy-apps", "--http-socket=AT", "--module=APP:app"}, args...)
+		return append([]string{"uwsgi", "--plugin=python3", "--die-on-term", "--need-app", "--master", "--enable-threads", "--lazy-apps", "--http-socket={at}", "--module={app}:app"}, args...)
 	}
 	return []Stack{
 		{Name: "gunicorn sync idle", app: plain, argv: gunicorn("-w2")},
 		{Name: "gunicorn sync busy", app: plain, argv: gunicorn("-w2"), rate: 40},
 		{Name: "gunicorn sync with threads", app: threads, argv: gunicorn("-w2"), rate: 5},
-		{Name: "gunicorn sync two binds", app: threads, argv: gunicorn("-w2", "--bind=OTHER"), rate: 2},
+		{Name: "gunicorn sync two binds", app: threads, argv: gunicorn("-w2", "--bind={other}"), rate: 2},
 		{Name: "gunicorn sync recycled", app: plain, argv: gunicorn("-w3", "--max-requests=60", "--max-requests-jitter=30"), rate: 20},
 		{Name: "gunicorn sync reloaded", app: plain, argv: gunicorn("-w2"), rate: 10, reload: 8 * time.Second},
 		{Name: "gunicorn slow to load", app: slowly, argv: gunicorn("-w2"), rate: 2},
@@ -93,9 +93,9 @@ func Stacks() []Stack {
 		{Name: "uWSGI threads", app: threads, argv: uwsgi("--processes=2", "--threads=3"), rate: 20},
 		{Name: "uWSGI thunder lock", app: plain, argv: uwsgi("--processes=2", "--threads=3", "--thunder-lock"), rate: 1},
 		{Name: "uWSGI cheaper", app: plain, argv: uwsgi("--processes=4", "--cheaper=1", "--cheaper-initial=1"), rate: 30},
-		{Name: "uvicorn", app: asgi, argv: []string{"uvicorn", "--port=PORT", "APP:app"}, rate: 20, rest: 4},
-		{Name: "uvicorn WSGI with threads", app: threads, argv: []string{"uvicorn", "--interface=wsgi", "--port=PORT", "APP:app"}, rate: 5, rest: 2},
-		{Name: "waitress", app: threads, argv: []string{"waitress-serve", "--listen=AT", "APP:app"}, rate: 20, rest: 4},
-		{Name: "flask debug", app: flask, argv: []string{"/usr/bin/python3", "-m", "flask", "--app=APP", "--debug", "run", "--port=PORT"}, rate: 5},
+		{Name: "uvicorn", app: asgi, argv: []string{"uvicorn", "--port={port}", "{app}:app"}, rate: 20, rest: 4},
+		{Name: "uvicorn WSGI with threads", app: threads, argv: []string{"uvicorn", "--interface=wsgi", "--port={port}", "{app}:app"}, rate: 5, rest: 2},
+		{Name: "waitress", app: threads, argv: []string{"waitress-serve", "--listen={at}", "{app}:app"}, rate: 20, rest: 4},
+		{Name: "flask debug", app: flask, argv: []string{"/usr/bin/python3", "-m", "flask", "--app={app}", "--debug", "run", "--port={port}"}, rate: 5},
 	}
 }

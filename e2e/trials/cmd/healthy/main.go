@@ -5,30 +5,20 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"path/filepath"
+	"maps"
 	"regexp"
 	"strconv"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/trials/healthy"
+	"github.com/resp-exporter/resp-exporter/e2e/trials/trial"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := start(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "healthy:", err)
-		os.Exit(1)
-	}
-}
+func main() { trial.Main("healthy", start) }
 
 func start(ctx context.Context) error {
 	var o healthy.Options
@@ -50,17 +40,25 @@ func start(ctx context.Context) error {
 			stacks = append(stacks, s)
 		}
 	}
-	raw, err := open(*file, o.Seed)
+	rows, before, err := trial.Open(*file, o.Seed, "stack", "look", "idle", "busy", "stuck", "booting", "worst", "component")
 	if err != nil {
 		return err
 	}
-	o.Done = raw.looks
-	err = errors.Join(healthy.Run(ctx, o, stacks, raw.write), raw.close())
-	fmt.Println("| stack | looks | with a stuck worker | with a warning | critical |\n|---|---|---|---|---|")
+	c := &counts{looks: make(map[string]int), results: make(map[string][4]int)}
+	for _, row := range before {
+		c.count(row)
+	}
+	o.Done = maps.Clone(c.looks)
+	err = errors.Join(healthy.Run(ctx, o, stacks, func(l healthy.Look) error {
+		row := columns(l)
+		c.count(row)
+		return errors.Join(rows.Write(row...), rows.Flush())
+	}), rows.Close())
+	fmt.Println("| stack | looks | with a stuck worker | with a warning | critical | could not read |\n|---|---|---|---|---|---|")
 	wrong := 0
 	for _, s := range stacks {
-		r := raw.results[s.Name]
-		fmt.Printf("| %s | %d | %d | %d | %d |\n", s.Name, raw.looks[s.Name], r[0], r[1], r[2])
+		r := c.results[s.Name]
+		fmt.Printf("| %s | %d | %d | %d | %d | %d |\n", s.Name, c.looks[s.Name], r[0], r[1], r[2], r[3])
 		wrong += r[0] + r[1] + r[2]
 	}
 	if wrong > 0 {
@@ -69,69 +67,35 @@ func start(ctx context.Context) error {
 	return err
 }
 
-// rows is the file of raw results.
-type rows struct {
-	f       *os.File
-	w       *csv.Writer
-	seed    string
+// counts is what all looks showed, by stack.
+type counts struct {
 	looks   map[string]int
-	results map[string][3]int // looks with a stuck worker, a warning, a critical component
-}
-
-// open opens the file and counts its looks, which must have the same seed.
-func open(name string, seed uint64) (*rows, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	r := &rows{f: f, w: csv.NewWriter(f), seed: strconv.FormatUint(seed, 10), looks: make(map[string]int), results: make(map[string][3]int)}
-	before, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
-	}
-	if len(before) == 0 {
-		return r, r.w.Write([]string{"seed", "stack", "look", "idle", "busy", "stuck", "booting", "worst", "component"})
-	}
-	for _, row := range before[1:] {
-		if row[0] != r.seed {
-			return nil, errors.Join(fmt.Errorf("%s has looks of seed %s", name, row[0]), f.Close())
-		}
-		r.count(row)
-	}
-	return r, nil
+	results map[string][4]int // looks with a stuck worker, a warning, a critical component, one that could not be read
 }
 
 // count adds one row.
-func (r *rows) count(row []string) {
-	n := r.results[row[1]]
-	if row[5] != "0" {
+func (c *counts) count(row []string) {
+	n := c.results[row[0]]
+	if row[4] != "0" {
 		n[0]++
 	}
-	switch row[7] {
-	case "1":
+	switch {
+	case strings.HasPrefix(row[7], healthy.Unread):
+		n[3]++
+	case row[6] == "1":
 		n[1]++
-	case "2":
+	case row[6] == "2":
 		n[2]++
 	}
-	r.results[row[1]] = n
-	r.looks[row[1]]++
+	c.results[row[0]] = n
+	c.looks[row[0]]++
 }
 
-func (r *rows) write(l healthy.Look) error {
-	row := []string{r.seed, l.Stack, strconv.Itoa(l.N)}
+// columns returns a look as a row.
+func columns(l healthy.Look) []string {
+	row := []string{l.Stack, strconv.Itoa(l.N)}
 	for _, state := range []string{"idle", "busy", "stuck", "booting"} {
 		row = append(row, strconv.Itoa(int(l.States[state])))
 	}
-	row = append(row, strconv.Itoa(int(l.Worst)), l.Of)
-	r.count(row)
-	defer r.w.Flush()
-	return r.w.Write(row)
-}
-
-func (r *rows) close() error {
-	r.w.Flush()
-	return errors.Join(r.w.Error(), r.f.Close())
+	return append(row, strconv.Itoa(int(l.Worst)), l.Of)
 }

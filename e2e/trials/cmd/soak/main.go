@@ -5,29 +5,18 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/trials/soak"
+	"github.com/resp-exporter/resp-exporter/e2e/trials/trial"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := start(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
+func main() { trial.Main("soak", start) }
 
 func start(ctx context.Context) error {
 	var o soak.Options
@@ -50,17 +39,17 @@ func start(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("run it as root: one of its programs runs as another user")
 	}
-	raw, err := open(*file, o.Seed)
+	rows, before, err := trial.Open(*file, o.Seed, "scrape", "seconds", "took_seconds", "status", "series", "rss_bytes", "goroutines", "open_fds", "cpu_seconds")
 	if err != nil {
 		return err
 	}
-	o.Done = raw.done
+	o.Done = len(before)
 	if o.Done >= o.Scrapes {
 		return fmt.Errorf("%s has %d scrapes already: remove it, or ask for more", *file, o.Done)
 	}
 	fmt.Printf("%s: scrapes %d to %d, seed %d, every scrape in %s\n\n", o.Exporter, o.Done, o.Scrapes, o.Seed, *file)
-	result, err := soak.Run(ctx, o, raw.write)
-	err = errors.Join(err, raw.close(), result.Write(os.Stdout))
+	result, err := soak.Run(ctx, o, func(s soak.Scrape) error { return write(rows, s) })
+	err = errors.Join(err, rows.Close(), result.Write(os.Stdout))
 	for _, g := range soak.Growths(result.Scrapes) {
 		if g.Grows {
 			err = errors.Join(err, fmt.Errorf("%s grows: from %.0f to %.0f", g.Name, g.First, g.Last))
@@ -72,58 +61,15 @@ func start(ctx context.Context) error {
 	return err
 }
 
-// rows is the file of raw results.
-type rows struct {
-	f    *os.File
-	w    *csv.Writer
-	seed string
-	done int // scrapes that it has from before
-}
-
-// head names the columns.
-func head() []string {
-	return []string{"seed", "scrape", "seconds", "took_seconds", "status", "series", "rss_bytes", "goroutines", "open_fds", "cpu_seconds"}
-}
-
-// open opens the file and counts its scrapes, which must have the same seed.
-func open(name string, seed uint64) (*rows, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	r := &rows{f: f, w: csv.NewWriter(f), seed: strconv.FormatUint(seed, 10)}
-	before, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
-	}
-	if len(before) == 0 {
-		return r, r.w.Write(head())
-	}
-	for _, row := range before[1:] {
-		if row[0] != r.seed {
-			return nil, errors.Join(fmt.Errorf("%s has scrapes of seed %s", name, row[0]), f.Close())
-		}
-	}
-	r.done = len(before) - 1
-	return r, nil
-}
-
-func (r *rows) write(s soak.Scrape) error {
+// write adds a scrape to the file.
+func write(rows *trial.Rows, s soak.Scrape) error {
 	number := func(v float64, decimals int) string { return strconv.FormatFloat(v, 'f', decimals, 64) }
-	err := r.w.Write([]string{
-		r.seed, strconv.Itoa(s.N), number(s.Seconds, 3), number(s.Took, 4), strconv.Itoa(s.Status), strconv.Itoa(s.Series),
+	err := rows.Write(
+		strconv.Itoa(s.N), number(s.Seconds, 3), number(s.Took, 4), strconv.Itoa(s.Status), strconv.Itoa(s.Series),
 		number(s.RSS, 0), number(s.Goroutines, 0), number(s.Files, 0), number(s.CPU, 2),
-	})
+	)
 	if s.N%100 == 0 {
-		r.w.Flush()
+		err = errors.Join(err, rows.Flush())
 	}
 	return err
-}
-
-func (r *rows) close() error {
-	r.w.Flush()
-	return errors.Join(r.w.Error(), r.f.Close())
 }

@@ -1,0 +1,87 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// markingApp marks the requests that it works on by a file each, named by the
+// request and its process.
+const markingApp = `import os, time
+def app(environ, start_response):
+    what = environ["PATH_INFO"].split("/")
+    if what[1] in ("sleep", "spin"):
+        mark = os.path.join(os.environ["MARKS"], what[3])
+        open(mark, "w").close()
+        if what[1] == "sleep": time.sleep(float(what[2]))
+        end = time.monotonic() + float(what[2])
+        while what[1] == "spin" and time.monotonic() < end: pass
+        os.unlink(mark)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+`
+
+// A request is in hand at the first look after it was accepted, also when the
+// kernel was asked for connections a moment before.
+func TestTruthRequestIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
+	need(t, "gunicorn", "uwsgi", "waitress-serve")
+	marks := openDir(t)
+	env := []string{"MARKS=" + marks}
+	all := stacks(t, 0,
+		stackOf{kind: "gthread", server: "gunicorn", workers: 1, source: markingApp, env: env, args: []string{"--threads", "3"}},
+		stackOf{kind: "uWSGI", server: "uwsgi", workers: 1, source: markingApp, env: env},
+		stackOf{kind: "waitress", server: "waitress", workers: 1, source: markingApp, env: env},
+		stackOf{kind: "asked before", server: "gunicorn", workers: 1, source: markingApp, env: env, args: []string{"--threads", "2"}},
+	)
+	x := watch(t, export{config: shortTimes(all), args: []string{"--no-collector.host", "--no-collector.disk"}})
+	eventually(t, 20*time.Second, func() error {
+		m := x.scrape(t)
+		for _, s := range all {
+			if err := s.rests(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	before := all[len(all)-1]
+	for round := range 8 {
+		for i, s := range all[:len(all)-1] {
+			other, mark := fmt.Sprintf("o%d-%d", round, i), fmt.Sprintf("m%d-%d", round, i)
+			before.behind("/sleep/1.0/" + other)
+			begins(t, filepath.Join(marks, other))
+			x.scrape(t) // asks the kernel, as there is a connection in hand
+			does := "sleep"
+			if round%2 == 0 {
+				does = "spin"
+			}
+			s.behind("/" + does + "/1.5/" + mark)
+			begins(t, filepath.Join(marks, mark))
+			time.Sleep(50 * time.Millisecond) // scrapes within 20 ms share a look
+			m := x.scrape(t)
+			if _, err := os.Stat(filepath.Join(marks, mark)); err != nil {
+				continue // a busy machine: it had ended
+			}
+			if err := m.want(1, "resp_app_workers", "app="+s.name, "state=busy"); err != nil {
+				t.Errorf("%s, %s: %v", s.kind, does, err)
+			}
+			time.Sleep(2 * time.Second) // what asking cost is paid for
+		}
+	}
+}
+
+// begins waits until the app marks a request.
+func begins(t *testing.T, mark string) {
+	t.Helper()
+	for end := time.Now().Add(scaled(10 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(mark); err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no request %s", filepath.Base(mark))
+		}
+	}
+}
