@@ -14,6 +14,18 @@ type wait struct {
 	seconds float64
 }
 
+// WaitsFor returns what the workers of an app that are long in a request wait
+// for, in words, by their slots.
+func WaitsFor(r Readings, app string) map[string]string {
+	out := make(map[string]string)
+	for _, x := range r.With("page.worker_wait", app) {
+		if text := (&wait{label(x, 2), label(x, 3), x.Value}).does(); text != "" {
+			out[label(x, 1)] = text
+		}
+	}
+	return out
+}
+
 // waitOf returns what a worker waits for; nil: nothing, or it is not known.
 func (c *court) waitOf(app, slot string) *wait {
 	if slot == "" {
