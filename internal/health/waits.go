@@ -238,9 +238,11 @@ func (w *crew) unknownAdvice(g []worker) advice {
 		end = "restart them"
 	}
 	if kill := w.end(first); kill != "" {
+		orders := []string{kill}
 		for i := 1; i < min(len(g), maxNamed); i++ {
-			kill += " " + g[i].pid
+			orders = append(orders, g[i].pid)
 		}
+		kill = strings.Join(orders, " ")
 		end = map[bool]string{true: "end it", false: "end them"}[len(g) == 1] + " with " + kill + ", for gunicorn starts " + map[bool]string{true: "another in its place", false: "others in their places"}[len(g) == 1]
 	}
 	line := fmt.Sprintf("%s %s been stuck, %s%s%s: see what %s for, or %s.", workersNamed(g, w.app), has, lasts, FormatSeconds(*first.seconds), detail, it, end)
