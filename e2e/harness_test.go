@@ -50,7 +50,7 @@ func testMain(m *testing.M) int {
 
 // packages says what to install when a program is missing.
 var packages = map[string]string{
-	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", "hypercorn": "python3-hypercorn", python: "python3-flask",
+	"gunicorn": "gunicorn", "uwsgi": "uwsgi-core and uwsgi-plugin-python3", "uvicorn": "uvicorn", python: "python3-flask",
 	"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager", "prometheus-alertmanager": "prometheus-alertmanager", "chromium": "chromium", "node": "nodejs", "unshare": "util-linux",
 	"nsenter": "util-linux", "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server", "redis-server": "redis-server", "redis-cli": "redis-tools", "openssl": "openssl", "setpriv": "util-linux", "ip": "iproute2",
 	"setcap": "libcap2-bin", "mariadb": "mariadb-client", "sha256sum": "coreutils", "curl": "curl", "rq": "python3-rq", "celery": "celery",
