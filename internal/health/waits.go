@@ -14,6 +14,18 @@ type wait struct {
 	seconds float64
 }
 
+// WaitsFor returns what the workers of an app that are long in a request wait
+// for, in words, by their slots.
+func WaitsFor(r Readings, app string) map[string]string {
+	out := make(map[string]string)
+	for _, x := range r.With("page.worker_wait", app) {
+		if text := (&wait{label(x, 2), label(x, 3), x.Value}).does(); text != "" {
+			out[label(x, 1)] = text
+		}
+	}
+	return out
+}
+
 // waitOf returns what a worker waits for; nil: nothing, or it is not known.
 func (c *court) waitOf(app, slot string) *wait {
 	if slot == "" {
@@ -226,9 +238,11 @@ func (w *crew) unknownAdvice(g []worker) advice {
 		end = "restart them"
 	}
 	if kill := w.end(first); kill != "" {
+		orders := []string{kill}
 		for i := 1; i < min(len(g), maxNamed); i++ {
-			kill += " " + g[i].pid
+			orders = append(orders, g[i].pid)
 		}
+		kill = strings.Join(orders, " ")
 		end = map[bool]string{true: "end it", false: "end them"}[len(g) == 1] + " with " + kill + ", for gunicorn starts " + map[bool]string{true: "another in its place", false: "others in their places"}[len(g) == 1]
 	}
 	line := fmt.Sprintf("%s %s been stuck, %s%s%s: see what %s for, or %s.", workersNamed(g, w.app), has, lasts, FormatSeconds(*first.seconds), detail, it, end)

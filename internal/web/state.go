@@ -196,9 +196,13 @@ func workersOf(r health.Readings, name string) []worker {
 		}
 		return w
 	}
+	waits := health.WaitsFor(r, name)
 	for _, x := range r.With("page.worker", name) {
 		w := at(x)
 		w.PID, w.State, w.Detail, w.Seconds = label(x, 2), label(x, 3), label(x, 4), finite(x.Value)
+		if text := waits[w.Slot]; text != "" {
+			w.Detail = text
+		}
 	}
 	for _, x := range r.With("resp_worker_memory_bytes", name) {
 		w := at(x)

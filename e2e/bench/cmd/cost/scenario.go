@@ -111,7 +111,10 @@ func (s settings) crowd(ctx context.Context, r *rig.Rig) error {
 for _ in range(int(sys.argv[1])):
     if os.fork() == 0: break
 time.sleep(int(sys.argv[2]))`
-	before := processes()
+	before, err := quiet(ctx)
+	if err != nil {
+		return err
+	}
 	specs := [...]run.Spec{
 		{Name: "sleeps", Path: "sh", Args: []string{"-c", sleeps, "sh", strconv.Itoa(s.many), lifetime}},
 		{Name: "forks", Path: "python3", Args: []string{"-c", fork, strconv.Itoa(forks), lifetime}},
@@ -127,6 +130,24 @@ time.sleep(int(sys.argv[2]))`
 		}
 	}
 	return nil
+}
+
+// quiet waits until no process of a round before ends any more, and returns how
+// many processes there are.
+func quiet(ctx context.Context) (int, error) {
+	n := processes()
+	for deadline := time.Now().Add(time.Minute); ; {
+		if err := wait(ctx, time.Second); err != nil {
+			return 0, err
+		}
+		now := processes()
+		if now >= n {
+			return now, nil
+		}
+		if n = now; time.Now().After(deadline) {
+			return 0, fmt.Errorf("processes still end after a minute; %d are left", n)
+		}
+	}
 }
 
 // processes counts the host's processes.
