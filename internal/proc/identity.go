@@ -83,7 +83,7 @@ type Launch struct {
 	Env       []string // NAME=value as at its start; empty where a title has overwritten it
 	Program   string   // the file it runs, without symbolic links
 	Dir       string   // its working directory; "" if that was removed
-	SameFiles bool // it sees the files that this process sees: same mount namespace, same root
+	SameFiles bool     // it sees the files that this process sees: same mount namespace, same root
 }
 
 // errCut says that a file under /proc is longer than is read of it.
