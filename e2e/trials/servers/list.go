@@ -69,7 +69,7 @@ func List(ctx context.Context, p Place) []Server {
 func gunicorn(p Place) []Server {
 	hidden := map[string]string{"hidden/setproctitle.py": "raise ImportError\n"}
 	start := func(name string, s Server, args ...string) Server {
-		s.Name, s.program, s.reports = strings.TrimSpace("gunicorn "+name), "gunicorn", !s.loop
+		s.Name, s.program, s.reports = strings.TrimSpace("gunicorn "+name), "gunicorn", s.reports || !s.loop
 		s.spec.Argv = append(append([]string{p.program("gunicorn"), "--bind={at}", "--timeout=60", "--statsd-host={statsd}"}, args...), "{app}:app")
 		if s.spec.App == "" {
 			s.spec.App = wsgi
@@ -97,6 +97,7 @@ func gunicorn(p Place) []Server {
 	}
 	return append(list,
 		start("asgi", Server{loop: true, spec: bench.Spec{App: asgi}}, "-w2", "-kasgi"),
+		start("asgi, access log", Server{loop: true, reports: true, spec: bench.Spec{App: asgi}}, "-w2", "-kasgi", "--access-logfile=/dev/null"),
 		start("sync, dirty workers", Server{spec: bench.Spec{Files: map[string]string{"tasks{app}.py": tasks}}}, "-w2", "--dirty-app=tasks{app}:Tasks", "--dirty-workers=2"),
 	)
 }

@@ -1,8 +1,11 @@
 package servers
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,7 +45,7 @@ func Write(w io.Writer, cells []Cell) error {
 	return err
 }
 
-// rows returns the cells by server, in the order in which servers first appear.
+// rows returns the cells by server, in the order of their names, Debian's first.
 func rows(cells []Cell) [][]Cell {
 	var out [][]Cell
 	at := make(map[string]int)
@@ -56,5 +59,8 @@ func rows(cells []Cell) [][]Cell {
 		}
 		out[i] = append(out[i], c)
 	}
+	slices.SortStableFunc(out, func(a, b []Cell) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a[0].Server), strings.ToLower(b[0].Server)), strings.Compare(strconv.FormatBool(a[0].Newest), strconv.FormatBool(b[0].Newest)))
+	})
 	return out
 }
