@@ -42,7 +42,7 @@ type workerClaim struct {
 // disprove returns why a process is not believed to be a worker; "": it is
 // proved. An error means that it could not be read.
 func (r *RestartTask) disprove(ctx context.Context, id proc.Identity, c workerClaim) (string, error) {
-	same, err := proc.SamePIDs(r.d.ProcRoot, id.PID)
+	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
 		return notReadable(err), nil
 	}

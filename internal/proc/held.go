@@ -136,17 +136,6 @@ func IsOwnAddress(at netip.Addr) bool {
 	return err != nil || slices.Contains(list, at.Unmap().WithZone(""))
 }
 
-// SamePIDs reports whether a process is in the PID namespace of the exporter, so
-// that its number in a file of its own means the same here.
-func SamePIDs(root string, pid int) (bool, error) {
-	theirs, err := newReader(root).link(pid, "ns/pid")
-	if err != nil {
-		return false, err
-	}
-	ours, err := os.Readlink("/proc/self/ns/pid")
-	return ours == theirs, err
-}
-
 // sockets reads the inodes of the sockets that a process holds, all of them or
 // an error.
 func (r *reader) sockets(pid int) (map[uint64]bool, error) {

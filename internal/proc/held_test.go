@@ -71,16 +71,6 @@ func TestIsOwnAddress(t *testing.T) {
 	}
 }
 
-func TestSamePIDs(t *testing.T) {
-	t.Parallel()
-	if same, err := proc.SamePIDs("/proc", os.Getpid()); !same || err != nil {
-		t.Errorf("%t, %v", same, err)
-	}
-	if _, err := proc.SamePIDs("/proc", 1<<22+1); err == nil {
-		t.Error("a process that is not there")
-	}
-}
-
 // The look of an action is as the samples in the background, and now.
 func TestHeldNowIsBounded(t *testing.T) {
 	t.Parallel()

@@ -77,16 +77,13 @@ func Children(root string, pid int) []int {
 	return out
 }
 
-// Launch is how a process was started, as far as the kernel still shows it, and
-// as whom it runs.
+// Launch is how a process was started, as far as the kernel still shows it.
 type Launch struct {
 	Argv      []string // its command line; a title, where it has set one
 	Env       []string // NAME=value as at its start; empty where a title has overwritten it
 	Program   string   // the file it runs, without symbolic links
 	Dir       string   // its working directory; "" if that was removed
-	UID, GID  uint32   // effective
-	Groups    []uint32
-	SameFiles bool // it sees the files that this process sees: same mount namespace, same root
+	SameFiles bool     // it sees the files that this process sees: same mount namespace, same root
 }
 
 // errCut says that a file under /proc is longer than is read of it.
@@ -121,12 +118,7 @@ func LaunchOf(root string, pid int) (Launch, error) {
 	if l.SameFiles, err = r.sameFiles(pid); err != nil {
 		return Launch{}, err
 	}
-	b, err := r.pid(pid, "status")
-	if err != nil {
-		return Launch{}, err
-	}
-	l.UID, l.GID, l.Groups, err = parseOwner(b)
-	return l, err
+	return l, nil
 }
 
 // variables keeps what has the form of a variable.
@@ -159,48 +151,6 @@ func (r *reader) sameFiles(pid int) (bool, error) {
 		return false, err
 	}
 	return theirs == ours && os.SameFile(at, top), nil
-}
-
-// parseOwner reads the lines Uid, Gid and Groups of /proc/PID/status, where the
-// second number of the first two is the effective one.
-func parseOwner(b []byte) (uid, gid uint32, groups []uint32, err error) {
-	found := 0
-	for line := range strings.Lines(string(b)) {
-		name, rest, _ := strings.Cut(line, ":")
-		var ids []uint32
-		if name == "Uid" || name == "Gid" || name == "Groups" {
-			if ids, err = parseIDs(rest); err != nil {
-				return 0, 0, nil, fmt.Errorf("status: %s: %w", name, err)
-			}
-		}
-		switch {
-		case name == "Uid" && len(ids) == 4:
-			uid = ids[1]
-			found++
-		case name == "Gid" && len(ids) == 4:
-			gid = ids[1]
-			found++
-		case name == "Groups":
-			groups = ids
-		}
-	}
-	if found != 2 {
-		return 0, 0, nil, fmt.Errorf("status: no owner: %w", errShape)
-	}
-	return uid, gid, groups, nil
-}
-
-// parseIDs reads numbers of users or groups.
-func parseIDs(s string) ([]uint32, error) {
-	var out []uint32
-	for f := range strings.FieldsSeq(s) {
-		n, err := strconv.ParseUint(f, 10, 32)
-		if err != nil {
-			return nil, errShape
-		}
-		out = append(out, uint32(n))
-	}
-	return out, nil
 }
 
 // Option gives the value of an option of a command line, written "-k v", "-kv",

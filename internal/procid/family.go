@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -180,4 +181,15 @@ func (f *Family) serves(c Process) error {
 		return fmt.Errorf("process %d holds no listener of its master: %w", c.PID, ErrNoProof)
 	}
 	return nil
+}
+
+// SamePIDs reports whether a process is in the PID namespace of the exporter, so
+// that its number in a file of its own means the same here.
+func SamePIDs(root string, pid int) (bool, error) {
+	theirs, err := os.Readlink(filepath.Join(root, strconv.Itoa(pid), "ns/pid"))
+	if err != nil {
+		return false, err
+	}
+	ours, err := os.Readlink("/proc/self/ns/pid")
+	return ours == theirs, err
 }

@@ -149,3 +149,13 @@ func FuzzParseStat(f *testing.F) {
 		}
 	})
 }
+
+func TestSamePIDs(t *testing.T) {
+	t.Parallel()
+	if same, err := SamePIDs("/proc", os.Getpid()); !same || err != nil {
+		t.Errorf("%t, %v", same, err)
+	}
+	if _, err := SamePIDs("/proc", 1<<22+1); err == nil {
+		t.Error("a process that is not there")
+	}
+}
