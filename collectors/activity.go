@@ -59,7 +59,7 @@ func NewActivity(targets func() []MySQLTarget) *Activity {
 	return &Activity{targets: targets, servers: make(map[string]*serverLooks)}
 }
 
-// list gives the servers, and forgets those that are no longer there.
+// list returns the servers, and forgets those that are no longer there.
 func (a *Activity) list() []MySQLTarget {
 	targets := a.targets()
 	a.mu.Lock()
@@ -70,7 +70,7 @@ func (a *Activity) list() []MySQLTarget {
 	return targets
 }
 
-// of gives a look at a server that this collector has not had yet: the one under
+// of returns a look at a server that this collector has not had yet: the one under
 // way, one that has just ended, or a new one.
 func (a *Activity) of(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
 	f, mine := a.join(t, collector)
@@ -136,7 +136,7 @@ func lookAt(ctx context.Context, s MySQLServer) *activity {
 	return l
 }
 
-// byID gives the transactions by their ids.
+// byID returns the transactions by their ids.
 func (l *activity) byID() map[string]*mysql.Transaction {
 	out := make(map[string]*mysql.Transaction, len(l.transactions))
 	for i := range l.transactions {

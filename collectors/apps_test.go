@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// fakeApps gives one snapshot.
+// fakeApps returns one snapshot.
 type fakeApps struct {
 	snap *proc.Snapshot
 	err  error

@@ -101,7 +101,7 @@ func stated(err error) []*Unavailable {
 	return nil
 }
 
-// unforeseen gives the parts of a joined error that state nothing.
+// unforeseen returns the parts of a joined error that state nothing.
 func unforeseen(err error) []*Unavailable {
 	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
@@ -129,7 +129,7 @@ func fault(err error) *Unavailable {
 // of one kind.
 const maxDetails = 20
 
-// ReasonOf gives the first reason in an error's tree and the sentences of all
+// ReasonOf returns the first reason in an error's tree and the sentences of all
 // that is missing, each once; what is [Unavailable.Optional] does not count.
 func ReasonOf(err error) (Reason, string) {
 	first := OK

@@ -225,7 +225,7 @@ func shorterMount(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-// notReal says whether a type of filesystem lies in memory, is full by nature
+// notReal reports whether a type of filesystem lies in memory, is full by nature
 // (an image) or shows another one's space. Some, such as autofs, must not even
 // be asked: that would mount them. An overlay counts where it is all that a
 // container has. The files that container runtimes mount over an image's lie

@@ -48,7 +48,7 @@ func disk(name, rootfs string) *collectors.Disk {
 
 func TestDiskGolden(t *testing.T) { golden(t, disk("disk", "/")) }
 
-// mountpoints gives the published values by mount point.
+// mountpoints returns the published values by mount point.
 func mountpoints(s collectors.Sample) map[string]float64 {
 	out := make(map[string]float64)
 	for _, r := range s.Readings {

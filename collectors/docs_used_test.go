@@ -45,7 +45,7 @@ func usages(t *testing.T, types map[string]string) usage {
 	return used
 }
 
-// metricsOf gives the exporter's metrics that an expression reads, those behind
+// metricsOf returns the exporter's metrics that an expression reads, those behind
 // recording rules too.
 func metricsOf(expr string, made, types map[string]string) []string {
 	var out []string
@@ -97,7 +97,7 @@ func ruleExpressions(t *testing.T, made map[string]string) (alerts [][2]string) 
 	return alerts
 }
 
-// dashboardExpressions gives the short name of a dashboard and the expression of
+// dashboardExpressions returns the short name of a dashboard and the expression of
 // each query of its panels.
 func dashboardExpressions(t *testing.T) (out [][2]string) {
 	t.Helper()

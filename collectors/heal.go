@@ -39,7 +39,7 @@ type HealStats struct {
 	Truncated uint64         // alerts left out of notifications
 }
 
-// Heal gives what the healing part of the exporter did; it only reads counters.
+// Heal returns what the healing part of the exporter did; it only reads counters.
 type Heal struct{ stats func() HealStats }
 
 // NewHeal returns the collector "heal".

@@ -12,7 +12,7 @@ import (
 
 var healthFamily = gauge("health_status", "How well each component is, as last judged: 0 healthy, 1 warning, 2 critical; overall is the worst. Without an app it is the host and the stores.", "app", "component")
 
-// Health gives the last judgement. It judges nothing itself: a scrape must
+// Health returns the last judgement. It judges nothing itself: a scrape must
 // not be a look of its own, or the scrape interval would decide what flaps.
 type Health struct{ last func() health.Judgement }
 

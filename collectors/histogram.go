@@ -20,7 +20,7 @@ const (
 
 const classicCount = 13
 
-// classicBounds gives the upper bounds of the classic buckets, in seconds.
+// classicBounds returns the upper bounds of the classic buckets, in seconds.
 func classicBounds() [classicCount]float64 {
 	return [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 }

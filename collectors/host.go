@@ -123,7 +123,7 @@ func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 	return ratio, ok
 }
 
-// since gives the busy share between two readings; not ok if they are too
+// since returns the busy share between two readings; not ok if they are too
 // close or the counters went back (a CPU was taken away).
 func (r cpuReading) since(old cpuReading) (float64, bool) {
 	if r.at.Sub(old.at) < cpuStep || r.total <= old.total || r.busy < old.busy {
@@ -162,7 +162,7 @@ func parseCPULine(b []byte) (cpuReading, error) {
 	return r, nil
 }
 
-// fileError gives an error of one of the kernel's files its reason.
+// fileError adds the reason to an error of one of the kernel's files.
 func fileError(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -24,7 +24,7 @@ var (
 	dropsFamily     = counter("listen_drops_total", "Connection requests dropped for any reason while listening, in the app's network namespace; apps that share it show the same number.", "app")
 )
 
-// Listener gives the accept queues of the apps' listening sockets.
+// Listener returns the accept queues of the apps' listening sockets.
 type Listener struct {
 	apps     Apps
 	procRoot string

@@ -21,7 +21,7 @@ var (
 	workerMemoryFamily = gauge("worker_memory_bytes", "Memory of one worker; rss is read at each scrape, the other kinds are sampled in the background.", "app", "worker", "kind")
 )
 
-// Memory gives what apps and workers hold, and how near they are to their limit.
+// Memory returns what apps and workers hold, and how near they are to their limit.
 type Memory struct {
 	apps   Apps
 	limits *Limits

@@ -57,7 +57,7 @@ const (
 	CureLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
 )
 
-// MySQL gives the state of MySQL and MariaDB servers.
+// MySQL returns the state of MySQL and MariaDB servers.
 type MySQL struct {
 	activity *Activity
 
@@ -284,7 +284,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 	return waits
 }
 
-// waitsForLock tells whether the state of a thread, such as "Waiting for table
+// waitsForLock reports whether the state of a thread, such as "Waiting for table
 // metadata lock", is that it waits for one.
 func waitsForLock(state string) bool {
 	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
@@ -298,7 +298,7 @@ func LacksOfMySQL(name string, err error) []*Unavailable {
 	return Lacks(errors.Join(l.errs...))
 }
 
-// waitsRefused gives an error of LockWaits its cure: MySQL 8 has lock waits in
+// waitsRefused adds the cure to an error of LockWaits: MySQL 8 has lock waits in
 // performance_schema, which needs a right of its own.
 func waitsRefused(err error) error {
 	var e *mysql.Error

@@ -50,7 +50,7 @@ type PoolOptions struct {
 	Leaks       *LeakLog
 }
 
-// Pool gives the connections of the apps: by pool and state, and by worker.
+// Pool returns the connections of the apps: by pool and state, and by worker.
 type Pool struct {
 	o   PoolOptions
 	now func() time.Time

@@ -38,7 +38,7 @@ func (c *Pool) book(l poolLook) *poolBook {
 	return b
 }
 
-// take gives the pool that a connection belongs to, or nil. Whose process has
+// take returns the pool that a connection belongs to, or nil. Whose process has
 // its other end decides; where that is not known, the user does, and of several
 // pools with that user the first takes it.
 func (b *poolBook) take(t *mysql.Thread, who owner) *pool {
@@ -62,7 +62,7 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// find gives the pool of an app that says nothing about this server. It has the
+// find returns the pool of an app that says nothing about this server. It has the
 // server's name, unless a pool on another server has that.
 func (b *poolBook) find(app string) *pool {
 	p := b.found[app]
@@ -76,7 +76,7 @@ func (b *poolBook) find(app string) *pool {
 	return p
 }
 
-// all gives the pools whose connections are known. Without a user, only a look
+// all returns the pools whose connections are known. Without a user, only a look
 // at all of the app's descriptors tells which connections are its own.
 func (b *poolBook) all(v *connectionView) []*pool {
 	var out []*pool

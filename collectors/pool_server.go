@@ -220,7 +220,7 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
 	}
 }
 
-// lockWaits gives the waits for rows and for tables, longest first. Who holds
+// lockWaits returns the waits for rows and for tables, longest first. Who holds
 // the lock of a table, or of its definition, the server does not tell.
 func (l *poolLook) lockWaits() []lockWait {
 	var out []lockWait

@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// fakeConnections gives one sample, and counts who asks for another.
+// fakeConnections returns one sample, and counts who asks for another.
 type fakeConnections struct {
 	sample proc.Connections
 	asked  int

@@ -68,7 +68,7 @@ func newConnectionView(snap *proc.Snapshot, c *proc.Connections) *connectionView
 	return v
 }
 
-// known tells whether there is a sample, or nobody to sample.
+// known reports whether there is a sample, or nobody to sample.
 func (v *connectionView) known() bool { return !v.taken.IsZero() || !v.running }
 
 func (v *connectionView) owner(i int) owner {
@@ -101,7 +101,7 @@ func parseClient(host string) client {
 	return c
 }
 
-// clientsOf gives the other ends of threads, and how often a port is that of a
+// clientsOf returns the other ends of threads, and how often a port is that of a
 // client that the server knows by name.
 func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) {
 	clients, named = make([]client, len(threads)), make(map[uint16]int)
@@ -114,7 +114,7 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 	return clients, named
 }
 
-// find gives the sampled connection that a server sees as c, or −1. The one
+// find returns the sampled connection that a server sees as c, or −1. The one
 // whose other end is that server's configured address is surer than one that
 // leads to some MySQL, and one whose ends the kernel proves is surer than both;
 // of two that are as sure, neither is taken. One in a network namespace that

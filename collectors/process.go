@@ -41,7 +41,7 @@ var (
 	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
 )
 
-// Process gives each app's processes: that they run, their CPU time, threads,
+// Process returns each app's processes: that they run, their CPU time, threads,
 // descriptors and restarts.
 type Process struct {
 	apps   Apps
@@ -202,7 +202,7 @@ func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 	return &Limits{fs: fs, log: log, groups: make(map[int]*group)}
 }
 
-// of gives what an app's control group allows and uses; nothing where that is
+// of returns what an app's control group allows and uses; nothing where that is
 // not to be had. Where a process belongs is read once in its life, for it
 // seldom moves. A group that cannot be read is no reason to be unavailable:
 // the host's own limits hold then.

@@ -43,7 +43,7 @@ var (
 // waits: a Redis that takes longer is, to an app, not there.
 const redisPatience = 1500 * time.Millisecond
 
-// Redis gives the state of Redis servers.
+// Redis returns the state of Redis servers.
 type Redis struct {
 	targets func() []RedisTarget
 

@@ -53,7 +53,7 @@ type RequestsOptions struct {
 	Users func(context.Context) map[string][]uint32
 	// Trusts reports whether a sender may report for every app. nil: all may.
 	Trusts func(ingest.Source) bool
-	// Stats gives what the listeners received. It may be nil.
+	// Stats returns what the listeners received. It may be nil.
 	Stats func() statsd.Stats
 	// Problem says why a listener cannot listen, as an [Unavailable]; nil: all
 	// do. It may be nil.

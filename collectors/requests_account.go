@@ -24,12 +24,12 @@ const (
 	otherMethod = methodCount - 1
 )
 
-// logLevels gives the values of the label level, by the index in account.logs.
+// logLevels returns the values of the label level, by the index in account.logs.
 func logLevels() [levelCount]string {
 	return [...]string{"critical", "error", "warning", "exception"}
 }
 
-// methodNames gives the values of the label method, by the index in
+// methodNames returns the values of the label method, by the index in
 // route.methods: none, those of RFC 9110 and RFC 5789, and the rest.
 func methodNames() [methodCount]string {
 	return [...]string{"", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", other}
@@ -179,7 +179,7 @@ func (a *account) count(p *pair, e *ingest.Event) (folded bool) {
 	return code != e.Code
 }
 
-// admit gives the code under which another one counts. RFC 9110 lets whoever
+// admit returns the code under which another one counts. RFC 9110 lets whoever
 // does not know a code take it for the x00 of its class; that keeps the shares
 // of the classes right when somebody sends all codes there are.
 func (a *account) admit(code int) int {

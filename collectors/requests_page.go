@@ -89,7 +89,7 @@ func (v *appView) point(now time.Time) point {
 	return p
 }
 
-// base gives the newest point that is at least that old, else the oldest.
+// base returns the newest point that is at least that old, else the oldest.
 func (h *history) base(now time.Time, age time.Duration) *point {
 	b := &h.points[0]
 	for i := range h.points {
@@ -118,7 +118,7 @@ func (h *history) keep(p point) {
 	}
 }
 
-// note gives the page's readings. What had no traffic has no share and no time.
+// note returns the page's readings. What had no traffic has no share and no time.
 func (h *history) note(s *Sample, v *appView, now *point) {
 	base := h.base(now.at, longWindow)
 	if n := now.requests - base.requests; n > 0 {

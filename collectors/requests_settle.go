@@ -290,7 +290,7 @@ func (r *Requests) attribute(ctx context.Context, nameless []*sender, now time.T
 	}
 }
 
-// move gives all that a sender sent without a name to an app that is its own by
+// move returns all that a sender sent without a name to an app that is its own by
 // the kernel's word, or to the one that stands for many.
 func (r *Requests) move(s *sender, name string) {
 	a := r.places.apps[name]

@@ -25,7 +25,7 @@ var (
 	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full walk over the keys ended; before the first, since the exporter took the walk up.", "app", "redis")
 )
 
-// Sessions gives the sessions that apps keep in Redis, as counted in the
+// Sessions returns the sessions that apps keep in Redis, as counted in the
 // background. It asks no server.
 type Sessions struct {
 	targets func() []SessionTarget

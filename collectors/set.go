@@ -122,7 +122,7 @@ type flight struct {
 	took     time.Duration
 }
 
-// join gives the read under way, or begins one; nil if too many hang.
+// join returns the read under way, or begins one; nil if too many hang.
 func (c *source) join(ctx context.Context) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()

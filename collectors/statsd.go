@@ -21,7 +21,7 @@ type Socket struct {
 	Err    error
 }
 
-// Sockets tells whether requests can be reported at all.
+// Sockets reports whether requests can be reported at all.
 type Sockets struct{ list func() []Socket }
 
 // NewSockets returns the collector "statsd".

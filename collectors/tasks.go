@@ -40,7 +40,7 @@ var (
 	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "How long the longest of those has been held; beyond the visibility timeout it goes to another worker.", "app", "redis")
 )
 
-// Tasks gives the queues of background tasks.
+// Tasks returns the queues of background tasks.
 type Tasks struct {
 	targets func() []TaskTarget
 	apps    Apps
@@ -291,7 +291,7 @@ func (s *taskSample) unacked(r *taskRead) {
 	}
 }
 
-// celeryNow gives the processes on this host that run tasks, by the name of
+// celeryNow returns the processes on this host that run tasks, by the name of
 // their Celery queue; nil: that is not known.
 func (c *Tasks) celeryNow(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
 	if !slices.ContainsFunc(targets, func(t TaskTarget) bool { return t.Type == config.Celery }) {
@@ -333,7 +333,7 @@ func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
 	}
 }
 
-// celeryBrokers gives the broker of each queue, "" where two have a queue of
+// celeryBrokers returns the broker of each queue, "" where two have a queue of
 // that name: a worker's command line names queues and no broker.
 func celeryBrokers(targets []TaskTarget) map[string]string {
 	out := make(map[string]string)

@@ -16,7 +16,7 @@ var (
 	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded without a fault, in Unix time.")
 )
 
-// Thresholds gives the limits in force and how the last reload went.
+// Thresholds returns the limits in force and how the last reload went.
 type Thresholds struct {
 	limits atomic.Pointer[config.Thresholds]
 	failed atomic.Bool

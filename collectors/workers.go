@@ -15,7 +15,7 @@ var (
 	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "How long ago a gunicorn worker last touched its heartbeat file. A sync worker does not during a request, and need not for half the timeout while idle.", "app", "worker")
 )
 
-// Workers gives what each worker does, by one look from outside.
+// Workers returns what each worker does, by one look from outside.
 type Workers struct{ apps Apps }
 
 // NewWorkers returns the collector "workers".

@@ -118,7 +118,7 @@ func victimIDs(p actions.Plan) (ids []uint64) {
 	return ids
 }
 
-// without gives the sorted numbers of a that are not in b.
+// without returns the sorted numbers of a that are not in b.
 func without(a, b []uint64) []uint64 {
 	return slices.DeleteFunc(slices.Clone(a), func(id uint64) bool { return slices.Contains(b, id) })
 }

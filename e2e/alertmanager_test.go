@@ -156,7 +156,7 @@ func post(t *testing.T, url string, body any) {
 	}
 }
 
-// alertStates gives the state of each alert by its label case. The API
+// alertStates returns the state of each alert by its label case. The API
 // computes inhibition as it answers.
 func alertStates(ctx context.Context, base string) (map[string]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v2/alerts", nil)

@@ -93,7 +93,7 @@ func wantInstances(t *testing.T, a rules.Rule, seen map[string]bool, limits stri
 	}
 }
 
-// phases tells whether the alert fires in the test, is silent before that, and
+// phases reports whether the alert fires in the test, is silent before that, and
 // again after.
 func phases(t *testing.T, test rules.Test, a rules.Rule) (fires, before, after bool) {
 	t.Helper()
@@ -235,7 +235,7 @@ func TestRulesNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// goldenLabels gives the labels of each metric of the golden files, and of
+// goldenLabels returns the labels of each metric of the golden files, and of
 // the table in docs/metrics.md of what is about all collectors.
 func goldenLabels(t *testing.T) map[string]map[string]bool {
 	t.Helper()

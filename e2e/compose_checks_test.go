@@ -233,7 +233,7 @@ func confined(c composed) []string {
 	return out
 }
 
-// hostPath gives where a path of a container lies on this host; empty where it
+// hostPath returns where a path of a container lies on this host; empty where it
 // is none that it was given.
 func (c composed) hostPath(service, path string) string {
 	s := c.project.Services[service]
@@ -258,7 +258,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// mapped gives a text with the container's paths replaced by the host's, and
+// mapped returns a text with the container's paths replaced by the host's, and
 // those that it was not given.
 func (c composed) mapped(service, text string) (out string, missing []string) {
 	out = anyPath.ReplaceAllStringFunc(text, func(path string) string {
@@ -271,7 +271,7 @@ func (c composed) mapped(service, text string) (out string, missing []string) {
 	return out, missing
 }
 
-// settings gives the configuration file that a service is started with, its
+// settings returns the configuration file that a service is started with, its
 // paths mapped, as a file, and what is wrong with its paths.
 func (c composed) settings(service string) (file string, found []string) {
 	for _, arg := range c.project.Services[service].Command {

@@ -24,7 +24,7 @@ type stage struct {
 // instruction is one word of a Dockerfile and what stands behind it.
 type instruction struct{ word, rest string }
 
-// last gives what the last such instruction says.
+// last returns what the last such instruction says.
 func (s stage) last(word string) (rest string) {
 	for _, i := range s.steps {
 		if i.word == word {

@@ -125,7 +125,7 @@ func (u *uncontained) secret(name string) string {
 	return string(b)
 }
 
-// configured gives the configuration file of a service with this host's paths
+// configured returns the configuration file of a service with this host's paths
 // and addresses.
 func (u *uncontained) configured(service string) string {
 	u.t.Helper()

@@ -169,7 +169,7 @@ func (e *evaluation) all(t *testing.T, boards []dashboards.Dashboard, server scr
 	e.one = now
 }
 
-// known gives the entry of emptyPanels about a query, or -1.
+// known returns the entry of emptyPanels about a query, or -1.
 func (e *evaluation) known(q dashboards.Query) int {
 	i := slices.IndexFunc(emptyPanels, func(p emptyPanel) bool {
 		return p.dashboard == q.Dashboard && strings.HasPrefix(q.Where, p.where) && p.refID == q.RefID

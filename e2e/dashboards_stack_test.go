@@ -177,7 +177,7 @@ func (o *observed) prometheus(t *testing.T, interval time.Duration, manager stri
 // instance is how Prometheus calls the first exporter.
 func (o *observed) instance() string { return strings.TrimPrefix(o.url, "http://") }
 
-// relay gives each datagram that it receives to several receivers, as an app
+// relay returns each datagram that it receives to several receivers, as an app
 // has but one address to report to.
 type relay struct {
 	address string

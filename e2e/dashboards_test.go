@@ -81,7 +81,7 @@ func readByDebian(t *testing.T, all []dashboards.Dashboard) {
 	}
 }
 
-// asSelector gives what a variable's query selects, or the query.
+// asSelector returns what a variable's query selects, or the query.
 func asSelector(expr string) string {
 	if selector, _, ok := dashboards.LabelValues(expr); ok {
 		return selector

@@ -105,7 +105,7 @@ func TestDemoNotHealed(t *testing.T) {
 	}
 }
 
-// healed looks whether the table has these alerts with these actions and nothing
+// healed reports whether the table has these alerts with these actions and nothing
 // else, in this order of time, and how soon they came to an end.
 func (d *runningDemo) healed(t *testing.T, want map[string]string) {
 	t.Helper()

@@ -290,7 +290,7 @@ type process struct {
 	parent, session int
 }
 
-// processOf gives a process that runs; a dead one that nobody has waited for is none.
+// processOf returns a process that runs; a dead one that nobody has waited for is none.
 func processOf(pid int) (process, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	open, shut := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
@@ -306,7 +306,7 @@ func processOf(pid int) (process, bool) {
 	return process{name: string(b[open+1 : shut]), started: f[19], parent: parent, session: session}, true
 }
 
-// family gives all processes below pid.
+// family returns all processes below pid.
 func family(pid int) map[int]process {
 	all := map[int]process{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
@@ -330,7 +330,7 @@ func family(pid int) map[int]process {
 	return out
 }
 
-// descendants gives the start time of each process below pid.
+// descendants returns the start time of each process below pid.
 func descendants(pid int) map[int]string {
 	out := map[int]string{}
 	for n, p := range family(pid) {
@@ -339,7 +339,7 @@ func descendants(pid int) map[int]string {
 	return out
 }
 
-// horses gives the processes below pid that have a session of their own, as
+// horses returns the processes below pid that have a session of their own, as
 // RQ's have in which a job runs. A worker, which the demo itself started, has one too.
 func horses(pid int) []int {
 	var out []int

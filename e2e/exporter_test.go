@@ -210,7 +210,7 @@ func (m metrics) has(name string, pairs ...string) error {
 	return nil
 }
 
-// pids gives the process id of each worker slot of an app.
+// pids returns the process id of each worker slot of an app.
 func (m metrics) pids(app string) map[string]int {
 	out := map[string]int{}
 	m.each("resp_worker_info", []string{"app=" + app}, func(labels map[string]string, _ float64) {

@@ -142,7 +142,7 @@ type step struct {
 	Alert  struct{ Labels map[string]string }
 }
 
-// list gives the runs of a rule, the newest first.
+// list returns the runs of a rule, the newest first.
 func (h *sick) list(t *testing.T, rule string) (out []step) {
 	t.Helper()
 	status, body, err := h.get("/api/v1/runs")

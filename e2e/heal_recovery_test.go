@@ -29,7 +29,7 @@ func rulesAll() []string {
 		"        - action: purge_sessions", "          with: {min_idle: 3s, max_keys: 1000, max_fraction: 1}", "        - action: escalate")
 }
 
-// child gives the one process that a supervisor runs, once that is not old.
+// child returns the one process that a supervisor runs, once that is not old.
 func child(t *testing.T, p *run.Proc, old int) (pid int) {
 	t.Helper()
 	eventually(t, 20*time.Second, func() error {

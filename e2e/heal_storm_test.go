@@ -174,7 +174,7 @@ func TestHealingStormFullQueue(t *testing.T) { // alone, as the other one
 	smallJournal(t, state)
 }
 
-// journal gives the names of the journal's files.
+// journal returns the names of the journal's files.
 func journal(t *testing.T, state string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(state, "journal*.jsonl"))

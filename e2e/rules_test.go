@@ -41,7 +41,7 @@ func ruleFiles(t *testing.T) []string {
 	return files
 }
 
-// shipped gives all rules, and the alerts among them.
+// shipped returns all rules, and the alerts among them.
 func shipped(t *testing.T) (all, alerts []rules.Rule) {
 	t.Helper()
 	all, err := rules.Load(rulesDir)

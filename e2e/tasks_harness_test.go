@@ -75,7 +75,7 @@ func newTaskApp(t *testing.T) *taskApp {
 	return b
 }
 
-// grant gives the exporter's user more rights.
+// grant returns the exporter's user more rights.
 func (b *taskApp) grant(rights string) {
 	b.t.Helper()
 	b.redis.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(rights)...)...)

@@ -84,7 +84,7 @@ func check(o checkOptions, stdout, stderr io.Writer) int {
 	return r.code
 }
 
-// checkSelf says whether the exporter itself answers and is ready, whatever it
+// checkSelf reports whether the exporter itself answers and is ready, whatever it
 // sees: what a container's health check wants, since nobody shall restart the
 // exporter because the app is ill. The code is 0 or 3.
 func checkSelf(ctx context.Context, base string, stdout io.Writer) int {

@@ -118,7 +118,7 @@ func (d *dashboard) add(p *panel) {
 	d.Panels = append(d.Panels, p)
 }
 
-// selector gives the matchers of the variables, and more of them.
+// selector returns the matchers of the variables, and more of them.
 func selector(variables string, more ...string) string {
 	out := []string{`job=~"$job"`, `instance=~"$instance"`}
 	for v := range strings.FieldsSeq(variables) {

@@ -38,7 +38,7 @@ func write(dir string) error {
 	return nil
 }
 
-// encode gives the file: indented, so that a difference can be read, and with
+// encode returns the file: indented, so that a difference can be read, and with
 // the signs of a query as they are.
 func encode(d *dashboard) ([]byte, error) {
 	var b bytes.Buffer

@@ -84,7 +84,7 @@ type Action interface {
 	// Apply does what the plan says and no more, and says how many of the
 	// victims it did it to. It re-checks each victim right before.
 	Apply(ctx context.Context, p Plan) (done int, err error)
-	// Verify looks whether it helped. After a crash it is called with a plan
+	// Verify reports whether it helped. After a crash it is called with a plan
 	// whose Private is nil.
 	Verify(ctx context.Context, p Plan) (Outcome, error)
 }

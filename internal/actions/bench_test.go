@@ -215,7 +215,7 @@ func journalOf(t *testing.T, dir string) string {
 	return string(data)
 }
 
-// states gives the transitions of the journal.
+// states returns the transitions of the journal.
 func states(t *testing.T, dir string) string {
 	t.Helper()
 	var out []string

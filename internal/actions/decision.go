@@ -68,14 +68,14 @@ func Guards() []Decision {
 	}
 }
 
-// Open tells whether a run goes on from here.
+// Open reports whether a run goes on from here.
 func (d Decision) Open() bool {
 	return slices.Contains([]Decision{
 		DecisionQueued, DecisionAwaiting, DecisionRunning, DecisionVerifying, DecisionStepFailed, DecisionUnwritten,
 	}, d)
 }
 
-// begun tells whether an action may have been applied and not yet checked.
+// begun reports whether an action may have been applied and not yet checked.
 func (d Decision) begun() bool { return d == DecisionRunning || d == DecisionVerifying }
 
 // ofRun reports whether a run can stand at it.

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 )
 
-// part gives what docs/healing.md has below a heading.
+// part returns what docs/healing.md has below a heading.
 func part(t *testing.T, heading string) string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/healing.md")

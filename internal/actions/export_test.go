@@ -37,10 +37,10 @@ func (r *Runner) FillDisk() (free func()) {
 // GunicornAt finds gunicorn on a command line of Python.
 func GunicornAt(argv []string) int { return gunicornAt(argv) }
 
-// Lazy tells whether workers of uWSGI may load the app themselves.
+// Lazy reports whether workers of uWSGI may load the app themselves.
 func Lazy(l proc.Launch) bool { return lazy(l) }
 
-// Preloaded tells whether workers of gunicorn have the app from their master.
+// Preloaded reports whether workers of gunicorn have the app from their master.
 func Preloaded(l proc.Launch) bool {
 	return importer{server: proc.Gunicorn}.preloaded(l)
 }
@@ -62,7 +62,7 @@ func RootEnv(env []string) []string { return rootEnv(env) }
 // Covers returns why an approval of one plan does not cover another.
 func Covers(approved, p Plan) string { return approvalOf(*approved.bounded()).covers(*p.bounded()) }
 
-// LastLine gives the last line of an output as it is shown.
+// LastLine returns the last line of an output as it is shown.
 func LastLine(s string) string { return lastLine(s) }
 
 // Hand makes the JSON for a program or a server.
@@ -71,13 +71,13 @@ func Hand(a Alert) ([]byte, error) { return hand("r-1", "run_command", "command"
 // Backoff is how long a queue is left alone after n restarts.
 func Backoff(n int) time.Duration { return backoff(n) }
 
-// IsRQ tells whether a command line is that of a worker of RQ.
+// IsRQ reports whether a command line is that of a worker of RQ.
 func IsRQ(l proc.Launch) bool { return isRQ(l) }
 
 // TooSoon says why a queue that was restarted at these times is left alone.
 func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restarts, now) }
 
-// ActsOf gives what a plan is told of what was done before.
+// ActsOf returns what a plan is told of what was done before.
 func ActsOf(ctx context.Context, target string) []time.Time { return actsOf(ctx, target) }
 
 // SetJournalSize sets after how many bytes the journal begins its next file.

@@ -85,7 +85,7 @@ func (p *program) imports(ctx context.Context) (refused string) {
 	return "whether the app imports cannot be tried: " + bare(err).Error()
 }
 
-// preloaded tells whether new workers come from a master that has the app in it.
+// preloaded reports whether new workers come from a master that has the app in it.
 func (i importer) preloaded(l proc.Launch) bool {
 	if i.server == proc.UWSGI {
 		return !lazy(l)
@@ -112,7 +112,7 @@ var (
 	uwsgiLazy   = regexp.MustCompile(`^UWSGI_(?:.*LAZY.*|INI|YAML|YML|JSON|XML|INCLUDE|INHERIT|CONFIG|EMPEROR)$`)
 )
 
-// lazy tells whether uWSGI's workers may load the app themselves: lazy-apps or
+// lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or
 // lazy stand on the command line, in the environment or in a file. What cannot
 // be read may say so.
 func lazy(l proc.Launch) bool {
@@ -135,7 +135,7 @@ func lazy(l proc.Launch) bool {
 	return !known
 }
 
-// uwsgiFiles gives the files of settings on a command line, in the app's
+// uwsgiFiles returns the files of settings on a command line, in the app's
 // directory where they are relative; false: there are others.
 func uwsgiFiles(l proc.Launch) (files []string, all bool) {
 	for i, a := range l.Argv[1:] {
@@ -239,7 +239,7 @@ func gunicornAt(argv []string) int {
 	return -1
 }
 
-// interpreter gives the Python that the master was started with, by the name
+// interpreter returns the Python that the master was started with, by the name
 // that it was started by: the name tells Python its virtual environment.
 func interpreter(master proc.Launch) (file, refused string) {
 	name := master.Argv[0]

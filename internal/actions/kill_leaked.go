@@ -63,13 +63,13 @@ type leakRule struct {
 // target names what cooldowns and leases are about.
 func (r leakRule) target() string { return "app:" + r.app + "/pool:" + r.pool }
 
-// leaked tells whether a connection sleeps in a transaction for too long. All
+// leaked reports whether a connection sleeps in a transaction for too long. All
 // but what is asked for here is out of reach: no list of exceptions is ever whole.
 func (r leakRule) leaked(c mysql.Connection) bool {
 	return r.ours(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !isRollingBack(c) && c.Time > r.minIdle
 }
 
-// ours tells whether a connection is of the users that may be touched.
+// ours reports whether a connection is of the users that may be touched.
 func (r leakRule) ours(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(r.users, c.User)
 }
@@ -306,7 +306,7 @@ func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned my
 	return done, nil
 }
 
-// sameSleep tells whether a connection has slept without a break between two looks.
+// sameSleep reports whether a connection has slept without a break between two looks.
 func sameSleep(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time

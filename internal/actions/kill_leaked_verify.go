@@ -83,7 +83,7 @@ func plannedIDs(victims []Victim, server string) map[uint64]bool {
 	return out
 }
 
-// leftOver gives those victims that roll back, and counts those that still sleep.
+// leftOver returns those victims that roll back, and counts those that still sleep.
 func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
 	for _, c := range list {
 		switch {

@@ -62,7 +62,7 @@ type longPrivate struct {
 	victims []longQuery
 }
 
-// candidate tells whether a connection runs something of an allowed user for too
+// candidate reports whether a connection runs something of an allowed user for too
 // long. One that waits for a lock is not to blame: who holds it is.
 func (k *KillLong) candidate(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
@@ -99,7 +99,7 @@ func (k *KillLong) look(ctx context.Context, db Session, w whose, list []mysql.C
 	return p, nil
 }
 
-// plain tells whether what a connection runs is a plain SELECT, and gives the
+// plain reports whether what a connection runs is a plain SELECT, and gives the
 // hash of its text. The text is not kept.
 func (k *KillLong) plain(ctx context.Context, db Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
@@ -288,7 +288,7 @@ func (k *KillLong) end(ctx context.Context, db Session, of longPrivate, planned 
 	return done, nil
 }
 
-// sameRun tells whether a connection still runs what it ran. Only MariaDB
+// sameRun reports whether a connection still runs what it ran. Only MariaDB
 // numbers its statements; in MySQL the time must not have begun anew.
 func sameRun(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&

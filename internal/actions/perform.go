@@ -50,7 +50,7 @@ func (r *Runner) startReady(ctx context.Context) {
 	}
 }
 
-// due tells whether a run may begin: one that a restart found waits for the
+// due reports whether a run may begin: one that a restart found waits for the
 // warm-up, unless it only has to be looked after. r.mu is held.
 func (r *Runner) due(w *work, now time.Time) bool {
 	return !w.notBefore.After(now) && (w.verify || !now.Before(r.started.Add(r.set.Warmup)))

@@ -2,7 +2,7 @@ package actions
 
 import "strings"
 
-// PlainSelect tells whether a statement of MySQL or MariaDB is a SELECT that
+// PlainSelect reports whether a statement of MySQL or MariaDB is a SELECT that
 // can be ended without harm: it takes no locks of its own (FOR UPDATE, FOR
 // SHARE, LOCK IN SHARE MODE), writes to no file or variable (INTO), and is not
 // inside of a stored program (NAME_CONST). What it cannot read with certainty,
@@ -52,7 +52,7 @@ type sqlLexer struct {
 	odd     bool // something has no end, or is a comment that is executed
 }
 
-// next gives the next word in upper case, the next other character, or "'" for a
+// next returns the next word in upper case, the next other character, or "'" for a
 // whole string or quoted name; "" at the end, and from an odd place on.
 func (l *sqlLexer) next() string {
 	for !l.odd && l.rest != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// Processes gives the watched apps as they are now; [proc.Watcher] does.
+// Processes returns the watched apps as they are now; [proc.Watcher] does.
 type Processes interface {
 	Snapshot(ctx context.Context) (*proc.Snapshot, error)
 }
@@ -55,7 +55,7 @@ func seize(root string, id proc.Identity) (*grip, error) {
 	return g, nil
 }
 
-// signable tells whether a number under root is a process that may be signalled:
+// signable reports whether a number under root is a process that may be signalled:
 // not init, not ourselves, and of our namespace.
 func signable(root string, pid int) error {
 	if pid <= 1 || pid == os.Getpid() {

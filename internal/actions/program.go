@@ -73,7 +73,7 @@ func (r *ring) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// String gives what is kept.
+// String returns what is kept.
 func (r *ring) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,7 +231,7 @@ func safeProgram(name string) (file, refused string) {
 	return file, ""
 }
 
-// safeWay tells whether nobody else could put another file at name: neither in
+// safeWay reports whether nobody else could put another file at name: neither in
 // the directories above it, nor in those of the symbolic links it goes through.
 func safeWay(name string) bool {
 	for range 10 {
@@ -256,7 +256,7 @@ func safeWay(name string) bool {
 	return false
 }
 
-// ours tells whether a file belongs to root or to us.
+// ours reports whether a file belongs to root or to us.
 func ours(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
@@ -267,7 +267,7 @@ var (
 	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
 )
 
-// lastLine gives the last line of a program's output as it may be shown: short,
+// lastLine returns the last line of a program's output as it may be shown: short,
 // without what sounds secret.
 func lastLine(output string) string {
 	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")

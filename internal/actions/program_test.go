@@ -128,7 +128,7 @@ func TestRunCommandFails(t *testing.T) {
 	}
 }
 
-// alive tells whether a process is there, and no zombie.
+// alive reports whether a process is there, and no zombie.
 func alive(pid string) bool {
 	n, err := strconv.Atoi(strings.TrimSpace(pid))
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 // RecycleDeps are what [NewRecycle] needs of others.
 type RecycleDeps struct {
 	Processes Processes
-	// Leaks gives the leaked connections of an app's workers by their slot. nil,
+	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: nobody knows.
 	Leaks    func(ctx context.Context, app string) (map[int]int, error)
 	ProcRoot string // "/proc"; where it is mounted
@@ -140,7 +140,7 @@ func appIn(snap *proc.Snapshot, name string) *proc.App {
 	return nil
 }
 
-// choose looks whether an app may lose a worker for a while, and which one is
+// choose reports whether an app may lose a worker for a while, and which one is
 // the worst of those that are proved to be workers. No worker and no refusal:
 // there is nothing to do. The proof is of the moment of the call.
 func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, *proven, string, error) {
@@ -193,7 +193,7 @@ func (r *Recycle) candidates(ctx context.Context, app *proc.App) ([]pick, string
 	return nil, "there is no such way to pick a worker", nil
 }
 
-// oldEnough gives the worst that is old enough. When the worst of all is young,
+// oldEnough returns the worst that is old enough. When the worst of all is young,
 // a new worker is as bad as the old one was, and nothing is gained.
 func (r *Recycle) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
 	if len(list) == 0 {

@@ -41,7 +41,7 @@ func (r *Recycle) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	return Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
 }
 
-// replaced tells whether a new worker serves in the place of the old one, and
+// replaced reports whether a new worker serves in the place of the old one, and
 // whether that has helped.
 func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p Plan) (Outcome, error) {
 	var next *proc.Worker
@@ -69,7 +69,7 @@ func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, 
 	return Verified, nil
 }
 
-// serves tells whether a worker takes requests, as far as one may look.
+// serves reports whether a worker takes requests, as far as one may look.
 func serves(w proc.Worker) bool {
 	switch w.State {
 	case proc.Idle, proc.Busy:

@@ -144,7 +144,7 @@ func (r *RestartTask) queue(a Alert) (q taskQueue, refused string) {
 	return all[0], ""
 }
 
-// queuesOf gives the queues of an app of that name; "": all.
+// queuesOf returns the queues of an app of that name; "": all.
 func queuesOf(app config.App, name string) []taskQueue {
 	var out []taskQueue
 	for _, t := range app.Tasks {
@@ -218,7 +218,7 @@ func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	return r.rqBack(ctx, server, q, planned)
 }
 
-// rqBack tells whether a new worker is there, and works.
+// rqBack reports whether a new worker is there, and works.
 func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {

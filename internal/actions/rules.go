@@ -52,11 +52,11 @@ func compile(h config.Healing, build func(config.HealingStep) (Action, error)) (
 	return s, nil
 }
 
-// used tells whether the section asks for anything to be kept: without it no
+// used reports whether the section asks for anything to be kept: without it no
 // state directory is touched.
 func (s *settings) used() bool { return len(s.rules) > 0 || s.TokenFile != "" }
 
-// find gives the first rule for an alert; nil: none is.
+// find returns the first rule for an alert; nil: none is.
 func (s *settings) find(a Alert) *rule {
 	for _, r := range s.rules {
 		if r.takes(a) {
@@ -75,7 +75,7 @@ func (s *settings) named(name string) *rule {
 	return nil
 }
 
-// takes tells whether each label is as the rule wants it. One that has no
+// takes reports whether each label is as the rule wants it. One that has no
 // matcher takes nothing: an empty selector must never mean everything.
 func (r *rule) takes(a Alert) bool {
 	for label, ok := range r.match {
@@ -86,7 +86,7 @@ func (r *rule) takes(a Alert) bool {
 	return len(r.match) > 0
 }
 
-// escalates gives the step that calls for a person; -1: none does.
+// escalates returns the step that calls for a person; -1: none does.
 func (r *rule) escalates() int {
 	for i, a := range r.actions {
 		if a == nil {

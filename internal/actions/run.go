@@ -117,5 +117,5 @@ func clip(s string, limit int) string {
 	}, s)
 }
 
-// terminal tells whether the run has ended.
+// terminal reports whether the run has ended.
 func (r *Run) terminal() bool { return !r.State.Open() }

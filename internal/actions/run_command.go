@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// Condition tells whether what an alert is about still holds, measured now. An
+// Condition reports whether what an alert is about still holds, measured now. An
 // error says that it cannot be seen.
 type Condition func(ctx context.Context, a Alert) (holds bool, err error)
 
@@ -55,7 +55,7 @@ func (h *handed) went(ok bool) {
 	h.ok = ok
 }
 
-// cleared tells whether the condition is gone.
+// cleared reports whether the condition is gone.
 func (c Condition) cleared(ctx context.Context, a Alert) (bool, error) {
 	if c == nil {
 		return false, nil

@@ -94,7 +94,7 @@ func (r *Runner) forget() {
 	}
 }
 
-// RunByID gives one run with its evidence.
+// RunByID returns one run with its evidence.
 func (r *Runner) RunByID(id string) (Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,7 +104,7 @@ func (r *Runner) RunByID(id string) (Run, error) {
 	return Run{}, ErrUnknownRun
 }
 
-// Snapshot gives how things stand now.
+// Snapshot returns how things stand now.
 func (r *Runner) Snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,7 +144,7 @@ func (r *Runner) Snapshot() Snapshot {
 	return s
 }
 
-// Stats gives the counters, and how things stand now.
+// Stats returns the counters, and how things stand now.
 func (r *Runner) Stats() Stats {
 	s := r.count.copy()
 	r.mu.Lock()

@@ -27,7 +27,7 @@ type Durations struct {
 	Count   uint64
 }
 
-// DurationBounds gives the upper bounds of the buckets, in seconds.
+// DurationBounds returns the upper bounds of the buckets, in seconds.
 func DurationBounds() []float64 { return []float64{1, 2.5, 5, 10, 15, 30, 60, 120, 300, 600, 1800} }
 
 // Stats are the counters of a [Runner], since its start.

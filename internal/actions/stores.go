@@ -104,7 +104,7 @@ func isRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }
 
-// named gives the name that a rule or, without one, the alert's label says. The
+// named returns the name that a rule or, without one, the alert's label says. The
 // two must not differ: a rule about one app is not for another app's alert.
 func named(a Alert, label, setting string) (name, refused string) {
 	said := a.Labels[label]

@@ -166,7 +166,7 @@ func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
 	}
 }
 
-// onTarget tells whether a run that has not ended is about a key. r.mu is held.
+// onTarget reports whether a run that has not ended is about a key. r.mu is held.
 func (r *Runner) onTarget(key string) bool {
 	if _, busy := r.turns[key]; busy {
 		return true

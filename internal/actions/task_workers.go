@@ -83,7 +83,7 @@ func (r *RestartTask) rq(ctx context.Context, server TaskQueues, q taskQueue) (f
 	return f, nil
 }
 
-// gone tells whether a worker of this host has ended without a word: its entry
+// gone reports whether a worker of this host has ended without a word: its entry
 // stays for some minutes.
 func (r *RestartTask) gone(w redis.RQWorker) bool {
 	_, err := proc.Identify(r.d.ProcRoot, w.PID)
@@ -140,7 +140,7 @@ func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerC
 	return id, r.unsupervised(id), nil
 }
 
-// isRQ tells whether a command line is that of a worker of RQ.
+// isRQ reports whether a command line is that of a worker of RQ.
 func isRQ(l proc.Launch) bool {
 	if len(l.Argv) == 0 || !isPython(l.Program) {
 		return false
@@ -177,7 +177,7 @@ func (r *RestartTask) unsupervised(id proc.Identity) string {
 	return ""
 }
 
-// supervisedByInit tells whether process 1 starts its children anew, as in a
+// supervisedByInit reports whether process 1 starts its children anew, as in a
 // container whose only program is a supervisor.
 func (r *RestartTask) supervisedByInit() bool {
 	l, err := proc.LaunchOf(r.d.ProcRoot, 1)

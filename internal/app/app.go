@@ -163,7 +163,7 @@ func (a *App) collectors() *collectors.Set {
 	return collectors.NewSet(on, off, a.log)
 }
 
-// hostMemory gives the host's memory in bytes (sysinfo(2)).
+// hostMemory returns the host's memory in bytes (sysinfo(2)).
 func hostMemory() (uint64, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {

@@ -71,7 +71,7 @@ func write(t *testing.T, file, content string) {
 	}
 }
 
-// get gives the status and the body of an answer.
+// get returns the status and the body of an answer.
 func get(t *testing.T, url string, header ...string) (int, string) {
 	t.Helper()
 	return ask(t, http.MethodGet, url, header...)

@@ -38,7 +38,7 @@ func compressed(next http.Handler) http.Handler {
 	})
 }
 
-// takesGzip tells whether an Accept-Encoding header allows gzip.
+// takesGzip reports whether an Accept-Encoding header allows gzip.
 func takesGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")

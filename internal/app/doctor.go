@@ -179,7 +179,7 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 	d.add(collector, f)
 }
 
-// fault tells whether what is missing keeps something configured from working.
+// fault reports whether what is missing keeps something configured from working.
 // What only this kernel, or an app as large as it is, does not have is no
 // fault; nor is it what an app lacks that nobody named.
 func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
@@ -200,12 +200,12 @@ func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
 	}
 }
 
-// named tells whether the configuration has an app of that name.
+// named reports whether the configuration has an app of that name.
 func (d *doctor) named(app string) bool {
 	return slices.ContainsFunc(d.cfg.Apps, func(a config.App) bool { return a.Name == app })
 }
 
-// configured tells whether the configuration asks for what a collector gives.
+// configured reports whether the configuration asks for what a collector gives.
 func (d *doctor) configured(collector string) bool {
 	has := func(part func(config.App) int) bool {
 		return slices.ContainsFunc(d.cfg.Apps, func(a config.App) bool { return part(a) > 0 })

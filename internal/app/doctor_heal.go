@@ -57,7 +57,7 @@ func killerOn(cfg config.Config, server string) (k killer, heals bool) {
 	return k, heals
 }
 
-// leaksOn tells whether a step may be about pools on a server, and whose
+// leaksOn reports whether a step may be about pools on a server, and whose
 // connections they have. What the step leaves out, an alert may name.
 func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool, users []string) {
 	for _, a := range apps {
@@ -158,7 +158,7 @@ func (d *doctor) hasPool(server string) bool {
 	return !d.o.Off["pool"] && slices.ContainsFunc(d.cfg.Apps, pools)
 }
 
-// statements looks whether the last statement of a leaked connection can be
+// statements reports whether the last statement of a leaked connection can be
 // had, which is asked only when there is a leak, of servers with pools.
 func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
 	if !d.hasPool(name) {

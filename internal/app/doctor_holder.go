@@ -57,7 +57,7 @@ func holderOf(procRoot, listen string) holder {
 	return perhaps
 }
 
-// holds tells whether another process has one of these sockets, or that its
+// holds reports whether another process has one of these sockets, or that its
 // descriptors may not be read.
 func holds(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
 	name, err := p.Comm()
@@ -77,7 +77,7 @@ func holds(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
 	return h, false
 }
 
-// inodesOf gives the sockets at an address; none if the kernel's tables cannot
+// inodesOf returns the sockets at an address; none if the kernel's tables cannot
 // be read.
 func inodesOf(fs procfs.FS, procRoot, listen string) []uint64 {
 	if path, ok := strings.CutPrefix(listen, "unixgram://"); ok {

@@ -185,7 +185,7 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 	}
 }
 
-// oursAlready tells whether an address is in use by an exporter that runs,
+// oursAlready reports whether an address is in use by an exporter that runs,
 // which is as it should be. Else it names who has it, where that can be told.
 func (d *doctor) oursAlready(section, listen string, f *Finding) bool {
 	h := holderOf(d.o.ProcRoot, listen)
@@ -284,7 +284,7 @@ func (d *doctor) group(groups *cgroup.FS, a *proc.App) {
 	})
 }
 
-// hidden looks whether procfs shows the processes of others at all.
+// hidden reports whether procfs shows the processes of others at all.
 func (d *doctor) hidden() {
 	self, err := procfs.NewFS("/proc")
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// mysqlServer gives a server and its section by name.
+// mysqlServer returns a server and its section by name.
 func (d *doctor) mysqlServer(name string) (*mysql.Server, config.MySQL) {
 	d.mysql.mu.Lock()
 	defer d.mysql.mu.Unlock()

@@ -99,7 +99,7 @@ func (a *App) about(target string) (app string, servers []string) {
 	return app, servers
 }
 
-// numbersOf gives the readings of an app and its servers. What is only for the
+// numbersOf returns the readings of an app and its servers. What is only for the
 // page's charts is left out.
 func numbersOf(r health.Readings, app string, servers []string) []numberJSON {
 	var out []numberJSON

@@ -36,7 +36,7 @@ func ScrapeWhenFull(limit int) int {
 	return w.Code
 }
 
-// NewScrape gives a function that does one scrape without the network.
+// NewScrape returns a function that does one scrape without the network.
 func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) {
 	a, err := New(o) //nolint:contextcheck // a reload over HTTP has no context of its own
 	if err != nil {
@@ -82,7 +82,7 @@ func Instead(cfg config.Config, server string, rights []string, account string, 
 	return k.instead(rights, account, mariadb), heals, k.bare
 }
 
-// Unwell tells whether a component is unwell by a judgement.
+// Unwell reports whether a component is unwell by a judgement.
 func Unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
 	return unwell(j, app, component, now)
 }

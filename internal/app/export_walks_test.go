@@ -33,7 +33,7 @@ func (w *Walks) Run(ctx context.Context) error { return w.w.Run(ctx) }
 // Targets are what the collector sees.
 func (w *Walks) Targets() []collectors.SessionTarget { return w.w.targets() }
 
-// Walker gives the walker of a Redis; nil if there is none.
+// Walker returns the walker of a Redis; nil if there is none.
 func (w *Walks) Walker(name string) *redis.Walker {
 	w.w.mu.Lock()
 	defer w.w.mu.Unlock()

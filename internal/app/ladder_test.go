@@ -8,7 +8,7 @@ import (
 
 const module = "github.com/resp-exporter/resp-exporter/"
 
-// rung gives each package its place: it may import only lower ones.
+// rung has the place of each package: it may import only lower ones.
 func rung(pkg string) (int, bool) {
 	n, ok := map[string]int{
 		"cmd/resp-exporter": 5,

@@ -57,7 +57,7 @@ func (m *mysqlServers) apply(sections []config.MySQL) {
 	}
 }
 
-// keep gives the server of b to the section that is the same as before.
+// keep moves the server of b to the section that is the same as before.
 func (m *mysqlServers) keep(b mysqlServer) bool {
 	for i := range m.have {
 		if h := &m.have[i]; h.server == nil && reflect.DeepEqual(h.section, b.section) {
@@ -68,7 +68,7 @@ func (m *mysqlServers) keep(b mysqlServer) bool {
 	return false
 }
 
-// targets gives the servers as the collector takes them.
+// targets returns the servers as the collector takes them.
 func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,7 +89,7 @@ func (a *App) mysqlTargets() []collectors.MySQLTarget {
 	return out
 }
 
-// server gives the server of that name; nil if there is none.
+// server returns the server of that name; nil if there is none.
 func (m *mysqlServers) server(name string) *mysql.Server {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -65,14 +65,14 @@ func (r *redisServers) end(name string, server *redis.Server) {
 	}
 }
 
-// targets gives the servers as the collector takes them.
+// targets returns the servers as the collector takes them.
 func (r *redisServers) targets() []collectors.RedisTarget {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.list
 }
 
-// server gives the server of a name; nil if there is none.
+// server returns the server of a name; nil if there is none.
 func (r *redisServers) server(name string) *redis.Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// self gives what the exporter itself uses, under the names that every Go
+// self returns what the exporter itself uses, under the names that every Go
 // program has. client_golang's own collector gives the same and the host's
 // network counters, and parses three more files for it at each scrape, which
 // is a tenth of what a scrape costs.

@@ -5,7 +5,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// tasks gives the background tasks of the configuration in force, each with the
+// tasks returns the background tasks of the configuration in force, each with the
 // connection that its Redis has anyway.
 func (a *App) tasks() []collectors.TaskTarget {
 	servers := a.redis.servers()
@@ -21,7 +21,7 @@ func (a *App) tasks() []collectors.TaskTarget {
 	return out
 }
 
-// servers gives each server by its name in the configuration.
+// servers returns each server by its name in the configuration.
 func (r *redisServers) servers() map[string]*redis.Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -81,7 +81,7 @@ func keySet(s config.Sessions) redis.KeySet {
 	return redis.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
 }
 
-// keep gives the walk of before that is as x is to be, or x with a new walker.
+// keep returns the walk of before that is as x is to be, or x with a new walker.
 func (w *walks) keep(before []*walk, x *walk, interval time.Duration) *walk {
 	for _, b := range before {
 		if b.name == x.name && b.server == x.server && slices.Equal(b.sets, x.sets) {
@@ -93,7 +93,7 @@ func (w *walks) keep(before []*walk, x *walk, interval time.Duration) *walk {
 	return x
 }
 
-// targets gives the sessions as the collector takes them.
+// targets returns the sessions as the collector takes them.
 func (w *walks) targets() []collectors.SessionTarget {
 	w.mu.Lock()
 	defer w.mu.Unlock()

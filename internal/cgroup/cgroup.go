@@ -95,7 +95,7 @@ func (f *FS) locate(m membership) (Group, error) {
 	return g, err
 }
 
-// table gives the mounted hierarchies, which are read once and again at most
+// table returns the mounted hierarchies, which are read once and again at most
 // each remountAfter.
 func (f *FS) table(again bool) ([]mount, error) {
 	f.mu.Lock()
@@ -124,7 +124,7 @@ func fallback(s, otherwise string) string {
 	return filepath.Clean(s)
 }
 
-// Unit gives the systemd unit that a group's path lies in, the innermost
+// Unit returns the systemd unit that a group's path lies in, the innermost
 // service or scope: "shop.service"; "" if there is none. Units that name who
 // logged in or which container runs (user@1000.service, session-3.scope,
 // docker-ID.scope) do not name an app and do not count.
@@ -149,7 +149,7 @@ func namesApp(part string) bool {
 	return !isID(name[strings.LastIndexByte(name, '-')+1:])
 }
 
-// isID says whether s looks like a container's id.
+// isID reports whether s looks like a container's id.
 func isID(s string) bool {
 	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

@@ -148,7 +148,7 @@ func matchProblems(m Match, path string) []problem {
 	return out
 }
 
-// isAbsolute tells whether s is an absolute path of anything but the root.
+// isAbsolute reports whether s is an absolute path of anything but the root.
 func isAbsolute(s string) bool {
 	return strings.HasPrefix(s, "/") && strings.Trim(s, "/") != "" && !strings.Contains(s, "\x00")
 }

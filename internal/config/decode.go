@@ -136,7 +136,7 @@ func (d *decoder) field(key *yaml.Node, path string, fields []field) *field {
 	return nil
 }
 
-// again tells whether the key was given before, which is a fault.
+// again reports whether the key was given before, which is a fault.
 func (d *decoder) again(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {
@@ -253,12 +253,12 @@ func (d *decoder) userID(to *string) setter {
 	}
 }
 
-// empty tells whether a key has nothing after it.
+// empty reports whether a key has nothing after it.
 func empty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagNull
 }
 
-// is tells whether the node is of one of these tags, and reports it otherwise.
+// is reports whether the node is of one of these tags, and reports it otherwise.
 // It refuses anchors and aliases: a file this small needs none, and without
 // them it cannot grow while it is read.
 func (d *decoder) is(n *yaml.Node, path, want string, tags ...string) bool {

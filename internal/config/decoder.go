@@ -46,7 +46,7 @@ func (d *decoder) refuse(path string) {
 	}
 }
 
-// refused tells whether the value at a path, or one around it or inside it, was
+// refused reports whether the value at a path, or one around it or inside it, was
 // refused.
 func (d *decoder) refused(path string) bool {
 	if d.parts[path] {

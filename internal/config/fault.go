@@ -24,7 +24,7 @@ type fault struct {
 	env  string // `RESPONSIVENESS_X="value"` if it was an environment variable
 }
 
-// in gives the fault as one line of text; file is the name of the file.
+// in returns the fault as one line of text; file is the name of the file.
 func (f fault) in(file string) error {
 	var parts []string
 	switch {

@@ -180,7 +180,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	return k.out
 }
 
-// MatchValue gives the function that tells whether a label's value is what a
+// MatchValue returns the function that tells whether a label's value is what a
 // rule's match asks for.
 func MatchValue(want string) (func(string) bool, error) {
 	expr, ok := strings.CutPrefix(want, "~")
@@ -233,7 +233,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	return k.out
 }
 
-// judged tells whether a step is measured by the judgement of a component.
+// judged reports whether a step is measured by the judgement of a component.
 func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }

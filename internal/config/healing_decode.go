@@ -40,7 +40,7 @@ func defaultRule() HealingRule { return HealingRule{Cooldown: 5 * time.Minute} }
 // notGiven is a required number of which 0 is a good value.
 const notGiven = -1
 
-// NewHealingStep gives a step of an action with the defaults of its settings;
+// NewHealingStep returns a step of an action with the defaults of its settings;
 // what is required has no default. Of a name that is no action it has no section.
 func NewHealingStep(action string) HealingStep {
 	s := HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
@@ -142,7 +142,7 @@ func actionOf(n *yaml.Node) string {
 	return ""
 }
 
-// with gives the schema of the action of s. Where there is none, the action
+// with returns the schema of the action of s. Where there is none, the action
 // itself is a fault, and nothing is said about its settings.
 func (d *decoder) with(s *HealingStep) setter {
 	switch {

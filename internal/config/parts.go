@@ -61,7 +61,7 @@ type Tasks struct {
 	User   string   `yaml:"user,omitempty"`   // name or number of the user that the workers run as; "": the app's
 }
 
-// Names gives the queues; without a list the one that the library uses by itself.
+// Names returns the queues; without a list the one that the library uses by itself.
 func (t Tasks) Names() []string {
 	switch {
 	case len(t.Queues) > 0:

@@ -230,7 +230,7 @@ func passwordFileProblems(file, path string) []problem {
 	return []problem{{path + ".password_file", "got " + quote(file), wantPasswordFile}}
 }
 
-// isDSN tells whether s has the form [user[:password]@][tcp(host:port)]/[database][?key=value&…]
+// isDSN reports whether s has the form [user[:password]@][tcp(host:port)]/[database][?key=value&…]
 // or the one with unix(/path). Only the form: whether the driver knows each
 // key is seen when it is opened.
 func isDSN(s string) bool {
@@ -264,7 +264,7 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// isHostPort tells whether s is "host:port", or a host alone.
+// isHostPort reports whether s is "host:port", or a host alone.
 func isHostPort(s string) bool {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {

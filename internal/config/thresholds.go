@@ -48,7 +48,7 @@ func (t *Thresholds) bounds() []bound {
 	}
 }
 
-// allows tells whether v may be one of the two numbers. NaN and the infinities
+// allows reports whether v may be one of the two numbers. NaN and the infinities
 // may not: no value is ever above or below them.
 func (b bound) allows(v float64) bool { return v >= 0 && v <= b.most }
 

@@ -23,7 +23,7 @@ func (w Way) String() string {
 	}
 }
 
-// Way gives the way of a checked DSN; that of the fallbacks may differ.
+// Way returns the way of a checked DSN; that of the fallbacks may differ.
 func (m MySQL) Way() Way {
 	var w Way
 	s := string(m.DSN)
@@ -50,7 +50,7 @@ func (m MySQL) Way() Way {
 	return w
 }
 
-// Way gives the way of a checked URL.
+// Way returns the way of a checked URL.
 func (r Redis) Way() Way {
 	u, err := ParseRedisURL(r.URL)
 	if err != nil {

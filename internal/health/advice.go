@@ -48,7 +48,7 @@ func (x *worker) name(word string) string {
 	return fmt.Sprintf("%s %s (pid %s)", word, x.slot, x.pid)
 }
 
-// adviseMore says whether more workers would help: only if there is CPU left.
+// adviseMore reports whether more workers would help: only if there is CPU left.
 func (c *court) adviseMore(w *crew) string {
 	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
 	if w.queue != nil && *w.queue > 0 {

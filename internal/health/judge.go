@@ -142,7 +142,7 @@ func (c *court) fade() {
 	}
 }
 
-// lives tells whether there is still somebody to have a rule.
+// lives reports whether there is still somebody to have a rule.
 func (c *court) lives(k key) bool {
 	switch k.name {
 	case "mysql", "query_time", "connections":

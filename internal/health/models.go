@@ -65,7 +65,7 @@ func Performance(r Readings, app string, at time.Time) PerformanceMetrics {
 	}
 }
 
-// ofStores gives the readings of that name of the servers of that kind to which
+// ofStores returns the readings of that name of the servers of that kind to which
 // a worker of app has a connection.
 func ofStores(r Readings, app, kind, name string) []Reading {
 	var out []Reading

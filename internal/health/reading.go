@@ -31,7 +31,7 @@ func NewReadings(rs []Reading) Readings {
 	return Readings{byName: m}
 }
 
-// Each gives every reading, by name.
+// Each returns every reading, by name.
 func (r Readings) Each() iter.Seq[Reading] {
 	return func(yield func(Reading) bool) {
 		for _, name := range slices.Sorted(maps.Keys(r.byName)) {

@@ -60,7 +60,7 @@ func waiting(jobs float64) string {
 	return FormatCount(jobs) + " jobs wait"
 }
 
-// adviseTasks says whether more workers would help.
+// adviseTasks reports whether more workers would help.
 func (c *court) adviseTasks(app, queue string, length, age float64) adviser {
 	line := fmt.Sprintf("%s in queue %s of %s, the oldest for %s", waiting(length), queue, app, FormatSeconds(age))
 	workers, running := number(c.Readings, "resp_task_workers", app, queue), number(c.Readings, "resp_task_running", app, queue)

@@ -97,12 +97,12 @@ func (w *crew) free() float64 { return max(0, w.total-w.taken+w.spare) }
 // none of them ready for a request, for its workers to count as dying.
 const manyUnready = 3
 
-// unseen tells whether not one worker may be looked at.
+// unseen reports whether not one worker may be looked at.
 func (w *crew) unseen() bool {
 	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.state != "" })
 }
 
-// waits tells whether so many wait that each worker has one more to do.
+// waits reports whether so many wait that each worker has one more to do.
 func (w *crew) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
 
 // full reports whether one of the accept queues holds this share of its own limit.
@@ -134,7 +134,7 @@ func (w *crew) worst() *worker {
 	return nil
 }
 
-// judgeWorkers says whether anybody is left to answer.
+// judgeWorkers reports whether anybody is left to answer.
 func (c *court) judgeWorkers(w *crew) {
 	r := rule{key: key{app: w.app, name: "workers"}, component: "workers"}
 	if w.unseen() && (!w.requests || slices.Contains(c.Apps, w.app)) {

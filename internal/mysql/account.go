@@ -13,7 +13,7 @@ import (
 // maxAccount bounds an account, in bytes.
 const maxAccount = 512
 
-// Account gives the account that the server takes the exporter for, as its
+// Account returns the account that the server takes the exporter for, as its
 // statements write it: 'resp'@'127.0.0.1' (CURRENT_USER()). Where the server
 // does not let us in, it is the user of the DSN, and HOST. It is for the cures
 // of `doctor`; never publish it.

@@ -39,7 +39,7 @@ type attempt struct {
 	done   chan struct{}
 }
 
-// connected gives the connection, or makes one. The caller has the turn.
+// connected returns the connection, or makes one. The caller has the turn.
 func (s *Server) connected(ctx context.Context) (*link, error) {
 	l, t, err := s.begin(ctx)
 	if l != nil || err != nil {
@@ -75,7 +75,7 @@ func (s *Server) failure() error {
 	return s.fail
 }
 
-// begin gives the connection, the connect under way, which it begins unless the
+// begin returns the connection, the connect under way, which it begins unless the
 // last one failed a moment ago, or why there is neither.
 func (s *Server) begin(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()

@@ -65,7 +65,7 @@ func (f *fake) count(n int) {
 	f.taken += max(n, 0)
 }
 
-// counts gives the connections now and ever.
+// counts returns the connections now and ever.
 func (f *fake) counts() (open, taken int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,7 +31,7 @@ var errProcedure = &Error{Kind: Unsupported, Text: "the procedure must be named 
 // procedureForm is the form of each half of schema.name.
 var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
 
-// Statement gives the text of the statement that a connection runs now, for
+// Statement returns the text of the statement that a connection runs now, for
 // judging and nothing else: it holds values. whole is false when there is none,
 // another one than c's, or a very long one.
 func (v *Session) Statement(ctx context.Context, c Connection) (text string, whole bool, err error) {
@@ -138,7 +138,7 @@ func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
 	return n > 0, err
 }
 
-// Excess gives those rights of the login that end any connection of the server,
+// Excess returns those rights of the login that end any connection of the server,
 // and let it set variables with which it could run statements as others:
 // SHOW GRANTS. The procedures of deploy/sql need none of them.
 func (s *Server) Excess(ctx context.Context) ([]string, error) {

@@ -61,7 +61,7 @@ type LeftOut struct {
 
 type leftOut struct{ threads, transactions, lockWaits atomic.Uint64 }
 
-// LeftOut gives the rows that reads of this server left out since it was opened.
+// LeftOut returns the rows that reads of this server left out since it was opened.
 func (s *Server) LeftOut() LeftOut {
 	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
 }
@@ -335,7 +335,7 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 	return out, nil
 }
 
-// StatementTime gives the time that all statements took since the server
+// StatementTime returns the time that all statements took since the server
 // started counting, from performance_schema's totals by kind of statement. It
 // needs performance_schema switched on and SELECT on it.
 func (s *Server) StatementTime(ctx context.Context) (time.Duration, error) {

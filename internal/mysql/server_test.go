@@ -28,7 +28,7 @@ func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
 	return s
 }
 
-// kind gives the kind of an error, which must be one of ours and keep quiet.
+// kind returns the kind of an error, which must be one of ours and keep quiet.
 func kind(t *testing.T, err error) mysql.Kind {
 	t.Helper()
 	var e *mysql.Error

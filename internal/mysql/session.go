@@ -194,7 +194,7 @@ func (v *Session) Connections(ctx context.Context) ([]Connection, error) {
 	return v.connections(ctx, "", "")
 }
 
-// Connection gives one connection as it is now; ok is false when it is gone.
+// Connection returns one connection as it is now; ok is false when it is gone.
 func (v *Session) Connection(ctx context.Context, id uint64) (c Connection, ok bool, err error) {
 	list, err := v.connections(ctx, fmt.Sprintf(" WHERE ID = %d", id), fmt.Sprintf(" WHERE trx_mysql_thread_id = %d", id))
 	if err != nil || len(list) == 0 {

@@ -13,7 +13,7 @@ const (
 	maxDigest       = 400 // characters of one digest
 )
 
-// LastStatements gives the digest, which has no values in it, of the last
+// LastStatements returns the digest, which has no values in it, of the last
 // statement of at most 100 connections, cut to 400 characters: DIGEST_TEXT of
 // performance_schema.events_statements_current, joined here with
 // performance_schema.threads. A connection whose statement is not known is not
@@ -46,7 +46,7 @@ func (s *Server) addsUp(ctx context.Context) error {
 	return err
 }
 
-// KeepsStatements tells whether [Server.LastStatements] has something to give:
+// KeepsStatements reports whether [Server.LastStatements] has something to give:
 // it looks for the row of our own connection, which must be there. false means
 // that the consumer events_statements_current is off. Errors are as there.
 func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {

@@ -42,7 +42,7 @@ func ParseVersion(s string) (Version, error) {
 	return v, nil
 }
 
-// Less tells whether v's number is lower than w's, part by part: 10.5 is lower
+// Less reports whether v's number is lower than w's, part by part: 10.5 is lower
 // than 10.11.
 func (v Version) Less(w Version) bool {
 	switch {
@@ -55,7 +55,7 @@ func (v Version) Less(w Version) bool {
 	}
 }
 
-// has tells whether a server of this version has what came with the given ones
+// has reports whether a server of this version has what came with the given ones
 // of the two flavours.
 func (v Version) has(mariadb, mysql Version) bool {
 	if v.MariaDB {

@@ -197,7 +197,7 @@ func titleName(s string) string {
 	return s
 }
 
-// flaskName gives the module of what FLASK_APP and --app take: "shop",
+// flaskName returns the module of what FLASK_APP and --app take: "shop",
 // "shop:create_app()", "src/shop.py".
 func flaskName(s string) string {
 	if s == "" {

@@ -105,7 +105,7 @@ func newConnectionSampler(root string, interval time.Duration, log *slog.Logger)
 	}
 }
 
-// Connections gives the connections of the apps to stores, as last sampled.
+// Connections returns the connections of the apps to stores, as last sampled.
 // Before it is first called there are no samples.
 func (w *Watcher) Connections() *Connections {
 	c := w.connections

@@ -51,7 +51,7 @@ const maxPolls = 16
 // errDescriptors says that a process has more descriptors than are looked at.
 var errDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
 
-// lookedAt gives those descriptors that are looked at, and how many are left
+// lookedAt returns those descriptors that are looked at, and how many are left
 // out. The lowest come first: what a server opened early.
 func (r *reader) lookedAt(list []entry) (some []entry, left int) {
 	n := min(len(list), r.descriptors)
@@ -162,7 +162,7 @@ func (t *table) countFDs(pid int) (int, error) {
 	return len(list), err
 }
 
-// accessible tells whether we may look into a directory: its size is public,
+// accessible reports whether we may look into a directory: its size is public,
 // but a count that only some kernels and users give would mislead.
 func accessible(path string) error {
 	// Not access(2), which asks for the real user and without capabilities.

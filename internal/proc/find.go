@@ -49,7 +49,7 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 	return d.held.list
 }
 
-// share tells whether two processes have a listening socket in common, as a
+// share reports whether two processes have a listening socket in common, as a
 // server and its forks do.
 func (w *Watcher) share(p, q *process) bool {
 	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool {
@@ -58,7 +58,7 @@ func (w *Watcher) share(p, q *process) bool {
 	})
 }
 
-// serves tells whether a process could be part of an app that listens: it
+// serves reports whether a process could be part of an app that listens: it
 // holds a listening socket, or we may not look and its command line says so.
 func (w *Watcher) serves(p *process) bool {
 	if p.fds().err != nil {
@@ -71,7 +71,7 @@ func (w *Watcher) serves(p *process) bool {
 // only prints its version is gone by then.
 const unseenAge = 3 * time.Second
 
-// above gives the parent of p if it belongs to the same app. A known server
+// above returns the parent of p if it belongs to the same app. A known server
 // does not belong to a script that started it.
 func (w *Watcher) above(p *process) *process {
 	q := w.table.procs[p.stat.ppid]

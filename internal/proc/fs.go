@@ -145,11 +145,11 @@ func entryNumber(name []byte) (n int, ok bool) {
 	return n, len(name) > 0
 }
 
-// gone tells whether err says that the process ended: no such file, no such
+// gone reports whether err says that the process ended: no such file, no such
 // process. It is the ordinary race of every reader of /proc, not a fault.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
-// denied tells whether err says that the kernel refuses us this file.
+// denied reports whether err says that the kernel refuses us this file.
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
 // owner returns the effective user id of a process: the owner of /proc/PID.

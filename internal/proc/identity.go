@@ -20,7 +20,7 @@ type Identity struct {
 	Terminal bool   // it has a controlling terminal
 }
 
-// Same tells whether both are one process. The parent may differ: it changes
+// Same reports whether both are one process. The parent may differ: it changes
 // when the parent ends.
 func (i Identity) Same(j Identity) bool { return i.PID == j.PID && i.Start == j.Start && i.PID != 0 }
 
@@ -44,7 +44,7 @@ func Identify(root string, pid int) (Identity, error) {
 	return Identity{PID: pid, Parent: st.ppid, Start: st.start, State: st.state, Terminal: st.tty != 0}, nil
 }
 
-// Alive tells whether i still is there and no zombie.
+// Alive reports whether i still is there and no zombie.
 func (i Identity) Alive(root string) bool {
 	now, err := Identify(root, i.PID)
 	return err == nil && now.Same(i) && now.State != 'Z' && now.State != 'X'
@@ -153,11 +153,11 @@ func (r *reader) sameFiles(pid int) (bool, error) {
 	return theirs == ours && os.SameFile(at, top), nil
 }
 
-// Option gives the value of an option of a command line, written "-k v", "-kv",
+// Option returns the value of an option of a command line, written "-k v", "-kv",
 // "--key v" or "--key=v"; "": it is not there.
 func Option(args []string, names ...string) string { return option(args, names...) }
 
-// InService tells whether a process runs in a service of systemd, by its cgroup.
+// InService reports whether a process runs in a service of systemd, by its cgroup.
 func InService(root string, pid int) bool {
 	b, err := newReader(root).pid(pid, "cgroup")
 	if err != nil {

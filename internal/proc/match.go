@@ -117,12 +117,12 @@ func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) 
 	})
 }
 
-// alone tells whether nothing but a listener or a pid file picks the process.
+// alone reports whether nothing but a listener or a pid file picks the process.
 func (m *matcher) alone() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
 }
 
-// listensOn tells whether a listener's label is the one that the match names:
+// listensOn reports whether a listener's label is the one that the match names:
 // the same, or for ":8000" any address with that port.
 func listensOn(want, label string) bool {
 	if want == label {
@@ -143,7 +143,7 @@ func listensOn(want, label string) bool {
 	return ok && (label == "127.0.0.1:"+port || label == "[::1]:"+port)
 }
 
-// parseGroups gives the paths in /proc/PID/cgroup, "hierarchy:controllers:path".
+// parseGroups returns the paths in /proc/PID/cgroup, "hierarchy:controllers:path".
 func parseGroups(b []byte) []string {
 	var paths []string
 	for line := range strings.Lines(string(b)) {
@@ -166,7 +166,7 @@ func unitOf(paths []string) string {
 	return ""
 }
 
-// bindLabels gives the listeners that a command line asks for, in the form of
+// bindLabels returns the listeners that a command line asks for, in the form of
 // a listener's label. It serves where the descriptors may not be read.
 func bindLabels(argv []string) []string {
 	if len(argv) < 2 {

@@ -64,7 +64,7 @@ func (m *memorySampler) setInterval(d time.Duration) {
 	m.interval = max(d, time.Second)
 }
 
-// of gives the last sample of a process; the zero time if there is none yet.
+// of returns the last sample of a process; the zero time if there is none yet.
 func (m *memorySampler) of(pid int, start uint64) (Memory, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// rooted gives a process named shop that holds a listener on that port.
+// rooted returns a process named shop that holds a listener on that port.
 func rooted(w *Watcher, pid int, port uint16) *process {
 	ino := uint64(pid)
 	p := &process{pid: pid, start: uint64(pid), netns: w.sockets.own, ident: identity{server: Gunicorn, name: "shop"}}

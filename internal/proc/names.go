@@ -21,13 +21,13 @@ func (w *Watcher) idOf(p *process) appID {
 	return appID{base: w.baseName(p), owner: p.own.account, unit: lastingUnit(p.unit), host: w.hostOf(p), bind: w.where(p)}
 }
 
-// resume gives a root to the app of its identity, if that has ended: with its
+// resume adds a root to the app of its identity, if that has ended: with its
 // name, its slots and its counters.
 func (w *Watcher) resume(p *process, id appID) bool {
 	return w.goOn(p, id, func(a *app) bool { return a.id == id })
 }
 
-// join gives a root to the running app of its name with which it has a listening
+// join adds a root to the running app of its name with which it has a listening
 // socket in common: they are workers whose master is gone.
 func (w *Watcher) join(p *process, id appID) bool {
 	for _, a := range w.apps {
@@ -39,7 +39,7 @@ func (w *Watcher) join(p *process, id appID) bool {
 	return false
 }
 
-// move gives a root to an app that has ended and differs only by where it
+// move adds a root to an app that has ended and differs only by where it
 // listened, unless a name is kept for the root.
 func (w *Watcher) move(p *process, id appID) bool {
 	for _, r := range w.reserved {
@@ -50,7 +50,7 @@ func (w *Watcher) move(p *process, id appID) bool {
 	return w.goOn(p, id, func(a *app) bool { return a.id.but() == id.but() })
 }
 
-// goOn gives a root to the first of the ended apps that fit, in the order of
+// goOn adds a root to the first of the ended apps that fit, in the order of
 // their names.
 func (w *Watcher) goOn(p *process, id appID, fits func(*app) bool) bool {
 	var best *app

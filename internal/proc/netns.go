@@ -54,7 +54,7 @@ func newSockets(r *reader) *sockets {
 	return s
 }
 
-// of gives the namespace of a process. One whose namespace may not be read is
+// of returns the namespace of a process. One whose namespace may not be read is
 // taken to live in ours: most do, and a wrong guess finds no socket.
 func (s *sockets) of(p *process) *netns {
 	if p.netns == 0 {

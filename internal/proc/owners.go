@@ -112,7 +112,7 @@ func (c *connectionSampler) readProc(dir string, ports []uint16) ([]sockdiag.Con
 	return nil, errors.Join(errs...)
 }
 
-// join gives each connection to the process of the app that holds it.
+// join assigns each connection to the process of the app that holds it.
 func (c *connectionSampler) join(h *household, found *foundSockets, left *share, out *Connections) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
@@ -162,7 +162,7 @@ func (h *household) holder(before int, shared bool, pid int) int {
 	}
 }
 
-// held gives the sockets to stores that a process holds, each once, and how many
+// held returns the sockets to stores that a process holds, each once, and how many
 // of its descriptors were not looked at.
 func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket, of *share) (out []uint64, left int, err error) {
 	b, err := c.r.pid(m.pid, "stat")

@@ -222,7 +222,7 @@ func parseSmaps(b []byte) (Memory, error) {
 }
 
 // parseMaxFiles reads the soft limit "Max open files" of /proc/PID/limits;
-// unlimited gives 0.
+// unlimited returns 0.
 func parseMaxFiles(b []byte) (uint64, error) {
 	for line := range bytes.Lines(b) {
 		rest, ok := bytes.CutPrefix(line, []byte("Max open files"))

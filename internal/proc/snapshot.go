@@ -242,7 +242,7 @@ func held(a *app, p *process) (n int) {
 	return n
 }
 
-// listening gives the descriptors under which a process has the app's sockets.
+// listening returns the descriptors under which a process has the app's sockets.
 func listening(a *app, p *process) []int {
 	fds := make([]int, 0, 4)
 	for _, l := range a.sockets {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// transfers tells whether a system call moves data and so belongs to work in
+// transfers reports whether a system call moves data and so belongs to work in
 // hand.
 func transfers(nr int) bool {
 	return slices.Contains(transferCalls(), nr)

@@ -67,7 +67,7 @@ func recheckAges() [4]time.Duration {
 	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
 }
 
-// due tells whether a process should be read again.
+// due reports whether a process should be read again.
 func (p *process) due(now time.Time) bool {
 	if p.settled {
 		return false

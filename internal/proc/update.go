@@ -114,7 +114,7 @@ func (w *Watcher) fresher(p *process) bool {
 	return true
 }
 
-// newCPU gives the ticks that were used since the last call.
+// newCPU returns the ticks that were used since the last call.
 func (p *process) newCPU() cpuTime {
 	spent := &p.counts().spent
 	d := cpuTime{user: p.stat.utime - min(p.stat.utime, spent.user), system: p.stat.stime - min(p.stat.stime, spent.system)}

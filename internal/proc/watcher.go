@@ -201,7 +201,7 @@ func (w *Watcher) lock(ctx context.Context) error {
 
 func (w *Watcher) unlock() { w.turn <- struct{}{} }
 
-// Snapshot gives the apps as they are now, or were a moment ago.
+// Snapshot returns the apps as they are now, or were a moment ago.
 // The caller must not change it. It fails only if /proc cannot be listed or
 // ctx ends first.
 func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
@@ -300,7 +300,7 @@ func (w *Watcher) candidates() []*process {
 	return w.cands
 }
 
-// candidate tells whether a process could be an app's root. With a
+// candidate reports whether a process could be an app's root. With a
 // configuration that is what it matches; a match that names nothing but a
 // listener or a pid file is looked for another way, see findConfigured.
 func (w *Watcher) candidate(p *process) bool {

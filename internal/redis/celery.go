@@ -243,7 +243,7 @@ func ParseMessage(b []byte) Message {
 	return out
 }
 
-// unixTime gives the time of Unix seconds from the years 1970 to 5138; zero
+// unixTime returns the time of Unix seconds from the years 1970 to 5138; zero
 // for anything else.
 func unixTime(seconds float64) time.Time {
 	if !(seconds > 0 && seconds < 1e11) {

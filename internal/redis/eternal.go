@@ -245,7 +245,7 @@ func (w *eternalWalk) some(ctx context.Context, n eternalNode, keys []string, f 
 	})
 }
 
-// meant gives those keys that have no expiry and are idle, in one trip.
+// meant returns those keys that have no expiry and are idle, in one trip.
 func (w *eternalWalk) meant(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil

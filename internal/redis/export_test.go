@@ -34,7 +34,7 @@ var (
 	ErrTooLarge = errTooLarge
 )
 
-// JobOf gives the job of an entry among the started ones.
+// JobOf returns the job of an entry among the started ones.
 func JobOf(entry string) string { return jobOf(entry) }
 
 // ParseTime reads one of RQ's times.

@@ -153,7 +153,7 @@ func Refusal() error { return &Error{Kind: Permission, Detail: "refuses"} }
 // ErrBroken is a connection that ended.
 var ErrBroken error = &Error{Kind: Failed, Detail: "hung up"}
 
-// CountPage gives a function that counts one page of keys, without a server.
+// CountPage returns a function that counts one page of keys, without a server.
 func CountPage(keys []string, sets ...KeySet) func() error {
 	s := &Space{Bytes: 100}
 	w := WalkerOf(s, time.Second, sets...)

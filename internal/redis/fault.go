@@ -231,7 +231,7 @@ func queueFault(text, keys string) *Error {
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
 
-// codeOf gives the code of an error reply if it is one; the rest of a reply
+// codeOf returns the code of an error reply if it is one; the rest of a reply
 // may hold anything.
 func codeOf(code string) string {
 	if code == "ERR" || !plainCode.MatchString(code) {

@@ -48,7 +48,7 @@ func ParseInfo(reply string) Info {
 	return i
 }
 
-// numbers gives the place of each number by its key.
+// numbers returns the place of each number by its key.
 func (i *Info) numbers() map[string]**float64 {
 	return map[string]**float64{
 		"keyspace_hits": &i.Hits, "keyspace_misses": &i.Misses, "evicted_keys": &i.Evicted,

@@ -17,9 +17,9 @@ import (
 type keyspace interface {
 	// nodes lists who holds the keys: the server, or each master of a cluster.
 	nodes(ctx context.Context) ([]node, error)
-	// ping gives the time of one round trip to a node.
+	// ping returns the time of one round trip to a node.
 	ping(ctx context.Context, addr string) (time.Duration, error)
-	// scan gives some of a node's keys, and where the next ones begin.
+	// scan returns some of a node's keys, and where the next ones begin.
 	scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error)
 	// ask asks after some keys, all in one trip.
 	ask(ctx context.Context, addr string, qs []question) (answers, error)

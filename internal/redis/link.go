@@ -157,7 +157,7 @@ func (l *link) lastReply() string {
 	return ""
 }
 
-// dialer gives what connects, and counts it.
+// dialer returns what connects, and counts it.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if l.single.Load() {

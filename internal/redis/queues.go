@@ -189,7 +189,7 @@ func pipelined(ctx context.Context, l *link, fill func(redis.Pipeliner)) error {
 	return nil
 }
 
-// refused gives why one of some commands was not answered; nil: all were.
+// refused returns why one of some commands was not answered; nil: all were.
 // keys is the part of an ACL rule that would let the user at the keys.
 func refused(keys string, cmds ...redis.Cmder) *Error {
 	for _, c := range cmds {

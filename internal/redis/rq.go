@@ -75,7 +75,7 @@ func (r *rqQueue) counts() Queue {
 // size returns what a command counted. A server that is none may count below zero.
 func size(c *redis.IntCmd) int64 { return max(0, c.Val()) }
 
-// jobOf gives the job of an entry among the started ones: its id, which since
+// jobOf returns the job of an entry among the started ones: its id, which since
 // RQ 2 has the id of the execution behind it, 32 hexadecimal digits. It is ""
 // for what is no id.
 func jobOf(entry string) string {
@@ -169,7 +169,7 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*redis.SliceCmd) {
 	}
 }
 
-// lives tells whether a worker gives signs of life: its hash expires without
+// lives reports whether a worker gives signs of life: its hash expires without
 // them, and holds its death once it has ended.
 func lives(c *redis.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
 

@@ -261,7 +261,7 @@ func (s *Server) prove(ctx context.Context, l *link) error {
 	return err
 }
 
-// ready gives the link to ask on, or why there is none now.
+// ready returns the link to ask on, or why there is none now.
 func (s *Server) ready() (*link, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,7 +277,7 @@ func (s *Server) ready() (*link, *Error) {
 	return s.link, nil
 }
 
-// renewed tells whether a login that was refused may go well now.
+// renewed reports whether a login that was refused may go well now.
 func (s *Server) renewed() bool {
 	return s.fault.Kind == Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
 }

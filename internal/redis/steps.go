@@ -189,7 +189,7 @@ type effort struct {
 	trips, keys int
 }
 
-// count gives the counts with one page more; s keeps its own until the page is whole.
+// count returns the counts with one page more; s keeps its own until the page is whole.
 func (w *Walker) count(ctx context.Context, s *steps, addr string, keys []string) ([]count, effort, error) {
 	counts := slices.Clone(s.counts)
 	var e effort

@@ -206,7 +206,7 @@ type Intake struct {
 	At Place
 }
 
-// CeleryIntake looks whether workers have taken messages of a broker since some
+// CeleryIntake reports whether workers have taken messages of a broker since some
 // time. Its error is an [Error].
 func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time) (Intake, error) {
 	if err := s.oneServer(); err != nil {

@@ -157,7 +157,7 @@ func (c *Conn) lock(ctx context.Context) error {
 
 func (c *Conn) unlock() { c.turn <- struct{}{} }
 
-// Listeners gives every listening TCP and UNIX stream socket of the namespace.
+// Listeners returns every listening TCP and UNIX stream socket of the namespace.
 // If the kernel refuses one kind (ENOENT: it has no such module), the others
 // come with the error. Of one user, root excepted, at most 1024 are returned. It ends with ctx's deadline, and after a second without
 // one; a Conn that fails is opened anew by the next call.
@@ -199,7 +199,7 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	return out, err
 }
 
-// UDP gives the UDP sockets of the namespace whose local port is that; port 0
+// UDP returns the UDP sockets of the namespace whose local port is that; port 0
 // gives all. Errors and time are as in [Conn.Listeners].
 func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 	if err := c.lock(ctx); err != nil {

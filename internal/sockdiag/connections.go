@@ -26,7 +26,7 @@ type Connection struct {
 	Inode  uint64         // of this end's socket, as in the link socket:[N] of /proc/PID/fd
 }
 
-// Connections gives the established TCP connections of the namespace whose
+// Connections returns the established TCP connections of the namespace whose
 // remote port is one of ports, of which at most 256 are taken. The kernel walks
 // its whole table of sockets, 1.6 ms and more, but hands out only what matches.
 // Errors and time are as in [Conn.Listeners].
@@ -59,7 +59,7 @@ func (c *Conn) Connections(ctx context.Context, ports []uint16) ([]Connection, e
 	return out, err
 }
 
-// UnixConnections gives the established UNIX stream connections of the
+// UnixConnections returns the established UNIX stream connections of the
 // namespace to a path that wanted takes: the inode of the end that connected.
 func (c *Conn) UnixConnections(ctx context.Context, wanted func(path string) bool) ([]Connection, error) {
 	if err := c.lock(ctx); err != nil {

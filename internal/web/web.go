@@ -16,7 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// Source gives what the latest gather read and how that was judged; a
+// Source returns what the latest gather read and how that was judged; a
 // judgement of the zero time says that there was none yet. It must not block.
 type Source interface {
 	Latest() (health.Readings, health.Judgement)

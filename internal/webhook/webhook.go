@@ -86,7 +86,7 @@ func New(o Options) *Webhook {
 	return w
 }
 
-// Stats gives the counters.
+// Stats returns the counters.
 func (w *Webhook) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()

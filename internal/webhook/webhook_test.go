@@ -103,7 +103,7 @@ func tokenFile(t *testing.T) string {
 	return file
 }
 
-// send gives the status and the body of an answer; headers come in pairs.
+// send returns the status and the body of an answer; headers come in pairs.
 func (s server) send(t *testing.T, method, path, body string, headers ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/admin/api/v1"+path, strings.NewReader(body))

@@ -87,7 +87,7 @@ type alert struct {
 	Labels, Annotations map[string]string
 }
 
-// firing gives the alert of that name that fires; nil: none does.
+// firing returns the alert of that name that fires; nil: none does.
 func (s *stack) firing(ctx context.Context, name string) (*alert, error) {
 	var answer struct{ Data struct{ Alerts []alert } }
 	if err := getJSON(ctx, s.promURL+"/api/v1/alerts", &answer); err != nil {

@@ -42,7 +42,7 @@ func endOrphans() {
 	}
 }
 
-// children gives the pids of this process's children, dead ones too.
+// children returns the pids of this process's children, dead ones too.
 func children() []int {
 	var out []int
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")

@@ -129,7 +129,7 @@ func (s *stack) add(list *[]*run.Proc, p *run.Proc) {
 	*list = append(slices.DeleteFunc(*list, func(old *run.Proc) bool { return old.Name == p.Name }), p)
 }
 
-// part gives what runs by that name.
+// part returns what runs by that name.
 func (s *stack) part(name string) *run.Proc {
 	for _, p := range s.all() {
 		if p.Name == name {

@@ -140,7 +140,7 @@ func (s *stack) redisSays(ctx context.Context, p *run.Proc, command, want string
 	}
 }
 
-// askRedis gives the one line that a command answers.
+// askRedis returns the one line that a command answers.
 func (s *stack) askRedis(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -114,7 +114,7 @@ func (s *stack) step(ctx context.Context, t *told, began time.Time) {
 	}
 }
 
-// last gives the newest run of a rule that began after a fault.
+// last returns the newest run of a rule that began after a fault.
 func last(list []attempt, rule string, after time.Time) *attempt {
 	i := slices.IndexFunc(list, func(a attempt) bool { return a.Rule == rule && a.Created.After(after) })
 	if i < 0 {

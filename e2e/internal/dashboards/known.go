@@ -67,7 +67,7 @@ func LoadKnown(from KnownFiles) (Known, error) {
 	return known, known.rules(from.Rules)
 }
 
-// find gives what is known of a metric. Of those of Prometheus, Alertmanager
+// find returns what is known of a metric. Of those of Prometheus, Alertmanager
 // and the libraries of the exporter the labels are not.
 func (k Known) find(name string) (Series, bool) {
 	if s, ok := k[name]; ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// labels gives the labels that the series of an expression may have, and tells
+// labels returns the labels that the series of an expression may have, and tells
 // complain of each label that is named where no series has it.
 func (k Known) labels(e parser.Expr, complain func(format string, args ...any)) Labels {
 	switch e := e.(type) {
@@ -78,7 +78,7 @@ func without(in Labels, names []string) Labels {
 	return out
 }
 
-// called gives the labels that a function leaves.
+// called returns the labels that a function leaves.
 func (k Known) called(e *parser.Call, complain func(string, ...any)) Labels {
 	var in Labels
 	found := false
@@ -130,7 +130,7 @@ func relabeled(e *parser.Call, in Labels, complain func(string, ...any)) Labels 
 	return out
 }
 
-// matched gives the labels of what an operator leaves.
+// matched returns the labels of what an operator leaves.
 func (k Known) matched(e *parser.BinaryExpr, complain func(string, ...any)) Labels {
 	left, right := k.labels(e.LHS, complain), k.labels(e.RHS, complain)
 	m := e.VectorMatching
@@ -188,7 +188,7 @@ func matchable(e *parser.BinaryExpr, left, right Labels, complain func(string, .
 	}
 }
 
-// meeting gives the labels that one-to-one matching leaves.
+// meeting returns the labels that one-to-one matching leaves.
 func meeting(m *parser.VectorMatching, left Labels) Labels {
 	if !m.On {
 		return without(left, m.MatchingLabels)

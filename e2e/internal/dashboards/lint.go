@@ -126,7 +126,7 @@ type parsed struct {
 	unit  string // how the target's values are shown, empty where that can't be told
 }
 
-// Lint gives every fault of the dashboards, by rule and place.
+// Lint returns every fault of the dashboards, by rule and place.
 func Lint(all []Dashboard, known Known) []Finding {
 	l := &linter{all: all, known: known}
 	for i := range all {
@@ -163,12 +163,12 @@ func (l *linter) each(f func(parsed)) {
 	}
 }
 
-// panels gives every panel of every dashboard.
+// panels returns every panel of every dashboard.
 func (l *linter) panels() iter.Seq2[Dashboard, Panel] {
 	return over(l.all, func(d Dashboard) []Panel { return d.Panels })
 }
 
-// variables gives every variable that is asked for.
+// variables returns every variable that is asked for.
 func (l *linter) variables() iter.Seq2[Dashboard, Variable] {
 	return over(l.all, func(d Dashboard) []Variable {
 		return slices.DeleteFunc(slices.Clone(d.Variables), func(v Variable) bool { return v.Type != "query" })
@@ -179,7 +179,7 @@ func (l *linter) annotations() iter.Seq2[Dashboard, Annotation] {
 	return over(l.all, func(d Dashboard) []Annotation { return d.Annotations })
 }
 
-// over gives what each dashboard has, beside the dashboard.
+// over returns what each dashboard has, beside the dashboard.
 func over[T any](all []Dashboard, of func(Dashboard) []T) iter.Seq2[Dashboard, T] {
 	return func(yield func(Dashboard, T) bool) {
 		for _, d := range all {

@@ -52,7 +52,7 @@ func apply(t *testing.T, in any, path []string, to any) any {
 	return nil
 }
 
-// planted gives the sound dashboard with changes.
+// planted returns the sound dashboard with changes.
 func planted(t *testing.T, changes ...change) dashboards.Dashboard {
 	t.Helper()
 	text, err := os.ReadFile("testdata/sound.json")

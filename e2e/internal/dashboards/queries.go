@@ -25,7 +25,7 @@ type Query struct {
 	board   *Dashboard
 }
 
-// Queries gives every query: of targets, of variables, of annotations.
+// Queries returns every query: of targets, of variables, of annotations.
 func (d Dashboard) Queries() []Query {
 	var out []Query
 	for _, p := range d.Panels {
@@ -105,7 +105,7 @@ type Values struct {
 // variable is every spelling of a variable: $x, [[x:format]], ${x.field:format}.
 var variable = regexp.MustCompile(`\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.([^:^}]+))?(?::([^}]+))?\}`)
 
-// Fill gives the query as Grafana sends it. A variable that is not known
+// Fill returns the query as Grafana sends it. A variable that is not known
 // stays, and is a fault of syntax for Prometheus.
 func (q Query) Fill(v Values) string {
 	return variable.ReplaceAllStringFunc(q.Expr, func(found string) string {
@@ -158,7 +158,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
 
-// value gives a variable of the dashboard.
+// value returns a variable of the dashboard.
 func (q Query) value(name, format string, v Values) (string, bool) {
 	decl, declared := q.declared(name)
 	text, given := v.Extra[name]

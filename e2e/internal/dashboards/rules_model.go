@@ -213,7 +213,7 @@ func linked(url string) (string, bool) {
 	return m[1], true
 }
 
-// allLinks gives the panel's links and those of its values.
+// allLinks returns the panel's links and those of its values.
 func (p Panel) allLinks() []Link {
 	out := slices.Concat(p.Links, p.FieldConfig.Defaults.Links)
 	for _, property := range p.overridden() {
@@ -225,7 +225,7 @@ func (p Panel) allLinks() []Link {
 	return out
 }
 
-// overridden gives what all overrides of the panel change.
+// overridden returns what all overrides of the panel change.
 func (p Panel) overridden() []Property {
 	var out []Property
 	for _, o := range p.FieldConfig.Overrides {

@@ -117,7 +117,7 @@ func (o Override) unit() (string, bool) {
 	return "", false
 }
 
-// unitOf gives the unit in which a target's values are shown: by the last
+// unitOf returns the unit in which a target's values are shown: by the last
 // override that names its frame, its series, or its column of a table.
 func (p Panel) unitOf(refID string) string {
 	names := p.names(refID)
@@ -209,7 +209,7 @@ func oneUnit(l *linter) {
 	})
 }
 
-// names gives the metrics of the query, without the limits.
+// names returns the metrics of the query, without the limits.
 func (q parsed) names() []string {
 	var out []string
 	for _, s := range q.selectors() {
@@ -270,7 +270,7 @@ func thresholdsDrawn(l *linter) {
 	})
 }
 
-// limits gives the resources whose limits the query shows.
+// limits returns the resources whose limits the query shows.
 func (q parsed) limits() []string {
 	var out []string
 	for _, s := range q.selectors() {

@@ -26,7 +26,7 @@ func syntax(l *linter) {
 	}
 }
 
-// selectors gives what the query reads.
+// selectors returns what the query reads.
 func (q parsed) selectors() []*parser.VectorSelector {
 	var out []*parser.VectorSelector
 	q.selected(func(s *parser.VectorSelector, _ []parser.Node) { out = append(out, s) })
@@ -78,7 +78,7 @@ func selectors(l *linter) {
 	})
 }
 
-// always tells whether every series is known to have the label.
+// always reports whether every series is known to have the label.
 func (s Series) always(label string) bool {
 	if label == "job" || label == "instance" {
 		return true
@@ -106,7 +106,7 @@ func chosen(s *parser.VectorSelector, v string) bool {
 	})
 }
 
-// around gives the function that takes the range of a selector, and the range.
+// around returns the function that takes the range of a selector, and the range.
 func around(path []parser.Node) (function string, span time.Duration) {
 	if len(path) < 1 {
 		return "", 0
@@ -174,7 +174,7 @@ func counters(l *linter) {
 	})
 }
 
-// counted tells whether only the number of the series matters.
+// counted reports whether only the number of the series matters.
 func counted(path []parser.Node) bool {
 	if len(path) == 0 {
 		return false
@@ -218,12 +218,12 @@ func (l *linter) buckets(q parsed, name string, path []parser.Node) {
 	}
 }
 
-// one tells whether a single bucket is asked for.
+// one reports whether a single bucket is asked for.
 func one(s *parser.VectorSelector) bool {
 	return slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "le" })
 }
 
-// resourceOf gives the resource of resp_threshold that a selector, shown in a
+// resourceOf returns the resource of resp_threshold that a selector, shown in a
 // unit, is judged by, or nothing.
 func resourceOf(s *parser.VectorSelector, unit string) string {
 	for _, x := range limited() {

@@ -43,7 +43,7 @@ func (u unit) allowed() []string {
 	}[[2]int{u.bytes, u.seconds}]
 }
 
-// named gives the unit of a metric by its name, as Prometheus has it:
+// named returns the unit of a metric by its name, as Prometheus has it:
 // prometheus.io/docs/practices/naming.
 func named(name string) unit {
 	for _, part := range []string{"_bucket", "_count"} {
@@ -65,7 +65,7 @@ func named(name string) unit {
 	return number()
 }
 
-// unit gives the unit of an expression; it is unknown where it can't be told.
+// unit returns the unit of an expression; it is unknown where it can't be told.
 func (k Known) unit(e parser.Expr) unit {
 	switch e := e.(type) {
 	case *parser.NumberLiteral:
@@ -113,7 +113,7 @@ func (k Known) unitOf(name string) unit {
 	return u
 }
 
-// result gives the unit of what a function gives.
+// result returns the unit of what a function gives.
 func (k Known) result(e *parser.Call) unit {
 	switch e.Func.Name {
 	case "rate", "irate", "deriv":
@@ -136,7 +136,7 @@ func (k Known) result(e *parser.Call) unit {
 	return unit{}
 }
 
-// quantiled gives the unit of what the buckets inside are buckets of.
+// quantiled returns the unit of what the buckets inside are buckets of.
 func quantiled(e *parser.Call) unit {
 	out := unit{}
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
@@ -191,7 +191,7 @@ func added(op parser.ItemType, l, r unit) unit {
 	return l
 }
 
-// scaled gives the unit of a product or a quotient.
+// scaled returns the unit of a product or a quotient.
 func scaled(e *parser.BinaryExpr, l, r unit) unit {
 	sign := 1
 	if e.Op == parser.DIV {

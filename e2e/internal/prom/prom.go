@@ -69,7 +69,7 @@ func Range(ctx context.Context, base, expr string, from, to time.Time, step time
 	return out, nil
 }
 
-// LabelValues gives the values that a label has in the series of a selector,
+// LabelValues returns the values that a label has in the series of a selector,
 // from one time to another; without a selector, in all series.
 func LabelValues(ctx context.Context, base, selector, label string, from, to time.Time) (values []string, err error) {
 	ask := url.Values{"start": {strconv.FormatInt(from.Unix(), 10)}, "end": {strconv.FormatInt(to.Unix(), 10)}}

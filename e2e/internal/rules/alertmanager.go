@@ -19,7 +19,7 @@ type Routing struct {
 	Wait, Interval, Repeat time.Duration
 }
 
-// Route gives the text of a configuration with the addresses and times of r.
+// Route returns the text of a configuration with the addresses and times of r.
 // Routes, receivers and inhibit rules stay; mail is sent to nobody.
 func (r Routing) Route(text []byte) ([]byte, error) {
 	if r.Interval <= 0 || r.Repeat <= 0 || r.Wait < 0 {

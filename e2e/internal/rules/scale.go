@@ -49,7 +49,7 @@ func (s Scaling) ScaleDir(from, to string) error {
 	return nil
 }
 
-// Scale gives the text of a rule file with shorter times. Names, thresholds,
+// Scale returns the text of a rule file with shorter times. Names, thresholds,
 // labels and annotations stay, so that the windows in the names of recording
 // rules, and the times in annotations, are those of the unscaled ones.
 func (s Scaling) Scale(text []byte) ([]byte, error) {

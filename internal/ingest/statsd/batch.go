@@ -80,7 +80,7 @@ func (b *batch) receive(fd int) (int, error) {
 	}
 }
 
-// packet gives the i-th datagram, and false if it was longer than our buffer.
+// packet returns the i-th datagram, and false if it was longer than our buffer.
 func (b *batch) packet(i int) ([]byte, bool) {
 	h := &b.headers[i]
 	n := int(h.Len)

@@ -14,7 +14,7 @@ import (
 // maxTable bounds what is read of /proc/net/udp, in bytes: about 100,000 sockets.
 const maxTable = 16 << 20
 
-// newDrops gives how many datagrams the kernel dropped since the last call. The
+// newDrops returns how many datagrams the kernel dropped since the last call. The
 // kernel's count is 32 bits wide and wraps; the difference does not mind.
 func (s *socket) newDrops() uint64 {
 	now, ok := s.readDrops()

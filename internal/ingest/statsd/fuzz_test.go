@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// within says whether b is nil or lies inside whole, without room to append.
+// within reports whether b is nil or lies inside whole, without room to append.
 func within(whole, b []byte) bool {
 	if b == nil {
 		return true
@@ -56,7 +56,7 @@ func checkEvent(t *testing.T, whole []byte, e *ingest.Event) {
 	}
 }
 
-// readLine gives the line's events in words, after checking each.
+// readLine returns the line's events in words, after checking each.
 func readLine(t *testing.T, line []byte) []string {
 	t.Helper()
 	var l statsd.Line

@@ -100,7 +100,7 @@ func (l *Listener) Address() string {
 	return l.sock.addr
 }
 
-// Stats gives the counters of this listener and of all that share them.
+// Stats returns the counters of this listener and of all that share them.
 func (l *Listener) Stats() Stats { return l.o.Counters.Stats() }
 
 // Close closes the socket, if it is open, and removes a UNIX socket's path. A

@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// show gives an event in one line, so that tables stay readable.
+// show returns an event in one line, so that tables stay readable.
 func show(e *ingest.Event) string {
 	switch e.Kind {
 	case ingest.Ignored:

@@ -101,7 +101,7 @@ func (s *socket) prepare() error {
 
 func (s *socket) options(fd int) error {
 	// FORCE goes beyond net.core.rmem_max, with CAP_NET_ADMIN. Without it the
-	// kernel gives as much of what we ask as it allows; the metric shows that.
+	// kernel returns as much of what we ask as it allows; the metric shows that.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantBuffer) != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantBuffer); err != nil {
 			return fmt.Errorf("receive buffer: %w", err)

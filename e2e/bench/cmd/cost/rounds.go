@@ -95,13 +95,13 @@ func (s settings) cycle(ctx context.Context, client *rig.Client, targets []rig.T
 	return wait(ctx, s.gap-time.Since(start))
 }
 
-// resting gives each target's CPU use while nobody scrapes, in milliseconds a
+// resting returns each target's CPU use while nobody scrapes, in milliseconds a
 // second: what its background work costs, whatever the scrape interval is.
 func (s settings) resting(ctx context.Context, targets []rig.Target) ([]float64, error) {
 	return use(targets, func() error { return wait(ctx, s.rest) })
 }
 
-// paced gives each target's CPU use in milliseconds a second when it is scraped
+// paced returns each target's CPU use in milliseconds a second when it is scraped
 // now and then, as Prometheus does. A scrape after a pause finds more to read
 // anew, and colder caches, than one of many in a row.
 func (s settings) paced(ctx context.Context, client *rig.Client, targets []rig.Target) ([]float64, error) {
@@ -129,7 +129,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// use gives the CPU milliseconds a second of each target while do runs.
+// use returns the CPU milliseconds a second of each target while do runs.
 func use(targets []rig.Target, do func() error) ([]float64, error) {
 	start := time.Now()
 	before, err := clocks(targets)

@@ -28,7 +28,7 @@ func gunicornLines() [3]string {
 	return [...]string{"gunicorn.request.duration:12.3|ms", "gunicorn.requests:1|c|@1.0", "gunicorn.request.status.200:1|c"}
 }
 
-// packets gives packets of n lines each, which go through gunicorn's lines in
+// packets returns packets of n lines each, which go through gunicorn's lines in
 // turn: three packets hold each line n times.
 func packets(n int) [][]byte {
 	lines := gunicornLines()

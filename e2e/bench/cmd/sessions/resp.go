@@ -58,7 +58,7 @@ func fill(ctx context.Context, socket string, n int) error {
 	return nil
 }
 
-// ping gives the time of one round trip.
+// ping returns the time of one round trip.
 func ping(c net.Conn) (time.Duration, error) {
 	var reply [7]byte
 	began := time.Now()

@@ -114,7 +114,7 @@ func (b *bench) half(ctx context.Context) (half, error) {
 	}, nil
 }
 
-// cpu gives the processor time of Redis and of the exporter, in seconds.
+// cpu returns the processor time of Redis and of the exporter, in seconds.
 func (b *bench) cpu() (server, own float64, err error) {
 	s, err := rig.CPU(b.server)
 	if err != nil {

@@ -88,7 +88,7 @@ func (s *servers) round(ctx context.Context, scrapes int, t rig.Target) (cost, e
 	return cost{per(0), per(1), per(2), took[len(took)/2].Seconds() * 1000}, nil
 }
 
-// spent gives the CPU time that each process used while f ran.
+// spent returns the CPU time that each process used while f ran.
 func spent(f func() error, pids []int) ([]time.Duration, error) {
 	before := make([]time.Duration, len(pids))
 	for i, pid := range pids {

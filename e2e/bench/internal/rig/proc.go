@@ -30,7 +30,7 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// Memory gives the resident set of process pid and its highest so far, in
+// Memory returns the resident set of process pid and its highest so far, in
 // bytes, from VmRSS and VmHWM of /proc/PID/status.
 func Memory(pid int) (rss, highest int64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -92,7 +92,7 @@ func (r *Rig) Close() {
 	_ = os.RemoveAll(r.Dir)
 }
 
-// Find gives the path of a program, or an error that says how to get it.
+// Find returns the path of a program, or an error that says how to get it.
 func Find(program, how string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {

@@ -87,7 +87,7 @@ func Series(body []byte) int {
 	return n
 }
 
-// Value gives the sample of exactly that series, labels included as the text
+// Value returns the sample of exactly that series, labels included as the text
 // format writes them; ok is false if there is none.
 func Value(body []byte, series string) (v float64, ok bool) {
 	for line := range bytes.Lines(body) {

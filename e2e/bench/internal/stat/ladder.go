@@ -33,7 +33,7 @@ func (s Step) CPUPerLine() float64 {
 // SenderLimited says that the sender did not reach 95 % of what was asked for.
 func (s Step) SenderLimited() bool { return s.Asked > 0 && s.Rate() < 0.95*s.Asked }
 
-// Best gives the loss-free step with the highest rate; ok is false if every
+// Best returns the loss-free step with the highest rate; ok is false if every
 // step lost something.
 func Best(steps []Step) (best Step, ok bool) {
 	for _, s := range steps {

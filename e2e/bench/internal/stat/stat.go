@@ -13,7 +13,7 @@ type Spread struct {
 	Median, Min, Max float64
 }
 
-// Of gives the spread of values, which may come in any order. The median of an
+// Of returns the spread of values, which may come in any order. The median of an
 // even number of values is the mean of the middle two. No values give zeros.
 func Of(values []float64) Spread {
 	if len(values) == 0 {
