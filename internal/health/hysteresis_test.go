@@ -23,18 +23,18 @@ func TestHysteresisStepByStep(t *testing.T) {
 		redis bool
 		steps []step
 	}{
-		"down after two intervals": {false, []step{{0, 0.5, "healthy"}, {30 * s, 0.8, "warning"}, {60 * s, 0.5, "healthy<warning"}, {90 * s, 0.5, "healthy<warning"}, {120 * s, 0.5, "healthy"}}},
+		"down after two intervals": {false, []step{{0, 0.5, "healthy"}, {30 * s, 0.8, "warning"}, {60 * s, 0.5, "healthy<warning"}, {89 * s, 0.5, "healthy<warning"}, {90 * s, 0.5, "healthy"}}},
 		"up at once":               {false, []step{{0, 0.5, "healthy"}, {5 * s, 0.95, "critical"}}},
 		"within the margin it stays": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.79, "warning"}, {60 * s, 0.77, "warning"}, {90 * s, 0.761, "warning"}, {300 * s, 0.77, "warning"},
-			{330 * s, 0.759, "healthy<warning"}, {390 * s, 0.759, "healthy"}}},
-		"a look within the margin begins it anew": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {60 * s, 0.79, "warning"}, {90 * s, 0.5, "healthy<warning"}, {120 * s, 0.5, "healthy<warning"}, {150 * s, 0.5, "healthy"}}},
-		"critical to warning":                     {false, []step{{0, 0.95, "critical"}, {30 * s, 0.88, "critical"}, {60 * s, 0.85, "warning"}, {120 * s, 0.85, "warning"}, {600 * s, 0.85, "warning"}}},
-		"critical by warning to healthy":          {false, []step{{0, 0.95, "critical"}, {30 * s, 0.85, "warning"}, {60 * s, 0.2, "healthy<critical"}, {90 * s, 0.2, "healthy<warning"}, {120 * s, 0.2, "healthy<warning"}, {180 * s, 0.2, "healthy"}}},
-		"many looks an interval":                  {false, []step{{0, 0.8, "warning"}, {5 * s, 0.1, "healthy<warning"}, {10 * s, 0.1, "healthy<warning"}, {60 * s, 0.1, "healthy<warning"}, {65 * s, 0.1, "healthy"}}},
-		"unknown is held, then forgotten":         {false, []step{{0, 0.95, "critical"}, {30 * s, -1, "healthy<critical"}, {60 * s, -1, "healthy<critical"}, {90 * s, -1, "healthy"}, {95 * s, -1, ""}}},
-		"one that falls":                          {true, []step{{0, 0.9, "healthy"}, {30 * s, 0.79, "warning"}, {60 * s, 0.83, "warning"}, {300 * s, 0.839, "warning"}, {330 * s, 0.85, "healthy<warning"}, {390 * s, 0.85, "healthy"}}},
-		"one that falls far":                      {true, []step{{0, 0.4, "critical"}, {30 * s, 0.52, "critical"}, {60 * s, 0.6, "warning"}, {120 * s, 0.6, "warning"}}},
-		"worse while it waits to become better":   {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {60 * s, 0.95, "critical"}, {90 * s, 0.5, "healthy<critical"}, {120 * s, 0.5, "healthy<critical"}, {150 * s, 0.5, "healthy"}}},
+			{330 * s, 0.759, "healthy<warning"}, {360 * s, 0.759, "healthy"}}},
+		"what has ended begins at the limit": {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {50 * s, 0.79, "healthy<warning"}, {70 * s, 0.79, "healthy"}, {90 * s, 0.8, "warning"}}},
+		"critical to warning":                {false, []step{{0, 0.95, "critical"}, {30 * s, 0.88, "critical"}, {60 * s, 0.85, "warning"}, {120 * s, 0.85, "warning"}, {600 * s, 0.85, "warning"}}},
+		"critical by warning to healthy":     {false, []step{{0, 0.95, "critical"}, {30 * s, 0.85, "warning"}, {60 * s, 0.2, "healthy<critical"}, {89 * s, 0.2, "healthy<critical"}, {90 * s, 0.2, "healthy"}}},
+		"many looks an interval":             {false, []step{{0, 0.8, "warning"}, {5 * s, 0.1, "healthy<warning"}, {10 * s, 0.1, "healthy<warning"}, {55 * s, 0.1, "healthy<warning"}, {60 * s, 0.1, "healthy"}}},
+		"unknown is held, then forgotten":    {false, []step{{0, 0.95, "critical"}, {30 * s, -1, "healthy<critical"}, {59 * s, -1, "healthy<critical"}, {60 * s, -1, "healthy"}, {65 * s, -1, ""}}},
+		"one that falls":                     {true, []step{{0, 0.9, "healthy"}, {30 * s, 0.79, "warning"}, {60 * s, 0.83, "warning"}, {300 * s, 0.839, "warning"}, {330 * s, 0.85, "healthy<warning"}, {360 * s, 0.85, "healthy"}}},
+		"one that falls far":                 {true, []step{{0, 0.4, "critical"}, {30 * s, 0.52, "critical"}, {60 * s, 0.6, "warning"}, {120 * s, 0.6, "warning"}}},
+		"back while it is recovering":        {false, []step{{0, 0.8, "warning"}, {30 * s, 0.5, "healthy<warning"}, {40 * s, 0.95, "critical"}, {90 * s, 0.5, "healthy<critical"}, {99 * s, 0.5, "healthy<critical"}, {100 * s, 0.5, "healthy"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newTrial()
@@ -133,6 +133,15 @@ func TestSinceIsOfThisFault(t *testing.T) {
 	if f := x.look(40*time.Second, cpu(0.95)...).Findings()[0]; !f.Since.Equal(noon) {
 		t.Errorf("since %s", f.Since)
 	}
+	x.look(50*time.Second, cpu(0.82)...)
+	x.look(60*time.Second, cpu(0.5)...)
+	j := x.look(70*time.Second, cpu(0.5)...)
+	if r := j.Of("shop").Recovering; len(r) != 1 || !r[0].Since.Equal(noon) || !r[0].Ended.Equal(noon.Add(50*time.Second)) || r[0].Severity != health.Critical || r[0].Summary != "shop uses 82 % of its CPU" {
+		t.Errorf("recovering: %+v", r)
+	}
+	if f := x.look(80*time.Second, cpu(0.81)...).Findings()[0]; !f.Since.Equal(noon.Add(80 * time.Second)) {
+		t.Errorf("since %s", f.Since)
+	}
 }
 
 // The numbers of a finding are those of the last look, also within the margin.
@@ -174,12 +183,13 @@ func TestJudgeIsPure(t *testing.T) {
 }
 
 // Whatever the values do, the level is what the limits say at that look, or what
-// they say with the margin; and all is well again at most once in two intervals.
-func TestHysteresisNeverFlaps(t *testing.T) {
+// they say with the margin; what has ended is listed for two intervals, and what
+// is present is not.
+func TestHysteresisKeepsToTheLimits(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		x := newTrial()
-		better, was := time.Duration(-1), health.Healthy
+		last := time.Duration(-1) // the last look at which it was not well
 		for n := range 100 {
 			at, v := time.Duration(n)*5*time.Second, 0.6+0.4*rnd.Float64()
 			st := x.look(at, reading("resp_up", 1, "app:shop"), reading("resp_app_cpu_usage_ratio", v, "shop")).Of("shop")
@@ -187,14 +197,13 @@ func TestHysteresisNeverFlaps(t *testing.T) {
 			if v >= 0.9 && now != health.Critical || v >= 0.8 && now == health.Healthy || v < 0.9*0.95 && now == health.Critical || v < 0.8*0.95 && now != health.Healthy {
 				t.Fatalf("%v is %s", v, now)
 			}
-			held := max(now, recovering(st, "cpu"))
-			if held == health.Healthy && was > held {
-				if better >= 0 && at-better < 2*interval {
-					t.Fatalf("better after %s and after %s", better, at)
-				}
-				better = at
+			if now > health.Healthy {
+				last = at
 			}
-			was = held
+			want := now == health.Healthy && last >= 0 && at-last < 2*interval
+			if got := len(st.Recovering) == 1; got != want {
+				t.Fatalf("at %s, last at %s: recovering %t, want %t", at, last, got, want)
+			}
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// A level is left only when the value was this much below its limit (above it
-// for what warns when it falls) for this many monitoring intervals.
+// A level is left when the value is this much below its limit (above it for what
+// warns when it falls). What has ended is listed for this many monitoring intervals.
 const (
 	margin    = 0.05
 	intervals = 2
@@ -41,61 +41,36 @@ type rule struct {
 	key
 	component string
 	level     Level // by the limits
-	calm      Level // by limits that are the margin lower: what may be left is above it
+	calm      Level // by limits that are the margin lower
 	summary   string
 	told      bool
 	// advice says what to do, given for how long it has not been well.
 	advice adviser
 }
 
-// held is the level in force of one rule.
+// held is what is kept of one rule from look to look.
 type held struct {
-	level     Level
+	level     Level // at the last look
 	component string
-	since     time.Time // it is not healthy
-	below     time.Time // the values have been below the margin since; zero: they are not
-	peak      Level     // the worst calm level since below
-	last      time.Time // the look that last showed this level, the margin included
+	since     time.Time // it is not healthy; of what has ended, it was not
+	worst     Level     // since then
+	last      time.Time // the last look at which it was not healthy
 	summary   string    // of that look
 }
 
-// step returns what is held after one more look at a rule. A worse level holds at
-// once, a better one only after the values were that good for long. What was
-// below its margin and comes back is a new finding.
-func (h held) step(r *rule, at time.Time, long time.Duration) held {
-	h.component = r.component
-	switch {
-	case r.level >= h.level:
-		if h.level == Healthy || !h.below.IsZero() && h.peak == Healthy {
-			h.since = at
+// step returns what is held after one more look at a rule. A worse level holds
+// at once, and until the value is the margin below its limit. What comes back
+// after it was healthy is a new finding.
+func (h held) step(r *rule, at time.Time) held {
+	level := max(r.level, min(h.level, r.calm))
+	if level > Healthy {
+		if h.level == Healthy {
+			h.since, h.worst = at, level
 		}
-		h.level, h.last, h.summary, h.below = r.level, at, r.summary, time.Time{}
-	case r.calm >= h.level:
-		h.below, h.last, h.summary = time.Time{}, at, cmp.Or(r.summary, h.summary)
-	case h.below.IsZero():
-		h.below, h.peak = at, r.calm
-	default:
-		h.peak = max(h.peak, r.calm)
-		if at.Sub(h.below) >= long {
-			h.level, h.below = h.peak, time.Time{}
-			switch {
-			case r.calm < h.level:
-				h.below, h.peak = at, r.calm
-			case r.level == h.level:
-				h.last, h.summary = at, r.summary
-			}
-		}
+		h.worst, h.last, h.summary = max(h.worst, level), at, cmp.Or(r.summary, h.summary)
 	}
+	h.level, h.component = level, r.component
 	return h
-}
-
-// now returns the level of the rule at this look: the level in force, unless the
-// values are below its margin. What is held longer than that is recovering.
-func (h *held) now(r *rule) Level {
-	if h.below.IsZero() {
-		return h.level
-	}
-	return min(h.level, r.calm)
 }
 
 // Judge judges one look, given the state that the judgement before it left,
@@ -194,38 +169,34 @@ func (c *court) judgement() Judgement {
 }
 
 // step steps all rules, notes the components' levels in statuses, and returns
-// what is not well.
+// what is not well, and what has ended lately.
 func (c *court) step(statuses map[string]*Status) []told {
 	var all []told
 	for i := range c.rules {
 		r := &c.rules[i]
-		h := c.before.held[r.key].step(r, c.At, intervals*c.Interval)
+		h := c.before.held[r.key].step(r, c.At)
 		s := statuses[r.app]
 		if s == nil {
 			s = c.status(r.app)
 			statuses[r.app] = s
 		}
-		level := h.now(r)
-		s.Components[r.component] = max(s.Components[r.component], level)
-		if h.level == Healthy {
+		s.Components[r.component] = max(s.Components[r.component], h.level)
+		if h.level == Healthy && (h.last.IsZero() || c.At.Sub(h.last) >= intervals*c.Interval) {
 			continue
 		}
 		c.after.held[r.key] = h
-		all = append(all, c.tell(r, &h, level))
+		all = append(all, c.tell(r, &h))
 	}
 	return all
 }
 
 // tell returns the finding of a rule at this look: what is present, or what has
-// ended and is not yet sure to stay so.
-func (c *court) tell(r *rule, h *held, level Level) told {
-	t := told{Finding: Finding{r.app, Alert{r.title(), level, r.component, h.summary, h.since, r.told && level == r.level, r.of}}}
-	switch {
-	case level == Healthy:
+// ended.
+func (c *court) tell(r *rule, h *held) told {
+	t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.summary, h.since, r.told && h.level == r.level, r.of}}}
+	if h.level == Healthy {
 		last := h.last
-		t.Severity, t.ended = h.level, &last
-	case level < h.level:
-		t.Summary = cmp.Or(r.summary, h.summary)
+		t.Severity, t.ended = h.worst, &last
 	}
 	if r.level > Healthy && r.advice != nil {
 		t.advice = r.advice(c.At.Sub(h.since))
