@@ -218,6 +218,7 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
 		s.note("lock_wait", w.took.Seconds(), l.Name, number(w.waiter), waiter.app, waiter.worker,
 			number(w.blocker), blocker.app, blocker.worker, number(uint64(blocker.pid)), does, user, host)
 	}
+	l.noteSuspect(s, owners, waits)
 }
 
 // lockWaits returns the waits for rows and for tables, longest first. Who holds

@@ -380,6 +380,8 @@ func TestPoolLockWaits(t *testing.T) {
 		"main 8 shop 1 7 shop 0 101 sleeping shop 10.0.0.1": 2, "main 9 shop  7 shop 0 101 sleeping shop 10.0.0.1": 1, "main 9 shop  8 shop 1 102 running shop 10.0.0.1": 1,
 		"main 10         ": 3,
 	})
+	// 7 has a transaction open for longer than 10 has waited.
+	same(t, "suspects", r.readings(t, "page.lock_suspect"), map[string]float64{"main 7 shop 10.0.0.1 shop 0 101 had a transaction open": 60})
 	for i := range 100 {
 		f.threads = append(f.threads, mysql.Thread{ID: uint64(100 + i), Command: "Query", State: "Waiting for table metadata lock", Time: time.Second})
 	}

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,30 +35,54 @@ func (x *exporter) firstAdvice(pattern string) (string, error) {
 
 var (
 	orderKill   = regexp.MustCompile(`\bKILL (?:QUERY )?[0-9]+`)
-	orderSignal = regexp.MustCompile(`\bkill -(QUIT|KILL) ([0-9]+)`)
+	orderSignal = regexp.MustCompile(`\bkill -(QUIT|KILL)((?: [0-9]+)+)`)
 )
 
-// orderOf returns the command in a line of advice.
-func orderOf(line string) string { return orderKill.FindString(line) + orderSignal.FindString(line) }
+// orderOf returns the commands in a line of advice.
+func orderOf(line string) string {
+	return strings.Join(append(orderKill.FindAllString(line, -1), orderSignal.FindString(line)), ";")
+}
 
-// follow does what the first line says, as a person would who reads no further.
+// follow does what a line says, as a person would who reads no further.
 func follow(t *testing.T, s *mariadb.Server, line string) {
 	t.Helper()
-	if order := orderKill.FindString(line); order != "" {
-		execute(t, s, order)
+	kills := orderKill.FindAllString(line, -1)
+	for _, k := range kills {
+		if err := s.Exec(k); err != nil && !strings.Contains(err.Error(), "Unknown thread") { // it may have ended since
+			t.Fatal(err)
+		}
+	}
+	if len(kills) > 0 {
 		return
 	}
 	order := orderSignal.FindStringSubmatch(line)
 	if order == nil {
 		t.Fatalf("there is nothing to follow in %q", line)
 	}
-	pid, err := strconv.Atoi(order[2])
-	if err == nil {
-		err = syscall.Kill(pid, map[string]syscall.Signal{"QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}[order[1]])
+	for pid := range strings.FieldsSeq(order[2]) {
+		n, err := strconv.Atoi(pid)
+		if err == nil {
+			err = syscall.Kill(n, map[string]syscall.Signal{"QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}[order[1]])
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
 	}
-	if err != nil && !errors.Is(err, syscall.ESRCH) { // it may have ended since the last look
+}
+
+// shellOf returns one connection of an administrator.
+func shellOf(t *testing.T, s *mariadb.Server) *sql.Conn {
+	t.Helper()
+	db, err := s.Root()
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = db.Close() })
+	c, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // deaf listens on a port and accepts nothing that it answers.
@@ -75,16 +101,29 @@ func deaf(t *testing.T) int {
 func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 	t.Parallel()
 	s := database(t)
+	const wait = "/pay?row=1"
 	for name, c := range map[string]struct {
-		path  string // what both workers are asked for; PORT is that of the deaf server
-		first string // the first line
-		lock  bool   // a foreign shell holds the row
-		steps int    // how often the first line is followed, at most
+		path  string   // what both workers are asked for; PORT is that of the deaf server
+		first string   // the first line
+		shell []string // what a foreign shell runs before, and leaves open
+		alter bool     // another one changes the table, behind that
+		steps int      // how often the first line is followed, at most
 	}{
-		"a lock of a foreign shell": {"/wait?row=1", `^Connection (\d+) of user root from localhost on MySQL main.*KILL \d+ ends it.*Do not end workers 0 and 1 of `, true, 1},
-		"a slow statement":          {"/query?s=300", `^Connection (\d+) of worker [01] \(pid \d+\) of .* has run a SELECT on MySQL main for .*KILL QUERY \d+ ends it`, false, 3},
-		"a hung upstream":           {"/upstream?port=PORT", `^Workers? .* waits? for 127\.0\.0\.1:PORT.* for .*kill -QUIT \d+ gives up`, false, 3},
-		"a spin":                    {"/spin?s=300", `^Worker [01] \(pid \d+\) of .* computes for .*kill -QUIT \d+ gives up`, false, 3},
+		"a lock of a foreign shell": {
+			wait, `^Connection (\d+) of user root from localhost on MySQL main.* 2 others wait .*KILL \d+ ends it.*Do not end workers 0 and 1 of `,
+			[]string{"START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 1"}, false, 1,
+		},
+		"a locked table": {
+			wait, `^2 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to.*KILL \d+ ends it.*Do not end workers 0 and 1 of `,
+			[]string{"LOCK TABLES shop.orders WRITE"}, false, 1,
+		},
+		"a change of a table behind a transaction": {
+			wait, `^3 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to: it has had a transaction open.*KILL \d+ ends it`,
+			[]string{"START TRANSACTION", "SELECT * FROM shop.orders"}, true, 1,
+		},
+		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each have run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},
+		"a hung upstream": {"/upstream?port=PORT", `^Workers .* wait for 127\.0\.0\.1:PORT.* for .*kill -QUIT \d+ \d+ gives up`, nil, false, 2},
+		"spins":           {"/spin?s=300", `^Workers? .* computes?,? .*for .*kill -QUIT \d+( \d+)? gives up`, nil, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := holder(t, 2, address(s), launch{})
@@ -99,19 +138,22 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 				port := strconv.Itoa(deaf(t))
 				path, first = strings.ReplaceAll(path, "PORT", port), strings.ReplaceAll(first, "PORT", port)
 			}
-			if c.lock {
-				db, err := s.Root()
-				if err != nil {
-					t.Fatal(err)
+			if len(c.shell) > 0 {
+				open := shellOf(t, s)
+				for _, statement := range c.shell {
+					if _, err := open.ExecContext(t.Context(), statement); err != nil {
+						t.Fatal(err)
+					}
 				}
-				t.Cleanup(func() { _ = db.Close() })
-				db.SetMaxOpenConns(1)
-				if _, err := db.ExecContext(t.Context(), "START TRANSACTION"); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := db.ExecContext(t.Context(), "UPDATE shop.orders SET paid = 9 WHERE id = 1"); err != nil {
-					t.Fatal(err)
-				}
+			}
+			if c.alter {
+				change := shellOf(t, s)
+				ended := make(chan error, 1)
+				go func() {
+					_, err := change.ExecContext(context.Background(), "ALTER TABLE shop.orders ADD COLUMN more INT")
+					ended <- err
+				}()
+				t.Cleanup(func() { <-ended })
 			}
 			for range 2 { // a request for each worker
 				a.behind(path)

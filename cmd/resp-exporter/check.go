@@ -56,6 +56,7 @@ type report struct {
 type answer struct {
 	LastCheck *time.Time     `json:"last_check"`
 	Health    *health.Status `json:"health"`
+	Todo      []string       `json:"recommendations"` // of all, in their order; an older exporter has none
 	Apps      []struct {
 		Name   string         `json:"name"`
 		Health *health.Status `json:"health"`
@@ -170,6 +171,9 @@ func (a *answer) report(now time.Time) report {
 	}
 	worst = max(worst, r.take(a.Health)) // after the apps, as on the page
 	slices.SortStableFunc(r.Alerts, func(a, b health.Alert) int { return cmp.Compare(b.Severity, a.Severity) })
+	if a.Todo != nil {
+		r.Recommendations = a.Todo
+	}
 	switch {
 	case worst > health.Healthy:
 		r.Status, r.code, r.Summary = worst.String(), int(worst), worst.String()

@@ -9,6 +9,7 @@ GET /open?n=5            opens 5 connections in this worker
 GET /begin?n=2           begins a transaction on 2 that have none, and leaves it open
 GET /hold?row=1          changes that row in a transaction, and leaves it open
 GET /wait?row=1&not=PID  changes that row, which waits for the one that holds it
+GET /pay?row=1           changes that row, which may wait, and commits
 GET /query?s=60          runs a statement for that long
 GET /upstream?port=9     waits for an answer from that port of this host
 GET /spin?s=60           computes for that long
@@ -64,6 +65,14 @@ def hold(row):
     return [c]
 
 
+def pay(row):
+    c = open_more(1)[0]
+    with c.cursor() as cursor:
+        cursor.execute("UPDATE orders SET paid = paid + 1 WHERE id = %s", (row,))
+    c.commit()
+    return [c]
+
+
 def query_for(seconds):
     c = open_more(1)[0]
     with c.cursor() as cursor:
@@ -90,6 +99,8 @@ def app(environ, start_response):
         connections = begin(int(query["n"]))
     elif path in ("/hold", "/wait"):
         connections = hold(query["row"])
+    elif path == "/pay":
+        connections = pay(query["row"])
     elif path == "/query":
         connections = query_for(float(query["s"]))
     elif path == "/upstream":

@@ -195,7 +195,11 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 		if detail != "" {
 			line += " (" + detail + ")"
 		}
-		line += ": see that it runs and that its address and login are right."
+		if c.lacks(kind, "timeout") {
+			line += ": if it takes connections and answers nothing, see what holds it up, or restart it."
+		} else {
+			line += ": see that it runs and that its address and login are right."
+		}
 		return []advice{{rankRoot, kind + ":" + name, line}}
 	}
 }

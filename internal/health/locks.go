@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // blocker is a connection that others wait for, on one server, and that waits
@@ -12,9 +13,10 @@ import (
 type blocker struct {
 	server, id, app, slot, pid, state, user, host string
 
-	waiters int
-	longest float64  // seconds that one of them has waited
-	victims []victim // the workers among those that wait, each once
+	waiting map[string]bool // the connections that wait
+	longest float64         // seconds that one of them has waited
+	idle    float64         // seconds that it has done what it does
+	victims []victim        // the workers among those that wait, each once
 }
 
 // victim is a worker that waits for a blocker.
@@ -59,7 +61,7 @@ func (c *court) findBlocker(server string) *blocker {
 			by[b.id] = b
 		}
 		b.add(x)
-		if most == nil || b.waiters > most.waiters {
+		if most == nil || len(b.waiting) > len(most.waiting) {
 			most = b
 		}
 	}
@@ -68,7 +70,10 @@ func (c *court) findBlocker(server string) *blocker {
 
 // add counts one that waits, directly or behind another.
 func (b *blocker) add(x Reading) {
-	b.waiters++
+	if b.waiting == nil {
+		b.waiting = make(map[string]bool)
+	}
+	b.waiting[label(x, 1)] = true
 	b.longest = max(b.longest, x.Value)
 	if v := (victim{label(x, 2), label(x, 3)}); v.slot != "" && !slices.Contains(b.victims, v) {
 		b.victims = append(b.victims, v)
@@ -86,7 +91,7 @@ func (c *court) blockedBy(server string) string {
 	if b == nil {
 		return ""
 	}
-	return fmt.Sprintf("; connection %s%s blocks %d", b.id, b.owner(), b.waiters)
+	return fmt.Sprintf("; connection %s%s blocks %d", b.id, b.owner(), len(b.waiting))
 }
 
 // owner is whose connection it is, where that is known.
@@ -118,15 +123,20 @@ func (b *blocker) advice(c *court) advice {
 	if b.state != "" {
 		does = ", " + b.state + ","
 	}
-	line := fmt.Sprintf("Connection %s%s on MySQL %s%s holds a lock that %s for, the longest for %s", b.id, b.owner(), b.server, does, waitFor(b.waiters), FormatSeconds(b.longest))
+	line := fmt.Sprintf("Connection %s%s on MySQL %s%s holds a lock that %s for, the longest for %s", b.id, b.owner(), b.server, does, waitFor(len(b.waiting)), FormatSeconds(b.longest))
 	if own := c.waitOf(b.app, b.slot); own != nil && own.on != "mysql" {
 		line += "; its worker " + own.does()
 	}
 	line += ": KILL " + b.id + " ends it, if it may not finish"
-	if len(b.victims) > 0 {
-		line += ". Do not end " + named(b.victims) + ": " + map[bool]string{true: "it waits", false: "they wait"}[len(b.victims) == 1] + " for it"
+	return advice{rankRoot, b.cause(), line + "." + b.spare()}
+}
+
+// spare names the workers that only wait, and are not to be ended; "" if none is known.
+func (b *blocker) spare() string {
+	if len(b.victims) == 0 {
+		return ""
 	}
-	return advice{rankRoot, b.cause(), line + "."}
+	return " Do not end " + named(b.victims) + ": " + map[bool]string{true: "it waits", false: "they wait"}[len(b.victims) == 1] + " for it."
 }
 
 // named lists workers, at most 8, with their app where it changes.
@@ -166,9 +176,13 @@ func (c *court) adviseQuery(name string, seconds float64) adviser {
 		a := b.advice(c)
 		return atRoot(a.cause, a.line)
 	}
-	if q := c.longestQuery(name); q != nil {
-		a := q.advice()
+	if b := c.tableLock(name); b != nil {
+		a := b.tableAdvice()
 		return atRoot(a.cause, a.line)
+	}
+	if all := c.queries(name); len(all) > 0 {
+		a := queryAdvice(all[:1])
+		return func(time.Duration) []advice { return []advice{a} }
 	}
 	return says(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
 }
@@ -206,13 +220,6 @@ func (c *court) queries(server string) []query {
 	return out
 }
 
-func (c *court) longestQuery(server string) *query {
-	if all := c.queries(server); len(all) > 0 {
-		return &all[0]
-	}
-	return nil
-}
-
 // queryOf returns the statement that a worker runs; nil: none is known.
 func (c *court) queryOf(server, app, slot string) *query {
 	all := c.queries(server)
@@ -221,19 +228,6 @@ func (c *court) queryOf(server, app, slot string) *query {
 		return nil
 	}
 	return &all[i]
-}
-
-func (q *query) advice() advice {
-	what := "a " + q.kind
-	switch {
-	case q.kind == "" || q.kind == "statement":
-		what = "a statement"
-	case strings.ContainsAny(q.kind[:1], "AEIOU"):
-		what = "an " + q.kind
-	}
-	line := fmt.Sprintf("Connection %s%s has run %s on MySQL %s for %s: KILL QUERY %s ends it; SHOW FULL PROCESSLIST has its text.",
-		q.id, ownerOf(q.app, q.slot, q.pid, q.user, q.host), what, q.server, FormatSeconds(q.seconds), q.id)
-	return advice{rankCause, "mysql:" + q.server + "/connection:" + q.id, line}
 }
 
 // compareSlots orders 2 before 10.

@@ -2,8 +2,10 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // wait is what a worker waits for in its request: the readings page.worker_wait
@@ -112,8 +114,12 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 	if !stuckOnly {
 		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong || !x.waitsForOthers() })...)
 	}
+	running := make(map[string][]query) // by server
 	for _, x := range list {
-		if a, ok := c.rootOf(w, &x); ok {
+		if a, q := c.rootOf(w, &x); q != nil {
+			running[q.server] = append(running[q.server], *q)
+			continue
+		} else if a.line != "" {
 			out = append(out, a)
 			continue
 		}
@@ -123,6 +129,9 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 			continue
 		}
 		groups[i] = append(groups[i], x)
+	}
+	for _, server := range slices.Sorted(maps.Keys(running)) {
+		out = append(out, queryAdvice(running[server]))
 	}
 	for _, g := range groups {
 		if a := w.groupAdvice(g); a.line != "" {
@@ -143,36 +152,45 @@ func sameWait(x, y *worker) bool {
 	switch {
 	case x.wait == nil || y.wait == nil:
 		return x.wait == y.wait && x.state == y.state && x.detail == y.detail
-	case x.wait.on == "cpu" || x.wait.on == "other":
+	case x.wait.on == "other":
 		return false
 	}
 	return x.wait.on == y.wait.on && x.wait.peer == y.wait.peer
 }
 
 // rootOf returns the advice about what a worker waits for where that is known to
-// be somebody else's doing, or a statement of its own.
-func (c *court) rootOf(w *crew, x *worker) (advice, bool) {
+// be somebody else's doing, or the statement that it runs; neither: it is not known.
+func (c *court) rootOf(w *crew, x *worker) (advice, *query) {
 	if x.wait == nil {
-		return advice{}, false
+		return advice{}, nil
 	}
 	kind, name, ok := x.wait.store()
 	if !ok {
-		return advice{}, false
+		return advice{}, nil
 	}
 	if up := number(c.Readings, "resp_up", kind+":"+name); up != nil && *up == 0 {
 		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
-		return c.adviseStore(kind, word, name)(0)[0], true
+		return c.adviseStore(kind, word, name)(c.unwellFor(key{name: kind, of: name}))[0], nil
 	}
 	if kind != "mysql" {
-		return advice{}, false
+		return advice{}, nil
 	}
 	if b := c.blocker(name); b.holdsUp(w.app, x.slot) {
-		return b.advice(c), true
+		return b.advice(c), nil
 	}
-	if q := c.queryOf(name, w.app, x.slot); q != nil {
-		return q.advice(), true
+	if b := c.tableLock(name); b.holdsUp(w.app, x.slot) {
+		return b.tableAdvice(), nil
 	}
-	return advice{}, false
+	return advice{}, c.queryOf(name, w.app, x.slot)
+}
+
+// unwellFor returns for how long a rule has not been well, as of the last look.
+func (c *court) unwellFor(k key) time.Duration {
+	h := c.before.held[k]
+	if h.level == Healthy {
+		return 0
+	}
+	return c.At.Sub(h.since)
 }
 
 // groupAdvice is the line about workers that hang for one reason.
@@ -194,27 +212,26 @@ func (w *crew) groupAdvice(g []worker) advice {
 			a.line += ": see what holds that app up; to end them does not help."
 			return a
 		}
-		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(first, "; ") + "."
+		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(g, "; ") + "."
 	case "mysql":
 		a.line += ": SHOW FULL PROCESSLIST has its statement."
 	case "redis":
-		a.line += ": CLIENT LIST has its command, and SLOWLOG GET what took long."
+		a.line += w.blockedClients(first) + w.giveUp(g, "; ") + "."
 	case "client":
 		a.line += ": let a proxy that buffers take the requests, such as nginx."
 	case "disk":
 		a.line += ": see the host's disks."
 	case "cpu":
-		a.cause += first.slot
-		if first.cores != nil {
+		if first.cores != nil && *first.cores >= halfCore {
 			a.line += " with " + FormatPercent(*first.cores) + " of a core"
 		}
-		a.line += ", in one request" + w.giveUp(first, ": ") + "."
+		a.line += ", in one request" + w.giveUp(g, ": ") + "."
 	case "lock":
-		a.line += ": no thread of it goes on" + w.giveUp(first, ". ") + "."
+		a.line += ": no thread of it goes on" + w.giveUp(g, ". ") + "."
 	case "child":
 		a.line += ": ps --ppid " + orText(first.pid, "PID") + " shows it."
 	default:
-		a.line += " in a request" + w.giveUp(first, ": ") + "."
+		a.line += " in a request" + w.giveUp(g, ": ") + "."
 	}
 	return a
 }
@@ -252,13 +269,35 @@ func (w *crew) unknownAdvice(g []worker) advice {
 	return advice{rankCause, w.app + "/worker:" + first.slot, line}
 }
 
-// giveUp is the end of a sentence: how to give up the request of a worker.
-func (w *crew) giveUp(x *worker, joint string) string {
-	end := w.end(x)
-	if end == "" || x.state != "stuck" {
+// halfCore is how much of a core a worker must have had in the last minute for
+// that to say something about a request.
+const halfCore = 0.5
+
+// blockedClients says how to see what workers wait for in Redis.
+func (w *crew) blockedClients(x *worker) string {
+	if n := w.blocked[x.wait.peer]; n > 0 {
+		has := map[bool]string{true: "client waits", false: "clients wait"}[n == 1]
+		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
+	}
+	return ": SLOWLOG GET has what took long"
+}
+
+// giveUp is the end of a sentence: how to give up the requests of workers that hang.
+func (w *crew) giveUp(g []worker, joint string) string {
+	end := w.end(&g[0])
+	if end == "" || g[0].state != "stuck" {
 		return ""
 	}
-	return joint + end + " gives up the request of worker " + x.slot
+	orders, slots := []string{end}, []string{g[0].slot}
+	for i := 1; i < min(len(g), maxNamed); i++ {
+		if g[i].pid != "" && g[i].state == "stuck" {
+			orders, slots = append(orders, g[i].pid), append(slots, g[i].slot)
+		}
+	}
+	if len(slots) == 1 {
+		return joint + end + " gives up the request of worker " + slots[0]
+	}
+	return joint + strings.Join(orders, " ") + " gives up the requests of workers " + enumerate(slots)
 }
 
 // end is the command that ends a worker and has another one started; "" if the

@@ -66,6 +66,38 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 			slices.Concat(crew("shop", 0, "idle"), up, []health.Reading{statement("7", 5, "x", "y", "", "", "", "SELECT"), statement("812", 41, "ann", "10.0.0.7", "", "", "", "ALTER")}),
 			[]string{"Connection 812 of user ann from 10.0.0.7 has run an ALTER on MySQL main for 41 s: KILL QUERY 812"}, nil, "",
 		},
+		"slow statements": {
+			slices.Concat(stuck, up, []health.Reading{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
+				statement("812", 41, "shop", "h", "shop", "0", "4710", "SELECT"), statement("813", 40, "shop", "h", "shop", "1", "4711", "UPDATE"), statement("814", 39, "shop", "h", "shop", "2", "4712", "SELECT")}),
+			[]string{"Connections 812 of worker 0 (pid 4710) of shop, 813 of worker 1 (pid 4711) of shop and 814 of worker 2 (pid 4712) of shop each have run a statement on MySQL main, the longest, a SELECT, for 41 s: KILL QUERY 812, KILL QUERY 813 and KILL QUERY 814 end them"},
+			[]string{"kill -"}, "",
+		},
+		"a table lock of a shell": {
+			slices.Concat(stuck, up, []health.Reading{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
+				held("11", "0", ""), held("12", "1", ""), held("13", "2", ""), reading("page.lock_suspect", 44, "main", "30", "ann", "localhost", "", "", "", "slept"),
+				statement("99", 3, "x", "y", "", "", "", "SELECT")}),
+			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it. Connection 30 of user ann from localhost is likely to: it has slept for 44 s. KILL 30 ends it"},
+			[]string{"KILL QUERY", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
+		},
+		"a table lock of nobody known": {
+			slices.Concat(stuck, up, []health.Reading{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"), held("11", "0", ""), held("12", "1", ""), held("13", "2", "")}),
+			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it: SHOW PROCESSLIST"},
+			[]string{"KILL", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
+		},
+		"waiters that wait for each other too": {
+			slices.Concat(stuck, up, []health.Reading{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
+				held("11", "0", "91", foreign...), held("12", "1", "91", foreign...), held("12", "1", "11", "shop", "0", "4710", "running"), held("13", "2", "91", foreign...), held("13", "2", "12", "shop", "1", "4711", "running")}),
+			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 others wait for"}, nil, "",
+		},
+		"Redis, a blocking command": {
+			slices.Concat(stuck, []health.Reading{reading("resp_redis_blocked_clients", 3, "cache"), waiting("0", "redis", "redis:cache"), waiting("1", "redis", "redis:cache"), waiting("2", "redis", "redis:cache")}),
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for Redis cache, the longest for 42 s: 3 clients wait in a blocking command there: CLIENT LIST marks them with flags=b"}, nil,
+			"kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2.",
+		},
+		"spins": {
+			slices.Concat(stuck, []health.Reading{waiting("0", "cpu", ""), waiting("1", "cpu", ""), waiting("2", "cpu", ""), reading("page.worker_cpu_ratio", 0.03, "shop", "0")}),
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop compute, the longest for 42 s, in one request: kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2."}, []string{"of a core"}, "",
+		},
 		"an upstream": {
 			slices.Concat(stuck, []health.Reading{waiting("0", "upstream", "10.0.0.9:443"), waiting("1", "upstream", "10.0.0.9:443"), waiting("2", "upstream", "10.0.0.9:443")}),
 			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: see what takes it so long"}, nil, "",
@@ -73,6 +105,10 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		"another app": {
 			slices.Concat(stuck, []health.Reading{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), reading("resp_up", 0, "app:blog")}),
 			[]string{"No process of blog", "Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for the app blog"}, []string{"kill -"}, "",
+		},
+		"a store that hangs": {
+			slices.Concat(stuck, unavailable("mysql", "timeout", "mysql main: it does not answer"), []health.Reading{reading("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
+			[]string{"MySQL main did not answer at this look (it does not answer): if it takes connections and answers nothing"}, []string{"kill -"}, "",
 		},
 		"a store that is down": {
 			slices.Concat(stuck, []health.Reading{reading("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),

@@ -24,6 +24,7 @@ type crew struct {
 	app                 string
 	workers             []worker
 	states              map[string]*float64 // resp_app_workers
+	blocked             map[string]float64  // clients of a Redis that wait in a command, by "redis:name"
 	queue               *float64            // connections that wait at all listeners
 	queues              []Queue
 	fullest             *Queue // nil: no length is known
@@ -56,6 +57,12 @@ func (c *court) crew(app string) *crew {
 	}
 	for _, x := range c.Readings.With("resp_app_info", app) {
 		w.server = label(x, 1)
+	}
+	w.blocked = make(map[string]float64)
+	for _, x := range c.Readings.All("resp_redis_blocked_clients") {
+		if finite(x.Value) {
+			w.blocked["redis:"+label(x, 0)] = x.Value
+		}
 	}
 	w.queue = sum(c.Readings.With("resp_listener_queue_length", app))
 	w.queues = Queues(c.Readings, app)

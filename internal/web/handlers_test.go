@@ -119,6 +119,7 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"disks":[{"mountpoint":"/","usage_percent":25}],"pressure":[{"resource":"io","kind":"full","waiting_percent":1}]},` +
 	`"started":"2025-12-30T06:30:05Z","last_check":"2026-01-02T09:30:05Z",` +
 	`"health":{"overall_status":"healthy","components":{"disk":"healthy","memory":"healthy"},"alerts":[],"recovering":[],"recommendations":[],"last_check":"2026-01-02T09:30:05Z"},` +
+	`"recommendations":["0 of 1 worker of shop may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],` +
 	`"apps":[{"name":"shop","server":null,"worker_class":null,"up":true,` +
 	`"resources":{"timestamp":"2026-01-02T09:30:05Z","memory_usage_percent":null,"memory_usage_mb":null,"cpu_usage_percent":null,` +
 	`"disk_usage_percent":25,"connection_pool_utilization":null,"active_threads":null,"request_queue_size":null},` +

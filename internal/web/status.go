@@ -16,6 +16,7 @@ type (
 		Started     time.Time      `json:"started"`
 		LastCheck   *time.Time     `json:"last_check"`
 		Health      *health.Status `json:"health"` // of host and stores; null before the first look
+		Todo        []string       `json:"recommendations"` // of all, what is at the root first, as on the page
 		Apps        []appJSON      `json:"apps"`
 		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
 		Unavailable []unseenJSON   `json:"unavailable"`
@@ -84,11 +85,12 @@ type (
 
 func (w *Web) status(s system) statusJSON {
 	out := statusJSON{
-		Version: w.opts.Version, Started: w.opts.Started.UTC(),
+		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
 		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.reading),
 		Host: hostStatus(w.opts.Host, s.Host),
 	}
 	if !s.At.IsZero() {
+		out.Todo = append(out.Todo, s.health.Recommendations()...)
 		at := s.At.UTC()
 		out.LastCheck = &at
 		out.Health = w.reported(&s.health.Host, "", s.Apps)
