@@ -48,6 +48,8 @@ func TestCheck(t *testing.T) {
 		"critical": {statusOf(0, none, healthOf("warning", disk, ""), healthOf("critical", stuck+","+disk, `"End it.","Free space."`)), 2, "resp-exporter CRITICAL - app1 does not answer: 2 of 2 workers stuck\n",
 			[]string{"  critical since 2026-01-02 11:59:00 UTC: app1 does not answer", "  1. End it.\n  2. Free space.\n"}},
 		"a store without an app": {statusOf(0, healthOf("critical", stuck, "")), 2, "resp-exporter CRITICAL - ", nil},
+		"in the order of the page": {strings.Replace(statusOf(0, healthOf("critical", "", `"Root."`), healthOf("critical", stuck, `"Symptom."`)), `{"version"`, `{"recommendations":["Root.","Symptom."],"version"`, 1), 2,
+			"resp-exporter CRITICAL - app1 does not answer", []string{"What to do:\n  1. Root.\n  2. Symptom.\n"}},
 		"what has ended": {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0, "resp-exporter HEALTHY - well: app0\n",
 			[]string{"Recovering:\n  critical since 2026-01-02 11:59:00 UTC, ended 2026-01-02 12:00:00 UTC: app1 does not answer"}},
 		"no app":              {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app is found on this host\n", nil},

@@ -98,7 +98,9 @@ func (c *court) adviseSlow(w *crew, mean float64) adviser {
 	if causes := c.causes(w, false); len(causes) > 0 {
 		return func(time.Duration) []advice { return causes }
 	}
-	if x := w.worst(); x != nil {
+	if x := w.worst(); x == nil || *x.seconds < busyLong {
+		line += "; none of its workers is long in a request now"
+	} else {
 		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(*x.seconds), detailText(x.detail))
 	}
 	return says(line + ".")
