@@ -1,10 +1,6 @@
 package collectors
 
-import (
-	"time"
-
-	"github.com/resp-exporter/resp-exporter/internal/mysql"
-)
+import "time"
 
 // noteSuspect names the connection that is likely to hold the lock of a table for
 // which others wait: servers do not say who does. It is the oldest transaction
@@ -23,42 +19,51 @@ func (l *poolLook) noteSuspect(s *Sample, owners []owner, waits []lockWait) {
 	if longest < 0 {
 		return
 	}
-	place := make(map[uint64]int, len(l.threads))
-	for i := range l.threads {
-		place[l.threads[i].ID] = i
-	}
-	note := func(i int, does string, since time.Duration) {
-		t, who := &l.threads[i], owners[i]
-		user, host := clientOf(t)
-		s.note("lock_suspect", since.Seconds(), l.Name, number(t.ID), user, host, who.app, who.worker, number(uint64(who.pid)), does)
-	}
-	var oldest *mysql.Transaction
-	for i := range l.transactions {
-		t := &l.transactions[i]
-		at, known := place[t.Thread]
-		if !known || l.threads[at].Own || t.Waits || waiting[t.Thread] || t.Age < longest {
-			continue
-		}
-		if oldest == nil || t.Age > oldest.Age {
-			oldest = t
-		}
-	}
-	if oldest != nil {
-		note(place[oldest.Thread], "had a transaction open", oldest.Age)
-		return
-	}
-	foreign := -1
-	for i := range l.threads {
-		t := &l.threads[i]
-		if t.Own || t.Command != "Sleep" || owners[i].app != "" || t.Time+time.Second < longest {
-			continue
-		}
-		if foreign >= 0 {
+	i, age := l.oldestTransaction(waiting, longest)
+	does := "had a transaction open"
+	if i < 0 {
+		if i = l.onlySleeper(owners, longest); i < 0 {
 			return
 		}
-		foreign = i
+		does, age = "slept", l.threads[i].Time
 	}
-	if foreign >= 0 {
-		note(foreign, "slept", l.threads[foreign].Time)
+	t, who := &l.threads[i], owners[i]
+	user, host := clientOf(t)
+	s.note("lock_suspect", age.Seconds(), l.Name, number(t.ID), user, host, who.app, who.worker, number(uint64(who.pid)), does)
+}
+
+// oldestTransaction returns the place and the age of the oldest transaction that
+// has been open for that long at least and waits for nothing; −1: there is none.
+func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
+	open := make(map[uint64]time.Duration)
+	for i := range l.transactions {
+		if t := &l.transactions[i]; !t.Waits && !waiting[t.Thread] && t.Age >= least {
+			open[t.Thread] = t.Age
+		}
 	}
+	place = -1
+	for i := range l.threads {
+		if d, ok := open[l.threads[i].ID]; ok && !l.threads[i].Own && (place < 0 || d > age) {
+			place, age = i, d
+		}
+	}
+	return place, age
+}
+
+// onlySleeper returns the place of the one connection of no watched app that has
+// slept for that long; −1: there is none, or there are several. Servers count in
+// whole seconds.
+func (l *poolLook) onlySleeper(owners []owner, least time.Duration) int {
+	place := -1
+	for i := range l.threads {
+		t := &l.threads[i]
+		if t.Own || t.Command != "Sleep" || owners[i].app != "" || t.Time+time.Second < least {
+			continue
+		}
+		if place >= 0 {
+			return -1
+		}
+		place = i
+	}
+	return place
 }

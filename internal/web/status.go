@@ -15,7 +15,7 @@ type (
 		Host        hostJSON       `json:"host"`
 		Started     time.Time      `json:"started"`
 		LastCheck   *time.Time     `json:"last_check"`
-		Health      *health.Status `json:"health"` // of host and stores; null before the first look
+		Health      *health.Status `json:"health"`          // of host and stores; null before the first look
 		Todo        []string       `json:"recommendations"` // of all, what is at the root first, as on the page
 		Apps        []appJSON      `json:"apps"`
 		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
