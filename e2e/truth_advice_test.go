@@ -148,12 +148,13 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 			}
 			if c.alter {
 				change := shellOf(t, s)
-				ended := make(chan error, 1)
+				ctx, cancel := context.WithCancel(context.Background())
+				ended := make(chan struct{})
 				go func() {
-					_, err := change.ExecContext(context.Background(), "ALTER TABLE shop.orders ADD COLUMN more INT")
-					ended <- err
+					defer close(ended)
+					_, _ = change.ExecContext(ctx, "ALTER TABLE shop.orders ADD COLUMN more INT")
 				}()
-				t.Cleanup(func() { <-ended })
+				t.Cleanup(func() { cancel(); <-ended })
 			}
 			for range 2 { // a request for each worker
 				a.behind(path)
