@@ -150,7 +150,8 @@ func (w *Watcher) findRoots() map[*process]bool {
 		if p.ident.aux || p.ended() || !w.serves(p) {
 			continue
 		}
-		if top := w.top(p); !w.undecided(top) {
+		// What is an app already stays one while its parent waits to be read again.
+		if top := w.top(p); w.roots[top] || !w.undecided(top) {
 			roots[top] = true
 		}
 	}

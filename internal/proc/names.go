@@ -24,6 +24,9 @@ func (w *Watcher) idOf(p *process) appID {
 // resume adds a root to the app of its identity, if that has ended: with its
 // name, its slots and its counters.
 func (w *Watcher) resume(p *process, id appID) bool {
+	if w.goOn(p, id, func(a *app) bool { return a.id == id && a.hadLast(p) }) {
+		return true // it was out of sight, and it is its own successor
+	}
 	return w.goOn(p, id, func(a *app) bool { return a.id == id })
 }
 
@@ -156,10 +159,15 @@ func (a *app) sameAddress(b *app) bool {
 }
 
 // before reports whether b runs, has the base name and the user of a, which has
-// ended, and was started after it.
+// ended, and was started after it. When they were seen says nothing: an app may
+// have been out of sight for a look.
 func (a *app) before(b *app) bool {
-	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.base == a.id.base && a.heir(b.root()) &&
-		(b.since.After(a.since) || b.root().start > a.last.start)
+	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.base == a.id.base && a.heir(b.root()) && b.root().start > a.last.start
+}
+
+// hadLast reports whether p is the root that an app last had.
+func (a *app) hadLast(p *process) bool {
+	return a.last != nil && a.last.pid == p.pid && a.last.start == p.start
 }
 
 // adopt makes the members of another app those of a.

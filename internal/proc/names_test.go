@@ -74,6 +74,31 @@ func TestRollingUpdateKeepsTheName(t *testing.T) {
 	wantListed(t, w, 9000, "app=20")
 }
 
+// The same on a busy host, where both are out of sight for a look.
+func TestRollingUpdateOutOfSight(t *testing.T) {
+	for _, missing := range []int{1, 2, 5} {
+		w := host(t)
+		old := replica(w, 10, "app", "", 8000)
+		wantListed(t, w, 0, "app=10")
+		successor := replica(w, 20, "app", "", 8000)
+		wantListed(t, w, 1, "app=10 app~2=20")
+		end(w, old)
+		end(w, successor)
+		for i := range missing {
+			wantListed(t, w, 2+i, "app=down app~2=down")
+			for _, a := range w.apps {
+				a.since = time.Time{} // as update does for a young one
+			}
+		}
+		w.table.procs[20] = successor
+		w.table.link()
+		discoverAt(w, 10) // since when it runs is known at the next look
+		for second := range 5 {
+			wantListed(t, w, 11+second, "app=20")
+		}
+	}
+}
+
 // The same where all places are taken: the old replica's goes to its successor,
 // not to a new app that comes at the same look.
 func TestRollingUpdateOnAFullHost(t *testing.T) {

@@ -40,6 +40,9 @@ func discoverAt(w *Watcher, second int) {
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
 			a.last, a.lost = r, time.Time{}
+			if a.since.IsZero() {
+				a.since = now
+			}
 			a.established = a.established || now.Sub(a.since) >= establishedAfter
 			a.members, r.member = []*process{r}, a
 		} else if a.lost.IsZero() {
