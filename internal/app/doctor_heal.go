@@ -115,7 +115,13 @@ func (d *doctor) mayAct(ctx context.Context, name string, server *mysql.Server, 
 		lacks(collectors.Permission, "the user may not end the connections of others, and a step of healing names no procedure that does: when enforced, it fails")
 	}
 	for _, procedure := range k.calls {
-		if may, err := server.Calls(ctx, procedure); err == nil && !may {
+		switch may, err := server.Calls(ctx, procedure); {
+		case err != nil:
+			d.add("mysql", Finding{
+				Of: "mysql:" + name, Reason: collectors.Failed,
+				Detail: "mysql " + name + ": whether the procedure " + procedure + ", which a step of healing calls, is there cannot be told: " + err.Error(),
+			})
+		case !may:
 			lacks(collectors.NotFound, "the procedure "+procedure+", which a step of healing calls, is not there, or the user may not call it")
 		}
 	}

@@ -126,13 +126,13 @@ func (v *Session) exec(ctx context.Context, statement string) (done bool, err er
 // Calls reports whether the login may call a procedure, "schema.name": those that
 // it may not call are not in its information_schema.ROUTINES.
 func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
-	part := procedureForm.FindStringSubmatch(procedure)
-	if part == nil {
+	schema, name, _ := strings.Cut(procedure, ".")
+	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
 		return false, errProcedure
 	}
 	n := 0
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
-		query := fmt.Sprintf("SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'PROCEDURE' AND ROUTINE_SCHEMA = '%s' AND ROUTINE_NAME = '%s'", part[1], part[2])
+		query := fmt.Sprintf("SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'PROCEDURE' AND ROUTINE_SCHEMA = '%s' AND ROUTINE_NAME = '%s'", schema, name)
 		return l.each(ctx, query, func(rows *sql.Rows) error { return rows.Scan(&n) })
 	})
 	return n > 0, err
