@@ -78,7 +78,7 @@ func (h held) step(r *rule, at time.Time) held {
 // often as there are looks: the intervals are counted by their times. One
 // state must be used with looks in the order of their times.
 func Judge(in Input, before State) (Judgement, State) {
-	c := &court{Input: in, before: before, after: State{make(map[key]held)}, blockers: make(map[string]*blocker)}
+	c := &court{Input: in, before: before, after: State{make(map[key]held)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
 	c.names = c.appNames()
 	for _, app := range c.names {
 		c.judgeApp(app)
@@ -96,6 +96,7 @@ type court struct {
 	names         []string
 	rules         []rule
 	blockers      map[string]*blocker // by server; one that is there and nil: none
+	tableLocks    map[string]*blocker // the same
 }
 
 func (c *court) add(r rule) { c.rules = append(c.rules, r) }

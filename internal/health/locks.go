@@ -136,7 +136,7 @@ func (b *blocker) spare() string {
 	if len(b.victims) == 0 {
 		return ""
 	}
-	return " Do not end " + named(b.victims) + ": " + map[bool]string{true: "it waits", false: "they wait"}[len(b.victims) == 1] + " for it."
+	return " Do not end " + named(b.victims) + ": " + either(len(b.victims) == 1, "it waits", "they wait") + " for it."
 }
 
 // named lists workers, at most 8, with their app where it changes.
@@ -147,7 +147,7 @@ func named(victims []victim) string {
 		if n := strings.Compare(x.app, y.app); n != 0 {
 			return n
 		}
-		return compareSlots(x.slot, y.slot)
+		return CompareSlots(x.slot, y.slot)
 	})
 	var out []string
 	for i, v := range sorted {
@@ -208,15 +208,7 @@ func (c *court) queries(server string) []query {
 	for _, x := range c.Readings.With("page.mysql_query", server) {
 		out = append(out, query{server, label(x, 1), label(x, 2), label(x, 3), label(x, 4), label(x, 5), label(x, 6), label(x, 7), x.Value})
 	}
-	slices.SortStableFunc(out, func(a, b query) int {
-		switch {
-		case a.seconds > b.seconds:
-			return -1
-		case a.seconds < b.seconds:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(out, func(a, b query) int { return cmp.Compare(b.seconds, a.seconds) })
 	return out
 }
 
@@ -230,7 +222,7 @@ func (c *court) queryOf(server, app, slot string) *query {
 	return &all[i]
 }
 
-// compareSlots orders 2 before 10.
-func compareSlots(a, b string) int {
+// CompareSlots orders the slots of workers: 2 before 10.
+func CompareSlots(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }

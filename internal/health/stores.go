@@ -122,7 +122,7 @@ func (c *court) judgeQueries(name string) {
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + c.blockedBy(name)
 	if b := c.tableLock(name); b != nil && c.blocker(name) == nil {
 		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.waiting)), "connection"), name,
-			map[bool]string{true: "waits", false: "wait"}[len(b.waiting) == 1], FormatSeconds(b.longest))
+			either(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
 	}
 	r.advice = later(func() adviser { return c.adviseQuery(name, shown) })
 	c.add(r)

@@ -1,8 +1,6 @@
 package health
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // tableLock returns the connections that wait for a lock of a table, or of its
 // definition, on a server, with the connection that is likely to hold it; nil:
@@ -10,6 +8,15 @@ import (
 // page.lock_wait without a blocker, and page.lock_suspect: server, connection,
 // user, host, app, worker, pid and what it does.
 func (c *court) tableLock(server string) *blocker {
+	b, known := c.tableLocks[server]
+	if !known {
+		b = c.findTableLock(server)
+		c.tableLocks[server] = b
+	}
+	return b
+}
+
+func (c *court) findTableLock(server string) *blocker {
 	var b *blocker
 	for _, x := range c.Readings.With("page.lock_wait", server) {
 		if label(x, 4) != "" {
@@ -34,7 +41,7 @@ func (c *court) tableLock(server string) *blocker {
 func (b *blocker) tableAdvice() advice {
 	n := len(b.waiting)
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",
-		plural(float64(n), "connection"), map[bool]string{true: "waits", false: "wait"}[n == 1], b.server, FormatSeconds(b.longest))
+		plural(float64(n), "connection"), either(n == 1, "waits", "wait"), b.server, FormatSeconds(b.longest))
 	if b.id == "" {
 		line += ": SHOW PROCESSLIST has who sleeps meanwhile."
 	} else {

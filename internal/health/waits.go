@@ -52,13 +52,7 @@ func (x *wait) store() (kind, name string, ok bool) {
 func (x *wait) does() string { return x.text(true) }
 
 func (x *wait) text(one bool) string {
-	verb := func(singular, plural string) string {
-		if one {
-			return singular
-		}
-		return plural
-	}
-	waits := verb("waits", "wait") + " for "
+	waits := either(one, "waits", "wait") + " for "
 	switch x.on {
 	case "mysql":
 		return waits + storeName("MySQL", x.on, x.peer)
@@ -76,11 +70,11 @@ func (x *wait) text(one bool) string {
 	case "disk":
 		return waits + "the disk"
 	case "sleep":
-		return verb("sleeps", "sleep")
+		return either(one, "sleeps", "sleep")
 	case "child":
 		return waits + "a child process"
 	case "cpu":
-		return verb("computes", "compute")
+		return either(one, "computes", "compute")
 	}
 	return ""
 }
@@ -242,30 +236,19 @@ func (w *crew) unknownAdvice(g []worker) advice {
 	if first.state != "stuck" {
 		return advice{}
 	}
-	has, it, lasts := "has", "it waits", "for "
-	if len(g) > 1 {
-		has, it, lasts = "have", "they wait", "the longest for "
-	}
-	detail := detailText(first.detail)
-	if len(g) > 1 && first.detail != "" {
-		detail = " (" + first.detail + ")"
-	}
-	end := "restart " + strings.Fields(it)[0]
-	if len(g) > 1 {
-		end = "restart them"
-	}
-	if kill := w.end(first); kill != "" {
-		orders := []string{kill}
-		for i := 1; i < min(len(g), maxNamed); i++ {
-			orders = append(orders, g[i].pid)
+	one := len(g) == 1
+	lasts := "has been stuck for " + FormatSeconds(*first.seconds) + detailText(first.detail)
+	if !one {
+		lasts = "have been stuck, the longest for " + FormatSeconds(*first.seconds)
+		if first.detail != "" {
+			lasts += " (" + first.detail + ")"
 		}
-		kill = strings.Join(orders, " ")
-		end = map[bool]string{true: "end it", false: "end them"}[len(g) == 1] + " with " + kill + ", for gunicorn starts " + map[bool]string{true: "another in its place", false: "others in their places"}[len(g) == 1]
 	}
-	line := fmt.Sprintf("%s %s been stuck, %s%s%s: see what %s for, or %s.", workersNamed(g, w.app), has, lasts, FormatSeconds(*first.seconds), detail, it, end)
-	if len(g) == 1 {
-		line = strings.Replace(line, "stuck, for", "stuck for", 1)
+	end := "restart " + either(one, "it", "them")
+	if kill, _ := w.endAll(g); kill != "" {
+		end = "end " + either(one, "it", "them") + " with " + kill + ", for gunicorn starts " + either(one, "another in its place", "others in their places")
 	}
+	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, either(one, "it waits", "they wait"), end)
 	return advice{rankCause, w.app + "/worker:" + first.slot, line}
 }
 
@@ -276,7 +259,7 @@ const halfCore = 0.5
 // blockedClients says how to see what workers wait for in Redis.
 func (w *crew) blockedClients(x *worker) string {
 	if n := w.blocked[x.wait.peer]; n > 0 {
-		has := map[bool]string{true: "client waits", false: "clients wait"}[n == 1]
+		has := either(n == 1, "client waits", "clients wait")
 		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
 	}
 	return ": SLOWLOG GET has what took long"
@@ -284,20 +267,35 @@ func (w *crew) blockedClients(x *worker) string {
 
 // giveUp is the end of a sentence: how to give up the requests of workers that hang.
 func (w *crew) giveUp(g []worker, joint string) string {
-	end := w.end(&g[0])
-	if end == "" || g[0].state != "stuck" {
+	kill, slots := w.endAll(g)
+	if kill == "" || g[0].state != "stuck" {
 		return ""
 	}
-	orders, slots := []string{end}, []string{g[0].slot}
+	return joint + kill + " gives up the " + either(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+}
+
+// endAll is the command that ends the first of some workers, at most maxNamed and
+// those that hang, and the slots of these; "" as in end.
+func (w *crew) endAll(g []worker) (kill string, slots []string) {
+	kill = w.end(&g[0])
+	if kill == "" {
+		return "", nil
+	}
+	slots = []string{g[0].slot}
 	for i := 1; i < min(len(g), maxNamed); i++ {
 		if g[i].pid != "" && g[i].state == "stuck" {
-			orders, slots = append(orders, g[i].pid), append(slots, g[i].slot)
+			kill, slots = strings.Join([]string{kill, g[i].pid}, " "), append(slots, g[i].slot)
 		}
 	}
-	if len(slots) == 1 {
-		return joint + end + " gives up the request of worker " + slots[0]
+	return kill, slots
+}
+
+// either returns the first text if it is about one, else the second.
+func either(one bool, singular, plural string) string {
+	if one {
+		return singular
 	}
-	return joint + strings.Join(orders, " ") + " gives up the requests of workers " + enumerate(slots)
+	return plural
 }
 
 // end is the command that ends a worker and has another one started; "" if the

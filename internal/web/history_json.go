@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // tail is a copy of the moments after one moment.
@@ -143,10 +145,5 @@ func comma(b *bytes.Buffer, i int) {
 }
 
 func compareKeys(a, b seriesKey) int {
-	return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.what, b.what), compareSlots(a.slot, b.slot))
-}
-
-// compareSlots orders 2 before 10.
-func compareSlots(a, b string) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.what, b.what), health.CompareSlots(a.slot, b.slot))
 }

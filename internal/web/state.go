@@ -230,7 +230,7 @@ func workersOf(r health.Readings, name string) []worker {
 	for _, w := range bySlot {
 		out = append(out, *w)
 	}
-	slices.SortFunc(out, func(a, b worker) int { return compareSlots(a.Slot, b.Slot) })
+	slices.SortFunc(out, func(a, b worker) int { return health.CompareSlots(a.Slot, b.Slot) })
 	return out
 }
 

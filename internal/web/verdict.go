@@ -115,7 +115,7 @@ func compareTrouble(a, b worker) int {
 		}
 		return *w.Seconds
 	}
-	return cmp.Or(cmp.Compare(trouble(b.State), trouble(a.State)), cmp.Compare(seconds(b), seconds(a)), compareSlots(a.Slot, b.Slot))
+	return cmp.Or(cmp.Compare(trouble(b.State), trouble(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
 // judge compares v with the limits; what is not known is never worse than healthy.
