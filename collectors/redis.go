@@ -109,7 +109,7 @@ type redisLook struct {
 	err  error
 }
 
-// read asks one server. A server that refuses single commands is up: what it
+// read returns the numbers of one server. A server that refuses single commands is up: what it
 // does not tell is missing, with the reason, and nothing else is.
 func (l *redisLook) read(ctx context.Context) {
 	took, err := l.Server.Ping(ctx)

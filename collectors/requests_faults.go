@@ -58,7 +58,7 @@ func (r *Requests) Refused(why ingest.Fault, from ingest.Source) {
 	}
 }
 
-// trace finds the apps of proven senders whose lines cannot be read or name an
+// trace sets the apps of proven senders whose lines cannot be read or name an
 // app that nobody watches. It looks up only those that have the user id of a
 // watched app's processes.
 func (r *Requests) trace(ctx context.Context, now time.Time) {

@@ -99,7 +99,7 @@ func (r *Requests) settle(ctx context.Context, full bool) {
 	}
 }
 
-// prove asks the kernel about the UDP senders. Unless renew is true, it does so
+// prove reads from the kernel who the UDP senders are. Unless renew is true, it does so
 // only if a proof is older than proofFor, or one is missing of a sender that has
 // sent something.
 func (r *Requests) prove(ctx context.Context, renew bool) {

@@ -45,6 +45,16 @@ func hang(d time.Duration) func(context.Context) (collectors.Sample, error) {
 	}
 }
 
+// obedient takes a second, and ends with its context.
+func obedient(ctx context.Context) (collectors.Sample, error) {
+	select {
+	case <-time.After(time.Second):
+		return fine(ctx)
+	case <-ctx.Done():
+		return collectors.Sample{}, ctx.Err()
+	}
+}
+
 func fine(context.Context) (collectors.Sample, error) {
 	return collectors.Sample{Readings: []health.Reading{{Name: "page.fine", Value: 1}}}, nil
 }
@@ -118,14 +128,7 @@ func TestScrapesShareOneRead(t *testing.T) {
 // says nothing about the source.
 func TestShortScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := &stub{name: "slow", do: func(ctx context.Context) (collectors.Sample, error) {
-			select {
-			case <-time.After(time.Second):
-				return fine(ctx)
-			case <-ctx.Done():
-				return collectors.Sample{}, ctx.Err()
-			}
-		}}
+		slow := &stub{name: "slow", do: obedient}
 		var log strings.Builder
 		s := collectors.NewSet([]collectors.Collector{slow}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 		short := make(chan string)
@@ -142,14 +145,7 @@ func TestShortScrapeHurtsNobody(t *testing.T) {
 // One that hangs up must not fail the others that joined its read.
 func TestHungUpScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := &stub{name: "slow", do: func(ctx context.Context) (collectors.Sample, error) {
-			select {
-			case <-time.After(time.Second):
-				return fine(ctx)
-			case <-ctx.Done():
-				return collectors.Sample{}, ctx.Err()
-			}
-		}}
+		slow := &stub{name: "slow", do: obedient}
 		s := collectors.NewSet([]collectors.Collector{slow}, nil, silent)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		go s.Read(ctx, nil)

@@ -1,12 +1,10 @@
 package proc_test
 
 import (
-	"bufio"
 	"fmt"
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,26 +66,7 @@ while True: time.sleep(60)
 // startWaiting runs the server with that many workers and returns its port.
 func startWaiting(t testing.TB, name string, workers int) (port int) {
 	t.Helper()
-	script := filepath.Join(t.TempDir(), name+".py")
-	if err := os.WriteFile(script, []byte(waiting), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("python3", script, fmt.Sprint(workers))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("python3 is needed (package python3): %v", err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-	})
-	if _, err := fmt.Fscan(bufio.NewReader(out), &port); err != nil {
-		t.Fatal(err)
-	}
+	runServer(t, waiting, name, workers, &port)
 	return port
 }
 

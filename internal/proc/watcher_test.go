@@ -44,11 +44,19 @@ while True:
     fork()
 `
 
-// start runs the server with that many workers and gives its ports.
+// start runs the server with that many workers and returns its ports.
 func start(t testing.TB, name string, workers int) (pid, tcp, udp int) {
 	t.Helper()
+	pid = runServer(t, server, name, workers, &tcp, &udp)
+	return pid, tcp, udp
+}
+
+// runServer runs a script of Python with a number of workers until the test ends,
+// and reads the ports that it prints first.
+func runServer(t testing.TB, source, name string, workers int, ports ...any) (pid int) {
+	t.Helper()
 	script := filepath.Join(t.TempDir(), name+".py")
-	if err := os.WriteFile(script, []byte(server), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("python3", script, fmt.Sprint(workers))
@@ -64,10 +72,10 @@ func start(t testing.TB, name string, workers int) (pid, tcp, udp int) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
-	if _, err := fmt.Fscan(bufio.NewReader(out), &tcp, &udp); err != nil {
+	if _, err := fmt.Fscan(bufio.NewReader(out), ports...); err != nil {
 		t.Fatal(err)
 	}
-	return cmd.Process.Pid, tcp, udp
+	return cmd.Process.Pid
 }
 
 func watch(t testing.TB, apps ...config.App) *proc.Watcher {

@@ -53,7 +53,7 @@ type trial struct {
 	stack Stack
 }
 
-// Run looks at each stack, and hands each look to sink, one at a time.
+// Run reads the status of each stack many times, and passes each look to sink, one at a time.
 func Run(ctx context.Context, o Options, stacks []Stack, sink func(Look) error) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options, stacks []Stack, sink func(Look) error) 
 	return errors.Join(errors.Join(errs...), ctx.Err())
 }
 
-// one looks at one stack.
+// one runs one stack and reads its status many times.
 func one(ctx context.Context, o Options, s Stack, sink func(Look) error) (err error) {
 	defer func() {
 		if err != nil {
