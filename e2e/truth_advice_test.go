@@ -70,7 +70,8 @@ func follow(t *testing.T, s *mariadb.Server, line string) {
 	}
 }
 
-// shellOf returns one connection of an administrator.
+// shellOf returns one connection of an administrator, which the test ends: closing
+// the pool alone would leave it asleep on the server, a suspect for what follows.
 func shellOf(t *testing.T, s *mariadb.Server) *sql.Conn {
 	t.Helper()
 	db, err := s.Root()
@@ -82,6 +83,7 @@ func shellOf(t *testing.T, s *mariadb.Server) *sql.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
