@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +11,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 const (
@@ -47,38 +48,46 @@ type Finding struct {
 	Fault  bool              `json:"fault"`  // something configured cannot work
 }
 
-// Diagnose builds what the exporter runs with the same options, reads all of
-// it until two looks agree, and tells what is missing and how it is cured. It
-// serves nothing and logs nothing. Its error is that of a configuration that
-// cannot be loaded.
-func Diagnose(ctx context.Context, o Options) (*Diagnosis, error) {
-	o.Logger = slog.New(slog.DiscardHandler) // what is wrong is in the result
-	a, err := New(o)                         //nolint:contextcheck // a reload over HTTP has no context of its own
-	if err != nil {
-		return nil, err
-	}
-	run, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = together(run, a.sources()...) // what fails is seen in what its collector says
-	}()
-	defer func() { stop(); <-done }()
-	d := &doctor{App: a, cfg: *a.config.Load(), who: whoAmI(), sections: make(map[string]*Section)}
+// Subject is the exporter that is examined. What its collectors read from runs
+// already.
+type Subject struct {
+	Config     config.Config
+	Flags      Flags
+	Collectors *collectors.Set
+	Apps       func(context.Context) ([]proc.App, error) // those that run
+	MySQL      func(name string) *mysql.Server           // nil: none of that name
+	Redis      func(name string) *redis.Server           // nil: none of that name
+}
+
+// Flags are the settings of the command line that an examination depends on.
+type Flags struct {
+	ConfigFile        string          // "": defaults and environment
+	Off               map[string]bool // collectors, by name
+	ProcRoot, SysRoot string
+	StateDir          string
+	Listen            []string // TCP addresses of the page; nil: not known
+	SystemdSocket     bool     // systemd passes the socket of the page
+	StatusPath        string   // of the page's JSON, with the route prefix
+}
+
+// Examine reads all that the collectors read until two reads agree, and returns
+// what is missing and how it is cured. It serves nothing and logs nothing.
+func Examine(ctx context.Context, s Subject) *Diagnosis {
+	d := &doctor{Subject: s, who: whoAmI(), sections: make(map[string]*Section)}
 	d.look(ctx)
 	ctx, cancel := context.WithTimeout(ctx, doctorRead)
 	defer cancel()
-	if snap, err := d.watcher.Snapshot(ctx); err == nil {
-		d.apps = snap.Apps
+	if apps, err := d.Apps(ctx); err == nil {
+		d.apps = apps
 	}
 	d.examine(ctx)
-	return d.diagnosis(), nil
+	return d.diagnosis()
 }
 
 // doctor is one examination.
 type doctor struct {
-	*App
-	cfg      config.Config
+	Subject
+
 	who      viewer
 	readings health.Readings // of the last look
 	apps     []proc.App
@@ -90,7 +99,7 @@ func (d *doctor) look(ctx context.Context) {
 	var before []string
 	for i := range doctorLooks {
 		read, cancel := context.WithTimeout(ctx, doctorRead)
-		d.readings = health.NewReadings(d.set.Read(read, nil).Readings)
+		d.readings = health.NewReadings(d.Collectors.Read(read, nil).Readings)
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {
@@ -111,8 +120,8 @@ func (d *doctor) look(ctx context.Context) {
 
 // missing is what the last look missed, and whether some of it may only be late.
 func (d *doctor) missing() (all []string, late bool) {
-	for _, name := range d.set.Names() {
-		for _, u := range d.set.Lacks(name) {
+	for _, name := range d.Collectors.Names() {
+		for _, u := range d.Collectors.Lacks(name) {
 			all = append(all, name+" "+u.Error())
 			late = late || u.Reason == collectors.Timeout
 		}
@@ -125,14 +134,14 @@ func (d *doctor) examine(ctx context.Context) {
 	d.exporter(ctx)
 	for _, e := range collectors.Catalog() {
 		s := d.section(e.Name)
-		if d.o.Off[e.Name] {
+		if d.Flags.Off[e.Name] {
 			s.Status = "off"
 			continue
 		}
 		if (e.Name == "mysql" || e.Name == "redis") && !d.configured(e.Name) {
 			d.fact(e.Name, "no server is in the configuration")
 		}
-		for _, u := range d.set.Lacks(e.Name) {
+		for _, u := range d.Collectors.Lacks(e.Name) {
 			d.lack(ctx, e.Name, u)
 		}
 		switch e.Name {
@@ -194,7 +203,7 @@ func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
 	case kind == "app":
 		return d.named(name)
 	case kind == "statsd":
-		return !slices.Equal(d.cfg.StatsD.Listen, config.Default().StatsD.Listen)
+		return !slices.Equal(d.Config.StatsD.Listen, config.Default().StatsD.Listen)
 	default:
 		return d.configured(collector)
 	}
@@ -202,19 +211,19 @@ func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
 
 // named reports whether the configuration has an app of that name.
 func (d *doctor) named(app string) bool {
-	return slices.ContainsFunc(d.cfg.Apps, func(a config.App) bool { return a.Name == app })
+	return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return a.Name == app })
 }
 
 // configured reports whether the configuration asks for what a collector gives.
 func (d *doctor) configured(collector string) bool {
 	has := func(part func(config.App) int) bool {
-		return slices.ContainsFunc(d.cfg.Apps, func(a config.App) bool { return part(a) > 0 })
+		return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return part(a) > 0 })
 	}
 	switch collector {
 	case "mysql":
-		return len(d.cfg.MySQL) > 0
+		return len(d.Config.MySQL) > 0
 	case "redis":
-		return len(d.cfg.Redis) > 0
+		return len(d.Config.Redis) > 0
 	case "pool":
 		return has(func(a config.App) int { return len(a.Pools) })
 	case "sessions":

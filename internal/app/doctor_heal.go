@@ -80,7 +80,7 @@ func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Serve
 	if err != nil || len(rights) == 0 {
 		return
 	}
-	k, heals := killerOn(d.cfg, name)
+	k, heals := killerOn(d.Config, name)
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
 		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", with which it ends anybody's connection and may have other logins run statements; ",
@@ -101,13 +101,13 @@ func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Serve
 // procedures that its steps name, or by the login's own right. A plan needs
 // neither, so that it is a fault only where something is enforced.
 func (d *doctor) mayAct(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
-	k, heals := killerOn(d.cfg, name)
-	if !heals || d.cfg.Healing.Mode == config.HealOff {
+	k, heals := killerOn(d.Config, name)
+	if !heals || d.Config.Healing.Mode == config.HealOff {
 		return
 	}
 	lacks := func(reason collectors.Reason, detail string) {
 		d.add("mysql", Finding{
-			Of: "mysql:" + name, Reason: reason, Fault: d.cfg.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
+			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
 			Cure: []string{k.instead(nil, server.Account(ctx), v.MariaDB)},
 		})
 	}
@@ -161,7 +161,7 @@ func (d *doctor) hasPool(server string) bool {
 	pools := func(a config.App) bool {
 		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })
 	}
-	return !d.o.Off["pool"] && slices.ContainsFunc(d.cfg.Apps, pools)
+	return !d.Flags.Off["pool"] && slices.ContainsFunc(d.Config.Apps, pools)
 }
 
 // statements reports whether the last statement of a leaked connection can be

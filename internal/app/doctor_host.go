@@ -96,23 +96,23 @@ func (d *doctor) exporter(ctx context.Context) {
 // secretFiles looks who may read what holds a password.
 func (d *doctor) secretFiles() {
 	inline := false
-	for _, m := range d.cfg.MySQL {
+	for _, m := range d.Config.MySQL {
 		inline = inline || m.Way().Password
 	}
-	for _, r := range d.cfg.Redis {
+	for _, r := range d.Config.Redis {
 		inline = inline || r.Way().Password
 	}
-	files := secretsOf(&d.cfg)
+	files := d.Config.SecretFiles()
 	for _, file := range files {
 		d.token(file)
 	}
-	for _, note := range config.FileNotes(d.o.ConfigFile) {
+	for _, note := range config.FileNotes(d.Flags.ConfigFile) {
 		d.add("exporter", Finding{
-			Reason: collectors.OK, Detail: "the configuration file is not safe: " + note, Cure: []string{"chown root " + d.o.ConfigFile + "; chmod go-w " + d.o.ConfigFile},
+			Reason: collectors.OK, Detail: "the configuration file is not safe: " + note, Cure: []string{"chown root " + d.Flags.ConfigFile + "; chmod go-w " + d.Flags.ConfigFile},
 		})
 	}
-	if inline && d.o.ConfigFile != "" {
-		files = append(files, d.o.ConfigFile)
+	if inline && d.Flags.ConfigFile != "" {
+		files = append(files, d.Flags.ConfigFile)
 	}
 	for _, file := range files {
 		info, err := os.Stat(file)
@@ -133,12 +133,12 @@ func (d *doctor) secretFiles() {
 
 // token examines a file of a token; those of passwords show at their servers.
 func (d *doctor) token(file string) {
-	for _, m := range d.cfg.MySQL {
+	for _, m := range d.Config.MySQL {
 		if m.PasswordFile == file {
 			return
 		}
 	}
-	for _, r := range d.cfg.Redis {
+	for _, r := range d.Config.Redis {
 		if r.PasswordFile == file {
 			return
 		}
@@ -158,10 +158,10 @@ func (d *doctor) token(file string) {
 
 // listenAddresses tries where the page and the metrics would be served.
 func (d *doctor) listenAddresses(ctx context.Context) {
-	if d.o.Web == nil || d.o.Web.WebListenAddresses == nil || d.o.Web.WebSystemdSocket != nil && *d.o.Web.WebSystemdSocket {
+	if d.Flags.SystemdSocket {
 		return
 	}
-	for _, address := range *d.o.Web.WebListenAddresses {
+	for _, address := range d.Flags.Listen {
 		if strings.Contains(address, "://") { // such as vsock
 			continue
 		}
@@ -188,7 +188,7 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 // oursAlready reports whether an address is in use by an exporter that runs,
 // which is as it should be. Else it names who has it, where that can be told.
 func (d *doctor) oursAlready(section, listen string, f *Finding) bool {
-	h := holderOf(d.o.ProcRoot, listen)
+	h := holderOf(d.Flags.ProcRoot, listen)
 	shown := strings.TrimPrefix(listen, "tcp://")
 	switch {
 	case h.pid == 0:
@@ -210,7 +210,7 @@ func (d *doctor) oursAlready(section, listen string, f *Finding) bool {
 // processes examines whether the apps are found, and what of them is seen.
 func (d *doctor) processes() {
 	found := 0
-	groups := &cgroup.FS{ProcRoot: d.o.ProcRoot, SysRoot: d.o.SysRoot}
+	groups := &cgroup.FS{ProcRoot: d.Flags.ProcRoot, SysRoot: d.Flags.SysRoot}
 	for i := range d.apps {
 		a := &d.apps[i]
 		if !a.Up {
@@ -224,10 +224,10 @@ func (d *doctor) processes() {
 		d.fact("process", "%s is %s: %d processes of %s", a.Name, a.Server, len(a.Processes), owner)
 		d.group(groups, a)
 	}
-	for _, app := range d.cfg.Apps {
+	for _, app := range d.Config.Apps {
 		d.notFound(app)
 	}
-	if len(d.cfg.Apps) == 0 && found == 0 {
+	if len(d.Config.Apps) == 0 && found == 0 {
 		d.add("process", Finding{
 			Reason: collectors.NotFound, Detail: "no app is found: gunicorn, uWSGI, uvicorn, hypercorn, waitress, granian, flask run or a Python script, that listens on a socket; another one has to be named",
 			Cure: []string{`in the configuration: apps: [{name: shop, match: {listen: ":8000"}}]`},
@@ -295,7 +295,7 @@ func (d *doctor) hidden() {
 		return
 	}
 	for _, m := range mounts {
-		if m.FSType != "proc" || m.MountPoint != d.o.ProcRoot || d.who.caps[unix.CAP_SYS_PTRACE] {
+		if m.FSType != "proc" || m.MountPoint != d.Flags.ProcRoot || d.who.caps[unix.CAP_SYS_PTRACE] {
 			continue
 		}
 		how := m.SuperOptions["hidepid"]
@@ -303,8 +303,8 @@ func (d *doctor) hidden() {
 			continue
 		}
 		f := Finding{
-			Reason: collectors.Permission, Detail: d.o.ProcRoot + " does not show the processes of other users (hidepid=" + how + ")", Fault: len(d.cfg.Apps) > 0,
-			Cure: []string{collectors.CureProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.o.ProcRoot},
+			Reason: collectors.Permission, Detail: d.Flags.ProcRoot + " does not show the processes of other users (hidepid=" + how + ")", Fault: len(d.Config.Apps) > 0,
+			Cure: []string{collectors.CureProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.Flags.ProcRoot},
 		}
 		if gid := m.SuperOptions["gid"]; gid != "" && gid != "0" {
 			f.Cure = append(f.Cure, "in the unit: SupplementaryGroups="+groupName(gid))
@@ -322,7 +322,7 @@ func groupName(gid string) string {
 
 // ownerOf is the user of an app's oldest process.
 func (d *doctor) ownerOf(a *proc.App) (uid int, ok bool) {
-	root, err := procfs.NewFS(d.o.ProcRoot)
+	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
 		return 0, false
 	}

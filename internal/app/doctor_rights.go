@@ -44,8 +44,8 @@ func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) stri
 
 // rightsOn collects what the configuration asks of one Redis.
 func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
-	r := redis.Rights{Database: u.DB > 0, Cluster: u.Kind == config.RedisCluster, Leases: d.cfg.Healing.Coordination.Redis == name}
-	for _, a := range d.cfg.Apps {
+	r := redis.Rights{Database: u.DB > 0, Cluster: u.Kind == config.RedisCluster, Leases: d.Config.Healing.Coordination.Redis == name}
+	for _, a := range d.Config.Apps {
 		for _, t := range a.Tasks {
 			switch {
 			case t.Redis != name:
@@ -70,7 +70,7 @@ func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	for _, x := range d.readings.With("resp_redis_info", name) {
 		version = x.Labels[1]
 	}
-	if s := d.redis.server(name); version == "" && s != nil {
+	if s := d.Redis(name); version == "" && s != nil {
 		version = s.Version(ctx)
 	}
 	major, _, _ := strings.Cut(version, ".")

@@ -15,11 +15,11 @@ import (
 
 // stateDirectory examines the directory that healing needs, where it is configured.
 func (d *doctor) stateDirectory() {
-	if len(d.cfg.Healing.Rules) == 0 && d.cfg.Healing.TokenFile == "" {
+	if len(d.Config.Healing.Rules) == 0 && d.Config.Healing.TokenFile == "" {
 		return
 	}
 	d.mode()
-	dir := d.o.StateDir
+	dir := d.Flags.StateDir
 	bad, err := actions.InspectState(dir, time.Now())
 	switch {
 	case err != nil:
@@ -39,7 +39,7 @@ func (d *doctor) stateDirectory() {
 
 // mode adds what the rules of healing may do by the configuration.
 func (d *doctor) mode() {
-	switch d.cfg.Healing.Mode {
+	switch d.Config.Healing.Mode {
 	case config.HealEnforce:
 		d.fact("heal", "mode enforce: plans are carried out")
 	case config.HealDryRun:

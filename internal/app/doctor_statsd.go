@@ -49,7 +49,7 @@ type running struct {
 // reports examines what apps report of their requests: what the exporter that
 // runs has seen of it, and which apps cannot report.
 func (d *doctor) reports(ctx context.Context) {
-	if d.o.Off["statsd"] || len(d.cfg.StatsD.Listen) == 0 {
+	if d.Flags.Off["statsd"] || len(d.Config.StatsD.Listen) == 0 {
 		return
 	}
 	r := d.running(ctx)
@@ -63,19 +63,19 @@ func (d *doctor) reports(ctx context.Context) {
 // it is proved by its descriptors and serves where this one would; nil if not.
 func (d *doctor) running(ctx context.Context) *running {
 	pid := d.receiver()
-	if pid == 0 || d.o.Web == nil || d.o.Web.WebListenAddresses == nil {
+	if pid == 0 || d.Flags.Listen == nil {
 		return nil
 	}
 	var why error
-	for _, address := range *d.o.Web.WebListenAddresses {
+	for _, address := range d.Flags.Listen {
 		host, port, err := net.SplitHostPort(address)
-		if h := holderOf(d.o.ProcRoot, "tcp://"+address); err != nil || !h.sure || h.pid != pid {
+		if h := holderOf(d.Flags.ProcRoot, "tcp://"+address); err != nil || !h.sure || h.pid != pid {
 			continue
 		}
 		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 			host = "localhost"
 		}
-		r, err := status(ctx, "http://"+net.JoinHostPort(host, port)+prefixed(d.o.RoutePrefix, "/api/v1/status"))
+		r, err := status(ctx, "http://"+net.JoinHostPort(host, port)+d.Flags.StatusPath)
 		if err == nil {
 			return r
 		}
@@ -92,8 +92,8 @@ func (d *doctor) running(ctx context.Context) *running {
 // receiver returns the process id of the exporter that holds a StatsD address; 0
 // if none is proved to.
 func (d *doctor) receiver() int {
-	for _, listen := range d.cfg.StatsD.Listen {
-		if h := holderOf(d.o.ProcRoot, listen); h.sure && h.name == exporterName {
+	for _, listen := range d.Config.StatsD.Listen {
+		if h := holderOf(d.Flags.ProcRoot, listen); h.sure && h.name == exporterName {
 			return h.pid
 		}
 	}
@@ -154,7 +154,7 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 		}
 		argv := d.commandLine(a.PID)
 		host := proc.Option(argv, "--statsd-host")
-		l := links.of(d.o.ProcRoot, a)
+		l := links.of(d.Flags.ProcRoot, a)
 		if host == "" && l == unlinked {
 			continue
 		}
@@ -220,7 +220,7 @@ func reported(r *running, app string) string {
 // commandLine returns the arguments of a process and those of GUNICORN_CMD_ARGS,
 // as far as they can be read and no title has replaced them.
 func (d *doctor) commandLine(pid int) []string {
-	fs, err := procfs.NewFS(d.o.ProcRoot)
+	fs, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
 		return nil
 	}
@@ -261,7 +261,7 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 	defer func() { _ = conn.Close() }()
 	var ports []uint16
 	var paths []string
-	for _, listen := range d.cfg.StatsD.Listen {
+	for _, listen := range d.Config.StatsD.Listen {
 		network, address, err := config.ParseStatsDListen(listen)
 		_, port, _ := net.SplitHostPort(address)
 		n, e := strconv.ParseUint(port, 10, 16)

@@ -21,23 +21,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// mysqlServer returns a server and its section by name.
-func (d *doctor) mysqlServer(name string) (*mysql.Server, config.MySQL) {
-	d.mysql.mu.Lock()
-	defer d.mysql.mu.Unlock()
-	for _, h := range d.mysql.have {
-		if h.section.Name == name {
-			return h.server, h.section
-		}
-	}
-	return nil, config.MySQL{}
-}
-
 // mysqlServers says of each server what answers, and what only a server that
 // answers can tell.
 func (d *doctor) mysqlServers(ctx context.Context) {
-	for _, m := range d.cfg.MySQL {
-		server, _ := d.mysqlServer(m.Name)
+	for _, m := range d.Config.MySQL {
+		server := d.MySQL(m.Name)
 		index, v, serves := server.Serving()
 		if !serves {
 			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Way())
@@ -87,8 +75,9 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 
 // cureMySQL puts the account that the server knows us by into a cure.
 func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
-	server, section := d.mysqlServer(name)
-	if server == nil {
+	i := slices.IndexFunc(d.Config.MySQL, func(m config.MySQL) bool { return m.Name == name })
+	server := d.MySQL(name)
+	if i < 0 || server == nil {
 		return
 	}
 	for i, c := range f.Cure {
@@ -100,13 +89,13 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 		}
 	}
 	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(section.Way().Socket, section.PasswordFile)
+		f.Cure = d.files(d.Config.MySQL[i].Way().Socket, d.Config.MySQL[i].PasswordFile)
 	}
 }
 
 // redisServers says of each server what answers.
 func (d *doctor) redisServers() {
-	for _, r := range d.cfg.Redis {
+	for _, r := range d.Config.Redis {
 		info := d.readings.With("resp_redis_info", r.Name)
 		if len(info) == 0 {
 			word := "cannot be asked"
@@ -130,19 +119,19 @@ func (d *doctor) redisServers() {
 // cureRedis writes a cure for the user that logs in. Where rights are missing it
 // is one line for a shell that gives all that the configuration needs.
 func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
-	i := slices.IndexFunc(d.cfg.Redis, func(r config.Redis) bool { return r.Name == name })
+	i := slices.IndexFunc(d.Config.Redis, func(r config.Redis) bool { return r.Name == name })
 	if i < 0 {
 		return
 	}
-	way := d.cfg.Redis[i].Way()
+	way := d.Config.Redis[i].Way()
 	for n, c := range f.Cure {
 		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
 		if rules, ok := strings.CutPrefix(c, "ACL SETUSER "+redis.Placeholder+" "); ok {
-			f.Cure[n] = d.setUser(ctx, d.cfg.Redis[i], rules)
+			f.Cure[n] = d.setUser(ctx, d.Config.Redis[i], rules)
 		}
 	}
 	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(way.Socket, d.cfg.Redis[i].PasswordFile)
+		f.Cure = d.files(way.Socket, d.Config.Redis[i].PasswordFile)
 	}
 }
 

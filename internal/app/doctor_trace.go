@@ -84,7 +84,7 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 // barredFromApp is what keeps a process of their own uid from looking into an
 // app's processes, and whose they are; one is false where they are of several.
 func (d *doctor) barredFromApp(a *proc.App) (b barred, uid int, one bool) {
-	root, err := procfs.NewFS(d.o.ProcRoot)
+	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
 		return b, 0, false
 	}
@@ -100,7 +100,7 @@ func (d *doctor) barredFromApp(a *proc.App) (b barred, uid int, one bool) {
 		}
 		uid = int(st.UIDs[1]) //nolint:gosec // the kernel has uids of 32 bits
 		uids[uid] = true
-		of := barredFrom(d.o.ProcRoot, p.PID, uid)
+		of := barredFrom(d.Flags.ProcRoot, p.PID, uid)
 		b.yama, b.opaque = of.yama, b.opaque || of.opaque
 	}
 	return b, uid, len(uids) == 1

@@ -61,7 +61,7 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 
 // IsFault tells what the doctor makes of something that is missing.
 func IsFault(cfg config.Config, collector string, u *collectors.Unavailable) bool {
-	return (&doctor{cfg: cfg}).fault(collector, u)
+	return (&doctor{Subject: Subject{Config: cfg}}).fault(collector, u)
 }
 
 // Holder is the process, other than this one, that has an address.
