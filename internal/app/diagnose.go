@@ -4,13 +4,14 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // Diagnose builds the exporter that the options describe, runs what its
 // collectors read from, and returns what the doctor finds. It serves and logs
 // nothing. Its error is that of a configuration that cannot be loaded.
-func Diagnose(ctx context.Context, o Options) (*Diagnosis, error) {
+func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
 	o.Logger = slog.New(slog.DiscardHandler) // what is wrong is in the result
 	a, err := New(o)                         //nolint:contextcheck // a reload over HTTP has no context of its own
 	if err != nil {
@@ -23,7 +24,7 @@ func Diagnose(ctx context.Context, o Options) (*Diagnosis, error) {
 		_ = together(run, a.sources()...) // what fails is seen in what its collector says
 	}()
 	defer func() { stop(); <-done }()
-	return Examine(ctx, Subject{
+	return doctor.Examine(ctx, doctor.Subject{
 		Config: *a.config.Load(), Flags: o.doctorFlags(), Collectors: a.set, Apps: a.apps, MySQL: a.mysql.server, Redis: a.redis.server,
 	}), nil
 }
@@ -38,8 +39,8 @@ func (a *App) apps(ctx context.Context) ([]proc.App, error) {
 }
 
 // doctorFlags returns what the doctor needs to know of the command line.
-func (o *Options) doctorFlags() Flags {
-	f := Flags{
+func (o *Options) doctorFlags() doctor.Flags {
+	f := doctor.Flags{
 		ConfigFile: o.ConfigFile, Off: o.Off, ProcRoot: o.ProcRoot, SysRoot: o.SysRoot, StateDir: o.StateDir,
 		StatusPath: prefixed(o.RoutePrefix, "/api/v1/status"),
 	}

@@ -1,4 +1,6 @@
-package app
+// Package doctor examines what keeps the exporter from what it is configured to
+// do, and names the cure for this host and this server. It changes nothing.
+package doctor
 
 import (
 	"context"

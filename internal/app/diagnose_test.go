@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,10 +14,10 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/app"
-	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
-func diagnose(t *testing.T, conf string, off ...string) *app.Diagnosis {
+func diagnose(t *testing.T, conf string, off ...string) *doctor.Diagnosis {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "resp-exporter.yml")
 	write(t, file, conf)
@@ -36,7 +35,7 @@ func diagnose(t *testing.T, conf string, off ...string) *app.Diagnosis {
 	return d
 }
 
-func section(t *testing.T, d *app.Diagnosis, name string) app.Section {
+func section(t *testing.T, d *doctor.Diagnosis, name string) doctor.Section {
 	t.Helper()
 	for _, s := range d.Sections {
 		if s.Name == name {
@@ -44,7 +43,7 @@ func section(t *testing.T, d *app.Diagnosis, name string) app.Section {
 		}
 	}
 	t.Fatalf("no section %s in %+v", name, d)
-	return app.Section{}
+	return doctor.Section{}
 }
 
 const noStatsD = "statsd: {listen: []}\n"
@@ -99,68 +98,6 @@ func TestDiagnoseStops(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it does not end")
-	}
-}
-
-// What is missing is a fault only of what the configuration asks for.
-func TestFaults(t *testing.T) {
-	cfg := config.Default()
-	cfg.Apps = []config.App{{Name: "shop", Sessions: []config.Sessions{{Redis: "cache"}}}}
-	own := cfg
-	own.StatsD.Listen = []string{"udp://127.0.0.1:1"}
-	for name, c := range map[string]struct {
-		cfg       config.Config
-		collector string
-		u         collectors.Unavailable
-		want      bool
-	}{
-		"server":           {cfg, "mysql", collectors.Unavailable{Reason: collectors.Busy, Of: "mysql:main"}, true},
-		"server without":   {cfg, "mysql", collectors.Unavailable{Reason: collectors.Unsupported, Of: "mysql:main"}, true},
-		"extra":            {cfg, "mysql", collectors.Unavailable{Reason: collectors.Unsupported, Of: "mysql:main", Optional: true}, false},
-		"app of the file":  {cfg, "workers", collectors.Unavailable{Reason: collectors.Permission, Of: "app:shop"}, true},
-		"app too large":    {cfg, "memory", collectors.Unavailable{Reason: collectors.Unsupported, Of: "app:shop"}, false},
-		"app discovered":   {cfg, "workers", collectors.Unavailable{Reason: collectors.Permission, Of: "app:other"}, false},
-		"kernel":           {cfg, "pressure", collectors.Unavailable{Reason: collectors.Unsupported}, false},
-		"default listener": {cfg, "statsd", collectors.Unavailable{Reason: collectors.InUse, Of: "statsd:udp://127.0.0.1:9125"}, false},
-		"own listener":     {own, "statsd", collectors.Unavailable{Reason: collectors.InUse, Of: "statsd:udp://127.0.0.1:1"}, true},
-		"sessions":         {cfg, "sessions", collectors.Unavailable{Reason: collectors.Permission}, true},
-		"tasks of nobody":  {cfg, "tasks", collectors.Unavailable{Reason: collectors.Permission}, false},
-		"switched off":     {cfg, "mysql", collectors.Unavailable{Reason: collectors.Disabled, Of: "mysql:main"}, false},
-	} {
-		if got := app.IsFault(c.cfg, c.collector, &c.u); got != c.want {
-			t.Errorf("%s: %t, want %t", name, got, c.want)
-		}
-	}
-}
-
-// Sockets are found by their address, and the doctor never takes itself for
-// their holder.
-func TestHolder(t *testing.T) {
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = udp.Close() }()
-	path := filepath.Join(t.TempDir(), "s")
-	unix, err := net.ListenPacket("unixgram", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close() }()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tcp.Close() }()
-	for listen, want := range map[string]int{
-		"udp://" + udp.LocalAddr().String(): 1, "unixgram://" + path: 1, "tcp://" + tcp.Addr().String(): 1, "udp://127.0.0.1:x": 0, "unixgram:///no/such": 0, "": 0,
-	} {
-		if got := app.Inodes("/proc", listen); len(got) != want {
-			t.Errorf("%s has sockets %v, want %d", listen, got, want)
-		}
-		if pid := app.Holder("/proc", listen); pid != 0 {
-			t.Errorf("%s is held by %d", listen, pid)
-		}
 	}
 }
 

@@ -1,12 +1,12 @@
-package app_test
+package doctor_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/app"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
 // What is to be pasted instead of a right to kill is for the procedures and the
@@ -44,7 +44,7 @@ func TestInstead(t *testing.T) {
 			{Name: "blog", Pools: []config.Pool{{Name: "main", MySQL: "other", User: "blog"}}},
 		}
 		cfg.Healing.Rules = c.rules
-		got, heals, bare := app.Instead(cfg, "main", strings.Split(c.rights, ","), "'x'@'h'", !c.mysql)
+		got, heals, bare := doctor.Instead(cfg, "main", strings.Split(c.rights, ","), "'x'@'h'", !c.mysql)
 		if heals != c.heals || bare != c.bare {
 			t.Errorf("%s: heals %t, without a procedure %t", name, heals, bare)
 		}
