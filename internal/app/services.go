@@ -14,8 +14,9 @@ func services(cfg *config.Config) []proc.Service {
 	for _, m := range cfg.MySQL {
 		s := proc.Service{Component: "mysql:" + m.Name, Kind: "mysql"}
 		for _, dsn := range append([]config.Secret{m.DSN}, m.FallbackDSNs...) {
-			_, address := config.DSNAddress(dsn)
-			place(&s, address)
+			if cfg, err := config.ParseDSN(dsn); err == nil { // the check of the configuration has seen to it
+				place(&s, cfg.Addr)
+			}
 		}
 		out = append(out, s)
 	}

@@ -2,10 +2,7 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -24,9 +21,6 @@ const (
 	wantRedisURL     = `a URL such as "redis://resp@127.0.0.1:6379/0", "rediss://…" for TLS or "unix:///run/redis/redis.sock"`
 	wantPasswordFile = "an absolute path such as /etc/resp-exporter/password"
 )
-
-// dsnAddress is what stands between the user and the database of a DSN.
-var dsnAddress = regexp.MustCompile(`^(?:|tcp|tcp\(([^()\s]+)\)|unix\(([^()]+)\))$`)
 
 // MySQL is one MySQL or MariaDB server.
 type MySQL struct {
@@ -217,7 +211,7 @@ func dsnProblems(dsn Secret, path string) []problem {
 	switch {
 	case dsn == "":
 		return []problem{{path, "missing", wantDSN}}
-	case !isDSN(string(dsn)):
+	case !isDSN(dsn):
 		return []problem{{path, "another form (not shown, it may hold a password)", wantDSN}}
 	}
 	return nil
@@ -230,29 +224,9 @@ func passwordFileProblems(file, path string) []problem {
 	return []problem{{path + ".password_file", "got " + quote(file), wantPasswordFile}}
 }
 
-// isDSN reports whether s has the form [user[:password]@][tcp(host:port)]/[database][?key=value&…]
-// or the one with unix(/path). Only the form: whether the driver knows each
-// key is seen when it is opened.
-func isDSN(s string) bool {
-	slash := strings.LastIndexByte(s, '/')
-	if slash < 0 || hasControl(s) {
-		return false
-	}
-	front, back := s[:slash], s[slash+1:]
-	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
-	if m == nil || m[1] != "" && !isHostPort(m[1]) || m[2] != "" && !isSocketPath(m[2]) {
-		return false
-	}
-	_, params, ok := strings.Cut(back, "?")
-	if !ok {
-		return true
-	}
-	for p := range strings.SplitSeq(params, "&") {
-		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
-			return false
-		}
-	}
-	return true
+func isDSN(s Secret) bool {
+	_, err := ParseDSN(s)
+	return err == nil
 }
 
 func isRedisURL(s Secret) bool {
@@ -262,35 +236,4 @@ func isRedisURL(s Secret) bool {
 
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// isHostPort reports whether s is "host:port", or a host alone.
-func isHostPort(s string) bool {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return isHost(strings.Trim(s, "[]"))
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && host != "" && isHost(host)
-}
-
-// DSNAddress tells where a DSN of the right form leads: network is "tcp" with
-// address "host:port", or "unix" with a path. What is left out is filled in as
-// the driver does.
-func DSNAddress(dsn Secret) (network, address string) {
-	front := string(dsn)
-	if i := strings.LastIndexByte(front, '/'); i >= 0 {
-		front = front[:i]
-	}
-	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
-	switch {
-	case m == nil || m[1] == "" && m[2] == "":
-		return "tcp", "127.0.0.1:3306"
-	case m[2] != "":
-		return "unix", m[2]
-	}
-	if _, _, err := net.SplitHostPort(m[1]); err == nil {
-		return "tcp", m[1]
-	}
-	return "tcp", net.JoinHostPort(strings.Trim(m[1], "[]"), "3306")
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-func TestDSNAddress(t *testing.T) {
+func TestParseDSN(t *testing.T) {
 	for dsn, want := range map[string][2]string{
 		"/":                                 {"tcp", "127.0.0.1:3306"},
 		"a:b@/db":                           {"tcp", "127.0.0.1:3306"},
@@ -18,8 +18,8 @@ func TestDSNAddress(t *testing.T) {
 		"resp:p@:/w@unix(/run/my.sock)/db":  {"unix", "/run/my.sock"},
 		"resp:tcp(x:1)@tcp(db.example:1)/x": {"tcp", "db.example:1"},
 	} {
-		if network, address := config.DSNAddress(config.Secret(dsn)); network != want[0] || address != want[1] {
-			t.Errorf("%s: %s %s, want %v", dsn, network, address, want)
+		if cfg, err := config.ParseDSN(config.Secret(dsn)); err != nil || cfg.Net != want[0] || cfg.Addr != want[1] {
+			t.Errorf("%s: %+v %v, want %v", dsn, cfg, err, want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func TestStoreAddresses(t *testing.T) {
 			},
 			false: {
 				"a", "a@tcp(127.0.0.1:3306)", "a@127.0.0.1:3306/", "mysql://a@127.0.0.1:3306/", "a@tcp(127.0.0.1:0)/", "a@tcp(127.0.0.1:70000)/", "a@tcp(10.0.0.999:1)/",
-				"a@tcp()/", "a@tcp(a b:1)/", "a@unix(run/x)/", "a@unix(@abstract)/", "a@unix()/", "a@udp(127.0.0.1:1)/", "a@tcp(h:1/", "a@/db?tls", "a@/db?=x", "a@/db?", "a\n@/", " ",
+				"a@tcp()/", "a@tcp(a b:1)/", "a@unix(run/x)/", "a@unix(@abstract)/", "a@unix()/", "a@udp(127.0.0.1:1)/", "a@tcp(h:1/", "a@/db?tls", "a@/db?=x", "a@/db?", "a\n@/", " ", "a@unix/", "a@/?timeout=soon", "a@/?tls=maybe",
 			},
 		},
 		"redis: [{name: a, url: %q}]": {

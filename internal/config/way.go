@@ -25,27 +25,13 @@ func (w Way) String() string {
 
 // Way returns the way of a checked DSN; that of the fallbacks may differ.
 func (m MySQL) Way() Way {
-	var w Way
-	s := string(m.DSN)
-	slash := strings.LastIndexByte(s, '/')
-	if slash < 0 {
-		return w
+	cfg, err := ParseDSN(m.DSN)
+	if err != nil {
+		return Way{}
 	}
-	front, back := s[:slash], s[slash+1:]
-	at := strings.LastIndexByte(front, '@')
-	if at >= 0 {
-		var password string
-		w.User, password, _ = strings.Cut(front[:at], ":")
-		w.Password = password != ""
-	}
-	if found := dsnAddress.FindStringSubmatch(front[at+1:]); found != nil {
-		w.Socket = found[2]
-	}
-	_, params, _ := strings.Cut(back, "?")
-	for p := range strings.SplitSeq(params, "&") {
-		if value, ok := strings.CutPrefix(p, "tls="); ok && value != "false" {
-			w.TLS = true
-		}
+	w := Way{TLS: cfg.TLS != nil, User: cfg.User, Password: cfg.Passwd != ""}
+	if cfg.Net == "unix" {
+		w.Socket = cfg.Addr
 	}
 	return w
 }

@@ -13,6 +13,10 @@ func TestWay(t *testing.T) {
 		"resp:@unix(/run/mysqld/mysqld.sock)/": {User: "resp", Socket: "/run/mysqld/mysqld.sock"},
 		"resp@tcp(db)/?timeout=1s&tls=true":    {User: "resp", TLS: true},
 		"resp@tcp(db)/?tls=false":              {User: "resp"},
+		"resp@tcp(db)/?tls=0":                  {User: "resp"},
+		"resp@tcp(db)/?tls=False":              {User: "resp"},
+		"resp@tcp(db)/?tls=1":                  {User: "resp", TLS: true},
+		"resp@tcp(db)/?tls=skip-verify":        {User: "resp", TLS: true},
 		"/":                                    {},
 		"":                                     {},
 	} {

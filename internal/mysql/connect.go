@@ -9,6 +9,8 @@ import (
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 const (
@@ -235,9 +237,8 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	if index > 0 {
 		dsn = s.o.Fallbacks[index-1]
 	}
-	cfg, err := mysqldriver.ParseDSN(string(dsn))
+	cfg, err := config.ParseDSN(dsn)
 	if err != nil {
-		// The driver's own words repeat parts of the DSN.
 		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	if s.o.PasswordFile != "" {
