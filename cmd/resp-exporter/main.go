@@ -105,9 +105,7 @@ func serve(f flags) error {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				if err := a.Reload(ctx); err != nil {
-					f.app.Logger.Debug("Reload by signal failed", "err", err)
-				}
+				_ = a.Reload(ctx) // which logs why it fails
 			}
 		}
 	}()

@@ -253,7 +253,8 @@ func partsOf(x config.App) []health.Part {
 }
 
 // Reload applies the configuration file anew. Nothing changes unless all of it
-// is good; counters go on.
+// is good; counters go on. It logs the error that it returns, so that a caller
+// need not.
 func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()

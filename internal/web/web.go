@@ -35,7 +35,7 @@ type Options struct {
 	MetricsPath string // as seen from RoutePrefix; "" is /metrics
 
 	LifecycleEnabled bool         // POST /-/reload may be used
-	Reload           func() error // applies a new configuration
+	Reload           func() error // applies a new configuration, and logs why it cannot
 	Ready            func() bool  // nil: always ready
 	Pprof            bool         // serve /debug/pprof/
 
