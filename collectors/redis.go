@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -135,7 +136,7 @@ func (l *redisLook) read(ctx context.Context) {
 // answered reports whether a server answers, though perhaps with a refusal.
 func answered(err error) bool {
 	var e *redis.Error
-	return err == nil || errors.As(err, &e) && (e.Answered || e.Kind == redis.Permission)
+	return err == nil || errors.As(err, &e) && (e.Answered || e.Reason == reason.Permission)
 }
 
 // lack is why something is not in the sample.
@@ -147,10 +148,7 @@ func redisLack(name string, err error) error {
 	if !errors.As(err, &e) || e == nil {
 		return err
 	}
-	reason := map[redis.Kind]Reason{
-		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
-	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {

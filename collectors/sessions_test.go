@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -21,7 +22,7 @@ func sessionsIn(app, store string, l redis.Look) collectors.SessionTarget {
 }
 
 func TestSessionsGolden(t *testing.T) {
-	refused := &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +ttl"}
+	refused := &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +ttl"}
 	golden(t, sessionsOf(
 		sessionsIn("shop", "cache", redis.Look{Coverage: 0.25, Since: at(40), Tally: &redis.Tally{Keys: 23104, NoExpiry: known(3002), OverLifetime: known(12), Bytes: known(9.5e6)}}),
 		sessionsIn("blog", "cache", redis.Look{Coverage: 1, Since: at(99), Tally: &redis.Tally{NoExpiry: known(0), Bytes: known(0)}}),
@@ -32,19 +33,19 @@ func TestSessionsGolden(t *testing.T) {
 
 func TestSessionsReasons(t *testing.T) {
 	for _, c := range []struct {
-		kind redis.Kind
+		kind reason.Reason
 		want collectors.Reason
 	}{
-		{redis.Failed, collectors.Failed},
-		{redis.Timeout, collectors.Timeout},
-		{redis.Permission, collectors.Permission},
-		{redis.NotFound, collectors.NotFound},
-		{redis.Busy, collectors.Busy},
+		{reason.Failed, collectors.Failed},
+		{reason.Timeout, collectors.Timeout},
+		{reason.Permission, collectors.Permission},
+		{reason.NotFound, collectors.NotFound},
+		{reason.Busy, collectors.Busy},
 	} {
-		l := redis.Look{Since: at(40), Err: &redis.Error{Kind: c.kind, Detail: "does so"}}
+		l := redis.Look{Since: at(40), Err: &redis.Error{Reason: c.kind, Detail: "does so"}}
 		s, err := sessionsOf(sessionsIn("shop", "cache", l), sessionsIn("blog", "cache", l)).Collect(t.Context())
 		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
-			t.Errorf("%d: %s %q", c.kind, reason, detail)
+			t.Errorf("%s: %s %q", c.kind, reason, detail)
 		}
 		if _, err := reading(s, "resp_sessions", "shop", "cache"); err == nil {
 			t.Error("sessions of a server that was not walked")
@@ -53,7 +54,7 @@ func TestSessionsReasons(t *testing.T) {
 			t.Errorf("age %v, %v", age, err)
 		}
 	}
-	l := redis.Look{Err: &redis.Error{Kind: redis.Busy, Detail: "waits"}}
+	l := redis.Look{Err: &redis.Error{Reason: reason.Busy, Detail: "waits"}}
 	_, err := sessionsOf(sessionsIn("a", "one", redis.Look{}), sessionsIn("b", "two", l), sessionsIn("c", "three", l)).Collect(t.Context())
 	if _, detail := collectors.ReasonOf(err); detail != "redis two waits; redis three waits" {
 		t.Errorf("%q", detail)

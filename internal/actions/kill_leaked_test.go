@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // asleep is a connection of the app in a transaction, asleep for so many seconds.
@@ -218,7 +219,7 @@ func TestKillLeakedApply(t *testing.T) {
 	t.Run("refused by the server", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
-		f.refuse = &mysql.Error{Kind: mysql.Denied, Text: "no"}
+		f.refuse = &mysql.Error{Reason: reason.Permission, Text: "no"}
 		if done, err := k.Apply(t.Context(), p); done != 0 || !errors.Is(err, f.refuse) || len(f.calls) != 1 {
 			t.Error(done, err, f.calls)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -105,7 +106,7 @@ func TestPurgePlan(t *testing.T) {
 			}
 		})
 	}
-	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), actions.Alert{}); err == nil {
+	if _, err := purge(&fakeStore{err: &redis.Error{Reason: reason.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), actions.Alert{}); err == nil {
 		t.Error("a redis that does not answer makes a plan")
 	}
 }
@@ -138,7 +139,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	if got, err := k.Verify(t.Context(), journalled); got != actions.Verified || err != nil {
 		t.Errorf("after it: %s, %v", got, err)
 	}
-	f.err = &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+	f.err = &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	if _, err := k.Verify(t.Context(), journalled); !errors.Is(err, f.err) {
 		t.Errorf("unreachable: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // cureStatements are the rights to the last statement of a leaked connection,
@@ -174,10 +175,10 @@ func (d *doctor) statements(ctx context.Context, name string, server *mysql.Serv
 	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statement of a leaked connection is not known: "}
 	var e *mysql.Error
 	switch {
-	case errors.As(err, &e) && e.Kind == mysql.Denied:
+	case errors.As(err, &e) && e.Reason == reason.Permission:
 		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
 		f.Detail += "the user lacks a right to two columns each of two tables"
-	case errors.As(err, &e) && e.Kind == mysql.Unsupported:
+	case errors.As(err, &e) && e.Reason == reason.Unsupported:
 		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
 		f.Detail += "it needs performance_schema=ON in its configuration"
 	case err == nil && !kept:

@@ -11,6 +11,7 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -49,7 +50,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	}
 	wait := time.NewTimer(time.Until(t.began.Add(connectPatience)))
 	defer wait.Stop()
-	late := &Error{Kind: Timeout, Text: "it does not answer; a connect is under way"}
+	late := &Error{Reason: reason.Timeout, Text: "it does not answer; a connect is under way"}
 	select {
 	case <-t.done:
 	default:
@@ -72,7 +73,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 // failure is why there is no connection.
 func (s *Server) failure() error {
 	if s.fail == nil {
-		return &Error{Text: "it is no longer looked at"}
+		return &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
 	return s.fail
 }
@@ -83,7 +84,7 @@ func (s *Server) begin(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, &Error{Text: "it is no longer looked at"}
+		return nil, nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
 	s.takeReady()
 	now := time.Now()
@@ -156,18 +157,18 @@ func (s *Server) finish(t *attempt, l *link, err *Error) {
 		s.ready = l
 	case s.link == nil:
 		s.failures++
-		s.fail, s.next = err, t.began.Add(backoff(s.failures, err.Kind))
+		s.fail, s.next = err, t.began.Add(backoff(s.failures, err))
 	}
 }
 
 // backoff is how long to wait after n failures in a row: twice as long each
 // time, with jitter, so that a fleet does not come back at once.
-func backoff(n int, kind Kind) time.Duration {
-	if n <= 0 && kind != Timeout && kind != Broken {
+func backoff(n int, e *Error) time.Duration {
+	if n <= 0 && e.Reason != reason.Timeout && !e.Broken {
 		return 0
 	}
 	limit := maxBackoff
-	if kind == Unreachable {
+	if e.Reason == reason.NotFound {
 		limit = maxNobodyBackoff
 	}
 	d := min(firstBackoff<<min(max(n-1, 0), 10), limit)
@@ -193,7 +194,7 @@ func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 		if first == nil {
 			first = e
 		}
-		if e.Kind != Unreachable && e.Kind != Timeout && e.Kind != Busy {
+		if e.Reason != reason.NotFound && e.Reason != reason.Timeout && e.Reason != reason.Busy {
 			break
 		}
 	}
@@ -217,7 +218,7 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	}
 	connector, err := mysqldriver.NewConnector(cfg)
 	if err != nil {
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	l.db = sql.OpenDB(connector)
 	l.db.SetMaxOpenConns(1)
@@ -239,7 +240,7 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	}
 	cfg, err := config.ParseDSN(dsn)
 	if err != nil {
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	if s.o.PasswordFile != "" {
 		password, err := readPassword(s.o.PasswordFile)
@@ -251,7 +252,7 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	// What a server could use against us, or us against a server, stays off.
 	cfg.AllowAllFiles, cfg.MultiStatements = false, false
 	if err := cfg.Apply(mysqldriver.EnableCompression(false)); err != nil {
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	cfg.Logger = &mysqldriver.NopLogger{} // it would write addresses to stderr
 	cfg.ConnectionAttributes = "program_name:resp-exporter"
@@ -270,7 +271,7 @@ func (l *link) prepare(ctx context.Context) error {
 		return fmt.Errorf("version: %w", err)
 	}
 	if l.version, err = ParseVersion(version); err != nil {
-		return &Error{Kind: Unsupported, Text: "it is neither MySQL nor MariaDB"}
+		return &Error{Reason: reason.Unsupported, Text: "it is neither MySQL nor MariaDB"}
 	}
 	if err := l.exec(ctx, sessionOf(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
@@ -284,7 +285,7 @@ func (l *link) prepare(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if e := explain(err); e.Kind == Denied && !e.lost {
+	if e := explain(err); e.Reason == reason.Permission && !e.lost {
 		l.process = e
 		return nil
 	}

@@ -9,7 +9,7 @@ func SetAgain(s *Server, d time.Duration) { s.again = d }
 func Explain(err error) *Error { return explain(err) }
 
 // Backoff is the pause after n failures in a row.
-func Backoff(n int, kind Kind) time.Duration { return backoff(n, kind) }
+func Backoff(n int, e *Error) time.Duration { return backoff(n, e) }
 
 // SessionOf is the statement that sets up a session.
 func SessionOf(v Version) string { return sessionOf(v) }

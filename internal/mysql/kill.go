@@ -12,6 +12,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -26,7 +27,7 @@ const (
 const maxStatement = 60_000
 
 // errProcedure is about a name that is put into a statement.
-var errProcedure = &Error{Kind: Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
+var errProcedure = &Error{Reason: reason.Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
 
 // procedureForm is the form of each half of schema.name.
 var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
@@ -59,7 +60,7 @@ func (v *Session) Statement(ctx context.Context, c Connection) (text string, who
 // connection was gone already. What c is must have been looked at a moment ago.
 func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error) {
 	if c.ID == v.l.id {
-		return false, &Error{Text: "an action does not end its own connection"}
+		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own connection"}
 	}
 	return v.exec(ctx, fmt.Sprintf("KILL CONNECTION %d", c.ID))
 }
@@ -70,7 +71,7 @@ func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error)
 func (v *Session) KillQuery(ctx context.Context, c Connection) (done bool, err error) {
 	switch {
 	case c.ID == v.l.id:
-		return false, &Error{Text: "an action does not end its own statement"}
+		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own statement"}
 	case v.l.version.MariaDB && c.Query == 0:
 		return false, nil
 	case v.l.version.MariaDB:

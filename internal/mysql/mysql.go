@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -97,7 +98,7 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return &Error{Kind: Timeout, Text: "another read of it has not ended yet"}
+		return &Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
 	}
 	for again := true; ; again = false {
 		l, err := s.connected(ctx)
@@ -138,6 +139,6 @@ func (s *Server) drop(e *Error) {
 	defer s.mu.Unlock()
 	s.link.close()
 	s.link = nil
-	s.fail, s.next = e, time.Now().Add(backoff(s.failures, e.Kind))
+	s.fail, s.next = e, time.Now().Add(backoff(s.failures, e))
 	s.failures++
 }

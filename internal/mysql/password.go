@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -28,15 +29,15 @@ func readPassword(path string) (config.Secret, error) {
 func passwordError(err error) *Error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Kind: Denied, Text: "the exporter's user may not read the password file"}
+		return &Error{Reason: reason.Permission, Text: "the exporter's user may not read the password file"}
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Kind: Unreachable, Text: "the password file is not there"}
+		return &Error{Reason: reason.NotFound, Text: "the password file is not there"}
 	case errors.Is(err, safefile.ErrTooLarge):
-		return &Error{Text: "the password file is larger than 4 KiB"}
+		return &Error{Reason: reason.Failed, Text: "the password file is larger than 4 KiB"}
 	case errors.Is(err, safefile.ErrOwner), errors.Is(err, safefile.ErrMode), errors.Is(err, safefile.ErrLink):
-		return &Error{Kind: Denied, Text: "the password file is refused: " + safefile.Why(err), Cure: safefile.Cure}
+		return &Error{Reason: reason.Permission, Text: "the password file is refused: " + safefile.Why(err), Cure: safefile.Cure}
 	default:
-		return &Error{Text: "the password file is refused: " + safefile.Why(err), Cure: safefile.Cure}
+		return &Error{Reason: reason.Failed, Text: "the password file is refused: " + safefile.Why(err), Cure: safefile.Cure}
 	}
 }
 

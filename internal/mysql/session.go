@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // sessionLimit bounds the connect of a [Session].
@@ -36,7 +38,7 @@ func (s *Server) Session(ctx context.Context) (*Session, error) {
 	select {
 	case s.acts <- struct{}{}:
 	case <-ctx.Done():
-		return nil, &Error{Kind: Timeout, Text: "another action on it has not ended yet"}
+		return nil, &Error{Reason: reason.Timeout, Text: "another action on it has not ended yet"}
 	}
 	free := func() { <-s.acts }
 	v, err := s.session(ctx)
@@ -56,14 +58,14 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	}
 	s.mu.Unlock()
 	if closed {
-		return nil, &Error{Text: "it is no longer looked at"}
+		return nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	v := &Session{}
 	var err error
 	if v.l, err = s.dial(ctx, index); err != nil {
-		if explain(err).Kind != Busy {
+		if explain(err).Reason != reason.Busy {
 			return nil, err
 		}
 		if v.l = s.lend(ctx); v.l == nil {
@@ -126,7 +128,7 @@ func (v *Session) identify(ctx context.Context) error {
 		return err
 	}
 	if v.server == "" {
-		return &Error{Kind: Unsupported, Text: "it does not tell since when it runs", lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "it does not tell since when it runs", lost: true}
 	}
 	if i := strings.LastIndexByte(v.user, '@'); i >= 0 {
 		v.user = v.user[:i]
@@ -216,7 +218,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		}
 		c.Transaction, c.TrxState = clip(c.Transaction), clip(c.TrxState)
 		if len(transactions) == maxTransactions {
-			return &Error{Text: "it has more than 20,000 open transactions"}
+			return &Error{Reason: reason.Failed, Text: "it has more than 20,000 open transactions"}
 		}
 		transactions[c.ID] = c
 		return nil
@@ -238,7 +240,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 			return err
 		}
 		if len(out) == maxThreads {
-			return &Error{Text: "it has more than 20,000 connections"}
+			return &Error{Reason: reason.Failed, Text: "it has more than 20,000 connections"}
 		}
 		c.User, c.Host, c.Command, c.State = clip(user.String), clip(host.String), clip(command.String), clip(c.State)
 		c.Time, c.Own = milliseconds(ms.Float64), c.ID == v.l.id

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // session opens one on a fake that tells who it is.
@@ -95,7 +96,7 @@ func TestSessionRefused(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	s := open(t, f.address())
 	var fault *mysql.Error
-	if _, err := s.Session(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Unsupported {
+	if _, err := s.Session(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Unsupported {
 		t.Errorf("a server that does not say who it is: %v", err)
 	}
 	f.set(func() { f.rows["SELECT CONCAT(UNIX_TIMESTAMP()"] = []string{"1-1|resp@h"} })
@@ -125,7 +126,7 @@ func TestSessionOfFullServer(t *testing.T) {
 		t.Errorf("%d connections open of %d", open, taken)
 	}
 	var fault *mysql.Error
-	if _, err := s.Ping(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+	if _, err := s.Ping(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Busy {
 		t.Errorf("a read beside the action: %v", err)
 	}
 	v.Close()
@@ -149,7 +150,7 @@ func TestSessionOfFullServer(t *testing.T) {
 		t.Errorf("it was not given back after a failure: %v", err)
 	}
 	none := open(t, f.address())
-	if _, err := none.Session(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+	if _, err := none.Session(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Busy {
 		t.Errorf("with no connection at all: %v", err)
 	}
 	f.set(func() { delete(f.refuse, "SELECT CONCAT(UNIX_TIMESTAMP()") })

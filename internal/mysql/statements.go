@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -41,7 +43,7 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 func (s *Server) addsUp(ctx context.Context) error {
 	variables, err := s.Variables(ctx)
 	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
-		err = &Error{Kind: Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
+		err = &Error{Reason: reason.Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
 	}
 	return err
 }

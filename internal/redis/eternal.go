@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -106,7 +108,7 @@ func (s *Server) walkEternal(ctx context.Context, q EternalQuery, f change) (Ete
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return EternalCount{}, &Error{Kind: Failed, Detail: "is no longer in the configuration"}
+		return EternalCount{}, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
 	}
 	w := &eternalWalk{EternalQuery: q, link: newLink(s.o.URL, s.o.PasswordFile)}
 	defer func() { _ = w.link.client.Close() }()
@@ -121,8 +123,8 @@ func (s *Server) walkEternal(ctx context.Context, q EternalQuery, f change) (Ete
 		return w.EternalCount, &Declined{noIdleTime}
 	}
 	fault := classify(err, w.link.lastReply(), s.o.URL.TLS)
-	if fault.Kind == Permission && strings.Contains(err.Error(), "NOPERM") {
-		fault = &Error{Kind: Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
+	if fault.Reason == reason.Permission && strings.Contains(err.Error(), "NOPERM") {
+		fault = &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
 	}
 	return w.EternalCount, fault
 }

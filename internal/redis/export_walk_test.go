@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // MatchOf, ParseKeyspace and Group are what a walk is made of.
@@ -148,10 +150,10 @@ func WalkerOf(s *Space, interval time.Duration, sets ...KeySet) *Walker {
 var ErrStale = errStale
 
 // Refusal is an error reply of the server, as a trip gives it.
-func Refusal() error { return &Error{Kind: Permission, Detail: "refuses"} }
+func Refusal() error { return &Error{Reason: reason.Permission, Detail: "refuses"} }
 
 // ErrBroken is a connection that ended.
-var ErrBroken error = &Error{Kind: Failed, Detail: "hung up"}
+var ErrBroken error = &Error{Reason: reason.Failed, Detail: "hung up"}
 
 // CountPage returns a function that counts one page of keys, without a server.
 func CountPage(keys []string, sets ...KeySet) func() error {

@@ -14,26 +14,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
-)
-
-// Kind says what sort of thing went wrong.
-type Kind int
-
-// The kinds of an [Error].
-const (
-	Failed      Kind = iota // anything else
-	Timeout                 // no answer in time
-	Permission              // the server, the kernel or a file's mode refuses
-	NotFound                // nobody listens there, or the name is not known
-	Busy                    // it answers, and has no time or place for us
-	Unsupported             // it is of a kind that has no such thing
 )
 
 // Error says why a server gave nothing, in words of our own only: what servers
 // and the network say may hold users' names, addresses and keys.
 type Error struct {
-	Kind   Kind
+	Reason reason.Reason
 	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
 	// Cure is what an administrator does about it, one way a line, with
 	// [Placeholder] for the user; "" where there is nothing to paste.
@@ -118,13 +106,13 @@ func classify(err error, reply string, encrypted bool) *Error {
 		return f
 	}
 	if errors.Is(err, errStale) {
-		return &Error{Kind: Failed, Detail: "has ended the connection in the middle of it"}
+		return &Error{Reason: reason.Failed, Detail: "has ended the connection in the middle of it"}
 	}
 	if errors.Is(err, errNoMaster) {
-		return &Error{Kind: NotFound, Detail: "has sentinels that know no master of that name"}
+		return &Error{Reason: reason.NotFound, Detail: "has sentinels that know no master of that name"}
 	}
 	if errors.Is(err, errSentinel) {
-		return &Error{Kind: faultOf(err, "", encrypted).Kind, Detail: "has no sentinel that tells where it is"}
+		return &Error{Reason: faultOf(err, "", encrypted).Reason, Detail: "has no sentinel that tells where it is"}
 	}
 	return faultOf(err, reply, encrypted)
 }
@@ -146,27 +134,27 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 		return replyFault(reply)
 	}
 	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
-		return &Error{Kind: Failed, Detail: "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Reason: reason.Failed, Detail: "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
-	return &Error{Kind: Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
+	return &Error{Reason: reason.Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
 }
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
 	if refused, ok := errors.AsType[*secretError](err); ok {
-		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
 	}
 	switch {
 	case errors.Is(err, errPasswordFile):
-		return &Error{Kind: Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}
 	case errors.Is(err, errCertificate):
-		return &Error{Kind: Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
 	case errors.Is(err, errProtocol):
-		return &Error{Kind: Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+		return &Error{Reason: reason.Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
 	case errors.Is(err, errNodes):
-		return &Error{Kind: Failed, Detail: "names more nodes than are connected to: at most 500, and an eighth of the limit of open files (ulimit -n)"}
+		return &Error{Reason: reason.Failed, Detail: "names more nodes than are connected to: at most 500, and an eighth of the limit of open files (ulimit -n)"}
 	case errors.Is(err, errTooLarge):
-		return &Error{Kind: Failed, Detail: "answers more than a Redis would"}
+		return &Error{Reason: reason.Failed, Detail: "answers more than a Redis would"}
 	}
 	return nil
 }
@@ -176,34 +164,34 @@ func replyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
 	case code == "NOAUTH":
-		return &Error{Kind: Permission, Detail: "wants a login: give its url a user, and a password_file", Cure: cureNoLogin}
+		return &Error{Reason: reason.Permission, Detail: "wants a login: give its url a user, and a password_file", Cure: cureNoLogin}
 	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
-		return &Error{Kind: Permission, Detail: "refuses the user or the password", Cure: cureLogin}
+		return &Error{Reason: reason.Permission, Detail: "refuses the user or the password", Cure: cureLogin}
 	case code == "NOPERM":
 		if m := command.FindStringSubmatch(text); m != nil {
 			if m[1] == "memory" { // before Redis 7 the command is named without the rest
 				m[1] = "memory|usage"
 			}
 			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
-			return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
+			return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
 		}
-		return &Error{Kind: Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
+		return &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
 	case code == "DENIED":
-		return &Error{Kind: Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
+		return &Error{Reason: reason.Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
 	case code == "LOADING":
-		return &Error{Kind: Busy, Detail: "is loading its data from disk", Cure: cureLoading}
+		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
 	case code == "BUSY":
-		return &Error{Kind: Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
+		return &Error{Reason: reason.Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
-		return &Error{Kind: Failed, Detail: "says " + code}
+		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
-		return &Error{Kind: Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
+		return &Error{Reason: reason.Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
 	case missing.MatchString(strings.TrimPrefix(text, "-")):
 		return missingFault(text)
 	case strings.HasPrefix(rest, "DB index"):
-		return &Error{Kind: NotFound, Detail: "has no database of that number"}
+		return &Error{Reason: reason.NotFound, Detail: "has no database of that number"}
 	}
-	return &Error{Kind: Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
+	return &Error{Reason: reason.Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
 }
 
 // missingFault is about a command that the server does not have under its name.
@@ -212,7 +200,7 @@ func missingFault(text string) *Error {
 	if m := unknown.FindStringSubmatch(text); m != nil {
 		what = "the command " + strings.ToUpper(strings.ReplaceAll(m[1], "|", " "))
 	}
-	return &Error{Kind: Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
+	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
 }
 
 // queueFault is about an error reply to a command that looks at a queue; keys
@@ -222,9 +210,9 @@ func queueFault(text, keys string) *Error {
 	switch {
 	case code == "NOPERM" && command.FindString(text) == "" && strings.Contains(rest, "key"):
 		cure := "ACL SETUSER " + Placeholder + " " + keys
-		return &Error{Kind: Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
+		return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
 	case code == "WRONGTYPE":
-		return &Error{Kind: Failed, Detail: "has something else under the name of a queue"}
+		return &Error{Reason: reason.Failed, Detail: "has something else under the name of a queue"}
 	}
 	return replyFault(text)
 }
@@ -246,22 +234,22 @@ func networkFault(err error) *Error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
-		return &Error{Kind: NotFound, Detail: "has a host name that nobody knows"}
+		return &Error{Reason: reason.NotFound, Detail: "has a host name that nobody knows"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
-			return &Error{Kind: Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+			return &Error{Reason: reason.Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
 		}
-		return &Error{Kind: Timeout, Detail: "did not answer in time"}
+		return &Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	case errors.Is(err, context.Canceled):
-		return &Error{Kind: Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &Error{Kind: NotFound, Detail: "does not listen at its address", Cure: cureNobody}
+		return &Error{Reason: reason.NotFound, Detail: "does not listen at its address", Cure: cureNobody}
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{Kind: NotFound, Detail: "has no socket at its path"}
+		return &Error{Reason: reason.NotFound, Detail: "has no socket at its path"}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Kind: Permission, Detail: "has a socket that this user may not open"}
+		return &Error{Reason: reason.Permission, Detail: "has a socket that this user may not open"}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return &Error{Kind: NotFound, Detail: "cannot be reached: no way to its address"}
+		return &Error{Reason: reason.NotFound, Detail: "cannot be reached: no way to its address"}
 	}
 	return tlsFault(err)
 }
@@ -273,13 +261,13 @@ func tlsFault(err error) *Error {
 	var host x509.HostnameError
 	switch {
 	case errors.As(err, &record):
-		return &Error{Kind: Failed, Detail: "does not speak TLS; its url must begin with redis, not rediss"}
+		return &Error{Reason: reason.Failed, Detail: "does not speak TLS; its url must begin with redis, not rediss"}
 	case errors.As(err, &host):
-		return &Error{Kind: Failed, Detail: "has a certificate for another name; server_name in its url may help"}
+		return &Error{Reason: reason.Failed, Detail: "has a certificate for another name; server_name in its url may help"}
 	case errors.As(err, &verify):
-		return &Error{Kind: Failed, Detail: "has a certificate that is not trusted; ca_file in its url may help"}
+		return &Error{Reason: reason.Failed, Detail: "has a certificate that is not trusted; ca_file in its url may help"}
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return &Error{Kind: Failed, Detail: "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Reason: reason.Failed, Detail: "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // keyspace is what a [Walker] needs of a server, one short read at a time.
@@ -248,7 +250,7 @@ func isMoved(err error) bool {
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &Error{
-			Kind: Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
+			Reason: reason.Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
 			Cure: "ACL SETUSER " + Placeholder + " %R~<prefix>*",
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -97,8 +98,8 @@ func TestKeyspaceRefusals(t *testing.T) {
 			t.Parallel()
 			w, s := walker(t, serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
 			l := await(t, w, func(l redis.Look) bool { return l.Err != nil && (l.Tally != nil) == (c.tally != nil) })
-			if l.Err.Kind != redis.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
-				t.Errorf("%d %q, want %q and no name", l.Err.Kind, l.Err.Detail, c.has)
+			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
+				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Detail, c.has)
 			}
 			if c.tally != nil {
 				sameTally(t, l.Tally, *c.tally)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // maxClients is the number of connections up to which CLIENT LIST is asked for:
@@ -65,7 +67,7 @@ func (s *Server) ServerID(ctx context.Context) (ServerID, error) {
 // serverID joins the run_ids of a server's processes.
 func serverID(ids []string) (ServerID, error) {
 	if len(ids) == 0 || slices.Contains(ids, "") {
-		return "", &Error{Kind: Unsupported, Detail: "does not report its run_id (INFO server)"}
+		return "", &Error{Reason: reason.Unsupported, Detail: "does not report its run_id (INFO server)"}
 	}
 	slices.Sort(ids)
 	return ServerID(strings.Join(ids, "+")), nil
@@ -82,7 +84,7 @@ func runIDs(ctx context.Context, l *link) ([]string, error) {
 		select {
 		case ids <- infoField(reply, "run_id"):
 		default: // a cluster of more than that is none that we can tell
-			return &Error{Kind: Unsupported, Detail: "has too many masters"}
+			return &Error{Reason: reason.Unsupported, Detail: "has too many masters"}
 		}
 		return nil
 	})
@@ -120,7 +122,7 @@ func idText(s string) string {
 func (s *Server) place(ctx context.Context, l *link) (Place, error) {
 	client, ok := l.client.(*redis.Client)
 	if !ok {
-		return Place{}, &Error{Kind: Unsupported, Detail: "is a cluster"}
+		return Place{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster"}
 	}
 	reply, err := askInfo(ctx, l, client)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // The bounds of one look at queues. Each is far above what a healthy queue
@@ -80,7 +81,7 @@ type Queues struct {
 // known; what only one queue lacks is in [Queue.Err].
 func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	if s.o.URL.Kind == config.RedisCluster {
-		return Queues{}, &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return Queues{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues

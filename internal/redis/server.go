@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -221,7 +222,7 @@ func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error
 // for: a link that is left in the middle of an answer is of no more use.
 func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Kind: Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -267,7 +268,7 @@ func (s *Server) ready() (*link, *Error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, &Error{Kind: Failed, Detail: "is no longer in the configuration"}
+		return nil, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
 	case s.link != nil:
 		return s.link, nil
 	case s.fault != nil && s.o.Now().Before(s.until) && !s.renewed():
@@ -279,7 +280,7 @@ func (s *Server) ready() (*link, *Error) {
 
 // renewed reports whether a login that was refused may go well now.
 func (s *Server) renewed() bool {
-	return s.fault.Kind == Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
+	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
 }
 
 func (s *Server) succeeded(l *link) {
@@ -300,7 +301,7 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 		return false // the connection is well; only this was refused
 	}
 	s.mu.Lock()
-	again = worked && fault.Kind != Timeout && !s.closed
+	again = worked && fault.Reason != reason.Timeout && !s.closed
 	if s.link == l { // else another reader found it broken first
 		s.link = nil
 		if !again {
@@ -315,7 +316,7 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 // wait sets when the next try may be.
 func (s *Server) wait(fault *Error) {
 	longest := maxWait
-	if fault.Kind == Permission {
+	if fault.Reason == reason.Permission {
 		longest = maxRefused
 	}
 	delay := min(longest, firstWait<<min(s.faults, 10))

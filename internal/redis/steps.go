@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -96,7 +98,7 @@ func (w *Walker) resume(ctx context.Context, t *track, s *steps) (*steps, error)
 	nodes, err := w.space.nodes(ctx)
 	took := time.Since(began)
 	if err == nil && len(nodes) == 0 {
-		err = &Error{Kind: NotFound, Detail: "has no master"}
+		err = &Error{Reason: reason.NotFound, Detail: "has no master"}
 	}
 	if err != nil {
 		return nil, err
@@ -169,7 +171,7 @@ func (w *Walker) awaitQuiet(ctx context.Context, p *pace, addr string) error {
 			w.waits(nil)
 			return nil
 		case time.Since(began) >= slowAfter:
-			w.waits(&Error{Kind: Busy, Detail: "answers slower than it can, so that the walk over its keys waits"})
+			w.waits(&Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the walk over its keys waits"})
 		}
 		pause(ctx, wait)
 		wait = min(2*wait, maxPause)

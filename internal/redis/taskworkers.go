@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // RQWorker is one worker of RQ, as it has registered itself under
@@ -86,7 +87,7 @@ func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error
 // oneServer is an error where the server is a cluster.
 func (s *Server) oneServer() error {
 	if s.o.URL.Kind == config.RedisCluster {
-		return &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
 	}
 	return nil
 }

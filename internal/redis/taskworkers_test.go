@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -104,7 +105,7 @@ func TestTaskWorkersRefused(t *testing.T) {
 				_, err = s.CeleryIntake(t.Context(), "mail", time.Now())
 			}
 			var fault *redis.Error
-			if !errors.As(err, &fault) || fault.Kind != redis.Permission {
+			if !errors.As(err, &fault) || fault.Reason != reason.Permission {
 				t.Errorf("%s: %v", command, err)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // WalkOptions are the settings of [NewWalker].
@@ -107,7 +109,7 @@ func (w *Walker) lap(ctx context.Context, t *track) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.log.Error("Walk of the keys panicked", "panic", r, "stack", string(debug.Stack()))
-			w.failed(&Error{Kind: Failed, Detail: "could not be walked: a fault of the exporter, which the log has"})
+			w.failed(&Error{Reason: reason.Failed, Detail: "could not be walked: a fault of the exporter, which the log has"})
 		}
 	}()
 	w.walk(ctx, t)

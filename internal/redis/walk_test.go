@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -197,7 +198,7 @@ func TestWalkWaits(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 			l := w.Look(shop)
-			if l.Err == nil || l.Err.Kind != redis.Busy || l.Tally == nil {
+			if l.Err == nil || l.Err.Reason != reason.Busy || l.Tally == nil {
 				t.Errorf("slow for long: %+v", l)
 			}
 			if n := trips(s, "scan") - pages; n > 1 {
@@ -216,7 +217,7 @@ func TestWalkWaits(t *testing.T) {
 func TestWalkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(1000, 10, 0)
-		s.Refuse(&redis.Error{Kind: redis.Permission, Detail: "needs a right"})
+		s.Refuse(&redis.Error{Reason: reason.Permission, Detail: "needs a right"})
 		w := redis.WalkerOf(s, time.Minute, shop)
 		walks(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
@@ -311,7 +312,7 @@ func TestWalkPanics(t *testing.T) {
 		w := redis.WalkerOf(s, time.Second, shop)
 		walks(t, w, func(t *testing.T) {
 			time.Sleep(5 * time.Second)
-			if l := w.Look(shop); l.Err == nil || l.Err.Kind != redis.Failed {
+			if l := w.Look(shop); l.Err == nil || l.Err.Reason != reason.Failed {
 				t.Errorf("%+v", l)
 			}
 			s.Do(func() { s.Fail = nil })
