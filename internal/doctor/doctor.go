@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const (
@@ -110,12 +111,8 @@ func (d *doctor) look(ctx context.Context) {
 		if before = now; i == doctorLooks-1 {
 			break
 		}
-		pause := time.NewTimer(doctorPause)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
+		if !retry.Sleep(ctx, doctorPause) {
 			return
-		case <-pause.C:
 		}
 	}
 }

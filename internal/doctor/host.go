@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 // viewer is the user as whom the doctor looks.
@@ -143,16 +143,15 @@ func (d *doctor) token(file string) {
 			return
 		}
 	}
-	if _, err := safefile.ReadSecret(file); err != nil {
-		reason := collectors.Failed
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, safefile.ErrMode) || errors.Is(err, safefile.ErrOwner) || errors.Is(err, safefile.ErrLink) {
-			reason = collectors.Permission
-		} else if errors.Is(err, fs.ErrNotExist) {
-			reason = collectors.NotFound
+	_, err := secret.Read(file)
+	if e, ok := errors.AsType[*secret.Error](err); ok {
+		f := Finding{Reason: e.Reason(), Fault: true, Detail: "token_file " + file + " cannot be read: " + e.Why()}
+		if cure := e.Cure(); cure != "" {
+			f.Cure = []string{secret.Cured(cure, file)}
+		} else {
+			f.Cure = d.files("", file)
 		}
-		d.add("exporter", Finding{
-			Reason: reason, Fault: true, Detail: "token_file " + file + " cannot be used: " + safefile.Why(err), Cure: []string{safefile.Cure},
-		})
+		d.add("exporter", f)
 	}
 }
 

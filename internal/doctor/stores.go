@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 // mysqlServers says of each server what answers, and what only a server that
@@ -80,12 +81,13 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 	if i < 0 || server == nil {
 		return
 	}
-	for i, c := range f.Cure {
+	for n, c := range f.Cure {
+		f.Cure[n] = secret.Cured(c, d.Config.MySQL[i].PasswordFile)
 		if strings.HasPrefix(c, "GRANT ") && f.Reason == collectors.Permission {
 			c = d.grants(ctx, name, server)
 		}
 		if strings.Contains(c, mysql.Placeholder) {
-			f.Cure[i] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
+			f.Cure[n] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
 		}
 	}
 	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
@@ -125,6 +127,7 @@ func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	}
 	way := d.Config.Redis[i].Way()
 	for n, c := range f.Cure {
+		c = secret.Cured(c, d.Config.Redis[i].PasswordFile)
 		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
 		if rules, ok := strings.CutPrefix(c, "ACL SETUSER "+redis.Placeholder+" "); ok {
 			f.Cure[n] = d.setUser(ctx, d.Config.Redis[i], rules)

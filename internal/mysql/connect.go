@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -137,7 +138,7 @@ func (s *Server) start(ctx context.Context, n int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	t := &attempt{began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	s.try = t
-	s.password = s.stampOf()
+	s.password = secret.VersionOf(s.o.PasswordFile)
 	s.wg.Go(func() {
 		defer cancel()
 		l, err := s.dialAny(ctx, n)
@@ -161,18 +162,18 @@ func (s *Server) finish(t *attempt, l *link, err *Error) {
 	}
 }
 
-// backoff is how long to wait after n failures in a row: twice as long each
-// time, with jitter, so that a fleet does not come back at once.
+// backoff returns how long to wait after n failures in a row, the last of which
+// is e. An address at which nobody is is tried again sooner; the first failure of
+// a connection that worked is followed by a connect at once, but after a hang.
 func backoff(n int, e *Error) time.Duration {
 	if n <= 0 && e.Reason != reason.Timeout && !e.Broken {
 		return 0
 	}
-	limit := maxBackoff
+	b := retry.Backoff{First: firstBackoff, Max: maxBackoff}
 	if e.Reason == reason.NotFound {
-		limit = maxNobodyBackoff
+		b.Max = maxNobodyBackoff
 	}
-	d := min(firstBackoff<<min(max(n-1, 0), 10), limit)
-	return d/2 + rand.N(d/2+1)
+	return b.Jittered(max(n, 1))
 }
 
 // dialAny connects to the first of n addresses that answers. A server that
@@ -243,11 +244,11 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	if s.o.PasswordFile != "" {
-		password, err := readPassword(s.o.PasswordFile)
+		password, err := secret.Read(s.o.PasswordFile)
 		if err != nil {
-			return nil, err
+			return nil, passwordError(err)
 		}
-		cfg.Passwd = string(password)
+		cfg.Passwd = password
 	}
 	// What a server could use against us, or us against a server, stays off.
 	cfg.AllowAllFiles, cfg.MultiStatements = false, false

@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -51,7 +52,7 @@ type Server struct {
 	failures  int    // in a row
 	next      time.Time
 	primaryAt time.Time // when the primary is tried again while a fallback serves
-	password  stamp     // of the password file when it was last read
+	password  secret.Version // of the password file when it was last read
 	closed    bool
 }
 

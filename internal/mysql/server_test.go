@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
@@ -307,7 +308,7 @@ func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/"), PasswordFile: file})
 	defer s.Close()
-	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || !strings.Contains(err.Error(), "password file is not there") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || !strings.Contains(err.Error(), "password_file") || strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
 	}
 	write := func(text string) {
@@ -317,8 +318,19 @@ func TestPasswordFile(t *testing.T) {
 		}
 	}
 	write(strings.Repeat("x", 5000))
-	if _, err := s.Ping(t.Context()); !strings.Contains(fmt.Sprint(err), "larger than 4 KiB") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") {
 		t.Errorf("got %v", err)
+	}
+	for _, empty := range []string{"", "\n", " \r\n"} { // else it would log in with an empty password
+		write(empty)
+		_, tries := f.counts()
+		_, err := s.Ping(t.Context())
+		if kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") || !strings.Contains(err.Error(), secret.ErrEmpty.Error()) {
+			t.Errorf("a password file with %q: %v", empty, err)
+		}
+		if _, after := f.counts(); after != tries {
+			t.Errorf("a password file with %q: it logs in", empty)
+		}
 	}
 	write("old\n")
 	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Permission {

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const (
@@ -363,14 +364,10 @@ func (w *eternalWalk) trip(ctx context.Context, f func(context.Context) error) e
 	if w.slow >= slowTrips {
 		return &Declined{"answers too slowly to be walked over now"}
 	}
-	rest := time.NewTimer(min(max(3*took, leastRest), mostRest))
-	defer rest.Stop()
-	select {
-	case <-ctx.Done():
+	if !retry.Sleep(ctx, min(max(3*took, leastRest), mostRest)) {
 		return ctx.Err()
-	case <-rest.C:
-		return nil
 	}
+	return nil
 }
 
 // isElsewhere is whether a key is gone, or went to another node of the cluster.

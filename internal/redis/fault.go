@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 // Error says why a server gave nothing, in words of our own only: what servers
@@ -51,7 +51,6 @@ func (e *Error) Error() string { return e.Detail }
 
 // Errors of ours, inside of what go-redis gives back.
 var (
-	errPasswordFile = errors.New("password file")
 	errCertificate  = errors.New("certificate files")
 	errHandshake    = errors.New("TLS handshake")
 	errProtocol     = errors.New("not Redis' protocol")
@@ -141,12 +140,10 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 
 // localFault is about what we found wrong ourselves.
 func localFault(err error) *Error {
-	if refused, ok := errors.AsType[*secretError](err); ok {
-		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read, or is refused: " + refused.why, Cure: safefile.Cure}
+	if e, ok := errors.AsType[*secret.Error](err); ok {
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
 	}
 	switch {
-	case errors.Is(err, errPasswordFile):
-		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read, or is empty"}
 	case errors.Is(err, errCertificate):
 		return &Error{Reason: reason.Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
 	case errors.Is(err, errProtocol):

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"sync/atomic"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -52,7 +51,7 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
 		}
-		password, err := readSecret(passwordFile)
+		password, err := secret.Read(passwordFile)
 		return u.User, password, err
 	}
 	// It would write a line for each connect that fails. What went wrong is in
@@ -237,27 +236,6 @@ func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	}
 	return conf, nil
 }
-
-// readSecret reads the password.
-func readSecret(file string) (string, error) {
-	password, err := safefile.ReadSecret(file)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return "", errPasswordFile
-	}
-	if err != nil {
-		return "", &secretError{safefile.Why(err)}
-	}
-	return password, nil
-}
-
-// secretError is why a password file is refused, without its path.
-type secretError struct{ why string }
-
-// Error implements error.
-func (e *secretError) Error() string { return e.why }
-
-// Is makes it an errPasswordFile.
-func (*secretError) Is(target error) bool { return target == errPasswordFile }
 
 // silence takes what go-redis would print to standard error.
 type silence struct{}

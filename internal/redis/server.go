@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +15,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -51,14 +51,8 @@ type Server struct {
 	fault  *Error // of the last try; nil: it worked
 	faults int    // tries in a row that failed
 	until  time.Time
-	stamp  stamp // of the password file at the last fault
+	secret secret.Version // of the password file at the last fault
 	heads  map[string]knownHead
-}
-
-// stamp tells one state of a file from another.
-type stamp struct {
-	changed time.Time
-	size    int64
 }
 
 // Open returns a server. It connects at the first read, not here.
@@ -280,7 +274,7 @@ func (s *Server) ready() (*link, *Error) {
 
 // renewed reports whether a login that was refused may go well now.
 func (s *Server) renewed() bool {
-	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
+	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
 }
 
 func (s *Server) succeeded(l *link) {
@@ -315,22 +309,12 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 
 // wait sets when the next try may be.
 func (s *Server) wait(fault *Error) {
-	longest := maxWait
+	b := retry.Backoff{First: firstWait, Max: maxWait}
 	if fault.Reason == reason.Permission {
-		longest = maxRefused
+		b.Max = maxRefused
 	}
-	delay := min(longest, firstWait<<min(s.faults, 10))
 	s.faults++
 	s.fault = fault
-	// Apart from each other, so that many exporters do not come back at once.
-	s.until = s.o.Now().Add(time.Duration(float64(delay) * (0.75 + rand.Float64()/2)))
-	s.stamp = stampOf(s.o.PasswordFile)
-}
-
-func stampOf(file string) stamp {
-	info, err := os.Stat(file)
-	if file == "" || err != nil {
-		return stamp{}
-	}
-	return stamp{info.ModTime(), info.Size()}
+	s.until = s.o.Now().Add(b.Jittered(s.faults))
+	s.secret = secret.VersionOf(s.o.PasswordFile)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const (
@@ -71,7 +72,7 @@ func (w *Walker) walk(ctx context.Context, t *track) {
 				w.failed(fault)
 			}
 		}
-		pause(ctx, min(firstRetry<<min(faults, 10), maxRetry))
+		retry.Sleep(ctx, retry.Backoff{First: firstRetry, Max: maxRetry}.Delay(faults+1))
 	}
 }
 
@@ -103,7 +104,7 @@ func (w *Walker) resume(ctx context.Context, t *track, s *steps) (*steps, error)
 	if err != nil {
 		return nil, err
 	}
-	defer pause(ctx, rest(min(took, dear)))
+	defer retry.Sleep(ctx, rest(min(took, dear)))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	same := slices.EqualFunc(nodes, t.nodes, func(a, b node) bool { return a.addr == b.addr && a.id == b.id })
@@ -150,7 +151,7 @@ func (w *Walker) step(ctx context.Context, s *steps) error {
 	if s.over() {
 		w.finish(s)
 	}
-	pause(ctx, rest(cost))
+	retry.Sleep(ctx, rest(cost))
 	return nil
 }
 
@@ -165,7 +166,7 @@ func (w *Walker) awaitQuiet(ctx context.Context, p *pace, addr string) error {
 		slow := p.ping(took)
 		switch {
 		case !p.known():
-			pause(ctx, pingPause)
+			retry.Sleep(ctx, pingPause)
 			continue
 		case !slow:
 			w.waits(nil)
@@ -173,7 +174,7 @@ func (w *Walker) awaitQuiet(ctx context.Context, p *pace, addr string) error {
 		case time.Since(began) >= slowAfter:
 			w.waits(&Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the walk over its keys waits"})
 		}
-		pause(ctx, wait)
+		retry.Sleep(ctx, wait)
 		wait = min(2*wait, maxPause)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // WalkOptions are the settings of [NewWalker].
@@ -99,7 +100,7 @@ func (w *Walker) Run(ctx context.Context) error {
 		for _, t := range w.tracks {
 			w.lap(ctx, t)
 		}
-		pause(ctx, time.Duration(w.interval.Load()))
+		retry.Sleep(ctx, time.Duration(w.interval.Load()))
 	}
 	return nil
 }
@@ -120,14 +121,4 @@ func (w *Walker) failed(e *Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = e
-}
-
-// pause waits for d, or for ctx to end.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
+
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 // errTokenFile is all that a client hears; the log has the reason.
@@ -26,7 +27,7 @@ func tokenOf(req *http.Request) string {
 // comparison takes the same time for each wrong one. The file is read at each
 // request, so that a new token needs no restart.
 func authorized(req *http.Request, file string) (bool, error) {
-	want, err := safefile.ReadSecret(file)
+	want, err := secret.Read(file)
 	if err != nil {
 		return false, err
 	}
