@@ -63,17 +63,14 @@ func (f nameFile) Load() ([]proc.NameRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
-	return parseNames(io.LimitReader(file, maxNames+1))
+	return parseNames(file)
 }
 
 // parseNames reads what [nameFile.Save] writes.
 func parseNames(r io.Reader) ([]proc.NameRecord, error) {
-	b, err := io.ReadAll(r)
+	b, err := safefile.ReadAll(r, maxNames)
 	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxNames {
-		return nil, fmt.Errorf("%s: %w", namesFile, safefile.ErrTooLarge)
+		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
 	var list []proc.NameRecord
 	if err := json.Unmarshal(b, &list); err != nil {

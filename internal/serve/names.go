@@ -60,8 +60,13 @@ func HasLogin(path string) bool {
 	if path == "" {
 		return false
 	}
-	b, err := os.ReadFile(path)
-	if err != nil || len(b) > maxSettings {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	b, err := safefile.ReadAll(f, maxSettings)
+	if err != nil {
 		return false
 	}
 	var c struct {

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 func (w *Webhook) serveRuns(rw http.ResponseWriter, _ *http.Request) {
@@ -53,7 +53,7 @@ func (w *Webhook) read(rw http.ResponseWriter, req *http.Request, to any, expect
 		fail(rw, http.StatusServiceUnavailable, "the connection cannot be bounded")
 		return false
 	}
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxOrder))
+	body, err := safefile.ReadAll(req.Body, maxOrder)
 	if err == nil && len(bytes.TrimSpace(body)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.DisallowUnknownFields()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
@@ -215,14 +216,14 @@ func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, releas
 			return nil, release, http.StatusServiceUnavailable, errMany
 		}
 		var rest []byte
-		rest, err = io.ReadAll(io.LimitReader(from, maxBody-maxShort+1))
+		rest, err = safefile.ReadAll(from, maxBody-maxShort)
 		body = append(body, rest...)
 	}
 	switch {
+	case errors.Is(err, safefile.ErrTooLarge):
+		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	case err != nil:
 		return nil, release, http.StatusBadRequest, "the body did not come in time, or not whole"
-	case len(body) > maxBody:
-		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	}
 	return body, release, 0, ""
 }
