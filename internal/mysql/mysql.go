@@ -51,7 +51,7 @@ type Server struct {
 	fail      *Error // of the last try; nil: none failed
 	failures  int    // in a row
 	next      time.Time
-	primaryAt time.Time // when the primary is tried again while a fallback serves
+	primaryAt time.Time      // when the primary is tried again while a fallback serves
 	password  secret.Version // of the password file when it was last read
 	closed    bool
 }

@@ -51,11 +51,11 @@ func (e *Error) Error() string { return e.Detail }
 
 // Errors of ours, inside of what go-redis gives back.
 var (
-	errCertificate  = errors.New("certificate files")
-	errHandshake    = errors.New("TLS handshake")
-	errProtocol     = errors.New("not Redis' protocol")
-	errTooLarge     = errors.New("a reply beyond all measure")
-	errNodes        = errors.New("too many nodes")
+	errCertificate = errors.New("certificate files")
+	errHandshake   = errors.New("TLS handshake")
+	errProtocol    = errors.New("not Redis' protocol")
+	errTooLarge    = errors.New("a reply beyond all measure")
+	errNodes       = errors.New("too many nodes")
 )
 
 // used are the commands that the exporter sends, as an ACL rule writes them.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
