@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 const (
@@ -40,7 +42,7 @@ type LeakLog struct {
 
 // NewLeakLog returns a log of leaks; nothing is written before Run.
 func NewLeakLog(log *slog.Logger) *LeakLog {
-	return &LeakLog{log: log, batches: make(chan leakBatch, 20)}
+	return &LeakLog{log: logs.Or(log), batches: make(chan leakBatch, 20)}
 }
 
 // report takes new leaks. It never waits.

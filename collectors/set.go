@@ -2,14 +2,15 @@ package collectors
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 var (
@@ -32,6 +33,7 @@ type Set struct {
 
 // NewSet returns a set of cs. The names in off are published as disabled.
 func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
+	log = logs.Or(log)
 	s := &Set{off: off, log: log}
 	for _, c := range cs {
 		s.sources = append(s.sources, &source{Collector: c, log: log.With("collector", c.Name())})
@@ -174,8 +176,7 @@ func (c *source) fly(ctx context.Context, f *flight) {
 func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("Collector panicked", "panic", r, "stack", string(debug.Stack()))
-			s, err = Sample{}, fmt.Errorf("panic: %v", r)
+			s, err = Sample{}, logs.Recovered(r)
 		}
 	}()
 	return c.Collect(ctx)
@@ -209,12 +210,12 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 
 // meta notes how a read ended, and appends to s what all collectors publish.
 func (c *source) meta(s *Sample, err error, took time.Duration) {
-	reason, detail := ReasonOf(err)
+	reason, _ := ReasonOf(err)
 	c.mu.Lock()
 	before := c.reason
 	c.reason, c.err = reason, err
 	c.mu.Unlock()
-	c.logChange(before, reason, detail)
+	c.logChange(before, err)
 	c.describe(s, err, took)
 }
 
@@ -245,15 +246,21 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 	}
 }
 
-func (c *source) logChange(before, reason Reason, detail string) {
+// logChange logs that the reason is another than before.
+func (c *source) logChange(before Reason, err error) {
+	reason, detail := ReasonOf(err)
 	switch {
 	case reason == before || reason == OK && before == "":
 	case reason == OK:
 		c.log.Info("Collector is available again", "was", string(before))
 	case reason == Failed, reason == Timeout:
-		c.log.Error("Collector failed", "reason", string(reason), "err", detail)
+		attrs := []any{"reason", string(reason), "err", detail}
+		if p, ok := errors.AsType[*logs.Panic](err); ok {
+			attrs = append(attrs, "stack", p.Stack)
+		}
+		c.log.Error("Collector failed", attrs...)
 	default:
-		c.log.Warn("Collector does not see everything", "reason", string(reason), "detail", detail)
+		c.log.Warn("Collector does not see everything", "reason", string(reason), "err", detail)
 	}
 }
 

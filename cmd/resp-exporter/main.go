@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"os"
 	"os/signal"
@@ -109,6 +108,6 @@ func serve(f flags) error {
 			}
 		}
 	}()
-	f.app.Logger.Info("Starting resp-exporter", "version", f.app.Version, "config", slog.StringValue(f.app.ConfigFile))
+	f.app.Logger.Info("Starting resp-exporter", "version", f.app.Version, "file", f.app.ConfigFile)
 	return a.Run(ctx)
 }

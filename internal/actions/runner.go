@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 const (
@@ -112,9 +113,7 @@ type work struct {
 
 // New makes a runner; nothing runs before [Runner.Run].
 func New(o Options) *Runner {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	return &Runner{
 		o: o, log: o.Logger, started: time.Now(), count: newCounters(), set: &settings{Healing: config.Healing{Mode: config.HealOff}},
 		taking: make(chan struct{}, 1), wake: make(chan struct{}, 1),

@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
@@ -53,7 +54,7 @@ type Options struct {
 	Listener net.Listener      // instead of the addresses in Web, for tests
 
 	Version string
-	Logger  *slog.Logger
+	Logger  *slog.Logger // nil: no log
 }
 
 // App is the whole exporter.
@@ -94,6 +95,7 @@ func New(o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Logger = logs.Or(o.Logger)
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.watcher, err = proc.New(proc.Options{

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
@@ -12,8 +11,8 @@ import (
 // collectors read from, and returns what the doctor finds. It serves and logs
 // nothing. Its error is that of a configuration that cannot be loaded.
 func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
-	o.Logger = slog.New(slog.DiscardHandler) // what is wrong is in the result
-	a, err := New(o)                         //nolint:contextcheck // a reload over HTTP has no context of its own
+	o.Logger = nil // what is wrong is in the result
+	a, err := New(o) //nolint:contextcheck // a reload over HTTP has no context of its own
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (r *receivers) warnOfPassed(listen []string) {
 			network, address, err := config.ParseStatsDListen(l)
 			return err == nil && network+" "+address == passed
 		}) {
-			r.log.Warn("Passed StatsD socket is not in statsd.listen and is not read; its senders wait", "socket", passed)
+			r.log.Warn("Passed StatsD socket is not in statsd.listen and is not read; its senders wait", "listen", passed)
 		}
 	}
 }

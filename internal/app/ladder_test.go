@@ -20,7 +20,7 @@ func rung(pkg string) (int, bool) {
 		"internal/health":  2,
 		"internal/proc":    1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0,
-		"internal/secret": -1, "internal/retry": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
+		"internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
 	}[pkg]
 	return n, ok
 }

@@ -112,7 +112,7 @@ func (s *Server) takeReady() {
 	if before != nil {
 		before.close()
 	}
-	if s.o.Logger != nil && (before == nil && s.link.index > 0 || before != nil && before.index != s.link.index) {
+	if before == nil && s.link.index > 0 || before != nil && before.index != s.link.index {
 		s.o.Logger.Info("Another address of the server serves now", "mysql", s.o.Name, "fallback", s.link.index)
 	}
 }

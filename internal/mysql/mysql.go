@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
@@ -31,7 +32,7 @@ type Options struct {
 	DSN          config.Secret   // as the driver writes them
 	Fallbacks    []config.Secret // tried in this order while DSN cannot be reached
 	PasswordFile string          // read at each connect; "": the password of the DSN
-	Logger       *slog.Logger
+	Logger       *slog.Logger    // nil: no log
 }
 
 // Server is one server, with at most one connection in use and one being made.
@@ -58,6 +59,7 @@ type Server struct {
 
 // Open returns a server. It connects when it is first asked something.
 func Open(o Options) *Server {
+	o.Logger = logs.Or(o.Logger)
 	return &Server{o: o, turn: make(chan struct{}, 1), acts: make(chan struct{}, 1), again: primaryInterval}
 }
 

@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 const (
@@ -261,7 +262,8 @@ func (c *connectionSampler) sample(ctx context.Context) {
 func (c *connectionSampler) look(ctx context.Context, houses []household, places *directory, out *Connections) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("Looking for connections panicked", "panic", r, "stack", string(debug.Stack()))
+			p := logs.Recovered(r)
+			c.log.Error("Sample of connections panicked", "err", p, "stack", p.Stack)
 		}
 	}()
 	places.resolve(ctx, c.now())

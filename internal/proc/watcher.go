@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 // freshFor is how long after it was taken a snapshot serves everyone who asks:
@@ -89,6 +89,7 @@ func New(o Options) (*Watcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Logger = logs.Or(o.Logger)
 	r := newReader(o.ProcRoot)
 	boot, err := bootTime()
 	if err != nil {
@@ -231,8 +232,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.log.Error("Look at the processes panicked", "panic", r, "stack", string(debug.Stack()))
-			s, err = nil, fmt.Errorf("panic: %v", r)
+			s, err = nil, logs.Recovered(r)
 		}
 	}()
 	if err := w.refresh(ctx, now); err != nil {

@@ -3,12 +3,12 @@ package redis
 import (
 	"context"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
@@ -59,7 +59,7 @@ type track struct {
 
 // NewWalker returns a walker; it begins with Run.
 func NewWalker(o WalkOptions) *Walker {
-	w := &Walker{space: &remote{server: o.Server}, log: o.Logger, pace: make(map[string]*pace)}
+	w := &Walker{space: &remote{server: o.Server}, log: logs.Or(o.Logger), pace: make(map[string]*pace)}
 	w.SetInterval(o.Interval)
 	now := time.Now()
 	for _, sets := range group(o.Sets) {
@@ -109,7 +109,8 @@ func (w *Walker) Run(ctx context.Context) error {
 func (w *Walker) lap(ctx context.Context, t *track) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.log.Error("Walk of the keys panicked", "panic", r, "stack", string(debug.Stack()))
+			p := logs.Recovered(r)
+			w.log.Warn("Scan of the sessions panicked", "err", p, "stack", p.Stack) // the collector reports it as an error
 			w.failed(&Error{Reason: reason.Failed, Detail: "could not be walked: a fault of the exporter, which the log has"})
 		}
 	}()

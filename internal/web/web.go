@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 // Source returns what the latest gather read and how that was judged; a
@@ -78,9 +79,7 @@ func New(o Options) *Web {
 	if o.GuardBrowsers == nil {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	return &Web{opts: o, page: parsePage(), assets: loadAssets()}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -80,6 +81,7 @@ func New(o Options) *Webhook {
 	if o.GuardBrowsers == nil {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
+	o.Logger = logs.Or(o.Logger)
 	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxLarge), requests: make(map[int]uint64)}
 	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
 		w.requests[code] = 0
@@ -266,7 +268,7 @@ func (w *Webhook) admit(req *http.Request) (int, string) {
 	}
 	switch ok, err := authorized(req, file); {
 	case err != nil:
-		w.o.Logger.Warn("No request is admitted: the token_file cannot be used", "err", err)
+		w.o.Logger.Warn("Token file unreadable, all requests refused", "err", err)
 		return http.StatusServiceUnavailable, errTokenFile.Error()
 	case !ok:
 		return http.StatusUnauthorized, "the bearer token is missing or wrong"
