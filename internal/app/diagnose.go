@@ -11,7 +11,7 @@ import (
 // collectors read from, and returns what the doctor finds. It serves and logs
 // nothing. Its error is that of a configuration that cannot be loaded.
 func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
-	o.Logger = nil // what is wrong is in the result
+	o.Logger = nil   // what is wrong is in the result
 	a, err := New(o) //nolint:contextcheck // a reload over HTTP has no context of its own
 	if err != nil {
 		return nil, err
