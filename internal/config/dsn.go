@@ -10,7 +10,7 @@ import (
 )
 
 // errDSN repeats nothing of the DSN, which may hold a password.
-var errDSN = errors.New("expected " + wantDSN)
+var errDSN = errors.New("expected " + wanted[MySQL]("dsn"))
 
 // ParseDSN reads a DSN with the parser of the MySQL driver. Of what that accepts
 // only TCP with "host[:port]" and UNIX sockets with an absolute path are taken,

@@ -25,7 +25,7 @@ type variable struct {
 // variables lists what the environment may say; their setters write into c.
 func variables(c *Config) []variable {
 	out := []variable{
-		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wantInterval, func(s string) bool {
+		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wanted[Config]("monitoring_interval"), func(s string) bool {
 			return setInterval(&c.MonitoringInterval, s)
 		}},
 		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {

@@ -38,7 +38,7 @@ type RedisURL struct {
 const maxRedisAddrs = 16
 
 // errRedisURL never says what was there: it may be a password.
-var errRedisURL = errors.New("expected " + wantRedisURL)
+var errRedisURL = errors.New("expected " + wanted[Redis]("url"))
 
 // ParseRedisURL reads the forms
 //
