@@ -12,6 +12,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
+// peerApp is an app as far as the sockets of others are told by it.
+type peerApp struct {
+	name      string
+	up        bool
+	net       *netns
+	listeners []sockdiag.Listener
+}
+
+// peerLook is one look at the host: its number, and the apps at that time.
+type peerLook struct {
+	number uint64
+	apps   []peerApp
+}
+
 const (
 	// acceptedShare is the part of one core that asking for accepted connections
 	// may use: after a question that took t of processor time there is none for
@@ -42,12 +56,12 @@ func (f *acceptedSockets) pause() time.Time {
 	return f.next
 }
 
-// acceptedIn returns the accepted connections of a namespace. It asks the kernel
+// acceptedNow returns the accepted connections of a namespace. It asks the kernel
 // at most once a look; nil: the kernel does not answer. lacks reports whether a
 // list of an earlier look lacks something that the caller needs.
-func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*acceptedSockets) bool) *acceptedSockets {
+func (n *netns) acceptedNow(ctx context.Context, at peerLook, lacks func(*acceptedSockets) bool) *acceptedSockets {
 	old := n.accepted
-	if old != nil && old.look == w.look+1 {
+	if old != nil && old.look == at.number+1 {
 		return old
 	}
 	if n.conn == nil {
@@ -60,8 +74,8 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*accepted
 	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
 	defer runtime.UnlockOSThread()
 	began := threadTime()
-	ports, paths := w.served(n)
-	found := &acceptedSockets{look: w.look + 1, fresh: true, byInode: make(map[uint64]sockdiag.Accepted), listening: make(map[uint64]bool)}
+	ports, paths := at.served(n)
+	found := &acceptedSockets{look: at.number + 1, fresh: true, byInode: make(map[uint64]sockdiag.Accepted), listening: make(map[uint64]bool)}
 	n.accepted = nil
 	list, err := n.conn.Accepted(ctx, ports)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the kernel has no such module
@@ -90,13 +104,14 @@ func (w *Watcher) acceptedIn(ctx context.Context, n *netns, lacks func(*accepted
 }
 
 // served returns the ports and the paths at which the apps of a namespace listen.
-func (w *Watcher) served(n *netns) (ports []uint16, paths []string) {
-	for _, a := range w.apps {
+func (at peerLook) served(n *netns) (ports []uint16, paths []string) {
+	for i := range at.apps {
+		a := &at.apps[i]
 		if a.net != n {
 			continue
 		}
-		for i := range a.sockets {
-			if l := &a.sockets[i]; l.Network == sockdiag.Unix {
+		for i := range a.listeners {
+			if l := &a.listeners[i]; l.Network == sockdiag.Unix {
 				paths = append(paths, l.Path)
 			} else if !slices.Contains(ports, l.Addr.Port()) {
 				ports = append(ports, l.Addr.Port())

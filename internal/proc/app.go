@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	ticksPerSecond = 100 // USER_HZ, fixed in the kernel's interface to user space
 	// maxWorkers bounds what one app can publish.
 	maxWorkers = 512
 	// settle is how long a new worker waits for a slot to come free before it

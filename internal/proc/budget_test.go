@@ -3,6 +3,7 @@ package proc
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,11 @@ import (
 // commandProcess writes what is read of a process of ours that is new.
 func commandProcess(t *testing.T, root string, pid int, cmdline string) {
 	t.Helper()
-	dir := filepath.Join(root, itoa(pid))
+	dir := filepath.Join(root, strconv.Itoa(pid))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	stat := itoa(pid) + " (gunicorn) S 1 2 2 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 9 0 7 0"
+	stat := strconv.Itoa(pid) + " (gunicorn) S 1 2 2 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 9 0 7 0"
 	for name, text := range map[string]string{"stat": stat, "cmdline": cmdline} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

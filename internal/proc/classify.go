@@ -206,37 +206,21 @@ func flaskName(s string) string {
 	return strings.TrimSuffix(moduleName(path.Base(s)), ".py")
 }
 
-// option returns the value of "-k v", "-kv", "--key v" or "--key=v".
-func option(args []string, names ...string) string {
-	for i, a := range args {
-		for _, n := range names {
-			if a == n && i+1 < len(args) {
-				return args[i+1]
-			}
-			if v, ok := strings.CutPrefix(a, n+"="); ok && strings.HasPrefix(n, "--") {
-				return v
-			}
-			if v, ok := strings.CutPrefix(a, n); ok && v != "" && !strings.HasPrefix(n, "--") && !strings.HasPrefix(a, "--") {
-				return v
-			}
-		}
+// keepClass remembers what the command line told before a title replaced it: the
+// worker class, the whole of a name with a colon, and the name where the title
+// has none.
+func keepClass(id, before identity, argv []string) identity {
+	if !id.title || before.server != id.server {
+		return id
 	}
-	return ""
-}
-
-// moduleName cuts ":callable" off a module, and leaves any other name as it is.
-func moduleName(s string) string {
-	if m := appSpec.FindStringSubmatch(s); m != nil {
-		return m[1]
+	if id.class == "" {
+		id.class = before.class
 	}
-	return s
-}
-
-// stem returns a file's name without directory and ending; "" for no file.
-func stem(p string) string {
-	base := path.Base(p)
-	if base == "." || base == "/" {
-		return ""
+	if id.threads == 0 {
+		id.threads = before.threads
 	}
-	return strings.TrimSuffix(base, path.Ext(base))
+	if id.name == "" || before.name != "" && len(argv) > 0 && strings.HasSuffix(strings.TrimSpace(argv[0]), " ["+before.name+"]") {
+		id.name = before.name
+	}
+	return id
 }

@@ -141,21 +141,6 @@ func scheme(v string) bool {
 	return slices.Contains([]string{"unix", "fd", "file", "python", "egg", "http", "https", "tcp", "udp", "localhost"}, before)
 }
 
-// lastOption returns the last value of "--key v" or "--key=v".
-func lastOption(args []string, names ...string) string {
-	value := ""
-	for i, a := range args {
-		for _, n := range names {
-			if a == n && i+1 < len(args) {
-				value = args[i+1]
-			} else if v, ok := strings.CutPrefix(a, n+"="); ok && strings.HasPrefix(n, "--") {
-				value = v
-			}
-		}
-	}
-	return value
-}
-
 // genericStem reports whether a file's name is what anybody calls such a file,
 // so that it names no app.
 func genericStem(s string) bool {

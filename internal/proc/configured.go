@@ -168,10 +168,5 @@ func (w *Watcher) holders(a *app, m *matcher, now time.Time) []*process {
 
 // appeared reports whether a listener at that address is new.
 func (w *Watcher) appeared(want string) bool {
-	for _, n := range w.sockets.nets {
-		if slices.ContainsFunc(n.news, func(l sockdiag.Listener) bool { return listensOn(want, sockdiag.Label(l)) }) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.sockets.news(), func(l sockdiag.Listener) bool { return listensOn(want, sockdiag.Label(l)) })
 }

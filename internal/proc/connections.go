@@ -84,17 +84,21 @@ type connectionSampler struct {
 	now  func() time.Time
 	bell chan struct{} // something may be due
 
-	mu       sync.Mutex
-	interval time.Duration
-	houses   []household
-	known    map[memberKey]bool // of the last sample
-	places   *directory
-	asked    bool
-	next     time.Time  // no sample before
-	named    *directory // places, as they were last resolved
-	last     *Connections
-	sampled  bool
-	wanted   bool // somebody has asked for the result
+	mu        sync.Mutex
+	interval  time.Duration
+	houses    []household
+	sampledOf map[memberKey]bool // of the last sample
+	places    *directory
+	asked     bool
+	next      time.Time  // no sample before
+	named     *directory // places, as they were last resolved
+	last      *Connections
+	sampled   bool
+	wanted    bool // somebody has asked for the result
+
+	heldMu     sync.Mutex // guards what follows, of heldNow
+	heldOf     *directory // whose services heldPlaces has
+	heldPlaces *directory
 }
 
 func newConnectionSampler(root string, interval time.Duration, log *slog.Logger) *connectionSampler {
@@ -105,10 +109,9 @@ func newConnectionSampler(root string, interval time.Duration, log *slog.Logger)
 	}
 }
 
-// Connections returns the connections of the apps to stores, as last sampled.
-// Before it is first called there are no samples.
-func (w *Watcher) Connections() *Connections {
-	c := w.connections
+// latest returns the connections of the apps to stores, as last sampled. Before
+// it is first called there are no samples.
+func (c *connectionSampler) latest() *Connections {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.wanted {
@@ -118,19 +121,25 @@ func (w *Watcher) Connections() *Connections {
 	return c.last
 }
 
-// SampleConnections asks for another sample soon, at the earliest 5 s after the
-// last one. It does not wait.
-func (w *Watcher) SampleConnections() {
-	c := w.connections
+// known returns the servers of the configuration as they were last resolved, and
+// the last sample.
+func (c *connectionSampler) known() (*directory, *Connections) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.named, c.last
+}
+
+// sampleSoon asks for another sample soon, at the earliest 5 s after the last
+// one. It does not wait.
+func (c *connectionSampler) sampleSoon() {
 	c.mu.Lock()
 	c.asked = true
 	c.mu.Unlock()
 	c.ring()
 }
 
-// SetServices says which servers the configuration names.
-func (w *Watcher) SetServices(services []Service) {
-	c := w.connections
+// setServices sets which servers the configuration names.
+func (c *connectionSampler) setServices(services []Service) {
 	c.mu.Lock()
 	c.places, c.named, c.asked = newDirectory(services), literal(services), true
 	c.mu.Unlock()
@@ -165,32 +174,13 @@ func (c *connectionSampler) want(houses []household) {
 	}
 	for i := range houses {
 		for _, m := range houses[i].members {
-			if !c.known[m] {
+			if !c.sampledOf[m] {
 				c.asked = true
 				c.ring()
 				return
 			}
 		}
 	}
-}
-
-// watchConnections tells the sampler whose connections to look for.
-func (w *Watcher) watchConnections() {
-	var houses []household
-	for _, a := range w.apps {
-		if len(a.members) == 0 {
-			continue
-		}
-		h := household{name: a.name, owner: a.owner, net: a.net.ino, members: make([]memberKey, 0, len(a.members)), workers: make(map[int]bool, len(a.workers))}
-		for _, p := range a.members {
-			h.members = append(h.members, memberKey{p.pid, p.start})
-		}
-		for _, p := range a.workers {
-			h.workers[p.pid] = true
-		}
-		houses = append(houses, h)
-	}
-	w.connections.want(houses)
 }
 
 // run samples until ctx ends, then frees what it holds.
@@ -250,7 +240,7 @@ func (c *connectionSampler) sample(ctx context.Context) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.known, c.sampled = out, known, true
+	c.last, c.sampledOf, c.sampled = out, known, true
 	if c.places == places { // the configuration is still the same
 		c.named = places.resolvedNow()
 	}

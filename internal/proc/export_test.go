@@ -23,15 +23,3 @@ func (d *Directory) Component(to netip.AddrPort) string { return d.d.component(t
 
 // SocketComponent names what a UNIX socket is.
 func (d *Directory) SocketComponent(path string) string { return d.d.socketComponent(path) }
-
-// PeersAsked reports whether the kernel was asked for the other ends of sockets.
-func PeersAsked(w *Watcher) bool {
-	<-w.turn
-	defer w.unlock()
-	for _, n := range w.sockets.nets {
-		if n.peers != nil && !n.peers.next.IsZero() {
-			return true
-		}
-	}
-	return false
-}

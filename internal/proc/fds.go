@@ -1,12 +1,6 @@
 package proc
 
-import (
-	"errors"
-	"fmt"
-	"strings"
-
-	"golang.org/x/sys/unix"
-)
+import "strings"
 
 // descriptors is what the open files of a process tell us. They are read when
 // a process becomes interesting and when a listening socket appears, never at
@@ -42,21 +36,8 @@ func (u users) concern(p *process) bool {
 	return u[0] || u[p.uid] || p.own.known && u[uint32(p.own.account)]
 }
 
-// maxDescriptors bounds one reading: a server with more has them for clients.
-const maxDescriptors = 65536
-
 // maxPolls bounds the epoll sets of one process that are looked at.
 const maxPolls = 16
-
-// errDescriptors says that a process has more descriptors than are looked at.
-var errDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
-
-// lookedAt returns those descriptors that are looked at, and how many are left
-// out. The lowest come first: what a server opened early.
-func (r *reader) lookedAt(list []entry) (some []entry, left int) {
-	n := min(len(list), r.descriptors)
-	return list[:n], len(list) - n
-}
 
 // keptSockets bounds the sockets of one account's processes that are kept;
 // root's is [rootsShare] times as much. Beyond it none but the listening ones are.
@@ -101,7 +82,7 @@ func (t *table) readDescriptors(p *process) int {
 		t.left += uint64(d.left)
 	}
 	for _, e := range list {
-		link, err := t.fdLink(p.pid, e.n)
+		link, err := t.r.fdLink(p.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile
 		}
@@ -141,34 +122,4 @@ func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	} else {
 		d.full = true
 	}
-}
-
-func (t *table) fdLink(pid, fd int) (string, error) {
-	return t.r.link(pid, "fd/"+itoa(fd))
-}
-
-// countFDs counts the open descriptors of a process. Since Linux 6.2 the size
-// of the directory is the count; before, it is listed.
-func (t *table) countFDs(pid int) (int, error) {
-	path := t.r.path(pid, "fd")
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, err
-	}
-	if st.Size > 0 {
-		return int(st.Size), accessible(path)
-	}
-	list, err := t.r.entries(path, t.list[:0])
-	return len(list), err
-}
-
-// accessible reports whether we may look into a directory: its size is public,
-// but a count that only some kernels and users give would mislead.
-func accessible(path string) error {
-	// Not access(2), which asks for the real user and without capabilities.
-	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
-	if errors.Is(err, unix.EACCES) {
-		return unix.EACCES
-	}
-	return nil
 }

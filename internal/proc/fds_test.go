@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -39,7 +38,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	}
 	w.table.r.descriptors = 3
 	p := &process{pid: 7, start: 77, ident: identity{server: Gunicorn}}
-	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.sockets.of(p)}
+	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.netOf(p)}
 	w.apps = append(w.apps, a)
 	for look := range 2 {
 		w.table.readDescriptors(p)
@@ -58,23 +57,5 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	w.table.readDescriptors(p)
 	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
-	}
-}
-
-func TestConnectionsBeyondTheBound(t *testing.T) {
-	root := t.TempDir()
-	fakeProcess(t, root, 7, 101, 102, 103, 104, 105)
-	r := newReader(root)
-	r.descriptors = 3
-	c := &connectionSampler{r: r}
-	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
-	for ino := uint64(101); ino <= 105; ino++ {
-		found.byInode[ino] = storeSocket{component: "mysql"}
-	}
-	h := &household{name: "shop", members: []memberKey{{7, 77}, {7, 78}}} // the second has ended
-	out := &Connections{Errs: make(map[string]error)}
-	c.join(h, found, newShare(0), out)
-	if len(out.List) != 3 || out.DroppedFDs != 2 || !errors.Is(out.Errs["shop"], errDescriptors) {
-		t.Errorf("%d connections, %d left out, %v", len(out.List), out.DroppedFDs, out.Errs)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -29,7 +27,7 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 	if d != nil && d.held.look == w.look+1 {
 		return d.held.list
 	}
-	n := w.sockets.of(p)
+	n := w.netOf(p)
 	if d == nil {
 		return nil
 	}
@@ -221,17 +219,4 @@ func (w *Watcher) maxFiles(p *process, now time.Time) uint64 {
 		}
 	}
 	return c.files.max
-}
-
-// bootTime is the time of the host's boot, to which the start times in
-// /proc/PID/stat are relative.
-func bootTime() (time.Time, error) {
-	var now, up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
-		return time.Time{}, err
-	}
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return time.Time{}, err
-	}
-	return time.Unix(0, now.Nano()-up.Nano()), nil
 }

@@ -160,5 +160,3 @@ func (r *reader) owner(pid int) (uint32, error) {
 	}
 	return st.Uid, nil
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

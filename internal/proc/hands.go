@@ -61,7 +61,7 @@ func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTr
 		s.hands = nil
 		return
 	}
-	found := w.acceptedIn(ctx, a.net, func(old *acceptedSockets) bool { return s.unlisted(p, old) })
+	found := a.net.acceptedNow(ctx, w.peerLook(), func(old *acceptedSockets) bool { return s.unlisted(p, old) })
 	if found == nil {
 		return
 	}
@@ -212,26 +212,26 @@ func (c *caller) sets(p *process, l *look) (sets map[int]bool, loop bool) {
 		}
 	}
 	for _, fd := range p.fds().polls {
-		add(c.targets(p, fd))
+		add(c.calls.targets(p.pid, fd))
 	}
 	for _, k := range append(slices.Clip(l.others), l.main) {
 		if k.waits {
-			add(c.watched(p, k.call))
+			add(c.calls.watched(p.pid, k.call))
 		}
 	}
 	switch k := l.main.call; k.nr {
 	case sysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		loop = l.main.waits && int(k.args[2]) > max(len(c.targets(p, int(int32(k.args[0])))), 1)
+		loop = l.main.waits && int(k.args[2]) > max(len(c.calls.targets(p.pid, int(int32(k.args[0])))), 1)
 	}
 	return sets, loop
 }
 
 // anyReads reports whether a thread waits for data from one of these descriptors.
 func (c *caller) anyReads(p *process, l *look, fds []int) bool {
-	if c.reads(p, l.main.call, fds) {
+	if c.calls.reads(p.pid, l.main.call, fds) {
 		return true
 	}
-	return slices.ContainsFunc(l.others, func(k thread) bool { return c.reads(p, k.call, fds) })
+	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.reads(p.pid, k.call, fds) })
 }
 
 // spare reports whether a worker that is busy or stuck has a thread left for

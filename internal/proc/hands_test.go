@@ -41,7 +41,7 @@ func TestRequestsInHand(t *testing.T) {
 			p := &process{pid: 1 << 30, opened: &descriptors{sockets: map[uint64][]int{7: {10}, 8: {11}}}}
 			s := stateTracker{kinds: map[uint64]kind{7: kindAccepted, 8: kindOther}, hands: map[uint64]time.Time{7: now.Add(-c.seen)}}
 			l := look{main: c.main, others: []thread{c.other}, working: 1, asleep: now.Sub(c.other.since)}
-			caller := &caller{t: newTable(newReader("/proc"))}
+			caller := &caller{t: newTable(newReader("/proc")), calls: newCallReader(newReader("/proc"))}
 			caller.count(p, &s, &l, &acceptedSockets{byInode: map[uint64]sockdiag.Accepted{7: c.socket}}, now)
 			if l.hands.n != c.n || l.hands.age != c.age {
 				t.Errorf("%d in hand for %s, want %d for %s", l.hands.n, l.hands.age, c.n, c.age)
@@ -67,7 +67,7 @@ func TestRequestsWaitForThreads(t *testing.T) {
 	}
 	for working, want := range map[int]time.Duration{2: time.Second, 5: 20 * time.Second} {
 		l := look{main: thread{waits: true}, working: working, asleep: time.Second}
-		(&caller{t: newTable(newReader("/proc"))}).count(p, &s, &l, found, now)
+		(&caller{t: newTable(newReader("/proc")), calls: newCallReader(newReader("/proc"))}).count(p, &s, &l, found, now)
 		if l.hands.n != 5 || l.hands.age != want {
 			t.Errorf("%d threads: %d in hand for %s, want %s", working, l.hands.n, l.hands.age, want)
 		}

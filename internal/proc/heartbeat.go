@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,7 @@ func (t *table) heartbeat(p *process, now time.Time) beat {
 		return beat{}
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(t.r.path(p.pid, "fd/"+itoa(p.fds().heartbeat)), &st); err != nil {
+	if err := unix.Stat(t.r.path(p.pid, "fd/"+strconv.Itoa(p.fds().heartbeat)), &st); err != nil {
 		return beat{}
 	}
 	var mono unix.Timespec

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -16,28 +15,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// HeldNow reads now the proven TCP connections of these apps to the servers whose
-// component is wanted, for an action that is about to end some; without a name,
-// those of all apps. It waits for the kernel, and is not for a scrape. Why the
-// connections of an app are not known, or not all of them, is in
-// [Connections.Errs]. Connections to other places count for no bound: any user
-// can have any number of them.
-func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Connections, error) {
-	if _, err := w.Snapshot(ctx); err != nil {
-		return nil, err
-	}
-	w.heldMu.Lock()
-	defer w.heldMu.Unlock()
-	from := w.connections
+// heldNow reads now the proven TCP connections of these apps to the servers whose
+// component is wanted; without a name, those of all apps.
+func (from *connectionSampler) heldNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Connections, error) {
+	from.heldMu.Lock()
+	defer from.heldMu.Unlock()
 	from.mu.Lock()
 	houses, places := from.houses, from.places
 	from.mu.Unlock()
-	if w.heldOf != places { // the configuration's servers are others now
-		w.heldOf, w.heldPlaces = places, newDirectory(places.services)
+	if from.heldOf != places { // the configuration's servers are others now
+		from.heldOf, from.heldPlaces = places, newDirectory(places.services)
 	}
 	s := newConnectionSampler(from.r.root, time.Hour, from.log)
 	defer s.nets.close()
-	w.heldPlaces.resolve(ctx, s.now())
+	from.heldPlaces.resolve(ctx, s.now())
 	out := &Connections{Taken: s.now(), Errs: make(map[string]error)}
 	byNet := make(map[uint64]*foundSockets)
 	spent := make(map[account]*share)
@@ -50,7 +41,7 @@ func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) boo
 			return nil, err
 		}
 		if byNet[h.net] == nil {
-			byNet[h.net] = s.socketsOf(ctx, h, w.heldPlaces)
+			byNet[h.net] = s.socketsOf(ctx, h, from.heldPlaces)
 			byNet[h.net].keep(wanted)
 		}
 		if spent[h.owner] == nil {
@@ -101,7 +92,7 @@ func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, erro
 	if err := unix.Stat(c.r.path(pid, "ns/net"), &st); err != nil {
 		return Held{}, &os.PathError{Op: "stat", Path: c.r.path(pid, "ns/net"), Err: err}
 	}
-	n := c.nets.of(&process{pid: pid, netns: st.Ino})
+	n := c.nets.of(pid, st.Ino, 0)
 	list, err := c.connected(ctx, n, at.Ports)
 	if err != nil {
 		list, err = c.fromProc(n, at.Ports)
@@ -134,46 +125,4 @@ func IsOwnAddress(at netip.Addr) bool {
 	}
 	list, err := hostAddresses()
 	return err != nil || slices.Contains(list, at.Unmap().WithZone(""))
-}
-
-// sockets reads the inodes of the sockets that a process holds, all of them or
-// an error.
-func (r *reader) sockets(pid int) (map[uint64]bool, error) {
-	list, err := r.entries(r.path(pid, "fd"), nil)
-	if err != nil {
-		return nil, err
-	}
-	list, left := r.lookedAt(list)
-	if left > 0 {
-		return nil, errDescriptors // what is not looked at may be the one
-	}
-	held := make(map[uint64]bool)
-	for _, e := range list {
-		link, err := r.link(pid, "fd/"+itoa(e.n))
-		if err != nil {
-			continue // it was closed
-		}
-		if ino, ok := parseSocket(link); ok {
-			held[ino] = true
-		}
-	}
-	return held, nil
-}
-
-// hostAddresses returns those of the interfaces in our network namespace,
-// without zones.
-func hostAddresses() ([]netip.Addr, error) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("addresses of this host: %w", err)
-	}
-	var out []netip.Addr
-	for _, a := range list {
-		if n, ok := a.(*net.IPNet); ok {
-			if addr, ok := netip.AddrFromSlice(n.IP); ok {
-				out = append(out, addr.Unmap())
-			}
-		}
-	}
-	return out, nil
 }

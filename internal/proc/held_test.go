@@ -1,7 +1,6 @@
 package proc_test
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -68,24 +67,5 @@ func TestIsOwnAddress(t *testing.T) {
 		if got := proc.IsOwnAddress(netip.MustParseAddr(s)); got != want {
 			t.Errorf("%s: %t", s, got)
 		}
-	}
-}
-
-// The look of an action is as the samples in the background, and now.
-func TestHeldNowIsBounded(t *testing.T) {
-	t.Parallel()
-	w, err := proc.New(proc.Options{ProcRoot: "/proc", Interval: 3600e9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := func(string) bool { return true }
-	ctx, cancel := context.WithCancel(t.Context())
-	c, err := w.HeldNow(ctx, all, "nobody")
-	if err != nil || len(c.List) != 0 || len(c.Errs) != 0 || c.Taken.IsZero() {
-		t.Errorf("%+v, %v", c, err)
-	}
-	cancel()
-	if _, err := w.HeldNow(ctx, all); err == nil {
-		t.Error("an ended context")
 	}
 }

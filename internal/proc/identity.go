@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +64,7 @@ func Children(root string, pid int) []int {
 	}
 	var out []int
 	for _, thread := range threads[:min(len(threads), maxForking)] {
-		b, err := r.pid(pid, "task/"+itoa(thread.n)+"/children")
+		b, err := r.pid(pid, "task/"+strconv.Itoa(thread.n)+"/children")
 		if err != nil {
 			continue // it ended meanwhile
 		}
@@ -112,7 +112,7 @@ func LaunchOf(root string, pid int) (Launch, error) {
 	if l.Dir, err = r.link(pid, "cwd"); err != nil {
 		return Launch{}, err
 	}
-	if strings.HasSuffix(l.Dir, " (deleted)") || !path.IsAbs(l.Dir) {
+	if strings.HasSuffix(l.Dir, " (deleted)") || !filepath.IsAbs(l.Dir) {
 		l.Dir = ""
 	}
 	if l.SameFiles, err = r.sameFiles(pid); err != nil {
@@ -131,31 +131,6 @@ func variables(list []string) []string {
 	}
 	return out
 }
-
-// sameFiles compares mount namespace and root with our own.
-func (r *reader) sameFiles(pid int) (bool, error) {
-	theirs, err := r.link(pid, "ns/mnt")
-	if err != nil {
-		return false, err
-	}
-	ours, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return false, err
-	}
-	at, err := os.Stat(r.path(pid, "root"))
-	if err != nil {
-		return false, err
-	}
-	top, err := os.Stat("/")
-	if err != nil {
-		return false, err
-	}
-	return theirs == ours && os.SameFile(at, top), nil
-}
-
-// Option returns the value of an option of a command line, written "-k v", "-kv",
-// "--key v" or "--key=v"; "": it is not there.
-func Option(args []string, names ...string) string { return option(args, names...) }
 
 // InService reports whether a process runs in a service of systemd, by its cgroup.
 func InService(root string, pid int) bool {

@@ -13,18 +13,13 @@ import (
 // in searchPause.
 func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
-	w.sockets.of(&process{pid: w.table.self, netns: w.sockets.own})
+	w.sockets.ofSelf(w.table.self)
 	for _, p := range candidates {
-		w.sockets.of(p)
+		w.netOf(p)
 	}
 	news := make(users)
-	for _, n := range w.sockets.nets {
-		if n.used {
-			w.sockets.refresh(ctx, n, now)
-			for _, l := range n.news {
-				news[l.UID] = true
-			}
-		}
+	for _, l := range w.sockets.refreshUsed(ctx, now) {
+		news[l.UID] = true
 	}
 	w.news = len(news) > 0
 	w.readSockets(candidates, news)
@@ -37,11 +32,7 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 		w.readSockets(w.candidates(), w.owed)
 		w.owed = make(users)
 	}
-	for _, n := range w.sockets.nets {
-		for _, l := range n.news {
-			n.seen[l.Inode] = true
-		}
-	}
+	w.sockets.markSeen()
 }
 
 // readSockets reads the descriptors of those that were never read, or may hold
@@ -58,10 +49,8 @@ func (w *Watcher) readSockets(candidates []*process, news users) {
 // unclaimed notes the owners of new listening sockets that belong to no candidate.
 func (w *Watcher) unclaimed() {
 	missing := make(map[uint64]uint32)
-	for _, n := range w.sockets.nets {
-		for _, l := range n.news {
-			missing[l.Inode] = l.UID
-		}
+	for _, l := range w.sockets.news() {
+		missing[l.Inode] = l.UID
 	}
 	for _, p := range w.candidates() {
 		if len(missing) == 0 {
@@ -74,4 +63,11 @@ func (w *Watcher) unclaimed() {
 	for _, uid := range missing {
 		w.owed[uid] = true
 	}
+}
+
+// netOf returns the network namespace of a process, and notes it.
+func (w *Watcher) netOf(p *process) *netns {
+	n := w.sockets.of(p.pid, p.netns, p.own.account)
+	p.netns = n.ino
+	return n
 }

@@ -14,9 +14,9 @@ import (
 // rooted returns a process named shop that holds a listener on that port.
 func rooted(w *Watcher, pid int, port uint16) *process {
 	ino := uint64(pid)
-	p := &process{pid: pid, start: uint64(pid), netns: w.sockets.own, ident: identity{server: Gunicorn, name: "shop"}}
+	p := &process{pid: pid, start: uint64(pid), netns: w.sockets.ofSelf(1).ino, ident: identity{server: Gunicorn, name: "shop"}}
 	p.opened = &descriptors{known: true, sockets: map[uint64][]int{ino: {5}}}
-	n := w.sockets.of(p)
+	n := w.netOf(p)
 	if n.listeners == nil {
 		n.listeners = make(map[uint64]sockdiag.Listener)
 	}
@@ -89,7 +89,7 @@ func TestUnseenServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.table.boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
-	p := &process{pid: 1, start: 9800, netns: w.sockets.own, ident: identity{server: Gunicorn}}
+	p := &process{pid: 1, start: 9800, netns: w.sockets.ofSelf(1).ino, ident: identity{server: Gunicorn}}
 	for _, c := range []struct {
 		err   error
 		start uint64

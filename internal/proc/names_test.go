@@ -26,10 +26,10 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *process {
 	p.netns = uint64(1000 + pid)
 	p.unit = unit
 	p.named = &named{known: true, placed: true, base: "app", host: host}
-	n := w.sockets.of(p)
-	n.listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.nets[w.sockets.own].listeners[uint64(pid)]}
+	n := w.netOf(p)
+	n.listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.ofSelf(1).listeners[uint64(pid)]}
 	l := n.listeners[uint64(pid)]
-	delete(w.sockets.nets[w.sockets.own].listeners, uint64(pid))
+	delete(w.sockets.ofSelf(1).listeners, uint64(pid))
 	l.Addr = netipPort(port)
 	n.listeners[uint64(pid)] = l
 	return p
@@ -231,7 +231,7 @@ func TestStrangerReplacesNobody(t *testing.T) {
 	end(w, real)
 	discoverAt(w, 110)
 	fake := rooted(w, 9000, 8000)
-	fake.uid, fake.own = 65534, ownership{known: true, placed: true, account: 65534, uid: 65534, tier: tierUser}
+	fake.uid, fake.own = 65534, ownership{known: true, placed: true, processOwner: processOwner{account: 65534, uid: 65534}, tier: tierUser}
 	discoverAt(w, 120)
 	if fake.member.name == "shop" || w.byName("shop") == nil || w.byName("shop").root() != nil {
 		t.Errorf("%s", listed(w))

@@ -54,26 +54,69 @@ func newSockets(r *reader) *sockets {
 	return s
 }
 
-// of returns the namespace of a process. One whose namespace may not be read is
+// of returns the namespace of a process; ino is its inode number, 0 where it is
+// not known yet, and owner whose the process is. One whose namespace may not be read is
 // taken to live in ours: most do, and a wrong guess finds no socket.
-func (s *sockets) of(p *process) *netns {
-	if p.netns == 0 {
-		p.netns = s.own
+func (s *sockets) of(pid int, ino uint64, owner account) *netns {
+	if ino == 0 {
+		ino = s.own
 		var st unix.Stat_t
-		if err := unix.Stat(s.r.path(p.pid, "ns/net"), &st); err == nil {
-			p.netns = st.Ino
+		if err := unix.Stat(s.r.path(pid, "ns/net"), &st); err == nil {
+			ino = st.Ino
 		}
 	}
-	n := s.nets[p.netns]
+	n := s.nets[ino]
 	if n == nil {
-		if p.netns != s.own && (len(s.nets) >= maxNamespaces || p.own.account != 0 && s.count(p.own.account) >= maxOthersNamespaces) {
-			return &netns{ino: p.netns, err: errors.New("too many network namespaces")}
+		if ino != s.own && (len(s.nets) >= maxNamespaces || owner != 0 && s.count(owner) >= maxOthersNamespaces) {
+			return &netns{ino: ino, err: errors.New("too many network namespaces")}
 		}
-		n = &netns{ino: p.netns, pid: p.pid, seen: make(map[uint64]bool), of: p.own.account}
-		s.nets[p.netns] = n
+		n = &netns{ino: ino, pid: pid, seen: make(map[uint64]bool), of: owner}
+		s.nets[ino] = n
 	}
-	n.pid, n.used = p.pid, true
+	n.pid, n.used = pid, true
 	return n
+}
+
+// ofSelf returns the exporter's own namespace; pid is a process in it.
+func (s *sockets) ofSelf(pid int) *netns { return s.of(pid, s.own, 0) }
+
+// listens reports whether a socket of a namespace is known to listen.
+func (s *sockets) listens(ino, socket uint64) bool {
+	n := s.nets[ino]
+	if n == nil {
+		return false
+	}
+	_, ok := n.listeners[socket]
+	return ok
+}
+
+// refreshUsed asks for the listening sockets of the namespaces in use, and
+// returns those that nobody was looked up for.
+func (s *sockets) refreshUsed(ctx context.Context, now time.Time) (news []sockdiag.Listener) {
+	for _, n := range s.nets {
+		if n.used {
+			s.refresh(ctx, n, now)
+			news = append(news, n.news...)
+		}
+	}
+	return news
+}
+
+// news returns the listening sockets that nobody was looked up for.
+func (s *sockets) news() (news []sockdiag.Listener) {
+	for _, n := range s.nets {
+		news = append(news, n.news...)
+	}
+	return news
+}
+
+// markSeen notes that somebody was looked up for the new listening sockets.
+func (s *sockets) markSeen() {
+	for _, n := range s.nets {
+		for _, l := range n.news {
+			n.seen[l.Inode] = true
+		}
+	}
 }
 
 // count returns how many namespaces were first seen with a process of an account.

@@ -30,7 +30,7 @@ type foundSockets struct {
 // in /proc/PID/net.
 func (c *connectionSampler) socketsOf(ctx context.Context, h *household, places *directory) *foundSockets {
 	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
-	n := c.nets.of(&process{pid: h.members[0].pid, netns: h.net})
+	n := c.nets.of(h.members[0].pid, h.net, 0)
 	found.proof = c.nets.proof(n)
 	ports := places.ports()
 	list, err := c.connected(ctx, n, ports)
@@ -187,7 +187,7 @@ func (c *connectionSampler) held(m memberKey, wanted map[uint64]storeSocket, of 
 	of.links -= len(list)
 	seen := make(map[uint64]bool)
 	for _, e := range list {
-		link, err := c.r.link(m.pid, "fd/"+itoa(e.n))
+		link, err := c.r.fdLink(m.pid, e.n)
 		if err != nil {
 			continue // closed meanwhile
 		}

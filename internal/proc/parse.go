@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // errShape is wrapped by every parser here when a file is not what proc(5) says.
@@ -121,106 +120,6 @@ func parseCmdline(b []byte) []string {
 	return strings.Split(s, "\x00")
 }
 
-// call is what a thread is doing, from /proc/PID/task/TID/syscall.
-type call struct {
-	running bool // on a CPU or ready to be: the kernel gives no call
-	nr      int  // number of the system call; -1: blocked outside of one
-	args    [6]uint64
-}
-
-// parseSyscall reads "running", "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
-func parseSyscall(b []byte) (call, error) {
-	f := strings.Fields(string(b))
-	if len(f) == 1 && f[0] == "running" {
-		return call{running: true, nr: -1}, nil
-	}
-	if len(f) < 3 {
-		return call{}, fmt.Errorf("syscall: %w", errShape)
-	}
-	nr, err := strconv.Atoi(f[0])
-	if err != nil || nr < -1 {
-		return call{}, fmt.Errorf("syscall: %w", errShape)
-	}
-	c := call{nr: nr}
-	if nr == -1 {
-		return c, nil
-	}
-	if len(f) != 9 {
-		return call{}, fmt.Errorf("syscall: %w", errShape)
-	}
-	for i := range c.args {
-		if c.args[i], err = strconv.ParseUint(strings.TrimPrefix(f[i+1], "0x"), 16, 64); err != nil {
-			return call{}, fmt.Errorf("syscall: %w", errShape)
-		}
-	}
-	return c, nil
-}
-
-// parseTargets reads the descriptors an epoll set watches: the "tfd:" lines of
-// /proc/PID/fdinfo/N.
-func parseTargets(b []byte) []int {
-	var fds []int
-	for line := range bytes.Lines(b) {
-		rest, ok := bytes.CutPrefix(line, []byte("tfd:"))
-		if !ok {
-			continue
-		}
-		f := bytes.Fields(rest)
-		if len(f) == 0 {
-			continue
-		}
-		if n, ok := number(f[0]); ok {
-			fds = append(fds, int(n))
-		}
-	}
-	return fds
-}
-
-// Memory is what a process holds, in bytes, from /proc/PID/smaps_rollup.
-type Memory struct {
-	RSS, PSS, USS, Swap uint64
-}
-
-// parseSmaps reads smaps_rollup: "Pss:   123 kB". USS is what no other process
-// shares: private clean, private dirty and private huge pages. Swap is the
-// proportional share where the kernel gives it.
-func parseSmaps(b []byte) (Memory, error) {
-	var m Memory
-	var swap, swapPSS uint64
-	var hasPSS, hasSwapPSS bool
-	for line := range bytes.Lines(b) {
-		name, rest, ok := bytes.Cut(line, []byte(":"))
-		f := bytes.Fields(rest)
-		if !ok || len(f) != 2 || string(f[1]) != "kB" {
-			continue
-		}
-		kb, ok := number(f[0])
-		if !ok {
-			return Memory{}, fmt.Errorf("smaps_rollup: %s: %w", name, errShape)
-		}
-		switch v := kb << 10; string(name) {
-		case "Rss":
-			m.RSS = v
-		case "Pss":
-			m.PSS, hasPSS = v, true
-		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
-			m.USS += v
-		case "Swap":
-			swap = v
-		case "SwapPss":
-			swapPSS, hasSwapPSS = v, true
-		}
-	}
-	if !hasPSS {
-		return Memory{}, fmt.Errorf("smaps_rollup: no Pss: %w", errShape)
-	}
-	m.Swap = swap
-	if hasSwapPSS {
-		m.Swap = swapPSS
-	}
-	return m, nil
-}
-
 // parseMaxFiles reads the soft limit "Max open files" of /proc/PID/limits;
 // unlimited returns 0.
 func parseMaxFiles(b []byte) (uint64, error) {
@@ -256,21 +155,4 @@ func parseSocket(link string) (uint64, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil
-}
-
-// parseSchedstat reads /proc/PID/schedstat: how long the thread has run or been
-// ready to run, and how often it was put on a CPU. While the latter stays the
-// same the thread never woke.
-func parseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
-	f := bytes.Fields(b)
-	if len(f) != 3 {
-		return 0, 0, fmt.Errorf("schedstat: %w", errShape)
-	}
-	ran, ok1 := number(f[0])
-	waited, ok2 := number(f[1])
-	slices, ok3 := number(f[2])
-	if !ok1 || !ok2 || !ok3 {
-		return 0, 0, fmt.Errorf("schedstat: %w", errShape)
-	}
-	return time.Duration(ran) + time.Duration(waited), slices, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -140,7 +141,7 @@ func FuzzParseDirents(f *testing.F) {
 	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x18\x00\x0442\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, e := range parseDirents(b, nil) {
-			if e.n < 0 || e.n > 999999999 || !bytes.Contains(b, []byte(itoa(e.n))) && e.n != 0 && !bytes.Contains(b, []byte("0")) {
+			if e.n < 0 || e.n > 999999999 || !bytes.Contains(b, []byte(strconv.Itoa(e.n))) && e.n != 0 && !bytes.Contains(b, []byte("0")) {
 				t.Errorf("%q gave %+v", b, e)
 			}
 		}

@@ -21,6 +21,15 @@ const (
 	maxPath = 128
 )
 
+// What a wait for a socket is for.
+const (
+	OnMySQL    = "mysql"
+	OnRedis    = "redis"
+	OnUpstream = "upstream" // any other peer; also while it is being connected
+	OnClient   = "client"   // a connection that was accepted from a listener of the app
+	OnOther    = "other"    // anything else, and what cannot be read
+)
+
 // peerBook is the other ends of the sockets that workers of one network
 // namespace wait for.
 type peerBook struct {
@@ -28,51 +37,64 @@ type peerBook struct {
 	next    time.Time // no question before: by the clock, not by the look
 }
 
+// waitSocket is one socket that a worker waits for.
+type waitSocket struct {
+	inode    uint64
+	accepted bool   // it is the connection of a client
+	path     string // where a UNIX socket that is no inode's yet is being connected
+}
+
+// socketWait is a wait for sockets whose other ends are to be read.
+type socketWait struct {
+	app      *peerApp // whose worker it is
+	sockets  []waitSocket
+	on, peer string // what it is for; set by [sockets.namePeers]
+}
+
 // peerNames is what peers are named by, as of one look.
 type peerNames struct {
+	nets   *sockets
+	look   peerLook
 	places *directory
 	sample *Connections
 	proofs map[*netns]proof
 }
 
-// namePeers sets what the waits of this look for sockets are, by the other ends
-// of these. The kernel is asked at most once a look and namespace, and only for
-// sockets that neither an earlier question nor the sample of connections has.
-func (w *Watcher) namePeers(ctx context.Context) {
-	w.forgetPeers()
-	if len(w.unnamed) == 0 {
+// namePeers sets what waits for sockets are for, by the other ends of these. The
+// kernel is asked at most once a look and namespace, and only for sockets that
+// neither an earlier question nor the sample of connections has.
+func (s *sockets) namePeers(ctx context.Context, at peerLook, waits []socketWait, c *connectionSampler) {
+	s.forgetPeers(waits)
+	if len(waits) == 0 {
 		return
 	}
-	c := w.connections
-	c.mu.Lock()
-	by := &peerNames{places: c.named, sample: c.last, proofs: make(map[*netns]proof)}
-	c.mu.Unlock()
-	for n, inodes := range w.wantedPeers(by) {
-		w.askPeers(ctx, n, inodes)
-		w.askAccepted(ctx, n, inodes)
+	by := &peerNames{nets: s, look: at, proofs: make(map[*netns]proof)}
+	by.places, by.sample = c.known()
+	for n, inodes := range by.wanted(waits) {
+		by.askPeers(ctx, n, inodes)
+		by.askAccepted(ctx, n, inodes)
 	}
-	for i := range w.unnamed {
-		u := &w.unnamed[i]
-		u.wait.On, u.wait.Peer = w.together(u, by)
+	for i := range waits {
+		u := &waits[i]
+		u.on, u.peer = by.together(u)
 	}
-	w.forgetUnnamed()
 }
 
 // forgetPeers drops the other ends of sockets in namespaces where nobody waits.
-func (w *Watcher) forgetPeers() {
-	for _, n := range w.sockets.nets {
-		if n.peers != nil && !slices.ContainsFunc(w.unnamed, func(u unnamed) bool { return u.app.net == n }) {
+func (s *sockets) forgetPeers(waits []socketWait) {
+	for _, n := range s.nets {
+		if n.peers != nil && !slices.ContainsFunc(waits, func(u socketWait) bool { return u.app.net == n }) {
 			clear(n.peers.byInode)
 		}
 	}
 }
 
-// wantedPeers returns the sockets that workers wait for, by namespace, as far as
-// the sample of connections does not have them.
-func (w *Watcher) wantedPeers(by *peerNames) map[*netns]map[uint64]bool {
+// wanted returns the sockets that workers wait for, by namespace, as far as the
+// sample of connections does not have them.
+func (by *peerNames) wanted(waits []socketWait) map[*netns]map[uint64]bool {
 	wanted := make(map[*netns]map[uint64]bool)
-	for i := range w.unnamed {
-		u := &w.unnamed[i]
+	for i := range waits {
+		u := &waits[i]
 		n := u.app.net
 		if wanted[n] == nil {
 			wanted[n] = make(map[uint64]bool)
@@ -86,15 +108,9 @@ func (w *Watcher) wantedPeers(by *peerNames) map[*netns]map[uint64]bool {
 	return wanted
 }
 
-// forgetUnnamed drops the waits that are still to be named.
-func (w *Watcher) forgetUnnamed() {
-	clear(w.unnamed)
-	w.unnamed = w.unnamed[:0]
-}
-
 // askPeers brings the book of a namespace up to date, as far as its share of
 // the processor permits, and drops what is no longer wanted.
-func (w *Watcher) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool) {
+func (by *peerNames) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool) {
 	if n.peers == nil {
 		n.peers = &peerBook{byInode: make(map[uint64]sockdiag.Peer)}
 	}
@@ -118,7 +134,7 @@ func (w *Watcher) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool
 	began := threadTime()
 	ctx, cancel := context.WithTimeout(ctx, peersLimit)
 	defer cancel()
-	ports, _ := w.served(n)
+	ports, _ := by.look.served(n)
 	lacks := func(inode uint64) bool { return missing[inode] }
 	for _, ask := range []func() ([]sockdiag.Peer, error){
 		func() ([]sockdiag.Peer, error) { return n.conn.Peers(ctx, lacks, ports) },
@@ -140,14 +156,14 @@ func (w *Watcher) askPeers(ctx context.Context, n *netns, wanted map[uint64]bool
 
 // askAccepted adds those sockets that were accepted from a listener of the apps,
 // which the kernel leaves out of the other questions.
-func (w *Watcher) askAccepted(ctx context.Context, n *netns, wanted map[uint64]bool) {
+func (by *peerNames) askAccepted(ctx context.Context, n *netns, wanted map[uint64]bool) {
 	var found *acceptedSockets
 	for inode := range wanted {
 		if _, known := n.peers.byInode[inode]; known {
 			continue
 		}
 		if found == nil {
-			if found = w.acceptedIn(ctx, n, func(*acceptedSockets) bool { return false }); found == nil {
+			if found = n.acceptedNow(ctx, by.look, func(*acceptedSockets) bool { return false }); found == nil {
 				return
 			}
 		}
@@ -159,7 +175,7 @@ func (w *Watcher) askAccepted(ctx context.Context, n *netns, wanted map[uint64]b
 
 // stored returns the connection of an app to a store that the sample of
 // connections has for a socket.
-func (by *peerNames) stored(a *app, s waitSocket) (c *Connection, ok bool) {
+func (by *peerNames) stored(a *peerApp, s waitSocket) (c *Connection, ok bool) {
 	i, ok := by.sample.byInode[s.inode]
 	if !ok {
 		return nil, false
@@ -171,9 +187,9 @@ func (by *peerNames) stored(a *app, s waitSocket) (c *Connection, ok bool) {
 // together returns what a wait for several sockets is for: those without a name,
 // as the ends of a pair of a process' own, do not count, and the others must
 // agree.
-func (w *Watcher) together(u *unnamed, by *peerNames) (on, peer string) {
+func (by *peerNames) together(u *socketWait) (on, peer string) {
 	for _, s := range u.sockets {
-		is, name := w.nameSocket(u.app, s, by)
+		is, name := by.nameSocket(u.app, s)
 		switch {
 		case is == OnOther:
 		case on == "":
@@ -191,13 +207,13 @@ func (w *Watcher) together(u *unnamed, by *peerNames) (on, peer string) {
 }
 
 // nameSocket returns what a wait for one socket is for; OnOther: not known.
-func (w *Watcher) nameSocket(a *app, s waitSocket, by *peerNames) (on, peer string) {
+func (by *peerNames) nameSocket(a *peerApp, s waitSocket) (on, peer string) {
 	if s.accepted {
 		return OnClient, ""
 	}
 	if c, ok := by.stored(a, s); ok {
 		proven := c.Proven || !c.Remote.IsValid() && c.Vouched
-		return w.nameStore(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
+		return by.look.nameStore(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
 	}
 	p := sockdiag.Peer{Connection: sockdiag.Connection{Path: s.path}}
 	if s.path == "" {
@@ -207,24 +223,24 @@ func (w *Watcher) nameSocket(a *app, s waitSocket, by *peerNames) (on, peer stri
 		}
 	}
 	if p.Accepted {
-		if p.Path != "" && !slices.ContainsFunc(a.sockets, func(l sockdiag.Listener) bool { return l.Network == sockdiag.Unix && l.Path == p.Path }) {
+		if p.Path != "" && !slices.ContainsFunc(a.listeners, func(l sockdiag.Listener) bool { return l.Network == sockdiag.Unix && l.Path == p.Path }) {
 			return OnOther, ""
 		}
 		return OnClient, ""
 	}
 	if p.Path != "" {
-		return w.nameStore(a, by.places.socketComponent(p.Path), by.proof(w, a.net).standing != strange, p.Connection)
+		return by.look.nameStore(a, by.places.socketComponent(p.Path), by.proof(a.net).standing != strange, p.Connection)
 	}
 	component := by.places.component(p.Remote)
-	proven := strings.Contains(component, ":") && by.proof(w, a.net).proves(p.Local)
-	return w.nameStore(a, component, proven, p.Connection)
+	proven := strings.Contains(component, ":") && by.proof(a.net).proves(p.Local)
+	return by.look.nameStore(a, component, proven, p.Connection)
 }
 
 // proof returns how the connections of a namespace are judged in this look.
-func (by *peerNames) proof(w *Watcher, n *netns) proof {
+func (by *peerNames) proof(n *netns) proof {
 	p, ok := by.proofs[n]
 	if !ok {
-		p = w.sockets.proof(n)
+		p = by.nets.proof(n)
 		by.proofs[n] = p
 	}
 	return p
@@ -233,7 +249,7 @@ func (by *peerNames) proof(w *Watcher, n *netns) proof {
 // nameStore returns what a wait for a connection is for. component is what the
 // place stands for: a configured server, which counts only where the ends of the
 // connection prove it, or a kind of server, or nothing.
-func (w *Watcher) nameStore(a *app, component string, proven bool, c sockdiag.Connection) (on, peer string) {
+func (at peerLook) nameStore(a *peerApp, component string, proven bool, c sockdiag.Connection) (on, peer string) {
 	kind, server, _ := strings.Cut(component, ":")
 	on = OnUpstream
 	if kind == OnMySQL || kind == OnRedis {
@@ -242,7 +258,7 @@ func (w *Watcher) nameStore(a *app, component string, proven bool, c sockdiag.Co
 	if server != "" && proven && on != OnUpstream {
 		return on, component
 	}
-	if name := w.appAt(a, c); name != "" {
+	if name := at.appAt(a, c); name != "" {
 		return OnUpstream, "app:" + name
 	}
 	peer = placeOf(c)
@@ -270,16 +286,17 @@ func placeOf(c sockdiag.Connection) string {
 
 // appAt returns the name of the one other app that listens where a connection
 // leads to, if that is in the app's network namespace; "": none, or several.
-func (w *Watcher) appAt(a *app, c sockdiag.Connection) string {
+func (at peerLook) appAt(a *peerApp, c sockdiag.Connection) string {
 	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
 		return ""
 	}
 	name := ""
-	for _, other := range w.apps {
-		if other.net != a.net || len(other.roots) == 0 || !slices.ContainsFunc(other.sockets, func(l sockdiag.Listener) bool { return answersAt(l, c) }) {
+	for i := range at.apps {
+		other := &at.apps[i]
+		if other.net != a.net || !other.up || !slices.ContainsFunc(other.listeners, func(l sockdiag.Listener) bool { return answersAt(l, c) }) {
 			continue
 		}
-		if other == a || name != "" {
+		if other.name == a.name || name != "" {
 			return ""
 		}
 		name = other.name

@@ -19,10 +19,10 @@ func pidTable(t *testing.T) *table {
 	tab := newTable(newReader(t.TempDir()))
 	tab.self = 900
 	for pid, uid := range map[int]uint32{1: 0, 2: 0, 7: 0, 42: 0, 900: 0, 1001: 1001, 1002: 1002} {
-		tab.procs[pid] = &process{pid: pid, uid: uid, own: ownership{known: true, account: account(uid), uid: uid}}
+		tab.procs[pid] = &process{pid: pid, uid: uid, own: ownership{known: true, processOwner: processOwner{account: account(uid), uid: uid}}}
 	}
 	tab.procs[2].stat.kernel = true
-	tab.procs[43] = &process{pid: 43, own: ownership{known: true, changed: true}} // su
+	tab.procs[43] = &process{pid: 43, own: ownership{known: true, processOwner: processOwner{changed: true}}} // su
 	return tab
 }
 

@@ -22,7 +22,7 @@ func host(t testing.TB) *Watcher {
 func server(w *Watcher, pid int, uid uint32, name string) *process {
 	p := rooted(w, pid, uint16(pid))
 	p.ident.name, p.uid = name, uid
-	p.own = ownership{known: true, placed: true, account: account(uid), uid: uid, tier: tierUser}
+	p.own = ownership{known: true, placed: true, processOwner: processOwner{account: account(uid), uid: uid}, tier: tierUser}
 	switch {
 	case uid == 0:
 		p.own.tier = tierRoot

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (p *process) controlOption(l sockdiag.Listener) bool {
 func (w *Watcher) watches(p *process, l sockdiag.Listener) bool {
 	fds := p.fds().sockets[l.Inode]
 	return len(fds) > 0 && slices.ContainsFunc(p.fds().polls, func(epoll int) bool {
-		b, err := w.r.pid(p.pid, "fdinfo/"+itoa(epoll))
+		b, err := w.r.pid(p.pid, "fdinfo/"+strconv.Itoa(epoll))
 		return err == nil && slices.ContainsFunc(parseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
 	})
 }
@@ -176,11 +177,11 @@ func (w *Watcher) waits(p *process, held []sockdiag.Listener) bool {
 		return false
 	}
 	for _, e := range list[:min(len(list), maxThreads)] {
-		b, err := w.r.pid(p.pid, "task/"+itoa(e.n)+"/syscall")
+		b, err := w.r.pid(p.pid, "task/"+strconv.Itoa(e.n)+"/syscall")
 		if err != nil {
 			continue
 		}
-		if k, err := parseSyscall(b); err == nil && w.caller.waitsForConnection(p, k, fds) {
+		if k, err := parseSyscall(b); err == nil && w.caller.calls.waitsForConnection(p.pid, k, fds) {
 			return true
 		}
 	}

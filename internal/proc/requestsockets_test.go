@@ -26,7 +26,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 	t.Helper()
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *process {
-		p := &process{pid: pid, start: uint64(pid), netns: w.sockets.own, ident: identity{server: c.server}}
+		p := &process{pid: pid, start: uint64(pid), netns: w.sockets.ofSelf(1).ino, ident: identity{server: c.server}}
 		p.opened = &descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -74,7 +75,7 @@ func (w *Watcher) successor(root, kid *process) bool {
 		return false
 	}
 	if kid.heir == nil {
-		is := w.table.variable(kid.pid, "GUNICORN_PID") == itoa(root.pid)
+		is := w.r.variable(kid.pid, "GUNICORN_PID") == strconv.Itoa(root.pid)
 		kid.heir = &is
 	}
 	return *kid.heir
@@ -121,7 +122,7 @@ func (w *Watcher) servesToo(root *process) bool {
 			for _, l := range w.holds(root) {
 				listening = append(listening, root.fds().sockets[l.Inode]...)
 			}
-			root.first = w.caller.waitsForConnection(root, k, listening)
+			root.first = w.caller.calls.waitsForConnection(root.pid, k, listening)
 		}
 	}
 	return root.first

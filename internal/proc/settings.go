@@ -116,7 +116,7 @@ func (w *Watcher) settingsName(p *process) string {
 	case server == UWSGI:
 		return w.uwsgiSettings(p)
 	case server == Uvicorn:
-		return moduleName(w.table.variable(p.pid, "UVICORN_APP"))
+		return moduleName(w.r.variable(p.pid, "UVICORN_APP"))
 	case server == Flask:
 		return strings.TrimSuffix(w.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
@@ -127,8 +127,8 @@ func (w *Watcher) settingsName(p *process) string {
 // The command line comes first, then GUNICORN_CMD_ARGS, then the configuration file.
 func (w *Watcher) gunicornName(p *process) string {
 	if p.ident.title && p.ident.name != "" {
-		if m := appSpec.FindStringSubmatch(p.ident.name); m != nil && w.inDirectory(p, m[1]+".py", m[1]) != "" {
-			return m[1]
+		if module, ok := applicationModule(p.ident.name); ok && w.inDirectory(p, module+".py", module) != "" {
+			return module
 		}
 		return p.ident.name
 	}
@@ -139,7 +139,7 @@ func (w *Watcher) gunicornName(p *process) string {
 	if name := option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := parseWords(w.table.variable(p.pid, "GUNICORN_CMD_ARGS"))
+	more, _ := parseWords(w.r.variable(p.pid, "GUNICORN_CMD_ARGS"))
 	if name := option(more, "-n", "--name"); name != "" {
 		return name
 	}
@@ -155,7 +155,7 @@ func (w *Watcher) gunicornName(p *process) string {
 // files name, the last file first.
 func (w *Watcher) uwsgiSettings(p *process) string {
 	variable := func(name string) string {
-		return w.table.variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return w.r.variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := uwsgiModule(variable); name != "" {
 		return name
@@ -196,9 +196,9 @@ func (w *Watcher) hostOf(p *process) string {
 	}
 	name := hostName(w.r.path(p.pid, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = w.table.variable(p.pid, "HOSTNAME")
+		name = w.r.variable(p.pid, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(w.groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
+	pod := slices.ContainsFunc(w.r.groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
 	p.names().host = hostTemplate(name, pod)
 	return p.names().host
 }

@@ -138,7 +138,7 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 // countFiles keeps the process that is nearest to its limit: the limit is one
 // of a process, and a sum would hide it.
 func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
-	n, err := w.table.countFDs(p.pid)
+	n, err := w.r.countFDs(p.pid, w.table.list)
 	if err != nil {
 		if denied(err) {
 			out.FDsErr = err

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -24,20 +25,6 @@ const (
 )
 
 const nsGetUserNS = 0xb701 // NS_GET_USERNS of linux/nsfs.h
-
-// nsID is the identity of a namespace, as stat reports it.
-type nsID struct{ dev, ino uint64 }
-
-func idOf(st *unix.Stat_t) nsID { return nsID{st.Dev, st.Ino} }
-
-// ownUserNS returns the identity of the exporter's user namespace; zero: not known.
-func ownUserNS() nsID {
-	var st unix.Stat_t
-	if unix.Stat("/proc/self/ns/user", &st) != nil {
-		return nsID{}
-	}
-	return idOf(&st)
-}
 
 // enter opens the network namespace n by a process that lives in it. A process
 // that has moved to another namespace is an error. The caller closes fd, and n
@@ -76,7 +63,7 @@ func (s *sockets) standing(n *netns) standing {
 	}
 	defer func() { _ = unix.Close(owner) }()
 	var st unix.Stat_t
-	if unix.Fstat(owner, &st) != nil || s.user == (nsID{}) || idOf(&st) != s.user {
+	if unix.Fstat(owner, &st) != nil || s.user == (nsID{}) || namespaceOf(&st) != s.user {
 		return strange
 	}
 	return vouched
@@ -113,4 +100,22 @@ func (p proof) proves(local netip.AddrPort) bool {
 		return local.IsValid() && !at.IsLoopback() && !slices.Contains(p.host, at.WithZone(""))
 	}
 	return false
+}
+
+// hostAddresses returns those of the interfaces in our network namespace,
+// without zones.
+func hostAddresses() ([]netip.Addr, error) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this host: %w", err)
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, addr.Unmap())
+			}
+		}
+	}
+	return out, nil
 }

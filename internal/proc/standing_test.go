@@ -62,7 +62,7 @@ func TestStanding(t *testing.T) {
 			t.Errorf("one of our owner: %d, want %d", got, want)
 		}
 	}
-	s.user = nsID{1, 2}
+	s.user = nsID{dev: 1, ino: 2}
 	if got := s.standing(&netns{ino: st.Ino, pid: os.Getpid()}); got != strange {
 		t.Errorf("one of another owner: %d", got)
 	}

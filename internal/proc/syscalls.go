@@ -2,6 +2,7 @@ package proc
 
 import (
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,5 +61,5 @@ func words(k call) string {
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		return "waits for a file lock"
 	}
-	return "is in system call " + itoa(k.nr)
+	return "is in system call " + strconv.Itoa(k.nr)
 }

@@ -3,7 +3,6 @@ package proc
 import (
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -285,7 +284,7 @@ func (t *table) load(p *process) bool {
 	}
 	p.become(keepClass(id, p.ident, p.argv))
 	if p.ident.server == Flask && p.ident.name == "" {
-		p.ident.name = flaskName(t.variable(p.pid, "FLASK_APP"))
+		p.ident.name = flaskName(t.r.variable(p.pid, "FLASK_APP"))
 	}
 	return true
 }
@@ -301,40 +300,6 @@ func (p *process) become(id identity) {
 		p.named = nil
 	}
 	p.ident = id
-}
-
-// keepClass remembers what the command line told before a title replaced it: the
-// worker class, the whole of a name with a colon, and the name where the title
-// has none.
-func keepClass(id, before identity, argv []string) identity {
-	if !id.title || before.server != id.server {
-		return id
-	}
-	if id.class == "" {
-		id.class = before.class
-	}
-	if id.threads == 0 {
-		id.threads = before.threads
-	}
-	if id.name == "" || before.name != "" && len(argv) > 0 && strings.HasSuffix(strings.TrimSpace(argv[0]), " ["+before.name+"]") {
-		id.name = before.name
-	}
-	return id
-}
-
-// variable returns one variable of the environment a program was started
-// with, or "". Nothing else of /proc/PID/environ is kept.
-func (t *table) variable(pid int, name string) string {
-	b, err := t.r.pid(pid, "environ")
-	if err != nil {
-		return ""
-	}
-	for kv := range strings.SplitSeq(string(b), "\x00") {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			return v
-		}
-	}
-	return ""
 }
 
 // link rebuilds the index of children.

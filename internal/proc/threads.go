@@ -1,9 +1,8 @@
 package proc
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,9 +57,9 @@ const maxThreads = 64
 
 // caller reads what threads are doing.
 type caller struct {
-	t       *table
-	scratch [8192]byte
-	others  []thread // of the worker that is being looked at
+	t      *table
+	calls  *callReader
+	others []thread // of the worker that is being looked at
 }
 
 // look looks at the threads of one worker. Where the main thread's call proves
@@ -72,7 +71,7 @@ func (c *caller) look(p *process, s *stateTracker, server Server, listening []in
 		return look{}, err
 	}
 	l.ok = true
-	l.main.waits = c.waitsForConnection(p, l.main.call, listening)
+	l.main.waits = c.calls.waitsForConnection(p.pid, l.main.call, listening)
 	if l.main.waits && server == Gunicorn && (l.main.call.nr == sysSelect || l.main.call.nr == unix.SYS_PSELECT6) {
 		s.sync = true // the other workers of gunicorn poll
 	}
@@ -88,7 +87,7 @@ func (c *caller) look(p *process, s *stateTracker, server Server, listening []in
 // others have in common. It is called when the descriptors under which
 // the listeners are held have changed.
 func (c *caller) settle(p *process, s *stateTracker, l *look, listening []int, now time.Time) {
-	l.main.waits = c.waitsForConnection(p, l.main.call, listening)
+	l.main.waits = c.calls.waitsForConnection(p.pid, l.main.call, listening)
 	c.judge(p, s, l, listening, now)
 }
 
@@ -105,7 +104,7 @@ func (c *caller) judge(p *process, s *stateTracker, l *look, listening []int, no
 	}
 	one(&l.main)
 	for i := range l.others {
-		l.others[i].waits = c.waitsForConnection(p, l.others[i].call, listening)
+		l.others[i].waits = c.calls.waitsForConnection(p.pid, l.others[i].call, listening)
 		one(&l.others[i])
 	}
 }
@@ -114,7 +113,7 @@ func (c *caller) judge(p *process, s *stateTracker, l *look, listening []int, no
 func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (thread, error) {
 	dir := ""
 	if tid != p.pid {
-		dir = "task/" + itoa(tid) + "/"
+		dir = "task/" + strconv.Itoa(tid) + "/"
 	}
 	b, err := c.t.r.pid(p.pid, dir+"syscall")
 	if err != nil {
@@ -162,118 +161,4 @@ func (c *caller) readOthers(p *process, s *stateTracker, now time.Time) {
 			delete(s.tasks, tid)
 		}
 	}
-}
-
-// waitsForConnection reports whether a call waits on a listening socket: accept
-// itself, or a poll, select or epoll whose set has it. The sets of poll and
-// select are in the process' memory.
-func (c *caller) waitsForConnection(p *process, k call, listening []int) bool {
-	switch k.nr {
-	case sysAccept, unix.SYS_ACCEPT4:
-		return slices.Contains(listening, int(int32(k.args[0])))
-	case sysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		b, err := c.t.r.pid(p.pid, "fdinfo/"+itoa(int(int32(k.args[0]))))
-		return err == nil && slices.ContainsFunc(parseTargets(b), func(fd int) bool { return slices.Contains(listening, fd) })
-	case sysPoll, unix.SYS_PPOLL:
-		n := min(int(k.args[1]), len(c.scratch)/8)
-		return n > 0 && c.memory(p.pid, k.args[0], c.scratch[:n*8]) && pollHas(c.scratch[:n*8], listening)
-	case sysSelect, unix.SYS_PSELECT6:
-		n := min((int(k.args[0])+63)/64*8, len(c.scratch))
-		return n > 0 && c.memory(p.pid, k.args[1], c.scratch[:n]) && selectHas(c.scratch[:n], listening)
-	}
-	return false
-}
-
-// memory copies from another process without stopping it (process_vm_readv(2)).
-func (c *caller) memory(pid int, addr uint64, into []byte) bool {
-	if addr == 0 {
-		return false
-	}
-	local := []unix.Iovec{{Base: &into[0]}}
-	local[0].SetLen(len(into))
-	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(into)}}, 0)
-	return err == nil && n == len(into)
-}
-
-// pollHas reads an array of struct pollfd: descriptor (4 bytes), events (2),
-// returned events (2).
-func pollHas(b []byte, fds []int) bool {
-	for ; len(b) >= 8; b = b[8:] {
-		if slices.Contains(fds, int(int32(binary.NativeEndian.Uint32(b)))) {
-			return true
-		}
-	}
-	return false
-}
-
-// selectHas reads an fd_set: one bit a descriptor, in words of 64.
-func selectHas(b []byte, fds []int) bool {
-	for _, fd := range fds {
-		if fd >= 0 && fd/64*8+8 <= len(b) && binary.NativeEndian.Uint64(b[fd/64*8:])>>(fd%64)&1 == 1 {
-			return true
-		}
-	}
-	return false
-}
-
-// watched returns the descriptors that a call waits to read from, of a poll, a
-// select or an epoll; at most 1,024.
-func (c *caller) watched(p *process, k call) []int {
-	switch k.nr {
-	case sysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		return c.targets(p, int(int32(k.args[0])))
-	case sysPoll, unix.SYS_PPOLL:
-		n := min(int(k.args[1]), len(c.scratch)/8)
-		if n > 0 && c.memory(p.pid, k.args[0], c.scratch[:n*8]) {
-			return polled(c.scratch[:n*8])
-		}
-	case sysSelect, unix.SYS_PSELECT6:
-		n := min((int(k.args[0])+63)/64*8, len(c.scratch)/64)
-		if n > 0 && c.memory(p.pid, k.args[1], c.scratch[:n]) {
-			return selected(c.scratch[:n])
-		}
-	}
-	return nil
-}
-
-// polled returns the descriptors of an array of struct pollfd that wait for input.
-func polled(b []byte) []int {
-	fds := make([]int, 0, len(b)/8)
-	for ; len(b) >= 8; b = b[8:] {
-		if binary.NativeEndian.Uint16(b[4:])&unix.POLLIN != 0 {
-			fds = append(fds, int(int32(binary.NativeEndian.Uint32(b))))
-		}
-	}
-	return fds
-}
-
-// selected returns the descriptors of an fd_set.
-func selected(b []byte) []int {
-	var fds []int
-	for at := 0; at+8 <= len(b); at += 8 {
-		for word := binary.NativeEndian.Uint64(b[at:]); word != 0; word &= word - 1 {
-			fds = append(fds, at*8+bits.TrailingZeros64(word))
-		}
-	}
-	return fds
-}
-
-// targets returns the descriptors in an epoll set.
-func (c *caller) targets(p *process, epoll int) []int {
-	b, err := c.t.r.pid(p.pid, "fdinfo/"+itoa(epoll))
-	if err != nil {
-		return nil
-	}
-	return parseTargets(b)
-}
-
-// reads reports whether a call waits for data from one of these descriptors.
-func (c *caller) reads(p *process, k call, fds []int) bool {
-	switch k.nr {
-	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG:
-		return slices.Contains(fds, int(int32(k.args[0])))
-	case sysPoll, unix.SYS_PPOLL, sysSelect, unix.SYS_PSELECT6:
-		return slices.ContainsFunc(c.watched(p, k), func(fd int) bool { return slices.Contains(fds, fd) })
-	}
-	return false
 }

@@ -43,7 +43,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	}
 	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
 	w.settleFiles(a, now)
-	a.net = w.sockets.of(a.root())
+	a.net = w.netOf(a.root())
 	w.listenersOf(a, now)
 	a.last = a.root()
 	a.assign(now)

@@ -1,25 +1,23 @@
 package proc
 
 import (
+	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// The values of [Wait.On].
+// The values of [Wait.On] beside those of a socket: OnMySQL, OnRedis, OnUpstream,
+// OnClient and OnOther.
 const (
-	OnMySQL    = "mysql"
-	OnRedis    = "redis"
-	OnUpstream = "upstream" // any other peer; also while it is being connected
-	OnClient   = "client"   // a connection that was accepted from a listener of the app
-	OnLock     = "lock"
-	OnDisk     = "disk"
-	OnSleep    = "sleep"
-	OnChild    = "child"
-	OnCPU      = "cpu"
-	OnOther    = "other" // anything else, and what cannot be read
+	OnLock  = "lock"
+	OnDisk  = "disk"
+	OnSleep = "sleep"
+	OnChild = "child"
+	OnCPU   = "cpu"
 )
 
 // Wait is what a worker waits for.
@@ -42,13 +40,6 @@ const (
 	// maxWaitFDs bounds the descriptors of one call that are looked at.
 	maxWaitFDs = 64
 )
-
-// waitSocket is one socket that a worker waits for.
-type waitSocket struct {
-	inode    uint64
-	accepted bool   // it is the connection of a client
-	path     string // where a UNIX socket that is no inode's yet is being connected
-}
 
 // unnamed is a wait for sockets whose other ends are still to be read.
 type unnamed struct {
@@ -176,10 +167,10 @@ func plainWait(nr int) string {
 // the sockets whose other ends decide. What a thread that has gone on meanwhile
 // waits for is not known.
 func (c *caller) waitsFor(p *process, k *thread, owner account) (on string, sockets []waitSocket) {
-	if path := c.connecting(p, k.call); path != "" {
+	if path := c.calls.connecting(p.pid, k.call); path != "" {
 		return OnOther, []waitSocket{{path: path}}
 	}
-	fds, known := c.descriptors(p, k.call)
+	fds, known := c.calls.descriptors(p.pid, k.call)
 	switch {
 	case known && len(fds) == 0:
 		return OnSleep, nil
@@ -190,7 +181,7 @@ func (c *caller) waitsFor(p *process, k *thread, owner account) (on string, sock
 	c.t.costs.spend(owner, costLink, len(fds))
 	file := false
 	for _, fd := range fds {
-		link, err := c.t.fdLink(p.pid, fd)
+		link, err := c.t.r.fdLink(p.pid, fd)
 		if err != nil {
 			return OnOther, nil
 		}
@@ -203,7 +194,7 @@ func (c *caller) waitsFor(p *process, k *thread, owner account) (on string, sock
 	switch {
 	case !same:
 		return OnOther, nil
-	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.offset(p, fds[0]) > 0:
+	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.calls.offset(p.pid, fds[0]) > 0:
 		return OnDisk, nil // what has a path and no offset may be a pipe
 	}
 	return OnOther, sockets
@@ -212,7 +203,7 @@ func (c *caller) waitsFor(p *process, k *thread, owner account) (on string, sock
 // still returns the state of a thread (proc_pid_stat(5)), and whether it is in
 // the same call as when it was looked at.
 func (c *caller) still(p *process, k *thread) (state byte, same bool) {
-	dir := "task/" + itoa(k.tid) + "/"
+	dir := "task/" + strconv.Itoa(k.tid) + "/"
 	b, err := c.t.r.pid(p.pid, dir+"stat")
 	if err != nil {
 		return 0, false
@@ -226,4 +217,37 @@ func (c *caller) still(p *process, k *thread) (state byte, same bool) {
 	}
 	again, err := parseSyscall(b)
 	return st.state, err == nil && again == k.call
+}
+
+// forgetUnnamed drops the waits that are still to be named.
+func (w *Watcher) forgetUnnamed() {
+	clear(w.unnamed)
+	w.unnamed = w.unnamed[:0]
+}
+
+// namePeers sets what the waits of this look for sockets are for.
+func (w *Watcher) namePeers(ctx context.Context) {
+	at := w.peerLook()
+	waits := make([]socketWait, 0, len(w.unnamed))
+	for i := range w.unnamed {
+		u := &w.unnamed[i]
+		j := slices.IndexFunc(at.apps, func(a peerApp) bool { return a.name == u.app.name })
+		waits = append(waits, socketWait{app: &at.apps[j], sockets: u.sockets})
+	}
+	w.sockets.namePeers(ctx, at, waits, w.connections)
+	for i := range waits {
+		w.unnamed[i].wait.On, w.unnamed[i].wait.Peer = waits[i].on, waits[i].peer
+	}
+	w.forgetUnnamed()
+}
+
+// peerLook returns the apps of this look as far as sockets are told by them.
+func (w *Watcher) peerLook() peerLook {
+	if w.peersOf != w.look+1 {
+		w.peersOf, w.peerApps = w.look+1, w.peerApps[:0]
+		for _, a := range w.apps {
+			w.peerApps = append(w.peerApps, peerApp{name: a.name, up: len(a.roots) > 0, net: a.net, listeners: a.sockets})
+		}
+	}
+	return peerLook{number: w.look, apps: w.peerApps}
 }

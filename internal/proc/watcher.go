@@ -69,6 +69,9 @@ type Watcher struct {
 	roots     map[*process]bool // of the discovered apps, as of this look
 	unnamed   []unnamed         // waits of this look for sockets whose other ends are not read yet
 
+	peerApps []peerApp // the apps, as of look peersOf − 1
+	peersOf  uint64
+
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
 	saveFailed   bool      // and it was logged
@@ -78,10 +81,6 @@ type Watcher struct {
 	mu    sync.Mutex
 	last  *Snapshot
 	taken time.Time // when last was ready
-
-	heldMu     sync.Mutex // guards what follows, of HeldNow
-	heldOf     *directory // whose services heldPlaces has
-	heldPlaces *directory
 }
 
 // New returns a Watcher; it reads nothing yet.
@@ -100,16 +99,9 @@ func New(o Options) (*Watcher, error) {
 		connections: newConnectionSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
 	w.table.self, w.table.boot = os.Getpid(), boot
-	w.table.listens = func(p *process, ino uint64) bool {
-		n := w.sockets.nets[p.netns]
-		if n == nil {
-			return false
-		}
-		_, ok := n.listeners[ino]
-		return ok
-	}
+	w.table.listens = func(p *process, ino uint64) bool { return w.sockets.listens(p.netns, ino) }
 	w.owed, w.reserved = make(users), make(map[string]reservation)
-	w.caller, w.settings = &caller{t: w.table}, newSettingsReader()
+	w.caller, w.settings = &caller{t: w.table, calls: newCallReader(r)}, newSettingsReader()
 	w.apply(o.Apps, o.Stuck)
 	w.store = o.Names
 	w.loadNames()
@@ -246,7 +238,7 @@ func (w *Watcher) watchMemory() {
 	procs := make(map[memoryKey]sampled)
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			procs[memoryKey{p.pid, p.start}] = sampled{rss: p.stat.rss * pageSize(), owner: a.owner}
+			procs[memoryKey{pid: p.pid, start: p.start}] = sampled{rss: p.stat.rss * pageSize(), owner: a.owner}
 		}
 	}
 	w.memory.want(procs)
@@ -319,7 +311,7 @@ func (w *Watcher) matchBits(p *process) uint64 {
 	for i := range w.matchers {
 		if w.matchers[i].fixed(p, func() []string {
 			if !read {
-				groups, read = w.groups(p.pid), true
+				groups, read = w.r.groups(p.pid), true
 			}
 			return groups
 		}, user) {
@@ -330,12 +322,4 @@ func (w *Watcher) matchBits(p *process) uint64 {
 		return bits & w.alone
 	}
 	return bits
-}
-
-func (w *Watcher) groups(pid int) []string {
-	b, err := w.r.pid(pid, "cgroup")
-	if err != nil {
-		return nil
-	}
-	return parseGroups(b)
 }

@@ -85,7 +85,7 @@ func (w *Watcher) reloaded(root, kid *process) bool {
 	}
 	if kid.heir == nil {
 		const mark = "WERKZEUG_RUN_MAIN"
-		is := w.table.variable(kid.pid, mark) == "true" && w.table.variable(root.pid, mark) != "true"
+		is := w.r.variable(kid.pid, mark) == "true" && w.r.variable(root.pid, mark) != "true"
 		kid.heir = &is
 	}
 	return *kid.heir

@@ -30,11 +30,11 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 	const pid = 100
 	add := func(pid, ppid int, c child) *process {
 		p := rooted(w, pid, uint16(8000+pid))
-		delete(w.sockets.of(p).listeners, uint64(pid))
+		delete(w.netOf(p).listeners, uint64(pid))
 		p.counts().reread = at(1000) // what there is was read
 		p.argv = strings.Split(c.argv, "|")
 		p.ident = classify(p.argv)
-		p.own = ownership{known: true, placed: true, account: 33, uid: 33}
+		p.own = ownership{known: true, placed: true, processOwner: processOwner{account: 33, uid: 33}}
 		p.stat = stat{ppid: ppid, state: c.state}
 		p.opened = &descriptors{known: true, sockets: map[uint64][]int{}, heartbeat: -1, beats: len(c.beats)}
 		if c.inherits {
@@ -59,7 +59,7 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 		return p
 	}
 	root := add(pid, 1, child{argv: argv, inherits: true, waits: rootWaits})
-	l := w.sockets.of(root)
+	l := w.netOf(root)
 	l.listeners[7] = listener(7, 8000)
 	l.listeners[8] = sockdiag.Listener{Network: sockdiag.Unix, Path: "/tmp/gunicorn-dirty-a1/arbiter.sock", Inode: 8}
 	a := newApp("shop", -1)
@@ -143,7 +143,7 @@ func TestParentThatKeepsASocket(t *testing.T) {
 	parent.fds().sockets[8000] = []int{5} // it listens itself as well
 	wantListed(t, w, 10, "shop=8001 start=8000")
 	a := parent.member
-	a.net, a.roots = w.sockets.of(parent), []*process{parent}
+	a.net, a.roots = w.netOf(parent), []*process{parent}
 	w.listenersOf(a, at(10))
 	if len(a.sockets) != 1 || a.sockets[0].Inode != 8000 {
 		t.Errorf("its listeners are %+v", a.sockets)

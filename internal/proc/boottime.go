@@ -1,0 +1,23 @@
+package proc
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ticksPerSecond is USER_HZ, fixed in the kernel's interface to user space.
+const ticksPerSecond = 100
+
+// bootTime is the time of the host's boot, to which the start times in
+// /proc/PID/stat are relative.
+func bootTime() (time.Time, error) {
+	var now, up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
+		return time.Time{}, err
+	}
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(0, now.Nano()-up.Nano()), nil
+}
