@@ -3,8 +3,8 @@ package app
 import (
 	"context"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // Diagnose builds the exporter that the options describe, runs what its
@@ -29,7 +29,7 @@ func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
 }
 
 // apps returns the apps that run.
-func (a *App) apps(ctx context.Context) ([]proc.App, error) {
+func (a *App) apps(ctx context.Context) ([]discovery.App, error) {
 	snap, err := a.watcher.Snapshot(ctx)
 	if err != nil {
 		return nil, err

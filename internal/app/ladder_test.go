@@ -14,12 +14,13 @@ func rung(pkg string) (int, bool) {
 		"cmd/resp-exporter": 8,
 		"internal/app":      7,
 		"internal/doctor":   6,
-		"collectors":        5, "internal/web": 5, "internal/webhook": 5, "internal/serve": 5,
+		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/actions": 4,
 		"internal/waits":   3,
-		"internal/health":  2,
-		"internal/proc":    1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
-		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0,
+		"internal/health":  2, "internal/discovery": 2,
+		"internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
+		"internal/conns": 1, "internal/procid": 1, "internal/discovery/cmdline": 1, "internal/discovery/pss": 1,
+		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0,
 		"internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
 	}[pkg]
 	return n, ok
@@ -65,8 +66,8 @@ func climbs(from, to string) string {
 // The test above notices what it is there for.
 func TestLadderNotices(t *testing.T) {
 	for _, c := range [][2]string{
-		{"internal/proc", "collectors"}, {"internal/proc", "internal/redis"}, {"internal/web", "collectors"},
-		{"internal/doctor", "internal/app"}, {"internal/new", "fmt"},
+		{"internal/discovery", "collectors"}, {"internal/conns", "internal/redis"}, {"internal/web", "collectors"}, {"internal/procfs", "internal/discovery"},
+		{"internal/discovery", "internal/waits"}, {"internal/doctor", "internal/app"}, {"internal/new", "fmt"},
 	} {
 		if climbs(module+c[0], module+c[1]) == "" {
 			t.Errorf("%s may import %s", c[0], c[1])

@@ -12,9 +12,9 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
@@ -57,9 +57,9 @@ type Subject struct {
 	Config     config.Config
 	Flags      Flags
 	Collectors *collectors.Set
-	Apps       func(context.Context) ([]proc.App, error) // those that run
-	MySQL      func(name string) *mysql.Server           // nil: none of that name
-	Redis      func(name string) *redis.Server           // nil: none of that name
+	Apps       func(context.Context) ([]discovery.App, error) // those that run
+	MySQL      func(name string) *mysql.Server                // nil: none of that name
+	Redis      func(name string) *redis.Server                // nil: none of that name
 }
 
 // Flags are the settings of the command line that an examination depends on.
@@ -93,7 +93,7 @@ type doctor struct {
 
 	who      viewer
 	readings health.Readings // of the last look
-	apps     []proc.App
+	apps     []discovery.App
 	sections map[string]*Section
 }
 
