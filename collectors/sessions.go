@@ -13,7 +13,7 @@ import (
 // SessionTarget is where an app keeps its sessions.
 type SessionTarget struct {
 	App, Redis string
-	Look       func() redis.Look // how far the walk over that Redis is; reads nothing
+	Look       func() redis.SessionStatus // how far the scan over that Redis is; reads nothing
 }
 
 var (
@@ -61,18 +61,18 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func (s *Sample) sessions(t SessionTarget, l redis.Look, now time.Time) {
+func (s *Sample) sessions(t SessionTarget, l redis.SessionStatus, now time.Time) {
 	s.add(sessionCoverageFamily, l.Coverage, t.App, t.Redis)
 	s.add(sessionScanAgeFamily, max(now.Sub(l.Since), 0).Seconds(), t.App, t.Redis)
-	if l.Tally == nil {
+	if l.Counts == nil {
 		return
 	}
-	s.add(sessionsFamily, l.Tally.Keys, t.App, t.Redis)
+	s.add(sessionsFamily, l.Counts.Keys, t.App, t.Redis)
 	for _, n := range []struct {
 		f *family
 		v *float64
 	}{
-		{sessionsForeverFamily, l.Tally.NoExpiry}, {sessionsLateFamily, l.Tally.OverLifetime}, {sessionBytesFamily, l.Tally.Bytes},
+		{sessionsForeverFamily, l.Counts.NoExpiry}, {sessionsLateFamily, l.Counts.OverLifetime}, {sessionBytesFamily, l.Counts.Bytes},
 	} {
 		if n.v != nil {
 			s.add(n.f, *n.v, t.App, t.Redis)

@@ -194,5 +194,5 @@ func watchedApps(_ context.Context, app string) bool { return app == "shop" || a
 
 // someEternal is a store with ten sessions that stay for ever.
 func someEternal() *fakeStore {
-	return &fakeStore{space: "a/0", count: redis.EternalCount{Sessions: 100, Eternal: 10, Coverage: 1, Server: "c0ffee"}}
+	return &fakeStore{space: "a/0", count: redis.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
 }

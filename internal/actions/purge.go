@@ -21,8 +21,8 @@ const (
 
 // SessionStore is a Redis in which an app keeps sessions; [redis.Server] is one.
 type SessionStore interface {
-	CountEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
-	ExpireEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
+	CountNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
+	CleanUpNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
 	Keyspace(ctx context.Context) (string, error)
 }
 
@@ -50,7 +50,7 @@ func (*Purge) Name() string { return "purge_sessions" }
 type purgeRule struct {
 	app   string
 	redis string
-	query redis.EternalQuery
+	query redis.NoExpiryQuery
 }
 
 func (r purgeRule) target() string { return "app:" + r.app + "/redis:" + r.redis }
@@ -79,7 +79,7 @@ func (p *Purge) rule(a Alert) (r purgeRule, refused string) {
 }
 
 func (p *Purge) of(app string, s config.Sessions) purgeRule {
-	q := redis.EternalQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
+	q := redis.NoExpiryQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
 	if q.MinIdle == 0 {
 		q.MinIdle = s.Lifetime
 	}
@@ -139,7 +139,7 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 		return out, nil
 	}
 	count, err := p.count(ctx, rule)
-	if refusal, ok := errors.AsType[*redis.Declined](err); ok {
+	if refusal, ok := errors.AsType[*redis.Refusal](err); ok {
 		out.Refused = "redis " + rule.redis + " " + refusal.Text
 		return out, nil
 	}
@@ -154,14 +154,14 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 }
 
 // count looks at the sessions as they are now.
-func (p *Purge) count(ctx context.Context, r purgeRule) (redis.EternalCount, error) {
+func (p *Purge) count(ctx context.Context, r purgeRule) (redis.NoExpiryCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
-		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
+		return redis.NoExpiryCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
 	}
 	q := r.query
 	q.Budget, q.Only = budget(ctx, countBudget), "" // to count is no harm
-	count, err := store.CountEternal(ctx, q)
+	count, err := store.CountNoExpiry(ctx, q)
 	if err != nil {
 		return count, fmt.Errorf("redis %s: %w", r.redis, err)
 	}
@@ -182,27 +182,27 @@ func budget(ctx context.Context, most time.Duration) time.Duration {
 }
 
 // estimate is how many there are in all, by those of the part that was seen.
-func estimate(c redis.EternalCount) float64 {
+func estimate(c redis.NoExpiryCount) float64 {
 	if c.Coverage <= 0 || c.Coverage >= 1 {
-		return float64(c.Eternal)
+		return float64(c.Matching)
 	}
-	return math.Round(float64(c.Eternal) / c.Coverage)
+	return math.Round(float64(c.Matching) / c.Coverage)
 }
 
 // describe writes a plan down.
-func (p *Purge) describe(out *Plan, r purgeRule, c redis.EternalCount) {
-	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
+func (p *Purge) describe(out *Plan, r purgeRule, c redis.NoExpiryCount) {
+	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Matching, p.c.MaxKeys), c.Matching == 0
 	does := "give an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {
 		does = "remove"
 	}
 	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: without an expiry and idle for %s or longer are %d",
-		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Eternal)
+		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Matching)
 	if c.Coverage < 1 {
 		out.Summary += fmt.Sprintf("; %.0f%% of the keys were looked at", 100*c.Coverage)
 	}
-	if c.Eternal > 0 && float64(c.Eternal) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
-		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Eternal, c.Sessions)
+	if c.Matching > 0 && float64(c.Matching) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
+		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Matching, c.Sessions)
 	}
 }
 
@@ -225,7 +225,7 @@ func (p *Purge) Apply(ctx context.Context, plan Plan) (done int, err error) {
 	}
 	q := rule.query
 	q.MaxKeys, q.Budget = min(p.c.MaxKeys, plan.Total), budget(ctx, 0)
-	count, err := store.ExpireEternal(ctx, q)
+	count, err := store.CleanUpNoExpiry(ctx, q)
 	if err != nil {
 		return count.Changed, fmt.Errorf("redis %s: %w", rule.redis, err)
 	}

@@ -36,7 +36,7 @@ const maxOwners = 64
 // workerClaim is what a process is said to be.
 type workerClaim struct {
 	queue taskQueue
-	at    redis.Place
+	at    redis.ServerState
 	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
 }
 
@@ -169,7 +169,7 @@ func (r *RestartTask) unconnected(ctx context.Context, pid int, c workerClaim) (
 const maxEndpoints = 16
 
 // endpoints are those at which the server says that it is reached.
-func endpoints(at redis.Place) (e conns.Endpoints) {
+func endpoints(at redis.ServerState) (e conns.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
 			e.Ports = append(e.Ports, n)
@@ -230,7 +230,7 @@ func disconnected(held conns.Held, c workerClaim) string {
 // reaches reports whether a process holds a connection to the address to which
 // the exporter itself is connected. One of the host's own addresses means the
 // same server in our network namespace only.
-func reaches(held conns.Held, at redis.Place) bool {
+func reaches(held conns.Held, at redis.ServerState) bool {
 	for _, s := range held.List {
 		if at.Path != "" && s.Path == at.Path {
 			return true

@@ -62,20 +62,20 @@ type App struct {
 	o   Options
 	log *slog.Logger
 
-	watcher    *discovery.Watcher
-	requests   *collectors.Requests
-	thresholds *collectors.Thresholds
-	receivers  *receivers
-	senders    *senders
-	mysql      *mysqlServers
-	leaks      *collectors.LeakLog
-	redis      *redisServers
-	walks      *walks
-	heal       *healing
-	set        *collectors.Set
-	limits     *bounds // of the server
-	history    *web.History
-	server     *http.Server
+	watcher         *discovery.Watcher
+	requests        *collectors.Requests
+	thresholds      *collectors.Thresholds
+	receivers       *receivers
+	senders         *senders
+	mysql           *mysqlServers
+	leaks           *collectors.LeakLog
+	redis           *redisServers
+	sessionScanners *sessionScanners
+	heal            *healing
+	set             *collectors.Set
+	limits          *bounds // of the server
+	history         *web.History
+	server          *http.Server
 
 	reloading sync.Mutex
 	config    atomic.Pointer[config.Config] // in force
@@ -119,8 +119,8 @@ func New(o Options) (*App, error) {
 	a.mysql.apply(cfg.MySQL)
 	a.redis = newRedisServers(o.Logger)
 	a.redis.apply(&cfg)
-	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
-	a.walks.apply(cfg)
+	a.sessionScanners = newSessionScanners(a.redis.server, o.Off["sessions"], o.Logger)
+	a.sessionScanners.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.watcher.SetServices(services(&cfg))
 	if a.limits, err = newBounds(&a.o); err != nil {
@@ -147,7 +147,7 @@ func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
-		Sessions: a.walks.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
+		Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
 			Configured: func() []config.App { return a.config.Load().Apps },
@@ -194,7 +194,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // sources are the parts that collectors read from and that live by themselves.
 func (a *App) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
 // keepLooking reads everything for the page, the same way as a scrape does, and
@@ -280,7 +280,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)
 	a.redis.apply(&cfg)
-	a.walks.apply(cfg)
+	a.sessionScanners.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)

@@ -86,7 +86,7 @@ func sum(infos []Info) Info {
 	}
 	all := infos[0]
 	to := all.numbers()
-	for key, place := range to {
+	for key, serverState := range to {
 		total := 0.0
 		for n := range infos {
 			v := *infos[n].numbers()[key]
@@ -96,8 +96,8 @@ func sum(infos []Info) Info {
 			}
 			total += *v
 		}
-		if *place = nil; !math.IsNaN(total) {
-			*place = &total
+		if *serverState = nil; !math.IsNaN(total) {
+			*serverState = &total
 		}
 	}
 	for _, i := range infos[1:] {

@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// keyspace is what a [Walker] needs of a server, one short read at a time.
+// keyspace is what a [SessionScanner] needs of a server, one short read at a time.
 type keyspace interface {
 	// nodes lists who holds the keys: the server, or each master of a cluster.
 	nodes(ctx context.Context) ([]node, error)
@@ -23,8 +23,8 @@ type keyspace interface {
 	ping(ctx context.Context, addr string) (time.Duration, error)
 	// scan returns some of a node's keys, and where the next ones begin.
 	scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error)
-	// ask asks after some keys, all in one trip.
-	ask(ctx context.Context, addr string, qs []question) (answers, error)
+	// ask queries some keys, all in one trip.
+	ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error)
 }
 
 // errStale says that the connection is not the one that the nodes were listed on.
@@ -34,7 +34,7 @@ var errStale = errors.New("another connection than before")
 type node struct {
 	addr string
 	id   string  // another one after each start (run_id of INFO); without INFO another one with each connection
-	keys float64 // in the database that is walked; 0 also where that is not known
+	keys float64 // in the database that is scanned; 0 also where that is not known
 	lack *Error  // why neither is known; nil: they are
 }
 
@@ -45,14 +45,14 @@ type page struct {
 	took time.Duration
 }
 
-// question says what to ask after one key.
-type question struct {
+// question reports what to query one key.
+type keyQuery struct {
 	key            string
 	expiry, memory bool
 }
 
 // answer is what a server said of one key.
-type answer struct {
+type keyInfo struct {
 	ttl   int64 // seconds, or one of the four below
 	bytes int64 // negative: not known
 }
@@ -66,8 +66,8 @@ const (
 )
 
 // answers are in the order of the questions.
-type answers struct {
-	of             []answer
+type keyInfos struct {
+	of             []keyInfo
 	took           time.Duration
 	expiry, memory *Error // why there is no answer; nil: there is one
 }
@@ -76,7 +76,7 @@ type answers struct {
 // trip holds one of the two for less than a millisecond, so that a scrape
 // always finds the other, and login, waits after a fault and bounds on replies
 // are there already.
-type remote struct {
+type serverKeyspace struct {
 	server *Server
 
 	link    *link // that the clients are of
@@ -84,9 +84,9 @@ type remote struct {
 	clients map[string]*redis.Client
 }
 
-func (r *remote) nodes(ctx context.Context) ([]node, error) {
+func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 	var list []node
-	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
 		var mu sync.Mutex
 		clients := make(map[string]*redis.Client)
 		err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
@@ -104,8 +104,8 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 }
 
 // identify asks two sections of INFO, one at a time as old servers want it. A
-// server that has no INFO can be walked all the same.
-func (r *remote) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
+// server that has no INFO can be scanned all the same.
+func (r *serverKeyspace) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
 	pipe := c.Pipeline()
 	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
 	_, err := pipe.Exec(ctx)
@@ -142,10 +142,10 @@ func parseKeyspace(reply string, db int) (id string, keys float64) {
 const maxRunID = 64
 
 // on calls f with the client of one node, if the connection is still the one
-// that the nodes were listed on, and gives the time that f took.
-func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
+// that the nodes were listed on and returns the time that f took.
+func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
 	var took time.Duration
-	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
 		c := r.clients[addr]
 		if l != r.link || l.dials.Load() != r.dials || c == nil {
 			return errStale
@@ -161,11 +161,11 @@ func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *r
 	return took, err
 }
 
-func (r *remote) ping(ctx context.Context, addr string) (time.Duration, error) {
+func (r *serverKeyspace) ping(ctx context.Context, addr string) (time.Duration, error) {
 	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return r.link.pinged(c.Ping(ctx).Err()) })
 }
 
-func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
+func (r *serverKeyspace) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
 	var p page
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) (err error) {
 		p.keys, p.next, err = c.Scan(ctx, cursor, match, int64(count)).Result()
@@ -178,8 +178,8 @@ func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match str
 // memorySamples is how many elements of a hash or list MEMORY USAGE looks at.
 const memorySamples = 5
 
-func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, error) {
-	a := answers{of: make([]answer, len(qs))}
+func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error) {
+	a := keyInfos{of: make([]keyInfo, len(qs))}
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error {
 		pipe := c.Pipeline()
 		ttls, sizes := make([]*redis.IntCmd, len(qs)), make([]*redis.IntCmd, len(qs))
@@ -196,7 +196,7 @@ func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, 
 			return err
 		}
 		for i := range qs {
-			a.of[i] = answer{ttl: a.ttl(ttls[i]), bytes: a.size(sizes[i])}
+			a.of[i] = keyInfo{ttl: a.ttl(ttls[i]), bytes: a.size(sizes[i])}
 		}
 		return nil
 	})
@@ -204,13 +204,13 @@ func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, 
 	return a, err
 }
 
-// isReply is whether all that is wrong, if anything is, is what the server said.
+// isReply reports whether all that is wrong, if anything is, is what the server said.
 func isReply(err error) bool {
 	var answered redis.Error
 	return err == nil || errors.As(err, &answered)
 }
 
-func (a *answers) ttl(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) ttl(cmd *redis.IntCmd) int64 {
 	if cmd == nil {
 		return ttlUnasked
 	}
@@ -225,7 +225,7 @@ func (a *answers) ttl(cmd *redis.IntCmd) int64 {
 	}
 }
 
-func (a *answers) size(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) size(cmd *redis.IntCmd) int64 {
 	if cmd == nil {
 		return -1
 	}
@@ -240,13 +240,13 @@ func (a *answers) size(cmd *redis.IntCmd) int64 {
 	}
 }
 
-// isMoved is whether a key went to another node of the cluster.
+// isMoved reports whether a key went to another node of the cluster.
 func isMoved(err error) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
 	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"
 }
 
-// keyFault says why a server tells nothing of a key.
+// keyFault reports why a server tells nothing of a key.
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &Error{
@@ -258,7 +258,7 @@ func keyFault(err error) *Error {
 }
 
 // matchOf is the pattern of the keys that begin with prefix.
-func matchOf(prefix string) string {
+func scanPattern(prefix string) string {
 	var b strings.Builder
 	for _, c := range []byte(prefix) {
 		if strings.IndexByte(`*?[]\`, c) >= 0 {

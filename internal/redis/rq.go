@@ -90,7 +90,7 @@ func jobOf(entry string) string {
 
 // hashes reads the hashes of jobs and workers: when a job was put into its queue
 // and who works on it, and when a worker last gave a sign of life.
-func (q *queueLook) hashes(ctx context.Context, jobs []rqQueue) error {
+func (q *queueReader) hashes(ctx context.Context, jobs []rqQueue) error {
 	b := newHashBatch(q.link)
 	for i := range jobs {
 		jobs[i].ask(ctx, b)

@@ -201,7 +201,7 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error) error {
 	return s.do(ctx, func(ctx context.Context, l *link) error {
 		// A refused login must be seen as such, not as that of single commands.
-		if err := s.prove(ctx, l); err != nil {
+		if err := s.verify(ctx, l); err != nil {
 			return err
 		}
 		if err := l.keys(); err != nil {
@@ -214,7 +214,7 @@ func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error
 // lend calls f once with a link that may be new, for work in the background.
 // The work may end at any time, but what is on its way to the server is waited
 // for: a link that is left in the middle of an answer is of no more use.
-func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error) error {
+func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) error) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	}
@@ -224,7 +224,7 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	if fault != nil {
 		return fault
 	}
-	err := s.prove(ctx, l)
+	err := s.verify(ctx, l)
 	if err == nil {
 		err = l.keys()
 	}
@@ -242,9 +242,9 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	return fault
 }
 
-// prove pings on a link that never worked. What f of lend asks may be refused,
+// verify pings on a link that never worked. What f of lend asks may be refused,
 // and that must not look as if the server could not be reached at all.
-func (s *Server) prove(ctx context.Context, l *link) error {
+func (s *Server) verify(ctx context.Context, l *link) error {
 	if l.worked.Load() {
 		return nil
 	}
@@ -286,7 +286,7 @@ func (s *Server) succeeded(l *link) {
 	}
 }
 
-// failed takes a fault of l and tells whether to try again at once.
+// failed takes a fault of l and reports whether to try again at once.
 func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 	var answered redis.Error
 	var ours *Error

@@ -133,7 +133,7 @@ func TestCeleryIntake(t *testing.T) {
 		if got.At.Peer.String() != f.addr || got.At.ID != "c0ffee" {
 			t.Errorf("%s: it is at %+v, not %s", name, got.At, f.addr)
 		}
-		got.At = redis.Place{}
+		got.At = redis.ServerState{}
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}

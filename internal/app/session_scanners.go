@@ -12,36 +12,36 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// walks keeps one walk for each Redis that apps keep sessions in, however many
-// they are: the bound on what a walk may cost is a server's. A walk over a
+// scans keeps one scan for each Redis that apps keep sessions in, however many
+// they are: the bound on what a scan may cost is a server's. A scan over a
 // server that a reload does not change, for the same sessions, goes on.
-type walks struct {
+type sessionScanners struct {
 	server  func(name string) *redis.Server
 	off     bool // the collector is: nobody would see what was counted
 	log     *slog.Logger
 	changed chan struct{}
 
 	mu   sync.Mutex
-	want []*walk
+	want []*sessionScanner
 	list []collectors.SessionTarget
 }
 
-// walk is one that is wanted.
-type walk struct {
-	name   string
-	server *redis.Server
-	sets   []redis.KeySet
-	walker *redis.Walker
-	stop   context.CancelFunc // nil: not begun; of Run's goroutine
+// scan is one that is wanted.
+type sessionScanner struct {
+	name    string
+	server  *redis.Server
+	sets    []redis.KeySet
+	scanner *redis.SessionScanner
+	stop    context.CancelFunc // nil: not begun; of Run's goroutine
 }
 
-func newWalks(server func(string) *redis.Server, off bool, log *slog.Logger) *walks {
-	return &walks{server: server, off: off, log: log, changed: make(chan struct{}, 1)}
+func newSessionScanners(server func(string) *redis.Server, off bool, log *slog.Logger) *sessionScanners {
+	return &sessionScanners{server: server, off: off, log: log, changed: make(chan struct{}, 1)}
 }
 
 // apply takes a checked configuration, of which the servers are there already;
-// Run begins and ends walks.
-func (w *walks) apply(cfg config.Config) {
+// Run begins and ends scans.
+func (w *sessionScanners) apply(cfg config.Config) {
 	if w.off {
 		return
 	}
@@ -54,11 +54,11 @@ func (w *walks) apply(cfg config.Config) {
 	w.mu.Lock()
 	before := w.want
 	w.want, w.list = nil, nil
-	have := make(map[string]*walk, len(sets))
+	have := make(map[string]*sessionScanner, len(sets))
 	for _, section := range cfg.Redis {
 		server, of := w.server(section.Name), sets[section.Name]
 		if server != nil && len(of) > 0 {
-			x := w.keep(before, &walk{name: section.Name, server: server, sets: of}, cfg.MonitoringInterval)
+			x := w.keep(before, &sessionScanner{name: section.Name, server: server, sets: of}, cfg.MonitoringInterval)
 			w.want, have[section.Name] = append(w.want, x), x
 		}
 	}
@@ -66,7 +66,7 @@ func (w *walks) apply(cfg config.Config) {
 		for _, s := range a.Sessions {
 			if x := have[s.Redis]; x != nil {
 				set := keySet(s)
-				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Look: func() redis.Look { return x.walker.Look(set) }})
+				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Look: func() redis.SessionStatus { return x.scanner.Status(set) }})
 			}
 		}
 	}
@@ -81,32 +81,32 @@ func keySet(s config.Sessions) redis.KeySet {
 	return redis.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
 }
 
-// keep returns the walk of before that is as x is to be, or x with a new walker.
-func (w *walks) keep(before []*walk, x *walk, interval time.Duration) *walk {
+// keep returns the scan of before that is as x is to be, or x with a new scanner.
+func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, interval time.Duration) *sessionScanner {
 	for _, b := range before {
 		if b.name == x.name && b.server == x.server && slices.Equal(b.sets, x.sets) {
-			b.walker.SetInterval(interval)
+			b.scanner.SetInterval(interval)
 			return b
 		}
 	}
-	x.walker = redis.NewWalker(redis.WalkOptions{Server: x.server, Sets: x.sets, Interval: interval, Logger: w.log.With("redis", x.name)})
+	x.scanner = redis.NewSessionScanner(redis.ScannerOptions{Server: x.server, Sets: x.sets, Interval: interval, Logger: w.log.With("redis", x.name)})
 	return x
 }
 
 // targets returns the sessions as the collector takes them.
-func (w *walks) targets() []collectors.SessionTarget {
+func (w *sessionScanners) targets() []collectors.SessionTarget {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.list
 }
 
-// Run walks as it is wanted, until ctx ends.
-func (w *walks) Run(ctx context.Context) error {
+// Run scans as it is wanted, until ctx ends.
+func (w *sessionScanners) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var begun []*walk
+	var begun []*sessionScanner
 	for {
 		w.mu.Lock()
 		want := w.want
@@ -120,7 +120,7 @@ func (w *walks) Run(ctx context.Context) error {
 			if !slices.Contains(begun, x) {
 				var own context.Context
 				own, x.stop = context.WithCancel(ctx)
-				wg.Go(func() { _ = x.walker.Run(own) })
+				wg.Go(func() { _ = x.scanner.Run(own) })
 			}
 		}
 		begun = want

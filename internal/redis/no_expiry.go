@@ -14,84 +14,84 @@ import (
 )
 
 const (
-	// leastPrefix is how many characters keep an action apart from everything else
+	// minPrefix is how many characters keep an action apart from everything else
 	// that a server holds.
-	leastPrefix = 4
-	// eternalPage is how many keys are asked for and after at once.
-	eternalPage = 200
-	// eternalChange is how many keys are changed at once.
-	eternalChange = 100
+	minPrefix = 4
+	// noExpiryPage is how many keys are asked for and after at once.
+	noExpiryPage = 200
+	// noExpiryBatch is how many keys are changed at once.
+	noExpiryBatch = 100
 	// After a trip the server is left alone for three times as long as it took, and
 	// for these at least and at most.
-	leastRest = 500 * time.Microsecond
-	mostRest  = 100 * time.Millisecond
-	// slowTrips in a row that take longer than slowTrip end the walk.
-	slowTrip  = 100 * time.Millisecond
-	slowTrips = 5
+	minRest = 500 * time.Microsecond
+	maxRest = 100 * time.Millisecond
+	// maxSlowRoundTrips in a row that take longer than slowRoundTrip end the scan.
+	slowRoundTrip     = 100 * time.Millisecond
+	maxSlowRoundTrips = 5
 )
 
-// Declined says why keys must not be touched although the server would let us.
-type Declined struct{ Text string } // completes "redis cache …"
+// Refusal reports why keys must not be touched although the server would let us.
+type Refusal struct{ Text string } // completes "redis cache …"
 
 // Error implements error.
-func (e *Declined) Error() string { return e.Text }
+func (e *Refusal) Error() string { return e.Text }
 
-// EternalQuery says which keys are meant: strings whose name begins with Prefix,
+// NoExpiryQuery reports which keys are meant: strings whose name begins with Prefix,
 // that have no expiry, and that nobody has read or written for longer than MinIdle.
-type EternalQuery struct {
+type NoExpiryQuery struct {
 	Prefix  string        // as it is, not a pattern; 4 characters or more
 	MinIdle time.Duration // 1s or more; OBJECT IDLETIME tells whole seconds
-	Budget  time.Duration // how long the walk may take; 0: as long as its context
+	Budget  time.Duration // how long the scan may take; 0: as long as its context
 	Only    ServerID      // on this server and no other; "": on whichever answers
 
-	// What [Server.ExpireEternal] does to them.
+	// What [Server.CleanUpNoExpiry] does to them.
 	MaxKeys int           // at most so many
 	Grace   time.Duration // the expiry they get; 1s or more
 	Remove  bool          // UNLINK them instead
 }
 
-// EternalCount is what a walk found. It holds no key.
-type EternalCount struct {
+// NoExpiryCount is what a scan found. It holds no key.
+type NoExpiryCount struct {
 	Sessions int     // strings with the prefix
-	Eternal  int     // of those, the ones that are meant
+	Matching int     // of those, the ones that are meant
 	Changed  int     // of those, the ones that were given an expiry or removed
-	Coverage float64 // share of the server's keys that the walk has seen; 1: all
+	Coverage float64 // share of the server's keys that the scan has seen; 1: all
 	Server   ServerID
 }
 
-// CountEternal counts such keys and changes nothing: SCAN, TTL and OBJECT
-// IDLETIME, never a value. Its errors are a [Declined] or an [Error].
-func (s *Server) CountEternal(ctx context.Context, q EternalQuery) (EternalCount, error) {
-	return s.walkEternal(ctx, q, nil)
+// CountNoExpiry counts such keys and changes nothing: SCAN, TTL and OBJECT
+// IDLETIME, never a value. Its errors are a [Refusal] or an [Error].
+func (s *Server) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
+	return s.scanNoExpiry(ctx, q, nil)
 }
 
-// ExpireEternal gives such keys an expiry, with EXPIRE NX, which is no change to
+// CleanUpNoExpiry returns such keys an expiry, with EXPIRE NX, which is no change to
 // a key that was given one meanwhile; before Redis 7, which has no NX, TTL is
 // asked once more right before. With Remove it removes them, unless they are
 // changed meanwhile (WATCH). A key that is gone meanwhile is no error.
-func (s *Server) ExpireEternal(ctx context.Context, q EternalQuery) (EternalCount, error) {
+func (s *Server) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	if q.MaxKeys < 1 || q.Grace < time.Second {
-		return EternalCount{}, &Declined{"is left alone: how many keys, and for how long they stay, must be said"}
+		return NoExpiryCount{}, &Refusal{"is left alone: how many keys, and for how long they stay, must be said"}
 	}
-	return s.walkEternal(ctx, q, changeEternal)
+	return s.scanNoExpiry(ctx, q, cleanUp)
 }
 
-// eternalWalk is one walk under way, on a connection of its own: an action takes
+// noExpiryScan is one scan under way, on a connection of its own: an action takes
 // seconds, and must neither wait for scrapes nor they for it.
-type eternalWalk struct {
-	EternalQuery
-	EternalCount
+type noExpiryScan struct {
+	NoExpiryQuery
+	NoExpiryCount
 
 	link     *link
-	nodes    []eternalNode
+	nodes    []scannedNode
 	at       int // which node
 	examined float64
 	slow     int // trips in a row
 	cluster  bool
 }
 
-// eternalNode is a server, or one master of a cluster.
-type eternalNode struct {
+// scannedNode is a server, or one master of a cluster.
+type scannedNode struct {
 	client *redis.Client
 	id     string // run_id
 	keys   float64
@@ -99,52 +99,52 @@ type eternalNode struct {
 }
 
 // change does to some keys what a query says, and counts those that it did it to.
-type change func(ctx context.Context, w *eternalWalk, n eternalNode, keys []string) (int, error)
+type change func(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error)
 
-func (s *Server) walkEternal(ctx context.Context, q EternalQuery, f change) (EternalCount, error) {
+func (s *Server) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoExpiryCount, error) {
 	if refusal := q.refused(); refusal != nil {
-		return EternalCount{}, refusal
+		return NoExpiryCount{}, refusal
 	}
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return EternalCount{}, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
+		return NoExpiryCount{}, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
 	}
-	w := &eternalWalk{EternalQuery: q, link: newLink(s.o.URL, s.o.PasswordFile)}
+	w := &noExpiryScan{NoExpiryQuery: q, link: newLink(s.o.URL, s.o.PasswordFile)}
 	defer func() { _ = w.link.client.Close() }()
 	err := w.run(ctx, f)
-	var refusal *Declined
+	var refusal *Refusal
 	switch {
 	case err == nil:
-		return w.EternalCount, nil
+		return w.NoExpiryCount, nil
 	case errors.As(err, &refusal):
-		return w.EternalCount, refusal
+		return w.NoExpiryCount, refusal
 	case strings.Contains(err.Error(), "LFU"): // the policy was changed under way
-		return w.EternalCount, &Declined{noIdleTime}
+		return w.NoExpiryCount, &Refusal{noIdleTime}
 	}
 	fault := classify(err, w.link.lastReply(), s.o.URL.TLS)
 	if fault.Reason == reason.Permission && strings.Contains(err.Error(), "NOPERM") {
 		fault = &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
 	}
-	return w.EternalCount, fault
+	return w.NoExpiryCount, fault
 }
 
 const noIdleTime = "does not know how long a key was idle: its maxmemory-policy is one of LFU"
 
-// refused says what is wrong with a query before anything is asked.
-func (q EternalQuery) refused() *Declined {
+// refused reports what is wrong with a query before anything is asked.
+func (q NoExpiryQuery) refused() *Refusal {
 	switch {
-	case utf8.RuneCountInString(q.Prefix) < leastPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
-		return &Declined{"is left alone: the prefix of the sessions' keys must have 4 characters or more"}
+	case utf8.RuneCountInString(q.Prefix) < minPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
+		return &Refusal{"is left alone: the prefix of the sessions' keys must have 4 characters or more"}
 	case q.MinIdle < time.Second:
-		return &Declined{"is left alone: how long a session must be idle has to be 1s or more"}
+		return &Refusal{"is left alone: how long a session must be idle has to be 1s or more"}
 	}
 	return nil
 }
 
-// begin lists the nodes and binds the walk to the connection that it has.
-func (w *eternalWalk) begin(ctx context.Context) error {
+// begin lists the nodes and binds the scan to the connection that it has.
+func (w *noExpiryScan) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (w *eternalWalk) begin(ctx context.Context) error {
 	return nil
 }
 
-func (w *eternalWalk) run(ctx context.Context, f change) error {
+func (w *noExpiryScan) run(ctx context.Context, f change) error {
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
@@ -181,14 +181,14 @@ func (w *eternalWalk) run(ctx context.Context, f change) error {
 		if cursor = next; cursor == 0 {
 			w.at++
 		}
-		w.cover()
+		w.updateCoverage()
 	}
 	w.Coverage = 1
 	return nil
 }
 
-// cover says how much of all keys was seen; it is all only when SCAN says so.
-func (w *eternalWalk) cover() {
+// updateCoverage reports how much of all keys was seen; it is all only when SCAN says so.
+func (w *noExpiryScan) updateCoverage() {
 	all := 0.0
 	for _, n := range w.nodes {
 		all += n.keys
@@ -199,28 +199,28 @@ func (w *eternalWalk) cover() {
 }
 
 // page looks at the next keys, and does f to those that are meant.
-func (w *eternalWalk) page(ctx context.Context, cursor uint64, f change) (next uint64, err error) {
+func (w *noExpiryScan) page(ctx context.Context, cursor uint64, f change) (next uint64, err error) {
 	n := w.nodes[w.at]
 	var keys []string
-	err = w.trip(ctx, func(ctx context.Context) (err error) {
-		keys, next, err = n.client.ScanType(ctx, cursor, matchOf(w.Prefix), eternalPage, "string").Result()
+	err = w.roundTrip(ctx, func(ctx context.Context) (err error) {
+		keys, next, err = n.client.ScanType(ctx, cursor, scanPattern(w.Prefix), noExpiryPage, "string").Result()
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	w.examined += eternalPage
+	w.examined += noExpiryPage
 	for len(keys) > 0 { // SCAN may give more than it was asked for
-		some := keys[:min(len(keys), eternalChange)]
+		some := keys[:min(len(keys), noExpiryBatch)]
 		keys = keys[len(some):]
-		if err := w.some(ctx, n, some, f); err != nil {
+		if err := w.processBatch(ctx, n, some, f); err != nil {
 			return 0, err
 		}
 	}
 	return next, nil
 }
 
-func (w *eternalWalk) some(ctx context.Context, n eternalNode, keys []string, f change) error {
+func (w *noExpiryScan) processBatch(ctx context.Context, n scannedNode, keys []string, f change) error {
 	ours := make([]string, 0, len(keys))
 	for _, key := range keys { // the server has matched them, and is not believed
 		if strings.HasPrefix(key, w.Prefix) {
@@ -229,27 +229,27 @@ func (w *eternalWalk) some(ctx context.Context, n eternalNode, keys []string, f 
 	}
 	w.Sessions += len(ours)
 	var meant []string
-	err := w.trip(ctx, func(ctx context.Context) (err error) {
-		meant, err = w.meant(ctx, n.client.Pipeline(), ours)
+	err := w.roundTrip(ctx, func(ctx context.Context) (err error) {
+		meant, err = w.matching(ctx, n.client.Pipeline(), ours)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	w.Eternal += len(meant)
+	w.Matching += len(meant)
 	if f == nil || len(meant) == 0 {
 		return nil
 	}
 	meant = meant[:min(len(meant), w.MaxKeys-w.Changed)]
-	return w.trip(ctx, func(ctx context.Context) error {
+	return w.roundTrip(ctx, func(ctx context.Context) error {
 		changed, err := f(ctx, w, n, meant)
 		w.Changed += changed
 		return err
 	})
 }
 
-// meant returns those keys that have no expiry and are idle, in one trip.
-func (w *eternalWalk) meant(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
+// matching returns those keys that have no expiry and are idle, in one trip.
+func (w *noExpiryScan) matching(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -277,8 +277,8 @@ func (w *eternalWalk) meant(ctx context.Context, pipe redis.Pipeliner, keys []st
 	return out, nil
 }
 
-// changeEternal is what [Server.ExpireEternal] does.
-func changeEternal(ctx context.Context, w *eternalWalk, n eternalNode, keys []string) (int, error) {
+// cleanUp is what [Server.CleanUpNoExpiry] does.
+func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error) {
 	switch {
 	case w.Remove && w.cluster: // keys of one WATCH must be of one slot
 		changed := 0
@@ -296,10 +296,10 @@ func changeEternal(ctx context.Context, w *eternalWalk, n eternalNode, keys []st
 	}
 }
 
-func (w *eternalWalk) expire(ctx context.Context, n eternalNode, keys []string) (changed int, err error) {
+func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
 	command := func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.ExpireNX(ctx, key, w.Grace) }
 	if !n.nx {
-		if keys, err = w.meant(ctx, n.client.Pipeline(), keys); err != nil {
+		if keys, err = w.matching(ctx, n.client.Pipeline(), keys); err != nil {
 			return 0, err
 		}
 		command = func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.Expire(ctx, key, w.Grace) }
@@ -325,10 +325,10 @@ func (w *eternalWalk) expire(ctx context.Context, n eternalNode, keys []string) 
 
 // remove removes all of the keys that are still meant, or none of them when one
 // is changed while it looks.
-func (w *eternalWalk) remove(ctx context.Context, n eternalNode, keys []string) (changed int, err error) {
+func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
 	var removed *redis.IntCmd
 	err = n.client.Watch(ctx, func(tx *redis.Tx) error {
-		still, err := w.meant(ctx, tx.Pipeline(), keys)
+		still, err := w.matching(ctx, tx.Pipeline(), keys)
 		if err != nil || len(still) == 0 {
 			return err
 		}
@@ -348,9 +348,9 @@ func (w *eternalWalk) remove(ctx context.Context, n eternalNode, keys []string) 
 	}
 }
 
-// trip does one round trip, within the bounds of all reads, and lets the server
+// roundTrip does one round trip, within the bounds of all reads, and lets the server
 // rest after it.
-func (w *eternalWalk) trip(ctx context.Context, f func(context.Context) error) error {
+func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	began := time.Now()
@@ -358,17 +358,17 @@ func (w *eternalWalk) trip(ctx context.Context, f func(context.Context) error) e
 		return err
 	}
 	took := time.Since(began)
-	if w.slow++; took < slowTrip {
+	if w.slow++; took < slowRoundTrip {
 		w.slow = 0
 	}
-	if w.slow >= slowTrips {
-		return &Declined{"answers too slowly to be walked over now"}
+	if w.slow >= maxSlowRoundTrips {
+		return &Refusal{"answers too slowly to be scanned now"}
 	}
-	if !retry.Sleep(ctx, min(max(3*took, leastRest), mostRest)) {
+	if !retry.Sleep(ctx, min(max(3*took, minRest), maxRest)) {
 		return ctx.Err()
 	}
 	return nil
 }
 
-// isElsewhere is whether a key is gone, or went to another node of the cluster.
+// isElsewhere reports whether a key is gone, or went to another node of the cluster.
 func isElsewhere(err error) bool { return errors.Is(err, redis.Nil) || isMoved(err) }

@@ -95,8 +95,8 @@ func vaultOf() *vault {
 	}
 }
 
-func eternal() redis.EternalQuery {
-	return redis.EternalQuery{Prefix: "session:", MinIdle: 2 * time.Hour, MaxKeys: 100, Grace: time.Hour}
+func eternal() redis.NoExpiryQuery {
+	return redis.NoExpiryQuery{Prefix: "session:", MinIdle: 2 * time.Hour, MaxKeys: 100, Grace: time.Hour}
 }
 
 func (k *vault) serve(t *testing.T) *redis.Server {
@@ -107,8 +107,8 @@ func (k *vault) serve(t *testing.T) *redis.Server {
 func TestEternalCount(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
-	got, err := k.serve(t).CountEternal(t.Context(), eternal())
-	if want := (redis.EternalCount{Sessions: 6, Eternal: 3, Coverage: 1, Server: "c0ffee"}); err != nil || got != want {
+	got, err := k.serve(t).CountNoExpiry(t.Context(), eternal())
+	if want := (redis.NoExpiryCount{Sessions: 6, Matching: 3, Coverage: 1, Server: "c0ffee"}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, command := range k.asked {
@@ -138,11 +138,11 @@ func TestEternalExpire(t *testing.T) {
 	s := k.serve(t)
 	q := eternal()
 	q.MaxKeys = 2
-	got, err := s.ExpireEternal(t.Context(), q)
+	got, err := s.CleanUpNoExpiry(t.Context(), q)
 	if err != nil || got.Changed != 2 || k.ttl["session:a"] != 3600 || k.ttl["session:b"] != 3600 || k.ttl["session:c"] != -1 {
 		t.Errorf("got %+v, %v, %v", got, err, k.ttl)
 	}
-	got, err = s.ExpireEternal(t.Context(), q)
+	got, err = s.CleanUpNoExpiry(t.Context(), q)
 	if err != nil || got.Changed != 1 || k.ttl["session:c"] != 3600 || k.ttl["session:ttl"] != 60 || k.ttl["session:used"] != -1 || k.ttl["other:d"] != -1 {
 		t.Errorf("got %+v, %v, %v", got, err, k.ttl)
 	}
@@ -156,7 +156,7 @@ func TestEternalExpireOld(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
 	k.info = strings.Replace(masterInfo, "7.0.15", "6.2.7", 1)
-	got, err := k.serve(t).ExpireEternal(t.Context(), eternal())
+	got, err := k.serve(t).CleanUpNoExpiry(t.Context(), eternal())
 	if err != nil || got.Changed != 3 {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -171,19 +171,19 @@ func TestEternalRemove(t *testing.T) {
 	q := eternal()
 	q.Remove = true
 	k := vaultOf()
-	got, err := k.serve(t).ExpireEternal(t.Context(), q)
+	got, err := k.serve(t).CleanUpNoExpiry(t.Context(), q)
 	if err != nil || got.Changed != 3 || len(k.ttl) != 3 {
 		t.Errorf("got %+v, %v, %v", got, err, k.ttl)
 	}
 	k = vaultOf()
 	k.onWatch = func() { k.ttl["session:a"] = 60 } // the app saves it before our look
-	got, err = k.serve(t).ExpireEternal(t.Context(), q)
+	got, err = k.serve(t).CleanUpNoExpiry(t.Context(), q)
 	if err != nil || got.Changed != 2 || k.ttl["session:a"] != 60 || len(k.ttl) != 4 {
 		t.Errorf("saved before: %+v, %v, %v", got, err, k.ttl)
 	}
 	k = vaultOf()
 	k.changed = true // and after it
-	got, err = k.serve(t).ExpireEternal(t.Context(), q)
+	got, err = k.serve(t).CleanUpNoExpiry(t.Context(), q)
 	if err != nil || got.Changed != 0 || len(k.ttl) != 6 {
 		t.Errorf("saved after: %+v, %v, %v", got, err, k.ttl)
 	}
@@ -191,22 +191,22 @@ func TestEternalRemove(t *testing.T) {
 
 func TestEternalRefused(t *testing.T) {
 	t.Parallel()
-	with := func(f func(*redis.EternalQuery)) redis.EternalQuery {
+	with := func(f func(*redis.NoExpiryQuery)) redis.NoExpiryQuery {
 		q := eternal()
 		f(&q)
 		return q
 	}
 	for name, c := range map[string]struct {
-		query redis.EternalQuery
+		query redis.NoExpiryQuery
 		info  string
 	}{
-		"an empty prefix":   {query: with(func(q *redis.EternalQuery) { q.Prefix = "" })},
-		"a short prefix":    {query: with(func(q *redis.EternalQuery) { q.Prefix = "abc" })},
-		"short in letters":  {query: with(func(q *redis.EternalQuery) { q.Prefix = "äöü" })},
-		"only wildcards":    {query: with(func(q *redis.EternalQuery) { q.Prefix = "*?*?*" })},
-		"no idle time":      {query: with(func(q *redis.EternalQuery) { q.MinIdle = 0 })},
-		"no cap":            {query: with(func(q *redis.EternalQuery) { q.MaxKeys = 0 })},
-		"no grace":          {query: with(func(q *redis.EternalQuery) { q.Grace = 0 })},
+		"an empty prefix":   {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "" })},
+		"a short prefix":    {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "abc" })},
+		"short in letters":  {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "äöü" })},
+		"only wildcards":    {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "*?*?*" })},
+		"no idle time":      {query: with(func(q *redis.NoExpiryQuery) { q.MinIdle = 0 })},
+		"no cap":            {query: with(func(q *redis.NoExpiryQuery) { q.MaxKeys = 0 })},
+		"no grace":          {query: with(func(q *redis.NoExpiryQuery) { q.Grace = 0 })},
 		"LFU":               {query: eternal(), info: strings.Replace(masterInfo, "noeviction", "allkeys-lfu", 1)},
 		"a replica":         {query: eternal(), info: strings.Replace(masterInfo, "role:master", "role:slave", 1)},
 		"an old one":        {query: eternal(), info: strings.Replace(masterInfo, "7.0.15", "5.0.14", 1)},
@@ -219,13 +219,13 @@ func TestEternalRefused(t *testing.T) {
 			if c.info != "" {
 				k.info = c.info
 			}
-			got, err := k.serve(t).ExpireEternal(t.Context(), c.query)
-			var refusal *redis.Declined
+			got, err := k.serve(t).CleanUpNoExpiry(t.Context(), c.query)
+			var refusal *redis.Refusal
 			if !errors.As(err, &refusal) || got.Changed != 0 {
 				t.Errorf("got %+v, %v", got, err)
 			}
 			if s := strings.Join(k.asked, "\n"); strings.Contains(s, "scan") {
-				t.Error("it was walked over")
+				t.Error("it was scanned")
 			}
 		})
 	}
@@ -248,7 +248,7 @@ func TestEternalFaults(t *testing.T) {
 			t.Parallel()
 			k := vaultOf()
 			k.refuse = c.refuse
-			_, err := k.serve(t).ExpireEternal(t.Context(), eternal())
+			_, err := k.serve(t).CleanUpNoExpiry(t.Context(), eternal())
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter") || strings.Contains(err.Error(), "session:") {
 				t.Errorf("got %v", err)
 			}
@@ -257,13 +257,13 @@ func TestEternalFaults(t *testing.T) {
 	k := vaultOf()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := k.serve(t).ExpireEternal(ctx, eternal()); err == nil || k.ttl["session:a"] != -1 {
+	if _, err := k.serve(t).CleanUpNoExpiry(ctx, eternal()); err == nil || k.ttl["session:a"] != -1 {
 		t.Errorf("after its end: %v", err)
 	}
 	s := vaultOf().serve(t)
 	_ = s.Close()
-	if _, err := s.CountEternal(t.Context(), eternal()); err == nil {
-		t.Error("a closed server was walked over")
+	if _, err := s.CountNoExpiry(t.Context(), eternal()); err == nil {
+		t.Error("a closed server was scanned")
 	}
 }
 
@@ -274,7 +274,7 @@ func TestEternalBudget(t *testing.T) {
 	k.refuse = map[string]string{"scan": "*2\r\n$1\r\n7\r\n*1\r\n" + bulkOf("session:a")}
 	q := eternal()
 	q.Budget = 50 * time.Millisecond
-	got, err := k.serve(t).CountEternal(t.Context(), q)
+	got, err := k.serve(t).CountNoExpiry(t.Context(), q)
 	if err != nil || got.Coverage >= 1 || got.Coverage <= 0 || got.Sessions < 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -292,19 +292,19 @@ func FuzzEternalNode(f *testing.F) {
 	})
 }
 
-// A walk that was planned on one server changes nothing on another one.
+// A scan that was planned on one server changes nothing on another one.
 func TestExpireEternalOnAnotherServer(t *testing.T) {
 	t.Parallel()
 	k := &vault{info: masterInfo, list: []string{"session:a"}, ttl: map[string]int{"session:a": -1}, idle: map[string]int{"session:a": 9000}}
 	f := serve(t, k.reply)
 	s := openAt(t, f, time.Now)
-	q := redis.EternalQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 10, Grace: time.Hour, Only: "abc"}
-	var refusal *redis.Declined
-	if got, err := s.ExpireEternal(t.Context(), q); !errors.As(err, &refusal) || got.Changed != 0 || k.ttl["session:a"] != -1 {
+	q := redis.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 10, Grace: time.Hour, Only: "abc"}
+	var refusal *redis.Refusal
+	if got, err := s.CleanUpNoExpiry(t.Context(), q); !errors.As(err, &refusal) || got.Changed != 0 || k.ttl["session:a"] != -1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	q.Only = "c0ffee"
-	if got, err := s.ExpireEternal(t.Context(), q); err != nil || got.Changed != 1 {
+	if got, err := s.CleanUpNoExpiry(t.Context(), q); err != nil || got.Changed != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -31,8 +31,8 @@ func sessions(n, forever, late int) *redis.Space {
 	return s
 }
 
-// walks runs a walker in a bubble of its own time until check is done.
-func walks(t *testing.T, w *redis.Walker, check func(t *testing.T)) {
+// scans runs a scanner in a bubble of its own time until check is done.
+func scans(t *testing.T, w *redis.SessionScanner, check func(t *testing.T)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -42,7 +42,7 @@ func walks(t *testing.T, w *redis.Walker, check func(t *testing.T)) {
 	<-done
 }
 
-// trips is how often the walker did that.
+// trips is how often the scanner did that.
 func trips(s *redis.Space, name string) int {
 	var n int
 	s.Do(func() { n = s.Trips[name] })
@@ -64,7 +64,7 @@ func same(t *testing.T, what string, got, want *float64) {
 	}
 }
 
-func sameTally(t *testing.T, got *redis.Tally, want redis.Tally) {
+func sameTally(t *testing.T, got *redis.SessionCounts, want redis.SessionCounts) {
 	t.Helper()
 	if got == nil {
 		t.Fatal("no tally")
@@ -77,41 +77,41 @@ func sameTally(t *testing.T, got *redis.Tally, want redis.Tally) {
 	same(t, "bytes", got.Bytes, want.Bytes)
 }
 
-// A walk counts what there is, and begins again an interval after its end.
+// A scan counts what there is, and begins again an interval after its end.
 func TestWalk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(5000, 1234, 100)
 		began := time.Now()
-		w := redis.WalkerOf(s, time.Minute, shop)
-		if l := w.Look(shop); l.Tally != nil || l.Coverage != 0 || !l.Since.Equal(began) || l.Err != nil {
+		w := redis.ScannerOf(s, time.Minute, shop)
+		if l := w.Status(shop); l.Counts != nil || l.Coverage != 0 || !l.Since.Equal(began) || l.Err != nil {
 			t.Errorf("before: %+v", l)
 		}
-		walks(t, w, func(t *testing.T) {
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(2 * time.Second)
-			if l := w.Look(shop); l.Tally != nil || l.Coverage <= 0 || l.Coverage >= 1 || !l.Since.Equal(began) {
+			if l := w.Status(shop); l.Counts != nil || l.Coverage <= 0 || l.Coverage >= 1 || !l.Since.Equal(began) {
 				t.Errorf("meanwhile: %+v", l)
 			}
 			time.Sleep(20 * time.Second)
-			l := w.Look(shop)
-			sameTally(t, l.Tally, redis.Tally{Keys: 5000, NoExpiry: known(1234), OverLifetime: known(100), Bytes: known(1e6)})
+			l := w.Status(shop)
+			sameTally(t, l.Counts, redis.SessionCounts{Keys: 5000, NoExpiry: known(1234), OverLifetime: known(100), Bytes: known(1e6)})
 			if l.Coverage != 1 || !l.Since.After(began) || l.Err != nil {
 				t.Errorf("after: %+v", l)
 			}
 			if n := trips(s, "nodes"); n != 1 {
-				t.Errorf("%d walks", n)
+				t.Errorf("%d scans", n)
 			}
 			s.Do(func() { s.Keys = nil }) // FLUSHALL
 			time.Sleep(time.Minute)
-			l = w.Look(shop)
-			sameTally(t, l.Tally, redis.Tally{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
+			l = w.Status(shop)
+			sameTally(t, l.Counts, redis.SessionCounts{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
 			if n := trips(s, "nodes"); n != 2 {
-				t.Errorf("%d walks", n)
+				t.Errorf("%d scans", n)
 			}
 		})
 	})
 }
 
-// A walk takes a hundredth of the server's time at most, and a million keys
+// A scan takes a hundredth of the server's time at most, and a million keys
 // less than a quarter of an hour.
 func TestWalkBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -120,12 +120,12 @@ func TestWalkBudget(t *testing.T) {
 			s.Keys[i] = "session:x"
 		}
 		began := time.Now()
-		w := redis.WalkerOf(s, time.Hour, shop)
-		walks(t, w, func(t *testing.T) {
-			for w.Look(shop).Tally == nil {
+		w := redis.ScannerOf(s, time.Hour, shop)
+		scans(t, w, func(t *testing.T) {
+			for w.Status(shop).Counts == nil {
 				time.Sleep(time.Second)
 				if time.Since(began) > 15*time.Minute {
-					t.Fatalf("covered %v", w.Look(shop).Coverage)
+					t.Fatalf("covered %v", w.Status(shop).Coverage)
 				}
 			}
 			// The way is no time of the server's; Space says that it is a quarter.
@@ -139,12 +139,12 @@ func TestWalkBudget(t *testing.T) {
 	})
 }
 
-// After faults a walk goes on where it was; on another process it begins anew,
+// After faults a scan goes on where it was; on another process it begins anew,
 // and what the one before had counted is no longer told.
 func TestWalkGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(2000, 500, 0)
-		w := redis.WalkerOf(s, time.Minute, shop)
+		w := redis.ScannerOf(s, time.Minute, shop)
 		n := 0
 		s.Fail = func(trip string) error {
 			switch n++; {
@@ -155,29 +155,29 @@ func TestWalkGoesOn(t *testing.T) {
 			}
 			return nil
 		}
-		walks(t, w, func(t *testing.T) {
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
-			l := w.Look(shop)
-			sameTally(t, l.Tally, redis.Tally{Keys: 2000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(4e5)})
+			l := w.Status(shop)
+			sameTally(t, l.Counts, redis.SessionCounts{Keys: 2000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(4e5)})
 			if l.Err != nil {
 				t.Errorf("one connection that ended is a fault: %v", l.Err)
 			}
 			if n := trips(s, "scan"); n > 60 {
 				t.Errorf("%d pages of 40", n)
 			}
-			time.Sleep(35 * time.Second) // into the second walk
+			time.Sleep(35 * time.Second) // into the second scan
 			s.Do(func() { s.Fail = func(string) error { return redis.ErrBroken } })
 			time.Sleep(5 * time.Second)
-			if l := w.Look(shop); l.Tally != nil || l.Err == nil {
+			if l := w.Status(shop); l.Counts != nil || l.Err == nil {
 				t.Errorf("gone: %+v", l)
 			}
 			s.Do(func() { s.Fail, s.ID, s.Keys = nil, "two", s.Keys[:2000] })
 			time.Sleep(11 * time.Second)
-			if l := w.Look(shop); l.Err != nil {
+			if l := w.Status(shop); l.Err != nil {
 				t.Errorf("back: %+v", l)
 			}
 			time.Sleep(20 * time.Second)
-			sameTally(t, w.Look(shop).Tally, redis.Tally{Keys: 1000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(2e5)})
+			sameTally(t, w.Status(shop).Counts, redis.SessionCounts{Keys: 1000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(2e5)})
 		})
 	})
 }
@@ -186,19 +186,19 @@ func TestWalkGoesOn(t *testing.T) {
 func TestWalkWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(5000, 0, 0)
-		w := redis.WalkerOf(s, time.Second, shop)
-		walks(t, w, func(t *testing.T) {
+		w := redis.ScannerOf(s, time.Second, shop)
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			s.Do(func() { s.Took = 40 * time.Millisecond }) // a ping of 10 ms
 			time.Sleep(5 * time.Second)
 			pages := trips(s, "scan")
 			time.Sleep(20 * time.Second)
-			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
+			if l := w.Status(shop); l.Err != nil || l.Counts == nil {
 				t.Errorf("after a short while: %+v", l)
 			}
 			time.Sleep(30 * time.Second)
-			l := w.Look(shop)
-			if l.Err == nil || l.Err.Reason != reason.Busy || l.Tally == nil {
+			l := w.Status(shop)
+			if l.Err == nil || l.Err.Reason != reason.Busy || l.Counts == nil {
 				t.Errorf("slow for long: %+v", l)
 			}
 			if n := trips(s, "scan") - pages; n > 1 {
@@ -206,23 +206,23 @@ func TestWalkWaits(t *testing.T) {
 			}
 			s.Do(func() { s.Took = 400 * time.Microsecond })
 			time.Sleep(10 * time.Second)
-			if l := w.Look(shop); l.Err != nil {
+			if l := w.Status(shop); l.Err != nil {
 				t.Errorf("quiet again: %+v", l)
 			}
 		})
 	})
 }
 
-// What the server will not tell is absent, and it is asked once a walk.
+// What the server will not tell is absent, and it is asked once a scan.
 func TestWalkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(1000, 10, 0)
 		s.Refuse(&redis.Error{Reason: reason.Permission, Detail: "needs a right"})
-		w := redis.WalkerOf(s, time.Minute, shop)
-		walks(t, w, func(t *testing.T) {
+		w := redis.ScannerOf(s, time.Minute, shop)
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
-			l := w.Look(shop)
-			sameTally(t, l.Tally, redis.Tally{Keys: 1000})
+			l := w.Status(shop)
+			sameTally(t, l.Counts, redis.SessionCounts{Keys: 1000})
 			asked := 0
 			s.Do(func() { asked = s.Asked })
 			if l.Err == nil || l.Err.Detail != "needs a right" || asked != 1 {
@@ -230,26 +230,26 @@ func TestWalkRefused(t *testing.T) {
 			}
 			s.Refuse(nil)
 			time.Sleep(time.Minute)
-			if l := w.Look(shop); l.Err != nil || l.Tally.NoExpiry == nil {
+			if l := w.Status(shop); l.Err != nil || l.Counts.NoExpiry == nil {
 				t.Errorf("allowed: %+v", l)
 			}
 			s.Do(func() {
 				s.Fail = func(trip string) error {
 					if trip == "scan" {
-						return redis.Refusal()
+						return redis.KeyRefusal()
 					}
 					return nil
 				}
 			})
 			time.Sleep(10 * time.Minute)
-			if l := w.Look(shop); l.Err == nil || l.Err.Detail != "refuses" || l.Tally != nil {
+			if l := w.Status(shop); l.Err == nil || l.Err.Detail != "refuses" || l.Counts != nil {
 				t.Errorf("no SCAN: %+v", l)
 			}
 		})
 	})
 }
 
-// Several sets, of several apps, in as few walks as can be; and a cluster.
+// Several sets, of several apps, in as few scans as can be; and a cluster.
 func TestWalkSets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(300, 0, 0)
@@ -258,25 +258,25 @@ func TestWalkSets(t *testing.T) {
 			s.Keys = append(s.Keys, fmt.Sprintf("session:admin:%d", i), fmt.Sprintf("s:%d", i), fmt.Sprintf("web[*]%d", i))
 		}
 		admin, short, odd := redis.KeySet{Prefix: "session:admin:"}, redis.KeySet{Prefix: "s:"}, redis.KeySet{Prefix: "other:"}
-		w := redis.WalkerOf(s, time.Minute, shop, admin, short, odd, shop)
-		walks(t, w, func(t *testing.T) {
+		w := redis.ScannerOf(s, time.Minute, shop, admin, short, odd, shop)
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			for set, want := range map[redis.KeySet]float64{shop: 1050, admin: 150, short: 150, odd: 900} {
-				if l := w.Look(set); l.Tally == nil || l.Tally.Keys != want || *l.Tally.Bytes != 200*want {
-					t.Errorf("%s: %+v, want %v", set.Prefix, l.Tally, want)
+				if l := w.Status(set); l.Counts == nil || l.Counts.Keys != want || *l.Counts.Bytes != 200*want {
+					t.Errorf("%s: %+v, want %v", set.Prefix, l.Counts, want)
 				}
 			}
-			if l := w.Look(redis.KeySet{Prefix: "none:"}); l.Tally != nil {
-				t.Errorf("a set that is not walked: %+v", l)
+			if l := w.Status(redis.KeySet{Prefix: "none:"}); l.Counts != nil {
+				t.Errorf("a set that is not scanned: %+v", l)
 			}
 			if n := trips(s, "nodes"); n != 2 {
-				t.Errorf("%d walks for four sets", n)
+				t.Errorf("%d scans for four sets", n)
 			}
 		})
 	})
 }
 
-// Keys that went are not counted, and a walk in which all are another node's
+// Keys that went are not counted, and a scan in which all are another node's
 // is none.
 func TestWalkMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -285,11 +285,11 @@ func TestWalkMoved(t *testing.T) {
 			s.TTL[fmt.Sprintf("session:%d", i)] = -2
 			s.TTL[fmt.Sprintf("session:%d", 10+i)] = -4
 		}
-		w := redis.WalkerOf(s, time.Minute, shop)
-		walks(t, w, func(t *testing.T) {
+		w := redis.ScannerOf(s, time.Minute, shop)
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
-			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
-				t.Errorf("%+v", l.Tally)
+			if l := w.Status(shop); l.Counts == nil || l.Counts.Keys != 80 {
+				t.Errorf("%+v", l.Counts)
 			}
 			s.Do(func() {
 				for key := range s.TTL {
@@ -297,27 +297,27 @@ func TestWalkMoved(t *testing.T) {
 				}
 			})
 			time.Sleep(2 * time.Minute)
-			if l := w.Look(shop); l.Tally == nil || l.Tally.Keys != 80 {
-				t.Errorf("all moved: %+v", l.Tally)
+			if l := w.Status(shop); l.Counts == nil || l.Counts.Keys != 80 {
+				t.Errorf("all moved: %+v", l.Counts)
 			}
 		})
 	})
 }
 
-// A panic ends one walk, and is told.
+// A panic ends one scan, and is told.
 func TestWalkPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sessions(100, 0, 0)
 		s.Fail = func(string) error { panic("on purpose") }
-		w := redis.WalkerOf(s, time.Second, shop)
-		walks(t, w, func(t *testing.T) {
+		w := redis.ScannerOf(s, time.Second, shop)
+		scans(t, w, func(t *testing.T) {
 			time.Sleep(5 * time.Second)
-			if l := w.Look(shop); l.Err == nil || l.Err.Reason != reason.Failed {
+			if l := w.Status(shop); l.Err == nil || l.Err.Reason != reason.Failed {
 				t.Errorf("%+v", l)
 			}
 			s.Do(func() { s.Fail = nil })
 			time.Sleep(10 * time.Second)
-			if l := w.Look(shop); l.Err != nil || l.Tally == nil {
+			if l := w.Status(shop); l.Err != nil || l.Counts == nil {
 				t.Errorf("after it: %+v", l)
 			}
 		})

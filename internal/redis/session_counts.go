@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// KeySet says which keys of a server to count: those that begin with a prefix.
+// KeySet reports which keys of a server to count: those that begin with a prefix.
 type KeySet struct {
 	Prefix   string        // taken as it is: nothing in it has a meaning
 	Lifetime time.Duration // how long such a key should live at most; 0: not said
 }
 
-// Tally is what a full walk counted of a [KeySet], by SCAN, TTL and MEMORY
+// SessionCounts is what a full scan counted of a [KeySet], by SCAN, TTL and MEMORY
 // USAGE. It is an estimate: a key that comes or goes meanwhile may be counted or
 // not, and one may be counted twice while the server resizes its table. What the
 // server would not tell is nil.
-type Tally struct {
+type SessionCounts struct {
 	Keys         float64
 	NoExpiry     *float64 // keys that never expire
 	OverLifetime *float64 // keys that expire later than Lifetime from now; nil also without one
@@ -29,19 +29,19 @@ const (
 	weighEach  = 100
 )
 
-// count is a tally under way. Its size does not depend on how many keys there are.
-type count struct {
+// inspectPage is a tally under way. Its size does not depend on how many keys there are.
+type counter struct {
 	keys, noExpiry, late int
 	seen                 int // keys that were there for SCAN, whether they still were for TTL or not
 	weighed              int
 	bytes                float64
 }
 
-// wants is whether the next key that is seen should be weighed.
-func (c *count) wants() bool { return c.seen < weighFirst || c.seen%weighEach == 0 }
+// wants reports whether the next key that is seen should be weighed.
+func (c *counter) wants() bool { return c.seen < weighFirst || c.seen%weighEach == 0 }
 
-// take counts one key.
-func (c *count) take(a answer, lifetime time.Duration) {
+// record counts one key.
+func (c *counter) record(a keyInfo, lifetime time.Duration) {
 	if a.ttl == ttlGone || a.ttl == ttlMoved {
 		return
 	}
@@ -59,8 +59,8 @@ func (c *count) take(a answer, lifetime time.Duration) {
 }
 
 // tally closes the count.
-func (c *count) tally(lifetime time.Duration, expiry, memory bool) Tally {
-	t := Tally{Keys: float64(c.keys)}
+func (c *counter) tally(lifetime time.Duration, expiry, memory bool) SessionCounts {
+	t := SessionCounts{Keys: float64(c.keys)}
 	if expiry {
 		t.NoExpiry = new(float64(c.noExpiry))
 	}
@@ -77,11 +77,11 @@ func (c *count) tally(lifetime time.Duration, expiry, memory bool) Tally {
 	return t
 }
 
-// group puts the sets together that one walk serves: those whose prefixes begin
+// group puts the sets together that one scan serves: those whose prefixes begin
 // with the same byte. SCAN looks at every key whatever it is to match, so that a
-// walk more costs the server as much again; but to match everything would bring
+// scanGroup more costs the server as much again; but to match everything would bring
 // the names of keys here that are nobody's session.
-func group(sets []KeySet) [][]KeySet {
+func groupByFirstByte(sets []KeySet) [][]KeySet {
 	sets = slices.DeleteFunc(slices.Clone(sets), func(s KeySet) bool { return s.Prefix == "" })
 	slices.SortFunc(sets, func(a, b KeySet) int {
 		if a.Prefix != b.Prefix {
@@ -101,7 +101,7 @@ func group(sets []KeySet) [][]KeySet {
 }
 
 // common is what all prefixes of a group begin with.
-func common(sets []KeySet) string {
+func commonPrefix(sets []KeySet) string {
 	p := sets[0].Prefix
 	for _, s := range sets[1:] {
 		for !strings.HasPrefix(s.Prefix, p) {

@@ -11,16 +11,16 @@ import (
 )
 
 // list finds the nodes, and refuses those where nothing may be changed.
-func (w *eternalWalk) list(ctx context.Context) error {
+func (w *noExpiryScan) list(ctx context.Context) error {
 	_, w.cluster = w.link.client.(*redis.ClusterClient)
 	var mu sync.Mutex
-	return w.trip(ctx, func(ctx context.Context) error {
+	return w.roundTrip(ctx, func(ctx context.Context) error {
 		return w.link.each(ctx, func(ctx context.Context, c *redis.Client) error {
 			reply, err := c.Info(ctx).Result()
 			if err != nil {
 				return err
 			}
-			n, err := parseEternal(reply, w.link.db)
+			n, err := parseScannedNode(reply, w.link.db)
 			n.client = c
 			mu.Lock()
 			defer mu.Unlock()
@@ -31,7 +31,7 @@ func (w *eternalWalk) list(ctx context.Context) error {
 }
 
 // identify compares the server with the one that was asked for.
-func (w *eternalWalk) identify() error {
+func (w *noExpiryScan) identify() error {
 	ids := make([]string, len(w.nodes))
 	for i, n := range w.nodes {
 		ids[i] = n.id
@@ -41,13 +41,13 @@ func (w *eternalWalk) identify() error {
 		return err
 	}
 	if w.Server = id; w.Only != "" && w.Only != id {
-		return &Declined{"is another server, or was started anew, since the plan was made"}
+		return &Refusal{"is another server, or was started anew, since the plan was made"}
 	}
 	return nil
 }
 
-// parseEternal reads INFO: whether sessions can be told and changed there.
-func parseEternal(reply string, db int) (n eternalNode, err error) {
+// parseScannedNode reads INFO: whether sessions can be told and changed there.
+func parseScannedNode(reply string, db int) (n scannedNode, err error) {
 	version := 0
 	keys := "db" + strconv.Itoa(db) + ":keys="
 	for line := range strings.Lines(reply) {
@@ -60,9 +60,9 @@ func parseEternal(reply string, db int) (n eternalNode, err error) {
 			major, _, _ := strings.Cut(value, ".")
 			version, _ = strconv.Atoi(major)
 		case name == "role" && value != "master":
-			return n, &Declined{"is a replica: nothing can be changed there"}
+			return n, &Refusal{"is a replica: nothing can be changed there"}
 		case name == "maxmemory_policy" && strings.Contains(value, "lfu"):
-			return n, &Declined{noIdleTime}
+			return n, &Refusal{noIdleTime}
 		case strings.HasPrefix(line, keys):
 			count, _, _ := strings.Cut(line[len(keys):], ",")
 			if v := number(count); v != nil {
@@ -71,7 +71,7 @@ func parseEternal(reply string, db int) (n eternalNode, err error) {
 		}
 	}
 	if version < 6 {
-		return n, &Declined{fmt.Sprintf("is version %d: sessions can be told from other keys from 6 on", version)}
+		return n, &Refusal{fmt.Sprintf("is version %d: sessions can be told from other keys from 6 on", version)}
 	}
 	n.nx = version >= 7
 	return n, nil

@@ -11,7 +11,7 @@ import (
 )
 
 func TestPace(t *testing.T) {
-	p := redis.NewPace()
+	p := redis.NewThrottle()
 	for range 5 {
 		if p.Ping(100 * time.Microsecond) {
 			t.Error("quiet, and slow")
@@ -57,7 +57,7 @@ func TestPace(t *testing.T) {
 
 func TestGroup(t *testing.T) {
 	set := func(p string) redis.KeySet { return redis.KeySet{Prefix: p} }
-	got := redis.Group([]redis.KeySet{set("session:b"), set("x"), {}, set("session:a"), set("x"), set("sess")})
+	got := redis.GroupByFirstByte([]redis.KeySet{set("session:b"), set("x"), {}, set("session:a"), set("x"), set("sess")})
 	want := [][]redis.KeySet{{set("sess"), set("session:a"), set("session:b")}, {set("x")}}
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("%v", got)

@@ -22,9 +22,9 @@ const maxClients = 2000
 // one after each start. The database is not part of it.
 type ServerID string
 
-// Place is where a look at a server was made: which server answered, at which
+// ServerState is where a look at a server was made: which server answered, at which
 // end of our connection, and who is connected to it by its own account.
-type Place struct {
+type ServerState struct {
 	ID   ServerID
 	Peer netip.AddrPort // where the server is, as our connection reports; not valid for a UNIX socket
 	Path string         // of the UNIX socket; "" for TCP
@@ -96,7 +96,7 @@ func runIDs(ctx context.Context, l *link) ([]string, error) {
 	return out, err
 }
 
-// maxMasters bounds the masters of a cluster that are told apart.
+// maxMasters bounds the masters of a cluster that are distinguished.
 const maxMasters = 1000
 
 // infoField reads one text of INFO, of letters, digits, dots and dashes only.
@@ -119,18 +119,18 @@ func idText(s string) string {
 
 // place reads where a look is made. The list of clients may be refused; that is
 // no error.
-func (s *Server) place(ctx context.Context, l *link) (Place, error) {
+func (s *Server) serverState(ctx context.Context, l *link) (ServerState, error) {
 	client, ok := l.client.(*redis.Client)
 	if !ok {
-		return Place{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster"}
+		return ServerState{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster"}
 	}
 	reply, err := askInfo(ctx, l, client)
 	if err != nil {
-		return Place{}, err
+		return ServerState{}, err
 	}
-	p := Place{DB: s.o.URL.DB}
+	p := ServerState{DB: s.o.URL.DB}
 	if p.ID, err = serverID([]string{infoField(reply, "run_id")}); err != nil {
-		return Place{}, err
+		return ServerState{}, err
 	}
 	if peer := l.peer.Load(); peer != nil {
 		if at, err := netip.ParseAddrPort(*peer); err == nil {
@@ -149,7 +149,7 @@ func (s *Server) place(ctx context.Context, l *link) (Place, error) {
 	case errors.As(err, &refusal):
 		p.Hidden = "the exporter's user may not list its connections: ACL SETUSER " + Placeholder + " +client|list"
 	case err != nil:
-		return Place{}, err
+		return ServerState{}, err
 	default:
 		p.Clients = ParseClients(list)
 	}

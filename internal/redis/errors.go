@@ -18,7 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// Error says why a server gave nothing, in words of our own only: what servers
+// Error reports why a server gave nothing, in words of our own only: what servers
 // and the network say may hold users' names, addresses and keys.
 type Error struct {
 	Reason reason.Reason
@@ -97,9 +97,9 @@ func ofAll(err error) bool {
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
-// classify says what err means; reply is the last error reply that the
+// classify reports what err means; reply is the last error reply that the
 // connection read, for go-redis forgets it when the server hangs up after it.
-// encrypted is whether we speak TLS.
+// encrypted reports whether we speak TLS.
 func classify(err error, reply string, encrypted bool) *Error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return f
@@ -178,7 +178,7 @@ func replyFault(text string) *Error {
 	case code == "LOADING":
 		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
 	case code == "BUSY":
-		return &Error{Reason: reason.Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
+		return &Error{Reason: reason.Busy, Detail: "runs a script and keyInfos nothing else", Cure: cureScript}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
 		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
@@ -234,9 +234,9 @@ func networkFault(err error) *Error {
 		return &Error{Reason: reason.NotFound, Detail: "has a host name that nobody knows"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
-			return &Error{Reason: reason.Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+			return &Error{Reason: reason.Timeout, Detail: "did not keyInfo in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
 		}
-		return &Error{Reason: reason.Timeout, Detail: "did not answer in time"}
+		return &Error{Reason: reason.Timeout, Detail: "did not keyInfo in time"}
 	case errors.Is(err, context.Canceled):
 		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	case errors.Is(err, syscall.ECONNREFUSED):

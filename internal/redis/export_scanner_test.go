@@ -11,37 +11,37 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// MatchOf, ParseKeyspace and Group are what a walk is made of.
+// MatchOf, ParseKeyspace and GroupByFirstByte are what a scan is made of.
 var (
-	MatchOf       = matchOf
-	ParseKeyspace = parseKeyspace
-	Group         = group
-	Common        = common
+	MatchOf          = scanPattern
+	ParseKeyspace    = parseKeyspace
+	GroupByFirstByte = groupByFirstByte
+	Common           = commonPrefix
 )
 
-// Pace says how fast a walk may go.
-type Pace struct{ p *pace }
+// Throttle reports how fast a scan may go.
+type Throttle struct{ p *throttle }
 
-// NewPace returns one that knows nothing yet.
-func NewPace() Pace { return Pace{newPace()} }
+// NewThrottle returns one that knows nothing yet.
+func NewThrottle() Throttle { return Throttle{newThrottle()} }
 
 // Ping takes the time of a ping.
-func (p Pace) Ping(took time.Duration) bool { return p.p.ping(took) }
+func (p Throttle) Ping(took time.Duration) bool { return p.p.ping(took) }
 
 // Charge takes what one page took.
-func (p Pace) Charge(took time.Duration, trips, keys int) time.Duration {
-	return p.p.charge(took, trips, keys)
+func (p Throttle) Charge(took time.Duration, trips, keys int) time.Duration {
+	return p.p.cost(took, trips, keys)
 }
 
 // Page is how many keys to ask for.
-func (p Pace) Page() int { return p.p.page }
+func (p Throttle) Page() int { return p.p.page }
 
 // Rest is how long to rest after that.
-func Rest(cost time.Duration) time.Duration { return rest(cost) }
+func Rest(cost time.Duration) time.Duration { return pauseAfter(cost) }
 
 // Space is a keyspace in memory. Each trip takes the time of Took.
 type Space struct {
-	Keys  []string         // in the order of the walk
+	Keys  []string         // in the order of the scan
 	TTL   map[string]int64 // seconds; not there: no expiry; -2: gone, -4: moved
 	Bytes int64            // of each
 	ID    string           // of the process
@@ -50,10 +50,10 @@ type Space struct {
 
 	Fail  func(trip string) error // asked before each trip
 	Trips map[string]int
-	Asked int // keys asked after
+	Asked int // keys queried
 	Spent time.Duration
 
-	mu      sync.Mutex // guards all above while a walker runs
+	mu      sync.Mutex // guards all above while a scanner runs
 	refused *Error
 }
 
@@ -118,13 +118,13 @@ func (s *Space) scan(_ context.Context, _ string, cursor uint64, match string, c
 	return p, s.trip("scan")
 }
 
-func (s *Space) ask(_ context.Context, _ string, qs []question) (answers, error) {
+func (s *Space) ask(_ context.Context, _ string, qs []keyQuery) (keyInfos, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := answers{took: s.Took, expiry: s.refused, memory: s.refused}
+	a := keyInfos{took: s.Took, expiry: s.refused, memory: s.refused}
 	s.Asked += len(qs)
 	for _, q := range qs {
-		x := answer{ttl: ttlUnasked, bytes: -1}
+		x := keyInfo{ttl: ttlUnasked, bytes: -1}
 		if s.refused == nil && q.expiry {
 			x.ttl = ttlNone
 			if ttl, ok := s.TTL[q.key]; ok {
@@ -139,9 +139,9 @@ func (s *Space) ask(_ context.Context, _ string, qs []question) (answers, error)
 	return a, s.trip("ask")
 }
 
-// WalkerOf is a walker over a space in memory.
-func WalkerOf(s *Space, interval time.Duration, sets ...KeySet) *Walker {
-	w := NewWalker(WalkOptions{Sets: sets, Interval: interval, Logger: slog.New(slog.DiscardHandler)})
+// ScannerOf is a scanner over a space in memory.
+func ScannerOf(s *Space, interval time.Duration, sets ...KeySet) *SessionScanner {
+	w := NewSessionScanner(ScannerOptions{Sets: sets, Interval: interval, Logger: slog.New(slog.DiscardHandler)})
 	w.space = s
 	return w
 }
@@ -149,8 +149,8 @@ func WalkerOf(s *Space, interval time.Duration, sets ...KeySet) *Walker {
 // ErrStale is what a trip on another connection ends with.
 var ErrStale = errStale
 
-// Refusal is an error reply of the server, as a trip gives it.
-func Refusal() error { return &Error{Reason: reason.Permission, Detail: "refuses"} }
+// KeyRefusal is an error reply of the server, as a trip gives it.
+func KeyRefusal() error { return &Error{Reason: reason.Permission, Detail: "refuses"} }
 
 // ErrBroken is a connection that ended.
 var ErrBroken error = &Error{Reason: reason.Failed, Detail: "hung up"}
@@ -158,10 +158,10 @@ var ErrBroken error = &Error{Reason: reason.Failed, Detail: "hung up"}
 // CountPage returns a function that counts one page of keys, without a server.
 func CountPage(keys []string, sets ...KeySet) func() error {
 	s := &Space{Bytes: 100}
-	w := WalkerOf(s, time.Second, sets...)
-	g := &steps{track: w.tracks[0], counts: make([]count, len(w.tracks[0].sets)), probed: true}
+	w := ScannerOf(s, time.Second, sets...)
+	g := &sessionScan{prefixGroup: w.groups[0], counts: make([]counter, len(w.groups[0].sets)), probed: true}
 	return func() error {
-		counts, _, err := w.count(context.Background(), g, "", keys)
+		counts, _, err := w.inspectPage(context.Background(), g, "", keys)
 		g.counts = counts
 		return err
 	}

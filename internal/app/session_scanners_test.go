@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// A reload leaves a walk alone as long as its server and its sessions stay.
-func TestWalksFollowTheConfiguration(t *testing.T) {
+// A reload leaves a scanner alone as long as its server and its sessions stay.
+func TestScannersFollowTheConfiguration(t *testing.T) {
 	cfg := func(url string, apps ...config.App) config.Config {
 		c := config.Default()
 		c.Redis = []config.Redis{{Name: "cache", URL: config.Secret(url)}, {Name: "queue", URL: "redis://127.0.0.1:1"}}
@@ -22,14 +22,14 @@ func TestWalksFollowTheConfiguration(t *testing.T) {
 		return config.App{Name: name, Sessions: []config.Sessions{{Redis: redis, Prefix: prefix, Lifetime: time.Hour}}}
 	}
 	const here = "redis://127.0.0.1:1"
-	w := app.NewWalks(false)
+	w := app.NewSessionScanners(false)
 	w.Apply(cfg(here, sessions("shop", "cache", "session:"), sessions("blog", "cache", "blog:")))
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	first := w.Walker("cache")
-	if targets := w.Targets(); first == nil || w.Walker("queue") != nil || len(targets) != 2 || targets[1].App != "blog" || targets[1].Redis != "cache" {
+	first := w.Scanner("cache")
+	if targets := w.Targets(); first == nil || w.Scanner("queue") != nil || len(targets) != 2 || targets[1].App != "blog" || targets[1].Redis != "cache" {
 		t.Fatalf("%v", targets)
 	}
 	for name, c := range map[string]struct {
@@ -43,9 +43,9 @@ func TestWalksFollowTheConfiguration(t *testing.T) {
 		"another server":   {cfg("redis://127.0.0.1:2", sessions("shop", "cache", "session:"), sessions("blog", "cache", "blog:")), false},
 		"none":             {cfg(here), false},
 	} {
-		was := w.Walker("cache")
+		was := w.Scanner("cache")
 		w.Apply(c.cfg)
-		if kept := w.Walker("cache") == was; kept != c.kept {
+		if kept := w.Scanner("cache") == was; kept != c.kept {
 			t.Errorf("%s: kept %t", name, kept)
 		}
 		w.Apply(cfg(here, sessions("shop", "cache", "session:"), sessions("blog", "cache", "blog:")))
@@ -59,9 +59,9 @@ func TestWalksFollowTheConfiguration(t *testing.T) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
 	}
-	off := app.NewWalks(true)
+	off := app.NewSessionScanners(true)
 	off.Apply(cfg(here, sessions("shop", "cache", "session:")))
-	if off.Walker("cache") != nil || len(off.Targets()) != 0 {
-		t.Error("a walk of a collector that is switched off")
+	if off.Scanner("cache") != nil || len(off.Targets()) != 0 {
+		t.Error("a scanner of a collector that is switched off")
 	}
 }
