@@ -73,17 +73,17 @@ type App struct {
 	sessionScanners *sessionScanners
 	heal            *healing
 	set             *collectors.Set
-	limits          *bounds // of the server
+	limits          *httpLimits // of the server
 	history         *web.History
 	server          *http.Server
 
 	reloading sync.Mutex
 	config    atomic.Pointer[config.Config] // in force
-	latest    atomic.Pointer[look]
+	latest    atomic.Pointer[snapshot]
 }
 
-// look is all that one gather read, and how it was judged.
-type look struct {
+// snapshot is all that one gather read, and how it was judged.
+type snapshot struct {
 	readings  health.Readings
 	judgement health.Judgement
 }
@@ -123,7 +123,7 @@ func New(o Options) (*App, error) {
 	a.sessionScanners.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.watcher.SetServices(services(&cfg))
-	if a.limits, err = newBounds(&a.o); err != nil {
+	if a.limits, err = newHTTPLimits(&a.o); err != nil {
 		return nil, err
 	}
 	a.heal = newHealing(a, o.Logger)
@@ -189,7 +189,7 @@ func (a *App) health() health.Judgement {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.keepLooking, a.serve, a.shutDown)...)
+	return runAll(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
 }
 
 // sources are the parts that collectors read from and that live by themselves.
@@ -197,17 +197,17 @@ func (a *App) sources() []func(context.Context) error {
 	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
-// keepLooking reads everything for the page, the same way as a scrape does, and
+// poll reads everything for the page, the same way as a scrape does, and
 // judges it. Each look is judged, so that what goes wrong is known at once; that
 // it is well again is believed after two monitoring intervals.
-func (a *App) keepLooking(ctx context.Context) error {
+func (a *App) poll(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
 	var state health.State
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
+		l := &snapshot{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
 		cancel()
 		l.judgement, state = health.Judge(a.input(l.readings, now), state)
 		a.history.Record(now, l.readings)
@@ -290,8 +290,8 @@ func (a *App) Reload(ctx context.Context) error {
 	return nil
 }
 
-// together runs each part until the first error or ctx's end, then waits for all.
-func together(ctx context.Context, parts ...func(context.Context) error) error {
+// runAll runs each part until the first error or ctx's end, then waits for all.
+func runAll(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup

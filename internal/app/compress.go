@@ -20,7 +20,7 @@ func compressed(next http.Handler) http.Handler {
 		return w
 	}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !takesGzip(r.Header.Get("Accept-Encoding")) {
+		if !acceptsGzip(r.Header.Get("Accept-Encoding")) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -38,8 +38,8 @@ func compressed(next http.Handler) http.Handler {
 	})
 }
 
-// takesGzip reports whether an Accept-Encoding header allows gzip.
-func takesGzip(header string) bool {
+// acceptsGzip reports whether an Accept-Encoding header allows gzip.
+func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if strings.TrimSpace(name) == "gzip" {

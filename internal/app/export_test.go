@@ -27,7 +27,7 @@ func ScrapeWhenFull(limit int) int {
 		panic(err)
 	}
 	for range limit {
-		m.places.Take(context.Background())
+		m.inflight.Acquire(context.Background())
 	}
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))

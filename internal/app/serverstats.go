@@ -14,7 +14,7 @@ var (
 
 // serverStats publishes what bounded the clients of the HTTP server.
 type serverStats struct {
-	*bounds
+	*httpLimits
 
 	scrapes func() uint64 // refused by --web.max-requests
 }
@@ -34,7 +34,7 @@ func (s *serverStats) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range c.Closed {
 		ch <- prometheus.MustNewConstMetric(webClosed, prometheus.CounterValue, float64(n), reason)
 	}
-	for reason, n := range s.responses.Cut() {
+	for reason, n := range s.responses.Aborted() {
 		ch <- prometheus.MustNewConstMetric(webCut, prometheus.CounterValue, float64(n), reason)
 	}
 	ch <- prometheus.MustNewConstMetric(webRefused, prometheus.CounterValue, float64(s.hosts.Refused()), "host")

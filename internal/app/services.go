@@ -15,7 +15,7 @@ func services(cfg *config.Config) []conns.Service {
 		s := conns.Service{Component: "mysql:" + m.Name, Kind: "mysql"}
 		for _, dsn := range append([]config.Secret{m.DSN}, m.FallbackDSNs...) {
 			if cfg, err := config.ParseDSN(dsn); err == nil { // the check of the configuration has seen to it
-				place(&s, cfg.Addr)
+				addAddress(&s, cfg.Addr)
 			}
 		}
 		out = append(out, s)
@@ -24,15 +24,15 @@ func services(cfg *config.Config) []conns.Service {
 		s := conns.Service{Component: "redis:" + r.Name, Kind: "redis"}
 		u, _ := config.ParseRedisURL(r.URL) // the check of the configuration has seen to it
 		for _, address := range u.Addrs {
-			place(&s, address)
+			addAddress(&s, address)
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// place adds a path or a host:port.
-func place(s *conns.Service, address string) {
+// addAddress adds a path or a host:port.
+func addAddress(s *conns.Service, address string) {
 	if strings.HasPrefix(address, "/") {
 		s.Paths = append(s.Paths, address)
 		return

@@ -102,11 +102,11 @@ func (d *decoder) value(v reflect.Value, f field) setter {
 		}
 		return d.text(to, f.kind)
 	case *int:
-		return d.whole(to, f.kind)
+		return d.integer(to, f.kind)
 	case *float64:
 		return d.number(to, f.kind)
 	case *bool:
-		return d.truth(to)
+		return d.boolean(to)
 	case *map[string]string:
 		return d.labels(to, f)
 	}
@@ -158,8 +158,8 @@ func (d *decoder) mapping(entries []entry) setter {
 		seen := make(map[string]int, len(entries))
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, value := n.Content[i], n.Content[i+1]
-			if e := d.entry(key, path, entries); e != nil && !d.again(key, path, seen) {
-				at := under(path, e.key)
+			if e := d.entry(key, path, entries); e != nil && !d.duplicate(key, path, seen) {
+				at := joinPath(path, e.key)
 				d.lines[at] = key.Line
 				e.set(value, at)
 			}
@@ -178,15 +178,15 @@ func (d *decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
 			}
 		}
 	}
-	d.reject(key.Line, problem{under(path, name), "unknown key", "one of " + keys(entries)})
+	d.reject(key.Line, problem{joinPath(path, name), "unknown key", "one of " + keys(entries)})
 	return nil
 }
 
-// again reports whether the key was given before, which is a fault.
-func (d *decoder) again(key *yaml.Node, path string, seen map[string]int) bool {
+// duplicate reports whether the key was given before, which is a fault.
+func (d *decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {
-		d.fault(key.Line, problem{under(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once"})
+		d.fault(key.Line, problem{joinPath(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once"})
 		return true
 	}
 	seen[key.Value] = key.Line
@@ -244,7 +244,7 @@ func kindOf(tag string) yaml.Kind {
 	}
 }
 
-func under(path, key string) string {
+func joinPath(path, key string) string {
 	if path == "" {
 		return key
 	}

@@ -35,7 +35,7 @@ func (d *decoder) number(to *float64, want string) setter {
 	}
 }
 
-func (d *decoder) whole(to *int, want string) setter {
+func (d *decoder) integer(to *int, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt) {
 			return
@@ -79,8 +79,8 @@ func (d *decoder) userID(to *string, want string) setter {
 	}
 }
 
-// truth takes true or false.
-func (d *decoder) truth(to *bool) setter {
+// boolean takes true or false.
+func (d *decoder) boolean(to *bool) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, "true or false", tagBool) {
 			return
@@ -107,7 +107,7 @@ func (d *decoder) hidden(to *string, want string) setter {
 func (d *decoder) choice(to *Choice) setter {
 	return func(n *yaml.Node, path string) {
 		var v bool
-		d.truth(&v)(n, path)
+		d.boolean(&v)(n, path)
 		if n.ShortTag() != tagBool {
 			return // it was refused
 		}
@@ -147,10 +147,10 @@ func (d *decoder) labels(to *map[string]string, f field) setter {
 				d.wrong(key, path, f.kind)
 				continue
 			}
-			if d.again(key, path, seen) {
+			if d.duplicate(key, path, seen) {
 				continue
 			}
-			at := under(path, keyText(key.Value))
+			at := joinPath(path, keyText(key.Value))
 			d.lines[at] = key.Line
 			var value string
 			d.text(&value, f.item)(n.Content[i+1], at)

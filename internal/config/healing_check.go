@@ -47,7 +47,7 @@ func (k *checks) need(ok bool, key string, got any, want string) {
 	}
 	at := k.path
 	if key != "" {
-		at = under(at, key)
+		at = joinPath(at, key)
 	}
 	text := fmt.Sprintf("got %v", got)
 	if s, isText := got.(string); isText {
@@ -60,8 +60,8 @@ func (k *checks) need(ok bool, key string, got any, want string) {
 	k.out = append(k.out, problem{at, text, want})
 }
 
-// given reports a required number that is not there, and one out of range.
-func given[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T) {
+// required reports a required number that is not there, and one out of range.
+func required[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T) {
 	if v == missing {
 		c.need(false, key, nil, " (required)")
 		return
@@ -121,7 +121,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, "")
 		matches, err := MatchValue(value)
 		if err != nil {
-			k.out = append(k.out, problem{under(path, "match."+keyText(label)), regexpFault(err), ""})
+			k.out = append(k.out, problem{joinPath(path, "match."+keyText(label)), regexpFault(err), ""})
 		}
 		selects = selects || err != nil || !matches("")
 	}
@@ -130,7 +130,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, "")
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.VerifyWithin > r.Cooldown {
-			k.out = append(k.out, problem{under(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
+			k.out = append(k.out, problem{joinPath(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
 			break
 		}
 	}
@@ -170,7 +170,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, "")
 	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, "")
 	k.need(!s.judged() || s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
-	k.path = under(at, "with")
+	k.path = joinPath(at, "with")
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
 		c.killLeakedProblems(k, s.KillLeaked)
@@ -184,7 +184,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		c.restartProblems(k, s.RestartTask)
 	case s.CallHTTP != nil && s.Action == ActionCallHTTP:
 		if !isHookURL(s.CallHTTP.URL) {
-			k.out = append(k.out, problem{under(k.path, "url"), "missing, or another form (not shown, it may hold a password)", ""})
+			k.out = append(k.out, problem{joinPath(k.path, "url"), "missing, or another form (not shown, it may hold a password)", ""})
 		}
 		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
 		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)
@@ -225,9 +225,9 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	}
 	k.need(s.Pool == "" || isAppName(s.Pool), "pool", s.Pool, "")
 	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, "")
-	given(k, "max_victims", s.MaxVictims, 0, 1, 1000)
+	required(k, "max_victims", s.MaxVictims, 0, 1, 1000)
 	k.fraction(s.MaxFraction)
-	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40)
+	required(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40)
 	k.users(s.Users)
 	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, "")
 	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
@@ -236,13 +236,13 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 func (c *Config) killLongProblems(k *checks, s *KillLong) {
 	if s.MySQL != "" {
 		exists := slices.ContainsFunc(c.MySQL, func(m MySQL) bool { return m.Name == s.MySQL })
-		k.out = append(k.out, serverProblems(under(k.path, "mysql"), s.MySQL, exists)...)
+		k.out = append(k.out, serverProblems(joinPath(k.path, "mysql"), s.MySQL, exists)...)
 	}
 	c.appNamed(k, s.App)
 	k.need(len(s.Users) > 0, "users", nil, "the users whose statements may be ended (required)")
 	k.users(s.Users)
-	given(k, "min_time", s.MinTime, 0, time.Second, maxDay)
-	given(k, "max_victims", s.MaxVictims, 0, 1, 1000)
+	required(k, "min_time", s.MinTime, 0, time.Second, maxDay)
+	required(k, "max_victims", s.MaxVictims, 0, 1, 1000)
 	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
 }
 
@@ -258,11 +258,11 @@ func (c *Config) recycleProblems(k *checks, s *Recycle) {
 func (c *Config) purgeProblems(k *checks, s *Purge) {
 	c.appNamed(k, s.App)
 	if s.Redis != "" {
-		k.out = append(k.out, c.redisNamed(under(k.path, "redis"), s.Redis)...)
+		k.out = append(k.out, c.redisNamed(joinPath(k.path, "redis"), s.Redis)...)
 	}
 	k.need(within(s.Grace, time.Minute, maxDay), "grace", s.Grace, "")
 	k.need(s.MinIdle >= 0, "min_idle", s.MinIdle, "")
-	given(k, "max_keys", s.MaxKeys, 0, 1, 1_000_000)
+	required(k, "max_keys", s.MaxKeys, 0, 1, 1_000_000)
 	k.fraction(s.MaxFraction)
 }
 
@@ -274,7 +274,7 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 	}
 	k.need(len(s.Queue) <= maxQueue && !hasControl(s.Queue), "queue", s.Queue, "")
 	k.need(s.Idempotent, "idempotent", s.Idempotent, "")
-	given(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
+	required(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
 }
 
 // appNamed looks for an app where apps are configured; discovered ones are not

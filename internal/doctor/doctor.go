@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	doctorRead = 4 * time.Second // for one read of everything
+	readTimeout = 4 * time.Second // for one read of everything
 	// A part that works in the background has not begun at the first look, and
 	// a connect may not have ended. Two looks that agree are believed.
-	doctorPause = 1500 * time.Millisecond
-	doctorLooks = 3
+	readPause = 1500 * time.Millisecond
+	maxReads  = 3
 )
 
 // Diagnosis is what the doctor found.
@@ -76,9 +76,9 @@ type Flags struct {
 // Examine reads all that the collectors read until two reads agree, and returns
 // what is missing and how it is cured. It serves nothing and logs nothing.
 func Examine(ctx context.Context, s Subject) *Diagnosis {
-	d := &doctor{Subject: s, who: whoAmI(), sections: make(map[string]*Section)}
-	d.look(ctx)
-	ctx, cancel := context.WithTimeout(ctx, doctorRead)
+	d := &doctor{Subject: s, who: currentUser(), sections: make(map[string]*Section)}
+	d.readUntilStable(ctx)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if apps, err := d.Apps(ctx); err == nil {
 		d.apps = apps
@@ -91,27 +91,27 @@ func Examine(ctx context.Context, s Subject) *Diagnosis {
 type doctor struct {
 	Subject
 
-	who      viewer
+	who      effectiveUser
 	readings health.Readings // of the last look
 	apps     []discovery.App
 	sections map[string]*Section
 }
 
-// look reads everything until two looks in a row miss the same.
-func (d *doctor) look(ctx context.Context) {
+// readUntilStable reads everything until two looks in a row miss the same.
+func (d *doctor) readUntilStable(ctx context.Context) {
 	var before []string
-	for i := range doctorLooks {
-		read, cancel := context.WithTimeout(ctx, doctorRead)
+	for i := range maxReads {
+		read, cancel := context.WithTimeout(ctx, readTimeout)
 		d.readings = health.NewReadings(d.Collectors.Read(read, nil).Readings)
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {
 			break
 		}
-		if before = now; i == doctorLooks-1 {
+		if before = now; i == maxReads-1 {
 			break
 		}
-		if !retry.Sleep(ctx, doctorPause) {
+		if !retry.Sleep(ctx, readPause) {
 			return
 		}
 	}
@@ -149,7 +149,7 @@ func (d *doctor) examine(ctx context.Context) {
 		case "process":
 			d.processes()
 		case "requests":
-			d.reports(ctx)
+			d.requests(ctx)
 		case "mysql":
 			d.mysqlServers(ctx)
 		case "redis":
@@ -171,7 +171,7 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 		d.section(collector).Status = "off"
 		return
 	case kind == "statsd" && u.Reason == collectors.InUse:
-		if d.oursAlready(collector, name, &f) {
+		if d.heldByExporter(collector, name, &f) {
 			return
 		}
 	case kind == "app" && u.Reason == collectors.Permission:

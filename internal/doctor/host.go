@@ -24,8 +24,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// viewer is the user as whom the doctor looks.
-type viewer struct {
+// effectiveUser is the user as whom the doctor looks.
+type effectiveUser struct {
 	uid  int
 	name string
 	caps map[uint]bool // of those that matter here
@@ -42,8 +42,8 @@ func capabilities() []struct {
 	}{{unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, {unix.CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}}
 }
 
-func whoAmI() viewer {
-	w := viewer{uid: os.Geteuid(), caps: make(map[uint]bool)}
+func currentUser() effectiveUser {
+	w := effectiveUser{uid: os.Geteuid(), caps: make(map[uint]bool)}
 	w.name = userName(w.uid)
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -64,7 +64,7 @@ func userName(uid int) string {
 	return strconv.Itoa(uid)
 }
 
-func (w viewer) String() string {
+func (w effectiveUser) String() string {
 	var with, without []string
 	for _, c := range capabilities() {
 		if w.caps[c.bit] {
@@ -97,10 +97,10 @@ func (d *doctor) exporter(ctx context.Context) {
 func (d *doctor) secretFiles() {
 	inline := false
 	for _, m := range d.Config.MySQL {
-		inline = inline || m.Way().Password
+		inline = inline || m.Transport().Password
 	}
 	for _, r := range d.Config.Redis {
-		inline = inline || r.Way().Password
+		inline = inline || r.Transport().Password
 	}
 	files := d.Config.SecretFiles()
 	for _, file := range files {
@@ -173,7 +173,7 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			f.Reason, f.Detail = collectors.InUse, address+" is taken by another program, so that nothing can be served there"
-			if d.oursAlready("exporter", "tcp://"+address, &f) {
+			if d.heldByExporter("exporter", "tcp://"+address, &f) {
 				continue
 			}
 		case errors.Is(err, fs.ErrPermission):
@@ -184,9 +184,9 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 	}
 }
 
-// oursAlready reports whether an address is in use by an exporter that runs,
+// heldByExporter reports whether an address is in use by an exporter that runs,
 // which is as it should be. Else it names who has it, where that can be told.
-func (d *doctor) oursAlready(section, listen string, f *Finding) bool {
+func (d *doctor) heldByExporter(section, listen string, f *Finding) bool {
 	h := holderOf(d.Flags.ProcRoot, listen)
 	shown := strings.TrimPrefix(listen, "tcp://")
 	switch {

@@ -34,8 +34,8 @@ const (
 	unreportedAt = time.Minute
 )
 
-// running is what /api/v1/status of an exporter has of requests.
-type running struct {
+// exporterStatus is what /api/v1/status of an exporter has of requests.
+type exporterStatus struct {
 	Unavailable, Notes []struct{ Collector, Of, Reason, Detail string }
 	Apps               []struct {
 		Name        string
@@ -47,23 +47,23 @@ type running struct {
 	}
 }
 
-// reports examines what apps report of their requests: what the exporter that
+// requests examines what apps report of their requests: what the exporter that
 // runs has seen of it, and which apps cannot report.
-func (d *doctor) reports(ctx context.Context) {
+func (d *doctor) requests(ctx context.Context) {
 	if d.Flags.Off["statsd"] || len(d.Config.StatsD.Listen) == 0 {
 		return
 	}
-	r := d.running(ctx)
+	r := d.exporterStatus(ctx)
 	if r != nil {
-		d.told(r)
+		d.addStatusNotes(r)
 	}
 	d.clients(ctx, r)
 }
 
-// running reads the status of the exporter that holds the StatsD addresses, if
+// exporterStatus reads the status of the exporter that holds the StatsD addresses, if
 // it is proved by its descriptors and serves where this one would; nil if not.
-func (d *doctor) running(ctx context.Context) *running {
-	pid := d.receiver()
+func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
+	pid := d.exporterPID()
 	if pid == 0 || d.Flags.Listen == nil {
 		return nil
 	}
@@ -90,9 +90,9 @@ func (d *doctor) running(ctx context.Context) *running {
 	return nil
 }
 
-// receiver returns the process id of the exporter that holds a StatsD address; 0
+// exporterPID returns the process id of the exporter that holds a StatsD address; 0
 // if none is proved to.
-func (d *doctor) receiver() int {
+func (d *doctor) exporterPID() int {
 	for _, listen := range d.Config.StatsD.Listen {
 		if h := holderOf(d.Flags.ProcRoot, listen); h.sure && h.name == exporterName {
 			return h.pid
@@ -102,7 +102,7 @@ func (d *doctor) receiver() int {
 }
 
 // status reads a status page as JSON.
-func status(ctx context.Context, url string) (*running, error) {
+func status(ctx context.Context, url string) (*exporterStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusLimit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -122,15 +122,15 @@ func status(ctx context.Context, url string) (*running, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, errors.New("it answers with status " + strconv.Itoa(resp.StatusCode))
 	}
-	var r running
+	var r exporterStatus
 	if err := json.NewDecoder(io.LimitReader(resp.Body, statusBytes)).Decode(&r); err != nil {
 		return nil, errors.New("its answer is no status of an exporter")
 	}
 	return &r, nil
 }
 
-// told adds what a running exporter has seen of lines that do not count.
-func (d *doctor) told(r *running) {
+// addStatusNotes adds what a running exporter has seen of lines that do not count.
+func (d *doctor) addStatusNotes(r *exporterStatus) {
 	for _, n := range slices.Concat(r.Notes, r.Unavailable) {
 		reason := collectors.Reason(n.Reason)
 		lines := reason == collectors.Malformed || reason == collectors.Misnamed || reason == collectors.Untrusted
@@ -146,7 +146,7 @@ func (d *doctor) told(r *running) {
 }
 
 // clients examines the apps of gunicorn that are set up to report requests.
-func (d *doctor) clients(ctx context.Context, r *running) {
+func (d *doctor) clients(ctx context.Context, r *exporterStatus) {
 	links := d.statsdLinks(ctx)
 	for i := range d.apps {
 		a := &d.apps[i]
@@ -156,7 +156,7 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 		argv := d.commandLine(a.PID)
 		host := cmdline.Option(argv, "--statsd-host")
 		l := links.of(d.Flags.ProcRoot, a)
-		if host == "" && l == unlinked {
+		if host == "" && l == noSocket {
 			continue
 		}
 		class := a.Class
@@ -171,7 +171,7 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 }
 
 // client adds what keeps one app from reporting, if that can be seen.
-func (d *doctor) client(a *discovery.App, class string, l link, r *running) {
+func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatus) {
 	of := "app:" + a.Name
 	lower := strings.ToLower(class)
 	switch {
@@ -187,13 +187,13 @@ func (d *doctor) client(a *discovery.App, class string, l link, r *running) {
 			Detail: a.Name + " reports requests only where gunicorn writes an access log: its worker class asgi sends none by StatsD without one",
 			Cure:   []string{"start gunicorn with --access-logfile /dev/null or another file"},
 		})
-	case l == severed:
+	case l == disconnected:
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.NotFound,
 			Detail: a.Name + " has a UNIX datagram socket that is connected to nothing: if it is that of --statsd-host, the exporter was restarted since, and gunicorn does not connect again",
 			Cure:   []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) outlives a restart of the exporter"},
 		})
-	case class == "" && l == linked && time.Since(a.Start) > unreportedAt && reported(r, a.Name) == "no":
+	case class == "" && l == connected && time.Since(a.Start) > unreportedAt && reported(r, a.Name) == "no":
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.OK,
 			Detail: a.Name + " is set up to report requests, and has reported none in the last minutes: none has ended, or its workers are of a class that reports none (UvicornWorker)",
@@ -203,7 +203,7 @@ func (d *doctor) client(a *discovery.App, class string, l link, r *running) {
 
 // reported returns "yes" or "no" for whether a running exporter has heard of
 // requests of an app in the last minutes; "" if that is not known.
-func reported(r *running, app string) string {
+func reported(r *exporterStatus, app string) string {
 	if r == nil {
 		return ""
 	}
@@ -243,9 +243,9 @@ func (d *doctor) commandLine(pid int) []string {
 type link int
 
 const (
-	unlinked link = iota
-	linked        // connected to one
-	severed       // a UNIX datagram socket of theirs is connected to nothing
+	noSocket     link = iota
+	connected         // connected to one
+	disconnected      // a UNIX datagram socket of theirs is connected to nothing
 )
 
 // links are the sockets of this network namespace that send to the exporter, and
@@ -277,7 +277,7 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 	udp, _ := conn.UDP(ctx, 0) // what was read counts
 	for _, s := range udp {
 		if p := s.Remote.Port(); p != 0 && slices.Contains(ports, p) {
-			out[s.Inode] = linked
+			out[s.Inode] = connected
 		}
 	}
 	if len(paths) == 0 {
@@ -292,9 +292,9 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 		switch {
 		case s.Path != "":
 		case ours[s.Peer]:
-			out[s.Inode] = linked
+			out[s.Inode] = connected
 		case s.Peer == 0:
-			out[s.Inode] = severed
+			out[s.Inode] = disconnected
 		}
 	}
 	return out
@@ -304,9 +304,9 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 func (k links) of(procRoot string, a *discovery.App) link {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil || len(k) == 0 {
-		return unlinked
+		return noSocket
 	}
-	best := unlinked
+	best := noSocket
 	for _, m := range a.Processes[:min(len(a.Processes), maxClients)] {
 		p, err := fs.Proc(m.PID)
 		if err != nil {
@@ -319,10 +319,10 @@ func (k links) of(procRoot string, a *discovery.App) link {
 			if !ok || err != nil {
 				continue
 			}
-			if l := k[inode]; l == linked {
-				return linked
-			} else if l == severed {
-				best = severed
+			if l := k[inode]; l == connected {
+				return connected
+			} else if l == disconnected {
+				best = disconnected
 			}
 		}
 	}

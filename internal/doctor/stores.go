@@ -29,10 +29,10 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		server := d.MySQL(m.Name)
 		index, v, serves := server.Serving()
 		if !serves {
-			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Way())
+			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Transport())
 			continue
 		}
-		way := m.Way().String()
+		way := m.Transport().String()
 		if index > 0 {
 			way = "by fallback " + strconv.Itoa(index)
 			d.add("mysql", Finding{
@@ -43,8 +43,8 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		d.fact("mysql", "%s is %s %s, %s", m.Name, map[bool]string{true: "MariaDB", false: "MySQL"}[v.MariaDB], v, way)
 		d.readOnly(ctx, m.Name, server)
 		d.lockWaits(ctx, m.Name, server, v)
-		d.tooStrong(ctx, m.Name, server, v)
-		d.mayAct(ctx, m.Name, server, v)
+		d.excessPrivileges(ctx, m.Name, server, v)
+		d.killRights(ctx, m.Name, server, v)
 		d.statements(ctx, m.Name, server)
 	}
 }
@@ -91,7 +91,7 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 		}
 	}
 	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(d.Config.MySQL[i].Way().Socket, d.Config.MySQL[i].PasswordFile)
+		f.Cure = d.files(d.Config.MySQL[i].Transport().Socket, d.Config.MySQL[i].PasswordFile)
 	}
 }
 
@@ -104,11 +104,11 @@ func (d *doctor) redisServers() {
 			if up, ok := d.readings.Get("resp_up", "redis:"+r.Name); ok && up == 1 {
 				word = "answers, and does not tell what it is"
 			}
-			d.fact("redis", "%s %s, %s", r.Name, word, r.Way())
+			d.fact("redis", "%s %s, %s", r.Name, word, r.Transport())
 			continue
 		}
 		version, mode, role := info[0].Labels[1], info[0].Labels[2], info[0].Labels[3]
-		d.fact("redis", "%s is Redis %s, %s, %s, %s", r.Name, version, mode, role, r.Way())
+		d.fact("redis", "%s is Redis %s, %s, %s, %s", r.Name, version, mode, role, r.Transport())
 		if role == "slave" {
 			d.add("redis", Finding{
 				Of: "redis:" + r.Name, Reason: collectors.OK,
@@ -125,7 +125,7 @@ func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	if i < 0 {
 		return
 	}
-	way := d.Config.Redis[i].Way()
+	way := d.Config.Redis[i].Transport()
 	for n, c := range f.Cure {
 		c = secret.Cured(c, d.Config.Redis[i].PasswordFile)
 		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
@@ -142,7 +142,7 @@ func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 // password file, as far as this user may not use them.
 func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string
-	if group, open := barrier(socket); group != "" {
+	if group, open := inaccessible(socket); group != "" {
 		if !open {
 			out = append(out, "the group "+group+" first needs the right to its socket and the folders above it; in redis.conf: unixsocketperm 770")
 		}
@@ -159,10 +159,10 @@ func (d *doctor) files(socket, passwordFile string) []string {
 	return out
 }
 
-// barrier finds what on the way to a socket is closed to this user: a folder or
+// inaccessible finds what on the way to a socket is closed to this user: a folder or
 // the socket itself. It gives its group, and whether that group may pass;
 // nothing is closed if group is "".
-func barrier(socket string) (group string, open bool) {
+func inaccessible(socket string) (group string, open bool) {
 	if socket == "" {
 		return "", false
 	}

@@ -45,7 +45,7 @@ type attempt struct {
 
 // connected returns the connection, or makes one. The caller has the turn.
 func (s *Server) connected(ctx context.Context) (*link, error) {
-	l, t, err := s.begin(ctx)
+	l, t, err := s.connectionOrAttempt(ctx)
 	if l != nil || err != nil {
 		return l, err
 	}
@@ -65,7 +65,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.takeReady(); s.link != nil {
+	if s.adoptReady(); s.link != nil {
 		return s.link, nil
 	}
 	return nil, s.failure()
@@ -73,37 +73,37 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 
 // failure is why there is no connection.
 func (s *Server) failure() error {
-	if s.fail == nil {
+	if s.lastError == nil {
 		return &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
-	return s.fail
+	return s.lastError
 }
 
-// begin returns the connection, the connect under way, which it begins unless the
+// connectionOrAttempt returns the connection, the connect under way, which it begins unless the
 // last one failed a moment ago, or why there is neither.
-func (s *Server) begin(ctx context.Context) (*link, *attempt, error) {
+func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
-	s.takeReady()
+	s.adoptReady()
 	now := time.Now()
 	if l := s.link; l != nil {
-		s.renew(ctx, l, now)
+		s.reconnectIfDue(ctx, l, now)
 		return l, nil, nil
 	}
-	if s.try == nil {
-		if now.Before(s.next) && !s.passwordChanged() {
+	if s.connecting == nil {
+		if now.Before(s.retryAt) && !s.passwordChanged() {
 			return nil, nil, s.failure()
 		}
-		s.start(ctx, 1+len(s.o.Fallbacks))
+		s.startConnect(ctx, 1+len(s.o.Fallbacks))
 	}
-	return nil, s.try, nil
+	return nil, s.connecting, nil
 }
 
-// takeReady puts the connection that was made meanwhile in place of the old one.
-func (s *Server) takeReady() {
+// adoptReady puts the connection that was made meanwhile in place of the old one.
+func (s *Server) adoptReady() {
 	if s.ready == nil {
 		return
 	}
@@ -117,19 +117,19 @@ func (s *Server) takeReady() {
 	}
 }
 
-// renew begins to connect beside the connection in use: to the primary while a
+// reconnectIfDue begins to connect beside the connection in use: to the primary while a
 // fallback serves, and anew while a right is missing.
-func (s *Server) renew(ctx context.Context, l *link, now time.Time) {
+func (s *Server) reconnectIfDue(ctx context.Context, l *link, now time.Time) {
 	due := l.index > 0 || l.process != nil
-	if !due || s.try != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.again)) {
+	if !due || s.connecting != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.refreshAfter)) {
 		return
 	}
-	s.primaryAt = now.Add(s.again)
-	s.start(ctx, 1)
+	s.primaryAt = now.Add(s.refreshAfter)
+	s.startConnect(ctx, 1)
 }
 
-// start begins a connect to the first n addresses.
-func (s *Server) start(ctx context.Context, n int) {
+// startConnect begins a connect to the first n addresses.
+func (s *Server) startConnect(ctx context.Context, n int) {
 	limit := greetingLimit
 	if n > 1 || s.link != nil {
 		limit = time.Duration(n) * eachLimit
@@ -137,20 +137,20 @@ func (s *Server) start(ctx context.Context, n int) {
 	// A scrape that ends must not end the connect with it, see greetingLimit.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	t := &attempt{began: time.Now(), cancel: cancel, done: make(chan struct{})}
-	s.try = t
+	s.connecting = t
 	s.password = secret.VersionOf(s.o.PasswordFile)
 	s.wg.Go(func() {
 		defer cancel()
 		l, err := s.dialAny(ctx, n)
-		s.finish(t, l, err)
+		s.finishConnect(t, l, err)
 	})
 }
 
-func (s *Server) finish(t *attempt, l *link, err *Error) {
+func (s *Server) finishConnect(t *attempt, l *link, err *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(t.done)
-	s.try = nil
+	s.connecting = nil
 	switch {
 	case s.closed:
 		l.close()
@@ -158,7 +158,7 @@ func (s *Server) finish(t *attempt, l *link, err *Error) {
 		s.ready = l
 	case s.link == nil:
 		s.failures++
-		s.fail, s.next = err, t.began.Add(backoff(s.failures, err))
+		s.lastError, s.retryAt = err, t.began.Add(backoff(s.failures, err))
 	}
 }
 
@@ -191,7 +191,7 @@ func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 		if err == nil {
 			return l, nil
 		}
-		e := explain(err)
+		e := classify(err)
 		if first == nil {
 			first = e
 		}
@@ -274,10 +274,10 @@ func (l *link) prepare(ctx context.Context) error {
 	if l.version, err = ParseVersion(version); err != nil {
 		return &Error{Reason: reason.Unsupported, Text: "it is neither MySQL nor MariaDB"}
 	}
-	if err := l.exec(ctx, sessionOf(l.version)); err != nil {
+	if err := l.exec(ctx, sessionSetup(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	if err := l.stay(ctx); err != nil {
+	if err := l.setIdleTimeout(ctx); err != nil {
 		return err
 	}
 	// Without this right the list of threads is not refused but short, and a
@@ -286,17 +286,17 @@ func (l *link) prepare(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if e := explain(err); e.Reason == reason.Permission && !e.lost {
+	if e := classify(err); e.Reason == reason.Permission && !e.lost {
 		l.process = e
 		return nil
 	}
 	return fmt.Errorf("rights: %w", err)
 }
 
-// sessionOf is the statement that sets up a session. InnoDB tells when its
+// sessionSetup is the statement that sets up a session. InnoDB tells when its
 // transactions began in the time zone of the host, whatever that of the session
 // is, so the session's must be the same.
-func sessionOf(v Version) string {
+func sessionSetup(v Version) string {
 	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"
 	switch {
 	case !v.has(Version{Major: 10, Minor: 1, Patch: 1}, Version{Major: 5, Minor: 7, Patch: 8}):

@@ -64,8 +64,8 @@ func (e *Error) Is(target error) bool {
 	return e.Reason == reason.Timeout && target == context.DeadlineExceeded
 }
 
-// explain turns any error into an [Error].
-func explain(err error) *Error {
+// classify turns any error into an [Error].
+func classify(err error) *Error {
 	var ours *Error
 	var answer *mysqldriver.MySQLError
 	switch {

@@ -120,13 +120,13 @@ func (v *Session) exec(ctx context.Context, statement string) (done bool, err er
 	case errors.As(err, &answer) && (answer.Number == noSuchThread || answer.Number == noSuchQuery):
 		return false, nil
 	default:
-		return false, explain(err)
+		return false, classify(err)
 	}
 }
 
-// Calls reports whether the login may call a procedure, "schema.name": those that
+// CanExecute reports whether the login may call a procedure, "schema.name": those that
 // it may not call are not in its information_schema.ROUTINES.
-func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
+func (s *Server) CanExecute(ctx context.Context, procedure string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
 		return false, errProcedure
@@ -139,10 +139,10 @@ func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
 	return n > 0, err
 }
 
-// Excess returns those rights of the login that end any connection of the server,
+// ExcessPrivileges returns those rights of the login that end any connection of the server,
 // and let it set variables with which it could run statements as others:
 // SHOW GRANTS. The procedures of deploy/sql need none of them.
-func (s *Server) Excess(ctx context.Context) ([]string, error) {
+func (s *Server) ExcessPrivileges(ctx context.Context) ([]string, error) {
 	var grants []string
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		return l.each(ctx, "SHOW GRANTS", func(rows *sql.Rows) error {
@@ -155,13 +155,13 @@ func (s *Server) Excess(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Excess(grants), nil
+	return ParseExcessPrivileges(grants), nil
 }
 
-// Excess finds in lines of SHOW GRANTS the rights that are too strong for an
+// ParseExcessPrivileges finds in lines of SHOW GRANTS the rights that are too strong for an
 // exporter, in alphabetical order: "ALL PRIVILEGES", "CONNECTION ADMIN",
 // "CONNECTION_ADMIN" and "SUPER".
-func Excess(grants []string) []string {
+func ParseExcessPrivileges(grants []string) []string {
 	tooStrong := []string{"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"}
 	var out []string
 	for _, line := range grants {

@@ -38,47 +38,47 @@ type Options struct {
 // Server is one server, with at most one connection in use and one being made.
 // Its methods may be called side by side; they take turns.
 type Server struct {
-	o     Options
-	left  leftOut
-	turn  chan struct{}  // holds the connection
-	acts  chan struct{}  // holds the session of an action
-	wg    sync.WaitGroup // of connects under way
-	again time.Duration  // primaryInterval
+	o            Options
+	left         leftOut
+	connLock     chan struct{}  // holds the connection
+	sessionLock  chan struct{}  // holds the session of an action
+	wg           sync.WaitGroup // of connects under way
+	refreshAfter time.Duration  // primaryInterval
 
-	mu        sync.Mutex
-	link      *link // nil: not connected
-	ready     *link // made and not used yet
-	try       *attempt
-	fail      *Error // of the last try; nil: none failed
-	failures  int    // in a row
-	next      time.Time
-	primaryAt time.Time      // when the primary is tried again while a fallback serves
-	password  secret.Version // of the password file when it was last read
-	closed    bool
+	mu         sync.Mutex
+	link       *link // nil: not connected
+	ready      *link // made and not used yet
+	connecting *attempt
+	lastError  *Error // of the last try; nil: none failed
+	failures   int    // in a row
+	retryAt    time.Time
+	primaryAt  time.Time      // when the primary is tried again while a fallback serves
+	password   secret.Version // of the password file when it was last read
+	closed     bool
 }
 
 // Open returns a server. It connects when it is first asked something.
 func Open(o Options) *Server {
 	o.Logger = logs.Or(o.Logger)
-	return &Server{o: o, turn: make(chan struct{}, 1), acts: make(chan struct{}, 1), again: primaryInterval}
+	return &Server{o: o, connLock: make(chan struct{}, 1), sessionLock: make(chan struct{}, 1), refreshAfter: primaryInterval}
 }
 
 // Close ends the connection and every connect under way. Later reads fail.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	if s.try != nil {
-		s.try.cancel()
+	if s.connecting != nil {
+		s.connecting.cancel()
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
-	s.turn <- struct{}{}
+	s.connLock <- struct{}{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link.close()
 	s.ready.close()
 	s.link, s.ready = nil, nil
-	<-s.turn
+	<-s.connLock
 }
 
 // Serving tells which address serves, 0 for the primary and n for the n-th
@@ -98,8 +98,8 @@ func (s *Server) Serving() (index int, v Version, ok bool) {
 // more: what f fills, it must begin anew.
 func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.connLock <- struct{}{}:
+		defer func() { <-s.connLock }()
 	case <-ctx.Done():
 		return &Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
 	}
@@ -123,7 +123,7 @@ func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := f(ctx, l); err != nil {
-		e := explain(err)
+		e := classify(err)
 		if e.lost {
 			s.drop(e)
 		}
@@ -131,7 +131,7 @@ func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures, s.fail, l.worked = 0, nil, true
+	s.failures, s.lastError, l.worked = 0, nil, true
 	return nil
 }
 
@@ -142,6 +142,6 @@ func (s *Server) drop(e *Error) {
 	defer s.mu.Unlock()
 	s.link.close()
 	s.link = nil
-	s.fail, s.next = e, time.Now().Add(backoff(s.failures, e))
+	s.lastError, s.retryAt = e, time.Now().Add(backoff(s.failures, e))
 	s.failures++
 }

@@ -68,8 +68,8 @@ func (s *Server) LeftOut() LeftOut {
 	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
 }
 
-// kept appends to list unless it is full, and counts what had no place.
-func kept[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
+// appendBounded appends to list unless it is full, and counts what had no place.
+func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	if len(list) >= bound {
 		left.Add(1)
 		return list
@@ -184,7 +184,7 @@ func (l *link) threads(ctx context.Context, out *[]Thread, left *atomic.Uint64) 
 			return err
 		}
 		t.Own = t.ID == l.id
-		*out = kept(*out, t, maxThreads, left)
+		*out = appendBounded(*out, t, maxThreads, left)
 		return nil
 	})
 }
@@ -289,7 +289,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 			if waiting.Valid {
 				t.Waiting = seconds(now - waiting.Float64)
 			}
-			out = kept(out, t, maxTransactions, &s.left.transactions)
+			out = appendBounded(out, t, maxTransactions, &s.left.transactions)
 			return nil
 		})
 	})
@@ -327,7 +327,7 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 				return err
 			}
 			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
-			out = kept(out, w, maxLockWaits, &s.left.lockWaits)
+			out = appendBounded(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})
 	})

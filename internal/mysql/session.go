@@ -36,15 +36,15 @@ type Session struct {
 // Session connects to the address that serves now. Close it.
 func (s *Server) Session(ctx context.Context) (*Session, error) {
 	select {
-	case s.acts <- struct{}{}:
+	case s.sessionLock <- struct{}{}:
 	case <-ctx.Done():
 		return nil, &Error{Reason: reason.Timeout, Text: "another action on it has not ended yet"}
 	}
-	free := func() { <-s.acts }
+	free := func() { <-s.sessionLock }
 	v, err := s.session(ctx)
 	if err != nil {
 		free()
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	v.end = free
 	return v, nil
@@ -65,10 +65,10 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	v := &Session{}
 	var err error
 	if v.l, err = s.dial(ctx, index); err != nil {
-		if explain(err).Reason != reason.Busy {
+		if classify(err).Reason != reason.Busy {
 			return nil, err
 		}
-		if v.l = s.lend(ctx); v.l == nil {
+		if v.l = s.lendConnection(ctx); v.l == nil {
 			return nil, err
 		}
 		v.lender = s
@@ -84,12 +84,12 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
-// lend takes the shared connection out of use; nil: there is none, or a read of
+// lendConnection takes the shared connection out of use; nil: there is none, or a read of
 // it does not end. Reads meanwhile fail, or connect if the server has room again.
-func (s *Server) lend(ctx context.Context) *link {
+func (s *Server) lendConnection(ctx context.Context) *link {
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.connLock <- struct{}{}:
+		defer func() { <-s.connLock }()
 	case <-ctx.Done():
 		return nil
 	}
@@ -100,16 +100,16 @@ func (s *Server) lend(ctx context.Context) *link {
 	return l
 }
 
-// takeBack puts a connection that was lent in its place, also one that broke,
+// returnConnection puts a connection that was lent in its place, also one that broke,
 // which the next read finds out, unless there is another one by now.
-func (s *Server) takeBack(l *link) {
+func (s *Server) returnConnection(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.link != nil || s.ready != nil {
 		l.close()
 		return
 	}
-	s.link, s.fail, s.failures = l, nil, 0
+	s.link, s.lastError, s.failures = l, nil, 0
 }
 
 // identify learns which process of which server this is. Uptime and
@@ -151,7 +151,7 @@ func (v *Session) Close() {
 	switch {
 	case v.closed || v.l == nil:
 	case v.lender != nil:
-		v.lender.takeBack(v.l)
+		v.lender.returnConnection(v.l)
 	default:
 		v.l.close()
 	}
@@ -167,7 +167,7 @@ func (v *Session) read(ctx context.Context, query string, f func(*sql.Rows) erro
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
 	if err := v.l.each(ctx, query, f); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	return nil
 }

@@ -271,13 +271,13 @@ func TestExcess(t *testing.T) {
 		{[]string{"GRANT ALL PRIVILEGES ON `shop`.* TO `x`@`%`", "GRANT `SUPER` TO `x`@`%`", "SUPER ON *.* TO x"}, ""},
 		{nil, ""},
 	} {
-		if got := strings.Join(mysql.Excess(c.lines), ","); got != c.want {
+		if got := strings.Join(mysql.ParseExcessPrivileges(c.lines), ","); got != c.want {
 			t.Errorf("%q: %q", c.lines, got)
 		}
 	}
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.rows["SHOW GRANTS"] = []string{"GRANT SUPER ON *.* TO x"} })
-	if got, err := open(t, f.address()).Excess(t.Context()); err != nil || !slices.Equal(got, []string{"SUPER"}) {
+	if got, err := open(t, f.address()).ExcessPrivileges(t.Context()); err != nil || !slices.Equal(got, []string{"SUPER"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -287,7 +287,7 @@ func FuzzExcess(f *testing.F) {
 	f.Add("GRANT SUPER, PROCESS ON *.* TO `x`@`%` IDENTIFIED BY PASSWORD '*B690'")
 	f.Add("GRANT ALL PRIVILEGES ON *.* TO x")
 	f.Fuzz(func(t *testing.T, line string) {
-		for _, right := range mysql.Excess([]string{line, line}) {
+		for _, right := range mysql.ParseExcessPrivileges([]string{line, line}) {
 			if !slices.Contains([]string{"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"}, right) {
 				t.Errorf("%q gave %q", line, right)
 			}

@@ -109,7 +109,7 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 	}
 	c.mu.Unlock()
 	if victim != nil {
-		_ = plain(victim).Close()
+		_ = unwrap(victim).Close()
 	}
 }
 
@@ -120,15 +120,15 @@ func (c *Connections) admit(conn net.Conn) net.Conn {
 	var reason string
 	switch {
 	case c.remotes[x.remote] >= c.share:
-		victim, reason = c.victim(func(o *connection) bool { return o.remote == x.remote })
+		victim, reason = c.longestWaiting(func(o *connection) bool { return o.remote == x.remote })
 	case len(c.open) >= c.limit:
 		most := 0
 		for _, n := range c.remotes {
 			most = max(most, n)
 		}
-		victim, reason = c.victim(func(o *connection) bool { return c.remotes[o.remote] == most })
+		victim, reason = c.longestWaiting(func(o *connection) bool { return c.remotes[o.remote] == most })
 		if victim == nil {
-			victim, reason = c.victim(func(*connection) bool { return true })
+			victim, reason = c.longestWaiting(func(*connection) bool { return true })
 		}
 	default:
 		c.add(x)
@@ -181,9 +181,9 @@ func (x *connection) rank(now time.Time) (int, time.Time) {
 	return rankWorking, oldest
 }
 
-// victim returns the connection to close first among those that f accepts, the
+// longestWaiting returns the connection to close first among those that f accepts, the
 // oldest of the lowest rank, and the reason; nil if all are worked for.
-func (c *Connections) victim(f func(*connection) bool) (*connection, string) {
+func (c *Connections) longestWaiting(f func(*connection) bool) (*connection, string) {
 	var first *connection
 	var since time.Time
 	rank, now := rankWorking, c.now()
@@ -223,8 +223,8 @@ func connOf(ctx context.Context) net.Conn {
 	return conn
 }
 
-// plain returns the connection below TLS: closing TLS waits for the client.
-func plain(conn net.Conn) net.Conn {
+// unwrap returns the connection below TLS: closing TLS waits for the client.
+func unwrap(conn net.Conn) net.Conn {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
 	}

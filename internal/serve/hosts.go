@@ -100,7 +100,7 @@ func (h *Hosts) Refused() uint64 { return h.refused.Load() }
 // exporter's.
 func (h *Hosts) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !h.passes(r) {
+		if !h.accepts(r) {
 			h.refuse(w)
 			return
 		}
@@ -113,7 +113,7 @@ func (h *Hosts) Guard(next http.Handler) http.Handler {
 // clients do not send.
 func (h *Hosts) GuardBrowsers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if fromBrowser(r) && !h.passes(r) {
+		if fromBrowser(r) && !h.accepts(r) {
 			h.refuse(w)
 			return
 		}
@@ -130,7 +130,7 @@ func fromBrowser(r *http.Request) bool {
 	return false
 }
 
-func (h *Hosts) passes(r *http.Request) bool {
+func (h *Hosts) accepts(r *http.Request) bool {
 	if h.Allows(r.Host) {
 		return true
 	}

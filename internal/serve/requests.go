@@ -67,10 +67,10 @@ func (c *Connections) Bodies(next http.Handler) http.Handler {
 		_ = control.SetReadDeadline(began.Add(BodyLimit))
 		q, _ := r.Context().Value(requestKey{}).(*request)
 		b := &body{ReadCloser: r.Body, whole: func() {
-			c.reads(q, false)
+			c.setReading(q, false)
 			_ = control.SetReadDeadline(time.Time{})
 		}}
-		c.reads(q, true)
+		c.setReading(q, true)
 		r.Body = b
 		next.ServeHTTP(w, r)
 		if !b.ended { // it is awaited on, within the limit, before the response
@@ -127,8 +127,8 @@ func (c *Connections) begin(ctx context.Context, q *request) (end func()) {
 	}
 }
 
-// reads notes whether the body of a request is awaited.
-func (c *Connections) reads(q *request, awaited bool) {
+// setReading notes whether the body of a request is awaited.
+func (c *Connections) setReading(q *request, awaited bool) {
 	if q == nil {
 		return
 	}
@@ -140,8 +140,8 @@ func (c *Connections) reads(q *request, awaited bool) {
 	}
 }
 
-// writing notes that the response to a request is on its way to the client.
-func (c *Connections) writing(ctx context.Context) {
+// setWriting notes that the response to a request is on its way to the client.
+func (c *Connections) setWriting(ctx context.Context) {
 	if q, ok := ctx.Value(requestKey{}).(*request); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -55,8 +55,8 @@ func NewResponses(c *Connections) *Responses {
 	}
 }
 
-// Cut returns how many responses did not reach their clients whole, by reason.
-func (r *Responses) Cut() map[string]uint64 {
+// Aborted returns how many responses did not reach their clients whole, by reason.
+func (r *Responses) Aborted() map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.cut)
@@ -136,7 +136,7 @@ func (r *Responses) send(x *response, req *http.Request) {
 	x.size = x.body.Len()
 	r.begin(x)
 	defer r.end(x)
-	r.connections.writing(req.Context())
+	r.connections.setWriting(req.Context())
 	x.ResponseWriter.WriteHeader(x.code)
 	if x.size == 0 {
 		return

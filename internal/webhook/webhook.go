@@ -119,9 +119,9 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 	each(mux, prefix+"/alerts", w.o.GuardBrowsers(guard.Handler(http.HandlerFunc(w.serveAlerts))))
 	handle("/runs", http.MethodGet, w.serveRuns)
 	handle("/runs/{id}", http.MethodGet, w.serveRun)
-	handle("/runs/{id}/approve", http.MethodPost, w.ordered(w.serveApprove))
-	handle("/pause", http.MethodPost, w.ordered(w.servePause))
-	handle("/resume", http.MethodPost, w.ordered(w.serveResume))
+	handle("/runs/{id}/approve", http.MethodPost, w.withToken(w.serveApprove))
+	handle("/pause", http.MethodPost, w.withToken(w.servePause))
+	handle("/resume", http.MethodPost, w.withToken(w.serveResume))
 }
 
 // guarded checks the host name of a request, unless the request carries the
@@ -170,7 +170,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 		rw.Header().Set("Allow", http.MethodPost)
 		return http.StatusMethodNotAllowed, "only POST is understood here", 0
 	}
-	if code, text := w.admit(req); code != 0 {
+	if code, text := w.authorize(req); code != 0 {
 		return code, text, 0
 	}
 	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -185,7 +185,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
 	}
-	body, release, code, text := w.body(ctx, req.Body)
+	body, release, code, text := w.readBody(ctx, req.Body)
 	defer release()
 	if code != 0 {
 		return code, text, 0
@@ -200,14 +200,14 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if err != nil {
 		return http.StatusBadRequest, sentence(err), 0
 	}
-	return w.hand(ctx, m)
+	return w.enqueue(ctx, m)
 }
 
-// body reads a body. Up to maxShort bytes need no place, so that clients that
+// readBody reads a readBody. Up to maxShort bytes need no place, so that clients that
 // send slowly keep out nobody else; what they hold is bounded by the number of
 // connections. A larger one waits for a place, and has it until release is
 // called.
-func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
+func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
 	release = func() {}
 	body, err := io.ReadAll(io.LimitReader(from, maxShort))
 	if err == nil && len(body) == maxShort {
@@ -230,9 +230,9 @@ func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, releas
 	return body, release, 0, ""
 }
 
-// hand gives the alerts to the runner and waits for its answer, but not for longer
+// enqueue gives the alerts to the runner and waits for its answer, but not for longer
 // than the deadline: a disk may hang.
-func (w *Webhook) hand(ctx context.Context, m Message) (int, string, uint64) {
+func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) {
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -260,8 +260,8 @@ func (w *Webhook) hand(ctx context.Context, m Message) (int, string, uint64) {
 	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated
 }
 
-// admit looks at the token; 0 lets in.
-func (w *Webhook) admit(req *http.Request) (int, string) {
+// authorize looks at the token; 0 lets in.
+func (w *Webhook) authorize(req *http.Request) (int, string) {
 	file := w.o.TokenFile()
 	if file == "" {
 		return 0, ""

@@ -27,7 +27,7 @@ func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) stri
 			argv = append(argv, "--tls")
 		}
 	}
-	argv = append(argv, "ACL", "SETUSER", cmp.Or(r.Way().User, "default"))
+	argv = append(argv, "ACL", "SETUSER", cmp.Or(r.Transport().User, "default"))
 	if strings.Contains(rules, ">PASSWORD") {
 		argv = append(argv, "on")
 	}

@@ -94,7 +94,7 @@ func (r *receivers) Run(ctx context.Context) error {
 	defer t.Stop()
 	defer r.wg.Wait()
 	for {
-		r.settle(ctx)
+		r.reconcile(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -104,8 +104,8 @@ func (r *receivers) Run(ctx context.Context) error {
 	}
 }
 
-// settle closes what is no longer wanted and opens what is missing.
-func (r *receivers) settle(ctx context.Context) {
+// reconcile closes what is no longer wanted and opens what is missing.
+func (r *receivers) reconcile(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for listen, x := range r.have {

@@ -13,16 +13,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
-// barred is what keeps a user from looking into processes of its own uid.
-type barred struct {
+// ptraceLimits is what keeps a user from looking into processes of its own uid.
+type ptraceLimits struct {
 	yama   int  // kernel.yama.ptrace_scope; 0 where this kernel has no Yama
 	opaque bool // the process is not dumpable: the kernel gives its files in procfs to root
 }
 
-// barredFrom reads what keeps a process of the same uid from looking into pid,
+// ptraceLimitsOf reads what keeps a process of the same uid from looking into pid,
 // whose uid is given, below a mounted procfs.
-func barredFrom(procRoot string, pid, uid int) barred {
-	var b barred
+func ptraceLimitsOf(procRoot string, pid, uid int) ptraceLimits {
+	var b ptraceLimits
 	if text, err := os.ReadFile(filepath.Join(procRoot, "sys/kernel/yama/ptrace_scope")); err == nil {
 		b.yama, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 	}
@@ -37,12 +37,12 @@ func barredFrom(procRoot string, pid, uid int) barred {
 
 // sameUser reports whether to be the user of the processes is enough, for what
 // the collector reads: Yama bars system calls and memory, and nothing else.
-func (b barred) sameUser(collector string) bool {
+func (b ptraceLimits) sameUser(collector string) bool {
 	return !b.opaque && (b.yama == 0 || collector != "workers")
 }
 
 // explain is the end of a sentence about what the uid does not give.
-func (b barred) explain(collector string) string {
+func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
 		return "; its processes are not dumpable, as after gunicorn --user, so that their own uid may not look into them"
@@ -63,7 +63,7 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 	}
 	at := d.appOf(app)
 	if at != nil && !spaces {
-		b, uid, one := d.barredFromApp(at)
+		b, uid, one := d.ptraceLimitsOfApp(at)
 		f.Detail += b.explain(collector)
 		if one && uid != 0 && uid != d.who.uid && b.sameUser(collector) {
 			f.Cure = append(f.Cure, "in the unit: User="+userName(uid))
@@ -81,9 +81,9 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 	}
 }
 
-// barredFromApp is what keeps a process of their own uid from looking into an
+// ptraceLimitsOfApp is what keeps a process of their own uid from looking into an
 // app's processes, and whose they are; one is false where they are of several.
-func (d *doctor) barredFromApp(a *discovery.App) (b barred, uid int, one bool) {
+func (d *doctor) ptraceLimitsOfApp(a *discovery.App) (b ptraceLimits, uid int, one bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {
 		return b, 0, false
@@ -100,7 +100,7 @@ func (d *doctor) barredFromApp(a *discovery.App) (b barred, uid int, one bool) {
 		}
 		uid = int(st.UIDs[1]) //nolint:gosec // the kernel has uids of 32 bits
 		uids[uid] = true
-		of := barredFrom(d.Flags.ProcRoot, p.PID, uid)
+		of := ptraceLimitsOf(d.Flags.ProcRoot, p.PID, uid)
 		b.yama, b.opaque = of.yama, b.opaque || of.opaque
 	}
 	return b, uid, len(uids) == 1

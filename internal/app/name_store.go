@@ -49,7 +49,7 @@ func (f nameFile) Load() ([]discovery.NameRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ours(info); err != nil {
+	if err := checkOwner(info); err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
 	file, err := root.OpenFile(namesFile, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -58,7 +58,7 @@ func (f nameFile) Load() ([]discovery.NameRecord, error) {
 	}
 	defer func() { _ = file.Close() }()
 	if info, err = file.Stat(); err == nil {
-		err = ours(info)
+		err = checkOwner(info)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
@@ -79,8 +79,8 @@ func parseNames(r io.Reader) ([]discovery.NameRecord, error) {
 	return list[:min(len(list), discovery.MaxNames)], nil
 }
 
-// ours reports why a file cannot be one that this exporter wrote.
-func ours(info fs.FileInfo) error {
+// checkOwner reports why a file cannot be one that this exporter wrote.
+func checkOwner(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !ok || !info.Mode().IsRegular():

@@ -20,16 +20,16 @@ const (
 	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
 )
 
-// killer is what the rules of healing may end on one MySQL server.
-type killer struct {
+// killTargets is what the rules of healing may end on one MySQL server.
+type killTargets struct {
 	procedures []string // of deploy/sql, that do it without a right to kill
 	calls      []string // the procedures that steps name
 	users      []string // of the server, whose connections may be ended
 	bare       bool     // a step names no procedure, so that the login's own right is used
 }
 
-// killerOn collects the steps that may end something on a server.
-func killerOn(cfg config.Config, server string) (k killer, heals bool) {
+// killTargetsOn collects the steps that may end something on a server.
+func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool) {
 	add := func(standard, procedure string, users []string) {
 		heals = true
 		k.bare = k.bare || procedure == ""
@@ -74,18 +74,18 @@ func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool,
 	return pools, append(users, s.Users...)
 }
 
-// tooStrong warns of a login that may end anything. It works, so that it is no
+// excessPrivileges warns of a login that may end anything. It works, so that it is no
 // fault; what is worth to know is that nothing here needs it.
-func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
-	rights, err := server.Excess(ctx)
+func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	rights, err := server.ExcessPrivileges(ctx)
 	if err != nil || len(rights) == 0 {
 		return
 	}
-	k, heals := killerOn(d.Config, name)
+	k, heals := killTargetsOn(d.Config, name)
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
 		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", with which it ends anybody's connection and may have other logins run statements; ",
-		Cure:   []string{k.instead(rights, server.Account(ctx), v.MariaDB)},
+		Cure:   []string{k.procedureCure(rights, server.Account(ctx), v.MariaDB)},
 	}
 	switch {
 	case heals && k.bare:
@@ -98,25 +98,25 @@ func (d *doctor) tooStrong(ctx context.Context, name string, server *mysql.Serve
 	d.add("mysql", f)
 }
 
-// mayAct checks that what healing is to end on a server can be ended: by the
+// killRights checks that what healing is to end on a server can be ended: by the
 // procedures that its steps name, or by the login's own right. A plan needs
 // neither, so that it is a fault only where something is enforced.
-func (d *doctor) mayAct(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
-	k, heals := killerOn(d.Config, name)
+func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	k, heals := killTargetsOn(d.Config, name)
 	if !heals || d.Config.Healing.Mode == config.HealOff {
 		return
 	}
 	lacks := func(reason collectors.Reason, detail string) {
 		d.add("mysql", Finding{
 			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
-			Cure: []string{k.instead(nil, server.Account(ctx), v.MariaDB)},
+			Cure: []string{k.procedureCure(nil, server.Account(ctx), v.MariaDB)},
 		})
 	}
-	if rights, err := server.Excess(ctx); err == nil && k.bare && len(rights) == 0 {
+	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
 		lacks(collectors.Permission, "the user may not end the connections of others, and a step of healing names no procedure that does: when enforced, it fails")
 	}
 	for _, procedure := range k.calls {
-		switch may, err := server.Calls(ctx, procedure); {
+		switch may, err := server.CanExecute(ctx, procedure); {
 		case err != nil:
 			d.add("mysql", Finding{
 				Of: "mysql:" + name, Reason: collectors.Failed,
@@ -128,9 +128,9 @@ func (d *doctor) mayAct(ctx context.Context, name string, server *mysql.Server, 
 	}
 }
 
-// instead is the way from rights that are too strong to the procedures. What
+// procedureCure is the way from rights that are too strong to the procedures. What
 // all privileges belong to is an administrator's, from whom nothing is taken.
-func (k killer) instead(rights []string, account string, mariadb bool) string {
+func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
 		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]

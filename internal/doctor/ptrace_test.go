@@ -29,21 +29,21 @@ func TestBarred(t *testing.T) {
 	}
 	file("10/environ", "", 33)
 	file("11/environ", "", 0)
-	if b := barredFrom(root, 10, 33); b != (barred{}) || !b.sameUser("workers") || b.explain("workers") != "" {
+	if b := ptraceLimitsOf(root, 10, 33); b != (ptraceLimits{}) || !b.sameUser("workers") || b.explain("workers") != "" {
 		t.Errorf("without Yama: %+v", b)
 	}
-	if b := barredFrom(root, 11, 33); !b.opaque || b.sameUser("listener") || b.explain("listener") == "" {
+	if b := ptraceLimitsOf(root, 11, 33); !b.opaque || b.sameUser("listener") || b.explain("listener") == "" {
 		t.Errorf("not dumpable: %+v", b)
 	}
-	if b := barredFrom(root, 11, 0); b.opaque {
+	if b := ptraceLimitsOf(root, 11, 0); b.opaque {
 		t.Errorf("root's own: %+v", b)
 	}
-	if b := barredFrom(root, 12, 33); b != (barred{}) {
+	if b := ptraceLimitsOf(root, 12, 33); b != (ptraceLimits{}) {
 		t.Errorf("gone: %+v", b)
 	}
 	for scope := range 4 {
 		file("sys/kernel/yama/ptrace_scope", strconv.Itoa(scope)+"\n", 0)
-		b := barredFrom(root, 10, 33)
+		b := ptraceLimitsOf(root, 10, 33)
 		if b.yama != scope || b.sameUser("workers") != (scope == 0) || !b.sameUser("listener") || (b.explain("workers") == "") != (scope == 0) || b.explain("listener") != "" {
 			t.Errorf("scope %d: %+v", scope, b)
 		}

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Places bounds how many requests of a kind are worked at: in all, and three
+// Semaphore bounds how many requests of a kind are worked at: in all, and three
 // quarters of it for one remote address.
-type Places struct {
+type Semaphore struct {
 	limit, share int
 
 	mu      sync.Mutex
@@ -16,17 +16,17 @@ type Places struct {
 	remotes map[netip.Prefix]int
 }
 
-// NewPlaces returns limit places; 0 or less: no bound.
-func NewPlaces(limit int) *Places {
-	return &Places{limit: limit, share: max(1, limit-limit/4), remotes: make(map[netip.Prefix]int)}
+// NewSemaphore returns limit places; 0 or less: no bound.
+func NewSemaphore(limit int) *Semaphore {
+	return &Semaphore{limit: limit, share: max(1, limit-limit/4), remotes: make(map[netip.Prefix]int)}
 }
 
 // Limit returns the number of places.
-func (p *Places) Limit() int { return p.limit }
+func (p *Semaphore) Limit() int { return p.limit }
 
-// Take takes a place for the request of a context of [Connections.Attach], and
+// Acquire takes a place for the request of a context of [Connections.Attach], and
 // reports whether there was one. It is taken until free is called.
-func (p *Places) Take(ctx context.Context) (free func(), ok bool) {
+func (p *Semaphore) Acquire(ctx context.Context) (free func(), ok bool) {
 	if p.limit <= 0 {
 		return func() {}, true
 	}

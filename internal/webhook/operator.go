@@ -24,14 +24,14 @@ func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 	answer(rw, http.StatusOK, run)
 }
 
-// ordered lets only those in who have the token; without one nobody may order.
-func (w *Webhook) ordered(h http.HandlerFunc) http.HandlerFunc {
+// withToken lets only those in who have the token; without one nobody may order.
+func (w *Webhook) withToken(h http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		if w.o.TokenFile() == "" {
 			fail(rw, http.StatusForbidden, "healing has no token_file: nobody can be let in")
 			return
 		}
-		if code, text := w.admit(req); code != 0 {
+		if code, text := w.authorize(req); code != 0 {
 			fail(rw, code, text)
 			return
 		}
@@ -39,16 +39,16 @@ func (w *Webhook) ordered(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// order is the body of POST /api/v1/pause.
-type order struct {
+// pauseRequest is the body of POST /api/v1/pause.
+type pauseRequest struct {
 	Reason string `json:"reason"`
 	For    string `json:"for"` // a duration such as "2h"
 	By     string `json:"by"`
 }
 
-// read reads the body of an order, of at most 4 KiB and within the deadline, into
+// decodeBody reads the body of an order, of at most 4 KiB and within the deadline, into
 // to. It has answered when it reports false. An empty body leaves to as it is.
-func (w *Webhook) read(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
+func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		fail(rw, http.StatusServiceUnavailable, "the connection cannot be bounded")
 		return false
@@ -67,8 +67,8 @@ func (w *Webhook) read(rw http.ResponseWriter, req *http.Request, to any, expect
 }
 
 func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
-	var o order
-	if !w.read(rw, req, &o, `expected {"reason": "…", "for": "2h"}`) {
+	var o pauseRequest
+	if !w.decodeBody(rw, req, &o, `expected {"reason": "…", "for": "2h"}`) {
 		return
 	}
 	d, err := time.ParseDuration(o.For)
@@ -104,8 +104,8 @@ func (w *Webhook) serveResume(rw http.ResponseWriter, _ *http.Request) {
 	answer(rw, http.StatusOK, map[string]string{"status": "resumed"})
 }
 
-// approval is the body of POST /api/v1/runs/{id}/approve; it may be left out.
-type approval struct {
+// approveRequest is the body of POST /api/v1/runs/{id}/approve; it may be left out.
+type approveRequest struct {
 	Plan planID `json:"plan"` // of what the person saw; left out: whatever waits
 }
 
@@ -129,8 +129,8 @@ func (p *planID) UnmarshalJSON(b []byte) error {
 var errPlan = errors.New("expected one id of a plan")
 
 func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
-	var a approval
-	if !w.read(rw, req, &a, `expected {"plan": "the id of the plan"}, or nothing`) {
+	var a approveRequest
+	if !w.decodeBody(rw, req, &a, `expected {"plan": "the id of the plan"}, or nothing`) {
 		return
 	}
 	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), string(a.Plan))

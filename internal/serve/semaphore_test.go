@@ -11,10 +11,10 @@ func TestPlaces(t *testing.T) {
 	from := func(remote string) context.Context {
 		return context.WithValue(t.Context(), connKey{}, net.Conn(&fake{remote: remote}))
 	}
-	p := NewPlaces(8)
+	p := NewSemaphore(8)
 	var all []func()
 	take := func(ctx context.Context) bool {
-		free, ok := p.Take(ctx)
+		free, ok := p.Acquire(ctx)
 		if ok {
 			all = append(all, free)
 		}
@@ -36,17 +36,17 @@ func TestPlaces(t *testing.T) {
 	if p.taken != 0 || len(p.remotes) != 0 || !take(from("10.0.0.2:1")) {
 		t.Errorf("after the end %d are taken, of %v", p.taken, p.remotes)
 	}
-	none := NewPlaces(0)
-	one := NewPlaces(1)
+	none := NewSemaphore(0)
+	one := NewSemaphore(1)
 	for range 50 {
-		if _, ok := none.Take(from("10.0.0.1:1")); !ok {
+		if _, ok := none.Acquire(from("10.0.0.1:1")); !ok {
 			t.Fatal("a place was refused without a bound")
 		}
 	}
-	if _, ok := one.Take(from("10.0.0.1:1")); !ok {
+	if _, ok := one.Acquire(from("10.0.0.1:1")); !ok {
 		t.Error("the only place was refused")
 	}
-	if _, ok := one.Take(t.Context()); ok {
+	if _, ok := one.Acquire(t.Context()); ok {
 		t.Error("the only place was taken twice")
 	}
 }

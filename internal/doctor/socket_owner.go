@@ -41,7 +41,7 @@ func holderOf(procRoot, listen string) holder {
 	}
 	var perhaps, another holder
 	for _, p := range all {
-		h, refused := holds(p, inodes)
+		h, refused := ownsSocket(p, inodes)
 		switch {
 		case h.sure && h.name == exporterName:
 			return h
@@ -57,9 +57,9 @@ func holderOf(procRoot, listen string) holder {
 	return perhaps
 }
 
-// holds reports whether another process has one of these sockets, or that its
+// ownsSocket reports whether another process has one of these sockets, or that its
 // descriptors may not be read.
-func holds(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
+func ownsSocket(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
 	name, err := p.Comm()
 	if err != nil || p.PID == os.Getpid() {
 		return holder{}, false

@@ -13,7 +13,7 @@ import (
 // The exporter's own process has the same names, and near enough the same
 // values, as with client_golang's collector.
 func TestSelf(t *testing.T) {
-	s, err := newSelf()
+	s, err := newProcessStats()
 	if err != nil {
 		t.Fatal(err)
 	}

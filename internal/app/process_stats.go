@@ -7,24 +7,24 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// self returns what the exporter itself uses, under the names that every Go
+// processStats returns what the exporter itself uses, under the names that every Go
 // program has. client_golang's own collector gives the same and the host's
 // network counters, and parses three more files for it at each scrape, which
 // is a tenth of what a scrape costs.
-type self struct {
+type processStats struct {
 	cpu, resident, virtual, fds, maxFDs, start *prometheus.Desc
 
 	limits  func() (procfs.ProcLimits, error)
 	started func() (float64, error)
 }
 
-func newSelf() (*self, error) {
+func newProcessStats() (*processStats, error) {
 	p, err := procfs.Self()
 	if err != nil {
 		return nil, err
 	}
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc("process_"+name, help, nil, nil) }
-	return &self{
+	return &processStats{
 		cpu:      desc("cpu_seconds_total", "Total user and system CPU time spent in seconds."),
 		resident: desc("resident_memory_bytes", "Resident memory size in bytes."),
 		virtual:  desc("virtual_memory_bytes", "Virtual memory size in bytes."),
@@ -43,14 +43,14 @@ func newSelf() (*self, error) {
 }
 
 // Describe implements [prometheus.Collector].
-func (s *self) Describe(ch chan<- *prometheus.Desc) {
+func (s *processStats) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{s.cpu, s.resident, s.virtual, s.fds, s.maxFDs, s.start} {
 		ch <- d
 	}
 }
 
 // Collect implements [prometheus.Collector]. What cannot be read is left out.
-func (s *self) Collect(ch chan<- prometheus.Metric) {
+func (s *processStats) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}

@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// Way is how a store is reached, without its host. It tells what a person who
+// Transport is how a store is reached, without its host. It tells what a person who
 // repairs it must know, and no password.
-type Way struct {
+type Transport struct {
 	Socket   string // path of the UNIX socket; "" for TCP
 	TLS      bool   // asked for
 	User     string // who logs in; "" for nobody. Show it to an administrator only
@@ -12,7 +12,7 @@ type Way struct {
 }
 
 // String is the way in words: "by TCP", "by TLS" or "by a UNIX socket".
-func (w Way) String() string {
+func (w Transport) String() string {
 	switch {
 	case w.Socket != "":
 		return "by a UNIX socket"
@@ -23,26 +23,26 @@ func (w Way) String() string {
 	}
 }
 
-// Way returns the way of a checked DSN; that of the fallbacks may differ.
-func (m MySQL) Way() Way {
+// Transport returns the way of a checked DSN; that of the fallbacks may differ.
+func (m MySQL) Transport() Transport {
 	cfg, err := ParseDSN(m.DSN)
 	if err != nil {
-		return Way{}
+		return Transport{}
 	}
-	w := Way{TLS: cfg.TLS != nil, User: cfg.User, Password: cfg.Passwd != ""}
+	w := Transport{TLS: cfg.TLS != nil, User: cfg.User, Password: cfg.Passwd != ""}
 	if cfg.Net == "unix" {
 		w.Socket = cfg.Addr
 	}
 	return w
 }
 
-// Way returns the way of a checked URL.
-func (r Redis) Way() Way {
+// Transport returns the way of a checked URL.
+func (r Redis) Transport() Transport {
 	u, err := ParseRedisURL(r.URL)
 	if err != nil {
-		return Way{}
+		return Transport{}
 	}
-	w := Way{TLS: u.TLS, User: u.User, Password: u.Password != ""}
+	w := Transport{TLS: u.TLS, User: u.User, Password: u.Password != ""}
 	if len(u.Addrs) == 1 && strings.HasPrefix(u.Addrs[0], "/") {
 		w.Socket = u.Addrs[0]
 	}
