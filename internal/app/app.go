@@ -220,7 +220,7 @@ func (a *App) poll(ctx context.Context) error {
 	}
 }
 
-// input is what one look gives to the judge.
+// input returns what one look gives to the judge.
 func (a *App) input(r health.Readings, at time.Time) health.Input {
 	cfg := a.config.Load()
 	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}

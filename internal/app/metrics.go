@@ -80,7 +80,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// budget is how long this scrape may take: what the header says less the
+// budget returns how long this scrape may take: what the header says less the
 // offset for the way back.
 func (m *metrics) budget(r *http.Request) time.Duration {
 	s, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)

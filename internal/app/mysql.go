@@ -79,7 +79,7 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	return out
 }
 
-// mysqlTargets are the targets with the users of the apps.
+// mysqlTargets returns the targets with the users of the apps.
 func (a *App) mysqlTargets() []collectors.MySQLTarget {
 	out := a.mysql.targets()
 	cfg := a.config.Load()

@@ -72,7 +72,7 @@ func (r *receivers) warnOfPassed(listen []string) {
 	}
 }
 
-// sockets tells how each address is doing.
+// sockets reports how each address is doing.
 func (r *receivers) sockets() []collectors.Socket {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,7 @@ type redisServers struct {
 	list []collectors.RedisTarget
 }
 
-// connection is what a section says of the connection to a server.
+// connection returns what a section says of the connection to a server.
 func connection(r config.Redis) config.Redis {
 	r.Cache = ""
 	return r

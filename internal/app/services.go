@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 )
 
-// services are the servers of a configuration, as the sampler of connections
+// services returns the servers of a configuration, as the sampler of connections
 // has to know them. No login is in them.
 func services(cfg *config.Config) []conns.Service {
 	out := make([]conns.Service, 0, len(cfg.MySQL)+len(cfg.Redis))

@@ -33,7 +33,7 @@ type Listen struct {
 	Port uint16 // 1 to 65535 for TCP, 0 for a UNIX socket
 }
 
-// String is the listener in the one form that [ParseListen] gives back
+// String returns the listener in the one form that [ParseListen] gives back
 // unchanged: ":8000", "127.0.0.1:8000", "[::1]:8000", "unix:/run/app.sock".
 func (l Listen) String() string {
 	if l.Unix != "" {

@@ -138,7 +138,7 @@ func isAbsolute(s string) bool {
 	return strings.HasPrefix(s, "/") && strings.Trim(s, "/") != "" && !strings.Contains(s, "\x00")
 }
 
-// regexpFault is the parser's own reason without its prefix, with the part of
+// regexpFault returns the parser's own reason without its prefix, with the part of
 // the expression that is wrong.
 func regexpFault(err error) string {
 	return oneLine(strings.TrimPrefix(err.Error(), "error parsing regexp: "))

@@ -261,7 +261,7 @@ func keys(entries []entry) string {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// keyText is an unknown key as part of a path.
+// keyText returns an unknown key as part of a path.
 func keyText(s string) string {
 	if text.Matches(plainKey, s, 64) {
 		return s
@@ -269,7 +269,7 @@ func keyText(s string) string {
 	return quote(s)
 }
 
-// describe says what a node is, without the inside of a list or a mapping.
+// describe reports what a node is, without the inside of a list or a mapping.
 func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.AliasNode:

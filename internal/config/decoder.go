@@ -93,5 +93,5 @@ func (d *decoder) origin(path string) (env string, line int) {
 	}
 }
 
-// parent is the path of what is around a path; the root's is empty.
+// parent returns the path of what is around a path; the root's is empty.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }

@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Default is the configuration of an exporter that was told nothing. It is the
+// Default returns the configuration of an exporter that was told nothing. It is the
 // only place where a default is written; each call gives a value of its own.
 func Default() Config {
 	return Config{

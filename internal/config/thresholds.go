@@ -62,7 +62,7 @@ func (b bound) disorder() (got, want string) {
 	}
 }
 
-// path is the threshold's place in the file.
+// path returns the threshold's place in the file.
 func (b bound) path() string { return "thresholds." + b.resource }
 
 // half is one of the two numbers of a threshold.

@@ -11,7 +11,7 @@ type Transport struct {
 	Password bool   // the address itself holds a password
 }
 
-// String is the way in words: "by TCP", "by TLS" or "by a UNIX socket".
+// String returns the way in words: "by TCP", "by TLS" or "by a UNIX socket".
 func (w Transport) String() string {
 	switch {
 	case w.Socket != "":

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// setUser is the line for an administrator's shell that gives the user of a
+// setUser returns the line for an administrator's shell that gives the user of a
 // Redis what it needs. rules are those of the cure: with a password, those of a
 // login that is refused.
 func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) string {
@@ -78,7 +78,7 @@ func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	return err == nil && n < 7
 }
 
-// grants is one line of statements with all rights that a server's login needs
+// grants returns one line of statements with all rights that a server's login needs
 // for what the configuration asks of it; each may be there already.
 func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) string {
 	out := []string{"GRANT PROCESS ON *.* TO " + mysql.Placeholder + ";"}

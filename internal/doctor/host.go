@@ -31,7 +31,7 @@ type effectiveUser struct {
 	caps map[uint]bool // of those that matter here
 }
 
-// capabilities are those that matter here.
+// capabilities returns those that matter here.
 func capabilities() []struct {
 	bit  uint
 	name string
@@ -56,7 +56,7 @@ func currentUser() effectiveUser {
 	return w
 }
 
-// userName is the name of a user, or the number where it has none.
+// userName returns the name of a user, or the number where it has none.
 func userName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
@@ -253,7 +253,7 @@ func (d *doctor) notFound(app config.App) {
 	d.add("process", f)
 }
 
-// conditions are the parts of a match in words.
+// conditions returns the parts of a match in words.
 func conditions(m config.Match) []string {
 	var out []string
 	for _, c := range [][2]string{{"cmdline", m.Cmdline}, {"pid_file", m.PIDFile}, {"listen", m.Listen}, {"systemd_unit", m.SystemdUnit}, {"cgroup", m.Cgroup}, {"user", m.User}} {

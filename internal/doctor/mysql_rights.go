@@ -128,7 +128,7 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	}
 }
 
-// procedureCure is the way from rights that are too strong to the procedures. What
+// procedureCure returns the way from rights that are too strong to the procedures. What
 // all privileges belong to is an administrator's, from whom nothing is taken.
 func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
 	var way, statements []string

@@ -41,7 +41,7 @@ func (b ptraceLimits) sameUser(collector string) bool {
 	return !b.opaque && (b.yama == 0 || collector != "workers")
 }
 
-// explain is the end of a sentence about what the uid does not give.
+// explain returns the end of a sentence about what the uid does not give.
 func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
@@ -106,7 +106,7 @@ func (d *doctor) ptraceLimitsOfApp(a *discovery.App) (b ptraceLimits, uid int, o
 	return b, uid, len(uids) == 1
 }
 
-// appOf is the app of that name that runs; nil if none does.
+// appOf returns the app of that name that runs; nil if none does.
 func (d *doctor) appOf(name string) *discovery.App {
 	for i := range d.apps {
 		if d.apps[i].Name == name {

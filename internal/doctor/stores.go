@@ -138,7 +138,7 @@ func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	}
 }
 
-// files gives cures for the files on the way to a store: its socket and the
+// files returns cures for the files on the way to a store: its socket and the
 // password file, as far as this user may not use them.
 func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string

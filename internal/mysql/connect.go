@@ -36,14 +36,15 @@ const (
 	eachLimit = 3 * time.Second
 )
 
-// attempt is a connect under way. It outlives the reader that began it.
+// attempt is a connection attempt in progress. It may outlast the reader that
+// started it.
 type attempt struct {
 	began  time.Time
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// connected returns the connection, or makes one. The caller has the turn.
+// connected returns the connection, or opens one. The caller holds connLock.
 func (s *Server) connected(ctx context.Context) (*link, error) {
 	l, t, err := s.connectionOrAttempt(ctx)
 	if l != nil || err != nil {
@@ -71,7 +72,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	return nil, s.failure()
 }
 
-// failure is why there is no connection.
+// failure returns why there is no connection.
 func (s *Server) failure() error {
 	if s.lastError == nil {
 		return &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
@@ -79,8 +80,9 @@ func (s *Server) failure() error {
 	return s.lastError
 }
 
-// connectionOrAttempt returns the connection, the connect under way, which it begins unless the
-// last one failed a moment ago, or why there is neither.
+// connectionOrAttempt returns the connection; without one, the attempt in
+// progress, which it starts unless the backoff has not passed; else the last
+// error.
 func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +104,7 @@ func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, erro
 	return nil, s.connecting, nil
 }
 
-// adoptReady puts the connection that was made meanwhile in place of the old one.
+// adoptReady replaces the connection by the one that an attempt has opened.
 func (s *Server) adoptReady() {
 	if s.ready == nil {
 		return
@@ -117,8 +119,8 @@ func (s *Server) adoptReady() {
 	}
 }
 
-// reconnectIfDue begins to connect beside the connection in use: to the primary while a
-// fallback serves, and anew while a right is missing.
+// reconnectIfDue starts an attempt beside the connection in use: to the primary
+// while a fallback serves, and with the same login while a right is missing.
 func (s *Server) reconnectIfDue(ctx context.Context, l *link, now time.Time) {
 	due := l.index > 0 || l.process != nil
 	if !due || s.connecting != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.refreshAfter)) {
@@ -128,7 +130,7 @@ func (s *Server) reconnectIfDue(ctx context.Context, l *link, now time.Time) {
 	s.startConnect(ctx, 1)
 }
 
-// startConnect begins a connect to the first n addresses.
+// startConnect starts an attempt to connect to the first n addresses.
 func (s *Server) startConnect(ctx context.Context, n int) {
 	limit := greetingLimit
 	if n > 1 || s.link != nil {
@@ -162,9 +164,10 @@ func (s *Server) finishConnect(t *attempt, l *link, err *Error) {
 	}
 }
 
-// backoff returns how long to wait after n failures in a row, the last of which
-// is e. An address at which nobody is is tried again sooner; the first failure of
-// a connection that worked is followed by a connect at once, but after a hang.
+// backoff returns how long to wait after n consecutive failures, the last of
+// which is e. An address where nothing listens is tried again sooner. The first
+// failure of a working connection is followed by an attempt at once, except
+// after a timeout or a protocol error.
 func backoff(n int, e *Error) time.Duration {
 	if n <= 0 && e.Reason != reason.Timeout && !e.Broken {
 		return 0
@@ -177,8 +180,8 @@ func backoff(n int, e *Error) time.Duration {
 }
 
 // dialAny connects to the first of n addresses that answers. A server that
-// refuses us is there: the fallbacks must not hide that. The error is that of
-// the first, which is the one to repair.
+// refuses the login does answer: its fallbacks are not tried. The error is that
+// of the first address.
 func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 	var first *Error
 	for i := range n {
@@ -202,7 +205,7 @@ func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 	return nil, first
 }
 
-// dial makes one connection and prepares its session.
+// dial opens one connection and sets up its session.
 func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	cfg, err := s.driverConfig(index)
 	if err != nil {
@@ -264,7 +267,8 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	return cfg, nil
 }
 
-// prepare bounds what the session may cost the server, and learns what it is.
+// prepare limits what the session may cost the server, and reads the server's
+// version and the exporter's rights.
 func (l *link) prepare(ctx context.Context) error {
 	var version string
 	err := l.each(ctx, "SELECT VERSION(), CONNECTION_ID()", func(rows *sql.Rows) error { return rows.Scan(&version, &l.id) })
@@ -293,9 +297,9 @@ func (l *link) prepare(ctx context.Context) error {
 	return fmt.Errorf("rights: %w", err)
 }
 
-// sessionSetup is the statement that sets up a session. InnoDB tells when its
-// transactions began in the time zone of the host, whatever that of the session
-// is, so the session's must be the same.
+// sessionSetup returns the statement that sets up a session. InnoDB reports the
+// start of transactions in the time zone of the host, whatever that of the
+// session is, so the session's must be the same.
 func sessionSetup(v Version) string {
 	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"
 	switch {

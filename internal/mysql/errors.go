@@ -19,11 +19,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// textBroken is about a server that does not keep to the protocol.
+// textBroken is the text of an error of a server that violates the protocol.
 const textBroken = "it does not keep to the protocol of MySQL"
 
-// Error is a failure in our own words. It repeats nothing that the server or
-// the DSN say, because both name users, hosts and passwords.
+// Error is a failure in the exporter's own words. It repeats nothing that the
+// server or the DSN say, because both name users, hosts and passwords.
 type Error struct {
 	Reason reason.Reason
 	Broken bool   // it does not keep to the protocol, or sends too much
@@ -64,7 +64,7 @@ func (e *Error) Is(target error) bool {
 	return e.Reason == reason.Timeout && target == context.DeadlineExceeded
 }
 
-// classify turns any error into an [Error].
+// classify returns the [Error] for any error.
 func classify(err error) *Error {
 	var ours *Error
 	var answer *mysqldriver.MySQLError

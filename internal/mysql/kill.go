@@ -93,7 +93,7 @@ func (v *Session) CallKillQuery(ctx context.Context, procedure string, c Connect
 	return v.call(ctx, procedure, fmt.Sprintf("%d, %d, %d", c.ID, c.Query, max(minTime.Milliseconds(), 0)))
 }
 
-// call calls a procedure whose last argument says whether it did something.
+// call calls a procedure whose last argument reports whether it did something.
 func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// link is one connection.
+// link is one connection and what is known of its server.
 type link struct {
 	db      *sql.DB
 	conn    *sql.Conn

@@ -26,7 +26,7 @@ const (
 	connectPatience = 1500 * time.Millisecond
 )
 
-// Options say which server.
+// Options are the settings of [Open].
 type Options struct {
 	Name         string          // for logs
 	DSN          config.Secret   // as the driver writes them
@@ -35,8 +35,8 @@ type Options struct {
 	Logger       *slog.Logger    // nil: no log
 }
 
-// Server is one server, with at most one connection in use and one being made.
-// Its methods may be called side by side; they take turns.
+// Server is one server, with at most one connection in use and one being
+// opened. Its methods may be called concurrently; reads wait for each other.
 type Server struct {
 	o            Options
 	left         leftOut
@@ -57,7 +57,7 @@ type Server struct {
 	closed     bool
 }
 
-// Open returns a server. It connects when it is first asked something.
+// Open returns a server. It connects at the first read.
 func Open(o Options) *Server {
 	o.Logger = logs.Or(o.Logger)
 	return &Server{o: o, connLock: make(chan struct{}, 1), sessionLock: make(chan struct{}, 1), refreshAfter: primaryInterval}
@@ -81,7 +81,7 @@ func (s *Server) Close() {
 	<-s.connLock
 }
 
-// Serving tells which address serves, 0 for the primary and n for the n-th
+// Serving reports which address serves, 0 for the primary and n for the n-th
 // fallback, and the server's version; ok is false while there is no connection.
 func (s *Server) Serving() (index int, v Version, ok bool) {
 	s.mu.Lock()
@@ -92,10 +92,10 @@ func (s *Server) Serving() (index int, v Version, ok bool) {
 	return s.link.index, s.link.version, true
 }
 
-// use calls f with the connection, alone, for at most limit. A failure that
-// spoils the connection ends it. A connection that was cut while nobody used
-// it, as a server does after its wait_timeout, is made anew and f called once
-// more: what f fills, it must begin anew.
+// use calls f with the connection, exclusively, for at most limit. A failure
+// that breaks the connection closes it. If the server had closed it while it
+// was idle, as after its wait_timeout, use connects again and calls f a second
+// time: f must start over with its results.
 func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
 	select {
 	case s.connLock <- struct{}{}:
@@ -118,7 +118,7 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	}
 }
 
-// once calls f with a connection, and ends it after a failure that spoils it.
+// once calls f with a connection, and closes it after a failure that breaks it.
 func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(context.Context, *link) error) *Error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -135,8 +135,9 @@ func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(
 	return nil
 }
 
-// drop ends the connection in use. The first failure after a success is
-// followed by a connect at once, for it may only have been idle for too long.
+// drop closes the connection in use. The first failure after a success is
+// followed by an attempt at once, because the connection may only have been
+// idle for too long.
 func (s *Server) drop(e *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

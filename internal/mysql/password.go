@@ -7,7 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// passwordError returns the error of a password file without its path.
+// passwordError returns the error of a password file, without the path of the
+// file.
 func passwordError(err error) *Error {
 	e, ok := errors.AsType[*secret.Error](err)
 	if !ok {
@@ -16,6 +17,6 @@ func passwordError(err error) *Error {
 	return &Error{Reason: e.Reason(), Text: "its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
 }
 
-// passwordChanged reports whether a connect that was refused is worth another
-// try before its time.
+// passwordChanged reports whether the password file has changed since the last
+// attempt, so that the next one need not wait.
 func (s *Server) passwordChanged() bool { return secret.VersionOf(s.o.PasswordFile) != s.password }

@@ -68,7 +68,8 @@ func (s *Server) LeftOut() LeftOut {
 	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
 }
 
-// appendBounded appends to list unless it is full, and counts what had no place.
+// appendBounded appends x to list up to bound items, and counts the rest in
+// left.
 func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	if len(list) >= bound {
 		left.Add(1)
@@ -77,7 +78,7 @@ func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	return append(list, x)
 }
 
-// Ping asks the server for a sign of life and gives the time it took.
+// Ping sends a ping and returns its round-trip time.
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
@@ -299,7 +300,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 	return out, nil
 }
 
-// seconds is a length of time of the server's, at most some years; a step of
+// seconds returns a length of time of the server's, at most some years; a step of
 // its clock may have made it negative.
 func seconds(v float64) time.Duration {
 	if !(v > 0) { // nor is it a number, perhaps

@@ -84,8 +84,9 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
-// lendConnection takes the shared connection out of use; nil: there is none, or a read of
-// it does not end. Reads meanwhile fail, or connect if the server has room again.
+// lendConnection takes the shared connection out of use; nil if there is none,
+// or if a read of it does not end. Meanwhile reads fail, or connect if the
+// server allows one more connection.
 func (s *Server) lendConnection(ctx context.Context) *link {
 	select {
 	case s.connLock <- struct{}{}:
@@ -100,8 +101,8 @@ func (s *Server) lendConnection(ctx context.Context) *link {
 	return l
 }
 
-// returnConnection puts a connection that was lent in its place, also one that broke,
-// which the next read finds out, unless there is another one by now.
+// returnConnection puts the connection back into use, also a broken one, which
+// the next read finds out; it closes it if there is another one by now.
 func (s *Server) returnConnection(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,13 +141,14 @@ func (v *Session) identify(ctx context.Context) error {
 // and another one after each start. It holds no name, user or address.
 func (v *Session) Server() string { return v.server }
 
-// User is the login's own user, not to be published.
+// User returns the login's own user, not to be published.
 func (v *Session) User() string { return v.user }
 
-// Version is the server's.
+// Version returns the server's version.
 func (v *Session) Version() Version { return v.l.version }
 
-// Close ends the connection, or gives it back. The session is of no use then.
+// Close closes the connection, or returns the shared one. The session cannot be
+// used afterwards.
 func (v *Session) Close() {
 	switch {
 	case v.closed || v.l == nil:
@@ -253,7 +255,8 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 	return out, err
 }
 
-// milliseconds takes what a server says; a step of its clock, or nonsense, is 0.
+// milliseconds returns a duration that a server reports; 0 for a negative or
+// absurd one.
 func milliseconds(ms float64) time.Duration {
 	const most = 10 * 365 * 24 * time.Hour
 	if !(ms > 0) || ms > float64(most/time.Millisecond) {

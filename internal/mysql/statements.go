@@ -39,7 +39,8 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 	return out, nil
 }
 
-// requirePerformanceSchema is an error where performance_schema is switched off.
+// requirePerformanceSchema returns an error if performance_schema is switched
+// off.
 func (s *Server) requirePerformanceSchema(ctx context.Context) error {
 	variables, err := s.Variables(ctx)
 	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
@@ -99,13 +100,13 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 	return found, err
 }
 
-// bounded trusts no server to have cut what it was told to.
+// bounded cuts text that a server should have cut.
 func bounded(s string) string {
 	r := []rune(strings.TrimSpace(s))
 	return string(r[:min(len(r), maxDigest)])
 }
 
-// inList writes at most 100 numbers for an IN.
+// inList returns at most 100 numbers for an IN clause.
 func inList(ids []uint64) string {
 	var b []byte
 	for i, id := range ids[:min(len(ids), maxStatementIDs)] {

@@ -18,8 +18,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// Error reports why a server gave nothing, in words of our own only: what servers
-// and the network say may hold users' names, addresses and keys.
+// Error is why a read failed, in the exporter's own words: what servers and the
+// network say may hold users' names, addresses and keys.
 type Error struct {
 	Reason reason.Reason
 	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
@@ -97,9 +97,9 @@ func ofAll(err error) bool {
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
-// classify reports what err means; reply is the last error reply that the
-// connection read, for go-redis forgets it when the server hangs up after it.
-// encrypted reports whether we speak TLS.
+// classify returns the [Error] for err. reply is the last error reply that the
+// connection read, because go-redis forgets it when the server closes the
+// connection. encrypted is whether TLS is used.
 func classify(err error, reply string, encrypted bool) *Error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return f
@@ -138,7 +138,8 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 	return &Error{Reason: reason.Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
 }
 
-// localFault is about what we found wrong ourselves.
+// localFault returns the error for what the exporter itself found wrong; nil
+// for anything else.
 func localFault(err error) *Error {
 	if e, ok := errors.AsType[*secret.Error](err); ok {
 		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
@@ -156,7 +157,8 @@ func localFault(err error) *Error {
 	return nil
 }
 
-// replyFault is about an error reply, "-NOAUTH Authentication required.".
+// replyFault returns the error for an error reply, such as "-NOAUTH
+// Authentication required.".
 func replyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
@@ -191,7 +193,8 @@ func replyFault(text string) *Error {
 	return &Error{Reason: reason.Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
 }
 
-// missingFault is about a command that the server does not have under its name.
+// missingFault returns the error for a command that the server does not know by
+// its name.
 func missingFault(text string) *Error {
 	what := "a command that is asked of it"
 	if m := unknown.FindStringSubmatch(text); m != nil {
@@ -200,8 +203,8 @@ func missingFault(text string) *Error {
 	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
 }
 
-// queueFault is about an error reply to a command that looks at a queue; keys
-// is the part of an ACL rule that lets the user at such keys.
+// queueFault returns the error for the reply to a command about a queue; keys
+// is the part of an ACL rule that allows those keys.
 func queueFault(text, keys string) *Error {
 	code, rest, _ := strings.Cut(text, " ")
 	switch {
@@ -225,7 +228,8 @@ func codeOf(code string) string {
 	return ", " + code
 }
 
-// networkFault is about the way to the server.
+// networkFault returns the error of the network or of TLS; nil for anything
+// else.
 func networkFault(err error) *Error {
 	var dns *net.DNSError
 	var timeout net.Error

@@ -55,7 +55,7 @@ func (g *guard) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check follows the protocol through the bytes that came.
+// check follows the protocol through received bytes.
 func (g *guard) check(b []byte) error {
 	if g.read += len(b); g.read > maxReply {
 		return errTooLarge

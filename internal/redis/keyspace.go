@@ -27,7 +27,8 @@ type keyspace interface {
 	ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error)
 }
 
-// errStale says that the connection is not the one that the nodes were listed on.
+// errStale is the error of a read on another connection than the one on which
+// the nodes were listed.
 var errStale = errors.New("another connection than before")
 
 // node is one process that holds keys.
@@ -45,13 +46,13 @@ type page struct {
 	took time.Duration
 }
 
-// question reports what to query one key.
+// keyQuery is what to read about one key.
 type keyQuery struct {
 	key            string
 	expiry, memory bool
 }
 
-// answer is what a server said of one key.
+// keyInfo is what a server reports about one key.
 type keyInfo struct {
 	ttl   int64 // seconds, or one of the four below
 	bytes int64 // negative: not known
@@ -65,17 +66,17 @@ const (
 	ttlMoved   = -4 // another node of the cluster has it now
 )
 
-// answers are in the order of the questions.
+// keyInfos are in the order of the queries.
 type keyInfos struct {
 	of             []keyInfo
 	took           time.Duration
 	expiry, memory *Error // why there is no answer; nil: there is one
 }
 
-// remote is the keyspace of a [Server]. It shares the server's connections: a
-// trip holds one of the two for less than a millisecond, so that a scrape
-// always finds the other, and login, waits after a fault and bounds on replies
-// are there already.
+// serverKeyspace is the keyspace of a [Server]. It shares the server's
+// connections: a round trip holds one of the two for less than a millisecond,
+// so that a scrape always finds the other one free. Login, backoff and limits
+// on replies are the server's.
 type serverKeyspace struct {
 	server *Server
 
@@ -141,8 +142,8 @@ func parseKeyspace(reply string, db int) (id string, keys float64) {
 // maxRunID bounds what is kept of a run_id, in bytes; Redis' have 40.
 const maxRunID = 64
 
-// on calls f with the client of one node, if the connection is still the one
-// that the nodes were listed on and returns the time that f took.
+// on calls f with the client of one node, if the connection is still the one on
+// which the nodes were listed, and returns the time that f took.
 func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
 	var took time.Duration
 	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
@@ -204,7 +205,7 @@ func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (k
 	return a, err
 }
 
-// isReply reports whether all that is wrong, if anything is, is what the server said.
+// isReply reports whether err is nil or an error reply of the server.
 func isReply(err error) bool {
 	var answered redis.Error
 	return err == nil || errors.As(err, &answered)
@@ -246,7 +247,7 @@ func isMoved(err error) bool {
 	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"
 }
 
-// keyFault reports why a server tells nothing of a key.
+// keyFault returns the error for a refused read of a key.
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &Error{
@@ -257,7 +258,7 @@ func keyFault(err error) *Error {
 	return classify(err, "", false)
 }
 
-// matchOf is the pattern of the keys that begin with prefix.
+// scanPattern returns the pattern of the keys that begin with prefix.
 func scanPattern(prefix string) string {
 	var b strings.Builder
 	for _, c := range []byte(prefix) {

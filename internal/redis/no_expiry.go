@@ -30,14 +30,15 @@ const (
 	maxSlowRoundTrips = 5
 )
 
-// Refusal reports why keys must not be touched although the server would let us.
+// Refusal is why the exporter does not touch keys although the server would
+// allow it.
 type Refusal struct{ Text string } // completes "redis cache …"
 
 // Error implements error.
 func (e *Refusal) Error() string { return e.Text }
 
-// NoExpiryQuery reports which keys are meant: strings whose name begins with Prefix,
-// that have no expiry, and that nobody has read or written for longer than MinIdle.
+// NoExpiryQuery selects keys: strings whose name begins with Prefix, without an
+// expiry, neither read nor written for longer than MinIdle.
 type NoExpiryQuery struct {
 	Prefix  string        // as it is, not a pattern; 4 characters or more
 	MinIdle time.Duration // 1s or more; OBJECT IDLETIME tells whole seconds
@@ -50,7 +51,7 @@ type NoExpiryQuery struct {
 	Remove  bool          // UNLINK them instead
 }
 
-// NoExpiryCount is what a scan found. It holds no key.
+// NoExpiryCount is the result of a scan. It holds no key.
 type NoExpiryCount struct {
 	Sessions int     // strings with the prefix
 	Matching int     // of those, the ones that are meant
@@ -59,16 +60,17 @@ type NoExpiryCount struct {
 	Server   ServerID
 }
 
-// CountNoExpiry counts such keys and changes nothing: SCAN, TTL and OBJECT
-// IDLETIME, never a value. Its errors are a [Refusal] or an [Error].
+// CountNoExpiry counts the selected keys and changes nothing: SCAN, TTL and
+// OBJECT IDLETIME, never a value. Its errors are a [Refusal] or an [Error].
 func (s *Server) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	return s.scanNoExpiry(ctx, q, nil)
 }
 
-// CleanUpNoExpiry returns such keys an expiry, with EXPIRE NX, which is no change to
-// a key that was given one meanwhile; before Redis 7, which has no NX, TTL is
-// asked once more right before. With Remove it removes them, unless they are
-// changed meanwhile (WATCH). A key that is gone meanwhile is no error.
+// CleanUpNoExpiry sets an expiry on the selected keys, with EXPIRE NX, which
+// does not change a key that has got an expiry meanwhile; before Redis 7, which
+// has no NX, TTL is asked once more right before. With Remove it removes the
+// keys, unless they are changed meanwhile (WATCH). A key that is gone meanwhile
+// is no error.
 func (s *Server) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	if q.MaxKeys < 1 || q.Grace < time.Second {
 		return NoExpiryCount{}, &Refusal{"is left alone: how many keys, and for how long they stay, must be said"}
@@ -76,8 +78,8 @@ func (s *Server) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiry
 	return s.scanNoExpiry(ctx, q, cleanUp)
 }
 
-// noExpiryScan is one scan under way, on a connection of its own: an action takes
-// seconds, and must neither wait for scrapes nor they for it.
+// noExpiryScan is a scan in progress, on a connection of its own: an action
+// takes seconds, and neither may wait for scrapes nor they for it.
 type noExpiryScan struct {
 	NoExpiryQuery
 	NoExpiryCount
@@ -98,7 +100,7 @@ type scannedNode struct {
 	nx     bool // it knows EXPIRE NX
 }
 
-// change does to some keys what a query says, and counts those that it did it to.
+// change changes keys as the query says, and returns how many it changed.
 type change func(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error)
 
 func (s *Server) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoExpiryCount, error) {
@@ -132,7 +134,8 @@ func (s *Server) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (N
 
 const noIdleTime = "does not know how long a key was idle: its maxmemory-policy is one of LFU"
 
-// refused reports what is wrong with a query before anything is asked.
+// refused returns what is wrong with a query before anything is read; nil if
+// nothing is.
 func (q NoExpiryQuery) refused() *Refusal {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) < minPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
@@ -143,7 +146,7 @@ func (q NoExpiryQuery) refused() *Refusal {
 	return nil
 }
 
-// begin lists the nodes and binds the scan to the connection that it has.
+// begin lists the nodes and binds the scan to its connection.
 func (w *noExpiryScan) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
 		return err
@@ -187,7 +190,8 @@ func (w *noExpiryScan) run(ctx context.Context, f change) error {
 	return nil
 }
 
-// updateCoverage reports how much of all keys was seen; it is all only when SCAN says so.
+// updateCoverage sets the share of the keys that were scanned; it is 1 only
+// when SCAN says that it was all.
 func (w *noExpiryScan) updateCoverage() {
 	all := 0.0
 	for _, n := range w.nodes {
@@ -198,7 +202,7 @@ func (w *noExpiryScan) updateCoverage() {
 	}
 }
 
-// page looks at the next keys, and does f to those that are meant.
+// page scans the next keys, and applies f to the selected ones.
 func (w *noExpiryScan) page(ctx context.Context, cursor uint64, f change) (next uint64, err error) {
 	n := w.nodes[w.at]
 	var keys []string
@@ -248,7 +252,8 @@ func (w *noExpiryScan) processBatch(ctx context.Context, n scannedNode, keys []s
 	})
 }
 
-// matching returns those keys that have no expiry and are idle, in one trip.
+// matching returns those keys that have no expiry and are idle, in one round
+// trip.
 func (w *noExpiryScan) matching(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -277,7 +282,7 @@ func (w *noExpiryScan) matching(ctx context.Context, pipe redis.Pipeliner, keys 
 	return out, nil
 }
 
-// cleanUp is what [Server.CleanUpNoExpiry] does.
+// cleanUp is the change of [Server.CleanUpNoExpiry].
 func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error) {
 	switch {
 	case w.Remove && w.cluster: // keys of one WATCH must be of one slot
@@ -323,8 +328,8 @@ func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string)
 	return changed, nil
 }
 
-// remove removes all of the keys that are still meant, or none of them when one
-// is changed while it looks.
+// remove removes all of the keys that are still selected, or none of them if
+// one is changed meanwhile.
 func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
 	var removed *redis.IntCmd
 	err = n.client.Watch(ctx, func(tx *redis.Tx) error {
@@ -348,8 +353,8 @@ func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string)
 	}
 }
 
-// roundTrip does one round trip, within the bounds of all reads, and lets the server
-// rest after it.
+// roundTrip calls f, which does one round trip, with the time limit of all
+// reads, and pauses after it.
 func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -370,5 +375,6 @@ func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) er
 	return nil
 }
 
-// isElsewhere reports whether a key is gone, or went to another node of the cluster.
+// isElsewhere reports whether a key is gone, or moved to another node of the
+// cluster.
 func isElsewhere(err error) bool { return errors.Is(err, redis.Nil) || isMoved(err) }

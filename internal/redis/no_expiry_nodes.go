@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// list finds the nodes, and refuses those where nothing may be changed.
+// list lists the nodes; a node on which nothing may be changed is an error.
 func (w *noExpiryScan) list(ctx context.Context) error {
 	_, w.cluster = w.link.client.(*redis.ClusterClient)
 	var mu sync.Mutex
@@ -30,7 +30,7 @@ func (w *noExpiryScan) list(ctx context.Context) error {
 	})
 }
 
-// identify compares the server with the one that was asked for.
+// identify compares the server with the one of the plan.
 func (w *noExpiryScan) identify() error {
 	ids := make([]string, len(w.nodes))
 	for i, n := range w.nodes {
@@ -46,7 +46,8 @@ func (w *noExpiryScan) identify() error {
 	return nil
 }
 
-// parseScannedNode reads INFO: whether sessions can be told and changed there.
+// parseScannedNode reads INFO. A server on which sessions cannot be recognized
+// or changed is a [Refusal].
 func parseScannedNode(reply string, db int) (n scannedNode, err error) {
 	version := 0
 	keys := "db" + strconv.Itoa(db) + ":keys="

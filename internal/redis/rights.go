@@ -76,5 +76,5 @@ func selector(before7 bool, commands, access string, keys []string) []string {
 	return []string{"(" + strings.Join(rules, " ") + ")"}
 }
 
-// literal is a pattern of Redis that means s and nothing else.
+// literal returns a pattern of Redis that means s and nothing else.
 func literal(s string) string { return strings.TrimSuffix(scanPattern(s), "*") }

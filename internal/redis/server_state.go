@@ -22,8 +22,8 @@ const maxClients = 2000
 // one after each start. The database is not part of it.
 type ServerID string
 
-// ServerState is where a look at a server was made: which server answered, at which
-// end of our connection, and who is connected to it by its own account.
+// ServerState is which server answered, at which end of the connection, and
+// which clients it lists.
 type ServerState struct {
 	ID   ServerID
 	Peer netip.AddrPort // where the server is, as our connection reports; not valid for a UNIX socket
@@ -117,8 +117,8 @@ func idText(s string) string {
 	return s
 }
 
-// place reads where a look is made. The list of clients may be refused; that is
-// no error.
+// serverState reads the state of a server. If the server refuses the list of
+// clients, Hidden says so; that is no error.
 func (s *Server) serverState(ctx context.Context, l *link) (ServerState, error) {
 	client, ok := l.client.(*redis.Client)
 	if !ok {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// KeySet reports which keys of a server to count: those that begin with a prefix.
+// KeySet selects the keys of a server to count: those that begin with a prefix.
 type KeySet struct {
 	Prefix   string        // taken as it is: nothing in it has a meaning
 	Lifetime time.Duration // how long such a key should live at most; 0: not said
 }
 
-// SessionCounts is what a full scan counted of a [KeySet], by SCAN, TTL and MEMORY
-// USAGE. It is an estimate: a key that comes or goes meanwhile may be counted or
-// not, and one may be counted twice while the server resizes its table. What the
-// server would not tell is nil.
+// SessionCounts is what a full scan counted of a [KeySet], by SCAN, TTL and
+// MEMORY USAGE. It is an estimate: a key that comes or goes meanwhile may be
+// counted or not, and one may be counted twice while the server resizes its
+// table. What the server refuses is nil.
 type SessionCounts struct {
 	Keys         float64
 	NoExpiry     *float64 // keys that never expire
@@ -29,7 +29,8 @@ const (
 	weighEach  = 100
 )
 
-// inspectPage is a tally under way. Its size does not depend on how many keys there are.
+// counter counts the keys of a set during a scan. Its size does not depend on
+// the number of keys.
 type counter struct {
 	keys, noExpiry, late int
 	seen                 int // keys that were there for SCAN, whether they still were for TTL or not
@@ -37,7 +38,7 @@ type counter struct {
 	bytes                float64
 }
 
-// wants reports whether the next key that is seen should be weighed.
+// wants reports whether to read the size of the next key.
 func (c *counter) wants() bool { return c.seen < weighFirst || c.seen%weighEach == 0 }
 
 // record counts one key.
@@ -58,7 +59,7 @@ func (c *counter) record(a keyInfo, lifetime time.Duration) {
 	}
 }
 
-// tally closes the count.
+// tally returns the counts.
 func (c *counter) tally(lifetime time.Duration, expiry, memory bool) SessionCounts {
 	t := SessionCounts{Keys: float64(c.keys)}
 	if expiry {
@@ -77,10 +78,11 @@ func (c *counter) tally(lifetime time.Duration, expiry, memory bool) SessionCoun
 	return t
 }
 
-// group puts the sets together that one scan serves: those whose prefixes begin
-// with the same byte. SCAN looks at every key whatever it is to match, so that a
-// scanGroup more costs the server as much again; but to match everything would bring
-// the names of keys here that are nobody's session.
+// groupByFirstByte returns the sets in groups that one scan each serves: those
+// whose prefixes begin with the same byte. SCAN looks at every key whatever it
+// is to match, so that each further scan costs the server as much again; but to
+// match everything would bring here the names of keys that are nobody's
+// session.
 func groupByFirstByte(sets []KeySet) [][]KeySet {
 	sets = slices.DeleteFunc(slices.Clone(sets), func(s KeySet) bool { return s.Prefix == "" })
 	slices.SortFunc(sets, func(a, b KeySet) int {
@@ -100,7 +102,7 @@ func groupByFirstByte(sets []KeySet) [][]KeySet {
 	return out
 }
 
-// common is what all prefixes of a group begin with.
+// commonPrefix returns the longest prefix of all prefixes of a group.
 func commonPrefix(sets []KeySet) string {
 	p := sets[0].Prefix
 	for _, s := range sets[1:] {

@@ -27,10 +27,11 @@ const (
 	maxAsked = 2 * maxPageSize
 )
 
-// errKeysMoved says that no key of a page was where SCAN had found it.
+// errKeysMoved is the error of a page of which no key is where SCAN had found
+// it.
 var errKeysMoved = errors.New("the keys are another node's")
 
-// steps is one scan under way.
+// sessionScan is a scan in progress.
 type sessionScan struct {
 	*prefixGroup
 
@@ -47,9 +48,9 @@ type sessionScan struct {
 // done reports whether every node was scanned.
 func (s *sessionScan) done() bool { return s.at == len(s.nodes) }
 
-// scanGroup goes over all keys once. After a fault it goes on where it was: a cursor
-// is good for as long as the server's process lives. With another process it
-// begins anew.
+// scanGroup scans all keys once. After an error it continues where it was: a
+// cursor is valid for as long as the server's process lives. With another
+// process it starts over.
 func (w *SessionScanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	var s *sessionScan
 	for faults := 0; ctx.Err() == nil; {
@@ -76,8 +77,8 @@ func (w *SessionScanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	}
 }
 
-// continueScan goes on with s until its end or a fault and returns how many pages that
-// were, and the scan to go on with.
+// continueScan continues s until its end or an error, and returns the scan to
+// continue with and the number of pages.
 func (w *SessionScanner) continueScan(ctx context.Context, t *prefixGroup, s *sessionScan) (next *sessionScan, pages int, err error) {
 	next, err = w.resume(ctx, t, s)
 	if err != nil {
@@ -92,8 +93,8 @@ func (w *SessionScanner) continueScan(ctx context.Context, t *prefixGroup, s *se
 	return next, pages, err
 }
 
-// resume lists the nodes and returns the scan to go on with: s, or a new one if
-// there is none or it was on other processes.
+// resume lists the nodes and returns the scan to continue with: s, or a new one
+// if there is none or the processes are other ones.
 func (w *SessionScanner) resume(ctx context.Context, t *prefixGroup, s *sessionScan) (*sessionScan, error) {
 	began := time.Now()
 	nodes, err := w.space.nodes(ctx)
@@ -131,7 +132,8 @@ func (w *SessionScanner) resume(ctx context.Context, t *prefixGroup, s *sessionS
 	return s, nil
 }
 
-// scanPage takes one page, makes known what was counted if it was the last, and rests.
+// scanPage scans one page, publishes the counts if it was the last one, and
+// pauses.
 func (w *SessionScanner) scanPage(ctx context.Context, s *sessionScan) error {
 	addr := s.nodes[s.at].addr
 	p := w.throttles[addr]
@@ -155,7 +157,7 @@ func (w *SessionScanner) scanPage(ctx context.Context, s *sessionScan) error {
 	return nil
 }
 
-// awaitBaseline pings until the server is as fast as it is when it is quiet.
+// awaitBaseline pings until the round-trip time is near the server's baseline.
 func (w *SessionScanner) awaitBaseline(ctx context.Context, p *throttle, addr string) error {
 	began, wait := time.Now(), firstPause
 	for ctx.Err() == nil {
@@ -186,13 +188,14 @@ func (w *SessionScanner) setDelayed(e *Error) {
 	w.slow = e
 }
 
-// effort is what was queried the keys of one page.
+// inspectCost is the cost of the reads about the keys of one page.
 type inspectCost struct {
 	took        time.Duration
 	trips, keys int
 }
 
-// inspectPage returns the counts with one page more; s keeps its own until the page is whole.
+// inspectPage returns the counts with one page more; s keeps its own until the
+// page is complete.
 func (w *SessionScanner) inspectPage(ctx context.Context, s *sessionScan, addr string, keys []string) ([]counter, inspectCost, error) {
 	counts := slices.Clone(s.counts)
 	var e inspectCost
@@ -219,7 +222,7 @@ func (w *SessionScanner) inspectPage(ctx context.Context, s *sessionScan, addr s
 	return counts, e, nil
 }
 
-// ask queries some keys, unless there is nothing that the server would tell.
+// ask reads about some keys, unless the server refuses all of it.
 func (w *SessionScanner) ask(ctx context.Context, s *sessionScan, addr string, qs []keyQuery) (keyInfos, error) {
 	a := keyInfos{of: make([]keyInfo, len(qs))}
 	if len(qs) == 0 || s.expiry != nil && s.memory != nil {
@@ -232,7 +235,8 @@ func (w *SessionScanner) ask(ctx context.Context, s *sessionScan, addr string, q
 	return a, err
 }
 
-// record counts some keys and returns how many of them were where SCAN had found them.
+// record counts some keys, and returns how many of them were where SCAN had
+// found them.
 func (s *sessionScan) record(counts []counter, qs []keyQuery, a keyInfos) (there int) {
 	for i, q := range qs {
 		if a.of[i].ttl != ttlMoved {
@@ -246,8 +250,8 @@ func (s *sessionScan) record(counts []counter, qs []keyQuery, a keyInfos) (there
 	return there
 }
 
-// queries reports what to query those keys that are of a set. The server
-// matched them, but it is not believed.
+// queries returns what to read about those keys that belong to a set. The
+// server matched them, but that is checked.
 func (s *sessionScan) queries(counts []counter, keys []string) []keyQuery {
 	qs := make([]keyQuery, 0, len(keys))
 	for n, key := range keys {
@@ -266,7 +270,7 @@ func (s *sessionScan) queries(counts []counter, keys []string) []keyQuery {
 	return qs
 }
 
-// each calls f for each set that a key is of.
+// each calls f for each set to which a key belongs.
 func (s *sessionScan) each(key string, f func(set int)) {
 	for i := range s.sets {
 		if strings.HasPrefix(key, s.sets[i].Prefix) {
@@ -275,7 +279,8 @@ func (s *sessionScan) each(key string, f func(set int)) {
 	}
 }
 
-// noteRefusals notes what the server refuses, so that it is asked once a scan.
+// noteRefusals records what the server refuses, so that it is asked once in a
+// scan.
 func (s *sessionScan) noteRefusals(a keyInfos) {
 	s.probed = true
 	if a.expiry != nil {
@@ -286,7 +291,7 @@ func (s *sessionScan) noteRefusals(a keyInfos) {
 	}
 }
 
-// refusal is why the scan does not tell all.
+// refusal returns why the counts are incomplete; nil if they are not.
 func (s *sessionScan) refusal() *Error {
 	for _, e := range []*Error{s.expiry, s.memory} {
 		if e != nil {
@@ -296,7 +301,7 @@ func (s *sessionScan) refusal() *Error {
 	return s.info
 }
 
-// applyPage takes over what a page gave.
+// applyPage adds the counts of a page to the scan.
 func (w *SessionScanner) applyPage(s *sessionScan, counts []counter, got page, asked int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -314,7 +319,7 @@ func (w *SessionScanner) applyPage(s *sessionScan, counts []counter, got page, a
 	}
 }
 
-// publish makes what the scan counted known.
+// publish makes the counts of the scan visible to [SessionScanner.Status].
 func (w *SessionScanner) publish(s *sessionScan) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

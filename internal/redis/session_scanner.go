@@ -21,7 +21,7 @@ type ScannerOptions struct {
 	Logger   *slog.Logger
 }
 
-// SessionStatus is how far a [SessionScanner] is with one [KeySet].
+// SessionStatus is the progress and the result of the scans of one [KeySet].
 type SessionStatus struct {
 	Counts   *SessionCounts // of the last full scan; nil: there was none of this server, or it cannot be scanned now
 	Coverage float64        // share of the keys that the scan under way has seen; 1 between scans
@@ -29,9 +29,9 @@ type SessionStatus struct {
 	Err      *Error         // why something is not known, or not soon; nil: all is well
 }
 
-// SessionScanner counts the keys of one server, or of one cluster, in the background:
-// some keys at a time, with long rests, and no faster than one hundredth of the
-// server's time allows.
+// SessionScanner counts the keys of one server, or of one cluster, in the
+// background: some keys at a time, with pauses, in at most one hundredth of the
+// server's time.
 type SessionScanner struct {
 	space    keyspace
 	interval atomic.Int64
@@ -45,7 +45,8 @@ type SessionScanner struct {
 	slow   *Error // why the scan waits
 }
 
-// prefixGroup is what one scan over a server serves, and how it went.
+// prefixGroup is the sets that one scan serves, and the result of the last
+// scan.
 type prefixGroup struct {
 	sets  []KeySet
 	match string
@@ -57,7 +58,7 @@ type prefixGroup struct {
 	lacks    *Error          // what the server would not tell in it
 }
 
-// NewSessionScanner returns a scanner; it begins with Run.
+// NewSessionScanner returns a scanner; it starts with Run.
 func NewSessionScanner(o ScannerOptions) *SessionScanner {
 	w := &SessionScanner{space: &serverKeyspace{server: o.Server}, log: logs.Or(o.Logger), throttles: make(map[string]*throttle)}
 	w.SetInterval(o.Interval)
@@ -68,10 +69,10 @@ func NewSessionScanner(o ScannerOptions) *SessionScanner {
 	return w
 }
 
-// SetInterval sets how long to wait after a scan, from the next wait on.
+// SetInterval sets the pause between two scans, from the next one on.
 func (w *SessionScanner) SetInterval(d time.Duration) { w.interval.Store(int64(d)) }
 
-// Status returns how far the scan is with a set; it reads nothing from the server.
+// Status returns the status of a set; it reads nothing from the server.
 func (w *SessionScanner) Status(set KeySet) SessionStatus {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +106,7 @@ func (w *SessionScanner) Run(ctx context.Context) error {
 	return nil
 }
 
-// scanOnce does one scan, and outlives a panic in it.
+// scanOnce scans a group once, and recovers from a panic.
 func (w *SessionScanner) scanOnce(ctx context.Context, t *prefixGroup) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -117,7 +118,7 @@ func (w *SessionScanner) scanOnce(ctx context.Context, t *prefixGroup) {
 	w.scanGroup(ctx, t)
 }
 
-// failed notes why the server cannot be scanned.
+// failed records why the server cannot be scanned.
 func (w *SessionScanner) failed(e *Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -84,7 +84,7 @@ func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error
 	})
 }
 
-// oneServer is an error where the server is a cluster.
+// oneServer returns an error if the server is a cluster.
 func (s *Server) oneServer() error {
 	if s.o.URL.Kind == config.RedisCluster {
 		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
@@ -92,7 +92,7 @@ func (s *Server) oneServer() error {
 	return nil
 }
 
-// rqWorkerReader is one look at the workers of a queue, in three pipelines.
+// rqWorkerReader reads the workers of a queue, in three pipelines.
 type rqWorkerReader struct {
 	link    *link
 	queue   string

@@ -29,7 +29,8 @@ const (
 	firstPings = 5
 )
 
-// pace reports how fast a scan may go. It has no clock: it is told what things took.
+// throttle decides how fast to scan a node, from how long reads took. It has no
+// clock.
 type throttle struct {
 	page int // keys to ask for at once
 
@@ -43,8 +44,8 @@ func newThrottle() *throttle {
 	return &throttle{page: maxPageSize, costs: make([]time.Duration, 0, 15)}
 }
 
-// baseline is the time of a round trip to a server with nothing else to do; 0 while
-// there was none.
+// baseline returns the round-trip time of an idle server; 0 before the first
+// ping.
 func (p *throttle) baseline() time.Duration {
 	if p.past == 0 {
 		return p.least
@@ -52,8 +53,8 @@ func (p *throttle) baseline() time.Duration {
 	return min(p.least, p.past)
 }
 
-// ping takes the time of a ping, and reports whether the server is slower than it
-// can be.
+// ping records the time of a ping, and reports whether the server is slower
+// than its baseline.
 func (p *throttle) ping(took time.Duration) (slow bool) {
 	if p.pings == pingRound {
 		p.past, p.pings = p.least, 0
@@ -66,15 +67,15 @@ func (p *throttle) ping(took time.Duration) (slow bool) {
 	return took > slowFactor*p.baseline()+slack
 }
 
-// hasBaseline reports whether enough pings were seen to tell what is quiet.
+// hasBaseline reports whether there were enough pings for a baseline.
 func (p *throttle) hasBaseline() bool { return p.past > 0 || p.pings >= firstPings }
 
-// cost takes how long a page took at our side, in so many trips, and how many
-// keys were looked at and returns what it is thought to have cost the server:
-// what it took less the way, and the trips with the ping before them. A page is
-// the same work as the next one, a bounded number of steps of constant time. So
-// once it is known what they usually cost each is charged that: what took longer
-// has waited for something else, and the pings show if that goes on.
+// cost returns the estimated cost of a page to the server, from how long it
+// took here, in how many round trips, for how many keys: the time without the
+// network's, plus the round trips and the ping before them. Pages are alike, a
+// bounded number of steps of constant time. So once the typical cost is known,
+// each page is charged that: what took longer has waited for something else,
+// which the pings show if it continues.
 func (p *throttle) cost(took time.Duration, trips, keys int) time.Duration {
 	cost := max(took-time.Duration(trips)*p.baseline(), time.Duration(keys)*minKeyCost) + time.Duration(trips+1)*roundTripCost
 	if len(p.costs) < cap(p.costs) {
@@ -90,8 +91,9 @@ func (p *throttle) cost(took time.Duration, trips, keys int) time.Duration {
 	return cost
 }
 
-// typicalCost is the lower quartile of what the last pages cost, once there are
-// enough: on a host that is short of processors, waiting for one is in most.
+// typicalCost returns the lower quartile of the cost of the last pages, once
+// there are enough: on a host that is short of processors, most include a wait
+// for one.
 func (p *throttle) typicalCost() (time.Duration, bool) {
 	if len(p.costs) < cap(p.costs) {
 		return 0, false
@@ -102,7 +104,7 @@ func (p *throttle) typicalCost() (time.Duration, bool) {
 	return sorted[n/4], true
 }
 
-// resizePage makes pages smaller that take a server long, and larger again.
+// resizePage halves pages that take a server long, and doubles them again.
 func (p *throttle) resizePage(usual time.Duration) {
 	size := p.page
 	switch {
@@ -116,5 +118,5 @@ func (p *throttle) resizePage(usual time.Duration) {
 	}
 }
 
-// rest is how long to leave a server alone after a page that cost so much.
+// pauseAfter returns the pause after a page of that cost.
 func pauseAfter(cost time.Duration) time.Duration { return (timeShare - 1) * cost }

@@ -113,7 +113,7 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit notes a new connection and returns the one to close for it, if any.
+// admit registers a new connection and returns the one to close for it, if any.
 func (c *Connections) admit(conn net.Conn) net.Conn {
 	x := &connection{conn: conn, remote: remoteOf(conn), state: http.StateNew, since: c.now()}
 	var victim *connection
@@ -181,8 +181,9 @@ func (x *connection) rank(now time.Time) (int, time.Time) {
 	return rankWorking, oldest
 }
 
-// longestWaiting returns the connection to close first among those that f accepts, the
-// oldest of the lowest rank, and the reason; nil if all are worked for.
+// longestWaiting returns the connection to close first among those that f
+// accepts, that is the oldest of the lowest rank, and the reason; nil if all
+// have a request in progress.
 func (c *Connections) longestWaiting(f func(*connection) bool) (*connection, string) {
 	var first *connection
 	var since time.Time
@@ -223,7 +224,8 @@ func connOf(ctx context.Context) net.Conn {
 	return conn
 }
 
-// unwrap returns the connection below TLS: closing TLS waits for the client.
+// unwrap returns the connection below TLS: closing TLS would wait for the
+// client.
 func unwrap(conn net.Conn) net.Conn {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
@@ -231,9 +233,9 @@ func unwrap(conn net.Conn) net.Conn {
 	return conn
 }
 
-// remoteOf returns what one client can choose addresses from: an IPv4 address,
-// an IPv6 network of 64 bits, the whole loopback. Other networks, such as UNIX
-// sockets, are one remote.
+// remoteOf returns the range from which one client can choose addresses: an
+// IPv4 address, an IPv6 network of 64 bits, the whole loopback. All connections
+// without an IP address, such as UNIX sockets, are one range.
 func remoteOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

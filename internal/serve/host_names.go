@@ -14,9 +14,9 @@ import (
 // --web.config.file.
 const maxSettings = 1 << 20
 
-// OwnNames returns the names of this host: what the kernel says, that with each
-// domain in which /etc/resolv.conf searches, and the names that /etc/hosts has on
-// the same line. Nobody is asked over the network.
+// OwnNames returns the names of this host: the kernel's, the same with each
+// search domain of /etc/resolv.conf, and the names on the same line of
+// /etc/hosts. It sends no DNS query.
 func OwnNames(hostname, etc string) []string {
 	if hostname == "" {
 		return nil

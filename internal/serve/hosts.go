@@ -23,7 +23,7 @@ type Hosts struct {
 	refused atomic.Uint64
 }
 
-// HostOptions say which names are the exporter's.
+// HostOptions are the settings of [NewHosts].
 type HostOptions struct {
 	Own         []string    // names of this host
 	ExternalURL string      // its host is allowed; "": none
@@ -60,7 +60,7 @@ func NewHosts(o HostOptions) (*Hosts, error) {
 
 var errName = errors.New("expected a host name such as resp.example.com, without port, in ASCII (xn--… for other letters)")
 
-// hostName returns a name of the configuration as it is compared.
+// hostName returns a configured name in the form in which names are compared.
 func hostName(name string) (string, error) {
 	s := strings.ToLower(strings.TrimSuffix(name, "."))
 	if s == "" || len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Semaphore bounds how many requests of a kind are worked at: in all, and three
-// quarters of it for one remote address.
+// Semaphore limits the requests of a kind that are in progress: in all, and to
+// three quarters of it for one remote address.
 type Semaphore struct {
 	limit, share int
 
@@ -16,16 +16,16 @@ type Semaphore struct {
 	remotes map[netip.Prefix]int
 }
 
-// NewSemaphore returns limit places; 0 or less: no bound.
+// NewSemaphore returns a semaphore with limit slots; 0 or less is no limit.
 func NewSemaphore(limit int) *Semaphore {
 	return &Semaphore{limit: limit, share: max(1, limit-limit/4), remotes: make(map[netip.Prefix]int)}
 }
 
-// Limit returns the number of places.
+// Limit returns the number of slots.
 func (p *Semaphore) Limit() int { return p.limit }
 
-// Acquire takes a place for the request of a context of [Connections.Attach], and
-// reports whether there was one. It is taken until free is called.
+// Acquire takes a slot for the request of a context of [Connections.Attach]; ok
+// is false if none is free. The slot is taken until free is called.
 func (p *Semaphore) Acquire(ctx context.Context) (free func(), ok bool) {
 	if p.limit <= 0 {
 		return func() {}, true

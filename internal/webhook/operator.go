@@ -24,7 +24,8 @@ func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 	answer(rw, http.StatusOK, run)
 }
 
-// withToken lets only those in who have the token; without one nobody may order.
+// withToken returns a handler that requires the token; without a token_file it
+// refuses everything.
 func (w *Webhook) withToken(h http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		if w.o.TokenFile() == "" {
@@ -46,8 +47,9 @@ type pauseRequest struct {
 	By     string `json:"by"`
 }
 
-// decodeBody reads the body of an order, of at most 4 KiB and within the deadline, into
-// to. It has answered when it reports false. An empty body leaves to as it is.
+// decodeBody decodes the body of an operator's request, of at most 4 KiB and
+// within the deadline, into to. It has sent the error if it returns false. An
+// empty body leaves to unchanged.
 func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		fail(rw, http.StatusServiceUnavailable, "the connection cannot be bounded")
@@ -109,8 +111,8 @@ type approveRequest struct {
 	Plan planID `json:"plan"` // of what the person saw; left out: whatever waits
 }
 
-// planID is the id of a plan. One that is there is not empty and is there once:
-// a script whose variable is empty approves nothing.
+// planID is the id of a plan. If it is given, it must not be empty and be given
+// once: a script whose variable is empty approves nothing.
 type planID string
 
 // UnmarshalJSON implements [json.Unmarshaler].

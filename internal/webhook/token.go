@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// errTokenFile is all that a client hears; the log has the reason.
+// errTokenFile is the error that clients see; the log has the reason.
 var errTokenFile = errors.New("the token_file cannot be read, or holds no token")
 
 // tokenOf returns the token that a request carries; "" for none.

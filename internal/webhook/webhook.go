@@ -31,10 +31,10 @@ const (
 	maxTruncate = 1 << 20 // alerts that one notification may say it left out
 )
 
-// errMany is the answer to one request too many.
+// errMany is the answer while too many requests are in progress.
 const errMany = "too many requests at once"
 
-// Runner is what decides and acts.
+// Runner plans and runs the actions.
 type Runner interface {
 	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
 	Snapshot() actions.Snapshot
@@ -124,10 +124,9 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 	handle("/resume", http.MethodPost, w.withToken(w.serveResume))
 }
 
-// guarded checks the host name of a request, unless the request carries the
-// token, which no page of another site has. Notifications come by whatever name
-// an operator wrote for Alertmanager, so that of those only a browser's are
-// checked.
+// guarded checks the host name of a request, unless the request has the token,
+// which no page of another site has. Alertmanager may use any name for the
+// exporter, so of its notifications only those from browsers are checked.
 func (w *Webhook) guarded(next http.Handler) http.Handler {
 	checked := w.o.Guard(next)
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
@@ -141,15 +140,16 @@ func (w *Webhook) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// each names the methods, for a pattern without one would be at odds with
-// metrics at "GET /".
+// each registers a handler with each method: a pattern without one would
+// conflict with "GET /".
 func each(mux *http.ServeMux, path string, h http.Handler) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
 		mux.Handle(method+" "+path, h)
 	}
 }
 
-// serveAlerts answers before anything is done, and counts its answers.
+// serveAlerts answers a notification before any action runs, and counts its
+// answers.
 func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
 	code, text, truncated := w.receive(rw, req)
 	w.mu.Lock()
@@ -164,7 +164,8 @@ func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
 	fail(rw, code, text)
 }
 
-// receive is one notification, to the status code of its answer.
+// receive handles one notification and returns the status code and text of its
+// answer.
 func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, text string, truncated uint64) {
 	if req.Method != http.MethodPost {
 		rw.Header().Set("Allow", http.MethodPost)
@@ -203,9 +204,9 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	return w.enqueue(ctx, m)
 }
 
-// readBody reads a readBody. Up to maxShort bytes need no place, so that clients that
-// send slowly keep out nobody else; what they hold is bounded by the number of
-// connections. A larger one waits for a place, and has it until release is
+// readBody reads a body. Up to maxShort bytes need no slot, so that slow
+// clients do not keep out others; the number of connections limits their
+// memory. A larger body waits for a slot, which it holds until release is
 // called.
 func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
 	release = func() {}
@@ -230,8 +231,8 @@ func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, re
 	return body, release, 0, ""
 }
 
-// enqueue gives the alerts to the runner and waits for its answer, but not for longer
-// than the deadline: a disk may hang.
+// enqueue hands the alerts to the runner and waits for its answer, at most
+// until the deadline: a disk may hang.
 func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) {
 	done := make(chan error, 1)
 	go func() {
@@ -260,7 +261,8 @@ func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) 
 	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated
 }
 
-// authorize looks at the token; 0 lets in.
+// authorize checks the token; it returns 0 if the request is authorized, else
+// the status and text of the answer.
 func (w *Webhook) authorize(req *http.Request) (int, string) {
 	file := w.o.TokenFile()
 	if file == "" {
@@ -276,7 +278,8 @@ func (w *Webhook) authorize(req *http.Request) (int, string) {
 	return 0, ""
 }
 
-// sentence is an error of [Parse] without what the body holds.
+// sentence returns the text of an error of [Parse], without anything of the
+// body.
 func sentence(err error) string {
 	for _, e := range []error{ErrVersion, ErrEmpty, ErrAlert} {
 		if errors.Is(err, e) {
@@ -286,7 +289,7 @@ func sentence(err error) string {
 	return ErrJSON.Error()
 }
 
-// answer sends JSON. That the client went away is its own affair.
+// answer sends v as JSON. Errors of sending are ignored: the client has gone.
 func answer(rw http.ResponseWriter, code int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
