@@ -27,7 +27,7 @@ import (
 )
 
 // pageInterval is how often everything is read for the status page and its
-// charts, scraped or not.
+// charts, also without scrapes.
 const pageInterval = 5 * time.Second
 
 // Options are the settings of the command line.
@@ -57,7 +57,7 @@ type Options struct {
 	Logger  *slog.Logger // nil: no log
 }
 
-// App is the whole exporter.
+// App is the exporter with all its parts.
 type App struct {
 	o   Options
 	log *slog.Logger
@@ -82,14 +82,14 @@ type App struct {
 	latest    atomic.Pointer[snapshot]
 }
 
-// snapshot is all that one gather read, and how it was judged.
+// snapshot is what one gather read, and its judgement.
 type snapshot struct {
 	readings  health.Readings
 	judgement health.Judgement
 }
 
-// New loads the configuration and builds every part; nothing runs yet. All
-// that can fail at the start fails here.
+// New loads the configuration and builds every part; nothing runs yet. Every
+// error that can occur at the start is returned here.
 func New(o Options) (*App, error) {
 	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
 	if err != nil {
@@ -192,14 +192,13 @@ func (a *App) Run(ctx context.Context) error {
 	return runAll(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
 }
 
-// sources are the parts that collectors read from and that live by themselves.
+// sources returns the Run functions of the parts from which collectors read.
 func (a *App) sources() []func(context.Context) error {
 	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
-// poll reads everything for the page, the same way as a scrape does, and
-// judges it. Each look is judged, so that what goes wrong is known at once; that
-// it is well again is believed after two monitoring intervals.
+// poll reads everything for the page, as a scrape does, and judges it. A fault
+// counts at its first read; its end counts after two monitoring intervals.
 func (a *App) poll(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
@@ -220,7 +219,7 @@ func (a *App) poll(ctx context.Context) error {
 	}
 }
 
-// input returns what one look gives to the judge.
+// input returns the input of [health.Judge] for one read.
 func (a *App) input(r health.Readings, at time.Time) health.Input {
 	cfg := a.config.Load()
 	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
@@ -237,7 +236,8 @@ func (a *App) input(r health.Readings, at time.Time) health.Input {
 	return in
 }
 
-// partsOf lists what the configuration names as belonging to an app.
+// partsOf returns the pools, sessions and queues that the configuration gives
+// an app.
 func partsOf(x config.App) []health.Part {
 	var out []health.Part
 	for _, p := range x.Pools {
@@ -254,9 +254,9 @@ func partsOf(x config.App) []health.Part {
 	return out
 }
 
-// Reload applies the configuration file anew. Nothing changes unless all of it
-// is good; counters go on. It logs the error that it returns, so that a caller
-// need not.
+// Reload applies the configuration file again. If any of it is invalid, nothing
+// changes. Counters continue. It logs the error that it returns, so that a
+// caller need not.
 func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -290,7 +290,8 @@ func (a *App) Reload(ctx context.Context) error {
 	return nil
 }
 
-// runAll runs each part until the first error or ctx's end, then waits for all.
+// runAll runs all parts until the first error or the end of ctx, then waits for
+// all of them.
 func runAll(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -8,9 +8,10 @@ import (
 	"sync"
 )
 
-// compressed answers with gzip at its fastest where the client takes it. A
-// scrape's text is so repetitive that the default level gains a tenth in size
-// for twice the time, which would be a fifth of all that a scrape costs.
+// compressed compresses responses with gzip at its fastest level for clients
+// that accept it. Metrics are so repetitive that the default level gains a
+// tenth in size for twice the time, which would be a fifth of the cost of a
+// scrape.
 func compressed(next http.Handler) http.Handler {
 	pool := sync.Pool{New: func() any {
 		w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)

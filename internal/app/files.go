@@ -7,9 +7,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
-// warnOfFiles logs what is doubtful about the configuration file and the files
-// of secrets. Secrets that everybody may read are usual in containers, so that
-// they are not refused.
+// warnOfFiles warns of unsafe owners and modes of the configuration file and
+// the files of secrets. Secrets that everybody may read are usual in
+// containers, so they are not refused.
 func (a *App) warnOfFiles(cfg *config.Config) {
 	for _, note := range config.FileNotes(a.o.ConfigFile) {
 		a.log.Warn("The configuration file is not safe", "file", a.o.ConfigFile, "reason", note)

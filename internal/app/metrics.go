@@ -80,8 +80,8 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// budget returns how long this scrape may take: what the header says less the
-// offset for the way back.
+// budget returns the time limit of a scrape: the value of the header less the
+// offset for the network.
 func (m *metrics) budget(r *http.Request) time.Duration {
 	s, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(s > 0 && s < 3600) {
@@ -94,8 +94,8 @@ func (m *metrics) budget(r *http.Request) time.Duration {
 	return max(d*8/10, minBudget)
 }
 
-// selectCollectors reads collect[] and exclude[]; a name that does not exist is an error,
-// for it would silently give too much or too little.
+// selectCollectors reads collect[] and exclude[]. An unknown name is an error:
+// it would silently select too much or too little.
 func (m *metrics) selectCollectors(r *http.Request) (func(string) bool, error) {
 	q := r.URL.Query()
 	only, but := q["collect[]"], q["exclude[]"]

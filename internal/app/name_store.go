@@ -18,8 +18,8 @@ const (
 	maxNames  = 1 << 20 // bytes of it
 )
 
-// nameFile keeps the names of apps in the state directory, where there is one.
-// It makes none: a directory that healing or the administrator made is used.
+// nameFile stores the names of apps in the state directory. It does not create
+// the directory.
 type nameFile struct{ dir string }
 
 // open returns the state directory; nil without an error if there is none.
@@ -34,8 +34,8 @@ func (f nameFile) open() (*os.Root, error) {
 	return root, err
 }
 
-// Load returns the names that were saved. A file that others could have written
-// is an error.
+// Load returns the stored names. A file that others could have written is an
+// error.
 func (f nameFile) Load() ([]discovery.NameRecord, error) {
 	root, err := f.open()
 	if err != nil || root == nil {
@@ -66,7 +66,7 @@ func (f nameFile) Load() ([]discovery.NameRecord, error) {
 	return parseNames(file)
 }
 
-// parseNames reads what [nameFile.Save] writes.
+// parseNames reads the format of [nameFile.Save].
 func parseNames(r io.Reader) ([]discovery.NameRecord, error) {
 	b, err := safefile.ReadAll(r, maxNames)
 	if err != nil {
@@ -79,7 +79,8 @@ func parseNames(r io.Reader) ([]discovery.NameRecord, error) {
 	return list[:min(len(list), discovery.MaxNames)], nil
 }
 
-// checkOwner reports why a file cannot be one that this exporter wrote.
+// checkOwner returns why a file cannot be one that this exporter wrote; nil if
+// it can.
 func checkOwner(info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
@@ -95,7 +96,7 @@ func checkOwner(info fs.FileInfo) error {
 	return nil
 }
 
-// Save replaces the names that were saved.
+// Save replaces the stored names.
 func (f nameFile) Save(list []discovery.NameRecord) error {
 	root, err := f.open()
 	if err != nil || root == nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// processStats returns what the exporter itself uses, under the names that every Go
-// program has. client_golang's own collector gives the same and the host's
-// network counters, and parses three more files for it at each scrape, which
-// is a tenth of what a scrape costs.
+// processStats publishes what the exporter's own process uses, under the names
+// that every Go program has. client_golang's own collector publishes the same
+// and the host's network counters, and parses three more files for it at each
+// scrape, which is a tenth of the cost of a scrape.
 type processStats struct {
 	cpu, resident, virtual, fds, maxFDs, start *prometheus.Desc
 

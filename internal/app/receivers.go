@@ -13,11 +13,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// retryListen is how often an address that could not be opened is tried again.
+// retryListen is how often to retry an address on which the exporter cannot
+// listen.
 const retryListen = 15 * time.Second
 
-// receivers keeps one StatsD listener for each address of the configuration.
-// An address that stays in the configuration keeps its socket over a reload.
+// receivers holds one StatsD listener for each configured address. A reload
+// that keeps an address keeps its socket.
 type receivers struct {
 	sink     requestSink
 	counters *statsd.Counters
@@ -31,7 +32,8 @@ type receivers struct {
 	wg   sync.WaitGroup
 }
 
-// requestSink receives what can be read, and why the rest cannot.
+// requestSink receives requests, and the lines that cannot be read with the
+// reason.
 type requestSink interface {
 	ingest.Sink
 	Refused(why ingest.Fault, from ingest.Source)
@@ -47,7 +49,7 @@ func newReceivers(sink requestSink, counters *statsd.Counters, log *slog.Logger)
 	return &receivers{sink: sink, counters: counters, log: log, changed: make(chan struct{}, 1), have: make(map[string]*receiver)}
 }
 
-// apply takes the addresses to listen at; Run opens and closes sockets.
+// apply sets the addresses to listen on; Run opens and closes the sockets.
 func (r *receivers) apply(listen []string) {
 	r.warnOfPassed(listen)
 	r.mu.Lock()
@@ -59,8 +61,8 @@ func (r *receivers) apply(listen []string) {
 	}
 }
 
-// warnOfPassed logs which sockets a supervisor passed that nobody will read:
-// whoever sends to one waits.
+// warnOfPassed logs the sockets that a supervisor passed and nothing reads:
+// their senders block.
 func (r *receivers) warnOfPassed(listen []string) {
 	for _, passed := range r.passed.Addresses() {
 		if !slices.ContainsFunc(listen, func(l string) bool {
@@ -72,7 +74,7 @@ func (r *receivers) warnOfPassed(listen []string) {
 	}
 }
 
-// sockets reports how each address is doing.
+// sockets returns the state of each address.
 func (r *receivers) sockets() []collectors.Socket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,8 +89,8 @@ func (r *receivers) sockets() []collectors.Socket {
 	return out
 }
 
-// Run keeps the sockets as they are wanted until ctx ends. A socket that
-// cannot be had is tried again, and never ends the exporter.
+// Run keeps the configured sockets open until ctx ends. A socket that cannot be
+// opened is retried, and never ends the exporter.
 func (r *receivers) Run(ctx context.Context) error {
 	t := time.NewTicker(retryListen)
 	defer t.Stop()
@@ -104,7 +106,8 @@ func (r *receivers) Run(ctx context.Context) error {
 	}
 }
 
-// reconcile closes what is no longer wanted and opens what is missing.
+// reconcile closes the sockets that are no longer configured and opens the
+// missing ones.
 func (r *receivers) reconcile(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
-// defaultFiles is assumed where the limit of open files cannot be read.
+// defaultFiles is the limit of open files where it cannot be read.
 const defaultFiles = 1024
 
 // headerLimit is how long a client may take to send the headers of a request.
 const headerLimit = 10 * time.Second
 
-// httpLimits is what keeps clients of the HTTP server from taking it up.
+// httpLimits keeps clients from exhausting the HTTP server.
 type httpLimits struct {
 	connections *serve.Connections
 	responses   *serve.Responses
@@ -79,9 +79,9 @@ func (a *App) newServer() (*http.Server, error) {
 	return s, nil
 }
 
-// withLimits returns mux with each request and response bounded. A response is
-// rendered before it is sent, but for profiles, which are written while they are
-// taken.
+// withLimits returns mux with limits on each request and response. A response
+// is rendered before it is sent, except for profiles, which are written while
+// they are taken.
 func withLimits(b *httpLimits, mux *http.ServeMux, profiles string) http.Handler {
 	direct := b.connections.Bodies(mux)
 	whole := b.responses.Buffered(direct)

@@ -12,7 +12,7 @@ var (
 	webRefused     = prometheus.NewDesc("resp_web_requests_refused_total", "Requests that were refused: by a host name that is not the exporter's, or beyond --web.max-requests.", []string{"reason"}, nil)
 )
 
-// serverStats publishes what bounded the clients of the HTTP server.
+// serverStats publishes how often the HTTP server's limits were reached.
 type serverStats struct {
 	*httpLimits
 

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 )
 
-// services returns the servers of a configuration, as the sampler of connections
-// has to know them. No login is in them.
+// services returns the configured servers for the sampler of connections,
+// without logins.
 func services(cfg *config.Config) []conns.Service {
 	out := make([]conns.Service, 0, len(cfg.MySQL)+len(cfg.Redis))
 	for _, m := range cfg.MySQL {

@@ -12,9 +12,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// scans keeps one scan for each Redis that apps keep sessions in, however many
-// they are: the bound on what a scan may cost is a server's. A scan over a
-// server that a reload does not change, for the same sessions, goes on.
+// sessionScanners holds one scanner for each Redis in which apps keep sessions,
+// because the limit on the cost of a scan is the server's. A reload that
+// changes neither the server nor its sessions keeps the scanner.
 type sessionScanners struct {
 	server  func(name string) *redis.Server
 	off     bool // the collector is: nobody would see what was counted
@@ -26,7 +26,7 @@ type sessionScanners struct {
 	list []collectors.SessionTarget
 }
 
-// scan is one that is wanted.
+// sessionScanner is the scanner of one Redis.
 type sessionScanner struct {
 	name    string
 	server  *redis.Server
@@ -39,8 +39,8 @@ func newSessionScanners(server func(string) *redis.Server, off bool, log *slog.L
 	return &sessionScanners{server: server, off: off, log: log, changed: make(chan struct{}, 1)}
 }
 
-// apply takes a checked configuration, of which the servers are there already;
-// Run begins and ends scans.
+// apply sets the scanners of a checked configuration, whose servers exist
+// already; Run starts and stops them.
 func (w *sessionScanners) apply(cfg config.Config) {
 	if w.off {
 		return
@@ -81,7 +81,7 @@ func keySet(s config.Sessions) redis.KeySet {
 	return redis.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
 }
 
-// keep returns the scan of before that is as x is to be, or x with a new scanner.
+// keep returns the existing scanner that equals x, or x with a new scanner.
 func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, interval time.Duration) *sessionScanner {
 	for _, b := range before {
 		if b.name == x.name && b.server == x.server && slices.Equal(b.sets, x.sets) {
@@ -93,14 +93,14 @@ func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, inte
 	return x
 }
 
-// targets returns the sessions as the collector takes them.
+// targets returns the sessions for the collector.
 func (w *sessionScanners) targets() []collectors.SessionTarget {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.list
 }
 
-// Run scans as it is wanted, until ctx ends.
+// Run runs the configured scanners until ctx ends.
 func (w *sessionScanners) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -69,7 +69,8 @@ func (t Tasks) Names() []string {
 
 func defaultPool() Pool { return Pool{Size: 5, MaxOverflow: 10, LeakAfter: time.Minute} }
 
-// partProblems looks at what belongs to one app, and at the servers it names.
+// partProblems returns what is wrong with the pools, sessions and tasks of one
+// app, and with the servers that they name.
 func (c *Config) partProblems(a *App, path string) []problem {
 	out := tooManyParts(path+".pools", len(a.Pools))
 	out = append(out, tooManyParts(path+".sessions", len(a.Sessions))...)
@@ -131,8 +132,8 @@ func (c *Config) sessionProblems(s Sessions, path string) []problem {
 	return out
 }
 
-// taskProblems also takes care that no queue of an app is there twice: its
-// series would be.
+// taskProblems returns what is wrong with one entry of tasks. A queue that is
+// given twice for an app is a problem: its series would be duplicates.
 func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) []problem {
 	out := c.redisNamed(path+".redis", t.Redis)
 	switch {

@@ -31,7 +31,7 @@ func isAppName(s string) bool  { return text.Matches(appName, s, 64) }
 func isUnitName(s string) bool { return text.Matches(unitName, s, 255) }
 func isUserName(s string) bool { return text.Matches(userName, s, 256) }
 
-// problem is one value that may not be, told apart from where it was written.
+// problem is one wrong value, without the line where it was written.
 type problem struct {
 	path string // "apps[0].match.listen"
 	got  string // what is there, e.g. `got "x"`
@@ -40,7 +40,7 @@ type problem struct {
 
 func (p problem) String() string { return p.path + ": " + p.got + "; expected " + p.want }
 
-// Check tells everything that is wrong with the values of c, one joined error
+// Check returns everything that is wrong with the values of c, one joined error
 // each, as "apps[0].name: got "a b"; expected 1 to 64 letters, …". [Load]
 // returns only what Check accepts.
 func (c Config) Check() error {
@@ -51,7 +51,8 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// valueProblems looks at each value by itself, and at the lists.
+// valueProblems returns what is wrong with each value by itself, and with the
+// lists.
 func (c *Config) valueProblems() []problem {
 	var out []problem
 	if c.MonitoringInterval < minInterval || c.MonitoringInterval > maxInterval {
@@ -77,8 +78,8 @@ func (c *Config) valueProblems() []problem {
 	return c.expect(append(out, c.healingProblems()...))
 }
 
-// orderProblems looks at the pairs of thresholds whose numbers are good each by
-// itself.
+// orderProblems returns the thresholds whose two numbers are valid but in the
+// wrong order.
 func (c *Config) orderProblems() []problem {
 	var out []problem
 	for _, b := range c.Thresholds.bounds() {

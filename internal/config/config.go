@@ -20,7 +20,8 @@ type Config struct {
 	Healing Healing `yaml:"healing"`
 }
 
-// Limit is where one value turns from well to warned to critical.
+// Limit holds the values from which a resource is in warning and in critical
+// state.
 type Limit struct {
 	Warning  float64 `yaml:"warning"`
 	Critical float64 `yaml:"critical"`
@@ -54,7 +55,7 @@ type App struct {
 	Tasks []Tasks `yaml:"tasks,omitempty" want:"a list of kinds of tasks"`
 }
 
-// Match says which process trees are the app's; all that is given must hold,
+// Match selects the process trees of an app: all given conditions must hold,
 // and at least one is given.
 type Match struct {
 	// Regexp over the command line, arguments joined by a space.

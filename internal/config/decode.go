@@ -23,10 +23,10 @@ const (
 	tagNull  = "!!null"
 )
 
-// setter takes the value of one key; path is where it stands.
+// setter reads the value of one key; path is its place in the file.
 type setter func(n *yaml.Node, path string)
 
-// entry is one key that a mapping may have.
+// entry returns the entry of a key; nil and a fault if there is none.
 type entry struct {
 	key string
 	set setter
@@ -71,7 +71,7 @@ func (d *decoder) step(s *HealingStep) setter {
 	}
 }
 
-// actionOf finds the text of the key "action" in a step.
+// actionOf returns the text of the key "action" in a step; "" if there is none.
 func actionOf(n *yaml.Node) string {
 	if n.Kind != yaml.MappingNode {
 		return ""
@@ -148,8 +148,8 @@ func defaultOf(t reflect.Type) reflect.Value {
 	}
 }
 
-// mapping takes the keys it knows and reports the others. A mapping with
-// nothing in it, as when every line below its key is commented out, is well.
+// mapping reads the known keys and reports the others. An empty mapping, as
+// when every line below its key is commented out, is accepted.
 func (d *decoder) mapping(entries []entry) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, "a mapping of "+keys(entries), tagMap) {
@@ -193,7 +193,7 @@ func (d *decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bo
 	return false
 }
 
-// list takes each item of a list; one with nothing in it is well.
+// list reads each item of a list; an empty one is accepted.
 func (d *decoder) list(want string, item setter) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, want, tagSeq) {
@@ -216,7 +216,7 @@ func empty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagNull
 }
 
-// is reports whether the node is of one of these tags, and reports it otherwise.
+// is reports whether the node has one of these tags; if not, it adds a fault.
 // It refuses anchors and aliases: a file this small needs none, and without
 // them it cannot grow while it is read.
 func (d *decoder) is(n *yaml.Node, path, want string, tags ...string) bool {
@@ -269,7 +269,7 @@ func keyText(s string) string {
 	return quote(s)
 }
 
-// describe reports what a node is, without the inside of a list or a mapping.
+// describe returns what a node is, without the contents of a list or a mapping.
 func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.AliasNode:

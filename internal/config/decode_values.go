@@ -49,7 +49,7 @@ func (d *decoder) integer(to *int, want string) setter {
 	}
 }
 
-// text takes text that is not empty.
+// text reads text that is not empty.
 func (d *decoder) text(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		want := want
@@ -67,7 +67,7 @@ func (d *decoder) text(to *string, want string) setter {
 	}
 }
 
-// userID takes text, and a number without asking for quotes around it.
+// userID reads text, or a number without quotes.
 func (d *decoder) userID(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		var id uint32
@@ -79,7 +79,7 @@ func (d *decoder) userID(to *string, want string) setter {
 	}
 }
 
-// boolean takes true or false.
+// boolean reads true or false.
 func (d *decoder) boolean(to *bool) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, "true or false", tagBool) {
@@ -94,7 +94,8 @@ func (d *decoder) boolean(to *bool) setter {
 	}
 }
 
-// hidden takes text that may hold a password, and repeats none of it.
+// hidden reads text that may hold a password, and repeats none of it in a
+// fault.
 func (d *decoder) hidden(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		var s Secret
@@ -103,7 +104,7 @@ func (d *decoder) hidden(to *string, want string) setter {
 	}
 }
 
-// choice takes true or false.
+// choice reads true or false.
 func (d *decoder) choice(to *Choice) setter {
 	return func(n *yaml.Node, path string) {
 		var v bool
@@ -117,7 +118,7 @@ func (d *decoder) choice(to *Choice) setter {
 	}
 }
 
-// secret takes text that is not empty, and repeats none of it in a fault.
+// secret reads text that is not empty, and repeats none of it in a fault.
 func (d *decoder) secret(to *Secret, want string) setter {
 	return func(n *yaml.Node, path string) {
 		switch {
@@ -133,7 +134,7 @@ func (d *decoder) secret(to *Secret, want string) setter {
 	}
 }
 
-// labels takes a mapping whose keys are not known before.
+// labels reads a mapping with any keys.
 func (d *decoder) labels(to *map[string]string, f field) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, f.kind, tagMap) {

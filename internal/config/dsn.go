@@ -12,10 +12,9 @@ import (
 // errDSN repeats nothing of the DSN, which may hold a password.
 var errDSN = errors.New("expected " + wanted[MySQL]("dsn"))
 
-// ParseDSN reads a DSN with the parser of the MySQL driver. Of what that accepts
-// only TCP with "host[:port]" and UNIX sockets with an absolute path are taken,
-// and parameters of the form key=value. Port 3306 is filled in. The error says
-// what is expected.
+// ParseDSN reads a DSN with the parser of the MySQL driver. It accepts TCP with
+// "host[:port]" and UNIX sockets with an absolute path, and parameters of the
+// form key=value. A missing port becomes 3306. The error says what is expected.
 func ParseDSN(dsn Secret) (*mysql.Config, error) {
 	cfg, err := mysql.ParseDSN(string(dsn))
 	if err != nil || !isPlainDSN(string(dsn)) { // the driver's own error repeats parts of the DSN
@@ -38,9 +37,9 @@ func ParseDSN(dsn Secret) (*mysql.Config, error) {
 	return cfg, nil
 }
 
-// isPlainDSN reports whether a DSN has nothing that the driver would pass over
-// or fill in without being asked: a missing address in brackets or of a socket, a
-// parameter without a value.
+// isPlainDSN reports whether a DSN has nothing that the driver would ignore or
+// replace by a default: empty brackets, "unix" without a path, a parameter
+// without a value.
 func isPlainDSN(dsn string) bool {
 	slash := strings.LastIndexByte(dsn, '/')
 	if slash < 0 || hasControl(dsn) {

@@ -40,7 +40,8 @@ type checks struct {
 	out  []problem
 }
 
-// need reports key unless ok; got is what is there, want as in [problem].
+// need adds a problem with key unless ok; got is the value, want as in
+// [problem].
 func (k *checks) need(ok bool, key string, got any, want string) {
 	if ok {
 		return
@@ -60,7 +61,8 @@ func (k *checks) need(ok bool, key string, got any, want string) {
 	k.out = append(k.out, problem{at, text, want})
 }
 
-// required reports a required number that is not there, and one out of range.
+// required adds a problem with a required number that is missing or out of
+// range.
 func required[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T) {
 	if v == missing {
 		c.need(false, key, nil, " (required)")
@@ -71,7 +73,7 @@ func required[T int | float64 | time.Duration](c *checks, key string, v, missing
 
 func within[T int | float64 | time.Duration](v, least, most T) bool { return v >= least && v <= most }
 
-// healingProblems looks at the whole section.
+// healingProblems returns what is wrong with the section healing.
 func (c *Config) healingProblems() []problem {
 	h := &c.Healing
 	k := &checks{path: "healing"}
@@ -144,8 +146,8 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	return k.out
 }
 
-// MatchValue returns the function that tells whether a label's value is what a
-// rule's match asks for.
+// MatchValue returns a function that reports whether a label's value matches
+// that of a rule.
 func MatchValue(want string) (func(string) bool, error) {
 	expr, ok := strings.CutPrefix(want, "~")
 	if !ok {
@@ -197,7 +199,8 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	return k.out
 }
 
-// judged reports whether a step is measured by the judgement of a component.
+// judged reports whether the result of a step is measured by the state of a
+// component.
 func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
@@ -277,8 +280,8 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 	required(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
 }
 
-// appNamed looks for an app where apps are configured; discovered ones are not
-// known yet.
+// appNamed checks the name of an app if apps are configured; discovered ones
+// are not known yet.
 func (c *Config) appNamed(k *checks, name string) {
 	known := name == "" || isAppName(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
 	k.need(known, "app", name, " in the section apps")
@@ -308,7 +311,7 @@ func (k *checks) users(users []string) {
 	}
 }
 
-// argv looks at a command line: nothing in it is looked up in a path.
+// argv checks a command line, whose program is an absolute path.
 func (k *checks) argv(key string, argv []string, required bool) {
 	if len(argv) == 0 {
 		k.need(!required, key, nil, "")

@@ -33,11 +33,11 @@ func defaultHealing() Healing {
 
 func defaultRule() HealingRule { return HealingRule{Cooldown: 5 * time.Minute} }
 
-// notGiven is a required number of which 0 is a good value.
+// notGiven is the value of a required number for which 0 is a valid value.
 const notGiven = -1
 
 // NewHealingStep returns a step of an action with the defaults of its settings;
-// what is required has no default. Of a name that is no action it has no section.
+// what is required has no default. For an unknown action it has no settings.
 func NewHealingStep(action string) HealingStep {
 	s := HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
 	switch action {

@@ -122,8 +122,8 @@ func (d *decoder) document(data []byte, c *Config) {
 	}
 }
 
-// textFault finds what no YAML file may hold, because the parser would name no
-// line: bytes that are not UTF-8, control characters.
+// textFault returns the fault of a file that is not text: bytes that are not
+// UTF-8, control characters. The parser would name no line for it.
 func textFault(data []byte) (fault, bool) {
 	line := 1
 	for rest := bytes.TrimPrefix(data, []byte("\ufeff")); len(rest) > 0; {
@@ -149,8 +149,8 @@ var (
 	noLine = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 
-// syntaxFault takes the parser's error apart. Its line is where the parser gave
-// up, or where the block begins that it could not understand.
+// syntaxFault returns the fault for the parser's error. Its line is where the
+// parser gave up, or where the block begins that it could not read.
 func syntaxFault(err error, data []byte) fault {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1 // the library names no line if it is the first

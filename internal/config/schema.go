@@ -104,8 +104,8 @@ func (c *Config) wantAt(path string) string {
 	return at.want
 }
 
-// expect fills in what is expected where a problem does not say it itself. What it
-// says with a space or a comma first is added to it.
+// expect completes the problems with what the schema expects: where want is
+// empty, and before a want that begins with a space or a comma.
 func (c *Config) expect(ps []problem) []problem {
 	for i := range ps {
 		if p := &ps[i]; p.want == "" || p.want[0] == ' ' || p.want[0] == ',' {

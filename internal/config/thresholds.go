@@ -26,7 +26,7 @@ type bound struct {
 	falls    bool    // it warns when the value falls below, so warning is the larger number
 }
 
-// bounds lists the thresholds, as the tags of their fields describe them; the
+// bounds returns the thresholds, as the tags of their fields describe them; the
 // limits point into t.
 func (t *Thresholds) bounds() []bound {
 	v := reflect.ValueOf(t).Elem()

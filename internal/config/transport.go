@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// Transport is how a store is reached, without its host. It tells what a person who
-// repairs it must know, and no password.
+// Transport is how a store is reached, without its host: what an administrator
+// must know to repair the connection, and no password.
 type Transport struct {
 	Socket   string // path of the UNIX socket; "" for TCP
 	TLS      bool   // asked for
@@ -11,7 +11,7 @@ type Transport struct {
 	Password bool   // the address itself holds a password
 }
 
-// String returns the way in words: "by TCP", "by TLS" or "by a UNIX socket".
+// String returns "by TCP", "by TLS" or "by a UNIX socket".
 func (w Transport) String() string {
 	switch {
 	case w.Socket != "":

@@ -27,7 +27,7 @@ const (
 	maxReads  = 3
 )
 
-// Diagnosis is what the doctor found.
+// Diagnosis is the result of [Examine].
 type Diagnosis struct {
 	Status   string    `json:"status"` // "ok", or "fault": something configured cannot work
 	Summary  string    `json:"summary"`
@@ -42,7 +42,7 @@ type Section struct {
 	Findings []Finding `json:"findings"` // faults first
 }
 
-// Finding is one thing that is missing, or worth to know.
+// Finding is one thing that is missing, or worth knowing.
 type Finding struct {
 	Of     string            `json:"of"`     // as in resp_up: "app:shop", "mysql:main"; "" is all of the section
 	Reason collectors.Reason `json:"reason"` // "ok" where nothing is missing
@@ -51,7 +51,7 @@ type Finding struct {
 	Fault  bool              `json:"fault"`  // something configured cannot work
 }
 
-// Subject is the exporter that is examined. What its collectors read from runs
+// Subject is the exporter to examine. The sources of its collectors run
 // already.
 type Subject struct {
 	Config     config.Config
@@ -62,7 +62,7 @@ type Subject struct {
 	Redis      func(name string) *redis.Server                // nil: none of that name
 }
 
-// Flags are the settings of the command line that an examination depends on.
+// Flags are the command-line settings that an examination depends on.
 type Flags struct {
 	ConfigFile        string          // "": defaults and environment
 	Off               map[string]bool // collectors, by name
@@ -73,8 +73,8 @@ type Flags struct {
 	StatusPath        string   // of the page's JSON, with the route prefix
 }
 
-// Examine reads all that the collectors read until two reads agree, and returns
-// what is missing and how it is cured. It serves nothing and logs nothing.
+// Examine reads everything that the collectors read until two reads agree, and
+// returns what is missing and its cures. It serves nothing and logs nothing.
 func Examine(ctx context.Context, s Subject) *Diagnosis {
 	d := &doctor{Subject: s, who: currentUser(), sections: make(map[string]*Section)}
 	d.readUntilStable(ctx)
@@ -87,7 +87,7 @@ func Examine(ctx context.Context, s Subject) *Diagnosis {
 	return d.diagnosis()
 }
 
-// doctor is one examination.
+// doctor is one examination in progress.
 type doctor struct {
 	Subject
 
@@ -97,7 +97,7 @@ type doctor struct {
 	sections map[string]*Section
 }
 
-// readUntilStable reads everything until two looks in a row miss the same.
+// readUntilStable reads everything until two consecutive reads lack the same.
 func (d *doctor) readUntilStable(ctx context.Context) {
 	var before []string
 	for i := range maxReads {
@@ -117,7 +117,7 @@ func (d *doctor) readUntilStable(ctx context.Context) {
 	}
 }
 
-// missing is what the last look missed, and whether some of it may only be late.
+// missing returns what the last read lacks, and whether some of it timed out.
 func (d *doctor) missing() (all []string, late bool) {
 	for _, name := range d.Collectors.Names() {
 		for _, u := range d.Collectors.Lacks(name) {
@@ -158,8 +158,7 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 }
 
-// lack takes what a collector says is missing, and makes its cure one for this
-// host and this server.
+// lack adds what a collector lacks, with a cure for this host and this server.
 func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unavailable) {
 	f := Finding{Of: u.Of, Reason: u.Reason, Detail: u.Detail, Fault: d.fault(collector, u)}
 	if u.Cure != "" {
@@ -187,9 +186,9 @@ func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unava
 	d.add(collector, f)
 }
 
-// fault reports whether what is missing keeps something configured from working.
-// What only this kernel, or an app as large as it is, does not have is no
-// fault; nor is it what an app lacks that nobody named.
+// fault reports whether a lack keeps something configured from working. It is
+// no fault if this kernel, or an app of that size, cannot have it, or if the
+// app is not configured.
 func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
 	kind, name, _ := strings.Cut(u.Of, ":")
 	switch {
@@ -213,7 +212,7 @@ func (d *doctor) named(app string) bool {
 	return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return a.Name == app })
 }
 
-// configured reports whether the configuration asks for what a collector gives.
+// configured reports whether the configuration needs a collector.
 func (d *doctor) configured(collector string) bool {
 	has := func(part func(config.App) int) bool {
 		return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return part(a) > 0 })
@@ -265,7 +264,7 @@ func (d *doctor) fact(section, format string, args ...any) {
 	s.Facts = append(s.Facts, fmt.Sprintf(format, args...))
 }
 
-// diagnosis puts the sections in their order and sums them up.
+// diagnosis returns the sections in order, with a summary.
 func (d *doctor) diagnosis() *Diagnosis {
 	out := &Diagnosis{Status: "ok"}
 	faults, notes := 0, 0

@@ -13,9 +13,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// setUser returns the line for an administrator's shell that gives the user of a
-// Redis what it needs. rules are those of the cure: with a password, those of a
-// login that is refused.
+// setUser returns a shell command for an administrator that gives the user of a
+// Redis its rights. rules are those of the cure; they hold a password where the
+// login was refused.
 func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) string {
 	argv := []string{"redis-cli"}
 	u, err := config.ParseRedisURL(r.URL)
@@ -42,7 +42,7 @@ func (d *doctor) setUser(ctx context.Context, r config.Redis, rules string) stri
 	return line + " " + shellLine(d.rightsOn(r.Name, u).Rules(d.beforeRedis7(ctx, r.Name)))
 }
 
-// rightsOn collects what the configuration asks of one Redis.
+// rightsOn returns the rights that the configuration needs on one Redis.
 func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
 	r := redis.Rights{Database: u.DB > 0, Cluster: u.Kind == config.RedisCluster, Leases: d.Config.Healing.Coordination.Redis == name}
 	for _, a := range d.Config.Apps {
@@ -64,7 +64,8 @@ func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
 	return r
 }
 
-// beforeRedis7 is false too where the version is not known.
+// beforeRedis7 reports whether a server is older than Redis 7; false where its
+// version is not known.
 func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	version := ""
 	for _, x := range d.readings.With("resp_redis_info", name) {
@@ -78,8 +79,8 @@ func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	return err == nil && n < 7
 }
 
-// grants returns one line of statements with all rights that a server's login needs
-// for what the configuration asks of it; each may be there already.
+// grants returns one line of statements with all rights that the configuration
+// needs on a MySQL server; the login may have some already.
 func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) string {
 	out := []string{"GRANT PROCESS ON *.* TO " + mysql.Placeholder + ";"}
 	values, err := server.Variables(ctx)
@@ -96,7 +97,7 @@ func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) 
 	return strings.Join(out, " ")
 }
 
-// shellLine writes arguments so that a shell takes each as it is.
+// shellLine returns arguments quoted for a shell.
 func shellLine(argv []string) string {
 	out := make([]string, len(argv))
 	for i, a := range argv {

@@ -24,14 +24,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// effectiveUser is the user as whom the doctor looks.
+// effectiveUser is the user of this process, with its capabilities.
 type effectiveUser struct {
 	uid  int
 	name string
 	caps map[uint]bool // of those that matter here
 }
 
-// capabilities returns those that matter here.
+// capabilities returns the capabilities that matter here.
 func capabilities() []struct {
 	bit  uint
 	name string
@@ -83,7 +83,7 @@ func (w effectiveUser) String() string {
 	return s
 }
 
-// exporter examines what does not belong to one collector.
+// exporter examines what belongs to no collector.
 func (d *doctor) exporter(ctx context.Context) {
 	d.fact("exporter", "%s", d.who)
 	if d.who.uid == 0 {
@@ -93,7 +93,7 @@ func (d *doctor) exporter(ctx context.Context) {
 	d.listenAddresses(ctx)
 }
 
-// secretFiles looks who may read what holds a password.
+// secretFiles examines who may read or change the files that hold a password.
 func (d *doctor) secretFiles() {
 	inline := false
 	for _, m := range d.Config.MySQL {
@@ -131,7 +131,8 @@ func (d *doctor) secretFiles() {
 	slices.SortFunc(d.section("exporter").Findings, func(a, b Finding) int { return cmp.Compare(a.Detail, b.Detail) })
 }
 
-// token examines a file of a token; those of passwords show at their servers.
+// token examines the file of a token; files of passwords are examined with
+// their servers.
 func (d *doctor) token(file string) {
 	for _, m := range d.Config.MySQL {
 		if m.PasswordFile == file {
@@ -155,7 +156,8 @@ func (d *doctor) token(file string) {
 	}
 }
 
-// listenAddresses tries where the page and the metrics would be served.
+// listenAddresses tries to listen where the page and the metrics would be
+// served.
 func (d *doctor) listenAddresses(ctx context.Context) {
 	if d.Flags.SystemdSocket {
 		return
@@ -184,8 +186,9 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 	}
 }
 
-// heldByExporter reports whether an address is in use by an exporter that runs,
-// which is as it should be. Else it names who has it, where that can be told.
+// heldByExporter reports whether a running exporter holds an address, which is
+// no fault. Else it adds the owner of the address to the finding, if it is
+// known.
 func (d *doctor) heldByExporter(section, listen string, f *Finding) bool {
 	h := holderOf(d.Flags.ProcRoot, listen)
 	shown := strings.TrimPrefix(listen, "tcp://")
@@ -206,7 +209,7 @@ func (d *doctor) heldByExporter(section, listen string, f *Finding) bool {
 	return false
 }
 
-// processes examines whether the apps are found, and what of them is seen.
+// processes examines whether the apps are found, and what of them can be read.
 func (d *doctor) processes() {
 	found := 0
 	groups := &cgroup.FS{ProcRoot: d.Flags.ProcRoot, SysRoot: d.Flags.SysRoot}
@@ -235,8 +238,8 @@ func (d *doctor) processes() {
 	d.hidden()
 }
 
-// notFound is about an app of the configuration that does not run, or cannot
-// be seen to.
+// notFound adds a finding for a configured app that does not run or cannot be
+// seen.
 func (d *doctor) notFound(app config.App) {
 	if slices.ContainsFunc(d.apps, func(a discovery.App) bool { return a.Name == app.Name && a.Up }) {
 		return
@@ -253,7 +256,7 @@ func (d *doctor) notFound(app config.App) {
 	d.add("process", f)
 }
 
-// conditions returns the parts of a match in words.
+// conditions returns the conditions of a match as text.
 func conditions(m config.Match) []string {
 	var out []string
 	for _, c := range [][2]string{{"cmdline", m.Cmdline}, {"pid_file", m.PIDFile}, {"listen", m.Listen}, {"systemd_unit", m.SystemdUnit}, {"cgroup", m.Cgroup}, {"user", m.User}} {
@@ -264,7 +267,7 @@ func conditions(m config.Match) []string {
 	return out
 }
 
-// group tells that the limits of an app cannot be read.
+// group adds a finding if the limits of an app's control group cannot be read.
 func (d *doctor) group(groups *cgroup.FS, a *discovery.App) {
 	place, err := groups.Of(a.PID)
 	if err == nil {
@@ -283,7 +286,7 @@ func (d *doctor) group(groups *cgroup.FS, a *discovery.App) {
 	})
 }
 
-// hidden reports whether procfs shows the processes of others at all.
+// hidden adds a finding if procfs hides the processes of other users.
 func (d *doctor) hidden() {
 	self, err := procfs.NewFS("/proc")
 	if err != nil {
@@ -319,7 +322,7 @@ func groupName(gid string) string {
 	return gid
 }
 
-// ownerOf is the user of an app's oldest process.
+// ownerOf returns the user of an app's oldest process.
 func (d *doctor) ownerOf(a *discovery.App) (uid int, ok bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {

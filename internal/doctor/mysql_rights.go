@@ -20,7 +20,7 @@ const (
 	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
 )
 
-// killTargets is what the rules of healing may end on one MySQL server.
+// killTargets is what the healing rules may end on one MySQL server.
 type killTargets struct {
 	procedures []string // of deploy/sql, that do it without a right to kill
 	calls      []string // the procedures that steps name
@@ -28,7 +28,8 @@ type killTargets struct {
 	bare       bool     // a step names no procedure, so that the login's own right is used
 }
 
-// killTargetsOn collects the steps that may end something on a server.
+// killTargetsOn returns what the steps may end on a server; heals is false if
+// no step may end anything.
 func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool) {
 	add := func(standard, procedure string, users []string) {
 		heals = true
@@ -74,8 +75,8 @@ func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool,
 	return pools, append(users, s.Users...)
 }
 
-// excessPrivileges warns of a login that may end anything. It works, so that it is no
-// fault; what is worth to know is that nothing here needs it.
+// excessPrivileges adds a note on a login that may end any connection: it
+// works, but nothing here needs it.
 func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	rights, err := server.ExcessPrivileges(ctx)
 	if err != nil || len(rights) == 0 {
@@ -98,9 +99,9 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	d.add("mysql", f)
 }
 
-// killRights checks that what healing is to end on a server can be ended: by the
-// procedures that its steps name, or by the login's own right. A plan needs
-// neither, so that it is a fault only where something is enforced.
+// killRights checks that healing can end what its steps name: by their
+// procedures, or by the login's own right. A plan needs neither, so what is
+// missing is a fault only in mode enforce.
 func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	k, heals := killTargetsOn(d.Config, name)
 	if !heals || d.Config.Healing.Mode == config.HealOff {
@@ -128,8 +129,8 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	}
 }
 
-// procedureCure returns the way from rights that are too strong to the procedures. What
-// all privileges belong to is an administrator's, from whom nothing is taken.
+// procedureCure returns how to replace excess privileges by the procedures.
+// From a login with all privileges, an administrator's, none are revoked.
 func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
@@ -165,8 +166,8 @@ func (d *doctor) hasPool(server string) bool {
 	return !d.Flags.Off["pool"] && slices.ContainsFunc(d.Config.Apps, pools)
 }
 
-// statements reports whether the last statement of a leaked connection can be
-// had, which is asked only when there is a leak, of servers with pools.
+// statements checks that the last statement of a leaked connection can be read,
+// which a collector does only after a leak, on servers with pools.
 func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
 	if !d.hasPool(name) {
 		return

@@ -13,14 +13,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
-// ptraceLimits is what keeps a user from looking into processes of its own uid.
+// ptraceLimits is what keeps a user from reading processes of its own uid.
 type ptraceLimits struct {
 	yama   int  // kernel.yama.ptrace_scope; 0 where this kernel has no Yama
 	opaque bool // the process is not dumpable: the kernel gives its files in procfs to root
 }
 
-// ptraceLimitsOf reads what keeps a process of the same uid from looking into pid,
-// whose uid is given, below a mounted procfs.
+// ptraceLimitsOf reads the limits of a process, whose uid is given, below a
+// mounted procfs.
 func ptraceLimitsOf(procRoot string, pid, uid int) ptraceLimits {
 	var b ptraceLimits
 	if text, err := os.ReadFile(filepath.Join(procRoot, "sys/kernel/yama/ptrace_scope")); err == nil {
@@ -35,13 +35,14 @@ func ptraceLimitsOf(procRoot string, pid, uid int) ptraceLimits {
 	return b
 }
 
-// sameUser reports whether to be the user of the processes is enough, for what
-// the collector reads: Yama bars system calls and memory, and nothing else.
+// sameUser reports whether the uid of the processes is enough for a collector:
+// Yama restricts system calls and memory, and nothing else.
 func (b ptraceLimits) sameUser(collector string) bool {
 	return !b.opaque && (b.yama == 0 || collector != "workers")
 }
 
-// explain returns the end of a sentence about what the uid does not give.
+// explain returns the end of a sentence on what the uid does not allow; "" if
+// it allows all.
 func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
@@ -52,9 +53,9 @@ func (b ptraceLimits) explain(collector string) string {
 	return ""
 }
 
-// cureApp adds to a cure what else gives the right to look into an app: to be
-// its user, or capabilities of the binary or of the container. Network
-// namespaces need a capability more, and no uid serves in its place.
+// cureApp adds to a cure what else allows to read an app: its user, or
+// capabilities of the binary or of the container. Network namespaces need one
+// more capability, and no uid replaces it.
 func (d *doctor) cureApp(collector, app string, f *Finding) {
 	names := []string{"sys_ptrace", "dac_read_search"}
 	spaces := strings.Contains(strings.Join(f.Cure, " "), "CAP_SYS_ADMIN")
@@ -81,8 +82,8 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 	}
 }
 
-// ptraceLimitsOfApp is what keeps a process of their own uid from looking into an
-// app's processes, and whose they are; one is false where they are of several.
+// ptraceLimitsOfApp returns the limits of an app's processes and their uid; one
+// is false if they are of several users.
 func (d *doctor) ptraceLimitsOfApp(a *discovery.App) (b ptraceLimits, uid int, one bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// exporterName is what the kernel calls the exporter's processes.
+// exporterName is the kernel's name for the exporter's processes.
 const exporterName = "resp-exporter"
 
-// holder is a process that has an address we want.
+// holder is a process that holds an address.
 type holder struct {
 	pid  int
 	name string
 	sure bool // its descriptor was seen; else it is only an exporter that runs
 }
 
-// holderOf finds who listens at "udp://host:port", "unixgram:///path" or
-// "tcp://host:port", of this network namespace; the zero holder if nobody can
-// be told. Of several processes that hold it an exporter comes first. Where the descriptors of others may not be read, another exporter
-// that runs is taken for it.
+// holderOf returns who listens on "udp://host:port", "unixgram:///path" or
+// "tcp://host:port" of this network namespace; the zero holder if it is not
+// known. Of several processes an exporter comes first. If the descriptors of
+// other users' processes cannot be read, it returns another running exporter.
 func holderOf(procRoot, listen string) holder {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil {
@@ -57,8 +57,8 @@ func holderOf(procRoot, listen string) holder {
 	return perhaps
 }
 
-// ownsSocket reports whether another process has one of these sockets, or that its
-// descriptors may not be read.
+// ownsSocket returns the process, which is sure to hold one of these sockets if
+// its field sure is set; refused is true if its descriptors cannot be read.
 func ownsSocket(p procfs.Proc, inodes []uint64) (h holder, refused bool) {
 	name, err := p.Comm()
 	if err != nil || p.PID == os.Getpid() {

@@ -13,7 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// stateDirectory examines the directory that healing needs, where it is configured.
+// stateDirectory examines the state directory of healing, if healing is
+// configured.
 func (d *doctor) stateDirectory() {
 	if len(d.Config.Healing.Rules) == 0 && d.Config.Healing.TokenFile == "" {
 		return
@@ -37,7 +38,7 @@ func (d *doctor) stateDirectory() {
 	}
 }
 
-// mode adds what the rules of healing may do by the configuration.
+// mode adds the mode of healing.
 func (d *doctor) mode() {
 	switch d.Config.Healing.Mode {
 	case config.HealEnforce:
@@ -52,7 +53,7 @@ func (d *doctor) mode() {
 	}
 }
 
-// cureState returns what makes the state directory one that is used.
+// cureState returns what makes the state directory usable.
 func (d *doctor) cureState(dir string, err error) []string {
 	whole := strings.TrimSuffix(dir, "/") + "/" // also where it is a link that root made
 	switch {

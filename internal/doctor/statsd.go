@@ -34,7 +34,7 @@ const (
 	unreportedAt = time.Minute
 )
 
-// exporterStatus is what /api/v1/status of an exporter has of requests.
+// exporterStatus is what /api/v1/status of a running exporter has of requests.
 type exporterStatus struct {
 	Unavailable, Notes []struct{ Collector, Of, Reason, Detail string }
 	Apps               []struct {
@@ -47,8 +47,8 @@ type exporterStatus struct {
 	}
 }
 
-// requests examines what apps report of their requests: what the exporter that
-// runs has seen of it, and which apps cannot report.
+// requests examines what apps report of their requests: what the running
+// exporter has received, and which apps cannot report.
 func (d *doctor) requests(ctx context.Context) {
 	if d.Flags.Off["statsd"] || len(d.Config.StatsD.Listen) == 0 {
 		return
@@ -90,8 +90,8 @@ func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
 	return nil
 }
 
-// exporterPID returns the process id of the exporter that holds a StatsD address; 0
-// if none is proved to.
+// exporterPID returns the pid of the exporter that holds a StatsD address; 0 if
+// that is not proved.
 func (d *doctor) exporterPID() int {
 	for _, listen := range d.Config.StatsD.Listen {
 		if h := holderOf(d.Flags.ProcRoot, listen); h.sure && h.name == exporterName {
@@ -129,7 +129,7 @@ func status(ctx context.Context, url string) (*exporterStatus, error) {
 	return &r, nil
 }
 
-// addStatusNotes adds what a running exporter has seen of lines that do not count.
+// addStatusNotes adds the lines that a running exporter could not use.
 func (d *doctor) addStatusNotes(r *exporterStatus) {
 	for _, n := range slices.Concat(r.Notes, r.Unavailable) {
 		reason := collectors.Reason(n.Reason)
@@ -145,7 +145,7 @@ func (d *doctor) addStatusNotes(r *exporterStatus) {
 	}
 }
 
-// clients examines the apps of gunicorn that are set up to report requests.
+// clients examines the gunicorn apps that are set up to report requests.
 func (d *doctor) clients(ctx context.Context, r *exporterStatus) {
 	links := d.statsdLinks(ctx)
 	for i := range d.apps {
@@ -170,7 +170,7 @@ func (d *doctor) clients(ctx context.Context, r *exporterStatus) {
 	}
 }
 
-// client adds what keeps one app from reporting, if that can be seen.
+// client adds what keeps one app from reporting, if it can be seen.
 func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatus) {
 	of := "app:" + a.Name
 	lower := strings.ToLower(class)
@@ -201,7 +201,7 @@ func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatu
 	}
 }
 
-// reported returns "yes" or "no" for whether a running exporter has heard of
+// reported returns "yes" or "no" for whether a running exporter has received
 // requests of an app in the last minutes; "" if that is not known.
 func reported(r *exporterStatus, app string) string {
 	if r == nil {
@@ -239,7 +239,7 @@ func (d *doctor) commandLine(pid int) []string {
 	return argv
 }
 
-// link is what an app's processes have to do with the StatsD sockets.
+// link is the state of an app's StatsD socket.
 type link int
 
 const (
@@ -248,11 +248,12 @@ const (
 	disconnected      // a UNIX datagram socket of theirs is connected to nothing
 )
 
-// links are the sockets of this network namespace that send to the exporter, and
-// those that have nobody to send to, by inode.
+// links are the sockets of this network namespace that send to the exporter,
+// and those without a peer, by inode.
 type links map[uint64]link
 
-// statsdLinks reads them of the kernel's tables; what cannot be read is not in it.
+// statsdLinks reads the sockets from the kernel's tables; what cannot be read
+// is left out.
 func (d *doctor) statsdLinks(ctx context.Context) links {
 	out := make(links)
 	conn, err := sockdiag.Dial(0)
@@ -300,7 +301,7 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 	return out
 }
 
-// of returns what the processes of an app have to do with these sockets.
+// of returns the best state of the sockets of an app's processes.
 func (k links) of(procRoot string, a *discovery.App) link {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil || len(k) == 0 {

@@ -22,8 +22,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// mysqlServers says of each server what answers, and what only a server that
-// answers can tell.
+// mysqlServers adds what each server is, and what only a server that answers
+// can tell.
 func (d *doctor) mysqlServers(ctx context.Context) {
 	for _, m := range d.Config.MySQL {
 		server := d.MySQL(m.Name)
@@ -49,7 +49,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 	}
 }
 
-// lockWaits asks who waits for whom, which a scrape does only while somebody
+// lockWaits reads the lock waits, which a scrape does only while somebody
 // waits, where that needs a right of its own: in MySQL 8.
 func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	if v.MariaDB || v.Major < 8 {
@@ -62,7 +62,7 @@ func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Serve
 	}
 }
 
-// readOnly tells of a replica.
+// readOnly adds a note on a replica.
 func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server) {
 	values, err := server.Variables(ctx)
 	if v := strings.ToUpper(values["read_only"]); err != nil || v == "" || v == "OFF" || v == "0" {
@@ -74,7 +74,7 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 	})
 }
 
-// cureMySQL puts the account that the server knows us by into a cure.
+// cureMySQL completes a cure with the exporter's account on the server.
 func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.MySQL, func(m config.MySQL) bool { return m.Name == name })
 	server := d.MySQL(name)
@@ -95,7 +95,7 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 	}
 }
 
-// redisServers says of each server what answers.
+// redisServers adds what each server is.
 func (d *doctor) redisServers() {
 	for _, r := range d.Config.Redis {
 		info := d.readings.With("resp_redis_info", r.Name)
@@ -118,8 +118,8 @@ func (d *doctor) redisServers() {
 	}
 }
 
-// cureRedis writes a cure for the user that logs in. Where rights are missing it
-// is one line for a shell that gives all that the configuration needs.
+// cureRedis completes a cure with the exporter's user. For missing rights it is
+// one line for a shell with all rights that the configuration needs.
 func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	i := slices.IndexFunc(d.Config.Redis, func(r config.Redis) bool { return r.Name == name })
 	if i < 0 {
@@ -138,8 +138,8 @@ func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
 	}
 }
 
-// files returns cures for the files on the way to a store: its socket and the
-// password file, as far as this user may not use them.
+// files returns cures for the files on the way to a store, its socket and the
+// password file, that this user may not use.
 func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string
 	if group, open := inaccessible(socket); group != "" {
@@ -159,9 +159,9 @@ func (d *doctor) files(socket, passwordFile string) []string {
 	return out
 }
 
-// inaccessible finds what on the way to a socket is closed to this user: a folder or
-// the socket itself. It gives its group, and whether that group may pass;
-// nothing is closed if group is "".
+// inaccessible returns the group of the directory or socket on the path that
+// this user may not use, and whether that group may; "" if all of it is
+// accessible.
 func inaccessible(socket string) (group string, open bool) {
 	if socket == "" {
 		return "", false
