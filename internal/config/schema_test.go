@@ -19,7 +19,6 @@ func TestEachKeySaysWhatIsExpected(t *testing.T) {
 		at := types[0]
 		types = types[1:]
 		for f := range at.Fields() {
-			f := f
 			key, want, item := f.Tag.Get("yaml"), f.Tag.Get("want"), f.Tag.Get("item")
 			switch {
 			case key == "-":
