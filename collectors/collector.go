@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Collector reads one source once. It returns, never sends, so that a late one
@@ -29,10 +29,11 @@ type Collector interface {
 	Collect(ctx context.Context) (Sample, error)
 }
 
-// Sample is what one source gave at one moment.
+// Sample is what one source gave at one moment, as metrics and as typed state.
 type Sample struct {
 	Metrics  []prometheus.Metric
-	Readings []health.Reading
+	State    model.State
+	Readings []model.Reading
 }
 
 // Reason is why a collector cannot give all it should: a small fixed set.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 func TestHostGolden(t *testing.T) { golden(t, collectors.NewHost("testdata/host")) }
@@ -60,7 +60,7 @@ func hostCPU(t *testing.T, h *collectors.Host, dir string, busy, idle int) float
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs := health.NewReadings(s.Readings)
+	rs := model.NewReadings(s.Readings)
 	if v, ok := rs.Get("resp_host_memory_usage_ratio"); !ok || v != 0.75 {
 		t.Errorf("memory %v %v, want 0.75", v, ok)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -44,7 +44,7 @@ func (s *Sample) add(f *family, v float64, labels ...string) {
 		s.grow(firstRoom)
 	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
-	s.Readings = append(s.Readings, health.Reading{Name: f.name, Labels: labels, Value: v})
+	s.Readings = append(s.Readings, model.Reading{Name: f.name, Labels: labels, Value: v})
 }
 
 // firstRoom is for how many values there is room at first: more than half of the
@@ -76,5 +76,5 @@ func clean(labels []string) []string {
 
 // note appends a reading that has no series.
 func (s *Sample) note(name string, v float64, labels ...string) {
-	s.Readings = append(s.Readings, health.Reading{Name: "page." + name, Labels: labels, Value: v})
+	s.Readings = append(s.Readings, model.Reading{Name: "page." + name, Labels: labels, Value: v})
 }

@@ -14,9 +14,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var _ ingest.Sink = (*collectors.Requests)(nil)
@@ -55,17 +55,17 @@ func (h *hand) pass(d time.Duration) {
 	h.now = h.now.Add(d)
 }
 
-func collect(t testing.TB, c collectors.Collector) health.Readings {
+func collect(t testing.TB, c collectors.Collector) model.Readings {
 	t.Helper()
 	s, err := c.Collect(context.Background())
 	if err != nil {
 		t.Fatalf("collect: %v", err)
 	}
-	return health.NewReadings(s.Readings)
+	return model.NewReadings(s.Readings)
 }
 
 // expect compares readings, given as "name label label value", with what is there.
-func expect(t *testing.T, r health.Readings, want ...string) {
+func expect(t *testing.T, r model.Readings, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		f := strings.Split(w, " ")
@@ -82,7 +82,7 @@ func expect(t *testing.T, r health.Readings, want ...string) {
 }
 
 // sum adds up all readings of a name.
-func sum(r health.Readings, name string) (total float64) {
+func sum(r model.Readings, name string) (total float64) {
 	for _, x := range r.All(name) {
 		total += x.Value
 	}
@@ -298,7 +298,7 @@ func TestNoEventIsLost(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if now := sum(health.NewReadings(s.Readings), "resp_http_requests_total"); now < last {
+				if now := sum(model.NewReadings(s.Readings), "resp_http_requests_total"); now < last {
 					t.Errorf("a counter fell from %v to %v", last, now)
 				} else {
 					last = now
@@ -334,5 +334,5 @@ func TestRequestsCollectHonoursAttributesContext(t *testing.T) {
 	if err != nil || errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	expect(t, health.NewReadings(s.Readings), "resp_http_requests_total shop 200   1")
+	expect(t, model.NewReadings(s.Readings), "resp_http_requests_total shop 200   1")
 }

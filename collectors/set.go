@@ -204,6 +204,7 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 	}
 	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
 	sum.Readings = append(sum.Readings, f.sample.Readings...)
+	sum.State.Append(&f.sample.State)
 	c.meta(sum, f.err, f.took)
 }
 

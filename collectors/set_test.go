@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -56,7 +56,7 @@ func obedient(ctx context.Context) (collectors.Sample, error) {
 }
 
 func fine(context.Context) (collectors.Sample, error) {
-	return collectors.Sample{Readings: []health.Reading{{Name: "page.fine", Value: 1}}}, nil
+	return collectors.Sample{Readings: []model.Reading{{Name: "page.fine", Value: 1}}}, nil
 }
 
 // read reads the set with that much time and gives the readings as text.
@@ -159,7 +159,7 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 	s := collectors.NewSet([]collectors.Collector{
 		&stub{name: "panics", do: func(context.Context) (collectors.Sample, error) { panic("oh") }},
 		&stub{name: "fails", do: func(context.Context) (collectors.Sample, error) {
-			return collectors.Sample{Readings: []health.Reading{{Name: "page.part"}}}, errors.New("half of it")
+			return collectors.Sample{Readings: []model.Reading{{Name: "page.part"}}}, errors.New("half of it")
 		}},
 		&stub{name: "refused", do: func(context.Context) (collectors.Sample, error) {
 			return collectors.Sample{}, fmt.Errorf("look: %w", &collectors.Unavailable{Reason: collectors.Permission, Detail: "needs a key"})

@@ -13,13 +13,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // poolBeside runs the collector in this process, for what is in no metric.
-func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() health.Readings {
+func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() model.Readings {
 	t.Helper()
 	w, err := proc.New(proc.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -42,12 +42,12 @@ func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() heal
 		Activity:   collectors.NewActivity(func() []collectors.MySQLTarget { return []collectors.MySQLTarget{{Name: "main", Server: server}} }),
 		Configured: func() []config.App { return apps },
 	})
-	return func() health.Readings {
+	return func() model.Readings {
 		sample, err := pool.Collect(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return health.NewReadings(sample.Readings)
+		return model.NewReadings(sample.Readings)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
@@ -83,7 +84,7 @@ type App struct {
 
 // look is all that one gather read, and how it was judged.
 type look struct {
-	readings  health.Readings
+	state     *model.State
 	judgement health.Judgement
 }
 
@@ -173,11 +174,11 @@ func hostMemory() (uint64, error) {
 }
 
 // Latest implements [web.Source].
-func (a *App) Latest() (health.Readings, health.Judgement) {
+func (a *App) Latest() (*model.State, health.Judgement) {
 	if l := a.latest.Load(); l != nil {
-		return l.readings, l.judgement
+		return l.state, l.judgement
 	}
-	return health.Readings{}, health.Judgement{}
+	return &model.State{}, health.Judgement{}
 }
 
 func (a *App) health() health.Judgement {
@@ -205,10 +206,10 @@ func (a *App) keepLooking(ctx context.Context) error {
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
+		l := &look{state: stateOf(a.set.Read(read, nil))}
 		cancel()
-		l.judgement, state = health.Judge(a.input(l.readings, now), state)
-		a.history.Record(now, l.readings)
+		l.judgement, state = health.Judge(a.input(l.state, now), state)
+		a.history.Record(now, l.state)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():
@@ -218,10 +219,16 @@ func (a *App) keepLooking(ctx context.Context) error {
 	}
 }
 
+// stateOf returns the state of a sample.
+func stateOf(s collectors.Sample) *model.State {
+	s.State.Readings = model.NewReadings(s.Readings)
+	return &s.State
+}
+
 // input is what one look gives to the judge.
-func (a *App) input(r health.Readings, at time.Time) health.Input {
+func (a *App) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
 		in.Parts = append(in.Parts, partsOf(x)...)

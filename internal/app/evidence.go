@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -50,7 +51,7 @@ type threadJSON struct {
 
 // evidence is what is seen of a target now.
 func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
-	readings, judgement := a.Latest()
+	state, judgement := a.Latest()
 	app, servers := a.about(target)
 	e := evidenceJSON{LastLook: judgement.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
 	for _, f := range judgement.Findings() {
@@ -58,7 +59,7 @@ func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
 			e.Findings = append(e.Findings, f)
 		}
 	}
-	e.Numbers = numbersOf(readings, app, servers)
+	e.Numbers = numbersOf(state, app, servers)
 	for _, t := range a.mysql.targets() {
 		if !slices.Contains(servers, "mysql:"+t.Name) {
 			continue
@@ -101,7 +102,7 @@ func (a *App) about(target string) (app string, servers []string) {
 
 // numbersOf returns the readings of an app and its servers. What is only for the
 // page's charts is left out.
-func numbersOf(r health.Readings, app string, servers []string) []numberJSON {
+func numbersOf(r *model.State, app string, servers []string) []numberJSON {
 	var out []numberJSON
 	for x := range r.Each() {
 		if len(x.Labels) == 0 || len(out) == maxEvidenceNumbers || strings.HasPrefix(x.Name, "page.http") || strings.HasPrefix(x.Name, "resp_http") {

@@ -103,7 +103,7 @@ func (a *App) taskQueues(name string) actions.TaskQueues {
 // leaksOf counts the leaked connections of an app's workers by their slots, as
 // they are now.
 func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
-	r := health.NewReadings(a.set.Read(ctx, func(name string) bool { return name == "pool" }).Readings)
+	r := stateOf(a.set.Read(ctx, func(name string) bool { return name == "pool" }))
 	if len(r.With("resp_pool_connections", app)) == 0 {
 		return nil, fmt.Errorf("no pool of %s is known", app)
 	}

@@ -15,8 +15,8 @@ func rung(pkg string) (int, bool) {
 		"internal/app":      4,
 		"collectors":        3, "internal/webhook": 3, "internal/web": 3, "internal/serve": 3,
 		"internal/waits": 2, "internal/health": 2, "internal/actions": 2,
-		"internal/proc": 1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
-		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0,
+		"internal/proc": 1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/model/modeltest": 1, "internal/ingest/origin": 1,
+		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0, "internal/model": 0,
 		"internal/safefile": -1, "internal/text": -1, // config uses them too
 	}[pkg]
 	return n, ok

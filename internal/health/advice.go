@@ -57,7 +57,7 @@ func (c *court) adviseMore(w *crew) string {
 	if busy := w.longest("busy"); len(busy) > 0 {
 		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(*busy[0].seconds), detailText(busy[0].detail))
 	}
-	cpu := number(c.Readings, "resp_app_cpu_usage_ratio", w.app)
+	cpu := number(c.State, "resp_app_cpu_usage_ratio", w.app)
 	switch {
 	case cpu == nil:
 		return line + ": make these requests shorter, or run more workers."
@@ -84,7 +84,7 @@ func (c *court) adviseQueue(w *crew) adviser {
 
 func (c *court) adviseErrors(app string, ratio float64) adviser {
 	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(ratio), app)
-	if v := number(c.Readings, "page.http_rate", app); v != nil {
+	if v := number(c.State, "page.http_rate", app); v != nil {
 		line += ", at " + FormatRate(*v)
 	}
 	return says(line + ": look for their tracebacks in its log.")
@@ -92,7 +92,7 @@ func (c *court) adviseErrors(app string, ratio float64) adviser {
 
 func (c *court) adviseSlow(w *crew, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
-	if v := number(c.Readings, "page.http_slow_5m", w.app); v != nil && *v > 0 {
+	if v := number(c.State, "page.http_slow_5m", w.app); v != nil && *v > 0 {
 		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
 	}
 	if causes := c.causes(w, false); len(causes) > 0 {
@@ -109,7 +109,7 @@ func (c *court) adviseSlow(w *crew, mean float64) adviser {
 // largest finds the worker with the highest number of that metric; kind is a
 // further label, if not empty.
 func (c *court) largest(metric, app, kind string) (slot string, value float64) {
-	for _, x := range c.Readings.With(metric, app) {
+	for _, x := range c.State.With(metric, app) {
 		if (kind == "" || label(x, 2) == kind) && finite(x.Value) && x.Value > value {
 			slot, value = label(x, 1), x.Value
 		}
@@ -128,7 +128,7 @@ func (w *crew) named(slot string) string {
 
 func (c *court) adviseMemory(w *crew, ratio float64) adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(ratio))
-	if limit := number(c.Readings, "resp_app_memory_limit_bytes", w.app); limit != nil {
+	if limit := number(c.State, "resp_app_memory_limit_bytes", w.app); limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
 	}
 	slot, bytes := c.largest("resp_worker_memory_bytes", w.app, "pss")
@@ -153,7 +153,7 @@ func (c *court) adviseCPU(w *crew, ratio float64) adviser {
 func (c *court) adviseHostMemory() string {
 	name, most := "", 0.0
 	for _, app := range c.names {
-		if v := AppMemory(c.Readings, app); v != nil && *v > most {
+		if v := AppMemory(c.State, app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -166,7 +166,7 @@ func (c *court) adviseHostMemory() string {
 func (c *court) adviseHostCPU() string {
 	name, most := "", 0.0
 	for _, app := range c.names {
-		if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil && *v > most {
+		if v := number(c.State, "resp_app_cpu_usage_ratio", app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -208,7 +208,7 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 
 func (c *court) adviseHits(name string, ratio float64) adviser {
 	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
-	used, limit := number(c.Readings, "resp_redis_memory_bytes", name), number(c.Readings, "resp_redis_maxmemory_bytes", name)
+	used, limit := number(c.State, "resp_redis_memory_bytes", name), number(c.State, "resp_redis_maxmemory_bytes", name)
 	switch {
 	case used != nil && limit != nil && *used >= 0.9**limit:
 		line += fmt.Sprintf("; it holds %s of %s: give it more memory", FormatBytes(*used), FormatBytes(*limit))

@@ -1,3 +1,5 @@
+// Package health turns the state of one gather into what a person asks for:
+// models and a verdict. It is pure: no clock, no I/O.
 package health
 
 import (
@@ -7,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // A level is left when the value is this much below its limit (above it for what
@@ -18,7 +21,7 @@ const (
 
 // Input is all that a judgement is made of.
 type Input struct {
-	Readings Readings          // of one gather
+	State    *model.State      // of one gather
 	At       time.Time         // when that was
 	Limits   config.Thresholds // in force
 	Interval time.Duration     // monitoring_interval

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // blocker is a connection that others wait for, on one server, and that waits
@@ -36,9 +38,9 @@ func (c *court) blocker(server string) *blocker {
 }
 
 func (c *court) findBlocker(server string) *blocker {
-	waits := slices.Clone(c.Readings.With("page.lock_wait", server))
-	waits = slices.DeleteFunc(waits, func(x Reading) bool { return label(x, 4) == "" }) // who has the lock of a table is not always told
-	holds := make(map[string]Reading)                                                   // by the waiter's connection
+	waits := slices.Clone(c.State.With("page.lock_wait", server))
+	waits = slices.DeleteFunc(waits, func(x model.Reading) bool { return label(x, 4) == "" }) // who has the lock of a table is not always told
+	holds := make(map[string]model.Reading)                                                   // by the waiter's connection
 	for _, x := range waits {
 		if _, ok := holds[label(x, 1)]; !ok {
 			holds[label(x, 1)] = x
@@ -69,7 +71,7 @@ func (c *court) findBlocker(server string) *blocker {
 }
 
 // add counts one that waits, directly or behind another.
-func (b *blocker) add(x Reading) {
+func (b *blocker) add(x model.Reading) {
 	if b.waiting == nil {
 		b.waiting = make(map[string]bool)
 	}
@@ -205,7 +207,7 @@ type query struct {
 // worker, pid and keyword.
 func (c *court) queries(server string) []query {
 	var out []query
-	for _, x := range c.Readings.With("page.mysql_query", server) {
+	for _, x := range c.State.With("page.mysql_query", server) {
 		out = append(out, query{server, label(x, 1), label(x, 2), label(x, 3), label(x, 4), label(x, 5), label(x, 6), label(x, 7), x.Value})
 	}
 	slices.SortStableFunc(out, func(a, b query) int { return cmp.Compare(b.seconds, a.seconds) })

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // ResourceMetrics is what an app takes of the machine, in the field names of
@@ -37,7 +39,7 @@ type PerformanceMetrics struct {
 
 // Resources picks what the readings of one gather, made at that moment, say of
 // the resources of app.
-func Resources(r Readings, app string, at time.Time) ResourceMetrics {
+func Resources(r *model.State, app string, at time.Time) ResourceMetrics {
 	return ResourceMetrics{
 		Timestamp:                 at,
 		MemoryUsagePercent:        times(number(r, "resp_app_memory_usage_ratio", app), 100),
@@ -52,7 +54,7 @@ func Resources(r Readings, app string, at time.Time) ResourceMetrics {
 
 // Performance picks what the readings of one gather, made at that moment, say
 // of how app answers.
-func Performance(r Readings, app string, at time.Time) PerformanceMetrics {
+func Performance(r *model.State, app string, at time.Time) PerformanceMetrics {
 	return PerformanceMetrics{
 		Timestamp:        at,
 		AvgResponseTime:  number(r, "page.http_mean_seconds", app),
@@ -67,8 +69,8 @@ func Performance(r Readings, app string, at time.Time) PerformanceMetrics {
 
 // ofStores returns the readings of that name of the servers of that kind to which
 // a worker of app has a connection.
-func ofStores(r Readings, app, kind, name string) []Reading {
-	var out []Reading
+func ofStores(r *model.State, app, kind, name string) []model.Reading {
+	var out []model.Reading
 	var seen []string
 	for _, x := range r.With("resp_worker_connections", app) {
 		server, ok := strings.CutPrefix(label(x, 2), kind+":")
@@ -83,7 +85,7 @@ func ofStores(r Readings, app, kind, name string) []Reading {
 // AppMemory returns the bytes that app holds: its proportional share where
 // the kernel tells it, else what is resident, which counts shared pages once a
 // process. It is nil where neither is known.
-func AppMemory(r Readings, app string) *float64 {
+func AppMemory(r *model.State, app string) *float64 {
 	if v := number(r, "resp_app_memory_bytes", app, "pss"); v != nil {
 		return v
 	}
@@ -92,7 +94,7 @@ func AppMemory(r Readings, app string) *float64 {
 
 // number is a value that is there and finite, or nil: JSON has no word for
 // the others.
-func number(r Readings, name string, labels ...string) *float64 {
+func number(r *model.State, name string, labels ...string) *float64 {
 	v, ok := r.Get(name, labels...)
 	if !ok {
 		return nil
@@ -118,7 +120,7 @@ func times(v *float64, by float64) *float64 {
 	return &x
 }
 
-func highest(rs []Reading) *float64 {
+func highest(rs []model.Reading) *float64 {
 	var out *float64
 	for _, x := range rs {
 		if v := x.Value; finite(v) && (out == nil || v > *out) {
@@ -128,7 +130,7 @@ func highest(rs []Reading) *float64 {
 	return out
 }
 
-func lowest(rs []Reading) *float64 {
+func lowest(rs []model.Reading) *float64 {
 	var out *float64
 	for _, x := range rs {
 		if v := x.Value; finite(v) && (out == nil || v < *out) {
@@ -138,7 +140,7 @@ func lowest(rs []Reading) *float64 {
 	return out
 }
 
-func sum(rs []Reading) *float64 {
+func sum(rs []model.Reading) *float64 {
 	var out *float64
 	for _, x := range rs {
 		if !finite(x.Value) {

@@ -4,12 +4,13 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // poolNow is a pool of 15 connections of shop; leaks sleep 58 s, 57 s and so
 // on, all but the last opened by worker 1.
-func poolNow(inUse, idle, inTransaction, leaked int) []health.Reading {
-	var out []health.Reading
+func poolNow(inUse, idle, inTransaction, leaked int) []modeltest.Fact {
+	var out []modeltest.Fact
 	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
 		out = append(out, reading("resp_pool_connections", float64(n), "shop", "main", state))
 	}
@@ -33,30 +34,30 @@ func parts(in *health.Input) {
 
 func TestJudgeParts(t *testing.T) {
 	calm := crew("shop", 0, "idle", "idle")
-	stores := []health.Reading{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
-	with := func(more ...[]health.Reading) []health.Reading {
-		out := append([]health.Reading(nil), calm...)
+	stores := []modeltest.Fact{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
+	with := func(more ...[]modeltest.Fact) []modeltest.Fact {
+		out := append([]modeltest.Fact(nil), calm...)
 		for _, m := range more {
 			out = append(out, m...)
 		}
 		return out
 	}
-	one := func(name string, v float64, labels ...string) []health.Reading {
-		return []health.Reading{reading(name, v, labels...)}
+	one := func(name string, v float64, labels ...string) []modeltest.Fact {
+		return []modeltest.Fact{reading(name, v, labels...)}
 	}
-	queue := func(length, workers float64, more ...health.Reading) []health.Reading {
+	queue := func(length, workers float64, more ...modeltest.Fact) []modeltest.Fact {
 		return append(more, reading("resp_task_queue_length", length, "shop", "default"), reading("resp_task_workers", workers, "shop", "default"))
 	}
-	age := func(v float64) health.Reading { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
-	running := func(v float64) health.Reading { return reading("resp_task_running", v, "shop", "default") }
-	sessions := func(all, eternal float64, more ...health.Reading) []health.Reading {
+	age := func(v float64) modeltest.Fact { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
+	running := func(v float64) modeltest.Fact { return reading("resp_task_running", v, "shop", "default") }
+	sessions := func(all, eternal float64, more ...modeltest.Fact) []modeltest.Fact {
 		return append(more, reading("resp_session_scan_coverage_ratio", 1, "shop", "cache"), reading("resp_sessions", all, "shop", "cache"), reading("resp_sessions_without_expiry", eternal, "shop", "cache"))
 	}
 	const well, up = " shop/request_queue=healthy", " shop/workers=healthy"
 	const upAll = "/mysql=healthy /redis=healthy"
 	for name, c := range map[string]struct {
 		in            func(*health.Input)
-		rs            []health.Reading
+		rs            []modeltest.Fact
 		want          string
 		alert, advice string
 		nothing       bool

@@ -25,7 +25,7 @@ func (c *court) partNames(app, component, metric string) []string {
 			out = append(out, p.Name)
 		}
 	}
-	for _, x := range c.Readings.With(metric, app) {
+	for _, x := range c.State.With(metric, app) {
 		out = append(out, label(x, 1))
 	}
 	slices.Sort(out)
@@ -41,7 +41,7 @@ func (c *court) unread(app, component, collector, name, what string) {
 		return
 	}
 	r := rule{key: key{app, component, name}, component: component, level: Warning, calm: Warning, summary: what + " cannot be read: " + why}
-	if up := number(c.Readings, "resp_up", c.Parts[i].Store); up != nil && *up == 0 {
+	if up := number(c.State, "resp_up", c.Parts[i].Store); up != nil && *up == 0 {
 		r.told = true
 	}
 	c.add(r)
@@ -64,8 +64,8 @@ type leak struct {
 }
 
 func (c *court) poolOf(app, name string) *pool {
-	p := &pool{app: app, name: name, capacity: number(c.Readings, "resp_pool_capacity", app, name), utilization: number(c.Readings, "resp_pool_utilization_ratio", app, name)}
-	states := c.Readings.With("resp_pool_connections", app, name)
+	p := &pool{app: app, name: name, capacity: number(c.State, "resp_pool_capacity", app, name), utilization: number(c.State, "resp_pool_utilization_ratio", app, name)}
+	states := c.State.With("resp_pool_connections", app, name)
 	if len(states) == 0 {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (c *court) poolOf(app, name string) *pool {
 			p.leaked = x.Value
 		}
 	}
-	for _, x := range c.Readings.With("page.pool_leak", app, name) {
+	for _, x := range c.State.With("page.pool_leak", app, name) {
 		p.leaks = append(p.leaks, leak{label(x, 2), label(x, 3), label(x, 4), label(x, 5), x.Value})
 	}
 	p.culprit, p.culprits = c.culprit(app, name)
@@ -179,7 +179,7 @@ func (p *pool) longestLeak() string {
 
 // culprit is the worker that has most of the leaks.
 func (c *court) culprit(app, pool string) (slot string, n int) {
-	for _, x := range c.Readings.With("page.pool_worker", app, pool) {
+	for _, x := range c.State.With("page.pool_worker", app, pool) {
 		if m := int(x.Value); label(x, 3) == "leaked" && (m > n || m == n && label(x, 2) < slot) {
 			slot, n = label(x, 2), m
 		}

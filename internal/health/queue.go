@@ -3,6 +3,8 @@ package health
 import (
 	"cmp"
 	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Queue is the accept queue of one listener as the readings have it.
@@ -13,7 +15,7 @@ type Queue struct {
 }
 
 // Queues returns the accept queues of an app in the order of the readings.
-func Queues(r Readings, app string) []Queue {
+func Queues(r *model.State, app string) []Queue {
 	var out []Queue
 	for _, x := range r.With("resp_listener_queue_length", app) {
 		out = append(out, Queue{Listener: label(x, 1), Length: known(x.Value)})
@@ -33,7 +35,7 @@ func Queues(r Readings, app string) []Queue {
 			continue
 		}
 		ratio := *q.Length / *q.Limit
-		if i := slices.IndexFunc(sockets, func(x Reading) bool { return label(x, 1) == q.Listener }); i >= 0 && finite(sockets[i].Value) {
+		if i := slices.IndexFunc(sockets, func(x model.Reading) bool { return label(x, 1) == q.Listener }); i >= 0 && finite(sockets[i].Value) {
 			ratio = max(ratio, sockets[i].Value)
 		}
 		q.Fullness = &ratio

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // rises judges v against limits that it must stay below; calm is by limits
@@ -45,12 +46,12 @@ func falls(v float64, l config.Limit) (level, calm Level) {
 // well before is not forgotten for it.
 func (c *court) appNames() []string {
 	names := slices.Clone(c.Apps)
-	for _, x := range c.Readings.All("resp_up") {
+	for _, x := range c.State.All("resp_up") {
 		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
 			names = append(names, name)
 		}
 	}
-	for _, x := range c.Readings.All("resp_app_workers") {
+	for _, x := range c.State.All("resp_app_workers") {
 		names = append(names, label(x, 0))
 	}
 	if why := c.lack("process"); why != "" {
@@ -67,12 +68,12 @@ func (c *court) appNames() []string {
 // lack says why a collector has not given all it should; empty where it has,
 // where there is none, and where it was switched off.
 func (c *court) lack(collector string) string {
-	for _, x := range c.Readings.With("resp_collector_available", collector) {
+	for _, x := range c.State.With("resp_collector_available", collector) {
 		reason := label(x, 1)
 		if x.Value != 0 || reason == "disabled" {
 			continue
 		}
-		for _, u := range c.Readings.With("page.unavailable", collector, reason) {
+		for _, u := range c.State.With("page.unavailable", collector, reason) {
 			if d := label(u, 2); d != "" {
 				return d
 			}
@@ -84,7 +85,7 @@ func (c *court) lack(collector string) string {
 
 // lacks tells the reason itself.
 func (c *court) lacks(collector string, reasons ...string) bool {
-	for _, x := range c.Readings.With("resp_collector_available", collector) {
+	for _, x := range c.State.With("resp_collector_available", collector) {
 		if x.Value == 0 && slices.Contains(reasons, label(x, 1)) {
 			return true
 		}
@@ -111,7 +112,7 @@ func (c *court) cannotRead(app, component, collector, what string) {
 }
 
 func (c *court) judgeApp(app string) {
-	up := number(c.Readings, "resp_up", "app:"+app)
+	up := number(c.State, "resp_up", "app:"+app)
 	down := rule{key: key{app: app, name: "app_down"}, component: "workers"}
 	workers := c.crew(app)
 	switch {
@@ -142,13 +143,13 @@ func (c *court) judgeApp(app string) {
 // judgeRequests judges what the app's server reports, if it does.
 func (c *court) judgeRequests(w *crew) {
 	app := w.app
-	if v := number(c.Readings, "page.http_error_ratio", app); v != nil {
+	if v := number(c.State, "page.http_error_ratio", app); v != nil {
 		r := rule{key: key{app: app, name: "error_rate"}, component: "requests", advice: c.adviseErrors(app, *v)}
 		r.level, r.calm = rises(*v, c.Limits.ErrorRate)
 		r.summary = FormatPercent(*v) + " of the requests to " + app + " fail with 5xx"
 		c.add(r)
 	}
-	if v := number(c.Readings, "page.http_mean_seconds", app); v != nil {
+	if v := number(c.State, "page.http_mean_seconds", app); v != nil {
 		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: later(func() adviser { return c.adviseSlow(w, *v) })}
 		r.level, r.calm = rises(*v, c.Limits.ResponseTime)
 		r.summary = app + " takes " + FormatSeconds(*v) + " a request on average"
@@ -159,7 +160,7 @@ func (c *court) judgeRequests(w *crew) {
 // judgeUse judges the memory and the CPU that the app takes of what it may.
 func (c *court) judgeUse(w *crew) {
 	app := w.app
-	if v := number(c.Readings, "resp_app_memory_usage_ratio", app); v != nil {
+	if v := number(c.State, "resp_app_memory_usage_ratio", app); v != nil {
 		r := rule{key: key{app: app, name: "memory"}, component: "memory", advice: c.adviseMemory(w, *v)}
 		r.level, r.calm = rises(*v, c.Limits.Memory)
 		r.summary = app + " uses " + FormatPercent(*v) + " of its memory"
@@ -167,7 +168,7 @@ func (c *court) judgeUse(w *crew) {
 	} else {
 		c.cannotRead(app, "memory", "memory", "the memory of "+app)
 	}
-	if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil {
+	if v := number(c.State, "resp_app_cpu_usage_ratio", app); v != nil {
 		r := rule{key: key{app: app, name: "cpu"}, component: "cpu", advice: c.adviseCPU(w, *v)}
 		r.level, r.calm = rises(*v, c.Limits.CPU)
 		r.summary = app + " uses " + FormatPercent(*v) + " of its CPU"
@@ -177,8 +178,8 @@ func (c *court) judgeUse(w *crew) {
 
 // judgeHost judges what all apps share.
 func (c *court) judgeHost() {
-	disks := slices.Clone(c.Readings.All("resp_disk_usage_ratio"))
-	slices.SortFunc(disks, func(a, b Reading) int { return strings.Compare(label(a, 0), label(b, 0)) })
+	disks := slices.Clone(c.State.All("resp_disk_usage_ratio"))
+	slices.SortFunc(disks, func(a, b model.Reading) int { return strings.Compare(label(a, 0), label(b, 0)) })
 	for _, d := range disks {
 		if math.IsNaN(d.Value) {
 			continue
@@ -196,7 +197,7 @@ func (c *court) judgeHost() {
 		{"memory", "memory", c.adviseHostMemory(), c.Limits.Memory},
 		{"cpu", "CPU", c.adviseHostCPU(), c.Limits.CPU},
 	} {
-		if v := number(c.Readings, "resp_host_"+h.name+"_usage_ratio"); v != nil {
+		if v := number(c.State, "resp_host_"+h.name+"_usage_ratio"); v != nil {
 			c.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
 		} else if h.name == "memory" {
 			c.cannotRead("", "memory", "host", "the host's memory")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -33,7 +35,7 @@ func (c *court) judgeStores() {
 
 // judgeConnections judges how many of its connections a MySQL server has left.
 func (c *court) judgeConnections(name string) {
-	open, most := number(c.Readings, "resp_mysql_connections", name), number(c.Readings, "resp_mysql_max_connections", name)
+	open, most := number(c.State, "resp_mysql_connections", name), number(c.State, "resp_mysql_max_connections", name)
 	if open == nil || most == nil || *most <= 0 {
 		return
 	}
@@ -56,14 +58,14 @@ func (c *court) judgeConnections(name string) {
 // heldBy names who holds the most connections to a MySQL server: by its own
 // list, else by the sockets of the apps on this host.
 func (c *court) heldBy(name string) string {
-	holders := c.Readings.With("page.mysql_holder", name)
+	holders := c.State.With("page.mysql_holder", name)
 	if len(holders) > 0 {
 		h := holders[0]
 		text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Value), label(h, 1), label(h, 2))
 		if app := label(h, 3); app != "" {
 			text += ", pool of " + app
 		}
-		if v := number(c.Readings, "page.mysql_holder_asleep", h.Labels...); v != nil && *v > 0 {
+		if v := number(c.State, "page.mysql_holder_asleep", h.Labels...); v != nil && *v > 0 {
 			text += fmt.Sprintf(", %s of them asleep", FormatCount(*v))
 		}
 		return text
@@ -75,7 +77,7 @@ func (c *court) heldBy(name string) string {
 func (c *court) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
-	for _, x := range c.Readings.All("resp_worker_connections") {
+	for _, x := range c.State.All("resp_worker_connections") {
 		if label(x, 2) == "mysql:"+name && finite(x.Value) {
 			by[label(x, 0)] += x.Value
 		}
@@ -99,19 +101,19 @@ func (c *court) adviseFull(name, line string) adviser {
 // report as often as not: it is judged when others wait for it, when it is one
 // of several, or, of an app, when it takes very long.
 func (c *court) judgeQueries(name string) {
-	longest := number(c.Readings, "resp_mysql_longest_query_seconds", name)
+	longest := number(c.State, "resp_mysql_longest_query_seconds", name)
 	if longest == nil {
 		c.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
 		return
 	}
-	v := number(c.Readings, "page.mysql_shared_query_seconds", name)
+	v := number(c.State, "page.mysql_shared_query_seconds", name)
 	if v == nil {
 		v = longest
 	}
 	r := rule{key: key{name: "query_time", of: name}, component: "mysql"}
 	r.level, r.calm = rises(*v, c.Limits.QueryTime)
 	shown := *v
-	if own := number(c.Readings, "resp_mysql_app_query_seconds", name); own != nil && r.level == Healthy {
+	if own := number(c.State, "resp_mysql_app_query_seconds", name); own != nil && r.level == Healthy {
 		if at := veryLong * c.Limits.QueryTime.Critical; *own >= at {
 			r.level, shown = Warning, *own
 		} else if *own >= at*(1-margin) {
@@ -130,15 +132,15 @@ func (c *court) judgeQueries(name string) {
 
 // judgeCache judges the hit rate of a Redis that is a cache.
 func (c *court) judgeCache(name string) {
-	if len(c.Readings.With("resp_redis_info", name)) == 0 {
+	if len(c.State.With("resp_redis_info", name)) == 0 {
 		c.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
 		return
 	}
-	v := number(c.Readings, "page.redis_hit_ratio", name)
-	if v == nil || !isCache(c.Readings, name) { // no lookups, or none that tell anything
+	v := number(c.State, "page.redis_hit_ratio", name)
+	if v == nil || !isCache(c.State, name) { // no lookups, or none that tell anything
 		return
 	}
-	if n := number(c.Readings, "page.redis_lookups", name); n != nil && *n < leastLookups {
+	if n := number(c.State, "page.redis_lookups", name); n != nil && *n < leastLookups {
 		return
 	}
 	r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: c.adviseHits(name, *v)}
@@ -148,7 +150,7 @@ func (c *court) judgeCache(name string) {
 }
 
 // isCache reports whether a Redis holds nothing but what may be missing.
-func isCache(r Readings, name string) bool {
+func isCache(r *model.State, name string) bool {
 	v := number(r, "resp_redis_cache", name)
 	return v == nil || *v != 0
 }
@@ -156,7 +158,7 @@ func isCache(r Readings, name string) bool {
 // judgeUp judges whether a store answers, and tells whether it is worth
 // looking at the rest.
 func (c *court) judgeUp(kind, word, name string) bool {
-	up := number(c.Readings, "resp_up", kind+":"+name)
+	up := number(c.State, "resp_up", kind+":"+name)
 	r := rule{key: key{name: kind, of: name}, component: kind}
 	switch {
 	case up != nil && *up != 0:
@@ -189,6 +191,6 @@ func (c *court) halfRead(kind, rulename, name, what string) {
 }
 
 // caches are the readings of those servers that are caches.
-func caches(r Readings, of []Reading) []Reading {
-	return slices.DeleteFunc(slices.Clone(of), func(x Reading) bool { return !isCache(r, label(x, 0)) })
+func caches(r *model.State, of []model.Reading) []model.Reading {
+	return slices.DeleteFunc(slices.Clone(of), func(x model.Reading) bool { return !isCache(r, label(x, 0)) })
 }

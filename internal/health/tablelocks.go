@@ -18,7 +18,7 @@ func (c *court) tableLock(server string) *blocker {
 
 func (c *court) findTableLock(server string) *blocker {
 	var b *blocker
-	for _, x := range c.Readings.With("page.lock_wait", server) {
+	for _, x := range c.State.With("page.lock_wait", server) {
 		if label(x, 4) != "" {
 			continue
 		}
@@ -30,7 +30,7 @@ func (c *court) findTableLock(server string) *blocker {
 	if b == nil {
 		return nil
 	}
-	for _, x := range c.Readings.With("page.lock_suspect", server) {
+	for _, x := range c.State.With("page.lock_suspect", server) {
 		b.id, b.user, b.host, b.app, b.slot, b.pid, b.state = label(x, 1), label(x, 2), label(x, 3), label(x, 4), label(x, 5), label(x, 6), label(x, 7)
 		b.idle = x.Value
 		break

@@ -1,14 +1,12 @@
 package health
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // judgeTasks judges the queues of background tasks of an app: that somebody
 // takes what waits in them, and soon enough.
 func (c *court) judgeTasks(app string) {
 	for _, queue := range c.partNames(app, "tasks", "resp_task_queue_length") {
-		length := number(c.Readings, "resp_task_queue_length", app, queue)
+		length := number(c.State, "resp_task_queue_length", app, queue)
 		what := "queue " + queue + " of " + app
 		if length == nil {
 			c.unread(app, "tasks", "tasks", queue, what)
@@ -16,7 +14,7 @@ func (c *court) judgeTasks(app string) {
 		}
 		c.judgeTaskWorkers(app, queue, what, *length)
 		r := rule{key: key{app, "task_age", queue}, component: "tasks"}
-		if age := number(c.Readings, "resp_task_oldest_age_seconds", app, queue); age != nil {
+		if age := number(c.State, "resp_task_oldest_age_seconds", app, queue); age != nil {
 			r.level, r.calm = rises(*age, c.Limits.TaskAge)
 			r.summary = "the oldest job of " + what + " has waited for " + FormatSeconds(*age)
 			r.advice = c.adviseTasks(app, queue, *length, *age)
@@ -28,7 +26,7 @@ func (c *court) judgeTasks(app string) {
 // judgeTaskWorkers judges who works on a queue. That nobody does is worse when
 // jobs wait.
 func (c *court) judgeTaskWorkers(app, queue, what string, length float64) {
-	if workers := number(c.Readings, "resp_task_workers", app, queue); workers != nil {
+	if workers := number(c.State, "resp_task_workers", app, queue); workers != nil {
 		r := rule{key: key{app, "task_workers", queue}, component: "tasks"}
 		if *workers == 0 {
 			r.level, r.summary = Warning, what+" has no worker"
@@ -42,7 +40,7 @@ func (c *court) judgeTaskWorkers(app, queue, what string, length float64) {
 		r.calm = r.level
 		c.add(r)
 	}
-	if orphans := number(c.Readings, "resp_task_orphaned", app, queue); orphans != nil {
+	if orphans := number(c.State, "resp_task_orphaned", app, queue); orphans != nil {
 		r := rule{key: key{app, "task_orphaned", queue}, component: "tasks"}
 		if *orphans > 0 {
 			r.level, r.summary = Warning, plural(*orphans, "job")+" of "+what+" began and lost the worker"
@@ -63,7 +61,7 @@ func waiting(jobs float64) string {
 // adviseTasks reports whether more workers would help.
 func (c *court) adviseTasks(app, queue string, length, age float64) adviser {
 	line := fmt.Sprintf("%s in queue %s of %s, the oldest for %s", waiting(length), queue, app, FormatSeconds(age))
-	workers, running := number(c.Readings, "resp_task_workers", app, queue), number(c.Readings, "resp_task_running", app, queue)
+	workers, running := number(c.State, "resp_task_workers", app, queue), number(c.State, "resp_task_running", app, queue)
 	switch {
 	case workers != nil && *workers > 0 && running != nil && *running >= *workers:
 		line += fmt.Sprintf("; its %s %s all at work: run more, or make the jobs shorter.", plural(*workers, "worker"), isAre(*workers))
@@ -88,7 +86,7 @@ const (
 // expire fill the store.
 func (c *court) judgeSessions(app string) {
 	for _, store := range c.partNames(app, "sessions", "resp_session_scan_coverage_ratio") {
-		all, eternal := number(c.Readings, "resp_sessions", app, store), number(c.Readings, "resp_sessions_without_expiry", app, store)
+		all, eternal := number(c.State, "resp_sessions", app, store), number(c.State, "resp_sessions_without_expiry", app, store)
 		what := "sessions of " + app + " on Redis " + store
 		if all == nil || eternal == nil {
 			// Without a reason the first walk is under way.
@@ -111,10 +109,10 @@ func (c *court) judgeSessions(app string) {
 
 func (c *court) adviseSessions(app, store, what string, all, eternal float64) adviser {
 	line := fmt.Sprintf("%s of %s %s have no expiry", FormatCount(eternal), FormatCount(all), what)
-	if bytes := number(c.Readings, "resp_session_bytes", app, store); bytes != nil && all > 0 {
+	if bytes := number(c.State, "resp_session_bytes", app, store); bytes != nil && all > 0 {
 		line += fmt.Sprintf(", about %s that stay for ever", FormatBytes(*bytes*eternal/all))
 	}
-	if used, limit := number(c.Readings, "resp_redis_memory_bytes", store), number(c.Readings, "resp_redis_maxmemory_bytes", store); used != nil && limit != nil && *limit > 0 {
+	if used, limit := number(c.State, "resp_redis_memory_bytes", store), number(c.State, "resp_redis_maxmemory_bytes", store); used != nil && limit != nil && *limit > 0 {
 		line += fmt.Sprintf("; its memory is at %s of maxmemory", FormatPercent(*used / *limit))
 	}
 	return says(line + ": find what writes them without EXPIRE.")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // wait is what a worker waits for in its request: the readings page.worker_wait
@@ -18,7 +20,7 @@ type wait struct {
 
 // WaitsFor returns what the workers of an app that are long in a request wait
 // for, in words, by their slots.
-func WaitsFor(r Readings, app string) map[string]string {
+func WaitsFor(r *model.State, app string) map[string]string {
 	out := make(map[string]string)
 	for _, x := range r.With("page.worker_wait", app) {
 		if text := (&wait{label(x, 2), label(x, 3), x.Value}).does(); text != "" {
@@ -33,7 +35,7 @@ func (c *court) waitOf(app, slot string) *wait {
 	if slot == "" {
 		return nil
 	}
-	for _, x := range c.Readings.With("page.worker_wait", app, slot) {
+	for _, x := range c.State.With("page.worker_wait", app, slot) {
 		return &wait{label(x, 2), label(x, 3), x.Value}
 	}
 	return nil
@@ -162,7 +164,7 @@ func (c *court) rootOf(w *crew, x *worker) (advice, *query) {
 	if !ok {
 		return advice{}, nil
 	}
-	if up := number(c.Readings, "resp_up", kind+":"+name); up != nil && *up == 0 {
+	if up := number(c.State, "resp_up", kind+":"+name); up != nil && *up == 0 {
 		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
 		return c.adviseStore(kind, word, name)(c.unwellFor(key{name: kind, of: name}))[0], nil
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // busyLong is how long a request takes before a full house is worth a word, in
@@ -39,41 +41,41 @@ type crew struct {
 func (c *court) crew(app string) *crew {
 	w := &crew{app: app, states: make(map[string]*float64)}
 	waits := make(map[string]*wait)
-	for _, x := range c.Readings.With("page.worker_wait", app) {
+	for _, x := range c.State.With("page.worker_wait", app) {
 		waits[label(x, 1)] = &wait{label(x, 2), label(x, 3), x.Value}
 	}
 	cores := make(map[string]*float64)
-	for _, x := range c.Readings.With("page.worker_cpu_ratio", app) {
+	for _, x := range c.State.With("page.worker_cpu_ratio", app) {
 		cores[label(x, 1)] = known(x.Value)
 	}
-	for _, x := range c.Readings.With("page.worker", app) {
+	for _, x := range c.State.With("page.worker", app) {
 		w.workers = append(w.workers, worker{
 			slot: label(x, 1), pid: label(x, 2), state: label(x, 3), detail: label(x, 4), seconds: known(x.Value),
 			cores: cores[label(x, 1)], wait: waits[label(x, 1)],
 		})
 	}
-	for _, x := range c.Readings.With("resp_app_workers", app) {
+	for _, x := range c.State.With("resp_app_workers", app) {
 		w.states[label(x, 1)] = known(x.Value)
 	}
-	for _, x := range c.Readings.With("resp_app_info", app) {
+	for _, x := range c.State.With("resp_app_info", app) {
 		w.server = label(x, 1)
 	}
 	w.blocked = make(map[string]float64)
-	for _, x := range c.Readings.All("resp_redis_blocked_clients") {
+	for _, x := range c.State.All("resp_redis_blocked_clients") {
 		if finite(x.Value) {
 			w.blocked["redis:"+label(x, 0)] = x.Value
 		}
 	}
-	w.queue = sum(c.Readings.With("resp_listener_queue_length", app))
-	w.queues = Queues(c.Readings, app)
+	w.queue = sum(c.State.With("resp_listener_queue_length", app))
+	w.queues = Queues(c.State, app)
 	w.fullest = Fullest(w.queues)
-	w.requests = number(c.Readings, "page.http_rate", app) != nil
+	w.requests = number(c.State, "page.http_rate", app) != nil
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
-	if v := number(c.Readings, "page.workers_spare", app); v != nil {
+	if v := number(c.State, "page.workers_spare", app); v != nil {
 		w.spare = *v
 	}
-	if v := number(c.Readings, "page.workers_unready", app); v != nil {
+	if v := number(c.State, "page.workers_unready", app); v != nil {
 		w.unready = *v
 	}
 	w.total = max(w.taken+w.in("idle")+w.in("booting"), float64(len(w.workers)))
@@ -244,7 +246,7 @@ func detailText(detail string) string {
 	return ", " + detail
 }
 
-func label(x Reading, i int) string {
+func label(x model.Reading, i int) string {
 	if i < len(x.Labels) {
 		return x.Labels[i]
 	}

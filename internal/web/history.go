@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -58,7 +59,7 @@ func NewHistory() *History {
 // Record adds what one gather read at t. What the readings do not hold is a
 // gap. A second call within one second is dropped; a clock that was set back
 // begins the history anew, since its axis must ascend.
-func (h *History) Record(t time.Time, r health.Readings) {
+func (h *History) Record(t time.Time, r *model.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := t.Unix()
@@ -99,7 +100,7 @@ func (h *History) advance(unix int64) {
 	}
 }
 
-func (h *History) recordApps(r health.Readings) {
+func (h *History) recordApps(r *model.State) {
 	for _, x := range r.All("resp_app_workers") {
 		switch state := label(x, 1); state {
 		case "busy", "idle", "stuck", "booting":
@@ -137,7 +138,7 @@ func (h *History) recordApps(r health.Readings) {
 }
 
 // recordQueues keeps the fullest queue of each app.
-func (h *History) recordQueues(r health.Readings) {
+func (h *History) recordQueues(r *model.State) {
 	done := make(map[string]bool)
 	for _, x := range r.All("resp_listener_queue_length") {
 		app := label(x, 0)
@@ -160,7 +161,7 @@ func (h *History) recordQueues(r health.Readings) {
 // resident size on a host where shares cannot be read. A worker whose share is
 // only not read yet has none: a fall from one to the other would look like
 // memory given back.
-func (h *History) recordWorkers(r health.Readings) {
+func (h *History) recordWorkers(r *model.State) {
 	kind := "pss"
 	if v, ok := r.Get("resp_collector_available", "memory", "ok"); !ok || v != 1 {
 		kind = "rss"
@@ -183,7 +184,7 @@ func (h *History) memory(k seriesKey, kind, other string, v float64) {
 	}
 }
 
-func (h *History) recordHost(r health.Readings) {
+func (h *History) recordHost(r *model.State) {
 	for _, x := range r.All("resp_host_cpu_usage_ratio") {
 		h.set(seriesKey{"", "cpu", ""}, x.Value)
 	}
@@ -290,7 +291,7 @@ func percentile(quantile string) string {
 }
 
 // label returns a label's value, or nothing where the reading has fewer.
-func label(x health.Reading, i int) string {
+func label(x model.Reading, i int) string {
 	if i >= len(x.Labels) {
 		return ""
 	}

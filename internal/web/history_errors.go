@@ -3,7 +3,7 @@ package web
 import (
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -21,7 +21,7 @@ type errorCount struct {
 }
 
 // recordErrors turns the counts of answers into 5xx per second.
-func (h *History) recordErrors(r health.Readings, now int64) {
+func (h *History) recordErrors(r *model.State, now int64) {
 	for _, e := range h.errors {
 		e.seen, e.total = false, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // What belongs to one app apart from its workers. A nil number is not known.
@@ -38,7 +39,7 @@ type (
 )
 
 // eachPart groups the readings of metric that are the app's by their second label.
-func eachPart(r health.Readings, metric, app string) []string {
+func eachPart(r *model.State, metric, app string) []string {
 	var names []string
 	for _, x := range r.With(metric, app) {
 		names = append(names, label(x, 1))
@@ -47,7 +48,7 @@ func eachPart(r health.Readings, metric, app string) []string {
 	return slices.Compact(names)
 }
 
-func poolsOf(r health.Readings, app string) []pool {
+func poolsOf(r *model.State, app string) []pool {
 	var out []pool
 	for _, name := range eachPart(r, "resp_pool_connections", app) {
 		in := func(state string) *float64 { return get(r, "resp_pool_connections", app, name, state) }
@@ -66,7 +67,7 @@ func poolsOf(r health.Readings, app string) []pool {
 // Taken is how many connections nobody else can have now.
 func (p *pool) Taken() *float64 { return plus(plus(p.InUse, p.InTransaction), p.Leaked) }
 
-func queuesOf(r health.Readings, app string) []queue {
+func queuesOf(r *model.State, app string) []queue {
 	var out []queue
 	for _, name := range eachPart(r, "resp_task_queue_length", app) {
 		of := func(metric string) *float64 { return get(r, metric, app, name) }
@@ -78,7 +79,7 @@ func queuesOf(r health.Readings, app string) []queue {
 	return out
 }
 
-func sessionsOf(r health.Readings, app string) []sessions {
+func sessionsOf(r *model.State, app string) []sessions {
 	var out []sessions
 	for _, store := range eachPart(r, "resp_session_scan_coverage_ratio", app) {
 		of := func(metric string) *float64 { return get(r, metric, app, store) }
@@ -203,7 +204,7 @@ func (x *sessions) facts() []string {
 }
 
 // connectWorkers adds to each worker its connections and its leaks.
-func (a *app) connectWorkers(r health.Readings) {
+func (a *app) connectWorkers(r *model.State) {
 	at := make(map[string]*worker, len(a.Workers))
 	for i := range a.Workers {
 		at[a.Workers[i].Slot] = &a.Workers[i]
@@ -237,7 +238,7 @@ type lockWait struct {
 	seconds                                      *float64
 }
 
-func lockWaitsOf(r health.Readings) []lockWait {
+func lockWaitsOf(r *model.State) []lockWait {
 	var out []lockWait
 	for _, x := range r.All("page.lock_wait") {
 		at := func(i int) string { return label(x, i) }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // What belongs to an app is in the JSON, and what is not known of it is null.
@@ -52,7 +52,7 @@ func TestNoPoolNoFigure(t *testing.T) {
 	var s sample
 	s.app("shop")
 	s.add("resp_pool_connections", 3, "shop", "main", "in_use")
-	page := get(t, serve(options(health.NewReadings(s))), "/").Body.String()
+	page := get(t, serve(options(modeltest.State(s))), "/").Body.String()
 	if !strings.Contains(page, `pool</dt><dd><span title="3">3</span><span class="quiet"></span></dd>`) {
 		t.Error("no figure of a pool without a capacity")
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // system is what the readings of one gather say, put together by app. A nil
@@ -21,7 +22,7 @@ type system struct {
 	Locks   []lockWait
 	Unseen  []unseen
 	limits  map[string]limit
-	reading health.Readings
+	reading *model.State
 	health  health.Judgement
 }
 
@@ -74,7 +75,7 @@ type named struct {
 type unseen struct{ Collector, Reason, Detail string }
 
 // observe puts the readings of one gather and their judgement together.
-func observe(r health.Readings, j health.Judgement) system {
+func observe(r *model.State, j health.Judgement) system {
 	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r, &j), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
@@ -93,7 +94,7 @@ func observe(r health.Readings, j health.Judgement) system {
 	return s
 }
 
-func appNames(r health.Readings) []string {
+func appNames(r *model.State) []string {
 	var names []string
 	for _, x := range r.All("resp_up") {
 		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
@@ -109,7 +110,7 @@ func appNames(r health.Readings) []string {
 	return slices.Compact(names)
 }
 
-func observeApp(r health.Readings, name string) app {
+func observeApp(r *model.State, name string) app {
 	a := app{
 		Name: name, Up: get(r, "resp_up", "app:"+name), Started: get(r, "resp_app_start_time_seconds", name),
 		Rate: get(r, "page.http_rate", name), Errors: get(r, "page.http_error_ratio", name),
@@ -142,7 +143,7 @@ func observeApp(r health.Readings, name string) app {
 	return a
 }
 
-func (a *app) addListeners(r health.Readings) {
+func (a *app) addListeners(r *model.State) {
 	queues := health.Queues(r, a.Name)
 	for _, q := range queues {
 		a.Listeners = append(a.Listeners, listener{Name: q.Listener, Length: q.Length, Limit: q.Limit})
@@ -186,9 +187,9 @@ func (w *worker) memory() *float64 {
 }
 
 // workersOf finds an app's workers in any reading that names their slots.
-func workersOf(r health.Readings, name string) []worker {
+func workersOf(r *model.State, name string) []worker {
 	bySlot := make(map[string]*worker)
-	at := func(x health.Reading) *worker {
+	at := func(x model.Reading) *worker {
 		w := bySlot[label(x, 1)]
 		if w == nil {
 			w = &worker{Slot: label(x, 1)}
@@ -234,7 +235,7 @@ func workersOf(r health.Readings, name string) []worker {
 	return out
 }
 
-func limitsOf(r health.Readings) map[string]limit {
+func limitsOf(r *model.State) map[string]limit {
 	out := make(map[string]limit)
 	for _, x := range r.All("resp_threshold") {
 		l := out[label(x, 0)]
@@ -251,7 +252,7 @@ func limitsOf(r health.Readings) map[string]limit {
 
 // unseenOf lists what cannot be read and why. A collector that was switched
 // off is no news.
-func unseenOf(r health.Readings) []unseen {
+func unseenOf(r *model.State) []unseen {
 	var out []unseen
 	for _, x := range r.All("page.unavailable") {
 		out = append(out, unseen{label(x, 0), label(x, 1), label(x, 2)})
@@ -268,7 +269,7 @@ func unseenOf(r health.Readings) []unseen {
 	return out
 }
 
-func get(r health.Readings, name string, labels ...string) *float64 {
+func get(r *model.State, name string, labels ...string) *float64 {
 	v, ok := r.Get(name, labels...)
 	if !ok {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // The JSON of /api/v1/status. Seconds, bytes, connections; a number that is
@@ -107,7 +108,7 @@ func (w *Web) status(s system) statusJSON {
 }
 
 // notesOf lists what collectors report that keeps nothing from being seen.
-func notesOf(r health.Readings) []noteJSON {
+func notesOf(r *model.State) []noteJSON {
 	out := []noteJSON{}
 	for _, x := range r.All("page.note") {
 		out = append(out, noteJSON{label(x, 0), label(x, 1), label(x, 2), label(x, 3)})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // store is one MySQL or Redis server of the configuration, in words.
@@ -17,7 +18,7 @@ type store struct {
 }
 
 // storesOf returns the stores in the order of kind and name.
-func storesOf(r health.Readings, j *health.Judgement) []store {
+func storesOf(r *model.State, j *health.Judgement) []store {
 	var out []store
 	for _, x := range r.All("resp_up") {
 		kind, name, ok := strings.Cut(label(x, 0), ":")
@@ -47,7 +48,7 @@ func storesOf(r health.Readings, j *health.Judgement) []store {
 
 // facts collects what is known; what is not is left out.
 type facts struct {
-	r    health.Readings
+	r    *model.State
 	name string
 	list []string
 }
@@ -65,7 +66,7 @@ func (f *facts) count(metric, one, many string, zeroToo bool) {
 	}
 }
 
-func mysqlFacts(r health.Readings, name string) []string {
+func mysqlFacts(r *model.State, name string) []string {
 	f := facts{r: r, name: name}
 	f.add("resp_mysql_connections", func(v float64) string {
 		text := health.FormatCount(v)
@@ -85,7 +86,7 @@ func mysqlFacts(r health.Readings, name string) []string {
 	return f.list
 }
 
-func redisFacts(r health.Readings, name string) []string {
+func redisFacts(r *model.State, name string) []string {
 	f := facts{r: r, name: name}
 	f.add("resp_redis_memory_bytes", func(v float64) string {
 		if most := get(r, "resp_redis_maxmemory_bytes", name); most != nil {

@@ -1,6 +1,4 @@
-// Package health turns readings into what a person asks for: models, and later
-// a verdict. It is pure: no clock, no I/O.
-package health
+package model
 
 import (
 	"iter"
