@@ -47,6 +47,12 @@ func (s *Sample) add(f *family, v float64, labels ...string) {
 	s.Readings = append(s.Readings, model.Reading{Name: f.name, Labels: labels, Value: v})
 }
 
+// set appends one value of f and sets the same number of the state.
+func (s *Sample) set(number **float64, f *family, v float64, labels ...string) {
+	s.add(f, v, labels...)
+	*number = model.Known(v)
+}
+
 // firstRoom is for how many values there is room at first: more than half of the
 // collectors have more.
 const firstRoom = 8

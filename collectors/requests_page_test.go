@@ -7,7 +7,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 func TestPageReadings(t *testing.T) {
@@ -48,7 +47,7 @@ func TestPageReadings(t *testing.T) {
 	expect(t, got, "page.http_rate a 0", "page.http_error_ratio a absent", "page.http_mean_seconds a absent", "page.http_slow_5m a 0")
 }
 
-func near(t *testing.T, r model.Readings, quantile string, want float64) {
+func near(t *testing.T, r factList, quantile string, want float64) {
 	t.Helper()
 	if v, ok := r.Get("page.http_latency_seconds", "a", quantile); !ok || v < want/1.1 || v > want*1.1 {
 		t.Errorf("quantile %s: %v, %t, want %v", quantile, v, ok, want)

@@ -14,7 +14,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // world is what the kernel reports in these tests.
@@ -96,17 +95,17 @@ func local(pid int32, uid uint32) ingest.Source {
 }
 
 // look reads the collector as a scrape does; that lines are ignored is no fault.
-func look(t testing.TB, r *collectors.Requests) model.Readings {
+func look(t testing.TB, r *collectors.Requests) factList {
 	t.Helper()
 	s, err := r.Collect(context.Background())
 	if reason, detail := collectors.ReasonOf(err); reason != collectors.OK && reason != collectors.Untrusted {
 		t.Fatalf("%s: %s", reason, detail)
 	}
-	return model.NewReadings(s.Readings)
+	return facts(s)
 }
 
 // names lists the apps that have requests, in their order.
-func names(got model.Readings) []string {
+func names(got factList) []string {
 	var out []string
 	for _, x := range got.All("resp_http_requests_total") {
 		if !slices.Contains(out, x.Labels[0]) {

@@ -65,7 +65,7 @@ func read(t *testing.T, s *collectors.Set, budget time.Duration) string {
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	defer cancel()
 	var b strings.Builder
-	for _, r := range s.Read(ctx, nil).Readings {
+	for _, r := range facts(s.Read(ctx, nil)) {
 		fmt.Fprintf(&b, "%s %s %g\n", r.Name, strings.Join(r.Labels, " "), r.Value)
 	}
 	return b.String()

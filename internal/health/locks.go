@@ -13,9 +13,11 @@ import (
 // blocker is a connection that others wait for, on one server, and that waits
 // for no lock itself.
 type blocker struct {
-	server, id, app, slot, pid, state, user, host string
+	model.Connection
 
-	waiting map[string]bool // the connections that wait
+	server, state string
+
+	waiting map[uint64]bool // the connections that wait
 	longest float64         // seconds that one of them has waited
 	idle    float64         // seconds that it has done what it does
 	victims []victim        // the workers among those that wait, each once
@@ -25,9 +27,7 @@ type blocker struct {
 type victim struct{ app, slot string }
 
 // blocker returns the connection at the end of the chain that most others wait
-// for; nil if none is known. The readings are page.lock_wait: server, the waiter's
-// connection, app and worker, the blocker's connection, app, worker, pid, state,
-// user and host.
+// for; nil if none is known.
 func (c *court) blocker(server string) *blocker {
 	b, known := c.blockers[server]
 	if !known {
@@ -38,31 +38,35 @@ func (c *court) blocker(server string) *blocker {
 }
 
 func (c *court) findBlocker(server string) *blocker {
-	waits := slices.Clone(c.State.With("page.lock_wait", server))
-	waits = slices.DeleteFunc(waits, func(x model.Reading) bool { return label(x, 4) == "" }) // who has the lock of a table is not always told
-	holds := make(map[string]model.Reading)                                                   // by the waiter's connection
-	for _, x := range waits {
-		if _, ok := holds[label(x, 1)]; !ok {
-			holds[label(x, 1)] = x
+	var waits []*model.LockWait
+	holds := make(map[uint64]*model.LockWait) // by the waiter's connection
+	for i := range c.State.LockWaits {
+		w := &c.State.LockWaits[i]
+		if w.Server != server || w.Blocker.ID == 0 { // who has the lock of a table is not always told
+			continue
+		}
+		waits = append(waits, w)
+		if _, ok := holds[w.Waiter.ID]; !ok {
+			holds[w.Waiter.ID] = w
 		}
 	}
-	by := make(map[string]*blocker)
+	by := make(map[uint64]*blocker)
 	var most *blocker
-	for _, x := range waits {
-		root := x
+	for _, w := range waits {
+		root := w
 		for range waits {
-			next, waiting := holds[label(root, 4)]
+			next, waiting := holds[root.Blocker.ID]
 			if !waiting {
 				break
 			}
 			root = next
 		}
-		b := by[label(root, 4)]
+		b := by[root.Blocker.ID]
 		if b == nil {
-			b = &blocker{server: server, id: label(root, 4), app: label(root, 5), slot: label(root, 6), pid: label(root, 7), state: label(root, 8), user: label(root, 9), host: label(root, 10)}
-			by[b.id] = b
+			b = &blocker{Connection: root.Blocker, server: server, state: root.State}
+			by[b.ID] = b
 		}
-		b.add(x)
+		b.add(w)
 		if most == nil || len(b.waiting) > len(most.waiting) {
 			most = b
 		}
@@ -71,13 +75,13 @@ func (c *court) findBlocker(server string) *blocker {
 }
 
 // add counts one that waits, directly or behind another.
-func (b *blocker) add(x model.Reading) {
+func (b *blocker) add(w *model.LockWait) {
 	if b.waiting == nil {
-		b.waiting = make(map[string]bool)
+		b.waiting = make(map[uint64]bool)
 	}
-	b.waiting[label(x, 1)] = true
-	b.longest = max(b.longest, x.Value)
-	if v := (victim{label(x, 2), label(x, 3)}); v.slot != "" && !slices.Contains(b.victims, v) {
+	b.waiting[w.Waiter.ID] = true
+	b.longest = max(b.longest, w.Seconds)
+	if v := (victim{w.Waiter.App, w.Waiter.Slot}); v.slot != "" && !slices.Contains(b.victims, v) {
 		b.victims = append(b.victims, v)
 	}
 }
@@ -93,30 +97,29 @@ func (c *court) blockedBy(server string) string {
 	if b == nil {
 		return ""
 	}
-	return fmt.Sprintf("; connection %s%s blocks %d", b.id, b.owner(), len(b.waiting))
+	return fmt.Sprintf("; connection %d%s blocks %d", b.ID, ownerOf(&b.Connection), len(b.waiting))
 }
-
-// owner is whose connection it is, where that is known.
-func (b *blocker) owner() string { return ownerOf(b.app, b.slot, b.pid, b.user, b.host) }
 
 // ownerOf returns the worker that has a connection, else the user and the host
 // that the server knows, to follow the connection's number.
-func ownerOf(app, slot, pid, user, host string) string {
+func ownerOf(x *model.Connection) string {
 	switch {
-	case slot != "" && pid != "":
-		return " of worker " + slot + " (pid " + pid + ") of " + app
-	case slot != "":
-		return " of worker " + slot + " of " + app
-	case user != "" && host != "":
-		return " of user " + user + " from " + host
-	case user != "":
-		return " of user " + user
+	case x.Slot != "" && x.PID != 0:
+		return fmt.Sprintf(" of worker %s (pid %d) of %s", x.Slot, x.PID, x.App)
+	case x.Slot != "":
+		return " of worker " + x.Slot + " of " + x.App
+	case x.User != "" && x.Host != "":
+		return " of user " + x.User + " from " + x.Host
+	case x.User != "":
+		return " of user " + x.User
 	}
 	return ""
 }
 
-// cause is what the advice about b is about.
-func (b *blocker) cause() string { return "mysql:" + b.server + "/connection:" + b.id }
+// connectionCause is what the advice about a connection is about.
+func connectionCause(server string, id uint64) string {
+	return fmt.Sprintf("mysql:%s/connection:%d", server, id)
+}
 
 // advice says who holds the lock, what it waits for itself, and who is not to be
 // ended for it.
@@ -125,12 +128,12 @@ func (b *blocker) advice(c *court) advice {
 	if b.state != "" {
 		does = ", " + b.state + ","
 	}
-	line := fmt.Sprintf("Connection %s%s on MySQL %s%s holds a lock that %s for, the longest for %s", b.id, b.owner(), b.server, does, waitFor(len(b.waiting)), FormatSeconds(b.longest))
-	if own := c.waitOf(b.app, b.slot); own != nil && own.on != "mysql" {
+	line := fmt.Sprintf("Connection %d%s on MySQL %s%s holds a lock that %s for, the longest for %s", b.ID, ownerOf(&b.Connection), b.server, does, waitFor(len(b.waiting)), FormatSeconds(b.longest))
+	if own := c.waitOf(b.App, b.Slot); own != nil && own.on != "mysql" {
 		line += "; its worker " + own.does()
 	}
-	line += ": KILL " + b.id + " ends it, if it may not finish"
-	return advice{rankRoot, b.cause(), line + "." + b.spare()}
+	line += fmt.Sprintf(": KILL %d ends it, if it may not finish", b.ID)
+	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.spare()}
 }
 
 // spare names the workers that only wait, and are not to be ended; "" if none is known.
@@ -196,32 +199,29 @@ func waitFor(n int) string {
 	return fmt.Sprintf("%d others wait", n)
 }
 
-// query is a statement that runs on a MySQL server.
-type query struct {
-	server, id, user, host, app, slot, pid, kind string
-	seconds                                      float64
-}
-
 // queries returns the statements that run longest on a server, the longest
-// first. The readings are page.mysql_query: server, connection, user, host, app,
-// worker, pid and keyword.
-func (c *court) queries(server string) []query {
-	var out []query
-	for _, x := range c.State.With("page.mysql_query", server) {
-		out = append(out, query{server, label(x, 1), label(x, 2), label(x, 3), label(x, 4), label(x, 5), label(x, 6), label(x, 7), x.Value})
+// first.
+func (c *court) queries(server string) []*model.Query {
+	var out []*model.Query
+	for i := range c.State.Queries {
+		if q := &c.State.Queries[i]; q.Server == server {
+			out = append(out, q)
+		}
 	}
-	slices.SortStableFunc(out, func(a, b query) int { return cmp.Compare(b.seconds, a.seconds) })
 	return out
 }
 
 // queryOf returns the statement that a worker runs; nil: none is known.
-func (c *court) queryOf(server, app, slot string) *query {
-	all := c.queries(server)
-	i := slices.IndexFunc(all, func(q query) bool { return q.app == app && q.slot == slot && slot != "" })
-	if i < 0 {
+func (c *court) queryOf(server, app, slot string) *model.Query {
+	if slot == "" {
 		return nil
 	}
-	return &all[i]
+	for i := range c.State.Queries {
+		if q := &c.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
+			return q
+		}
+	}
+	return nil
 }
 
 // CompareSlots orders the slots of workers: 2 before 10.

@@ -46,7 +46,7 @@ func Resources(r *model.State, app string, at time.Time) ResourceMetrics {
 		MemoryUsageMB:             times(AppMemory(r, app), 1e-6),
 		CPUUsagePercent:           times(number(r, "resp_app_cpu_usage_ratio", app), 100),
 		DiskUsagePercent:          times(highest(r.All("resp_disk_usage_ratio")), 100),
-		ConnectionPoolUtilization: highest(r.With("resp_pool_utilization_ratio", app)),
+		ConnectionPoolUtilization: utilization(r, app),
 		ActiveThreads:             number(r, "resp_app_threads", app),
 		RequestQueueSize:          sum(r.With("resp_listener_queue_length", app)),
 	}
@@ -67,16 +67,28 @@ func Performance(r *model.State, app string, at time.Time) PerformanceMetrics {
 	}
 }
 
+// utilization returns that of the fullest pool of an app.
+func utilization(s *model.State, app string) *float64 {
+	var out *float64
+	for i := range s.Pools {
+		if p := &s.Pools[i]; p.App == app {
+			out = greater(out, p.Utilization)
+		}
+	}
+	return out
+}
+
 // ofStores returns the readings of that name of the servers of that kind to which
 // a worker of app has a connection.
-func ofStores(r *model.State, app, kind, name string) []model.Reading {
+func ofStores(s *model.State, app, kind, name string) []model.Reading {
 	var out []model.Reading
 	var seen []string
-	for _, x := range r.With("resp_worker_connections", app) {
-		server, ok := strings.CutPrefix(label(x, 2), kind+":")
-		if ok && x.Value > 0 && !slices.Contains(seen, server) {
+	for i := range s.Connections {
+		x := &s.Connections[i]
+		server, ok := strings.CutPrefix(x.Component, kind+":")
+		if ok && x.App == app && x.Count > 0 && !slices.Contains(seen, server) {
 			seen = append(seen, server)
-			out = append(out, r.With(name, server)...)
+			out = append(out, s.With(name, server)...)
 		}
 	}
 	return out
@@ -118,6 +130,14 @@ func times(v *float64, by float64) *float64 {
 	}
 	x := *v * by
 	return &x
+}
+
+// greater returns the greater of two numbers; one that is not known is none.
+func greater(a, b *float64) *float64 {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
 }
 
 func highest(rs []model.Reading) *float64 {

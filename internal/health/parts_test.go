@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -19,7 +20,7 @@ func poolNow(inUse, idle, inTransaction, leaked int) []modeltest.Fact {
 		if i == leaked-1 && leaked > 1 {
 			slot, pid = "", ""
 		}
-		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, string(rune('a'+i))))
+		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, strconv.Itoa(801+i)))
 	}
 	if leaked > 0 {
 		out = append(out, reading("page.pool_worker", 1, "shop", "main", "0", "in_use"), reading("page.pool_worker", float64(max(leaked-1, 1)), "shop", "main", "1", "leaked"))
@@ -64,8 +65,8 @@ func TestJudgeParts(t *testing.T) {
 	}{
 		"a pool at ease":  {nil, with(poolNow(2, 8, 1, 0)), "shop/pool=healthy" + well + up, "", "", true},
 		"a pool at work":  {nil, with(poolNow(12, 1, 1, 0)), "shop/pool=warning" + well + up, "pool main of shop is at 87 % (13 of 15)", "Pool main of shop is at 87 % (13 of 15): 12 connections run a statement, 1 sleeps in a transaction.", false},
-		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). End them: KILL a and 2 more on MySQL db; or recycle that worker.", false},
-		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). End them: KILL a on MySQL db; or recycle that worker.", false},
+		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). End them: KILL 801 and 2 more on MySQL db; or recycle that worker.", false},
+		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). End them: KILL 801 on MySQL db; or recycle that worker.", false},
 		"a pool used up":  {nil, with(poolNow(2, 0, 1, 12)), "shop/pool=critical" + well + up, "pool main of shop is at 100 % (15 of 15)", "12 connections sleep in a transaction, the longest for 58 s, 11 of them opened by worker 1", false},
 		"without a limit": {nil, with(poolNow(2, 0, 1, 12)[:4]), "shop/pool=warning" + well + up, "12 connections of pool main of shop are leaked", "Pool main of shop has 15 connections in use: 12 connections sleep in a transaction: see the exporter's log", false},
 

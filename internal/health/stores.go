@@ -77,9 +77,9 @@ func (c *court) heldBy(name string) string {
 func (c *court) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
-	for _, x := range c.State.All("resp_worker_connections") {
-		if label(x, 2) == "mysql:"+name && finite(x.Value) {
-			by[label(x, 0)] += x.Value
+	for i := range c.State.Connections {
+		if x := &c.State.Connections[i]; x.Component == "mysql:"+name {
+			by[x.App] += x.Count
 		}
 	}
 	for app, n := range by {

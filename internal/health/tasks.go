@@ -1,11 +1,15 @@
 package health
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
 
 // judgeTasks judges the queues of background tasks of an app: that somebody
 // takes what waits in them, and soon enough.
 func (c *court) judgeTasks(app string) {
-	for _, queue := range c.partNames(app, "tasks", "resp_task_queue_length") {
+	for _, queue := range c.partNames(app, "tasks", labelsOf(c.State.With("resp_task_queue_length", app))) {
 		length := number(c.State, "resp_task_queue_length", app, queue)
 		what := "queue " + queue + " of " + app
 		if length == nil {
@@ -85,7 +89,7 @@ const (
 // judgeSessions judges where an app keeps its sessions: those that never
 // expire fill the store.
 func (c *court) judgeSessions(app string) {
-	for _, store := range c.partNames(app, "sessions", "resp_session_scan_coverage_ratio") {
+	for _, store := range c.partNames(app, "sessions", labelsOf(c.State.With("resp_session_scan_coverage_ratio", app))) {
 		all, eternal := number(c.State, "resp_sessions", app, store), number(c.State, "resp_sessions_without_expiry", app, store)
 		what := "sessions of " + app + " on Redis " + store
 		if all == nil || eternal == nil {
@@ -116,4 +120,13 @@ func (c *court) adviseSessions(app, store, what string, all, eternal float64) ad
 		line += fmt.Sprintf("; its memory is at %s of maxmemory", FormatPercent(*used / *limit))
 	}
 	return says(line + ": find what writes them without EXPIRE.")
+}
+
+// labelsOf lists the second labels of readings.
+func labelsOf(rs []model.Reading) []string {
+	var out []string
+	for _, x := range rs {
+		out = append(out, label(x, 1))
+	}
+	return out
 }

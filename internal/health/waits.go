@@ -110,10 +110,10 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 	if !stuckOnly {
 		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong || !x.waitsForOthers() })...)
 	}
-	running := make(map[string][]query) // by server
+	running := make(map[string][]*model.Query) // by server
 	for _, x := range list {
 		if a, q := c.rootOf(w, &x); q != nil {
-			running[q.server] = append(running[q.server], *q)
+			running[q.Server] = append(running[q.Server], q)
 			continue
 		} else if a.line != "" {
 			out = append(out, a)
@@ -156,7 +156,7 @@ func sameWait(x, y *worker) bool {
 
 // rootOf returns the advice about what a worker waits for where that is known to
 // be somebody else's doing, or the statement that it runs; neither: it is not known.
-func (c *court) rootOf(w *crew, x *worker) (advice, *query) {
+func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
 	if x.wait == nil {
 		return advice{}, nil
 	}

@@ -117,17 +117,13 @@ func (h *History) recordApps(r *model.State) {
 		}
 	}
 	h.recordQueues(r)
-	for _, x := range r.All("resp_pool_connections") {
-		switch label(x, 2) {
-		case "leaked":
-			h.add(seriesKey{label(x, 0), "leaked", ""}, x.Value)
-			fallthrough
-		case "in_use", "in_transaction":
-			h.add(seriesKey{label(x, 0), "pool", ""}, x.Value)
+	for i := range r.Pools {
+		p := &r.Pools[i]
+		h.add(seriesKey{p.App, "leaked", ""}, p.Leaked)
+		h.add(seriesKey{p.App, "pool", ""}, p.InUse+p.InTransaction+p.Leaked)
+		if p.Capacity != nil {
+			h.add(seriesKey{p.App, "capacity", ""}, *p.Capacity)
 		}
-	}
-	for _, x := range r.All("resp_pool_capacity") {
-		h.add(seriesKey{label(x, 0), "capacity", ""}, x.Value)
 	}
 	for _, x := range r.All("resp_app_cpu_usage_ratio") {
 		h.set(seriesKey{label(x, 0), "cpu", ""}, x.Value)

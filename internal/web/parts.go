@@ -2,7 +2,6 @@ package web
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -11,16 +10,7 @@ import (
 
 // What belongs to one app apart from its workers. A nil number is not known.
 type (
-	pool struct {
-		Name                               string
-		InUse, Idle, InTransaction, Leaked *float64 // connections
-		Capacity, Utilization              *float64 // connections; ratio
-		leaks                              []leak
-	}
-	leak struct {
-		store, slot, pid, id string
-		asleep               *float64 // seconds
-	}
+	pool  struct{ *model.Pool }
 	queue struct {
 		Name                              string
 		Length, Running, Failed, Orphaned *float64 // jobs
@@ -48,24 +38,23 @@ func eachPart(r *model.State, metric, app string) []string {
 	return slices.Compact(names)
 }
 
-func poolsOf(r *model.State, app string) []pool {
+// poolsOf returns the pools of an app by name.
+func poolsOf(s *model.State, app string) []pool {
 	var out []pool
-	for _, name := range eachPart(r, "resp_pool_connections", app) {
-		in := func(state string) *float64 { return get(r, "resp_pool_connections", app, name, state) }
-		p := pool{
-			Name: name, InUse: in("in_use"), Idle: in("idle"), InTransaction: in("in_transaction"), Leaked: in("leaked"),
-			Capacity: get(r, "resp_pool_capacity", app, name), Utilization: get(r, "resp_pool_utilization_ratio", app, name),
+	for i := range s.Pools {
+		if s.Pools[i].App == app {
+			out = append(out, pool{&s.Pools[i]})
 		}
-		for _, x := range r.With("page.pool_leak", app, name) {
-			p.leaks = append(p.leaks, leak{label(x, 2), label(x, 3), label(x, 4), label(x, 5), finite(x.Value)})
-		}
-		out = append(out, p)
 	}
+	slices.SortFunc(out, func(a, b pool) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
 // Taken is how many connections nobody else can have now.
-func (p *pool) Taken() *float64 { return plus(plus(p.InUse, p.InTransaction), p.Leaked) }
+func (p pool) Taken() *float64 {
+	n := p.InUse + p.InTransaction + p.Leaked
+	return &n
+}
 
 func queuesOf(r *model.State, app string) []queue {
 	var out []queue
@@ -164,17 +153,17 @@ func lasting(what string) func(float64) string {
 
 func (p *pool) facts() []string {
 	var w words
-	if p.Capacity != nil && p.Taken() != nil {
+	if p.Capacity != nil {
 		text := health.FormatCount(*p.Taken()) + " of " + health.FormatCount(*p.Capacity)
 		if p.Utilization != nil {
 			text += " (" + health.FormatPercent(*p.Utilization) + ")"
 		}
 		w = append(w, text)
 	}
-	w.add(p.InUse, counted("in use"))
-	w.add(p.Idle, counted("idle"))
-	w.some(p.InTransaction, "idle in a transaction")
-	w.some(p.Leaked, "leaked")
+	w.add(&p.InUse, counted("in use"))
+	w.add(&p.Idle, counted("idle"))
+	w.some(&p.InTransaction, "idle in a transaction")
+	w.some(&p.Leaked, "leaked")
 	return w
 }
 
@@ -209,14 +198,18 @@ func (a *app) connectWorkers(r *model.State) {
 	for i := range a.Workers {
 		at[a.Workers[i].Slot] = &a.Workers[i]
 	}
-	for _, x := range r.With("resp_worker_connections", a.Name) {
-		if w := at[label(x, 1)]; w != nil {
-			w.Connections = append(w.Connections, connections{label(x, 2), finite(x.Value)})
+	for i := range r.Connections {
+		x := &r.Connections[i]
+		if w := at[x.Slot]; w != nil && x.App == a.Name {
+			w.Connections = append(w.Connections, connections{x.Component, &x.Count})
 		}
 	}
-	for _, x := range r.With("page.pool_worker", a.Name) {
-		if w := at[label(x, 2)]; w != nil && label(x, 3) == "leaked" && x.Value > 0 {
-			w.Leaked = plus(orZero(w.Leaked), finite(x.Value))
+	for _, p := range a.Pools {
+		for i := range p.Workers {
+			x := &p.Workers[i]
+			if w := at[x.Slot]; w != nil && x.Leaked > 0 {
+				w.Leaked = plus(orZero(w.Leaked), &x.Leaked)
+			}
 		}
 	}
 	for _, w := range at {
@@ -229,29 +222,4 @@ func orZero(v *float64) *float64 {
 		return new(float64)
 	}
 	return v
-}
-
-// lockWait is one connection that waits for a lock, and for whom.
-type lockWait struct {
-	store, waiter, waiterApp, waiterSlot         string
-	blocker, blockerApp, blockerSlot, pid, state string
-	seconds                                      *float64
-}
-
-func lockWaitsOf(r *model.State) []lockWait {
-	var out []lockWait
-	for _, x := range r.All("page.lock_wait") {
-		at := func(i int) string { return label(x, i) }
-		out = append(out, lockWait{at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), finite(x.Value)})
-	}
-	return out
-}
-
-// number64 is a connection's number, which JSON may not hold as text.
-func number64(s string) *uint64 {
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &n
 }

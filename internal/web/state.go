@@ -19,7 +19,6 @@ type system struct {
 	Apps    []app
 	Host    host
 	Stores  []store // and the pools, tasks and sessions of the apps
-	Locks   []lockWait
 	Unseen  []unseen
 	limits  map[string]limit
 	reading *model.State
@@ -76,7 +75,7 @@ type unseen struct{ Collector, Reason, Detail string }
 
 // observe puts the readings of one gather and their judgement together.
 func observe(r *model.State, j health.Judgement) system {
-	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r, &j), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
+	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r, &j), Unseen: unseenOf(r)}
 	for _, name := range appNames(r) {
 		s.Apps = append(s.Apps, observeApp(r, name))
 	}

@@ -87,7 +87,7 @@ type (
 func (w *Web) status(s system) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
-		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.reading),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.reading.LockWaits), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.reading),
 		Host: hostStatus(w.opts.Host, s.Host),
 	}
 	if !s.At.IsZero() {
