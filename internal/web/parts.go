@@ -10,33 +10,14 @@ import (
 
 // What belongs to one app apart from its workers. A nil number is not known.
 type (
-	pool  struct{ *model.Pool }
-	queue struct {
-		Name                              string
-		Length, Running, Failed, Orphaned *float64 // jobs
-		Oldest                            *float64 // seconds
-		Workers, Heartbeat                *float64 // processes; seconds
-	}
-	sessions struct {
-		Store               string
-		All, Eternal, Bytes *float64
-		Coverage, Age       *float64 // ratio; seconds
-	}
+	pool        struct{ *model.Pool }
+	queue       struct{ *model.Queue }
+	sessions    struct{ *model.Sessions }
 	connections struct {
 		Component string
 		N         *float64
 	}
 )
-
-// eachPart groups the readings of metric that are the app's by their second label.
-func eachPart(r *model.State, metric, app string) []string {
-	var names []string
-	for _, x := range r.With(metric, app) {
-		names = append(names, label(x, 1))
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
 
 // poolsOf returns the pools of an app by name.
 func poolsOf(s *model.State, app string) []pool {
@@ -56,27 +37,27 @@ func (p pool) Taken() *float64 {
 	return &n
 }
 
-func queuesOf(r *model.State, app string) []queue {
+// queuesOf returns the queues of an app by name.
+func queuesOf(s *model.State, app string) []queue {
 	var out []queue
-	for _, name := range eachPart(r, "resp_task_queue_length", app) {
-		of := func(metric string) *float64 { return get(r, metric, app, name) }
-		out = append(out, queue{
-			Name: name, Length: of("resp_task_queue_length"), Running: of("resp_task_running"), Failed: of("resp_task_failed"), Orphaned: of("resp_task_orphaned"),
-			Oldest: of("resp_task_oldest_age_seconds"), Workers: of("resp_task_workers"), Heartbeat: of("resp_task_worker_heartbeat_age_seconds"),
-		})
+	for i := range s.Queues {
+		if s.Queues[i].App == app {
+			out = append(out, queue{&s.Queues[i]})
+		}
 	}
+	slices.SortFunc(out, func(a, b queue) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func sessionsOf(r *model.State, app string) []sessions {
+// sessionsOf returns the sessions of an app by the name of their store.
+func sessionsOf(s *model.State, app string) []sessions {
 	var out []sessions
-	for _, store := range eachPart(r, "resp_session_scan_coverage_ratio", app) {
-		of := func(metric string) *float64 { return get(r, metric, app, store) }
-		out = append(out, sessions{
-			Store: store, All: of("resp_sessions"), Eternal: of("resp_sessions_without_expiry"), Bytes: of("resp_session_bytes"),
-			Coverage: of("resp_session_scan_coverage_ratio"), Age: of("resp_session_scan_age_seconds"),
-		})
+	for i := range s.Sessions {
+		if s.Sessions[i].App == app {
+			out = append(out, sessions{&s.Sessions[i]})
+		}
 	}
+	slices.SortFunc(out, func(a, b sessions) int { return strings.Compare(a.Redis, b.Redis) })
 	return out
 }
 
@@ -108,7 +89,7 @@ func partLines(s *system) []store {
 		}
 		for j := range a.Sessions {
 			x := &a.Sessions[j]
-			out = append(out, s.partLine("Sessions", a.Name, "sessions", x.Store, x.facts()))
+			out = append(out, s.partLine("Sessions", a.Name, "sessions", x.Redis, x.facts()))
 		}
 	}
 	return out
@@ -169,11 +150,11 @@ func (p *pool) facts() []string {
 
 func (q *queue) facts() []string {
 	var w words
-	w.add(q.Length, counted("waiting"))
+	w.add(&q.Length, counted("waiting"))
 	w.add(q.Oldest, lasting("oldest"))
 	w.add(q.Running, counted("running"))
 	w.add(q.Workers, func(v float64) string { return plural(v, "worker", "workers") })
-	w.add(q.Heartbeat, lasting("heartbeat"))
+	w.add(q.WorkerHeartbeatAge, lasting("heartbeat"))
 	w.some(q.Failed, "failed")
 	w.some(q.Orphaned, "without their worker")
 	return w
@@ -181,14 +162,14 @@ func (q *queue) facts() []string {
 
 func (x *sessions) facts() []string {
 	var w words
-	if x.All == nil {
-		w.add(x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
+	if x.Count == nil {
+		w.add(&x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
 		return w
 	}
-	w.add(x.All, counted("sessions"))
-	w.add(x.Eternal, counted("without expiry"))
+	w.add(x.Count, counted("sessions"))
+	w.add(x.WithoutExpiry, counted("without expiry"))
 	w.add(x.Bytes, health.FormatBytes)
-	w.add(x.Age, func(v float64) string { return "counted " + health.FormatSeconds(v) + " ago" })
+	w.add(&x.Age, func(v float64) string { return "counted " + health.FormatSeconds(v) + " ago" })
 	return w
 }
 

@@ -74,7 +74,7 @@ func poolsStatus(pools []pool) []poolJSON {
 func queuesStatus(queues []queue) []queueJSON {
 	out := make([]queueJSON, 0, len(queues))
 	for _, q := range queues {
-		out = append(out, queueJSON{q.Name, q.Length, q.Oldest, q.Running, q.Workers, q.Heartbeat, q.Failed, q.Orphaned})
+		out = append(out, queueJSON{q.Name, &q.Length, q.Oldest, q.Running, q.Workers, q.WorkerHeartbeatAge, q.Failed, q.Orphaned})
 	}
 	return out
 }
@@ -82,7 +82,7 @@ func queuesStatus(queues []queue) []queueJSON {
 func sessionsStatus(list []sessions) []sessionsJSON {
 	out := make([]sessionsJSON, 0, len(list))
 	for _, x := range list {
-		out = append(out, sessionsJSON{x.Store, x.All, x.Eternal, x.Bytes, x.Coverage, x.Age})
+		out = append(out, sessionsJSON{x.Redis, x.Count, x.WithoutExpiry, x.Bytes, &x.Coverage, &x.Age})
 	}
 	return out
 }
