@@ -80,7 +80,7 @@ type doctor struct {
 	*App
 	cfg      config.Config
 	who      viewer
-	readings *model.State // of the last look
+	state    *model.State // of the last look
 	apps     []proc.App
 	sections map[string]*Section
 }
@@ -90,7 +90,7 @@ func (d *doctor) look(ctx context.Context) {
 	var before []string
 	for i := range doctorLooks {
 		read, cancel := context.WithTimeout(ctx, doctorRead)
-		d.readings = stateOf(d.set.Read(read, nil))
+		d.state = stateOf(d.set.Read(read, nil))
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // maxNamed bounds how many workers an advice names.
@@ -206,9 +208,9 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 	}
 }
 
-func (c *court) adviseHits(name string, ratio float64) adviser {
-	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
-	used, limit := number(c.State, "resp_redis_memory_bytes", name), number(c.State, "resp_redis_maxmemory_bytes", name)
+func adviseHits(s *model.RedisServer) adviser {
+	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(*s.HitRatio), s.Name)
+	used, limit := s.Memory, s.MaxMemory
 	switch {
 	case used != nil && limit != nil && *used >= 0.9**limit:
 		line += fmt.Sprintf("; it holds %s of %s: give it more memory", FormatBytes(*used), FormatBytes(*limit))

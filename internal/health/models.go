@@ -3,7 +3,6 @@ package health
 import (
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -62,8 +61,8 @@ func Performance(r *model.State, app string, at time.Time) PerformanceMetrics {
 		ErrorRate:        number(r, "page.http_error_ratio", app),
 		ThroughputRPS:    number(r, "page.http_rate", app),
 
-		DatabaseQueryTime: highest(ofStores(r, app, "mysql", "resp_mysql_longest_query_seconds")),
-		CacheHitRate:      lowest(caches(r, ofStores(r, app, "redis", "page.redis_hit_ratio"))),
+		DatabaseQueryTime: longestQuery(r, app),
+		CacheHitRate:      hitRate(r, app),
 	}
 }
 
@@ -78,20 +77,36 @@ func utilization(s *model.State, app string) *float64 {
 	return out
 }
 
-// ofStores returns the readings of that name of the servers of that kind to which
-// a worker of app has a connection.
-func ofStores(s *model.State, app, kind, name string) []model.Reading {
-	var out []model.Reading
-	var seen []string
-	for i := range s.Connections {
-		x := &s.Connections[i]
-		server, ok := strings.CutPrefix(x.Component, kind+":")
-		if ok && x.App == app && x.Count > 0 && !slices.Contains(seen, server) {
-			seen = append(seen, server)
-			out = append(out, s.With(name, server)...)
+// longestQuery returns the age of the oldest statement on the MySQL servers to
+// which a worker of app has a connection.
+func longestQuery(s *model.State, app string) *float64 {
+	var out *float64
+	for i := range s.MySQL {
+		if m := &s.MySQL[i]; isConnected(s, app, "mysql:"+m.Name) {
+			out = greater(out, m.LongestQuery)
 		}
 	}
 	return out
+}
+
+// hitRate returns the lowest hit rate of the caches to which a worker of app has a
+// connection.
+func hitRate(s *model.State, app string) *float64 {
+	var out *float64
+	for i := range s.Redis {
+		x := &s.Redis[i]
+		if v := x.HitRatio; v != nil && !x.Stateful && (out == nil || *v < *out) && isConnected(s, app, "redis:"+x.Name) {
+			out = v
+		}
+	}
+	return out
+}
+
+// isConnected reports whether a worker of app has a connection to a component.
+func isConnected(s *model.State, app, component string) bool {
+	return slices.ContainsFunc(s.Connections, func(x model.WorkerConnections) bool {
+		return x.App == app && x.Component == component && x.Count > 0
+	})
 }
 
 // AppMemory returns the bytes that app holds: its proportional share where
@@ -144,16 +159,6 @@ func highest(rs []model.Reading) *float64 {
 	var out *float64
 	for _, x := range rs {
 		if v := x.Value; finite(v) && (out == nil || v > *out) {
-			out = &v
-		}
-	}
-	return out
-}
-
-func lowest(rs []model.Reading) *float64 {
-	var out *float64
-	for _, x := range rs {
-		if v := x.Value; finite(v) && (out == nil || v < *out) {
 			out = &v
 		}
 	}

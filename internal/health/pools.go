@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -39,8 +40,8 @@ func (c *court) unread(app, component, collector, name, what string) {
 		return
 	}
 	r := rule{key: key{app, component, name}, component: component, level: Warning, calm: Warning, summary: what + " cannot be read: " + why}
-	if up := number(c.State, "resp_up", c.Parts[i].Store); up != nil && *up == 0 {
-		r.told = true
+	if kind, store, ok := strings.Cut(c.Parts[i].Store, ":"); ok {
+		r.told = c.isDown(kind, store)
 	}
 	c.add(r)
 }

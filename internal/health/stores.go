@@ -18,59 +18,91 @@ const (
 	nearlyFull = 0.9
 )
 
+// mysqlServer returns what is known of a MySQL server; nil: nothing is.
+func (c *court) mysqlServer(name string) *model.MySQLServer {
+	i := slices.IndexFunc(c.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.State.MySQL[i]
+}
+
+// redisServer returns what is known of a Redis server; nil: nothing is.
+func (c *court) redisServer(name string) *model.RedisServer { return redisServer(c.State, name) }
+
+func redisServer(s *model.State, name string) *model.RedisServer {
+	i := slices.IndexFunc(s.Redis, func(r model.RedisServer) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Redis[i]
+}
+
+// isDown reports whether a server is known not to answer.
+func (c *court) isDown(kind, name string) bool {
+	if kind == "mysql" {
+		s := c.mysqlServer(name)
+		return s != nil && !s.Up
+	}
+	s := c.redisServer(name)
+	return s != nil && !s.Up
+}
+
 // judgeStores judges the servers of the configuration.
 func (c *court) judgeStores() {
 	for _, name := range c.MySQL {
-		if c.judgeUp("mysql", "MySQL", name) {
-			c.judgeConnections(name)
-			c.judgeQueries(name)
+		s := c.mysqlServer(name)
+		if c.judgeUp("mysql", "MySQL", name, s != nil) {
+			c.judgeConnections(s)
+			c.judgeQueries(s)
 		}
 	}
 	for _, name := range c.Redis {
-		if c.judgeUp("redis", "Redis", name) {
-			c.judgeCache(name)
+		s := c.redisServer(name)
+		if c.judgeUp("redis", "Redis", name, s != nil) {
+			c.judgeCache(s)
 		}
 	}
 }
 
 // judgeConnections judges how many of its connections a MySQL server has left.
-func (c *court) judgeConnections(name string) {
-	open, most := number(c.State, "resp_mysql_connections", name), number(c.State, "resp_mysql_max_connections", name)
-	if open == nil || most == nil || *most <= 0 {
+func (c *court) judgeConnections(s *model.MySQLServer) {
+	if s.Connections == nil || s.MaxConnections == nil || *s.MaxConnections <= 0 {
 		return
 	}
+	name, open, most := s.Name, *s.Connections, *s.MaxConnections
 	r := rule{key: key{name: "connections", of: name}, component: "mysql"}
 	level := func(v float64) Level {
 		switch {
-		case v >= *most:
+		case v >= most:
 			return Critical
-		case v >= nearlyFull**most:
+		case v >= nearlyFull*most:
 			return Warning
 		}
 		return Healthy
 	}
-	r.level, r.calm = level(*open), level(*open/(1-margin))
-	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(*open), FormatCount(*most), c.heldBy(name))
-	r.advice = c.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(*open), FormatCount(*most), name))
+	r.level, r.calm = level(open), level(open/(1-margin))
+	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), c.heldBy(name))
+	r.advice = c.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))
 	c.add(r)
 }
 
 // heldBy names who holds the most connections to a MySQL server: by its own
 // list, else by the sockets of the apps on this host.
 func (c *court) heldBy(name string) string {
-	holders := c.State.With("page.mysql_holder", name)
-	if len(holders) > 0 {
-		h := holders[0]
-		text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Value), label(h, 1), label(h, 2))
-		if app := label(h, 3); app != "" {
-			text += ", pool of " + app
-		}
-		if v := number(c.State, "page.mysql_holder_asleep", h.Labels...); v != nil && *v > 0 {
-			text += fmt.Sprintf(", %s of them asleep", FormatCount(*v))
-		}
-		return text
+	s := c.mysqlServer(name)
+	if s == nil || len(s.Holders) == 0 {
+		return c.heldByApp(name)
 	}
-	return c.heldByApp(name)
+	h := &s.Holders[0]
+	text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Connections), h.User, h.Host)
+	if h.App != "" {
+		text += ", pool of " + h.App
+	}
+	if h.Asleep > 0 {
+		text += fmt.Sprintf(", %s of them asleep", FormatCount(h.Asleep))
+	}
+	return text
 }
 
 // heldByApp names the app on this host with most connections to a MySQL server.
@@ -100,20 +132,20 @@ func (c *court) adviseFull(name, line string) adviser {
 // judgeQueries judges how long statements run. One by itself is a dump or a
 // report as often as not: it is judged when others wait for it, when it is one
 // of several, or, of an app, when it takes very long.
-func (c *court) judgeQueries(name string) {
-	longest := number(c.State, "resp_mysql_longest_query_seconds", name)
-	if longest == nil {
+func (c *court) judgeQueries(s *model.MySQLServer) {
+	name := s.Name
+	if s.LongestQuery == nil {
 		c.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
 		return
 	}
-	v := number(c.State, "page.mysql_shared_query_seconds", name)
+	v := s.SharedQuery
 	if v == nil {
-		v = longest
+		v = s.LongestQuery
 	}
 	r := rule{key: key{name: "query_time", of: name}, component: "mysql"}
 	r.level, r.calm = rises(*v, c.Limits.QueryTime)
 	shown := *v
-	if own := number(c.State, "resp_mysql_app_query_seconds", name); own != nil && r.level == Healthy {
+	if own := s.AppQuery; own != nil && r.level == Healthy {
 		if at := veryLong * c.Limits.QueryTime.Critical; *own >= at {
 			r.level, shown = Warning, *own
 		} else if *own >= at*(1-margin) {
@@ -131,43 +163,33 @@ func (c *court) judgeQueries(name string) {
 }
 
 // judgeCache judges the hit rate of a Redis that is a cache.
-func (c *court) judgeCache(name string) {
-	if len(c.State.With("resp_redis_info", name)) == 0 {
+func (c *court) judgeCache(s *model.RedisServer) {
+	name := s.Name
+	if !s.Informed {
 		c.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
 		return
 	}
-	v := number(c.State, "page.redis_hit_ratio", name)
-	if v == nil || !isCache(c.State, name) { // no lookups, or none that tell anything
-		return
+	if s.HitRatio == nil || s.Stateful || s.Lookups != nil && *s.Lookups < leastLookups {
+		return // no lookups, or none that tell anything
 	}
-	if n := number(c.State, "page.redis_lookups", name); n != nil && *n < leastLookups {
-		return
-	}
-	r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: c.adviseHits(name, *v)}
-	r.level, r.calm = falls(*v, c.Limits.CacheHitRate)
-	r.summary = "only " + FormatPercent(*v) + " of the lookups on Redis " + name + " find their key"
+	r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: adviseHits(s)}
+	r.level, r.calm = falls(*s.HitRatio, c.Limits.CacheHitRate)
+	r.summary = "only " + FormatPercent(*s.HitRatio) + " of the lookups on Redis " + name + " find their key"
 	c.add(r)
 }
 
-// isCache reports whether a Redis holds nothing but what may be missing.
-func isCache(r *model.State, name string) bool {
-	v := number(r, "resp_redis_cache", name)
-	return v == nil || *v != 0
-}
-
-// judgeUp judges whether a store answers, and tells whether it is worth
-// looking at the rest.
-func (c *court) judgeUp(kind, word, name string) bool {
-	up := number(c.State, "resp_up", kind+":"+name)
+// judgeUp judges whether a store answers, and reports whether the rest of it can
+// be judged; known says whether it was asked at all.
+func (c *court) judgeUp(kind, word, name string, known bool) bool {
 	r := rule{key: key{name: kind, of: name}, component: kind}
 	switch {
-	case up != nil && *up != 0:
+	case known && !c.isDown(kind, name):
 		c.add(r)
 		return true
-	case up != nil && kind == "mysql" && strings.Contains(c.storeDetail(kind, name), "max_connections"):
+	case known && kind == "mysql" && strings.Contains(c.storeDetail(kind, name), "max_connections"):
 		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+c.heldBy(name)
 		r.advice = c.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
-	case up != nil:
+	case known:
 		r.level, r.summary = Critical, word+" "+name+" does not answer"
 		r.advice = c.adviseStore(kind, word, name)
 	default:
@@ -188,9 +210,4 @@ func (c *court) halfRead(kind, rulename, name, what string) {
 		r.summary += ": " + why
 	}
 	c.add(r)
-}
-
-// caches are the readings of those servers that are caches.
-func caches(r *model.State, of []model.Reading) []model.Reading {
-	return slices.DeleteFunc(slices.Clone(of), func(x model.Reading) bool { return !isCache(r, label(x, 0)) })
 }

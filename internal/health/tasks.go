@@ -130,8 +130,8 @@ func (c *court) adviseSessions(x *model.Sessions, what string) adviser {
 	if x.Bytes != nil && all > 0 {
 		line += fmt.Sprintf(", about %s that stay for ever", FormatBytes(*x.Bytes*eternal/all))
 	}
-	if used, limit := number(c.State, "resp_redis_memory_bytes", x.Redis), number(c.State, "resp_redis_maxmemory_bytes", x.Redis); used != nil && limit != nil && *limit > 0 {
-		line += fmt.Sprintf("; its memory is at %s of maxmemory", FormatPercent(*used / *limit))
+	if s := c.redisServer(x.Redis); s != nil && s.Memory != nil && s.MaxMemory != nil && *s.MaxMemory > 0 {
+		line += fmt.Sprintf("; its memory is at %s of maxmemory", FormatPercent(*s.Memory / *s.MaxMemory))
 	}
 	return says(line + ": find what writes them without EXPIRE.")
 }

@@ -164,7 +164,7 @@ func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
 	if !ok {
 		return advice{}, nil
 	}
-	if up := number(c.State, "resp_up", kind+":"+name); up != nil && *up == 0 {
+	if c.isDown(kind, name) {
 		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
 		return c.adviseStore(kind, word, name)(c.unwellFor(key{name: kind, of: name}))[0], nil
 	}

@@ -61,9 +61,9 @@ func (c *court) crew(app string) *crew {
 		w.server = label(x, 1)
 	}
 	w.blocked = make(map[string]float64)
-	for _, x := range c.State.All("resp_redis_blocked_clients") {
-		if finite(x.Value) {
-			w.blocked["redis:"+label(x, 0)] = x.Value
+	for i := range c.State.Redis {
+		if s := &c.State.Redis[i]; s.Blocked != nil {
+			w.blocked["redis:"+s.Name] = *s.Blocked
 		}
 	}
 	w.queue = sum(c.State.With("resp_listener_queue_length", app))
