@@ -65,6 +65,9 @@ func (s *Sample) grow(n int) {
 // maxLabel is the longest value of a label in bytes.
 const maxLabel = 256
 
+// cleaned returns a text from outside as the value of a label has it.
+func cleaned(s string) string { return text.Label(s, maxLabel) }
+
 // clean returns labels as values that may be published; the same slice where
 // nothing is to be changed.
 func clean(labels []string) []string {

@@ -44,10 +44,10 @@ func (c *court) explained(w *crew) bool {
 }
 
 func (x *worker) name(word string) string {
-	if x.pid == "" {
-		return word + " " + x.slot
+	if x.PID == 0 {
+		return word + " " + x.Slot
 	}
-	return fmt.Sprintf("%s %s (pid %s)", word, x.slot, x.pid)
+	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
 }
 
 // adviseMore reports whether more workers would help: only if there is CPU left.
@@ -57,9 +57,12 @@ func (c *court) adviseMore(w *crew) string {
 		line += " and " + w.queueText() + " connections wait"
 	}
 	if busy := w.longest("busy"); len(busy) > 0 {
-		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(*busy[0].seconds), detailText(busy[0].detail))
+		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(busy[0].Seconds), detailText(busy[0].Detail))
 	}
-	cpu := number(c.State, "resp_app_cpu_usage_ratio", w.app)
+	var cpu *float64
+	if w.process != nil {
+		cpu = w.process.CPU
+	}
 	switch {
 	case cpu == nil:
 		return line + ": make these requests shorter, or run more workers."
@@ -79,73 +82,87 @@ func (c *court) adviseQueue(w *crew) adviser {
 		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
 	} else if idle := w.longest("idle"); w.free() > 0 && len(idle) > 0 {
 		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: see why %s, idle for %s, does not accept.",
-			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(*idle[0].seconds)))
+			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(idle[0].Seconds)))
 	}
 	return says(out...)
 }
 
-func (c *court) adviseErrors(app string, ratio float64) adviser {
-	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(ratio), app)
-	if v := number(c.State, "page.http_rate", app); v != nil {
-		line += ", at " + FormatRate(*v)
+func adviseErrors(q *model.AppRequests) adviser {
+	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(*q.ErrorRatio), q.App)
+	if q.Rate != nil {
+		line += ", at " + FormatRate(*q.Rate)
 	}
 	return says(line + ": look for their tracebacks in its log.")
 }
 
 func (c *court) adviseSlow(w *crew, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
-	if v := number(c.State, "page.http_slow_5m", w.app); v != nil && *v > 0 {
+	if v := w.requests.Slow5m; v != nil && *v > 0 {
 		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
 	}
 	if causes := c.causes(w, false); len(causes) > 0 {
 		return func(time.Duration) []advice { return causes }
 	}
-	if x := w.worst(); x == nil || *x.seconds < busyLong {
+	if x := w.worst(); x == nil || x.Seconds < busyLong {
 		line += "; none of its workers is long in a request now"
 	} else {
-		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(*x.seconds), detailText(x.detail))
+		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(x.Seconds), detailText(x.Detail))
 	}
 	return says(line + ".")
 }
 
-// largest finds the worker with the highest number of that metric; kind is a
-// further label, if not empty.
-func (c *court) largest(metric, app, kind string) (slot string, value float64) {
-	for _, x := range c.State.With(metric, app) {
-		if (kind == "" || label(x, 2) == kind) && finite(x.Value) && x.Value > value {
-			slot, value = label(x, 1), x.Value
+// largest returns the worker that holds most: by its share where one at least is
+// known, else by what is resident.
+func largest(m *model.AppMemory) (slot string, bytes float64) {
+	for i := range m.Workers {
+		if x := &m.Workers[i]; x.Sampled && x.PSS > bytes {
+			slot, bytes = x.Slot, x.PSS
 		}
 	}
-	return slot, value
+	if slot != "" {
+		return slot, bytes
+	}
+	for i := range m.Workers {
+		if x := &m.Workers[i]; x.RSS > bytes {
+			slot, bytes = x.Slot, x.RSS
+		}
+	}
+	return slot, bytes
+}
+
+// busiest returns the worker that takes most CPU.
+func busiest(a *model.App) (slot string, cores float64) {
+	for i := range a.Workers {
+		if x := &a.Workers[i]; x.CPU != nil && *x.CPU > cores {
+			slot, cores = x.Slot, *x.CPU
+		}
+	}
+	return slot, cores
 }
 
 func (w *crew) named(slot string) string {
 	for i := range w.workers {
-		if w.workers[i].slot == slot {
+		if w.workers[i].Slot == slot {
 			return w.workers[i].name("worker")
 		}
 	}
 	return "worker " + slot
 }
 
-func (c *court) adviseMemory(w *crew, ratio float64) adviser {
-	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(ratio))
-	if limit := number(c.State, "resp_app_memory_limit_bytes", w.app); limit != nil {
+func (w *crew) adviseMemory() adviser {
+	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
+	if limit := w.memory.Limit; limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
 	}
-	slot, bytes := c.largest("resp_worker_memory_bytes", w.app, "pss")
-	if slot == "" {
-		slot, bytes = c.largest("resp_worker_memory_bytes", w.app, "rss")
-	}
-	if slot != "" {
+	if slot, bytes := largest(w.memory); slot != "" {
 		line += fmt.Sprintf("; its largest is %s with %s: recycle that one, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
 	}
 	return says(line + ".")
 }
 
-func (c *court) adviseCPU(w *crew, ratio float64) adviser {
-	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(ratio))
-	if slot, cores := c.largest("page.worker_cpu_ratio", w.app, ""); slot != "" {
+func (w *crew) adviseCPU() adviser {
+	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(*w.process.CPU))
+	if slot, cores := busiest(w.process); slot != "" {
 		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
 	}
 	return says(line + ".")
@@ -168,8 +185,8 @@ func (c *court) adviseHostMemory() string {
 func (c *court) adviseHostCPU() string {
 	name, most := "", 0.0
 	for _, app := range c.names {
-		if v := number(c.State, "resp_app_cpu_usage_ratio", app); v != nil && *v > most {
-			name, most = app, *v
+		if a := appOf(c.State, app); a != nil && a.CPU != nil && *a.CPU > most {
+			name, most = app, *a.CPU
 		}
 	}
 	if name == "" {

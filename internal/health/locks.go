@@ -129,8 +129,8 @@ func (b *blocker) advice(c *court) advice {
 		does = ", " + b.state + ","
 	}
 	line := fmt.Sprintf("Connection %d%s on MySQL %s%s holds a lock that %s for, the longest for %s", b.ID, ownerOf(&b.Connection), b.server, does, waitFor(len(b.waiting)), FormatSeconds(b.longest))
-	if own := c.waitOf(b.App, b.Slot); own != nil && own.on != "mysql" {
-		line += "; its worker " + own.does()
+	if own := c.waitOf(b.App, b.Slot); own != nil && own.On != "mysql" {
+		line += "; its worker " + waitText(own, true)
 	}
 	line += fmt.Sprintf(": KILL %d ends it, if it may not finish", b.ID)
 	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.spare()}

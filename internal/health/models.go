@@ -1,7 +1,6 @@
 package health
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -36,34 +35,75 @@ type PerformanceMetrics struct {
 	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the caches that it is connected to
 }
 
-// Resources picks what the readings of one gather, made at that moment, say of
-// the resources of app.
-func Resources(r *model.State, app string, at time.Time) ResourceMetrics {
-	return ResourceMetrics{
-		Timestamp:                 at,
-		MemoryUsagePercent:        times(number(r, "resp_app_memory_usage_ratio", app), 100),
-		MemoryUsageMB:             times(AppMemory(r, app), 1e-6),
-		CPUUsagePercent:           times(number(r, "resp_app_cpu_usage_ratio", app), 100),
-		DiskUsagePercent:          times(highest(r.All("resp_disk_usage_ratio")), 100),
-		ConnectionPoolUtilization: utilization(r, app),
-		ActiveThreads:             number(r, "resp_app_threads", app),
-		RequestQueueSize:          sum(r.With("resp_listener_queue_length", app)),
+// Resources returns what the state of one gather, made at that moment, has of the
+// resources of app.
+func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
+	out := ResourceMetrics{
+		Timestamp: at, MemoryUsageMB: times(AppMemory(s, app), 1e-6), DiskUsagePercent: times(fullestDisk(s), 100),
+		ConnectionPoolUtilization: utilization(s, app), RequestQueueSize: QueueLength(s, app),
 	}
+	if m := memoryOf(s, app); m != nil {
+		out.MemoryUsagePercent = times(m.Usage, 100)
+	}
+	if a := appOf(s, app); a != nil {
+		out.CPUUsagePercent, out.ActiveThreads = times(a.CPU, 100), a.Threads
+	}
+	return out
 }
 
-// Performance picks what the readings of one gather, made at that moment, say
-// of how app answers.
-func Performance(r *model.State, app string, at time.Time) PerformanceMetrics {
-	return PerformanceMetrics{
-		Timestamp:        at,
-		AvgResponseTime:  number(r, "page.http_mean_seconds", app),
-		SlowRequestCount: number(r, "page.http_slow_5m", app),
-		ErrorRate:        number(r, "page.http_error_ratio", app),
-		ThroughputRPS:    number(r, "page.http_rate", app),
-
-		DatabaseQueryTime: longestQuery(r, app),
-		CacheHitRate:      hitRate(r, app),
+// Performance returns what the state of one gather, made at that moment, has of
+// how app answers.
+func Performance(s *model.State, app string, at time.Time) PerformanceMetrics {
+	out := PerformanceMetrics{Timestamp: at, DatabaseQueryTime: longestQuery(s, app), CacheHitRate: hitRate(s, app)}
+	if r := requestsOf(s, app); r != nil {
+		out.AvgResponseTime, out.SlowRequestCount, out.ErrorRate, out.ThroughputRPS = r.Mean, r.Slow5m, r.ErrorRatio, r.Rate
 	}
+	return out
+}
+
+// appOf returns what the processes of an app show; nil: they were not read.
+func appOf(s *model.State, app string) *model.App {
+	i := slices.IndexFunc(s.Apps, func(a model.App) bool { return a.Name == app })
+	if i < 0 {
+		return nil
+	}
+	return &s.Apps[i]
+}
+
+// memoryOf returns the memory of an app; nil: it is not known.
+func memoryOf(s *model.State, app string) *model.AppMemory {
+	i := slices.IndexFunc(s.Memory, func(m model.AppMemory) bool { return m.App == app })
+	if i < 0 {
+		return nil
+	}
+	return &s.Memory[i]
+}
+
+// workersOf returns what the workers of an app do; nil: it is not known.
+func workersOf(s *model.State, app string) *model.AppWorkers {
+	i := slices.IndexFunc(s.Workers, func(w model.AppWorkers) bool { return w.App == app })
+	if i < 0 {
+		return nil
+	}
+	return &s.Workers[i]
+}
+
+// requestsOf returns what is reported of an app's requests; nil: nothing is.
+func requestsOf(s *model.State, app string) *model.AppRequests {
+	i := slices.IndexFunc(s.Requests, func(r model.AppRequests) bool { return r.App == app })
+	if i < 0 {
+		return nil
+	}
+	return &s.Requests[i]
+}
+
+// fullestDisk returns the share that is used of the fullest file system.
+func fullestDisk(s *model.State) *float64 {
+	var out *float64
+	for i := range s.Disks {
+		out = greater(out, &s.Disks[i].Usage)
+	}
+	return out
 }
 
 // utilization returns that of the fullest pool of an app.
@@ -112,32 +152,16 @@ func isConnected(s *model.State, app, component string) bool {
 // AppMemory returns the bytes that app holds: its proportional share where
 // the kernel tells it, else what is resident, which counts shared pages once a
 // process. It is nil where neither is known.
-func AppMemory(r *model.State, app string) *float64 {
-	if v := number(r, "resp_app_memory_bytes", app, "pss"); v != nil {
-		return v
-	}
-	return number(r, "resp_app_memory_bytes", app, "rss")
-}
-
-// number is a value that is there and finite, or nil: JSON has no word for
-// the others.
-func number(r *model.State, name string, labels ...string) *float64 {
-	v, ok := r.Get(name, labels...)
-	if !ok {
+func AppMemory(s *model.State, app string) *float64 {
+	m := memoryOf(s, app)
+	if m == nil {
 		return nil
 	}
-	return known(v)
-}
-
-// known is v, or nil where it is no finite number.
-func known(v float64) *float64 {
-	if !finite(v) {
-		return nil
+	if m.PSS != nil {
+		return m.PSS
 	}
-	return &v
+	return m.RSS
 }
-
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func times(v *float64, by float64) *float64 {
 	if v == nil {
@@ -153,28 +177,4 @@ func greater(a, b *float64) *float64 {
 		return b
 	}
 	return a
-}
-
-func highest(rs []model.Reading) *float64 {
-	var out *float64
-	for _, x := range rs {
-		if v := x.Value; finite(v) && (out == nil || v > *out) {
-			out = &v
-		}
-	}
-	return out
-}
-
-func sum(rs []model.Reading) *float64 {
-	var out *float64
-	for _, x := range rs {
-		if !finite(x.Value) {
-			continue
-		}
-		if out == nil {
-			out = new(float64)
-		}
-		*out += x.Value
-	}
-	return out
 }

@@ -36,7 +36,7 @@ func TestQueuesAreJudgedOneByOne(t *testing.T) {
 		in := modeltest.State(rs)
 		x := newTrial()
 		got := x.look(0, rs...).Apps[0].Components["request_queue"]
-		if q := health.Fullest(health.Queues(in, "shop")); q == nil || q.Listener != c.fullest {
+		if q := health.Fullest(in.Listeners[0].Listeners); q == nil || q.Name != c.fullest {
 			t.Errorf("%s: the fullest is %+v", name, q)
 		}
 		if got != c.level {

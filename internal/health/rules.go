@@ -2,7 +2,6 @@ package health
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -46,13 +45,13 @@ func falls(v float64, l config.Limit) (level, calm Level) {
 // well before is not forgotten for it.
 func (c *court) appNames() []string {
 	names := slices.Clone(c.Apps)
-	for _, x := range c.State.All("resp_up") {
-		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
-			names = append(names, name)
-		}
+	for i := range c.State.Apps {
+		names = append(names, c.State.Apps[i].Name)
 	}
-	for _, x := range c.State.All("resp_app_workers") {
-		names = append(names, label(x, 0))
+	for i := range c.State.Workers {
+		if w := &c.State.Workers[i]; w.Counts != nil {
+			names = append(names, w.App)
+		}
 	}
 	if why := c.lack("process"); why != "" {
 		for k := range c.before.held {
@@ -112,18 +111,17 @@ func (c *court) cannotRead(app, component, collector, what string) {
 }
 
 func (c *court) judgeApp(app string) {
-	up := number(c.State, "resp_up", "app:"+app)
 	down := rule{key: key{app: app, name: "app_down"}, component: "workers"}
 	workers := c.crew(app)
 	switch {
-	case up == nil && workers.total == 0:
+	case workers.process == nil && workers.total == 0:
 		if why := c.lack("process"); why != "" {
 			down.level, down.summary = Warning, app+" cannot be looked at: "+why
 			down.calm = down.level
 			c.add(down)
 		}
 		return
-	case up != nil && *up == 0:
+	case workers.process != nil && !workers.process.Up:
 		down.level, down.calm, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
 		c.add(down)
 		c.judgeTasks(app) // they go on without it
@@ -142,62 +140,61 @@ func (c *court) judgeApp(app string) {
 
 // judgeRequests judges what the app's server reports, if it does.
 func (c *court) judgeRequests(w *crew) {
-	app := w.app
-	if v := number(c.State, "page.http_error_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "error_rate"}, component: "requests", advice: c.adviseErrors(app, *v)}
+	if w.requests == nil {
+		return
+	}
+	if v := w.requests.ErrorRatio; v != nil {
+		r := rule{key: key{app: w.app, name: "error_rate"}, component: "requests", advice: adviseErrors(w.requests)}
 		r.level, r.calm = rises(*v, c.Limits.ErrorRate)
-		r.summary = FormatPercent(*v) + " of the requests to " + app + " fail with 5xx"
+		r.summary = FormatPercent(*v) + " of the requests to " + w.app + " fail with 5xx"
 		c.add(r)
 	}
-	if v := number(c.State, "page.http_mean_seconds", app); v != nil {
-		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: later(func() adviser { return c.adviseSlow(w, *v) })}
+	if v := w.requests.Mean; v != nil {
+		r := rule{key: key{app: w.app, name: "response_time"}, component: "requests", advice: later(func() adviser { return c.adviseSlow(w, *v) })}
 		r.level, r.calm = rises(*v, c.Limits.ResponseTime)
-		r.summary = app + " takes " + FormatSeconds(*v) + " a request on average"
+		r.summary = w.app + " takes " + FormatSeconds(*v) + " a request on average"
 		c.add(r)
 	}
 }
 
 // judgeUse judges the memory and the CPU that the app takes of what it may.
 func (c *court) judgeUse(w *crew) {
-	app := w.app
-	if v := number(c.State, "resp_app_memory_usage_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "memory"}, component: "memory", advice: c.adviseMemory(w, *v)}
-		r.level, r.calm = rises(*v, c.Limits.Memory)
-		r.summary = app + " uses " + FormatPercent(*v) + " of its memory"
+	if w.memory != nil && w.memory.Usage != nil {
+		r := rule{key: key{app: w.app, name: "memory"}, component: "memory", advice: w.adviseMemory()}
+		r.level, r.calm = rises(*w.memory.Usage, c.Limits.Memory)
+		r.summary = w.app + " uses " + FormatPercent(*w.memory.Usage) + " of its memory"
 		c.add(r)
 	} else {
-		c.cannotRead(app, "memory", "memory", "the memory of "+app)
+		c.cannotRead(w.app, "memory", "memory", "the memory of "+w.app)
 	}
-	if v := number(c.State, "resp_app_cpu_usage_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "cpu"}, component: "cpu", advice: c.adviseCPU(w, *v)}
-		r.level, r.calm = rises(*v, c.Limits.CPU)
-		r.summary = app + " uses " + FormatPercent(*v) + " of its CPU"
+	if w.process != nil && w.process.CPU != nil {
+		r := rule{key: key{app: w.app, name: "cpu"}, component: "cpu", advice: w.adviseCPU()}
+		r.level, r.calm = rises(*w.process.CPU, c.Limits.CPU)
+		r.summary = w.app + " uses " + FormatPercent(*w.process.CPU) + " of its CPU"
 		c.add(r)
 	}
 }
 
 // judgeHost judges what all apps share.
 func (c *court) judgeHost() {
-	disks := slices.Clone(c.State.All("resp_disk_usage_ratio"))
-	slices.SortFunc(disks, func(a, b model.Reading) int { return strings.Compare(label(a, 0), label(b, 0)) })
+	disks := slices.Clone(c.State.Disks)
+	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
 	for _, d := range disks {
-		if math.IsNaN(d.Value) {
-			continue
-		}
-		c.host("disk", label(d, 0), d.Value, c.Limits.Disk, "disk "+label(d, 0)+" is",
-			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", label(d, 0), FormatPercent(d.Value)))
+		c.host("disk", d.Mountpoint, d.Usage, c.Limits.Disk, "disk "+d.Mountpoint+" is",
+			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
 	}
 	if len(disks) == 0 {
 		c.cannotRead("", "disk", "disk", "how full the disks are")
 	}
 	for _, h := range []struct {
 		name, word, advice string
+		usage              *float64
 		limit              config.Limit
 	}{
-		{"memory", "memory", c.adviseHostMemory(), c.Limits.Memory},
-		{"cpu", "CPU", c.adviseHostCPU(), c.Limits.CPU},
+		{"memory", "memory", c.adviseHostMemory(), c.State.Host.Memory, c.Limits.Memory},
+		{"cpu", "CPU", c.adviseHostCPU(), c.State.Host.CPU, c.Limits.CPU},
 	} {
-		if v := number(c.State, "resp_host_"+h.name+"_usage_ratio"); v != nil {
+		if v := h.usage; v != nil {
 			c.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
 		} else if h.name == "memory" {
 			c.cannotRead("", "memory", "host", "the host's memory")

@@ -4,67 +4,65 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// wait is what a worker waits for in its request: the readings page.worker_wait
-// of app, worker, on and peer.
-type wait struct {
-	on      string // mysql, redis, upstream, client, lock, disk, sleep, child, cpu, other
-	peer    string // "mysql:main", "10.0.0.9:443", "app:blog"; "" where there is none
-	seconds float64
-}
-
 // WaitsFor returns what the workers of an app that are long in a request wait
 // for, in words, by their slots.
-func WaitsFor(r *model.State, app string) map[string]string {
+func WaitsFor(w *model.AppWorkers) map[string]string {
 	out := make(map[string]string)
-	for _, x := range r.With("page.worker_wait", app) {
-		if text := (&wait{label(x, 2), label(x, 3), x.Value}).does(); text != "" {
-			out[label(x, 1)] = text
+	for i := range w.Workers {
+		if text := waitText(w.Workers[i].Wait, true); text != "" {
+			out[w.Workers[i].Slot] = text
 		}
 	}
 	return out
 }
 
 // waitOf returns what a worker waits for; nil: nothing, or it is not known.
-func (c *court) waitOf(app, slot string) *wait {
-	if slot == "" {
+func (c *court) waitOf(app, slot string) *model.Wait {
+	w := workersOf(c.State, app)
+	if slot == "" || w == nil {
 		return nil
 	}
-	for _, x := range c.State.With("page.worker_wait", app, slot) {
-		return &wait{label(x, 2), label(x, 3), x.Value}
+	i := slices.IndexFunc(w.Workers, func(x model.Worker) bool { return x.Slot == slot })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return w.Workers[i].Wait
 }
 
-// store returns the kind and the name of the configured server that is waited for.
-func (x *wait) store() (kind, name string, ok bool) {
-	if x.on != "mysql" && x.on != "redis" {
+// storeOf returns the kind and the name of the configured server that is waited
+// for.
+func storeOf(x *model.Wait) (kind, name string, ok bool) {
+	if x.On != "mysql" && x.On != "redis" {
 		return "", "", false
 	}
-	name, ok = strings.CutPrefix(x.peer, x.on+":")
-	return x.on, name, ok
+	name, ok = strings.CutPrefix(x.Peer, x.On+":")
+	return x.On, name, ok
 }
 
-// does returns what the worker does, to follow its name in a sentence about one.
-func (x *wait) does() string { return x.text(true) }
-
-func (x *wait) text(one bool) string {
+// waitText returns what workers do, to follow their names in a sentence about one
+// or several; "" where that is not known.
+func waitText(x *model.Wait, one bool) string {
+	if x == nil {
+		return ""
+	}
 	waits := either(one, "waits", "wait") + " for "
-	switch x.on {
+	switch x.On {
 	case "mysql":
-		return waits + storeName("MySQL", x.on, x.peer)
+		return waits + storeName("MySQL", x.On, x.Peer)
 	case "redis":
-		return waits + storeName("Redis", x.on, x.peer)
+		return waits + storeName("Redis", x.On, x.Peer)
 	case "upstream":
-		if app, ok := strings.CutPrefix(x.peer, "app:"); ok {
+		if app, ok := strings.CutPrefix(x.Peer, "app:"); ok {
 			return waits + "the app " + app
 		}
-		return waits + orText(x.peer, "another server")
+		return waits + orText(x.Peer, "another server")
 	case "client":
 		return waits + "its client"
 	case "lock":
@@ -108,7 +106,7 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 	var groups [][]worker
 	list := w.longest("stuck")
 	if !stuckOnly {
-		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return *x.seconds < busyLong || !x.waitsForOthers() })...)
+		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return x.Seconds < busyLong || !x.waitsForOthers() })...)
 	}
 	running := make(map[string][]*model.Query) // by server
 	for _, x := range list {
@@ -140,27 +138,27 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 // waitsForOthers reports whether somebody else's doing holds up a worker, as far
 // as is seen. What it does itself is worth a word once it is stuck.
 func (x *worker) waitsForOthers() bool {
-	return x.wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.wait.on)
+	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
 }
 
 // sameWait reports whether two workers hang for the same reason, as far as seen.
 func sameWait(x, y *worker) bool {
 	switch {
-	case x.wait == nil || y.wait == nil:
-		return x.wait == y.wait && x.state == y.state && x.detail == y.detail
-	case x.wait.on == "other":
+	case x.Wait == nil || y.Wait == nil:
+		return x.Wait == y.Wait && x.State == y.State && x.Detail == y.Detail
+	case x.Wait.On == "other":
 		return false
 	}
-	return x.wait.on == y.wait.on && x.wait.peer == y.wait.peer
+	return x.Wait.On == y.Wait.On && x.Wait.Peer == y.Wait.Peer
 }
 
 // rootOf returns the advice about what a worker waits for where that is known to
 // be somebody else's doing, or the statement that it runs; neither: it is not known.
 func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
-	if x.wait == nil {
+	if x.Wait == nil {
 		return advice{}, nil
 	}
-	kind, name, ok := x.wait.store()
+	kind, name, ok := storeOf(x.Wait)
 	if !ok {
 		return advice{}, nil
 	}
@@ -171,13 +169,13 @@ func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
 	if kind != "mysql" {
 		return advice{}, nil
 	}
-	if b := c.blocker(name); b.holdsUp(w.app, x.slot) {
+	if b := c.blocker(name); b.holdsUp(w.app, x.Slot) {
 		return b.advice(c), nil
 	}
-	if b := c.tableLock(name); b.holdsUp(w.app, x.slot) {
+	if b := c.tableLock(name); b.holdsUp(w.app, x.Slot) {
 		return b.tableAdvice(), nil
 	}
-	return advice{}, c.queryOf(name, w.app, x.slot)
+	return advice{}, c.queryOf(name, w.app, x.Slot)
 }
 
 // unwellFor returns for how long a rule has not been well, as of the last look.
@@ -192,18 +190,18 @@ func (c *court) unwellFor(k key) time.Duration {
 // groupAdvice is the line about workers that hang for one reason.
 func (w *crew) groupAdvice(g []worker) advice {
 	first := &g[0]
-	if first.wait == nil || first.wait.on == "other" {
+	if first.Wait == nil || first.Wait.On == "other" {
 		return w.unknownAdvice(g)
 	}
 	who := workersNamed(g, w.app)
-	lasts := " for " + FormatSeconds(*first.seconds)
+	lasts := " for " + FormatSeconds(first.Seconds)
 	if len(g) > 1 {
 		lasts = ", the longest" + lasts
 	}
-	a := advice{rankCause, w.app + "/" + first.wait.on + "/" + first.wait.peer, who + " " + first.wait.text(len(g) == 1) + lasts}
-	switch first.wait.on {
+	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + waitText(first.Wait, len(g) == 1) + lasts}
+	switch first.Wait.On {
 	case "upstream":
-		if strings.HasPrefix(first.wait.peer, "app:") {
+		if strings.HasPrefix(first.Wait.Peer, "app:") {
 			a.rank = rankSymptom
 			a.line += ": see what holds that app up; to end them does not help."
 			return a
@@ -225,7 +223,7 @@ func (w *crew) groupAdvice(g []worker) advice {
 	case "lock":
 		a.line += ": no thread of it goes on" + w.giveUp(g, ". ") + "."
 	case "child":
-		a.line += ": ps --ppid " + orText(first.pid, "PID") + " shows it."
+		a.line += ": ps --ppid " + pidText(first.PID) + " shows it."
 	default:
 		a.line += " in a request" + w.giveUp(g, ": ") + "."
 	}
@@ -235,15 +233,15 @@ func (w *crew) groupAdvice(g []worker) advice {
 // unknownAdvice is the line about workers of which nothing is known but that they hang.
 func (w *crew) unknownAdvice(g []worker) advice {
 	first := &g[0]
-	if first.state != "stuck" {
+	if first.State != "stuck" {
 		return advice{}
 	}
 	one := len(g) == 1
-	lasts := "has been stuck for " + FormatSeconds(*first.seconds) + detailText(first.detail)
+	lasts := "has been stuck for " + FormatSeconds(first.Seconds) + detailText(first.Detail)
 	if !one {
-		lasts = "have been stuck, the longest for " + FormatSeconds(*first.seconds)
-		if first.detail != "" {
-			lasts += " (" + first.detail + ")"
+		lasts = "have been stuck, the longest for " + FormatSeconds(first.Seconds)
+		if first.Detail != "" {
+			lasts += " (" + first.Detail + ")"
 		}
 	}
 	end := "restart " + either(one, "it", "them")
@@ -251,7 +249,7 @@ func (w *crew) unknownAdvice(g []worker) advice {
 		end = "end " + either(one, "it", "them") + " with " + kill + ", for gunicorn starts " + either(one, "another in its place", "others in their places")
 	}
 	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, either(one, "it waits", "they wait"), end)
-	return advice{rankCause, w.app + "/worker:" + first.slot, line}
+	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
 // halfCore is how much of a core a worker must have had in the last minute for
@@ -260,7 +258,7 @@ const halfCore = 0.5
 
 // blockedClients says how to see what workers wait for in Redis.
 func (w *crew) blockedClients(x *worker) string {
-	if n := w.blocked[x.wait.peer]; n > 0 {
+	if n := w.blocked[x.Wait.Peer]; n > 0 {
 		has := either(n == 1, "client waits", "clients wait")
 		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
 	}
@@ -270,7 +268,7 @@ func (w *crew) blockedClients(x *worker) string {
 // giveUp is the end of a sentence: how to give up the requests of workers that hang.
 func (w *crew) giveUp(g []worker, joint string) string {
 	kill, slots := w.endAll(g)
-	if kill == "" || g[0].state != "stuck" {
+	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
 	return joint + kill + " gives up the " + either(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
@@ -283,10 +281,10 @@ func (w *crew) endAll(g []worker) (kill string, slots []string) {
 	if kill == "" {
 		return "", nil
 	}
-	slots = []string{g[0].slot}
+	slots = []string{g[0].Slot}
 	for i := 1; i < min(len(g), maxNamed); i++ {
-		if g[i].pid != "" && g[i].state == "stuck" {
-			kill, slots = strings.Join([]string{kill, g[i].pid}, " "), append(slots, g[i].slot)
+		if g[i].PID != 0 && g[i].State == "stuck" {
+			kill, slots = kill+" "+pidText(g[i].PID), append(slots, g[i].Slot)
 		}
 	}
 	return kill, slots
@@ -305,12 +303,20 @@ func either(one bool, singular, plural string) string {
 // no signal that it may handle.
 func (w *crew) end(x *worker) string {
 	switch {
-	case w.server != "gunicorn" || x.pid == "":
+	case w.process == nil || w.process.Server != "gunicorn" || x.PID == 0:
 		return ""
-	case x.wait != nil && x.wait.on == "lock":
-		return "kill -KILL " + x.pid
+	case x.Wait != nil && x.Wait.On == "lock":
+		return "kill -KILL " + pidText(x.PID)
 	}
-	return "kill -QUIT " + x.pid
+	return "kill -QUIT " + pidText(x.PID)
+}
+
+// pidText writes the number of a process; PID where it is not known.
+func pidText(pid int) string {
+	if pid == 0 {
+		return "PID"
+	}
+	return strconv.Itoa(pid)
 }
 
 // workersNamed names at most three workers of an app.

@@ -13,25 +13,25 @@ import (
 // seconds.
 const busyLong = 1.0
 
-// worker is one worker as the readings have it.
+// worker is one worker, and what its process takes.
 type worker struct {
-	slot, pid, state, detail string
-	seconds                  *float64 // in that state
-	cores                    *float64 // of CPU time a second, in the last minute
-	wait                     *wait    // nil: it waits for nothing, or it is not known
+	*model.Worker
+
+	cores *float64 // of CPU time a second, in the last minute
 }
 
 // crew is all that is known of an app's workers and its queue.
 type crew struct {
 	app                 string
 	workers             []worker
-	states              map[string]*float64 // resp_app_workers
+	counts              *model.WorkerCounts // nil: not known
 	blocked             map[string]float64  // clients of a Redis that wait in a command, by "redis:name"
 	queue               *float64            // connections that wait at all listeners
-	queues              []Queue
-	fullest             *Queue // nil: no length is known
-	requests            bool   // somebody reports requests
-	server              string
+	queues              []model.Listener
+	fullest             *model.Listener // nil: no length is known
+	requests            *model.AppRequests
+	memory              *model.AppMemory
+	process             *model.App // nil: not known
 	total, stuck, taken float64
 	spare               float64     // busy or stuck workers that have a thread for another request
 	causes              [2][]advice // of those that hang and that are busy, of those that hang; nil: not looked for
@@ -39,26 +39,19 @@ type crew struct {
 }
 
 func (c *court) crew(app string) *crew {
-	w := &crew{app: app, states: make(map[string]*float64)}
-	waits := make(map[string]*wait)
-	for _, x := range c.State.With("page.worker_wait", app) {
-		waits[label(x, 1)] = &wait{label(x, 2), label(x, 3), x.Value}
-	}
+	w := &crew{app: app, process: appOf(c.State, app), memory: memoryOf(c.State, app), requests: requestsOf(c.State, app), queues: listenersOf(c.State, app)}
 	cores := make(map[string]*float64)
-	for _, x := range c.State.With("page.worker_cpu_ratio", app) {
-		cores[label(x, 1)] = known(x.Value)
+	if w.process != nil {
+		for i := range w.process.Workers {
+			cores[w.process.Workers[i].Slot] = w.process.Workers[i].CPU
+		}
 	}
-	for _, x := range c.State.With("page.worker", app) {
-		w.workers = append(w.workers, worker{
-			slot: label(x, 1), pid: label(x, 2), state: label(x, 3), detail: label(x, 4), seconds: known(x.Value),
-			cores: cores[label(x, 1)], wait: waits[label(x, 1)],
-		})
-	}
-	for _, x := range c.State.With("resp_app_workers", app) {
-		w.states[label(x, 1)] = known(x.Value)
-	}
-	for _, x := range c.State.With("resp_app_info", app) {
-		w.server = label(x, 1)
+	if list := workersOf(c.State, app); list != nil {
+		w.workers = make([]worker, len(list.Workers))
+		for i := range list.Workers {
+			w.workers[i] = worker{&list.Workers[i], cores[list.Workers[i].Slot]}
+		}
+		w.counts, w.spare, w.unready = list.Counts, list.Spare, list.Unready
 	}
 	w.blocked = make(map[string]float64)
 	for i := range c.State.Redis {
@@ -66,37 +59,41 @@ func (c *court) crew(app string) *crew {
 			w.blocked["redis:"+s.Name] = *s.Blocked
 		}
 	}
-	w.queue = sum(c.State.With("resp_listener_queue_length", app))
-	w.queues = Queues(c.State, app)
+	w.queue = QueueLength(c.State, app)
 	w.fullest = Fullest(w.queues)
-	w.requests = number(c.State, "page.http_rate", app) != nil
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
-	if v := number(c.State, "page.workers_spare", app); v != nil {
-		w.spare = *v
-	}
-	if v := number(c.State, "page.workers_unready", app); v != nil {
-		w.unready = *v
-	}
 	w.total = max(w.taken+w.in("idle")+w.in("booting"), float64(len(w.workers)))
 	return w
 }
 
-// in counts the workers in a state: by the metric, else by those seen.
+// in counts the workers in a state: all that were counted, else those seen.
 func (w *crew) in(state string) float64 {
-	if len(w.states) > 0 {
-		if v := w.states[state]; v != nil {
-			return *v
-		}
-		return 0
+	if w.counts != nil {
+		return CountIn(w.counts, state)
 	}
 	n := 0.0
 	for i := range w.workers {
-		if w.workers[i].state == state {
+		if w.workers[i].State == state {
 			n++
 		}
 	}
 	return n
+}
+
+// CountIn returns how many workers are in a state.
+func CountIn(n *model.WorkerCounts, state string) float64 {
+	switch state {
+	case "busy":
+		return n.Busy
+	case "idle":
+		return n.Idle
+	case "stuck":
+		return n.Stuck
+	case "booting":
+		return n.Booting
+	}
+	return 0
 }
 
 // free counts the workers that could serve another request now.
@@ -108,8 +105,11 @@ const manyUnready = 3
 
 // unseen reports whether not one worker may be looked at.
 func (w *crew) unseen() bool {
-	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.state != "" })
+	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.State != "" })
 }
+
+// reported reports whether somebody reports requests.
+func (w *crew) reported() bool { return w.requests != nil && w.requests.Rate != nil }
 
 // waits reports whether so many wait that each worker has one more to do.
 func (w *crew) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
@@ -123,12 +123,12 @@ func (w *crew) full(share float64) bool {
 func (w *crew) longest(state string) []worker {
 	var out []worker
 	for _, x := range w.workers {
-		if x.state == state && x.seconds != nil {
+		if x.State == state {
 			out = append(out, x)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b worker) int {
-		return cmp.Or(cmp.Compare(*b.seconds, *a.seconds), cmp.Compare(len(a.slot), len(b.slot)), cmp.Compare(a.slot, b.slot))
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), CompareSlots(a.Slot, b.Slot))
 	})
 	return out
 }
@@ -146,16 +146,16 @@ func (w *crew) worst() *worker {
 // judgeWorkers reports whether anybody is left to answer.
 func (c *court) judgeWorkers(w *crew) {
 	r := rule{key: key{app: w.app, name: "workers"}, component: "workers"}
-	if w.unseen() && (!w.requests || slices.Contains(c.Apps, w.app)) {
+	if w.unseen() && (!w.reported() || slices.Contains(c.Apps, w.app)) {
 		r.level = Warning
 		r.summary = w.app + " runs, but whether it answers cannot be seen: no worker may be looked at"
-		if !w.requests {
+		if !w.reported() {
 			r.summary += ", no request is reported"
 		}
 		r.advice = says(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
 	} else if r.level, r.summary = w.judge(); r.level > Healthy {
 		if worst := w.worst(); worst != nil {
-			r.summary += ", longest " + FormatSeconds(*worst.seconds) + " (worker " + worst.slot + worst.doesText() + ")"
+			r.summary += ", longest " + FormatSeconds(worst.Seconds) + " (worker " + worst.Slot + worst.doesText() + ")"
 		}
 		if w.queue != nil && *w.queue > 0 && w.free() == 0 {
 			r.summary += ", queue " + w.queueText()
@@ -169,7 +169,7 @@ func (c *court) judgeWorkers(w *crew) {
 // judge judges workers that can be seen.
 func (w *crew) judge() (Level, string) {
 	worst := w.worst()
-	long := worst != nil && *worst.seconds >= busyLong
+	long := worst != nil && worst.Seconds >= busyLong
 	switch {
 	case w.unready >= manyUnready:
 		return Critical, fmt.Sprintf("%s does not answer: %s ended in the last minute, and none was ready for a request", w.app, plural(w.unready, "worker"))
@@ -198,7 +198,7 @@ func (c *court) judgeQueue(w *crew, workers *rule) {
 	r := rule{key: key{app: w.app, name: "request_queue"}, component: "request_queue"}
 	most := longest(w.queues)
 	r.level, r.calm = rises(*most.Length, c.Limits.RequestQueue)
-	r.summary = most.text(len(w.queues) > 1) + " connections wait for " + w.app
+	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
 	if w.full(1 - margin) {
 		r.calm = Critical
 	}
@@ -212,7 +212,7 @@ func (c *court) judgeQueue(w *crew, workers *rule) {
 }
 
 // queueText is the fullest queue in words; there is one whose length is known.
-func (w *crew) queueText() string { return w.fullest.text(len(w.queues) > 1) }
+func (w *crew) queueText() string { return queueText(w.fullest, len(w.queues) > 1) }
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
 
@@ -233,10 +233,10 @@ func isAre(n float64) string {
 // doesText is what a worker does, to follow its name: what it waits for where
 // that is known.
 func (x *worker) doesText() string {
-	if x.wait != nil && x.wait.does() != "" {
-		return detailText(x.wait.does())
+	if does := waitText(x.Wait, true); does != "" {
+		return detailText(does)
 	}
-	return detailText(x.detail)
+	return detailText(x.Detail)
 }
 
 func detailText(detail string) string {

@@ -222,7 +222,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	many.add("resp_app_memory_bytes", 40, "shop", "rss")
 	h.Record(moment, modeltest.State(many))
-	if got := ask(t, h, 0).Apps["shop"]; len(got) != 2 || row(got["memory"]) != "40" {
+	if got := ask(t, h, 0).Apps["shop"]; len(got) != 5 || row(got["memory"]) != "40" {
 		t.Errorf("40 workers: series %v, want their sum and the states only", got)
 	}
 }
