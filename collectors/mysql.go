@@ -3,7 +3,6 @@ package collectors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,7 +88,7 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 		l := &looks[i]
 		l.Sample, l.server = Sample{}, model.MySQLServer{Name: l.Name}
 		l.add(upFamily, 0, "mysql:"+l.Name)
-		l.errs = []error{fmt.Errorf("mysql %s: %w", l.Name, err)}
+		l.errs = []error{lackOf("mysql", l.Name, err)}
 	})
 	var s Sample
 	var errs []error
@@ -135,6 +134,8 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		err = now.pingErr
 	}
 	if err != nil {
+		var e *mysql.Error
+		l.server.Full = errors.As(err, &e) && e.Full
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.lack(err)
 		return
@@ -166,13 +167,12 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 	l.holders(now.threads)
 }
 
+var errCutShort = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
+
 // cutShort says that a look does not have all. It names no number, so that it
 // is said once and not at each scrape.
 func cutShort(server string) *Unavailable {
-	return &Unavailable{
-		Reason: Failed, Of: "mysql:" + server,
-		Detail: "mysql " + server + ": it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low",
-	}
+	return lackOf("mysql", server, errCutShort)
 }
 
 // lack notes why something is not in the sample, and tells whether there is no
@@ -193,9 +193,9 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	var e *mysql.Error
 	if !errors.As(err, &e) {
-		return false, false, fmt.Errorf("mysql %s: %w", name, err)
+		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: Failed, Detail: "mysql " + name + ": " + e.Text, Cure: e.Cure, Of: "mysql:" + name}
+	u := &Unavailable{Reason: Failed, Short: e.Text, Cure: e.Cure, Of: "mysql:" + name}
 	switch e.Kind {
 	case mysql.Denied:
 		u.Reason = Permission
@@ -212,8 +212,9 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	case mysql.Other:
 	}
 	if process = e.Need == "PROCESS"; process {
-		u.Detail += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
+		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
 	}
+	u.Detail = "mysql " + name + ": " + u.Short
 	return stop, process, u
 }
 

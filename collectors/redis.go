@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -89,7 +88,7 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 		l := &looks[i]
 		l.Sample, l.server = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}
 		l.add(upFamily, 0, "redis:"+l.Name)
-		l.err = fmt.Errorf("redis %s: %w", l.Name, err)
+		l.err = lackOf("redis", l.Name, err)
 	})
 	var s Sample
 	var errs []error
@@ -156,7 +155,7 @@ func redisLack(name string, err error) error {
 	reason := map[redis.Kind]Reason{
 		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
 	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Cure: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {

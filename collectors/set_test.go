@@ -177,6 +177,49 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 		"page.fine  1")
 }
 
+// Each lack is logged when it begins, also beside another of the same reason and
+// when it comes back, and not again while it lasts, whatever its sentence says.
+func TestEachOutageIsLoggedOnce(t *testing.T) {
+	down := func(server, detail string) error {
+		return &collectors.Unavailable{Of: "mysql:" + server, Reason: collectors.NotFound, Detail: "mysql " + server + ": " + detail}
+	}
+	stuck := func(disk string) error { return &collectors.Unavailable{Reason: collectors.Timeout, Detail: disk} }
+	var b strings.Builder
+	var err error
+	c := &stub{name: "c", do: func(context.Context) (collectors.Sample, error) { return collectors.Sample{}, err }}
+	s := collectors.NewSet([]collectors.Collector{c}, nil, slog.New(slog.NewTextHandler(&b, nil)))
+	for i, step := range []struct {
+		err  error
+		logs []string // of the one line; none: nothing is logged
+	}{
+		{nil, nil},
+		{down("main", "no connection"), []string{"level=WARN", "reason=not_found", "mysql main: no connection"}},
+		{down("main", "no connection for 5 s"), nil},
+		{errors.Join(down("main", "no connection"), down("other", "no route")), []string{"level=WARN", "reason=not_found", "mysql other: no route"}},
+		{down("other", "no route"), nil},
+		{errors.Join(down("main", "again"), down("other", "no route")), []string{"level=WARN", "mysql main: again"}},
+		{nil, []string{"level=INFO", "available again", "was=not_found"}},
+		{nil, nil},
+		{stuck("/a"), []string{"level=ERROR", "reason=timeout", "/a"}},
+		{errors.Join(stuck("/a"), stuck("/b")), []string{"level=ERROR", "err=/b"}},
+		{errors.New("port 1"), []string{"level=ERROR", "reason=failed", "port 1"}},
+		{errors.New("port 2"), nil},
+	} {
+		b.Reset()
+		err = step.err
+		read(t, s, time.Second)
+		got := b.String()
+		if strings.Count(got, "\n") != min(1, len(step.logs)) {
+			t.Errorf("step %d: logged %q", i, got)
+		}
+		for _, want := range step.logs {
+			if !strings.Contains(got, want) {
+				t.Errorf("step %d: no %q in %q", i, want, got)
+			}
+		}
+	}
+}
+
 func TestPick(t *testing.T) {
 	a, b := &stub{name: "a", do: fine}, &stub{name: "b", do: fine}
 	s := collectors.NewSet([]collectors.Collector{a, b}, nil, silent)

@@ -3,7 +3,6 @@ package health
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -195,19 +194,11 @@ func (c *court) adviseHostCPU() string {
 	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
 }
 
-// storeDetail finds what a store's collector says of that one server.
-func (c *court) storeDetail(kind, name string) string {
-	for part := range strings.SplitSeq(c.lack(kind), "; ") {
-		rest, ok := strings.CutPrefix(part, kind+" "+name)
-		if ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {
-			return strings.TrimLeft(rest, ": ")
-		}
-	}
-	return ""
-}
-
 func (c *court) adviseStore(kind, word, name string) adviser {
-	detail := c.storeDetail(kind, name)
+	detail, late := "", c.reason(kind) == "timeout"
+	if l := c.lackOf(kind, name); l != nil {
+		detail, late = l.Short, l.Reason == "timeout"
+	}
 	return func(since time.Duration) []advice {
 		line := word + " " + name + " did not answer at this look"
 		if since > 0 {
@@ -216,7 +207,7 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 		if detail != "" {
 			line += " (" + detail + ")"
 		}
-		if c.lacks(kind, "timeout") {
+		if late {
 			line += ": if it takes connections and answers nothing, see what holds it up, or restart it."
 		} else {
 			line += ": see that it runs and that its address and login are right."

@@ -60,8 +60,12 @@ func crew(app string, queue float64, states ...string) []modeltest.Fact {
 	return append(out, reading("resp_listener_queue_length", queue, app, ":8000"), reading("resp_listener_queue_limit", 128, app, ":8000"))
 }
 
-func unavailable(collector, reason, detail string) []modeltest.Fact {
-	return []modeltest.Fact{reading("resp_collector_available", 0, collector, reason), reading("page.unavailable", 0, collector, reason, detail)}
+func unavailable(collector, reason string, details ...string) []modeltest.Fact {
+	out := []modeltest.Fact{reading("resp_collector_available", 0, collector, reason)}
+	for _, d := range details {
+		out = append(out, reading("page.unavailable", 0, collector, reason, d))
+	}
+	return out
 }
 
 func TestJudgeOneLook(t *testing.T) {
@@ -165,8 +169,10 @@ func TestJudgeStores(t *testing.T) {
 		nothing       bool
 	}{
 		"well": {up, "/mysql=healthy /redis=healthy", "", "", true},
-		"mysql down": {append(unavailable("mysql", "not_found", "mysql main: no connection; mysql other: also"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"))...),
+		"mysql down": {append(unavailable("mysql", "not_found", "mysql other: no route", "mysql main: no connection"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"))...),
 			"/mysql=critical /redis=healthy", "MySQL main does not answer", "MySQL main did not answer at this look (no connection)", false},
+		"redis speaks something else": {append(unavailable("redis", "failed", "redis cache does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"), but("resp_upredis:cache", reading("resp_up", 0, "redis:cache"))...),
+			"/mysql=healthy /redis=critical", "Redis cache does not answer", "(does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss)", false},
 		"redis down":     {but("resp_upredis:cache", reading("resp_up", 0, "redis:cache")), "/mysql=healthy /redis=critical", "Redis cache does not answer", "Redis cache did not answer at this look", false},
 		"long statement": {but(query, reading("resp_mysql_longest_query_seconds", 3, "main")), "/mysql=warning /redis=healthy", "a statement has run on MySQL main for 3 s", "A statement on MySQL main runs for 3 s", false},
 		"blocked statement": {but(query, reading("resp_mysql_longest_query_seconds", 9, "main"), reading("page.lock_wait", 4, "main", "9", "shop", "0", "812", "shop", "2", "4711", "sleeping"),
@@ -191,7 +197,7 @@ func TestJudgeStores(t *testing.T) {
 			"MySQL main has 151 of its 151 connections in use: 140 of user shop from 10.0.0.7, pool of shop, 138 of them asleep", "151 of 151 connections to MySQL main are in use: 140 of user shop", false},
 		"nearly full": {but("", reading("resp_mysql_connections", 136, "main"), reading("resp_mysql_max_connections", 151, "main")), "/mysql=warning /redis=healthy", "136 of its 151", "136 of 151", false},
 		"half full":   {but("", reading("resp_mysql_connections", 80, "main"), reading("resp_mysql_max_connections", 151, "main")), "/mysql=healthy /redis=healthy", "", "", true},
-		"too full to ask": {append(unavailable("mysql", "busy", "mysql main: it has no connection left (max_connections)"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"),
+		"too full to ask": {append(unavailable("mysql", "busy", "mysql main: it has no connection left (max_connections)"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"), reading("page.mysql_full", 1, "main"),
 			reading("resp_worker_connections", 7, "shop", "0", "mysql:main"), reading("resp_worker_connections", 9, "blog", "0", "mysql:main"), reading("resp_worker_connections", 3, "shop", "1", "mysql:main"))...),
 			"/mysql=critical /redis=healthy", "MySQL main takes no more connections: all of them are in use: shop holds 10 of them", "at this look: shop holds 10 of them", false},
 		"few lookups":            {but("", reading("page.redis_hit_ratio", 0.1, "cache"), reading("page.redis_lookups", 999, "cache")), "/mysql=healthy /redis=healthy", "", "", true},

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,29 +68,57 @@ func (c *court) appNames() []string {
 // lack says why a collector has not given all it should; empty where it has,
 // where there is none, and where it was switched off.
 func (c *court) lack(collector string) string {
-	for _, x := range c.State.With("resp_collector_available", collector) {
-		reason := label(x, 1)
-		if x.Value != 0 || reason == "disabled" {
-			continue
-		}
-		for _, u := range c.State.With("page.unavailable", collector, reason) {
-			if d := label(u, 2); d != "" {
-				return d
-			}
-		}
-		return reason
+	reason := c.reason(collector)
+	if reason == "" || reason == "ok" || reason == "disabled" {
+		return ""
 	}
-	return ""
+	return cmp.Or(Missing(c.State, collector), reason)
 }
 
-// lacks tells the reason itself.
-func (c *court) lacks(collector string, reasons ...string) bool {
-	for _, x := range c.State.With("resp_collector_available", collector) {
-		if x.Value == 0 && slices.Contains(reasons, label(x, 1)) {
-			return true
+// reason returns how the last read of a collector ended; "" where there was none.
+func (c *court) reason(collector string) string {
+	i := slices.IndexFunc(c.State.Collectors, func(x model.Collector) bool { return x.Name == collector })
+	if i < 0 {
+		return ""
+	}
+	return c.State.Collectors[i].Reason
+}
+
+// maxMissing bounds the sentences about one collector: as many as there are
+// servers of one kind.
+const maxMissing = 20
+
+// Missing returns the sentences of all that a collector cannot read, each once; ""
+// where nothing is said.
+func Missing(s *model.State, collector string) string {
+	var list []string
+	more := 0
+	for i := range s.Lacks {
+		l := &s.Lacks[i]
+		switch {
+		case l.Collector != collector || l.Optional || l.Detail == "" || slices.Contains(list, l.Detail):
+		case len(list) < maxMissing:
+			list = append(list, l.Detail)
+		default:
+			more++
 		}
 	}
-	return false
+	if more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, "; ")
+}
+
+// lackOf returns what a server's collector cannot read of that one server; nil:
+// it says nothing of it.
+func (c *court) lackOf(kind, name string) *model.Lack {
+	i := slices.IndexFunc(c.State.Lacks, func(l model.Lack) bool {
+		return l.Collector == kind && l.Of == kind+":"+name && !l.Optional
+	})
+	if i < 0 {
+		return nil
+	}
+	return &c.State.Lacks[i]
 }
 
 // cannotRead adds a warning for what should be known and is not: a failure
@@ -100,7 +129,7 @@ func (c *court) cannotRead(app, component, collector, what string) {
 	if app == "" || slices.Contains(c.Apps, app) {
 		reasons = append(reasons, "permission")
 	}
-	if !c.lacks(collector, reasons...) {
+	if !slices.Contains(reasons, c.reason(collector)) {
 		return
 	}
 	why := c.lack(collector)

@@ -3,7 +3,6 @@ package health
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -46,6 +45,13 @@ func (c *court) isDown(kind, name string) bool {
 	}
 	s := c.redisServer(name)
 	return s != nil && !s.Up
+}
+
+// isFull reports whether a MySQL server does not answer because it has no
+// connection left.
+func (c *court) isFull(name string) bool {
+	s := c.mysqlServer(name)
+	return s != nil && s.Full
 }
 
 // judgeStores judges the servers of the configuration.
@@ -186,7 +192,7 @@ func (c *court) judgeUp(kind, word, name string, known bool) bool {
 	case known && !c.isDown(kind, name):
 		c.add(r)
 		return true
-	case known && kind == "mysql" && strings.Contains(c.storeDetail(kind, name), "max_connections"):
+	case kind == "mysql" && c.isFull(name):
 		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+c.heldBy(name)
 		r.advice = c.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
 	case known:
@@ -206,8 +212,8 @@ func (c *court) judgeUp(kind, word, name string, known bool) bool {
 
 func (c *court) halfRead(kind, rulename, name, what string) {
 	r := rule{key: key{name: rulename, of: name}, component: kind, level: Warning, calm: Warning, summary: what + " cannot be read"}
-	if why := c.storeDetail(kind, name); why != "" {
-		r.summary += ": " + why
+	if l := c.lackOf(kind, name); l != nil && l.Short != "" {
+		r.summary += ": " + l.Short
 	}
 	c.add(r)
 }

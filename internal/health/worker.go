@@ -245,10 +245,3 @@ func detailText(detail string) string {
 	}
 	return ", " + detail
 }
-
-func label(x model.Reading, i int) string {
-	if i < len(x.Labels) {
-		return x.Labels[i]
-	}
-	return ""
-}

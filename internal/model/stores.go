@@ -99,6 +99,7 @@ type Sessions struct {
 type MySQLServer struct {
 	Name                        string
 	Up                          bool
+	Full                        bool     // it does not answer, for it has no connection left for anybody
 	Ping                        *float64 // seconds
 	Connections, MaxConnections *float64
 	ThreadsRunning              *float64

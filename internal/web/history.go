@@ -256,11 +256,3 @@ func (h *History) trend(app, slot string) (float64, bool) {
 	a, b := float64(seen[0]), float64(seen[1])
 	return (v[1]/b - v[0]/a) / (at[1]/b - at[0]/a), true
 }
-
-// label returns a label's value, or nothing where the reading has fewer.
-func label(x model.Reading, i int) string {
-	if i >= len(x.Labels) {
-		return ""
-	}
-	return x.Labels[i]
-}

@@ -198,26 +198,21 @@ func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 	}
 }
 
-// unseenOf lists what cannot be read and why. A collector that was switched
-// off is no news.
-func unseenOf(r *model.State) []unseen {
+// unseen is a collector that does not give all it should, and why.
+type unseen struct{ Collector, Reason, Detail string }
+
+// unseenOf lists what cannot be read and why, by collector. A collector that was
+// switched off is no news.
+func unseenOf(s *model.State) []unseen {
 	var out []unseen
-	for _, x := range r.All("page.unavailable") {
-		out = append(out, unseen{label(x, 0), label(x, 1), label(x, 2)})
-	}
-	for _, x := range r.All("resp_collector_available") {
-		u := unseen{Collector: label(x, 0), Reason: label(x, 1)}
-		told := slices.ContainsFunc(out, func(o unseen) bool { return o.Collector == u.Collector })
-		if x.Value == 0 && u.Reason != "ok" && !told {
-			out = append(out, u)
+	for _, c := range s.Collectors {
+		if c.Reason != "ok" && c.Reason != "disabled" {
+			out = append(out, unseen{c.Name, c.Reason, health.Missing(s, c.Name)})
 		}
 	}
-	out = slices.DeleteFunc(out, func(u unseen) bool { return u.Reason == "disabled" })
 	slices.SortStableFunc(out, func(a, b unseen) int { return cmp.Compare(a.Collector, b.Collector) })
 	return out
 }
-
-type unseen struct{ Collector, Reason, Detail string }
 
 func plus(a, b *float64) *float64 {
 	if a == nil || b == nil {

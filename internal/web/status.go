@@ -108,10 +108,12 @@ func (w *Web) status(s system) statusJSON {
 }
 
 // notesOf lists what collectors report that keeps nothing from being seen.
-func notesOf(r *model.State) []noteJSON {
+func notesOf(s *model.State) []noteJSON {
 	out := []noteJSON{}
-	for _, x := range r.All("page.note") {
-		out = append(out, noteJSON{label(x, 0), label(x, 1), label(x, 2), label(x, 3)})
+	for i := range s.Lacks {
+		if l := &s.Lacks[i]; l.Optional {
+			out = append(out, noteJSON{l.Collector, l.Of, l.Reason, l.Detail})
+		}
 	}
 	return out
 }

@@ -133,8 +133,9 @@ func (b *builder) host() bool {
 func (b *builder) collector() bool {
 	switch b.fact.Name {
 	case "resp_collector_available":
-		b.Collectors = append(b.Collectors, model.Collector{Name: b.at(0), Reason: b.at(1)})
+		b.collectorNamed()
 	case "page.unavailable":
+		b.collectorNamed()
 		l := model.Lack{Collector: b.at(0), Reason: b.at(1), Detail: b.at(2)}
 		if rest, ok := strings.CutPrefix(l.Detail, l.Collector+" "); ok {
 			name, short, _ := strings.Cut(rest, " ")
@@ -147,6 +148,10 @@ func (b *builder) collector() bool {
 		return false
 	}
 	return true
+}
+
+func (b *builder) collectorNamed() {
+	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = b.at(1)
 }
 
 // finish fills in what follows from the rest.

@@ -1,8 +1,6 @@
 package modeltest
 
-import (
-	"github.com/resp-exporter/resp-exporter/internal/model"
-)
+import "github.com/resp-exporter/resp-exporter/internal/model"
 
 func (b *builder) owner(i int) model.Owner {
 	return model.Owner{App: b.at(i), Slot: b.at(i + 1), PID: b.number(i + 2)}
@@ -54,6 +52,8 @@ func (b *builder) mysql() bool {
 			Server: s.Name, Connection: model.Connection{ID: b.connection(1), User: b.at(2), Host: b.at(3), Owner: b.owner(4)},
 			Statement: b.at(7), Seconds: b.fact.Value,
 		})
+	case "page.mysql_full":
+		s.Full = b.fact.Value == 1
 	case "page.mysql_holder", "page.mysql_holder_asleep":
 		h := entry(&s.Holders, func(h *model.Holder) bool { return h.User == b.at(1) && h.Host == b.at(2) }, model.Holder{User: b.at(1), Host: b.at(2), App: b.at(3)})
 		if b.fact.Name == "page.mysql_holder" {
