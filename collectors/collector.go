@@ -31,9 +31,8 @@ type Collector interface {
 
 // Sample is what one source gave at one moment, as metrics and as typed state.
 type Sample struct {
-	Metrics  []prometheus.Metric
-	State    model.State
-	Readings []model.Reading
+	Metrics []prometheus.Metric
+	State   model.State
 }
 
 // Reason is why a collector cannot give all it should: a small fixed set.

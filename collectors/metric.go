@@ -34,20 +34,18 @@ func descs(fs ...*family) []*prometheus.Desc {
 	return ds
 }
 
-// add appends one value of f, as a metric and as a reading: the page and the
-// scrape can never disagree.
-//
-// It is the last line of defence: whatever a label holds, the metric is valid.
+// add appends one value of f. It is the last line of defence: whatever a label
+// holds, the metric is valid.
 func (s *Sample) add(f *family, v float64, labels ...string) {
 	labels = clean(labels)
 	if s.Metrics == nil {
 		s.grow(firstRoom)
 	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
-	s.Readings = append(s.Readings, model.Reading{Name: f.name, Labels: labels, Value: v})
 }
 
-// set appends one value of f and sets the same number of the state.
+// set appends one value of f and sets the same number of the state: the page and
+// the scrape can never disagree.
 func (s *Sample) set(number **float64, f *family, v float64, labels ...string) {
 	s.add(f, v, labels...)
 	*number = model.Known(v)
@@ -59,7 +57,7 @@ const firstRoom = 8
 
 // grow makes room for n more values.
 func (s *Sample) grow(n int) {
-	s.Metrics, s.Readings = slices.Grow(s.Metrics, n), slices.Grow(s.Readings, n)
+	s.Metrics = slices.Grow(s.Metrics, n)
 }
 
 // maxLabel is the longest value of a label in bytes.
@@ -81,9 +79,4 @@ func clean(labels []string) []string {
 		}
 	}
 	return labels
-}
-
-// note appends a reading that has no series.
-func (s *Sample) note(name string, v float64, labels ...string) {
-	s.Readings = append(s.Readings, model.Reading{Name: "page." + name, Labels: labels, Value: v})
 }

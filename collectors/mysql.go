@@ -94,7 +94,6 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 	var errs []error
 	for i := range looks {
 		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.Readings = append(s.Readings, looks[i].Readings...)
 		s.State.MySQL = append(s.State.MySQL, looks[i].server)
 		errs = append(errs, looks[i].errs...)
 	}

@@ -94,7 +94,6 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	var errs []error
 	for i := range looks {
 		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.Readings = append(s.Readings, looks[i].Readings...)
 		errs = append(errs, looks[i].err)
 	}
 	c.hitRatios(looks, time.Now())

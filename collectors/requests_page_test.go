@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-func TestPageReadings(t *testing.T) {
+func TestPageNumbers(t *testing.T) {
 	clock := newHand()
 	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now})
 	if got := collect(t, r); len(got.All("page.http_rate")) != 0 {

@@ -31,7 +31,7 @@ type Set struct {
 	sources []*source
 	off     []string
 	log     *slog.Logger
-	size    atomic.Int64 // readings of the last read
+	size    atomic.Int64 // metrics of the last read
 }
 
 // NewSet returns a set of cs. The names in off are published as disabled.
@@ -99,7 +99,7 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	for _, name := range s.off {
 		sum.available(name, Disabled)
 	}
-	s.size.Store(int64(len(sum.Readings)))
+	s.size.Store(int64(len(sum.Metrics)))
 	return sum
 }
 
@@ -207,7 +207,6 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 		}
 	}
 	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
-	sum.Readings = append(sum.Readings, f.sample.Readings...)
 	sum.State.Append(&f.sample.State)
 	c.meta(sum, f.err, f.took)
 }

@@ -56,7 +56,7 @@ func obedient(ctx context.Context) (collectors.Sample, error) {
 }
 
 func fine(context.Context) (collectors.Sample, error) {
-	return collectors.Sample{Readings: []model.Reading{{Name: "page.fine", Value: 1}}}, nil
+	return collectors.Sample{State: model.State{Disks: []model.Disk{{Mountpoint: "fine", Usage: 1}}}}, nil
 }
 
 // read reads the set with that much time and gives the readings as text.
@@ -89,7 +89,7 @@ func TestLateSourceIsLeftBehind(t *testing.T) {
 		if d := time.Since(start); d != 2*time.Second {
 			t.Errorf("took %s", d)
 		}
-		wantLines(t, got, "page.fine  1", "resp_scrape_collector_success good 1", "resp_scrape_collector_success hung 0",
+		wantLines(t, got, "page.disk fine 1", "resp_scrape_collector_success good 1", "resp_scrape_collector_success hung 0",
 			"resp_collector_available hung timeout 0", "resp_collector_available off disabled 0", "resp_collector_available good ok 1")
 
 		for range 50 { // its place is free by deadline, and yet only two may hang
@@ -134,7 +134,7 @@ func TestShortScrapeHurtsNobody(t *testing.T) {
 		short := make(chan string)
 		go func() { short <- read(t, s, 250*time.Millisecond) }()
 		synctest.Wait()
-		wantLines(t, read(t, s, 5*time.Second), "page.fine  1", "resp_collector_available slow ok 1")
+		wantLines(t, read(t, s, 5*time.Second), "page.disk fine 1", "resp_collector_available slow ok 1")
 		wantLines(t, <-short, "resp_scrape_collector_success slow 0", "resp_collector_available slow timeout 0")
 		if n := slow.calls.Load(); n != 1 || log.Len() > 0 {
 			t.Errorf("%d reads, log %s", n, log.String())
@@ -151,7 +151,7 @@ func TestHungUpScrapeHurtsNobody(t *testing.T) {
 		go s.Read(ctx, nil)
 		synctest.Wait()
 		cancel()
-		wantLines(t, read(t, s, 5*time.Second), "page.fine  1")
+		wantLines(t, read(t, s, 5*time.Second), "page.disk fine 1")
 	})
 }
 
@@ -159,7 +159,7 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 	s := collectors.NewSet([]collectors.Collector{
 		&stub{name: "panics", do: func(context.Context) (collectors.Sample, error) { panic("oh") }},
 		&stub{name: "fails", do: func(context.Context) (collectors.Sample, error) {
-			return collectors.Sample{Readings: []model.Reading{{Name: "page.part"}}}, errors.New("half of it")
+			return collectors.Sample{State: model.State{Disks: []model.Disk{{Mountpoint: "part"}}}}, errors.New("half of it")
 		}},
 		&stub{name: "refused", do: func(context.Context) (collectors.Sample, error) {
 			return collectors.Sample{}, fmt.Errorf("look: %w", &collectors.Unavailable{Reason: collectors.Permission, Detail: "needs a key"})
@@ -171,10 +171,10 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 	}, nil, silent)
 	wantLines(t, read(t, s, 5*time.Second),
 		"resp_collector_available panics failed 0", "resp_scrape_collector_success panics 0",
-		"page.part  0", "resp_collector_available fails failed 0",
+		"page.disk part 0", "resp_collector_available fails failed 0",
 		"resp_collector_available refused permission 0", "resp_scrape_collector_success refused 1", "page.unavailable refused permission needs a key 0",
 		"resp_collector_available notes ok 1", "page.note notes app:shop malformed lines 0",
-		"page.fine  1")
+		"page.disk fine 1")
 }
 
 // Each lack is logged when it begins, also beside another of the same reason and

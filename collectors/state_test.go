@@ -68,11 +68,6 @@ func facts(s collectors.Sample) factList {
 		}
 		out = append(out, f)
 	}
-	for _, r := range s.Readings { // of what is not typed yet
-		if strings.HasPrefix(r.Name, "page.") {
-			out = append(out, fact(r))
-		}
-	}
 	out.pools(&s.State)
 	out.apps(&s.State)
 	out.servers(&s.State)

@@ -206,7 +206,8 @@ func (a *App) keepLooking(ctx context.Context) error {
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &look{state: stateOf(a.set.Read(read, nil))}
+		seen := a.set.Read(read, nil).State // without the metrics
+		l := &look{state: &seen}
 		cancel()
 		l.judgement, state = health.Judge(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
@@ -217,12 +218,6 @@ func (a *App) keepLooking(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
-}
-
-// stateOf returns the state of a sample.
-func stateOf(s collectors.Sample) *model.State {
-	s.State.Readings = model.NewReadings(s.Readings)
-	return &s.State
 }
 
 // input is what one look gives to the judge.

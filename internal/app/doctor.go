@@ -90,7 +90,8 @@ func (d *doctor) look(ctx context.Context) {
 	var before []string
 	for i := range doctorLooks {
 		read, cancel := context.WithTimeout(ctx, doctorRead)
-		d.state = stateOf(d.set.Read(read, nil))
+		seen := d.set.Read(read, nil).State
+		d.state = &seen
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -29,12 +28,6 @@ type evidenceJSON struct {
 	Numbers  []numberJSON            `json:"numbers,omitempty"`
 	Servers  map[string][]threadJSON `json:"connections,omitempty"` // by the name of a MySQL server
 	Missing  map[string]string       `json:"missing,omitempty"`     // why something is not here
-}
-
-type numberJSON struct {
-	Name   string   `json:"name"`
-	Labels []string `json:"labels,omitempty"`
-	Value  float64  `json:"value"`
 }
 
 // threadJSON is one connection, without its user and its statement.
@@ -98,22 +91,6 @@ func (a *App) about(target string) (app string, servers []string) {
 		servers = append(servers, "mysql:"+x.Name)
 	}
 	return app, servers
-}
-
-// numbersOf returns the readings of an app and its servers. What is only for the
-// page's charts is left out.
-func numbersOf(r *model.State, app string, servers []string) []numberJSON {
-	var out []numberJSON
-	for x := range r.Each() {
-		if len(x.Labels) == 0 || len(out) == maxEvidenceNumbers || strings.HasPrefix(x.Name, "page.http") || strings.HasPrefix(x.Name, "resp_http") {
-			continue
-		}
-		first := x.Labels[0]
-		if app != "" && first == app || slices.ContainsFunc(servers, func(s string) bool { _, name, _ := strings.Cut(s, ":"); return first == name }) {
-			out = append(out, numberJSON{x.Name, x.Labels[1:], x.Value})
-		}
-	}
-	return out
 }
 
 // threadsOf reads the connections of a server with their transactions, those

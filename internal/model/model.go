@@ -8,8 +8,6 @@ import "math"
 
 // State is what one gather read. Each slice is written by one collector.
 type State struct {
-	Readings // of sources that are not typed yet
-
 	Apps      []App          // process
 	Memory    []AppMemory    // memory
 	Workers   []AppWorkers   // workers

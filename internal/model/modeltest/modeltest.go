@@ -31,11 +31,6 @@ func State(facts []Fact) *model.State {
 		}
 	}
 	b.finish()
-	rs := make([]model.Reading, len(facts))
-	for i, f := range facts {
-		rs[i] = model.Reading(f)
-	}
-	b.Readings = model.NewReadings(rs)
 	return &b.State
 }
 
