@@ -34,7 +34,7 @@ func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
 func (l *poolLook) noteQueries(s *Sample, owners []model.Owner) {
 	waits := make(map[uint64]bool)
 	for _, w := range l.lockWaits() {
-		waits[w.waiter] = true
+		waits[w.Waiter.ID] = true
 	}
 	var running []int // places in l.threads
 	for i := range l.threads {

@@ -180,12 +180,6 @@ func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration
 	}
 }
 
-// lockWait is one connection that waits for a lock, and one that holds it.
-type lockWait struct {
-	waiter, blocker uint64 // connections; 0: not told
-	took            time.Duration
-}
-
 // noteLockWaits names who waits for whom, with the workers at both ends,
 // longest first.
 func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
@@ -203,11 +197,10 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 		}
 		return model.Connection{ID: id}, &mysql.Thread{}
 	}
-	for _, w := range waits[:min(len(waits), maxNotes)] {
-		wait := model.LockWait{Server: l.Name, Seconds: w.took.Seconds()}
-		wait.Waiter, _ = find(w.waiter)
+	for _, wait := range waits[:min(len(waits), maxNotes)] {
+		wait.Waiter, _ = find(wait.Waiter.ID)
 		var thread *mysql.Thread
-		wait.Blocker, thread = find(w.blocker)
+		wait.Blocker, thread = find(wait.Blocker.ID)
 		switch thread.Command {
 		case "":
 		case "Sleep":
@@ -220,25 +213,31 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 	l.noteSuspect(s, owners, waits)
 }
 
-// lockWaits returns the waits for rows and for tables, longest first. Who holds
-// the lock of a table, or of its definition, the server does not tell.
-func (l *poolLook) lockWaits() []lockWait {
-	var out []lockWait
+// lockWaits returns the waits for rows and for tables, longest first, with the ids
+// of the connections only. Who holds the lock of a table, or of its definition, the
+// server does not tell.
+func (l *poolLook) lockWaits() []model.LockWait {
+	var out []model.LockWait
+	add := func(waiter, blocker uint64, took time.Duration) {
+		out = append(out, model.LockWait{
+			Server: l.Name, Waiter: model.Connection{ID: waiter}, Blocker: model.Connection{ID: blocker}, Seconds: took.Seconds(),
+		})
+	}
 	if len(l.waits) > 0 {
 		byID := l.byID()
 		for _, p := range l.waits {
 			if waiter, blocker := byID[p.Waiting], byID[p.Blocking]; waiter != nil && blocker != nil {
-				out = append(out, lockWait{waiter.Thread, blocker.Thread, waiter.Waiting})
+				add(waiter.Thread, blocker.Thread, waiter.Waiting)
 			}
 		}
 	}
 	for i := range l.threads {
 		if t := &l.threads[i]; waitsForLock(t.State) && !t.Own {
-			out = append(out, lockWait{waiter: t.ID, took: t.Time})
+			add(t.ID, 0, t.Time)
 		}
 	}
-	slices.SortFunc(out, func(x, y lockWait) int {
-		return cmp.Or(-cmp.Compare(x.took, y.took), cmp.Compare(x.waiter, y.waiter), cmp.Compare(x.blocker, y.blocker))
+	slices.SortFunc(out, func(x, y model.LockWait) int {
+		return cmp.Or(-cmp.Compare(x.Seconds, y.Seconds), cmp.Compare(x.Waiter.ID, y.Waiter.ID), cmp.Compare(x.Blocker.ID, y.Blocker.ID))
 	})
 	return out
 }

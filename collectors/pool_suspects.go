@@ -11,13 +11,14 @@ import (
 // that was open before the first of them came to wait and waits for nothing
 // itself; else the one connection of no watched app that has slept since then, as
 // after LOCK TABLES. Where several have, none is named.
-func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []lockWait) {
+func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
 	waiting := make(map[uint64]bool)
 	longest := time.Duration(-1)
-	for _, w := range waits {
-		waiting[w.waiter] = true
-		if w.blocker == 0 {
-			longest = max(longest, w.took)
+	for i := range waits {
+		w := &waits[i]
+		waiting[w.Waiter.ID] = true
+		if w.Blocker.ID == 0 {
+			longest = max(longest, time.Duration(w.Seconds*float64(time.Second)))
 		}
 	}
 	if longest < 0 {
