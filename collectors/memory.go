@@ -10,8 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 var (
@@ -68,8 +70,8 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func whyNoMemory(a *proc.App) error {
-	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
+func whyNoMemory(a *discovery.App) error {
+	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
 	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
@@ -77,7 +79,7 @@ func whyNoMemory(a *proc.App) error {
 
 // app publishes one app. Resident sizes are never summed: forks share most of
 // their pages.
-func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
+func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64) {
 	out := model.AppMemory{App: a.Name}
 	sum, complete := sumOf(a.Processes)
 	use := 0.0
@@ -115,7 +117,7 @@ func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
 }
 
 // workerMemory publishes the memory of one worker.
-func workerMemory(s *Sample, app string, w *proc.Worker) model.WorkerMemory {
+func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory {
 	out := model.WorkerMemory{Slot: strconv.Itoa(w.Slot), RSS: float64(w.RSS), Sampled: !w.Taken.IsZero()}
 	s.add(workerMemoryFamily, out.RSS, app, out.Slot, "rss")
 	if out.Sampled {
@@ -130,12 +132,12 @@ func workerMemory(s *Sample, app string, w *proc.Worker) model.WorkerMemory {
 // sumOf adds up what can be added up, and tells whether every process has been
 // sampled. The resident size of the whole is taken as all private pages and
 // one copy of what the process with the most shared pages shares.
-func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
+func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	var shared uint64
 	for i := range ps {
 		m := &ps[i].Memory
 		if ps[i].Taken.IsZero() {
-			return proc.Memory{}, false
+			return procfs.Memory{}, false
 		}
 		sum.PSS += m.PSS
 		sum.USS += m.USS
@@ -146,7 +148,7 @@ func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
 	return sum, len(ps) > 0
 }
 
-func oldestSample(ps []proc.Process) time.Time {
+func oldestSample(ps []discovery.Process) time.Time {
 	t := ps[0].Taken
 	for i := range ps {
 		if ps[i].Taken.Before(t) {

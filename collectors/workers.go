@@ -7,8 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 var (
@@ -49,8 +49,8 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func workerStates(s *Sample, a *proc.App) {
-	count := map[proc.State]int{proc.Idle: 0, proc.Busy: 0, proc.Stuck: 0, proc.Booting: 0}
+func workerStates(s *Sample, a *discovery.App) {
+	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
 	out := model.AppWorkers{App: a.Name, Unready: float64(a.Unready), Workers: make([]model.Worker, len(a.Workers))}
 	for i := range a.Workers {
 		w := &a.Workers[i]
@@ -70,11 +70,11 @@ func workerStates(s *Sample, a *proc.App) {
 	for state, n := range a.Arrived {
 		count[state] += n
 	}
-	if count[proc.StateUnknown] == 0 {
+	if count[discovery.StateUnknown] == 0 {
 		out.Counts = &model.WorkerCounts{
-			Busy: float64(count[proc.Busy]), Idle: float64(count[proc.Idle]), Stuck: float64(count[proc.Stuck]), Booting: float64(count[proc.Booting]),
+			Busy: float64(count[discovery.Busy]), Idle: float64(count[discovery.Idle]), Stuck: float64(count[discovery.Stuck]), Booting: float64(count[discovery.Booting]),
 		}
-		for _, st := range []proc.State{proc.Busy, proc.Idle, proc.Stuck, proc.Booting} {
+		for _, st := range []discovery.State{discovery.Busy, discovery.Idle, discovery.Stuck, discovery.Booting} {
 			s.add(workersFamily, float64(count[st]), a.Name, string(st))
 		}
 	}
