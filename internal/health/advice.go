@@ -23,23 +23,23 @@ func adviseDown(app string) adviser {
 
 // adviseWorkers names what workers that hang wait for, and of those that are busy
 // where none is free.
-func (c *court) adviseWorkers(w *crew) adviser {
+func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	var out []advice
 	if w.unready >= manyUnready {
 		line := fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app)
 		out = append(out, advice{rankRoot, w.app + "/workers", line})
 	}
-	out = append(out, c.causes(w, w.free() > 0)...)
-	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !c.explained(w) {
-		line := c.adviseMore(w)
+	out = append(out, e.causes(w, w.free() > 0)...)
+	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !e.causeKnown(w) {
+		line := e.adviseMore(w)
 		out = append(out, advice{rankSymptom, line, line})
 	}
 	return func(time.Duration) []advice { return out }
 }
 
 // explained reports whether what the workers wait for is known of one at least.
-func (c *court) explained(w *crew) bool {
-	return slices.ContainsFunc(c.causes(w, false), func(a advice) bool { return a.line != "" })
+func (e *evaluator) causeKnown(w *appWorkers) bool {
+	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
 func (x *worker) name(word string) string {
@@ -50,7 +50,7 @@ func (x *worker) name(word string) string {
 }
 
 // adviseMore reports whether more workers would help: only if there is CPU left.
-func (c *court) adviseMore(w *crew) string {
+func (e *evaluator) adviseMore(w *appWorkers) string {
 	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
 	if w.queue != nil && *w.queue > 0 {
 		line += " and " + w.queueText() + " connections wait"
@@ -65,17 +65,17 @@ func (c *court) adviseMore(w *crew) string {
 	switch {
 	case cpu == nil:
 		return line + ": make these requests shorter, or run more workers."
-	case *cpu >= c.Limits.CPU.Warning:
+	case *cpu >= e.Limits.CPU.Warning:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: make the requests cheaper, or give it more CPU."
 	default:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, as would shorter waits."
 	}
 }
 
-func (c *court) adviseQueue(w *crew) adviser {
+func (e *evaluator) adviseQueue(w *appWorkers) adviser {
 	var out []string
-	if c.explained(w) {
-		return says()
+	if e.causeKnown(w) {
+		return symptoms()
 	}
 	if w.full(1) {
 		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
@@ -83,7 +83,7 @@ func (c *court) adviseQueue(w *crew) adviser {
 		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: see why %s, idle for %s, does not accept.",
 			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(idle[0].Seconds)))
 	}
-	return says(out...)
+	return symptoms(out...)
 }
 
 func adviseErrors(q *model.AppRequests) adviser {
@@ -91,15 +91,15 @@ func adviseErrors(q *model.AppRequests) adviser {
 	if q.Rate != nil {
 		line += ", at " + FormatRate(*q.Rate)
 	}
-	return says(line + ": look for their tracebacks in its log.")
+	return symptoms(line + ": look for their tracebacks in its log.")
 }
 
-func (c *court) adviseSlow(w *crew, mean float64) adviser {
+func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
 	if v := w.requests.Slow5m; v != nil && *v > 0 {
 		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
 	}
-	if causes := c.causes(w, false); len(causes) > 0 {
+	if causes := e.causes(w, false); len(causes) > 0 {
 		return func(time.Duration) []advice { return causes }
 	}
 	if x := w.worst(); x == nil || x.Seconds < busyLong {
@@ -107,7 +107,7 @@ func (c *court) adviseSlow(w *crew, mean float64) adviser {
 	} else {
 		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(x.Seconds), detailText(x.Detail))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
 // largest returns the worker that holds most: by its share where one at least is
@@ -139,7 +139,7 @@ func busiest(a *model.App) (slot string, cores float64) {
 	return slot, cores
 }
 
-func (w *crew) named(slot string) string {
+func (w *appWorkers) named(slot string) string {
 	for i := range w.workers {
 		if w.workers[i].Slot == slot {
 			return w.workers[i].name("worker")
@@ -148,7 +148,7 @@ func (w *crew) named(slot string) string {
 	return "worker " + slot
 }
 
-func (w *crew) adviseMemory() adviser {
+func (w *appWorkers) adviseMemory() adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
 	if limit := w.memory.Limit; limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
@@ -156,22 +156,22 @@ func (w *crew) adviseMemory() adviser {
 	if slot, bytes := largest(w.memory); slot != "" {
 		line += fmt.Sprintf("; its largest is %s with %s: recycle that one, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
-func (w *crew) adviseCPU() adviser {
+func (w *appWorkers) adviseCPU() adviser {
 	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(*w.process.CPU))
 	if slot, cores := busiest(w.process); slot != "" {
 		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
 // adviseHostMemory names the app that takes most.
-func (c *court) adviseHostMemory() string {
+func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
-	for _, app := range c.names {
-		if v := AppMemory(c.State, app); v != nil && *v > most {
+	for _, app := range e.names {
+		if v := AppMemory(e.State, app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -181,10 +181,10 @@ func (c *court) adviseHostMemory() string {
 	return fmt.Sprintf("; of the apps, %s takes most with %s", name, FormatBytes(most))
 }
 
-func (c *court) adviseHostCPU() string {
+func (e *evaluator) adviseHostCPU() string {
 	name, most := "", 0.0
-	for _, app := range c.names {
-		if a := appOf(c.State, app); a != nil && a.CPU != nil && *a.CPU > most {
+	for _, app := range e.names {
+		if a := appOf(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
 			name, most = app, *a.CPU
 		}
 	}
@@ -194,9 +194,9 @@ func (c *court) adviseHostCPU() string {
 	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
 }
 
-func (c *court) adviseStore(kind, word, name string) adviser {
-	detail, late := "", c.reason(kind) == "timeout"
-	if l := c.lackOf(kind, name); l != nil {
+func (e *evaluator) adviseStore(kind, word, name string) adviser {
+	detail, late := "", e.reason(kind) == "timeout"
+	if l := e.lackOf(kind, name); l != nil {
 		detail, late = l.Short, l.Reason == "timeout"
 	}
 	return func(since time.Duration) []advice {
@@ -225,5 +225,5 @@ func adviseHits(s *model.RedisServer) adviser {
 	case used != nil:
 		line += fmt.Sprintf("; it holds %s, so keys expire too soon or are asked for that were never set", FormatBytes(*used))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }

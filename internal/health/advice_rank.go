@@ -25,7 +25,7 @@ type advice struct {
 type adviser func(since time.Duration) []advice
 
 // says returns an adviser with these lines, each about a symptom.
-func says(lines ...string) adviser {
+func symptoms(lines ...string) adviser {
 	out := make([]advice, len(lines))
 	for i, l := range lines {
 		out[i] = advice{rankSymptom, l, l}
@@ -34,12 +34,12 @@ func says(lines ...string) adviser {
 }
 
 // later returns an adviser that is made only once its advice is wanted.
-func later(of func() adviser) adviser {
+func deferred(of func() adviser) adviser {
 	return func(since time.Duration) []advice { return of()(since) }
 }
 
 // atRoot returns an adviser with one line about a cause that is at the root.
-func atRoot(cause, line string) adviser {
+func rootCause(cause, line string) adviser {
 	return func(time.Duration) []advice { return []advice{{rankRoot, cause, line}} }
 }
 

@@ -33,26 +33,30 @@ type Input struct {
 
 // State is what a judgement must know of those before. The zero value is a
 // judge's first day; a State is never changed.
-type State struct{ held map[key]held }
+type State struct{ rules map[Subject]ruleState }
 
-// key is one rule of one app, "" for the host and the stores; of tells which
-// disk or store, where there are several.
-type key struct{ app, name, of string }
+// Subject is what one rule is about.
+type Subject struct {
+	App  string // "": the host, or a store
+	Rule string // e.g. "error_rate"
+	Of   string // which disk, store, pool or queue, where there may be several; else ""
+}
 
 // rule is what one look says of one thing.
 type rule struct {
-	key
+	Subject
+
 	component string
 	level     Level // by the limits
-	calm      Level // by limits that are the margin lower
+	release   Level // by limits that are the margin lower
 	summary   string
-	told      bool
+	inhibited bool
 	// advice says what to do, given for how long it has not been well.
 	advice adviser
 }
 
 // held is what is kept of one rule from look to look.
-type held struct {
+type ruleState struct {
 	level     Level // at the last look
 	component string
 	since     time.Time // it is not healthy; of what has ended, it was not
@@ -64,8 +68,8 @@ type held struct {
 // step returns what is held after one more look at a rule. A worse level holds
 // at once, and until the value is the margin below its limit. What comes back
 // after it was healthy is a new finding.
-func (h held) step(r *rule, at time.Time) held {
-	level := max(r.level, min(h.level, r.calm))
+func (h ruleState) next(r *rule, at time.Time) ruleState {
+	level := max(r.level, min(h.level, r.release))
 	if level > Healthy {
 		if h.level == Healthy {
 			h.since, h.worst = at, level
@@ -81,19 +85,19 @@ func (h held) step(r *rule, at time.Time) held {
 // often as there are looks: the intervals are counted by their times. One
 // state must be used with looks in the order of their times.
 func Judge(in Input, before State) (Judgement, State) {
-	c := &court{Input: in, before: before, after: State{make(map[key]held)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
-	c.names = c.appNames()
-	for _, app := range c.names {
-		c.judgeApp(app)
+	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
+	e.names = e.appNames()
+	for _, app := range e.names {
+		e.evaluateApp(app)
 	}
-	c.judgeStores()
-	c.judgeHost()
-	c.fade()
-	return c.judgement(), c.after
+	e.evaluateStores()
+	e.evaluateHost()
+	e.addUnmeasured()
+	return e.evaluation(), e.after
 }
 
 // court is one judgement in the making.
-type court struct {
+type evaluator struct {
 	Input
 	before, after State
 	names         []string
@@ -102,55 +106,55 @@ type court struct {
 	tableLocks    map[string]*blocker // the same
 }
 
-func (c *court) add(r rule) { c.rules = append(c.rules, r) }
+func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }
 
 // fade keeps what was not well and cannot be told any more, e.g. the share of
 // errors where there are no requests, until that has been so for long.
-func (c *court) fade() {
-	seen := make(map[key]bool, len(c.rules))
-	for i := range c.rules {
-		seen[c.rules[i].key] = true
+func (e *evaluator) addUnmeasured() {
+	seen := make(map[Subject]bool, len(e.rules))
+	for i := range e.rules {
+		seen[e.rules[i].Subject] = true
 	}
-	gone := slices.SortedFunc(maps.Keys(c.before.held), func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.name, b.name), cmp.Compare(a.of, b.of))
+	gone := slices.SortedFunc(maps.Keys(e.before.rules), func(a, b Subject) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Of, b.Of))
 	})
 	for _, k := range gone {
-		if !seen[k] && c.lives(k) {
-			c.add(rule{key: k, component: c.before.held[k].component})
+		if !seen[k] && e.exists(k) {
+			e.add(rule{Subject: k, component: e.before.rules[k].component})
 		}
 	}
 }
 
 // lives reports whether there is still somebody to have a rule.
-func (c *court) lives(k key) bool {
-	switch k.name {
+func (e *evaluator) exists(k Subject) bool {
+	switch k.Rule {
 	case "mysql", "query_time", "connections":
-		return slices.Contains(c.MySQL, k.of)
+		return slices.Contains(e.MySQL, k.Of)
 	case "redis", "cache_hit_rate":
-		return slices.Contains(c.Redis, k.of)
+		return slices.Contains(e.Redis, k.Of)
 	}
-	return k.app == "" || slices.Contains(c.names, k.app)
+	return k.App == "" || slices.Contains(e.names, k.App)
 }
 
 // told is a finding with its advice.
-type told struct {
+type result struct {
 	Finding
 	advice []advice
 	ended  *time.Time // when it was last seen; nil: it is present
 }
 
 // judgement steps all rules and puts what they say together.
-func (c *court) judgement() Judgement {
-	statuses := map[string]*Status{"": c.status("")}
-	all := c.step(statuses)
-	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(b.Severity, a.Severity) })
-	out := Judgement{At: c.At}
+func (e *evaluator) evaluation() Judgement {
+	statuses := map[string]*Status{"": e.status("")}
+	all := e.advance(statuses)
+	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
+	out := Judgement{At: e.At}
 	var todo []advice
 	for i := range all {
 		switch t := &all[i]; {
 		case t.ended != nil:
 			out.recovering = append(out.recovering, Ended{t.Finding, *t.ended})
-		case !t.told:
+		case !t.inhibited:
 			out.findings = append(out.findings, t.Finding)
 		}
 		todo = append(todo, all[i].advice...)
@@ -174,42 +178,45 @@ func (c *court) judgement() Judgement {
 
 // step steps all rules, notes the components' levels in statuses, and returns
 // what is not well, and what has ended lately.
-func (c *court) step(statuses map[string]*Status) []told {
-	var all []told
-	for i := range c.rules {
-		r := &c.rules[i]
-		h := c.before.held[r.key].step(r, c.At)
-		s := statuses[r.app]
+func (e *evaluator) advance(statuses map[string]*Status) []result {
+	var all []result
+	for i := range e.rules {
+		r := &e.rules[i]
+		h := e.before.rules[r.Subject].next(r, e.At)
+		s := statuses[r.App]
 		if s == nil {
-			s = c.status(r.app)
-			statuses[r.app] = s
+			s = e.status(r.App)
+			statuses[r.App] = s
 		}
 		s.Components[r.component] = max(s.Components[r.component], h.level)
-		if h.level == Healthy && (h.last.IsZero() || c.At.Sub(h.last) >= intervals*c.Interval) {
+		if h.level == Healthy && (h.last.IsZero() || e.At.Sub(h.last) >= intervals*e.Interval) {
 			continue
 		}
-		c.after.held[r.key] = h
-		all = append(all, c.tell(r, &h))
+		e.after.rules[r.Subject] = h
+		all = append(all, e.result(r, &h))
 	}
 	return all
 }
 
 // tell returns the finding of a rule at this look: what is present, or what has
 // ended.
-func (c *court) tell(r *rule, h *held) told {
-	t := told{Finding: Finding{r.app, Alert{r.title(), h.level, r.component, h.summary, h.since, r.told && h.level == r.level, r.of}}}
+func (e *evaluator) result(r *rule, h *ruleState) result {
+	t := result{Finding: Finding{r.App, Alert{
+		Name: r.title(), Severity: h.level, Component: r.component, Summary: h.summary, Since: h.since,
+		Subject: r.Subject, inhibited: r.inhibited && h.level == r.level,
+	}}}
 	if h.level == Healthy {
 		last := h.last
 		t.Severity, t.ended = h.worst, &last
 	}
 	if r.level > Healthy && r.advice != nil {
-		t.advice = r.advice(c.At.Sub(h.since))
+		t.advice = r.advice(e.At.Sub(h.since))
 	}
 	return t
 }
 
 // fill takes what concerns the app: its own, and full disks, which bound all.
-func (s *Status) fill(all []told) {
+func (s *Status) fill(all []result) {
 	var todo []advice
 	for i := range all {
 		t := &all[i]
@@ -228,13 +235,13 @@ func (s *Status) fill(all []told) {
 	}
 }
 
-func (c *court) status(app string) *Status {
-	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: c.At.UTC()}
+func (e *evaluator) status(app string) *Status {
+	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
 }
 
-func (k key) title() string {
-	if k.of == "" {
-		return k.name
+func (k Subject) title() string {
+	if k.Of == "" {
+		return k.Rule
 	}
-	return k.name + " " + k.of
+	return k.Rule + " " + k.Of
 }

@@ -20,28 +20,28 @@ type blocker struct {
 	waiting map[uint64]bool // the connections that wait
 	longest float64         // seconds that one of them has waited
 	idle    float64         // seconds that it has done what it does
-	victims []victim        // the workers among those that wait, each once
+	waiters []waiter        // the workers among those that wait, each once
 }
 
 // victim is a worker that waits for a blocker.
-type victim struct{ app, slot string }
+type waiter struct{ app, slot string }
 
 // blocker returns the connection at the end of the chain that most others wait
 // for; nil if none is known.
-func (c *court) blocker(server string) *blocker {
-	b, known := c.blockers[server]
+func (e *evaluator) blocker(server string) *blocker {
+	b, known := e.blockers[server]
 	if !known {
-		b = c.findBlocker(server)
-		c.blockers[server] = b
+		b = e.findBlocker(server)
+		e.blockers[server] = b
 	}
 	return b
 }
 
-func (c *court) findBlocker(server string) *blocker {
+func (e *evaluator) findBlocker(server string) *blocker {
 	var waits []*model.LockWait
 	holds := make(map[uint64]*model.LockWait) // by the waiter's connection
-	for i := range c.State.LockWaits {
-		w := &c.State.LockWaits[i]
+	for i := range e.State.LockWaits {
+		w := &e.State.LockWaits[i]
 		if w.Server != server || w.Blocker.ID == 0 { // who has the lock of a table is not always told
 			continue
 		}
@@ -81,19 +81,19 @@ func (b *blocker) add(w *model.LockWait) {
 	}
 	b.waiting[w.Waiter.ID] = true
 	b.longest = max(b.longest, w.Seconds)
-	if v := (victim{w.Waiter.App, w.Waiter.Slot}); v.slot != "" && !slices.Contains(b.victims, v) {
-		b.victims = append(b.victims, v)
+	if v := (waiter{w.Waiter.App, w.Waiter.Slot}); v.slot != "" && !slices.Contains(b.waiters, v) {
+		b.waiters = append(b.waiters, v)
 	}
 }
 
 // holdsUp reports whether a worker waits for b.
 func (b *blocker) holdsUp(app, slot string) bool {
-	return b != nil && slices.Contains(b.victims, victim{app, slot})
+	return b != nil && slices.Contains(b.waiters, waiter{app, slot})
 }
 
 // blockedBy is the end of a sentence about a statement that may only wait.
-func (c *court) blockedBy(server string) string {
-	b := c.blocker(server)
+func (e *evaluator) blockedBy(server string) string {
+	b := e.blocker(server)
 	if b == nil {
 		return ""
 	}
@@ -123,7 +123,7 @@ func connectionCause(server string, id uint64) string {
 
 // advice says who holds the lock, what it waits for itself, and who is not to be
 // ended for it.
-func (b *blocker) advice(c *court) advice {
+func (b *blocker) advice(c *evaluator) advice {
 	does := ""
 	if b.state != "" {
 		does = ", " + b.state + ","
@@ -133,22 +133,22 @@ func (b *blocker) advice(c *court) advice {
 		line += "; its worker " + waitText(own, true)
 	}
 	line += fmt.Sprintf(": KILL %d ends it, if it may not finish", b.ID)
-	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.spare()}
+	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.waitersText()}
 }
 
 // spare names the workers that only wait, and are not to be ended; "" if none is known.
-func (b *blocker) spare() string {
-	if len(b.victims) == 0 {
+func (b *blocker) waitersText() string {
+	if len(b.waiters) == 0 {
 		return ""
 	}
-	return " Do not end " + named(b.victims) + ": " + either(len(b.victims) == 1, "it waits", "they wait") + " for it."
+	return " Do not end " + workerList(b.waiters) + ": " + choose(len(b.waiters) == 1, "it waits", "they wait") + " for it."
 }
 
 // named lists workers, at most 8, with their app where it changes.
-func named(victims []victim) string {
+func workerList(waiters []waiter) string {
 	const upTo = 8
-	sorted := slices.Clone(victims)
-	slices.SortFunc(sorted, func(x, y victim) int {
+	sorted := slices.Clone(waiters)
+	slices.SortFunc(sorted, func(x, y waiter) int {
 		if n := strings.Compare(x.app, y.app); n != 0 {
 			return n
 		}
@@ -176,20 +176,20 @@ func named(victims []victim) string {
 
 // adviseQuery names the connection that most others wait for, if any do, else
 // the one whose statement runs longest.
-func (c *court) adviseQuery(name string, seconds float64) adviser {
-	if b := c.blocker(name); b != nil {
-		a := b.advice(c)
-		return atRoot(a.cause, a.line)
+func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
+	if b := e.blocker(name); b != nil {
+		a := b.advice(e)
+		return rootCause(a.cause, a.line)
 	}
-	if b := c.tableLock(name); b != nil {
+	if b := e.tableLock(name); b != nil {
 		a := b.tableAdvice()
-		return atRoot(a.cause, a.line)
+		return rootCause(a.cause, a.line)
 	}
-	if all := c.queries(name); len(all) > 0 {
+	if all := e.queries(name); len(all) > 0 {
 		a := queryAdvice(all[:1])
 		return func(time.Duration) []advice { return []advice{a} }
 	}
-	return says(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
+	return symptoms(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
 }
 
 func waitFor(n int) string {
@@ -201,10 +201,10 @@ func waitFor(n int) string {
 
 // queries returns the statements that run longest on a server, the longest
 // first.
-func (c *court) queries(server string) []*model.Query {
+func (e *evaluator) queries(server string) []*model.Query {
 	var out []*model.Query
-	for i := range c.State.Queries {
-		if q := &c.State.Queries[i]; q.Server == server {
+	for i := range e.State.Queries {
+		if q := &e.State.Queries[i]; q.Server == server {
 			out = append(out, q)
 		}
 	}
@@ -212,12 +212,12 @@ func (c *court) queries(server string) []*model.Query {
 }
 
 // queryOf returns the statement that a worker runs; nil: none is known.
-func (c *court) queryOf(server, app, slot string) *model.Query {
+func (e *evaluator) queryOf(server, app, slot string) *model.Query {
 	if slot == "" {
 		return nil
 	}
-	for i := range c.State.Queries {
-		if q := &c.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
+	for i := range e.State.Queries {
+		if q := &e.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
 			return q
 		}
 	}

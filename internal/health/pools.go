@@ -20,9 +20,9 @@ type Part struct {
 
 // partNames lists the parts of one component of an app: those of the
 // configuration and those that were found.
-func (c *court) partNames(app, component string, found []string) []string {
+func (e *evaluator) partNames(app, component string, found []string) []string {
 	out := slices.Clone(found)
-	for _, p := range c.Parts {
+	for _, p := range e.Parts {
 		if p.App == app && p.Component == component {
 			out = append(out, p.Name)
 		}
@@ -33,29 +33,29 @@ func (c *court) partNames(app, component string, found []string) []string {
 
 // unread adds a warning for a part that the configuration names and that gave
 // nothing. Where its store does not answer, that is told already.
-func (c *court) unread(app, component, collector, name, what string) {
-	i := slices.IndexFunc(c.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
-	why := c.lack(collector)
+func (e *evaluator) unread(app, component, collector, name, what string) {
+	i := slices.IndexFunc(e.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
+	why := e.lack(collector)
 	if i < 0 || why == "" { // it was found by itself, or its collector is off
 		return
 	}
-	r := rule{key: key{app, component, name}, component: component, level: Warning, calm: Warning, summary: what + " cannot be read: " + why}
-	if kind, store, ok := strings.Cut(c.Parts[i].Store, ":"); ok {
-		r.told = c.isDown(kind, store)
+	r := rule{Subject: Subject{app, component, name}, component: component, level: Warning, release: Warning, summary: what + " cannot be read: " + why}
+	if kind, store, ok := strings.Cut(e.Parts[i].Store, ":"); ok {
+		r.inhibited = e.isDown(kind, store)
 	}
-	c.add(r)
+	e.add(r)
 }
 
 // pool is one pool of an app, to be judged.
 type pool struct{ *model.Pool }
 
 // poolOf returns a pool of an app; nil: nothing is known of it.
-func (c *court) poolOf(app, name string) *pool {
-	i := slices.IndexFunc(c.State.Pools, func(p model.Pool) bool { return p.App == app && p.Name == name })
+func (e *evaluator) poolOf(app, name string) *pool {
+	i := slices.IndexFunc(e.State.Pools, func(p model.Pool) bool { return p.App == app && p.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &pool{&c.State.Pools[i]}
+	return &pool{&e.State.Pools[i]}
 }
 
 // taken counts the connections that nobody else can have now.
@@ -63,33 +63,33 @@ func (p *pool) taken() float64 { return p.InUse + p.InTransaction + p.Leaked }
 
 // judgePools judges each pool: how much of it is taken, and whether some of
 // that is taken for nothing.
-func (c *court) judgePools(w *crew) {
+func (e *evaluator) evaluatePools(w *appWorkers) {
 	var found []string
-	for i := range c.State.Pools {
-		if p := &c.State.Pools[i]; p.App == w.app {
+	for i := range e.State.Pools {
+		if p := &e.State.Pools[i]; p.App == w.app {
 			found = append(found, p.Name)
 		}
 	}
-	for _, name := range c.partNames(w.app, "pool", found) {
-		p := c.poolOf(w.app, name)
+	for _, name := range e.partNames(w.app, "pool", found) {
+		p := e.poolOf(w.app, name)
 		if p == nil {
-			c.unread(w.app, "pool", "pool", name, "pool "+name+" of "+w.app)
+			e.unread(w.app, "pool", "pool", name, "pool "+name+" of "+w.app)
 			continue
 		}
 		advice := p.advice(w)
-		leaks := rule{key: key{w.app, "pool_leak", name}, component: "pool", advice: advice}
+		leaks := rule{Subject: Subject{w.app, "pool_leak", name}, component: "pool", advice: advice}
 		if p.Leaked > 0 {
-			leaks.level, leaks.calm = Warning, Warning
+			leaks.level, leaks.release = Warning, Warning
 			leaks.summary = plural(p.Leaked, "connection") + " of pool " + name + " of " + w.app + " " + isAre(p.Leaked) + " leaked" + p.asleep()
 		}
-		c.add(leaks)
+		e.add(leaks)
 		if p.Utilization == nil {
 			continue
 		}
-		r := rule{key: key{w.app, "pool", name}, component: "pool", advice: advice}
-		r.level, r.calm = rises(*p.Utilization, c.Limits.ConnectionPool)
+		r := rule{Subject: Subject{w.app, "pool", name}, component: "pool", advice: advice}
+		r.level, r.release = rises(*p.Utilization, e.Limits.ConnectionPool)
 		r.summary = fmt.Sprintf("pool %s of %s is at %s", name, w.app, p.use())
-		c.add(r)
+		e.add(r)
 	}
 }
 
@@ -109,7 +109,7 @@ func (p *pool) asleep() string {
 }
 
 // advice names the connections that hold the pool, and whose they are.
-func (p *pool) advice(w *crew) adviser {
+func (p *pool) advice(w *appWorkers) adviser {
 	if p.Utilization == nil && p.Leaked == 0 {
 		return nil
 	}
@@ -121,7 +121,7 @@ func (p *pool) advice(w *crew) adviser {
 	}
 	if p.Leaked == 0 {
 		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), runs(p.InUse), FormatCount(p.InTransaction), sleeps(p.InTransaction))
-		return says(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
+		return symptoms(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
 	}
 	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.Leaked, "connection"), sleeps(p.Leaked), p.longestLeak())
 	slot, n := p.culprit()

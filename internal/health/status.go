@@ -54,8 +54,9 @@ type Alert struct {
 	Summary   string    `json:"summary"` // a sentence without a full stop
 	Since     time.Time `json:"since"`   // it is not healthy
 
-	told bool   // another alert of the same app says it already
-	of   string // the store or the disk that it is about, where there may be several
+	Subject Subject `json:"-"` // what it is about
+
+	inhibited bool // another alert of the same app says it already
 }
 
 // Recovery is an alert that has ended, and not for long enough to be sure of it.
@@ -82,7 +83,7 @@ type Status struct {
 func (s *Status) Part(component, name string) Level {
 	worst := Healthy
 	for i := range s.Alerts {
-		if a := &s.Alerts[i]; a.Component == component && a.of == name {
+		if a := &s.Alerts[i]; a.Component == component && a.Subject.Of == name {
 			worst = max(worst, a.Severity)
 		}
 	}

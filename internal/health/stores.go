@@ -18,16 +18,16 @@ const (
 )
 
 // mysqlServer returns what is known of a MySQL server; nil: nothing is.
-func (c *court) mysqlServer(name string) *model.MySQLServer {
-	i := slices.IndexFunc(c.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
+func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
+	i := slices.IndexFunc(e.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &c.State.MySQL[i]
+	return &e.State.MySQL[i]
 }
 
 // redisServer returns what is known of a Redis server; nil: nothing is.
-func (c *court) redisServer(name string) *model.RedisServer { return redisServer(c.State, name) }
+func (e *evaluator) redisServer(name string) *model.RedisServer { return redisServer(e.State, name) }
 
 func redisServer(s *model.State, name string) *model.RedisServer {
 	i := slices.IndexFunc(s.Redis, func(r model.RedisServer) bool { return r.Name == name })
@@ -38,46 +38,46 @@ func redisServer(s *model.State, name string) *model.RedisServer {
 }
 
 // isDown reports whether a server is known not to answer.
-func (c *court) isDown(kind, name string) bool {
+func (e *evaluator) isDown(kind, name string) bool {
 	if kind == "mysql" {
-		s := c.mysqlServer(name)
+		s := e.mysqlServer(name)
 		return s != nil && !s.Up
 	}
-	s := c.redisServer(name)
+	s := e.redisServer(name)
 	return s != nil && !s.Up
 }
 
 // isFull reports whether a MySQL server does not answer because it has no
 // connection left.
-func (c *court) isFull(name string) bool {
-	s := c.mysqlServer(name)
+func (e *evaluator) isFull(name string) bool {
+	s := e.mysqlServer(name)
 	return s != nil && s.Full
 }
 
 // judgeStores judges the servers of the configuration.
-func (c *court) judgeStores() {
-	for _, name := range c.MySQL {
-		s := c.mysqlServer(name)
-		if c.judgeUp("mysql", "MySQL", name, s != nil) {
-			c.judgeConnections(s)
-			c.judgeQueries(s)
+func (e *evaluator) evaluateStores() {
+	for _, name := range e.MySQL {
+		s := e.mysqlServer(name)
+		if e.evaluateUp("mysql", "MySQL", name, s != nil) {
+			e.evaluateConnections(s)
+			e.evaluateQueries(s)
 		}
 	}
-	for _, name := range c.Redis {
-		s := c.redisServer(name)
-		if c.judgeUp("redis", "Redis", name, s != nil) {
-			c.judgeCache(s)
+	for _, name := range e.Redis {
+		s := e.redisServer(name)
+		if e.evaluateUp("redis", "Redis", name, s != nil) {
+			e.evaluateCache(s)
 		}
 	}
 }
 
 // judgeConnections judges how many of its connections a MySQL server has left.
-func (c *court) judgeConnections(s *model.MySQLServer) {
+func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	if s.Connections == nil || s.MaxConnections == nil || *s.MaxConnections <= 0 {
 		return
 	}
 	name, open, most := s.Name, *s.Connections, *s.MaxConnections
-	r := rule{key: key{name: "connections", of: name}, component: "mysql"}
+	r := rule{Subject: Subject{Rule: "connections", Of: name}, component: "mysql"}
 	level := func(v float64) Level {
 		switch {
 		case v >= most:
@@ -87,18 +87,18 @@ func (c *court) judgeConnections(s *model.MySQLServer) {
 		}
 		return Healthy
 	}
-	r.level, r.calm = level(open), level(open/(1-margin))
-	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), c.heldBy(name))
-	r.advice = c.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))
-	c.add(r)
+	r.level, r.release = level(open), level(open/(1-margin))
+	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), e.heldBy(name))
+	r.advice = e.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))
+	e.add(r)
 }
 
 // heldBy names who holds the most connections to a MySQL server: by its own
 // list, else by the sockets of the apps on this host.
-func (c *court) heldBy(name string) string {
-	s := c.mysqlServer(name)
+func (e *evaluator) heldBy(name string) string {
+	s := e.mysqlServer(name)
 	if s == nil || len(s.Holders) == 0 {
-		return c.heldByApp(name)
+		return e.heldByApp(name)
 	}
 	h := &s.Holders[0]
 	text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Connections), h.User, h.Host)
@@ -112,11 +112,11 @@ func (c *court) heldBy(name string) string {
 }
 
 // heldByApp names the app on this host with most connections to a MySQL server.
-func (c *court) heldByApp(name string) string {
+func (e *evaluator) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
-	for i := range c.State.Connections {
-		if x := &c.State.Connections[i]; x.Component == "mysql:"+name {
+	for i := range e.State.Connections {
+		if x := &e.State.Connections[i]; x.Component == "mysql:"+name {
 			by[x.App] += x.Count
 		}
 	}
@@ -131,89 +131,89 @@ func (c *court) heldByApp(name string) string {
 	return fmt.Sprintf(": %s holds %s of them", most, FormatCount(by[most]))
 }
 
-func (c *court) adviseFull(name, line string) adviser {
-	return atRoot("mysql:"+name+"/full", line+c.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
+func (e *evaluator) adviseFull(name, line string) adviser {
+	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
 }
 
 // judgeQueries judges how long statements run. One by itself is a dump or a
 // report as often as not: it is judged when others wait for it, when it is one
 // of several, or, of an app, when it takes very long.
-func (c *court) judgeQueries(s *model.MySQLServer) {
+func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	name := s.Name
 	if s.LongestQuery == nil {
-		c.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
+		e.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
 		return
 	}
 	v := s.SharedQuery
 	if v == nil {
 		v = s.LongestQuery
 	}
-	r := rule{key: key{name: "query_time", of: name}, component: "mysql"}
-	r.level, r.calm = rises(*v, c.Limits.QueryTime)
+	r := rule{Subject: Subject{Rule: "query_time", Of: name}, component: "mysql"}
+	r.level, r.release = rises(*v, e.Limits.QueryTime)
 	shown := *v
 	if own := s.AppQuery; own != nil && r.level == Healthy {
-		if at := veryLong * c.Limits.QueryTime.Critical; *own >= at {
+		if at := veryLong * e.Limits.QueryTime.Critical; *own >= at {
 			r.level, shown = Warning, *own
 		} else if *own >= at*(1-margin) {
-			r.calm = max(r.calm, Warning)
+			r.release = max(r.release, Warning)
 		}
 	}
-	r.calm = max(r.calm, r.level)
-	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + c.blockedBy(name)
-	if b := c.tableLock(name); b != nil && c.blocker(name) == nil {
+	r.release = max(r.release, r.level)
+	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
+	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
 		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.waiting)), "connection"), name,
-			either(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
+			choose(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
 	}
-	r.advice = later(func() adviser { return c.adviseQuery(name, shown) })
-	c.add(r)
+	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
+	e.add(r)
 }
 
 // judgeCache judges the hit rate of a Redis that is a cache.
-func (c *court) judgeCache(s *model.RedisServer) {
+func (e *evaluator) evaluateCache(s *model.RedisServer) {
 	name := s.Name
 	if !s.Informed {
-		c.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
+		e.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
 		return
 	}
 	if s.HitRatio == nil || s.Stateful || s.Lookups != nil && *s.Lookups < leastLookups {
 		return // no lookups, or none that tell anything
 	}
-	r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: adviseHits(s)}
-	r.level, r.calm = falls(*s.HitRatio, c.Limits.CacheHitRate)
+	r := rule{Subject: Subject{Rule: "cache_hit_rate", Of: name}, component: "redis", advice: adviseHits(s)}
+	r.level, r.release = falls(*s.HitRatio, e.Limits.CacheHitRate)
 	r.summary = "only " + FormatPercent(*s.HitRatio) + " of the lookups on Redis " + name + " find their key"
-	c.add(r)
+	e.add(r)
 }
 
 // judgeUp judges whether a store answers, and reports whether the rest of it can
 // be judged; known says whether it was asked at all.
-func (c *court) judgeUp(kind, word, name string, known bool) bool {
-	r := rule{key: key{name: kind, of: name}, component: kind}
+func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
+	r := rule{Subject: Subject{Rule: kind, Of: name}, component: kind}
 	switch {
-	case known && !c.isDown(kind, name):
-		c.add(r)
+	case known && !e.isDown(kind, name):
+		e.add(r)
 		return true
-	case kind == "mysql" && c.isFull(name):
-		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+c.heldBy(name)
-		r.advice = c.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
+	case kind == "mysql" && e.isFull(name):
+		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+e.heldBy(name)
+		r.advice = e.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
 	case known:
 		r.level, r.summary = Critical, word+" "+name+" does not answer"
-		r.advice = c.adviseStore(kind, word, name)
+		r.advice = e.adviseStore(kind, word, name)
 	default:
-		why := c.lack(kind)
+		why := e.lack(kind)
 		if why == "" {
 			return false // its collector is switched off
 		}
 		r.level, r.summary = Warning, word+" "+name+" cannot be looked at: "+why
 	}
-	r.calm = r.level
-	c.add(r)
+	r.release = r.level
+	e.add(r)
 	return false
 }
 
-func (c *court) halfRead(kind, rulename, name, what string) {
-	r := rule{key: key{name: rulename, of: name}, component: kind, level: Warning, calm: Warning, summary: what + " cannot be read"}
-	if l := c.lackOf(kind, name); l != nil && l.Short != "" {
+func (e *evaluator) halfRead(kind, rulename, name, what string) {
+	r := rule{Subject: Subject{Rule: rulename, Of: name}, component: kind, level: Warning, release: Warning, summary: what + " cannot be read"}
+	if l := e.lackOf(kind, name); l != nil && l.Short != "" {
 		r.summary += ": " + l.Short
 	}
-	c.add(r)
+	e.add(r)
 }

@@ -9,19 +9,19 @@ import (
 // tableLock returns the connections that wait for a lock of a table, or of its
 // definition, on a server, with the connection that is likely to hold it; nil:
 // none waits. The servers do not say who holds such a lock.
-func (c *court) tableLock(server string) *blocker {
-	b, known := c.tableLocks[server]
+func (e *evaluator) tableLock(server string) *blocker {
+	b, known := e.tableLocks[server]
 	if !known {
-		b = c.findTableLock(server)
-		c.tableLocks[server] = b
+		b = e.findTableLock(server)
+		e.tableLocks[server] = b
 	}
 	return b
 }
 
-func (c *court) findTableLock(server string) *blocker {
+func (e *evaluator) findTableLock(server string) *blocker {
 	var b *blocker
-	for i := range c.State.LockWaits {
-		w := &c.State.LockWaits[i]
+	for i := range e.State.LockWaits {
+		w := &e.State.LockWaits[i]
 		if w.Server != server || w.Blocker.ID != 0 {
 			continue
 		}
@@ -33,8 +33,8 @@ func (c *court) findTableLock(server string) *blocker {
 	if b == nil {
 		return nil
 	}
-	for i := range c.State.LockSuspects {
-		if x := &c.State.LockSuspects[i]; x.Server == server {
+	for i := range e.State.LockSuspects {
+		if x := &e.State.LockSuspects[i]; x.Server == server {
 			b.Connection, b.state, b.idle = x.Connection, x.Did, x.Seconds
 			break
 		}
@@ -45,13 +45,13 @@ func (c *court) findTableLock(server string) *blocker {
 func (b *blocker) tableAdvice() advice {
 	n := len(b.waiting)
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",
-		plural(float64(n), "connection"), either(n == 1, "waits", "wait"), b.server, FormatSeconds(b.longest))
+		plural(float64(n), "connection"), choose(n == 1, "waits", "wait"), b.server, FormatSeconds(b.longest))
 	if b.ID == 0 {
 		line += ": SHOW PROCESSLIST has who sleeps meanwhile."
 	} else {
 		line += fmt.Sprintf(". Connection %d%s is likely to: it has %s for %s. KILL %d ends it, if it may not finish.", b.ID, ownerOf(&b.Connection), b.state, FormatSeconds(b.idle), b.ID)
 	}
-	return advice{rankRoot, "mysql:" + b.server + "/table-lock", line + b.spare()}
+	return advice{rankRoot, "mysql:" + b.server + "/table-lock", line + b.waitersText()}
 }
 
 // queryAdvice is the line about statements of one server that run long, the

@@ -10,35 +10,35 @@ import (
 
 // judgeTasks judges the queues of background tasks of an app: that somebody
 // takes what waits in them, and soon enough.
-func (c *court) judgeTasks(app string) {
+func (e *evaluator) evaluateTasks(app string) {
 	found := make(map[string]*model.Queue)
-	for i := range c.State.Queues {
-		if q := &c.State.Queues[i]; q.App == app {
+	for i := range e.State.Queues {
+		if q := &e.State.Queues[i]; q.App == app {
 			found[q.Name] = q
 		}
 	}
-	for _, name := range c.partNames(app, "tasks", slices.Collect(maps.Keys(found))) {
+	for _, name := range e.partNames(app, "tasks", slices.Collect(maps.Keys(found))) {
 		q, what := found[name], "queue "+name+" of "+app
 		if q == nil {
-			c.unread(app, "tasks", "tasks", name, what)
+			e.unread(app, "tasks", "tasks", name, what)
 			continue
 		}
-		c.judgeTaskWorkers(q, what)
-		r := rule{key: key{app, "task_age", name}, component: "tasks"}
+		e.evaluateTaskWorkers(q, what)
+		r := rule{Subject: Subject{app, "task_age", name}, component: "tasks"}
 		if q.Oldest != nil {
-			r.level, r.calm = rises(*q.Oldest, c.Limits.TaskAge)
+			r.level, r.release = rises(*q.Oldest, e.Limits.TaskAge)
 			r.summary = "the oldest job of " + what + " has waited for " + FormatSeconds(*q.Oldest)
 			r.advice = adviseTasks(q)
 		}
-		c.add(r) // with no job in it, a queue is well
+		e.add(r) // with no job in it, a queue is well
 	}
 }
 
 // judgeTaskWorkers judges who works on a queue. That nobody does is worse when
 // jobs wait.
-func (c *court) judgeTaskWorkers(q *model.Queue, what string) {
+func (e *evaluator) evaluateTaskWorkers(q *model.Queue, what string) {
 	if q.Workers != nil {
-		r := rule{key: key{q.App, "task_workers", q.Name}, component: "tasks"}
+		r := rule{Subject: Subject{q.App, "task_workers", q.Name}, component: "tasks"}
 		if *q.Workers == 0 {
 			r.level, r.summary = Warning, what+" has no worker"
 			line := fmt.Sprintf("0 workers take jobs from %s: start one.", what)
@@ -46,19 +46,19 @@ func (c *court) judgeTaskWorkers(q *model.Queue, what string) {
 				r.level, r.summary = Critical, fmt.Sprintf("%s in %s and no worker takes them", waiting(q.Length), what)
 				line = fmt.Sprintf("%s in %s and no worker takes them: start one.", waiting(q.Length), what)
 			}
-			r.advice = says(line)
+			r.advice = symptoms(line)
 		}
-		r.calm = r.level
-		c.add(r)
+		r.release = r.level
+		e.add(r)
 	}
 	if q.Orphaned != nil {
-		r := rule{key: key{q.App, "task_orphaned", q.Name}, component: "tasks"}
+		r := rule{Subject: Subject{q.App, "task_orphaned", q.Name}, component: "tasks"}
 		if *q.Orphaned > 0 {
 			r.level, r.summary = Warning, plural(*q.Orphaned, "job")+" of "+what+" began and lost the worker"
-			r.advice = says(fmt.Sprintf("%s of %s began on a worker that is gone: see why it ended, and queue what it left again.", plural(*q.Orphaned, "job"), what))
+			r.advice = symptoms(fmt.Sprintf("%s of %s began on a worker that is gone: see why it ended, and queue what it left again.", plural(*q.Orphaned, "job"), what))
 		}
-		r.calm = r.level
-		c.add(r)
+		r.release = r.level
+		e.add(r)
 	}
 }
 
@@ -83,5 +83,5 @@ func adviseTasks(q *model.Queue) adviser {
 	default:
 		line += ": see that its workers run."
 	}
-	return says(line)
+	return symptoms(line)
 }

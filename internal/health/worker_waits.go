@@ -24,8 +24,8 @@ func WaitsFor(w *model.AppWorkers) map[string]string {
 }
 
 // waitOf returns what a worker waits for; nil: nothing, or it is not known.
-func (c *court) waitOf(app, slot string) *model.Wait {
-	w := workersOf(c.State, app)
+func (e *evaluator) waitOf(app, slot string) *model.Wait {
+	w := workersOf(e.State, app)
 	if slot == "" || w == nil {
 		return nil
 	}
@@ -52,7 +52,7 @@ func waitText(x *model.Wait, one bool) string {
 	if x == nil {
 		return ""
 	}
-	waits := either(one, "waits", "wait") + " for "
+	waits := choose(one, "waits", "wait") + " for "
 	switch x.On {
 	case "mysql":
 		return waits + storeName("MySQL", x.On, x.Peer)
@@ -70,11 +70,11 @@ func waitText(x *model.Wait, one bool) string {
 	case "disk":
 		return waits + "the disk"
 	case "sleep":
-		return either(one, "sleeps", "sleep")
+		return choose(one, "sleeps", "sleep")
 	case "child":
 		return waits + "a child process"
 	case "cpu":
-		return either(one, "computes", "compute")
+		return choose(one, "computes", "compute")
 	}
 	return ""
 }
@@ -93,15 +93,15 @@ func orText(s, otherwise string) string {
 
 // causes returns advice about what the workers that hang or that are long in a
 // request wait for, one line a cause; stuckOnly leaves out those that are busy.
-func (c *court) causes(w *crew, stuckOnly bool) []advice {
+func (e *evaluator) causes(w *appWorkers, stuckOnly bool) []advice {
 	i := map[bool]int{true: 1}[stuckOnly]
 	if w.causes[i] == nil {
-		w.causes[i] = append([]advice{}, c.findCauses(w, stuckOnly)...)
+		w.causes[i] = append([]advice{}, e.findCauses(w, stuckOnly)...)
 	}
 	return w.causes[i]
 }
 
-func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
+func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	var out []advice
 	var groups [][]worker
 	list := w.longest("stuck")
@@ -110,7 +110,7 @@ func (c *court) findCauses(w *crew, stuckOnly bool) []advice {
 	}
 	running := make(map[string][]*model.Query) // by server
 	for _, x := range list {
-		if a, q := c.rootOf(w, &x); q != nil {
+		if a, q := e.rootOf(w, &x); q != nil {
 			running[q.Server] = append(running[q.Server], q)
 			continue
 		} else if a.line != "" {
@@ -154,7 +154,7 @@ func sameWait(x, y *worker) bool {
 
 // rootOf returns the advice about what a worker waits for where that is known to
 // be somebody else's doing, or the statement that it runs; neither: it is not known.
-func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
+func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if x.Wait == nil {
 		return advice{}, nil
 	}
@@ -162,33 +162,33 @@ func (c *court) rootOf(w *crew, x *worker) (advice, *model.Query) {
 	if !ok {
 		return advice{}, nil
 	}
-	if c.isDown(kind, name) {
+	if e.isDown(kind, name) {
 		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
-		return c.adviseStore(kind, word, name)(c.unwellFor(key{name: kind, of: name}))[0], nil
+		return e.adviseStore(kind, word, name)(e.unhealthyFor(Subject{Rule: kind, Of: name}))[0], nil
 	}
 	if kind != "mysql" {
 		return advice{}, nil
 	}
-	if b := c.blocker(name); b.holdsUp(w.app, x.Slot) {
-		return b.advice(c), nil
+	if b := e.blocker(name); b.holdsUp(w.app, x.Slot) {
+		return b.advice(e), nil
 	}
-	if b := c.tableLock(name); b.holdsUp(w.app, x.Slot) {
+	if b := e.tableLock(name); b.holdsUp(w.app, x.Slot) {
 		return b.tableAdvice(), nil
 	}
-	return advice{}, c.queryOf(name, w.app, x.Slot)
+	return advice{}, e.queryOf(name, w.app, x.Slot)
 }
 
 // unwellFor returns for how long a rule has not been well, as of the last look.
-func (c *court) unwellFor(k key) time.Duration {
-	h := c.before.held[k]
+func (e *evaluator) unhealthyFor(k Subject) time.Duration {
+	h := e.before.rules[k]
 	if h.level == Healthy {
 		return 0
 	}
-	return c.At.Sub(h.since)
+	return e.At.Sub(h.since)
 }
 
 // groupAdvice is the line about workers that hang for one reason.
-func (w *crew) groupAdvice(g []worker) advice {
+func (w *appWorkers) groupAdvice(g []worker) advice {
 	first := &g[0]
 	if first.Wait == nil || first.Wait.On == "other" {
 		return w.unknownAdvice(g)
@@ -231,7 +231,7 @@ func (w *crew) groupAdvice(g []worker) advice {
 }
 
 // unknownAdvice is the line about workers of which nothing is known but that they hang.
-func (w *crew) unknownAdvice(g []worker) advice {
+func (w *appWorkers) unknownAdvice(g []worker) advice {
 	first := &g[0]
 	if first.State != "stuck" {
 		return advice{}
@@ -244,11 +244,11 @@ func (w *crew) unknownAdvice(g []worker) advice {
 			lasts += " (" + first.Detail + ")"
 		}
 	}
-	end := "restart " + either(one, "it", "them")
+	end := "restart " + choose(one, "it", "them")
 	if kill, _ := w.endAll(g); kill != "" {
-		end = "end " + either(one, "it", "them") + " with " + kill + ", for gunicorn starts " + either(one, "another in its place", "others in their places")
+		end = "end " + choose(one, "it", "them") + " with " + kill + ", for gunicorn starts " + choose(one, "another in its place", "others in their places")
 	}
-	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, either(one, "it waits", "they wait"), end)
+	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
@@ -257,26 +257,26 @@ func (w *crew) unknownAdvice(g []worker) advice {
 const halfCore = 0.5
 
 // blockedClients says how to see what workers wait for in Redis.
-func (w *crew) blockedClients(x *worker) string {
+func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
-		has := either(n == 1, "client waits", "clients wait")
+		has := choose(n == 1, "client waits", "clients wait")
 		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
 	}
 	return ": SLOWLOG GET has what took long"
 }
 
 // giveUp is the end of a sentence: how to give up the requests of workers that hang.
-func (w *crew) giveUp(g []worker, joint string) string {
+func (w *appWorkers) giveUp(g []worker, joint string) string {
 	kill, slots := w.endAll(g)
 	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
-	return joint + kill + " gives up the " + either(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+	return joint + kill + " gives up the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
 }
 
 // endAll is the command that ends the first of some workers, at most maxNamed and
 // those that hang, and the slots of these; "" as in end.
-func (w *crew) endAll(g []worker) (kill string, slots []string) {
+func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	kill = w.end(&g[0])
 	if kill == "" {
 		return "", nil
@@ -291,7 +291,7 @@ func (w *crew) endAll(g []worker) (kill string, slots []string) {
 }
 
 // either returns the first text if it is about one, else the second.
-func either(one bool, singular, plural string) string {
+func choose(one bool, singular, plural string) string {
 	if one {
 		return singular
 	}
@@ -301,7 +301,7 @@ func either(one bool, singular, plural string) string {
 // end is the command that ends a worker and has another one started; "" if the
 // server is not known to start one. One whose threads wait for each other takes
 // no signal that it may handle.
-func (w *crew) end(x *worker) string {
+func (w *appWorkers) end(x *worker) string {
 	switch {
 	case w.process == nil || w.process.Server != "gunicorn" || x.PID == 0:
 		return ""

@@ -21,7 +21,7 @@ type worker struct {
 }
 
 // crew is all that is known of an app's workers and its queue.
-type crew struct {
+type appWorkers struct {
 	app                 string
 	workers             []worker
 	counts              *model.WorkerCounts // nil: not known
@@ -38,15 +38,15 @@ type crew struct {
 	unready             float64     // workers that ended in the last minute, none of which was ready for a request
 }
 
-func (c *court) crew(app string) *crew {
-	w := &crew{app: app, process: appOf(c.State, app), memory: memoryOf(c.State, app), requests: requestsOf(c.State, app), queues: listenersOf(c.State, app)}
+func (e *evaluator) appWorkers(app string) *appWorkers {
+	w := &appWorkers{app: app, process: appOf(e.State, app), memory: memoryOf(e.State, app), requests: requestsOf(e.State, app), queues: listenersOf(e.State, app)}
 	cores := make(map[string]*float64)
 	if w.process != nil {
 		for i := range w.process.Workers {
 			cores[w.process.Workers[i].Slot] = w.process.Workers[i].CPU
 		}
 	}
-	if list := workersOf(c.State, app); list != nil {
+	if list := workersOf(e.State, app); list != nil {
 		w.workers = make([]worker, len(list.Workers))
 		for i := range list.Workers {
 			w.workers[i] = worker{&list.Workers[i], cores[list.Workers[i].Slot]}
@@ -54,12 +54,12 @@ func (c *court) crew(app string) *crew {
 		w.counts, w.spare, w.unready = list.Counts, list.Spare, list.Unready
 	}
 	w.blocked = make(map[string]float64)
-	for i := range c.State.Redis {
-		if s := &c.State.Redis[i]; s.Blocked != nil {
+	for i := range e.State.Redis {
+		if s := &e.State.Redis[i]; s.Blocked != nil {
 			w.blocked["redis:"+s.Name] = *s.Blocked
 		}
 	}
-	w.queue = QueueLength(c.State, app)
+	w.queue = QueueLength(e.State, app)
 	w.fullest = Fullest(w.queues)
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
@@ -68,7 +68,7 @@ func (c *court) crew(app string) *crew {
 }
 
 // in counts the workers in a state: all that were counted, else those seen.
-func (w *crew) in(state string) float64 {
+func (w *appWorkers) in(state string) float64 {
 	if w.counts != nil {
 		return CountIn(w.counts, state)
 	}
@@ -97,30 +97,30 @@ func CountIn(n *model.WorkerCounts, state string) float64 {
 }
 
 // free counts the workers that could serve another request now.
-func (w *crew) free() float64 { return max(0, w.total-w.taken+w.spare) }
+func (w *appWorkers) free() float64 { return max(0, w.total-w.taken+w.spare) }
 
 // manyUnready is how many workers of an app must have ended within a minute,
 // none of them ready for a request, for its workers to count as dying.
 const manyUnready = 3
 
 // unseen reports whether not one worker may be looked at.
-func (w *crew) unseen() bool {
+func (w *appWorkers) unseen() bool {
 	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.State != "" })
 }
 
 // reported reports whether somebody reports requests.
-func (w *crew) reported() bool { return w.requests != nil && w.requests.Rate != nil }
+func (w *appWorkers) reported() bool { return w.requests != nil && w.requests.Rate != nil }
 
 // waits reports whether so many wait that each worker has one more to do.
-func (w *crew) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
+func (w *appWorkers) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
 
 // full reports whether one of the accept queues holds this share of its own limit.
-func (w *crew) full(share float64) bool {
+func (w *appWorkers) full(share float64) bool {
 	return w.fullest != nil && w.fullest.Fullness != nil && *w.fullest.Fullness >= share
 }
 
 // longest lists the workers in that state, the longest in it first.
-func (w *crew) longest(state string) []worker {
+func (w *appWorkers) longest(state string) []worker {
 	var out []worker
 	for _, x := range w.workers {
 		if x.State == state {
@@ -134,7 +134,7 @@ func (w *crew) longest(state string) []worker {
 }
 
 // worst is the worker that hangs longest, else the one that is busy longest.
-func (w *crew) worst() *worker {
+func (w *appWorkers) worst() *worker {
 	for _, state := range []string{"stuck", "busy"} {
 		if l := w.longest(state); len(l) > 0 {
 			return &l[0]
@@ -144,30 +144,30 @@ func (w *crew) worst() *worker {
 }
 
 // judgeWorkers reports whether anybody is left to answer.
-func (c *court) judgeWorkers(w *crew) {
-	r := rule{key: key{app: w.app, name: "workers"}, component: "workers"}
-	if w.unseen() && (!w.reported() || slices.Contains(c.Apps, w.app)) {
+func (e *evaluator) evaluateWorkers(w *appWorkers) {
+	r := rule{Subject: Subject{App: w.app, Rule: "workers"}, component: "workers"}
+	if w.unseen() && (!w.reported() || slices.Contains(e.Apps, w.app)) {
 		r.level = Warning
 		r.summary = w.app + " runs, but whether it answers cannot be seen: no worker may be looked at"
 		if !w.reported() {
 			r.summary += ", no request is reported"
 		}
-		r.advice = says(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
-	} else if r.level, r.summary = w.judge(); r.level > Healthy {
+		r.advice = symptoms(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
+	} else if r.level, r.summary = w.level(); r.level > Healthy {
 		if worst := w.worst(); worst != nil {
 			r.summary += ", longest " + FormatSeconds(worst.Seconds) + " (worker " + worst.Slot + worst.doesText() + ")"
 		}
 		if w.queue != nil && *w.queue > 0 && w.free() == 0 {
 			r.summary += ", queue " + w.queueText()
 		}
-		r.advice = later(func() adviser { return c.adviseWorkers(w) })
+		r.advice = deferred(func() adviser { return e.adviseWorkers(w) })
 	}
-	r.calm = r.level
-	c.add(r)
+	r.release = r.level
+	e.add(r)
 }
 
 // judge judges workers that can be seen.
-func (w *crew) judge() (Level, string) {
+func (w *appWorkers) level() (Level, string) {
 	worst := w.worst()
 	long := worst != nil && worst.Seconds >= busyLong
 	switch {
@@ -190,29 +190,29 @@ func (w *crew) judge() (Level, string) {
 
 // judgeQueue judges what waits for accept; tells says that the workers' rule
 // has named the queue already, at that level.
-func (c *court) judgeQueue(w *crew, workers *rule) {
+func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
 	if w.queue == nil {
-		c.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)
+		e.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)
 		return
 	}
-	r := rule{key: key{app: w.app, name: "request_queue"}, component: "request_queue"}
+	r := rule{Subject: Subject{App: w.app, Rule: "request_queue"}, component: "request_queue"}
 	most := longest(w.queues)
-	r.level, r.calm = rises(*most.Length, c.Limits.RequestQueue)
+	r.level, r.release = rises(*most.Length, e.Limits.RequestQueue)
 	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
 	if w.full(1 - margin) {
-		r.calm = Critical
+		r.release = Critical
 	}
 	if w.full(1) {
 		r.level, r.summary = Critical, "the queue of "+w.app+" is full: "+w.queueText()+" connections wait"
 	} else {
-		r.told = w.free() == 0 && workers.level >= r.level && workers.level > Healthy
+		r.inhibited = w.free() == 0 && workers.level >= r.level && workers.level > Healthy
 	}
-	r.advice = later(func() adviser { return c.adviseQueue(w) })
-	c.add(r)
+	r.advice = deferred(func() adviser { return e.adviseQueue(w) })
+	e.add(r)
 }
 
 // queueText is the fullest queue in words; there is one whose length is known.
-func (w *crew) queueText() string { return queueText(w.fullest, len(w.queues) > 1) }
+func (w *appWorkers) queueText() string { return queueText(w.fullest, len(w.queues) > 1) }
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
 
