@@ -84,8 +84,8 @@ type App struct {
 
 // look is all that one gather read, and how it was judged.
 type look struct {
-	state     *model.State
-	judgement health.Judgement
+	state      *model.State
+	evaluation health.Evaluation
 }
 
 // New loads the configuration and builds every part; nothing runs yet. All
@@ -174,14 +174,14 @@ func hostMemory() (uint64, error) {
 }
 
 // Latest implements [web.Source].
-func (a *App) Latest() (*model.State, health.Judgement) {
+func (a *App) Latest() (*model.State, health.Evaluation) {
 	if l := a.latest.Load(); l != nil {
-		return l.state, l.judgement
+		return l.state, l.evaluation
 	}
-	return &model.State{}, health.Judgement{}
+	return &model.State{}, health.Evaluation{}
 }
 
-func (a *App) health() health.Judgement {
+func (a *App) health() health.Evaluation {
 	_, j := a.Latest()
 	return j
 }
@@ -209,7 +209,7 @@ func (a *App) keepLooking(ctx context.Context) error {
 		seen := a.set.Read(read, nil).State // without the metrics
 		l := &look{state: &seen}
 		cancel()
-		l.judgement, state = health.Judge(a.input(l.state, now), state)
+		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
 		a.latest.Store(l)
 		select {

@@ -44,10 +44,10 @@ type threadJSON struct {
 
 // evidence is what is seen of a target now.
 func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
-	state, judgement := a.Latest()
+	state, evaluation := a.Latest()
 	app, servers := a.about(target)
-	e := evidenceJSON{LastLook: judgement.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
-	for _, f := range judgement.Findings() {
+	e := evidenceJSON{LastLook: evaluation.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
+	for _, f := range evaluation.Findings() {
 		if f.App == "" || f.App == app {
 			e.Findings = append(e.Findings, f)
 		}

@@ -64,7 +64,7 @@ const lookTooOld = 4 * pageInterval
 
 // unwell reports whether a component of an app, of the host and the stores where
 // app is "", is not healthy, or has not been for as long as it takes to be sure.
-func unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
 		return false, errors.New("nobody has looked lately how it is")
 	}

@@ -31,9 +31,8 @@ func QueueLength(s *model.State, app string) *float64 {
 	return sum
 }
 
-// Fullest returns the queue that is nearest to its limit, and of those the
-// longest one: a full queue is full however empty the others are. It is nil
-// where no length is known.
+// Fullest returns the queue that is nearest to its limit, and of several that are
+// equally near the longest. It returns nil where no length is known.
 func Fullest(qs []model.Listener) *model.Listener {
 	var worst *model.Listener
 	for i := range qs {
@@ -63,7 +62,8 @@ func orZero(v *float64) float64 {
 	return *v
 }
 
-// queueText is the length of a queue with its limit, and with the listener where there are several.
+// queueText returns the length of a queue with its limit, and with the listener
+// where there are several.
 func queueText(q *model.Listener, several bool) string {
 	out := FormatCount(*q.Length)
 	if q.Limit != nil {

@@ -21,8 +21,8 @@ func adviseDown(app string) adviser {
 	}
 }
 
-// adviseWorkers names what workers that hang wait for, and of those that are busy
-// where none is free.
+// adviseWorkers returns advice about what stuck workers wait for and, where no
+// worker is free, about what busy workers wait for.
 func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	var out []advice
 	if w.unready >= manyUnready {
@@ -37,7 +37,7 @@ func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	return func(time.Duration) []advice { return out }
 }
 
-// explained reports whether what the workers wait for is known of one at least.
+// causeKnown reports whether it is known of at least one worker what it waits for.
 func (e *evaluator) causeKnown(w *appWorkers) bool {
 	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
@@ -49,7 +49,8 @@ func (x *worker) name(word string) string {
 	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
 }
 
-// adviseMore reports whether more workers would help: only if there is CPU left.
+// adviseMore returns a line that says whether more workers would help, which
+// depends on the CPU that is left.
 func (e *evaluator) adviseMore(w *appWorkers) string {
 	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
 	if w.queue != nil && *w.queue > 0 {
@@ -110,8 +111,8 @@ func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 	return symptoms(line + ".")
 }
 
-// largest returns the worker that holds most: by its share where one at least is
-// known, else by what is resident.
+// largest returns the slot and the bytes of the worker with the largest PSS, or,
+// where no PSS is known, the largest RSS.
 func largest(m *model.AppMemory) (slot string, bytes float64) {
 	for i := range m.Workers {
 		if x := &m.Workers[i]; x.Sampled && x.PSS > bytes {
@@ -129,7 +130,7 @@ func largest(m *model.AppMemory) (slot string, bytes float64) {
 	return slot, bytes
 }
 
-// busiest returns the worker that takes most CPU.
+// busiest returns the slot and the cores of the worker that uses most CPU.
 func busiest(a *model.App) (slot string, cores float64) {
 	for i := range a.Workers {
 		if x := &a.Workers[i]; x.CPU != nil && *x.CPU > cores {
@@ -167,7 +168,8 @@ func (w *appWorkers) adviseCPU() adviser {
 	return symptoms(line + ".")
 }
 
-// adviseHostMemory names the app that takes most.
+// adviseHostMemory returns the end of a sentence that names the app with most
+// memory; "" where no app's memory is known.
 func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
 	for _, app := range e.names {

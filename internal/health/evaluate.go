@@ -1,5 +1,5 @@
-// Package health turns the state of one gather into what a person asks for:
-// models and a verdict. It is pure: no clock, no I/O.
+// Package health evaluates the state of one gather: levels, alerts and advice for
+// apps, stores and the host. It is pure: no clock, no I/O.
 package health
 
 import (
@@ -12,27 +12,29 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// A level is left when the value is this much below its limit (above it for what
-// warns when it falls). What has ended is listed for this many monitoring intervals.
+// margin is how far below its limit a value must fall before the level is left
+// (above it for values that warn when they fall). intervals is for how many
+// monitoring intervals an alert that has ended is listed as recovering.
 const (
 	margin    = 0.05
 	intervals = 2
 )
 
-// Input is all that a judgement is made of.
+// Input is what an evaluation reads.
 type Input struct {
 	State    *model.State      // of one gather
 	At       time.Time         // when that was
 	Limits   config.Thresholds // in force
 	Interval time.Duration     // monitoring_interval
 
-	// What the configuration names: it must be readable to be healthy.
+	// What the configuration names. Unlike what was discovered, it is not healthy
+	// while it cannot be read.
 	Apps, MySQL, Redis []string
 	Parts              []Part
 }
 
-// State is what a judgement must know of those before. The zero value is a
-// judge's first day; a State is never changed.
+// State is what an evaluation keeps for the next one. The zero value is for the
+// first. A State is never changed.
 type State struct{ rules map[Subject]ruleState }
 
 // Subject is what one rule is about.
@@ -42,32 +44,31 @@ type Subject struct {
 	Of   string // which disk, store, pool or queue, where there may be several; else ""
 }
 
-// rule is what one look says of one thing.
+// rule is the result of one rule for one subject at one evaluation.
 type rule struct {
 	Subject
 
 	component string
 	level     Level // by the limits
-	release   Level // by limits that are the margin lower
+	release   Level // by limits lowered by the margin: a level is kept until this one is lower
 	summary   string
-	inhibited bool
-	// advice says what to do, given for how long it has not been well.
-	advice adviser
+	inhibited bool    // another alert says it already
+	advice    adviser // nil: there is none
 }
 
-// held is what is kept of one rule from look to look.
+// ruleState is what is kept of one rule between evaluations.
 type ruleState struct {
-	level     Level // at the last look
+	level     Level // at the last evaluation
 	component string
-	since     time.Time // it is not healthy; of what has ended, it was not
+	since     time.Time // when it became unhealthy
 	worst     Level     // since then
-	last      time.Time // the last look at which it was not healthy
-	summary   string    // of that look
+	last      time.Time // the last evaluation at which it was unhealthy
+	summary   string    // of that evaluation
 }
 
-// step returns what is held after one more look at a rule. A worse level holds
-// at once, and until the value is the margin below its limit. What comes back
-// after it was healthy is a new finding.
+// next returns the state of a rule after one more evaluation. A worse level is
+// taken at once and kept until the release level is lower. A rule that becomes
+// unhealthy again after it was healthy has a new since.
 func (h ruleState) next(r *rule, at time.Time) ruleState {
 	level := max(r.level, min(h.level, r.release))
 	if level > Healthy {
@@ -80,11 +81,10 @@ func (h ruleState) next(r *rule, at time.Time) ruleState {
 	return h
 }
 
-// Judge judges one look, given the state that the judgement before it left,
-// and returns the state for the next. It is pure, and it may be called as
-// often as there are looks: the intervals are counted by their times. One
-// state must be used with looks in the order of their times.
-func Judge(in Input, before State) (Judgement, State) {
+// Evaluate evaluates the state of one gather and returns the result and the State
+// for the next call. It is pure. It may be called at any interval, because
+// durations are computed from Input.At, but in the order of these times.
+func Evaluate(in Input, before State) (Evaluation, State) {
 	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
 	e.names = e.appNames()
 	for _, app := range e.names {
@@ -96,20 +96,21 @@ func Judge(in Input, before State) (Judgement, State) {
 	return e.evaluation(), e.after
 }
 
-// court is one judgement in the making.
+// evaluator is one evaluation under way.
 type evaluator struct {
 	Input
 	before, after State
 	names         []string
 	rules         []rule
-	blockers      map[string]*blocker // by server; one that is there and nil: none
+	blockers      map[string]*blocker // by server; nil: none
 	tableLocks    map[string]*blocker // the same
 }
 
 func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }
 
-// fade keeps what was not well and cannot be told any more, e.g. the share of
-// errors where there are no requests, until that has been so for long.
+// addUnmeasured adds a healthy rule for each subject that was unhealthy and has no
+// value now, e.g. the error rate of an app without requests, so that it is listed
+// as recovering.
 func (e *evaluator) addUnmeasured() {
 	seen := make(map[Subject]bool, len(e.rules))
 	for i := range e.rules {
@@ -125,7 +126,7 @@ func (e *evaluator) addUnmeasured() {
 	}
 }
 
-// lives reports whether there is still somebody to have a rule.
+// exists reports whether the subject is still configured or seen.
 func (e *evaluator) exists(k Subject) bool {
 	switch k.Rule {
 	case "mysql", "query_time", "connections":
@@ -136,19 +137,19 @@ func (e *evaluator) exists(k Subject) bool {
 	return k.App == "" || slices.Contains(e.names, k.App)
 }
 
-// told is a finding with its advice.
+// result is a finding with its advice.
 type result struct {
 	Finding
 	advice []advice
-	ended  *time.Time // when it was last seen; nil: it is present
+	ended  *time.Time // when it was last unhealthy; nil: it is present
 }
 
-// judgement steps all rules and puts what they say together.
-func (e *evaluator) evaluation() Judgement {
+// evaluation returns the statuses, findings and advice of all rules.
+func (e *evaluator) evaluation() Evaluation {
 	statuses := map[string]*Status{"": e.status("")}
 	all := e.advance(statuses)
 	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
-	out := Judgement{At: e.At}
+	out := Evaluation{At: e.At}
 	var todo []advice
 	for i := range all {
 		switch t := &all[i]; {
@@ -176,8 +177,8 @@ func (e *evaluator) evaluation() Judgement {
 	return out
 }
 
-// step steps all rules, notes the components' levels in statuses, and returns
-// what is not well, and what has ended lately.
+// advance computes the next state of each rule, sets the components' levels in
+// statuses, and returns what is unhealthy and what has ended lately.
 func (e *evaluator) advance(statuses map[string]*Status) []result {
 	var all []result
 	for i := range e.rules {
@@ -198,8 +199,7 @@ func (e *evaluator) advance(statuses map[string]*Status) []result {
 	return all
 }
 
-// tell returns the finding of a rule at this look: what is present, or what has
-// ended.
+// result returns the finding of a rule, present or ended, with its advice.
 func (e *evaluator) result(r *rule, h *ruleState) result {
 	t := result{Finding: Finding{r.App, Alert{
 		Name: r.title(), Severity: h.level, Component: r.component, Summary: h.summary, Since: h.since,
@@ -215,7 +215,8 @@ func (e *evaluator) result(r *rule, h *ruleState) result {
 	return t
 }
 
-// fill takes what concerns the app: its own, and full disks, which bound all.
+// fill sets the alerts, recommendations and overall level from the results of the
+// app, and of disks, which concern every app.
 func (s *Status) fill(all []result) {
 	var todo []advice
 	for i := range all {

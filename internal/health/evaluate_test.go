@@ -28,15 +28,15 @@ func newTrial() *trial {
 }
 
 // look judges the readings, so long after noon.
-func (x *trial) look(after time.Duration, rs ...modeltest.Fact) health.Judgement {
+func (x *trial) look(after time.Duration, rs ...modeltest.Fact) health.Evaluation {
 	x.in.At, x.in.State = noon.Add(after), modeltest.State(rs)
-	var j health.Judgement
-	j, x.state = health.Judge(x.in, x.state)
+	var j health.Evaluation
+	j, x.state = health.Evaluate(x.in, x.state)
 	return j
 }
 
 // brief writes the components of everybody in one line.
-func brief(j health.Judgement) string {
+func brief(j health.Evaluation) string {
 	var out []string
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
 		for _, c := range slices.Sorted(maps.Keys(s.Components)) {
@@ -68,7 +68,7 @@ func unavailable(collector, reason string, details ...string) []modeltest.Fact {
 	return out
 }
 
-func TestJudgeOneLook(t *testing.T) {
+func TestEvaluateOnce(t *testing.T) {
 	plus := func(a []modeltest.Fact, b ...modeltest.Fact) []modeltest.Fact { return append(a, b...) }
 	for name, c := range map[string]struct {
 		in      func(*health.Input)
@@ -134,7 +134,7 @@ func TestJudgeOneLook(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, j health.Judgement, want, alert, advice string, nothing bool) {
+func check(t *testing.T, j health.Evaluation, want, alert, advice string, nothing bool) {
 	t.Helper()
 	if got := brief(j); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -153,7 +153,7 @@ func check(t *testing.T, j health.Judgement, want, alert, advice string, nothing
 	}
 }
 
-func TestJudgeStores(t *testing.T) {
+func TestEvaluateStores(t *testing.T) {
 	stores := func(in *health.Input) { in.MySQL, in.Redis = []string{"main"}, []string{"cache"} }
 	up := []modeltest.Fact{reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 1, "main"),
 		reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7.0", "standalone", "master")}

@@ -57,7 +57,7 @@ func TestHysteresisStepByStep(t *testing.T) {
 }
 
 // levelAt returns the level of the component, and of what of it is recovering.
-func levelAt(j health.Judgement, redis bool) string {
+func levelAt(j health.Evaluation, redis bool) string {
 	s, component := j.Of("shop"), "cpu"
 	if redis {
 		s, component = &j.Host, "redis"
@@ -171,7 +171,7 @@ func TestGone(t *testing.T) {
 }
 
 // The state that was given is not changed: the same look gives the same.
-func TestJudgeIsPure(t *testing.T) {
+func TestEvaluateIsPure(t *testing.T) {
 	x := newTrial()
 	x.look(0, crew("shop", 0, "stuck")...)
 	before := x.state
@@ -209,7 +209,7 @@ func TestHysteresisKeepsToTheLimits(t *testing.T) {
 	}
 }
 
-func BenchmarkJudge(b *testing.B) {
+func BenchmarkEvaluate(b *testing.B) {
 	var rs []modeltest.Fact
 	for _, app := range []string{"a", "b", "c", "d"} {
 		states := make([]string, 50)
@@ -223,6 +223,6 @@ func BenchmarkJudge(b *testing.B) {
 	x.in.State = r
 	b.ReportAllocs()
 	for b.Loop() {
-		_, x.state = health.Judge(x.in, x.state)
+		_, x.state = health.Evaluate(x.in, x.state)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// blocker is a connection that others wait for, on one server, and that waits
-// for no lock itself.
+// blocker is a connection that holds a lock for which others wait, on one server,
+// and that waits for no lock itself.
 type blocker struct {
 	model.Connection
 
@@ -19,15 +19,15 @@ type blocker struct {
 
 	waiting map[uint64]bool // the connections that wait
 	longest float64         // seconds that one of them has waited
-	idle    float64         // seconds that it has done what it does
-	waiters []waiter        // the workers among those that wait, each once
+	idle    float64         // seconds that it has been in that state
+	waiters []waiter        // the workers among those that wait, without duplicates
 }
 
-// victim is a worker that waits for a blocker.
+// waiter is a worker that waits for a blocker.
 type waiter struct{ app, slot string }
 
-// blocker returns the connection at the end of the chain that most others wait
-// for; nil if none is known.
+// blocker returns the connection at the end of the chain for which most others
+// wait; nil if none is known.
 func (e *evaluator) blocker(server string) *blocker {
 	b, known := e.blockers[server]
 	if !known {
@@ -42,7 +42,7 @@ func (e *evaluator) findBlocker(server string) *blocker {
 	holds := make(map[uint64]*model.LockWait) // by the waiter's connection
 	for i := range e.State.LockWaits {
 		w := &e.State.LockWaits[i]
-		if w.Server != server || w.Blocker.ID == 0 { // who has the lock of a table is not always told
+		if w.Server != server || w.Blocker.ID == 0 { // servers do not report who holds the lock of a table
 			continue
 		}
 		waits = append(waits, w)
@@ -91,7 +91,8 @@ func (b *blocker) holdsUp(app, slot string) bool {
 	return b != nil && slices.Contains(b.waiters, waiter{app, slot})
 }
 
-// blockedBy is the end of a sentence about a statement that may only wait.
+// blockedBy returns the end of a summary that names the blocker of a server; ""
+// where there is none.
 func (e *evaluator) blockedBy(server string) string {
 	b := e.blocker(server)
 	if b == nil {
@@ -100,8 +101,8 @@ func (e *evaluator) blockedBy(server string) string {
 	return fmt.Sprintf("; connection %d%s blocks %d", b.ID, ownerOf(&b.Connection), len(b.waiting))
 }
 
-// ownerOf returns the worker that has a connection, else the user and the host
-// that the server knows, to follow the connection's number.
+// ownerOf returns whose a connection is, e.g. " of worker 2 of shop" or " of user
+// ann from 10.0.0.7"; "" where that is not known.
 func ownerOf(x *model.Connection) string {
 	switch {
 	case x.Slot != "" && x.PID != 0:
@@ -116,13 +117,13 @@ func ownerOf(x *model.Connection) string {
 	return ""
 }
 
-// connectionCause is what the advice about a connection is about.
+// connectionCause returns the cause of advice about a connection.
 func connectionCause(server string, id uint64) string {
 	return fmt.Sprintf("mysql:%s/connection:%d", server, id)
 }
 
-// advice says who holds the lock, what it waits for itself, and who is not to be
-// ended for it.
+// advice returns the line about the holder of a lock: who it is, what its worker
+// waits for, how to end it, and which workers not to end.
 func (b *blocker) advice(c *evaluator) advice {
 	does := ""
 	if b.state != "" {
@@ -136,7 +137,8 @@ func (b *blocker) advice(c *evaluator) advice {
 	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.waitersText()}
 }
 
-// spare names the workers that only wait, and are not to be ended; "" if none is known.
+// waitersText returns a sentence that names the workers that only wait and should
+// not be ended; "" if none is known.
 func (b *blocker) waitersText() string {
 	if len(b.waiters) == 0 {
 		return ""
@@ -144,7 +146,7 @@ func (b *blocker) waitersText() string {
 	return " Do not end " + workerList(b.waiters) + ": " + choose(len(b.waiters) == 1, "it waits", "they wait") + " for it."
 }
 
-// named lists workers, at most 8, with their app where it changes.
+// workerList returns workers as an enumeration of at most 8, grouped by app.
 func workerList(waiters []waiter) string {
 	const upTo = 8
 	sorted := slices.Clone(waiters)
@@ -174,8 +176,8 @@ func workerList(waiters []waiter) string {
 	return enumerate(out)
 }
 
-// adviseQuery names the connection that most others wait for, if any do, else
-// the one whose statement runs longest.
+// adviseQuery returns advice about long statements on a server: about the blocker
+// if connections wait for a lock, else about the statement that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	if b := e.blocker(name); b != nil {
 		a := b.advice(e)
@@ -211,7 +213,7 @@ func (e *evaluator) queries(server string) []*model.Query {
 	return out
 }
 
-// queryOf returns the statement that a worker runs; nil: none is known.
+// queryOf returns the statement that a worker runs; nil if none is known.
 func (e *evaluator) queryOf(server, app, slot string) *model.Query {
 	if slot == "" {
 		return nil

@@ -33,7 +33,7 @@ func parts(in *health.Input) {
 	in.Parts = []health.Part{{"shop", "pool", "main", "mysql:db"}, {"shop", "sessions", "cache", "redis:cache"}, {"shop", "tasks", "default", "redis:cache"}}
 }
 
-func TestJudgeParts(t *testing.T) {
+func TestEvaluateParts(t *testing.T) {
 	calm := crew("shop", 0, "idle", "idle")
 	stores := []modeltest.Fact{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
 	with := func(more ...[]modeltest.Fact) []modeltest.Fact {

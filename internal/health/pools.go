@@ -9,17 +9,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Part is something of an app that the configuration names: one of its pools,
-// kinds of sessions or queues of tasks.
+// Part is a pool, a session store or a task queue that the configuration names.
 type Part struct {
 	App       string
 	Component string // "pool", "sessions" or "tasks"
-	Name      string // of the pool, the store or the queue: the second label of its metrics
+	Name      string // of the pool, the session store or the queue
 	Store     string // where it lives: "mysql:main", "redis:cache"
 }
 
-// partNames lists the parts of one component of an app: those of the
-// configuration and those that were found.
+// partNames returns the names of an app's parts of one component, configured and
+// found, sorted and without duplicates.
 func (e *evaluator) partNames(app, component string, found []string) []string {
 	out := slices.Clone(found)
 	for _, p := range e.Parts {
@@ -31,12 +30,12 @@ func (e *evaluator) partNames(app, component string, found []string) []string {
 	return slices.Compact(out)
 }
 
-// unread adds a warning for a part that the configuration names and that gave
-// nothing. Where its store does not answer, that is told already.
+// unread adds a warning for a configured part that could not be read. The warning
+// is inhibited where its store does not answer.
 func (e *evaluator) unread(app, component, collector, name, what string) {
 	i := slices.IndexFunc(e.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
 	why := e.lack(collector)
-	if i < 0 || why == "" { // it was found by itself, or its collector is off
+	if i < 0 || why == "" { // it is not configured, or its collector is off
 		return
 	}
 	r := rule{Subject: Subject{app, component, name}, component: component, level: Warning, release: Warning, summary: what + " cannot be read: " + why}
@@ -46,10 +45,10 @@ func (e *evaluator) unread(app, component, collector, name, what string) {
 	e.add(r)
 }
 
-// pool is one pool of an app, to be judged.
+// pool is one pool of an app.
 type pool struct{ *model.Pool }
 
-// poolOf returns a pool of an app; nil: nothing is known of it.
+// poolOf returns a pool of an app; nil if it was not read.
 func (e *evaluator) poolOf(app, name string) *pool {
 	i := slices.IndexFunc(e.State.Pools, func(p model.Pool) bool { return p.App == app && p.Name == name })
 	if i < 0 {
@@ -58,11 +57,10 @@ func (e *evaluator) poolOf(app, name string) *pool {
 	return &pool{&e.State.Pools[i]}
 }
 
-// taken counts the connections that nobody else can have now.
+// taken returns the number of connections that are not idle.
 func (p *pool) taken() float64 { return p.InUse + p.InTransaction + p.Leaked }
 
-// judgePools judges each pool: how much of it is taken, and whether some of
-// that is taken for nothing.
+// evaluatePools evaluates the utilization and the leaks of each pool of an app.
 func (e *evaluator) evaluatePools(w *appWorkers) {
 	var found []string
 	for i := range e.State.Pools {
@@ -93,7 +91,7 @@ func (e *evaluator) evaluatePools(w *appWorkers) {
 	}
 }
 
-// use is how much of the pool is taken, in words.
+// use returns the utilization in words, e.g. "87 % (13 of 15)".
 func (p *pool) use() string {
 	if p.Capacity == nil {
 		return FormatPercent(*p.Utilization)
@@ -108,7 +106,7 @@ func (p *pool) asleep() string {
 	return ": asleep in a transaction for up to " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
-// advice names the connections that hold the pool, and whose they are.
+// advice returns advice about the connections that use the pool up.
 func (p *pool) advice(w *appWorkers) adviser {
 	if p.Utilization == nil && p.Leaked == 0 {
 		return nil
@@ -138,8 +136,8 @@ func (p *pool) advice(w *appWorkers) adviser {
 	return p.leaking(line + w.named(slot) + ". End them: " + p.kill() + "; or recycle that worker.")
 }
 
-// leaking returns an adviser about leaked connections. What is said of the one
-// that also holds up others is about the same cause.
+// leaking returns an adviser about leaked connections. A single leak has the cause
+// of its connection, as advice about a lock that it holds has.
 func (p *pool) leaking(line string) adviser {
 	cause := "pool:" + p.App + "/" + p.Name
 	if len(p.Leaks) == 1 && p.Leaked == 1 {
@@ -166,7 +164,8 @@ func (p *pool) culprit() (slot string, n int) {
 	return slot, n
 }
 
-// kill says how to end the leaks by hand.
+// kill returns the statement that ends the longest leak, and how many more there
+// are.
 func (p *pool) kill() string {
 	line := fmt.Sprintf("KILL %d", p.Leaks[0].Connection)
 	if n := int(p.Leaked) - 1; n > 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// ResourceMetrics is what an app takes of the machine, in the field names of
+// ResourceMetrics is the resources that an app uses, in the field names of
 // /api/v1/status. Fields that end in percent are 0 to 100; a pool's
 // utilization is a ratio, 0 to 1, as its threshold is. What is not known is
 // nil, which JSON writes as null, and never 0.
@@ -31,12 +31,12 @@ type PerformanceMetrics struct {
 	SlowRequestCount  *float64  `json:"slow_request_count"` // in the last 5 minutes
 	ErrorRate         *float64  `json:"error_rate"`         // 5xx of all
 	ThroughputRPS     *float64  `json:"throughput_rps"`
-	DatabaseQueryTime *float64  `json:"database_query_time"` // of the longest statement that runs now on a server that it is connected to
+	DatabaseQueryTime *float64  `json:"database_query_time"` // age of the oldest running statement on the servers that it is connected to
 	CacheHitRate      *float64  `json:"cache_hit_rate"`      // of 5 minutes; the lowest of the caches that it is connected to
 }
 
-// Resources returns what the state of one gather, made at that moment, has of the
-// resources of app.
+// Resources returns the resources of an app from the state of a gather at that
+// time.
 func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 	out := ResourceMetrics{
 		Timestamp: at, MemoryUsageMB: times(AppMemory(s, app), 1e-6), DiskUsagePercent: times(fullestDisk(s), 100),
@@ -51,8 +51,8 @@ func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 	return out
 }
 
-// Performance returns what the state of one gather, made at that moment, has of
-// how app answers.
+// Performance returns the performance of an app from the state of a gather at that
+// time.
 func Performance(s *model.State, app string, at time.Time) PerformanceMetrics {
 	out := PerformanceMetrics{Timestamp: at, DatabaseQueryTime: longestQuery(s, app), CacheHitRate: hitRate(s, app)}
 	if r := requestsOf(s, app); r != nil {
@@ -61,7 +61,7 @@ func Performance(s *model.State, app string, at time.Time) PerformanceMetrics {
 	return out
 }
 
-// appOf returns what the processes of an app show; nil: they were not read.
+// appOf returns an app; nil if its processes were not read.
 func appOf(s *model.State, app string) *model.App {
 	i := slices.IndexFunc(s.Apps, func(a model.App) bool { return a.Name == app })
 	if i < 0 {
@@ -70,7 +70,7 @@ func appOf(s *model.State, app string) *model.App {
 	return &s.Apps[i]
 }
 
-// memoryOf returns the memory of an app; nil: it is not known.
+// memoryOf returns the memory of an app; nil if it is not known.
 func memoryOf(s *model.State, app string) *model.AppMemory {
 	i := slices.IndexFunc(s.Memory, func(m model.AppMemory) bool { return m.App == app })
 	if i < 0 {
@@ -79,7 +79,7 @@ func memoryOf(s *model.State, app string) *model.AppMemory {
 	return &s.Memory[i]
 }
 
-// workersOf returns what the workers of an app do; nil: it is not known.
+// workersOf returns the workers of an app; nil if they are not known.
 func workersOf(s *model.State, app string) *model.AppWorkers {
 	i := slices.IndexFunc(s.Workers, func(w model.AppWorkers) bool { return w.App == app })
 	if i < 0 {
@@ -88,7 +88,7 @@ func workersOf(s *model.State, app string) *model.AppWorkers {
 	return &s.Workers[i]
 }
 
-// requestsOf returns what is reported of an app's requests; nil: nothing is.
+// requestsOf returns the requests of an app; nil if none are reported.
 func requestsOf(s *model.State, app string) *model.AppRequests {
 	i := slices.IndexFunc(s.Requests, func(r model.AppRequests) bool { return r.App == app })
 	if i < 0 {
@@ -97,7 +97,7 @@ func requestsOf(s *model.State, app string) *model.AppRequests {
 	return &s.Requests[i]
 }
 
-// fullestDisk returns the share that is used of the fullest file system.
+// fullestDisk returns the usage of the fullest file system, a ratio.
 func fullestDisk(s *model.State) *float64 {
 	var out *float64
 	for i := range s.Disks {
@@ -106,7 +106,7 @@ func fullestDisk(s *model.State) *float64 {
 	return out
 }
 
-// utilization returns that of the fullest pool of an app.
+// utilization returns the highest utilization of an app's pools, a ratio.
 func utilization(s *model.State, app string) *float64 {
 	var out *float64
 	for i := range s.Pools {
@@ -171,7 +171,7 @@ func times(v *float64, by float64) *float64 {
 	return &x
 }
 
-// greater returns the greater of two numbers; one that is not known is none.
+// greater returns the greater of two numbers, or the one that is known.
 func greater(a, b *float64) *float64 {
 	if a == nil || b != nil && *b > *a {
 		return b

@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// rises judges v against limits that it must stay below; calm is by limits
-// that are the margin lower.
+// rises returns the level of a value that must stay below its limits, and its
+// level by limits lowered by the margin.
 func rises(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level {
 		switch {
@@ -26,7 +26,8 @@ func rises(v float64, l config.Limit) (level, release Level) {
 	return at(1), at(1 - margin)
 }
 
-// falls judges v against limits that it must stay above.
+// falls returns the level of a value that must stay above its limits, and its
+// level by limits raised by the margin.
 func falls(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level {
 		switch {
@@ -41,9 +42,8 @@ func falls(v float64, l config.Limit) (level, release Level) {
 	return at(1), at(1 + margin)
 }
 
-// appNames lists the apps to judge: those of the configuration and those that
-// were seen. Where the processes could not be read at all, an app that was not
-// well before is not forgotten for it.
+// appNames returns the apps to evaluate: configured, seen and, where processes
+// could not be read, those that were unhealthy before.
 func (e *evaluator) appNames() []string {
 	names := slices.Clone(e.Apps)
 	for i := range e.State.Apps {
@@ -65,8 +65,8 @@ func (e *evaluator) appNames() []string {
 	return slices.Compact(names)
 }
 
-// lack says why a collector has not given all it should; empty where it has,
-// where there is none, and where it was switched off.
+// lack returns why a collector is not available; "" where it is available,
+// switched off or unknown.
 func (e *evaluator) lack(collector string) string {
 	reason := e.reason(collector)
 	if reason == "" || reason == "ok" || reason == "disabled" {
@@ -75,7 +75,7 @@ func (e *evaluator) lack(collector string) string {
 	return cmp.Or(Missing(e.State, collector), reason)
 }
 
-// reason returns how the last read of a collector ended; "" where there was none.
+// reason returns the reason of a collector, "ok" included; "" where it is unknown.
 func (e *evaluator) reason(collector string) string {
 	i := slices.IndexFunc(e.State.Collectors, func(x model.Collector) bool { return x.Name == collector })
 	if i < 0 {
@@ -84,12 +84,11 @@ func (e *evaluator) reason(collector string) string {
 	return e.State.Collectors[i].Reason
 }
 
-// maxMissing bounds the sentences about one collector: as many as there are
-// servers of one kind.
+// maxMissing bounds the sentences about one collector.
 const maxMissing = 20
 
-// Missing returns the sentences of all that a collector cannot read, each once; ""
-// where nothing is said.
+// Missing returns the details of all non-optional lacks of a collector, joined and
+// without duplicates.
 func Missing(s *model.State, collector string) string {
 	var list []string
 	more := 0
@@ -109,8 +108,8 @@ func Missing(s *model.State, collector string) string {
 	return strings.Join(list, "; ")
 }
 
-// lackOf returns what a server's collector cannot read of that one server; nil:
-// it says nothing of it.
+// lackOf returns the first non-optional lack of a server, of the collector of its
+// kind; nil if there is none.
 func (e *evaluator) lackOf(kind, name string) *model.Lack {
 	i := slices.IndexFunc(e.State.Lacks, func(l model.Lack) bool {
 		return l.Collector == kind && l.Of == kind+":"+name && !l.Optional
@@ -121,9 +120,8 @@ func (e *evaluator) lackOf(kind, name string) *model.Lack {
 	return &e.State.Lacks[i]
 }
 
-// cannotRead adds a warning for what should be known and is not: a failure
-// always is one, a missing permission only where the configuration names the
-// app. What simply is not there is not judged.
+// cannotRead adds a warning where a collector failed or, for the host and
+// configured apps, lacks a permission.
 func (e *evaluator) cannotRead(app, component, collector, what string) {
 	reasons := []string{"failed", "timeout"}
 	if app == "" || slices.Contains(e.Apps, app) {
@@ -153,7 +151,7 @@ func (e *evaluator) evaluateApp(app string) {
 	case workers.process != nil && !workers.process.Up:
 		down.level, down.release, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
 		e.add(down)
-		e.evaluateTasks(app) // they go on without it
+		e.evaluateTasks(app) // task workers and sessions do not depend on it
 		e.evaluateSessions(app)
 		return
 	}
@@ -167,7 +165,7 @@ func (e *evaluator) evaluateApp(app string) {
 	e.evaluateSessions(app)
 }
 
-// judgeRequests judges what the app's server reports, if it does.
+// evaluateRequests evaluates the error rate and the response time, where reported.
 func (e *evaluator) evaluateRequests(w *appWorkers) {
 	if w.requests == nil {
 		return
@@ -186,7 +184,7 @@ func (e *evaluator) evaluateRequests(w *appWorkers) {
 	}
 }
 
-// judgeUse judges the memory and the CPU that the app takes of what it may.
+// evaluateUse evaluates the memory and CPU usage of an app.
 func (e *evaluator) evaluateUse(w *appWorkers) {
 	if w.memory != nil && w.memory.Usage != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
@@ -204,7 +202,7 @@ func (e *evaluator) evaluateUse(w *appWorkers) {
 	}
 }
 
-// judgeHost judges what all apps share.
+// evaluateHost evaluates disks, memory and CPU of the host.
 func (e *evaluator) evaluateHost() {
 	disks := slices.Clone(e.State.Disks)
 	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })

@@ -8,15 +8,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Sessions without an expiry are worth a word when they are this many and this
-// share of all: a few may be meant so.
+// Sessions without expiry are a warning from this number and this share of all
+// sessions on; a few may be intended.
 const (
 	noExpirySessions = 100
 	noExpiryShare    = 0.10
 )
 
-// judgeSessions judges where an app keeps its sessions: those that never
-// expire fill the store.
+// evaluateSessions evaluates the sessions without expiry in each store of an app.
 func (e *evaluator) evaluateSessions(app string) {
 	found := make(map[string]*model.Sessions)
 	for i := range e.State.Sessions {
@@ -27,7 +26,7 @@ func (e *evaluator) evaluateSessions(app string) {
 	for _, store := range e.partNames(app, "sessions", slices.Collect(maps.Keys(found))) {
 		x, what := found[store], "sessions of "+app+" on Redis "+store
 		if x == nil || x.Count == nil || x.WithoutExpiry == nil {
-			// Without a reason the first walk is under way.
+			// Without a reason the first scan is under way.
 			e.unread(app, "sessions", "sessions", store, "the "+what)
 			continue
 		}

@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// leastLookups is how many lookups in five minutes a hit rate needs to be judged.
+	// leastLookups is how many lookups in five minutes a hit rate needs to be
+	// evaluated.
 	leastLookups = 1000
-	// veryLong is how many times query_time.critical one statement of an app by
-	// itself may take until that is worth a warning.
+	// veryLong is how many times query_time.critical a single statement of an app
+	// may take before it is a warning.
 	veryLong = 12
-	// nearlyFull is the share of max_connections that is worth a warning.
+	// nearlyFull is the share of max_connections that is a warning.
 	nearlyFull = 0.9
 )
 
-// mysqlServer returns what is known of a MySQL server; nil: nothing is.
+// mysqlServer returns a MySQL server; nil if it was not read.
 func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
 	i := slices.IndexFunc(e.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
 	if i < 0 {
@@ -26,7 +27,7 @@ func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
 	return &e.State.MySQL[i]
 }
 
-// redisServer returns what is known of a Redis server; nil: nothing is.
+// redisServer returns a Redis server; nil if it was not read.
 func (e *evaluator) redisServer(name string) *model.RedisServer { return redisServer(e.State, name) }
 
 func redisServer(s *model.State, name string) *model.RedisServer {
@@ -37,7 +38,7 @@ func redisServer(s *model.State, name string) *model.RedisServer {
 	return &s.Redis[i]
 }
 
-// isDown reports whether a server is known not to answer.
+// isDown reports whether a server was read and did not answer.
 func (e *evaluator) isDown(kind, name string) bool {
 	if kind == "mysql" {
 		s := e.mysqlServer(name)
@@ -47,14 +48,14 @@ func (e *evaluator) isDown(kind, name string) bool {
 	return s != nil && !s.Up
 }
 
-// isFull reports whether a MySQL server does not answer because it has no
+// isFull reports whether a MySQL server refused the exporter because it has no
 // connection left.
 func (e *evaluator) isFull(name string) bool {
 	s := e.mysqlServer(name)
 	return s != nil && s.Full
 }
 
-// judgeStores judges the servers of the configuration.
+// evaluateStores evaluates the configured servers.
 func (e *evaluator) evaluateStores() {
 	for _, name := range e.MySQL {
 		s := e.mysqlServer(name)
@@ -71,7 +72,7 @@ func (e *evaluator) evaluateStores() {
 	}
 }
 
-// judgeConnections judges how many of its connections a MySQL server has left.
+// evaluateConnections evaluates how many of its connections a MySQL server uses.
 func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	if s.Connections == nil || s.MaxConnections == nil || *s.MaxConnections <= 0 {
 		return
@@ -93,8 +94,8 @@ func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
 	e.add(r)
 }
 
-// heldBy names who holds the most connections to a MySQL server: by its own
-// list, else by the sockets of the apps on this host.
+// heldBy returns the end of a sentence that names who has most connections to a
+// MySQL server: by the server's list, else by the sockets of the apps on this host.
 func (e *evaluator) heldBy(name string) string {
 	s := e.mysqlServer(name)
 	if s == nil || len(s.Holders) == 0 {
@@ -111,7 +112,8 @@ func (e *evaluator) heldBy(name string) string {
 	return text
 }
 
-// heldByApp names the app on this host with most connections to a MySQL server.
+// heldByApp returns the end of a sentence that names the app on this host with most
+// connections to a MySQL server; "" where there is none.
 func (e *evaluator) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
@@ -135,9 +137,9 @@ func (e *evaluator) adviseFull(name, line string) adviser {
 	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
 }
 
-// judgeQueries judges how long statements run. One by itself is a dump or a
-// report as often as not: it is judged when others wait for it, when it is one
-// of several, or, of an app, when it takes very long.
+// evaluateQueries evaluates how long statements run. A single long statement may be
+// a dump or a report, so it counts only when others wait for it, when it is one of
+// several, or when it is an app's and takes very long.
 func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	name := s.Name
 	if s.LongestQuery == nil {
@@ -168,7 +170,7 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	e.add(r)
 }
 
-// judgeCache judges the hit rate of a Redis that is a cache.
+// evaluateCache evaluates the hit rate of a Redis that is a cache.
 func (e *evaluator) evaluateCache(s *model.RedisServer) {
 	name := s.Name
 	if !s.Informed {
@@ -176,7 +178,7 @@ func (e *evaluator) evaluateCache(s *model.RedisServer) {
 		return
 	}
 	if s.HitRatio == nil || s.Stateful || s.Lookups != nil && *s.Lookups < leastLookups {
-		return // no lookups, or none that tell anything
+		return // no lookups, or too few
 	}
 	r := rule{Subject: Subject{Rule: "cache_hit_rate", Of: name}, component: "redis", advice: adviseHits(s)}
 	r.level, r.release = falls(*s.HitRatio, e.Limits.CacheHitRate)
@@ -184,8 +186,8 @@ func (e *evaluator) evaluateCache(s *model.RedisServer) {
 	e.add(r)
 }
 
-// judgeUp judges whether a store answers, and reports whether the rest of it can
-// be judged; known says whether it was asked at all.
+// evaluateUp evaluates whether a store answers, and reports whether the rest of it
+// can be evaluated. known is whether it was read at all.
 func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
 	r := rule{Subject: Subject{Rule: kind, Of: name}, component: kind}
 	switch {

@@ -6,9 +6,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// tableLock returns the connections that wait for a lock of a table, or of its
-// definition, on a server, with the connection that is likely to hold it; nil:
-// none waits. The servers do not say who holds such a lock.
+// tableLock returns the connections that wait for the lock of a table, or of its
+// definition, on a server, with the connection that is likely to hold it; nil if
+// none waits. The servers do not report who holds such a lock.
 func (e *evaluator) tableLock(server string) *blocker {
 	b, known := e.tableLocks[server]
 	if !known {
@@ -54,8 +54,8 @@ func (b *blocker) tableAdvice() advice {
 	return advice{rankRoot, "mysql:" + b.server + "/table-lock", line + b.waitersText()}
 }
 
-// queryAdvice is the line about statements of one server that run long, the
-// longest first, at most maxNamed of which are named.
+// queryAdvice returns the line about long statements of one server, sorted longest
+// first. It names at most maxNamed.
 func queryAdvice(all []*model.Query) advice {
 	all = all[:min(len(all), maxNamed)]
 	q := all[0]
@@ -73,7 +73,8 @@ func queryAdvice(all []*model.Query) advice {
 		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
 }
 
-// statementOf names a statement by its keyword, where that is known.
+// statementOf returns a statement by its keyword, e.g. "an UPDATE", or "a
+// statement".
 func statementOf(q *model.Query) string {
 	switch word := q.Statement; {
 	case word == "" || word == "statement":

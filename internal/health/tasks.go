@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// judgeTasks judges the queues of background tasks of an app: that somebody
-// takes what waits in them, and soon enough.
+// evaluateTasks evaluates the task queues of an app: their workers and the age of
+// the oldest job.
 func (e *evaluator) evaluateTasks(app string) {
 	found := make(map[string]*model.Queue)
 	for i := range e.State.Queues {
@@ -30,12 +30,12 @@ func (e *evaluator) evaluateTasks(app string) {
 			r.summary = "the oldest job of " + what + " has waited for " + FormatSeconds(*q.Oldest)
 			r.advice = adviseTasks(q)
 		}
-		e.add(r) // with no job in it, a queue is well
+		e.add(r) // an empty queue is healthy
 	}
 }
 
-// judgeTaskWorkers judges who works on a queue. That nobody does is worse when
-// jobs wait.
+// evaluateTaskWorkers evaluates the workers of a queue and the jobs that lost
+// theirs. No worker is critical when jobs wait, else a warning.
 func (e *evaluator) evaluateTaskWorkers(q *model.Queue, what string) {
 	if q.Workers != nil {
 		r := rule{Subject: Subject{q.App, "task_workers", q.Name}, component: "tasks"}
@@ -69,7 +69,7 @@ func waiting(jobs float64) string {
 	return FormatCount(jobs) + " jobs wait"
 }
 
-// adviseTasks reports whether more workers would help.
+// adviseTasks returns advice about a queue whose oldest job has waited for long.
 func adviseTasks(q *model.Queue) adviser {
 	line := fmt.Sprintf("%s in queue %s of %s, the oldest for %s", waiting(q.Length), q.Name, q.App, FormatSeconds(*q.Oldest))
 	workers, running := q.Workers, q.Running

@@ -11,8 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// WaitsFor returns what the workers of an app that are long in a request wait
-// for, in words, by their slots.
+// WaitsFor returns what the workers of an app wait for, in words, by their slots.
 func WaitsFor(w *model.AppWorkers) map[string]string {
 	out := make(map[string]string)
 	for i := range w.Workers {
@@ -23,7 +22,7 @@ func WaitsFor(w *model.AppWorkers) map[string]string {
 	return out
 }
 
-// waitOf returns what a worker waits for; nil: nothing, or it is not known.
+// waitOf returns what a worker waits for; nil if nothing or not known.
 func (e *evaluator) waitOf(app, slot string) *model.Wait {
 	w := workersOf(e.State, app)
 	if slot == "" || w == nil {
@@ -36,8 +35,8 @@ func (e *evaluator) waitOf(app, slot string) *model.Wait {
 	return w.Workers[i].Wait
 }
 
-// storeOf returns the kind and the name of the configured server that is waited
-// for.
+// storeOf returns the kind and the name of the configured server for which a worker
+// waits.
 func storeOf(x *model.Wait) (kind, name string, ok bool) {
 	if x.On != "mysql" && x.On != "redis" {
 		return "", "", false
@@ -46,8 +45,8 @@ func storeOf(x *model.Wait) (kind, name string, ok bool) {
 	return x.On, name, ok
 }
 
-// waitText returns what workers do, to follow their names in a sentence about one
-// or several; "" where that is not known.
+// waitText returns a wait in words, e.g. "waits for MySQL main", for one worker or
+// several; "" where it is not known.
 func waitText(x *model.Wait, one bool) string {
 	if x == nil {
 		return ""
@@ -91,8 +90,8 @@ func orText(s, otherwise string) string {
 	return s
 }
 
-// causes returns advice about what the workers that hang or that are long in a
-// request wait for, one line a cause; stuckOnly leaves out those that are busy.
+// causes returns advice about what stuck workers and, unless stuckOnly, workers that
+// have been busy for long wait for, one line per cause.
 func (e *evaluator) causes(w *appWorkers, stuckOnly bool) []advice {
 	i := map[bool]int{true: 1}[stuckOnly]
 	if w.causes[i] == nil {
@@ -135,13 +134,12 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	return out
 }
 
-// waitsForOthers reports whether somebody else's doing holds up a worker, as far
-// as is seen. What it does itself is worth a word once it is stuck.
+// waitsForOthers reports whether a worker waits for another process or for the disk.
 func (x *worker) waitsForOthers() bool {
 	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
 }
 
-// sameWait reports whether two workers hang for the same reason, as far as seen.
+// sameWait reports whether two workers wait for the same thing.
 func sameWait(x, y *worker) bool {
 	switch {
 	case x.Wait == nil || y.Wait == nil:
@@ -152,8 +150,8 @@ func sameWait(x, y *worker) bool {
 	return x.Wait.On == y.Wait.On && x.Wait.Peer == y.Wait.Peer
 }
 
-// rootOf returns the advice about what a worker waits for where that is known to
-// be somebody else's doing, or the statement that it runs; neither: it is not known.
+// rootOf returns the advice about the cause outside of a worker for which it waits,
+// or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if x.Wait == nil {
 		return advice{}, nil
@@ -178,7 +176,8 @@ func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	return advice{}, e.queryOf(name, w.app, x.Slot)
 }
 
-// unwellFor returns for how long a rule has not been well, as of the last look.
+// unhealthyFor returns for how long a rule has been unhealthy; 0 if it was healthy at
+// the last evaluation.
 func (e *evaluator) unhealthyFor(k Subject) time.Duration {
 	h := e.before.rules[k]
 	if h.level == Healthy {
@@ -187,7 +186,7 @@ func (e *evaluator) unhealthyFor(k Subject) time.Duration {
 	return e.At.Sub(h.since)
 }
 
-// groupAdvice is the line about workers that hang for one reason.
+// groupAdvice returns the line about workers that wait for the same thing.
 func (w *appWorkers) groupAdvice(g []worker) advice {
 	first := &g[0]
 	if first.Wait == nil || first.Wait.On == "other" {
@@ -230,7 +229,8 @@ func (w *appWorkers) groupAdvice(g []worker) advice {
 	return a
 }
 
-// unknownAdvice is the line about workers of which nothing is known but that they hang.
+// unknownAdvice returns the line about stuck workers of which it is not known what
+// they wait for.
 func (w *appWorkers) unknownAdvice(g []worker) advice {
 	first := &g[0]
 	if first.State != "stuck" {
@@ -252,11 +252,12 @@ func (w *appWorkers) unknownAdvice(g []worker) advice {
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
-// halfCore is how much of a core a worker must have had in the last minute for
-// that to say something about a request.
+// halfCore is how much of a core a worker must have used over the last minute to be
+// mentioned.
 const halfCore = 0.5
 
-// blockedClients says how to see what workers wait for in Redis.
+// blockedClients returns the end of a sentence that says how to see what workers wait
+// for in Redis.
 func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
 		has := choose(n == 1, "client waits", "clients wait")
@@ -265,7 +266,8 @@ func (w *appWorkers) blockedClients(x *worker) string {
 	return ": SLOWLOG GET has what took long"
 }
 
-// giveUp is the end of a sentence: how to give up the requests of workers that hang.
+// giveUp returns the end of a sentence with the command that gives up the requests of
+// stuck workers; "" where there is none.
 func (w *appWorkers) giveUp(g []worker, joint string) string {
 	kill, slots := w.endAll(g)
 	if kill == "" || g[0].State != "stuck" {
@@ -274,8 +276,8 @@ func (w *appWorkers) giveUp(g []worker, joint string) string {
 	return joint + kill + " gives up the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
 }
 
-// endAll is the command that ends the first of some workers, at most maxNamed and
-// those that hang, and the slots of these; "" as in end.
+// endAll returns the command that ends the first of some workers and other stuck ones,
+// at most maxNamed, and their slots; "" where end returns "".
 func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	kill = w.end(&g[0])
 	if kill == "" {
@@ -290,7 +292,7 @@ func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	return kill, slots
 }
 
-// either returns the first text if it is about one, else the second.
+// choose returns singular if one is true, else plural.
 func choose(one bool, singular, plural string) string {
 	if one {
 		return singular
@@ -298,9 +300,9 @@ func choose(one bool, singular, plural string) string {
 	return plural
 }
 
-// end is the command that ends a worker and has another one started; "" if the
-// server is not known to start one. One whose threads wait for each other takes
-// no signal that it may handle.
+// end returns the command that ends a worker; "" if its server is not known to
+// replace it. Workers whose threads wait for a lock do not handle SIGQUIT, so they
+// get SIGKILL.
 func (w *appWorkers) end(x *worker) string {
 	switch {
 	case w.process == nil || w.process.Server != "gunicorn" || x.PID == 0:
@@ -311,7 +313,7 @@ func (w *appWorkers) end(x *worker) string {
 	return "kill -QUIT " + pidText(x.PID)
 }
 
-// pidText writes the number of a process; PID where it is not known.
+// pidText returns a process id; "PID" where it is not known.
 func pidText(pid int) string {
 	if pid == 0 {
 		return "PID"
@@ -319,7 +321,7 @@ func pidText(pid int) string {
 	return strconv.Itoa(pid)
 }
 
-// workersNamed names at most three workers of an app.
+// workersNamed returns the names of at most maxNamed workers of an app.
 func workersNamed(g []worker, app string) string {
 	if len(g) == 1 {
 		return g[0].name("Worker") + " of " + app
@@ -335,7 +337,7 @@ func workersNamed(g []worker, app string) string {
 	return "Workers " + enumerate(names) + " of " + app
 }
 
-// enumerate joins words as a sentence does.
+// enumerate joins words with commas and "and".
 func enumerate(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")

@@ -157,7 +157,7 @@ func TestAdviceOfCircles(t *testing.T) {
 	x.in.MySQL = []string{"main"}
 	rs := append(crew("shop", 0, "stuck"), reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 41, "main"),
 		held("1", "0", "2"), held("2", "1", "3"), held("3", "2", "1"), held("9", "3", ""))
-	done := make(chan health.Judgement, 1)
+	done := make(chan health.Evaluation, 1)
 	go func() { done <- x.look(0, rs...) }()
 	select {
 	case j := <-done:
@@ -169,7 +169,7 @@ func TestAdviceOfCircles(t *testing.T) {
 	}
 }
 
-func BenchmarkJudgeOfWaits(b *testing.B) {
+func BenchmarkEvaluateWaits(b *testing.B) {
 	states := make([]string, 512)
 	rs := []modeltest.Fact{reading("resp_up", 1, "mysql:main")}
 	for i := range states {
@@ -187,6 +187,6 @@ func BenchmarkJudgeOfWaits(b *testing.B) {
 	x.in.State = modeltest.State(rs)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, x.state = health.Judge(x.in, x.state)
+		_, x.state = health.Evaluate(x.in, x.state)
 	}
 }

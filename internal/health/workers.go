@@ -9,18 +9,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// busyLong is how long a request takes before a full house is worth a word, in
-// seconds.
+// busyLong is how long a request must take, in seconds, for all workers busy to be a
+// warning.
 const busyLong = 1.0
 
-// worker is one worker, and what its process takes.
+// worker is one worker with the CPU of its process.
 type worker struct {
 	*model.Worker
 
-	cores *float64 // of CPU time a second, in the last minute
+	cores *float64 // over the last minute; nil: not known
 }
 
-// crew is all that is known of an app's workers and its queue.
+// appWorkers is the state of one app, put together.
 type appWorkers struct {
 	app                 string
 	workers             []worker
@@ -34,7 +34,7 @@ type appWorkers struct {
 	process             *model.App // nil: not known
 	total, stuck, taken float64
 	spare               float64     // busy or stuck workers that have a thread for another request
-	causes              [2][]advice // of those that hang and that are busy, of those that hang; nil: not looked for
+	causes              [2][]advice // of stuck and busy ones; of stuck ones only; nil: not computed yet
 	unready             float64     // workers that ended in the last minute, none of which was ready for a request
 }
 
@@ -67,7 +67,7 @@ func (e *evaluator) appWorkers(app string) *appWorkers {
 	return w
 }
 
-// in counts the workers in a state: all that were counted, else those seen.
+// in returns the number of workers in a state: by Counts, else of those listed.
 func (w *appWorkers) in(state string) float64 {
 	if w.counts != nil {
 		return CountIn(w.counts, state)
@@ -96,30 +96,30 @@ func CountIn(n *model.WorkerCounts, state string) float64 {
 	return 0
 }
 
-// free counts the workers that could serve another request now.
+// free returns the number of workers that could take another request now.
 func (w *appWorkers) free() float64 { return max(0, w.total-w.taken+w.spare) }
 
-// manyUnready is how many workers of an app must have ended within a minute,
-// none of them ready for a request, for its workers to count as dying.
+// manyUnready is how many workers of an app must have ended within a minute without
+// being ready for a request to be critical.
 const manyUnready = 3
 
-// unseen reports whether not one worker may be looked at.
+// unseen reports whether no worker's state could be read.
 func (w *appWorkers) unseen() bool {
 	return len(w.workers) > 0 && !slices.ContainsFunc(w.workers, func(x worker) bool { return x.State != "" })
 }
 
-// reported reports whether somebody reports requests.
+// reported reports whether requests are reported.
 func (w *appWorkers) reported() bool { return w.requests != nil && w.requests.Rate != nil }
 
-// waits reports whether so many wait that each worker has one more to do.
+// waits reports whether at least one connection per worker waits.
 func (w *appWorkers) waits() bool { return w.queue != nil && *w.queue > 0 && *w.queue >= w.total }
 
-// full reports whether one of the accept queues holds this share of its own limit.
+// full reports whether the fullest accept queue has reached that share of its limit.
 func (w *appWorkers) full(share float64) bool {
 	return w.fullest != nil && w.fullest.Fullness != nil && *w.fullest.Fullness >= share
 }
 
-// longest lists the workers in that state, the longest in it first.
+// longest returns the workers in a state, sorted longest first.
 func (w *appWorkers) longest(state string) []worker {
 	var out []worker
 	for _, x := range w.workers {
@@ -133,7 +133,8 @@ func (w *appWorkers) longest(state string) []worker {
 	return out
 }
 
-// worst is the worker that hangs longest, else the one that is busy longest.
+// worst returns the worker that has been stuck longest, else the one that has been
+// busy longest.
 func (w *appWorkers) worst() *worker {
 	for _, state := range []string{"stuck", "busy"} {
 		if l := w.longest(state); len(l) > 0 {
@@ -143,7 +144,7 @@ func (w *appWorkers) worst() *worker {
 	return nil
 }
 
-// judgeWorkers reports whether anybody is left to answer.
+// evaluateWorkers evaluates whether workers are left to answer.
 func (e *evaluator) evaluateWorkers(w *appWorkers) {
 	r := rule{Subject: Subject{App: w.app, Rule: "workers"}, component: "workers"}
 	if w.unseen() && (!w.reported() || slices.Contains(e.Apps, w.app)) {
@@ -166,7 +167,7 @@ func (e *evaluator) evaluateWorkers(w *appWorkers) {
 	e.add(r)
 }
 
-// judge judges workers that can be seen.
+// level returns the level of workers whose state is known, and the summary.
 func (w *appWorkers) level() (Level, string) {
 	worst := w.worst()
 	long := worst != nil && worst.Seconds >= busyLong
@@ -181,15 +182,15 @@ func (w *appWorkers) level() (Level, string) {
 		return Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
 	case w.free() == 0 && (w.waits() || long):
 		return Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
-	case w.stuck > 0: // where all are, one has a thread for another request
+	case w.stuck > 0: // if all are, one has a thread for another request
 		return Warning, fmt.Sprintf("%s of %s %s stuck", ofWorkers(w.stuck, w.total), w.app, isAre(w.stuck))
 	default:
 		return Healthy, ""
 	}
 }
 
-// judgeQueue judges what waits for accept; tells says that the workers' rule
-// has named the queue already, at that level.
+// evaluateQueue evaluates the accept queues. Its alert is inhibited where that of the
+// workers names the queue at the same level.
 func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
 	if w.queue == nil {
 		e.cannotRead(w.app, "request_queue", "listener", "the accept queue of "+w.app)
@@ -211,7 +212,7 @@ func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
 	e.add(r)
 }
 
-// queueText is the fullest queue in words; there is one whose length is known.
+// queueText returns the fullest queue in words. One length at least must be known.
 func (w *appWorkers) queueText() string { return queueText(w.fullest, len(w.queues) > 1) }
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
@@ -230,8 +231,7 @@ func isAre(n float64) string {
 	return "are"
 }
 
-// doesText is what a worker does, to follow its name: what it waits for where
-// that is known.
+// doesText returns what a worker waits for, or its detail, to follow its name.
 func (x *worker) doesText() string {
 	if does := waitText(x.Wait, true); does != "" {
 		return detailText(does)

@@ -20,7 +20,7 @@ type fixed struct {
 	at time.Time
 }
 
-func (f fixed) Latest() (*model.State, health.Judgement) {
+func (f fixed) Latest() (*model.State, health.Evaluation) {
 	if f.r == nil {
 		return &model.State{}, judged(f.r, f.at)
 	}
@@ -28,11 +28,11 @@ func (f fixed) Latest() (*model.State, health.Judgement) {
 }
 
 // judged is the judgement of one look by the default limits; none at the zero time.
-func judged(r *model.State, at time.Time) health.Judgement {
+func judged(r *model.State, at time.Time) health.Evaluation {
 	if at.IsZero() {
-		return health.Judgement{}
+		return health.Evaluation{}
 	}
-	j, _ := health.Judge(health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
+	j, _ := health.Evaluate(health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
 	return j
 }
 

@@ -19,7 +19,7 @@ type system struct {
 	Unseen []unseen
 	limits map[string]model.Threshold
 	state  *model.State
-	health health.Judgement
+	health health.Evaluation
 }
 
 // app is one app: what each collector has of it. What one has not read is the
@@ -53,7 +53,7 @@ type worker struct {
 }
 
 // observe puts the state of one gather and its judgement together.
-func observe(st *model.State, j health.Judgement) system {
+func observe(st *model.State, j health.Evaluation) system {
 	s := system{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
 	for _, t := range st.Thresholds {
 		s.limits[t.Resource] = t

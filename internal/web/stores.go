@@ -17,7 +17,7 @@ type store struct {
 }
 
 // storesOf returns the stores in the order of kind and name.
-func storesOf(s *model.State, j *health.Judgement) []store {
+func storesOf(s *model.State, j *health.Evaluation) []store {
 	out := make([]store, 0, len(s.MySQL)+len(s.Redis))
 	for i := range s.MySQL {
 		m := &s.MySQL[i]
@@ -44,7 +44,7 @@ func storesOf(s *model.State, j *health.Judgement) []store {
 }
 
 // storeOf returns a store that answers, as it was judged.
-func storeOf(component, kind, name string, j *health.Judgement) store {
+func storeOf(component, kind, name string, j *health.Evaluation) store {
 	s := store{Kind: kind, Name: name, Level: levelHealthy, Word: "answers"}
 	if l := j.Host.Part(component, name); l > health.Healthy {
 		s.Level, s.Word = levelOf(l), l.String()

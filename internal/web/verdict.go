@@ -79,9 +79,9 @@ func (s *system) present(now time.Time) verdict {
 	case 0:
 		return verdict{Level: levelUnknown, Sentence: emptyText, Key: "empty"}
 	case 1:
-		return calmApp(&s.Apps[0])
+		return healthyApp(&s.Apps[0])
 	default:
-		return calmApps(s.Apps)
+		return healthyApps(s.Apps)
 	}
 }
 
@@ -135,8 +135,8 @@ func (s *system) levelAt(resource string, v *float64) level {
 	}
 }
 
-func calmApp(a *app) verdict {
-	parts := calmParts(a)
+func healthyApp(a *app) verdict {
+	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
 		return verdict{Level: levelUnknown, Sentence: "What " + a.Name + " does is not known yet", Key: a.Name + " unknown"}
 	}
@@ -150,7 +150,7 @@ func calmApp(a *app) verdict {
 	return v
 }
 
-func calmParts(a *app) []string {
+func healthyParts(a *app) []string {
 	var parts []string
 	if total := a.total(); total > 0 && (a.counts != nil || a.in("busy")+a.in("idle") > 0) {
 		parts = append(parts, ofWorkers(a.in("busy"), total)+" busy")
@@ -167,14 +167,14 @@ func calmParts(a *app) []string {
 	return parts
 }
 
-func calmApps(apps []app) verdict {
+func healthyApps(apps []app) verdict {
 	var busy, total float64
 	var rate *float64
 	for i := range apps {
 		busy, total, rate = busy+apps[i].in("busy"), total+apps[i].total(), plus(rate, apps[i].Requests.Rate)
 	}
 	sum := app{Requests: model.AppRequests{Rate: rate}}
-	parts := append([]string{ofWorkers(busy, total) + " busy"}, calmParts(&sum)...)
+	parts := append([]string{ofWorkers(busy, total) + " busy"}, healthyParts(&sum)...)
 	names := make([]string, 0, 4)
 	for i := range apps {
 		if i == 3 && len(apps) > 4 {

@@ -99,11 +99,11 @@ func TestVerdict(t *testing.T) {
 
 // What has ended is below the verdict, with its time, and not in it.
 func TestVerdictOfWhatEnded(t *testing.T) {
-	look := func(up float64, after time.Duration, before health.State) (*model.State, health.Judgement, health.State) {
+	look := func(up float64, after time.Duration, before health.State) (*model.State, health.Evaluation, health.State) {
 		var s sample
 		s.add("resp_up", up, "app:shop")
 		r := modeltest.State(s)
-		j, state := health.Judge(health.Input{State: r, At: moment.Add(after), Limits: config.Default().Thresholds, Interval: time.Minute}, before)
+		j, state := health.Evaluate(health.Input{State: r, At: moment.Add(after), Limits: config.Default().Thresholds, Interval: time.Minute}, before)
 		return r, j, state
 	}
 	_, _, state := look(0, 0, health.State{})

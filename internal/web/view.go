@@ -150,7 +150,7 @@ type adviceView struct {
 	Hidden int
 }
 
-func adviceOf(j *health.Judgement) adviceView {
+func adviceOf(j *health.Evaluation) adviceView {
 	lines := j.Recommendations()
 	n := min(len(lines), adviceUpTo)
 	return adviceView{lines[:n], len(lines) - n}

@@ -20,7 +20,7 @@ import (
 // Source returns what the latest gather read and how that was judged; a
 // judgement of the zero time says that there was none yet. It must not block.
 type Source interface {
-	Latest() (*model.State, health.Judgement)
+	Latest() (*model.State, health.Evaluation)
 }
 
 // Options is all that a [Web] needs. Source is required.
