@@ -53,14 +53,7 @@ func (e *evaluator) findBlocker(server string) *blocker {
 	by := make(map[uint64]*blocker)
 	var most *blocker
 	for _, w := range waits {
-		root := w
-		for range waits {
-			next, waiting := holds[root.Blocker.ID]
-			if !waiting {
-				break
-			}
-			root = next
-		}
+		root := rootOfWait(w, holds, len(waits))
 		b := by[root.Blocker.ID]
 		if b == nil {
 			b = &blocker{Connection: root.Blocker, server: server, state: root.State}
@@ -72,6 +65,19 @@ func (e *evaluator) findBlocker(server string) *blocker {
 		}
 	}
 	return most
+}
+
+// rootOfWait returns the last wait of the chain that begins with w, by waits for
+// each waiter's connection. Of a circle it returns one of its waits, after steps.
+func rootOfWait(w *model.LockWait, of map[uint64]*model.LockWait, steps int) *model.LockWait {
+	for range steps {
+		next, waiting := of[w.Blocker.ID]
+		if !waiting {
+			break
+		}
+		w = next
+	}
+	return w
 }
 
 // add counts one that waits, directly or behind another.

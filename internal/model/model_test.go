@@ -11,9 +11,8 @@ import (
 // Append adds every field, also one that is new.
 func TestAppendAddsEveryField(t *testing.T) {
 	var one, sum model.State
-	v := reflect.ValueOf(&one).Elem()
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.Slice {
+	for _, f := range reflect.ValueOf(&one).Elem().Fields() {
+		if f.Kind() == reflect.Slice {
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 		}
 	}
@@ -21,11 +20,9 @@ func TestAppendAddsEveryField(t *testing.T) {
 	sum.Append(&one)
 	sum.Append(&one)
 	sum.Append(&model.State{})
-	got := reflect.ValueOf(sum)
-	for i := range got.NumField() {
-		f, name := got.Field(i), got.Type().Field(i).Name
+	for field, f := range reflect.ValueOf(sum).Fields() {
 		if f.Kind() == reflect.Slice && f.Len() != 2 || f.IsZero() {
-			t.Errorf("%s is %v", name, f)
+			t.Errorf("%s is %v", field.Name, f)
 		}
 	}
 	if *sum.Host.Memory != 0.5 || *sum.Host.CPU != 0.25 {
