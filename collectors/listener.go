@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -162,7 +162,7 @@ func (q *queue) add(o queue) {
 // queuesOf returns an app's accept queues by label. Several sockets with one
 // address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
 // listener. Those over the bound, the last in the order of labels, are one too.
-func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int) {
+func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
 		name := sockdiag.Label(l)
@@ -186,7 +186,7 @@ func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int
 }
 
 // queues publishes one app's listeners; over is how many have no series of their own.
-func queues(s *Sample, a *proc.App) (over int, why error) {
+func queues(s *Sample, a *discovery.App) (over int, why error) {
 	byLabel, labels, over := queuesOf(a)
 	complete := true
 	for _, name := range labels {
@@ -215,7 +215,7 @@ func queues(s *Sample, a *proc.App) (over int, why error) {
 
 // queuesRefused says what the accept queues need: in another network namespace
 // a capability, in ours only that sock_diag is not forbidden.
-func queuesRefused(a *proc.App) error {
+func queuesRefused(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
 			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)

@@ -10,7 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 var (
@@ -67,8 +69,8 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func whyNoMemory(a *proc.App) error {
-	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
+func whyNoMemory(a *discovery.App) error {
+	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
 	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
@@ -76,7 +78,7 @@ func whyNoMemory(a *proc.App) error {
 
 // app publishes one app. Resident sizes are never summed: forks share most of
 // their pages.
-func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
+func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64) {
 	sum, complete := sumOf(a.Processes)
 	var use float64
 	var known bool
@@ -118,12 +120,12 @@ func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
 // sumOf adds up what can be added up, and tells whether every process has been
 // sampled. The resident size of the whole is taken as all private pages and
 // one copy of what the process with the most shared pages shares.
-func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
+func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	var shared uint64
 	for i := range ps {
 		m := &ps[i].Memory
 		if ps[i].Taken.IsZero() {
-			return proc.Memory{}, false
+			return procfs.Memory{}, false
 		}
 		sum.PSS += m.PSS
 		sum.USS += m.USS
@@ -134,7 +136,7 @@ func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
 	return sum, len(ps) > 0
 }
 
-func oldestSample(ps []proc.Process) time.Time {
+func oldestSample(ps []discovery.Process) time.Time {
 	t := ps[0].Taken
 	for i := range ps {
 		if ps[i].Taken.Before(t) {

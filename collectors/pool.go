@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 var (
@@ -37,7 +37,7 @@ const (
 
 // Connections is what the collector needs of the sampler of connections.
 type Connections interface {
-	Connections() *proc.Connections
+	Connections() *conns.Sample
 	SampleConnections()
 }
 

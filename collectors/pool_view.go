@@ -6,14 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // connectionView is the sampled connections of the apps, ready to be joined
 // with the lists of servers.
 type connectionView struct {
-	snap    *proc.Snapshot
+	snap    *discovery.Snapshot
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
@@ -27,7 +28,7 @@ type connectionView struct {
 
 // viewed is one connection. A server that knows it says which one it is.
 type viewed struct {
-	*proc.Connection
+	*conns.Connection
 
 	component string
 	next      int // place of another one with this local port; −1: none
@@ -40,7 +41,7 @@ type owner struct {
 	pid    int    // 0 where several processes share it
 }
 
-func newConnectionView(snap *proc.Snapshot, c *proc.Connections) *connectionView {
+func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionView {
 	v := &connectionView{
 		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]viewed, len(c.List)),
 		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),

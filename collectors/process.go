@@ -13,12 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
 // Apps is what the collectors need of the process watcher.
 type Apps interface {
-	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
 
 var (
@@ -86,7 +86,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	}
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
-			Reason: Busy, Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, proc.MaxApps),
+			Reason: Busy, Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, discovery.MaxApps),
 			Cure: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
 		})
 	}
@@ -98,7 +98,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 }
 
 // distrusted states what is not believed of an app's processes, or not read.
-func distrusted(a *proc.App) (lacks []error) {
+func distrusted(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
 		lacks = append(lacks, lackOfApp(a.Name, Permission, "what the match of "+a.Name+" names is not believed: "+a.MatchErr.Error(),
 			"the pid file has to belong to root or to the user of the app, in a directory where nobody else can write"))
@@ -121,7 +121,7 @@ func numbers(list []uint32) string {
 	return strings.Join(text, ", ")
 }
 
-func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
+func (c *Process) app(s *Sample, a *discovery.App, now time.Time) {
 	up := 0.0
 	if a.Up {
 		up = 1
@@ -162,7 +162,7 @@ func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
 }
 
 // processOf publishes the process that is in a worker's slot.
-func processOf(s *Sample, app string, w *proc.Worker) {
+func processOf(s *Sample, app string, w *discovery.Worker) {
 	slot := strconv.Itoa(w.Slot)
 	s.add(workerInfoFamily, 1, app, slot, strconv.Itoa(w.PID))
 	s.add(workerCPUFamily, w.CPUTime, app, slot)
@@ -206,7 +206,7 @@ func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 // not to be had. Where a process belongs is read once in its life, for it
 // seldom moves. A group that cannot be read is no reason to be unavailable:
 // the host's own limits hold then.
-func (l *Limits) of(a *proc.App, now time.Time) cgroup.Stats {
+func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.groups[a.PID]

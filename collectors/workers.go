@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
 var (
@@ -48,8 +48,8 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func workerStates(s *Sample, a *proc.App) {
-	count := map[proc.State]int{proc.Idle: 0, proc.Busy: 0, proc.Stuck: 0, proc.Booting: 0}
+func workerStates(s *Sample, a *discovery.App) {
+	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
 	s.note("workers_unready", float64(a.Unready), a.Name)
 	spare := 0
 	for i := range a.Workers {
@@ -71,10 +71,10 @@ func workerStates(s *Sample, a *proc.App) {
 	for state, n := range a.Arrived {
 		count[state] += n
 	}
-	if count[proc.StateUnknown] > 0 {
+	if count[discovery.StateUnknown] > 0 {
 		return
 	}
-	for _, st := range []proc.State{proc.Busy, proc.Idle, proc.Stuck, proc.Booting} {
+	for _, st := range []discovery.State{discovery.Busy, discovery.Idle, discovery.Stuck, discovery.Booting} {
 		s.add(workersFamily, float64(count[st]), a.Name, string(st))
 	}
 }

@@ -13,22 +13,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // poolBeside runs the collector in this process, for what is in no metric.
 func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() health.Readings {
 	t.Helper()
-	w, err := proc.New(proc.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	w.SetServices([]proc.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}}})
+	w.SetServices([]conns.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}}})
 	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, s.Port))})
 	t.Cleanup(func() {
 		cancel()

@@ -5,7 +5,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -38,18 +39,18 @@ func (r *Runner) FillDisk() (free func()) {
 func GunicornAt(argv []string) int { return gunicornAt(argv) }
 
 // Lazy reports whether workers of uWSGI may load the app themselves.
-func Lazy(l proc.Launch) bool { return lazy(l) }
+func Lazy(l procid.Launch) bool { return lazy(l) }
 
 // Preloaded reports whether workers of gunicorn have the app from their master.
-func Preloaded(l proc.Launch) bool {
-	return importer{server: proc.Gunicorn}.preloaded(l)
+func Preloaded(l procid.Launch) bool {
+	return importer{server: cmdline.Gunicorn}.preloaded(l)
 }
 
 // CheckOf returns the program that imports an app of gunicorn whose master and
 // worker run as uid, and its environment. argv is that of the configuration.
-func CheckOf(l proc.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
+func CheckOf(l procid.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
 	who := procid.Process{Credentials: procid.Credentials{UIDs: [4]uint32{uid, uid, uid, uid}}}
-	p, refused := importer{server: proc.Gunicorn, argv: argv}.check(l, owners{master: who, worker: who, confined: confined})
+	p, refused := importer{server: cmdline.Gunicorn, argv: argv}.check(l, owners{master: who, worker: who, confined: confined})
 	if p == nil {
 		return "", nil, nil, refused
 	}
@@ -72,7 +73,7 @@ func Hand(a Alert) ([]byte, error) { return hand("r-1", "run_command", "command"
 func Backoff(n int) time.Duration { return backoff(n) }
 
 // IsRQ reports whether a command line is that of a worker of RQ.
-func IsRQ(l proc.Launch) bool { return isRQ(l) }
+func IsRQ(l procid.Launch) bool { return isRQ(l) }
 
 // TooSoon says why a queue that was restarted at these times is left alone.
 func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restarts, now) }
@@ -101,6 +102,6 @@ func (r *Runner) SetBudget(n int) (before int) {
 }
 
 // Disconnected says why a process is not believed to be connected to a Redis.
-func Disconnected(held proc.Held, at redis.Place, name string) string {
+func Disconnected(held conns.Held, at redis.Place, name string) string {
 	return disconnected(held, workerClaim{at: at, name: name})
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
 
 // A member of a herd is this very program, as the workers of a server are.
@@ -96,9 +96,9 @@ func listening(t *testing.T) *os.File {
 
 // sign is what a worker of a server holds together with its master: gunicorn's
 // heartbeat file, uWSGI's signal pipe.
-func sign(t *testing.T, server proc.Server) *os.File {
+func sign(t *testing.T, server cmdline.Server) *os.File {
 	t.Helper()
-	if server == proc.UWSGI {
+	if server == cmdline.UWSGI {
 		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -28,8 +29,8 @@ import (
 type importer struct {
 	root           string   // of /proc
 	argv           []string // of the configuration; none: from the command line of the master
-	server         proc.Server
-	master, worker proc.Identity
+	server         cmdline.Server
+	master, worker procid.Identity
 }
 
 // prepare reads how the app is to be imported, and as whom; nothing is run. No
@@ -40,7 +41,7 @@ func (i importer) prepare() (p *program, refused string, err error) {
 	if err != nil || refused != "" {
 		return nil, refused, err
 	}
-	master, err := proc.LaunchOf(i.root, i.master.PID)
+	master, err := procid.LaunchOf(i.root, i.master.PID)
 	if err != nil {
 		return nil, "", fmt.Errorf("launch of the master: %w", bare(err))
 	}
@@ -86,8 +87,8 @@ func (p *program) imports(ctx context.Context) (refused string) {
 }
 
 // preloaded reports whether new workers come from a master that has the app in it.
-func (i importer) preloaded(l proc.Launch) bool {
-	if i.server == proc.UWSGI {
+func (i importer) preloaded(l procid.Launch) bool {
+	if i.server == cmdline.UWSGI {
 		return !lazy(l)
 	}
 	args := l.Argv
@@ -115,7 +116,7 @@ var (
 // lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or
 // lazy stand on the command line, in the environment or in a file. What cannot
 // be read may say so.
-func lazy(l proc.Launch) bool {
+func lazy(l procid.Launch) bool {
 	if len(l.Argv) < 2 { // a title: what it was started with is not known
 		return true
 	}
@@ -137,7 +138,7 @@ func lazy(l proc.Launch) bool {
 
 // uwsgiFiles returns the files of settings on a command line, in the app's
 // directory where they are relative; false: there are others.
-func uwsgiFiles(l proc.Launch) (files []string, all bool) {
+func uwsgiFiles(l procid.Launch) (files []string, all bool) {
 	for i, a := range l.Argv[1:] {
 		before := l.Argv[i] // the argument before a
 		m := uwsgiFile.FindStringSubmatch(a)
@@ -170,7 +171,7 @@ func readSmall(name string) (string, error) {
 // check returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i importer) check(master proc.Launch, o owners) (p *program, refused string) {
+func (i importer) check(master procid.Launch, o owners) (p *program, refused string) {
 	as, refused := o.runAs()
 	if refused != "" {
 		return nil, refused
@@ -188,7 +189,7 @@ func (i importer) check(master proc.Launch, o owners) (p *program, refused strin
 }
 
 // itself returns gunicorn as the master was started, with --check-config.
-func (i importer) itself(master proc.Launch, o owners) (p *program, refused string) {
+func (i importer) itself(master procid.Launch, o owners) (p *program, refused string) {
 	if master.Dir == "" {
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	}
@@ -199,10 +200,10 @@ func (i importer) itself(master proc.Launch, o owners) (p *program, refused stri
 		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
 	}
 	at := gunicornAt(master.Argv)
-	if i.server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
+	if i.server != cmdline.Gunicorn || at < 0 || len(master.Env) == 0 {
 		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
 	}
-	if dir := proc.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || proc.Option(master.Argv[at+1:], "--chroot") != "" {
+	if dir := cmdline.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(master.Argv[at+1:], "--chroot") != "" {
 		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
 	}
 	p = &program{argv: append(slices.Clone(master.Argv), "--check-config"), env: checkEnv(master.Env)}
@@ -241,7 +242,7 @@ func gunicornAt(argv []string) int {
 
 // interpreter returns the Python that the master was started with, by the name
 // that it was started by: the name tells Python its virtual environment.
-func interpreter(master proc.Launch) (file, refused string) {
+func interpreter(master procid.Launch) (file, refused string) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
 		name = inPath(name, master.Env)

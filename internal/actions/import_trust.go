@@ -8,7 +8,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -65,7 +65,7 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 // configured returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
 // directory: whose system it runs on is the exporter's.
-func configured(argv []string, master proc.Launch, o owners) (p *program, refused string) {
+func configured(argv []string, master procid.Launch, o owners) (p *program, refused string) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, "import_check does not begin with an absolute path"
 	}
@@ -107,7 +107,7 @@ func programOf(name string, uid uint32) (refused string) {
 
 // asRoot restricts a check that runs as root to what nobody but root can change:
 // interpreter, script, directory, module path and settings.
-func asRoot(p *program, master proc.Launch, at int) (*program, string) {
+func asRoot(p *program, master procid.Launch, at int) (*program, string) {
 	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
 	p.env = rootEnv(master.Env)
 	if _, why := safeProgram(p.path); why != "" {
@@ -123,10 +123,10 @@ func asRoot(p *program, master proc.Launch, at int) (*program, string) {
 	if filepath.IsAbs(master.Argv[at]) {
 		paths = append(paths, master.Argv[at])
 	}
-	if conf := proc.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
+	if conf := cmdline.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
 		paths = append(paths, strings.TrimPrefix(conf, "file:"))
 	}
-	for _, list := range []string{proc.Option(args, "--chdir"), proc.Option(args, "--pythonpath"), proc.Option(args, "--paste", "--paster")} {
+	for _, list := range []string{cmdline.Option(args, "--chdir"), cmdline.Option(args, "--pythonpath"), cmdline.Option(args, "--paste", "--paster")} {
 		paths = append(paths, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
 	}
 	for _, name := range paths {

@@ -11,12 +11,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Processes returns the watched apps as they are now; [proc.Watcher] does.
+// Processes returns the watched apps as they are now; [discovery.Watcher] does.
 type Processes interface {
-	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
 
 // errChanged says that a process is not the one that the plan is about.
@@ -29,14 +30,14 @@ var errOtherNamespace = errors.New("the exporter is in another PID namespace tha
 // nobody, even when its number is given to another process.
 type grip struct {
 	root string
-	id   proc.Identity
+	id   procid.Identity
 	fd   int
 }
 
 // seize takes hold of the process that id is about, and of no other. The
 // descriptor is opened first and the process compared after it, so that from
 // here on the number does not matter.
-func seize(root string, id proc.Identity) (*grip, error) {
+func seize(root string, id procid.Identity) (*grip, error) {
 	if err := signable(root, id.PID); err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func signable(root string, pid int) error {
 
 // check compares start and parent once more.
 func (g *grip) check() error {
-	now, err := proc.Identify(g.root, g.id.PID)
+	now, err := procid.Identify(g.root, g.id.PID)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return errChanged
@@ -120,22 +121,22 @@ func (g *grip) ended(ctx context.Context, limit time.Duration) bool {
 func (g *grip) release() { _ = unix.Close(g.fd) }
 
 // processInfo is how a process stands in a plan, for people and for [identityFrom].
-func processInfo(id proc.Identity) map[string]string {
+func processInfo(id procid.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
 // identityOf tells a process from every other, for [Victim.Identity].
-func identityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
+func identityOf(id procid.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
 // identityFrom reads what [processInfo] wrote, with names that begin with
 // prefix. It is how a run that a crash cut off knows its processes.
-func identityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
+func identityFrom(info map[string]string, prefix string) (procid.Identity, bool) {
 	pid, err := strconv.Atoi(info[prefix+"pid"])
 	if err != nil || pid <= 1 {
-		return proc.Identity{}, false
+		return procid.Identity{}, false
 	}
 	start, err := strconv.ParseUint(info[prefix+"start"], 10, 64)
-	return proc.Identity{PID: pid, Start: start}, err == nil
+	return procid.Identity{PID: pid, Start: start}, err == nil
 }
 
 // plannedAt is when the plan with this information was made.

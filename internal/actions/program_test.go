@@ -16,7 +16,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // script writes a program for a shell, in a directory that only we may write to.
@@ -134,7 +134,7 @@ func alive(pid string) bool {
 	if err != nil {
 		return false
 	}
-	id, err := proc.Identify("/proc", n)
+	id, err := procid.Identify("/proc", n)
 	return err == nil && id.State != 'Z'
 }
 

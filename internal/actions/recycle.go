@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 const (
@@ -54,16 +56,16 @@ func (*Recycle) Name() string { return config.ActionRecycle }
 // recycling is what a plan keeps for Apply.
 type recycling struct {
 	app            string
-	server         proc.Server
+	server         cmdline.Server
 	slot           int
-	worker, master proc.Identity
+	worker, master procid.Identity
 	grace          time.Duration
 	imports        bool // the app is imported before
 }
 
 // pick is a worker with the number for which it was chosen.
 type pick struct {
-	worker proc.Worker
+	worker discovery.Worker
 	value  float64 // bytes, leaked connections or seconds
 	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
 }
@@ -131,7 +133,7 @@ func (p pick) String() string {
 }
 
 // appIn finds an app that runs or ran.
-func appIn(snap *proc.Snapshot, name string) *proc.App {
+func appIn(snap *discovery.Snapshot, name string) *discovery.App {
 	for i := range snap.Apps {
 		if snap.Apps[i].Name == name && name != "" {
 			return &snap.Apps[i]
@@ -143,7 +145,7 @@ func appIn(snap *proc.Snapshot, name string) *proc.App {
 // choose reports whether an app may lose a worker for a while, and which one is
 // the worst of those that are proved to be workers. No worker and no refusal:
 // there is nothing to do. The proof is of the moment of the call.
-func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, *proven, string, error) {
+func (r *Recycle) choose(ctx context.Context, app *discovery.App) (*pick, *proven, string, error) {
 	if refused := r.unfit(app); refused != "" {
 		return nil, nil, refused, nil
 	}
@@ -171,7 +173,7 @@ func (r *Recycle) choose(ctx context.Context, app *proc.App) (*pick, *proven, st
 }
 
 // candidates returns those that may be picked, as far as discovery tells.
-func (r *Recycle) candidates(ctx context.Context, app *proc.App) ([]pick, string, error) {
+func (r *Recycle) candidates(ctx context.Context, app *discovery.App) ([]pick, string, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
 		return largest(app), "", nil
@@ -195,7 +197,7 @@ func (r *Recycle) candidates(ctx context.Context, app *proc.App) ([]pick, string
 
 // oldEnough returns the worst that is old enough. When the worst of all is young,
 // a new worker is as bad as the old one was, and nothing is gained.
-func (r *Recycle) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
+func (r *Recycle) oldEnough(app *discovery.App, list []pick) (*pick, string, error) {
 	if len(list) == 0 {
 		return nil, "", nil
 	}
@@ -213,7 +215,7 @@ func (r *Recycle) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
 		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, below %s: to recycle it again would not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
 	}
 	for _, w := range app.Workers {
-		if w.PID != worst.worker.PID && (w.State == proc.Idle || w.State == proc.Busy || w.State == proc.StateUnknown) {
+		if w.PID != worst.worker.PID && (w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown) {
 			return &worst, "", nil
 		}
 	}
@@ -221,11 +223,11 @@ func (r *Recycle) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
 }
 
 // unfit says why no worker of an app may be taken away now.
-func (r *Recycle) unfit(app *proc.App) string {
+func (r *Recycle) unfit(app *discovery.App) string {
 	switch {
 	case !app.Up:
 		return "the app is down"
-	case app.Server != proc.Gunicorn && app.Server != proc.UWSGI:
+	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
 		return fmt.Sprintf("the app is served by %s: only workers of gunicorn and uWSGI are started anew by their master", app.Server)
 	case len(app.Workers) < max(r.c.MinWorkers, leastWorkers):
 		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, leastWorkers))
@@ -234,20 +236,20 @@ func (r *Recycle) unfit(app *proc.App) string {
 	}
 	for _, w := range app.Workers {
 		switch {
-		case w.State == proc.Booting:
+		case w.State == discovery.Booting:
 			return fmt.Sprintf("worker %d is just starting: one at a time", w.Slot)
 		case w.PID == app.PID:
 			return "the app has no master that would start a new worker"
 		}
-		if id, err := proc.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
+		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
 			return "the workers have more than one master: an upgrade is under way, or the app runs twice"
 		}
 	}
 	return ""
 }
 
-func largest(app *proc.App) []pick {
-	shared := !slices.ContainsFunc(app.Workers, func(w proc.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
+func largest(app *discovery.App) []pick {
+	shared := !slices.ContainsFunc(app.Workers, func(w discovery.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
 	var out []pick
 	for _, w := range app.Workers {
 		if shared {
@@ -261,21 +263,21 @@ func largest(app *proc.App) []pick {
 
 // shareOf is a worker's proportional share of memory in bytes, as last sampled,
 // with what it has grown since.
-func shareOf(w proc.Worker) float64 {
+func shareOf(w discovery.Worker) float64 {
 	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
 }
 
-func stuckOnes(app *proc.App) []pick {
+func stuckOnes(app *discovery.App) []pick {
 	var out []pick
 	for _, w := range app.Workers {
-		if w.State == proc.Stuck {
+		if w.State == discovery.Stuck {
 			out = append(out, pick{w, w.For.Seconds(), "stuck"})
 		}
 	}
 	return out
 }
 
-func leaking(app *proc.App, leaks map[int]int) []pick {
+func leaking(app *discovery.App, leaks map[int]int) []pick {
 	var out []pick
 	for _, w := range app.Workers {
 		if n := leaks[w.Slot]; n > 0 {

@@ -9,18 +9,20 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // target reads the processes themselves, and how it is to be found out whether
 // the next worker would start. nil: refused.
-func (r *Recycle) target(ctx context.Context, app *proc.App, w proc.Worker) (*recycling, string, error) {
+func (r *Recycle) target(ctx context.Context, app *discovery.App, w discovery.Worker) (*recycling, string, error) {
 	t := &recycling{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
 	var err error
-	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+	if t.worker, err = procid.Identify(r.d.ProcRoot, w.PID); err != nil {
 		return nil, "", err
 	}
-	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
+	if t.master, err = procid.Identify(r.d.ProcRoot, app.PID); err != nil {
 		return nil, "", err
 	}
 	if err := signable(r.d.ProcRoot, w.PID); err != nil {
@@ -45,11 +47,11 @@ func (r *Recycle) importer(t *recycling) importer {
 // ended hard after that, for which the step must give the time.
 func (t *recycling) patience(ctx context.Context, r *Recycle) (refused string) {
 	option := "--graceful-timeout"
-	if t.server == proc.UWSGI {
+	if t.server == cmdline.UWSGI {
 		option = "--worker-reload-mercy"
 	}
-	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
-		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
+	if l, err := procid.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
+		if n, err := strconv.Atoi(cmdline.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
 			t.grace = time.Duration(n) * time.Second
 		}
 	}
@@ -63,8 +65,8 @@ func (t *recycling) patience(ctx context.Context, r *Recycle) (refused string) {
 // graceful is the signal after which a worker finishes its requests and ends.
 // They are the opposite on the two servers: gunicorn's workers die of a HUP,
 // uWSGI's drop their requests on a TERM.
-func graceful(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
+func graceful(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
 		return syscall.SIGHUP
 	}
 	return syscall.SIGTERM
@@ -72,8 +74,8 @@ func graceful(s proc.Server) syscall.Signal {
 
 // hard is the signal after which a worker that hangs ends at once, if it still
 // can: gunicorn's own for that is ABRT.
-func hard(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
+func hard(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
 		return syscall.SIGTERM
 	}
 	return syscall.SIGABRT

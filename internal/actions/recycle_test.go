@@ -15,16 +15,18 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // table is what the exporter sees of the processes.
 type table struct {
-	snap proc.Snapshot
+	snap discovery.Snapshot
 	err  error
 }
 
-func (f *table) Snapshot(context.Context) (*proc.Snapshot, error) {
+func (f *table) Snapshot(context.Context) (*discovery.Snapshot, error) {
 	s := f.snap
 	return &s, f.err
 }
@@ -33,19 +35,19 @@ const mib = 1 << 20
 
 // herd is an app with three workers, which are children of ours: we are its
 // master. Each of them holds what proves that it is a worker.
-func herd(t *testing.T, server proc.Server, does ...string) (*table, []*exec.Cmd) {
+func herd(t *testing.T, server cmdline.Server, does ...string) (*table, []*exec.Cmd) {
 	t.Helper()
-	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
+	app := discovery.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
 	listener := listening(t)
 	var kids []*exec.Cmd
 	for slot := range 3 {
 		c := member(t, append([]string{"sleep"}, does...), listener, sign(t, server))
 		kids = append(kids, c)
-		app.Workers = append(app.Workers, proc.Worker{
-			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * mib}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+		app.Workers = append(app.Workers, discovery.Worker{
+			Process: discovery.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * mib}, Slot: slot, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
 		})
 	}
-	return &table{snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
+	return &table{snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
 }
 
 func recycle(f *table, c config.Recycle, leaks map[int]int) *actions.Recycle {
@@ -67,34 +69,34 @@ func TestRecyclePlan(t *testing.T) {
 	old := func(c config.Recycle, age time.Duration) config.Recycle { c.MinAge = age; return c }
 	for name, c := range map[string]struct {
 		c      config.Recycle
-		change func(*proc.App)
+		change func(*discovery.App)
 		leaks  map[int]int
 		slot   string // of the victim
 		want   string // of the refusal
 	}{
 		"largest":               {c: largest, slot: "2"},
-		"largest by its share":  {c: largest, change: func(a *proc.App) { share(a, 90, 20, 30) }, slot: "0"},
-		"shares not all known":  {c: largest, change: func(a *proc.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
+		"largest by its share":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20, 30) }, slot: "0"},
+		"shares not all known":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
 		"too young":             {c: old(largest, 2*time.Hour), want: "below 2h0m0s"},
 		"old enough":            {c: old(largest, time.Minute), slot: "2"},
 		"leaks":                 {c: leaked, leaks: map[int]int{0: 1, 1: 3}, slot: "1"},
 		"no leaks":              {c: leaked, leaks: map[int]int{2: 0, 7: 5}},
 		"leaks unknown":         {c: leaked, want: "not known"},
-		"stuck the longest":     {c: stuck, change: func(a *proc.App) { hang(a, 1) }, slot: "1"},
+		"stuck the longest":     {c: stuck, change: func(a *discovery.App) { hang(a, 1) }, slot: "1"},
 		"nobody is stuck":       {c: stuck},
-		"all are stuck":         {c: stuck, change: func(a *proc.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
-		"states unknown":        {c: stuck, change: func(a *proc.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
-		"others serve":          {c: largest, change: func(a *proc.App) { hang(a, 0) }, slot: "2"},
-		"no other serves":       {c: largest, change: func(a *proc.App) { hang(a, 0, 1) }, want: "no other worker"},
-		"one is starting":       {c: largest, change: func(a *proc.App) { a.Workers[0].State = proc.Booting }, want: "just starting"},
-		"one has no place":      {c: largest, change: func(a *proc.App) { a.Unslotted = 1 }, want: "being replaced"},
-		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *proc.App) { a.Workers = a.Workers[:2] }, want: "below 3"},
-		"only one":              {c: largest, change: func(a *proc.App) { a.Workers = a.Workers[:1] }, want: "below 2"},
-		"down":                  {c: largest, change: func(a *proc.App) { a.Up = false }, want: "down"},
-		"uvicorn":               {c: largest, change: func(a *proc.App) { a.Server = proc.Uvicorn }, want: "uvicorn"},
-		"flask":                 {c: largest, change: func(a *proc.App) { a.Server = proc.Flask }, want: "flask"},
-		"no master":             {c: largest, change: func(a *proc.App) { a.Workers[1].PID = a.PID }, want: "no master"},
-		"another master":        {c: largest, change: func(a *proc.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
+		"all are stuck":         {c: stuck, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
+		"states unknown":        {c: stuck, change: func(a *discovery.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
+		"others serve":          {c: largest, change: func(a *discovery.App) { hang(a, 0) }, slot: "2"},
+		"no other serves":       {c: largest, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "no other worker"},
+		"one is starting":       {c: largest, change: func(a *discovery.App) { a.Workers[0].State = discovery.Booting }, want: "just starting"},
+		"one has no place":      {c: largest, change: func(a *discovery.App) { a.Unslotted = 1 }, want: "being replaced"},
+		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *discovery.App) { a.Workers = a.Workers[:2] }, want: "below 3"},
+		"only one":              {c: largest, change: func(a *discovery.App) { a.Workers = a.Workers[:1] }, want: "below 2"},
+		"down":                  {c: largest, change: func(a *discovery.App) { a.Up = false }, want: "down"},
+		"uvicorn":               {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Uvicorn }, want: "uvicorn"},
+		"flask":                 {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Flask }, want: "flask"},
+		"no master":             {c: largest, change: func(a *discovery.App) { a.Workers[1].PID = a.PID }, want: "no master"},
+		"another master":        {c: largest, change: func(a *discovery.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
 		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "no such way"},
 		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: "cannot be trusted"},
 		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: "absolute"},
@@ -102,7 +104,7 @@ func TestRecyclePlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := herd(t, proc.Gunicorn)
+			f, _ := herd(t, cmdline.Gunicorn)
 			if c.change != nil {
 				c.change(&f.snap.Apps[0])
 			}
@@ -129,25 +131,25 @@ func TestRecyclePlan(t *testing.T) {
 	}
 }
 
-func share(a *proc.App, sizes ...uint64) {
+func share(a *discovery.App, sizes ...uint64) {
 	for i := range a.Workers {
 		a.Workers[i].Taken = time.Now()
 		if i < len(sizes) {
-			a.Workers[i].Memory = proc.Memory{PSS: sizes[i] * mib, RSS: a.Workers[i].RSS}
+			a.Workers[i].Memory = procfs.Memory{PSS: sizes[i] * mib, RSS: a.Workers[i].RSS}
 		}
 	}
 }
 
-func hang(a *proc.App, slots ...int) {
+func hang(a *discovery.App, slots ...int) {
 	for _, s := range slots {
-		a.Workers[s].State, a.Workers[s].For = proc.Stuck, time.Duration(s+1)*time.Minute
+		a.Workers[s].State, a.Workers[s].For = discovery.Stuck, time.Duration(s+1)*time.Minute
 	}
 }
 
 // Which app is meant: only a known name counts.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
-	f, _ := herd(t, proc.Gunicorn)
+	f, _ := herd(t, cmdline.Gunicorn)
 	for _, c := range []struct {
 		setting, label string
 		ok             bool
@@ -171,7 +173,7 @@ func TestRecycleApp(t *testing.T) {
 // The signal is the one after which the server's workers finish their requests.
 func TestRecycleSignals(t *testing.T) {
 	t.Parallel()
-	for server, want := range map[proc.Server]string{proc.Gunicorn: "TERM", proc.UWSGI: "HUP"} {
+	for server, want := range map[cmdline.Server]string{cmdline.Gunicorn: "TERM", cmdline.UWSGI: "HUP"} {
 		t.Run(string(server), func(t *testing.T) {
 			t.Parallel()
 			ready := filepath.Join(t.TempDir(), "r")
@@ -220,12 +222,12 @@ func TestRecycleLooksAgain(t *testing.T) {
 	for name, change := range map[string]func(*table, []*exec.Cmd, *actions.Plan){
 		"the worker ended": func(_ *table, kids []*exec.Cmd, _ *actions.Plan) { _ = kids[1].Process.Kill(); _ = kids[1].Wait() },
 		"another hangs": func(f *table, _ []*exec.Cmd, _ *actions.Plan) {
-			f.snap.Apps[0].Workers[1].State = proc.Idle
+			f.snap.Apps[0].Workers[1].State = discovery.Idle
 			hang(&f.snap.Apps[0], 2)
 		},
-		"it goes on":        func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[1].State = proc.Busy },
+		"it goes on":        func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[1].State = discovery.Busy },
 		"more hang":         func(f *table, _ []*exec.Cmd, _ *actions.Plan) { hang(&f.snap.Apps[0], 0) },
-		"one is starting":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[0].State = proc.Booting },
+		"one is starting":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[0].State = discovery.Booting },
 		"the app is gone":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps = nil },
 		"another master":    func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].PID++ },
 		"another process":   func(_ *table, _ []*exec.Cmd, p *actions.Plan) { p.Private = nil },
@@ -234,7 +236,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
+			f, kids := herd(t, cmdline.Gunicorn)
 			hang(&f.snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), actions.Alert{})
@@ -257,7 +259,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 // A stuck worker needs a step with the time for it, and is ended hard at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
-	f, _ := herd(t, proc.Gunicorn)
+	f, _ := herd(t, cmdline.Gunicorn)
 	hang(&f.snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
@@ -274,9 +276,9 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 // written down is left.
 func TestRecycleVerify(t *testing.T) {
 	t.Parallel()
-	fresh := func(f *table, age time.Duration, change func(*proc.Worker)) {
+	fresh := func(f *table, age time.Duration, change func(*discovery.Worker)) {
 		w := &f.snap.Apps[0].Workers[2]
-		*w = proc.Worker{Process: proc.Process{PID: 1 << 22, RSS: 30 * mib}, Slot: 2, Start: time.Now().Add(-age), State: proc.Idle}
+		*w = discovery.Worker{Process: discovery.Process{PID: 1 << 22, RSS: 30 * mib}, Slot: 2, Start: time.Now().Add(-age), State: discovery.Idle}
 		if change != nil {
 			change(w)
 		}
@@ -295,17 +297,17 @@ func TestRecycleVerify(t *testing.T) {
 		}, want: actions.InProgress},
 		"boots": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, time.Minute, func(w *proc.Worker) { w.State = proc.Booting })
+			fresh(f, time.Minute, func(w *discovery.Worker) { w.State = discovery.Booting })
 		}, want: actions.InProgress},
 		"too early": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, time.Second, nil) }, want: actions.InProgress},
 		"serves":    {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
 		"its beat is old": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, 10*time.Second, func(w *proc.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
+			fresh(f, 10*time.Second, func(w *discovery.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
 		}, want: actions.InProgress},
 		"is as large": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * mib })
+			fresh(f, 10*time.Second, func(w *discovery.Worker) { w.RSS = 69 * mib })
 		}, want: actions.Unchanged},
 		"the master is gone": {change: func(_ *table, kids []*exec.Cmd, info map[string]string) { ended(kids); info["master_start"] = "1" }, want: actions.Worse},
 		"leaks less":         {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
@@ -314,7 +316,7 @@ func TestRecycleVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
+			f, kids := herd(t, cmdline.Gunicorn)
 			leaks := map[int]int{2: 5}
 			pick := c.pick
 			if pick == "" {

@@ -13,7 +13,9 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // What is a child of the master and holds nothing of a worker's, or what is a
@@ -23,19 +25,19 @@ func TestRecycleWithoutProof(t *testing.T) {
 		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l) },
 		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l, s) },
 		"no listener": func(t *testing.T, _, _ *os.File) *exec.Cmd {
-			return member(t, []string{"sleep"}, sign(t, proc.Gunicorn))
+			return member(t, []string{"sleep"}, sign(t, cmdline.Gunicorn))
 		},
 		"two heartbeats": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			return member(t, []string{"sleep"}, l, sign(t, proc.Gunicorn), sign(t, proc.Gunicorn))
+			return member(t, []string{"sleep"}, l, sign(t, cmdline.Gunicorn), sign(t, cmdline.Gunicorn))
 		},
 		"a file that is not the master's": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			f := sign(t, proc.Gunicorn)
+			f := sign(t, cmdline.Gunicorn)
 			defer func() { _ = f.Close() }()
 			return member(t, []string{"sleep"}, l, f)
 		},
 		"another program": func(t *testing.T, l, _ *os.File) *exec.Cmd {
 			cmd := exec.CommandContext(t.Context(), "/bin/sleep", "300")
-			cmd.ExtraFiles = []*os.File{l, sign(t, proc.Gunicorn)}
+			cmd.ExtraFiles = []*os.File{l, sign(t, cmdline.Gunicorn)}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -45,14 +47,14 @@ func TestRecycleWithoutProof(t *testing.T) {
 	} {
 		for _, pick := range []string{config.PickStuck, config.PickLargest, config.PickLeaked} {
 			t.Run(name+", "+pick, func(t *testing.T) {
-				f, kids := herd(t, proc.Gunicorn)
-				listener, mark := listening(t), sign(t, proc.Gunicorn)
+				f, kids := herd(t, cmdline.Gunicorn)
+				listener, mark := listening(t), sign(t, cmdline.Gunicorn)
 				kids = append(kids, member(t, []string{"sleep"}, listener, mark))
 				h := helper(t, listener, mark)
 				a := &f.snap.Apps[0]
 				for i, c := range []*exec.Cmd{kids[3], h} {
-					a.Workers = append(a.Workers, proc.Worker{
-						Process: proc.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * mib}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+					a.Workers = append(a.Workers, discovery.Worker{
+						Process: discovery.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * mib}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
 					})
 				}
 				hang(a, 4)
@@ -91,7 +93,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
+			f, kids := herd(t, cmdline.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
 			p, err := a.Plan(t.Context(), actions.Alert{})
@@ -159,7 +161,7 @@ func TestCheckOfRoot(t *testing.T) {
 			if err := errors.Join(os.WriteFile(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
 				t.Fatal(err)
 			}
-			l := proc.Launch{
+			l := procid.Launch{
 				Argv: append([]string{"/bin/sh", "/bin/gunicorn", "shop:app"}, strings.Fields(c.args)...), Program: python, Dir: c.dir, SameFiles: true,
 				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir},
 			}

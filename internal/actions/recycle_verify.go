@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
 // Verify implements [Action]. It needs nothing but what the plan says openly:
@@ -43,8 +43,8 @@ func (r *Recycle) Verify(ctx context.Context, p Plan) (Outcome, error) {
 
 // replaced reports whether a new worker serves in the place of the old one, and
 // whether that has helped.
-func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p Plan) (Outcome, error) {
-	var next *proc.Worker
+func (r *Recycle) replaced(ctx context.Context, app *discovery.App, old, before int, planned time.Time, p Plan) (Outcome, error) {
+	var next *discovery.Worker
 	for i := range app.Workers {
 		w := &app.Workers[i]
 		// A start is known to the hundredth of a second only, and a plan's time to the second.
@@ -70,11 +70,11 @@ func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, 
 }
 
 // serves reports whether a worker takes requests, as far as one may look.
-func serves(w proc.Worker) bool {
+func serves(w discovery.Worker) bool {
 	switch w.State {
-	case proc.Idle, proc.Busy:
+	case discovery.Idle, discovery.Busy:
 		return true
-	case proc.StateUnknown:
+	case discovery.StateUnknown:
 		return !w.HasBeat || w.Heartbeat < settled
 	default:
 		return false

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -61,7 +61,7 @@ func (q taskQueue) target() string { return "app:" + q.app + "/queue:" + q.name 
 
 // stuckTask is a worker process that makes no progress.
 type stuckTask struct {
-	id   proc.Identity
+	id   procid.Identity
 	key  string        // of RQ's entry; "": of Celery
 	job  string        // that it holds; never shown
 	held time.Duration // without progress for that long
@@ -228,7 +228,7 @@ func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue
 		if w.Host != r.d.Host || w.Birth.Before(planned) {
 			continue
 		}
-		if _, err := proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+		if _, err := procid.Identify(r.d.ProcRoot, w.PID); err != nil {
 			continue
 		}
 		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {

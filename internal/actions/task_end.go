@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -123,7 +122,7 @@ func seizeFamily(root string, pid int) ([]*grip, error) {
 	}
 	var out []*grip
 	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
-		for _, kid := range proc.Children(root, todo[0]) {
+		for _, kid := range procid.Children(root, todo[0]) {
 			if len(out) == maxFamily {
 				break
 			}
@@ -139,7 +138,7 @@ func seizeFamily(root string, pid int) ([]*grip, error) {
 // seizeKin takes hold of a child that has its worker's users and groups; nil: it
 // has not, or has ended.
 func seizeKin(root string, kid, parent int, worker procid.Process) *grip {
-	id, err := proc.Identify(root, kid)
+	id, err := procid.Identify(root, kid)
 	if err != nil || id.Parent != parent {
 		return nil
 	}

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -41,7 +42,7 @@ type workerClaim struct {
 
 // disprove returns why a process is not believed to be a worker; "": it is
 // proved. An error means that it could not be read.
-func (r *RestartTask) disprove(ctx context.Context, id proc.Identity, c workerClaim) (string, error) {
+func (r *RestartTask) disprove(ctx context.Context, id procid.Identity, c workerClaim) (string, error) {
 	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
 		return notReadable(err), nil
@@ -82,10 +83,10 @@ func isPython(exe string) bool {
 }
 
 // foreign returns why a process is not the app's by its user.
-func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot) string {
+func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *discovery.Snapshot) string {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
-		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x proc.Process) bool { return x.PID == p.PID }) {
+		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x discovery.Process) bool { return x.PID == p.PID }) {
 			return "the worker's process is one of app " + a.Name
 		}
 	}
@@ -98,7 +99,7 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot
 		user = app.Match.User
 	}
 	if user != "" {
-		uid, ok := proc.LookupUID(user)
+		uid, ok := discovery.LookupUID(user)
 		switch {
 		case !ok:
 			return "the user of the configuration that the workers run as does not exist"
@@ -112,7 +113,7 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot
 
 // unlikeApp compares a process with the app's own, which are those of its
 // server; its workers, where it has some, as a master may be root's.
-func (r *RestartTask) unlikeApp(p procid.Process, app string, snap *proc.Snapshot) string {
+func (r *RestartTask) unlikeApp(p procid.Process, app string, snap *discovery.Snapshot) string {
 	seen := 0
 	for _, pid := range ownersOf(app, snap) {
 		own, err := procid.Read(r.d.ProcRoot, pid)
@@ -135,8 +136,8 @@ func (r *RestartTask) unlikeApp(p procid.Process, app string, snap *proc.Snapsho
 
 // ownersOf lists the workers of an app, or its processes where it has none, at
 // most 64.
-func ownersOf(app string, snap *proc.Snapshot) (pids []int) {
-	i := slices.IndexFunc(snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
+func ownersOf(app string, snap *discovery.Snapshot) (pids []int) {
+	i := slices.IndexFunc(snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	if i < 0 {
 		return nil
 	}
@@ -154,7 +155,7 @@ func ownersOf(app string, snap *proc.Snapshot) (pids []int) {
 // unconnected returns why a process is not believed to be connected to the Redis
 // of its queue.
 func (r *RestartTask) unconnected(ctx context.Context, pid int, c workerClaim) (string, error) {
-	held, err := proc.HeldBy(ctx, r.d.ProcRoot, pid, endpoints(c.at))
+	held, err := conns.HeldBy(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -168,7 +169,7 @@ func (r *RestartTask) unconnected(ctx context.Context, pid int, c workerClaim) (
 const maxEndpoints = 16
 
 // endpoints are those at which the server says that it is reached.
-func endpoints(at redis.Place) (e proc.Endpoints) {
+func endpoints(at redis.Place) (e conns.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
 			e.Ports = append(e.Ports, n)
@@ -189,7 +190,7 @@ func endpoints(at redis.Place) (e proc.Endpoints) {
 }
 
 // disconnected compares what a process holds with what the server lists.
-func disconnected(held proc.Held, c workerClaim) string {
+func disconnected(held conns.Held, c workerClaim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
 			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
@@ -229,12 +230,12 @@ func disconnected(held proc.Held, c workerClaim) string {
 // reaches reports whether a process holds a connection to the address to which
 // the exporter itself is connected. One of the host's own addresses means the
 // same server in our network namespace only.
-func reaches(held proc.Held, at redis.Place) bool {
+func reaches(held conns.Held, at redis.Place) bool {
 	for _, s := range held.List {
 		if at.Path != "" && s.Path == at.Path {
 			return true
 		}
-		if at.Peer.IsValid() && s.Remote == at.Peer && (held.OurNet || !proc.IsOwnAddress(at.Peer.Addr())) {
+		if at.Peer.IsValid() && s.Remote == at.Peer && (held.OurNet || !conns.IsOwnAddress(at.Peer.Addr())) {
 			return true
 		}
 	}
@@ -244,8 +245,8 @@ func reaches(held proc.Held, at redis.Place) bool {
 // isClient reports whether a client of the list is a connection of the process:
 // both ends are the same. On a loopback that says something only where process,
 // exporter and server share it.
-func isClient(held proc.Held, c workerClaim, x redis.Client) bool {
-	near := held.OurNet && (c.at.Path != "" || proc.IsOwnAddress(c.at.Peer.Addr()))
+func isClient(held conns.Held, c workerClaim, x redis.Client) bool {
+	near := held.OurNet && (c.at.Path != "" || conns.IsOwnAddress(c.at.Peer.Addr()))
 	for _, s := range held.List {
 		switch {
 		case s.Path != "":

@@ -11,7 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -86,7 +87,7 @@ func (r *RestartTask) rq(ctx context.Context, server TaskQueues, q taskQueue) (f
 // gone reports whether a worker of this host has ended without a word: its entry
 // stays for some minutes.
 func (r *RestartTask) gone(w redis.RQWorker) bool {
-	_, err := proc.Identify(r.d.ProcRoot, w.PID)
+	_, err := procid.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
 }
 
@@ -115,8 +116,8 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 // What the Redis says may be written by anybody who may write to it: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
-func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerClaim) (id proc.Identity, refused string, err error) {
-	id, err = proc.Identify(r.d.ProcRoot, w.PID)
+func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerClaim) (id procid.Identity, refused string, err error) {
+	id, err = procid.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "", err
 	}
@@ -127,7 +128,7 @@ func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerC
 	if age := w.Birth.Sub(started); age < -clockSlack || age > longestBirth {
 		return id, "the worker's process is not the one that registered itself: it runs in a container, or its number is another's now", nil
 	}
-	l, err := proc.LaunchOf(r.d.ProcRoot, w.PID)
+	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "the worker's process cannot be looked at: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
 	}
@@ -141,7 +142,7 @@ func (r *RestartTask) rqProcess(ctx context.Context, w redis.RQWorker, c workerC
 }
 
 // isRQ reports whether a command line is that of a worker of RQ.
-func isRQ(l proc.Launch) bool {
+func isRQ(l procid.Launch) bool {
 	if len(l.Argv) == 0 || !isPython(l.Program) {
 		return false
 	}
@@ -162,7 +163,7 @@ func isRQ(l proc.Launch) bool {
 }
 
 // unsupervised says why a process must not be ended: nobody would start it anew.
-func (r *RestartTask) unsupervised(id proc.Identity) string {
+func (r *RestartTask) unsupervised(id procid.Identity) string {
 	if err := signable(r.d.ProcRoot, id.PID); err != nil {
 		return err.Error()
 	}
@@ -171,7 +172,7 @@ func (r *RestartTask) unsupervised(id proc.Identity) string {
 		return "the worker's process is being traced: somebody looks at it"
 	case id.Terminal:
 		return "the worker runs in a terminal: nobody would start it anew"
-	case id.Parent <= 1 && !proc.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
+	case id.Parent <= 1 && !procid.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
 		return "the worker has no supervisor: nobody would start it anew"
 	}
 	return ""
@@ -180,7 +181,7 @@ func (r *RestartTask) unsupervised(id proc.Identity) string {
 // supervisedByInit reports whether process 1 starts its children anew, as in a
 // container whose only program is a supervisor.
 func (r *RestartTask) supervisedByInit() bool {
-	l, err := proc.LaunchOf(r.d.ProcRoot, 1)
+	l, err := procid.LaunchOf(r.d.ProcRoot, 1)
 	if err != nil {
 		return false
 	}
@@ -239,11 +240,11 @@ func (r *RestartTask) celery(ctx context.Context, server TaskQueues, q taskQueue
 
 // celeryProcess says of a worker why it must not be ended. Its command line
 // names queues and no broker, so its connections must.
-func (r *RestartTask) celeryProcess(ctx context.Context, w proc.CeleryWorker, c workerClaim) (t stuckTask, refused string, err error) {
+func (r *RestartTask) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c workerClaim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, "the worker serves other queues too, whose tasks it would cut off", nil
 	}
-	id, err := proc.Identify(r.d.ProcRoot, w.PID)
+	id, err := procid.Identify(r.d.ProcRoot, w.PID)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, "the worker has just ended", nil
 	}

@@ -19,9 +19,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -61,7 +61,7 @@ type App struct {
 	o   Options
 	log *slog.Logger
 
-	watcher    *proc.Watcher
+	watcher    *discovery.Watcher
 	requests   *collectors.Requests
 	thresholds *collectors.Thresholds
 	receivers  *receivers
@@ -96,7 +96,7 @@ func New(o Options) (*App, error) {
 	}
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
-	a.watcher, err = proc.New(proc.Options{
+	a.watcher, err = discovery.New(discovery.Options{
 		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})

@@ -11,8 +11,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 const (
@@ -81,7 +81,7 @@ type doctor struct {
 	cfg      config.Config
 	who      viewer
 	readings health.Readings // of the last look
-	apps     []proc.App
+	apps     []discovery.App
 	sections map[string]*Section
 }
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // buildAction makes the action of a step, the only place that knows them all.
@@ -116,7 +116,7 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 	return out, nil
 }
 
-func slotOf(snap *proc.Snapshot, app string, pid int) (slot string, ok bool) {
+func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
 	for i := range snap.Apps {
 		for j := range snap.Apps[i].Workers {
 			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {

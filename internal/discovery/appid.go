@@ -1,0 +1,203 @@
+package discovery
+
+import (
+	"cmp"
+	"hash/fnv"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// appID is what tells an app apart from others of its name for good: it is the
+// same after a restart of the app, and holds no pid and no container's id.
+type appID struct {
+	base  string         // the name itself
+	owner procfs.Account // whose it is
+	unit  string         // systemd unit
+	host  string         // host name of its container or pod, without what changes with each
+	bind  string         // where it listens, as a listener's label; "" if that changes with each start
+}
+
+// but returns the id without the address.
+func (id appID) but() appID {
+	id.bind = ""
+	return id
+}
+
+func compareIDs(x, y *appID) int {
+	if c := strings.Compare(x.base, y.base); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.owner, y.owner), strings.Compare(x.unit, y.unit), strings.Compare(x.host, y.host), strings.Compare(x.bind, y.bind))
+}
+
+const maxName = text.MaxName // bytes of an app's name
+
+// qualified returns the names that an app may bear if its plain name is taken,
+// the best first: with what no other app of that name has in common with it.
+func qualified(id appID, others []appID) []string {
+	var out []string
+	add := func(v string) { out = append(out, withSuffix(id.base, "@"+text.Name(v))) }
+	unlike := func(v string, of func(appID) string) bool {
+		return v != "" && !slices.ContainsFunc(others, func(o appID) bool { return of(o) == v })
+	}
+	if unlike(id.unit, func(o appID) string { return o.unit }) {
+		add(id.unit)
+	}
+	if unlike(id.host, func(o appID) string { return o.host }) {
+		add(id.host)
+	}
+	for _, end := range bindEnds(id.bind) {
+		if unlike(end, func(o appID) string { return endLike(o.bind, end) }) {
+			add(end)
+			break
+		}
+	}
+	all := slices.DeleteFunc([]string{id.unit, id.host, id.bind}, func(s string) bool { return s == "" })
+	if len(all) > 1 {
+		add(strings.Join(all, "@"))
+	}
+	if id.owner != 0 {
+		add("uid" + strconv.FormatUint(uint64(id.owner), 10))
+	}
+	return out
+}
+
+// bindEnds returns an address, or for the path of a socket its ends, the
+// shortest first: "b.sock", "run/b.sock", "unix:/run/b.sock".
+func bindEnds(bind string) []string {
+	p, ok := strings.CutPrefix(bind, "unix:/")
+	if !ok {
+		return slices.DeleteFunc([]string{bind}, func(s string) bool { return s == "" })
+	}
+	parts := strings.Split(p, "/")
+	var out []string
+	for i := range slices.Backward(parts) {
+		out = append(out, strings.Join(parts[i:], "/"))
+	}
+	return append(out, bind)
+}
+
+// endLike returns the end of an address that has as many parts as like.
+func endLike(bind, like string) string {
+	for _, end := range bindEnds(bind) {
+		if strings.Count(end, "/") == strings.Count(like, "/") {
+			return end
+		}
+	}
+	return bind
+}
+
+// withSuffix returns a name with a suffix within the bound: what does not fit is
+// cut, and a sum of the whole keeps it apart from others that are cut alike.
+func withSuffix(base, suffix string) string {
+	if len(base)+len(suffix) <= maxName {
+		return base + suffix
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(base + suffix))
+	sum := "-" + strconv.FormatUint(uint64(h.Sum32()), 36)
+	room := maxName - len(sum)
+	keep := min(len(base), max(room-len(suffix), room/2))
+	end := suffix[max(0, len(suffix)-(room-keep)):]
+	return base[:keep] + end + sum
+}
+
+// ordinal returns the n-th name of replicas that nothing tells apart.
+func ordinal(name string, n int) string { return withSuffix(name, "~"+strconv.Itoa(n)) }
+
+// withoutOrdinal cuts the ordinal off a name.
+func withoutOrdinal(name string) string {
+	before, n, ok := strings.Cut(name, "~")
+	if _, err := strconv.Atoi(n); ok && err == nil {
+		return before
+	}
+	return name
+}
+
+// The hashes in the names of pods: of a ReplicaSet, which are digits written in
+// another alphabet, and of the pod.
+var (
+	replicaPod = regexp.MustCompile(`-[456789bcdf]{6,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$`)
+	cutPod     = regexp.MustCompile(`-[456789bcdf]{6,10}(-[bcdfghjklmnpqrstvwxz2456789]{0,4})?$`)
+	jobPod     = regexp.MustCompile(`(-[0-9]{8,})?-[bcdfghjklmnpqrstvwxz2456789]{5}$`)
+	hexID      = regexp.MustCompile(`^[0-9a-f]{12,}$`)
+	someUUID   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	appScope   = regexp.MustCompile(`^app-.*-[0-9]+$`)
+	longNumber = regexp.MustCompile(`-[0-9]+$`)
+)
+
+// maxHostName is where the kernel and the kubelet cut a host name.
+const maxHostName = 63
+
+// hostTemplate returns what the host names of all replicas of one template have
+// in common: a pod's without the hashes of its ReplicaSet and its own, and
+// nothing of a container's whose host name is its id.
+func hostTemplate(host string, pod bool) string {
+	host = text.Label(host, 253)
+	switch {
+	case hexID.MatchString(host), someUUID.MatchString(host):
+		return ""
+	case replicaPod.MatchString(host):
+		return replicaPod.ReplaceAllString(host, "")
+	case len(host) >= maxHostName-1 && cutPod.MatchString(host):
+		return cutPod.ReplaceAllString(host, "")
+	case pod && jobPod.MatchString(host):
+		return jobPod.ReplaceAllString(host, "")
+	}
+	return host
+}
+
+// lastingUnit returns a systemd unit's name without what changes with each
+// start: units of systemd-run have a pid or a random number for a name.
+func lastingUnit(unit string) string {
+	switch {
+	case strings.HasPrefix(unit, "run-"), someUUID.MatchString(unit):
+		return ""
+	case appScope.MatchString(unit):
+		return longNumber.ReplaceAllString(unit, "")
+	}
+	return unit
+}
+
+// firstEphemeral is the first port that the kernel hands out by itself
+// (net.ipv4.ip_local_port_range).
+const firstEphemeral = 32768
+
+// lastingBind returns where a process listens, the first of its labels in their
+// order; "" for a port that the kernel may have picked: one of a script whose
+// command line does not have it.
+func (p *process) lastingBind(listeners []sockdiag.Listener) string {
+	var labels []string
+	for _, l := range listeners {
+		if p.ident.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.argv, l.Addr.Port()) {
+			continue
+		}
+		if l.Network == sockdiag.Unix && someUUID.MatchString(path.Base(l.Path)) {
+			continue
+		}
+		labels = append(labels, sockdiag.Label(l))
+	}
+	if len(listeners) == 0 {
+		labels = cmdline.BindLabels(p.argv)
+	}
+	if len(labels) == 0 {
+		return ""
+	}
+	return slices.Min(labels)
+}
+
+func mentions(argv []string, port uint16) bool {
+	s := strconv.Itoa(int(port))
+	return slices.ContainsFunc(argv, func(a string) bool {
+		i := strings.Index(a, s)
+		return i >= 0 && (i+len(s) == len(a) || a[i+len(s)] < '0' || a[i+len(s)] > '9') && (i == 0 || a[i-1] < '0' || a[i-1] > '9')
+	})
+}

@@ -1,0 +1,120 @@
+package discovery
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+func TestHostTemplate(t *testing.T) {
+	for host, want := range map[string]string{
+		"shop-7d9f8b6c5d-x2x9k":    "shop",
+		"shop-api-58b9cd7f6-4zqtw": "shop-api",
+		"shop-0":                   "shop-0",
+		"shop-https":               "shop-https",
+		"4f1c2ab09d3e":             "",
+		strings.Repeat("0a", 32):   "",
+		"web":                      "web",
+		"vm-1.example.org":         "vm-1.example.org",
+		"shop-abcdefgh-x2x9k":      "shop-abcdefgh-x2x9k", // no hash of a ReplicaSet
+		strings.Repeat("s", 48) + "-7d9f8b6c5d-x2": strings.Repeat("s", 48),
+		"5f0c8f9e-1234-4abc-8def-0123456789ab":     "",
+	} {
+		if got := hostTemplate(host, false); got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+	for host, want := range map[string]string{"agent-x2x9k": "agent", "report-28112345-q9k2z": "report", "shop-7d9f8b6c5d-x2x9k": "shop", "db-0": "db-0"} {
+		if got := hostTemplate(host, true); got != want {
+			t.Errorf("pod %s: %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestLastingUnit(t *testing.T) {
+	for unit, want := range map[string]string{
+		"shop": "shop", "shop@8001": "shop@8001", "run-u42": "", "run-p123-i456": "", "app-gnome-shop-4711": "app-gnome-shop", "shop-2": "shop-2",
+		"tmux-spawn-5f0c8f9e-1234-4abc-8def-0123456789ab": "", "": "",
+	} {
+		if got := lastingUnit(unit); got != want {
+			t.Errorf("%s: %q, want %q", unit, got, want)
+		}
+	}
+}
+
+func TestQualifiedNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		id     appID
+		others []appID
+		want   string // the first two
+	}{
+		"another unit":            {appID{base: "app", unit: "till", bind: ":8000"}, []appID{{base: "app", unit: "shop", bind: ":8000"}}, "app@till app@till@:8000"},
+		"another pod":             {appID{base: "app", host: "api", bind: ":8000"}, []appID{{base: "app", host: "web", bind: ":8000"}}, "app@api app@api@:8000"},
+		"one unit, another port":  {appID{base: "app", unit: "supervisor", bind: ":8001"}, []appID{{base: "app", unit: "supervisor", bind: ":8000"}}, "app@:8001 app@supervisor@:8001"},
+		"another socket":          {appID{base: "app", bind: "unix:/run/b.sock"}, []appID{{base: "app", bind: "unix:/run/a.sock"}}, "app@b.sock"},
+		"sockets of one name":     {appID{base: "app", bind: "unix:/run/b/g.sock"}, []appID{{base: "app", bind: "unix:/run/a/g.sock"}}, "app@b/g.sock"},
+		"nothing of its own":      {appID{base: "app", unit: "u", bind: ":1"}, []appID{{base: "app", unit: "u", bind: ":2"}, {base: "app", unit: "v", bind: ":1"}}, "app@u@:1"},
+		"nothing at all":          {appID{base: "app"}, []appID{{base: "app"}}, ""},
+		"a user":                  {appID{base: "app", owner: 33}, nil, "app@uid33"},
+		"a unit of foreign signs": {appID{base: "app", unit: "läden\n"}, nil, "app@l_den_"},
+	} {
+		got := qualified(c.id, c.others)
+		if s := strings.Join(got[:min(2, len(got))], " "); s != c.want {
+			t.Errorf("%s: %s, want %s", name, s, c.want)
+		}
+	}
+}
+
+// Names stay within the bound, and what is cut differs as the whole does.
+func TestNamesWithinTheBound(t *testing.T) {
+	seen := make(map[string]string)
+	for _, base := range []string{"shop", strings.Repeat("x", 40), strings.Repeat("x", 64)} {
+		for i := range 300 {
+			for _, suffix := range []string{fmt.Sprintf("~%d", i), fmt.Sprintf("@unit-%d", i), "@" + strings.Repeat("u", 50) + fmt.Sprint(i)} {
+				n := withSuffix(base, suffix)
+				if len(n) > maxName || seen[n] != "" {
+					t.Fatalf("%s and %s: %q", base+suffix, seen[n], n)
+				}
+				seen[n] = base + suffix
+			}
+		}
+	}
+	if n := withoutOrdinal("shop@api~12"); n != "shop@api" {
+		t.Errorf("%q", n)
+	}
+	if n := withoutOrdinal("shop@api"); n != "shop@api" {
+		t.Errorf("%q", n)
+	}
+}
+
+func TestLastingBind(t *testing.T) {
+	tcp := func(port uint16) sockdiag.Listener {
+		return sockdiag.Listener{Network: sockdiag.TCP, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port)}
+	}
+	for name, c := range map[string]struct {
+		p    process
+		l    []sockdiag.Listener
+		want string
+	}{
+		"a script's own port":     {process{ident: cmdline.Program{Server: cmdline.Script}, argv: []string{"python3", "a.py"}}, []sockdiag.Listener{tcp(40001)}, ""},
+		"that it was told":        {process{ident: cmdline.Program{Server: cmdline.Script}, argv: []string{"python3", "a.py", "--port=40001"}}, []sockdiag.Listener{tcp(40001)}, ":40001"},
+		"that is like another's":  {process{ident: cmdline.Program{Server: cmdline.Script}, argv: []string{"python3", "a.py", "140001"}}, []sockdiag.Listener{tcp(40001)}, ""},
+		"a low one":               {process{ident: cmdline.Program{Server: cmdline.Script}, argv: []string{"python3", "a.py"}}, []sockdiag.Listener{tcp(8000)}, ":8000"},
+		"a server's":              {process{ident: cmdline.Program{Server: cmdline.Gunicorn}, argv: []string{"gunicorn: master [a]"}}, []sockdiag.Listener{tcp(40001)}, ":40001"},
+		"not seen":                {process{ident: cmdline.Program{Server: cmdline.Gunicorn}, argv: []string{"gunicorn", "-b", "0.0.0.0:80", "a:app"}}, nil, ":80"},
+		"not seen and not told":   {process{ident: cmdline.Program{Server: cmdline.Gunicorn}, argv: []string{"gunicorn", "a:app"}}, nil, ""},
+		"the first of its labels": {process{ident: cmdline.Program{Server: cmdline.Gunicorn}}, []sockdiag.Listener{tcp(8001), tcp(8000)}, ":8000"},
+	} {
+		if got := c.p.lastingBind(c.l); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if !slices.Equal(bindEnds("unix:/a/b"), []string{"b", "a/b", "unix:/a/b"}) || len(bindEnds("")) != 0 {
+		t.Errorf("%v", bindEnds("unix:/a/b"))
+	}
+}

@@ -1,0 +1,63 @@
+package discovery
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+)
+
+// fakeProcess writes what is read of a process with these sockets.
+func fakeProcess(t *testing.T, root string, pid int, sockets ...int) {
+	t.Helper()
+	dir := filepath.Join(root, strconv.Itoa(pid))
+	if err := os.MkdirAll(filepath.Join(dir, "fd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stat := strconv.Itoa(pid) + " (python3) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 77 0 0 0"
+	if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for fd, ino := range sockets {
+		if err := os.Symlink("socket:["+strconv.Itoa(ino)+"]", filepath.Join(dir, "fd", strconv.Itoa(fd))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Descriptors beyond the bound are counted, by each who looks, and an app that
+// has such a process says so.
+func TestDescriptorsBeyondTheBound(t *testing.T) {
+	root := t.TempDir()
+	fakeProcess(t, root, 7, 101, 102, 103, 104, 105)
+	w, err := New(Options{ProcRoot: root, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.table.r.MaxDescriptors = 3
+	p := &process{pid: 7, start: 77, ident: cmdline.Program{Server: cmdline.Gunicorn}}
+	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.netOf(p)}
+	w.apps = append(w.apps, a)
+	for look := range 2 {
+		w.table.readDescriptors(p)
+		if len(p.fds().sockets) != 3 || p.fds().left != 2 {
+			t.Errorf("%d sockets, %d left out", len(p.fds().sockets), p.fds().left)
+		}
+		if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
+			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
+		}
+	}
+	other := &process{pid: 7, start: 77} // of no app
+	if w.table.readDescriptors(other); other.fds().left != 2 || w.table.left != 4 {
+		t.Errorf("of no app: %d left out, %d counted", other.fds().left, w.table.left)
+	}
+	w.table.r.MaxDescriptors = 5
+	w.table.readDescriptors(p)
+	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
+		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
+	}
+}

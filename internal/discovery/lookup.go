@@ -1,0 +1,75 @@
+package discovery
+
+import (
+	"context"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+)
+
+// lookAtSockets reads who holds which listening socket, as far as needed: the
+// descriptors of a candidate are read when it is new, and again when a
+// listening socket of its user has appeared. A socket that then still belongs
+// to nobody may be held by a program that was replaced by exec long after its
+// start, so all of its user's processes are read once more, not more often than
+// in searchPause.
+func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
+	candidates := w.candidates()
+	w.sockets.OfSelf(w.table.self)
+	for _, p := range candidates {
+		w.netOf(p)
+	}
+	news := make(users)
+	for _, l := range w.sockets.RefreshUsed(ctx, now) {
+		news[l.UID] = true
+	}
+	w.news = len(news) > 0
+	w.readSockets(candidates, news)
+	if w.news && !first {
+		w.unclaimed()
+	}
+	if len(w.owed) > 0 && now.Sub(w.searched) > searchPause {
+		w.searched = now
+		w.table.recheckAll(w.owed, w.matchBits)
+		w.readSockets(w.candidates(), w.owed)
+		w.owed = make(users)
+	}
+	w.sockets.MarkSeen()
+}
+
+// readSockets reads the descriptors of those that were never read, or may hold
+// a new socket of one of these users. What the allowances do not permit is read
+// in a later look.
+func (w *Watcher) readSockets(candidates []*process, news users) {
+	for _, p := range candidates {
+		if !p.fds().known || p.stale || len(news) > 0 && news.concern(p) {
+			w.table.readWithin(p)
+		}
+	}
+}
+
+// unclaimed notes the owners of new listening sockets that belong to no candidate.
+func (w *Watcher) unclaimed() {
+	missing := make(map[uint64]uint32)
+	for _, l := range w.sockets.News() {
+		missing[l.Inode] = l.UID
+	}
+	for _, p := range w.candidates() {
+		if len(missing) == 0 {
+			return
+		}
+		for _, l := range w.holds(p) {
+			delete(missing, l.Inode)
+		}
+	}
+	for _, uid := range missing {
+		w.owed[uid] = true
+	}
+}
+
+// netOf returns the network namespace of a process, and notes it.
+func (w *Watcher) netOf(p *process) *conns.Namespace {
+	n := w.sockets.Of(p.pid, p.netns, p.own.Account)
+	p.netns = n.Inode
+	return n
+}

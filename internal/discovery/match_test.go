@@ -1,0 +1,54 @@
+package discovery
+
+import (
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+)
+
+func TestMatch(t *testing.T) {
+	p := &process{pid: 50, uid: 1001, stat: procfs.Stat{PPID: 1}, argv: []string{"python3", "/usr/bin/gunicorn", "shop:app"}}
+	groups := func() []string { return []string{"/system.slice/shop.service", "/docker/abc"} }
+	for name, c := range map[string]struct {
+		m    config.Match
+		want bool
+	}{
+		"cmdline":              {config.Match{Cmdline: "gunicorn.*shop"}, true},
+		"other cmdline":        {config.Match{Cmdline: "gunicorn.*front"}, false},
+		"user by number":       {config.Match{User: "1001"}, true},
+		"other user":           {config.Match{User: "root"}, false},
+		"no such user":         {config.Match{User: "nobody-of-that-name"}, false},
+		"unit":                 {config.Match{SystemdUnit: "shop.service"}, true},
+		"unit without ending":  {config.Match{SystemdUnit: "shop"}, true},
+		"other unit":           {config.Match{SystemdUnit: "hop.service"}, false},
+		"cgroup":               {config.Match{Cgroup: "/docker/abc"}, true},
+		"cgroup above":         {config.Match{Cgroup: "/system.slice/"}, true},
+		"half a cgroup's name": {config.Match{Cgroup: "/docker/ab"}, false},
+		"all given must hold":  {config.Match{Cmdline: "gunicorn", User: "1001", SystemdUnit: "front"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMatcher(config.App{Name: "x", Match: c.m})
+			if got := m.fixed(p, groups, func() uint32 { return p.uid }); got != c.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+	m := newMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
+	if m.fixed(&process{pid: 7, stat: procfs.Stat{Kernel: true}}, groups, nil) {
+		t.Error("a kernel thread matched")
+	}
+}
+
+func TestUnit(t *testing.T) {
+	got := procfs.ParseGroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/init.scope\n"))
+	if len(got) != 2 {
+		t.Fatalf("groups %q", got)
+	}
+	if u := unitOf(got); u != "shop" {
+		t.Errorf("unit %q", u)
+	}
+	if u := unitOf(got[1:]); u != "" {
+		t.Errorf("a login's manager taken for a unit: %q", u)
+	}
+}

@@ -1,0 +1,189 @@
+package discovery
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// replicaSettle is how long two replicas of one template must have run side
+	// by side until they count as two: in a rolling update the new one starts
+	// while the old one still runs.
+	replicaSettle = 10 * time.Minute
+	// keptFor is how long the name of an app that is no longer reported is kept
+	// from one that differs only by where it listens.
+	keptFor = 24 * time.Hour
+)
+
+// idOf returns the identity of the app that a process is the root of.
+func (w *Watcher) idOf(p *process) appID {
+	return appID{base: w.baseName(p), owner: p.own.Account, unit: lastingUnit(p.unit), host: w.hostOf(p), bind: w.where(p)}
+}
+
+// resume adds a root to the app of its identity, if that has ended: with its
+// name, its slots and its counters.
+func (w *Watcher) resume(p *process, id appID) bool {
+	if w.goOn(p, id, func(a *app) bool { return a.id == id && a.hadLast(p) }) {
+		return true // it was out of sight, and it is its own successor
+	}
+	return w.goOn(p, id, func(a *app) bool { return a.id == id })
+}
+
+// join adds a root to the running app of its name with which it has a listening
+// socket in common: they are workers whose master is gone.
+func (w *Watcher) join(p *process, id appID) bool {
+	for _, a := range w.apps {
+		if len(a.roots) > 0 && a.conf < 0 && a.id.base == id.base && a.heir(p) && w.share(p, a.root()) {
+			a.roots = append(a.roots, p)
+			return true
+		}
+	}
+	return false
+}
+
+// move adds a root to an app that has ended and differs only by where it
+// listened, unless a name is kept for the root.
+func (w *Watcher) move(p *process, id appID) bool {
+	for _, r := range w.reserved {
+		if r.id == id {
+			return false
+		}
+	}
+	return w.goOn(p, id, func(a *app) bool { return a.id.but() == id.but() })
+}
+
+// goOn adds a root to the first of the ended apps that fit, in the order of
+// their names.
+func (w *Watcher) goOn(p *process, id appID, fits func(*app) bool) bool {
+	var best *app
+	for _, a := range w.apps {
+		if len(a.roots) == 0 && a.conf < 0 && a.heir(p) && fits(a) && (best == nil || compareNames(a.name, best.name) < 0) {
+			best = a
+		}
+	}
+	if best == nil {
+		return false
+	}
+	w.namesChanged = w.namesChanged || best.id != id
+	best.roots, best.id = []*process{p}, id
+	return true
+}
+
+// compareNames orders names by length first, so that "shop" comes before
+// "shop~2" and that before "shop~10".
+func compareNames(x, y string) int {
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+}
+
+// newName returns a free name for an app of this identity; "" if there is none.
+// One that the identity has borne comes first, then the plain name.
+func (w *Watcher) newName(p *process, id appID, now time.Time) string {
+	borne, others := w.relatives(id)
+	free := func(name string) bool { return w.byName(name) == nil && w.mayBear(name, p, id, now) }
+	stem := id.base
+	var tries []string
+	switch {
+	case len(borne) > 0:
+		slices.SortFunc(borne, compareNames)
+		tries, stem = borne, withoutOrdinal(borne[0])
+	default:
+		tries = append([]string{id.base}, qualified(id, others)...)
+	}
+	for _, name := range tries {
+		if free(name) {
+			return name
+		}
+	}
+	for n := 2; n <= 2*MaxApps; n++ {
+		if name := ordinal(stem, n); free(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// relatives returns the names that apps of this identity bear or have borne, and
+// the identities of the owner's other apps of its base name.
+func (w *Watcher) relatives(id appID) (borne []string, others []appID) {
+	note := func(name string, o appID) {
+		switch {
+		case o == id:
+			borne = append(borne, name)
+		case o.base == id.base && o.owner == id.owner:
+			others = append(others, o)
+		}
+	}
+	for _, a := range w.apps {
+		note(a.name, a.id)
+	}
+	for name, r := range w.reserved {
+		note(name, r.id)
+	}
+	return borne, others
+}
+
+// succeed ends the report of those ended apps that another one has replaced. A
+// replica of the same template that was started to replace it goes on under its
+// name. Another app of its base name that now listens where it did has a name of
+// its own, and the ended one is forgotten.
+func (w *Watcher) succeed(now time.Time) {
+	for _, a := range slices.Clone(w.apps) {
+		if len(a.roots) > 0 || a.conf >= 0 || a.last == nil {
+			continue
+		}
+		if i := slices.IndexFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAs(b, now) }); i >= 0 {
+			b := w.apps[i]
+			a.roots, b.roots = b.roots, nil
+			a.adopt(b.members)
+			w.remove(b)
+		} else if slices.ContainsFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAddress(b) }) {
+			w.reserve(a, now)
+			w.remove(a)
+		}
+	}
+}
+
+// sameAs reports whether b is the replica that was started to replace a.
+func (a *app) sameAs(b *app, now time.Time) bool {
+	lost := a.lost
+	if lost.IsZero() {
+		lost = now
+	}
+	return b.id == a.id && lost.Sub(b.since) < replicaSettle
+}
+
+// sameAddress reports whether b listens where a did.
+func (a *app) sameAddress(b *app) bool {
+	return a.id.bind != "" && b.id.bind == a.id.bind && a.last.netns == b.root().netns
+}
+
+// before reports whether b runs, has the base name and the user of a, which has
+// ended, and was started after it. When they were seen says nothing: an app may
+// have been out of sight for a look.
+func (a *app) before(b *app) bool {
+	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.base == a.id.base && a.heir(b.root()) && b.root().start > a.last.start
+}
+
+// hadLast reports whether p is the root that an app last had.
+func (a *app) hadLast(p *process) bool {
+	return a.last != nil && a.last.pid == p.pid && a.last.start == p.start
+}
+
+// adopt makes the members of another app those of a.
+func (a *app) adopt(members []*process) {
+	a.members = members
+	for _, m := range members {
+		m.member = a
+	}
+}
+
+func (w *Watcher) remove(a *app) {
+	w.apps = slices.DeleteFunc(w.apps, func(b *app) bool { return a == b })
+	for _, m := range a.members {
+		if m.member == a {
+			m.member = nil
+		}
+	}
+	w.namesChanged = true
+}

@@ -1,0 +1,191 @@
+package discovery
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// dirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
+const dirtySocket = "/gunicorn-dirty-"
+
+// internalSocket reports whether a UNIX socket is known by its path to take no
+// requests: those of Python's multiprocessing, gunicorn's control socket, and
+// the sockets between gunicorn's workers and its dirty arbiter.
+func internalSocket(p string) bool {
+	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, dirtySocket)
+}
+
+// controlOption reports whether the command line names the socket as the control socket.
+func (p *process) controlOption(l sockdiag.Listener) bool {
+	if p.ident.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
+		return false
+	}
+	at := cmdline.Option(p.argv, "--control-socket")
+	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
+}
+
+// watches reports whether one of the epoll sets of a process has a listening
+// socket in it, as that of a worker has even while it is at work.
+func (w *Watcher) watches(p *process, l sockdiag.Listener) bool {
+	fds := p.fds().sockets[l.Inode]
+	return len(fds) > 0 && slices.ContainsFunc(p.fds().polls, func(epoll int) bool {
+		b, err := w.r.Read(p.pid, "fdinfo/"+strconv.Itoa(epoll))
+		return err == nil && slices.ContainsFunc(procfs.ParseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
+	})
+}
+
+// reviewPause is how long it is believed that a listener is a control socket.
+const reviewPause = 30 * time.Second
+
+// purposes is what is known of an app's listening sockets.
+type purposes struct {
+	control map[string]bool // labels of those that take no requests
+	watched map[uint64]bool // by inode: whether a worker's epoll set has it
+	at      time.Time       // when watched was begun anew
+}
+
+// requests returns those of an app's listening sockets that take requests.
+//
+// A control, statistics or administration socket is held by the master; the
+// workers do not have it, or only those that were forked after it was opened.
+// uWSGI's workers and routers have all that they serve in an epoll set.
+func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
+	s := w.review(a, all)
+	if now.Sub(a.purposes.at) > reviewPause || now.Before(a.purposes.at) {
+		a.purposes.at, a.purposes.watched = now, make(map[uint64]bool)
+	}
+	before := maps.Clone(a.purposes.control)
+	control := make(map[string]bool)
+	out := slices.DeleteFunc(slices.Clone(all), func(l sockdiag.Listener) bool {
+		label := sockdiag.Label(l)
+		if len(s.servers) == 0 && before[label] || len(s.servers) > 0 && s.control(l, before[label]) {
+			control[label] = true
+			return true
+		}
+		return false
+	})
+	if len(out) == 0 {
+		return all
+	}
+	a.purposes.control = control
+	return out
+}
+
+func (p *process) holds(l sockdiag.Listener) bool {
+	_, ok := p.fds().sockets[l.Inode]
+	return ok
+}
+
+// review returns what an app's listeners are judged by.
+func (w *Watcher) review(a *app, all []sockdiag.Listener) *socketReview {
+	s := &socketReview{w: w, a: a, all: all}
+	for _, p := range a.members {
+		serves := p.router || p.ident.Aux || slices.Contains(a.workers, p)
+		switch {
+		case serves && slices.ContainsFunc(all, p.holds):
+			s.servers = append(s.servers, p)
+		case !serves && slices.Contains(a.roots, p):
+			s.masters = append(s.masters, p)
+		}
+	}
+	return s
+}
+
+// socketReview is what an app's listeners are judged by; there are servers.
+type socketReview struct {
+	w                *Watcher
+	a                *app
+	all              []sockdiag.Listener
+	servers, masters []*process // that hold listeners and serve; that do not serve
+}
+
+// control reports whether a listener takes no requests; before says that it was
+// judged so at the last look.
+func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
+	held := 0
+	for _, p := range s.servers {
+		if p.holds(l) {
+			held++
+		}
+	}
+	switch {
+	case held == 0:
+		return true
+	case s.a.root().ident.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
+		return !s.watched(l)
+	case held == len(s.servers) || !heldBy(s.masters, l):
+		return false
+	case before || s.lackingServe(l):
+		return !s.watched(l)
+	}
+	return false
+}
+
+// watched reports whether a process that serves has the listener in an epoll set.
+func (s *socketReview) watched(l sockdiag.Listener) bool {
+	known := s.a.purposes.watched
+	is, ok := known[l.Inode]
+	if !ok {
+		is = slices.ContainsFunc(s.servers, func(p *process) bool { return s.w.watches(p, l) })
+		known[l.Inode] = is
+	}
+	return is
+}
+
+// lackingServe reports whether a process that does not hold the listener holds
+// another one of the masters', so that it is no worker of a former configuration.
+func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
+	return slices.ContainsFunc(s.servers, func(p *process) bool {
+		return !p.holds(l) && slices.ContainsFunc(s.all, func(other sockdiag.Listener) bool {
+			return p.holds(other) && heldBy(s.masters, other)
+		})
+	})
+}
+
+func heldBy(ps []*process, l sockdiag.Listener) bool {
+	return slices.ContainsFunc(ps, func(p *process) bool { return p.holds(l) })
+}
+
+// accepts reports whether an epoll set of a process has one of the listeners
+// that it holds, or one of its threads waits for a connection now. Once seen it stays.
+func (w *Watcher) accepts(p *process) bool {
+	if p.accepts {
+		return true
+	}
+	held := w.holds(p)
+	if len(held) == 0 {
+		return false
+	}
+	p.accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return w.watches(p, l) }) || w.waits(p, held)
+	return p.accepts
+}
+
+// waits reports whether a thread of a process waits for a connection now.
+func (w *Watcher) waits(p *process, held []sockdiag.Listener) bool {
+	var fds []int
+	for _, l := range held {
+		fds = append(fds, p.fds().sockets[l.Inode]...)
+	}
+	list, err := w.r.Entries(w.r.Path(p.pid, "task"), nil)
+	if err != nil {
+		return false
+	}
+	for _, e := range list[:min(len(list), maxThreads)] {
+		b, err := w.r.Read(p.pid, "task/"+strconv.Itoa(e.N)+"/syscall")
+		if err != nil {
+			continue
+		}
+		if k, err := procfs.ParseSyscall(b); err == nil && w.caller.calls.WaitsForConnection(p.pid, k, fds) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,242 @@
+package discovery
+
+import (
+	"cmp"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+const (
+	maxSettings     = 64 << 10               // bytes of a file of settings that is read
+	settingsLimit   = 500 * time.Millisecond // how long one is waited for
+	costOfSettings  = 64                     // in descriptors, see costLink
+	maxSettingFiles = 4                      // of one process
+)
+
+// settingsReader reads files of settings, one at a time. A file system that
+// hangs holds up one look for settingsLimit, and no file is read until it answers.
+type settingsReader struct{ free chan struct{} }
+
+func newSettingsReader() *settingsReader {
+	s := &settingsReader{free: make(chan struct{}, 1)}
+	s.free <- struct{}{}
+	return s
+}
+
+// read returns the content of a regular file that belongs to root, to the
+// exporter or to the owner; "" if it cannot be had in time.
+func (s *settingsReader) read(name string, owner procfs.Account) string {
+	select {
+	case <-s.free:
+	default:
+		return ""
+	}
+	done := make(chan string, 1)
+	go func() {
+		defer func() { s.free <- struct{}{} }()
+		b, err := safefile.Read(name, safefile.Policy{MaxBytes: maxSettings, Owners: []uint32{uint32(owner)}})
+		if err != nil {
+			b = nil
+		}
+		done <- string(b)
+	}()
+	late := time.NewTimer(settingsLimit)
+	defer late.Stop()
+	select {
+	case text := <-done:
+		return text
+	case <-late.C:
+		return ""
+	}
+}
+
+// settingsFile returns what is in a file that the settings of a process name,
+// relative to its working directory. It is read only where the process sees the
+// files that the exporter sees.
+func (w *Watcher) settingsFile(p *process, name string) string {
+	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
+		return ""
+	}
+	if same, err := w.r.SameFiles(p.pid); err != nil || !same {
+		return ""
+	}
+	if !path.IsAbs(name) {
+		dir, err := w.r.Readlink(p.pid, "cwd")
+		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
+			return ""
+		}
+		name = path.Join(dir, name)
+	}
+	return w.settings.read(name, w.table.owns(p).Account)
+}
+
+// inDirectory reports whether the working directory of a process has a file of
+// one of these names. Nothing is read.
+func (w *Watcher) inDirectory(p *process, names ...string) string {
+	for _, n := range names {
+		var st unix.Stat_t
+		if unix.Fstatat(unix.AT_FDCWD, w.r.Path(p.pid, "cwd")+"/"+n, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return n
+		}
+	}
+	return ""
+}
+
+// baseName returns the name of the app that a process is the root of: of the
+// title, the command line, the settings that the server reads beside it, the
+// systemd unit, or the script. It is found once for a process.
+func (w *Watcher) baseName(p *process) string {
+	if p.names().known {
+		return p.names().base
+	}
+	name := p.ident.Name
+	if w.table.costs.take(w.table.owns(p).Account, costLink, costOfSettings) {
+		name = cmp.Or(w.settingsName(p), name)
+		p.names().known = true
+	}
+	p.names().base = text.Name(cmp.Or(name, lastingUnit(p.unit), p.ident.Script, "app"))
+	return p.names().base
+}
+
+// settingsName returns the name by the settings beside title and command line; "" for none.
+func (w *Watcher) settingsName(p *process) string {
+	server := p.ident.Server
+	switch {
+	case server == cmdline.Gunicorn:
+		return w.gunicornName(p)
+	case p.ident.Name != "":
+	case server == cmdline.UWSGI:
+		return w.uwsgiSettings(p)
+	case server == cmdline.Uvicorn:
+		return cmdline.ModuleName(w.r.Variable(p.pid, "UVICORN_APP"))
+	case server == cmdline.Flask:
+		return strings.TrimSuffix(w.inDirectory(p, "wsgi.py", "app.py"), ".py")
+	}
+	return ""
+}
+
+// gunicornName returns gunicorn's proc_name, else the module of its application.
+// The command line comes first, then GUNICORN_CMD_ARGS, then the configuration file.
+func (w *Watcher) gunicornName(p *process) string {
+	if p.ident.Title && p.ident.Name != "" {
+		if module, ok := cmdline.ApplicationModule(p.ident.Name); ok && w.inDirectory(p, module+".py", module) != "" {
+			return module
+		}
+		return p.ident.Name
+	}
+	args := p.argv
+	if p.ident.Title {
+		args = nil
+	}
+	if name := cmdline.Option(args, "-n", "--name"); name != "" {
+		return name
+	}
+	more, _ := cmdline.ParseWords(w.r.Variable(p.pid, "GUNICORN_CMD_ARGS"))
+	if name := cmdline.Option(more, "-n", "--name"); name != "" {
+		return name
+	}
+	file := cmp.Or(cmdline.Option(args, "-c", "--config"), cmdline.Option(more, "-c", "--config"), "gunicorn.conf.py")
+	if strings.HasPrefix(file, "python:") {
+		return p.ident.Name
+	}
+	conf := cmdline.ParsePython(w.settingsFile(p, strings.TrimPrefix(file, "file:")), "proc_name", "wsgi_app")
+	return cmp.Or(conf["proc_name"], p.ident.Name, cmdline.ModuleName(conf["wsgi_app"]))
+}
+
+// uwsgiSettings returns the application that UWSGI_ variables or configuration
+// files name, the last file first.
+func (w *Watcher) uwsgiSettings(p *process) string {
+	variable := func(name string) string {
+		return w.r.Variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+	}
+	if name := cmdline.UWSGIModule(variable); name != "" {
+		return name
+	}
+	files := cmdline.UWSGIFiles(p.argv[min(1, len(p.argv)):])
+	if v := variable("ini"); v != "" {
+		files = append(files, v)
+		if s := cmdline.Stem(cmdline.WithoutSection(v)); !cmdline.GenericStem(s) {
+			return s
+		}
+	}
+	slices.Reverse(files)
+	for _, f := range files[:min(len(files), maxSettingFiles)] {
+		file := cmdline.WithoutSection(f)
+		if path.Ext(file) != ".ini" {
+			continue
+		}
+		section := strings.TrimPrefix(strings.TrimPrefix(f, file), ":")
+		values := cmdline.ParseINI(w.settingsFile(p, file), section, cmdline.Stem(file))
+		if name := cmdline.UWSGIModule(func(name string) string { return values[name] }); name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// hostOf returns the template of the host name of a process in another UTS
+// namespace than ours, as of a container; "" for the host's own. It is found
+// once for a process.
+func (w *Watcher) hostOf(p *process) string {
+	if p.names().placed {
+		return p.names().host
+	}
+	p.names().placed = true
+	var theirs, ours unix.Stat_t
+	if unix.Stat(w.r.Path(p.pid, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
+		return ""
+	}
+	name := hostName(w.r.Path(p.pid, "ns/uts"))
+	if name == "" { // it needs CAP_SYS_ADMIN
+		name = w.r.Variable(p.pid, "HOSTNAME")
+	}
+	pod := slices.ContainsFunc(w.r.Groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
+	p.names().host = hostTemplate(name, pod)
+	return p.names().host
+}
+
+// hostName returns the host name of a UTS namespace, "" if it cannot be entered.
+// A thread enters it that ends afterwards.
+func hostName(namespace string) string {
+	fd, err := procfs.OpenRetry(namespace, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(fd) }()
+	done := make(chan string)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is of no use to others
+		var u unix.Utsname
+		if unix.Setns(fd, unix.CLONE_NEWUTS) != nil || unix.Uname(&u) != nil {
+			done <- ""
+			return
+		}
+		done <- unix.ByteSliceToString(u.Nodename[:])
+	}()
+	return <-done
+}
+
+// named is what names the app of a root, as far as it was found.
+type named struct {
+	known, placed bool
+	base, host    string
+	id            appID // as of the last look at which it had no place
+}
+
+// names returns what is known of the names of a process.
+func (p *process) names() *named {
+	if p.named == nil {
+		p.named = new(named)
+	}
+	return p.named
+}

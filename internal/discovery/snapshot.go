@@ -1,0 +1,254 @@
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// Snapshot is the apps at one moment. It is never changed once it is given out.
+type Snapshot struct {
+	Time    time.Time
+	Apps    []App          // by name
+	Dropped int            // apps over the bound, since the start
+	Celery  []CeleryWorker // of this host, whatever apps there are
+
+	DroppedFDs       uint64    // descriptors over the bound of one process, which were not looked at, since the start
+	DroppedProcesses uint64    // processes over a bound or an allowance, which were not read, since the start
+	LeftOut          []LeftOut // whose apps have no place; at most 8 users
+}
+
+// App is one watched application.
+type App struct {
+	Name        string
+	Up          bool
+	Configured  bool
+	Server      cmdline.Server
+	Class       string        // gunicorn's worker class where the command line tells, else ""
+	PID         int           // of the oldest master, 0 while down
+	Start       time.Time     // of the oldest master
+	Workers     []Worker      // by slot
+	Unslotted   int           // workers that wait for a slot to come free
+	Arrived     map[State]int // their states
+	Dropped     int           // workers over the bound
+	Unready     int           // workers that ended in the last minute before they were ready for a request; 0 while one is ready
+	Restarts    float64       // workers replaced, since the exporter first saw the app
+	User        float64       // seconds of CPU outside of the kernel
+	System      float64       // and inside of it
+	CPU         float64       // cores in use, mean of the last minute; see CPUKnown
+	CPUKnown    bool
+	Threads     int
+	Processes   []Process // the whole tree
+	Listeners   []sockdiag.Listener
+	NetNS       uint64   // inode of its network namespace
+	QueueErr    error    // why queues and limits are not complete
+	FDs         int      // open descriptors of the process nearest to its limit; −1 unknown
+	MaxFDs      uint64   // that process' limit; 0 none or unknown
+	FDsErr      error    // why descriptors cannot be read
+	FDsCut      bool     // a process has more than 65,536, of which the rest was not looked at
+	StateErr    error    // why states cannot be told
+	Cut         int      // processes over a bound, which are not looked at
+	UID         uint32   // whose it is
+	Strangers   []uint32 // other users whose processes match too, listen and are left out; at most 8
+	MatchErr    error    // why what its match names is not believed
+	MemoryErr   error    // why some process' shared memory is not known
+	MemoryTaken time.Time
+}
+
+// Process is one process of an app's tree.
+type Process struct {
+	PID    int
+	RSS    uint64        // bytes
+	Memory procfs.Memory // as last sampled; see Taken
+	Taken  time.Time
+}
+
+// Worker is one worker in its slot.
+type Worker struct {
+	Process
+	Slot      int
+	Start     time.Time
+	State     State
+	For       time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
+	Detail    string        // what its main thread does, in words
+	Wait      *Wait         // what it waits for; nil unless it has been busy or stuck for a second
+	Requests  int           // connections in hand, as far as they were looked at
+	Spare     bool          // though it is busy or stuck, it has a thread for another request
+	Heartbeat time.Duration // age; see HasBeat
+	HasBeat   bool
+	CPUTime   float64 // seconds, of all the processes that were in this slot
+	CPU       float64 // cores in use, mean of the last minute; see CPUKnown
+	CPUKnown  bool
+	Threads   int
+	FDs       int // −1 unknown
+	MaxFDs    uint64
+}
+
+// snapshot turns what is kept into what is given out, and looks at each worker.
+func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
+	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
+		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
+	w.forgetUnnamed()
+	for _, a := range w.apps {
+		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
+	}
+	w.namePeers(ctx)
+	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
+	return s
+}
+
+func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
+	out := App{
+		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.restarts), Unslotted: len(a.waiting), Dropped: a.dropped,
+		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.user) / procfs.TicksPerSecond, System: float64(a.cpu.system) / procfs.TicksPerSecond, FDs: -1,
+	}
+	root := a.root()
+	if root == nil {
+		return out
+	}
+	out.Up, out.PID, out.Start = true, root.pid, w.table.started(root)
+	out.Server, out.Class = cmp.Or(root.ident.Server, cmdline.Other), root.ident.Class
+	out.CPU, out.CPUKnown = a.rate.perSecond(now)
+	out.Listeners, out.NetNS = a.sockets, a.net.Inode
+	if a.net.Err != nil {
+		out.QueueErr = a.net.Err
+	}
+	for _, p := range a.members {
+		out.Threads += p.stat.Threads
+		out.FDsCut = out.FDsCut || p.fds().left > 0
+		pr := Process{PID: p.pid, RSS: p.stat.RSS * pageSize()}
+		var err error
+		if pr.Memory, pr.Taken, err = w.memory.Of(p.pid, p.start); err != nil {
+			out.MemoryErr = err
+		}
+		out.Processes = append(out.Processes, pr)
+		w.countFiles(&out, p, now)
+	}
+	out.Workers = w.workersNow(ctx, a, &out, now)
+	w.arrivedNow(ctx, a, &out, now)
+	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
+		out.Unready = a.unready.count(now)
+	}
+	return out
+}
+
+// countFiles keeps the process that is nearest to its limit: the limit is one
+// of a process, and a sum would hide it.
+func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
+	n, err := w.r.CountFDs(p.pid, w.table.list)
+	if err != nil {
+		if procfs.Denied(err) {
+			out.FDsErr = err
+		}
+		p.counts().open = -1
+		return
+	}
+	p.counts().open = n
+	limit := w.maxFiles(p, now)
+	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
+		out.FDs, out.MaxFDs = n, limit
+	}
+}
+
+func nearness(n int, limit uint64) float64 {
+	if limit == 0 {
+		return 0
+	}
+	return float64(n) / float64(limit)
+}
+
+func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Time) []Worker {
+	var ws []Worker
+	for i, s := range a.slots {
+		if s.p == nil {
+			continue
+		}
+		p := s.p
+		x := Worker{
+			Slot: i, Start: w.table.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / procfs.TicksPerSecond,
+			Threads: p.stat.Threads, FDs: p.counts().open, MaxFDs: p.counts().files.max,
+		}
+		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
+			x.Process = out.Processes[j]
+		}
+		x.CPU, x.CPUKnown = s.rate.perSecond(now)
+		l, err := w.lookAt(ctx, a, p, &s.state, out, now)
+		switch {
+		case err != nil && procfs.Gone(err):
+			continue // it ended just now; its slot is free at the next look
+		case err != nil && procfs.Denied(err):
+			out.StateErr = err
+		}
+		x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
+		x.State, x.For = s.state.judge(&l, now)
+		x.Detail, x.Requests, x.Spare = l.detail(x.State), l.hands.n, l.spare(x.State, p.ident.Threads)
+		x.Wait = w.waitOf(a, p, &s.state, &l, &x, now)
+		ws = append(ws, x)
+	}
+	return ws
+}
+
+// arrivedNow looks at the workers that have no slot yet.
+func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Time) {
+	for _, p := range a.workers {
+		arrived := a.waiting[p]
+		if arrived == nil {
+			continue
+		}
+		l, err := w.lookAt(ctx, a, p, &arrived.state, out, now)
+		if err != nil && procfs.Gone(err) {
+			continue
+		}
+		if out.Arrived == nil {
+			out.Arrived = make(map[State]int)
+		}
+		state, _ := arrived.state.judge(&l, now)
+		out.Arrived[state]++
+	}
+}
+
+// lookAt looks at a worker, unless its user's allowance for this
+// look is used up: then its state is unknown.
+func (w *Watcher) lookAt(ctx context.Context, a *app, p *process, s *stateTracker, out *App, now time.Time) (look, error) {
+	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.Threads, maxThreads)) {
+		out.Cut++
+		return look{}, nil
+	}
+	l, err := w.caller.look(p, s, out.Server, listening(a, p), now)
+	if err != nil {
+		return look{}, err
+	}
+	l.beat = w.table.heartbeat(p, now)
+	l.age, l.stuckIn = now.Sub(w.table.started(p)), w.stuck
+	l.sync = s.sync && l.beat.ok && !s.idleAt.IsZero() && held(a, p) == 1
+	if !l.plain() && !l.sync {
+		w.checkHands(ctx, a, p, s, &l, now)
+	} else {
+		s.hands = nil
+	}
+	return l, nil
+}
+
+// held returns how many listeners of the app a process has.
+func held(a *app, p *process) (n int) {
+	for _, l := range a.sockets {
+		if len(p.fds().sockets[l.Inode]) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// listening returns the descriptors under which a process has the app's sockets.
+func listening(a *app, p *process) []int {
+	fds := make([]int, 0, 4)
+	for _, l := range a.sockets {
+		fds = append(fds, p.fds().sockets[l.Inode]...)
+	}
+	return fds
+}
