@@ -26,7 +26,8 @@ import (
 func watcher(t *testing.T, a *app) *discovery.Watcher {
 	t.Helper()
 	w, err := discovery.New(discovery.Options{
-		ProcRoot: "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Inspector: discovery.NewInspector,
+		ProcRoot:  "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		Apps: []config.App{{Name: a.name, Match: config.Match{Cmdline: a.name}}},
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 // poolBeside runs the collector in this process, for what is in no metric.
 func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() health.Readings {
 	t.Helper()
-	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: discovery.NewInspector, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package discovery
 import (
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -35,12 +36,12 @@ func (t *table) owns(p *process) *ownership {
 }
 
 // place returns whose a process is with its unit and its tier.
-func (w *Watcher) place(p *process) *ownership {
-	o := w.table.owns(p)
+func (t *table) place(p *process) *ownership {
+	o := t.owns(p)
 	if o.placed {
 		return o
 	}
-	groups := w.r.Groups(p.pid)
+	groups := t.r.Groups(p.pid)
 	o.placed, o.unit, o.tier = true, serviceOf(groups), tierUser
 	p.unit = unitOf(groups)
 	switch {
@@ -62,6 +63,17 @@ func serviceOf(paths []string) string {
 		}
 		if unit := unitOf([]string{g}); unit != "" {
 			return unit
+		}
+	}
+	return ""
+}
+
+// unitOf finds the systemd service or scope that control-group paths lie in,
+// without its ending.
+func unitOf(paths []string) string {
+	for _, g := range paths {
+		if unit := cgroup.Unit(g); unit != "" {
+			return unit[:strings.LastIndexByte(unit, '.')]
 		}
 	}
 	return ""

@@ -3,15 +3,12 @@ package discovery
 import (
 	"cmp"
 	"hash/fnv"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
-	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -134,6 +131,9 @@ var (
 	longNumber = regexp.MustCompile(`-[0-9]+$`)
 )
 
+// hasUUID reports whether a name has a UUID in it.
+func hasUUID(s string) bool { return someUUID.MatchString(s) }
+
 // maxHostName is where the kernel and the kubelet cut a host name.
 const maxHostName = 63
 
@@ -143,7 +143,7 @@ const maxHostName = 63
 func hostTemplate(host string, pod bool) string {
 	host = text.Label(host, 253)
 	switch {
-	case hexID.MatchString(host), someUUID.MatchString(host):
+	case hexID.MatchString(host), hasUUID(host):
 		return ""
 	case replicaPod.MatchString(host):
 		return replicaPod.ReplaceAllString(host, "")
@@ -159,7 +159,7 @@ func hostTemplate(host string, pod bool) string {
 // start: units of systemd-run have a pid or a random number for a name.
 func lastingUnit(unit string) string {
 	switch {
-	case strings.HasPrefix(unit, "run-"), someUUID.MatchString(unit):
+	case strings.HasPrefix(unit, "run-"), hasUUID(unit):
 		return ""
 	case appScope.MatchString(unit):
 		return longNumber.ReplaceAllString(unit, "")
@@ -167,37 +167,9 @@ func lastingUnit(unit string) string {
 	return unit
 }
 
-// firstEphemeral is the first port that the kernel hands out by itself
-// (net.ipv4.ip_local_port_range).
-const firstEphemeral = 32768
-
-// lastingBind returns where a process listens, the first of its labels in their
-// order; "" for a port that the kernel may have picked: one of a script whose
-// command line does not have it.
-func (p *process) lastingBind(listeners []sockdiag.Listener) string {
-	var labels []string
-	for _, l := range listeners {
-		if p.ident.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.argv, l.Addr.Port()) {
-			continue
-		}
-		if l.Network == sockdiag.Unix && someUUID.MatchString(path.Base(l.Path)) {
-			continue
-		}
-		labels = append(labels, sockdiag.Label(l))
-	}
-	if len(listeners) == 0 {
-		labels = cmdline.BindLabels(p.argv)
-	}
-	if len(labels) == 0 {
-		return ""
-	}
-	return slices.Min(labels)
-}
-
-func mentions(argv []string, port uint16) bool {
-	s := strconv.Itoa(int(port))
-	return slices.ContainsFunc(argv, func(a string) bool {
-		i := strings.Index(a, s)
-		return i >= 0 && (i+len(s) == len(a) || a[i+len(s)] < '0' || a[i+len(s)] > '9') && (i == 0 || a[i-1] < '0' || a[i-1] > '9')
-	})
+// named is what names the app of a root, as far as it was found.
+type named struct {
+	known, placed bool
+	base, host    string
+	id            appID // as of the last look at which it had no place
 }

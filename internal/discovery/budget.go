@@ -82,3 +82,9 @@ func (b *budget) take(a procfs.Account, k cost, n int) bool {
 	b.spend(a, k, n)
 	return true
 }
+
+// maxWorkers bounds what one app can publish.
+const maxWorkers = 512
+
+// maxThreads bounds the threads looked at in one worker.
+const maxThreads = 64

@@ -68,7 +68,7 @@ func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
 	a.roots, a.strangers = a.roots[:0], nil
 	owner, ok := w.ownerAmong(a, tops, now)
 	for _, p := range tops {
-		o := w.place(p)
+		o := w.table.place(p)
 		switch {
 		case ok && o.Account == owner:
 			a.roots = append(a.roots, p)
@@ -97,7 +97,7 @@ func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (procfs.Acc
 	var known, best *process
 	var bestServes bool
 	for _, p := range tops {
-		o, serves := w.place(p), w.serves(p)
+		o, serves := w.table.place(p), w.serves(p)
 		switch {
 		case !a.since.IsZero() && o.Account == a.owner:
 			known = p
@@ -132,7 +132,7 @@ func (w *Watcher) listens(p *process, want string) bool {
 	if want == "" {
 		return true
 	}
-	w.know(p)
+	w.table.know(p)
 	if p.fds().err != nil {
 		return slices.ContainsFunc(cmdline.BindLabels(p.argv), func(l string) bool { return cmdline.ListensOn(want, l) })
 	}

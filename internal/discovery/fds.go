@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // descriptors is what the open files of a process tell us. They are read when
@@ -126,4 +127,12 @@ func (t *table) keep(p *process, d *descriptors, ino uint64, fd int) {
 	} else {
 		d.full = true
 	}
+}
+
+// holding is the listening sockets that a process has open, as of one look.
+type holding struct {
+	look uint64 // its number plus 1
+	list []sockdiag.Listener
+
+	dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
 }

@@ -43,7 +43,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.netOf(p)}
 	w.apps = append(w.apps, a)
 	for look := range 2 {
-		w.table.readDescriptors(p)
+		w.table.readWithin(p)
 		if len(p.fds().sockets) != 3 || p.fds().left != 2 {
 			t.Errorf("%d sockets, %d left out", len(p.fds().sockets), p.fds().left)
 		}
@@ -52,11 +52,11 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 		}
 	}
 	other := &process{pid: 7, start: 77} // of no app
-	if w.table.readDescriptors(other); other.fds().left != 2 || w.table.left != 4 {
+	if w.table.readWithin(other); other.fds().left != 2 || w.table.left != 4 {
 		t.Errorf("of no app: %d left out, %d counted", other.fds().left, w.table.left)
 	}
 	w.table.r.MaxDescriptors = 5
-	w.table.readDescriptors(p)
+	w.table.readWithin(p)
 	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
 	}

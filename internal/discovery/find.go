@@ -11,14 +11,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// holding is the listening sockets that a process has open, as of one look.
-type holding struct {
-	look uint64 // its number plus 1
-	list []sockdiag.Listener
-
-	dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
-}
-
 // maxListeners bounds the listening sockets of one process.
 const maxListeners = 1024
 
@@ -38,7 +30,7 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 		l, ok := n.Listeners[ino]
 		switch {
 		case !ok:
-		case internalSocket(l.Path) || p.controlOption(l):
+		case internalSocket(l.Path) || controlOption(p, l):
 			dirty = dirty || strings.Contains(l.Path, dirtySocket)
 		default:
 			out = append(out, l)
@@ -126,7 +118,7 @@ func (w *Watcher) discover(now time.Time) {
 	}
 	var unplaced []*process
 	for p := range roots {
-		if p.member == nil || !slices.Contains(p.member.roots, p) {
+		if p.member == nil || !slices.Contains(memberOf(p).roots, p) {
 			unplaced = append(unplaced, p)
 		}
 	}
@@ -142,7 +134,7 @@ func (w *Watcher) discover(now time.Time) {
 func (w *Watcher) findRoots() map[*process]bool {
 	for _, a := range w.apps {
 		for _, p := range a.roots {
-			w.fresher(p) // it may have ended, and not be waited for
+			w.table.fresher(p) // it may have ended, and not be waited for
 		}
 	}
 	roots := make(map[*process]bool)
@@ -163,7 +155,7 @@ func (w *Watcher) findRoots() map[*process]bool {
 // if that was taken for an app before its servers had started, it is forgotten.
 func (w *Watcher) dropRoots(roots map[*process]bool) {
 	for p := range roots {
-		if p.member == nil && !p.over && w.fresher(p) && p.ended() {
+		if p.member == nil && !p.over && w.table.fresher(p) && p.ended() {
 			delete(roots, p)
 		}
 	}
@@ -172,14 +164,10 @@ func (w *Watcher) dropRoots(roots map[*process]bool) {
 			continue
 		}
 		delete(roots, p)
-		if a := p.member; a != nil && a.conf < 0 && a.root() == p {
+		if a := memberOf(p); a != nil && a.conf < 0 && a.root() == p {
 			w.remove(a)
 		}
 	}
-}
-
-func oldest(x, y *process) int {
-	return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(x.pid, y.pid))
 }
 
 // where returns where a process listens for good, by the first of its labels.
@@ -188,37 +176,12 @@ func (w *Watcher) where(p *process) string {
 	mine := held
 	if len(held) > 1 { // a control socket is the master's alone
 		for _, kid := range w.table.kids[p.pid] {
-			w.know(kid)
+			w.table.know(kid)
 			if common := slices.DeleteFunc(slices.Clone(held), func(l sockdiag.Listener) bool { return !kid.holds(l) }); len(common) > 0 {
 				mine = common
 				break
 			}
 		}
 	}
-	return p.lastingBind(mine)
-}
-
-// know reads the descriptors of a process if that was never done, and its
-// account's allowance permits.
-func (w *Watcher) know(p *process) {
-	if !p.fds().known {
-		w.table.readWithin(p)
-	}
-}
-
-// fileLimit is a process' limit of open files, read once a minute.
-type fileLimit struct {
-	max  uint64 // 0: unlimited or unknown
-	read time.Time
-}
-
-func (w *Watcher) maxFiles(p *process, now time.Time) uint64 {
-	c := p.counts()
-	if now.Sub(c.files.read) > time.Minute {
-		c.files = fileLimit{read: now}
-		if b, err := w.r.Read(p.pid, "limits"); err == nil {
-			c.files.max, _ = procfs.ParseMaxFiles(b)
-		}
-	}
-	return c.files.max
+	return lastingBind(p, mine)
 }

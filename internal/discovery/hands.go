@@ -44,7 +44,8 @@ const idleLately = 6 * time.Second
 
 // checkHands looks which accepted connections a worker has in hand. It reads its
 // descriptors again, and asks the kernel about sockets that are new.
-func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTracker, l *look, now time.Time) {
+func (w *Inspector) checkHands(ctx context.Context, in *Inspected, s *stateTracker, l *look) {
+	a, p, now := in.App, in.Process, in.Now
 	if p.counts().open > manySockets && now.Sub(s.checked) < manyPause {
 		return
 	}
@@ -64,7 +65,7 @@ func (w *Watcher) checkHands(ctx context.Context, a *app, p *process, s *stateTr
 		s.hands = nil
 		return
 	}
-	found := a.net.Accepted(ctx, w.peerLook(), func(old *conns.Accepted) bool { return s.unlisted(p, old) })
+	found := a.Namespace.Accepted(ctx, in.Scan, func(old *conns.Accepted) bool { return s.unlisted(p, old) })
 	if found == nil {
 		return
 	}

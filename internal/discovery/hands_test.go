@@ -105,23 +105,3 @@ func TestSortSockets(t *testing.T) {
 		t.Errorf("closed: %v", s.kinds)
 	}
 }
-
-// Deaths are counted for a minute, and of a worker that was ready not at all.
-func TestUnreadyWorkers(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1000, 0)
-	a := newApp("shop", -1)
-	for i, p := range workers(100, 100) {
-		a.workers = []*process{p}
-		a.assign(now)
-		a.slots[0].state.state = Booting
-		a.slots[0].state.idled = i == 50
-		now = now.Add(time.Second)
-	}
-	if n := a.unready.count(now); n != 59 {
-		t.Errorf("%d in the last minute, want 59: one was ready", n)
-	}
-	if n := a.unready.count(now.Add(2 * time.Minute)); n != 0 {
-		t.Errorf("%d two minutes later", n)
-	}
-}

@@ -19,12 +19,12 @@ type beat struct {
 // between 0 and 1, so its ctime on the wall clock is the last beat; newer ones
 // set its mtime to the monotonic clock. A file with the mode that mkstemp gave
 // it (0600) and a wall-clock mtime was never touched.
-func (t *table) heartbeat(p *process, now time.Time) beat {
+func (w *Inspector) heartbeat(p *process, now time.Time) beat {
 	if p.fds().heartbeat < 0 {
 		return beat{}
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(t.r.Path(p.pid, "fd/"+strconv.Itoa(p.fds().heartbeat)), &st); err != nil {
+	if err := unix.Stat(w.table.r.Path(p.pid, "fd/"+strconv.Itoa(p.fds().heartbeat)), &st); err != nil {
 		return beat{}
 	}
 	var mono unix.Timespec

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
@@ -100,15 +99,4 @@ func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) 
 // alone reports whether nothing but a listener or a pid file picks the process.
 func (m *matcher) alone() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
-}
-
-// unitOf finds the systemd service or scope that control-group paths lie in,
-// without its ending.
-func unitOf(paths []string) string {
-	for _, g := range paths {
-		if unit := cgroup.Unit(g); unit != "" {
-			return unit[:strings.LastIndexByte(unit, '.')]
-		}
-	}
-	return ""
 }

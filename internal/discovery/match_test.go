@@ -39,16 +39,3 @@ func TestMatch(t *testing.T) {
 		t.Error("a kernel thread matched")
 	}
 }
-
-func TestUnit(t *testing.T) {
-	got := procfs.ParseGroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/init.scope\n"))
-	if len(got) != 2 {
-		t.Fatalf("groups %q", got)
-	}
-	if u := unitOf(got); u != "shop" {
-		t.Errorf("unit %q", u)
-	}
-	if u := unitOf(got[1:]); u != "" {
-		t.Errorf("a login's manager taken for a unit: %q", u)
-	}
-}

@@ -18,7 +18,7 @@ const (
 
 // idOf returns the identity of the app that a process is the root of.
 func (w *Watcher) idOf(p *process) appID {
-	return appID{base: w.baseName(p), owner: p.own.Account, unit: lastingUnit(p.unit), host: w.hostOf(p), bind: w.where(p)}
+	return appID{base: w.namer.baseName(p), owner: p.own.Account, unit: lastingUnit(p.unit), host: w.namer.hostOf(p), bind: w.where(p)}
 }
 
 // resume adds a root to the app of its identity, if that has ended: with its

@@ -27,7 +27,7 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *process {
 	p := server(w, pid, 33, "app")
 	p.netns = uint64(1000 + pid)
 	p.unit = unit
-	p.named = &named{known: true, placed: true, base: "app", host: host}
+	*p.names() = named{known: true, placed: true, base: "app", host: host}
 	n := w.netOf(p)
 	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.OfSelf(1).Listeners[uint64(pid)]}
 	l := n.Listeners[uint64(pid)]
@@ -176,7 +176,7 @@ func TestSmallestIdentityIsPlain(t *testing.T) {
 		w := host(t)
 		web, api := replica(w, order[0], "web", "", 8000), replica(w, order[1], "api", "", 8000)
 		discoverAt(w, 0)
-		if api.member.name != "app" || web.member.name != "app@web" {
+		if memberOf(api).name != "app" || memberOf(web).name != "app@web" {
 			t.Errorf("started as %v: %s", order, listed(w))
 		}
 	}
@@ -235,7 +235,7 @@ func TestStrangerReplacesNobody(t *testing.T) {
 	fake := rooted(w, 9000, 8000)
 	fake.uid, fake.own = 65534, ownership{known: true, placed: true, Owner: procfs.Owner{Account: 65534, UID: 65534}, tier: tierUser}
 	discoverAt(w, 120)
-	if fake.member.name == "shop" || w.byName("shop") == nil || w.byName("shop").root() != nil {
+	if memberOf(fake).name == "shop" || w.byName("shop") == nil || w.byName("shop").root() != nil {
 		t.Errorf("%s", listed(w))
 	}
 }

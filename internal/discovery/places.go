@@ -35,7 +35,7 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 		return
 	}
 	for _, p := range roots {
-		w.place(p)
+		w.table.place(p)
 		if !p.over || p.names().id.base == "" {
 			p.names().id = w.idOf(p)
 		}
@@ -66,7 +66,7 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 
 // found makes a new app of a root; false: there is no place for it.
 func (w *Watcher) found(p *process, id appID, now time.Time) bool {
-	if p.over && w.fresher(p) && p.ended() {
+	if p.over && w.table.fresher(p) && p.ended() {
 		return true
 	}
 	name := w.newName(p, id, now)

@@ -157,8 +157,8 @@ func TestPlaceOfAnAppThatIsDown(t *testing.T) {
 	}
 	back := server(w, 8000, 12345, "shop")
 	discoverAt(w, 600)
-	if back.member == nil || back.member.name != "shop" || back.member.owner != 12345 {
-		t.Errorf("the app is back as %+v", back.member)
+	if back.member == nil || memberOf(back).name != "shop" || memberOf(back).owner != 12345 {
+		t.Errorf("the app is back as %+v", memberOf(back))
 	}
 }
 
@@ -177,8 +177,8 @@ func TestNameIsNotInherited(t *testing.T) {
 	other := server(w, 8081, 33, "shop")
 	other.own.unit, other.unit = "blog", "blog"
 	discoverAt(w, 91)
-	if fake.member.name == "shop" || other.member.name == "shop" || fake.member.restarts != 0 || !strings.HasPrefix(fake.member.name, "shop@") {
-		t.Errorf("the fake is %+v, the other %+v", fake.member, other.member)
+	if memberOf(fake).name == "shop" || memberOf(other).name == "shop" || memberOf(fake).restarts != 0 || !strings.HasPrefix(memberOf(fake).name, "shop@") {
+		t.Errorf("the fake is %+v, the other %+v", memberOf(fake), memberOf(other))
 	}
 	discoverAt(w, 91+3*3600) // the app is no longer reported
 	if w.byName("shop") != nil {
@@ -186,14 +186,14 @@ func TestNameIsNotInherited(t *testing.T) {
 	}
 	late := server(w, 8082, 65534, "shop")
 	discoverAt(w, 92+3*3600)
-	if late.member.name == "shop" {
+	if memberOf(late).name == "shop" {
 		t.Error("a fake has the name after an hour")
 	}
 	back := server(w, 8000, 33, "shop")
 	back.own.unit, back.unit = "shop", "shop"
 	discoverAt(w, 93+3*3600)
-	if back.member.name != "shop" {
-		t.Errorf("the app is back as %s", back.member.name)
+	if memberOf(back).name != "shop" {
+		t.Errorf("the app is back as %s", memberOf(back).name)
 	}
 }
 
@@ -216,8 +216,8 @@ func TestPlainNameAtTheStart(t *testing.T) {
 				p.own.unit, p.own.tier = c.unit, tierSystem
 			}
 			discoverAt(w, 0)
-			if p.member.name != "shop" {
-				t.Errorf("the real one is %s", p.member.name)
+			if memberOf(p).name != "shop" {
+				t.Errorf("the real one is %s", memberOf(p).name)
 			}
 		})
 	}
@@ -234,21 +234,6 @@ func TestReservedNamesAreBounded(t *testing.T) {
 	w.reserve(&app{name: "young"}, time.Unix(0, 0))
 	if _, ok := w.reserved["shop"]; !ok || len(w.reserved) > maxReserved {
 		t.Errorf("%d names, the first kept: %v", len(w.reserved), ok)
-	}
-}
-
-func TestServiceOf(t *testing.T) {
-	for path, want := range map[string]string{
-		"/system.slice/shop.service":                                        "shop",
-		"/system.slice/system-shop.slice/shop@1.service":                    "shop@1",
-		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service": "",
-		"/user.slice/x/system.slice/shop.service":                           "",
-		"/system.slicer/shop.service":                                       "",
-		"/docker/abc":                                                       "",
-	} {
-		if got := serviceOf([]string{path}); got != want {
-			t.Errorf("%s is in service %q, want %q", path, got, want)
-		}
 	}
 }
 

@@ -24,7 +24,7 @@ func internalSocket(p string) bool {
 }
 
 // controlOption reports whether the command line names the socket as the control socket.
-func (p *process) controlOption(l sockdiag.Listener) bool {
+func controlOption(p *process, l sockdiag.Listener) bool {
 	if p.ident.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
 		return false
 	}
@@ -77,11 +77,6 @@ func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []soc
 	}
 	a.purposes.control = control
 	return out
-}
-
-func (p *process) holds(l sockdiag.Listener) bool {
-	_, ok := p.fds().sockets[l.Inode]
-	return ok
 }
 
 // review returns what an app's listeners are judged by.
@@ -183,7 +178,7 @@ func (w *Watcher) waits(p *process, held []sockdiag.Listener) bool {
 		if err != nil {
 			continue
 		}
-		if k, err := procfs.ParseSyscall(b); err == nil && w.caller.calls.WaitsForConnection(p.pid, k, fds) {
+		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.pid, k, fds) {
 			return true
 		}
 	}

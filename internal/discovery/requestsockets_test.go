@@ -126,10 +126,10 @@ func TestInternalSocket(t *testing.T) {
 		}
 	}
 	p := &process{ident: cmdline.Program{Server: cmdline.Gunicorn}, argv: []string{"gunicorn", "--control-socket", "./run/g.sock", "shop:app"}}
-	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/g.sock"}); !p.controlOption(l) {
+	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/g.sock"}); !controlOption(p, l) {
 		t.Error("the socket that --control-socket names is none")
 	}
-	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/shop.sock"}); p.controlOption(l) {
+	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/shop.sock"}); controlOption(p, l) {
 		t.Error("another socket is the control socket")
 	}
 }

@@ -25,8 +25,8 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 		case !s.Proven:
 		case s.PID != 0:
 			// The number may be another process' by now: its user must be the sender's.
-			if p := w.table.procs[int(s.PID)]; p != nil && p.member != nil && slices.Contains(p.member.users(), s.UID) {
-				out[s] = p.member.name
+			if p := w.table.procs[int(s.PID)]; p != nil && p.member != nil && slices.Contains(memberOf(p).users(), s.UID) {
+				out[s] = memberOf(p).name
 			}
 		case s.Inode != 0:
 			if name := w.holderOf(s.Inode); name != "" {

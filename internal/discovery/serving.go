@@ -18,7 +18,7 @@ func (w *Watcher) serving(root *process) []*process {
 		if kid.member == nil || kid.member != root.member || w.foreign(root, kid) {
 			continue
 		}
-		w.know(kid)
+		w.table.know(kid)
 		w.readAgain(kid)
 		switch {
 		case kid.ident.Aux, kid.ended():
@@ -124,7 +124,7 @@ func (w *Watcher) servesToo(root *process) bool {
 			for _, l := range w.holds(root) {
 				listening = append(listening, root.fds().sockets[l.Inode]...)
 			}
-			root.first = w.caller.calls.WaitsForConnection(root.pid, k, listening)
+			root.first = w.calls.WaitsForConnection(root.pid, k, listening)
 		}
 	}
 	return root.first

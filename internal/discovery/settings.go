@@ -5,6 +5,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -60,33 +62,44 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 	}
 }
 
+// namer finds what names the apps of processes.
+type namer struct {
+	r        *procfs.FS
+	table    *table
+	settings *settingsReader
+}
+
+func newNamer(r *procfs.FS, t *table) *namer {
+	return &namer{r: r, table: t, settings: newSettingsReader()}
+}
+
 // settingsFile returns what is in a file that the settings of a process name,
 // relative to its working directory. It is read only where the process sees the
 // files that the exporter sees.
-func (w *Watcher) settingsFile(p *process, name string) string {
+func (n *namer) settingsFile(p *process, name string) string {
 	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
 		return ""
 	}
-	if same, err := w.r.SameFiles(p.pid); err != nil || !same {
+	if same, err := n.r.SameFiles(p.pid); err != nil || !same {
 		return ""
 	}
 	if !path.IsAbs(name) {
-		dir, err := w.r.Readlink(p.pid, "cwd")
+		dir, err := n.r.Readlink(p.pid, "cwd")
 		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
 			return ""
 		}
 		name = path.Join(dir, name)
 	}
-	return w.settings.read(name, w.table.owns(p).Account)
+	return n.settings.read(name, n.table.owns(p).Account)
 }
 
 // inDirectory reports whether the working directory of a process has a file of
 // one of these names. Nothing is read.
-func (w *Watcher) inDirectory(p *process, names ...string) string {
-	for _, n := range names {
+func (n *namer) inDirectory(p *process, names ...string) string {
+	for _, name := range names {
 		var st unix.Stat_t
-		if unix.Fstatat(unix.AT_FDCWD, w.r.Path(p.pid, "cwd")+"/"+n, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			return n
+		if unix.Fstatat(unix.AT_FDCWD, n.r.Path(p.pid, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return name
 		}
 	}
 	return ""
@@ -95,13 +108,13 @@ func (w *Watcher) inDirectory(p *process, names ...string) string {
 // baseName returns the name of the app that a process is the root of: of the
 // title, the command line, the settings that the server reads beside it, the
 // systemd unit, or the script. It is found once for a process.
-func (w *Watcher) baseName(p *process) string {
+func (n *namer) baseName(p *process) string {
 	if p.names().known {
 		return p.names().base
 	}
 	name := p.ident.Name
-	if w.table.costs.take(w.table.owns(p).Account, costLink, costOfSettings) {
-		name = cmp.Or(w.settingsName(p), name)
+	if n.table.costs.take(n.table.owns(p).Account, costLink, costOfSettings) {
+		name = cmp.Or(n.settingsName(p), name)
 		p.names().known = true
 	}
 	p.names().base = text.Name(cmp.Or(name, lastingUnit(p.unit), p.ident.Script, "app"))
@@ -109,27 +122,27 @@ func (w *Watcher) baseName(p *process) string {
 }
 
 // settingsName returns the name by the settings beside title and command line; "" for none.
-func (w *Watcher) settingsName(p *process) string {
+func (n *namer) settingsName(p *process) string {
 	server := p.ident.Server
 	switch {
 	case server == cmdline.Gunicorn:
-		return w.gunicornName(p)
+		return n.gunicornName(p)
 	case p.ident.Name != "":
 	case server == cmdline.UWSGI:
-		return w.uwsgiSettings(p)
+		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(w.r.Variable(p.pid, "UVICORN_APP"))
+		return cmdline.ModuleName(n.r.Variable(p.pid, "UVICORN_APP"))
 	case server == cmdline.Flask:
-		return strings.TrimSuffix(w.inDirectory(p, "wsgi.py", "app.py"), ".py")
+		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
 	return ""
 }
 
 // gunicornName returns gunicorn's proc_name, else the module of its application.
 // The command line comes first, then GUNICORN_CMD_ARGS, then the configuration file.
-func (w *Watcher) gunicornName(p *process) string {
+func (n *namer) gunicornName(p *process) string {
 	if p.ident.Title && p.ident.Name != "" {
-		if module, ok := cmdline.ApplicationModule(p.ident.Name); ok && w.inDirectory(p, module+".py", module) != "" {
+		if module, ok := cmdline.ApplicationModule(p.ident.Name); ok && n.inDirectory(p, module+".py", module) != "" {
 			return module
 		}
 		return p.ident.Name
@@ -141,7 +154,7 @@ func (w *Watcher) gunicornName(p *process) string {
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := cmdline.ParseWords(w.r.Variable(p.pid, "GUNICORN_CMD_ARGS"))
+	more, _ := cmdline.ParseWords(n.r.Variable(p.pid, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
 		return name
 	}
@@ -149,15 +162,15 @@ func (w *Watcher) gunicornName(p *process) string {
 	if strings.HasPrefix(file, "python:") {
 		return p.ident.Name
 	}
-	conf := cmdline.ParsePython(w.settingsFile(p, strings.TrimPrefix(file, "file:")), "proc_name", "wsgi_app")
+	conf := cmdline.ParsePython(n.settingsFile(p, strings.TrimPrefix(file, "file:")), "proc_name", "wsgi_app")
 	return cmp.Or(conf["proc_name"], p.ident.Name, cmdline.ModuleName(conf["wsgi_app"]))
 }
 
 // uwsgiSettings returns the application that UWSGI_ variables or configuration
 // files name, the last file first.
-func (w *Watcher) uwsgiSettings(p *process) string {
+func (n *namer) uwsgiSettings(p *process) string {
 	variable := func(name string) string {
-		return w.r.Variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return n.r.Variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
 		return name
@@ -176,7 +189,7 @@ func (w *Watcher) uwsgiSettings(p *process) string {
 			continue
 		}
 		section := strings.TrimPrefix(strings.TrimPrefix(f, file), ":")
-		values := cmdline.ParseINI(w.settingsFile(p, file), section, cmdline.Stem(file))
+		values := cmdline.ParseINI(n.settingsFile(p, file), section, cmdline.Stem(file))
 		if name := cmdline.UWSGIModule(func(name string) string { return values[name] }); name != "" {
 			return name
 		}
@@ -187,20 +200,20 @@ func (w *Watcher) uwsgiSettings(p *process) string {
 // hostOf returns the template of the host name of a process in another UTS
 // namespace than ours, as of a container; "" for the host's own. It is found
 // once for a process.
-func (w *Watcher) hostOf(p *process) string {
+func (n *namer) hostOf(p *process) string {
 	if p.names().placed {
 		return p.names().host
 	}
 	p.names().placed = true
 	var theirs, ours unix.Stat_t
-	if unix.Stat(w.r.Path(p.pid, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
+	if unix.Stat(n.r.Path(p.pid, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
 		return ""
 	}
-	name := hostName(w.r.Path(p.pid, "ns/uts"))
+	name := hostName(n.r.Path(p.pid, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = w.r.Variable(p.pid, "HOSTNAME")
+		name = n.r.Variable(p.pid, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(w.r.Groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
+	pod := slices.ContainsFunc(n.r.Groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
 	p.names().host = hostTemplate(name, pod)
 	return p.names().host
 }
@@ -226,17 +239,37 @@ func hostName(namespace string) string {
 	return <-done
 }
 
-// named is what names the app of a root, as far as it was found.
-type named struct {
-	known, placed bool
-	base, host    string
-	id            appID // as of the last look at which it had no place
+// firstEphemeral is the first port that the kernel hands out by itself
+// (net.ipv4.ip_local_port_range).
+const firstEphemeral = 32768
+
+// lastingBind returns where a process listens, the first of its labels in their
+// order; "" for a port that the kernel may have picked: one of a script whose
+// command line does not have it.
+func lastingBind(p *process, listeners []sockdiag.Listener) string {
+	var labels []string
+	for _, l := range listeners {
+		if p.ident.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.argv, l.Addr.Port()) {
+			continue
+		}
+		if l.Network == sockdiag.Unix && hasUUID(path.Base(l.Path)) {
+			continue
+		}
+		labels = append(labels, sockdiag.Label(l))
+	}
+	if len(listeners) == 0 {
+		labels = cmdline.BindLabels(p.argv)
+	}
+	if len(labels) == 0 {
+		return ""
+	}
+	return slices.Min(labels)
 }
 
-// names returns what is known of the names of a process.
-func (p *process) names() *named {
-	if p.named == nil {
-		p.named = new(named)
-	}
-	return p.named
+func mentions(argv []string, port uint16) bool {
+	s := strconv.Itoa(int(port))
+	return slices.ContainsFunc(argv, func(a string) bool {
+		i := strings.Index(a, s)
+		return i >= 0 && (i+len(s) == len(a) || a[i+len(s)] < '0' || a[i+len(s)] > '9') && (i == 0 || a[i-1] < '0' || a[i-1] > '9')
+	})
 }

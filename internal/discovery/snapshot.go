@@ -3,6 +3,7 @@ package discovery
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -93,11 +94,12 @@ type Worker struct {
 func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
 		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
-	w.forgetUnnamed()
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
 	}
-	w.namePeers(ctx)
+	if w.inspector != nil {
+		w.inspector.Finish(ctx, w.scan())
+	}
 	slices.SortFunc(s.Apps, func(x, y App) int { return cmp.Compare(x.Name, y.Name) })
 	return s
 }
@@ -131,7 +133,7 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	}
 	out.Workers = w.workersNow(ctx, a, &out, now)
 	w.arrivedNow(ctx, a, &out, now)
-	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && !s.state.unready() }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
+	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && (s.state == nil || !s.state.Unready()) }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
 		out.Unready = a.unready.count(now)
 	}
 	return out
@@ -140,7 +142,7 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 // countFiles keeps the process that is nearest to its limit: the limit is one
 // of a process, and a sum would hide it.
 func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
-	n, err := w.r.CountFDs(p.pid, w.table.list)
+	n, err := w.table.countFDs(p.pid)
 	if err != nil {
 		if procfs.Denied(err) {
 			out.FDsErr = err
@@ -149,7 +151,7 @@ func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
 		return
 	}
 	p.counts().open = n
-	limit := w.maxFiles(p, now)
+	limit := w.table.maxFiles(p, now)
 	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
 		out.FDs, out.MaxFDs = n, limit
 	}
@@ -177,78 +179,64 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 			x.Process = out.Processes[j]
 		}
 		x.CPU, x.CPUKnown = s.rate.perSecond(now)
-		l, err := w.lookAt(ctx, a, p, &s.state, out, now)
-		switch {
-		case err != nil && procfs.Gone(err):
-			continue // it ended just now; its slot is free at the next look
-		case err != nil && procfs.Denied(err):
-			out.StateErr = err
-		}
-		x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
-		x.State, x.For = s.state.judge(&l, now)
-		x.Detail, x.Requests, x.Spare = l.detail(x.State), l.hands.n, l.spare(x.State, p.ident.Threads)
-		x.Wait = w.waitOf(a, p, &s.state, &l, &x, now)
 		ws = append(ws, x)
+		err := w.inspect(ctx, a, s, &ws[len(ws)-1], now)
+		if procfs.Gone(err) {
+			ws = ws[:len(ws)-1] // it ended just now; its slot is free at the next scan
+			continue
+		}
+		out.note(err)
 	}
 	return ws
 }
 
-// arrivedNow looks at the workers that have no slot yet.
+// note keeps why the state of a worker is not known.
+func (out *App) note(err error) {
+	switch {
+	case errors.Is(err, ErrAllowance):
+		out.Cut++
+	case procfs.Denied(err):
+		out.StateErr = err
+	}
+}
+
+// inspect sets what the worker in a slot does.
+func (w *Watcher) inspect(ctx context.Context, a *app, s *slot, x *Worker, now time.Time) error {
+	if w.inspector == nil {
+		return nil
+	}
+	in := w.toInspect(a, s.p, s.state, now)
+	err := w.inspector.Inspect(ctx, in, x)
+	s.state = in.Tracker
+	return err
+}
+
+// arrivedNow counts the states of the workers that have no slot yet.
 func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Time) {
 	for _, p := range a.workers {
 		arrived := a.waiting[p]
-		if arrived == nil {
+		if arrived == nil || w.inspector == nil {
 			continue
 		}
-		l, err := w.lookAt(ctx, a, p, &arrived.state, out, now)
-		if err != nil && procfs.Gone(err) {
+		in := w.toInspect(a, p, arrived.state, now)
+		state, err := w.inspector.State(ctx, in)
+		arrived.state = in.Tracker
+		if procfs.Gone(err) {
 			continue
+		}
+		if errors.Is(err, ErrAllowance) {
+			out.Cut++
 		}
 		if out.Arrived == nil {
 			out.Arrived = make(map[State]int)
 		}
-		state, _ := arrived.state.judge(&l, now)
 		out.Arrived[state]++
 	}
 }
 
-// lookAt looks at a worker, unless its user's allowance for this
-// look is used up: then its state is unknown.
-func (w *Watcher) lookAt(ctx context.Context, a *app, p *process, s *stateTracker, out *App, now time.Time) (look, error) {
-	if !w.table.costs.take(a.owner, costThread, 1+min(p.stat.Threads, maxThreads)) {
-		out.Cut++
-		return look{}, nil
-	}
-	l, err := w.caller.look(p, s, out.Server, listening(a, p), now)
-	if err != nil {
-		return look{}, err
-	}
-	l.beat = w.table.heartbeat(p, now)
-	l.age, l.stuckIn = now.Sub(w.table.started(p)), w.stuck
-	l.sync = s.sync && l.beat.ok && !s.idleAt.IsZero() && held(a, p) == 1
-	if !l.plain() && !l.sync {
-		w.checkHands(ctx, a, p, s, &l, now)
-	} else {
-		s.hands = nil
-	}
-	return l, nil
-}
-
-// held returns how many listeners of the app a process has.
-func held(a *app, p *process) (n int) {
-	for _, l := range a.sockets {
-		if len(p.fds().sockets[l.Inode]) > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// listening returns the descriptors under which a process has the app's sockets.
-func listening(a *app, p *process) []int {
-	fds := make([]int, 0, 4)
-	for _, l := range a.sockets {
-		fds = append(fds, p.fds().sockets[l.Inode]...)
-	}
-	return fds
+// toInspect returns what an inspector is told of a worker, until the next call.
+func (w *Watcher) toInspect(a *app, p *process, t Tracker, now time.Time) *Inspected {
+	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().ident.Server, cmdline.Other), Listeners: a.sockets, Namespace: a.net}
+	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: w.stuck, Now: now}
+	return &w.inspected
 }

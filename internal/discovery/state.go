@@ -6,18 +6,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
 
-// State is what a worker is doing, as far as one look from outside can tell.
-type State string
-
-// The states. StateUnknown is for a worker we may not look at.
-const (
-	Idle         State = "idle"
-	Busy         State = "busy"
-	Stuck        State = "stuck"
-	Booting      State = "booting"
-	StateUnknown State = ""
-)
-
 // bootLimit is how long a worker that was never seen waiting for a connection,
 // and that runs or reads files as an import does, counts as booting, where
 // nothing better is known.
@@ -139,9 +127,9 @@ func (s *stateTracker) judge(l *look, now time.Time) (State, time.Duration) {
 	}
 }
 
-// unready reports whether the worker was looked at and never seen ready for a
+// Unready reports whether the worker was looked at and never seen ready for a
 // request, or in one.
-func (s *stateTracker) unready() bool { return s.state != StateUnknown && !s.idled && !s.served }
+func (s *stateTracker) Unready() bool { return s.state != StateUnknown && !s.idled && !s.served }
 
 func (s *stateTracker) decide(l *look, now time.Time) (State, time.Duration) {
 	s.served = s.served || l.hands.n > 0

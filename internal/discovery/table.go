@@ -11,75 +11,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// process is one entry of the table. What never changes is read once, when
-// the process is first seen; what may change (a program replaced by exec, a
-// title set) is read again a few times while it is young, see due.
-type process struct {
-	pid       int
-	ino       uint64 // of /proc/PID: another number means another process
-	firstSeen time.Time
-	uid       uint32
-	checks    uint8 // how often it was read, at most 1 + the number of recheckAges
-	settled   bool  // it was old already when it was first seen
-
-	stale   bool // opened is to be read again
-	router  bool // a uWSGI gateway: it passes requests on and serves none
-	first   bool // a uWSGI process that serves, and forked the others that do
-	accepts bool // it was seen to wait for a connection
-	over    bool // it was left out because there are too many apps
-
-	start  uint64 // clock ticks since the boot
-	stat   procfs.Stat
-	argv   []string
-	ident  cmdline.Program
-	match  uint64          // bit i: the fixed parts of the i-th configured match hold
-	celery *cmdline.Celery // nil: no worker of Celery
-	own    ownership
-	unit   string // systemd unit of its control group; set with own.placed
-
-	// Of most processes of a host nothing more is kept.
-	opened *descriptors    // nil: not read; see fds
-	netns  uint64          // inode of its network namespace; 0: not known
-	member *app            // the app it belongs to, as of the last refresh
-	named  *named          // what names its app; see names
-	heir   *bool           // whether it is a gunicorn master that took over; nil: not looked at
-	handed map[uint64]bool // listening sockets of its that servers which it started have or had
-	use    *counts         // see counts
-}
-
-// counts is what is kept of a process that is one of an app's.
-type counts struct {
-	spent  cpuTime // what has been counted of its CPU time, in ticks
-	files  fileLimit
-	open   int       // descriptors at the last count; −1 unknown
-	reread time.Time // when its descriptors were read again because it lacks something
-}
-
-// counts returns what is kept of a process of an app.
-func (p *process) counts() *counts {
-	if p.use == nil {
-		p.use = new(counts)
-	}
-	return p.use
-}
-
-// Ages since the first sight at which a process is read again: "sh -c" becomes
-// gunicorn by exec, and gunicorn sets its title once the app is loaded.
-func recheckAges() [4]time.Duration {
-	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
-}
-
-// due reports whether a process should be read again.
-func (p *process) due(now time.Time) bool {
-	if p.settled {
-		return false
-	}
-	ages := recheckAges()
-	return p.checks > 0 && int(p.checks) <= len(ages) && now.Sub(p.firstSeen) >= ages[p.checks-1]
-}
-
-func (p *process) python() bool { return p.ident.Server != "" }
-
 // table is every process of the host, kept between refreshes. A process that
 // is known and no app's costs nothing but its line in one directory listing.
 type table struct {
@@ -335,3 +266,6 @@ func (t *table) recheckAll(of users, matchOf func(*process) uint64) {
 	}
 	t.link()
 }
+
+// countFDs returns how many descriptors a process has open.
+func (t *table) countFDs(pid int) (int, error) { return t.r.CountFDs(pid, t.list) }

@@ -55,9 +55,6 @@ func (k *thread) loads() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
 
-// maxThreads bounds the threads looked at in one worker.
-const maxThreads = 64
-
 // caller reads what threads are doing.
 type caller struct {
 	t      *table
@@ -147,7 +144,7 @@ func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (th
 // readOthers reads the threads beside the main one, and forgets those that ended.
 func (c *caller) readOthers(p *process, s *stateTracker, now time.Time) {
 	c.others = c.others[:0]
-	list, err := c.t.r.Entries(c.t.r.Path(p.pid, "task"), c.t.list[:0:0])
+	list, err := c.t.r.Entries(c.t.r.Path(p.pid, "task"), nil)
 	if err != nil {
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -20,7 +19,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	}
 	a.members, a.workers, a.sockets, a.cut = nil, nil, nil, 0
 	for _, root := range a.roots {
-		w.know(root)
+		w.table.know(root)
 		w.collect(a, root)
 		a.workers = append(a.workers, w.serving(root)...)
 	}
@@ -33,7 +32,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 			a.since = time.Time{} // it begins again
 		}
 		a.workers = nil
-		a.assign(now)
+		a.assign(a.workers, now)
 		return
 	}
 	a.lost = time.Time{}
@@ -48,7 +47,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 	a.net = w.netOf(a.root())
 	w.listenersOf(a, now)
 	a.last = a.root()
-	a.assign(now)
+	a.assign(a.workers, now)
 	bySlot := make(map[*process]*slot, len(a.slots))
 	for _, s := range a.slots {
 		if s.p != nil {
@@ -74,7 +73,7 @@ func (w *Watcher) collect(a *app, root *process) {
 			a.cut += len(queue)
 			break
 		}
-		if !w.fresher(p) || p == root && p.ended() {
+		if !w.table.fresher(p) || p == root && p.ended() {
 			continue
 		}
 		p.member = a
@@ -102,33 +101,11 @@ func (w *Watcher) apart(p, kid *process) bool {
 	return w.roots[kid] || kid.ident.Known() && kid.ident.Server != p.ident.Server && len(w.holds(kid)) > 0
 }
 
-// fresher reads the stat of a member again; false: it is no longer that process.
-func (w *Watcher) fresher(p *process) bool {
-	b, err := w.r.Read(p.pid, "stat")
-	if err != nil {
-		return false
-	}
-	st, err := procfs.ParseStat(b)
-	if err != nil || st.Start != p.start {
-		return false
-	}
-	p.stat = st
-	return true
-}
-
-// newCPU returns the ticks that were used since the last call.
-func (p *process) newCPU() cpuTime {
-	spent := &p.counts().spent
-	d := cpuTime{user: p.stat.UTime - min(p.stat.UTime, spent.user), system: p.stat.STime - min(p.stat.STime, spent.system)}
-	*spent = cpuTime{user: p.stat.UTime, system: p.stat.STime}
-	return d
-}
-
 // settleFiles reads the descriptors of young gunicorn workers again until the
 // one heartbeat file is found.
 func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
-		w.know(p)
+		w.table.know(p)
 		if p.ident.Server == cmdline.Gunicorn && p.fds().heartbeat < 0 && p.fds().err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
 			w.table.readWithin(p)
 		}

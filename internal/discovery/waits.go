@@ -14,27 +14,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// The values of [Wait.On] beside those of a socket: OnMySQL, OnRedis, OnUpstream,
-// OnClient and OnOther.
-const (
-	OnLock  = "lock"
-	OnDisk  = "disk"
-	OnSleep = "sleep"
-	OnChild = "child"
-	OnCPU   = "cpu"
-)
-
-// Wait is what a worker waits for.
-type Wait struct {
-	On string // one of the values above
-	// Peer is who has to answer: "mysql:main" for a configured server, "app:NAME"
-	// for another watched app on this host, else an address, or the path of a UNIX
-	// socket, followed by the kind of server in brackets where that is known; ""
-	// where it is not known, or not one.
-	Peer string
-	Call time.Duration // how long the thread has been in this one call, at least
-}
-
 const (
 	// waitAfter is how long a worker is in one request until what it waits for is read.
 	waitAfter = time.Second
@@ -48,13 +27,13 @@ const (
 // unnamed is a wait for sockets whose other ends are still to be read.
 type unnamed struct {
 	wait    *Wait
-	app     *app
+	app     string // by name
 	sockets []conns.WaitSocket
 }
 
 // waitOf returns what a worker waits for that has been busy or stuck for a
-// while; nil: it has not. Peers are set by [Watcher.namePeers].
-func (w *Watcher) waitOf(a *app, p *process, s *stateTracker, l *look, x *Worker, now time.Time) *Wait {
+// while; nil: it has not. Peers are set by [Inspector.Finish].
+func (w *Inspector) waitOf(a *InspectedApp, p *process, s *stateTracker, l *look, x *Worker, now time.Time) *Wait {
 	if x.State != Busy && x.State != Stuck || x.For < waitAfter {
 		return nil
 	}
@@ -74,16 +53,16 @@ func (w *Watcher) waitOf(a *app, p *process, s *stateTracker, l *look, x *Worker
 	if wait.On = plainWait(k.call.NR); wait.On != conns.OnOther {
 		return wait
 	}
-	if !w.table.costs.take(a.owner, costLink, 2) {
+	if !w.table.costs.take(a.Owner, costLink, 2) {
 		w.table.unread++
 		return wait
 	}
 	var sockets []conns.WaitSocket
-	if wait.On, sockets = w.caller.waitsFor(p, k, a.owner); len(sockets) > 0 {
+	if wait.On, sockets = w.caller.waitsFor(p, k, a.Owner); len(sockets) > 0 {
 		for i := range sockets {
 			sockets[i].Accepted = s.kinds[sockets[i].Inode] == kindAccepted
 		}
-		w.unnamed = append(w.unnamed, unnamed{wait, a, sockets})
+		w.unnamed = append(w.unnamed, unnamed{wait, a.Name, sockets})
 	}
 	return wait
 }
@@ -224,34 +203,22 @@ func (c *caller) still(p *process, k *thread) (state byte, same bool) {
 }
 
 // forgetUnnamed drops the waits that are still to be named.
-func (w *Watcher) forgetUnnamed() {
+func (w *Inspector) forgetUnnamed() {
 	clear(w.unnamed)
 	w.unnamed = w.unnamed[:0]
 }
 
-// namePeers sets what the waits of this look for sockets are for.
-func (w *Watcher) namePeers(ctx context.Context) {
-	at := w.peerLook()
+// Finish sets what the waits of this scan for sockets are for.
+func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
 	waits := make([]conns.SocketWait, 0, len(w.unnamed))
 	for i := range w.unnamed {
 		u := &w.unnamed[i]
-		j := slices.IndexFunc(at.Apps, func(a conns.AppListeners) bool { return a.Name == u.app.name })
-		waits = append(waits, conns.SocketWait{App: &at.Apps[j], Sockets: u.sockets})
+		j := slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
+		waits = append(waits, conns.SocketWait{App: &scan.Apps[j], Sockets: u.sockets})
 	}
-	w.sockets.NamePeers(ctx, at, waits, w.connections)
+	w.namespaces.NamePeers(ctx, scan, waits, w.connections)
 	for i := range waits {
 		w.unnamed[i].wait.On, w.unnamed[i].wait.Peer = waits[i].On, waits[i].Peer
 	}
 	w.forgetUnnamed()
-}
-
-// peerLook returns the apps of this look as far as sockets are told by them.
-func (w *Watcher) peerLook() conns.Scan {
-	if w.peersOf != w.look+1 {
-		w.peersOf, w.peerApps = w.look+1, w.peerApps[:0]
-		for _, a := range w.apps {
-			w.peerApps = append(w.peerApps, conns.AppListeners{Name: a.name, Up: len(a.roots) > 0, Namespace: a.net, Listeners: a.sockets})
-		}
-	}
-	return conns.Scan{Number: w.look, Apps: w.peerApps}
 }

@@ -88,8 +88,7 @@ func BenchmarkWaitOf(b *testing.B) {
 		_, _ = unix.Read(pair[0], make([]byte, 1)) // until the end of the benchmark
 	}()
 	r := procfs.New("/proc")
-	w := &Watcher{table: newTable(r)}
-	w.caller = &caller{t: w.table, calls: procfs.NewCallReader(r)}
+	w := newInspector(Parts{Table: newTable(r)})
 	p, k := &process{pid: os.Getpid()}, thread{tid: <-tid}
 	b.Cleanup(func() { _ = unix.Close(pair[1]); _ = unix.Close(pair[0]) })
 	for k.call.NR != unix.SYS_READ || int(k.call.Args[0]) != pair[0] {
@@ -103,7 +102,7 @@ func BenchmarkWaitOf(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.table.costs.begin(true) // a look
-		if w.waitOf(&app{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
+		if w.waitOf(&InspectedApp{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
 			b.Fatal(w.unnamed)
 		}
 		w.forgetUnnamed()

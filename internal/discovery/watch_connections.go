@@ -48,3 +48,14 @@ func (w *Watcher) watchConnections() {
 	}
 	w.connections.SetApps(houses)
 }
+
+// scan returns the apps of this look as far as sockets are told by them.
+func (w *Watcher) scan() conns.Scan {
+	if w.scanOf != w.look+1 {
+		w.scanOf, w.scanned = w.look+1, w.scanned[:0]
+		for _, a := range w.apps {
+			w.scanned = append(w.scanned, conns.AppListeners{Name: a.name, Up: len(a.roots) > 0, Namespace: a.net, Listeners: a.sockets})
+		}
+	}
+	return conns.Scan{Number: w.look, Apps: w.scanned}
+}

@@ -30,13 +30,14 @@ const searchPause = 10 * time.Second
 
 // Options are what a Watcher needs.
 type Options struct {
-	ProcRoot string // "/proc", or where the host's is mounted
-	Interval time.Duration
-	Apps     []config.App  // none: discover
-	Stuck    time.Duration // how long a request may take before its worker is called stuck
-	Names    NameStore     // nil: names last as long as the exporter
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	ProcRoot  string // "/proc", or where the host's is mounted
+	Interval  time.Duration
+	Apps      []config.App                // none: discover
+	Stuck     time.Duration               // how long a request may take before its worker is called stuck
+	Inspector func(Parts) WorkerInspector // nil: the states of workers are unknown
+	Names     NameStore                   // nil: names last as long as the exporter
+	Logger    *slog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
 // Watcher keeps the table of processes and the apps in it.
@@ -48,7 +49,7 @@ type Watcher struct {
 	r       *procfs.FS
 	table   *table
 	sockets *conns.Namespaces
-	caller  *caller
+	calls   *procfs.CallReader
 	memory  *pss.Sampler
 
 	connections *conns.Sampler
@@ -68,12 +69,15 @@ type Watcher struct {
 	overflow  int                    // apps over the bound
 	without   map[procfs.Account]int // apps without a place, as of this look
 	reserved  map[string]reservation
-	settings  *settingsReader
+	namer     *namer
 	roots     map[*process]bool // of the discovered apps, as of this look
-	unnamed   []unnamed         // waits of this look for sockets whose other ends are not read yet
 
-	peerApps []conns.AppListeners // the apps, as of look peersOf − 1
-	peersOf  uint64
+	scanned []conns.AppListeners // the apps, as of look scanOf − 1
+	scanOf  uint64
+
+	inspector    WorkerInspector // nil: none
+	inspected    Inspected       // of the call under way
+	inspectedApp InspectedApp
 
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
@@ -104,7 +108,10 @@ func New(o Options) (*Watcher, error) {
 	w.table.self, w.table.boot = os.Getpid(), boot
 	w.table.listens = func(p *process, ino uint64) bool { return w.sockets.Listens(p.netns, ino) }
 	w.owed, w.reserved = make(users), make(map[string]reservation)
-	w.caller, w.settings = &caller{t: w.table, calls: procfs.NewCallReader(r)}, newSettingsReader()
+	w.calls, w.namer = procfs.NewCallReader(r), newNamer(r, w.table)
+	if o.Inspector != nil {
+		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
+	}
 	w.apply(o.Apps, o.Stuck)
 	w.store = o.Names
 	w.loadNames()

@@ -8,9 +8,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// ended reports whether a process has ended and is only waited for by its parent.
-func (p *process) ended() bool { return p.stat.State == 'Z' || p.stat.State == 'X' }
-
 // isWorker reports whether a child answers requests of its parent's. A child
 // that holds the parent's listening socket need not: each fork does, those of a
 // pool of processes and of a watchdog too.

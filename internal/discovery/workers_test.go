@@ -144,7 +144,7 @@ func TestParentThatKeepsASocket(t *testing.T) {
 
 	parent.fds().sockets[8000] = []int{5} // it listens itself as well
 	wantListed(t, w, 10, "shop=8001 start=8000")
-	a := parent.member
+	a := memberOf(parent)
 	a.net, a.roots = w.netOf(parent), []*process{parent}
 	w.listenersOf(a, at(10))
 	if len(a.sockets) != 1 || a.sockets[0].Inode != 8000 {
@@ -161,7 +161,7 @@ func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 	child.stat.PPID = 8000
 	w.table.link()
 	discoverAt(w, 0)
-	if parent.member == nil || parent.member.name != "start" {
+	if parent.member == nil || memberOf(parent).name != "start" {
 		t.Errorf("%s", listed(w))
 	}
 }
