@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -99,7 +100,7 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *discovery.Sna
 		user = app.Match.User
 	}
 	if user != "" {
-		uid, ok := discovery.LookupUID(user)
+		uid, ok := match.LookupUID(user)
 		switch {
 		case !ok:
 			return "the user of the configuration that the workers run as does not exist"

@@ -22,6 +22,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -97,7 +98,7 @@ func New(o Options) (*App, error) {
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.watcher, err = discovery.New(discovery.Options{
-		Inspector: discovery.NewInspector,
+		Inspector: waits.New,
 		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})

@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -15,30 +18,30 @@ const forget = time.Hour
 // its counters go on when it is restarted.
 type app struct {
 	name string
-	id   appID    // of a discovered one
-	last *process // the root that it last had; nil: none yet
-	conf int      // index of the configured match, −1 if discovered
+	id   appname.ID     // of a discovered one
+	last *table.Process // the root that it last had; nil: none yet
+	conf int            // index of the configured match, −1 if discovered
 
 	owner       procfs.Account  // whose it is; of a configured one, as of the roots it last had
 	former      *procfs.Account // of a configured one: whose it was before, for long
 	unit        string          // the service it ran in; "": none
-	tier        tier
+	tier        table.Tier
 	since       time.Time // when it was first seen to run without a break, or of a discovered one at all
 	established bool      // it has run for a while: its name, and its place, are kept for it
 	strangers   []uint32  // users of other processes that match, listen and are left out; at most 8
 	matchErr    error     // why what the match names is not believed
 
-	roots   []*process
-	workers []*process
-	members []*process
+	roots   []*table.Process
+	workers []*table.Process
+	members []*table.Process
 	sockets []sockdiag.Listener
 	net     *conns.Namespace
 
 	purposes purposes // of its listening sockets
 
-	slotSet
-	cpu      cpuTime // ticks
-	rate     rate
+	slots.Set
+	cpu      table.CPUTime // ticks
+	rate     slots.Rate
 	searched time.Time // when the holder of its listener was last looked for
 	lost     time.Time // when its last process was gone; zero: it runs
 	cut      int       // processes over a bound, which are not looked at
@@ -46,17 +49,17 @@ type app struct {
 }
 
 // memberOf returns the app that a process belongs to; nil: none.
-func memberOf(p *process) *app {
-	a, _ := p.member.(*app)
+func memberOf(p *table.Process) *app {
+	a, _ := p.Member.(*app)
 	return a
 }
 
 func newApp(name string, conf int) *app {
-	return &app{name: name, conf: conf, slotSet: newSlotSet()}
+	return &app{name: name, conf: conf, Set: slots.New()}
 }
 
 // root is the process that speaks for the app: the oldest of its roots.
-func (a *app) root() *process {
+func (a *app) root() *table.Process {
 	if len(a.roots) == 0 {
 		return nil
 	}
@@ -66,16 +69,16 @@ func (a *app) root() *process {
 // count adds the CPU time that each member used since it was last read. What
 // a process used between the last reading and its end is not known and not
 // counted; what it used before the first one is.
-func (a *app) count(now time.Time, bySlot map[*process]*slot) {
+func (a *app) count(now time.Time, bySlot map[*table.Process]*slots.Slot) {
 	for _, p := range a.members {
-		d := p.newCPU()
-		a.cpu.user += d.user
-		a.cpu.system += d.system
+		d := p.NewCPU()
+		a.cpu.User += d.User
+		a.cpu.System += d.System
 		if s := bySlot[p]; s != nil {
-			s.cpu.user += d.user
-			s.cpu.system += d.system
-			s.rate.add(now, float64(s.cpu.user+s.cpu.system)/procfs.TicksPerSecond)
+			s.CPU.User += d.User
+			s.CPU.System += d.System
+			s.Rate.Add(now, float64(s.CPU.User+s.CPU.System)/procfs.TicksPerSecond)
 		}
 	}
-	a.rate.add(now, float64(a.cpu.user+a.cpu.system)/procfs.TicksPerSecond)
+	a.rate.Add(now, float64(a.cpu.User+a.cpu.System)/procfs.TicksPerSecond)
 }

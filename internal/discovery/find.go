@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/naming"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -16,17 +18,17 @@ const maxListeners = 1024
 
 // holds returns the listening sockets that a process has open, in the order of
 // their inodes, without those that are known to take no requests.
-func (w *Watcher) holds(p *process) []sockdiag.Listener {
-	d := p.opened
-	if d != nil && d.held.look == w.look+1 {
-		return d.held.list
+func (w *Watcher) holds(p *table.Process) []sockdiag.Listener {
+	d := p.Opened
+	if d != nil && d.Held.Look == w.look+1 {
+		return d.Held.List
 	}
 	n := w.netOf(p)
 	if d == nil {
 		return nil
 	}
-	out, dirty := d.held.list[:0], false
-	for ino := range d.sockets {
+	out, dirty := d.Held.List[:0], false
+	for ino := range d.Sockets {
 		l, ok := n.Listeners[ino]
 		switch {
 		case !ok:
@@ -37,24 +39,24 @@ func (w *Watcher) holds(p *process) []sockdiag.Listener {
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	d.held = holding{look: w.look + 1, list: out[:min(len(out), maxListeners)], dirty: dirty}
-	return d.held.list
+	d.Held = table.Holding{Look: w.look + 1, List: out[:min(len(out), maxListeners)], Dirty: dirty}
+	return d.Held.List
 }
 
 // share reports whether two processes have a listening socket in common, as a
 // server and its forks do.
-func (w *Watcher) share(p, q *process) bool {
+func (w *Watcher) share(p, q *table.Process) bool {
 	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool {
-		_, ok := q.fds().sockets[l.Inode]
+		_, ok := q.FDs().Sockets[l.Inode]
 		return ok
 	})
 }
 
 // serves reports whether a process could be part of an app that listens: it
 // holds a listening socket, or we may not look and its command line says so.
-func (w *Watcher) serves(p *process) bool {
-	if p.fds().err != nil {
-		return procfs.Denied(p.fds().err) && p.ident.Known() && !p.ident.Aux && w.at.Sub(w.table.started(p)) > unseenAge
+func (w *Watcher) serves(p *table.Process) bool {
+	if p.FDs().Err != nil {
+		return procfs.Denied(p.FDs().Err) && p.Program.Known() && !p.Program.Aux && w.at.Sub(w.table.StartTime(p)) > unseenAge
 	}
 	return len(w.holds(p)) > 0
 }
@@ -65,13 +67,13 @@ const unseenAge = 3 * time.Second
 
 // above returns the parent of p if it belongs to the same app. A known server
 // does not belong to a script that started it.
-func (w *Watcher) above(p *process) *process {
-	q := w.table.procs[p.stat.PPID]
-	if q == nil || q.ident.Aux || q.ended() || !w.candidate(q) || p.ident.Known() && !q.ident.Known() {
+func (w *Watcher) above(p *table.Process) *table.Process {
+	q := w.table.Processes[p.Stat.PPID]
+	if q == nil || q.Program.Aux || q.Ended() || !w.candidate(q) || p.Program.Known() && !q.Program.Known() {
 		return nil
 	}
-	if p.fds().err != nil || q.fds().err != nil {
-		if p.ident.Server == q.ident.Server {
+	if p.FDs().Err != nil || q.FDs().Err != nil {
+		if p.Program.Server == q.Program.Server {
 			return q
 		}
 		return nil
@@ -84,13 +86,13 @@ func (w *Watcher) above(p *process) *process {
 
 // forked reports whether p is a gunicorn worker that listens on a socket of its
 // own (--reuse-port), which its master does not have.
-func (w *Watcher) forked(p, q *process) bool {
-	return p.ident.Server == cmdline.Gunicorn && q.ident.Server == cmdline.Gunicorn && (p.ident.Worker && q.ident.Master || slices.Equal(p.argv, q.argv)) &&
-		w.table.owns(p).Account == w.table.owns(q).Account
+func (w *Watcher) forked(p, q *table.Process) bool {
+	return p.Program.Server == cmdline.Gunicorn && q.Program.Server == cmdline.Gunicorn && (p.Program.Worker && q.Program.Master || slices.Equal(p.Argv, q.Argv)) &&
+		w.table.Owner(p).Account == w.table.Owner(q).Account
 }
 
 // top returns the topmost process of the app that p belongs to.
-func (w *Watcher) top(p *process) *process {
+func (w *Watcher) top(p *table.Process) *table.Process {
 	for q := w.above(p); q != nil; q = w.above(p) {
 		p = q
 	}
@@ -99,13 +101,13 @@ func (w *Watcher) top(p *process) *process {
 
 // undecided reports whether the parent of p may turn out to be its master once
 // its turn to be read has come.
-func (w *Watcher) undecided(p *process) bool {
-	q := w.table.procs[p.stat.PPID]
+func (w *Watcher) undecided(p *table.Process) bool {
+	q := w.table.Processes[p.Stat.PPID]
 	if q == nil {
-		_, late := w.table.late[p.stat.PPID]
+		_, late := w.table.Deferred[p.Stat.PPID]
 		return late
 	}
-	return w.candidate(q) && !q.fds().known
+	return w.candidate(q) && !q.FDs().Known
 }
 
 // discover finds the apps of a host without a configuration: every tree of
@@ -114,11 +116,11 @@ func (w *Watcher) discover(now time.Time) {
 	roots := w.findRoots()
 	w.roots = roots
 	for _, a := range w.apps {
-		a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return !roots[p] })
+		a.roots = slices.DeleteFunc(a.roots, func(p *table.Process) bool { return !roots[p] })
 	}
-	var unplaced []*process
+	var unplaced []*table.Process
 	for p := range roots {
-		if p.member == nil || !slices.Contains(memberOf(p).roots, p) {
+		if p.Member == nil || !slices.Contains(memberOf(p).roots, p) {
 			unplaced = append(unplaced, p)
 		}
 	}
@@ -131,15 +133,15 @@ func (w *Watcher) discover(now time.Time) {
 }
 
 // findRoots returns the topmost processes of all trees that serve.
-func (w *Watcher) findRoots() map[*process]bool {
+func (w *Watcher) findRoots() map[*table.Process]bool {
 	for _, a := range w.apps {
 		for _, p := range a.roots {
-			w.table.fresher(p) // it may have ended, and not be waited for
+			w.table.RereadStat(p) // it may have ended, and not be waited for
 		}
 	}
-	roots := make(map[*process]bool)
+	roots := make(map[*table.Process]bool)
 	for _, p := range w.candidates() {
-		if p.ident.Aux || p.ended() || !w.serves(p) {
+		if p.Program.Aux || p.Ended() || !w.serves(p) {
 			continue
 		}
 		// What is an app already stays one while its parent waits to be read again.
@@ -153,9 +155,9 @@ func (w *Watcher) findRoots() map[*process]bool {
 
 // dropRoots leaves out what has ended, and what only keeps the sockets of others:
 // if that was taken for an app before its servers had started, it is forgotten.
-func (w *Watcher) dropRoots(roots map[*process]bool) {
+func (w *Watcher) dropRoots(roots map[*table.Process]bool) {
 	for p := range roots {
-		if p.member == nil && !p.over && w.table.fresher(p) && p.ended() {
+		if p.Member == nil && !p.Over && w.table.RereadStat(p) && p.Ended() {
 			delete(roots, p)
 		}
 	}
@@ -171,17 +173,17 @@ func (w *Watcher) dropRoots(roots map[*process]bool) {
 }
 
 // where returns where a process listens for good, by the first of its labels.
-func (w *Watcher) where(p *process) string {
+func (w *Watcher) where(p *table.Process) string {
 	held := w.holds(p)
 	mine := held
 	if len(held) > 1 { // a control socket is the master's alone
-		for _, kid := range w.table.kids[p.pid] {
-			w.table.know(kid)
-			if common := slices.DeleteFunc(slices.Clone(held), func(l sockdiag.Listener) bool { return !kid.holds(l) }); len(common) > 0 {
+		for _, kid := range w.table.Children[p.PID] {
+			w.table.ReadOnce(kid)
+			if common := slices.DeleteFunc(slices.Clone(held), func(l sockdiag.Listener) bool { return !kid.Holds(l) }); len(common) > 0 {
 				mine = common
 				break
 			}
 		}
 	}
-	return lastingBind(p, mine)
+	return naming.LastingBind(p, mine)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -44,9 +46,9 @@ type Wait struct {
 	Call time.Duration // how long the thread has been in this one call, at least
 }
 
-// WorkerInspector reports what workers do. It is called for one worker at a time, and
+// Inspector reports what workers do. It is called for one worker at a time, and
 // keeps nothing of the arguments but what Finish is for.
-type WorkerInspector interface {
+type Inspector interface {
 	// Inspect sets in out what a worker in a slot does: State, For, Detail, Wait,
 	// Requests, Spare and its heartbeat. An error means that its state is unknown;
 	// for a process that has ended it is of the kind that [procfs.Gone] reports, and
@@ -62,7 +64,7 @@ type WorkerInspector interface {
 // Parts are what an inspector may use of a Watcher, under its lock: while one of
 // its methods is called.
 type Parts struct {
-	Table       *table
+	Table       *table.Table
 	Namespaces  *conns.Namespaces
 	Connections *conns.Sampler
 }
@@ -74,8 +76,8 @@ var ErrAllowance = errors.New("the allowance for this scan is used up")
 // Inspected is a worker that is to be inspected.
 type Inspected struct {
 	App     *InspectedApp
-	Process *process
-	Tracker Tracker // of the inspection before; nil: there was none. Set by the inspector
+	Process *table.Process
+	Tracker slots.Tracker // of the inspection before; nil: there was none. Set by the inspector
 	Scan    conns.Scan
 	Stuck   time.Duration // how long a request may take before its worker is called stuck
 	Now     time.Time

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
 // lookAtSockets reads who holds which listening socket, as far as needed: the
@@ -15,11 +16,11 @@ import (
 // in searchPause.
 func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
-	w.sockets.OfSelf(w.table.self)
+	w.sockets.OfSelf(w.table.Self)
 	for _, p := range candidates {
 		w.netOf(p)
 	}
-	news := make(users)
+	news := make(table.Users)
 	for _, l := range w.sockets.RefreshUsed(ctx, now) {
 		news[l.UID] = true
 	}
@@ -30,9 +31,9 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 	}
 	if len(w.owed) > 0 && now.Sub(w.searched) > searchPause {
 		w.searched = now
-		w.table.recheckAll(w.owed, w.matchBits)
+		w.table.RereadAll(w.owed, w.matchBits)
 		w.readSockets(w.candidates(), w.owed)
-		w.owed = make(users)
+		w.owed = make(table.Users)
 	}
 	w.sockets.MarkSeen()
 }
@@ -40,10 +41,10 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 // readSockets reads the descriptors of those that were never read, or may hold
 // a new socket of one of these users. What the allowances do not permit is read
 // in a later look.
-func (w *Watcher) readSockets(candidates []*process, news users) {
+func (w *Watcher) readSockets(candidates []*table.Process, news table.Users) {
 	for _, p := range candidates {
-		if !p.fds().known || p.stale || len(news) > 0 && news.concern(p) {
-			w.table.readWithin(p)
+		if !p.FDs().Known || p.Stale || len(news) > 0 && news.Concern(p) {
+			w.table.ReadDescriptors(p)
 		}
 	}
 }
@@ -68,8 +69,8 @@ func (w *Watcher) unclaimed() {
 }
 
 // netOf returns the network namespace of a process, and notes it.
-func (w *Watcher) netOf(p *process) *conns.Namespace {
-	n := w.sockets.Of(p.pid, p.netns, p.own.Account)
-	p.netns = n.Inode
+func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
+	n := w.sockets.Of(p.PID, p.NetNS, p.Owner.Account)
+	p.NetNS = n.Inode
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -42,7 +43,7 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 		}
 	}
 	for name, r := range w.reserved {
-		if r.id.base != "" {
+		if r.id.Base != "" {
 			out = append(out, record(name, r))
 		}
 	}
@@ -51,7 +52,7 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 }
 
 func record(name string, r reservation) NameRecord {
-	return NameRecord{Name: name, Base: r.id.base, Owner: uint32(r.owner), Unit: r.id.unit, Host: r.id.host, Bind: r.id.bind, In: r.unit, Since: r.since}
+	return NameRecord{Name: name, Base: r.id.Base, Owner: uint32(r.owner), Unit: r.id.Unit, Host: r.id.Host, Bind: r.id.Bind, In: r.unit, Since: r.since}
 }
 
 // recall takes over a map that was kept. What cannot have been written by
@@ -68,7 +69,7 @@ func (w *Watcher) recall(list []NameRecord, now time.Time) {
 		if since.After(now) {
 			since = now
 		}
-		id := appID{base: r.Base, owner: procfs.Account(r.Owner), unit: r.Unit, host: r.Host, bind: r.Bind}
+		id := appname.ID{Base: r.Base, Owner: procfs.Account(r.Owner), Unit: r.Unit, Host: r.Host, Bind: r.Bind}
 		w.reserved[r.Name] = reservation{id: id, owner: procfs.Account(r.Owner), unit: r.In, since: since}
 	}
 }
@@ -87,7 +88,7 @@ func (w *Watcher) loadNames() {
 
 // sound reports whether a record has the form of one that was written.
 func (r NameRecord) sound() bool {
-	if r.Name == "" || r.Base == "" || text.Name(withoutOrdinal(r.Name)) != withoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > maxName {
+	if r.Name == "" || r.Base == "" || text.Name(appname.WithoutOrdinal(r.Name)) != appname.WithoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > appname.MaxName {
 		return false
 	}
 	for _, s := range []string{r.Unit, r.Host, r.Bind, r.In} {

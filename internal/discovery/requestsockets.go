@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -24,20 +25,20 @@ func internalSocket(p string) bool {
 }
 
 // controlOption reports whether the command line names the socket as the control socket.
-func controlOption(p *process, l sockdiag.Listener) bool {
-	if p.ident.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
+func controlOption(p *table.Process, l sockdiag.Listener) bool {
+	if p.Program.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
 		return false
 	}
-	at := cmdline.Option(p.argv, "--control-socket")
+	at := cmdline.Option(p.Argv, "--control-socket")
 	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
 }
 
 // watches reports whether one of the epoll sets of a process has a listening
 // socket in it, as that of a worker has even while it is at work.
-func (w *Watcher) watches(p *process, l sockdiag.Listener) bool {
-	fds := p.fds().sockets[l.Inode]
-	return len(fds) > 0 && slices.ContainsFunc(p.fds().polls, func(epoll int) bool {
-		b, err := w.r.Read(p.pid, "fdinfo/"+strconv.Itoa(epoll))
+func (w *Watcher) watches(p *table.Process, l sockdiag.Listener) bool {
+	fds := p.FDs().Sockets[l.Inode]
+	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
+		b, err := w.r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
 		return err == nil && slices.ContainsFunc(procfs.ParseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
 	})
 }
@@ -83,9 +84,9 @@ func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []soc
 func (w *Watcher) review(a *app, all []sockdiag.Listener) *socketReview {
 	s := &socketReview{w: w, a: a, all: all}
 	for _, p := range a.members {
-		serves := p.router || p.ident.Aux || slices.Contains(a.workers, p)
+		serves := p.Router || p.Program.Aux || slices.Contains(a.workers, p)
 		switch {
-		case serves && slices.ContainsFunc(all, p.holds):
+		case serves && slices.ContainsFunc(all, p.Holds):
 			s.servers = append(s.servers, p)
 		case !serves && slices.Contains(a.roots, p):
 			s.masters = append(s.masters, p)
@@ -99,7 +100,7 @@ type socketReview struct {
 	w                *Watcher
 	a                *app
 	all              []sockdiag.Listener
-	servers, masters []*process // that hold listeners and serve; that do not serve
+	servers, masters []*table.Process // that hold listeners and serve; that do not serve
 }
 
 // control reports whether a listener takes no requests; before says that it was
@@ -107,14 +108,14 @@ type socketReview struct {
 func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 	held := 0
 	for _, p := range s.servers {
-		if p.holds(l) {
+		if p.Holds(l) {
 			held++
 		}
 	}
 	switch {
 	case held == 0:
 		return true
-	case s.a.root().ident.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
+	case s.a.root().Program.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
 		return !s.watched(l)
 	case held == len(s.servers) || !heldBy(s.masters, l):
 		return false
@@ -129,7 +130,7 @@ func (s *socketReview) watched(l sockdiag.Listener) bool {
 	known := s.a.purposes.watched
 	is, ok := known[l.Inode]
 	if !ok {
-		is = slices.ContainsFunc(s.servers, func(p *process) bool { return s.w.watches(p, l) })
+		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return s.w.watches(p, l) })
 		known[l.Inode] = is
 	}
 	return is
@@ -138,47 +139,47 @@ func (s *socketReview) watched(l sockdiag.Listener) bool {
 // lackingServe reports whether a process that does not hold the listener holds
 // another one of the masters', so that it is no worker of a former configuration.
 func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
-	return slices.ContainsFunc(s.servers, func(p *process) bool {
-		return !p.holds(l) && slices.ContainsFunc(s.all, func(other sockdiag.Listener) bool {
-			return p.holds(other) && heldBy(s.masters, other)
+	return slices.ContainsFunc(s.servers, func(p *table.Process) bool {
+		return !p.Holds(l) && slices.ContainsFunc(s.all, func(other sockdiag.Listener) bool {
+			return p.Holds(other) && heldBy(s.masters, other)
 		})
 	})
 }
 
-func heldBy(ps []*process, l sockdiag.Listener) bool {
-	return slices.ContainsFunc(ps, func(p *process) bool { return p.holds(l) })
+func heldBy(ps []*table.Process, l sockdiag.Listener) bool {
+	return slices.ContainsFunc(ps, func(p *table.Process) bool { return p.Holds(l) })
 }
 
 // accepts reports whether an epoll set of a process has one of the listeners
 // that it holds, or one of its threads waits for a connection now. Once seen it stays.
-func (w *Watcher) accepts(p *process) bool {
-	if p.accepts {
+func (w *Watcher) accepts(p *table.Process) bool {
+	if p.Accepts {
 		return true
 	}
 	held := w.holds(p)
 	if len(held) == 0 {
 		return false
 	}
-	p.accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return w.watches(p, l) }) || w.waits(p, held)
-	return p.accepts
+	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return w.watches(p, l) }) || w.waits(p, held)
+	return p.Accepts
 }
 
 // waits reports whether a thread of a process waits for a connection now.
-func (w *Watcher) waits(p *process, held []sockdiag.Listener) bool {
+func (w *Watcher) waits(p *table.Process, held []sockdiag.Listener) bool {
 	var fds []int
 	for _, l := range held {
-		fds = append(fds, p.fds().sockets[l.Inode]...)
+		fds = append(fds, p.FDs().Sockets[l.Inode]...)
 	}
-	list, err := w.r.Entries(w.r.Path(p.pid, "task"), nil)
+	list, err := w.r.Entries(w.r.Path(p.PID, "task"), nil)
 	if err != nil {
 		return false
 	}
-	for _, e := range list[:min(len(list), maxThreads)] {
-		b, err := w.r.Read(p.pid, "task/"+strconv.Itoa(e.N)+"/syscall")
+	for _, e := range list[:min(len(list), table.MaxThreads)] {
+		b, err := w.r.Read(p.PID, "task/"+strconv.Itoa(e.N)+"/syscall")
 		if err != nil {
 			continue
 		}
-		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.pid, k, fds) {
+		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.PID, k, fds) {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -26,12 +27,12 @@ type socketApp struct {
 func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 {
 	t.Helper()
 	var all []sockdiag.Listener
-	make1 := func(pid int, inodes []uint64, watched []uint64) *process {
-		p := &process{pid: pid, start: uint64(pid), netns: w.sockets.OfSelf(1).Inode, ident: cmdline.Program{Server: c.server}}
-		p.opened = &descriptors{known: true, sockets: make(map[uint64][]int), heartbeat: -1}
+	make1 := func(pid int, inodes []uint64, watched []uint64) *table.Process {
+		p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.OfSelf(1).Inode, Program: cmdline.Program{Server: c.server}}
+		p.Opened = &table.Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {
-			p.fds().sockets[ino] = []int{int(ino)}
+			p.FDs().Sockets[ino] = []int{int(ino)}
 			if !slices.ContainsFunc(all, func(l sockdiag.Listener) bool { return l.Inode == ino }) {
 				all = append(all, sockdiag.Listener{Network: sockdiag.TCP, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(ino)), Inode: ino})
 			}
@@ -40,7 +41,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 			}
 		}
 		if targets != "" {
-			p.fds().polls = []int{3}
+			p.FDs().Polls = []int{3}
 			dir := filepath.Join(w.r.Path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -51,7 +52,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 		}
 		return p
 	}
-	a.roots = []*process{make1(1, c.master, c.watched[-1])}
+	a.roots = []*table.Process{make1(1, c.master, c.watched[-1])}
 	a.members, a.workers = slices.Clone(a.roots), nil
 	if c.alone {
 		a.workers = slices.Clone(a.roots)
@@ -125,7 +126,7 @@ func TestInternalSocket(t *testing.T) {
 			t.Errorf("%q: %v", in, got)
 		}
 	}
-	p := &process{ident: cmdline.Program{Server: cmdline.Gunicorn}, argv: []string{"gunicorn", "--control-socket", "./run/g.sock", "shop:app"}}
+	p := &table.Process{Program: cmdline.Program{Server: cmdline.Gunicorn}, Argv: []string{"gunicorn", "--control-socket", "./run/g.sock", "shop:app"}}
 	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/g.sock"}); !controlOption(p, l) {
 		t.Error("the socket that --control-socket names is none")
 	}

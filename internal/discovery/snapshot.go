@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -92,8 +94,8 @@ type Worker struct {
 
 // snapshot turns what is kept into what is given out, and looks at each worker.
 func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
-	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.left,
-		DroppedProcesses: w.table.unread, LeftOut: w.withoutPlace()}
+	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.SkippedFDs,
+		DroppedProcesses: w.table.SkippedProcesses, LeftOut: w.withoutPlace()}
 	for _, a := range w.apps {
 		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
 	}
@@ -106,26 +108,26 @@ func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 
 func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	out := App{
-		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.restarts), Unslotted: len(a.waiting), Dropped: a.dropped,
-		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.user) / procfs.TicksPerSecond, System: float64(a.cpu.system) / procfs.TicksPerSecond, FDs: -1,
+		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.Restarts), Unslotted: len(a.Waiting), Dropped: a.Dropped,
+		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.User) / procfs.TicksPerSecond, System: float64(a.cpu.System) / procfs.TicksPerSecond, FDs: -1,
 	}
 	root := a.root()
 	if root == nil {
 		return out
 	}
-	out.Up, out.PID, out.Start = true, root.pid, w.table.started(root)
-	out.Server, out.Class = cmp.Or(root.ident.Server, cmdline.Other), root.ident.Class
-	out.CPU, out.CPUKnown = a.rate.perSecond(now)
+	out.Up, out.PID, out.Start = true, root.PID, w.table.StartTime(root)
+	out.Server, out.Class = cmp.Or(root.Program.Server, cmdline.Other), root.Program.Class
+	out.CPU, out.CPUKnown = a.rate.PerSecond(now)
 	out.Listeners, out.NetNS = a.sockets, a.net.Inode
 	if a.net.Err != nil {
 		out.QueueErr = a.net.Err
 	}
 	for _, p := range a.members {
-		out.Threads += p.stat.Threads
-		out.FDsCut = out.FDsCut || p.fds().left > 0
-		pr := Process{PID: p.pid, RSS: p.stat.RSS * pageSize()}
+		out.Threads += p.Stat.Threads
+		out.FDsCut = out.FDsCut || p.FDs().Left > 0
+		pr := Process{PID: p.PID, RSS: p.Stat.RSS * pageSize()}
 		var err error
-		if pr.Memory, pr.Taken, err = w.memory.Of(p.pid, p.start); err != nil {
+		if pr.Memory, pr.Taken, err = w.memory.Of(p.PID, p.Start); err != nil {
 			out.MemoryErr = err
 		}
 		out.Processes = append(out.Processes, pr)
@@ -133,25 +135,25 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	}
 	out.Workers = w.workersNow(ctx, a, &out, now)
 	w.arrivedNow(ctx, a, &out, now)
-	if !slices.ContainsFunc(a.slots, func(s *slot) bool { return s.p != nil && (s.state == nil || !s.state.Unready()) }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
-		out.Unready = a.unready.count(now)
+	if !slices.ContainsFunc(a.Slots, func(s *slots.Slot) bool { return s.Process != nil && (s.State == nil || !s.State.Unready()) }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
+		out.Unready = a.Unready.Count(now)
 	}
 	return out
 }
 
 // countFiles keeps the process that is nearest to its limit: the limit is one
 // of a process, and a sum would hide it.
-func (w *Watcher) countFiles(out *App, p *process, now time.Time) {
-	n, err := w.table.countFDs(p.pid)
+func (w *Watcher) countFiles(out *App, p *table.Process, now time.Time) {
+	n, err := w.table.CountFDs(p.PID)
 	if err != nil {
 		if procfs.Denied(err) {
 			out.FDsErr = err
 		}
-		p.counts().open = -1
+		p.Counts().Open = -1
 		return
 	}
-	p.counts().open = n
-	limit := w.table.maxFiles(p, now)
+	p.Counts().Open = n
+	limit := w.table.MaxFiles(p, now)
 	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
 		out.FDs, out.MaxFDs = n, limit
 	}
@@ -166,19 +168,19 @@ func nearness(n int, limit uint64) float64 {
 
 func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Time) []Worker {
 	var ws []Worker
-	for i, s := range a.slots {
-		if s.p == nil {
+	for i, s := range a.Slots {
+		if s.Process == nil {
 			continue
 		}
-		p := s.p
+		p := s.Process
 		x := Worker{
-			Slot: i, Start: w.table.started(p), CPUTime: float64(s.cpu.user+s.cpu.system) / procfs.TicksPerSecond,
-			Threads: p.stat.Threads, FDs: p.counts().open, MaxFDs: p.counts().files.max,
+			Slot: i, Start: w.table.StartTime(p), CPUTime: float64(s.CPU.User+s.CPU.System) / procfs.TicksPerSecond,
+			Threads: p.Stat.Threads, FDs: p.Counts().Open, MaxFDs: p.Counts().Files.Max,
 		}
-		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.pid }); j >= 0 {
+		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.PID }); j >= 0 {
 			x.Process = out.Processes[j]
 		}
-		x.CPU, x.CPUKnown = s.rate.perSecond(now)
+		x.CPU, x.CPUKnown = s.Rate.PerSecond(now)
 		ws = append(ws, x)
 		err := w.inspect(ctx, a, s, &ws[len(ws)-1], now)
 		if procfs.Gone(err) {
@@ -201,26 +203,26 @@ func (out *App) note(err error) {
 }
 
 // inspect sets what the worker in a slot does.
-func (w *Watcher) inspect(ctx context.Context, a *app, s *slot, x *Worker, now time.Time) error {
+func (w *Watcher) inspect(ctx context.Context, a *app, s *slots.Slot, x *Worker, now time.Time) error {
 	if w.inspector == nil {
 		return nil
 	}
-	in := w.toInspect(a, s.p, s.state, now)
+	in := w.toInspect(a, s.Process, s.State, now)
 	err := w.inspector.Inspect(ctx, in, x)
-	s.state = in.Tracker
+	s.State = in.Tracker
 	return err
 }
 
 // arrivedNow counts the states of the workers that have no slot yet.
 func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Time) {
 	for _, p := range a.workers {
-		arrived := a.waiting[p]
+		arrived := a.Waiting[p]
 		if arrived == nil || w.inspector == nil {
 			continue
 		}
-		in := w.toInspect(a, p, arrived.state, now)
+		in := w.toInspect(a, p, arrived.State, now)
 		state, err := w.inspector.State(ctx, in)
-		arrived.state = in.Tracker
+		arrived.State = in.Tracker
 		if procfs.Gone(err) {
 			continue
 		}
@@ -235,8 +237,8 @@ func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Tim
 }
 
 // toInspect returns what an inspector is told of a worker, until the next call.
-func (w *Watcher) toInspect(a *app, p *process, t Tracker, now time.Time) *Inspected {
-	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().ident.Server, cmdline.Other), Listeners: a.sockets, Namespace: a.net}
+func (w *Watcher) toInspect(a *app, p *table.Process, t slots.Tracker, now time.Time) *Inspected {
+	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.sockets, Namespace: a.net}
 	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: w.stuck, Now: now}
 	return &w.inspected
 }

@@ -39,10 +39,10 @@ func (w *Watcher) watchConnections() {
 		}
 		h := conns.AppProcesses{Name: a.name, Owner: a.owner, NetNS: a.net.Inode, Members: make([]conns.ProcessKey, 0, len(a.members)), Workers: make(map[int]bool, len(a.workers))}
 		for _, p := range a.members {
-			h.Members = append(h.Members, conns.ProcessKey{PID: p.pid, Start: p.start})
+			h.Members = append(h.Members, conns.ProcessKey{PID: p.PID, Start: p.Start})
 		}
 		for _, p := range a.workers {
-			h.Workers[p.pid] = true
+			h.Workers[p.PID] = true
 		}
 		houses = append(houses, h)
 	}

@@ -16,7 +16,10 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/naming"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -32,10 +35,10 @@ const searchPause = 10 * time.Second
 type Options struct {
 	ProcRoot  string // "/proc", or where the host's is mounted
 	Interval  time.Duration
-	Apps      []config.App                // none: discover
-	Stuck     time.Duration               // how long a request may take before its worker is called stuck
-	Inspector func(Parts) WorkerInspector // nil: the states of workers are unknown
-	Names     NameStore                   // nil: names last as long as the exporter
+	Apps      []config.App          // none: discover
+	Stuck     time.Duration         // how long a request may take before its worker is called stuck
+	Inspector func(Parts) Inspector // nil: the states of workers are unknown
+	Names     NameStore             // nil: names last as long as the exporter
 	Logger    *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
@@ -47,16 +50,16 @@ type Watcher struct {
 	now     func() time.Time
 	log     *slog.Logger
 	r       *procfs.FS
-	table   *table
+	table   *table.Table
 	sockets *conns.Namespaces
 	calls   *procfs.CallReader
 	memory  *pss.Sampler
 
 	connections *conns.Sampler
 
-	matchers  []matcher
+	matchers  []match.Matcher
 	alone     uint64 // bits of the matches that only name a listener or a pid file
-	cands     []*process
+	cands     []*table.Process
 	candsGen  int
 	celery    []CeleryWorker
 	celeryGen int
@@ -65,18 +68,18 @@ type Watcher struct {
 	ownersAt  time.Time              // when the descriptors of all apps were last read for a sender
 	searched  time.Time              // when every process was last read again
 	news      bool                   // a listening socket has appeared since the last refresh
-	owed      users                  // owners of such that belong to nobody known: their processes are to be read again
+	owed      table.Users            // owners of such that belong to nobody known: their processes are to be read again
 	overflow  int                    // apps over the bound
 	without   map[procfs.Account]int // apps without a place, as of this look
 	reserved  map[string]reservation
-	namer     *namer
-	roots     map[*process]bool // of the discovered apps, as of this look
+	namer     *naming.Namer
+	roots     map[*table.Process]bool // of the discovered apps, as of this look
 
 	scanned []conns.AppListeners // the apps, as of look scanOf − 1
 	scanOf  uint64
 
-	inspector    WorkerInspector // nil: none
-	inspected    Inspected       // of the call under way
+	inspector    Inspector // nil: none
+	inspected    Inspected // of the call under way
 	inspectedApp InspectedApp
 
 	store        NameStore // nil: none
@@ -102,13 +105,13 @@ func New(o Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
-		table: newTable(r), sockets: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
+		table: table.New(r), sockets: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
 		connections: conns.NewSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
-	w.table.self, w.table.boot = os.Getpid(), boot
-	w.table.listens = func(p *process, ino uint64) bool { return w.sockets.Listens(p.netns, ino) }
-	w.owed, w.reserved = make(users), make(map[string]reservation)
-	w.calls, w.namer = procfs.NewCallReader(r), newNamer(r, w.table)
+	w.table.Self, w.table.Boot = os.Getpid(), boot
+	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.sockets.Listens(p.NetNS, ino) }
+	w.owed, w.reserved = make(table.Users), make(map[string]reservation)
+	w.calls, w.namer = procfs.NewCallReader(r), naming.NewNamer(r, w.table)
 	if o.Inspector != nil {
 		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
 	}
@@ -142,8 +145,8 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	w.memory.SetInterval(interval)
 	w.connections.SetInterval(interval)
 	w.apply(apps, stuck)
-	for _, p := range w.table.procs {
-		p.match = w.matchBits(p)
+	for _, p := range w.table.Processes {
+		p.Match = w.matchBits(p)
 	}
 	w.mu.Lock()
 	w.last = nil
@@ -155,9 +158,9 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	w.stuck = stuck
 	w.matchers, w.alone, w.cands = nil, 0, nil
 	names := make(map[string]int)
-	for i, a := range apps[:min(len(apps), maxMatches)] {
-		w.matchers = append(w.matchers, newMatcher(a))
-		if w.matchers[i].alone() {
+	for i, a := range apps[:min(len(apps), match.MaxMatches)] {
+		w.matchers = append(w.matchers, match.NewMatcher(a))
+		if w.matchers[i].Alone() {
 			w.alone |= 1 << i
 		}
 		names[a.Name] = i
@@ -177,8 +180,8 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 	w.apps = kept
 	for i := range w.matchers {
-		if w.byName(w.matchers[i].name) == nil {
-			w.apps = append(w.apps, newApp(w.matchers[i].name, i))
+		if w.byName(w.matchers[i].Name) == nil {
+			w.apps = append(w.apps, newApp(w.matchers[i].Name, i))
 		}
 	}
 }
@@ -248,7 +251,7 @@ func (w *Watcher) watchMemory() {
 	procs := make(map[pss.Key]pss.Process)
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			procs[pss.Key{PID: p.pid, Start: p.start}] = pss.Process{RSS: p.stat.RSS * pageSize(), Owner: a.owner}
+			procs[pss.Key{PID: p.PID, Start: p.Start}] = pss.Process{RSS: p.Stat.RSS * pageSize(), Owner: a.owner}
 		}
 	}
 	w.memory.SetProcesses(procs)
@@ -265,10 +268,10 @@ func (w *Watcher) fresh() *Snapshot {
 
 // refresh brings the table, the sockets and the apps up to date.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
-	first := len(w.table.procs) == 0
+	first := len(w.table.Processes) == 0
 	w.at = now
 	w.look++
-	if err := w.table.refresh(now, w.matchBits); err != nil {
+	if err := w.table.Refresh(now, w.matchBits); err != nil {
 		return err
 	}
 	w.lookAtSockets(ctx, now, first)
@@ -288,47 +291,47 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 // candidates are the processes that could belong to an app, as of the table's
 // last change, the oldest first: a master comes before its workers when an
 // allowance does not permit to read all.
-func (w *Watcher) candidates() []*process {
-	if w.candsGen == w.table.gen && w.cands != nil {
+func (w *Watcher) candidates() []*table.Process {
+	if w.candsGen == w.table.Generation && w.cands != nil {
 		return w.cands
 	}
-	w.cands, w.candsGen = w.cands[:0], w.table.gen
-	for _, p := range w.table.procs {
+	w.cands, w.candsGen = w.cands[:0], w.table.Generation
+	for _, p := range w.table.Processes {
 		if w.candidate(p) {
 			w.cands = append(w.cands, p)
 		}
 	}
-	slices.SortFunc(w.cands, oldest)
+	slices.SortFunc(w.cands, table.Oldest)
 	return w.cands
 }
 
 // candidate reports whether a process could be an app's root. With a
 // configuration that is what it matches; a match that names nothing but a
 // listener or a pid file is looked for another way, see findConfigured.
-func (w *Watcher) candidate(p *process) bool {
+func (w *Watcher) candidate(p *table.Process) bool {
 	if len(w.matchers) == 0 {
-		return p.python()
+		return p.IsPython()
 	}
-	return p.match&^w.alone != 0
+	return p.Match&^w.alone != 0
 }
 
 // matchBits judges the configured matches for one process.
-func (w *Watcher) matchBits(p *process) uint64 {
+func (w *Watcher) matchBits(p *table.Process) uint64 {
 	var bits uint64
 	var groups []string
 	var read bool
-	user := func() uint32 { return w.table.owns(p).UID }
+	user := func() uint32 { return w.table.Owner(p).UID }
 	for i := range w.matchers {
-		if w.matchers[i].fixed(p, func() []string {
+		if w.matchers[i].Fixed(p, func() []string {
 			if !read {
-				groups, read = w.r.Groups(p.pid), true
+				groups, read = w.r.Groups(p.PID), true
 			}
 			return groups
 		}, user) {
 			bits |= 1 << i
 		}
 	}
-	if bits&^w.alone != 0 && w.table.owns(p).Changed { // any user starts a setuid program with any command line
+	if bits&^w.alone != 0 && w.table.Owner(p).Changed { // any user starts a setuid program with any command line
 		return bits & w.alone
 	}
 	return bits

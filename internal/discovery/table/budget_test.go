@@ -1,4 +1,4 @@
-package discovery
+package table
 
 import (
 	"os"
@@ -30,28 +30,28 @@ func commandProcess(t *testing.T, root string, pid int, cmdline string) {
 // A long command line takes more of its user's allowance, for it costs by the byte.
 func TestLongCommandLinesCostMore(t *testing.T) {
 	root := t.TempDir()
-	tab := newTable(procfs.New(root))
-	none := func(*process) uint64 { return 0 }
+	tab := New(procfs.New(root))
+	none := func(*Process) uint64 { return 0 }
 	refresh := func() {
 		t.Helper()
-		if err := tab.refresh(time.Unix(1000, 0), none); err != nil {
+		if err := tab.Refresh(time.Unix(1000, 0), none); err != nil {
 			t.Fatal(err)
 		}
 	}
 	commandProcess(t, root, 1, "sleep\x00600\x00")
 	refresh() // the first look may read more
-	tab.costs.begin(false)
+	tab.Budget.Begin(false)
 	const each = 1 + 15
-	read := (tab.costs.allowed(procfs.Account(os.Geteuid()), costLoad) + each - 1) / each
+	read := (tab.Budget.allowed(procfs.Account(os.Geteuid()), costLoad) + each - 1) / each
 	for i := range read + 5 {
 		commandProcess(t, root, 100+i, "gunicorn\x00"+strings.Repeat("a", 15*cmdline.MaxLine)+"\x00")
 	}
 	refresh()
-	if len(tab.procs) != 1+read || len(tab.late) != 5 {
-		t.Errorf("%d read, %d wait, want %d and 5", len(tab.procs)-1, len(tab.late), read)
+	if len(tab.Processes) != 1+read || len(tab.Deferred) != 5 {
+		t.Errorf("%d read, %d wait, want %d and 5", len(tab.Processes)-1, len(tab.Deferred), read)
 	}
 	refresh()
-	if len(tab.procs) != 1+read+5 || len(tab.late) != 0 || tab.unread != 0 {
-		t.Errorf("then %d read, %d wait, %d unread", len(tab.procs)-1, len(tab.late), tab.unread)
+	if len(tab.Processes) != 1+read+5 || len(tab.Deferred) != 0 || tab.SkippedProcesses != 0 {
+		t.Errorf("then %d read, %d wait, %d unread", len(tab.Processes)-1, len(tab.Deferred), tab.SkippedProcesses)
 	}
 }

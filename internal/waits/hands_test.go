@@ -1,4 +1,4 @@
-package discovery
+package waits
 
 import (
 	"testing"
@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -40,10 +41,10 @@ func TestRequestsInHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &process{pid: 1 << 30, opened: &descriptors{sockets: map[uint64][]int{7: {10}, 8: {11}}}}
+			p := &table.Process{PID: 1 << 30, Opened: &table.Descriptors{Sockets: map[uint64][]int{7: {10}, 8: {11}}}}
 			s := stateTracker{kinds: map[uint64]kind{7: kindAccepted, 8: kindOther}, hands: map[uint64]time.Time{7: now.Add(-c.seen)}}
 			l := look{main: c.main, others: []thread{c.other}, working: 1, asleep: now.Sub(c.other.since)}
-			caller := &caller{t: newTable(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}
+			caller := &caller{t: table.New(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}
 			caller.count(p, &s, &l, &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{7: c.socket}}, now)
 			if l.hands.n != c.n || l.hands.age != c.age {
 				t.Errorf("%d in hand for %s, want %d for %s", l.hands.n, l.hands.age, c.n, c.age)
@@ -60,16 +61,16 @@ func TestRequestsInHand(t *testing.T) {
 func TestRequestsWaitForThreads(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	p := &process{pid: 1 << 30, opened: &descriptors{sockets: map[uint64][]int{}}}
+	p := &table.Process{PID: 1 << 30, Opened: &table.Descriptors{Sockets: map[uint64][]int{}}}
 	s := stateTracker{kinds: map[uint64]kind{}, hands: map[uint64]time.Time{}}
 	found := &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{}}
 	for ino := uint64(1); ino <= 5; ino++ {
-		p.fds().sockets[ino], s.kinds[ino], s.hands[ino] = []int{int(ino) + 10}, kindAccepted, now.Add(-time.Hour)
+		p.FDs().Sockets[ino], s.kinds[ino], s.hands[ino] = []int{int(ino) + 10}, kindAccepted, now.Add(-time.Hour)
 		found.ByInode[ino] = sockdiag.Accepted{HasTimes: true, Unsent: true, Received: 20 * time.Second, Sent: 20 * time.Second}
 	}
 	for working, want := range map[int]time.Duration{2: time.Second, 5: 20 * time.Second} {
 		l := look{main: thread{waits: true}, working: working, asleep: time.Second}
-		(&caller{t: newTable(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}).count(p, &s, &l, found, now)
+		(&caller{t: table.New(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}).count(p, &s, &l, found, now)
 		if l.hands.n != 5 || l.hands.age != want {
 			t.Errorf("%d threads: %d in hand for %s, want %s", working, l.hands.n, l.hands.age, want)
 		}
@@ -80,17 +81,17 @@ func TestRequestsWaitForThreads(t *testing.T) {
 // that it does not list is none, if it was there before the list was made.
 func TestSortSockets(t *testing.T) {
 	t.Parallel()
-	p := &process{opened: &descriptors{sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
+	p := &table.Process{Opened: &table.Descriptors{Sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
 	var s stateTracker
 	found := &conns.Accepted{Fresh: true, ByInode: map[uint64]sockdiag.Accepted{1: {}}, Listening: map[uint64]bool{2: true}}
 	var h hands
 	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[2] != kindOther || s.kinds[3] != kindNew || !h.race {
 		t.Errorf("first: %v, %+v", s.kinds, h)
 	}
-	if p.fds().sockets[4] = []int{8}; !s.unlisted(p, found) {
+	if p.FDs().Sockets[4] = []int{8}; !s.unlisted(p, found) {
 		t.Error("socket 4 is in no list")
 	}
-	if delete(p.fds().sockets, 4); !s.unlisted(p, found) {
+	if delete(p.FDs().Sockets, 4); !s.unlisted(p, found) {
 		t.Error("socket 3 is not settled")
 	}
 	found.ByInode, h = nil, hands{} // the client was gone: reset
@@ -100,7 +101,7 @@ func TestSortSockets(t *testing.T) {
 	if s.unlisted(p, found) {
 		t.Error("all is settled")
 	}
-	delete(p.fds().sockets, 1)
+	delete(p.FDs().Sockets, 1)
 	if s.unsorted(p) || len(s.kinds) != 2 {
 		t.Errorf("closed: %v", s.kinds)
 	}

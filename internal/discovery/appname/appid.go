@@ -1,4 +1,4 @@
-package discovery
+package appname
 
 import (
 	"cmp"
@@ -12,57 +12,57 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// appID is what tells an app apart from others of its name for good: it is the
+// ID is what tells an app apart from others of its name for good: it is the
 // same after a restart of the app, and holds no pid and no container's id.
-type appID struct {
-	base  string         // the name itself
-	owner procfs.Account // whose it is
-	unit  string         // systemd unit
-	host  string         // host name of its container or pod, without what changes with each
-	bind  string         // where it listens, as a listener's label; "" if that changes with each start
+type ID struct {
+	Base  string         // the name itself
+	Owner procfs.Account // whose it is
+	Unit  string         // systemd unit
+	Host  string         // host name of its container or pod, without what changes with each
+	Bind  string         // where it listens, as a listener's label; "" if that changes with each start
 }
 
-// but returns the id without the address.
-func (id appID) but() appID {
-	id.bind = ""
+// But returns the id without the address.
+func (id ID) But() ID {
+	id.Bind = ""
 	return id
 }
 
-func compareIDs(x, y *appID) int {
-	if c := strings.Compare(x.base, y.base); c != 0 {
+func CompareIDs(x, y *ID) int {
+	if c := strings.Compare(x.Base, y.Base); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(x.owner, y.owner), strings.Compare(x.unit, y.unit), strings.Compare(x.host, y.host), strings.Compare(x.bind, y.bind))
+	return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.Unit, y.Unit), strings.Compare(x.Host, y.Host), strings.Compare(x.Bind, y.Bind))
 }
 
-const maxName = text.MaxName // bytes of an app's name
+const MaxName = text.MaxName // bytes of an app's name
 
-// qualified returns the names that an app may bear if its plain name is taken,
+// Qualified returns the names that an app may bear if its plain name is taken,
 // the best first: with what no other app of that name has in common with it.
-func qualified(id appID, others []appID) []string {
+func Qualified(id ID, others []ID) []string {
 	var out []string
-	add := func(v string) { out = append(out, withSuffix(id.base, "@"+text.Name(v))) }
-	unlike := func(v string, of func(appID) string) bool {
-		return v != "" && !slices.ContainsFunc(others, func(o appID) bool { return of(o) == v })
+	add := func(v string) { out = append(out, withSuffix(id.Base, "@"+text.Name(v))) }
+	unlike := func(v string, of func(ID) string) bool {
+		return v != "" && !slices.ContainsFunc(others, func(o ID) bool { return of(o) == v })
 	}
-	if unlike(id.unit, func(o appID) string { return o.unit }) {
-		add(id.unit)
+	if unlike(id.Unit, func(o ID) string { return o.Unit }) {
+		add(id.Unit)
 	}
-	if unlike(id.host, func(o appID) string { return o.host }) {
-		add(id.host)
+	if unlike(id.Host, func(o ID) string { return o.Host }) {
+		add(id.Host)
 	}
-	for _, end := range bindEnds(id.bind) {
-		if unlike(end, func(o appID) string { return endLike(o.bind, end) }) {
+	for _, end := range bindEnds(id.Bind) {
+		if unlike(end, func(o ID) string { return endLike(o.Bind, end) }) {
 			add(end)
 			break
 		}
 	}
-	all := slices.DeleteFunc([]string{id.unit, id.host, id.bind}, func(s string) bool { return s == "" })
+	all := slices.DeleteFunc([]string{id.Unit, id.Host, id.Bind}, func(s string) bool { return s == "" })
 	if len(all) > 1 {
 		add(strings.Join(all, "@"))
 	}
-	if id.owner != 0 {
-		add("uid" + strconv.FormatUint(uint64(id.owner), 10))
+	if id.Owner != 0 {
+		add("uid" + strconv.FormatUint(uint64(id.Owner), 10))
 	}
 	return out
 }
@@ -95,23 +95,23 @@ func endLike(bind, like string) string {
 // withSuffix returns a name with a suffix within the bound: what does not fit is
 // cut, and a sum of the whole keeps it apart from others that are cut alike.
 func withSuffix(base, suffix string) string {
-	if len(base)+len(suffix) <= maxName {
+	if len(base)+len(suffix) <= MaxName {
 		return base + suffix
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(base + suffix))
 	sum := "-" + strconv.FormatUint(uint64(h.Sum32()), 36)
-	room := maxName - len(sum)
+	room := MaxName - len(sum)
 	keep := min(len(base), max(room-len(suffix), room/2))
 	end := suffix[max(0, len(suffix)-(room-keep)):]
 	return base[:keep] + end + sum
 }
 
-// ordinal returns the n-th name of replicas that nothing tells apart.
-func ordinal(name string, n int) string { return withSuffix(name, "~"+strconv.Itoa(n)) }
+// Ordinal returns the n-th name of replicas that nothing tells apart.
+func Ordinal(name string, n int) string { return withSuffix(name, "~"+strconv.Itoa(n)) }
 
-// withoutOrdinal cuts the ordinal off a name.
-func withoutOrdinal(name string) string {
+// WithoutOrdinal cuts the ordinal off a name.
+func WithoutOrdinal(name string) string {
 	before, n, ok := strings.Cut(name, "~")
 	if _, err := strconv.Atoi(n); ok && err == nil {
 		return before
@@ -131,19 +131,19 @@ var (
 	longNumber = regexp.MustCompile(`-[0-9]+$`)
 )
 
-// hasUUID reports whether a name has a UUID in it.
-func hasUUID(s string) bool { return someUUID.MatchString(s) }
+// HasUUID reports whether a name has a UUID in it.
+func HasUUID(s string) bool { return someUUID.MatchString(s) }
 
 // maxHostName is where the kernel and the kubelet cut a host name.
 const maxHostName = 63
 
-// hostTemplate returns what the host names of all replicas of one template have
+// HostTemplate returns what the host names of all replicas of one template have
 // in common: a pod's without the hashes of its ReplicaSet and its own, and
 // nothing of a container's whose host name is its id.
-func hostTemplate(host string, pod bool) string {
+func HostTemplate(host string, pod bool) string {
 	host = text.Label(host, 253)
 	switch {
-	case hexID.MatchString(host), hasUUID(host):
+	case hexID.MatchString(host), HasUUID(host):
 		return ""
 	case replicaPod.MatchString(host):
 		return replicaPod.ReplaceAllString(host, "")
@@ -155,11 +155,11 @@ func hostTemplate(host string, pod bool) string {
 	return host
 }
 
-// lastingUnit returns a systemd unit's name without what changes with each
+// LastingUnit returns a systemd unit's name without what changes with each
 // start: units of systemd-run have a pid or a random number for a name.
-func lastingUnit(unit string) string {
+func LastingUnit(unit string) string {
 	switch {
-	case strings.HasPrefix(unit, "run-"), hasUUID(unit):
+	case strings.HasPrefix(unit, "run-"), HasUUID(unit):
 		return ""
 	case appScope.MatchString(unit):
 		return longNumber.ReplaceAllString(unit, "")
@@ -167,9 +167,9 @@ func lastingUnit(unit string) string {
 	return unit
 }
 
-// named is what names the app of a root, as far as it was found.
-type named struct {
-	known, placed bool
-	base, host    string
-	id            appID // as of the last look at which it had no place
+// Found is what names the app of a root, as far as it was found.
+type Found struct {
+	Known, Placed bool
+	Base, Host    string
+	ID            ID // as of the last look at which it had no place
 }

@@ -1,4 +1,4 @@
-package discovery
+package table
 
 import "github.com/resp-exporter/resp-exporter/internal/procfs"
 
@@ -7,9 +7,9 @@ type cost int
 
 const (
 	costLoad   cost = iota // processes that are new or due to be read again
-	costLink               // descriptors that are looked up
-	costMember             // processes of apps that are read
-	costThread             // threads whose system call is read
+	CostLink               // descriptors that are looked up
+	CostMember             // processes of apps that are read
+	CostThread             // threads whose system call is read
 	costs
 )
 
@@ -32,8 +32,8 @@ type budget struct {
 
 func newBudget() *budget { return &budget{spent: make(map[procfs.Account]*[costs]int)} }
 
-// begin starts a look.
-func (b *budget) begin(first bool) {
+// Begin starts a look.
+func (b *budget) Begin(first bool) {
 	b.first = first
 	for a, s := range b.spent {
 		left := 0
@@ -52,7 +52,7 @@ func (b *budget) allowed(a procfs.Account, k cost) int {
 	if a == 0 {
 		n *= rootsShare
 	}
-	if b.first && k != costMember {
+	if b.first && k != CostMember {
 		n *= firstLook
 	}
 	return n
@@ -64,8 +64,8 @@ func (b *budget) has(a procfs.Account, k cost) bool {
 	return s == nil || s[k] < b.allowed(a, k)
 }
 
-// spend charges n to an account.
-func (b *budget) spend(a procfs.Account, k cost, n int) {
+// Spend charges n to an account.
+func (b *budget) Spend(a procfs.Account, k cost, n int) {
 	s := b.spent[a]
 	if s == nil {
 		s = new([costs]int)
@@ -74,17 +74,17 @@ func (b *budget) spend(a procfs.Account, k cost, n int) {
 	s[k] += n
 }
 
-// take charges n if anything is left.
-func (b *budget) take(a procfs.Account, k cost, n int) bool {
+// Take charges n if anything is left.
+func (b *budget) Take(a procfs.Account, k cost, n int) bool {
 	if !b.has(a, k) {
 		return false
 	}
-	b.spend(a, k, n)
+	b.Spend(a, k, n)
 	return true
 }
 
-// maxWorkers bounds what one app can publish.
-const maxWorkers = 512
+// MaxWorkers bounds what one app can publish.
+const MaxWorkers = 512
 
-// maxThreads bounds the threads looked at in one worker.
-const maxThreads = 64
+// MaxThreads bounds the threads looked at in one worker.
+const MaxThreads = 64

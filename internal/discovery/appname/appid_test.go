@@ -1,4 +1,4 @@
-package discovery
+package appname
 
 import (
 	"fmt"
@@ -21,12 +21,12 @@ func TestHostTemplate(t *testing.T) {
 		strings.Repeat("s", 48) + "-7d9f8b6c5d-x2": strings.Repeat("s", 48),
 		"5f0c8f9e-1234-4abc-8def-0123456789ab":     "",
 	} {
-		if got := hostTemplate(host, false); got != want {
+		if got := HostTemplate(host, false); got != want {
 			t.Errorf("%s: %q, want %q", host, got, want)
 		}
 	}
 	for host, want := range map[string]string{"agent-x2x9k": "agent", "report-28112345-q9k2z": "report", "shop-7d9f8b6c5d-x2x9k": "shop", "db-0": "db-0"} {
-		if got := hostTemplate(host, true); got != want {
+		if got := HostTemplate(host, true); got != want {
 			t.Errorf("pod %s: %q, want %q", host, got, want)
 		}
 	}
@@ -37,7 +37,7 @@ func TestLastingUnit(t *testing.T) {
 		"shop": "shop", "shop@8001": "shop@8001", "run-u42": "", "run-p123-i456": "", "app-gnome-shop-4711": "app-gnome-shop", "shop-2": "shop-2",
 		"tmux-spawn-5f0c8f9e-1234-4abc-8def-0123456789ab": "", "": "",
 	} {
-		if got := lastingUnit(unit); got != want {
+		if got := LastingUnit(unit); got != want {
 			t.Errorf("%s: %q, want %q", unit, got, want)
 		}
 	}
@@ -45,21 +45,21 @@ func TestLastingUnit(t *testing.T) {
 
 func TestQualifiedNames(t *testing.T) {
 	for name, c := range map[string]struct {
-		id     appID
-		others []appID
+		id     ID
+		others []ID
 		want   string // the first two
 	}{
-		"another unit":            {appID{base: "app", unit: "till", bind: ":8000"}, []appID{{base: "app", unit: "shop", bind: ":8000"}}, "app@till app@till@:8000"},
-		"another pod":             {appID{base: "app", host: "api", bind: ":8000"}, []appID{{base: "app", host: "web", bind: ":8000"}}, "app@api app@api@:8000"},
-		"one unit, another port":  {appID{base: "app", unit: "supervisor", bind: ":8001"}, []appID{{base: "app", unit: "supervisor", bind: ":8000"}}, "app@:8001 app@supervisor@:8001"},
-		"another socket":          {appID{base: "app", bind: "unix:/run/b.sock"}, []appID{{base: "app", bind: "unix:/run/a.sock"}}, "app@b.sock"},
-		"sockets of one name":     {appID{base: "app", bind: "unix:/run/b/g.sock"}, []appID{{base: "app", bind: "unix:/run/a/g.sock"}}, "app@b/g.sock"},
-		"nothing of its own":      {appID{base: "app", unit: "u", bind: ":1"}, []appID{{base: "app", unit: "u", bind: ":2"}, {base: "app", unit: "v", bind: ":1"}}, "app@u@:1"},
-		"nothing at all":          {appID{base: "app"}, []appID{{base: "app"}}, ""},
-		"a user":                  {appID{base: "app", owner: 33}, nil, "app@uid33"},
-		"a unit of foreign signs": {appID{base: "app", unit: "läden\n"}, nil, "app@l_den_"},
+		"another unit":            {ID{Base: "app", Unit: "till", Bind: ":8000"}, []ID{{Base: "app", Unit: "shop", Bind: ":8000"}}, "app@till app@till@:8000"},
+		"another pod":             {ID{Base: "app", Host: "api", Bind: ":8000"}, []ID{{Base: "app", Host: "web", Bind: ":8000"}}, "app@api app@api@:8000"},
+		"one unit, another port":  {ID{Base: "app", Unit: "supervisor", Bind: ":8001"}, []ID{{Base: "app", Unit: "supervisor", Bind: ":8000"}}, "app@:8001 app@supervisor@:8001"},
+		"another socket":          {ID{Base: "app", Bind: "unix:/run/b.sock"}, []ID{{Base: "app", Bind: "unix:/run/a.sock"}}, "app@b.sock"},
+		"sockets of one name":     {ID{Base: "app", Bind: "unix:/run/b/g.sock"}, []ID{{Base: "app", Bind: "unix:/run/a/g.sock"}}, "app@b/g.sock"},
+		"nothing of its own":      {ID{Base: "app", Unit: "u", Bind: ":1"}, []ID{{Base: "app", Unit: "u", Bind: ":2"}, {Base: "app", Unit: "v", Bind: ":1"}}, "app@u@:1"},
+		"nothing at all":          {ID{Base: "app"}, []ID{{Base: "app"}}, ""},
+		"a user":                  {ID{Base: "app", Owner: 33}, nil, "app@uid33"},
+		"a unit of foreign signs": {ID{Base: "app", Unit: "läden\n"}, nil, "app@l_den_"},
 	} {
-		got := qualified(c.id, c.others)
+		got := Qualified(c.id, c.others)
 		if s := strings.Join(got[:min(2, len(got))], " "); s != c.want {
 			t.Errorf("%s: %s, want %s", name, s, c.want)
 		}
@@ -73,17 +73,17 @@ func TestNamesWithinTheBound(t *testing.T) {
 		for i := range 300 {
 			for _, suffix := range []string{fmt.Sprintf("~%d", i), fmt.Sprintf("@unit-%d", i), "@" + strings.Repeat("u", 50) + fmt.Sprint(i)} {
 				n := withSuffix(base, suffix)
-				if len(n) > maxName || seen[n] != "" {
+				if len(n) > MaxName || seen[n] != "" {
 					t.Fatalf("%s and %s: %q", base+suffix, seen[n], n)
 				}
 				seen[n] = base + suffix
 			}
 		}
 	}
-	if n := withoutOrdinal("shop@api~12"); n != "shop@api" {
+	if n := WithoutOrdinal("shop@api~12"); n != "shop@api" {
 		t.Errorf("%q", n)
 	}
-	if n := withoutOrdinal("shop@api"); n != "shop@api" {
+	if n := WithoutOrdinal("shop@api"); n != "shop@api" {
 		t.Errorf("%q", n)
 	}
 }

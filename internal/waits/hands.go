@@ -1,4 +1,4 @@
-package discovery
+package waits
 
 import (
 	"context"
@@ -8,7 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -44,14 +46,14 @@ const idleLately = 6 * time.Second
 
 // checkHands looks which accepted connections a worker has in hand. It reads its
 // descriptors again, and asks the kernel about sockets that are new.
-func (w *Inspector) checkHands(ctx context.Context, in *Inspected, s *stateTracker, l *look) {
+func (w *Inspector) checkHands(ctx context.Context, in *discovery.Inspected, s *stateTracker, l *look) {
 	a, p, now := in.App, in.Process, in.Now
-	if p.counts().open > manySockets && now.Sub(s.checked) < manyPause {
+	if p.Counts().Open > manySockets && now.Sub(s.checked) < manyPause {
 		return
 	}
 	s.checked = now
 	before := listening(a, p)
-	if !w.table.readWithin(p) || p.fds().err != nil || p.fds().left > 0 || p.fds().full {
+	if !w.table.ReadDescriptors(p) || p.FDs().Err != nil || p.FDs().Left > 0 || p.FDs().Full {
 		return
 	}
 	if fds := listening(a, p); !slices.Equal(before, fds) {
@@ -76,13 +78,13 @@ func (w *Inspector) checkHands(ctx context.Context, in *Inspected, s *stateTrack
 
 // unsorted reports whether a socket of the process is an accepted connection or
 // may be one, and forgets those that it has closed.
-func (s *stateTracker) unsorted(p *process) (some bool) {
+func (s *stateTracker) unsorted(p *table.Process) (some bool) {
 	for ino := range s.kinds {
-		if _, open := p.fds().sockets[ino]; !open {
+		if _, open := p.FDs().Sockets[ino]; !open {
 			delete(s.kinds, ino)
 		}
 	}
-	for ino := range p.fds().sockets {
+	for ino := range p.FDs().Sockets {
 		if s.kinds[ino] != kindOther {
 			return true
 		}
@@ -92,8 +94,8 @@ func (s *stateTracker) unsorted(p *process) (some bool) {
 
 // unlisted reports whether a socket of the process has appeared since the kernel
 // listed the connections.
-func (s *stateTracker) unlisted(p *process, found *conns.Accepted) bool {
-	for ino := range p.fds().sockets {
+func (s *stateTracker) unlisted(p *table.Process, found *conns.Accepted) bool {
+	for ino := range p.FDs().Sockets {
 		if _, accepted := found.ByInode[ino]; !accepted && s.kinds[ino] == kindNew && !found.Listening[ino] {
 			return true
 		}
@@ -104,11 +106,11 @@ func (s *stateTracker) unlisted(p *process, found *conns.Accepted) bool {
 // sort settles what the sockets of the process are. A socket that the kernel did
 // not list may have been opened after that: it is no connection of a client if it
 // was there at an earlier look.
-func (s *stateTracker) sort(p *process, found *conns.Accepted, h *hands) {
+func (s *stateTracker) sort(p *table.Process, found *conns.Accepted, h *hands) {
 	if s.kinds == nil {
 		s.kinds = make(map[uint64]kind)
 	}
-	for ino := range p.fds().sockets {
+	for ino := range p.FDs().Sockets {
 		before, seen := s.kinds[ino]
 		_, accepted := found.ByInode[ino]
 		switch {
@@ -126,11 +128,11 @@ func (s *stateTracker) sort(p *process, found *conns.Accepted, h *hands) {
 
 // count counts the connections in hand: those that are accepted and neither rest
 // in the set of a poller nor wait for a client's next request.
-func (c *caller) count(p *process, s *stateTracker, l *look, found *conns.Accepted, now time.Time) {
+func (c *caller) count(p *table.Process, s *stateTracker, l *look, found *conns.Accepted, now time.Time) {
 	sets, loop := c.sets(p, l)
 	waits := l.waits()
 	hands := make(map[uint64]time.Time)
-	for ino, fds := range p.fds().sockets {
+	for ino, fds := range p.FDs().Sockets {
 		if s.kinds[ino] != kindAccepted {
 			continue
 		}
@@ -208,42 +210,42 @@ func (l *look) longest(now time.Time) time.Duration {
 // sets returns the descriptors that rest in a poller: of the epoll sets of the
 // process, and of the poll or select of a thread that waits for a connection.
 // loop: its main thread is an event loop in C, whose greenlets wait in no set.
-func (c *caller) sets(p *process, l *look) (sets map[int]bool, loop bool) {
+func (c *caller) sets(p *table.Process, l *look) (sets map[int]bool, loop bool) {
 	sets = make(map[int]bool)
 	add := func(fds []int) {
 		for _, fd := range fds {
 			sets[fd] = true
 		}
 	}
-	for _, fd := range p.fds().polls {
-		add(c.calls.Targets(p.pid, fd))
+	for _, fd := range p.FDs().Polls {
+		add(c.calls.Targets(p.PID, fd))
 	}
 	for _, k := range append(slices.Clip(l.others), l.main) {
 		if k.waits {
-			add(c.calls.Watched(p.pid, k.call))
+			add(c.calls.Watched(p.PID, k.call))
 		}
 	}
 	switch k := l.main.call; k.NR {
 	case procfs.SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		loop = l.main.waits && int(k.Args[2]) > max(len(c.calls.Targets(p.pid, int(int32(k.Args[0])))), 1)
+		loop = l.main.waits && int(k.Args[2]) > max(len(c.calls.Targets(p.PID, int(int32(k.Args[0])))), 1)
 	}
 	return sets, loop
 }
 
 // anyReads reports whether a thread waits for data from one of these descriptors.
-func (c *caller) anyReads(p *process, l *look, fds []int) bool {
-	if c.calls.Reads(p.pid, l.main.call, fds) {
+func (c *caller) anyReads(p *table.Process, l *look, fds []int) bool {
+	if c.calls.Reads(p.PID, l.main.call, fds) {
 		return true
 	}
-	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.Reads(p.pid, k.call, fds) })
+	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.Reads(p.PID, k.call, fds) })
 }
 
 // spare reports whether a worker that is busy or stuck has a thread left for
 // another request: one that waits for a connection itself, or one of the pool
 // behind a thread that does. threads is the size of that pool; 0: not known,
 // then every thread of the process counts.
-func (l *look) spare(state State, threads int) bool {
-	if state != Busy && state != Stuck || !l.waits() {
+func (l *look) spare(state discovery.State, threads int) bool {
+	if state != discovery.Busy && state != discovery.Stuck || !l.waits() {
 		return false
 	}
 	if l.server == cmdline.UWSGI || l.server == cmdline.Flask {

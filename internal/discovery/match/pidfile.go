@@ -1,4 +1,4 @@
-package discovery
+package match
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -21,8 +22,8 @@ const (
 // errPIDFile says what a pid file must not name.
 var errPIDFile = errors.New("it names no process that could be the app's master")
 
-// pidFile is a pid file of the configuration as it was last read.
-type pidFile struct {
+// PIDFile is a pid file of the configuration as it was last read.
+type PIDFile struct {
 	path string
 	pid  int
 	uid  uint32 // the file's owner
@@ -37,12 +38,12 @@ func same(x, y *unix.Stat_t) bool {
 	return x.Dev == y.Dev && x.Ino == y.Ino && x.Size == y.Size && x.Mtim == y.Mtim && x.Ctim == y.Ctim && x.Ino != 0
 }
 
-// current returns the process that the pid file names; nil with an error for
+// Current returns the process that the pid file names; nil with an error for
 // one that is not believed, nil without one where there is no file or no process.
 //
 // A pid file counts only if root, the exporter's user or the process's own user
 // owns it, and if nobody else can put another file in its place.
-func (f *pidFile) current(t *table, now time.Time) (*process, error) {
+func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(f.path, &st); errors.Is(err, unix.ENOENT) {
 		f.file, f.err = unix.Stat_t{}, nil
@@ -58,7 +59,7 @@ func (f *pidFile) current(t *table, now time.Time) (*process, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	p := t.procs[f.pid]
+	p := t.Processes[f.pid]
 	if p == nil {
 		return nil, nil //nolint:nilnil // it has ended, or is not listed yet
 	}
@@ -70,7 +71,7 @@ func (f *pidFile) current(t *table, now time.Time) (*process, error) {
 
 // load reads the number twice: first to learn whose process it names, then as
 // a file that this user, root or our own must own.
-func (f *pidFile) load(t *table) (pid int, uid uint32, err error) {
+func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	claimed, err := safefile.Read(f.path, safefile.Policy{MaxBytes: maxPIDFile, AnyOwner: true})
 	if err != nil {
 		return 0, 0, fmt.Errorf("pid file %w", err)
@@ -79,8 +80,8 @@ func (f *pidFile) load(t *table) (pid int, uid uint32, err error) {
 		return 0, 0, fmt.Errorf("pid file %s: %w", f.path, err)
 	}
 	p := safefile.Policy{MaxBytes: maxPIDFile, Settled: true}
-	if named := t.procs[pid]; named != nil {
-		p.Owners = []uint32{uint32(t.owns(named).Account)}
+	if named := t.Processes[pid]; named != nil {
+		p.Owners = []uint32{uint32(t.Owner(named).Account)}
 	}
 	file, err := safefile.Open(f.path, p)
 	if err != nil {
@@ -100,14 +101,14 @@ func (f *pidFile) load(t *table) (pid int, uid uint32, err error) {
 }
 
 // fits checks the process that a pid file names.
-func (f *pidFile) fits(t *table, p *process) error {
-	switch o := t.owns(p); {
-	case p.pid == t.self, p.stat.Kernel, p.pid == 1 && !p.ident.Known():
-		return fmt.Errorf("%w: %d", errPIDFile, p.pid)
+func (f *PIDFile) fits(t *table.Table, p *table.Process) error {
+	switch o := t.Owner(p); {
+	case p.PID == t.Self, p.Stat.Kernel, p.PID == 1 && !p.Program.Known():
+		return fmt.Errorf("%w: %d", errPIDFile, p.PID)
 	case o.Changed:
-		return fmt.Errorf("%w: %d runs a program that changes its user", errPIDFile, p.pid)
-	case f.uid != 0 && f.uid != t.euid && f.uid != uint32(o.Account):
-		return fmt.Errorf("%w: user id %d, and process %d is of user id %d", safefile.ErrOwner, f.uid, p.pid, o.Account)
+		return fmt.Errorf("%w: %d runs a program that changes its user", errPIDFile, p.PID)
+	case f.uid != 0 && f.uid != t.EUID && f.uid != uint32(o.Account):
+		return fmt.Errorf("%w: user id %d, and process %d is of user id %d", safefile.ErrOwner, f.uid, p.PID, o.Account)
 	}
 	return nil
 }

@@ -1,8 +1,9 @@
-package discovery
+package waits
 
 import (
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
 
@@ -13,7 +14,7 @@ const bootLimit = 10 * time.Second
 
 // stateTracker is what is kept of the worker in one slot from look to look.
 type stateTracker struct {
-	state     State
+	state     discovery.State
 	since     time.Time            // of the first look at which it was idle, or booting
 	idled     bool                 // it has been seen without a request in hand
 	served    bool                 // it has been seen with a request in hand
@@ -114,13 +115,13 @@ func (l *look) atWork() bool {
 // worker of gunicorn with one listener, which is touched right before a
 // connection is accepted; else by the connection, since the look that first
 // found it in hand and since data last passed over it.
-func (s *stateTracker) judge(l *look, now time.Time) (State, time.Duration) {
+func (s *stateTracker) judge(l *look, now time.Time) (discovery.State, time.Duration) {
 	state, in := s.decide(l, now)
 	if state != s.state || s.since.IsZero() {
 		s.state, s.since = state, now
 	}
 	switch state {
-	case Idle, StateUnknown:
+	case discovery.Idle, discovery.StateUnknown:
 		return state, now.Sub(s.since)
 	default:
 		return state, in
@@ -129,32 +130,34 @@ func (s *stateTracker) judge(l *look, now time.Time) (State, time.Duration) {
 
 // Unready reports whether the worker was looked at and never seen ready for a
 // request, or in one.
-func (s *stateTracker) Unready() bool { return s.state != StateUnknown && !s.idled && !s.served }
+func (s *stateTracker) Unready() bool {
+	return s.state != discovery.StateUnknown && !s.idled && !s.served
+}
 
-func (s *stateTracker) decide(l *look, now time.Time) (State, time.Duration) {
+func (s *stateTracker) decide(l *look, now time.Time) (discovery.State, time.Duration) {
 	s.served = s.served || l.hands.n > 0
 	switch {
 	case !l.ok:
-		return StateUnknown, 0
+		return discovery.StateUnknown, 0
 	case l.hands.n == 0 && l.beat.never:
-		return Booting, l.age
+		return discovery.Booting, l.age
 	case l.idle():
 		s.idled = true
 		s.mainIdled = s.mainIdled || l.main.waits
 		if l.plain() || l.hands.known && !l.hands.race {
 			s.idleAt = now
 		}
-		return Idle, 0
+		return discovery.Idle, 0
 	case s.passing(l, now):
-		return Idle, 0
+		return discovery.Idle, 0
 	case l.hands.n == 0 && l.main.loads() && !s.idled && !l.beat.ok && l.age < bootLimit:
-		return Booting, l.age
+		return discovery.Booting, l.age
 	}
 	age := s.requestAge(l, now)
 	if age >= l.stuckIn && (s.idled || l.server != cmdline.Other && l.server != cmdline.Script) {
-		return Stuck, age
+		return discovery.Stuck, age
 	}
-	return Busy, age
+	return discovery.Busy, age
 }
 
 // requestAge returns how long the worker has been in one request, at least.
@@ -172,15 +175,15 @@ func (s *stateTracker) requestAge(l *look, now time.Time) time.Duration {
 }
 
 // detail returns what the worker does, in words for people.
-func (l *look) detail(state State) string {
+func (l *look) detail(state discovery.State) string {
 	switch {
 	case !l.ok:
 		return ""
-	case state == Idle && !l.main.waits && l.waits():
+	case state == discovery.Idle && !l.main.waits && l.waits():
 		return "a thread waits for a connection"
-	case state == Idle && !l.main.waits:
+	case state == discovery.Idle && !l.main.waits:
 		return "waits for its turn to accept"
-	case state == Idle || !l.waits():
+	case state == discovery.Idle || !l.waits():
 		return words(l.main.call)
 	}
 	for i := range l.others {

@@ -1,4 +1,4 @@
-package discovery
+package match
 
 import (
 	"os/user"
@@ -9,34 +9,35 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// maxMatches is how many apps a configuration may name: one bit each.
-const maxMatches = 64
+// MaxMatches is how many apps a configuration may name: one bit each.
+const MaxMatches = 64
 
-// matcher is one configured match, ready to use. What can be told from a
+// Matcher is one configured match, ready to use. What can be told from a
 // process alone (fixed) is judged once, when the process is read.
-type matcher struct {
-	name    string
+type Matcher struct {
+	Name    string
 	cmdline *regexp.Regexp
 	uid     *uint32
 	noUser  bool // the user does not exist: nothing matches
 	unit    string
 	cgroup  string
-	pidFile *pidFile // nil: none
-	listen  string   // the label of the listener, with a leading ":" it means every address
+	PIDFile *PIDFile // nil: none
+	Listen  string   // the label of the listener, with a leading ":" it means every address
 }
 
-// newMatcher prepares a match; the configuration has been checked, so a
+// NewMatcher prepares a match; the configuration has been checked, so a
 // regular expression that does not compile cannot come here and matches nothing.
-func newMatcher(a config.App) matcher {
-	m := matcher{name: a.Name, listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
+func NewMatcher(a config.App) Matcher {
+	m := Matcher{Name: a.Name, Listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
 	if a.Match.Cmdline != "" {
 		re, err := regexp.Compile(a.Match.Cmdline)
 		m.cmdline, m.noUser = re, err != nil
 	}
 	if a.Match.PIDFile != "" {
-		m.pidFile = &pidFile{path: a.Match.PIDFile}
+		m.PIDFile = &PIDFile{path: a.Match.PIDFile}
 	}
 	if u := a.Match.SystemdUnit; u != "" {
 		if !strings.Contains(u, ".") {
@@ -68,17 +69,17 @@ func LookupUID(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// fixed reports whether the parts that depend on the process alone hold. groups
+// Fixed reports whether the parts that depend on the process alone hold. groups
 // returns the paths of its control groups, user its real user id; each is
 // called only if needed.
-func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) bool {
-	if m.noUser || p.stat.Kernel {
+func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() uint32) bool {
+	if m.noUser || p.Stat.Kernel {
 		return false
 	}
-	if m.uid != nil && p.uid != *m.uid && p.uid != 0 { // 0: it may be somebody's that is not dumpable
+	if m.uid != nil && p.UID != *m.uid && p.UID != 0 { // 0: it may be somebody's that is not dumpable
 		return false
 	}
-	if m.cmdline != nil && !m.cmdline.MatchString(cmdline.CommandLine(p.argv)) {
+	if m.cmdline != nil && !m.cmdline.MatchString(cmdline.CommandLine(p.Argv)) {
 		return false
 	}
 	if m.uid != nil && user() != *m.uid {
@@ -96,7 +97,7 @@ func (m *matcher) fixed(p *process, groups func() []string, user func() uint32) 
 	})
 }
 
-// alone reports whether nothing but a listener or a pid file picks the process.
-func (m *matcher) alone() bool {
+// Alone reports whether nothing but a listener or a pid file picks the process.
+func (m *Matcher) Alone() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
 }

@@ -1,10 +1,12 @@
-package discovery
+package waits
 
 import (
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
 // beat is what gunicorn's heartbeat file says of a worker.
@@ -19,12 +21,12 @@ type beat struct {
 // between 0 and 1, so its ctime on the wall clock is the last beat; newer ones
 // set its mtime to the monotonic clock. A file with the mode that mkstemp gave
 // it (0600) and a wall-clock mtime was never touched.
-func (w *Inspector) heartbeat(p *process, now time.Time) beat {
-	if p.fds().heartbeat < 0 {
+func (w *Inspector) heartbeat(p *table.Process, now time.Time) beat {
+	if p.FDs().Heartbeat < 0 {
 		return beat{}
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(w.table.r.Path(p.pid, "fd/"+strconv.Itoa(p.fds().heartbeat)), &st); err != nil {
+	if err := unix.Stat(w.table.FS.Path(p.PID, "fd/"+strconv.Itoa(p.FDs().Heartbeat)), &st); err != nil {
 		return beat{}
 	}
 	var mono unix.Timespec

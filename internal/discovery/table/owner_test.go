@@ -1,4 +1,4 @@
-package discovery
+package table
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package discovery
+package match
 
 import (
 	"bytes"
@@ -11,20 +11,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // pidTable is a table of processes for pid files: 42 and 7 are user 0's, 1001 is
 // user 1001's, 1 an init, 2 a kernel thread, 900 the exporter itself.
-func pidTable(t *testing.T) *table {
+func pidTable(t *testing.T) *table.Table {
 	t.Helper()
-	tab := newTable(procfs.New(t.TempDir()))
-	tab.self = 900
+	tab := table.New(procfs.New(t.TempDir()))
+	tab.Self = 900
 	for pid, uid := range map[int]uint32{1: 0, 2: 0, 7: 0, 42: 0, 900: 0, 1001: 1001, 1002: 1002} {
-		tab.procs[pid] = &process{pid: pid, uid: uid, own: ownership{known: true, Owner: procfs.Owner{Account: procfs.Account(uid), UID: uid}}}
+		tab.Processes[pid] = &table.Process{PID: pid, UID: uid, Owner: table.Ownership{Known: true, Owner: procfs.Owner{Account: procfs.Account(uid), UID: uid}}}
 	}
-	tab.procs[2].stat.Kernel = true
-	tab.procs[43] = &process{pid: 43, own: ownership{known: true, Owner: procfs.Owner{Changed: true}}} // su
+	tab.Processes[2].Stat.Kernel = true
+	tab.Processes[43] = &table.Process{PID: 43, Owner: table.Ownership{Known: true, Owner: procfs.Owner{Changed: true}}} // su
 	return tab
 }
 
@@ -101,12 +102,12 @@ func TestPIDFile(t *testing.T) {
 			if err := c.make(path); err != nil {
 				t.Fatal(err)
 			}
-			f := &pidFile{path: path}
-			p, err := f.current(pidTable(t), time.Unix(1000, 0))
+			f := &PIDFile{path: path}
+			p, err := f.Current(pidTable(t), time.Unix(1000, 0))
 			if (err != nil) != c.refused {
 				t.Errorf("error %v", err)
 			}
-			if c.want == 0 && p != nil || c.want != 0 && (p == nil || p.pid != c.want) {
+			if c.want == 0 && p != nil || c.want != 0 && (p == nil || p.PID != c.want) {
 				t.Errorf("process %+v, want %d", p, c.want)
 			}
 		})
@@ -142,8 +143,8 @@ func TestPIDFileInAnOpenDirectory(t *testing.T) {
 			if err := os.Chmod(dir, c.mode); err != nil {
 				t.Fatal(err)
 			}
-			f := &pidFile{path: path}
-			if p, err := f.current(pidTable(t), time.Unix(1000, 0)); (err != nil) != c.refused || (p == nil) != c.refused {
+			f := &PIDFile{path: path}
+			if p, err := f.Current(pidTable(t), time.Unix(1000, 0)); (err != nil) != c.refused || (p == nil) != c.refused {
 				t.Errorf("process %v, error %v", p, err)
 			}
 		})
@@ -155,7 +156,7 @@ func TestPIDFileIsReadWhenItChanges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
 	now := time.Unix(1000, 0)
 	tab := pidTable(t)
-	f := &pidFile{path: path}
+	f := &PIDFile{path: path}
 	for _, want := range []int{42, 7, 42} {
 		if err := os.WriteFile(path+".new", []byte(strconv.Itoa(want)), 0o644); err != nil {
 			t.Fatal(err)
@@ -164,8 +165,8 @@ func TestPIDFileIsReadWhenItChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			p, err := f.current(tab, now)
-			if err != nil || p == nil || p.pid != want {
+			p, err := f.Current(tab, now)
+			if err != nil || p == nil || p.PID != want {
 				t.Fatalf("process %v, error %v, want %d", p, err, want)
 			}
 		}
@@ -175,7 +176,7 @@ func TestPIDFileIsReadWhenItChanges(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 	now = now.Add(pidFileAge + time.Second)
-	if _, err := f.current(tab, now); err != nil || !f.read.Equal(now) {
+	if _, err := f.Current(tab, now); err != nil || !f.read.Equal(now) {
 		t.Errorf("an old reading is believed: %v, %v", f.read, err)
 	}
 }

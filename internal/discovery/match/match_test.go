@@ -1,14 +1,15 @@
-package discovery
+package match
 
 import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 func TestMatch(t *testing.T) {
-	p := &process{pid: 50, uid: 1001, stat: procfs.Stat{PPID: 1}, argv: []string{"python3", "/usr/bin/gunicorn", "shop:app"}}
+	p := &table.Process{PID: 50, UID: 1001, Stat: procfs.Stat{PPID: 1}, Argv: []string{"python3", "/usr/bin/gunicorn", "shop:app"}}
 	groups := func() []string { return []string{"/system.slice/shop.service", "/docker/abc"} }
 	for name, c := range map[string]struct {
 		m    config.Match
@@ -28,14 +29,14 @@ func TestMatch(t *testing.T) {
 		"all given must hold":  {config.Match{Cmdline: "gunicorn", User: "1001", SystemdUnit: "front"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMatcher(config.App{Name: "x", Match: c.m})
-			if got := m.fixed(p, groups, func() uint32 { return p.uid }); got != c.want {
+			m := NewMatcher(config.App{Name: "x", Match: c.m})
+			if got := m.Fixed(p, groups, func() uint32 { return p.UID }); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})
 	}
-	m := newMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
-	if m.fixed(&process{pid: 7, stat: procfs.Stat{Kernel: true}}, groups, nil) {
+	m := NewMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
+	if m.Fixed(&table.Process{PID: 7, Stat: procfs.Stat{Kernel: true}}, groups, nil) {
 		t.Error("a kernel thread matched")
 	}
 }

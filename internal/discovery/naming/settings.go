@@ -1,4 +1,4 @@
-package discovery
+package naming
 
 import (
 	"cmp"
@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
@@ -62,76 +64,76 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 	}
 }
 
-// namer finds what names the apps of processes.
-type namer struct {
+// Namer finds what names the apps of processes.
+type Namer struct {
 	r        *procfs.FS
-	table    *table
+	table    *table.Table
 	settings *settingsReader
 }
 
-func newNamer(r *procfs.FS, t *table) *namer {
-	return &namer{r: r, table: t, settings: newSettingsReader()}
+func NewNamer(r *procfs.FS, t *table.Table) *Namer {
+	return &Namer{r: r, table: t, settings: newSettingsReader()}
 }
 
 // settingsFile returns what is in a file that the settings of a process name,
 // relative to its working directory. It is read only where the process sees the
 // files that the exporter sees.
-func (n *namer) settingsFile(p *process, name string) string {
+func (n *Namer) settingsFile(p *table.Process, name string) string {
 	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
 		return ""
 	}
-	if same, err := n.r.SameFiles(p.pid); err != nil || !same {
+	if same, err := n.r.SameFiles(p.PID); err != nil || !same {
 		return ""
 	}
 	if !path.IsAbs(name) {
-		dir, err := n.r.Readlink(p.pid, "cwd")
+		dir, err := n.r.Readlink(p.PID, "cwd")
 		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
 			return ""
 		}
 		name = path.Join(dir, name)
 	}
-	return n.settings.read(name, n.table.owns(p).Account)
+	return n.settings.read(name, n.table.Owner(p).Account)
 }
 
 // inDirectory reports whether the working directory of a process has a file of
 // one of these names. Nothing is read.
-func (n *namer) inDirectory(p *process, names ...string) string {
+func (n *Namer) inDirectory(p *table.Process, names ...string) string {
 	for _, name := range names {
 		var st unix.Stat_t
-		if unix.Fstatat(unix.AT_FDCWD, n.r.Path(p.pid, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if unix.Fstatat(unix.AT_FDCWD, n.r.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			return name
 		}
 	}
 	return ""
 }
 
-// baseName returns the name of the app that a process is the root of: of the
+// BaseName returns the name of the app that a process is the root of: of the
 // title, the command line, the settings that the server reads beside it, the
 // systemd unit, or the script. It is found once for a process.
-func (n *namer) baseName(p *process) string {
-	if p.names().known {
-		return p.names().base
+func (n *Namer) BaseName(p *table.Process) string {
+	if p.Names().Known {
+		return p.Names().Base
 	}
-	name := p.ident.Name
-	if n.table.costs.take(n.table.owns(p).Account, costLink, costOfSettings) {
+	name := p.Program.Name
+	if n.table.Budget.Take(n.table.Owner(p).Account, table.CostLink, costOfSettings) {
 		name = cmp.Or(n.settingsName(p), name)
-		p.names().known = true
+		p.Names().Known = true
 	}
-	p.names().base = text.Name(cmp.Or(name, lastingUnit(p.unit), p.ident.Script, "app"))
-	return p.names().base
+	p.Names().Base = text.Name(cmp.Or(name, appname.LastingUnit(p.Unit), p.Program.Script, "app"))
+	return p.Names().Base
 }
 
 // settingsName returns the name by the settings beside title and command line; "" for none.
-func (n *namer) settingsName(p *process) string {
-	server := p.ident.Server
+func (n *Namer) settingsName(p *table.Process) string {
+	server := p.Program.Server
 	switch {
 	case server == cmdline.Gunicorn:
 		return n.gunicornName(p)
-	case p.ident.Name != "":
+	case p.Program.Name != "":
 	case server == cmdline.UWSGI:
 		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(n.r.Variable(p.pid, "UVICORN_APP"))
+		return cmdline.ModuleName(n.r.Variable(p.PID, "UVICORN_APP"))
 	case server == cmdline.Flask:
 		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
@@ -140,42 +142,42 @@ func (n *namer) settingsName(p *process) string {
 
 // gunicornName returns gunicorn's proc_name, else the module of its application.
 // The command line comes first, then GUNICORN_CMD_ARGS, then the configuration file.
-func (n *namer) gunicornName(p *process) string {
-	if p.ident.Title && p.ident.Name != "" {
-		if module, ok := cmdline.ApplicationModule(p.ident.Name); ok && n.inDirectory(p, module+".py", module) != "" {
+func (n *Namer) gunicornName(p *table.Process) string {
+	if p.Program.Title && p.Program.Name != "" {
+		if module, ok := cmdline.ApplicationModule(p.Program.Name); ok && n.inDirectory(p, module+".py", module) != "" {
 			return module
 		}
-		return p.ident.Name
+		return p.Program.Name
 	}
-	args := p.argv
-	if p.ident.Title {
+	args := p.Argv
+	if p.Program.Title {
 		args = nil
 	}
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := cmdline.ParseWords(n.r.Variable(p.pid, "GUNICORN_CMD_ARGS"))
+	more, _ := cmdline.ParseWords(n.r.Variable(p.PID, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
 		return name
 	}
 	file := cmp.Or(cmdline.Option(args, "-c", "--config"), cmdline.Option(more, "-c", "--config"), "gunicorn.conf.py")
 	if strings.HasPrefix(file, "python:") {
-		return p.ident.Name
+		return p.Program.Name
 	}
 	conf := cmdline.ParsePython(n.settingsFile(p, strings.TrimPrefix(file, "file:")), "proc_name", "wsgi_app")
-	return cmp.Or(conf["proc_name"], p.ident.Name, cmdline.ModuleName(conf["wsgi_app"]))
+	return cmp.Or(conf["proc_name"], p.Program.Name, cmdline.ModuleName(conf["wsgi_app"]))
 }
 
 // uwsgiSettings returns the application that UWSGI_ variables or configuration
 // files name, the last file first.
-func (n *namer) uwsgiSettings(p *process) string {
+func (n *Namer) uwsgiSettings(p *table.Process) string {
 	variable := func(name string) string {
-		return n.r.Variable(p.pid, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return n.r.Variable(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
 		return name
 	}
-	files := cmdline.UWSGIFiles(p.argv[min(1, len(p.argv)):])
+	files := cmdline.UWSGIFiles(p.Argv[min(1, len(p.Argv)):])
 	if v := variable("ini"); v != "" {
 		files = append(files, v)
 		if s := cmdline.Stem(cmdline.WithoutSection(v)); !cmdline.GenericStem(s) {
@@ -197,25 +199,25 @@ func (n *namer) uwsgiSettings(p *process) string {
 	return ""
 }
 
-// hostOf returns the template of the host name of a process in another UTS
+// HostTemplate returns the template of the host name of a process in another UTS
 // namespace than ours, as of a container; "" for the host's own. It is found
 // once for a process.
-func (n *namer) hostOf(p *process) string {
-	if p.names().placed {
-		return p.names().host
+func (n *Namer) HostTemplate(p *table.Process) string {
+	if p.Names().Placed {
+		return p.Names().Host
 	}
-	p.names().placed = true
+	p.Names().Placed = true
 	var theirs, ours unix.Stat_t
-	if unix.Stat(n.r.Path(p.pid, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
+	if unix.Stat(n.r.Path(p.PID, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
 		return ""
 	}
-	name := hostName(n.r.Path(p.pid, "ns/uts"))
+	name := hostName(n.r.Path(p.PID, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = n.r.Variable(p.pid, "HOSTNAME")
+		name = n.r.Variable(p.PID, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(n.r.Groups(p.pid), func(g string) bool { return strings.Contains(g, "kubepods") })
-	p.names().host = hostTemplate(name, pod)
-	return p.names().host
+	pod := slices.ContainsFunc(n.r.Groups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
+	p.Names().Host = appname.HostTemplate(name, pod)
+	return p.Names().Host
 }
 
 // hostName returns the host name of a UTS namespace, "" if it cannot be entered.
@@ -243,22 +245,22 @@ func hostName(namespace string) string {
 // (net.ipv4.ip_local_port_range).
 const firstEphemeral = 32768
 
-// lastingBind returns where a process listens, the first of its labels in their
+// LastingBind returns where a process listens, the first of its labels in their
 // order; "" for a port that the kernel may have picked: one of a script whose
 // command line does not have it.
-func lastingBind(p *process, listeners []sockdiag.Listener) string {
+func LastingBind(p *table.Process, listeners []sockdiag.Listener) string {
 	var labels []string
 	for _, l := range listeners {
-		if p.ident.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.argv, l.Addr.Port()) {
+		if p.Program.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.Argv, l.Addr.Port()) {
 			continue
 		}
-		if l.Network == sockdiag.Unix && hasUUID(path.Base(l.Path)) {
+		if l.Network == sockdiag.Unix && appname.HasUUID(path.Base(l.Path)) {
 			continue
 		}
 		labels = append(labels, sockdiag.Label(l))
 	}
 	if len(listeners) == 0 {
-		labels = cmdline.BindLabels(p.argv)
+		labels = cmdline.BindLabels(p.Argv)
 	}
 	if len(labels) == 0 {
 		return ""

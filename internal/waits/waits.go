@@ -1,4 +1,4 @@
-package discovery
+package waits
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -26,26 +28,26 @@ const (
 
 // unnamed is a wait for sockets whose other ends are still to be read.
 type unnamed struct {
-	wait    *Wait
+	wait    *discovery.Wait
 	app     string // by name
 	sockets []conns.WaitSocket
 }
 
 // waitOf returns what a worker waits for that has been busy or stuck for a
 // while; nil: it has not. Peers are set by [Inspector.Finish].
-func (w *Inspector) waitOf(a *InspectedApp, p *process, s *stateTracker, l *look, x *Worker, now time.Time) *Wait {
-	if x.State != Busy && x.State != Stuck || x.For < waitAfter {
+func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *stateTracker, l *look, x *discovery.Worker, now time.Time) *discovery.Wait {
+	if x.State != discovery.Busy && x.State != discovery.Stuck || x.For < waitAfter {
 		return nil
 	}
-	k := l.speaker(p.ident.Threads)
+	k := l.speaker(p.Program.Threads)
 	if k == nil {
-		return &Wait{On: conns.OnOther}
+		return &discovery.Wait{On: conns.OnOther}
 	}
-	wait := &Wait{On: conns.OnOther, Call: now.Sub(k.since)}
+	wait := &discovery.Wait{On: conns.OnOther, Call: now.Sub(k.since)}
 	computes := l.share() >= cpuShare
 	switch {
 	case k.call.Running && computes:
-		wait.On = OnCPU
+		wait.On = discovery.OnCPU
 		return wait
 	case k.call.Running, computes && locks(k.call.NR) && wait.Call == 0: // it waits for the interpreter's lock, in turns
 		return wait
@@ -53,8 +55,8 @@ func (w *Inspector) waitOf(a *InspectedApp, p *process, s *stateTracker, l *look
 	if wait.On = plainWait(k.call.NR); wait.On != conns.OnOther {
 		return wait
 	}
-	if !w.table.costs.take(a.Owner, costLink, 2) {
-		w.table.unread++
+	if !w.table.Budget.Take(a.Owner, table.CostLink, 2) {
+		w.table.SkippedProcesses++
 		return wait
 	}
 	var sockets []conns.WaitSocket
@@ -134,14 +136,14 @@ func pointers(list []thread) []*thread {
 func plainWait(nr int) string {
 	switch nr {
 	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
-		return OnSleep
+		return discovery.OnSleep
 	case unix.SYS_WAIT4, unix.SYS_WAITID:
-		return OnChild
+		return discovery.OnChild
 	case unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_OPENAT:
-		return OnDisk
+		return discovery.OnDisk
 	}
 	if locks(nr) {
-		return OnLock
+		return discovery.OnLock
 	}
 	return conns.OnOther
 }
@@ -149,22 +151,22 @@ func plainWait(nr int) string {
 // waitsFor returns what a thread waits for in a call on descriptors: a kind, or
 // the sockets whose other ends decide. What a thread that has gone on meanwhile
 // waits for is not known.
-func (c *caller) waitsFor(p *process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
-	if path := c.calls.Connecting(p.pid, k.call); path != "" {
+func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
+	if path := c.calls.Connecting(p.PID, k.call); path != "" {
 		return conns.OnOther, []conns.WaitSocket{{Path: path}}
 	}
-	fds, known := c.calls.Descriptors(p.pid, k.call)
+	fds, known := c.calls.Descriptors(p.PID, k.call)
 	switch {
 	case known && len(fds) == 0:
-		return OnSleep, nil
+		return discovery.OnSleep, nil
 	case len(fds) > maxWaitFDs:
-		c.t.left += uint64(len(fds) - maxWaitFDs)
+		c.t.SkippedFDs += uint64(len(fds) - maxWaitFDs)
 		return conns.OnOther, nil
 	}
-	c.t.costs.spend(owner, costLink, len(fds))
+	c.t.Budget.Spend(owner, table.CostLink, len(fds))
 	file := false
 	for _, fd := range fds {
-		link, err := c.t.r.FDLink(p.pid, fd)
+		link, err := c.t.FS.FDLink(p.PID, fd)
 		if err != nil {
 			return conns.OnOther, nil
 		}
@@ -177,17 +179,17 @@ func (c *caller) waitsFor(p *process, k *thread, owner procfs.Account) (on strin
 	switch {
 	case !same:
 		return conns.OnOther, nil
-	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.calls.Offset(p.pid, fds[0]) > 0:
-		return OnDisk, nil // what has a path and no offset may be a pipe
+	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.calls.Offset(p.PID, fds[0]) > 0:
+		return discovery.OnDisk, nil // what has a path and no offset may be a pipe
 	}
 	return conns.OnOther, sockets
 }
 
 // still returns the state of a thread (proc_pid_stat(5)), and whether it is in
 // the same call as when it was looked at.
-func (c *caller) still(p *process, k *thread) (state byte, same bool) {
+func (c *caller) still(p *table.Process, k *thread) (state byte, same bool) {
 	dir := "task/" + strconv.Itoa(k.tid) + "/"
-	b, err := c.t.r.Read(p.pid, dir+"stat")
+	b, err := c.t.FS.Read(p.PID, dir+"stat")
 	if err != nil {
 		return 0, false
 	}
@@ -195,7 +197,7 @@ func (c *caller) still(p *process, k *thread) (state byte, same bool) {
 	if err != nil {
 		return 0, false
 	}
-	if b, err = c.t.r.Read(p.pid, dir+"syscall"); err != nil {
+	if b, err = c.t.FS.Read(p.PID, dir+"syscall"); err != nil {
 		return 0, false
 	}
 	again, err := procfs.ParseSyscall(b)

@@ -1,4 +1,4 @@
-package discovery
+package waits
 
 import (
 	"slices"
@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -57,25 +58,25 @@ func (k *thread) loads() bool {
 
 // caller reads what threads are doing.
 type caller struct {
-	t      *table
+	t      *table.Table
 	calls  *procfs.CallReader
 	others []thread // of the worker that is being looked at
 }
 
 // look looks at the threads of one worker. Where the main thread's call proves
 // that a worker has a request in hand, or none, the others are not read.
-func (c *caller) look(p *process, s *stateTracker, server cmdline.Server, listening []int, now time.Time) (look, error) {
+func (c *caller) look(p *table.Process, s *stateTracker, server cmdline.Server, listening []int, now time.Time) (look, error) {
 	l := look{server: server}
 	var err error
-	if l.main, err = c.thread(p, s, p.pid, now); err != nil {
+	if l.main, err = c.thread(p, s, p.PID, now); err != nil {
 		return look{}, err
 	}
 	l.ok = true
-	l.main.waits = c.calls.WaitsForConnection(p.pid, l.main.call, listening)
+	l.main.waits = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
 	if l.main.waits && server == cmdline.Gunicorn && (l.main.call.NR == procfs.SysSelect || l.main.call.NR == unix.SYS_PSELECT6) {
 		s.sync = true // the other workers of gunicorn poll
 	}
-	if p.stat.Threads > 1 && !s.sync {
+	if p.Stat.Threads > 1 && !s.sync {
 		c.readOthers(p, s, now)
 		l.others = c.others
 	}
@@ -86,14 +87,14 @@ func (c *caller) look(p *process, s *stateTracker, server cmdline.Server, listen
 // settle sets which threads wait for a connection, which rest, and what the
 // others have in common. It is called when the descriptors under which
 // the listeners are held have changed.
-func (c *caller) settle(p *process, s *stateTracker, l *look, listening []int, now time.Time) {
-	l.main.waits = c.calls.WaitsForConnection(p.pid, l.main.call, listening)
+func (c *caller) settle(p *table.Process, s *stateTracker, l *look, listening []int, now time.Time) {
+	l.main.waits = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
 	c.judge(p, s, l, listening, now)
 }
 
 // judge is settle for a worker of which it is known whether its main thread
 // waits for a connection.
-func (c *caller) judge(p *process, s *stateTracker, l *look, listening []int, now time.Time) {
+func (c *caller) judge(p *table.Process, s *stateTracker, l *look, listening []int, now time.Time) {
 	l.working, l.asleep = 0, 0
 	one := func(k *thread) {
 		k.rests = !k.waits && !k.call.Running && !s.idleAt.IsZero() && !k.since.After(s.idleAt)
@@ -104,18 +105,18 @@ func (c *caller) judge(p *process, s *stateTracker, l *look, listening []int, no
 	}
 	one(&l.main)
 	for i := range l.others {
-		l.others[i].waits = c.calls.WaitsForConnection(p.pid, l.others[i].call, listening)
+		l.others[i].waits = c.calls.WaitsForConnection(p.PID, l.others[i].call, listening)
 		one(&l.others[i])
 	}
 }
 
 // thread reads one thread.
-func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (thread, error) {
+func (c *caller) thread(p *table.Process, s *stateTracker, tid int, now time.Time) (thread, error) {
 	dir := ""
-	if tid != p.pid {
+	if tid != p.PID {
 		dir = "task/" + strconv.Itoa(tid) + "/"
 	}
-	b, err := c.t.r.Read(p.pid, dir+"syscall")
+	b, err := c.t.FS.Read(p.PID, dir+"syscall")
 	if err != nil {
 		return thread{}, err
 	}
@@ -125,7 +126,7 @@ func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (th
 	}
 	var runs uint64
 	var busy time.Duration
-	if b, err := c.t.r.Read(p.pid, dir+"schedstat"); err == nil {
+	if b, err := c.t.FS.Read(p.PID, dir+"schedstat"); err == nil {
 		busy, runs, _ = procfs.ParseSchedstat(b)
 	}
 	before, seen := s.tasks[tid]
@@ -142,14 +143,14 @@ func (c *caller) thread(p *process, s *stateTracker, tid int, now time.Time) (th
 }
 
 // readOthers reads the threads beside the main one, and forgets those that ended.
-func (c *caller) readOthers(p *process, s *stateTracker, now time.Time) {
+func (c *caller) readOthers(p *table.Process, s *stateTracker, now time.Time) {
 	c.others = c.others[:0]
-	list, err := c.t.r.Entries(c.t.r.Path(p.pid, "task"), nil)
+	list, err := c.t.FS.Entries(c.t.FS.Path(p.PID, "task"), nil)
 	if err != nil {
 		return
 	}
-	for _, e := range list[:min(len(list), maxThreads)] {
-		if e.N == p.pid {
+	for _, e := range list[:min(len(list), table.MaxThreads)] {
+		if e.N == p.PID {
 			continue
 		}
 		if k, err := c.thread(p, s, e.N, now); err == nil {

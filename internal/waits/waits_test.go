@@ -1,4 +1,4 @@
-package discovery
+package waits
 
 import (
 	"fmt"
@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -88,21 +90,21 @@ func BenchmarkWaitOf(b *testing.B) {
 		_, _ = unix.Read(pair[0], make([]byte, 1)) // until the end of the benchmark
 	}()
 	r := procfs.New("/proc")
-	w := newInspector(Parts{Table: newTable(r)})
-	p, k := &process{pid: os.Getpid()}, thread{tid: <-tid}
+	w := newInspector(discovery.Parts{Table: table.New(r)})
+	p, k := &table.Process{PID: os.Getpid()}, thread{tid: <-tid}
 	b.Cleanup(func() { _ = unix.Close(pair[1]); _ = unix.Close(pair[0]) })
 	for k.call.NR != unix.SYS_READ || int(k.call.Args[0]) != pair[0] {
-		text, err := r.Read(p.pid, fmt.Sprintf("task/%d/syscall", k.tid))
+		text, err := r.Read(p.PID, fmt.Sprintf("task/%d/syscall", k.tid))
 		if err != nil {
 			b.Fatal(err)
 		}
 		k.call, _ = procfs.ParseSyscall(text)
 	}
-	l, x := &look{main: k}, &Worker{State: Busy, For: time.Minute}
+	l, x := &look{main: k}, &discovery.Worker{State: discovery.Busy, For: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {
-		w.table.costs.begin(true) // a look
-		if w.waitOf(&InspectedApp{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
+		w.table.Budget.Begin(true) // a look
+		if w.waitOf(&discovery.InspectedApp{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
 			b.Fatal(w.unnamed)
 		}
 		w.forgetUnnamed()
