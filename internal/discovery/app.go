@@ -5,6 +5,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/listeners"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
@@ -37,7 +38,7 @@ type app struct {
 	sockets []sockdiag.Listener
 	net     *conns.Namespace
 
-	purposes purposes // of its listening sockets
+	purposes listeners.Purposes // of its listening sockets
 
 	slots.Set
 	cpu      table.CPUTime // ticks

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
@@ -66,11 +65,4 @@ func (w *Watcher) unclaimed() {
 	for _, uid := range missing {
 		w.owed[uid] = true
 	}
-}
-
-// netOf returns the network namespace of a process, and notes it.
-func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
-	n := w.sockets.Of(p.PID, p.NetNS, p.Owner.Account)
-	p.NetNS = n.Inode
-	return n
 }

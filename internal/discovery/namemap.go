@@ -31,7 +31,7 @@ type NameStore interface {
 }
 
 // MaxNames bounds the records of a map.
-const MaxNames = maxReserved + MaxApps
+const MaxNames = appname.MaxReserved + MaxApps
 
 // names returns the map of now: the names of apps that are established and
 // those that are kept for apps that have ended.
@@ -39,11 +39,11 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 	var out []NameRecord
 	for _, a := range w.apps {
 		if a.conf < 0 && a.established {
-			out = append(out, record(a.name, reservation{id: a.id, owner: a.owner, unit: a.unit, since: now}))
+			out = append(out, record(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
 		}
 	}
 	for name, r := range w.reserved {
-		if r.id.Base != "" {
+		if r.ID.Base != "" {
 			out = append(out, record(name, r))
 		}
 	}
@@ -51,15 +51,15 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 	return out
 }
 
-func record(name string, r reservation) NameRecord {
-	return NameRecord{Name: name, Base: r.id.Base, Owner: uint32(r.owner), Unit: r.id.Unit, Host: r.id.Host, Bind: r.id.Bind, In: r.unit, Since: r.since}
+func record(name string, r appname.Reservation) NameRecord {
+	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
 // recall takes over a map that was kept. What cannot have been written by
 // [Watcher.names] is left out.
 func (w *Watcher) recall(list []NameRecord, now time.Time) {
 	for _, r := range list {
-		if len(w.reserved) >= maxReserved {
+		if len(w.reserved) >= appname.MaxReserved {
 			return
 		}
 		if !r.sound() {
@@ -70,7 +70,7 @@ func (w *Watcher) recall(list []NameRecord, now time.Time) {
 			since = now
 		}
 		id := appname.ID{Base: r.Base, Owner: procfs.Account(r.Owner), Unit: r.Unit, Host: r.Host, Bind: r.Bind}
-		w.reserved[r.Name] = reservation{id: id, owner: procfs.Account(r.Owner), unit: r.In, since: since}
+		w.reserved[r.Name] = appname.Reservation{ID: id, Owner: procfs.Account(r.Owner), Unit: r.In, Since: since}
 	}
 }
 

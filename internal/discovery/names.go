@@ -14,9 +14,6 @@ const (
 	// by side until they count as two: in a rolling update the new one starts
 	// while the old one still runs.
 	replicaSettle = 10 * time.Minute
-	// keptFor is how long the name of an app that is no longer reported is kept
-	// from one that differs only by where it listens.
-	keptFor = 24 * time.Hour
 )
 
 // idOf returns the identity of the app that a process is the root of.
@@ -49,7 +46,7 @@ func (w *Watcher) join(p *table.Process, id appname.ID) bool {
 // listened, unless a name is kept for the root.
 func (w *Watcher) move(p *table.Process, id appname.ID) bool {
 	for _, r := range w.reserved {
-		if r.id == id {
+		if r.ID == id {
 			return false
 		}
 	}
@@ -83,7 +80,9 @@ func compareNames(x, y string) int {
 // One that the identity has borne comes first, then the plain name.
 func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
 	borne, others := w.relatives(id)
-	free := func(name string) bool { return w.byName(name) == nil && w.mayBear(name, p, id, now) }
+	free := func(name string) bool {
+		return w.byName(name) == nil && w.reserved.MayBear(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
+	}
 	stem := id.Base
 	var tries []string
 	switch {
@@ -121,7 +120,7 @@ func (w *Watcher) relatives(id appname.ID) (borne []string, others []appname.ID)
 		note(a.name, a.id)
 	}
 	for name, r := range w.reserved {
-		note(name, r.id)
+		note(name, r.ID)
 	}
 	return borne, others
 }
@@ -166,27 +165,4 @@ func (a *app) sameAddress(b *app) bool {
 // have been out of sight for a look.
 func (a *app) before(b *app) bool {
 	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.heir(b.root()) && b.root().Start > a.last.Start
-}
-
-// hadLast reports whether p is the root that an app last had.
-func (a *app) hadLast(p *table.Process) bool {
-	return a.last != nil && a.last.PID == p.PID && a.last.Start == p.Start
-}
-
-// adopt makes the members of another app those of a.
-func (a *app) adopt(members []*table.Process) {
-	a.members = members
-	for _, m := range members {
-		m.Member = a
-	}
-}
-
-func (w *Watcher) remove(a *app) {
-	w.apps = slices.DeleteFunc(w.apps, func(b *app) bool { return a == b })
-	for _, m := range a.members {
-		if m.Member == a {
-			m.Member = nil
-		}
-	}
-	w.namesChanged = true
 }

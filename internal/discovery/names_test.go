@@ -275,7 +275,7 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 		t.Errorf("%v", w.reserved)
 	}
 	w.recall([]NameRecord{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
-	if r, ok := w.reserved["shop@api~2"]; !ok || !r.since.Equal(at(100)) {
+	if r, ok := w.reserved["shop@api~2"]; !ok || !r.Since.Equal(at(100)) {
 		t.Errorf("%v", w.reserved)
 	}
 	many := make([]NameRecord, 5000)
@@ -283,7 +283,7 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 		many[i] = NameRecord{Name: fmt.Sprintf("a%d", i), Base: "a"}
 	}
 	w.recall(many, at(100))
-	if len(w.reserved) > maxReserved {
+	if len(w.reserved) > appname.MaxReserved {
 		t.Errorf("%d names", len(w.reserved))
 	}
 }

@@ -84,13 +84,6 @@ func (w *Watcher) found(p *table.Process, id appname.ID, now time.Time) bool {
 	return true
 }
 
-// heir reports whether a root may go on as an app that has ended: with its
-// name, its slots and its counters. Another user's may not, and of the services
-// that share a user no other one.
-func (a *app) heir(p *table.Process) bool {
-	return a.owner == p.Owner.Account && (a.unit == "" || a.unit == p.Owner.Unit)
-}
-
 // makeRoom makes sure that there is a place for a new app of p's account.
 func (w *Watcher) makeRoom(p *table.Process, now time.Time) bool {
 	held := 0
@@ -181,62 +174,6 @@ func (w *Watcher) leftOut(p *table.Process) {
 		p.Over = true
 		w.overflow++
 	}
-}
-
-// reservation is the name of an app that is no longer reported.
-type reservation struct {
-	id    appname.ID
-	owner procfs.Account
-	unit  string
-	since time.Time
-}
-
-const (
-	maxReserved       = 1024 // names
-	maxOthersReserved = 64   // of one account other than root's
-)
-
-// reserve keeps the name of an app that is forgotten for its identity, so that
-// another user never inherits it. It returns true.
-func (w *Watcher) reserve(a *app, now time.Time) bool {
-	if !a.established {
-		return true
-	}
-	bound := maxReserved
-	if a.owner != 0 {
-		bound = maxOthersReserved
-	}
-	count, first := 0, ""
-	for name, r := range w.reserved {
-		if r.owner == a.owner {
-			count++
-			if first == "" || r.since.Before(w.reserved[first].since) {
-				first = name
-			}
-		}
-	}
-	switch {
-	case count >= bound:
-		delete(w.reserved, first)
-	case len(w.reserved) >= maxReserved:
-		return true
-	}
-	w.reserved[a.name] = reservation{id: a.id, owner: a.owner, unit: a.unit, since: now}
-	return true
-}
-
-// mayBear reports whether a name is free for a root: it is kept for nobody, or
-// for its identity. What differs from that only by where it listens may have it
-// after keptFor.
-func (w *Watcher) mayBear(name string, p *table.Process, id appname.ID, now time.Time) bool {
-	r, ok := w.reserved[name]
-	switch {
-	case !ok:
-		return true
-	case r.owner != p.Owner.Account || r.unit != "" && r.unit != p.Owner.Unit:
-		return false
-	}
-	return r.id == id || r.id.But() == id.But() && now.Sub(r.since) > keptFor
 }
 
 // LeftOut is a user whose apps have no place.

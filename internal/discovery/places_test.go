@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
@@ -233,7 +234,7 @@ func TestReservedNamesAreBounded(t *testing.T) {
 		w.reserve(&app{name: fmt.Sprintf("roots%d", i), established: true}, time.Unix(int64(i), 0))
 	}
 	w.reserve(&app{name: "young"}, time.Unix(0, 0))
-	if _, ok := w.reserved["shop"]; !ok || len(w.reserved) > maxReserved {
+	if _, ok := w.reserved["shop"]; !ok || len(w.reserved) > appname.MaxReserved {
 		t.Errorf("%d names, the first kept: %v", len(w.reserved), ok)
 	}
 }

@@ -57,13 +57,6 @@ func (w *Watcher) foreign(root, kid *table.Process) bool {
 	return o.Changed || o.Account != master.Account
 }
 
-func (w *Watcher) works(root, kid *table.Process) bool {
-	if kid.FDs().Err != nil || root.FDs().Err != nil {
-		return kid.Program.Server == root.Program.Server && root.Program.Known()
-	}
-	return w.share(kid, root)
-}
-
 // successor reports whether a gunicorn child is the new master of an upgrade
 // (USR2): it was started by exec with the old one's pid in its environment,
 // which a worker, being a mere fork, is not.

@@ -1,17 +1,15 @@
 package discovery
 
 import (
-	"os"
 	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/listeners"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
-
-func pageSize() uint64 { return uint64(os.Getpagesize()) }
 
 // update brings one app up to date: its tree, its workers in their slots, its
 // listeners and its counters.
@@ -133,7 +131,7 @@ func (w *Watcher) listenersOf(a *app, now time.Time) {
 		}
 	}
 	if len(a.sockets) > 0 {
-		a.sockets = w.requests(a, a.sockets, now)
+		a.sockets = a.purposes.Requests(w.r, listeners.Tree{Members: a.members, Roots: a.roots, Workers: a.workers}, a.sockets, now)
 		return
 	}
 	if a.root().FDs().Err == nil {

@@ -10,12 +10,12 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/naming"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
@@ -71,7 +71,7 @@ type Watcher struct {
 	owed      table.Users            // owners of such that belong to nobody known: their processes are to be read again
 	overflow  int                    // apps over the bound
 	without   map[procfs.Account]int // apps without a place, as of this look
-	reserved  map[string]reservation
+	reserved  appname.Reservations
 	namer     *naming.Namer
 	roots     map[*table.Process]bool // of the discovered apps, as of this look
 
@@ -110,7 +110,7 @@ func New(o Options) (*Watcher, error) {
 	}
 	w.table.Self, w.table.Boot = os.Getpid(), boot
 	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.sockets.Listens(p.NetNS, ino) }
-	w.owed, w.reserved = make(table.Users), make(map[string]reservation)
+	w.owed, w.reserved = make(table.Users), make(appname.Reservations)
 	w.calls, w.namer = procfs.NewCallReader(r), naming.NewNamer(r, w.table)
 	if o.Inspector != nil {
 		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
@@ -186,26 +186,6 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 }
 
-func (w *Watcher) byName(name string) *app {
-	for _, a := range w.apps {
-		if a.name == name {
-			return a
-		}
-	}
-	return nil
-}
-
-func (w *Watcher) lock(ctx context.Context) error {
-	select {
-	case <-w.turn:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for another look at the processes: %w", ctx.Err())
-	}
-}
-
-func (w *Watcher) unlock() { w.turn <- struct{}{} }
-
 // Snapshot returns the apps as they are now, or were a moment ago.
 // The caller must not change it. It fails only if /proc cannot be listed or
 // ctx ends first.
@@ -246,17 +226,6 @@ func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err err
 	return w.snapshot(ctx, now), nil
 }
 
-// watchMemory sets whose memory to sample.
-func (w *Watcher) watchMemory() {
-	procs := make(map[pss.Key]pss.Process)
-	for _, a := range w.apps {
-		for _, p := range a.members {
-			procs[pss.Key{PID: p.PID, Start: p.Start}] = pss.Process{RSS: p.Stat.RSS * pageSize(), Owner: a.owner}
-		}
-	}
-	w.memory.SetProcesses(procs)
-}
-
 func (w *Watcher) fresh() *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -286,53 +255,4 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 		w.update(a, now)
 	}
 	return nil
-}
-
-// candidates are the processes that could belong to an app, as of the table's
-// last change, the oldest first: a master comes before its workers when an
-// allowance does not permit to read all.
-func (w *Watcher) candidates() []*table.Process {
-	if w.candsGen == w.table.Generation && w.cands != nil {
-		return w.cands
-	}
-	w.cands, w.candsGen = w.cands[:0], w.table.Generation
-	for _, p := range w.table.Processes {
-		if w.candidate(p) {
-			w.cands = append(w.cands, p)
-		}
-	}
-	slices.SortFunc(w.cands, table.Oldest)
-	return w.cands
-}
-
-// candidate reports whether a process could be an app's root. With a
-// configuration that is what it matches; a match that names nothing but a
-// listener or a pid file is looked for another way, see findConfigured.
-func (w *Watcher) candidate(p *table.Process) bool {
-	if len(w.matchers) == 0 {
-		return p.IsPython()
-	}
-	return p.Match&^w.alone != 0
-}
-
-// matchBits judges the configured matches for one process.
-func (w *Watcher) matchBits(p *table.Process) uint64 {
-	var bits uint64
-	var groups []string
-	var read bool
-	user := func() uint32 { return w.table.Owner(p).UID }
-	for i := range w.matchers {
-		if w.matchers[i].Fixed(p, func() []string {
-			if !read {
-				groups, read = w.r.Groups(p.PID), true
-			}
-			return groups
-		}, user) {
-			bits |= 1 << i
-		}
-	}
-	if bits&^w.alone != 0 && w.table.Owner(p).Changed { // any user starts a setuid program with any command line
-		return bits & w.alone
-	}
-	return bits
 }

@@ -2,10 +2,13 @@ package discovery
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/listeners"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -90,37 +93,45 @@ func (w *Watcher) reloaded(root, kid *table.Process) bool {
 	return *kid.Heir
 }
 
-// standsBy reports whether a script only keeps the listening sockets of the
-// servers that it started, each of them a root and the same user's: then it is no
-// app.
-func (w *Watcher) standsBy(q *table.Process, roots map[*table.Process]bool) bool {
-	if q.Program.Known() || q.FDs().Err != nil || q.Accepts || len(w.table.Children[q.PID]) == 0 && len(q.Handed) == 0 || len(w.holds(q)) == 0 {
-		return false
+func (w *Watcher) works(root, kid *table.Process) bool {
+	if kid.FDs().Err != nil || root.FDs().Err != nil {
+		return kid.Program.Server == root.Program.Server && root.Program.Known()
 	}
-	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })
+	return w.share(kid, root)
 }
 
-// handedOn reports whether a child of q that is an app of its own holds q's
-// socket, or once did: its successor will.
-func (w *Watcher) handedOn(q *table.Process, l sockdiag.Listener, roots map[*table.Process]bool) bool {
-	if q.Handed[l.Inode] {
+// accepts reports whether an epoll set of a process has one of the listeners
+// that it holds, or one of its threads waits for a connection now. Once seen it stays.
+func (w *Watcher) accepts(p *table.Process) bool {
+	if p.Accepts {
 		return true
 	}
-	has := slices.ContainsFunc(w.table.Children[q.PID], func(kid *table.Process) bool {
-		return roots[kid] && kid.Holds(l) && w.table.Owner(kid).Account == w.table.Owner(q).Account && !w.table.Owner(kid).Changed
-	})
-	if has && q.Handed == nil {
-		q.Handed = make(map[uint64]bool)
+	held := w.holds(p)
+	if len(held) == 0 {
+		return false
 	}
-	if has && len(q.Handed) < maxListeners {
-		q.Handed[l.Inode] = true
-	}
-	return has
+	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return listeners.Watches(w.r, p, l) }) || w.waits(p, held)
+	return p.Accepts
 }
 
-// launched reports whether p is another program than its parent, which only
-// started it: both are scripts, and not the same one.
-func launched(p, q *table.Process) bool {
-	return p.Program.Server == cmdline.Script && q.Program.Server == cmdline.Script && p.Program.Script != q.Program.Script &&
-		p.Program.Script != "python" && !cmdline.Spawned(p.Argv) && !q.Accepts
+// waits reports whether a thread of a process waits for a connection now.
+func (w *Watcher) waits(p *table.Process, held []sockdiag.Listener) bool {
+	var fds []int
+	for _, l := range held {
+		fds = append(fds, p.FDs().Sockets[l.Inode]...)
+	}
+	list, err := w.r.Entries(w.r.Path(p.PID, "task"), nil)
+	if err != nil {
+		return false
+	}
+	for _, e := range list[:min(len(list), table.MaxThreads)] {
+		b, err := w.r.Read(p.PID, "task/"+strconv.Itoa(e.N)+"/syscall")
+		if err != nil {
+			continue
+		}
+		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.PID, k, fds) {
+			return true
+		}
+	}
+	return false
 }

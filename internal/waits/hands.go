@@ -256,3 +256,22 @@ func (l *look) spare(state discovery.State, threads int) bool {
 	}
 	return l.hands.n < threads
 }
+
+// listening returns the descriptors under which a process has the app's sockets.
+func listening(a *discovery.InspectedApp, p *table.Process) []int {
+	fds := make([]int, 0, 4)
+	for _, l := range a.Listeners {
+		fds = append(fds, p.FDs().Sockets[l.Inode]...)
+	}
+	return fds
+}
+
+// held returns how many listeners of the app a process has.
+func held(a *discovery.InspectedApp, p *table.Process) (n int) {
+	for _, l := range a.Listeners {
+		if len(p.FDs().Sockets[l.Inode]) > 0 {
+			n++
+		}
+	}
+	return n
+}

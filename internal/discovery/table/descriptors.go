@@ -24,14 +24,6 @@ type Descriptors struct {
 	Held      Holding          // the listeners among sockets, as of one look
 }
 
-// FDs returns what is known of the descriptors of a process.
-func (p *Process) FDs() *Descriptors {
-	if p.Opened == nil {
-		return &Descriptors{}
-	}
-	return p.Opened
-}
-
 // Users are the owners of sockets that have appeared.
 type Users map[uint32]bool
 
@@ -135,4 +127,12 @@ type Holding struct {
 	List []sockdiag.Listener
 
 	Dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
+}
+
+// ReadOnce reads the descriptors of a process if that was never done, and its
+// account's allowance permits.
+func (t *Table) ReadOnce(p *Process) {
+	if !p.FDs().Known {
+		t.ReadDescriptors(p)
+	}
 }

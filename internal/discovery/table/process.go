@@ -116,14 +116,6 @@ func Oldest(x, y *Process) int {
 	return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
 }
 
-// ReadOnce reads the descriptors of a process if that was never done, and its
-// account's allowance permits.
-func (t *Table) ReadOnce(p *Process) {
-	if !p.FDs().Known {
-		t.ReadDescriptors(p)
-	}
-}
-
 // fileLimit is a process' limit of open files, read once a minute.
 type fileLimit struct {
 	Max  uint64 // 0: unlimited or unknown
@@ -147,4 +139,12 @@ func (p *Process) Names() *appname.Found {
 		p.named = new(appname.Found)
 	}
 	return p.named
+}
+
+// FDs returns what is known of the descriptors of a process.
+func (p *Process) FDs() *Descriptors {
+	if p.Opened == nil {
+		return &Descriptors{}
+	}
+	return p.Opened
 }

@@ -1,4 +1,4 @@
-package discovery
+package listeners
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -24,11 +25,11 @@ type socketApp struct {
 }
 
 // requestsOf returns the inodes that are taken for request listeners.
-func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 {
+func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []uint64 {
 	t.Helper()
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *table.Process {
-		p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.OfSelf(1).Inode, Program: cmdline.Program{Server: c.server}}
+		p := &table.Process{PID: pid, Start: uint64(pid), Program: cmdline.Program{Server: c.server}}
 		p.Opened = &table.Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {
@@ -42,7 +43,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 		}
 		if targets != "" {
 			p.FDs().Polls = []int{3}
-			dir := filepath.Join(w.r.Path(pid, "fdinfo"))
+			dir := filepath.Join(r.Path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -52,17 +53,18 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 		}
 		return p
 	}
-	a.roots = []*table.Process{make1(1, c.master, c.watched[-1])}
-	a.members, a.workers = slices.Clone(a.roots), nil
+	var of Tree
+	of.Roots = []*table.Process{make1(1, c.master, c.watched[-1])}
+	of.Members, of.Workers = slices.Clone(of.Roots), nil
 	if c.alone {
-		a.workers = slices.Clone(a.roots)
+		of.Workers = slices.Clone(of.Roots)
 	}
 	for i, inodes := range c.workers {
 		p := make1(10+i, inodes, c.watched[i])
-		a.workers, a.members = append(a.workers, p), append(a.members, p)
+		of.Workers, of.Members = append(of.Workers, p), append(of.Members, p)
 	}
 	var out []uint64
-	for _, l := range w.requests(a, all, time.Unix(int64(at), 0)) {
+	for _, l := range u.Requests(r, of, all, time.Unix(int64(at), 0)) {
 		out = append(out, l.Inode)
 	}
 	slices.Sort(out)
@@ -71,7 +73,7 @@ func requestsOf(t *testing.T, w *Watcher, c socketApp, a *app, at int) []uint64 
 
 // Port 9 is a control, statistics or administration socket throughout.
 func TestControlSocketsAreNoListeners(t *testing.T) {
-	w := host(t)
+	r := procfs.New(t.TempDir())
 	both := []uint64{1, 2}
 	for name, c := range map[string]struct {
 		app  socketApp
@@ -92,7 +94,7 @@ func TestControlSocketsAreNoListeners(t *testing.T) {
 		"threads that watch, one inherited it":  {socketApp{server: cmdline.Gunicorn, master: []uint64{1, 9}, workers: [][]uint64{{1, 9}, {1}}, watched: map[int][]uint64{0: {1}, 1: {1}}}, []uint64{1}},
 		"a second bind that one worker dropped": {socketApp{server: cmdline.Gunicorn, master: both, workers: [][]uint64{both, {1}}, watched: map[int][]uint64{0: both, 1: {1}}}, both},
 	} {
-		if got := requestsOf(t, w, c.app, newApp("shop", -1), 1000); !slices.Equal(got, c.want) {
+		if got := requestsOf(t, r, c.app, new(Purposes), 1000); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -100,7 +102,7 @@ func TestControlSocketsAreNoListeners(t *testing.T) {
 
 // What was seen to be a control socket is none while all workers are gone.
 func TestControlSocketIsRemembered(t *testing.T) {
-	w, a := host(t), newApp("shop", -1)
+	r, u := procfs.New(t.TempDir()), new(Purposes)
 	steps := []struct {
 		app  socketApp
 		want []uint64
@@ -111,7 +113,7 @@ func TestControlSocketIsRemembered(t *testing.T) {
 		{socketApp{server: cmdline.Gunicorn, master: []uint64{9}}, []uint64{9}}, // there must be one
 	}
 	for i, s := range steps {
-		if got := requestsOf(t, w, s.app, a, 1000+i); !slices.Equal(got, s.want) {
+		if got := requestsOf(t, r, s.app, u, 1000+i); !slices.Equal(got, s.want) {
 			t.Errorf("step %d: %v, want %v", i, got, s.want)
 		}
 	}
@@ -122,15 +124,15 @@ func TestInternalSocket(t *testing.T) {
 		"/root/.gunicorn/gunicorn.ctl": true, "/run/user/1000/gunicorn.ctl": true, "/tmp/pymp-x1/listener-2": true,
 		"/tmp/gunicorn-dirty-ab12/arbiter.sock": true, "/run/gunicorn.sock": false, "/run/shop.ctl": false, "@gunicorn": false, "": false,
 	} {
-		if got := internalSocket(in); got != want {
+		if got := Internal(in); got != want {
 			t.Errorf("%q: %v", in, got)
 		}
 	}
 	p := &table.Process{Program: cmdline.Program{Server: cmdline.Gunicorn}, Argv: []string{"gunicorn", "--control-socket", "./run/g.sock", "shop:app"}}
-	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/g.sock"}); !controlOption(p, l) {
+	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/g.sock"}); !IsControl(p, l) {
 		t.Error("the socket that --control-socket names is none")
 	}
-	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/shop.sock"}); controlOption(p, l) {
+	if l := (sockdiag.Listener{Network: sockdiag.Unix, Path: "/srv/shop/run/shop.sock"}); IsControl(p, l) {
 		t.Error("another socket is the control socket")
 	}
 }

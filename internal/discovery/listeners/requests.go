@@ -1,4 +1,4 @@
-package discovery
+package listeners
 
 import (
 	"maps"
@@ -14,18 +14,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// dirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
-const dirtySocket = "/gunicorn-dirty-"
+// DirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
+const DirtySocket = "/gunicorn-dirty-"
 
-// internalSocket reports whether a UNIX socket is known by its path to take no
+// Internal reports whether a UNIX socket is known by its path to take no
 // requests: those of Python's multiprocessing, gunicorn's control socket, and
 // the sockets between gunicorn's workers and its dirty arbiter.
-func internalSocket(p string) bool {
-	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, dirtySocket)
+func Internal(p string) bool {
+	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, DirtySocket)
 }
 
-// controlOption reports whether the command line names the socket as the control socket.
-func controlOption(p *table.Process, l sockdiag.Listener) bool {
+// IsControl reports whether the command line names the socket as the control socket.
+func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	if p.Program.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
 		return false
 	}
@@ -33,12 +33,12 @@ func controlOption(p *table.Process, l sockdiag.Listener) bool {
 	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
 }
 
-// watches reports whether one of the epoll sets of a process has a listening
+// Watches reports whether one of the epoll sets of a process has a listening
 // socket in it, as that of a worker has even while it is at work.
-func (w *Watcher) watches(p *table.Process, l sockdiag.Listener) bool {
+func Watches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	fds := p.FDs().Sockets[l.Inode]
 	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
-		b, err := w.r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
+		b, err := r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
 		return err == nil && slices.ContainsFunc(procfs.ParseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
 	})
 }
@@ -46,24 +46,28 @@ func (w *Watcher) watches(p *table.Process, l sockdiag.Listener) bool {
 // reviewPause is how long it is believed that a listener is a control socket.
 const reviewPause = 30 * time.Second
 
-// purposes is what is known of an app's listening sockets.
-type purposes struct {
+// Purposes is what is known of an app's listening sockets.
+type Purposes struct {
 	control map[string]bool // labels of those that take no requests
 	watched map[uint64]bool // by inode: whether a worker's epoll set has it
 	at      time.Time       // when watched was begun anew
 }
 
-// requests returns those of an app's listening sockets that take requests.
+// Tree is the processes of an app: all of them, and which of these are its roots
+// and its workers. The first root speaks for the app.
+type Tree struct{ Members, Roots, Workers []*table.Process }
+
+// Requests returns those of an app's listening sockets that take requests.
 //
 // A control, statistics or administration socket is held by the master; the
 // workers do not have it, or only those that were forked after it was opened.
 // uWSGI's workers and routers have all that they serve in an epoll set.
-func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
-	s := w.review(a, all)
-	if now.Sub(a.purposes.at) > reviewPause || now.Before(a.purposes.at) {
-		a.purposes.at, a.purposes.watched = now, make(map[uint64]bool)
+func (u *Purposes) Requests(r *procfs.FS, of Tree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
+	s := u.review(r, of, all)
+	if now.Sub(u.at) > reviewPause || now.Before(u.at) {
+		u.at, u.watched = now, make(map[uint64]bool)
 	}
-	before := maps.Clone(a.purposes.control)
+	before := maps.Clone(u.control)
 	control := make(map[string]bool)
 	out := slices.DeleteFunc(slices.Clone(all), func(l sockdiag.Listener) bool {
 		label := sockdiag.Label(l)
@@ -76,19 +80,19 @@ func (w *Watcher) requests(a *app, all []sockdiag.Listener, now time.Time) []soc
 	if len(out) == 0 {
 		return all
 	}
-	a.purposes.control = control
+	u.control = control
 	return out
 }
 
 // review returns what an app's listeners are judged by.
-func (w *Watcher) review(a *app, all []sockdiag.Listener) *socketReview {
-	s := &socketReview{w: w, a: a, all: all}
-	for _, p := range a.members {
-		serves := p.Router || p.Program.Aux || slices.Contains(a.workers, p)
+func (u *Purposes) review(r *procfs.FS, of Tree, all []sockdiag.Listener) *socketReview {
+	s := &socketReview{r: r, known: u, root: of.Roots[0], all: all}
+	for _, p := range of.Members {
+		serves := p.Router || p.Program.Aux || slices.Contains(of.Workers, p)
 		switch {
 		case serves && slices.ContainsFunc(all, p.Holds):
 			s.servers = append(s.servers, p)
-		case !serves && slices.Contains(a.roots, p):
+		case !serves && slices.Contains(of.Roots, p):
 			s.masters = append(s.masters, p)
 		}
 	}
@@ -97,8 +101,9 @@ func (w *Watcher) review(a *app, all []sockdiag.Listener) *socketReview {
 
 // socketReview is what an app's listeners are judged by; there are servers.
 type socketReview struct {
-	w                *Watcher
-	a                *app
+	r                *procfs.FS
+	known            *Purposes
+	root             *table.Process
 	all              []sockdiag.Listener
 	servers, masters []*table.Process // that hold listeners and serve; that do not serve
 }
@@ -115,7 +120,7 @@ func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 	switch {
 	case held == 0:
 		return true
-	case s.a.root().Program.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
+	case s.root.Program.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
 		return !s.watched(l)
 	case held == len(s.servers) || !heldBy(s.masters, l):
 		return false
@@ -127,10 +132,10 @@ func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 
 // watched reports whether a process that serves has the listener in an epoll set.
 func (s *socketReview) watched(l sockdiag.Listener) bool {
-	known := s.a.purposes.watched
+	known := s.known.watched
 	is, ok := known[l.Inode]
 	if !ok {
-		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return s.w.watches(p, l) })
+		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return Watches(s.r, p, l) })
 		known[l.Inode] = is
 	}
 	return is
@@ -148,40 +153,4 @@ func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
 
 func heldBy(ps []*table.Process, l sockdiag.Listener) bool {
 	return slices.ContainsFunc(ps, func(p *table.Process) bool { return p.Holds(l) })
-}
-
-// accepts reports whether an epoll set of a process has one of the listeners
-// that it holds, or one of its threads waits for a connection now. Once seen it stays.
-func (w *Watcher) accepts(p *table.Process) bool {
-	if p.Accepts {
-		return true
-	}
-	held := w.holds(p)
-	if len(held) == 0 {
-		return false
-	}
-	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return w.watches(p, l) }) || w.waits(p, held)
-	return p.Accepts
-}
-
-// waits reports whether a thread of a process waits for a connection now.
-func (w *Watcher) waits(p *table.Process, held []sockdiag.Listener) bool {
-	var fds []int
-	for _, l := range held {
-		fds = append(fds, p.FDs().Sockets[l.Inode]...)
-	}
-	list, err := w.r.Entries(w.r.Path(p.PID, "task"), nil)
-	if err != nil {
-		return false
-	}
-	for _, e := range list[:min(len(list), table.MaxThreads)] {
-		b, err := w.r.Read(p.PID, "task/"+strconv.Itoa(e.N)+"/syscall")
-		if err != nil {
-			continue
-		}
-		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.PID, k, fds) {
-			return true
-		}
-	}
-	return false
 }
