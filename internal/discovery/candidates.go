@@ -42,7 +42,7 @@ func (w *Watcher) matchBits(p *table.Process) uint64 {
 	for i := range w.matchers {
 		if w.matchers[i].Fixed(p, func() []string {
 			if !read {
-				groups, read = w.r.Groups(p.PID), true
+				groups, read = w.r.Cgroups(p.PID), true
 			}
 			return groups
 		}, user) {

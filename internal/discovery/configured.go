@@ -172,5 +172,5 @@ func (w *Watcher) holders(a *app, m *match.Matcher, now time.Time) []*table.Proc
 
 // appeared reports whether a listener at that address is new.
 func (w *Watcher) appeared(want string) bool {
-	return slices.ContainsFunc(w.sockets.News(), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
+	return slices.ContainsFunc(w.sockets.NewListeners(), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }

@@ -27,5 +27,5 @@ func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) boo
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil, err
 	}
-	return w.connections.HeldNow(ctx, wanted, apps...)
+	return w.connections.ConnectionsNow(ctx, wanted, apps...)
 }

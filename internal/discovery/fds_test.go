@@ -39,7 +39,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.table.FS.MaxDescriptors = 3
+	w.table.FS.MaxFDs = 3
 	p := &table.Process{PID: 7, Start: 77, Program: cmdline.Program{Server: cmdline.Gunicorn}}
 	a := &app{name: "shop", conf: -1, roots: []*table.Process{p}, members: []*table.Process{p}, net: w.netOf(p)}
 	w.apps = append(w.apps, a)
@@ -56,7 +56,7 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	if w.table.ReadDescriptors(other); other.FDs().Left != 2 || w.table.SkippedFDs != 4 {
 		t.Errorf("of no app: %d left out, %d counted", other.FDs().Left, w.table.SkippedFDs)
 	}
-	w.table.FS.MaxDescriptors = 5
+	w.table.FS.MaxFDs = 5
 	w.table.ReadDescriptors(p)
 	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)

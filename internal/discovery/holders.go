@@ -68,7 +68,7 @@ const unseenAge = 3 * time.Second
 
 // netOf returns the network namespace of a process, and notes it.
 func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
-	n := w.sockets.Of(p.PID, p.NetNS, p.Owner.Account)
+	n := w.sockets.Get(p.PID, p.NetNS, p.Owner.Account)
 	p.NetNS = n.Inode
 	return n
 }

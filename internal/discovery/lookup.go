@@ -15,12 +15,12 @@ import (
 // in searchPause.
 func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
-	w.sockets.OfSelf(w.table.Self)
+	w.sockets.GetOwn(w.table.Self)
 	for _, p := range candidates {
 		w.netOf(p)
 	}
 	news := make(table.Users)
-	for _, l := range w.sockets.RefreshUsed(ctx, now) {
+	for _, l := range w.sockets.Refresh(ctx, now) {
 		news[l.UID] = true
 	}
 	w.news = len(news) > 0
@@ -34,7 +34,7 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 		w.readSockets(w.candidates(), w.owed)
 		w.owed = make(table.Users)
 	}
-	w.sockets.MarkSeen()
+	w.sockets.AcknowledgeNew()
 }
 
 // readSockets reads the descriptors of those that were never read, or may hold
@@ -51,7 +51,7 @@ func (w *Watcher) readSockets(candidates []*table.Process, news table.Users) {
 // unclaimed notes the owners of new listening sockets that belong to no candidate.
 func (w *Watcher) unclaimed() {
 	missing := make(map[uint64]uint32)
-	for _, l := range w.sockets.News() {
+	for _, l := range w.sockets.NewListeners() {
 		missing[l.Inode] = l.UID
 	}
 	for _, p := range w.candidates() {

@@ -16,7 +16,7 @@ import (
 // rooted returns a process named shop that holds a listener on that port.
 func rooted(w *Watcher, pid int, port uint16) *table.Process {
 	ino := uint64(pid)
-	p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.OfSelf(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
+	p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
 	p.Opened = &table.Descriptors{Known: true, Sockets: map[uint64][]int{ino: {5}}}
 	n := w.netOf(p)
 	if n.Listeners == nil {
@@ -91,7 +91,7 @@ func TestUnseenServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.table.Boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
-	p := &table.Process{PID: 1, Start: 9800, NetNS: w.sockets.OfSelf(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn}}
+	p := &table.Process{PID: 1, Start: 9800, NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn}}
 	for _, c := range []struct {
 		err   error
 		start uint64

@@ -31,9 +31,9 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *table.Process
 	p.Unit = unit
 	*p.Names() = appname.Found{Known: true, Placed: true, Base: "app", Host: host}
 	n := w.netOf(p)
-	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.OfSelf(1).Listeners[uint64(pid)]}
+	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.GetOwn(1).Listeners[uint64(pid)]}
 	l := n.Listeners[uint64(pid)]
-	delete(w.sockets.OfSelf(1).Listeners, uint64(pid))
+	delete(w.sockets.GetOwn(1).Listeners, uint64(pid))
 	l.Addr = netipPort(port)
 	n.Listeners[uint64(pid)] = l
 	return p

@@ -71,7 +71,7 @@ func (w *Watcher) successor(root, kid *table.Process) bool {
 		return false
 	}
 	if kid.Heir == nil {
-		is := w.r.Variable(kid.PID, "GUNICORN_PID") == strconv.Itoa(root.PID)
+		is := w.r.Getenv(kid.PID, "GUNICORN_PID") == strconv.Itoa(root.PID)
 		kid.Heir = &is
 	}
 	return *kid.Heir

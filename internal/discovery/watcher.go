@@ -52,7 +52,7 @@ type Watcher struct {
 	r       *procfs.FS
 	table   *table.Table
 	sockets *conns.Namespaces
-	calls   *procfs.CallReader
+	calls   *procfs.SyscallReader
 	memory  *pss.Sampler
 
 	connections *conns.Sampler
@@ -111,7 +111,7 @@ func New(o Options) (*Watcher, error) {
 	w.table.Self, w.table.Boot = os.Getpid(), boot
 	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.sockets.Listens(p.NetNS, ino) }
 	w.owed, w.reserved = make(table.Users), make(appname.Reservations)
-	w.calls, w.namer = procfs.NewCallReader(r), naming.NewNamer(r, w.table)
+	w.calls, w.namer = procfs.NewSyscallReader(r), naming.NewNamer(r, w.table)
 	if o.Inspector != nil {
 		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
 	}

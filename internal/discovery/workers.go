@@ -87,7 +87,7 @@ func (w *Watcher) reloaded(root, kid *table.Process) bool {
 	}
 	if kid.Heir == nil {
 		const mark = "WERKZEUG_RUN_MAIN"
-		is := w.r.Variable(kid.PID, mark) == "true" && w.r.Variable(root.PID, mark) != "true"
+		is := w.r.Getenv(kid.PID, mark) == "true" && w.r.Getenv(root.PID, mark) != "true"
 		kid.Heir = &is
 	}
 	return *kid.Heir

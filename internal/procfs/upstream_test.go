@@ -46,9 +46,9 @@ func BenchmarkUpstream(b *testing.B) {
 	}
 	ours := procfs.New(root)
 	for name, read := range map[string]func() bool{
-		"environ/ours":          func() bool { return ours.Variable(7, "GUNICORN_PID") == "7" },
+		"environ/ours":          func() bool { return ours.Getenv(7, "GUNICORN_PID") == "7" },
 		"environ/upstream":      func() bool { list, err := p.Environ(); return err == nil && len(list) == 41 },
-		"cgroup/ours":           func() bool { return len(ours.Groups(7)) == 1 },
+		"cgroup/ours":           func() bool { return len(ours.Cgroups(7)) == 1 },
 		"cgroup/upstream":       func() bool { list, err := p.Cgroups(); return err == nil && len(list) == 1 },
 		"smaps_rollup/upstream": func() bool { m, err := p.ProcSMapsRollup(); return err == nil && m.Pss > 0 },
 		"smaps_rollup/ours": func() bool {

@@ -218,26 +218,26 @@ func (c *caller) sets(p *table.Process, l *look) (sets map[int]bool, loop bool) 
 		}
 	}
 	for _, fd := range p.FDs().Polls {
-		add(c.calls.Targets(p.PID, fd))
+		add(c.calls.EpollFDs(p.PID, fd))
 	}
 	for _, k := range append(slices.Clip(l.others), l.main) {
 		if k.waits {
-			add(c.calls.Watched(p.PID, k.call))
+			add(c.calls.ReadFDs(p.PID, k.call))
 		}
 	}
 	switch k := l.main.call; k.NR {
 	case procfs.SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
-		loop = l.main.waits && int(k.Args[2]) > max(len(c.calls.Targets(p.PID, int(int32(k.Args[0])))), 1)
+		loop = l.main.waits && int(k.Args[2]) > max(len(c.calls.EpollFDs(p.PID, int(int32(k.Args[0])))), 1)
 	}
 	return sets, loop
 }
 
 // anyReads reports whether a thread waits for data from one of these descriptors.
 func (c *caller) anyReads(p *table.Process, l *look, fds []int) bool {
-	if c.calls.Reads(p.PID, l.main.call, fds) {
+	if c.calls.WaitsForData(p.PID, l.main.call, fds) {
 		return true
 	}
-	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.Reads(p.PID, k.call, fds) })
+	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.WaitsForData(p.PID, k.call, fds) })
 }
 
 // spare reports whether a worker that is busy or stuck has a thread left for

@@ -21,9 +21,9 @@ func TestRequestsInHand(t *testing.T) {
 	first := sockdiag.Accepted{HasTimes: true, Received: 4 * time.Second, Sent: 4 * time.Second, Unsent: true}
 	answered := sockdiag.Accepted{HasTimes: true, Received: time.Minute, Sent: 4 * time.Second}
 	silent := sockdiag.Accepted{HasTimes: true, Silent: true, Received: time.Minute, Sent: time.Minute}
-	accepts := thread{waits: true, call: procfs.Call{NR: unix.SYS_ACCEPT4, Args: [6]uint64{3}}}
-	works := thread{call: procfs.Call{NR: unix.SYS_FUTEX}, since: now.Add(-time.Minute)}
-	reads := thread{call: procfs.Call{NR: unix.SYS_RECVFROM, Args: [6]uint64{10}}, since: now.Add(-time.Minute)}
+	accepts := thread{waits: true, call: procfs.Syscall{NR: unix.SYS_ACCEPT4, Args: [6]uint64{3}}}
+	works := thread{call: procfs.Syscall{NR: unix.SYS_FUTEX}, since: now.Add(-time.Minute)}
+	reads := thread{call: procfs.Syscall{NR: unix.SYS_RECVFROM, Args: [6]uint64{10}}, since: now.Add(-time.Minute)}
 	for name, c := range map[string]struct {
 		main, other thread
 		socket      sockdiag.Accepted
@@ -44,7 +44,7 @@ func TestRequestsInHand(t *testing.T) {
 			p := &table.Process{PID: 1 << 30, Opened: &table.Descriptors{Sockets: map[uint64][]int{7: {10}, 8: {11}}}}
 			s := stateTracker{kinds: map[uint64]kind{7: kindAccepted, 8: kindOther}, hands: map[uint64]time.Time{7: now.Add(-c.seen)}}
 			l := look{main: c.main, others: []thread{c.other}, working: 1, asleep: now.Sub(c.other.since)}
-			caller := &caller{t: table.New(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}
+			caller := &caller{t: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}
 			caller.count(p, &s, &l, &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{7: c.socket}}, now)
 			if l.hands.n != c.n || l.hands.age != c.age {
 				t.Errorf("%d in hand for %s, want %d for %s", l.hands.n, l.hands.age, c.n, c.age)
@@ -70,7 +70,7 @@ func TestRequestsWaitForThreads(t *testing.T) {
 	}
 	for working, want := range map[int]time.Duration{2: time.Second, 5: 20 * time.Second} {
 		l := look{main: thread{waits: true}, working: working, asleep: time.Second}
-		(&caller{t: table.New(procfs.New("/proc")), calls: procfs.NewCallReader(procfs.New("/proc"))}).count(p, &s, &l, found, now)
+		(&caller{t: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}).count(p, &s, &l, found, now)
 		if l.hands.n != 5 || l.hands.age != want {
 			t.Errorf("%d threads: %d in hand for %s, want %s", working, l.hands.n, l.hands.age, want)
 		}

@@ -24,7 +24,7 @@ func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
-		caller: &caller{t: p.Table, calls: procfs.NewCallReader(p.Table.FS)},
+		caller: &caller{t: p.Table, calls: procfs.NewSyscallReader(p.Table.FS)},
 	}
 }
 

@@ -21,8 +21,8 @@ func TestJudge(t *testing.T) {
 		in    time.Duration
 	}
 	beatOf := func(d time.Duration) beat { return beat{age: d, ok: true} }
-	wait := thread{waits: true, call: procfs.Call{NR: unix.SYS_PSELECT6}}
-	doing := func(nr int) thread { return thread{call: procfs.Call{NR: nr}} }
+	wait := thread{waits: true, call: procfs.Syscall{NR: unix.SYS_PSELECT6}}
+	doing := func(nr int) thread { return thread{call: procfs.Syscall{NR: nr}} }
 	held := func(age time.Duration) hands { return hands{known: true, n: 1, age: age} }
 	none := hands{known: true}
 	for name, steps := range map[string][]step{

@@ -33,7 +33,7 @@ func transferCalls() []int {
 }
 
 // words says what a call does, for a person.
-func words(k procfs.Call) string {
+func words(k procfs.Syscall) string {
 	switch k.NR {
 	case -1:
 		if k.Running {

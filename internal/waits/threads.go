@@ -44,7 +44,7 @@ func (k *task) share(now time.Time, busy time.Duration) (share float64) {
 // thread is one thread of a worker in one look.
 type thread struct {
 	tid   int
-	call  procfs.Call
+	call  procfs.Syscall
 	since time.Time // it has been in this call since that look, at least
 	share float64   // of the time lately that it has run or been ready to run
 	waits bool      // for a connection
@@ -59,7 +59,7 @@ func (k *thread) loads() bool {
 // caller reads what threads are doing.
 type caller struct {
 	t      *table.Table
-	calls  *procfs.CallReader
+	calls  *procfs.SyscallReader
 	others []thread // of the worker that is being looked at
 }
 

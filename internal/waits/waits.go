@@ -152,10 +152,10 @@ func plainWait(nr int) string {
 // the sockets whose other ends decide. What a thread that has gone on meanwhile
 // waits for is not known.
 func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
-	if path := c.calls.Connecting(p.PID, k.call); path != "" {
+	if path := c.calls.ConnectPath(p.PID, k.call); path != "" {
 		return conns.OnOther, []conns.WaitSocket{{Path: path}}
 	}
-	fds, known := c.calls.Descriptors(p.PID, k.call)
+	fds, known := c.calls.FDs(p.PID, k.call)
 	switch {
 	case known && len(fds) == 0:
 		return discovery.OnSleep, nil
@@ -170,7 +170,7 @@ func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on
 		if err != nil {
 			return conns.OnOther, nil
 		}
-		if inode, ok := procfs.ParseSocket(link); ok {
+		if inode, ok := procfs.ParseSocketLink(link); ok {
 			sockets = append(sockets, conns.WaitSocket{Inode: inode})
 		}
 		file = file || strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "/dev/")
@@ -179,7 +179,7 @@ func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on
 	switch {
 	case !same:
 		return conns.OnOther, nil
-	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.calls.Offset(p.PID, fds[0]) > 0:
+	case state == 'D' && len(sockets) == 0, file && len(fds) == 1 && c.calls.FileOffset(p.PID, fds[0]) > 0:
 		return discovery.OnDisk, nil // what has a path and no offset may be a pipe
 	}
 	return conns.OnOther, sockets

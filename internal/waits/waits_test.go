@@ -22,9 +22,9 @@ func TestSpeaker(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	in := func(nr, seconds int) thread {
-		return thread{tid: seconds, call: procfs.Call{NR: nr}, since: now.Add(-time.Duration(seconds) * time.Second)}
+		return thread{tid: seconds, call: procfs.Syscall{NR: nr}, since: now.Add(-time.Duration(seconds) * time.Second)}
 	}
-	accepts, runs, rests := thread{waits: true}, thread{call: procfs.Call{Running: true, NR: -1}, since: now}, in(unix.SYS_RECVFROM, 900)
+	accepts, runs, rests := thread{waits: true}, thread{call: procfs.Syscall{Running: true, NR: -1}, since: now}, in(unix.SYS_RECVFROM, 900)
 	rests.rests = true
 	lock, reads := func(s int) thread { return in(unix.SYS_FUTEX, s) }, func(s int) thread { return in(unix.SYS_RECVFROM, s) }
 	for name, c := range map[string]struct {

@@ -39,7 +39,7 @@ func Watches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	fds := p.FDs().Sockets[l.Inode]
 	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
 		b, err := r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
-		return err == nil && slices.ContainsFunc(procfs.ParseTargets(b), func(fd int) bool { return slices.Contains(fds, fd) })
+		return err == nil && slices.ContainsFunc(procfs.ParseEpollFDs(b), func(fd int) bool { return slices.Contains(fds, fd) })
 	})
 }
 

@@ -133,7 +133,7 @@ func (n *Namer) settingsName(p *table.Process) string {
 	case server == cmdline.UWSGI:
 		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(n.r.Variable(p.PID, "UVICORN_APP"))
+		return cmdline.ModuleName(n.r.Getenv(p.PID, "UVICORN_APP"))
 	case server == cmdline.Flask:
 		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
@@ -156,7 +156,7 @@ func (n *Namer) gunicornName(p *table.Process) string {
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := cmdline.ParseWords(n.r.Variable(p.PID, "GUNICORN_CMD_ARGS"))
+	more, _ := cmdline.ParseWords(n.r.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
 		return name
 	}
@@ -172,7 +172,7 @@ func (n *Namer) gunicornName(p *table.Process) string {
 // files name, the last file first.
 func (n *Namer) uwsgiSettings(p *table.Process) string {
 	variable := func(name string) string {
-		return n.r.Variable(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return n.r.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
 		return name
@@ -213,9 +213,9 @@ func (n *Namer) HostTemplate(p *table.Process) string {
 	}
 	name := hostName(n.r.Path(p.PID, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = n.r.Variable(p.PID, "HOSTNAME")
+		name = n.r.Getenv(p.PID, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(n.r.Groups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
+	pod := slices.ContainsFunc(n.r.Cgroups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
 	p.Names().Host = appname.HostTemplate(name, pod)
 	return p.Names().Host
 }

@@ -74,7 +74,7 @@ func (t *Table) readDescriptors(p *Process) int {
 		p.Opened = d
 		return 0
 	}
-	list, d.Left = t.FS.Bounded(list)
+	list, d.Left = t.FS.BoundFDs(list)
 	if p.Member != nil || p.IsPython() || p.Match != 0 { // not of each process that a search for a listener passes
 		t.SkippedFDs += uint64(d.Left)
 	}
@@ -83,7 +83,7 @@ func (t *Table) readDescriptors(p *Process) int {
 		if err != nil {
 			continue // closed meanwhile
 		}
-		if ino, ok := procfs.ParseSocket(link); ok {
+		if ino, ok := procfs.ParseSocketLink(link); ok {
 			t.keep(p, d, ino, e.N)
 		} else {
 			d.note(link, e.N)

@@ -30,7 +30,7 @@ type Ownership struct {
 // Owner returns whose a process is.
 func (t *Table) Owner(p *Process) *Ownership {
 	if !p.Owner.Known {
-		p.Owner = Ownership{Known: true, Owner: t.FS.AccountOf(p.PID, p.UID, t.userNS)}
+		p.Owner = Ownership{Known: true, Owner: t.FS.Owner(p.PID, p.UID, t.userNS)}
 	}
 	return &p.Owner
 }
@@ -41,7 +41,7 @@ func (t *Table) OwnerWithUnit(p *Process) *Ownership {
 	if o.Placed {
 		return o
 	}
-	groups := t.FS.Groups(p.PID)
+	groups := t.FS.Cgroups(p.PID)
 	o.Placed, o.Unit, o.Tier = true, serviceOf(groups), TierUser
 	p.Unit = unitOf(groups)
 	switch {

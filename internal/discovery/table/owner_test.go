@@ -22,7 +22,7 @@ func TestServiceOf(t *testing.T) {
 }
 
 func TestUnit(t *testing.T) {
-	got := procfs.ParseGroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/init.scope\n"))
+	got := procfs.ParseCgroups([]byte("9:name=systemd:/system.slice/shop.service\n4:memory:/system.slice/shop.service\n1:cpu:/\n0::/user.slice/user-1000.slice/user@1000.service/init.scope\n"))
 	if len(got) != 2 {
 		t.Fatalf("groups %q", got)
 	}

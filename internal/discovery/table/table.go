@@ -102,7 +102,7 @@ func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 	if p := t.Processes[e.N]; p != nil && p.ino == e.Inode {
 		return p.UID, nil
 	}
-	return t.FS.Owner(e.N)
+	return t.FS.EffectiveUID(e.N)
 }
 
 // readWaiting reads what waits since the last look.
@@ -195,7 +195,7 @@ func (t *Table) load(p *Process) bool {
 	if p.checks == 1 {
 		p.settled = p.FirstSeen.Sub(t.StartTime(p)) > ages[len(ages)-1]
 	}
-	if p.UID, err = t.FS.Owner(p.PID); err != nil { // a worker changes its user after it was forked
+	if p.UID, err = t.FS.EffectiveUID(p.PID); err != nil { // a worker changes its user after it was forked
 		return false
 	}
 	p.Owner = Ownership{}
@@ -218,7 +218,7 @@ func (t *Table) load(p *Process) bool {
 	}
 	p.become(cmdline.KeepClass(id, p.Program, p.Argv))
 	if p.Program.Server == cmdline.Flask && p.Program.Name == "" {
-		p.Program.Name = cmdline.FlaskName(t.FS.Variable(p.PID, "FLASK_APP"))
+		p.Program.Name = cmdline.FlaskName(t.FS.Getenv(p.PID, "FLASK_APP"))
 	}
 	return true
 }

@@ -8,29 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDescriptors bounds one reading: a server with more has them for clients.
-const maxDescriptors = 65536
+// maxFDs bounds one reading: a server with more has them for clients.
+const maxFDs = 65536
 
-// ErrDescriptors says that a process has more descriptors than are looked at.
-var ErrDescriptors = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxDescriptors)
+// ErrTooManyFDs says that a process has more descriptors than are looked at.
+var ErrTooManyFDs = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxFDs)
 
-// Bounded returns those descriptors that are looked at, and how many are left
+// BoundFDs returns those descriptors that are looked at, and how many are left
 // out. The lowest come first: what a server opened early.
-func (r *FS) Bounded(list []Entry) (some []Entry, left int) {
-	n := min(len(list), r.MaxDescriptors)
+func (r *FS) BoundFDs(list []Entry) (some []Entry, left int) {
+	n := min(len(list), r.MaxFDs)
 	return list[:n], len(list) - n
 }
 
-// Sockets reads the inodes of the sockets that a process holds, all of them or
+// SocketInodes reads the inodes of the sockets that a process holds, all of them or
 // an error.
-func (r *FS) Sockets(pid int) (map[uint64]bool, error) {
+func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	list, err := r.Entries(r.Path(pid, "fd"), nil)
 	if err != nil {
 		return nil, err
 	}
-	list, left := r.Bounded(list)
+	list, left := r.BoundFDs(list)
 	if left > 0 {
-		return nil, ErrDescriptors // what is not looked at may be the one
+		return nil, ErrTooManyFDs // what is not looked at may be the one
 	}
 	held := make(map[uint64]bool)
 	for _, e := range list {
@@ -38,7 +38,7 @@ func (r *FS) Sockets(pid int) (map[uint64]bool, error) {
 		if err != nil {
 			continue // it was closed
 		}
-		if ino, ok := ParseSocket(link); ok {
+		if ino, ok := ParseSocketLink(link); ok {
 			held[ino] = true
 		}
 	}
@@ -54,15 +54,15 @@ func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 		return 0, err
 	}
 	if st.Size > 0 {
-		return int(st.Size), Accessible(path)
+		return int(st.Size), CheckReadable(path)
 	}
 	list, err := r.Entries(path, scratch[:0])
 	return len(list), err
 }
 
-// Accessible reports whether we may look into a directory: its size is public,
+// CheckReadable reports whether we may look into a directory: its size is public,
 // but a count that only some kernels and users give would mislead.
-func Accessible(path string) error {
+func CheckReadable(path string) error {
 	// Not access(2), which asks for the real user and without capabilities.
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {

@@ -23,7 +23,7 @@ func ParseSmaps(b []byte) (Memory, error) {
 		if !ok || len(f) != 2 || string(f[1]) != "kB" {
 			continue
 		}
-		kb, ok := number(f[0])
+		kb, ok := parseDecimal(f[0])
 		if !ok {
 			return Memory{}, fmt.Errorf("smaps_rollup: %s: %w", name, ErrShape)
 		}

@@ -16,23 +16,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// HeldNow reads now the proven TCP connections of these apps to the servers whose
+// ConnectionsNow reads now the proven TCP connections of these apps to the servers whose
 // component is wanted; without a name, those of all apps.
-func (from *Sampler) HeldNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
-	from.heldMu.Lock()
-	defer from.heldMu.Unlock()
+func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
+	from.directMu.Lock()
+	defer from.directMu.Unlock()
 	from.mu.Lock()
-	houses, places := from.houses, from.places
+	houses, places := from.apps, from.services
 	from.mu.Unlock()
-	if from.heldOf != places { // the configuration's servers are others now
-		from.heldOf, from.heldPlaces = places, newDirectory(places.services)
+	if from.directOf != places { // the configuration's servers are others now
+		from.directOf, from.directServices = places, newServiceIndex(places.services)
 	}
 	s := NewSampler(from.r.Root, time.Hour, from.log)
 	defer s.nets.Close()
-	from.heldPlaces.resolve(ctx, s.now())
+	from.directServices.resolve(ctx, s.now())
 	out := &Sample{Taken: s.now(), Errs: make(map[string]error)}
-	byNet := make(map[uint64]*foundSockets)
-	spent := make(map[procfs.Account]*share)
+	byNet := make(map[uint64]*netnsSockets)
+	spent := make(map[procfs.Account]*quota)
 	for i := range houses {
 		h := &houses[i]
 		if len(apps) > 0 && !slices.Contains(apps, h.Name) {
@@ -42,11 +42,11 @@ func (from *Sampler) HeldNow(ctx context.Context, wanted func(component string) 
 			return nil, err
 		}
 		if byNet[h.NetNS] == nil {
-			byNet[h.NetNS] = s.socketsOf(ctx, h, from.heldPlaces)
+			byNet[h.NetNS] = s.socketsOf(ctx, h, from.directServices)
 			byNet[h.NetNS].keep(wanted)
 		}
 		if spent[h.Owner] == nil {
-			spent[h.Owner] = newShare(h.Owner)
+			spent[h.Owner] = newQuota(h.Owner)
 		}
 		s.join(h, byNet[h.NetNS], spent[h.Owner], out)
 	}
@@ -60,14 +60,14 @@ func (from *Sampler) HeldNow(ctx context.Context, wanted func(component string) 
 }
 
 // keep drops what is not proven, and connections to other places.
-func (f *foundSockets) keep(wanted func(component string) bool) {
-	maps.DeleteFunc(f.byInode, func(_ uint64, s storeSocket) bool {
-		return !f.proof.proves(s.Local) || !wanted(s.component)
+func (f *netnsSockets) keep(wanted func(component string) bool) {
+	maps.DeleteFunc(f.byInode, func(_ uint64, s serviceSocket) bool {
+		return !f.trust.proves(s.Local) || !wanted(s.component)
 	})
 }
 
-// Held is what a process holds of connections to one server.
-type Held struct {
+// ProcessConnections is what a process holds of connections to one server.
+type ProcessConnections struct {
 	List   []sockdiag.Connection // those whose ends prove something
 	OurNet bool                  // the process is in our own network namespace
 
@@ -80,41 +80,41 @@ type Endpoints struct {
 	Paths []string // of UNIX sockets
 }
 
-// HeldBy reads the established connections of a process to a remote port or a
+// ConnectionsOf reads the established connections of a process to a remote port or a
 // UNIX socket of a server. It needs the right to read the descriptors of the
 // process. A process with more than 65,536 descriptors is an error. In a network
 // namespace that another user namespace owns no connection proves anything, and
 // in one that ours owns none from a loopback or from an address of this host.
-func HeldBy(ctx context.Context, root string, pid int, at Endpoints) (Held, error) {
+func ConnectionsOf(ctx context.Context, root string, pid int, at Endpoints) (ProcessConnections, error) {
 	c := &Sampler{r: procfs.New(root), now: time.Now}
 	c.nets = NewNamespaces(c.r)
 	defer c.nets.Close()
 	var st unix.Stat_t
 	if err := unix.Stat(c.r.Path(pid, "ns/net"), &st); err != nil {
-		return Held{}, &os.PathError{Op: "stat", Path: c.r.Path(pid, "ns/net"), Err: err}
+		return ProcessConnections{}, &os.PathError{Op: "stat", Path: c.r.Path(pid, "ns/net"), Err: err}
 	}
-	n := c.nets.Of(pid, st.Ino, 0)
-	list, err := c.connected(ctx, n, at.Ports)
+	n := c.nets.Get(pid, st.Ino, 0)
+	list, err := c.queryKernel(ctx, n, at.Ports)
 	if err != nil {
-		list, err = c.fromProc(n, at.Ports)
+		list, err = c.readNetFiles(n, at.Ports)
 	}
 	if len(at.Paths) > 0 && n.conn != nil {
 		local, unixErr := n.conn.UnixConnections(ctx, func(p string) bool { return slices.Contains(at.Paths, p) })
 		list, err = append(list, local...), errors.Join(err, unixErr)
 	}
 	if err != nil && len(list) == 0 {
-		return Held{}, err
+		return ProcessConnections{}, err
 	}
-	inodes, err := c.r.Sockets(pid)
+	inodes, err := c.r.SocketInodes(pid)
 	if err != nil {
-		return Held{}, err
+		return ProcessConnections{}, err
 	}
 	list = slices.DeleteFunc(list, func(s sockdiag.Connection) bool { return !inodes[s.Inode] })
-	held, p := len(list), c.nets.proof(n)
+	held, p := len(list), c.nets.trustOf(n)
 	list = slices.DeleteFunc(list, func(s sockdiag.Connection) bool {
-		return p.standing == strange || s.Path == "" && !p.proves(s.Local)
+		return p.owner == ownerForeign || s.Path == "" && !p.proves(s.Local)
 	})
-	return Held{List: list, OurNet: p.standing == ours, Unproven: held - len(list)}, nil
+	return ProcessConnections{List: list, OurNet: p.owner == ownerSelf, Unproven: held - len(list)}, nil
 }
 
 // IsOwnAddress reports whether an address is one of the loopback's or of this

@@ -40,8 +40,8 @@ const (
 	maxAddrs = 16
 )
 
-// directory knows which address is which service's.
-type directory struct {
+// serviceIndex knows which address is which service's.
+type serviceIndex struct {
 	services []Service
 	lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
 
@@ -51,8 +51,8 @@ type directory struct {
 	kinds    map[uint16]string         // kind by port, the well-known ones included
 }
 
-func newDirectory(services []Service) *directory {
-	return &directory{services: services, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+func newServiceIndex(services []Service) *serviceIndex {
+	return &serviceIndex{services: services, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}}
 }
@@ -60,11 +60,11 @@ func newDirectory(services []Service) *directory {
 // errNoLookup is the answer of a look-up that is not made.
 var errNoLookup = errors.New("names are not looked up here")
 
-// literal returns a directory of services as far as it can be made without a
+// unresolvedIndex returns a directory of services as far as it can be made without a
 // look-up of names.
-func literal(services []Service) *directory {
-	d := &directory{services: services}
-	d.placeAll(func(host string) ([]netip.Addr, error) {
+func unresolvedIndex(services []Service) *serviceIndex {
+	d := &serviceIndex{services: services}
+	d.rebuild(func(host string) ([]netip.Addr, error) {
 		if addrs := literalAddresses(host); len(addrs) > 0 {
 			return addrs, nil
 		}
@@ -73,24 +73,24 @@ func literal(services []Service) *directory {
 	return d
 }
 
-// resolvedNow returns the directory as it is resolved, for others to read: each
+// snapshot returns the directory as it is resolved, for others to read: each
 // resolve makes new maps.
-func (d *directory) resolvedNow() *directory {
-	return &directory{exact: d.exact, paths: d.paths, kinds: d.kinds}
+func (d *serviceIndex) snapshot() *serviceIndex {
+	return &serviceIndex{exact: d.exact, paths: d.paths, kinds: d.kinds}
 }
 
 // resolve brings the addresses up to date. A name that cannot be resolved keeps
 // its port, so that its connections are still told by kind.
-func (d *directory) resolve(ctx context.Context, now time.Time) {
+func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
 	if d.exact != nil && now.Sub(d.resolved) < resolveAge {
 		return
 	}
 	d.resolved = now
-	d.placeAll(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
+	d.rebuild(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
 }
 
-// placeAll makes the directory anew, with the addresses of hosts that find returns.
-func (d *directory) placeAll(find func(host string) ([]netip.Addr, error)) {
+// rebuild makes the directory anew, with the addresses of hosts that find returns.
+func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
 	before := d.exact
 	d.exact, d.paths, d.kinds = make(map[netip.AddrPort]string), make(map[string]string), maps.Clone(wellKnown)
 	for _, s := range d.services {
@@ -98,12 +98,12 @@ func (d *directory) placeAll(find func(host string) ([]netip.Addr, error)) {
 			d.paths[p] = s.Component
 		}
 		for _, a := range s.Addrs {
-			d.place(s, a, before, find)
+			d.add(s, a, before, find)
 		}
 	}
 }
 
-func (d *directory) place(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
+func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return
@@ -144,7 +144,7 @@ func literalAddresses(host string) []netip.Addr {
 	return nil
 }
 
-func (d *directory) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddresses(host); len(addrs) > 0 {
 		return addrs, nil
 	}
@@ -154,20 +154,20 @@ func (d *directory) addresses(ctx context.Context, host string) ([]netip.Addr, e
 }
 
 // ports are the remote ports that are of interest.
-func (d *directory) ports() []uint16 { return slices.Sorted(maps.Keys(d.kinds)) }
+func (d *serviceIndex) ports() []uint16 { return slices.Sorted(maps.Keys(d.kinds)) }
 
 // component names what a TCP connection leads to: the configured server with
 // that address, else the kind of server that the port stands for.
-func (d *directory) component(to netip.AddrPort) string {
+func (d *serviceIndex) component(to netip.AddrPort) string {
 	if c := d.exact[to]; c != "" {
 		return c
 	}
 	return d.kinds[to.Port()]
 }
 
-// socketComponent is component for the path of a UNIX socket; "" for one that
+// pathComponent is component for the path of a UNIX socket; "" for one that
 // is of no interest.
-func (d *directory) socketComponent(p string) string {
+func (d *serviceIndex) pathComponent(p string) string {
 	if c := d.paths[p]; c != "" {
 		return c
 	}

@@ -14,16 +14,16 @@ func TestConnectionsBeyondTheBound(t *testing.T) {
 	root := t.TempDir()
 	fakeHolder(t, root, 7, 101, 102, 103, 104, 105)
 	r := procfs.New(root)
-	r.MaxDescriptors = 3
+	r.MaxFDs = 3
 	c := &Sampler{r: r}
-	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
+	found := &netnsSockets{byInode: make(map[uint64]serviceSocket)}
 	for ino := uint64(101); ino <= 105; ino++ {
-		found.byInode[ino] = storeSocket{component: "mysql"}
+		found.byInode[ino] = serviceSocket{component: "mysql"}
 	}
 	h := &AppProcesses{Name: "shop", Members: []ProcessKey{{7, 77}, {7, 78}}} // the second has ended
 	out := &Sample{Errs: make(map[string]error)}
-	c.join(h, found, newShare(0), out)
-	if len(out.List) != 3 || out.DroppedFDs != 2 || !errors.Is(out.Errs["shop"], procfs.ErrDescriptors) {
+	c.join(h, found, newQuota(0), out)
+	if len(out.List) != 3 || out.DroppedFDs != 2 || !errors.Is(out.Errs["shop"], procfs.ErrTooManyFDs) {
 		t.Errorf("%d connections, %d left out, %v", len(out.List), out.DroppedFDs, out.Errs)
 	}
 }

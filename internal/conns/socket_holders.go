@@ -13,52 +13,52 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// storeSocket is one end of a connection to a store.
-type storeSocket struct {
+// serviceSocket is one end of a connection to a store.
+type serviceSocket struct {
 	sockdiag.Connection
 
 	component string
 }
 
-// foundSockets are the connections to stores of one network namespace.
-type foundSockets struct {
-	byInode map[uint64]storeSocket
-	proof   proof
+// netnsSockets are the connections to stores of one network namespace.
+type netnsSockets struct {
+	byInode map[uint64]serviceSocket
+	trust   addressTrust
 	err     error // why they, or some of them, are not known
 }
 
 // socketsOf finds the connections of a namespace: by sock_diag, else, TCP only,
 // in /proc/PID/net.
-func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, places *directory) *foundSockets {
-	found := &foundSockets{byInode: make(map[uint64]storeSocket)}
-	n := c.nets.Of(h.Members[0].PID, h.NetNS, 0)
-	found.proof = c.nets.proof(n)
+func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, places *serviceIndex) *netnsSockets {
+	found := &netnsSockets{byInode: make(map[uint64]serviceSocket)}
+	n := c.nets.Get(h.Members[0].PID, h.NetNS, 0)
+	found.trust = c.nets.trustOf(n)
 	ports := places.ports()
-	list, err := c.connected(ctx, n, ports)
+	list, err := c.queryKernel(ctx, n, ports)
 	if err != nil {
-		list, err = c.fromProc(n, ports)
+		list, err = c.readNetFiles(n, ports)
 		found.err = err
 	}
 	for _, s := range list {
 		if component := places.component(s.Remote); component != "" {
-			found.byInode[s.Inode] = storeSocket{s, component}
+			found.byInode[s.Inode] = serviceSocket{s, component}
 		}
 	}
 	if n.conn == nil {
 		return found
 	}
-	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return places.socketComponent(path) != "" })
+	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return places.pathComponent(path) != "" })
 	if err != nil {
 		found.err = cmp.Or(found.err, err)
 	}
 	for _, s := range local {
-		found.byInode[s.Inode] = storeSocket{s, places.socketComponent(s.Path)}
+		found.byInode[s.Inode] = serviceSocket{s, places.pathComponent(s.Path)}
 	}
 	return found
 }
 
-// connected asks the kernel.
-func (c *Sampler) connected(ctx context.Context, n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+// queryKernel asks the kernel.
+func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
 	if err := c.nets.open(n, c.now()); err != nil {
 		return nil, err
 	}
@@ -69,19 +69,19 @@ func (c *Sampler) connected(ctx context.Context, n *Namespace, ports []uint16) (
 	return list, err
 }
 
-// fromProc reads the connections of a namespace from /proc/PID/net. A process
+// readNetFiles reads the connections of a namespace from /proc/PID/net. A process
 // that has left the namespace meanwhile is an error: one without rights cannot
 // come back to it.
-func (c *Sampler) fromProc(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
 	if n.Inode == c.nets.own {
-		return c.readProc("/proc/self", ports)
+		return c.readNetDir("/proc/self", ports)
 	}
 	fd, err := c.nets.enter(n)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = unix.Close(fd) }() // until then nobody else has its number
-	list, err := c.readProc(c.r.Path(n.pid, ""), ports)
+	list, err := c.readNetDir(c.r.Path(n.pid, ""), ports)
 	if again, moved := c.nets.enter(n); moved != nil {
 		return nil, moved
 	} else if unix.Close(again) != nil {
@@ -90,8 +90,8 @@ func (c *Sampler) fromProc(n *Namespace, ports []uint16) ([]sockdiag.Connection,
 	return list, err
 }
 
-// readProc reads net/tcp and net/tcp6 of the directory of one process.
-func (c *Sampler) readProc(dir string, ports []uint16) ([]sockdiag.Connection, error) {
+// readNetDir reads net/tcp and net/tcp6 of the directory of one process.
+func (c *Sampler) readNetDir(dir string, ports []uint16) ([]sockdiag.Connection, error) {
 	var all []sockdiag.Connection
 	var errs []error
 	for _, name := range []string{"net/tcp", "net/tcp6"} {
@@ -114,14 +114,14 @@ func (c *Sampler) readProc(dir string, ports []uint16) ([]sockdiag.Connection, e
 }
 
 // join assigns each connection to the process of the app that holds it.
-func (c *Sampler) join(h *AppProcesses, found *foundSockets, left *share, out *Sample) {
+func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *Sample) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
 	for _, m := range h.Members {
-		inodes, cut, err := c.held(m, found.byInode, left)
+		inodes, cut, err := c.socketsHeld(m, found.byInode, left)
 		if cut > 0 {
 			out.DroppedFDs += uint64(cut)
-			out.Errs[h.Name] = procfs.ErrDescriptors
+			out.Errs[h.Name] = procfs.ErrTooManyFDs
 		}
 		if procfs.Denied(err) {
 			out.Errs[h.Name] = err
@@ -143,7 +143,7 @@ func (c *Sampler) join(h *AppProcesses, found *foundSockets, left *share, out *S
 	for _, ino := range order[:n] {
 		s := found.byInode[ino]
 		out.List = append(out.List, Connection{App: h.Name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote,
-			Proven: found.proof.proves(s.Local), Vouched: found.proof.standing != strange, inode: ino})
+			Proven: found.trust.proves(s.Local), Vouched: found.trust.owner != ownerForeign, inode: ino})
 	}
 }
 
@@ -163,9 +163,9 @@ func (h *AppProcesses) holder(before int, shared bool, pid int) int {
 	}
 }
 
-// held returns the sockets to stores that a process holds, each once, and how many
+// socketsHeld returns the sockets to stores that a process holds, each once, and how many
 // of its descriptors were not looked at.
-func (c *Sampler) held(m ProcessKey, wanted map[uint64]storeSocket, of *share) (out []uint64, left int, err error) {
+func (c *Sampler) socketsHeld(m ProcessKey, wanted map[uint64]serviceSocket, of *quota) (out []uint64, left int, err error) {
 	b, err := c.r.Read(m.PID, "stat")
 	if err != nil {
 		return nil, 0, err
@@ -175,24 +175,24 @@ func (c *Sampler) held(m ProcessKey, wanted map[uint64]storeSocket, of *share) (
 	}
 	path := c.r.Path(m.PID, "fd")
 	if len(wanted) == 0 {
-		return nil, 0, procfs.Accessible(path)
+		return nil, 0, procfs.CheckReadable(path)
 	}
 	list, err := c.r.Entries(path, nil)
 	if err != nil {
 		return nil, 0, err
 	}
-	list, left = c.r.Bounded(list)
-	if over := len(list) - max(of.links, 0); over > 0 {
+	list, left = c.r.BoundFDs(list)
+	if over := len(list) - max(of.fds, 0); over > 0 {
 		list, left = list[:len(list)-over], left+over
 	}
-	of.links -= len(list)
+	of.fds -= len(list)
 	seen := make(map[uint64]bool)
 	for _, e := range list {
 		link, err := c.r.FDLink(m.PID, e.N)
 		if err != nil {
 			continue // closed meanwhile
 		}
-		ino, ok := procfs.ParseSocket(link)
+		ino, ok := procfs.ParseSocketLink(link)
 		if _, wants := wanted[ino]; ok && wants && !seen[ino] {
 			seen[ino] = true
 			out = append(out, ino)

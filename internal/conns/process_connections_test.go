@@ -27,8 +27,8 @@ func TestHeldBy(t *testing.T) {
 			port, path = at.AddrPort().Port(), ""
 			places = conns.Endpoints{Ports: []uint16{port}}
 		}
-		held := func(pid int) conns.Held {
-			h, err := conns.HeldBy(t.Context(), "/proc", pid, places)
+		held := func(pid int) conns.ProcessConnections {
+			h, err := conns.ConnectionsOf(t.Context(), "/proc", pid, places)
 			if err != nil {
 				t.Fatalf("%s: %v", network, err)
 			}
@@ -56,7 +56,7 @@ func TestHeldBy(t *testing.T) {
 			t.Errorf("%s is not the parent's: %+v", network, h)
 		}
 	}
-	if _, err := conns.HeldBy(t.Context(), "/proc", 1<<22+1, conns.Endpoints{Ports: []uint16{1}}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := conns.ConnectionsOf(t.Context(), "/proc", 1<<22+1, conns.Endpoints{Ports: []uint16{1}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a process that is not there: %v", err)
 	}
 }

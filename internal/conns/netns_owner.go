@@ -11,19 +11,19 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// standing is what the addresses of sockets in a network namespace prove.
-type standing int
+// netnsOwner is what the addresses of sockets in a network namespace prove.
+type netnsOwner int
 
 const (
-	// strange is a namespace that another user namespace than the exporter's owns.
+	// ownerForeign is a namespace that another user namespace than the exporter's owns.
 	// Every user can make one without any right (unshare -Urn), and has all
 	// addresses there, also those of this host and of others.
-	strange standing = iota
-	// vouched is one that the exporter's user namespace owns: it took CAP_SYS_ADMIN
+	ownerForeign netnsOwner = iota
+	// ownerHost is one that the exporter's user namespace owns: it took CAP_SYS_ADMIN
 	// to make it, as a container engine of root's has.
-	vouched
-	// ours is the exporter's own.
-	ours
+	ownerHost
+	// ownerSelf is the exporter's own.
+	ownerSelf
 )
 
 const nsGetUserNS = 0xb701 // NS_GET_USERNS of linux/nsfs.h
@@ -47,43 +47,43 @@ func (s *Namespaces) enter(n *Namespace) (fd int, err error) {
 	return fd, nil
 }
 
-// standing returns what addresses in a namespace prove, by who owns it. Where
+// ownerOf returns what addresses in a namespace prove, by who owns it. Where
 // that cannot be read they prove nothing. It is not cached: the number of a
 // namespace that has ended is another's soon.
-func (s *Namespaces) standing(n *Namespace) standing {
+func (s *Namespaces) ownerOf(n *Namespace) netnsOwner {
 	if n.Inode == s.own {
-		return ours
+		return ownerSelf
 	}
 	fd, err := s.enter(n)
 	if err != nil {
-		return strange
+		return ownerForeign
 	}
 	defer func() { _ = unix.Close(fd) }()
 	owner, err := unix.IoctlRetInt(fd, nsGetUserNS) // EPERM: it is not below ours
 	if err != nil {
-		return strange
+		return ownerForeign
 	}
 	defer func() { _ = unix.Close(owner) }()
 	var st unix.Stat_t
-	if unix.Fstat(owner, &st) != nil || s.user == (procfs.NamespaceID{}) || procfs.NamespaceOf(&st) != s.user {
-		return strange
+	if unix.Fstat(owner, &st) != nil || s.user == (procfs.NamespaceID{}) || procfs.NamespaceFromStat(&st) != s.user {
+		return ownerForeign
 	}
-	return vouched
+	return ownerHost
 }
 
-// proof judges the ends of the connections of one network namespace.
-type proof struct {
-	standing standing
-	host     []netip.Addr // of the interfaces in our own namespace; of a vouched one only
+// addressTrust judges the ends of the connections of one network namespace.
+type addressTrust struct {
+	owner     netnsOwner
+	hostAddrs []netip.Addr // of the interfaces in our own namespace; of a vouched one only
 }
 
-// proof returns how connections of a namespace are judged.
-func (s *Namespaces) proof(n *Namespace) proof {
-	p := proof{standing: s.standing(n)}
-	if p.standing == vouched {
+// trustOf returns how connections of a namespace are judged.
+func (s *Namespaces) trustOf(n *Namespace) addressTrust {
+	p := addressTrust{owner: s.ownerOf(n)}
+	if p.owner == ownerHost {
 		var err error
-		if p.host, err = hostAddresses(); err != nil {
-			p.standing = strange
+		if p.hostAddrs, err = hostAddresses(); err != nil {
+			p.owner = ownerForeign
 		}
 	}
 	return p
@@ -92,14 +92,14 @@ func (s *Namespaces) proof(n *Namespace) proof {
 // proves reports whether the client's end of a TCP connection may be compared
 // with what a server reports. Another namespace has a loopback of its own, and
 // no address of this host.
-func (p proof) proves(local netip.AddrPort) bool {
-	switch p.standing {
-	case strange:
-	case ours:
+func (p addressTrust) proves(local netip.AddrPort) bool {
+	switch p.owner {
+	case ownerForeign:
+	case ownerSelf:
 		return local.IsValid()
-	case vouched:
+	case ownerHost:
 		at := local.Addr().Unmap()
-		return local.IsValid() && !at.IsLoopback() && !slices.Contains(p.host, at.WithZone(""))
+		return local.IsValid() && !at.IsLoopback() && !slices.Contains(p.hostAddrs, at.WithZone(""))
 	}
 	return false
 }

@@ -10,18 +10,18 @@ import (
 
 func TestSets(t *testing.T) {
 	poll := []byte{5, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0}
-	if !pollHas(poll, []int{9}) || pollHas(poll, []int{7}) || pollHas(nil, []int{9}) {
+	if !pollContains(poll, []int{9}) || pollContains(poll, []int{7}) || pollContains(nil, []int{9}) {
 		t.Error("poll set")
 	}
 	sel := make([]byte, 16)
 	sel[0], sel[8] = 1<<5, 1 // descriptors 5 and 64
-	if !selectHas(sel, []int{5}) || !selectHas(sel, []int{64}) || selectHas(sel, []int{6, 200, -1}) {
+	if !selectContains(sel, []int{5}) || !selectContains(sel, []int{64}) || selectContains(sel, []int{6, 200, -1}) {
 		t.Error("select set")
 	}
-	if got := selected(sel); !slices.Equal(got, []int{5, 64}) {
+	if got := selectedFDs(sel); !slices.Equal(got, []int{5, 64}) {
 		t.Errorf("selected %v", got)
 	}
-	if got := polled(poll); !slices.Equal(got, []int{5, -1, 9}) {
+	if got := pollInFDs(poll); !slices.Equal(got, []int{5, -1, 9}) {
 		t.Errorf("polled %v", got)
 	}
 }
