@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -62,20 +63,20 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 }
 
 func (s *Sample) sessions(t SessionTarget, l redis.SessionStatus, now time.Time) {
-	s.add(sessionCoverageFamily, l.Coverage, t.App, t.Redis)
-	s.add(sessionScanAgeFamily, max(now.Sub(l.Since), 0).Seconds(), t.App, t.Redis)
-	if l.Counts == nil {
-		return
-	}
-	s.add(sessionsFamily, l.Counts.Keys, t.App, t.Redis)
-	for _, n := range []struct {
-		f *family
-		v *float64
-	}{
-		{sessionsForeverFamily, l.Counts.NoExpiry}, {sessionsLateFamily, l.Counts.OverLifetime}, {sessionBytesFamily, l.Counts.Bytes},
-	} {
-		if n.v != nil {
-			s.add(n.f, *n.v, t.App, t.Redis)
+	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
+	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)
+	s.add(sessionScanAgeFamily, out.Age, t.App, t.Redis)
+	if l.Counts != nil {
+		s.set(&out.Count, sessionsFamily, l.Counts.Keys, t.App, t.Redis)
+		if n := l.Counts.NoExpiry; n != nil {
+			s.set(&out.WithoutExpiry, sessionsForeverFamily, *n, t.App, t.Redis)
+		}
+		if n := l.Counts.OverLifetime; n != nil {
+			s.add(sessionsLateFamily, *n, t.App, t.Redis)
+		}
+		if n := l.Counts.Bytes; n != nil {
+			s.set(&out.Bytes, sessionBytesFamily, *n, t.App, t.Redis)
 		}
 	}
+	s.State.Sessions = append(s.State.Sessions, out)
 }

@@ -23,6 +23,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -82,10 +84,10 @@ type App struct {
 	latest    atomic.Pointer[snapshot]
 }
 
-// snapshot is what one gather read, and its judgement.
+// snapshot is what one gather read, and its evaluation.
 type snapshot struct {
-	readings  health.Readings
-	judgement health.Judgement
+	state      *model.State
+	evaluation health.Evaluation
 }
 
 // New loads the configuration and builds every part; nothing runs yet. Every
@@ -99,7 +101,8 @@ func New(o Options) (*App, error) {
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.watcher, err = discovery.New(discovery.Options{
-		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
+		Inspector: waits.New,
+		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {
@@ -175,14 +178,14 @@ func hostMemory() (uint64, error) {
 }
 
 // Latest implements [web.Source].
-func (a *App) Latest() (health.Readings, health.Judgement) {
+func (a *App) Latest() (*model.State, health.Evaluation) {
 	if l := a.latest.Load(); l != nil {
-		return l.readings, l.judgement
+		return l.state, l.evaluation
 	}
-	return health.Readings{}, health.Judgement{}
+	return &model.State{}, health.Evaluation{}
 }
 
-func (a *App) health() health.Judgement {
+func (a *App) health() health.Evaluation {
 	_, j := a.Latest()
 	return j
 }
@@ -206,10 +209,11 @@ func (a *App) poll(ctx context.Context) error {
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &snapshot{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
+		seen := a.set.Read(read, nil).State // without the metrics
+		l := &snapshot{state: &seen}
 		cancel()
-		l.judgement, state = health.Judge(a.input(l.readings, now), state)
-		a.history.Record(now, l.readings)
+		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
+		a.history.Record(now, l.state)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():
@@ -219,10 +223,10 @@ func (a *App) poll(ctx context.Context) error {
 	}
 }
 
-// input returns the input of [health.Judge] for one read.
-func (a *App) input(r health.Readings, at time.Time) health.Input {
+// input returns the input of [health.Evaluate] for one read.
+func (a *App) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
 		in.Parts = append(in.Parts, partsOf(x)...)

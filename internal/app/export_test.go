@@ -58,7 +58,7 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 }
 
 // Unwell reports whether a component is unwell by a judgement.
-func Unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func Unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	return unwell(j, app, component, now)
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/retry"
@@ -92,7 +92,7 @@ type doctor struct {
 	Subject
 
 	who      effectiveUser
-	readings health.Readings // of the last look
+	state    *model.State // of the last read
 	apps     []discovery.App
 	sections map[string]*Section
 }
@@ -102,7 +102,8 @@ func (d *doctor) readUntilStable(ctx context.Context) {
 	var before []string
 	for i := range maxReads {
 		read, cancel := context.WithTimeout(ctx, readTimeout)
-		d.readings = health.NewReadings(d.Collectors.Read(read, nil).Readings)
+		seen := d.Collectors.Read(read, nil).State
+		d.state = &seen
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {

@@ -68,8 +68,8 @@ func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
 // version is not known.
 func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	version := ""
-	for _, x := range d.readings.With("resp_redis_info", name) {
-		version = x.Labels[1]
+	if s := d.redisState(name); s != nil {
+		version = s.Version
 	}
 	if s := d.Redis(name); version == "" && s != nil {
 		version = s.Version(ctx)
