@@ -14,7 +14,7 @@ func services(cfg *config.Config) []conns.Service {
 	for _, m := range cfg.MySQL {
 		s := conns.Service{Component: "mysql:" + m.Name, Kind: "mysql"}
 		for _, dsn := range append([]config.Secret{m.DSN}, m.FallbackDSNs...) {
-			if cfg, err := config.ParseDSN(dsn); err == nil { // the check of the configuration has seen to it
+			if cfg, _ := config.ParseDSN(dsn); cfg != nil { // the check of the configuration has seen to it
 				addAddress(&s, cfg.Addr)
 			}
 		}

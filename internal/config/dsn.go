@@ -12,53 +12,65 @@ import (
 // errDSN repeats nothing of the DSN, which may hold a password.
 var errDSN = errors.New("expected " + wanted[MySQL]("dsn"))
 
+// ErrDSNParameter is the error of a DSN of the right form with a parameter that
+// the MySQL driver cannot read. The exporter runs with it, without that server.
+var ErrDSNParameter = errors.New("the MySQL driver cannot read a parameter of the DSN")
+
 // ParseDSN reads a DSN with the parser of the MySQL driver. It accepts TCP with
 // "host[:port]" and UNIX sockets with an absolute path, and parameters of the
-// form key=value. A missing port becomes 3306. The error says what is expected.
+// form key=value. A missing port becomes 3306. The error says what is expected;
+// with [ErrDSNParameter] the result is what the DSN says without its parameters.
 func ParseDSN(dsn Secret) (*mysql.Config, error) {
-	cfg, err := mysql.ParseDSN(string(dsn))
-	if err != nil || !isPlainDSN(string(dsn)) { // the driver's own error repeats parts of the DSN
+	base, ok := withoutParameters(string(dsn))
+	if !ok {
+		return nil, errDSN
+	}
+	cfg, err := mysql.ParseDSN(base)
+	if err != nil { // its text repeats parts of the DSN
 		return nil, errDSN
 	}
 	switch cfg.Net {
 	case "tcp":
 		// The driver puts brackets around "[::1]", too, before it adds a port.
 		cfg.Addr = strings.NewReplacer("[[", "[", "]]", "]").Replace(cfg.Addr)
-		if !isHostPort(cfg.Addr) {
-			return nil, errDSN
-		}
+		ok = isHostPort(cfg.Addr)
 	case "unix":
-		if !isSocketPath(cfg.Addr) {
-			return nil, errDSN
-		}
+		ok = isSocketPath(cfg.Addr)
 	default:
+		ok = false
+	}
+	if !ok {
 		return nil, errDSN
 	}
-	return cfg, nil
+	whole, err := mysql.ParseDSN(string(dsn))
+	if err != nil {
+		return cfg, ErrDSNParameter
+	}
+	whole.Addr = cfg.Addr
+	return whole, nil
 }
 
-// isPlainDSN reports whether a DSN has nothing that the driver would ignore or
-// replace by a default: empty brackets, "unix" without a path, a parameter
-// without a value.
-func isPlainDSN(dsn string) bool {
+// withoutParameters returns a DSN without what follows the question mark. ok is
+// false if the DSN has something that the driver would ignore or replace by a
+// default: empty brackets, "unix" without a path, a parameter without a value.
+func withoutParameters(dsn string) (base string, ok bool) {
 	slash := strings.LastIndexByte(dsn, '/')
 	if slash < 0 || hasControl(dsn) {
-		return false
+		return "", false
 	}
 	front := dsn[:slash]
 	if network := front[strings.LastIndexByte(front, '@')+1:]; network == "unix" || strings.HasSuffix(network, "()") {
-		return false
+		return "", false
 	}
-	_, params, ok := strings.Cut(dsn[slash:], "?")
-	if !ok {
-		return true
-	}
-	for p := range strings.SplitSeq(params, "&") {
-		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
-			return false
+	database, params, found := strings.Cut(dsn[slash:], "?")
+	if found {
+		for p := range strings.SplitSeq(params, "&") {
+			if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
+				return "", false
+			}
 		}
 	}
-	return true
+	return front + database, true
 }
 
 // isHostPort reports whether s is "host:port" with a host that can be one.

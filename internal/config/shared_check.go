@@ -169,7 +169,7 @@ func (c *Config) addressesOf(name string) (out []string) {
 			continue
 		}
 		for _, dsn := range append([]Secret{m.DSN}, m.FallbackDSNs...) {
-			if cfg, err := ParseDSN(dsn); err == nil {
+			if cfg, _ := ParseDSN(dsn); cfg != nil {
 				out = append(out, cfg.Addr)
 			}
 		}

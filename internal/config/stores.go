@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func passwordFileProblems(file, path string) []problem {
 
 func isDSN(s Secret) bool {
 	_, err := ParseDSN(s)
-	return err == nil
+	return err == nil || errors.Is(err, ErrDSNParameter)
 }
 
 func isRedisURL(s Secret) bool {

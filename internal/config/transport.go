@@ -25,8 +25,8 @@ func (w Transport) String() string {
 
 // Transport returns the way of a checked DSN; that of the fallbacks may differ.
 func (m MySQL) Transport() Transport {
-	cfg, err := ParseDSN(m.DSN)
-	if err != nil {
+	cfg, _ := ParseDSN(m.DSN)
+	if cfg == nil {
 		return Transport{}
 	}
 	w := Transport{TLS: cfg.TLS != nil, User: cfg.User, Password: cfg.Passwd != ""}

@@ -19,7 +19,7 @@ const maxAccount = 512
 // of `doctor`; never publish it.
 func (s *Server) Account(ctx context.Context) string {
 	account := "USER@HOST"
-	if cfg, err := config.ParseDSN(s.o.DSN); err == nil && cfg.User != "" {
+	if cfg, _ := config.ParseDSN(s.o.DSN); cfg != nil && cfg.User != "" {
 		account = cfg.User + "@HOST"
 	}
 	_ = s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
