@@ -180,7 +180,7 @@ func replyFault(text string) *Error {
 	case code == "LOADING":
 		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
 	case code == "BUSY":
-		return &Error{Reason: reason.Busy, Detail: "runs a script and keyInfos nothing else", Cure: cureScript}
+		return &Error{Reason: reason.Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
 		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
@@ -238,9 +238,9 @@ func networkFault(err error) *Error {
 		return &Error{Reason: reason.NotFound, Detail: "has a host name that nobody knows"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
-			return &Error{Reason: reason.Timeout, Detail: "did not keyInfo in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+			return &Error{Reason: reason.Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
 		}
-		return &Error{Reason: reason.Timeout, Detail: "did not keyInfo in time"}
+		return &Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	case errors.Is(err, context.Canceled):
 		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	case errors.Is(err, syscall.ECONNREFUSED):
