@@ -28,23 +28,23 @@ var (
 func findMaster(ctx context.Context, u config.RedisURL) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type keyInfo struct {
+	type reply struct {
 		addr string
 		err  error
 	}
-	keyInfos := make(chan keyInfo, len(u.Addrs))
+	replies := make(chan reply, len(u.Addrs))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	for _, sentinel := range u.Addrs {
 		wg.Go(func() {
 			addr, err := askSentinel(ctx, u, sentinel)
-			keyInfos <- keyInfo{addr, err}
+			replies <- reply{addr, err}
 		})
 	}
 	errs := []error{errSentinel}
 	for range u.Addrs {
-		a := <-keyInfos
+		a := <-replies
 		if a.err == nil {
 			return a.addr, nil
 		}
