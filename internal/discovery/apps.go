@@ -36,15 +36,15 @@ func (a *app) adopt(members []*table.Process) {
 	}
 }
 
-// hadLast reports whether p is the root that an app last had.
-func (a *app) hadLast(p *table.Process) bool {
+// hadRoot reports whether p is the root that an app last had.
+func (a *app) hadRoot(p *table.Process) bool {
 	return a.last != nil && a.last.PID == p.PID && a.last.Start == p.Start
 }
 
-// heir reports whether a root may go on as an app that has ended: with its
+// mayContinueAs reports whether a root may go on as an app that has ended: with its
 // name, its slots and its counters. Another user's may not, and of the services
 // that share a user no other one.
-func (a *app) heir(p *table.Process) bool {
+func (a *app) mayContinueAs(p *table.Process) bool {
 	return a.owner == p.Owner.Account && (a.unit == "" || a.unit == p.Owner.Unit)
 }
 

@@ -10,17 +10,17 @@ import (
 // last change, the oldest first: a master comes before its workers when an
 // allowance does not permit to read all.
 func (w *Watcher) candidates() []*table.Process {
-	if w.candsGen == w.table.Generation && w.cands != nil {
-		return w.cands
+	if w.candidateGen == w.table.Generation && w.candidateList != nil {
+		return w.candidateList
 	}
-	w.cands, w.candsGen = w.cands[:0], w.table.Generation
+	w.candidateList, w.candidateGen = w.candidateList[:0], w.table.Generation
 	for _, p := range w.table.Processes {
 		if w.candidate(p) {
-			w.cands = append(w.cands, p)
+			w.candidateList = append(w.candidateList, p)
 		}
 	}
-	slices.SortFunc(w.cands, table.Oldest)
-	return w.cands
+	slices.SortFunc(w.candidateList, table.Oldest)
+	return w.candidateList
 }
 
 // candidate reports whether a process could be an app's root. With a
@@ -40,9 +40,9 @@ func (w *Watcher) matchBits(p *table.Process) uint64 {
 	var read bool
 	user := func() uint32 { return w.table.Owner(p).UID }
 	for i := range w.matchers {
-		if w.matchers[i].Fixed(p, func() []string {
+		if w.matchers[i].MatchesProcess(p, func() []string {
 			if !read {
-				groups, read = w.r.Cgroups(p.PID), true
+				groups, read = w.fs.Cgroups(p.PID), true
 			}
 			return groups
 		}, user) {

@@ -7,11 +7,11 @@ import (
 
 func (w *Watcher) lock(ctx context.Context) error {
 	select {
-	case <-w.turn:
+	case <-w.token:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for another look at the processes: %w", ctx.Err())
 	}
 }
 
-func (w *Watcher) unlock() { w.turn <- struct{}{} }
+func (w *Watcher) unlock() { w.token <- struct{}{} }

@@ -7,13 +7,13 @@ import (
 
 // scan returns the apps of this look as far as sockets are told by them.
 func (w *Watcher) scan() conns.Scan {
-	if w.scanOf != w.look+1 {
-		w.scanOf, w.scanned = w.look+1, w.scanned[:0]
+	if w.scanOf != w.scanNumber+1 {
+		w.scanOf, w.scanned = w.scanNumber+1, w.scanned[:0]
 		for _, a := range w.apps {
-			w.scanned = append(w.scanned, conns.AppListeners{Name: a.name, Up: len(a.roots) > 0, Namespace: a.net, Listeners: a.sockets})
+			w.scanned = append(w.scanned, conns.AppListeners{Name: a.name, Up: len(a.roots) > 0, Namespace: a.namespace, Listeners: a.listeners})
 		}
 	}
-	return conns.Scan{Number: w.look, Apps: w.scanned}
+	return conns.Scan{Number: w.scanNumber, Apps: w.scanned}
 }
 
 // watchConnections tells the sampler whose connections to look for.
@@ -23,7 +23,7 @@ func (w *Watcher) watchConnections() {
 		if len(a.members) == 0 {
 			continue
 		}
-		h := conns.AppProcesses{Name: a.name, Owner: a.owner, NetNS: a.net.Inode, Members: make([]conns.ProcessKey, 0, len(a.members)), Workers: make(map[int]bool, len(a.workers))}
+		h := conns.AppProcesses{Name: a.name, Owner: a.owner, NetNS: a.namespace.Inode, Members: make([]conns.ProcessKey, 0, len(a.members)), Workers: make(map[int]bool, len(a.workers))}
 		for _, p := range a.members {
 			h.Members = append(h.Members, conns.ProcessKey{PID: p.PID, Start: p.Start})
 		}

@@ -71,8 +71,8 @@ func (w *Watcher) holderOf(inode uint64) string {
 	if name := w.holderName(inode); name != "" {
 		return name
 	}
-	if now := w.now(); now.Sub(w.ownersAt) > time.Second {
-		w.ownersAt = now
+	if now := w.now(); now.Sub(w.fdsReadAt) > time.Second {
+		w.fdsReadAt = now
 		for _, a := range w.apps {
 			for _, p := range a.members {
 				w.table.ReadDescriptors(p)

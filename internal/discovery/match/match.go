@@ -69,10 +69,10 @@ func LookupUID(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// Fixed reports whether the parts that depend on the process alone hold. groups
+// MatchesProcess reports whether the parts that depend on the process alone hold. groups
 // returns the paths of its control groups, user its real user id; each is
 // called only if needed.
-func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() uint32) bool {
+func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user func() uint32) bool {
 	if m.noUser || p.Stat.Kernel {
 		return false
 	}
@@ -97,7 +97,7 @@ func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() ui
 	})
 }
 
-// Alone reports whether nothing but a listener or a pid file picks the process.
-func (m *Matcher) Alone() bool {
+// OnlyListener reports whether nothing but a listener or a pid file picks the process.
+func (m *Matcher) OnlyListener() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
 }

@@ -33,8 +33,8 @@ type PIDFile struct {
 	read time.Time
 }
 
-// same reports whether two states of a path are one unchanged file.
-func same(x, y *unix.Stat_t) bool {
+// sameFile reports whether two states of a path are one unchanged file.
+func sameFile(x, y *unix.Stat_t) bool {
 	return x.Dev == y.Dev && x.Ino == y.Ino && x.Size == y.Size && x.Mtim == y.Mtim && x.Ctim == y.Ctim && x.Ino != 0
 }
 
@@ -52,7 +52,7 @@ func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error)
 		f.file, f.err = unix.Stat_t{}, fmt.Errorf("pid file %s: %w", f.path, err)
 		return nil, f.err
 	}
-	if !same(&st, &f.file) || now.Sub(f.read) > pidFileAge || now.Before(f.read) {
+	if !sameFile(&st, &f.file) || now.Sub(f.read) > pidFileAge || now.Before(f.read) {
 		f.file, f.read = st, now
 		f.pid, f.uid, f.err = f.load(t)
 	}
@@ -63,7 +63,7 @@ func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error)
 	if p == nil {
 		return nil, nil //nolint:nilnil // it has ended, or is not listed yet
 	}
-	if err := f.fits(t, p); err != nil {
+	if err := f.checkProcess(t, p); err != nil {
 		return nil, fmt.Errorf("pid file %s: %w", f.path, err)
 	}
 	return p, nil
@@ -100,8 +100,8 @@ func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	return pid, st.Uid, nil
 }
 
-// fits checks the process that a pid file names.
-func (f *PIDFile) fits(t *table.Table, p *table.Process) error {
+// checkProcess checks the process that a pid file names.
+func (f *PIDFile) checkProcess(t *table.Table, p *table.Process) error {
 	switch o := t.Owner(p); {
 	case p.PID == t.Self, p.Stat.Kernel, p.PID == 1 && !p.Program.Known():
 		return fmt.Errorf("%w: %d", errPIDFile, p.PID)

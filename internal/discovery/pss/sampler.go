@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// rssCeiling is the resident size above which a process' shared memory is
+	// maxRSS is the resident size above which a process' shared memory is
 	// not told apart: the kernel walks every page for it and holds up the
 	// process' own page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
-	rssCeiling = 4 << 30
-	// memoryShare is the part of one core that sampling may use: after a
+	maxRSS = 4 << 30
+	// cpuShare is the part of one core that sampling may use: after a
 	// reading that cost t, see [costOf], nothing is read for 100 t.
-	memoryShare = 100
+	cpuShare = 100
 )
 
 // ErrTooLarge is why a process has no PSS: to read it would hold it up.
@@ -29,7 +29,7 @@ type Key struct {
 	Start uint64
 }
 
-type memorySample struct {
+type sample struct {
 	mem   procfs.Memory
 	taken time.Time
 	err   error
@@ -47,17 +47,17 @@ type Process struct {
 // Sampler reads /proc/PID/smaps_rollup of the apps' processes, one at a
 // time, in the background: it costs from 0.3 ms to seconds a process.
 type Sampler struct {
-	r    *procfs.FS
-	news chan struct{} // a process is there that was never sampled
+	fs   *procfs.FS
+	wake chan struct{} // a process is there that was never sampled
 
 	mu       sync.Mutex
 	interval time.Duration
-	samples  map[Key]*memorySample
+	samples  map[Key]*sample
 	used     map[procfs.Account]time.Duration // time spent on each account's processes
 }
 
 func NewSampler(root string, interval time.Duration) *Sampler {
-	return &Sampler{r: procfs.New(root), news: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*memorySample), used: make(map[procfs.Account]time.Duration)}
+	return &Sampler{fs: procfs.New(root), wake: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*sample), used: make(map[procfs.Account]time.Duration)}
 }
 
 func (m *Sampler) SetInterval(d time.Duration) {
@@ -90,9 +90,9 @@ func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	for k, p := range procs {
 		present[p.Owner] = true
 		if m.samples[k] == nil {
-			m.samples[k] = &memorySample{}
+			m.samples[k] = &sample{}
 			select {
-			case m.news <- struct{}{}:
+			case m.wake <- struct{}{}:
 			default:
 			}
 		}
@@ -128,12 +128,12 @@ func (m *Sampler) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
-		news := m.news
+		news := m.wake
 		k, rss, due := m.next()
 		if due == 0 {
 			cost := procfs.CPUCost(func() { m.sample(k, rss) })
 			m.charge(k, cost)
-			due, news = memoryShare*cost, nil // the pause holds for new ones too
+			due, news = cpuShare*cost, nil // the pause holds for new ones too
 		}
 		t.Reset(due)
 		select {
@@ -161,7 +161,7 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best Key
-	var bestSample *memorySample
+	var bestSample *sample
 	now := time.Now()
 	due = m.interval
 	for k, s := range m.samples {
@@ -183,11 +183,11 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 func (m *Sampler) sample(k Key, rss uint64) {
 	var mem procfs.Memory
 	var err error
-	if rss > rssCeiling {
+	if rss > maxRSS {
 		err = fmt.Errorf("process %d holds %d MiB: %w", k.PID, rss>>20, ErrTooLarge)
 	} else {
 		var b []byte
-		if b, err = m.r.Read(k.PID, "smaps_rollup"); err == nil {
+		if b, err = m.fs.Read(k.PID, "smaps_rollup"); err == nil {
 			mem, err = procfs.ParseSmaps(b)
 		}
 	}

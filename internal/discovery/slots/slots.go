@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// settle is how long a new worker waits for a slot to come free before it
+	// arrivalWait is how long a new worker waits for a slot to come free before it
 	// gets one of its own: gunicorn's HUP starts the new workers before the old
 	// ones end, and they are the same slots.
-	settle = 15 * time.Second
-	// quiet is how long no slot must have been given for that: while an app
+	arrivalWait = 15 * time.Second
+	// quietTime is how long no slot must have been given for that: while an app
 	// starts, its workers come one after the other.
-	quiet = 5 * time.Second
+	quietTime = 5 * time.Second
 )
 
 // Slot is a stable place for a worker: 0 to n−1, used again when its process
@@ -67,7 +67,7 @@ func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	free := 0
 	for _, s := range a.Slots {
 		if s.Process != nil && !current[s.Process] {
-			a.vacate(s, now)
+			a.free(s, now)
 		}
 		if s.Process == nil {
 			free++
@@ -77,40 +77,40 @@ func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	}
 	for p, arrived := range a.Waiting {
 		if !current[p] {
-			a.ended(arrived.State, now)
+			a.countUnready(arrived.State, now)
 			delete(a.Waiting, p)
 		}
 	}
 	for _, p := range workers {
 		if current[p] {
-			free = a.place(p, free, now)
+			free = a.placeWorker(p, free, now)
 		}
 	}
 	a.trim(len(workers) > 0, now)
 }
 
-// vacate frees the slot of a worker that ended.
-func (a *Set) vacate(s *Slot, now time.Time) {
-	a.ended(s.State, now)
+// free frees the slot of a worker that ended.
+func (a *Set) free(s *Slot, now time.Time) {
+	a.countUnready(s.State, now)
 	s.Process, s.freed = nil, now
 }
 
-// ended notes the end of a worker that was never ready for a request.
-func (a *Set) ended(s Tracker, now time.Time) {
+// countUnready notes the end of a worker that was never ready for a request.
+func (a *Set) countUnready(s Tracker, now time.Time) {
 	if s != nil && s.Unready() {
 		a.Unready.add(now)
 	}
 }
 
-// place gives p a slot, or lets it wait for one; it returns the free ones left.
-func (a *Set) place(p *table.Process, free int, now time.Time) int {
-	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quiet {
+// placeWorker gives p a slot, or lets it wait for one; it returns the free ones left.
+func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
+	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quietTime {
 		arrived := a.Waiting[p]
 		if arrived == nil {
 			a.Waiting[p] = &arrival{since: now}
 			return 0
 		}
-		if now.Sub(arrived.since) < settle {
+		if now.Sub(arrived.since) < arrivalWait {
 			return 0
 		}
 	}
@@ -136,8 +136,8 @@ func (a *Set) place(p *table.Process, free int, now time.Time) int {
 	return 0
 }
 
-// scaledDown is how long a slot stays empty before it is thought to stay so.
-const scaledDown = 2 * time.Minute
+// shrinkAfter is how long a slot stays empty before it is thought to stay so.
+const shrinkAfter = 2 * time.Minute
 
 // trim keeps the slots 0 to n−1 of an app that runs: it moves the worker of the
 // last slot into one that has long been free, as after an upgrade in which old
@@ -162,7 +162,7 @@ func (a *Set) trim(running bool, now time.Time) {
 }
 
 func (s *Slot) longFree(now time.Time) bool {
-	return s.Process == nil && now.Sub(s.freed) >= scaledDown
+	return s.Process == nil && now.Sub(s.freed) >= shrinkAfter
 }
 
 // recent is the times of what happened in the last minute, at most 64.

@@ -27,27 +27,27 @@ type Descriptors struct {
 // Users are the owners of sockets that have appeared.
 type Users map[uint32]bool
 
-// Concern reports whether a process may hold a socket of one of these users.
+// MayHold reports whether a process may hold a socket of one of these users.
 // Any process may hold one of root's, who opens it for others.
-func (u Users) Concern(p *Process) bool {
+func (u Users) MayHold(p *Process) bool {
 	return u[0] || u[p.UID] || p.Owner.Known && u[uint32(p.Owner.Account)]
 }
 
 // maxPolls bounds the epoll sets of one process that are looked at.
 const maxPolls = 16
 
-// keptSockets bounds the sockets of one account's processes that are kept;
+// maxKeptSockets bounds the sockets of one account's processes that are kept;
 // root's is [rootsShare] times as much. Beyond it none but the listening ones are.
-const keptSockets = 1 << 16
+const maxKeptSockets = 1 << 16
 
 // DropDescriptors forgets the descriptors of a process.
 func (t *Table) DropDescriptors(p *Process) {
-	if d := p.Opened; d != nil && len(d.Sockets) > 0 {
-		if t.held[d.charged] -= len(d.Sockets); t.held[d.charged] <= 0 {
-			delete(t.held, d.charged)
+	if d := p.Descriptors; d != nil && len(d.Sockets) > 0 {
+		if t.keptSockets[d.charged] -= len(d.Sockets); t.keptSockets[d.charged] <= 0 {
+			delete(t.keptSockets, d.charged)
 		}
 	}
-	p.Opened = nil
+	p.Descriptors = nil
 }
 
 // ReadDescriptors reads the descriptors of a process if its account's allowance
@@ -55,7 +55,7 @@ func (t *Table) DropDescriptors(p *Process) {
 func (t *Table) ReadDescriptors(p *Process) bool {
 	a := t.Owner(p).Account
 	if !t.Budget.has(a, CostLink) {
-		p.Stale = true
+		p.FDsStale = true
 		return false
 	}
 	t.Budget.Spend(a, CostLink, 8+t.readDescriptors(p))
@@ -65,13 +65,13 @@ func (t *Table) ReadDescriptors(p *Process) bool {
 // readDescriptors reads the links of /proc/PID/fd and returns how many there are.
 func (t *Table) readDescriptors(p *Process) int {
 	t.DropDescriptors(p)
-	p.Stale = false
+	p.FDsStale = false
 	d := &Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1, charged: t.Owner(p).Account}
 	path := t.FS.Path(p.PID, "fd")
 	list, err := t.FS.Entries(path, nil)
 	if err != nil {
 		d.Err = err
-		p.Opened = d
+		p.Descriptors = d
 		return 0
 	}
 	list, d.Left = t.FS.BoundFDs(list)
@@ -84,7 +84,7 @@ func (t *Table) readDescriptors(p *Process) int {
 			continue // closed meanwhile
 		}
 		if ino, ok := procfs.ParseSocketLink(link); ok {
-			t.keep(p, d, ino, e.N)
+			t.keepSocket(p, d, ino, e.N)
 		} else {
 			d.note(link, e.N)
 		}
@@ -92,8 +92,8 @@ func (t *Table) readDescriptors(p *Process) int {
 	if d.Beats != 1 { // a fork still holds its siblings' files until it has closed them
 		d.Heartbeat = -1
 	}
-	p.Opened = d
-	t.held[d.charged] += len(d.Sockets)
+	p.Descriptors = d
+	t.keptSockets[d.charged] += len(d.Sockets)
 	return len(list)
 }
 
@@ -108,13 +108,13 @@ func (d *Descriptors) note(link string, fd int) {
 	}
 }
 
-// keep notes a socket unless its account has too many.
-func (t *Table) keep(p *Process, d *Descriptors, ino uint64, fd int) {
-	bound := keptSockets
+// keepSocket notes a socket unless its account has too many.
+func (t *Table) keepSocket(p *Process, d *Descriptors, ino uint64, fd int) {
+	bound := maxKeptSockets
 	if d.charged == 0 {
-		bound *= rootsShare
+		bound *= rootFactor
 	}
-	if len(d.Sockets)+t.held[d.charged] < bound || t.Listens != nil && t.Listens(p, ino) {
+	if len(d.Sockets)+t.keptSockets[d.charged] < bound || t.Listens != nil && t.Listens(p, ino) {
 		d.Sockets[ino] = append(d.Sockets[ino], fd)
 	} else {
 		d.Full = true

@@ -19,13 +19,13 @@ type Process struct {
 	FirstSeen time.Time
 	UID       uint32
 	checks    uint8 // how often it was read, at most 1 + the number of recheckAges
-	settled   bool  // it was old already when it was first seen
+	old       bool  // it was old already when it was first seen
 
-	Stale   bool // opened is to be read again
-	Router  bool // a uWSGI gateway: it passes requests on and serves none
-	First   bool // a uWSGI process that serves, and forked the others that do
-	Accepts bool // it was seen to wait for a connection
-	Over    bool // it was left out because there are too many apps
+	FDsStale  bool // opened is to be read again
+	Router    bool // a uWSGI gateway: it passes requests on and serves none
+	ServesToo bool // a uWSGI process that serves, and forked the others that do
+	Accepts   bool // it was seen to wait for a connection
+	Rejected  bool // it was left out because there are too many apps
 
 	Start   uint64 // clock ticks since the boot
 	Stat    procfs.Stat
@@ -37,43 +37,43 @@ type Process struct {
 	Unit    string // systemd unit of its control group; set with own.placed
 
 	// Of most processes of a host nothing more is kept.
-	Opened *Descriptors    // nil: not read; see fds
-	NetNS  uint64          // inode of its network namespace; 0: not known
-	Member any             // the app it belongs to, as of the last refresh; nil: none
-	named  *appname.Found  // what names its app; see names
-	Heir   *bool           // whether it is a gunicorn master that took over; nil: not looked at
-	Handed map[uint64]bool // listening sockets of its that servers which it started have or had
-	use    *counts         // see counts
+	Descriptors *Descriptors    // nil: not read; see fds
+	NetNS       uint64          // inode of its network namespace; 0: not known
+	Member      any             // the app it belongs to, as of the last refresh; nil: none
+	names       *appname.Found  // what names its app; see names
+	TookOver    *bool           // whether it is a gunicorn master that took over; nil: not looked at
+	HandedOn    map[uint64]bool // listening sockets of its that servers which it started have or had
+	counts      *Usage          // see counts
 }
 
-// counts is what is kept of a process that is one of an app's.
-type counts struct {
+// Usage is what is kept of a process that is one of an app's.
+type Usage struct {
 	spent  CPUTime // what has been counted of its CPU time, in ticks
-	Files  fileLimit
+	Files  FileLimit
 	Open   int       // descriptors at the last count; −1 unknown
 	Reread time.Time // when its descriptors were read again because it lacks something
 }
 
-// Counts returns what is kept of a process of an app.
-func (p *Process) Counts() *counts {
-	if p.use == nil {
-		p.use = new(counts)
+// Usage returns what is kept of a process of an app.
+func (p *Process) Usage() *Usage {
+	if p.counts == nil {
+		p.counts = new(Usage)
 	}
-	return p.use
+	return p.counts
 }
 
 // Ages since the first sight at which a process is read again: "sh -c" becomes
 // gunicorn by exec, and gunicorn sets its title once the app is loaded.
-func recheckAges() [4]time.Duration {
+func rereadAges() [4]time.Duration {
 	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
 }
 
 // due reports whether a process should be read again.
 func (p *Process) due(now time.Time) bool {
-	if p.settled {
+	if p.old {
 		return false
 	}
-	ages := recheckAges()
+	ages := rereadAges()
 	return p.checks > 0 && int(p.checks) <= len(ages) && now.Sub(p.FirstSeen) >= ages[p.checks-1]
 }
 
@@ -84,7 +84,7 @@ type CPUTime struct{ User, System uint64 }
 
 // NewCPU returns the ticks that were used since the last call.
 func (p *Process) NewCPU() CPUTime {
-	spent := &p.Counts().spent
+	spent := &p.Usage().spent
 	d := CPUTime{User: p.Stat.UTime - min(p.Stat.UTime, spent.User), System: p.Stat.STime - min(p.Stat.STime, spent.System)}
 	*spent = CPUTime{User: p.Stat.UTime, System: p.Stat.STime}
 	return d
@@ -116,16 +116,16 @@ func Oldest(x, y *Process) int {
 	return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
 }
 
-// fileLimit is a process' limit of open files, read once a minute.
-type fileLimit struct {
+// FileLimit is a process' limit of open files, read once a minute.
+type FileLimit struct {
 	Max  uint64 // 0: unlimited or unknown
 	read time.Time
 }
 
 func (t *Table) MaxFiles(p *Process, now time.Time) uint64 {
-	c := p.Counts()
+	c := p.Usage()
 	if now.Sub(c.Files.read) > time.Minute {
-		c.Files = fileLimit{read: now}
+		c.Files = FileLimit{read: now}
 		if b, err := t.FS.Read(p.PID, "limits"); err == nil {
 			c.Files.Max, _ = procfs.ParseMaxFiles(b)
 		}
@@ -135,16 +135,16 @@ func (t *Table) MaxFiles(p *Process, now time.Time) uint64 {
 
 // Names returns what is known of the names of a process.
 func (p *Process) Names() *appname.Found {
-	if p.named == nil {
-		p.named = new(appname.Found)
+	if p.names == nil {
+		p.names = new(appname.Found)
 	}
-	return p.named
+	return p.names
 }
 
 // FDs returns what is known of the descriptors of a process.
 func (p *Process) FDs() *Descriptors {
-	if p.Opened == nil {
+	if p.Descriptors == nil {
 		return &Descriptors{}
 	}
-	return p.Opened
+	return p.Descriptors
 }

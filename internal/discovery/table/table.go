@@ -14,14 +14,14 @@ import (
 // Table is every process of the host, kept between refreshes. A process that
 // is known and no app's costs nothing but its line in one directory listing.
 type Table struct {
-	FS         *procfs.FS
-	Processes  map[int]*Process
-	Children   map[int][]*Process // by parent's pid; rebuilt when the table changed
-	Generation int                // grows with each change
-	list       []procfs.Entry     // scratch
-	Deferred   map[int]waiting    // by pid: what no allowance was left for, and is read first in the next look
-	Budget     *budget
-	held       map[procfs.Account]int // sockets that are kept in memory
+	FS          *procfs.FS
+	Processes   map[int]*Process
+	Children    map[int][]*Process // by parent's pid; rebuilt when the table changed
+	Generation  int                // grows with each change
+	list        []procfs.Entry     // scratch
+	Deferred    map[int]deferral   // by pid: what no allowance was left for, and is read first in the next look
+	Budget      *budgets
+	keptSockets map[procfs.Account]int // sockets that are kept in memory
 
 	Listens func(p *Process, ino uint64) bool // whether a socket is known to listen
 
@@ -34,14 +34,14 @@ type Table struct {
 	SkippedProcesses uint64 // processes over a bound or an allowance that were not read, since the start
 }
 
-// waiting is a process that is to be read in the next look.
-type waiting struct {
+// deferral is a process that is to be read in the next look.
+type deferral struct {
 	ino uint64
 	uid uint32
 }
 
 func New(r *procfs.FS) *Table {
-	t := &Table{FS: r, Processes: make(map[int]*Process), Deferred: make(map[int]waiting), Budget: newBudget(), held: make(map[procfs.Account]int), EUID: uint32(os.Geteuid())}
+	t := &Table{FS: r, Processes: make(map[int]*Process), Deferred: make(map[int]deferral), Budget: newBudget(), keptSockets: make(map[procfs.Account]int), EUID: uint32(os.Geteuid())}
 	var st unix.Stat_t
 	if unix.Stat("/proc/self/ns/user", &st) == nil {
 		t.userNS = st.Ino
@@ -76,9 +76,9 @@ func (t *Table) fresh(e procfs.Entry, now time.Time) bool {
 // readFresh reads what is new or due, within the allowance of each user: what
 // waits since the last look comes first.
 func (t *Table) readFresh(now time.Time, matchOf func(*Process) uint64) (changed bool) {
-	var waited map[int]waiting
+	var waited map[int]deferral
 	if len(t.Deferred) > 0 {
-		waited, t.Deferred = t.Deferred, make(map[int]waiting)
+		waited, t.Deferred = t.Deferred, make(map[int]deferral)
 		changed = t.readWaiting(waited, now, matchOf)
 	}
 	for _, e := range t.list {
@@ -91,7 +91,7 @@ func (t *Table) readFresh(now time.Time, matchOf func(*Process) uint64) (changed
 			changed = true
 			continue
 		}
-		changed = t.inTurn(e, uid, now, matchOf) || changed
+		changed = t.readOrDefer(e, uid, now, matchOf) || changed
 	}
 	return changed
 }
@@ -106,30 +106,30 @@ func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 }
 
 // readWaiting reads what waits since the last look.
-func (t *Table) readWaiting(waited map[int]waiting, now time.Time, matchOf func(*Process) uint64) (changed bool) {
+func (t *Table) readWaiting(waited map[int]deferral, now time.Time, matchOf func(*Process) uint64) (changed bool) {
 	there := 0
 	for _, e := range t.list {
 		if late, ok := waited[e.N]; ok && late.ino == e.Inode && t.fresh(e, now) {
 			there++
-			changed = t.inTurn(e, late.uid, now, matchOf) || changed
+			changed = t.readOrDefer(e, late.uid, now, matchOf) || changed
 		}
 	}
 	t.SkippedProcesses += uint64(len(waited) - there) // they ended before their turn
 	return changed
 }
 
-// inTurn reads a process, or notes that it is to be read in the next look.
-func (t *Table) inTurn(e procfs.Entry, uid uint32, now time.Time, matchOf func(*Process) uint64) (changed bool) {
-	if !t.Budget.Take(procfs.Account(uid), costLoad, 1) {
-		t.Deferred[e.N] = waiting{e.Inode, uid}
+// readOrDefer reads a process, or notes that it is to be read in the next look.
+func (t *Table) readOrDefer(e procfs.Entry, uid uint32, now time.Time, matchOf func(*Process) uint64) (changed bool) {
+	if !t.Budget.TrySpend(procfs.Account(uid), costLoad, 1) {
+		t.Deferred[e.N] = deferral{e.Inode, uid}
 		return false
 	}
-	return t.meet(e, now, matchOf)
+	return t.readEntry(e, now, matchOf)
 }
 
-// meet reads a process that is new, or due to be read again; it tells whether
+// readEntry reads a process that is new, or due to be read again; it tells whether
 // the table has changed.
-func (t *Table) meet(e procfs.Entry, now time.Time, matchOf func(*Process) uint64) bool {
+func (t *Table) readEntry(e procfs.Entry, now time.Time, matchOf func(*Process) uint64) bool {
 	known := t.Processes[e.N]
 	p := known
 	if known == nil || known.ino != e.Inode {
@@ -190,10 +190,10 @@ func (t *Table) load(p *Process) bool {
 		return false
 	}
 	p.Stat, p.Start = st, st.Start
-	ages := recheckAges()
+	ages := rereadAges()
 	p.checks = min(p.checks+1, uint8(len(ages)+1))
 	if p.checks == 1 {
-		p.settled = p.FirstSeen.Sub(t.StartTime(p)) > ages[len(ages)-1]
+		p.old = p.FirstSeen.Sub(t.StartTime(p)) > ages[len(ages)-1]
 	}
 	if p.UID, err = t.FS.EffectiveUID(p.PID); err != nil { // a worker changes its user after it was forked
 		return false
@@ -231,7 +231,7 @@ func (t *Table) StartTime(p *Process) time.Time {
 // become sets what a process is; what named it before no longer counts.
 func (p *Process) become(id cmdline.Program) {
 	if id != p.Program {
-		p.named = nil
+		p.names = nil
 	}
 	p.Program = id
 }
@@ -255,7 +255,7 @@ func (t *Table) Link() {
 // appeared that nobody known holds, so one of them became a server.
 func (t *Table) RereadAll(of Users, matchOf func(*Process) uint64) {
 	for pid, p := range t.Processes {
-		if p.Member != nil || p.Stat.Kernel || !of.Concern(p) || !t.Budget.Take(procfs.Account(p.UID), costLoad, 1) {
+		if p.Member != nil || p.Stat.Kernel || !of.MayHold(p) || !t.Budget.TrySpend(procfs.Account(p.UID), costLoad, 1) {
 			continue
 		}
 		if !t.load(p) {

@@ -33,12 +33,12 @@ type NameStore interface {
 // MaxNames bounds the records of a map.
 const MaxNames = appname.MaxReserved + MaxApps
 
-// names returns the map of now: the names of apps that are established and
+// nameRecords returns the map of now: the names of apps that are established and
 // those that are kept for apps that have ended.
-func (w *Watcher) names(now time.Time) []NameRecord {
+func (w *Watcher) nameRecords(now time.Time) []NameRecord {
 	var out []NameRecord
 	for _, a := range w.apps {
-		if a.conf < 0 && a.established {
+		if a.matchIndex < 0 && a.established {
 			out = append(out, record(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
 		}
 	}
@@ -55,9 +55,9 @@ func record(name string, r appname.Reservation) NameRecord {
 	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
-// recall takes over a map that was kept. What cannot have been written by
+// restoreNames takes over a map that was kept. What cannot have been written by
 // [Watcher.names] is left out.
-func (w *Watcher) recall(list []NameRecord, now time.Time) {
+func (w *Watcher) restoreNames(list []NameRecord, now time.Time) {
 	for _, r := range list {
 		if len(w.reserved) >= appname.MaxReserved {
 			return
@@ -83,7 +83,7 @@ func (w *Watcher) loadNames() {
 	if err != nil {
 		w.log.Warn("Ignored the saved names of apps", "err", err)
 	}
-	w.recall(list[:min(len(list), MaxNames)], w.now())
+	w.restoreNames(list[:min(len(list), MaxNames)], w.now())
 }
 
 // sound reports whether a record has the form of one that was written.
@@ -100,18 +100,18 @@ func (r NameRecord) sound() bool {
 }
 
 const (
-	// namesPause is the shortest time between two savings of the map.
-	namesPause = 10 * time.Second
-	// namesLimit is how long a look is waited for to save it.
-	namesLimit = 2 * time.Second
+	// saveInterval is the shortest time between two savings of the map.
+	saveInterval = 10 * time.Second
+	// saveTimeout is how long a look is waited for to save it.
+	saveTimeout = 2 * time.Second
 )
 
-// keepNames saves the map when it has changed, until ctx ends.
-func (w *Watcher) keepNames(ctx context.Context) {
+// saveNamesEvery saves the map when it has changed, until ctx ends.
+func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	if w.store == nil {
 		return
 	}
-	tick := time.NewTicker(namesPause)
+	tick := time.NewTicker(saveInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -125,7 +125,7 @@ func (w *Watcher) keepNames(ctx context.Context) {
 }
 
 func (w *Watcher) saveNames(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, namesLimit)
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	if w.lock(ctx) != nil {
 		return
@@ -134,7 +134,7 @@ func (w *Watcher) saveNames(ctx context.Context) {
 	w.namesChanged = false
 	var list []NameRecord
 	if changed {
-		list = w.names(w.now())
+		list = w.nameRecords(w.now())
 	}
 	w.unlock()
 	if !changed {

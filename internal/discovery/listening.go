@@ -17,11 +17,11 @@ import (
 // maxListeners bounds the listening sockets of one process.
 const maxListeners = 1024
 
-// holds returns the listening sockets that a process has open, in the order of
+// listenersOf returns the listening sockets that a process has open, in the order of
 // their inodes, without those that are known to take no requests.
-func (w *Watcher) holds(p *table.Process) []sockdiag.Listener {
-	d := p.Opened
-	if d != nil && d.Held.Look == w.look+1 {
+func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
+	d := p.Descriptors
+	if d != nil && d.Held.Look == w.scanNumber+1 {
 		return d.Held.List
 	}
 	n := w.netOf(p)
@@ -40,42 +40,42 @@ func (w *Watcher) holds(p *table.Process) []sockdiag.Listener {
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	d.Held = table.Holding{Look: w.look + 1, List: out[:min(len(out), maxListeners)], Dirty: dirty}
+	d.Held = table.Holding{Look: w.scanNumber + 1, List: out[:min(len(out), maxListeners)], Dirty: dirty}
 	return d.Held.List
 }
 
-// share reports whether two processes have a listening socket in common, as a
+// shareListener reports whether two processes have a listening socket in common, as a
 // server and its forks do.
-func (w *Watcher) share(p, q *table.Process) bool {
-	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool {
+func (w *Watcher) shareListener(p, q *table.Process) bool {
+	return slices.ContainsFunc(w.listenersOf(p), func(l sockdiag.Listener) bool {
 		_, ok := q.FDs().Sockets[l.Inode]
 		return ok
 	})
 }
 
-// serves reports whether a process could be part of an app that listens: it
+// mayServe reports whether a process could be part of an app that listens: it
 // holds a listening socket, or we may not look and its command line says so.
-func (w *Watcher) serves(p *table.Process) bool {
+func (w *Watcher) mayServe(p *table.Process) bool {
 	if p.FDs().Err != nil {
-		return procfs.Denied(p.FDs().Err) && p.Program.Known() && !p.Program.Aux && w.at.Sub(w.table.StartTime(p)) > unseenAge
+		return procfs.Denied(p.FDs().Err) && p.Program.Known() && !p.Program.Aux && w.scanTime.Sub(w.table.StartTime(p)) > minUnseenAge
 	}
-	return len(w.holds(p)) > 0
+	return len(w.listenersOf(p)) > 0
 }
 
-// unseenAge is how old a server must be whose sockets we may not see: one that
+// minUnseenAge is how old a server must be whose sockets we may not see: one that
 // only prints its version is gone by then.
-const unseenAge = 3 * time.Second
+const minUnseenAge = 3 * time.Second
 
 // netOf returns the network namespace of a process, and notes it.
 func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
-	n := w.sockets.Get(p.PID, p.NetNS, p.Owner.Account)
+	n := w.namespaces.Get(p.PID, p.NetNS, p.Owner.Account)
 	p.NetNS = n.Inode
 	return n
 }
 
-// where returns where a process listens for good, by the first of its labels.
-func (w *Watcher) where(p *table.Process) string {
-	held := w.holds(p)
+// bindOf returns where a process listens for good, by the first of its labels.
+func (w *Watcher) bindOf(p *table.Process) string {
+	held := w.listenersOf(p)
 	mine := held
 	if len(held) > 1 { // a control socket is the master's alone
 		for _, kid := range w.table.Children[p.PID] {

@@ -18,23 +18,23 @@ const (
 
 // idOf returns the identity of the app that a process is the root of.
 func (w *Watcher) idOf(p *table.Process) appname.ID {
-	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.LastingUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.where(p)}
+	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.LastingUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.bindOf(p)}
 }
 
 // resume adds a root to the app of its identity, if that has ended: with its
 // name, its slots and its counters.
 func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
-	if w.goOn(p, id, func(a *app) bool { return a.id == id && a.hadLast(p) }) {
+	if w.continueApp(p, id, func(a *app) bool { return a.id == id && a.hadRoot(p) }) {
 		return true // it was out of sight, and it is its own successor
 	}
-	return w.goOn(p, id, func(a *app) bool { return a.id == id })
+	return w.continueApp(p, id, func(a *app) bool { return a.id == id })
 }
 
-// join adds a root to the running app of its name with which it has a listening
+// joinRunning adds a root to the running app of its name with which it has a listening
 // socket in common: they are workers whose master is gone.
-func (w *Watcher) join(p *table.Process, id appname.ID) bool {
+func (w *Watcher) joinRunning(p *table.Process, id appname.ID) bool {
 	for _, a := range w.apps {
-		if len(a.roots) > 0 && a.conf < 0 && a.id.Base == id.Base && a.heir(p) && w.share(p, a.root()) {
+		if len(a.roots) > 0 && a.matchIndex < 0 && a.id.Base == id.Base && a.mayContinueAs(p) && w.shareListener(p, a.root()) {
 			a.roots = append(a.roots, p)
 			return true
 		}
@@ -42,23 +42,23 @@ func (w *Watcher) join(p *table.Process, id appname.ID) bool {
 	return false
 }
 
-// move adds a root to an app that has ended and differs only by where it
+// resumeElsewhere adds a root to an app that has ended and differs only by where it
 // listened, unless a name is kept for the root.
-func (w *Watcher) move(p *table.Process, id appname.ID) bool {
+func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
 	for _, r := range w.reserved {
 		if r.ID == id {
 			return false
 		}
 	}
-	return w.goOn(p, id, func(a *app) bool { return a.id.But() == id.But() })
+	return w.continueApp(p, id, func(a *app) bool { return a.id.But() == id.But() })
 }
 
-// goOn adds a root to the first of the ended apps that fit, in the order of
+// continueApp adds a root to the first of the ended apps that fit, in the order of
 // their names.
-func (w *Watcher) goOn(p *table.Process, id appname.ID, fits func(*app) bool) bool {
+func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) bool) bool {
 	var best *app
 	for _, a := range w.apps {
-		if len(a.roots) == 0 && a.conf < 0 && a.heir(p) && fits(a) && (best == nil || compareNames(a.name, best.name) < 0) {
+		if len(a.roots) == 0 && a.matchIndex < 0 && a.mayContinueAs(p) && fits(a) && (best == nil || compareNames(a.name, best.name) < 0) {
 			best = a
 		}
 	}
@@ -79,7 +79,7 @@ func compareNames(x, y string) int {
 // newName returns a free name for an app of this identity; "" if there is none.
 // One that the identity has borne comes first, then the plain name.
 func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
-	borne, others := w.relatives(id)
+	borne, others := w.namesOfBase(id)
 	free := func(name string) bool {
 		return w.byName(name) == nil && w.reserved.MayBear(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
 	}
@@ -105,9 +105,9 @@ func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string
 	return ""
 }
 
-// relatives returns the names that apps of this identity bear or have borne, and
+// namesOfBase returns the names that apps of this identity bear or have borne, and
 // the identities of the owner's other apps of its base name.
-func (w *Watcher) relatives(id appname.ID) (borne []string, others []appname.ID) {
+func (w *Watcher) namesOfBase(id appname.ID) (borne []string, others []appname.ID) {
 	note := func(name string, o appname.ID) {
 		switch {
 		case o == id:
@@ -125,30 +125,30 @@ func (w *Watcher) relatives(id appname.ID) (borne []string, others []appname.ID)
 	return borne, others
 }
 
-// succeed ends the report of those ended apps that another one has replaced. A
+// replaceEnded ends the report of those ended apps that another one has replaced. A
 // replica of the same template that was started to replace it goes on under its
 // name. Another app of its base name that now listens where it did has a name of
 // its own, and the ended one is forgotten.
-func (w *Watcher) succeed(now time.Time) {
+func (w *Watcher) replaceEnded(now time.Time) {
 	for _, a := range slices.Clone(w.apps) {
-		if len(a.roots) > 0 || a.conf >= 0 || a.last == nil {
+		if len(a.roots) > 0 || a.matchIndex >= 0 || a.last == nil {
 			continue
 		}
-		if i := slices.IndexFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAs(b, now) }); i >= 0 {
+		if i := slices.IndexFunc(w.apps, func(b *app) bool { return a.startedBefore(b) && a.isReplacedBy(b, now) }); i >= 0 {
 			b := w.apps[i]
 			a.roots, b.roots = b.roots, nil
 			a.adopt(b.members)
 			w.remove(b)
-		} else if slices.ContainsFunc(w.apps, func(b *app) bool { return a.before(b) && a.sameAddress(b) }) {
+		} else if slices.ContainsFunc(w.apps, func(b *app) bool { return a.startedBefore(b) && a.sameAddress(b) }) {
 			w.reserve(a, now)
 			w.remove(a)
 		}
 	}
 }
 
-// sameAs reports whether b is the replica that was started to replace a.
-func (a *app) sameAs(b *app, now time.Time) bool {
-	lost := a.lost
+// isReplacedBy reports whether b is the replica that was started to replace a.
+func (a *app) isReplacedBy(b *app, now time.Time) bool {
+	lost := a.downSince
 	if lost.IsZero() {
 		lost = now
 	}
@@ -160,9 +160,9 @@ func (a *app) sameAddress(b *app) bool {
 	return a.id.Bind != "" && b.id.Bind == a.id.Bind && a.last.NetNS == b.root().NetNS
 }
 
-// before reports whether b runs, has the base name and the user of a, which has
+// startedBefore reports whether b runs, has the base name and the user of a, which has
 // ended, and was started after it. When they were seen says nothing: an app may
 // have been out of sight for a look.
-func (a *app) before(b *app) bool {
-	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.heir(b.root()) && b.root().Start > a.last.Start
+func (a *app) startedBefore(b *app) bool {
+	return b != a && b.matchIndex < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.mayContinueAs(b.root()) && b.root().Start > a.last.Start
 }

@@ -22,24 +22,24 @@ import (
 
 const (
 	maxSettings     = 64 << 10               // bytes of a file of settings that is read
-	settingsLimit   = 500 * time.Millisecond // how long one is waited for
-	costOfSettings  = 64                     // in descriptors, see costLink
+	settingsTimeout = 500 * time.Millisecond // how long one is waited for
+	settingsCost    = 64                     // in descriptors, see costLink
 	maxSettingFiles = 4                      // of one process
 )
 
-// settingsReader reads files of settings, one at a time. A file system that
+// fileReader reads files of settings, one at a time. A file system that
 // hangs holds up one look for settingsLimit, and no file is read until it answers.
-type settingsReader struct{ free chan struct{} }
+type fileReader struct{ free chan struct{} }
 
-func newSettingsReader() *settingsReader {
-	s := &settingsReader{free: make(chan struct{}, 1)}
+func newSettingsReader() *fileReader {
+	s := &fileReader{free: make(chan struct{}, 1)}
 	s.free <- struct{}{}
 	return s
 }
 
 // read returns the content of a regular file that belongs to root, to the
 // exporter or to the owner; "" if it cannot be had in time.
-func (s *settingsReader) read(name string, owner procfs.Account) string {
+func (s *fileReader) read(name string, owner procfs.Account) string {
 	select {
 	case <-s.free:
 	default:
@@ -54,7 +54,7 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 		}
 		done <- string(b)
 	}()
-	late := time.NewTimer(settingsLimit)
+	late := time.NewTimer(settingsTimeout)
 	defer late.Stop()
 	select {
 	case text := <-done:
@@ -66,13 +66,13 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 
 // Namer finds what names the apps of processes.
 type Namer struct {
-	r        *procfs.FS
+	fs       *procfs.FS
 	table    *table.Table
-	settings *settingsReader
+	settings *fileReader
 }
 
 func NewNamer(r *procfs.FS, t *table.Table) *Namer {
-	return &Namer{r: r, table: t, settings: newSettingsReader()}
+	return &Namer{fs: r, table: t, settings: newSettingsReader()}
 }
 
 // settingsFile returns what is in a file that the settings of a process name,
@@ -82,11 +82,11 @@ func (n *Namer) settingsFile(p *table.Process, name string) string {
 	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
 		return ""
 	}
-	if same, err := n.r.SameFiles(p.PID); err != nil || !same {
+	if same, err := n.fs.SameFiles(p.PID); err != nil || !same {
 		return ""
 	}
 	if !path.IsAbs(name) {
-		dir, err := n.r.Readlink(p.PID, "cwd")
+		dir, err := n.fs.Readlink(p.PID, "cwd")
 		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
 			return ""
 		}
@@ -100,7 +100,7 @@ func (n *Namer) settingsFile(p *table.Process, name string) string {
 func (n *Namer) inDirectory(p *table.Process, names ...string) string {
 	for _, name := range names {
 		var st unix.Stat_t
-		if unix.Fstatat(unix.AT_FDCWD, n.r.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if unix.Fstatat(unix.AT_FDCWD, n.fs.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			return name
 		}
 	}
@@ -115,7 +115,7 @@ func (n *Namer) BaseName(p *table.Process) string {
 		return p.Names().Base
 	}
 	name := p.Program.Name
-	if n.table.Budget.Take(n.table.Owner(p).Account, table.CostLink, costOfSettings) {
+	if n.table.Budget.TrySpend(n.table.Owner(p).Account, table.CostLink, settingsCost) {
 		name = cmp.Or(n.settingsName(p), name)
 		p.Names().Known = true
 	}
@@ -133,7 +133,7 @@ func (n *Namer) settingsName(p *table.Process) string {
 	case server == cmdline.UWSGI:
 		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(n.r.Getenv(p.PID, "UVICORN_APP"))
+		return cmdline.ModuleName(n.fs.Getenv(p.PID, "UVICORN_APP"))
 	case server == cmdline.Flask:
 		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
@@ -156,7 +156,7 @@ func (n *Namer) gunicornName(p *table.Process) string {
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := cmdline.ParseWords(n.r.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
+	more, _ := cmdline.ParseWords(n.fs.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
 		return name
 	}
@@ -172,7 +172,7 @@ func (n *Namer) gunicornName(p *table.Process) string {
 // files name, the last file first.
 func (n *Namer) uwsgiSettings(p *table.Process) string {
 	variable := func(name string) string {
-		return n.r.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return n.fs.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
 		return name
@@ -208,14 +208,14 @@ func (n *Namer) HostTemplate(p *table.Process) string {
 	}
 	p.Names().Placed = true
 	var theirs, ours unix.Stat_t
-	if unix.Stat(n.r.Path(p.PID, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
+	if unix.Stat(n.fs.Path(p.PID, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
 		return ""
 	}
-	name := hostName(n.r.Path(p.PID, "ns/uts"))
+	name := hostName(n.fs.Path(p.PID, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = n.r.Getenv(p.PID, "HOSTNAME")
+		name = n.fs.Getenv(p.PID, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(n.r.Cgroups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
+	pod := slices.ContainsFunc(n.fs.Cgroups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
 	p.Names().Host = appname.HostTemplate(name, pod)
 	return p.Names().Host
 }

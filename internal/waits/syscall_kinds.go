@@ -9,14 +9,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// transfers reports whether a system call moves data and so belongs to work in
+// movesData reports whether a system call moves data and so belongs to work in
 // hand.
-func transfers(nr int) bool {
+func movesData(nr int) bool {
 	return slices.Contains(transferCalls(), nr)
 }
 
-// locks reports whether a system call waits for a lock.
-func locks(nr int) bool {
+// isLock reports whether a system call waits for a lock.
+func isLock(nr int) bool {
 	switch nr {
 	case unix.SYS_FUTEX, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_FCNTL, unix.SYS_FLOCK:
 		return true
@@ -32,8 +32,8 @@ func transferCalls() []int {
 	}
 }
 
-// words says what a call does, for a person.
-func words(k procfs.Syscall) string {
+// describe says what a call does, for a person.
+func describe(k procfs.Syscall) string {
 	switch k.NR {
 	case -1:
 		if k.Running {
