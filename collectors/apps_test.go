@@ -182,7 +182,7 @@ func TestReasons(t *testing.T) {
 			if got, detail := collectors.ReasonOf(err); got != c.want || detail == "" {
 				t.Errorf("reason %q (%q), want %q", got, detail, c.want)
 			}
-			for _, r := range s.Readings {
+			for _, r := range facts(s) {
 				for _, lack := range c.lack {
 					if r.Name == lack {
 						t.Errorf("%v must be absent", r)
@@ -199,7 +199,7 @@ func TestResidentIsNoSum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		if r.Name == "resp_app_memory_bytes" && r.Labels[1] == "rss" && r.Value != 56e6+28e6 {
 			t.Errorf("rss %v, want the private pages (56 MB) and one copy of the shared (28 MB)", r.Value)
 		}

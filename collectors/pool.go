@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -168,7 +169,9 @@ func (c *Pool) workers(s *Sample, v *connectionView) (lack error) {
 			left -= n
 			for j := range a.Workers[:n] {
 				w := &a.Workers[j]
-				s.add(workerConnectionsFamily, float64(counts[connected{a.Name, component, w.PID}]), a.Name, strconv.Itoa(w.Slot), component)
+				x := model.WorkerConnections{App: a.Name, Slot: strconv.Itoa(w.Slot), Component: component, Count: float64(counts[connected{a.Name, component, w.PID}])}
+				s.add(workerConnectionsFamily, x.Count, x.App, x.Slot, x.Component)
+				s.State.Connections = append(s.State.Connections, x)
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func (r *rig) readings(t *testing.T, names ...string) map[string]float64 {
 
 func named(s collectors.Sample, names ...string) map[string]float64 {
 	out := map[string]float64{}
-	for _, x := range s.Readings {
+	for _, x := range facts(s) {
 		if i := slices.Index(names, x.Name); i >= 0 {
 			key := strings.Join(x.Labels, " ")
 			if len(names) > 1 {

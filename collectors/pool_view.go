@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -32,13 +33,6 @@ type viewed struct {
 
 	component string
 	next      int // place of another one with this local port; −1: none
-}
-
-// owner is who has a connection. Empty: that is not known.
-type owner struct {
-	app    string
-	worker string // slot
-	pid    int    // 0 where several processes share it
 }
 
 func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionView {
@@ -72,9 +66,9 @@ func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionVie
 // known reports whether there is a sample, or nobody to sample.
 func (v *connectionView) known() bool { return !v.taken.IsZero() || !v.running }
 
-func (v *connectionView) owner(i int) owner {
+func (v *connectionView) owner(i int) model.Owner {
 	x := &v.list[i]
-	return owner{app: x.App, worker: v.slots[x.App][x.PID], pid: x.PID}
+	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
 }
 
 // client is the other end of a thread, as the server's list has it.

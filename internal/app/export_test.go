@@ -84,7 +84,7 @@ func Instead(cfg config.Config, server string, rights []string, account string, 
 }
 
 // Unwell reports whether a component is unwell by a judgement.
-func Unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func Unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	return unwell(j, app, component, now)
 }
 

@@ -64,7 +64,7 @@ const lookTooOld = 4 * pageInterval
 
 // unwell reports whether a component of an app, of the host and the stores where
 // app is "", is not healthy, or has not been for as long as it takes to be sure.
-func unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
 		return false, errors.New("nobody has looked lately how it is")
 	}
@@ -103,15 +103,21 @@ func (a *App) taskQueues(name string) actions.TaskQueues {
 // leaksOf counts the leaked connections of an app's workers by their slots, as
 // they are now.
 func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
-	r := health.NewReadings(a.set.Read(ctx, func(name string) bool { return name == "pool" }).Readings)
-	if len(r.With("resp_pool_connections", app)) == 0 {
-		return nil, fmt.Errorf("no pool of %s is known", app)
-	}
-	out := make(map[int]int)
-	for _, x := range r.With("page.pool_worker", app) { // pool, worker, state
-		if slot, err := strconv.Atoi(x.Labels[2]); err == nil && x.Labels[3] == "leaked" {
-			out[slot] += int(x.Value)
+	s := a.set.Read(ctx, func(name string) bool { return name == "pool" }).State
+	out, known := make(map[int]int), false
+	for i := range s.Pools {
+		if s.Pools[i].App != app {
+			continue
 		}
+		known = true
+		for _, w := range s.Pools[i].Workers {
+			if slot, err := strconv.Atoi(w.Slot); err == nil && w.Leaked > 0 {
+				out[slot] += int(w.Leaked)
+			}
+		}
+	}
+	if !known {
+		return nil, fmt.Errorf("no pool of %s is known", app)
 	}
 	return out, nil
 }

@@ -22,8 +22,8 @@ func rung(pkg string) (float64, bool) {
 		"internal/discovery/table":   1.4,
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
 		"internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
-		"internal/conns": 1, "internal/procid": 1,
-		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0,
+		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
+		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		"internal/safefile": -1, "internal/text": -1, // config uses them too
 	}[pkg]
 	return n, ok

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 const interval = 30 * time.Second
@@ -27,15 +28,15 @@ func newTrial() *trial {
 }
 
 // look judges the readings, so long after noon.
-func (x *trial) look(after time.Duration, rs ...health.Reading) health.Judgement {
-	x.in.At, x.in.Readings = noon.Add(after), health.NewReadings(rs)
-	var j health.Judgement
-	j, x.state = health.Judge(x.in, x.state)
+func (x *trial) look(after time.Duration, rs ...modeltest.Fact) health.Evaluation {
+	x.in.At, x.in.State = noon.Add(after), modeltest.State(rs)
+	var j health.Evaluation
+	j, x.state = health.Evaluate(x.in, x.state)
 	return j
 }
 
 // brief writes the components of everybody in one line.
-func brief(j health.Judgement) string {
+func brief(j health.Evaluation) string {
 	var out []string
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
 		for _, c := range slices.Sorted(maps.Keys(s.Components)) {
@@ -46,8 +47,8 @@ func brief(j health.Judgement) string {
 }
 
 // crew is an app of workers in these states, the first busy or stuck longest.
-func crew(app string, queue float64, states ...string) []health.Reading {
-	out := []health.Reading{reading("resp_up", 1, "app:"+app), reading("resp_app_info", 1, app, "gunicorn", "sync")}
+func crew(app string, queue float64, states ...string) []modeltest.Fact {
+	out := []modeltest.Fact{reading("resp_up", 1, "app:"+app), reading("resp_app_info", 1, app, "gunicorn", "sync")}
 	count := map[string]float64{"busy": 0, "idle": 0, "stuck": 0, "booting": 0}
 	for i, s := range states {
 		count[s]++
@@ -59,15 +60,19 @@ func crew(app string, queue float64, states ...string) []health.Reading {
 	return append(out, reading("resp_listener_queue_length", queue, app, ":8000"), reading("resp_listener_queue_limit", 128, app, ":8000"))
 }
 
-func unavailable(collector, reason, detail string) []health.Reading {
-	return []health.Reading{reading("resp_collector_available", 0, collector, reason), reading("page.unavailable", 0, collector, reason, detail)}
+func unavailable(collector, reason string, details ...string) []modeltest.Fact {
+	out := []modeltest.Fact{reading("resp_collector_available", 0, collector, reason)}
+	for _, d := range details {
+		out = append(out, reading("page.unavailable", 0, collector, reason, d))
+	}
+	return out
 }
 
-func TestJudgeOneLook(t *testing.T) {
-	plus := func(a []health.Reading, b ...health.Reading) []health.Reading { return append(a, b...) }
+func TestEvaluateOnce(t *testing.T) {
+	plus := func(a []modeltest.Fact, b ...modeltest.Fact) []modeltest.Fact { return append(a, b...) }
 	for name, c := range map[string]struct {
 		in      func(*health.Input)
-		rs      []health.Reading
+		rs      []modeltest.Fact
 		want    string // as brief
 		alert   string // in the first summary; empty: there is no alert
 		advice  string // in the first recommendation
@@ -76,7 +81,7 @@ func TestJudgeOneLook(t *testing.T) {
 		"nothing": {nil, nil, "", "", "", true},
 		"calm": {nil, plus(crew("shop", 0, "busy", "idle"), reading("resp_app_cpu_usage_ratio", 0.3, "shop"), reading("resp_app_memory_usage_ratio", 0.79, "shop")),
 			"shop/cpu=healthy shop/memory=healthy shop/request_queue=healthy shop/workers=healthy", "", "", true},
-		"down": {nil, []health.Reading{reading("resp_up", 0, "app:shop"), reading("resp_app_cpu_usage_ratio", 0.99, "shop")},
+		"down": {nil, []modeltest.Fact{reading("resp_up", 0, "app:shop"), reading("resp_app_cpu_usage_ratio", 0.99, "shop")},
 			"shop/workers=critical", "shop is down: no process of it was found", "No process of shop was found at this look", false},
 		"all stuck": {nil, crew("shop", 3, "stuck", "stuck"), "shop/request_queue=healthy shop/workers=critical",
 			"shop does not answer: 2 of 2 workers stuck, longest 42 s (worker 0, waits in recvfrom), queue 3 of 128",
@@ -99,16 +104,16 @@ func TestJudgeOneLook(t *testing.T) {
 			"shop/memory=critical shop/request_queue=healthy shop/workers=healthy", "shop uses 93 % of its memory", "its largest is worker 1 (pid 4711) with 182 MB", false},
 		"a full disk bounds every app": {nil, plus(crew("shop", 0, "idle"), reading("resp_disk_usage_ratio", 0.97, "/var"), reading("resp_disk_usage_ratio", 0.2, "/")),
 			"/disk=critical shop/disk=critical shop/request_queue=healthy shop/workers=healthy", "disk /var is at 97 %", "Disk /var is 97 % full", false},
-		"host": {nil, []health.Reading{reading("resp_host_memory_usage_ratio", 0.85), reading("resp_host_cpu_usage_ratio", 0.2), reading("resp_up", 1, "app:shop"), reading("resp_app_memory_bytes", 476e6, "shop", "pss")},
+		"host": {nil, []modeltest.Fact{reading("resp_host_memory_usage_ratio", 0.85), reading("resp_host_cpu_usage_ratio", 0.2), reading("resp_up", 1, "app:shop"), reading("resp_app_memory_bytes", 476e6, "shop", "pss")},
 			"/cpu=healthy /memory=warning shop/workers=healthy", "the host's memory is at 85 %", "The host's memory is at 85 %; of the apps, shop takes most with 476 MB.", false},
 
 		// Unknown is not healthy, and what is not there is not judged.
-		"discovered, unseen, no requests": {nil, []health.Reading{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", "")},
+		"discovered, unseen, no requests": {nil, []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", "")},
 			"shop/workers=warning", "whether it answers cannot be seen", "0 of 1 worker of shop may be looked at", false},
-		"discovered, unseen, requests": {nil, []health.Reading{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", ""), reading("page.http_rate", 3, "shop")},
+		"discovered, unseen, requests": {nil, []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", ""), reading("page.http_rate", 3, "shop")},
 			"shop/workers=healthy", "", "", true},
 		"configured, unseen, requests": {func(in *health.Input) { in.Apps = []string{"shop"} },
-			[]health.Reading{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", ""), reading("page.http_rate", 3, "shop")},
+			[]modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("page.worker", 3, "shop", "0", "42", "", ""), reading("page.http_rate", 3, "shop")},
 			"shop/workers=warning", "cannot be seen", "", false},
 		"configured, processes not read": {func(in *health.Input) { in.Apps = []string{"shop"} }, unavailable("process", "timeout", "it did not answer"),
 			"shop/workers=warning", "shop cannot be looked at: it did not answer", "", true},
@@ -129,7 +134,7 @@ func TestJudgeOneLook(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, j health.Judgement, want, alert, advice string, nothing bool) {
+func check(t *testing.T, j health.Evaluation, want, alert, advice string, nothing bool) {
 	t.Helper()
 	if got := brief(j); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -148,24 +153,26 @@ func check(t *testing.T, j health.Judgement, want, alert, advice string, nothing
 	}
 }
 
-func TestJudgeStores(t *testing.T) {
+func TestEvaluateStores(t *testing.T) {
 	stores := func(in *health.Input) { in.MySQL, in.Redis = []string{"main"}, []string{"cache"} }
-	up := []health.Reading{reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 1, "main"),
+	up := []modeltest.Fact{reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 1, "main"),
 		reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7.0", "standalone", "master")}
-	but := func(drop string, more ...health.Reading) []health.Reading {
-		out := slices.DeleteFunc(slices.Clone(up), func(r health.Reading) bool { return r.Name+r.Labels[0] == drop })
+	but := func(drop string, more ...modeltest.Fact) []modeltest.Fact {
+		out := slices.DeleteFunc(slices.Clone(up), func(r modeltest.Fact) bool { return r.Name+r.Labels[0] == drop })
 		return append(out, more...)
 	}
 	const query, info = "resp_mysql_longest_query_secondsmain", "resp_redis_infocache"
 	for name, c := range map[string]struct {
-		rs            []health.Reading
+		rs            []modeltest.Fact
 		want          string
 		alert, advice string
 		nothing       bool
 	}{
 		"well": {up, "/mysql=healthy /redis=healthy", "", "", true},
-		"mysql down": {append(unavailable("mysql", "not_found", "mysql main: no connection; mysql other: also"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"))...),
+		"mysql down": {append(unavailable("mysql", "not_found", "mysql other: no route", "mysql main: no connection"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"))...),
 			"/mysql=critical /redis=healthy", "MySQL main does not answer", "MySQL main did not answer at this look (no connection)", false},
+		"redis speaks something else": {append(unavailable("redis", "failed", "redis cache does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"), but("resp_upredis:cache", reading("resp_up", 0, "redis:cache"))...),
+			"/mysql=healthy /redis=critical", "Redis cache does not answer", "(does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss)", false},
 		"redis down":     {but("resp_upredis:cache", reading("resp_up", 0, "redis:cache")), "/mysql=healthy /redis=critical", "Redis cache does not answer", "Redis cache did not answer at this look", false},
 		"long statement": {but(query, reading("resp_mysql_longest_query_seconds", 3, "main")), "/mysql=warning /redis=healthy", "a statement has run on MySQL main for 3 s", "A statement on MySQL main runs for 3 s", false},
 		"blocked statement": {but(query, reading("resp_mysql_longest_query_seconds", 9, "main"), reading("page.lock_wait", 4, "main", "9", "shop", "0", "812", "shop", "2", "4711", "sleeping"),
@@ -190,7 +197,7 @@ func TestJudgeStores(t *testing.T) {
 			"MySQL main has 151 of its 151 connections in use: 140 of user shop from 10.0.0.7, pool of shop, 138 of them asleep", "151 of 151 connections to MySQL main are in use: 140 of user shop", false},
 		"nearly full": {but("", reading("resp_mysql_connections", 136, "main"), reading("resp_mysql_max_connections", 151, "main")), "/mysql=warning /redis=healthy", "136 of its 151", "136 of 151", false},
 		"half full":   {but("", reading("resp_mysql_connections", 80, "main"), reading("resp_mysql_max_connections", 151, "main")), "/mysql=healthy /redis=healthy", "", "", true},
-		"too full to ask": {append(unavailable("mysql", "busy", "mysql main: it has no connection left (max_connections)"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"),
+		"too full to ask": {append(unavailable("mysql", "busy", "mysql main: it has no connection left (max_connections)"), but("resp_upmysql:main", reading("resp_up", 0, "mysql:main"), reading("page.mysql_full", 1, "main"),
 			reading("resp_worker_connections", 7, "shop", "0", "mysql:main"), reading("resp_worker_connections", 9, "blog", "0", "mysql:main"), reading("resp_worker_connections", 3, "shop", "1", "mysql:main"))...),
 			"/mysql=critical /redis=healthy", "MySQL main takes no more connections: all of them are in use: shop holds 10 of them", "at this look: shop holds 10 of them", false},
 		"few lookups":            {but("", reading("page.redis_hit_ratio", 0.1, "cache"), reading("page.redis_lookups", 999, "cache")), "/mysql=healthy /redis=healthy", "", "", true},

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// The ranks of advice: what is at the root comes before what only shows it.
+// The ranks of advice: root causes come first, symptoms last.
 const (
-	rankRoot    = iota // it holds up others, and waits for nothing that is seen
+	rankRoot    = iota // it blocks others and waits for nothing known
 	rankCause          // it takes long by itself
 	rankSymptom        // a number beyond its limit
 )
 
-// advice is one line about what to do. Of several about one cause the first
-// counts.
+// advice is one line about what to do. Of several lines about one cause only the
+// first is shown.
 type advice struct {
 	rank  int
-	cause string // what it is about; the line itself where nothing else may be
+	cause string // identifies the cause; the line itself where the line has no other
 	line  string
 }
 
-// adviser returns advice for something that has not been well for that long.
+// adviser returns advice about something that has not been healthy for that long.
 type adviser func(since time.Duration) []advice
 
-// says returns an adviser with these lines, each about a symptom.
-func says(lines ...string) adviser {
+// symptoms returns an adviser with these lines, each about a symptom.
+func symptoms(lines ...string) adviser {
 	out := make([]advice, len(lines))
 	for i, l := range lines {
 		out[i] = advice{rankSymptom, l, l}
@@ -33,17 +33,17 @@ func says(lines ...string) adviser {
 	return func(time.Duration) []advice { return out }
 }
 
-// later returns an adviser that is made only once its advice is wanted.
-func later(of func() adviser) adviser {
+// deferred returns an adviser that is built when its advice is first needed.
+func deferred(of func() adviser) adviser {
 	return func(since time.Duration) []advice { return of()(since) }
 }
 
-// atRoot returns an adviser with one line about a cause that is at the root.
-func atRoot(cause, line string) adviser {
+// rootCause returns an adviser with one line about a root cause.
+func rootCause(cause, line string) adviser {
 	return func(time.Duration) []advice { return []advice{{rankRoot, cause, line}} }
 }
 
-// lines returns the advice by rank, one line a cause.
+// lines returns the advice sorted by rank, one line per cause.
 func lines(all []advice) []string {
 	ranked := slices.Clone(all)
 	slices.SortStableFunc(ranked, func(a, b advice) int { return cmp.Compare(a.rank, b.rank) })

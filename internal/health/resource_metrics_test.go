@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-func reading(name string, v float64, labels ...string) health.Reading {
-	return health.Reading{Name: name, Labels: labels, Value: v}
+func reading(name string, v float64, labels ...string) modeltest.Fact {
+	return modeltest.Fact{Name: name, Labels: labels, Value: v}
 }
 
 func asJSON(t *testing.T, v any) string {
@@ -27,18 +28,18 @@ func TestResources(t *testing.T) {
 	const nothing = `{"timestamp":"2026-01-02T03:04:05Z","memory_usage_percent":null,"memory_usage_mb":null,` +
 		`"cpu_usage_percent":null,"disk_usage_percent":null,"connection_pool_utilization":null,"active_threads":null,"request_queue_size":null}`
 	for name, c := range map[string]struct {
-		in   []health.Reading
+		in   []modeltest.Fact
 		want string
 	}{
 		"nothing known": {nil, nothing},
-		"another app and no number": {[]health.Reading{
+		"another app and no number": {[]modeltest.Fact{
 			reading("resp_app_threads", 3, "blog"),
 			reading("resp_app_threads", math.NaN(), "shop"),
 			reading("resp_app_cpu_usage_ratio", math.Inf(1), "shop"),
 			reading("resp_listener_queue_length", math.NaN(), "shop", ":8000"),
 			reading("resp_disk_usage_ratio", math.NaN(), "/"),
 		}, nothing},
-		"all known": {[]health.Reading{
+		"all known": {[]modeltest.Fact{
 			reading("resp_app_memory_usage_ratio", 0.5, "shop"),
 			reading("resp_app_memory_bytes", 900e6, "shop", "rss"),
 			reading("resp_app_memory_bytes", 500e6, "shop", "pss"),
@@ -53,7 +54,7 @@ func TestResources(t *testing.T) {
 			`"cpu_usage_percent":25,"disk_usage_percent":75,"connection_pool_utilization":0.2,"active_threads":9,"request_queue_size":4}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := asJSON(t, health.Resources(health.NewReadings(c.in), "shop", at)); got != c.want {
+			if got := asJSON(t, health.Resources(modeltest.State(c.in), "shop", at)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -62,7 +63,7 @@ func TestResources(t *testing.T) {
 
 func TestPerformance(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := health.NewReadings([]health.Reading{
+	r := modeltest.State([]modeltest.Fact{
 		reading("page.http_mean_seconds", 0.25, "shop"),
 		reading("page.http_slow_5m", 0, "shop"),
 		reading("page.http_error_ratio", 0.125, "shop"),
@@ -99,7 +100,7 @@ func TestPerformance(t *testing.T) {
 }
 
 func TestAppMemoryFallsBackToResident(t *testing.T) {
-	r := health.NewReadings([]health.Reading{reading("resp_app_memory_bytes", 9, "shop", "rss")})
+	r := modeltest.State([]modeltest.Fact{reading("resp_app_memory_bytes", 9, "shop", "rss")})
 	if v := health.AppMemory(r, "shop"); v == nil || *v != 9 {
 		t.Errorf("got %v, want 9", v)
 	}

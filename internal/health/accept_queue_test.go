@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // A queue is full whatever may wait at other listeners.
@@ -25,17 +26,17 @@ func TestQueuesAreJudgedOneByOne(t *testing.T) {
 		"few at each, many in all":    {[]listener{{":8000", 30, 2048, 0}, {":8001", 30, 2048, 0}}, ":8000", health.Healthy},
 		"a limit of none is no limit": {[]listener{{":8000", 1, 0, 0}, {":8001", 0, 128, 0}}, ":8000", health.Healthy},
 	} {
-		rs := []health.Reading{reading("resp_up", 1, "app:shop"), reading("resp_app_workers", 1, "shop", "idle")}
+		rs := []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("resp_app_workers", 1, "shop", "idle")}
 		for _, l := range c.list {
 			rs = append(rs, reading("resp_listener_queue_length", l.length, "shop", l.name), reading("resp_listener_queue_limit", l.limit, "shop", l.name))
 			if l.fullest > 0 {
 				rs = append(rs, reading("page.listener_fullness", l.fullest, "shop", l.name))
 			}
 		}
-		in := health.NewReadings(rs)
+		in := modeltest.State(rs)
 		x := newTrial()
 		got := x.look(0, rs...).Apps[0].Components["request_queue"]
-		if q := health.Fullest(health.Queues(in, "shop")); q == nil || q.Listener != c.fullest {
+		if q := health.Fullest(in.Listeners[0].Listeners); q == nil || q.Name != c.fullest {
 			t.Errorf("%s: the fullest is %+v", name, q)
 		}
 		if got != c.level {
