@@ -18,7 +18,7 @@ const (
 
 // idOf returns the identity of the app that a process is the root of.
 func (w *Watcher) idOf(p *table.Process) appname.ID {
-	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.LastingUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.bindOf(p)}
+	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.StableUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.bindOf(p)}
 }
 
 // resume adds a root to the app of its identity, if that has ended: with its
@@ -50,7 +50,7 @@ func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
 			return false
 		}
 	}
-	return w.continueApp(p, id, func(a *app) bool { return a.id.But() == id.But() })
+	return w.continueApp(p, id, func(a *app) bool { return a.id.WithoutBind() == id.WithoutBind() })
 }
 
 // continueApp adds a root to the first of the ended apps that fit, in the order of
@@ -81,7 +81,7 @@ func compareNames(x, y string) int {
 func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
 	borne, others := w.namesOfBase(id)
 	free := func(name string) bool {
-		return w.byName(name) == nil && w.reserved.MayBear(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
+		return w.byName(name) == nil && w.reserved.IsFree(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
 	}
 	stem := id.Base
 	var tries []string

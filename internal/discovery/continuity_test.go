@@ -29,7 +29,7 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *table.Process
 	p := server(w, pid, 33, "app")
 	p.NetNS = uint64(1000 + pid)
 	p.Unit = unit
-	*p.Names() = appname.Found{Known: true, Placed: true, Base: "app", Host: host}
+	*p.Names() = appname.Found{Known: true, HostKnown: true, Base: "app", Host: host}
 	n := w.netOf(p)
 	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.namespaces.GetOwn(1).Listeners[uint64(pid)]}
 	l := n.Listeners[uint64(pid)]

@@ -21,7 +21,7 @@ const maxListeners = 1024
 // their inodes, without those that are known to take no requests.
 func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 	d := p.Descriptors
-	if d != nil && d.Held.Look == w.scanNumber+1 {
+	if d != nil && d.Held.Scan == w.scanNumber+1 {
 		return d.Held.List
 	}
 	n := w.netOf(p)
@@ -40,7 +40,7 @@ func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 		}
 	}
 	slices.SortFunc(out, func(x, y sockdiag.Listener) int { return cmp.Compare(x.Inode, y.Inode) })
-	d.Held = table.Holding{Look: w.scanNumber + 1, List: out[:min(len(out), maxListeners)], Dirty: dirty}
+	d.Held = table.HeldListeners{Scan: w.scanNumber + 1, List: out[:min(len(out), maxListeners)], Dirty: dirty}
 	return d.Held.List
 }
 
@@ -86,5 +86,5 @@ func (w *Watcher) bindOf(p *table.Process) string {
 			}
 		}
 	}
-	return naming.LastingBind(p, mine)
+	return naming.StableBind(p, mine)
 }

@@ -47,7 +47,7 @@ func (w *Watcher) isWorker(root, kid *table.Process) bool {
 // holds is its own: a helper that is forked later than a worker inherits that one's.
 func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
 	return kid.FDs().Heartbeat >= 0 && !slices.ContainsFunc(w.table.Children[root.PID], func(other *table.Process) bool {
-		return other != kid && other.FDs().Heartbeat >= 0 && other.FDs().Beat == kid.FDs().Beat && table.Oldest(other, kid) < 0
+		return other != kid && other.FDs().Heartbeat >= 0 && other.FDs().HeartbeatName == kid.FDs().HeartbeatName && table.Oldest(other, kid) < 0
 	})
 }
 
@@ -60,7 +60,7 @@ const (
 // rereadIncomplete reads the descriptors of a child again that does not yet have what a
 // worker has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's.
 func (w *Watcher) rereadIncomplete(kid *table.Process) {
-	lacks := kid.FDs().Beats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
+	lacks := kid.FDs().Heartbeats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
 	if !lacks || !kid.FDs().Known || kid.FDs().Err != nil || w.scanTime.Sub(kid.FirstSeen) > youngAge && w.scanTime.Sub(kid.Usage().Reread) < rereadInterval {
 		return
 	}
@@ -110,7 +110,7 @@ func (w *Watcher) accepts(p *table.Process) bool {
 	if len(held) == 0 {
 		return false
 	}
-	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return listeners.Watches(w.fs, p, l) }) || w.waitsForConnection(p, held)
+	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return listeners.EpollWatches(w.fs, p, l) }) || w.waitsForConnection(p, held)
 	return p.Accepts
 }
 

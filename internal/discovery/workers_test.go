@@ -39,12 +39,12 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 		p.Program = cmdline.Classify(p.Argv)
 		p.Owner = table.Ownership{Known: true, Placed: true, Owner: procfs.Owner{Account: 33, UID: 33}}
 		p.Stat = procfs.Stat{PPID: ppid, State: c.state}
-		p.Descriptors = &table.Descriptors{Known: true, Sockets: map[uint64][]int{}, Heartbeat: -1, Beats: len(c.beats)}
+		p.Descriptors = &table.Descriptors{Known: true, Sockets: map[uint64][]int{}, Heartbeat: -1, Heartbeats: len(c.beats)}
 		if c.inherits {
 			p.FDs().Sockets[7] = []int{5}
 		}
 		if len(c.beats) == 1 {
-			p.FDs().Heartbeat, p.FDs().Beat = 6, c.beats[0]
+			p.FDs().Heartbeat, p.FDs().HeartbeatName = 6, c.beats[0]
 		}
 		if c.dirty {
 			p.FDs().Sockets[8] = []int{6}

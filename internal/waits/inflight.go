@@ -53,7 +53,7 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 	}
 	s.checked = now
 	before := listeningFDs(a, p)
-	if !w.table.ReadDescriptors(p) || p.FDs().Err != nil || p.FDs().Left > 0 || p.FDs().Full {
+	if !w.table.ReadDescriptors(p) || p.FDs().Err != nil || p.FDs().Skipped > 0 || p.FDs().Full {
 		return
 	}
 	if fds := listeningFDs(a, p); !slices.Equal(before, fds) {

@@ -53,7 +53,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 		}
 		return p
 	}
-	var of Tree
+	var of ProcessTree
 	of.Roots = []*table.Process{make1(1, c.master, c.watched[-1])}
 	of.Members, of.Workers = slices.Clone(of.Roots), nil
 	if c.alone {

@@ -1,3 +1,5 @@
+// Package pss samples the proportional set size of processes in the background,
+// at a bounded cost.
 package pss
 
 import (
@@ -12,18 +14,20 @@ import (
 )
 
 const (
-	// maxRSS is the resident size above which a process' shared memory is
-	// not told apart: the kernel walks every page for it and holds up the
-	// process' own page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
+	// maxRSS is the resident size above which the shared memory of a process is
+	// not read: the kernel walks every page for it and delays the process' own
+	// page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
 	maxRSS = 4 << 30
-	// cpuShare is the part of one core that sampling may use: after a
-	// reading that cost t, see [costOf], nothing is read for 100 t.
+	// cpuShare is the divisor of the part of one core that sampling may use: a
+	// reading of cost t, see [procfs.CPUCost], is followed by a pause of 100 t.
 	cpuShare = 100
 )
 
-// ErrTooLarge is why a process has no PSS: to read it would hold it up.
+// ErrTooLarge means that a process has no PSS, as reading it would delay the
+// process.
 var ErrTooLarge = errors.New("it is too large to tell its shared pages apart without holding it up")
 
+// Key identifies a process: pids are reused, a pid with a start time is not.
 type Key struct {
 	PID   int
 	Start uint64
@@ -38,17 +42,17 @@ type sample struct {
 	owner procfs.Account
 }
 
-// Process is a process whose memory is to be sampled.
+// Process is a process whose memory is sampled.
 type Process struct {
 	RSS   uint64 // bytes
 	Owner procfs.Account
 }
 
-// Sampler reads /proc/PID/smaps_rollup of the apps' processes, one at a
-// time, in the background: it costs from 0.3 ms to seconds a process.
+// Sampler reads /proc/PID/smaps_rollup of the apps' processes, one at a time, in
+// the background: one reading takes from 0.3 ms to seconds.
 type Sampler struct {
 	fs   *procfs.FS
-	wake chan struct{} // a process is there that was never sampled
+	wake chan struct{} // a process was added that was never sampled
 
 	mu       sync.Mutex
 	interval time.Duration
@@ -56,17 +60,22 @@ type Sampler struct {
 	used     map[procfs.Account]time.Duration // time spent on each account's processes
 }
 
+// NewSampler returns a Sampler over the directory where /proc is mounted. It
+// reads each process once an interval, at least a second, while [Sampler.Run]
+// runs.
 func NewSampler(root string, interval time.Duration) *Sampler {
 	return &Sampler{fs: procfs.New(root), wake: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*sample), used: make(map[procfs.Account]time.Duration)}
 }
 
+// SetInterval sets the time between two samples of a process, at least a second.
 func (m *Sampler) SetInterval(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.interval = max(d, time.Second)
 }
 
-// Of returns the last sample of a process; the zero time if there is none yet.
+// Of returns the last sample of a process with its time, the zero time if there
+// is none yet; the error is why the last reading failed.
 func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +86,8 @@ func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	return s.mem, s.taken, s.err
 }
 
-// SetProcesses sets which processes there are; the others are forgotten.
+// SetProcesses sets which processes are sampled; the samples of all others are
+// dropped.
 func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,8 +111,9 @@ func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	m.keepAccounts(present)
 }
 
-// keepAccounts forgets the accounts that are gone, and starts a new one where
-// the one that had least stands, so that it owes nothing and is owed nothing.
+// keepAccounts drops the accounts without a process, and starts a new one at the
+// time of the one that has had the least, so that it neither owes nor is owed
+// anything.
 func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	for a := range m.used {
 		if !present[a] {
@@ -122,8 +133,8 @@ func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	}
 }
 
-// Run samples until ctx ends, and sleeps while nothing is due. A new process
-// has its turn at once.
+// Run samples until ctx ends. A new process is sampled at once, within the share
+// of the CPU.
 func (m *Sampler) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -145,7 +156,7 @@ func (m *Sampler) Run(ctx context.Context) error {
 	}
 }
 
-// charge notes what a sample cost.
+// charge adds the cost of a sample to its account.
 func (m *Sampler) charge(k Key, cost time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,9 +165,10 @@ func (m *Sampler) charge(k Key, cost time.Duration) {
 	}
 }
 
-// next picks, of the processes that are due, one of the account that has had the
-// least time, and of these the one whose sample is oldest: the processes of one
-// user do not delay those of another. If none is due it returns in how long one is.
+// next returns the process to sample next: of those that are due one of the
+// account that has had the least time, and of these the one whose sample is
+// oldest, so that the processes of one user do not delay those of another. If
+// none is due it returns the time until one is.
 func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,6 +192,7 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	return best, bestSample.rss, 0
 }
 
+// sample reads the memory of one process and keeps it.
 func (m *Sampler) sample(k Key, rss uint64) {
 	var mem procfs.Memory
 	var err error

@@ -2,38 +2,45 @@ package table
 
 import "github.com/resp-exporter/resp-exporter/internal/procfs"
 
-// CostKind is a kind of work that a look does for one account's processes.
+// CostKind is a kind of work that a scan does for the processes of one account.
 type CostKind int
 
 const (
-	costLoad   CostKind = iota // processes that are new or due to be read again
-	CostLink                   // descriptors that are looked up
-	CostMember                 // processes of apps that are read
-	CostThread                 // threads whose system call is read
+	costLoad CostKind = iota // processes that are new or due to be read again
+	// CostLink is descriptors whose links are read.
+	CostLink
+	// CostMember is processes of apps that are read.
+	CostMember
+	// CostThread is threads whose system call is read.
+	CostThread
 	costs
 )
 
 // What one look may spend on one account. Root's is larger, and the first look
 // of all reads the whole host.
 const (
+	// firstScanFactor multiplies the allowances in the first scan, which reads
+	// the whole host; rootFactor multiplies those of root.
 	firstScanFactor = 16 // times as much
 	rootFactor      = 16
 )
 
+// allowances returns what one scan may spend on one account, by kind of work.
 func allowances() [costs]int { return [costs]int{250, 4096, 2048, 4096} }
 
-// budgets bounds what each account costs a look, so that no user's processes
-// delay those of another. What was spent over the allowance, by one process
-// with very many descriptors, is owed in the looks after.
-type budgets struct {
+// Budgets bounds the cost of each account a scan, so that no user's processes
+// delay those of another. What was spent beyond the allowance, by one process
+// with very many descriptors, is owed in the scans after.
+type Budgets struct {
 	first bool
 	spent map[procfs.Account]*[costs]int
 }
 
-func newBudget() *budgets { return &budgets{spent: make(map[procfs.Account]*[costs]int)} }
+// newBudgets returns Budgets of which nothing is spent.
+func newBudgets() *Budgets { return &Budgets{spent: make(map[procfs.Account]*[costs]int)} }
 
-// Begin starts a look.
-func (b *budgets) Begin(first bool) {
+// Begin starts a scan: each account gets its allowance again, less what it owes.
+func (b *Budgets) Begin(first bool) {
 	b.first = first
 	for a, s := range b.spent {
 		left := 0
@@ -47,7 +54,8 @@ func (b *budgets) Begin(first bool) {
 	}
 }
 
-func (b *budgets) allowed(a procfs.Account, k CostKind) int {
+// allowed returns the allowance of an account in this scan.
+func (b *Budgets) allowed(a procfs.Account, k CostKind) int {
 	n := allowances()[k]
 	if a == 0 {
 		n *= rootFactor
@@ -58,14 +66,14 @@ func (b *budgets) allowed(a procfs.Account, k CostKind) int {
 	return n
 }
 
-// has reports whether anything is left of an account's allowance.
-func (b *budgets) has(a procfs.Account, k CostKind) bool {
+// has reports whether some of an account's allowance is left.
+func (b *Budgets) has(a procfs.Account, k CostKind) bool {
 	s := b.spent[a]
 	return s == nil || s[k] < b.allowed(a, k)
 }
 
-// Spend charges n to an account.
-func (b *budgets) Spend(a procfs.Account, k CostKind, n int) {
+// Spend charges n to an account, also beyond its allowance.
+func (b *Budgets) Spend(a procfs.Account, k CostKind, n int) {
 	s := b.spent[a]
 	if s == nil {
 		s = new([costs]int)
@@ -74,8 +82,9 @@ func (b *budgets) Spend(a procfs.Account, k CostKind, n int) {
 	s[k] += n
 }
 
-// TrySpend charges n if anything is left.
-func (b *budgets) TrySpend(a procfs.Account, k CostKind, n int) bool {
+// TrySpend charges n to an account and reports true if some of its allowance was
+// left; else it charges nothing.
+func (b *Budgets) TrySpend(a procfs.Account, k CostKind, n int) bool {
 	if !b.has(a, k) {
 		return false
 	}
@@ -83,8 +92,8 @@ func (b *budgets) TrySpend(a procfs.Account, k CostKind, n int) bool {
 	return true
 }
 
-// MaxWorkers bounds what one app can publish.
+// MaxWorkers is how many workers of one app are published.
 const MaxWorkers = 512
 
-// MaxThreads bounds the threads looked at in one worker.
+// MaxThreads is how many threads of one worker are read.
 const MaxThreads = 64

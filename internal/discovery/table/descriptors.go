@@ -7,37 +7,37 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Descriptors is what the open files of a process tell us. They are read when
-// a process becomes interesting and when a listening socket appears, never at
-// every scrape.
+// Descriptors is the open files of a process (/proc/PID/fd). They are read when a
+// process becomes interesting and when a listening socket appears, not in each
+// scan.
 type Descriptors struct {
-	Known     bool
-	Err       error            // why they cannot be read
-	Sockets   map[uint64][]int // inode → descriptors
-	Heartbeat int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
-	Polls     []int            // epoll sets; at most maxPolls
-	Beat      string           // what that file was called
-	Beats     int              // how many of them there are
-	Left      int              // descriptors that were not looked at
-	Full      bool             // sockets are left out, for there is no more room
-	charged   procfs.Account   // whom the sockets are charged to
-	Held      Holding          // the listeners among sockets, as of one look
+	Known         bool
+	Err           error            // why they cannot be read
+	Sockets       map[uint64][]int // inode → descriptors
+	Heartbeat     int              // gunicorn's unlinked wgunicorn-* file; -1: none, or more than one yet
+	Polls         []int            // epoll sets; at most maxPolls
+	HeartbeatName string           // the name of that file
+	Heartbeats    int              // how many such files it has
+	Skipped       int              // descriptors beyond the bound, which were not read
+	Full          bool             // sockets are left out, as the account has too many
+	charged       procfs.Account   // to whom the sockets are charged
+	Held          HeldListeners    // the listening ones of the sockets
 }
 
-// Users are the owners of sockets that have appeared.
+// Users is the owners of sockets that have appeared, by user id.
 type Users map[uint32]bool
 
-// MayHold reports whether a process may hold a socket of one of these users.
-// Any process may hold one of root's, who opens it for others.
+// MayHold reports whether a process may hold a socket of one of these users. Any
+// process may hold one of root's, who opens it for others.
 func (u Users) MayHold(p *Process) bool {
 	return u[0] || u[p.UID] || p.Owner.Known && u[uint32(p.Owner.Account)]
 }
 
-// maxPolls bounds the epoll sets of one process that are looked at.
+// maxPolls is how many epoll sets of one process are kept.
 const maxPolls = 16
 
-// maxKeptSockets bounds the sockets of one account's processes that are kept;
-// root's is [rootsShare] times as much. Beyond it none but the listening ones are.
+// maxKeptSockets is how many sockets of the processes of one account are kept,
+// rootFactor times as many of root's. Beyond it only listening sockets are.
 const maxKeptSockets = 1 << 16
 
 // DropDescriptors forgets the descriptors of a process.
@@ -50,8 +50,9 @@ func (t *Table) DropDescriptors(p *Process) {
 	p.Descriptors = nil
 }
 
-// ReadDescriptors reads the descriptors of a process if its account's allowance
-// permits; false: they are as they were, and it is the next look's turn.
+// ReadDescriptors reads the descriptors of a process and reports true. If its
+// account's allowance is used up they stay as they are and are read in the next
+// scan.
 func (t *Table) ReadDescriptors(p *Process) bool {
 	a := t.Owner(p).Account
 	if !t.Budget.has(a, CostLink) {
@@ -74,9 +75,9 @@ func (t *Table) readDescriptors(p *Process) int {
 		p.Descriptors = d
 		return 0
 	}
-	list, d.Left = t.FS.BoundFDs(list)
+	list, d.Skipped = t.FS.BoundFDs(list)
 	if p.Member != nil || p.IsPython() || p.Match != 0 { // not of each process that a search for a listener passes
-		t.SkippedFDs += uint64(d.Left)
+		t.SkippedFDs += uint64(d.Skipped)
 	}
 	for _, e := range list {
 		link, err := t.FS.FDLink(p.PID, e.N)
@@ -89,7 +90,7 @@ func (t *Table) readDescriptors(p *Process) int {
 			d.note(link, e.N)
 		}
 	}
-	if d.Beats != 1 { // a fork still holds its siblings' files until it has closed them
+	if d.Heartbeats != 1 { // a fork still holds its siblings' files until it has closed them
 		d.Heartbeat = -1
 	}
 	p.Descriptors = d
@@ -97,18 +98,19 @@ func (t *Table) readDescriptors(p *Process) int {
 	return len(list)
 }
 
-// note keeps a descriptor that is no socket, if it is of use.
+// note keeps a descriptor that is no socket, if it is an epoll set or a heartbeat
+// file.
 func (d *Descriptors) note(link string, fd int) {
 	switch {
 	case link == "anon_inode:[eventpoll]" && len(d.Polls) < maxPolls:
 		d.Polls = append(d.Polls, fd)
 	case strings.Contains(link, "/wgunicorn-") && strings.HasSuffix(link, " (deleted)"):
-		d.Heartbeat, d.Beat = fd, link
-		d.Beats++
+		d.Heartbeat, d.HeartbeatName = fd, link
+		d.Heartbeats++
 	}
 }
 
-// keepSocket notes a socket unless its account has too many.
+// keepSocket keeps a socket unless its account has too many.
 func (t *Table) keepSocket(p *Process, d *Descriptors, ino uint64, fd int) {
 	bound := maxKeptSockets
 	if d.charged == 0 {
@@ -121,15 +123,15 @@ func (t *Table) keepSocket(p *Process, d *Descriptors, ino uint64, fd int) {
 	}
 }
 
-// Holding is the listening sockets that a process has open, as of one look.
-type Holding struct {
-	Look uint64 // its number plus 1
+// HeldListeners is the listening sockets that a process has open, as of one scan.
+type HeldListeners struct {
+	Scan uint64 // its number plus 1; 0: none yet
 	List []sockdiag.Listener
 
-	Dirty bool // one of the others is of gunicorn's dirty arbiter or of its workers
+	Dirty bool // it has a socket of gunicorn's dirty arbiter, which is left out
 }
 
-// ReadOnce reads the descriptors of a process if that was never done, and its
+// ReadOnce reads the descriptors of a process if that was never done and its
 // account's allowance permits.
 func (t *Table) ReadOnce(p *Process) {
 	if !p.FDs().Known {
