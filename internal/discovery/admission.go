@@ -11,26 +11,27 @@ import (
 )
 
 const (
-	// MaxApps bounds the discovered apps of one host, the ended ones that are still
-	// reported included. Each has a place.
+	// MaxApps is how many discovered apps of one host are reported, those that
+	// have ended included.
 	MaxApps = 200
-	// rootQuota is how many places root's apps keep whoever else waits.
+	// rootQuota is how many apps of root are reported whoever else waits.
 	rootQuota = MaxApps / 2
-	// accountQuota is how many places one other account may hold at all.
+	// accountQuota is how many apps of one other account are reported.
 	accountQuota = MaxApps / 2
-	// establishedAfter is how long an app must have run until its place and its
-	// name are kept for it while it is down.
+	// establishedAfter is how long an app must have run for its name to be kept
+	// while it is down.
 	establishedAfter = time.Minute
-	// forgetYoungAfter is how long an app that ended before that is reported as down.
+	// forgetYoungAfter is how long an app that ended before that is reported as
+	// down.
 	forgetYoungAfter = 5 * time.Minute
 )
 
-// admit gives new roots a place and a name.
+// admit makes apps of new roots, as far as MaxApps permits.
 //
-// Who comes first cannot be had by an early start, a restart or many forks.
-// Places are given in rounds: each account's first app comes before any
-// account's second. Within a round root's come first, then those of system users
-// and services, then the others; within one account the apps that are known.
+// An early start, a restart or many forks do not help a user to be first. Apps
+// are admitted in rounds: each account's first one before any account's second.
+// Within a round root's come first, then those of system users and services, then
+// the others; within one account the apps that are known.
 func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	w.rejectedBy = make(map[procfs.Account]int)
 	if len(roots) == 0 {
@@ -68,7 +69,7 @@ func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	}
 }
 
-// createApp makes a new app of a root; false: there is no place for it.
+// createApp makes a new app of a root; false: there is no room for it.
 func (w *Watcher) createApp(p *table.Process, id appname.ID, now time.Time) bool {
 	if p.Rejected && w.table.RereadStat(p) && p.Ended() {
 		return true
@@ -86,7 +87,8 @@ func (w *Watcher) createApp(p *table.Process, id appname.ID, now time.Time) bool
 	return true
 }
 
-// evictFor makes sure that there is a place for a new app of p's account.
+// evictFor reports whether there is room for a new app of p's account, after
+// another one has made room if it must.
 func (w *Watcher) evictFor(p *table.Process, now time.Time) bool {
 	held := 0
 	for _, a := range w.apps {
@@ -110,9 +112,9 @@ func (w *Watcher) evictFor(p *table.Process, now time.Time) bool {
 	return true
 }
 
-// evictionCandidate returns the app whose place p takes: one that has ended of its own
-// account, else the last one of those that hold more places than p's account
-// would, or as many with less reason.
+// evictionCandidate returns the app that has to make room for p: one that has
+// ended of the same account, else the last one of an account that has more apps,
+// or as many of a lower tier; nil for none.
 func (w *Watcher) evictionCandidate(p *table.Process, held int, own bool) *app {
 	byAccount := make(map[procfs.Account][]*app)
 	for _, a := range w.apps {
@@ -140,7 +142,8 @@ func (w *Watcher) evictionCandidate(p *table.Process, held int, own bool) *app {
 	return last
 }
 
-// lastAdmitted returns the last app of the account with the most, and its round.
+// lastAdmitted returns the last app of the account with the most apps, and its
+// round.
 func lastAdmitted(byAccount map[procfs.Account][]*app) (last *app, lastRound int) {
 	for owner, list := range byAccount {
 		round, a := len(list)-1, list[len(list)-1]
@@ -151,8 +154,8 @@ func lastAdmitted(byAccount map[procfs.Account][]*app) (last *app, lastRound int
 	return last, lastRound
 }
 
-// precedence orders the apps of one account: those that are known first, those
-// that have ended last.
+// precedence orders the apps of one account: established ones first, ended ones
+// last.
 func precedence(x, y *app) int {
 	ended := func(a *app) int {
 		if len(a.roots) == 0 {
@@ -169,7 +172,7 @@ func precedence(x, y *app) int {
 	return cmp.Or(cmp.Compare(young(x), young(y)), cmp.Compare(ended(x), ended(y)), x.since.Compare(y.since), cmp.Compare(x.name, y.name))
 }
 
-// countRejected counts a root that is one too many, once.
+// countRejected counts a root that was not admitted, once.
 func (w *Watcher) countRejected(p *table.Process) {
 	w.rejectedBy[p.Owner.Account]++
 	if !p.Rejected {
@@ -178,17 +181,17 @@ func (w *Watcher) countRejected(p *table.Process) {
 	}
 }
 
-// LeftOut is a user whose apps have no place.
+// LeftOut is a user whose apps were not admitted.
 type LeftOut struct {
 	UID  uint32
 	Apps int
 }
 
-// maxLeftOut bounds the users that are named.
+// maxLeftOut is how many such users are reported.
 const maxLeftOut = 8
 
-// rejectedUsers returns the users whose apps have no place, the smallest user id
-// first, at most 8.
+// rejectedUsers returns the users whose apps were not admitted, the smallest user
+// id first, at most 8.
 func (w *Watcher) rejectedUsers() []LeftOut {
 	var out []LeftOut
 	for a, n := range w.rejectedBy {

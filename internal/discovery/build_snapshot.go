@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// buildSnapshot turns what is kept into what is given out, and looks at each worker.
+// buildSnapshot returns a snapshot of the apps, each worker inspected.
 func (w *Watcher) buildSnapshot(ctx context.Context, now time.Time) *Snapshot {
 	s := &Snapshot{Time: now, Dropped: w.rejectedApps, Celery: w.celeryWorkers(), DroppedFDs: w.table.SkippedFDs,
 		DroppedProcesses: w.table.SkippedProcesses, LeftOut: w.rejectedUsers()}
@@ -27,6 +27,7 @@ func (w *Watcher) buildSnapshot(ctx context.Context, now time.Time) *Snapshot {
 	return s
 }
 
+// buildApp returns the snapshot of one app.
 func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	out := App{
 		Name: a.name, Configured: a.matchIndex >= 0, Restarts: float64(a.Restarts), Unslotted: len(a.Waiting), Dropped: a.Dropped,
@@ -62,8 +63,8 @@ func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	return out
 }
 
-// countFiles keeps the process that is nearest to its limit: the limit is one
-// of a process, and a sum would hide it.
+// countFiles keeps the process that is nearest to its limit of open files: the
+// limit is one of a process, and a sum would hide it.
 func (w *Watcher) countFiles(out *App, p *table.Process, now time.Time) {
 	n, err := w.table.CountFDs(p.PID)
 	if err != nil {
@@ -80,6 +81,7 @@ func (w *Watcher) countFiles(out *App, p *table.Process, now time.Time) {
 	}
 }
 
+// nearness returns the part of the limit that is used; 0 without a limit.
 func nearness(n int, limit uint64) float64 {
 	if limit == 0 {
 		return 0
@@ -87,6 +89,7 @@ func nearness(n int, limit uint64) float64 {
 	return float64(n) / float64(limit)
 }
 
+// buildWorkers returns the workers in their slots.
 func (w *Watcher) buildWorkers(ctx context.Context, a *app, out *App, now time.Time) []Worker {
 	var ws []Worker
 	for i, s := range a.Slots {
@@ -157,7 +160,7 @@ func (w *Watcher) countArrived(ctx context.Context, a *app, out *App, now time.T
 	}
 }
 
-// toInspect returns what an inspector is told of a worker, until the next call.
+// toInspect returns the argument of an inspection, valid until the next call.
 func (w *Watcher) toInspect(a *app, p *table.Process, t slots.Tracker, now time.Time) *Inspected {
 	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.listeners, Namespace: a.namespace}
 	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: w.stuck, Now: now}

@@ -36,8 +36,8 @@ func (w *Watcher) findConfigured(now time.Time) {
 	}
 }
 
-// matching returns the processes for which all of a match holds; bit is the
-// match's in process.match.
+// matching returns the processes for which the whole of a match holds; bit is the
+// one of the match in Process.Match.
 func (w *Watcher) matching(a *app, m *match.Matcher, bit uint64, now time.Time) []*table.Process {
 	var among []*table.Process
 	a.matchErr = nil
@@ -63,9 +63,8 @@ func (w *Watcher) matching(a *app, m *match.Matcher, bit uint64, now time.Time) 
 	return out
 }
 
-// assignRoots makes those processes that match the app's roots which belong to one
-// user; the others are strangers until proven otherwise, whatever their command
-// lines say.
+// assignRoots makes those of the matching processes the app's roots that belong
+// to one user. The others are strangers, whatever their command lines say.
 func (w *Watcher) assignRoots(a *app, tops []*table.Process, now time.Time) {
 	a.roots, a.strangers = a.roots[:0], nil
 	owner, ok := w.ownerOf(a, tops, now)
@@ -89,12 +88,11 @@ func (w *Watcher) assignRoots(a *app, tops []*table.Process, now time.Time) {
 	}
 }
 
-// ownerOf returns the user whose processes are the app: the one that it had,
-// else of those that listen one that root vouches for, else the one whose
-// process is the oldest. A server of root or of a system user or service comes
-// before any other user's that was there earlier. While an established app is
-// down, only such a server, or one of the user before, may take its place before
-// an hour has passed.
+// ownerOf returns the user whose processes are the app: the one before, else of
+// those that listen one that root vouches for, else the one whose process is the
+// oldest. A server of root or of a system user or service comes before any other
+// user's that was there earlier. While an established app is down, only such a
+// server, or one of the user before, may replace it within an hour.
 func (w *Watcher) ownerOf(a *app, tops []*table.Process, now time.Time) (procfs.Account, bool) {
 	var known, best *table.Process
 	var bestServes bool
@@ -118,8 +116,8 @@ func (w *Watcher) ownerOf(a *app, tops []*table.Process, now time.Time) (procfs.
 	return 0, false
 }
 
-// isReservedFrom reports whether the place of an established app that is down is kept
-// from a process of another user.
+// isReservedFrom reports whether an established app that is down is reserved from
+// a process of another user.
 func (a *app) isReservedFrom(p *table.Process, serves bool, now time.Time) bool {
 	if !a.established || !a.downSince.IsZero() && now.Sub(a.downSince) > forgetAfter {
 		return false
@@ -128,8 +126,8 @@ func (a *app) isReservedFrom(p *table.Process, serves bool, now time.Time) bool 
 	return !serves || p.Owner.Tier == table.TierUser && !back
 }
 
-// listensAt reports whether a process listens where the match says; a match that
-// says nothing is content.
+// listensAt reports whether a process listens where a match says; true if it says
+// nothing.
 func (w *Watcher) listensAt(p *table.Process, want string) bool {
 	if want == "" {
 		return true
@@ -141,10 +139,10 @@ func (w *Watcher) listensAt(p *table.Process, want string) bool {
 	return slices.ContainsFunc(w.listenersOf(p), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }
 
-// findByListener searches all processes for those that hold a listener that is all a
-// match names. While its holder lives there is nothing to search for, and a
-// search that finds nobody is not repeated for half a minute, unless a listener
-// at that address has appeared.
+// findByListener returns the processes that hold the listener that a match
+// consists of. While the holder lives nothing is searched, and a search without a
+// result is repeated after half a minute, unless a listener at that address has
+// appeared.
 func (w *Watcher) findByListener(a *app, m *match.Matcher, now time.Time) []*table.Process {
 	var alive []*table.Process
 	for _, p := range a.roots {

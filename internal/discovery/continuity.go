@@ -11,18 +11,18 @@ import (
 
 const (
 	// replicaSettle is how long two replicas of one template must have run side
-	// by side until they count as two: in a rolling update the new one starts
-	// while the old one still runs.
+	// by side to count as two: in a rolling update the new one starts while the
+	// old one still runs.
 	replicaSettle = 10 * time.Minute
 )
 
-// idOf returns the identity of the app that a process is the root of.
+// idOf returns the identity of the app whose root a process is.
 func (w *Watcher) idOf(p *table.Process) appname.ID {
 	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.StableUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.bindOf(p)}
 }
 
-// resume adds a root to the app of its identity, if that has ended: with its
-// name, its slots and its counters.
+// resume adds a root to the app of its identity that has ended, which continues
+// with its name, slots and counters; false: there is none.
 func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
 	if w.continueApp(p, id, func(a *app) bool { return a.id == id && a.hadRoot(p) }) {
 		return true // it was out of sight, and it is its own successor
@@ -30,8 +30,9 @@ func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
 	return w.continueApp(p, id, func(a *app) bool { return a.id == id })
 }
 
-// joinRunning adds a root to the running app of its name with which it has a listening
-// socket in common: they are workers whose master is gone.
+// joinRunning adds a root to the running app of its base name with which it
+// shares a listening socket, as workers do whose master has ended; false: there
+// is none.
 func (w *Watcher) joinRunning(p *table.Process, id appname.ID) bool {
 	for _, a := range w.apps {
 		if len(a.roots) > 0 && a.matchIndex < 0 && a.id.Base == id.Base && a.mayContinueAs(p) && w.shareListener(p, a.root()) {
@@ -42,8 +43,8 @@ func (w *Watcher) joinRunning(p *table.Process, id appname.ID) bool {
 	return false
 }
 
-// resumeElsewhere adds a root to an app that has ended and differs only by where it
-// listened, unless a name is kept for the root.
+// resumeElsewhere adds a root to an app that has ended and differs only by where
+// it listened, unless a name is reserved for the root; false: there is none.
 func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
 	for _, r := range w.reserved {
 		if r.ID == id {
@@ -53,8 +54,8 @@ func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
 	return w.continueApp(p, id, func(a *app) bool { return a.id.WithoutBind() == id.WithoutBind() })
 }
 
-// continueApp adds a root to the first of the ended apps that fit, in the order of
-// their names.
+// continueApp adds a root to the first of the ended apps that fit, in the order
+// of their names; false: there is none.
 func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) bool) bool {
 	var best *app
 	for _, a := range w.apps {
@@ -70,14 +71,14 @@ func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) b
 	return true
 }
 
-// compareNames orders names by length first, so that "shop" comes before
-// "shop~2" and that before "shop~10".
+// compareNames orders names by length first, so that "shop" comes before "shop~2"
+// and that before "shop~10".
 func compareNames(x, y string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
 }
 
 // newName returns a free name for an app of this identity; "" if there is none.
-// One that the identity has borne comes first, then the plain name.
+// One that the identity has borne comes first, then the base name.
 func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
 	borne, others := w.namesOfBase(id)
 	free := func(name string) bool {
@@ -105,8 +106,8 @@ func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string
 	return ""
 }
 
-// namesOfBase returns the names that apps of this identity bear or have borne, and
-// the identities of the owner's other apps of its base name.
+// namesOfBase returns the names that apps of this identity bear or have borne,
+// and the identities of the owner's other apps of its base name.
 func (w *Watcher) namesOfBase(id appname.ID) (borne []string, others []appname.ID) {
 	note := func(name string, o appname.ID) {
 		switch {
@@ -125,10 +126,10 @@ func (w *Watcher) namesOfBase(id appname.ID) (borne []string, others []appname.I
 	return borne, others
 }
 
-// replaceEnded ends the report of those ended apps that another one has replaced. A
-// replica of the same template that was started to replace it goes on under its
-// name. Another app of its base name that now listens where it did has a name of
-// its own, and the ended one is forgotten.
+// replaceEnded drops the ended apps that another one has replaced. A replica of
+// the same template that was started to replace one continues under its name;
+// another app of its base name that now listens at its address has a name of its
+// own.
 func (w *Watcher) replaceEnded(now time.Time) {
 	for _, a := range slices.Clone(w.apps) {
 		if len(a.roots) > 0 || a.matchIndex >= 0 || a.last == nil {
@@ -160,9 +161,9 @@ func (a *app) sameAddress(b *app) bool {
 	return a.id.Bind != "" && b.id.Bind == a.id.Bind && a.last.NetNS == b.root().NetNS
 }
 
-// startedBefore reports whether b runs, has the base name and the user of a, which has
-// ended, and was started after it. When they were seen says nothing: an app may
-// have been out of sight for a look.
+// startedBefore reports whether b runs, has the base name and the owner of a,
+// which has ended, and was started after it. When they were first seen proves
+// nothing: an app may have been missing in a scan.
 func (a *app) startedBefore(b *app) bool {
 	return b != a && b.matchIndex < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.mayContinueAs(b.root()) && b.root().Start > a.last.Start
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// discover finds the apps of a host without a configuration: every tree of
-// processes that listens and runs a known Python server.
+// discover finds the apps of a host without a configuration: every process tree
+// that listens and runs a Python server or script.
 func (w *Watcher) discover(now time.Time) {
 	roots := w.findRoots()
 	w.roots = roots
@@ -21,7 +21,7 @@ func (w *Watcher) discover(now time.Time) {
 			unplaced = append(unplaced, p)
 		}
 	}
-	w.replaceEnded(now) // before what is new may have the places of what has ended
+	w.replaceEnded(now) // before new apps may continue those that have ended
 	w.admit(unplaced, now)
 	w.replaceEnded(now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {
@@ -50,8 +50,9 @@ func (w *Watcher) findRoots() map[*table.Process]bool {
 	return roots
 }
 
-// dropRoots leaves out what has ended, and what only keeps the sockets of others:
-// if that was taken for an app before its servers had started, it is forgotten.
+// dropRoots drops what has ended, and what only keeps the sockets of others: if
+// that was taken for an app before its servers had started, the app is dropped
+// too.
 func (w *Watcher) dropRoots(roots map[*table.Process]bool) {
 	for p := range roots {
 		if p.Member == nil && !p.Rejected && w.table.RereadStat(p) && p.Ended() {

@@ -14,11 +14,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// maxListeners bounds the listening sockets of one process.
+// maxListeners is how many listening sockets of one process are kept.
 const maxListeners = 1024
 
-// listenersOf returns the listening sockets that a process has open, in the order of
-// their inodes, without those that are known to take no requests.
+// listenersOf returns the listening sockets that a process has open, by inode,
+// without those that take no requests by their path or the command line.
 func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 	d := p.Descriptors
 	if d != nil && d.Held.Scan == w.scanNumber+1 {
@@ -44,8 +44,8 @@ func (w *Watcher) listenersOf(p *table.Process) []sockdiag.Listener {
 	return d.Held.List
 }
 
-// shareListener reports whether two processes have a listening socket in common, as a
-// server and its forks do.
+// shareListener reports whether two processes have a listening socket in common,
+// as a server and its forks do.
 func (w *Watcher) shareListener(p, q *table.Process) bool {
 	return slices.ContainsFunc(w.listenersOf(p), func(l sockdiag.Listener) bool {
 		_, ok := q.FDs().Sockets[l.Inode]
@@ -53,8 +53,9 @@ func (w *Watcher) shareListener(p, q *table.Process) bool {
 	})
 }
 
-// mayServe reports whether a process could be part of an app that listens: it
-// holds a listening socket, or we may not look and its command line says so.
+// mayServe reports whether a process may be part of an app that listens: it has a
+// listening socket open or, where its descriptors may not be read, its command
+// line is a server's.
 func (w *Watcher) mayServe(p *table.Process) bool {
 	if p.FDs().Err != nil {
 		return procfs.Denied(p.FDs().Err) && p.Program.Known() && !p.Program.Aux && w.scanTime.Sub(w.table.StartTime(p)) > minUnseenAge
@@ -62,18 +63,18 @@ func (w *Watcher) mayServe(p *table.Process) bool {
 	return len(w.listenersOf(p)) > 0
 }
 
-// minUnseenAge is how old a server must be whose sockets we may not see: one that
-// only prints its version is gone by then.
+// minUnseenAge is how old a server must be whose sockets may not be read: one
+// that only prints its version has ended by then.
 const minUnseenAge = 3 * time.Second
 
-// netOf returns the network namespace of a process, and notes it.
+// netOf returns the network namespace of a process, and keeps its number.
 func (w *Watcher) netOf(p *table.Process) *conns.Namespace {
 	n := w.namespaces.Get(p.PID, p.NetNS, p.Owner.Account)
 	p.NetNS = n.Inode
 	return n
 }
 
-// bindOf returns where a process listens for good, by the first of its labels.
+// bindOf returns where a process listens, see naming.StableBind.
 func (w *Watcher) bindOf(p *table.Process) string {
 	held := w.listenersOf(p)
 	mine := held

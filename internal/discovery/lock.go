@@ -5,6 +5,7 @@ import (
 	"fmt"
 )
 
+// lock takes the watcher's lock, or returns an error when ctx ends first.
 func (w *Watcher) lock(ctx context.Context) error {
 	select {
 	case <-w.token:
@@ -14,4 +15,5 @@ func (w *Watcher) lock(ctx context.Context) error {
 	}
 }
 
+// unlock returns the watcher's lock.
 func (w *Watcher) unlock() { w.token <- struct{}{} }

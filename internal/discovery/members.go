@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// update brings one app up to date: its tree, its workers in their slots, its
-// listeners and its counters.
+// update brings one app up to date: its process tree, its workers in their slots,
+// its listeners and its counters.
 func (w *Watcher) update(a *app, now time.Time) {
 	for _, p := range a.members {
 		p.Member = nil
@@ -57,12 +57,12 @@ func (w *Watcher) update(a *app, now time.Time) {
 	a.countCPU(now, bySlot)
 }
 
-// maxMembers bounds the processes counted for one app.
+// maxMembers is how many processes of one app are read.
 const maxMembers = 1024
 
-// collectMembers adds root and all below it to the app, the nearest first, reading each
-// one's stat; one that ended meanwhile is left out, and so is what is over the
-// bound of an app or the allowance of its user.
+// collectMembers adds root and its descendants to the app, the nearest first, and
+// reads the stat of each. One that has ended is left out, and so is what is
+// beyond the bound of an app or the allowance of its user.
 func (w *Watcher) collectMembers(a *app, root *table.Process) {
 	for queue := []*table.Process{root}; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
@@ -96,13 +96,14 @@ func (w *Watcher) appendChildren(p *table.Process, queue []*table.Process) []*ta
 	return queue
 }
 
-// isSeparate reports whether a child is a server of its own that p merely started.
+// isSeparate reports whether a child is a server of its own that p merely
+// started.
 func (w *Watcher) isSeparate(p, kid *table.Process) bool {
 	return w.roots[kid] || kid.Program.Known() && kid.Program.Server != p.Program.Server && len(w.listenersOf(kid)) > 0
 }
 
-// rereadHeartbeats reads the descriptors of young gunicorn workers again until the
-// one heartbeat file is found.
+// rereadHeartbeats reads the descriptors of young gunicorn workers again until
+// the heartbeat file is found.
 func (w *Watcher) rereadHeartbeats(a *app, now time.Time) {
 	for _, p := range a.workers {
 		w.table.ReadOnce(p)
@@ -112,9 +113,9 @@ func (w *Watcher) rereadHeartbeats(a *app, now time.Time) {
 	}
 }
 
-// updateListeners gathers the listening sockets at which the app takes requests, of
-// those that its masters and workers hold; where we may not look, those that the
-// command line asks for.
+// updateListeners sets the listening sockets at which the app takes requests: of
+// those that its masters and workers have open or, where descriptors may not be
+// read, that the command line names.
 func (w *Watcher) updateListeners(a *app, now time.Time) {
 	seen := make(map[uint64]bool)
 	add := func(l sockdiag.Listener) {

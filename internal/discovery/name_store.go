@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// NameRecord is one line of the map of identities to names. It holds nothing
-// that changes with a start of the app.
+// NameRecord is the name of one identity, as it is saved. It has nothing that
+// changes with a start of the app.
 type NameRecord struct {
 	Name  string    `json:"name"`
 	Base  string    `json:"base"`
@@ -24,17 +24,17 @@ type NameRecord struct {
 	Since time.Time `json:"since"`             // when it was last seen to run
 }
 
-// NameStore keeps the map of identities to names over restarts of the exporter.
+// NameStore saves the names of identities over restarts of the exporter.
 type NameStore interface {
 	Load() ([]NameRecord, error)
 	Save([]NameRecord) error
 }
 
-// MaxNames bounds the records of a map.
+// MaxNames is how many records are saved.
 const MaxNames = appname.MaxReserved + MaxApps
 
-// nameRecords returns the map of now: the names of apps that are established and
-// those that are kept for apps that have ended.
+// nameRecords returns the names of established apps and the reserved ones, by
+// name.
 func (w *Watcher) nameRecords(now time.Time) []NameRecord {
 	var out []NameRecord
 	for _, a := range w.apps {
@@ -51,12 +51,13 @@ func (w *Watcher) nameRecords(now time.Time) []NameRecord {
 	return out
 }
 
+// record returns the record of a reserved name.
 func record(name string, r appname.Reservation) NameRecord {
 	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
-// restoreNames takes over a map that was kept. What cannot have been written by
-// [Watcher.names] is left out.
+// restoreNames reserves the names of saved records. A record that cannot be one
+// of nameRecords is left out.
 func (w *Watcher) restoreNames(list []NameRecord, now time.Time) {
 	for _, r := range list {
 		if len(w.reserved) >= appname.MaxReserved {
@@ -74,7 +75,7 @@ func (w *Watcher) restoreNames(list []NameRecord, now time.Time) {
 	}
 }
 
-// loadNames takes over the map that was saved, if there is one that can be read.
+// loadNames restores the saved names, as far as they can be read.
 func (w *Watcher) loadNames() {
 	if w.store == nil {
 		return
@@ -100,13 +101,14 @@ func (r NameRecord) sound() bool {
 }
 
 const (
-	// saveInterval is the shortest time between two savings of the map.
+	// saveInterval is the time between two attempts to save the names.
 	saveInterval = 10 * time.Second
-	// saveTimeout is how long a look is waited for to save it.
+	// saveTimeout is how long the lock is waited for to save them.
 	saveTimeout = 2 * time.Second
 )
 
-// saveNamesEvery saves the map when it has changed, until ctx ends.
+// saveNamesEvery saves the names when they have changed, until ctx ends and then
+// once more.
 func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	if w.store == nil {
 		return
@@ -124,6 +126,7 @@ func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	}
 }
 
+// saveNames saves the names if they have changed.
 func (w *Watcher) saveNames(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()

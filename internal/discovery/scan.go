@@ -5,7 +5,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
 )
 
-// scan returns the apps of this look as far as sockets are told by them.
+// scan returns the apps of this scan with their listening sockets.
 func (w *Watcher) scan() conns.Scan {
 	if w.scanOf != w.scanNumber+1 {
 		w.scanOf, w.scanned = w.scanNumber+1, w.scanned[:0]
@@ -16,7 +16,7 @@ func (w *Watcher) scan() conns.Scan {
 	return conns.Scan{Number: w.scanNumber, Apps: w.scanned}
 }
 
-// watchConnections tells the sampler whose connections to look for.
+// watchConnections sets whose connections are sampled.
 func (w *Watcher) watchConnections() {
 	var houses []conns.AppProcesses
 	for _, a := range w.apps {
@@ -35,7 +35,7 @@ func (w *Watcher) watchConnections() {
 	w.connections.SetApps(houses)
 }
 
-// watchMemory sets whose memory to sample.
+// watchMemory sets whose memory is sampled.
 func (w *Watcher) watchMemory() {
 	procs := make(map[pss.Key]pss.Process)
 	for _, a := range w.apps {

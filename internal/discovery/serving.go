@@ -10,9 +10,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// workersOf returns the processes that answer the requests of one root: those
-// children that are workers; a server without such children answers itself,
-// unless it is one that always forks.
+// workersOf returns the processes that answer the requests of one root: those of
+// its children that are workers. A server without such children is its own
+// worker, unless it is one that always forks.
 func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	var out []*table.Process
 	for _, kid := range w.table.Children[root.PID] {
@@ -46,8 +46,9 @@ func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	return out
 }
 
-// hasOtherUser reports whether a child runs as another user than its master, which
-// only root's master can make of its workers: of others it is a setuid program.
+// hasOtherUser reports whether a child runs as another user than its master. Only
+// root's master can change the user of its workers; a child of another one is a
+// setuid program.
 func (w *Watcher) hasOtherUser(root, kid *table.Process) bool {
 	master := w.table.Owner(root)
 	if master.Account == 0 {
@@ -58,8 +59,8 @@ func (w *Watcher) hasOtherUser(root, kid *table.Process) bool {
 }
 
 // isNewMaster reports whether a gunicorn child is the new master of an upgrade
-// (USR2): it was started by exec with the old one's pid in its environment,
-// which a worker, being a mere fork, is not.
+// (USR2): it was started by exec with the old one's pid in its environment, which
+// a worker, being a fork, is not.
 func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 	if root.Program.Server != cmdline.Gunicorn || kid.Program.Worker {
 		return false
@@ -77,9 +78,9 @@ func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 	return *kid.TookOver
 }
 
-// dropRouters leaves out uWSGI's gateways. They are forks of the same
-// program with the same command line, but each holds other sockets, and waits
-// for up to 64 events at once where a worker waits for one.
+// dropRouters drops uWSGI's gateways. They are forks of the same program with the
+// same command line, but each holds other sockets, and waits for up to 64 events
+// at once where a worker waits for one.
 func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
 	if len(kids) < 2 || w.shareOneListener(kids) {
 		return kids
@@ -95,7 +96,7 @@ func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
 	})
 }
 
-// shareOneListener reports whether all hold one listening socket in common.
+// shareOneListener reports whether all have one listening socket in common.
 func (w *Watcher) shareOneListener(ps []*table.Process) bool {
 	return slices.ContainsFunc(w.listenersOf(ps[0]), func(l sockdiag.Listener) bool {
 		return !slices.ContainsFunc(ps, func(p *table.Process) bool {
@@ -105,9 +106,9 @@ func (w *Watcher) shareOneListener(ps []*table.Process) bool {
 	})
 }
 
-// isServingMaster reports whether a uWSGI process that has workers below it is no
-// master but a worker itself, as it is without --master: then it waits for
-// connections too. Once seen it is known.
+// isServingMaster reports whether a uWSGI process that has workers below it is a
+// worker too, as it is without --master: then it waits for connections. Once seen
+// it stays so.
 func (w *Watcher) isServingMaster(root *table.Process) bool {
 	if root.ServesToo || root.Program.Master {
 		return root.ServesToo

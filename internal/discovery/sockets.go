@@ -7,12 +7,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// refreshSockets reads who holds which listening socket, as far as needed: the
-// descriptors of a candidate are read when it is new, and again when a
-// listening socket of its user has appeared. A socket that then still belongs
-// to nobody may be held by a program that was replaced by exec long after its
-// start, so all of its user's processes are read once more, not more often than
-// in searchPause.
+// refreshSockets brings up to date who holds which listening socket: the
+// descriptors of a candidate are read when it is new, and again when a listening
+// socket of its user has appeared. A socket without a known holder may be held by
+// a program that was replaced by exec long after its start, so all of its user's
+// processes are read again, at most once in rereadPause.
 func (w *Watcher) refreshSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
 	w.namespaces.GetOwn(w.table.Self)
@@ -37,9 +36,9 @@ func (w *Watcher) refreshSockets(ctx context.Context, now time.Time, first bool)
 	w.namespaces.AcknowledgeNew()
 }
 
-// readDescriptors reads the descriptors of those that were never read, or may hold
-// a new socket of one of these users. What the allowances do not permit is read
-// in a later look.
+// readDescriptors reads the descriptors of those that were never read, or may
+// hold a new socket of one of these users. What the allowances do not permit is
+// read in a later scan.
 func (w *Watcher) readDescriptors(candidates []*table.Process, news table.Users) {
 	for _, p := range candidates {
 		if !p.FDs().Known || p.FDsStale || len(news) > 0 && news.MayHold(p) {
@@ -48,7 +47,8 @@ func (w *Watcher) readDescriptors(candidates []*table.Process, news table.Users)
 	}
 }
 
-// noteUnclaimed notes the owners of new listening sockets that belong to no candidate.
+// noteUnclaimed keeps the owners of new listening sockets that no candidate
+// holds.
 func (w *Watcher) noteUnclaimed() {
 	missing := make(map[uint64]uint32)
 	for _, l := range w.namespaces.NewListeners() {

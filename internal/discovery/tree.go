@@ -8,8 +8,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// parentInApp returns the parent of p if it belongs to the same app. A known server
-// does not belong to a script that started it.
+// parentInApp returns the parent of p if it belongs to the same app, else nil. A
+// known server does not belong to a script that started it.
 func (w *Watcher) parentInApp(p *table.Process) *table.Process {
 	q := w.table.Processes[p.Stat.PPID]
 	if q == nil || q.Program.Aux || q.Ended() || !w.candidate(q) || p.Program.Known() && !q.Program.Known() {
@@ -27,8 +27,8 @@ func (w *Watcher) parentInApp(p *table.Process) *table.Process {
 	return nil
 }
 
-// isReusePortWorker reports whether p is a gunicorn worker that listens on a socket of its
-// own (--reuse-port), which its master does not have.
+// isReusePortWorker reports whether p is a gunicorn worker that listens on a
+// socket of its own (--reuse-port), which its master q does not have.
 func (w *Watcher) isReusePortWorker(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Gunicorn && q.Program.Server == cmdline.Gunicorn && (p.Program.Worker && q.Program.Master || slices.Equal(p.Argv, q.Argv)) &&
 		w.table.Owner(p).Account == w.table.Owner(q).Account
@@ -42,8 +42,8 @@ func (w *Watcher) topOf(p *table.Process) *table.Process {
 	return p
 }
 
-// undecided reports whether the parent of p may turn out to be its master once
-// its turn to be read has come.
+// undecided reports whether the parent of p may turn out to be its master once it
+// is read.
 func (w *Watcher) undecided(p *table.Process) bool {
 	q := w.table.Processes[p.Stat.PPID]
 	if q == nil {
@@ -53,16 +53,16 @@ func (w *Watcher) undecided(p *table.Process) bool {
 	return w.candidate(q) && !q.FDs().Known
 }
 
-// isOtherScript reports whether p is another program than its parent, which only
-// started it: both are scripts, and not the same one.
+// isOtherScript reports whether p is another script than its parent, which only
+// started it.
 func isOtherScript(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Script && q.Program.Server == cmdline.Script && p.Program.Script != q.Program.Script &&
 		p.Program.Script != "python" && !cmdline.Spawned(p.Argv) && !q.Accepts
 }
 
-// keepsSocketsOnly reports whether a script only keeps the listening sockets of the
-// servers that it started, each of them a root and the same user's: then it is no
-// app.
+// keepsSocketsOnly reports whether a script only keeps the listening sockets of
+// the servers that it started, each of them a root of the same user: then it is
+// no app.
 func (w *Watcher) keepsSocketsOnly(q *table.Process, roots map[*table.Process]bool) bool {
 	if q.Program.Known() || q.FDs().Err != nil || q.Accepts || len(w.table.Children[q.PID]) == 0 && len(q.HandedOn) == 0 || len(w.listenersOf(q)) == 0 {
 		return false

@@ -1,7 +1,7 @@
-// Package proc knows the processes of the watched apps: which ones they are,
-// which worker sits in which slot, what they listen on, what they use and what
-// they do. It reads /proc and asks the kernel about sockets; it never stops,
-// traces or changes a process.
+// Package discovery tells which processes are which app: the roots and workers of
+// each, the slots of its workers, where it listens and what it uses. The
+// [Watcher] reads /proc and asks the kernel about sockets; it never stops, traces
+// or changes a process. What workers do is told by an [Inspector].
 package discovery
 
 import (
@@ -23,15 +23,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// freshFor is how long after it was taken a snapshot serves everyone who asks:
-// the collectors of one scrape, which all ask at once, share one look.
+// freshFor is how long a snapshot is reused: the collectors of one scrape, which
+// all ask at once, share one scan.
 const freshFor = 20 * time.Millisecond
 
 // rereadPause is the shortest time between two readings of every process: on a
 // busy host, sockets of others appear all the time.
 const rereadPause = 10 * time.Second
 
-// Options are what a Watcher needs.
+// Options configures a Watcher.
 type Options struct {
 	ProcRoot  string // "/proc", or where the host's is mounted
 	Interval  time.Duration
@@ -43,9 +43,10 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// Watcher keeps the table of processes and the apps in it.
+// Watcher keeps the process table and the apps in it. Its methods may be called
+// by several goroutines.
 type Watcher struct {
-	token chan struct{} // one token: a mutex that ends with a context
+	token chan struct{} // holds one value: a mutex whose wait ends with a context
 
 	now        func() time.Time
 	log        *slog.Logger
@@ -68,14 +69,14 @@ type Watcher struct {
 	fdsReadAt     time.Time              // when the descriptors of all apps were last read for a sender
 	rereadAt      time.Time              // when every process was last read again
 	newListener   bool                   // a listening socket has appeared since the last refresh
-	unclaimedOf   table.Users            // owners of such that belong to nobody known: their processes are to be read again
-	rejectedApps  int                    // apps over the bound
-	rejectedBy    map[procfs.Account]int // apps without a place, as of this look
+	unclaimedOf   table.Users            // owners of listening sockets without a known holder: their processes are to be read again
+	rejectedApps  int                    // apps beyond the bound, since the start
+	rejectedBy    map[procfs.Account]int // apps that were not admitted in this scan
 	reserved      appname.Reservations
 	namer         *naming.Namer
-	roots         map[*table.Process]bool // of the discovered apps, as of this look
+	roots         map[*table.Process]bool // of the discovered apps, as of this scan
 
-	scanned []conns.AppListeners // the apps, as of look scanOf − 1
+	scanned []conns.AppListeners // the apps, as of scan number scanOf − 1
 	scanOf  uint64
 
 	inspector    Inspector // nil: none
@@ -85,15 +86,15 @@ type Watcher struct {
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
 	saveFailed   bool      // and it was logged
-	scanNumber   uint64    // number of the look under way
-	scanTime     time.Time // of the refresh under way
+	scanNumber   uint64    // of the scan under way
+	scanTime     time.Time // of the scan under way
 
 	mu    sync.Mutex
 	last  *Snapshot
 	taken time.Time // when last was ready
 }
 
-// New returns a Watcher; it reads nothing yet.
+// New returns a Watcher. It reads nothing but the saved names yet.
 func New(o Options) (*Watcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -122,8 +123,8 @@ func New(o Options) (*Watcher, error) {
 	return w, nil
 }
 
-// Run samples what is too dear for a scrape until ctx ends, then frees what
-// the Watcher holds.
+// Run samples what is too expensive for a scrape until ctx ends, then closes the
+// namespaces.
 func (w *Watcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.connections.Run(ctx) })
@@ -135,8 +136,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return err
 }
 
-// Apply takes a new configuration. Counters and slots of apps that keep their
-// name go on.
+// Apply sets a new configuration. Counters and slots of apps that keep their name
+// continue.
 func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval time.Duration) error {
 	if err := w.lock(ctx); err != nil {
 		return err
@@ -154,6 +155,7 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	return nil
 }
 
+// apply is Apply without the lock.
 func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	w.stuck = stuck
 	w.matchers, w.alone, w.candidateList = nil, 0, nil
@@ -186,9 +188,9 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 }
 
-// Snapshot returns the apps as they are now, or were a moment ago.
-// The caller must not change it. It fails only if /proc cannot be listed or
-// ctx ends first.
+// Snapshot returns the apps as they are now, or were at most 20 ms ago. The
+// caller must not change it. It fails only if /proc cannot be listed or ctx ends
+// first.
 func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if s := w.recent(); s != nil {
 		return s, nil
@@ -212,7 +214,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// takeSnapshot does one look. A panic costs the look and nothing else.
+// takeSnapshot does one scan. A panic is logged and costs this scan only.
 func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -226,6 +228,7 @@ func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot,
 	return w.buildSnapshot(ctx, now), nil
 }
 
+// recent returns the last snapshot if it is younger than freshFor, else nil.
 func (w *Watcher) recent() *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// isWorker reports whether a child answers requests of its parent's. A child
-// that holds the parent's listening socket need not: each fork does, those of a
-// pool of processes and of a watchdog too.
+// isWorker reports whether a child answers requests of its parent's. A child that
+// holds the parent's listening socket need not: each fork does, those of a pool
+// of processes and of a watchdog too.
 //
 // A worker of gunicorn has a heartbeat file of its own, and so has the dirty
-// arbiter, but that listens on a socket of its own. Uvicorn and Hypercorn
-// start their workers anew, Hypercorn before 0.14.4 forked them and did not
-// accept itself; waitress and Flask's server have none. Where the
-// parent itself waits for connections, a child must be seen to do so as well.
+// arbiter, but that listens on a socket of its own. Uvicorn and Hypercorn spawn
+// their workers; Hypercorn before 0.14.4 forked them and did not accept itself;
+// waitress and Flask's server have none. Where the parent itself waits for
+// connections, a child must be seen to do so as well.
 func (w *Watcher) isWorker(root, kid *table.Process) bool {
 	if kid.Program.Worker {
 		return true
@@ -44,7 +44,8 @@ func (w *Watcher) isWorker(root, kid *table.Process) bool {
 }
 
 // ownsHeartbeat reports whether the one heartbeat file that a child of gunicorn
-// holds is its own: a helper that is forked later than a worker inherits that one's.
+// holds is its own: a helper that is forked later than a worker inherits that
+// one's.
 func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
 	return kid.FDs().Heartbeat >= 0 && !slices.ContainsFunc(w.table.Children[root.PID], func(other *table.Process) bool {
 		return other != kid && other.FDs().Heartbeat >= 0 && other.FDs().HeartbeatName == kid.FDs().HeartbeatName && table.Oldest(other, kid) < 0
@@ -57,8 +58,9 @@ const (
 	bootTimeout    = 30 * time.Second // how long a worker of uWSGI may be without an epoll set where others have one
 )
 
-// rereadIncomplete reads the descriptors of a child again that does not yet have what a
-// worker has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's.
+// rereadIncomplete reads the descriptors of a child again that does not yet have
+// what a worker has: the one heartbeat file of gunicorn's, the epoll set of
+// uWSGI's.
 func (w *Watcher) rereadIncomplete(kid *table.Process) {
 	lacks := kid.FDs().Heartbeats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
 	if !lacks || !kid.FDs().Known || kid.FDs().Err != nil || w.scanTime.Sub(kid.FirstSeen) > youngAge && w.scanTime.Sub(kid.Usage().Reread) < rereadInterval {
@@ -68,8 +70,8 @@ func (w *Watcher) rereadIncomplete(kid *table.Process) {
 	w.table.ReadDescriptors(kid)
 }
 
-// dropHelpers leaves out those forks of a uWSGI master that have no epoll set
-// long after others have one, as a pool that the app made when it was loaded.
+// dropHelpers drops those forks of a uWSGI master that have no epoll set long
+// after others have one, such as a pool that the app made when it was loaded.
 func (w *Watcher) dropHelpers(kids []*table.Process) []*table.Process {
 	if !slices.ContainsFunc(kids, func(p *table.Process) bool { return len(p.FDs().Polls) > 0 }) {
 		return kids
@@ -79,8 +81,8 @@ func (w *Watcher) dropHelpers(kids []*table.Process) []*table.Process {
 	})
 }
 
-// isReloadedServer reports whether a child is the server that Werkzeug's reloader runs:
-// the parent only watches files and holds the socket for it.
+// isReloadedServer reports whether a child is the server that Werkzeug's reloader
+// runs: the parent only watches files and holds the socket for it.
 func (w *Watcher) isReloadedServer(root, kid *table.Process) bool {
 	if root.Program.Server != cmdline.Flask && root.Program.Server != cmdline.Script || kid.Program.Server != root.Program.Server || !w.servesLikeRoot(root, kid) && kid.FDs().Err == nil {
 		return false
@@ -93,6 +95,8 @@ func (w *Watcher) isReloadedServer(root, kid *table.Process) bool {
 	return *kid.TookOver
 }
 
+// servesLikeRoot reports whether a child shares a listening socket with its root
+// or, where descriptors may not be read, is the same server.
 func (w *Watcher) servesLikeRoot(root, kid *table.Process) bool {
 	if kid.FDs().Err != nil || root.FDs().Err != nil {
 		return kid.Program.Server == root.Program.Server && root.Program.Known()
@@ -100,8 +104,9 @@ func (w *Watcher) servesLikeRoot(root, kid *table.Process) bool {
 	return w.shareListener(kid, root)
 }
 
-// accepts reports whether an epoll set of a process has one of the listeners
-// that it holds, or one of its threads waits for a connection now. Once seen it stays.
+// accepts reports whether an epoll set of a process has one of the listeners that
+// it holds, or one of its threads waits for a connection now. Once seen it stays
+// so.
 func (w *Watcher) accepts(p *table.Process) bool {
 	if p.Accepts {
 		return true
@@ -114,7 +119,8 @@ func (w *Watcher) accepts(p *table.Process) bool {
 	return p.Accepts
 }
 
-// waitsForConnection reports whether a thread of a process waits for a connection now.
+// waitsForConnection reports whether a thread of a process waits for a connection
+// now.
 func (w *Watcher) waitsForConnection(p *table.Process, held []sockdiag.Listener) bool {
 	var fds []int
 	for _, l := range held {

@@ -16,11 +16,11 @@ type heartbeat struct {
 	never bool // it has not notified yet: the worker is still starting
 }
 
-// heartbeat reads the unlinked file that a gunicorn worker touches
-// (gunicorn/workers/workertmp.py). Up to 20.1 notify() changes the mode
-// between 0 and 1, so its ctime on the wall clock is the last beat; newer ones
-// set its mtime to the monotonic clock. A file with the mode that mkstemp gave
-// it (0600) and a wall-clock mtime was never touched.
+// heartbeat returns what the unlinked file says that a gunicorn worker touches
+// (gunicorn/workers/workertmp.py); the zero value if there is none. Up to 20.1
+// notify() changes the mode between 0 and 1, so that its ctime on the wall clock
+// is the last heartbeat; newer ones set its mtime to the monotonic clock. A file
+// with the mode of mkstemp (0600) and a wall-clock mtime was never touched.
 func (w *Inspector) heartbeat(p *table.Process, now time.Time) heartbeat {
 	if p.FDs().Heartbeat < 0 {
 		return heartbeat{}
@@ -36,7 +36,7 @@ func (w *Inspector) heartbeat(p *table.Process, now time.Time) heartbeat {
 	return heartbeatFrom(st.Mode, st.Mtim, st.Ctim, now, time.Duration(mono.Nano()))
 }
 
-// heartbeatFrom judges the file's mode and times.
+// heartbeatFrom returns the heartbeat by the mode and the times of the file.
 func heartbeatFrom(mode uint32, mtime, ctime unix.Timespec, now time.Time, mono time.Duration) heartbeat {
 	if mode&0o777 <= 1 {
 		age := now.Sub(time.Unix(ctime.Unix()))

@@ -15,13 +15,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// inflight is what the connections of a worker show.
+// inflight is the requests of a worker that are in flight, by its accepted
+// connections.
 type inflight struct {
-	known    bool          // they could be looked at
-	n        int           // accepted connections with a request in hand
+	known    bool          // the connections could be read
+	n        int           // accepted connections with a request in flight
 	age      time.Duration // of the oldest of these requests, at least
-	pending  bool          // an event loop holds an unanswered connection: whether anything works on it cannot be told
-	unsorted bool          // a socket appeared just now, of which it is not known what it is
+	pending  bool          // an event loop has an unanswered connection: whether anything works on it is not known
+	unsorted bool          // a socket has appeared that is not classified yet
 }
 
 // socketKind is what a socket of a worker is.
@@ -33,19 +34,19 @@ const (
 	socketOther
 )
 
-// Descriptors of a process with more than manySockets are not read at each look
-// but every manyPause.
 const (
+	// The descriptors of a process with more than manyDescriptors are not read in
+	// each scan but once in manyInterval.
 	manyDescriptors = 1024
 	manyInterval    = 5 * time.Second
 )
 
-// idleRecently is how long ago a worker may have been idle so that a request that
-// has come since is taken not to have waited for it. It bounds the error.
+// idleRecently is how long ago a worker may have been idle for a request since
+// then to be taken not to have waited for it. It bounds the error.
 const idleRecently = 6 * time.Second
 
-// countInflight looks which accepted connections a worker has in hand. It reads its
-// descriptors again, and asks the kernel about sockets that are new.
+// countInflight sets the requests in flight of a sample. It reads the worker's
+// descriptors again, and queries the kernel about sockets that are new.
 func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, s *tracker, l *sample) {
 	a, p, now := in.App, in.Process, in.Now
 	if p.Usage().Open > manyDescriptors && now.Sub(s.checked) < manyInterval {
@@ -76,8 +77,8 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 	w.threads.countInflight(p, s, l, found, now)
 }
 
-// hasConnections reports whether a socket of the process is an accepted connection or
-// may be one, and forgets those that it has closed.
+// hasConnections reports whether a socket of the process is an accepted
+// connection or may be one, and forgets those that it has closed.
 func (s *tracker) hasConnections(p *table.Process) (some bool) {
 	for ino := range s.sockets {
 		if _, open := p.FDs().Sockets[ino]; !open {
@@ -92,8 +93,8 @@ func (s *tracker) hasConnections(p *table.Process) (some bool) {
 	return false
 }
 
-// hasUnlisted reports whether a socket of the process has appeared since the kernel
-// listed the connections.
+// hasUnlisted reports whether a socket of the process has appeared since the
+// kernel listed the connections.
 func (s *tracker) hasUnlisted(p *table.Process, found *conns.Accepted) bool {
 	for ino := range p.FDs().Sockets {
 		if _, accepted := found.ByInode[ino]; !accepted && s.sockets[ino] == socketUnknown && !found.Listening[ino] {
@@ -103,9 +104,9 @@ func (s *tracker) hasUnlisted(p *table.Process, found *conns.Accepted) bool {
 	return false
 }
 
-// classifySockets settles what the sockets of the process are. A socket that the kernel did
-// not list may have been opened after that: it is no connection of a client if it
-// was there at an earlier look.
+// classifySockets sets what the sockets of the process are. A socket that the
+// kernel did not list may have been opened after that: it is no connection of a
+// client if an earlier sample had it.
 func (s *tracker) classifySockets(p *table.Process, found *conns.Accepted, h *inflight) {
 	if s.sockets == nil {
 		s.sockets = make(map[uint64]socketKind)
@@ -126,8 +127,9 @@ func (s *tracker) classifySockets(p *table.Process, found *conns.Accepted, h *in
 	}
 }
 
-// countInflight counts the connections in hand: those that are accepted and neither rest
-// in the set of a poller nor wait for a client's next request.
+// countInflight counts the connections with a request in flight: those that are
+// accepted and neither in the set of a poller nor waiting for a client's next
+// request.
 func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, found *conns.Accepted, now time.Time) {
 	sets, loop := c.pollSets(p, l)
 	waits := l.accepts()
@@ -158,14 +160,14 @@ func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, fo
 		l.inflight.age = max(l.inflight.age, l.requestAge(a, pooled, now.Sub(since), now))
 	}
 	s.inflight = hands
-	if l.inflight.n > l.threadsForRequests() { // some wait in the worker for a thread: only a thread that is in one call for long proves anything
+	if l.inflight.n > l.threadsForRequests() { // some wait for a thread: only a thread that is in one call for long proves anything
 		l.inflight.age = min(l.inflight.age, l.longestInCall(now))
 	}
 }
 
-// requestStart returns when the request on a connection began that was not in hand at
-// the look before: now, for it may have waited for the worker until now. If the
-// worker was idle a moment ago, it is when the last data came.
+// requestStart returns when the request on a connection began that was not in
+// flight in the sample before: now, as it may have waited for the worker until
+// now; when the last data came if the worker was idle a moment ago.
 func (s *tracker) requestStart(a sockdiag.Accepted, now time.Time) time.Time {
 	idle := now.Sub(s.idleAt)
 	if !a.HasTimes || s.idleAt.IsZero() || idle > idleRecently {
@@ -174,8 +176,8 @@ func (s *tracker) requestStart(a sockdiag.Accepted, now time.Time) time.Time {
 	return now.Add(-min(a.Quiet(), idle))
 }
 
-// requestAge returns the age of the request on a connection that was first seen
-// in hand that long ago, at least.
+// requestAge returns the least age of the request on a connection that was first
+// seen in flight that long ago.
 func (l *sample) requestAge(a sockdiag.Accepted, pooled bool, seen time.Duration, now time.Time) time.Duration {
 	switch {
 	case pooled: // of an event loop that does not wait: it hangs only while it is in one call
@@ -189,11 +191,11 @@ func (l *sample) requestAge(a sockdiag.Accepted, pooled bool, seen time.Duration
 	}
 }
 
-// threadsForRequests returns how many threads work, without a main thread that accepts.
+// threadsForRequests returns how many threads work on requests, at least 1.
 func (l *sample) threadsForRequests() int { return max(l.busyThreads, 1) }
 
-// longestInCall returns how long a thread has been in one call: of those that work, or
-// of all if none does.
+// longestInCall returns how long a thread has been in one call: of those that
+// work, or of all if none does.
 func (l *sample) longestInCall(now time.Time) time.Duration {
 	if l.busyThreads > 0 {
 		return l.longestCall
@@ -207,9 +209,9 @@ func (l *sample) longestInCall(now time.Time) time.Duration {
 	return d
 }
 
-// pollSets returns the descriptors that rest in a poller: of the epoll sets of the
-// process, and of the poll or select of a thread that waits for a connection.
-// loop: its main thread is an event loop in C, whose greenlets wait in no set.
+// pollSets returns the descriptors in pollers: in the epoll sets of the process,
+// and in the poll or select of a thread that waits for a connection. loop: its
+// main thread is an event loop in C, whose greenlets are in no set.
 func (c *threadReader) pollSets(p *table.Process, l *sample) (sets map[int]bool, loop bool) {
 	sets = make(map[int]bool)
 	add := func(fds []int) {
@@ -232,7 +234,7 @@ func (c *threadReader) pollSets(p *table.Process, l *sample) (sets map[int]bool,
 	return sets, loop
 }
 
-// anyWaitsForData reports whether a thread waits for data from one of these descriptors.
+// anyWaitsForData reports whether a thread waits to read from one of fds.
 func (c *threadReader) anyWaitsForData(p *table.Process, l *sample, fds []int) bool {
 	if c.calls.WaitsForData(p.PID, l.main.call, fds) {
 		return true
@@ -240,10 +242,10 @@ func (c *threadReader) anyWaitsForData(p *table.Process, l *sample, fds []int) b
 	return slices.ContainsFunc(l.others, func(k thread) bool { return c.calls.WaitsForData(p.PID, k.call, fds) })
 }
 
-// hasSpareThread reports whether a worker that is busy or stuck has a thread left for
-// another request: one that waits for a connection itself, or one of the pool
-// behind a thread that does. threads is the size of that pool; 0: not known,
-// then every thread of the process counts.
+// hasSpareThread reports whether a worker that is busy or stuck has a thread left
+// for another request: one that waits for a connection itself, or one of the pool
+// behind a thread that does. threads is the size of that pool; 0: not known, then
+// every thread of the process counts.
 func (l *sample) hasSpareThread(state discovery.State, threads int) bool {
 	if state != discovery.Busy && state != discovery.Stuck || !l.accepts() {
 		return false
@@ -257,7 +259,8 @@ func (l *sample) hasSpareThread(state discovery.State, threads int) bool {
 	return l.inflight.n < threads
 }
 
-// listeningFDs returns the descriptors under which a process has the app's sockets.
+// listeningFDs returns the descriptors under which a process has the app's
+// listening sockets.
 func listeningFDs(a *discovery.InspectedApp, p *table.Process) []int {
 	fds := make([]int, 0, 4)
 	for _, l := range a.Listeners {
@@ -266,7 +269,7 @@ func listeningFDs(a *discovery.InspectedApp, p *table.Process) []int {
 	return fds
 }
 
-// listenersHeld returns how many listeners of the app a process has.
+// listenersHeld returns how many listening sockets of the app a process has.
 func listenersHeld(a *discovery.InspectedApp, p *table.Process) (n int) {
 	for _, l := range a.Listeners {
 		if len(p.FDs().Sockets[l.Inode]) > 0 {

@@ -1,3 +1,6 @@
+// Package waits tells what each worker does and what it waits for: from the
+// system calls of its threads, its accepted connections and, for gunicorn, its
+// heartbeat file. It never stops, traces or changes a process.
 package waits
 
 import (
@@ -9,18 +12,19 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Inspector reports what workers do.
+// Inspector inspects workers; it is a [discovery.Inspector].
 type Inspector struct {
 	table       *table.Table
 	threads     *threadReader
 	namespaces  *conns.Namespaces
 	connections *conns.Sampler
-	unresolved  []unresolvedWait // waits since the last Finish for sockets whose other ends are not read yet
+	unresolved  []unresolvedWait // since the last Finish
 }
 
 // New returns an Inspector over the parts of a watcher.
 func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
 
+// newInspector is New with the concrete type.
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
@@ -28,7 +32,7 @@ func newInspector(p discovery.Parts) *Inspector {
 	}
 }
 
-// trackerFor returns what is kept of a worker.
+// trackerFor returns the tracker of a worker, a new one at its first inspection.
 func trackerFor(in *discovery.Inspected) *tracker {
 	s, ok := in.Tracker.(*tracker)
 	if !ok {
@@ -38,7 +42,7 @@ func trackerFor(in *discovery.Inspected) *tracker {
 	return s
 }
 
-// Inspect sets what a worker does.
+// Inspect sets what a worker does, see [discovery.Inspector].
 func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *discovery.Worker) error {
 	s := trackerFor(in)
 	l, err := w.sampleWorker(ctx, in, s)
@@ -52,7 +56,8 @@ func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *dis
 	return err
 }
 
-// State returns the state of a worker that has no slot yet.
+// State returns the state of a worker that has no slot yet, see
+// [discovery.Inspector].
 func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discovery.State, error) {
 	s := trackerFor(in)
 	l, err := w.sampleWorker(ctx, in, s)
@@ -63,8 +68,8 @@ func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discove
 	return state, err
 }
 
-// sampleWorker looks at a worker, unless its user's allowance for this
-// look is used up: then its state is unknown.
+// sampleWorker returns a sample of a worker; an unreadable one with
+// [discovery.ErrAllowance] if its user's allowance for this scan is used up.
 func (w *Inspector) sampleWorker(ctx context.Context, in *discovery.Inspected, s *tracker) (sample, error) {
 	a, p, now := in.App, in.Process, in.Now
 	if !w.table.Budget.TrySpend(a.Owner, table.CostThread, 1+min(p.Stat.Threads, table.MaxThreads)) {

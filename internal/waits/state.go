@@ -8,32 +8,32 @@ import (
 )
 
 // bootLimit is how long a worker that was never seen waiting for a connection,
-// and that runs or reads files as an import does, counts as booting, where
-// nothing better is known.
+// and that runs or reads files as an import does, counts as booting where nothing
+// better is known.
 const bootLimit = 10 * time.Second
 
-// tracker is what is kept of the worker in one slot from look to look.
+// tracker is what is kept of a worker from sample to sample.
 type tracker struct {
 	state        discovery.State
-	since        time.Time             // of the first look at which it was idle, or booting
-	wasIdle      bool                  // it has been seen without a request in hand
-	hadRequest   bool                  // it has been seen with a request in hand
-	mainAccepted bool                  // its main thread has been seen waiting for a connection
+	since        time.Time             // of the first sample of this state
+	wasIdle      bool                  // it was seen without a request in flight
+	hadRequest   bool                  // it was seen with a request in flight
+	mainAccepted bool                  // its main thread was seen waiting for a connection
 	sync         bool                  // it is a sync worker of gunicorn: its main thread selects on its listeners
-	idleAt       time.Time             // of the last look that proved it idle
+	idleAt       time.Time             // of the last sample that proved it idle
 	threads      map[int]threadHistory // its threads, by id
 	sockets      map[uint64]socketKind // its sockets, by inode
-	inflight     map[uint64]time.Time  // connections in hand by inode: the first look at which they were
-	checked      time.Time             // when its connections were last looked at
+	inflight     map[uint64]time.Time  // connections with a request in flight by inode: the first sample of that
+	checked      time.Time             // when its connections were last read
 }
 
-// sample is one look at a worker.
+// sample is what one inspection of a worker has read.
 type sample struct {
 	readable    bool // its system calls could be read
 	server      cmdline.Server
 	main        thread
 	others      []thread
-	busyThreads int           // threads that neither wait for a connection nor are at rest
+	busyThreads int           // threads that neither wait for a connection nor are parked
 	longestCall time.Duration // the longest that one of them has been in one call
 	inflight    inflight
 	sync        bool // it is a sync worker of gunicorn with one listener
@@ -55,10 +55,11 @@ func (l *sample) accepts() bool {
 	return false
 }
 
-// noneInflight reports whether the calls alone prove that there is no request in hand.
+// noneInflight reports whether the system calls alone prove that no request is in
+// flight.
 func (l *sample) noneInflight() bool { return l.accepts() && l.busyThreads == 0 }
 
-// idle reports whether there is no request in hand.
+// idle reports whether no request is in flight.
 func (l *sample) idle() bool {
 	switch {
 	case l.noneInflight():
@@ -72,19 +73,21 @@ func (l *sample) idle() bool {
 	}
 }
 
-// betweenRequests reports whether a worker that was idle before has no request in hand
-// though no thread waits for a connection: an event loop wakes up by itself.
+// betweenRequests reports whether a worker that was idle before has no request in
+// flight though no thread waits for a connection: an event loop wakes up by
+// itself.
 func (s *tracker) betweenRequests(l *sample, now time.Time) bool {
 	return s.wasIdle && l.inflight.known && l.inflight.n == 0 && !l.accepts() && s.requestAge(l, now) < l.stuckAfter
 }
 
-// locksAccept reports whether threads of the server wait for each other in
-// accepting connections, so that none of a worker may wait for one.
+// locksAccept reports whether the threads of the server accept connections under
+// a lock, so that none of a worker's may wait for one.
 func (l *sample) locksAccept() bool {
 	return l.server == cmdline.UWSGI || l.server == cmdline.Other || l.server == cmdline.Script
 }
 
-// waitsForLock reports whether a thread that may accept connections waits for a lock.
+// waitsForLock reports whether a thread that may accept connections waits for a
+// lock.
 func (l *sample) waitsForLock() bool {
 	if isLock(l.main.call.NR) || l.server == cmdline.UWSGI {
 		return isLock(l.main.call.NR)
@@ -97,7 +100,7 @@ func (l *sample) waitsForLock() bool {
 	return false
 }
 
-// transfersData reports whether a thread that is not at rest runs or moves data.
+// transfersData reports whether a thread that is not parked runs or moves data.
 func (l *sample) transfersData() bool {
 	for i := range l.others {
 		if k := l.others[i]; !k.accepts && !k.parked && (k.call.Running || movesData(k.call.NR)) {
@@ -107,14 +110,14 @@ func (l *sample) transfersData() bool {
 	return false
 }
 
-// judge turns a look into a state and the time since the worker is in it, at
-// least. For a busy or stuck worker that is the age of its oldest request.
+// judge returns the state of a worker by a sample and the time since it is in it,
+// at least. For a busy or stuck worker that is the age of its oldest request.
 //
-// A worker is idle unless it has a request in hand, whatever its threads do.
-// Its request has an age where that can be proven: by the heartbeat of a sync
-// worker of gunicorn with one listener, which is touched right before a
-// connection is accepted; else by the connection, since the look that first
-// found it in hand and since data last passed over it.
+// A worker is idle unless a request is in flight, whatever its threads do. Its
+// request has an age where that can be proven: by the heartbeat of a sync worker
+// of gunicorn with one listener, which is touched right before a connection is
+// accepted; else by the connection, since the sample that first had it in flight
+// and since data last passed over it.
 func (s *tracker) judge(l *sample, now time.Time) (discovery.State, time.Duration) {
 	state, in := s.decide(l, now)
 	if state != s.state || s.since.IsZero() {
@@ -128,12 +131,13 @@ func (s *tracker) judge(l *sample, now time.Time) (discovery.State, time.Duratio
 	}
 }
 
-// Unready reports whether the worker was looked at and never seen ready for a
+// Unready reports whether the worker was inspected and never seen ready for a
 // request, or in one.
 func (s *tracker) Unready() bool {
 	return s.state != discovery.StateUnknown && !s.wasIdle && !s.hadRequest
 }
 
+// decide returns the state and the age of the request that it is by.
 func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Duration) {
 	s.hadRequest = s.hadRequest || l.inflight.n > 0
 	switch {
@@ -174,7 +178,7 @@ func (s *tracker) requestAge(l *sample, now time.Time) time.Duration {
 	}
 }
 
-// detail returns what the worker does, in words for people.
+// detail returns what the worker does, as a phrase for people.
 func (l *sample) detail(state discovery.State) string {
 	switch {
 	case !l.readable:

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// movesData reports whether a system call moves data and so belongs to work in
-// hand.
+// movesData reports whether a system call moves data, which is part of working on
+// a request.
 func movesData(nr int) bool {
 	return slices.Contains(transferCalls(), nr)
 }
@@ -24,6 +24,7 @@ func isLock(nr int) bool {
 	return false
 }
 
+// transferCalls returns the numbers of the system calls that move data.
 func transferCalls() []int {
 	return []int{
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_READV, unix.SYS_WRITEV,
@@ -32,7 +33,7 @@ func transferCalls() []int {
 	}
 }
 
-// describe says what a call does, for a person.
+// describe returns what a thread in a system call does, as a phrase for people.
 func describe(k procfs.Syscall) string {
 	switch k.NR {
 	case -1:

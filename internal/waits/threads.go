@@ -12,25 +12,25 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// threadHistory is what is kept of one thread from look to look.
+// threadHistory is what is kept of one thread from sample to sample.
 type threadHistory struct {
-	slices  uint64       // how often it has been put on a processor
-	since   time.Time    // of the first look at which that was so
-	at      time.Time    // of the last look
-	samples [2]cpuSample // of looks that are a second apart or more, the older first
+	slices  uint64       // how often it was put on a CPU
+	since   time.Time    // of the first sample of that number
+	at      time.Time    // of the last sample
+	samples [2]cpuSample // a second apart or more, the older first
 }
 
-// cpuSample is how long a thread had run, or been ready to run, at one look.
+// cpuSample is how long a thread had run, or been ready to run, at one time.
 type cpuSample struct {
 	at   time.Time
 	busy time.Duration
 }
 
-// cpuSampleInterval is the shortest time between two marks.
+// cpuSampleInterval is the shortest time between two cpuSamples.
 const cpuSampleInterval = time.Second
 
-// share returns the part of the time since the older mark that the thread has
-// run or been ready to run; 0 before there are two marks.
+// share returns the part of the time since the older cpuSample that the thread
+// has run or been ready to run; 0 before there are two.
 func (k *threadHistory) share(now time.Time, busy time.Duration) (share float64) {
 	if k.samples[1].at.IsZero() || now.Sub(k.samples[1].at) >= cpuSampleInterval {
 		k.samples[0], k.samples[1] = k.samples[1], cpuSample{now, busy}
@@ -41,13 +41,13 @@ func (k *threadHistory) share(now time.Time, busy time.Duration) (share float64)
 	return share
 }
 
-// thread is one thread of a worker in one look.
+// thread is one thread of a worker in one sample.
 type thread struct {
 	tid     int
 	call    procfs.Syscall
-	since   time.Time // it has been in this call since that look, at least
+	since   time.Time // it has been in this call since that sample, at least
 	share   float64   // of the time lately that it has run or been ready to run
-	accepts bool      // for a connection
+	accepts bool      // it waits for a connection
 	parked  bool      // it has been in this call since before the worker was last idle
 }
 
@@ -56,15 +56,15 @@ func (k *thread) loads() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
 
-// threadReader reads what threads are doing.
+// threadReader reads what threads do.
 type threadReader struct {
 	table  *table.Table
 	calls  *procfs.SyscallReader
-	others []thread // of the worker that is being looked at
+	others []thread // of the worker that is being sampled
 }
 
-// read looks at the threads of one worker. Where the main thread's call proves
-// that a worker has a request in hand, or none, the others are not read.
+// read returns a sample of the threads of one worker. Those of a sync worker of
+// gunicorn are not read beside the main one.
 func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server, listening []int, now time.Time) (sample, error) {
 	l := sample{server: server}
 	var err error
@@ -84,16 +84,15 @@ func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server,
 	return l, nil
 }
 
-// rejudge sets which threads wait for a connection, which rest, and what the
-// others have in common. It is called when the descriptors under which
-// the listeners are held have changed.
+// rejudge sets anew which threads wait for a connection and which are parked,
+// after the descriptors of the listeners have changed.
 func (c *threadReader) rejudge(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.main.accepts = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
 	c.judgeThreads(p, s, l, listening, now)
 }
 
-// judgeThreads is settle for a worker of which it is known whether its main thread
-// waits for a connection.
+// judgeThreads is rejudge for a sample of which it is known whether the main
+// thread waits for a connection.
 func (c *threadReader) judgeThreads(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.busyThreads, l.longestCall = 0, 0
 	one := func(k *thread) {
@@ -110,7 +109,7 @@ func (c *threadReader) judgeThreads(p *table.Process, s *tracker, l *sample, lis
 	}
 }
 
-// thread reads one thread.
+// thread returns one thread (/proc/PID/task/TID/syscall, schedstat).
 func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Time) (thread, error) {
 	dir := ""
 	if tid != p.PID {
@@ -142,7 +141,8 @@ func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Ti
 	return k, nil
 }
 
-// readOthers reads the threads beside the main one, and forgets those that ended.
+// readOthers reads the threads beside the main one, and forgets those that have
+// ended.
 func (c *threadReader) readOthers(p *table.Process, s *tracker, now time.Time) {
 	c.others = c.others[:0]
 	list, err := c.table.FS.Entries(c.table.FS.Path(p.PID, "task"), nil)

@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	// waitAfter is how long a worker is in one request until what it waits for is read.
+	// waitAfter is how long a worker is in one request until what it waits for is
+	// read.
 	waitAfter = time.Second
-	// computesShare is how much of the time a worker that computes has run, or been
-	// ready to run on a busy host.
+	// computesShare is the part of the time that a worker that computes has run,
+	// or been ready to run on a busy host.
 	computesShare = 0.5
-	// maxWaitFDs bounds the descriptors of one call that are looked at.
+	// maxWaitFDs is how many descriptors of one call are read.
 	maxWaitFDs = 64
 )
 
-// unresolvedWait is a wait for sockets whose other ends are still to be read.
+// unresolvedWait is a wait for sockets whose other ends are not named yet.
 type unresolvedWait struct {
 	wait    *discovery.Wait
 	app     string // by name
@@ -34,7 +35,7 @@ type unresolvedWait struct {
 }
 
 // waitOf returns what a worker waits for that has been busy or stuck for a
-// while; nil: it has not. Peers are set by [Inspector.Finish].
+// second; nil for any other. Peers are set by [Inspector.Finish].
 func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *tracker, l *sample, x *discovery.Worker, now time.Time) *discovery.Wait {
 	if x.State != discovery.Busy && x.State != discovery.Stuck || x.For < waitAfter {
 		return nil
@@ -69,11 +70,11 @@ func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *track
 	return wait
 }
 
-// representative returns the thread that stands for a worker that is busy: the main one
-// if it works, else the one that is longest in its call; nil: none works.
+// representative returns the thread that stands for a busy worker: the main one
+// if it works, else the one that is longest in its call; nil if none works.
 //
 // A thread of a pool that has no work waits for a lock, and so does one that
-// waits for another. Threads in a lock count only if more requests are in hand
+// waits for another. Threads in a lock count only if more requests are in flight
 // than the other threads work on. The main thread of uWSGI is one of its pool.
 func (l *sample) representative(threads int) *thread {
 	all := l.workingThreads()
@@ -101,8 +102,8 @@ func (l *sample) representative(threads int) *thread {
 	})
 }
 
-// cpuShare returns for how much of the time lately the threads have run, or been
-// ready to run, together.
+// cpuShare returns the part of the time lately that the threads together have
+// run, or been ready to run.
 func (l *sample) cpuShare() float64 {
 	n := l.main.share
 	for i := range l.others {
@@ -111,8 +112,8 @@ func (l *sample) cpuShare() float64 {
 	return n
 }
 
-// workingThreads returns the threads that neither wait for a connection nor
-// rest, the main one first.
+// workingThreads returns the threads that neither wait for a connection nor are
+// parked, the main one first.
 func (l *sample) workingThreads() []*thread {
 	var out []*thread
 	for _, k := range append([]*thread{&l.main}, pointersTo(l.others)...) {
@@ -123,6 +124,7 @@ func (l *sample) workingThreads() []*thread {
 	return out
 }
 
+// pointersTo returns a pointer to each thread.
 func pointersTo(list []thread) []*thread {
 	out := make([]*thread, len(list))
 	for i := range list {
@@ -132,7 +134,7 @@ func pointersTo(list []thread) []*thread {
 }
 
 // waitOfSyscall returns what a system call waits for whatever its arguments are;
-// OnOther: that depends on them, or it is none of these.
+// OnOther if that depends on them.
 func waitOfSyscall(nr int) string {
 	switch nr {
 	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
@@ -149,8 +151,8 @@ func waitOfSyscall(nr int) string {
 }
 
 // waitFor returns what a thread waits for in a call on descriptors: a kind, or
-// the sockets whose other ends decide. What a thread that has gone on meanwhile
-// waits for is not known.
+// the sockets whose other ends decide; OnOther if the thread has gone on
+// meanwhile.
 func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
 	if path := c.calls.ConnectPath(p.PID, k.call); path != "" {
 		return conns.OnOther, []conns.WaitSocket{{Path: path}}
@@ -185,8 +187,8 @@ func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account
 	return conns.OnOther, sockets
 }
 
-// unchanged returns the state of a thread (proc_pid_stat(5)), and whether it is in
-// the same call as when it was looked at.
+// unchanged returns the state of a thread (proc_pid_stat(5)), and whether it
+// still is in the sampled call.
 func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same bool) {
 	dir := "task/" + strconv.Itoa(k.tid) + "/"
 	b, err := c.table.FS.Read(p.PID, dir+"stat")
@@ -204,13 +206,13 @@ func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same 
 	return st.State, err == nil && again == k.call
 }
 
-// clearUnresolved drops the waits that are still to be named.
+// clearUnresolved drops the unresolved waits.
 func (w *Inspector) clearUnresolved() {
 	clear(w.unresolved)
 	w.unresolved = w.unresolved[:0]
 }
 
-// Finish sets what the waits of this scan for sockets are for.
+// Finish names what the unresolved waits are for, see [discovery.Inspector].
 func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
 	waits := make([]conns.SocketWait, 0, len(w.unresolved))
 	for i := range w.unresolved {

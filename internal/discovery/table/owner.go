@@ -11,13 +11,15 @@ import (
 type Tier uint8
 
 const (
-	// TierRoot is root's processes; TierSystem those of a system user (uid below
-	// 1000) or in a service of the system manager; TierUser all others.
+	// TierRoot is root's processes.
 	TierRoot Tier = iota
+	// TierSystem is those of a system user (uid below 1000), or in a service of the
+	// system manager.
 	TierSystem
+	// TierUser is all others.
 	TierUser
-	// FirstUserID is the first user id that is no system user's: SYS_UID_MAX + 1
-	// of login.defs.
+	// FirstUserID is the first user id that is no system user's: SYS_UID_MAX + 1 of
+	// login.defs.
 	FirstUserID = 1000
 )
 
