@@ -23,9 +23,8 @@ const (
 	maxPath = 128
 )
 
-// What a wait for a socket is for.
+// The kinds of what a worker waits for in a call on sockets.
 const (
-	// The kinds of what a worker waits for in a call on sockets.
 	OnMySQL    = "mysql"
 	OnRedis    = "redis"
 	OnUpstream = "upstream" // any other peer; also while it is being connected

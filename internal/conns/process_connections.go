@@ -52,7 +52,7 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 		s.join(h, byNet[h.NetNS], spent[h.Owner], out)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err // the look may be cut short
+		return nil, err // the sample may be incomplete
 	}
 	if out.Dropped > 0 {
 		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)

@@ -48,7 +48,7 @@ type Sample struct {
 	Errs    map[string]error // by app: why its connections, or some of them, are not known
 	Dropped int              // connections over the bound, since the start
 
-	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
+	DroppedFDs uint64 // descriptors beyond the bound of one process, which were not read, since the start
 
 	byInode map[uint64]int // place in List
 }
@@ -262,7 +262,7 @@ func (c *Sampler) sample(ctx context.Context) {
 func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *serviceIndex, out *Sample) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("Looking for connections panicked", "panic", r, "stack", string(debug.Stack()))
+			c.log.Error("Sampling connections panicked", "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	services.resolve(ctx, c.now())

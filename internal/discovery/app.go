@@ -43,7 +43,7 @@ type app struct {
 	slots.Set
 	cpu         table.CPUTime // ticks
 	rate        slots.Rate
-	searchedAt  time.Time // when the holder of its listener was last looked for
+	searchedAt  time.Time // when the holder of its listener was last searched for
 	downSince   time.Time // when its last process ended; zero: it runs
 	skipped     int       // processes beyond a bound, which are not read
 	skippedMost int       // the most there were at once

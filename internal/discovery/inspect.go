@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// State is what a worker does, as one inspection from outside tells.
+// State is what a worker does, by one inspection from outside.
 type State string
 
 // The states. StateUnknown is of a worker that may not be read.
@@ -46,7 +46,7 @@ type Wait struct {
 	Call time.Duration // how long the thread has been in this one call, at least
 }
 
-// Inspector tells what workers do. It is called for one worker at a time, under
+// Inspector reports what workers do. It is called for one worker at a time, under
 // the watcher's lock, and keeps none of its arguments.
 type Inspector interface {
 	// Inspect sets in out what a worker in a slot does: State, For, Detail, Wait,

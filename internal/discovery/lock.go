@@ -11,7 +11,7 @@ func (w *Watcher) lock(ctx context.Context) error {
 	case <-w.token:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for another look at the processes: %w", ctx.Err())
+		return fmt.Errorf("wait for another scan of processes: %w", ctx.Err())
 	}
 }
 

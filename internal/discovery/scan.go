@@ -18,7 +18,7 @@ func (w *Watcher) scan() conns.Scan {
 
 // watchConnections sets whose connections are sampled.
 func (w *Watcher) watchConnections() {
-	var houses []conns.AppProcesses
+	var apps []conns.AppProcesses
 	for _, a := range w.apps {
 		if len(a.members) == 0 {
 			continue
@@ -30,9 +30,9 @@ func (w *Watcher) watchConnections() {
 		for _, p := range a.workers {
 			h.Workers[p.PID] = true
 		}
-		houses = append(houses, h)
+		apps = append(apps, h)
 	}
-	w.connections.SetApps(houses)
+	w.connections.SetApps(apps)
 }
 
 // watchMemory sets whose memory is sampled.

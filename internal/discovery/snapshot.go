@@ -26,7 +26,7 @@ type App struct {
 	Up          bool
 	Configured  bool
 	Server      cmdline.Server
-	Class       string        // gunicorn's worker class where the command line tells, else ""
+	Class       string        // gunicorn's worker class if the command line has it, else ""
 	PID         int           // of the oldest master, 0 while down
 	Start       time.Time     // of the oldest master
 	Workers     []Worker      // by slot

@@ -1,7 +1,7 @@
-// Package discovery tells which processes are which app: the roots and workers of
+// Package discovery finds which processes are which app: the roots and workers of
 // each, the slots of its workers, where it listens and what it uses. The
 // [Watcher] reads /proc and asks the kernel about sockets; it never stops, traces
-// or changes a process. What workers do is told by an [Inspector].
+// or changes a process. What workers do an [Inspector] reports.
 package discovery
 
 import (
@@ -218,7 +218,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.log.Error("Look at the processes panicked", "panic", r, "stack", string(debug.Stack()))
+			w.log.Error("Scan of processes panicked", "panic", r, "stack", string(debug.Stack()))
 			s, err = nil, fmt.Errorf("panic: %v", r)
 		}
 	}()

@@ -53,7 +53,7 @@ func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
 }
 
 const (
-	youngAge       = 2 * time.Minute  // how long a process may still open what tells what it is
+	youngAge       = 2 * time.Minute  // how long a process may still open the files by which it is recognised
 	rereadInterval = 30 * time.Second // how often it is read again afterwards
 	bootTimeout    = 30 * time.Second // how long a worker of uWSGI may be without an epoll set where others have one
 )

@@ -32,7 +32,7 @@ func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	}
 	list, left := r.BoundFDs(list)
 	if left > 0 {
-		return nil, ErrTooManyFDs // what is not looked at may be the one
+		return nil, ErrTooManyFDs // one that is not read may be the one in question
 	}
 	held := make(map[uint64]bool)
 	for _, e := range list {

@@ -27,7 +27,7 @@ const MaxRead = 64 << 10
 type FS struct {
 	Root   string
 	buf    []byte
-	MaxFDs int // of one process that are looked at
+	MaxFDs int // of one process that are read
 }
 
 // New returns an FS over the directory where /proc is mounted.

@@ -11,7 +11,7 @@ import (
 // Syscall is the system call that a thread is in, from
 // /proc/PID/task/TID/syscall.
 type Syscall struct {
-	Running bool // on a CPU or ready to be: the kernel gives no call
+	Running bool // on a CPU or ready to be: the file has no call
 	NR      int  // number of the system call; -1: blocked outside of one
 	Args    [6]uint64
 }

@@ -133,7 +133,7 @@ func (s *tracker) classifySockets(p *table.Process, found *conns.Accepted, h *in
 func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, found *conns.Accepted, now time.Time) {
 	sets, loop := c.pollSets(p, l)
 	waits := l.accepts()
-	hands := make(map[uint64]time.Time)
+	requests := make(map[uint64]time.Time)
 	for ino, fds := range p.FDs().Sockets {
 		if s.sockets[ino] != socketAccepted {
 			continue
@@ -155,11 +155,11 @@ func (c *threadReader) countInflight(p *table.Process, s *tracker, l *sample, fo
 		if !held {
 			since = s.requestStart(a, now)
 		}
-		hands[ino] = since
+		requests[ino] = since
 		l.inflight.n++
 		l.inflight.age = max(l.inflight.age, l.requestAge(a, pooled, now.Sub(since), now))
 	}
-	s.inflight = hands
+	s.inflight = requests
 	if l.inflight.n > l.threadsForRequests() { // some wait for a thread: only a thread that is in one call for long proves anything
 		l.inflight.age = min(l.inflight.age, l.longestInCall(now))
 	}

@@ -1,4 +1,4 @@
-// Package waits tells what each worker does and what it waits for: from the
+// Package waits reports what each worker does and what it waits for: from the
 // system calls of its threads, its accepted connections and, for gunicorn, its
 // heartbeat file. It never stops, traces or changes a process.
 package waits

@@ -1,4 +1,4 @@
-// Package listeners tells the listening sockets of an app that take requests from
+// Package listeners separates the listening sockets of an app that take requests from
 // those for control, statistics and administration.
 package listeners
 

@@ -1,4 +1,4 @@
-// Package match tells which processes a configured app consists of: by command
+// Package match picks which processes a configured app consists of: by command
 // line, user, unit, control group, listener or pid file.
 package match
 

@@ -25,7 +25,7 @@ const (
 
 // ErrTooLarge means that a process has no PSS, as reading it would delay the
 // process.
-var ErrTooLarge = errors.New("it is too large to tell its shared pages apart without holding it up")
+var ErrTooLarge = errors.New("it is too large to read its shared pages without delaying it")
 
 // Key identifies a process: pids are reused, a pid with a start time is not.
 type Key struct {

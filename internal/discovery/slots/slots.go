@@ -21,7 +21,7 @@ const (
 	quietTime = 5 * time.Second
 )
 
-// Slot is the place of one worker, 0 to n−1, reused when its process is replaced.
+// Slot is the number of one worker, 0 to n−1, reused when its process is replaced.
 type Slot struct {
 	Process *table.Process // nil: free
 	used    bool           // it has had a process

@@ -16,8 +16,6 @@ const (
 	costs
 )
 
-// What one look may spend on one account. Root's is larger, and the first look
-// of all reads the whole host.
 const (
 	// firstScanFactor multiplies the allowances in the first scan, which reads
 	// the whole host; rootFactor multiplies those of root.

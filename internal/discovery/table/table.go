@@ -251,7 +251,7 @@ func (t *Table) Link() {
 		t.Children[p.Stat.PPID] = append(t.Children[p.Stat.PPID], p)
 	}
 	for _, kids := range t.Children {
-		if len(kids) > MaxWorkers { // which ones a bound leaves out must not change from look to look
+		if len(kids) > MaxWorkers { // which ones a bound leaves out must not change from scan to scan
 			slices.SortFunc(kids, Oldest)
 		}
 	}
