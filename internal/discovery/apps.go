@@ -1,7 +1,8 @@
 package discovery
 
 import (
-	"os"
+	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -50,9 +51,6 @@ func (a *app) mayContinueAs(p *table.Process) bool {
 	return a.owner == p.Owner.Account && (a.unit == "" || a.unit == p.Owner.Unit)
 }
 
-// pageSize returns the size of a memory page in bytes.
-func pageSize() uint64 { return uint64(os.Getpagesize()) }
-
 // reserve keeps the name of an app that is dropped, if it was established. It
 // returns true.
 func (w *Watcher) reserve(a *app, now time.Time) bool {
@@ -61,3 +59,16 @@ func (w *Watcher) reserve(a *app, now time.Time) bool {
 	}
 	return true
 }
+
+// lock takes the watcher's lock, or returns an error when ctx ends first.
+func (w *Watcher) lock(ctx context.Context) error {
+	select {
+	case <-w.token:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another scan of processes: %w", ctx.Err())
+	}
+}
+
+// unlock returns the watcher's lock.
+func (w *Watcher) unlock() { w.token <- struct{}{} }

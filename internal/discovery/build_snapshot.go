@@ -47,7 +47,7 @@ func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	for _, p := range a.members {
 		out.Threads += p.Stat.Threads
 		out.FDsCut = out.FDsCut || p.FDs().Skipped > 0
-		pr := Process{PID: p.PID, RSS: p.Stat.RSS * pageSize()}
+		pr := Process{PID: p.PID, RSS: p.Stat.RSS * procfs.PageSize()}
 		var err error
 		if pr.Memory, pr.Taken, err = w.memory.Of(p.PID, p.Start); err != nil {
 			out.MemoryErr = err

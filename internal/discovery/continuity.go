@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -59,7 +58,7 @@ func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
 func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) bool) bool {
 	var best *app
 	for _, a := range w.apps {
-		if len(a.roots) == 0 && a.matchIndex < 0 && a.mayContinueAs(p) && fits(a) && (best == nil || compareNames(a.name, best.name) < 0) {
+		if len(a.roots) == 0 && a.matchIndex < 0 && a.mayContinueAs(p) && fits(a) && (best == nil || appname.CompareNames(a.name, best.name) < 0) {
 			best = a
 		}
 	}
@@ -69,12 +68,6 @@ func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) b
 	w.namesChanged = w.namesChanged || best.id != id
 	best.roots, best.id = []*table.Process{p}, id
 	return true
-}
-
-// compareNames orders names by length first, so that "shop" comes before "shop~2"
-// and that before "shop~10".
-func compareNames(x, y string) int {
-	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
 }
 
 // newName returns a free name for an app of this identity; "" if there is none.
@@ -88,7 +81,7 @@ func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string
 	var tries []string
 	switch {
 	case len(borne) > 0:
-		slices.SortFunc(borne, compareNames)
+		slices.SortFunc(borne, appname.CompareNames)
 		tries, stem = borne, appname.WithoutOrdinal(borne[0])
 	default:
 		tries = append([]string{id.Base}, appname.Qualified(id, others)...)

@@ -3,6 +3,7 @@ package discovery
 import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // scan returns the apps of this scan with their listening sockets.
@@ -40,7 +41,7 @@ func (w *Watcher) watchMemory() {
 	procs := make(map[pss.Key]pss.Process)
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			procs[pss.Key{PID: p.PID, Start: p.Start}] = pss.Process{RSS: p.Stat.RSS * pageSize(), Owner: a.owner}
+			procs[pss.Key{PID: p.PID, Start: p.Start}] = pss.Process{RSS: p.Stat.RSS * procfs.PageSize(), Owner: a.owner}
 		}
 	}
 	w.memory.SetProcesses(procs)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,9 @@ type Stat struct {
 	State        byte
 	Kernel       bool // it is a thread of the kernel
 }
+
+// PageSize returns the size of a memory page in bytes, the unit of Stat.RSS.
+func PageSize() uint64 { return uint64(os.Getpagesize()) }
 
 // kernelThread is PF_KTHREAD of linux/sched.h. A process id of 2, or a parent of
 // that number, is no proof: in a PID namespace any process may have it.

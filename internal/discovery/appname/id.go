@@ -180,3 +180,9 @@ type Found struct {
 	Base, Host       string
 	ID               ID // as of the last scan in which it was not admitted
 }
+
+// CompareNames orders names by length first, so that "shop" comes before "shop~2"
+// and that before "shop~10".
+func CompareNames(x, y string) int {
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+}
