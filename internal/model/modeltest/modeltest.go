@@ -19,19 +19,29 @@ type Fact struct {
 }
 
 // State returns the state that a gather of these numbers would have. It panics
-// on a name that it does not know.
+// on a name that is in no state.
 func State(facts []Fact) *model.State {
+	s, unknown := From(facts)
+	if len(unknown) > 0 {
+		panic("modeltest: unknown " + unknown[0])
+	}
+	return s
+}
+
+// From returns the state that a gather of these numbers would have, and the names
+// that are in no state.
+func From(facts []Fact) (s *model.State, unknown []string) {
 	b := &builder{}
 	for _, f := range facts {
 		b.fact = f
 		group, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(f.Name, "resp_"), "page."), "_")
-		set := b.groups()[group]
-		if set == nil || !set() {
-			panic("modeltest: unknown " + f.Name)
+		before := b.State
+		if set := b.groups()[group]; set == nil || !set() {
+			unknown, b.State = append(unknown, f.Name), before // without an entry for it
 		}
 	}
 	b.finish()
-	return &b.State
+	return &b.State, unknown
 }
 
 type builder struct {
