@@ -20,13 +20,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
 // watcher is the exporter's eye on one app of the test's.
 func watcher(t *testing.T, a *app) *discovery.Watcher {
 	t.Helper()
 	w, err := discovery.New(discovery.Options{
-		ProcRoot: "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Inspector: waits.New,
+		ProcRoot:  "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		Apps: []config.App{{Name: a.name, Match: config.Match{Cmdline: a.name}}},
 	})
 	if err != nil {

@@ -15,12 +15,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
 // poolBeside runs the collector in this process, for what is in no metric.
 func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() model.State {
 	t.Helper()
-	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,6 +102,6 @@ func (r *Runner) SetBudget(n int) (before int) {
 }
 
 // Disconnected says why a process is not believed to be connected to a Redis.
-func Disconnected(held conns.Held, at redis.Place, name string) string {
+func Disconnected(held conns.ProcessConnections, at redis.Place, name string) string {
 	return disconnected(held, workerClaim{at: at, name: name})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -99,7 +100,7 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *discovery.Sna
 		user = app.Match.User
 	}
 	if user != "" {
-		uid, ok := discovery.LookupUID(user)
+		uid, ok := match.LookupUID(user)
 		switch {
 		case !ok:
 			return "the user of the configuration that the workers run as does not exist"
@@ -155,7 +156,7 @@ func ownersOf(app string, snap *discovery.Snapshot) (pids []int) {
 // unconnected returns why a process is not believed to be connected to the Redis
 // of its queue.
 func (r *RestartTask) unconnected(ctx context.Context, pid int, c workerClaim) (string, error) {
-	held, err := conns.HeldBy(ctx, r.d.ProcRoot, pid, endpoints(c.at))
+	held, err := conns.ConnectionsOf(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -190,7 +191,7 @@ func endpoints(at redis.Place) (e conns.Endpoints) {
 }
 
 // disconnected compares what a process holds with what the server lists.
-func disconnected(held conns.Held, c workerClaim) string {
+func disconnected(held conns.ProcessConnections, c workerClaim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
 			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
@@ -230,7 +231,7 @@ func disconnected(held conns.Held, c workerClaim) string {
 // reaches reports whether a process holds a connection to the address to which
 // the exporter itself is connected. One of the host's own addresses means the
 // same server in our network namespace only.
-func reaches(held conns.Held, at redis.Place) bool {
+func reaches(held conns.ProcessConnections, at redis.Place) bool {
 	for _, s := range held.List {
 		if at.Path != "" && s.Path == at.Path {
 			return true
@@ -245,7 +246,7 @@ func reaches(held conns.Held, at redis.Place) bool {
 // isClient reports whether a client of the list is a connection of the process:
 // both ends are the same. On a loopback that says something only where process,
 // exporter and server share it.
-func isClient(held conns.Held, c workerClaim, x redis.Client) bool {
+func isClient(held conns.ProcessConnections, c workerClaim, x redis.Client) bool {
 	near := held.OurNet && (c.at.Path != "" || conns.IsOwnAddress(c.at.Peer.Addr()))
 	for _, s := range held.List {
 		switch {

@@ -28,14 +28,16 @@ func TestDisconnected(t *testing.T) {
 		}
 		return c
 	}
-	near := func(list ...sockdiag.Connection) conns.Held { return conns.Held{List: list, OurNet: true} }
+	near := func(list ...sockdiag.Connection) conns.ProcessConnections {
+		return conns.ProcessConnections{List: list, OurNet: true}
+	}
 	const here, there = "127.0.0.1:6379", "192.0.2.9:6379"
 	listed := func(peer string, clients ...redis.Client) redis.Place {
 		return redis.Place{Peer: ap(peer), Clients: clients}
 	}
 	hidden := redis.Place{Peer: ap(here), Hidden: "not allowed"}
 	for name, c := range map[string]struct {
-		held conns.Held
+		held conns.ProcessConnections
 		at   redis.Place
 		name string // of the entry
 		want string
@@ -45,11 +47,11 @@ func TestDisconnected(t *testing.T) {
 		"one of several names":          {near(tcp("127.0.0.1:5000", here), tcp("127.0.0.1:5001", here)), listed(here, client("127.0.0.1:5000", here, "x", 0), client("127.0.0.1:5001", here, "w", 0)), "w", ""},
 		"of Celery":                     {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "anything", 0)), "", ""},
 		"by another own address":        {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), listed(here, client("127.0.0.1:5000", "127.0.0.2:6379", "w", 0)), "w", ""},
-		"from a container":              {conns.Held{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
+		"from a container":              {conns.ProcessConnections{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
 		"before Redis 6.2":              {near(tcp("192.0.2.5:5000", there)), listed(there, client("192.0.2.5:5000", "", "w", 0)), "w", ""},
 		"another port":                  {near(tcp("127.0.0.1:5002", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"a port of another server":      {near(tcp("192.0.2.5:5000", "192.0.2.8:6379")), listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", "no connection that the Redis lists"},
-		"a container's own loopback":    {conns.Held{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
+		"a container's own loopback":    {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"our loopback, a far Redis":     {near(tcp("127.0.0.1:5000", here)), listed(there, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"another database":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 1)), "w", "another database"},
 		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", "another name"},
@@ -61,7 +63,7 @@ func TestDisconnected(t *testing.T) {
 		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.Place{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection that the Redis lists"},
 		"hidden, and there":             {near(tcp("127.0.0.1:5000", here)), hidden, "w", ""},
 		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", "not allowed"},
-		"hidden, of a container":        {conns.Held{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
+		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
 		"hidden, with nothing":          {near(), hidden, "w", "not allowed"},
 		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.Place{Path: "/r", Hidden: "not allowed"}, "w", ""},
 	} {

@@ -23,6 +23,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -98,7 +99,8 @@ func New(o Options) (*App, error) {
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.watcher, err = discovery.New(discovery.Options{
-		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
+		Inspector: waits.New,
+		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {

@@ -33,10 +33,10 @@ const (
 	// 100 t, at most acceptedPause.
 	acceptedShare = 100
 	acceptedPause = time.Second
-	// acceptedAhead is how much of that pause may be left when a socket has
+	// acceptedOverdraft is how much of that pause may be left when a socket has
 	// appeared of which only a question can tell what it is. The pause after that
 	// question begins when the one before it would have ended.
-	acceptedAhead = 2 * time.Second
+	acceptedOverdraft = 2 * time.Second
 )
 
 // Accepted are the connections that were accepted from the listeners of
@@ -44,7 +44,7 @@ const (
 type Accepted struct {
 	ByInode   map[uint64]sockdiag.Accepted
 	Listening map[uint64]bool // inodes of listeners
-	look      uint64          // the look that asked, plus 1
+	scan      uint64          // the look that asked, plus 1
 	Fresh     bool            // asked in this look
 	next      time.Time       // not before: by the clock, not by the look
 }
@@ -62,13 +62,13 @@ func (f *Accepted) pause() time.Time {
 // list of an earlier look lacks something that the caller needs.
 func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted) bool) *Accepted {
 	old := n.lastAccepted
-	if old != nil && old.look == at.Number+1 {
+	if old != nil && old.scan == at.Number+1 {
 		return old
 	}
 	if n.conn == nil {
 		return nil
 	}
-	if left := time.Until(old.pause()); left > acceptedAhead || left > 0 && !lacks(old) {
+	if left := time.Until(old.pause()); left > acceptedOverdraft || left > 0 && !lacks(old) {
 		old.Fresh = false
 		return old
 	}
@@ -76,7 +76,7 @@ func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted)
 	defer runtime.UnlockOSThread()
 	began := procfs.ThreadTime()
 	ports, paths := at.served(n)
-	found := &Accepted{look: at.Number + 1, Fresh: true, ByInode: make(map[uint64]sockdiag.Accepted), Listening: make(map[uint64]bool)}
+	found := &Accepted{scan: at.Number + 1, Fresh: true, ByInode: make(map[uint64]sockdiag.Accepted), Listening: make(map[uint64]bool)}
 	n.lastAccepted = nil
 	list, err := n.conn.Accepted(ctx, ports)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the kernel has no such module

@@ -14,20 +14,20 @@ import (
 
 // Namespace is one network namespace in which something of interest lives.
 type Namespace struct {
-	Inode uint64
-	pid   int // a process that lives in it
-	conn  *sockdiag.Conn
-	Err   error     // why the kernel's socket diagnosis is not to be had here
-	wait  time.Time // when to try again
+	Inode   uint64
+	pid     int // a process that lives in it
+	conn    *sockdiag.Conn
+	Err     error     // why the kernel's socket diagnosis is not to be had here
+	retryAt time.Time // when to try again
 
 	Listeners map[uint64]sockdiag.Listener // by inode, as of this refresh
-	news      []sockdiag.Listener          // those of them that nobody has been looked up for
+	fresh     []sockdiag.Listener          // those of them that nobody has been looked up for
 	seen      map[uint64]bool              // inodes somebody has been looked up for
-	of        procfs.Account               // whose process was first seen in it
+	account   procfs.Account               // whose process was first seen in it
 	used      bool
 
-	lastAccepted *Accepted // as last asked for
-	peers        *peerBook // of sockets that workers wait for; nil: none yet
+	lastAccepted *Accepted  // as last asked for
+	peers        *peerCache // of sockets that workers wait for; nil: none yet
 }
 
 // Namespaces knows the listening sockets of every namespace in use.
@@ -55,10 +55,10 @@ func NewNamespaces(r *procfs.FS) *Namespaces {
 	return s
 }
 
-// Of returns the namespace of a process; ino is its inode number, 0 where it is
+// Get returns the namespace of a process; ino is its inode number, 0 where it is
 // not known yet, and owner whose the process is. One whose namespace may not be read is
 // taken to live in ours: most do, and a wrong guess finds no socket.
-func (s *Namespaces) Of(pid int, ino uint64, owner procfs.Account) *Namespace {
+func (s *Namespaces) Get(pid int, ino uint64, owner procfs.Account) *Namespace {
 	if ino == 0 {
 		ino = s.own
 		var st unix.Stat_t
@@ -71,15 +71,15 @@ func (s *Namespaces) Of(pid int, ino uint64, owner procfs.Account) *Namespace {
 		if ino != s.own && (len(s.nets) >= maxNamespaces || owner != 0 && s.count(owner) >= maxOthersNamespaces) {
 			return &Namespace{Inode: ino, Err: errors.New("too many network namespaces")}
 		}
-		n = &Namespace{Inode: ino, pid: pid, seen: make(map[uint64]bool), of: owner}
+		n = &Namespace{Inode: ino, pid: pid, seen: make(map[uint64]bool), account: owner}
 		s.nets[ino] = n
 	}
 	n.pid, n.used = pid, true
 	return n
 }
 
-// OfSelf returns the exporter's own namespace; pid is a process in it.
-func (s *Namespaces) OfSelf(pid int) *Namespace { return s.Of(pid, s.own, 0) }
+// GetOwn returns the exporter's own namespace; pid is a process in it.
+func (s *Namespaces) GetOwn(pid int) *Namespace { return s.Get(pid, s.own, 0) }
 
 // Listens reports whether a socket of a namespace is known to listen.
 func (s *Namespaces) Listens(ino, socket uint64) bool {
@@ -91,30 +91,30 @@ func (s *Namespaces) Listens(ino, socket uint64) bool {
 	return ok
 }
 
-// RefreshUsed asks for the listening sockets of the namespaces in use, and
+// Refresh asks for the listening sockets of the namespaces in use, and
 // returns those that nobody was looked up for.
-func (s *Namespaces) RefreshUsed(ctx context.Context, now time.Time) (news []sockdiag.Listener) {
+func (s *Namespaces) Refresh(ctx context.Context, now time.Time) (news []sockdiag.Listener) {
 	for _, n := range s.nets {
 		if n.used {
-			s.refresh(ctx, n, now)
-			news = append(news, n.news...)
+			s.refreshOne(ctx, n, now)
+			news = append(news, n.fresh...)
 		}
 	}
 	return news
 }
 
-// News returns the listening sockets that nobody was looked up for.
-func (s *Namespaces) News() (news []sockdiag.Listener) {
+// NewListeners returns the listening sockets that nobody was looked up for.
+func (s *Namespaces) NewListeners() (news []sockdiag.Listener) {
 	for _, n := range s.nets {
-		news = append(news, n.news...)
+		news = append(news, n.fresh...)
 	}
 	return news
 }
 
-// MarkSeen notes that somebody was looked up for the new listening sockets.
-func (s *Namespaces) MarkSeen() {
+// AcknowledgeNew notes that somebody was looked up for the new listening sockets.
+func (s *Namespaces) AcknowledgeNew() {
 	for _, n := range s.nets {
-		for _, l := range n.news {
+		for _, l := range n.fresh {
 			n.seen[l.Inode] = true
 		}
 	}
@@ -123,23 +123,23 @@ func (s *Namespaces) MarkSeen() {
 // count returns how many namespaces were first seen with a process of an account.
 func (s *Namespaces) count(a procfs.Account) (n int) {
 	for _, ns := range s.nets {
-		if ns.of == a {
+		if ns.account == a {
 			n++
 		}
 	}
 	return n
 }
 
-// refresh asks the kernel for the listening sockets of one namespace: by
+// refreshOne asks the kernel for the listening sockets of one namespace: by
 // sock_diag, else from /proc/PID/net, which has the queue of TCP only and no
 // limits. It notes the sockets that nobody was looked up for.
-func (s *Namespaces) refresh(ctx context.Context, n *Namespace, now time.Time) {
-	list, err := s.dump(ctx, n, now)
+func (s *Namespaces) refreshOne(ctx context.Context, n *Namespace, now time.Time) {
+	list, err := s.queryListeners(ctx, n, now)
 	if err != nil {
 		n.Err = err
-		list = s.fallback(n)
+		list = s.readNetFiles(n)
 	}
-	n.news = nil
+	n.fresh = nil
 	n.Listeners = make(map[uint64]sockdiag.Listener, len(list))
 	for _, l := range list {
 		if l.Inode == 0 {
@@ -147,7 +147,7 @@ func (s *Namespaces) refresh(ctx context.Context, n *Namespace, now time.Time) {
 		}
 		n.Listeners[l.Inode] = l
 		if !n.seen[l.Inode] {
-			n.news = append(n.news, l)
+			n.fresh = append(n.fresh, l)
 		}
 	}
 	for ino := range n.seen {
@@ -157,7 +157,7 @@ func (s *Namespaces) refresh(ctx context.Context, n *Namespace, now time.Time) {
 	}
 }
 
-func (s *Namespaces) dump(ctx context.Context, n *Namespace, now time.Time) ([]sockdiag.Listener, error) {
+func (s *Namespaces) queryListeners(ctx context.Context, n *Namespace, now time.Time) ([]sockdiag.Listener, error) {
 	if err := s.open(n, now); err != nil {
 		return nil, err
 	}
@@ -174,12 +174,12 @@ func (s *Namespaces) open(n *Namespace, now time.Time) error {
 	if n.conn != nil {
 		return nil
 	}
-	if now.Before(n.wait) || s.nets[n.Inode] != n { // one over the bound is nobody's to close
+	if now.Before(n.retryAt) || s.nets[n.Inode] != n { // one over the bound is nobody's to close
 		return n.Err
 	}
 	conn, err := s.dial(n)
 	if err != nil {
-		n.Err, n.wait = err, now.Add(time.Minute)
+		n.Err, n.retryAt = err, now.Add(time.Minute)
 		return err
 	}
 	n.conn, n.Err = conn, nil
@@ -198,8 +198,8 @@ func (s *Namespaces) dial(n *Namespace) (*sockdiag.Conn, error) {
 	return sockdiag.Dial(fd)
 }
 
-// fallback reads what /proc/PID/net tells.
-func (s *Namespaces) fallback(n *Namespace) []sockdiag.Listener {
+// readNetFiles reads what /proc/PID/net tells.
+func (s *Namespaces) readNetFiles(n *Namespace) []sockdiag.Listener {
 	var all []sockdiag.Listener
 	for name, parse := range map[string]func(*os.File) ([]sockdiag.Listener, error){
 		"net/tcp":  func(f *os.File) ([]sockdiag.Listener, error) { return sockdiag.ParseProcNetTCP(f) },

@@ -31,9 +31,9 @@ const (
 	OnOther    = "other"    // anything else, and what cannot be read
 )
 
-// peerBook is the other ends of the sockets that workers of one network
+// peerCache is the other ends of the sockets that workers of one network
 // namespace wait for.
-type peerBook struct {
+type peerCache struct {
 	byInode map[uint64]sockdiag.Peer
 	next    time.Time // no question before: by the clock, not by the look
 }
@@ -52,13 +52,13 @@ type SocketWait struct {
 	On, Peer string // what it is for; set by [sockets.namePeers]
 }
 
-// peerNames is what peers are named by, as of one look.
-type peerNames struct {
-	nets   *Namespaces
-	look   Scan
-	places *directory
-	sample *Sample
-	proofs map[*Namespace]proof
+// peerNamer is what peers are named by, as of one look.
+type peerNamer struct {
+	nets     *Namespaces
+	look     Scan
+	services *serviceIndex
+	sample   *Sample
+	trusts   map[*Namespace]addressTrust
 }
 
 // NamePeers sets what waits for sockets are for, by the other ends of these. The
@@ -69,15 +69,15 @@ func (s *Namespaces) NamePeers(ctx context.Context, at Scan, waits []SocketWait,
 	if len(waits) == 0 {
 		return
 	}
-	by := &peerNames{nets: s, look: at, proofs: make(map[*Namespace]proof)}
-	by.places, by.sample = c.known()
+	by := &peerNamer{nets: s, look: at, trusts: make(map[*Namespace]addressTrust)}
+	by.services, by.sample = c.namingData()
 	for n, inodes := range by.wanted(waits) {
-		by.askPeers(ctx, n, inodes)
-		by.askAccepted(ctx, n, inodes)
+		by.queryPeers(ctx, n, inodes)
+		by.queryAccepted(ctx, n, inodes)
 	}
 	for i := range waits {
 		u := &waits[i]
-		u.On, u.Peer = by.together(u)
+		u.On, u.Peer = by.nameAll(u)
 	}
 }
 
@@ -92,7 +92,7 @@ func (s *Namespaces) forgetPeers(waits []SocketWait) {
 
 // wanted returns the sockets that workers wait for, by namespace, as far as the
 // sample of connections does not have them.
-func (by *peerNames) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
+func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	wanted := make(map[*Namespace]map[uint64]bool)
 	for i := range waits {
 		u := &waits[i]
@@ -101,7 +101,7 @@ func (by *peerNames) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 			wanted[n] = make(map[uint64]bool)
 		}
 		for _, s := range u.Sockets {
-			if _, stored := by.stored(u.App, s); s.Inode != 0 && !s.Accepted && !stored {
+			if _, stored := by.sampled(u.App, s); s.Inode != 0 && !s.Accepted && !stored {
 				wanted[n][s.Inode] = true
 			}
 		}
@@ -109,11 +109,11 @@ func (by *peerNames) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	return wanted
 }
 
-// askPeers brings the book of a namespace up to date, as far as its share of
+// queryPeers brings the book of a namespace up to date, as far as its share of
 // the processor permits, and drops what is no longer wanted.
-func (by *peerNames) askPeers(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
+func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	if n.peers == nil {
-		n.peers = &peerBook{byInode: make(map[uint64]sockdiag.Peer)}
+		n.peers = &peerCache{byInode: make(map[uint64]sockdiag.Peer)}
 	}
 	book := n.peers
 	missing := make(map[uint64]bool)
@@ -155,9 +155,9 @@ func (by *peerNames) askPeers(ctx context.Context, n *Namespace, wanted map[uint
 	book.next = time.Now().Add(peersShare * (procfs.ThreadTime() - began))
 }
 
-// askAccepted adds those sockets that were accepted from a listener of the apps,
+// queryAccepted adds those sockets that were accepted from a listener of the apps,
 // which the kernel leaves out of the other questions.
-func (by *peerNames) askAccepted(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
+func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	var found *Accepted
 	for inode := range wanted {
 		if _, known := n.peers.byInode[inode]; known {
@@ -174,9 +174,9 @@ func (by *peerNames) askAccepted(ctx context.Context, n *Namespace, wanted map[u
 	}
 }
 
-// stored returns the connection of an app to a store that the sample of
+// sampled returns the connection of an app to a store that the sample of
 // connections has for a socket.
-func (by *peerNames) stored(a *AppListeners, s WaitSocket) (c *Connection, ok bool) {
+func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok bool) {
 	i, ok := by.sample.byInode[s.Inode]
 	if !ok {
 		return nil, false
@@ -185,10 +185,10 @@ func (by *peerNames) stored(a *AppListeners, s WaitSocket) (c *Connection, ok bo
 	return c, c.App == a.Name && (c.Remote.IsValid() || c.Vouched && strings.Contains(c.Component, ":"))
 }
 
-// together returns what a wait for several sockets is for: those without a name,
+// nameAll returns what a wait for several sockets is for: those without a name,
 // as the ends of a pair of a process' own, do not count, and the others must
 // agree.
-func (by *peerNames) together(u *SocketWait) (on, peer string) {
+func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
 	for _, s := range u.Sockets {
 		is, name := by.nameSocket(u.App, s)
 		switch {
@@ -208,13 +208,13 @@ func (by *peerNames) together(u *SocketWait) (on, peer string) {
 }
 
 // nameSocket returns what a wait for one socket is for; OnOther: not known.
-func (by *peerNames) nameSocket(a *AppListeners, s WaitSocket) (on, peer string) {
+func (by *peerNamer) nameSocket(a *AppListeners, s WaitSocket) (on, peer string) {
 	if s.Accepted {
 		return OnClient, ""
 	}
-	if c, ok := by.stored(a, s); ok {
+	if c, ok := by.sampled(a, s); ok {
 		proven := c.Proven || !c.Remote.IsValid() && c.Vouched
-		return by.look.nameStore(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
+		return by.look.nameConnection(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
 	}
 	p := sockdiag.Peer{Connection: sockdiag.Connection{Path: s.Path}}
 	if s.Path == "" {
@@ -230,27 +230,27 @@ func (by *peerNames) nameSocket(a *AppListeners, s WaitSocket) (on, peer string)
 		return OnClient, ""
 	}
 	if p.Path != "" {
-		return by.look.nameStore(a, by.places.socketComponent(p.Path), by.proof(a.Namespace).standing != strange, p.Connection)
+		return by.look.nameConnection(a, by.services.pathComponent(p.Path), by.trustOf(a.Namespace).owner != ownerForeign, p.Connection)
 	}
-	component := by.places.component(p.Remote)
-	proven := strings.Contains(component, ":") && by.proof(a.Namespace).proves(p.Local)
-	return by.look.nameStore(a, component, proven, p.Connection)
+	component := by.services.component(p.Remote)
+	proven := strings.Contains(component, ":") && by.trustOf(a.Namespace).proves(p.Local)
+	return by.look.nameConnection(a, component, proven, p.Connection)
 }
 
-// proof returns how the connections of a namespace are judged in this look.
-func (by *peerNames) proof(n *Namespace) proof {
-	p, ok := by.proofs[n]
+// trustOf returns how the connections of a namespace are judged in this look.
+func (by *peerNamer) trustOf(n *Namespace) addressTrust {
+	p, ok := by.trusts[n]
 	if !ok {
-		p = by.nets.proof(n)
-		by.proofs[n] = p
+		p = by.nets.trustOf(n)
+		by.trusts[n] = p
 	}
 	return p
 }
 
-// nameStore returns what a wait for a connection is for. component is what the
+// nameConnection returns what a wait for a connection is for. component is what the
 // place stands for: a configured server, which counts only where the ends of the
 // connection prove it, or a kind of server, or nothing.
-func (at Scan) nameStore(a *AppListeners, component string, proven bool, c sockdiag.Connection) (on, peer string) {
+func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c sockdiag.Connection) (on, peer string) {
 	kind, server, _ := strings.Cut(component, ":")
 	on = OnUpstream
 	if kind == OnMySQL || kind == OnRedis {
@@ -259,12 +259,12 @@ func (at Scan) nameStore(a *AppListeners, component string, proven bool, c sockd
 	if server != "" && proven && on != OnUpstream {
 		return on, component
 	}
-	if name := at.appAt(a, c); name != "" {
+	if name := at.appListeningAt(a, c); name != "" {
 		return OnUpstream, "app:" + name
 	}
-	peer = placeOf(c)
+	peer = address(c)
 	if kind == "" && c.Path == "" {
-		kind = upstreamKind(c.Remote.Port())
+		kind = serviceOfPort(c.Remote.Port())
 	}
 	if on == OnUpstream && kind != "" {
 		peer += " (" + kind + ")"
@@ -272,9 +272,9 @@ func (at Scan) nameStore(a *AppListeners, component string, proven bool, c sockd
 	return on, peer
 }
 
-// placeOf returns the address or the path of the other end. A path that is
+// address returns the address or the path of the other end. A path that is
 // relative begins with "./", so that it is never taken for another kind of name.
-func placeOf(c sockdiag.Connection) string {
+func address(c sockdiag.Connection) string {
 	switch {
 	case c.Path == "":
 		return c.Remote.String()
@@ -285,16 +285,16 @@ func placeOf(c sockdiag.Connection) string {
 	}
 }
 
-// appAt returns the name of the one other app that listens where a connection
+// appListeningAt returns the name of the one other app that listens where a connection
 // leads to, if that is in the app's network namespace; "": none, or several.
-func (at Scan) appAt(a *AppListeners, c sockdiag.Connection) string {
+func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
 		return ""
 	}
 	name := ""
 	for i := range at.Apps {
 		other := &at.Apps[i]
-		if other.Namespace != a.Namespace || !other.Up || !slices.ContainsFunc(other.Listeners, func(l sockdiag.Listener) bool { return answersAt(l, c) }) {
+		if other.Namespace != a.Namespace || !other.Up || !slices.ContainsFunc(other.Listeners, func(l sockdiag.Listener) bool { return listensAt(l, c) }) {
 			continue
 		}
 		if other.Name == a.Name || name != "" {
@@ -305,8 +305,8 @@ func (at Scan) appAt(a *AppListeners, c sockdiag.Connection) string {
 	return name
 }
 
-// answersAt reports whether a listener takes connections to the remote end.
-func answersAt(l sockdiag.Listener, c sockdiag.Connection) bool {
+// listensAt reports whether a listener takes connections to the remote end.
+func listensAt(l sockdiag.Listener, c sockdiag.Connection) bool {
 	if c.Path != "" || l.Network == sockdiag.Unix {
 		return c.Path != "" && l.Network == sockdiag.Unix && l.Path == c.Path
 	}
@@ -314,9 +314,9 @@ func answersAt(l sockdiag.Listener, c sockdiag.Connection) bool {
 	return l.Addr.Port() == c.Remote.Port() && (at == c.Remote.Addr() || at.IsUnspecified() && (at.Is6() || c.Remote.Addr().Is4()))
 }
 
-// upstreamKind returns what usually answers at a port that is no store's; "":
+// serviceOfPort returns what usually answers at a port that is no store's; "":
 // that cannot be told.
-func upstreamKind(port uint16) string {
+func serviceOfPort(port uint16) string {
 	switch port {
 	case 53, 853:
 		return "dns"

@@ -21,7 +21,7 @@ func nameOf(t *testing.T, component string, proven bool, c sockdiag.Connection) 
 	ended := at("ended", "0.0.0.0:8005")
 	ended.Up = false
 	look := Scan{Apps: []AppListeners{shop, at("stock", "0.0.0.0:8001"), at("six", "[::]:8002"), local, elsewhere, unixApp, ended, at("one", "[::]:8006"), at("two", "0.0.0.0:8006")}}
-	on, peer := look.nameStore(&shop, component, proven, c)
+	on, peer := look.nameConnection(&shop, component, proven, c)
 	return on + " " + peer
 }
 
@@ -70,12 +70,12 @@ func TestNamePeer(t *testing.T) {
 // What several sockets have in common: a name, a kind, or nothing.
 func TestNameSeveral(t *testing.T) {
 	t.Parallel()
-	n := &Namespace{peers: &peerBook{byInode: make(map[uint64]sockdiag.Peer)}}
+	n := &Namespace{peers: &peerCache{byInode: make(map[uint64]sockdiag.Peer)}}
 	for inode, to := range map[uint64]string{1: "10.0.0.2:3306", 2: "10.0.0.2:3306", 3: "10.0.0.3:3306", 4: "10.0.0.9:443"} {
 		n.peers.byInode[inode] = sockdiag.Peer{Connection: sockdiag.Connection{Remote: netip.MustParseAddrPort(to), Local: netip.MustParseAddrPort("10.0.0.1:40000")}}
 	}
 	n.peers.byInode[5] = sockdiag.Peer{Accepted: true}
-	by := &peerNames{places: literal(nil), sample: &Sample{}, proofs: map[*Namespace]proof{n: {}}}
+	by := &peerNamer{services: unresolvedIndex(nil), sample: &Sample{}, trusts: map[*Namespace]addressTrust{n: {}}}
 	for sockets, want := range map[[3]uint64]string{
 		{1}: "mysql 10.0.0.2:3306", {1, 2}: "mysql 10.0.0.2:3306", {1, 3}: "mysql ", {1, 99}: "mysql 10.0.0.2:3306", {1, 4}: "other ",
 		{5}: "client ", {5, 4}: "other ", {99}: "other ", {4, 98, 99}: "upstream 10.0.0.9:443 (https)", {}: "other ",
@@ -86,7 +86,7 @@ func TestNameSeveral(t *testing.T) {
 				u.Sockets = append(u.Sockets, WaitSocket{Inode: inode})
 			}
 		}
-		on, peer := by.together(u)
+		on, peer := by.nameAll(u)
 		if got := on + " " + peer; got != want {
 			t.Errorf("%v: %q, want %q", sockets, got, want)
 		}
@@ -100,7 +100,7 @@ func TestSampledSocketsAreNotAsked(t *testing.T) {
 	n := &Namespace{}
 	sample := &Sample{List: []Connection{{App: "shop", Component: "mysql:main", Remote: netip.MustParseAddrPort("10.0.0.2:3306"), inode: 1}}}
 	sample.index()
-	by := &peerNames{sample: sample}
+	by := &peerNamer{sample: sample}
 	waits := []SocketWait{{App: &AppListeners{Name: "shop", Namespace: n}, Sockets: []WaitSocket{{Inode: 1}, {Inode: 2}, {Inode: 3, Accepted: true}, {Path: "/run/a.sock"}}}}
 	if got := by.wanted(waits)[n]; len(got) != 1 || !got[2] {
 		t.Errorf("asked for %v, want only socket 2", got)

@@ -66,14 +66,14 @@ type AppProcesses struct {
 	Workers map[int]bool // by pid
 }
 
-// share is what is left for one account of one sample.
-type share struct{ connections, links int }
+// quota is what is left for one account of one sample.
+type quota struct{ connections, fds int }
 
-func newShare(a procfs.Account) *share {
+func newQuota(a procfs.Account) *quota {
 	if a == 0 {
-		return &share{connections: maxConnections, links: math.MaxInt}
+		return &quota{connections: maxConnections, fds: math.MaxInt}
 	}
-	return &share{connections: maxOthersConnections, links: maxOthersLinks}
+	return &quota{connections: maxOthersConnections, fds: maxOthersLinks}
 }
 
 // Sampler looks for connections of the apps' processes to stores, in
@@ -84,30 +84,30 @@ type Sampler struct {
 	nets *Namespaces
 	log  *slog.Logger
 	now  func() time.Time
-	bell chan struct{} // something may be due
+	wake chan struct{} // something may be due
 
-	mu        sync.Mutex
-	interval  time.Duration
-	houses    []AppProcesses
-	sampledOf map[ProcessKey]bool // of the last sample
-	places    *directory
-	asked     bool
-	next      time.Time  // no sample before
-	named     *directory // places, as they were last resolved
-	last      *Sample
-	sampled   bool
-	wanted    bool // somebody has asked for the result
+	mu               sync.Mutex
+	interval         time.Duration
+	apps             []AppProcesses
+	sampledOf        map[ProcessKey]bool // of the last sample
+	services         *serviceIndex
+	requested        bool
+	next             time.Time     // no sample before
+	resolvedServices *serviceIndex // places, as they were last resolved
+	last             *Sample
+	sampled          bool
+	inUse            bool // somebody has asked for the result
 
-	heldMu     sync.Mutex // guards what follows, of heldNow
-	heldOf     *directory // whose services heldPlaces has
-	heldPlaces *directory
+	directMu       sync.Mutex    // guards what follows, of heldNow
+	directOf       *serviceIndex // whose services heldPlaces has
+	directServices *serviceIndex
 }
 
 func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler {
 	r := procfs.New(root)
 	return &Sampler{
-		r: r, nets: NewNamespaces(r), log: log, now: time.Now, bell: make(chan struct{}, 1), interval: max(interval, time.Second),
-		places: newDirectory(nil), named: &directory{kinds: wellKnown}, last: &Sample{},
+		r: r, nets: NewNamespaces(r), log: log, now: time.Now, wake: make(chan struct{}, 1), interval: max(interval, time.Second),
+		services: newServiceIndex(nil), resolvedServices: &serviceIndex{kinds: wellKnown}, last: &Sample{},
 	}
 }
 
@@ -116,48 +116,48 @@ func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler 
 func (c *Sampler) Latest() *Sample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.wanted {
-		c.wanted = true
-		c.ring()
+	if !c.inUse {
+		c.inUse = true
+		c.wakeUp()
 	}
 	return c.last
 }
 
-// known returns the servers of the configuration as they were last resolved, and
+// namingData returns the servers of the configuration as they were last resolved, and
 // the last sample.
-func (c *Sampler) known() (*directory, *Sample) {
+func (c *Sampler) namingData() (*serviceIndex, *Sample) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.named, c.last
+	return c.resolvedServices, c.last
 }
 
 // Request asks for another sample soon, at the earliest 5 s after the last
 // one. It does not wait.
 func (c *Sampler) Request() {
 	c.mu.Lock()
-	c.asked = true
+	c.requested = true
 	c.mu.Unlock()
-	c.ring()
+	c.wakeUp()
 }
 
 // SetServices sets which servers the configuration names.
 func (c *Sampler) SetServices(services []Service) {
 	c.mu.Lock()
-	c.places, c.named, c.asked = newDirectory(services), literal(services), true
+	c.services, c.resolvedServices, c.requested = newServiceIndex(services), unresolvedIndex(services), true
 	c.mu.Unlock()
-	c.ring()
+	c.wakeUp()
 }
 
 func (c *Sampler) SetInterval(d time.Duration) {
 	c.mu.Lock()
 	c.interval = max(d, time.Second)
 	c.mu.Unlock()
-	c.ring()
+	c.wakeUp()
 }
 
-func (c *Sampler) ring() {
+func (c *Sampler) wakeUp() {
 	select {
-	case c.bell <- struct{}{}:
+	case c.wake <- struct{}{}:
 	default:
 	}
 }
@@ -167,18 +167,18 @@ func (c *Sampler) ring() {
 func (c *Sampler) SetApps(houses []AppProcesses) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.houses) == 0 && len(houses) > 0 {
-		c.ring()
+	if len(c.apps) == 0 && len(houses) > 0 {
+		c.wakeUp()
 	}
-	c.houses = houses
-	if c.asked {
+	c.apps = houses
+	if c.requested {
 		return
 	}
 	for i := range houses {
 		for _, m := range houses[i].Members {
 			if !c.sampledOf[m] {
-				c.asked = true
-				c.ring()
+				c.requested = true
+				c.wakeUp()
 				return
 			}
 		}
@@ -201,7 +201,7 @@ func (c *Sampler) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-		case <-c.bell:
+		case <-c.wake:
 		}
 	}
 }
@@ -212,10 +212,10 @@ func (c *Sampler) due() time.Duration {
 	defer c.mu.Unlock()
 	now := c.now()
 	wait := c.last.Taken.Add(c.interval).Sub(now)
-	if c.asked {
+	if c.requested {
 		wait = min(wait, c.last.Taken.Add(connectionsPause).Sub(now))
 	}
-	if !c.wanted || !c.sampled && len(c.houses) == 0 {
+	if !c.inUse || !c.sampled && len(c.apps) == 0 {
 		return time.Hour // somebody will ring
 	}
 	return max(wait, c.next.Sub(now), 0)
@@ -224,14 +224,14 @@ func (c *Sampler) due() time.Duration {
 // sample does one sample.
 func (c *Sampler) sample(ctx context.Context) {
 	c.mu.Lock()
-	houses, places := c.houses, c.places
-	c.asked = false
+	houses, places := c.apps, c.services
+	c.requested = false
 	dropped, fds := c.last.Dropped, c.last.DroppedFDs
 	c.mu.Unlock()
 
 	began := c.now()
 	out := &Sample{Taken: began, Errs: make(map[string]error), Dropped: dropped, DroppedFDs: fds}
-	cost := procfs.CPUCost(func() { c.look(ctx, houses, places, out) })
+	cost := procfs.CPUCost(func() { c.collect(ctx, houses, places, out) })
 	ended := c.now()
 
 	known := make(map[ProcessKey]bool)
@@ -243,14 +243,14 @@ func (c *Sampler) sample(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.sampledOf, c.sampled = out, known, true
-	if c.places == places { // the configuration is still the same
-		c.named = places.resolvedNow()
+	if c.services == places { // the configuration is still the same
+		c.resolvedServices = places.snapshot()
 	}
 	c.next = ended.Add(connectionsShare * cost)
 }
 
-// look fills in one sample. A panic costs the sample and nothing else.
-func (c *Sampler) look(ctx context.Context, houses []AppProcesses, places *directory, out *Sample) {
+// collect fills in one sample. A panic costs the sample and nothing else.
+func (c *Sampler) collect(ctx context.Context, houses []AppProcesses, places *serviceIndex, out *Sample) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("Looking for connections panicked", "panic", r, "stack", string(debug.Stack()))
@@ -258,15 +258,15 @@ func (c *Sampler) look(ctx context.Context, houses []AppProcesses, places *direc
 	}()
 	places.resolve(ctx, c.now())
 	defer out.index()
-	byNet := make(map[uint64]*foundSockets)
-	spent := make(map[procfs.Account]*share)
+	byNet := make(map[uint64]*netnsSockets)
+	spent := make(map[procfs.Account]*quota)
 	for i := range houses {
 		h := &houses[i]
 		if byNet[h.NetNS] == nil {
 			byNet[h.NetNS] = c.socketsOf(ctx, h, places)
 		}
 		if spent[h.Owner] == nil {
-			spent[h.Owner] = newShare(h.Owner)
+			spent[h.Owner] = newQuota(h.Owner)
 		}
 		c.join(h, byNet[h.NetNS], spent[h.Owner], out)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -27,23 +28,23 @@ type CeleryWorker struct {
 // celeryWorkers gives Celery's workers of this host, oldest first, at most 256.
 // It looks through the table only after a change of it, and reads nothing.
 func (w *Watcher) celeryWorkers() []CeleryWorker {
-	if w.celeryGen == w.table.gen {
+	if w.celeryGen == w.table.Generation {
 		return w.celery
 	}
-	w.celery, w.celeryGen = nil, w.table.gen // a new list: the one before was given out
+	w.celery, w.celeryGen = nil, w.table.Generation // a new list: the one before was given out
 	held := make(map[procfs.Account]int)
 	for _, p := range w.celeryMains() {
-		owner := w.table.owns(p).Account
+		owner := w.table.Owner(p).Account
 		if held[owner]++; owner != 0 && held[owner] > maxOthersCelery {
 			continue
 		}
 		n := 0
-		for _, kid := range w.table.kids[p.pid] {
-			if kid.celery != nil && !kid.celery.Beat {
+		for _, kid := range w.table.Children[p.PID] {
+			if kid.Celery != nil && !kid.Celery.Beat {
 				n++
 			}
 		}
-		w.celery = append(w.celery, CeleryWorker{PID: p.pid, Start: w.table.started(p), Queues: p.celery.Queues, Processes: max(1, n)})
+		w.celery = append(w.celery, CeleryWorker{PID: p.PID, Start: w.table.StartTime(p), Queues: p.Celery.Queues, Processes: max(1, n)})
 	}
 	slices.SortFunc(w.celery, func(x, y CeleryWorker) int {
 		return cmp.Or(x.Start.Compare(y.Start), cmp.Compare(x.PID, y.PID))
@@ -53,17 +54,17 @@ func (w *Watcher) celeryWorkers() []CeleryWorker {
 }
 
 // celeryMains returns the main processes of Celery's workers, oldest first.
-func (w *Watcher) celeryMains() []*process {
-	var mains []*process
-	for _, p := range w.table.procs {
-		if p.celery == nil || p.celery.Child {
+func (w *Watcher) celeryMains() []*table.Process {
+	var mains []*table.Process
+	for _, p := range w.table.Processes {
+		if p.Celery == nil || p.Celery.Child {
 			continue
 		}
-		if q := w.table.procs[p.stat.PPID]; q != nil && q.celery != nil {
+		if q := w.table.Processes[p.Stat.PPID]; q != nil && q.Celery != nil {
 			continue // of a pool, in a worker that sets no titles
 		}
 		mains = append(mains, p)
 	}
-	slices.SortFunc(mains, oldest)
+	slices.SortFunc(mains, table.Oldest)
 	return mains
 }

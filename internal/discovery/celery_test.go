@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // The pool's processes are a worker's whether they have titles or not.
 func TestCeleryWorkers(t *testing.T) {
-	w := &Watcher{table: newTable(procfs.New("/proc")), celeryGen: -1}
-	w.table.boot = time.Unix(0, 0)
+	w := &Watcher{table: table.New(procfs.New("/proc")), celeryGen: -1}
+	w.table.Boot = time.Unix(0, 0)
 	add := func(pid, ppid int, argv ...string) {
-		w.table.procs[pid] = &process{pid: pid, start: uint64(pid), stat: procfs.Stat{PPID: ppid}, argv: argv, celery: cmdline.ParseCelery(argv)}
+		w.table.Processes[pid] = &table.Process{PID: pid, Start: uint64(pid), Stat: procfs.Stat{PPID: ppid}, Argv: argv, Celery: cmdline.ParseCelery(argv)}
 	}
 	plain := []string{"python3", "-m", "celery", "worker", "-Q", "mail"}
 	add(10, 1, plain...)
@@ -27,7 +28,7 @@ func TestCeleryWorkers(t *testing.T) {
 	add(22, 20, "[celeryd: a@h:Beat]")
 	add(30, 1, "python3", "-m", "celery", "worker", "-P", "threads", "-Q", "slow")
 	add(40, 1, "[celeryd: gone@h:ForkPoolWorker-1]") // its worker was killed
-	w.table.link()
+	w.table.Link()
 	got := w.celeryWorkers()
 	if len(got) != 3 {
 		t.Fatalf("%+v", got)
@@ -40,7 +41,7 @@ func TestCeleryWorkers(t *testing.T) {
 			t.Errorf("%+v, want %+v", g, want)
 		}
 	}
-	delete(w.table.procs, 10)
+	delete(w.table.Processes, 10)
 	if again := w.celeryWorkers(); &again[0] != &got[0] {
 		t.Error("looked again though the table has not changed")
 	}

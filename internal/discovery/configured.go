@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -14,47 +16,47 @@ func (w *Watcher) findConfigured(now time.Time) {
 	w.without = nil
 	for i := range w.matchers {
 		m := &w.matchers[i]
-		a := w.byName(m.name)
+		a := w.byName(m.Name)
 		if a == nil {
 			continue
 		}
 		found := w.matching(a, m, 1<<i, now)
-		in := make(map[*process]bool, len(found))
+		in := make(map[*table.Process]bool, len(found))
 		for _, p := range found {
 			in[p] = true
 		}
-		var tops []*process
+		var tops []*table.Process
 		for _, p := range found {
-			if !in[w.table.procs[p.stat.PPID]] {
+			if !in[w.table.Processes[p.Stat.PPID]] {
 				tops = append(tops, p)
 			}
 		}
-		slices.SortFunc(tops, oldest)
+		slices.SortFunc(tops, table.Oldest)
 		w.settle(a, tops, now)
 	}
 }
 
 // matching returns the processes for which all of a match holds; bit is the
 // match's in process.match.
-func (w *Watcher) matching(a *app, m *matcher, bit uint64, now time.Time) []*process {
-	var among []*process
+func (w *Watcher) matching(a *app, m *match.Matcher, bit uint64, now time.Time) []*table.Process {
+	var among []*table.Process
 	a.matchErr = nil
 	switch {
-	case m.pidFile != nil:
-		p, err := m.pidFile.current(w.table, now)
+	case m.PIDFile != nil:
+		p, err := m.PIDFile.Current(w.table, now)
 		if err != nil {
 			a.matchErr = err
 		} else if p != nil {
-			among = []*process{p}
+			among = []*table.Process{p}
 		}
-	case m.alone():
+	case m.Alone():
 		return w.holders(a, m, now)
 	default:
 		among = w.candidates()
 	}
-	var out []*process
+	var out []*table.Process
 	for _, p := range among {
-		if p.match&bit != 0 && w.listens(p, m.listen) {
+		if p.Match&bit != 0 && w.listens(p, m.Listen) {
 			out = append(out, p)
 		}
 	}
@@ -64,15 +66,15 @@ func (w *Watcher) matching(a *app, m *matcher, bit uint64, now time.Time) []*pro
 // settle makes those processes that match the app's roots which belong to one
 // user; the others are strangers until proven otherwise, whatever their command
 // lines say.
-func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
+func (w *Watcher) settle(a *app, tops []*table.Process, now time.Time) {
 	a.roots, a.strangers = a.roots[:0], nil
 	owner, ok := w.ownerAmong(a, tops, now)
 	for _, p := range tops {
-		o := w.place(p)
+		o := w.table.OwnerWithUnit(p)
 		switch {
 		case ok && o.Account == owner:
 			a.roots = append(a.roots, p)
-			a.tier, a.unit = o.tier, o.unit
+			a.tier, a.unit = o.Tier, o.Unit
 		case len(a.strangers) < maxLeftOut && w.serves(p) && !slices.Contains(a.strangers, o.UID):
 			a.strangers = append(a.strangers, o.UID)
 		}
@@ -93,48 +95,48 @@ func (w *Watcher) settle(a *app, tops []*process, now time.Time) {
 // before any other user's that was there earlier. While an established app is
 // down, only such a server, or one of the user before, may take its place before
 // an hour has passed.
-func (w *Watcher) ownerAmong(a *app, tops []*process, now time.Time) (procfs.Account, bool) {
-	var known, best *process
+func (w *Watcher) ownerAmong(a *app, tops []*table.Process, now time.Time) (procfs.Account, bool) {
+	var known, best *table.Process
 	var bestServes bool
 	for _, p := range tops {
-		o, serves := w.place(p), w.serves(p)
+		o, serves := w.table.OwnerWithUnit(p), w.serves(p)
 		switch {
 		case !a.since.IsZero() && o.Account == a.owner:
 			known = p
 		case a.keptFrom(p, serves, now):
-		case best == nil, serves && !bestServes, serves == bestServes && o.tier < best.own.tier:
+		case best == nil, serves && !bestServes, serves == bestServes && o.Tier < best.Owner.Tier:
 			best, bestServes = p, serves
 		}
 	}
-	vouched := best != nil && bestServes && best.own.tier < tierUser
+	vouched := best != nil && bestServes && best.Owner.Tier < table.TierUser
 	switch {
-	case known != nil && (known.own.tier < tierUser || !vouched):
+	case known != nil && (known.Owner.Tier < table.TierUser || !vouched):
 		return a.owner, true
 	case best != nil:
-		return best.own.Account, true
+		return best.Owner.Account, true
 	}
 	return 0, false
 }
 
 // keptFrom reports whether the place of an established app that is down is kept
 // from a process of another user.
-func (a *app) keptFrom(p *process, serves bool, now time.Time) bool {
+func (a *app) keptFrom(p *table.Process, serves bool, now time.Time) bool {
 	if !a.established || !a.lost.IsZero() && now.Sub(a.lost) > forget {
 		return false
 	}
-	back := a.former != nil && *a.former == p.own.Account
-	return !serves || p.own.tier == tierUser && !back
+	back := a.former != nil && *a.former == p.Owner.Account
+	return !serves || p.Owner.Tier == table.TierUser && !back
 }
 
 // listens reports whether a process listens where the match says; a match that
 // says nothing is content.
-func (w *Watcher) listens(p *process, want string) bool {
+func (w *Watcher) listens(p *table.Process, want string) bool {
 	if want == "" {
 		return true
 	}
-	w.know(p)
-	if p.fds().err != nil {
-		return slices.ContainsFunc(cmdline.BindLabels(p.argv), func(l string) bool { return cmdline.ListensOn(want, l) })
+	w.table.ReadOnce(p)
+	if p.FDs().Err != nil {
+		return slices.ContainsFunc(cmdline.BindLabels(p.Argv), func(l string) bool { return cmdline.ListensOn(want, l) })
 	}
 	return slices.ContainsFunc(w.holds(p), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }
@@ -143,26 +145,26 @@ func (w *Watcher) listens(p *process, want string) bool {
 // match names. While its holder lives there is nothing to search for, and a
 // search that finds nobody is not repeated for half a minute, unless a listener
 // at that address has appeared.
-func (w *Watcher) holders(a *app, m *matcher, now time.Time) []*process {
-	var alive []*process
+func (w *Watcher) holders(a *app, m *match.Matcher, now time.Time) []*table.Process {
+	var alive []*table.Process
 	for _, p := range a.roots {
-		if w.table.procs[p.pid] == p && w.listens(p, m.listen) {
+		if w.table.Processes[p.PID] == p && w.listens(p, m.Listen) {
 			alive = append(alive, p)
 		}
 	}
-	if len(alive) > 0 || now.Sub(a.searched) < 30*time.Second && !w.appeared(m.listen) {
+	if len(alive) > 0 || now.Sub(a.searched) < 30*time.Second && !w.appeared(m.Listen) {
 		return alive
 	}
 	a.searched = now
-	for _, p := range w.table.procs {
-		if p.stat.Kernel || !w.table.readWithin(p) {
+	for _, p := range w.table.Processes {
+		if p.Stat.Kernel || !w.table.ReadDescriptors(p) {
 			continue
 		}
 		switch {
-		case w.listens(p, m.listen) && !w.table.owns(p).Changed:
+		case w.listens(p, m.Listen) && !w.table.Owner(p).Changed:
 			alive = append(alive, p)
-		case p.member == nil && !w.candidate(p):
-			w.table.dropDescriptors(p)
+		case p.Member == nil && !w.candidate(p):
+			w.table.DropDescriptors(p)
 		}
 	}
 	return alive
@@ -170,5 +172,5 @@ func (w *Watcher) holders(a *app, m *matcher, now time.Time) []*process {
 
 // appeared reports whether a listener at that address is new.
 func (w *Watcher) appeared(want string) bool {
-	return slices.ContainsFunc(w.sockets.News(), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
+	return slices.ContainsFunc(w.sockets.NewListeners(), func(l sockdiag.Listener) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) })
 }

@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // settleAt does one look at that second; it returns the app's user and how many
 // roots and strangers there are.
-func settleAt(w *Watcher, a *app, second int, tops ...*process) (owner procfs.Account, roots, strangers int) {
+func settleAt(w *Watcher, a *app, second int, tops ...*table.Process) (owner procfs.Account, roots, strangers int) {
 	w.look++
 	now := time.Unix(int64(second), 0)
 	w.settle(a, tops, now)
@@ -37,21 +38,21 @@ func TestConfiguredAppHasOneUser(t *testing.T) {
 	real, second := server(w, 9000, 12345, "shop"), server(w, 9001, 12345, "shop")
 	fake, roots := server(w, 8000, 65534, "shop"), server(w, 9500, 0, "shop")
 	tail := server(w, 7000, 0, "shop")
-	tail.fds().sockets = nil // root looks at the app's log
+	tail.FDs().Sockets = nil // root looks at the app's log
 	for name, c := range map[string]struct {
-		steps []*process // present first, for two minutes
-		then  []*process
+		steps []*table.Process // present first, for two minutes
+		then  []*table.Process
 		owner procfs.Account
 		roots int
 		left  int
 	}{
-		"the one that was there":           {steps: []*process{real, second}, then: []*process{fake, real, second}, owner: 12345, roots: 2, left: 1},
-		"none takes the place of one down": {steps: []*process{real}, then: []*process{fake}, owner: 12345, roots: 0, left: 1},
-		"root's may":                       {steps: []*process{real}, then: []*process{fake, roots}, owner: 0, roots: 1, left: 1},
-		"root's who does not listen":       {steps: []*process{real}, then: []*process{tail, real}, owner: 12345, roots: 1},
-		"root's over an early stranger":    {steps: []*process{fake}, then: []*process{fake, roots}, owner: 0, roots: 1, left: 1},
-		"who listens over who does not":    {then: []*process{tail, real}, owner: 12345, roots: 1},
-		"the oldest of equals":             {then: []*process{fake, real}, owner: 65534, roots: 1, left: 1},
+		"the one that was there":           {steps: []*table.Process{real, second}, then: []*table.Process{fake, real, second}, owner: 12345, roots: 2, left: 1},
+		"none takes the place of one down": {steps: []*table.Process{real}, then: []*table.Process{fake}, owner: 12345, roots: 0, left: 1},
+		"root's may":                       {steps: []*table.Process{real}, then: []*table.Process{fake, roots}, owner: 0, roots: 1, left: 1},
+		"root's who does not listen":       {steps: []*table.Process{real}, then: []*table.Process{tail, real}, owner: 12345, roots: 1},
+		"root's over an early stranger":    {steps: []*table.Process{fake}, then: []*table.Process{fake, roots}, owner: 0, roots: 1, left: 1},
+		"who listens over who does not":    {then: []*table.Process{tail, real}, owner: 12345, roots: 1},
+		"the oldest of equals":             {then: []*table.Process{fake, real}, owner: 65534, roots: 1, left: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newApp("shop", 0)

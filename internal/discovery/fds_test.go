@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
 // fakeProcess writes what is read of a process with these sockets.
@@ -38,25 +39,25 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.table.r.MaxDescriptors = 3
-	p := &process{pid: 7, start: 77, ident: cmdline.Program{Server: cmdline.Gunicorn}}
-	a := &app{name: "shop", conf: -1, roots: []*process{p}, members: []*process{p}, net: w.netOf(p)}
+	w.table.FS.MaxFDs = 3
+	p := &table.Process{PID: 7, Start: 77, Program: cmdline.Program{Server: cmdline.Gunicorn}}
+	a := &app{name: "shop", conf: -1, roots: []*table.Process{p}, members: []*table.Process{p}, net: w.netOf(p)}
 	w.apps = append(w.apps, a)
 	for look := range 2 {
-		w.table.readDescriptors(p)
-		if len(p.fds().sockets) != 3 || p.fds().left != 2 {
-			t.Errorf("%d sockets, %d left out", len(p.fds().sockets), p.fds().left)
+		w.table.ReadDescriptors(p)
+		if len(p.FDs().Sockets) != 3 || p.FDs().Left != 2 {
+			t.Errorf("%d sockets, %d left out", len(p.FDs().Sockets), p.FDs().Left)
 		}
 		if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
 			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
 		}
 	}
-	other := &process{pid: 7, start: 77} // of no app
-	if w.table.readDescriptors(other); other.fds().left != 2 || w.table.left != 4 {
-		t.Errorf("of no app: %d left out, %d counted", other.fds().left, w.table.left)
+	other := &table.Process{PID: 7, Start: 77} // of no app
+	if w.table.ReadDescriptors(other); other.FDs().Left != 2 || w.table.SkippedFDs != 4 {
+		t.Errorf("of no app: %d left out, %d counted", other.FDs().Left, w.table.SkippedFDs)
 	}
-	w.table.r.MaxDescriptors = 5
-	w.table.readDescriptors(p)
+	w.table.FS.MaxFDs = 5
+	w.table.ReadDescriptors(p)
 	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
 // lookAtSockets reads who holds which listening socket, as far as needed: the
@@ -15,12 +15,12 @@ import (
 // in searchPause.
 func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) {
 	candidates := w.candidates()
-	w.sockets.OfSelf(w.table.self)
+	w.sockets.GetOwn(w.table.Self)
 	for _, p := range candidates {
 		w.netOf(p)
 	}
-	news := make(users)
-	for _, l := range w.sockets.RefreshUsed(ctx, now) {
+	news := make(table.Users)
+	for _, l := range w.sockets.Refresh(ctx, now) {
 		news[l.UID] = true
 	}
 	w.news = len(news) > 0
@@ -30,20 +30,20 @@ func (w *Watcher) lookAtSockets(ctx context.Context, now time.Time, first bool) 
 	}
 	if len(w.owed) > 0 && now.Sub(w.searched) > searchPause {
 		w.searched = now
-		w.table.recheckAll(w.owed, w.matchBits)
+		w.table.RereadAll(w.owed, w.matchBits)
 		w.readSockets(w.candidates(), w.owed)
-		w.owed = make(users)
+		w.owed = make(table.Users)
 	}
-	w.sockets.MarkSeen()
+	w.sockets.AcknowledgeNew()
 }
 
 // readSockets reads the descriptors of those that were never read, or may hold
 // a new socket of one of these users. What the allowances do not permit is read
 // in a later look.
-func (w *Watcher) readSockets(candidates []*process, news users) {
+func (w *Watcher) readSockets(candidates []*table.Process, news table.Users) {
 	for _, p := range candidates {
-		if !p.fds().known || p.stale || len(news) > 0 && news.concern(p) {
-			w.table.readWithin(p)
+		if !p.FDs().Known || p.Stale || len(news) > 0 && news.Concern(p) {
+			w.table.ReadDescriptors(p)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func (w *Watcher) readSockets(candidates []*process, news users) {
 // unclaimed notes the owners of new listening sockets that belong to no candidate.
 func (w *Watcher) unclaimed() {
 	missing := make(map[uint64]uint32)
-	for _, l := range w.sockets.News() {
+	for _, l := range w.sockets.NewListeners() {
 		missing[l.Inode] = l.UID
 	}
 	for _, p := range w.candidates() {
@@ -65,11 +65,4 @@ func (w *Watcher) unclaimed() {
 	for _, uid := range missing {
 		w.owed[uid] = true
 	}
-}
-
-// netOf returns the network namespace of a process, and notes it.
-func (w *Watcher) netOf(p *process) *conns.Namespace {
-	n := w.sockets.Of(p.pid, p.netns, p.own.Account)
-	p.netns = n.Inode
-	return n
 }

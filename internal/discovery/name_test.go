@@ -9,21 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // rooted returns a process named shop that holds a listener on that port.
-func rooted(w *Watcher, pid int, port uint16) *process {
+func rooted(w *Watcher, pid int, port uint16) *table.Process {
 	ino := uint64(pid)
-	p := &process{pid: pid, start: uint64(pid), netns: w.sockets.OfSelf(1).Inode, ident: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
-	p.opened = &descriptors{known: true, sockets: map[uint64][]int{ino: {5}}}
+	p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
+	p.Opened = &table.Descriptors{Known: true, Sockets: map[uint64][]int{ino: {5}}}
 	n := w.netOf(p)
 	if n.Listeners == nil {
 		n.Listeners = make(map[uint64]sockdiag.Listener)
 	}
 	n.Listeners[ino] = sockdiag.Listener{Network: sockdiag.TCP, Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port), Inode: ino}
-	w.table.procs[pid] = p
-	w.table.link()
+	w.table.Processes[pid] = p
+	w.table.Link()
 	return p
 }
 
@@ -31,9 +32,9 @@ func names(w *Watcher) map[string]int {
 	out := make(map[string]int)
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
-			out[a.name] = r.pid
+			out[a.name] = r.PID
 			a.last = r
-			r.member = a
+			r.Member = a
 		}
 	}
 	return out
@@ -48,11 +49,11 @@ func TestTwoAppsOfOneName(t *testing.T) {
 	now := time.Unix(1000, 0)
 	first, second := rooted(w, 10, 8000), rooted(w, 20, 8001)
 	w.discover(now)
-	if got := names(w); got["shop"] != first.pid || got["shop@:8001"] != second.pid {
+	if got := names(w); got["shop"] != first.PID || got["shop@:8001"] != second.PID {
 		t.Fatalf("names %v", got)
 	}
-	delete(w.table.procs, 10)
-	delete(w.table.procs, 20)
+	delete(w.table.Processes, 10)
+	delete(w.table.Processes, 20)
 	rooted(w, 30, 8001) // the second is back, the first is still down
 	w.discover(now)
 	if got := names(w); len(got) != 1 || got["shop@:8001"] != 30 {
@@ -89,14 +90,14 @@ func TestUnseenServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.table.boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
-	p := &process{pid: 1, start: 9800, netns: w.sockets.OfSelf(1).Inode, ident: cmdline.Program{Server: cmdline.Gunicorn}}
+	w.table.Boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
+	p := &table.Process{PID: 1, Start: 9800, NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn}}
 	for _, c := range []struct {
 		err   error
 		start uint64
 		want  bool
 	}{{errAccess, 9000, true}, {errAccess, 9800, false}, {errGone, 9000, false}} {
-		p.opened, p.start = &descriptors{known: true, err: c.err}, c.start
+		p.Opened, p.Start = &table.Descriptors{Known: true, Err: c.err}, c.start
 		if got := w.serves(p); got != c.want {
 			t.Errorf("%v at %d: %v", c.err, c.start, got)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -30,7 +31,7 @@ type NameStore interface {
 }
 
 // MaxNames bounds the records of a map.
-const MaxNames = maxReserved + MaxApps
+const MaxNames = appname.MaxReserved + MaxApps
 
 // names returns the map of now: the names of apps that are established and
 // those that are kept for apps that have ended.
@@ -38,11 +39,11 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 	var out []NameRecord
 	for _, a := range w.apps {
 		if a.conf < 0 && a.established {
-			out = append(out, record(a.name, reservation{id: a.id, owner: a.owner, unit: a.unit, since: now}))
+			out = append(out, record(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
 		}
 	}
 	for name, r := range w.reserved {
-		if r.id.base != "" {
+		if r.ID.Base != "" {
 			out = append(out, record(name, r))
 		}
 	}
@@ -50,15 +51,15 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 	return out
 }
 
-func record(name string, r reservation) NameRecord {
-	return NameRecord{Name: name, Base: r.id.base, Owner: uint32(r.owner), Unit: r.id.unit, Host: r.id.host, Bind: r.id.bind, In: r.unit, Since: r.since}
+func record(name string, r appname.Reservation) NameRecord {
+	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
 // recall takes over a map that was kept. What cannot have been written by
 // [Watcher.names] is left out.
 func (w *Watcher) recall(list []NameRecord, now time.Time) {
 	for _, r := range list {
-		if len(w.reserved) >= maxReserved {
+		if len(w.reserved) >= appname.MaxReserved {
 			return
 		}
 		if !r.sound() {
@@ -68,8 +69,8 @@ func (w *Watcher) recall(list []NameRecord, now time.Time) {
 		if since.After(now) {
 			since = now
 		}
-		id := appID{base: r.Base, owner: procfs.Account(r.Owner), unit: r.Unit, host: r.Host, bind: r.Bind}
-		w.reserved[r.Name] = reservation{id: id, owner: procfs.Account(r.Owner), unit: r.In, since: since}
+		id := appname.ID{Base: r.Base, Owner: procfs.Account(r.Owner), Unit: r.Unit, Host: r.Host, Bind: r.Bind}
+		w.reserved[r.Name] = appname.Reservation{ID: id, Owner: procfs.Account(r.Owner), Unit: r.In, Since: since}
 	}
 }
 
@@ -87,7 +88,7 @@ func (w *Watcher) loadNames() {
 
 // sound reports whether a record has the form of one that was written.
 func (r NameRecord) sound() bool {
-	if r.Name == "" || r.Base == "" || text.Name(withoutOrdinal(r.Name)) != withoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > maxName {
+	if r.Name == "" || r.Base == "" || text.Name(appname.WithoutOrdinal(r.Name)) != appname.WithoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > appname.MaxName {
 		return false
 	}
 	for _, s := range []string{r.Unit, r.Host, r.Bind, r.In} {

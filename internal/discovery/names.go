@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
 const (
@@ -11,19 +14,16 @@ const (
 	// by side until they count as two: in a rolling update the new one starts
 	// while the old one still runs.
 	replicaSettle = 10 * time.Minute
-	// keptFor is how long the name of an app that is no longer reported is kept
-	// from one that differs only by where it listens.
-	keptFor = 24 * time.Hour
 )
 
 // idOf returns the identity of the app that a process is the root of.
-func (w *Watcher) idOf(p *process) appID {
-	return appID{base: w.baseName(p), owner: p.own.Account, unit: lastingUnit(p.unit), host: w.hostOf(p), bind: w.where(p)}
+func (w *Watcher) idOf(p *table.Process) appname.ID {
+	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.LastingUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.where(p)}
 }
 
 // resume adds a root to the app of its identity, if that has ended: with its
 // name, its slots and its counters.
-func (w *Watcher) resume(p *process, id appID) bool {
+func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
 	if w.goOn(p, id, func(a *app) bool { return a.id == id && a.hadLast(p) }) {
 		return true // it was out of sight, and it is its own successor
 	}
@@ -32,9 +32,9 @@ func (w *Watcher) resume(p *process, id appID) bool {
 
 // join adds a root to the running app of its name with which it has a listening
 // socket in common: they are workers whose master is gone.
-func (w *Watcher) join(p *process, id appID) bool {
+func (w *Watcher) join(p *table.Process, id appname.ID) bool {
 	for _, a := range w.apps {
-		if len(a.roots) > 0 && a.conf < 0 && a.id.base == id.base && a.heir(p) && w.share(p, a.root()) {
+		if len(a.roots) > 0 && a.conf < 0 && a.id.Base == id.Base && a.heir(p) && w.share(p, a.root()) {
 			a.roots = append(a.roots, p)
 			return true
 		}
@@ -44,18 +44,18 @@ func (w *Watcher) join(p *process, id appID) bool {
 
 // move adds a root to an app that has ended and differs only by where it
 // listened, unless a name is kept for the root.
-func (w *Watcher) move(p *process, id appID) bool {
+func (w *Watcher) move(p *table.Process, id appname.ID) bool {
 	for _, r := range w.reserved {
-		if r.id == id {
+		if r.ID == id {
 			return false
 		}
 	}
-	return w.goOn(p, id, func(a *app) bool { return a.id.but() == id.but() })
+	return w.goOn(p, id, func(a *app) bool { return a.id.But() == id.But() })
 }
 
 // goOn adds a root to the first of the ended apps that fit, in the order of
 // their names.
-func (w *Watcher) goOn(p *process, id appID, fits func(*app) bool) bool {
+func (w *Watcher) goOn(p *table.Process, id appname.ID, fits func(*app) bool) bool {
 	var best *app
 	for _, a := range w.apps {
 		if len(a.roots) == 0 && a.conf < 0 && a.heir(p) && fits(a) && (best == nil || compareNames(a.name, best.name) < 0) {
@@ -66,7 +66,7 @@ func (w *Watcher) goOn(p *process, id appID, fits func(*app) bool) bool {
 		return false
 	}
 	w.namesChanged = w.namesChanged || best.id != id
-	best.roots, best.id = []*process{p}, id
+	best.roots, best.id = []*table.Process{p}, id
 	return true
 }
 
@@ -78,17 +78,19 @@ func compareNames(x, y string) int {
 
 // newName returns a free name for an app of this identity; "" if there is none.
 // One that the identity has borne comes first, then the plain name.
-func (w *Watcher) newName(p *process, id appID, now time.Time) string {
+func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
 	borne, others := w.relatives(id)
-	free := func(name string) bool { return w.byName(name) == nil && w.mayBear(name, p, id, now) }
-	stem := id.base
+	free := func(name string) bool {
+		return w.byName(name) == nil && w.reserved.MayBear(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
+	}
+	stem := id.Base
 	var tries []string
 	switch {
 	case len(borne) > 0:
 		slices.SortFunc(borne, compareNames)
-		tries, stem = borne, withoutOrdinal(borne[0])
+		tries, stem = borne, appname.WithoutOrdinal(borne[0])
 	default:
-		tries = append([]string{id.base}, qualified(id, others)...)
+		tries = append([]string{id.Base}, appname.Qualified(id, others)...)
 	}
 	for _, name := range tries {
 		if free(name) {
@@ -96,7 +98,7 @@ func (w *Watcher) newName(p *process, id appID, now time.Time) string {
 		}
 	}
 	for n := 2; n <= 2*MaxApps; n++ {
-		if name := ordinal(stem, n); free(name) {
+		if name := appname.Ordinal(stem, n); free(name) {
 			return name
 		}
 	}
@@ -105,12 +107,12 @@ func (w *Watcher) newName(p *process, id appID, now time.Time) string {
 
 // relatives returns the names that apps of this identity bear or have borne, and
 // the identities of the owner's other apps of its base name.
-func (w *Watcher) relatives(id appID) (borne []string, others []appID) {
-	note := func(name string, o appID) {
+func (w *Watcher) relatives(id appname.ID) (borne []string, others []appname.ID) {
+	note := func(name string, o appname.ID) {
 		switch {
 		case o == id:
 			borne = append(borne, name)
-		case o.base == id.base && o.owner == id.owner:
+		case o.Base == id.Base && o.Owner == id.Owner:
 			others = append(others, o)
 		}
 	}
@@ -118,7 +120,7 @@ func (w *Watcher) relatives(id appID) (borne []string, others []appID) {
 		note(a.name, a.id)
 	}
 	for name, r := range w.reserved {
-		note(name, r.id)
+		note(name, r.ID)
 	}
 	return borne, others
 }
@@ -155,35 +157,12 @@ func (a *app) sameAs(b *app, now time.Time) bool {
 
 // sameAddress reports whether b listens where a did.
 func (a *app) sameAddress(b *app) bool {
-	return a.id.bind != "" && b.id.bind == a.id.bind && a.last.netns == b.root().netns
+	return a.id.Bind != "" && b.id.Bind == a.id.Bind && a.last.NetNS == b.root().NetNS
 }
 
 // before reports whether b runs, has the base name and the user of a, which has
 // ended, and was started after it. When they were seen says nothing: an app may
 // have been out of sight for a look.
 func (a *app) before(b *app) bool {
-	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.base == a.id.base && a.heir(b.root()) && b.root().start > a.last.start
-}
-
-// hadLast reports whether p is the root that an app last had.
-func (a *app) hadLast(p *process) bool {
-	return a.last != nil && a.last.pid == p.pid && a.last.start == p.start
-}
-
-// adopt makes the members of another app those of a.
-func (a *app) adopt(members []*process) {
-	a.members = members
-	for _, m := range members {
-		m.member = a
-	}
-}
-
-func (w *Watcher) remove(a *app) {
-	w.apps = slices.DeleteFunc(w.apps, func(b *app) bool { return a == b })
-	for _, m := range a.members {
-		if m.member == a {
-			m.member = nil
-		}
-	}
-	w.namesChanged = true
+	return b != a && b.conf < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.heir(b.root()) && b.root().Start > a.last.Start
 }

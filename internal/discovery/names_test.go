@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -23,15 +25,15 @@ func netipPort(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.IPv
 
 // replica adds a server of user 33 in a container: with a host name's template,
 // a unit, and port 8000 in a network namespace of its own.
-func replica(w *Watcher, pid int, host, unit string, port uint16) *process {
+func replica(w *Watcher, pid int, host, unit string, port uint16) *table.Process {
 	p := server(w, pid, 33, "app")
-	p.netns = uint64(1000 + pid)
-	p.unit = unit
-	p.named = &named{known: true, placed: true, base: "app", host: host}
+	p.NetNS = uint64(1000 + pid)
+	p.Unit = unit
+	*p.Names() = appname.Found{Known: true, Placed: true, Base: "app", Host: host}
 	n := w.netOf(p)
-	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.OfSelf(1).Listeners[uint64(pid)]}
+	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.GetOwn(1).Listeners[uint64(pid)]}
 	l := n.Listeners[uint64(pid)]
-	delete(w.sockets.OfSelf(1).Listeners, uint64(pid))
+	delete(w.sockets.GetOwn(1).Listeners, uint64(pid))
 	l.Addr = netipPort(port)
 	n.Listeners[uint64(pid)] = l
 	return p
@@ -42,7 +44,7 @@ func listed(w *Watcher) string {
 	var out []string
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
-			out = append(out, fmt.Sprintf("%s=%d", a.name, r.pid))
+			out = append(out, fmt.Sprintf("%s=%d", a.name, r.PID))
 		} else {
 			out = append(out, a.name+"=down")
 		}
@@ -64,13 +66,13 @@ func TestRollingUpdateKeepsTheName(t *testing.T) {
 	w := host(t)
 	old := replica(w, 10, "app", "", 8000)
 	wantListed(t, w, 0, "app=10")
-	w.apps[0].restarts = 7
+	w.apps[0].Restarts = 7
 	discoverAt(w, 3600)
 	replica(w, 20, "app", "", 8000)
 	wantListed(t, w, 3610, "app=10 app~2=20")
 	end(w, old)
 	wantListed(t, w, 3640, "app=20")
-	if w.apps[0].restarts != 7 {
+	if w.apps[0].Restarts != 7 {
 		t.Error("the counters begin anew")
 	}
 	wantListed(t, w, 9000, "app=20")
@@ -92,8 +94,8 @@ func TestRollingUpdateOutOfSight(t *testing.T) {
 				a.since = time.Time{} // as update does for a young one
 			}
 		}
-		w.table.procs[20] = successor
-		w.table.link()
+		w.table.Processes[20] = successor
+		w.table.Link()
 		discoverAt(w, 10) // since when it runs is known at the next look
 		for second := range 5 {
 			wantListed(t, w, 11+second, "app=20")
@@ -142,11 +144,11 @@ func TestReplicaSucceedsItsLike(t *testing.T) {
 	discoverAt(w, 11_000)
 	third := replica(w, 50, "app", "", 8000)
 	wantListed(t, w, 11_010, "app=40 app~2=30 app~3=50")
-	end(w, w.table.procs[40])
+	end(w, w.table.Processes[40])
 	wantListed(t, w, 11_020, "app=50 app~2=30")
 	replica(w, 60, "app", "", 8000)
 	discoverAt(w, 11_030)
-	end(w, w.table.procs[30])
+	end(w, w.table.Processes[30])
 	wantListed(t, w, 11_040, "app=50 app~2=60")
 	end(w, third)
 	wantListed(t, w, 15_000, "app=down app~2=60")
@@ -161,7 +163,7 @@ func TestContainersOfOneImage(t *testing.T) {
 	api := replica(w, 20, "api", "", 8000)
 	replica(w, 30, "", "till", 8000)
 	wantListed(t, w, 200, "app=10 app@api=20 app@till=30")
-	end(w, w.table.procs[10])
+	end(w, w.table.Processes[10])
 	end(w, api)
 	wantListed(t, w, 300, "app=down app@api=down app@till=30")
 	replica(w, 40, "api", "", 8000) // it is back first
@@ -176,7 +178,7 @@ func TestSmallestIdentityIsPlain(t *testing.T) {
 		w := host(t)
 		web, api := replica(w, order[0], "web", "", 8000), replica(w, order[1], "api", "", 8000)
 		discoverAt(w, 0)
-		if api.member.name != "app" || web.member.name != "app@web" {
+		if memberOf(api).name != "app" || memberOf(web).name != "app@web" {
 			t.Errorf("started as %v: %s", order, listed(w))
 		}
 	}
@@ -191,12 +193,12 @@ func TestNamesDoNotSwap(t *testing.T) {
 	first := server(w, 8000, 33, "shop")
 	wantListed(t, w, 100, "shop=8001 shop@:8000=8000")
 	discoverAt(w, 200)
-	for _, p := range []*process{first, second} {
+	for _, p := range []*table.Process{first, second} {
 		end(w, p)
 	}
 	discoverAt(w, 210)
 	again := rooted(w, 4000, 8000)
-	again.own, again.uid = first.own, 33
+	again.Owner, again.UID = first.Owner, 33
 	wantListed(t, w, 220, "shop=down shop@:8000=4000")
 
 	next := host(t) // another exporter
@@ -213,13 +215,13 @@ func TestNamesDoNotSwap(t *testing.T) {
 func TestReplacedAtItsAddress(t *testing.T) {
 	w := host(t)
 	blue := server(w, 8000, 33, "shop")
-	blue.unit = "blue"
+	blue.Unit = "blue"
 	discoverAt(w, 0)
 	discoverAt(w, 100)
 	end(w, blue)
 	wantListed(t, w, 110, "shop=down")
 	green := rooted(w, 9000, 8000)
-	green.own, green.uid, green.unit = blue.own, 33, "green"
+	green.Owner, green.UID, green.Unit = blue.Owner, 33, "green"
 	wantListed(t, w, 120, "shop@green=9000")
 	wantListed(t, w, 130, "shop@green=9000")
 }
@@ -233,9 +235,9 @@ func TestStrangerReplacesNobody(t *testing.T) {
 	end(w, real)
 	discoverAt(w, 110)
 	fake := rooted(w, 9000, 8000)
-	fake.uid, fake.own = 65534, ownership{known: true, placed: true, Owner: procfs.Owner{Account: 65534, UID: 65534}, tier: tierUser}
+	fake.UID, fake.Owner = 65534, table.Ownership{Known: true, Placed: true, Owner: procfs.Owner{Account: 65534, UID: 65534}, Tier: table.TierUser}
 	discoverAt(w, 120)
-	if fake.member.name == "shop" || w.byName("shop") == nil || w.byName("shop").root() != nil {
+	if memberOf(fake).name == "shop" || w.byName("shop") == nil || w.byName("shop").root() != nil {
 		t.Errorf("%s", listed(w))
 	}
 }
@@ -245,8 +247,8 @@ func TestNamesHoldNoPID(t *testing.T) {
 	w := host(t)
 	for i := range 5 {
 		p := server(w, 70_001+i, 33, "app")
-		p.fds().sockets = nil
-		p.fds().err, p.ident.Server = errAccess, cmdline.Gunicorn // nothing may be seen of it
+		p.FDs().Sockets = nil
+		p.FDs().Err, p.Program.Server = errAccess, cmdline.Gunicorn // nothing may be seen of it
 		w.at = at(1 << 40)
 	}
 	discoverAt(w, 1<<30)
@@ -273,7 +275,7 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 		t.Errorf("%v", w.reserved)
 	}
 	w.recall([]NameRecord{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
-	if r, ok := w.reserved["shop@api~2"]; !ok || !r.since.Equal(at(100)) {
+	if r, ok := w.reserved["shop@api~2"]; !ok || !r.Since.Equal(at(100)) {
 		t.Errorf("%v", w.reserved)
 	}
 	many := make([]NameRecord, 5000)
@@ -281,7 +283,7 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 		many[i] = NameRecord{Name: fmt.Sprintf("a%d", i), Base: "a"}
 	}
 	w.recall(many, at(100))
-	if len(w.reserved) > maxReserved {
+	if len(w.reserved) > appname.MaxReserved {
 		t.Errorf("%d names", len(w.reserved))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -29,35 +31,35 @@ const (
 // Places are given in rounds: each account's first app comes before any
 // account's second. Within a round root's come first, then those of system users
 // and services, then the others; within one account the apps that are known.
-func (w *Watcher) admit(roots []*process, now time.Time) {
+func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	w.without = make(map[procfs.Account]int)
 	if len(roots) == 0 {
 		return
 	}
 	for _, p := range roots {
-		w.place(p)
-		if !p.over || p.names().id.base == "" {
-			p.names().id = w.idOf(p)
+		w.table.OwnerWithUnit(p)
+		if !p.Over || p.Names().ID.Base == "" {
+			p.Names().ID = w.idOf(p)
 		}
 	}
-	slices.SortFunc(roots, func(x, y *process) int {
-		return cmp.Or(cmp.Compare(x.own.tier, y.own.tier), cmp.Compare(x.own.Account, y.own.Account), compareIDs(&x.names().id, &y.names().id), oldest(x, y))
+	slices.SortFunc(roots, func(x, y *table.Process) int {
+		return cmp.Or(cmp.Compare(x.Owner.Tier, y.Owner.Tier), cmp.Compare(x.Owner.Account, y.Owner.Account), appname.CompareIDs(&x.Names().ID, &y.Names().ID), table.Oldest(x, y))
 	})
 	if slices.ContainsFunc(w.apps, func(a *app) bool { return len(a.roots) == 0 }) {
-		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.resume(p, p.names().id) })
-		roots = slices.DeleteFunc(roots, func(p *process) bool { return w.join(p, p.names().id) || w.move(p, p.names().id) })
+		roots = slices.DeleteFunc(roots, func(p *table.Process) bool { return w.resume(p, p.Names().ID) })
+		roots = slices.DeleteFunc(roots, func(p *table.Process) bool { return w.join(p, p.Names().ID) || w.move(p, p.Names().ID) })
 	}
 	type group struct {
 		account procfs.Account
-		tier    tier
+		tier    table.Tier
 	}
 	full := make(map[group]bool)
 	for _, p := range roots {
-		g := group{p.own.Account, p.own.tier}
-		if !p.over && w.join(p, p.names().id) {
+		g := group{p.Owner.Account, p.Owner.Tier}
+		if !p.Over && w.join(p, p.Names().ID) {
 			continue
 		}
-		if full[g] || !w.found(p, p.names().id, now) {
+		if full[g] || !w.found(p, p.Names().ID, now) {
 			full[g] = true
 			w.leftOut(p)
 		}
@@ -65,8 +67,8 @@ func (w *Watcher) admit(roots []*process, now time.Time) {
 }
 
 // found makes a new app of a root; false: there is no place for it.
-func (w *Watcher) found(p *process, id appID, now time.Time) bool {
-	if p.over && w.fresher(p) && p.ended() {
+func (w *Watcher) found(p *table.Process, id appname.ID, now time.Time) bool {
+	if p.Over && w.table.RereadStat(p) && p.Ended() {
 		return true
 	}
 	name := w.newName(p, id, now)
@@ -75,29 +77,22 @@ func (w *Watcher) found(p *process, id appID, now time.Time) bool {
 	}
 	delete(w.reserved, name)
 	a := newApp(name, -1)
-	a.id, a.owner, a.unit, a.since, a.tier = id, p.own.Account, p.own.unit, now, p.own.tier
-	a.roots = []*process{p}
+	a.id, a.owner, a.unit, a.since, a.tier = id, p.Owner.Account, p.Owner.Unit, now, p.Owner.Tier
+	a.roots = []*table.Process{p}
 	w.apps = append(w.apps, a)
 	w.namesChanged = true
 	return true
 }
 
-// heir reports whether a root may go on as an app that has ended: with its
-// name, its slots and its counters. Another user's may not, and of the services
-// that share a user no other one.
-func (a *app) heir(p *process) bool {
-	return a.owner == p.own.Account && (a.unit == "" || a.unit == p.own.unit)
-}
-
 // makeRoom makes sure that there is a place for a new app of p's account.
-func (w *Watcher) makeRoom(p *process, now time.Time) bool {
+func (w *Watcher) makeRoom(p *table.Process, now time.Time) bool {
 	held := 0
 	for _, a := range w.apps {
-		if a.conf < 0 && a.owner == p.own.Account {
+		if a.conf < 0 && a.owner == p.Owner.Account {
 			held++
 		}
 	}
-	over := p.own.Account != 0 && held >= othersShare
+	over := p.Owner.Account != 0 && held >= othersShare
 	if len(w.apps) < MaxApps && !over {
 		return true
 	}
@@ -108,7 +103,7 @@ func (w *Watcher) makeRoom(p *process, now time.Time) bool {
 	w.reserve(last, now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool { return a == last })
 	for _, m := range last.members {
-		m.member = nil
+		m.Member = nil
 	}
 	return true
 }
@@ -116,7 +111,7 @@ func (w *Watcher) makeRoom(p *process, now time.Time) bool {
 // lastInLine returns the app whose place p takes: one that has ended of its own
 // account, else the last one of those that hold more places than p's account
 // would, or as many with less reason.
-func (w *Watcher) lastInLine(p *process, held int, own bool) *app {
+func (w *Watcher) lastInLine(p *table.Process, held int, own bool) *app {
 	byAccount := make(map[procfs.Account][]*app)
 	for _, a := range w.apps {
 		if a.conf < 0 {
@@ -126,18 +121,18 @@ func (w *Watcher) lastInLine(p *process, held int, own bool) *app {
 	for _, list := range byAccount {
 		slices.SortFunc(list, precedence)
 	}
-	if mine := byAccount[p.own.Account]; len(mine) > 0 && len(mine[len(mine)-1].roots) == 0 {
+	if mine := byAccount[p.Owner.Account]; len(mine) > 0 && len(mine[len(mine)-1].roots) == 0 {
 		return mine[len(mine)-1]
 	}
 	if own {
 		return nil
 	}
-	delete(byAccount, p.own.Account)
+	delete(byAccount, p.Owner.Account)
 	if len(byAccount[0]) <= settledShare {
 		delete(byAccount, 0)
 	}
 	last, round := lastOf(byAccount)
-	if last == nil || held > round || held == round && p.own.tier >= last.tier {
+	if last == nil || held > round || held == round && p.Owner.Tier >= last.tier {
 		return nil
 	}
 	return last
@@ -173,68 +168,12 @@ func precedence(x, y *app) int {
 }
 
 // leftOut counts a root that is one too many, once.
-func (w *Watcher) leftOut(p *process) {
-	w.without[p.own.Account]++
-	if !p.over {
-		p.over = true
+func (w *Watcher) leftOut(p *table.Process) {
+	w.without[p.Owner.Account]++
+	if !p.Over {
+		p.Over = true
 		w.overflow++
 	}
-}
-
-// reservation is the name of an app that is no longer reported.
-type reservation struct {
-	id    appID
-	owner procfs.Account
-	unit  string
-	since time.Time
-}
-
-const (
-	maxReserved       = 1024 // names
-	maxOthersReserved = 64   // of one account other than root's
-)
-
-// reserve keeps the name of an app that is forgotten for its identity, so that
-// another user never inherits it. It returns true.
-func (w *Watcher) reserve(a *app, now time.Time) bool {
-	if !a.established {
-		return true
-	}
-	bound := maxReserved
-	if a.owner != 0 {
-		bound = maxOthersReserved
-	}
-	count, first := 0, ""
-	for name, r := range w.reserved {
-		if r.owner == a.owner {
-			count++
-			if first == "" || r.since.Before(w.reserved[first].since) {
-				first = name
-			}
-		}
-	}
-	switch {
-	case count >= bound:
-		delete(w.reserved, first)
-	case len(w.reserved) >= maxReserved:
-		return true
-	}
-	w.reserved[a.name] = reservation{id: a.id, owner: a.owner, unit: a.unit, since: now}
-	return true
-}
-
-// mayBear reports whether a name is free for a root: it is kept for nobody, or
-// for its identity. What differs from that only by where it listens may have it
-// after keptFor.
-func (w *Watcher) mayBear(name string, p *process, id appID, now time.Time) bool {
-	r, ok := w.reserved[name]
-	switch {
-	case !ok:
-		return true
-	case r.owner != p.own.Account || r.unit != "" && r.unit != p.own.unit:
-		return false
-	}
-	return r.id == id || r.id.but() == id.but() && now.Sub(r.since) > keptFor
 }
 
 // LeftOut is a user whose apps have no place.

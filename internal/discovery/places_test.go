@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -21,15 +23,15 @@ func host(t testing.TB) *Watcher {
 }
 
 // server adds a server of that user; pid is its port, its start and its socket too.
-func server(w *Watcher, pid int, uid uint32, name string) *process {
+func server(w *Watcher, pid int, uid uint32, name string) *table.Process {
 	p := rooted(w, pid, uint16(pid))
-	p.ident.Name, p.uid = name, uid
-	p.own = ownership{known: true, placed: true, Owner: procfs.Owner{Account: procfs.Account(uid), UID: uid}, tier: tierUser}
+	p.Program.Name, p.UID = name, uid
+	p.Owner = table.Ownership{Known: true, Placed: true, Owner: procfs.Owner{Account: procfs.Account(uid), UID: uid}, Tier: table.TierUser}
 	switch {
 	case uid == 0:
-		p.own.tier = tierRoot
-	case uid < firstUserID:
-		p.own.tier = tierSystem
+		p.Owner.Tier = table.TierRoot
+	case uid < table.FirstUserID:
+		p.Owner.Tier = table.TierSystem
 	}
 	return p
 }
@@ -46,16 +48,16 @@ func discoverAt(w *Watcher, second int) {
 				a.since = now
 			}
 			a.established = a.established || now.Sub(a.since) >= establishedAfter
-			a.members, r.member = []*process{r}, a
+			a.members, r.Member = []*table.Process{r}, a
 		} else if a.lost.IsZero() {
 			a.lost = now
 		}
 	}
 }
 
-func end(w *Watcher, p *process) {
-	delete(w.table.procs, p.pid)
-	w.table.link()
+func end(w *Watcher, p *table.Process) {
+	delete(w.table.Processes, p.PID)
+	w.table.Link()
 }
 
 // byOwner counts the running apps of each user.
@@ -157,8 +159,8 @@ func TestPlaceOfAnAppThatIsDown(t *testing.T) {
 	}
 	back := server(w, 8000, 12345, "shop")
 	discoverAt(w, 600)
-	if back.member == nil || back.member.name != "shop" || back.member.owner != 12345 {
-		t.Errorf("the app is back as %+v", back.member)
+	if back.Member == nil || memberOf(back).name != "shop" || memberOf(back).owner != 12345 {
+		t.Errorf("the app is back as %+v", memberOf(back))
 	}
 }
 
@@ -167,18 +169,18 @@ func TestPlaceOfAnAppThatIsDown(t *testing.T) {
 func TestNameIsNotInherited(t *testing.T) {
 	w := host(t)
 	first := server(w, 8000, 33, "shop")
-	first.own.unit, first.unit = "shop", "shop"
+	first.Owner.Unit, first.Unit = "shop", "shop"
 	discoverAt(w, 0)
 	discoverAt(w, 90)
 	real := w.apps[0]
-	real.restarts, real.cpu = 7, cpuTime{user: 1000}
+	real.Restarts, real.cpu = 7, table.CPUTime{User: 1000}
 	end(w, first)
 	fake := server(w, 8080, 65534, "shop")
 	other := server(w, 8081, 33, "shop")
-	other.own.unit, other.unit = "blog", "blog"
+	other.Owner.Unit, other.Unit = "blog", "blog"
 	discoverAt(w, 91)
-	if fake.member.name == "shop" || other.member.name == "shop" || fake.member.restarts != 0 || !strings.HasPrefix(fake.member.name, "shop@") {
-		t.Errorf("the fake is %+v, the other %+v", fake.member, other.member)
+	if memberOf(fake).name == "shop" || memberOf(other).name == "shop" || memberOf(fake).Restarts != 0 || !strings.HasPrefix(memberOf(fake).name, "shop@") {
+		t.Errorf("the fake is %+v, the other %+v", memberOf(fake), memberOf(other))
 	}
 	discoverAt(w, 91+3*3600) // the app is no longer reported
 	if w.byName("shop") != nil {
@@ -186,14 +188,14 @@ func TestNameIsNotInherited(t *testing.T) {
 	}
 	late := server(w, 8082, 65534, "shop")
 	discoverAt(w, 92+3*3600)
-	if late.member.name == "shop" {
+	if memberOf(late).name == "shop" {
 		t.Error("a fake has the name after an hour")
 	}
 	back := server(w, 8000, 33, "shop")
-	back.own.unit, back.unit = "shop", "shop"
+	back.Owner.Unit, back.Unit = "shop", "shop"
 	discoverAt(w, 93+3*3600)
-	if back.member.name != "shop" {
-		t.Errorf("the app is back as %s", back.member.name)
+	if memberOf(back).name != "shop" {
+		t.Errorf("the app is back as %s", memberOf(back).name)
 	}
 }
 
@@ -213,11 +215,11 @@ func TestPlainNameAtTheStart(t *testing.T) {
 			server(w, 8000, c.fake, "shop")
 			p := server(w, 9000, c.real, "shop")
 			if c.unit != "" {
-				p.own.unit, p.own.tier = c.unit, tierSystem
+				p.Owner.Unit, p.Owner.Tier = c.unit, table.TierSystem
 			}
 			discoverAt(w, 0)
-			if p.member.name != "shop" {
-				t.Errorf("the real one is %s", p.member.name)
+			if memberOf(p).name != "shop" {
+				t.Errorf("the real one is %s", memberOf(p).name)
 			}
 		})
 	}
@@ -232,23 +234,8 @@ func TestReservedNamesAreBounded(t *testing.T) {
 		w.reserve(&app{name: fmt.Sprintf("roots%d", i), established: true}, time.Unix(int64(i), 0))
 	}
 	w.reserve(&app{name: "young"}, time.Unix(0, 0))
-	if _, ok := w.reserved["shop"]; !ok || len(w.reserved) > maxReserved {
+	if _, ok := w.reserved["shop"]; !ok || len(w.reserved) > appname.MaxReserved {
 		t.Errorf("%d names, the first kept: %v", len(w.reserved), ok)
-	}
-}
-
-func TestServiceOf(t *testing.T) {
-	for path, want := range map[string]string{
-		"/system.slice/shop.service":                                        "shop",
-		"/system.slice/system-shop.slice/shop@1.service":                    "shop@1",
-		"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service": "",
-		"/user.slice/x/system.slice/shop.service":                           "",
-		"/system.slicer/shop.service":                                       "",
-		"/docker/abc":                                                       "",
-	} {
-		if got := serviceOf([]string{path}); got != want {
-			t.Errorf("%s is in service %q, want %q", path, got, want)
-		}
 	}
 }
 

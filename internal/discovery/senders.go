@@ -25,8 +25,8 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 		case !s.Proven:
 		case s.PID != 0:
 			// The number may be another process' by now: its user must be the sender's.
-			if p := w.table.procs[int(s.PID)]; p != nil && p.member != nil && slices.Contains(p.member.users(), s.UID) {
-				out[s] = p.member.name
+			if p := w.table.Processes[int(s.PID)]; p != nil && p.Member != nil && slices.Contains(memberOf(p).users(), s.UID) {
+				out[s] = memberOf(p).name
 			}
 		case s.Inode != 0:
 			if name := w.holderOf(s.Inode); name != "" {
@@ -58,8 +58,8 @@ func (w *Watcher) Users(ctx context.Context) map[string][]uint32 {
 func (a *app) users() []uint32 {
 	var out []uint32
 	for _, p := range a.members {
-		if !slices.Contains(out, p.uid) {
-			out = append(out, p.uid)
+		if !slices.Contains(out, p.UID) {
+			out = append(out, p.UID)
 		}
 	}
 	return out
@@ -75,7 +75,7 @@ func (w *Watcher) holderOf(inode uint64) string {
 		w.ownersAt = now
 		for _, a := range w.apps {
 			for _, p := range a.members {
-				w.table.readWithin(p)
+				w.table.ReadDescriptors(p)
 			}
 		}
 		return w.holderName(inode)
@@ -86,7 +86,7 @@ func (w *Watcher) holderOf(inode uint64) string {
 func (w *Watcher) holderName(inode uint64) string {
 	for _, a := range w.apps {
 		for _, p := range a.members {
-			if _, ok := p.fds().sockets[inode]; ok {
+			if _, ok := p.FDs().Sockets[inode]; ok {
 				return a.name
 			}
 		}

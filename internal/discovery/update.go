@@ -1,30 +1,29 @@
 package discovery
 
 import (
-	"os"
 	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
-	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/listeners"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/slots"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
-
-func pageSize() uint64 { return uint64(os.Getpagesize()) }
 
 // update brings one app up to date: its tree, its workers in their slots, its
 // listeners and its counters.
 func (w *Watcher) update(a *app, now time.Time) {
 	for _, p := range a.members {
-		p.member = nil
+		p.Member = nil
 	}
 	a.members, a.workers, a.sockets, a.cut = nil, nil, nil, 0
 	for _, root := range a.roots {
-		w.know(root)
+		w.table.ReadOnce(root)
 		w.collect(a, root)
 		a.workers = append(a.workers, w.serving(root)...)
 	}
-	a.roots = slices.DeleteFunc(a.roots, func(p *process) bool { return p.member != a })
+	a.roots = slices.DeleteFunc(a.roots, func(p *table.Process) bool { return p.Member != a })
 	if len(a.roots) == 0 {
 		if a.lost.IsZero() {
 			a.lost = now
@@ -33,7 +32,7 @@ func (w *Watcher) update(a *app, now time.Time) {
 			a.since = time.Time{} // it begins again
 		}
 		a.workers = nil
-		a.assign(now)
+		a.Assign(a.workers, now)
 		return
 	}
 	a.lost = time.Time{}
@@ -43,16 +42,16 @@ func (w *Watcher) update(a *app, now time.Time) {
 	if !a.established && now.Sub(a.since) >= establishedAfter {
 		a.established, w.namesChanged = true, true
 	}
-	a.workers = slices.DeleteFunc(a.workers, func(p *process) bool { return p.member != a })
+	a.workers = slices.DeleteFunc(a.workers, func(p *table.Process) bool { return p.Member != a })
 	w.settleFiles(a, now)
 	a.net = w.netOf(a.root())
 	w.listenersOf(a, now)
 	a.last = a.root()
-	a.assign(now)
-	bySlot := make(map[*process]*slot, len(a.slots))
-	for _, s := range a.slots {
-		if s.p != nil {
-			bySlot[s.p] = s
+	a.Assign(a.workers, now)
+	bySlot := make(map[*table.Process]*slots.Slot, len(a.Slots))
+	for _, s := range a.Slots {
+		if s.Process != nil {
+			bySlot[s.Process] = s
 		}
 	}
 	a.count(now, bySlot)
@@ -64,32 +63,32 @@ const maxMembers = 1024
 // collect adds root and all below it to the app, the nearest first, reading each
 // one's stat; one that ended meanwhile is left out, and so is what is over the
 // bound of an app or the allowance of its user.
-func (w *Watcher) collect(a *app, root *process) {
-	for queue := []*process{root}; len(queue) > 0; queue = queue[1:] {
+func (w *Watcher) collect(a *app, root *table.Process) {
+	for queue := []*table.Process{root}; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
-		if p.member != nil {
+		if p.Member != nil {
 			continue
 		}
-		if len(a.members) >= maxMembers || !w.table.costs.take(w.table.owns(root).Account, costMember, 1) {
+		if len(a.members) >= maxMembers || !w.table.Budget.Take(w.table.Owner(root).Account, table.CostMember, 1) {
 			a.cut += len(queue)
 			break
 		}
-		if !w.fresher(p) || p == root && p.ended() {
+		if !w.table.RereadStat(p) || p == root && p.Ended() {
 			continue
 		}
-		p.member = a
+		p.Member = a
 		a.members = append(a.members, p)
 		queue = w.below(p, queue)
 	}
 	if a.cut > a.cutMost {
-		w.table.unread += uint64(a.cut - a.cutMost)
+		w.table.SkippedProcesses += uint64(a.cut - a.cutMost)
 		a.cutMost = a.cut
 	}
 }
 
 // below appends the children of p that belong to its app.
-func (w *Watcher) below(p *process, queue []*process) []*process {
-	for _, kid := range w.table.kids[p.pid] {
+func (w *Watcher) below(p *table.Process, queue []*table.Process) []*table.Process {
+	for _, kid := range w.table.Children[p.PID] {
 		if !w.apart(p, kid) {
 			queue = append(queue, kid)
 		}
@@ -98,39 +97,17 @@ func (w *Watcher) below(p *process, queue []*process) []*process {
 }
 
 // apart reports whether a child is a server of its own that p merely started.
-func (w *Watcher) apart(p, kid *process) bool {
-	return w.roots[kid] || kid.ident.Known() && kid.ident.Server != p.ident.Server && len(w.holds(kid)) > 0
-}
-
-// fresher reads the stat of a member again; false: it is no longer that process.
-func (w *Watcher) fresher(p *process) bool {
-	b, err := w.r.Read(p.pid, "stat")
-	if err != nil {
-		return false
-	}
-	st, err := procfs.ParseStat(b)
-	if err != nil || st.Start != p.start {
-		return false
-	}
-	p.stat = st
-	return true
-}
-
-// newCPU returns the ticks that were used since the last call.
-func (p *process) newCPU() cpuTime {
-	spent := &p.counts().spent
-	d := cpuTime{user: p.stat.UTime - min(p.stat.UTime, spent.user), system: p.stat.STime - min(p.stat.STime, spent.system)}
-	*spent = cpuTime{user: p.stat.UTime, system: p.stat.STime}
-	return d
+func (w *Watcher) apart(p, kid *table.Process) bool {
+	return w.roots[kid] || kid.Program.Known() && kid.Program.Server != p.Program.Server && len(w.holds(kid)) > 0
 }
 
 // settleFiles reads the descriptors of young gunicorn workers again until the
 // one heartbeat file is found.
 func (w *Watcher) settleFiles(a *app, now time.Time) {
 	for _, p := range a.workers {
-		w.know(p)
-		if p.ident.Server == cmdline.Gunicorn && p.fds().heartbeat < 0 && p.fds().err == nil && now.Sub(p.firstSeen) < 2*time.Minute {
-			w.table.readWithin(p)
+		w.table.ReadOnce(p)
+		if p.Program.Server == cmdline.Gunicorn && p.FDs().Heartbeat < 0 && p.FDs().Err == nil && now.Sub(p.FirstSeen) < 2*time.Minute {
+			w.table.ReadDescriptors(p)
 		}
 	}
 }
@@ -154,13 +131,13 @@ func (w *Watcher) listenersOf(a *app, now time.Time) {
 		}
 	}
 	if len(a.sockets) > 0 {
-		a.sockets = w.requests(a, a.sockets, now)
+		a.sockets = a.purposes.Requests(w.r, listeners.Tree{Members: a.members, Roots: a.roots, Workers: a.workers}, a.sockets, now)
 		return
 	}
-	if a.root().fds().err == nil {
+	if a.root().FDs().Err == nil {
 		return
 	}
-	wants := cmdline.BindLabels(a.root().argv)
+	wants := cmdline.BindLabels(a.root().Argv)
 	for _, l := range a.net.Listeners {
 		if slices.ContainsFunc(wants, func(want string) bool { return cmdline.ListensOn(want, sockdiag.Label(l)) }) {
 			add(l)

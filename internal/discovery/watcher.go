@@ -10,13 +10,16 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/naming"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -30,13 +33,14 @@ const searchPause = 10 * time.Second
 
 // Options are what a Watcher needs.
 type Options struct {
-	ProcRoot string // "/proc", or where the host's is mounted
-	Interval time.Duration
-	Apps     []config.App  // none: discover
-	Stuck    time.Duration // how long a request may take before its worker is called stuck
-	Names    NameStore     // nil: names last as long as the exporter
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	ProcRoot  string // "/proc", or where the host's is mounted
+	Interval  time.Duration
+	Apps      []config.App          // none: discover
+	Stuck     time.Duration         // how long a request may take before its worker is called stuck
+	Inspector func(Parts) Inspector // nil: the states of workers are unknown
+	Names     NameStore             // nil: names last as long as the exporter
+	Logger    *slog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
 // Watcher keeps the table of processes and the apps in it.
@@ -46,16 +50,16 @@ type Watcher struct {
 	now     func() time.Time
 	log     *slog.Logger
 	r       *procfs.FS
-	table   *table
+	table   *table.Table
 	sockets *conns.Namespaces
-	caller  *caller
+	calls   *procfs.SyscallReader
 	memory  *pss.Sampler
 
 	connections *conns.Sampler
 
-	matchers  []matcher
+	matchers  []match.Matcher
 	alone     uint64 // bits of the matches that only name a listener or a pid file
-	cands     []*process
+	cands     []*table.Process
 	candsGen  int
 	celery    []CeleryWorker
 	celeryGen int
@@ -64,16 +68,19 @@ type Watcher struct {
 	ownersAt  time.Time              // when the descriptors of all apps were last read for a sender
 	searched  time.Time              // when every process was last read again
 	news      bool                   // a listening socket has appeared since the last refresh
-	owed      users                  // owners of such that belong to nobody known: their processes are to be read again
+	owed      table.Users            // owners of such that belong to nobody known: their processes are to be read again
 	overflow  int                    // apps over the bound
 	without   map[procfs.Account]int // apps without a place, as of this look
-	reserved  map[string]reservation
-	settings  *settingsReader
-	roots     map[*process]bool // of the discovered apps, as of this look
-	unnamed   []unnamed         // waits of this look for sockets whose other ends are not read yet
+	reserved  appname.Reservations
+	namer     *naming.Namer
+	roots     map[*table.Process]bool // of the discovered apps, as of this look
 
-	peerApps []conns.AppListeners // the apps, as of look peersOf − 1
-	peersOf  uint64
+	scanned []conns.AppListeners // the apps, as of look scanOf − 1
+	scanOf  uint64
+
+	inspector    Inspector // nil: none
+	inspected    Inspected // of the call under way
+	inspectedApp InspectedApp
 
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
@@ -98,13 +105,16 @@ func New(o Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
-		table: newTable(r), sockets: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
+		table: table.New(r), sockets: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
 		connections: conns.NewSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
-	w.table.self, w.table.boot = os.Getpid(), boot
-	w.table.listens = func(p *process, ino uint64) bool { return w.sockets.Listens(p.netns, ino) }
-	w.owed, w.reserved = make(users), make(map[string]reservation)
-	w.caller, w.settings = &caller{t: w.table, calls: procfs.NewCallReader(r)}, newSettingsReader()
+	w.table.Self, w.table.Boot = os.Getpid(), boot
+	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.sockets.Listens(p.NetNS, ino) }
+	w.owed, w.reserved = make(table.Users), make(appname.Reservations)
+	w.calls, w.namer = procfs.NewSyscallReader(r), naming.NewNamer(r, w.table)
+	if o.Inspector != nil {
+		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
+	}
 	w.apply(o.Apps, o.Stuck)
 	w.store = o.Names
 	w.loadNames()
@@ -135,8 +145,8 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	w.memory.SetInterval(interval)
 	w.connections.SetInterval(interval)
 	w.apply(apps, stuck)
-	for _, p := range w.table.procs {
-		p.match = w.matchBits(p)
+	for _, p := range w.table.Processes {
+		p.Match = w.matchBits(p)
 	}
 	w.mu.Lock()
 	w.last = nil
@@ -148,9 +158,9 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	w.stuck = stuck
 	w.matchers, w.alone, w.cands = nil, 0, nil
 	names := make(map[string]int)
-	for i, a := range apps[:min(len(apps), maxMatches)] {
-		w.matchers = append(w.matchers, newMatcher(a))
-		if w.matchers[i].alone() {
+	for i, a := range apps[:min(len(apps), match.MaxMatches)] {
+		w.matchers = append(w.matchers, match.NewMatcher(a))
+		if w.matchers[i].Alone() {
 			w.alone |= 1 << i
 		}
 		names[a.Name] = i
@@ -170,31 +180,11 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 	w.apps = kept
 	for i := range w.matchers {
-		if w.byName(w.matchers[i].name) == nil {
-			w.apps = append(w.apps, newApp(w.matchers[i].name, i))
+		if w.byName(w.matchers[i].Name) == nil {
+			w.apps = append(w.apps, newApp(w.matchers[i].Name, i))
 		}
 	}
 }
-
-func (w *Watcher) byName(name string) *app {
-	for _, a := range w.apps {
-		if a.name == name {
-			return a
-		}
-	}
-	return nil
-}
-
-func (w *Watcher) lock(ctx context.Context) error {
-	select {
-	case <-w.turn:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for another look at the processes: %w", ctx.Err())
-	}
-}
-
-func (w *Watcher) unlock() { w.turn <- struct{}{} }
 
 // Snapshot returns the apps as they are now, or were a moment ago.
 // The caller must not change it. It fails only if /proc cannot be listed or
@@ -236,17 +226,6 @@ func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err err
 	return w.snapshot(ctx, now), nil
 }
 
-// watchMemory sets whose memory to sample.
-func (w *Watcher) watchMemory() {
-	procs := make(map[pss.Key]pss.Process)
-	for _, a := range w.apps {
-		for _, p := range a.members {
-			procs[pss.Key{PID: p.pid, Start: p.start}] = pss.Process{RSS: p.stat.RSS * pageSize(), Owner: a.owner}
-		}
-	}
-	w.memory.SetProcesses(procs)
-}
-
 func (w *Watcher) fresh() *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -258,10 +237,10 @@ func (w *Watcher) fresh() *Snapshot {
 
 // refresh brings the table, the sockets and the apps up to date.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
-	first := len(w.table.procs) == 0
+	first := len(w.table.Processes) == 0
 	w.at = now
 	w.look++
-	if err := w.table.refresh(now, w.matchBits); err != nil {
+	if err := w.table.Refresh(now, w.matchBits); err != nil {
 		return err
 	}
 	w.lookAtSockets(ctx, now, first)
@@ -276,53 +255,4 @@ func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 		w.update(a, now)
 	}
 	return nil
-}
-
-// candidates are the processes that could belong to an app, as of the table's
-// last change, the oldest first: a master comes before its workers when an
-// allowance does not permit to read all.
-func (w *Watcher) candidates() []*process {
-	if w.candsGen == w.table.gen && w.cands != nil {
-		return w.cands
-	}
-	w.cands, w.candsGen = w.cands[:0], w.table.gen
-	for _, p := range w.table.procs {
-		if w.candidate(p) {
-			w.cands = append(w.cands, p)
-		}
-	}
-	slices.SortFunc(w.cands, oldest)
-	return w.cands
-}
-
-// candidate reports whether a process could be an app's root. With a
-// configuration that is what it matches; a match that names nothing but a
-// listener or a pid file is looked for another way, see findConfigured.
-func (w *Watcher) candidate(p *process) bool {
-	if len(w.matchers) == 0 {
-		return p.python()
-	}
-	return p.match&^w.alone != 0
-}
-
-// matchBits judges the configured matches for one process.
-func (w *Watcher) matchBits(p *process) uint64 {
-	var bits uint64
-	var groups []string
-	var read bool
-	user := func() uint32 { return w.table.owns(p).UID }
-	for i := range w.matchers {
-		if w.matchers[i].fixed(p, func() []string {
-			if !read {
-				groups, read = w.r.Groups(p.pid), true
-			}
-			return groups
-		}, user) {
-			bits |= 1 << i
-		}
-	}
-	if bits&^w.alone != 0 && w.table.owns(p).Changed { // any user starts a setuid program with any command line
-		return bits & w.alone
-	}
-	return bits
 }

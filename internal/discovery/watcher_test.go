@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/origin"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
 // server is a real Python program that listens, and forks workers that wait on
@@ -81,7 +82,7 @@ func runServer(t testing.TB, source, name string, workers int, ports ...any) (pi
 
 func watch(t testing.TB, apps ...config.App) *discovery.Watcher {
 	t.Helper()
-	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Apps: apps, Stuck: time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +304,7 @@ func TestSnapshotObeysItsContext(t *testing.T) {
 func BenchmarkSnapshot(b *testing.B) {
 	start(b, fmt.Sprintf("bench%d", os.Getpid()), 4)
 	now := time.Now()
-	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Stuck: time.Second, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time {
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Stuck: time.Second, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time {
 		now = now.Add(time.Second) // never fresh: every call looks again
 		return now
 	}})

@@ -2,14 +2,15 @@ package discovery
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/listeners"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
-
-// ended reports whether a process has ended and is only waited for by its parent.
-func (p *process) ended() bool { return p.stat.State == 'Z' || p.stat.State == 'X' }
 
 // isWorker reports whether a child answers requests of its parent's. A child
 // that holds the parent's listening socket need not: each fork does, those of a
@@ -20,33 +21,33 @@ func (p *process) ended() bool { return p.stat.State == 'Z' || p.stat.State == '
 // start their workers anew, Hypercorn before 0.14.4 forked them and did not
 // accept itself; waitress and Flask's server have none. Where the
 // parent itself waits for connections, a child must be seen to do so as well.
-func (w *Watcher) isWorker(root, kid *process) bool {
-	if kid.ident.Worker {
+func (w *Watcher) isWorker(root, kid *table.Process) bool {
+	if kid.Program.Worker {
 		return true
 	}
-	switch root.ident.Server { //nolint:exhaustive // the others are scripts
+	switch root.Program.Server { //nolint:exhaustive // the others are scripts
 	case cmdline.Gunicorn:
-		if kid.fds().err != nil || root.fds().err != nil {
+		if kid.FDs().Err != nil || root.FDs().Err != nil {
 			return w.works(root, kid)
 		}
-		return len(w.holds(kid)) > 0 && !kid.fds().held.dirty && w.ownsHeartbeat(root, kid)
+		return len(w.holds(kid)) > 0 && !kid.FDs().Held.Dirty && w.ownsHeartbeat(root, kid)
 	case cmdline.Waitress, cmdline.Flask:
 		return false
 	case cmdline.Uvicorn:
-		return cmdline.Spawned(kid.argv) && w.works(root, kid)
+		return cmdline.Spawned(kid.Argv) && w.works(root, kid)
 	case cmdline.Hypercorn:
-		return w.works(root, kid) && (cmdline.Spawned(kid.argv) || !w.accepts(root))
+		return w.works(root, kid) && (cmdline.Spawned(kid.Argv) || !w.accepts(root))
 	case cmdline.Granian, cmdline.UWSGI:
 		return w.works(root, kid)
 	}
-	return w.works(root, kid) && (!w.accepts(root) || cmdline.Spawned(kid.argv) || w.accepts(kid))
+	return w.works(root, kid) && (!w.accepts(root) || cmdline.Spawned(kid.Argv) || w.accepts(kid))
 }
 
 // ownsHeartbeat reports whether the one heartbeat file that a child of gunicorn
 // holds is its own: a helper that is forked later than a worker inherits that one's.
-func (w *Watcher) ownsHeartbeat(root, kid *process) bool {
-	return kid.fds().heartbeat >= 0 && !slices.ContainsFunc(w.table.kids[root.pid], func(other *process) bool {
-		return other != kid && other.fds().heartbeat >= 0 && other.fds().beat == kid.fds().beat && oldest(other, kid) < 0
+func (w *Watcher) ownsHeartbeat(root, kid *table.Process) bool {
+	return kid.FDs().Heartbeat >= 0 && !slices.ContainsFunc(w.table.Children[root.PID], func(other *table.Process) bool {
+		return other != kid && other.FDs().Heartbeat >= 0 && other.FDs().Beat == kid.FDs().Beat && table.Oldest(other, kid) < 0
 	})
 }
 
@@ -58,71 +59,79 @@ const (
 
 // readAgain reads the descriptors of a child again that does not yet have what a
 // worker has: the one heartbeat file of gunicorn's, the epoll set of uWSGI's.
-func (w *Watcher) readAgain(kid *process) {
-	lacks := kid.fds().beats > 1 || kid.ident.Server == cmdline.UWSGI && len(kid.fds().polls) == 0
-	if !lacks || !kid.fds().known || kid.fds().err != nil || w.at.Sub(kid.firstSeen) > youngFor && w.at.Sub(kid.counts().reread) < againAfter {
+func (w *Watcher) readAgain(kid *table.Process) {
+	lacks := kid.FDs().Beats > 1 || kid.Program.Server == cmdline.UWSGI && len(kid.FDs().Polls) == 0
+	if !lacks || !kid.FDs().Known || kid.FDs().Err != nil || w.at.Sub(kid.FirstSeen) > youngFor && w.at.Sub(kid.Counts().Reread) < againAfter {
 		return
 	}
-	kid.counts().reread = w.at
-	w.table.readWithin(kid)
+	kid.Counts().Reread = w.at
+	w.table.ReadDescriptors(kid)
 }
 
 // withoutHelpers leaves out those forks of a uWSGI master that have no epoll set
 // long after others have one, as a pool that the app made when it was loaded.
-func (w *Watcher) withoutHelpers(kids []*process) []*process {
-	if !slices.ContainsFunc(kids, func(p *process) bool { return len(p.fds().polls) > 0 }) {
+func (w *Watcher) withoutHelpers(kids []*table.Process) []*table.Process {
+	if !slices.ContainsFunc(kids, func(p *table.Process) bool { return len(p.FDs().Polls) > 0 }) {
 		return kids
 	}
-	return slices.DeleteFunc(kids, func(p *process) bool {
-		return p.fds().err == nil && !p.ident.Worker && len(p.fds().polls) == 0 && w.at.Sub(w.table.started(p)) > bootingFor
+	return slices.DeleteFunc(kids, func(p *table.Process) bool {
+		return p.FDs().Err == nil && !p.Program.Worker && len(p.FDs().Polls) == 0 && w.at.Sub(w.table.StartTime(p)) > bootingFor
 	})
 }
 
 // reloaded reports whether a child is the server that Werkzeug's reloader runs:
 // the parent only watches files and holds the socket for it.
-func (w *Watcher) reloaded(root, kid *process) bool {
-	if root.ident.Server != cmdline.Flask && root.ident.Server != cmdline.Script || kid.ident.Server != root.ident.Server || !w.works(root, kid) && kid.fds().err == nil {
+func (w *Watcher) reloaded(root, kid *table.Process) bool {
+	if root.Program.Server != cmdline.Flask && root.Program.Server != cmdline.Script || kid.Program.Server != root.Program.Server || !w.works(root, kid) && kid.FDs().Err == nil {
 		return false
 	}
-	if kid.heir == nil {
+	if kid.Heir == nil {
 		const mark = "WERKZEUG_RUN_MAIN"
-		is := w.r.Variable(kid.pid, mark) == "true" && w.r.Variable(root.pid, mark) != "true"
-		kid.heir = &is
+		is := w.r.Getenv(kid.PID, mark) == "true" && w.r.Getenv(root.PID, mark) != "true"
+		kid.Heir = &is
 	}
-	return *kid.heir
+	return *kid.Heir
 }
 
-// standsBy reports whether a script only keeps the listening sockets of the
-// servers that it started, each of them a root and the same user's: then it is no
-// app.
-func (w *Watcher) standsBy(q *process, roots map[*process]bool) bool {
-	if q.ident.Known() || q.fds().err != nil || q.accepts || len(w.table.kids[q.pid]) == 0 && len(q.handed) == 0 || len(w.holds(q)) == 0 {
-		return false
+func (w *Watcher) works(root, kid *table.Process) bool {
+	if kid.FDs().Err != nil || root.FDs().Err != nil {
+		return kid.Program.Server == root.Program.Server && root.Program.Known()
 	}
-	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })
+	return w.share(kid, root)
 }
 
-// handedOn reports whether a child of q that is an app of its own holds q's
-// socket, or once did: its successor will.
-func (w *Watcher) handedOn(q *process, l sockdiag.Listener, roots map[*process]bool) bool {
-	if q.handed[l.Inode] {
+// accepts reports whether an epoll set of a process has one of the listeners
+// that it holds, or one of its threads waits for a connection now. Once seen it stays.
+func (w *Watcher) accepts(p *table.Process) bool {
+	if p.Accepts {
 		return true
 	}
-	has := slices.ContainsFunc(w.table.kids[q.pid], func(kid *process) bool {
-		return roots[kid] && kid.holds(l) && w.table.owns(kid).Account == w.table.owns(q).Account && !w.table.owns(kid).Changed
-	})
-	if has && q.handed == nil {
-		q.handed = make(map[uint64]bool)
+	held := w.holds(p)
+	if len(held) == 0 {
+		return false
 	}
-	if has && len(q.handed) < maxListeners {
-		q.handed[l.Inode] = true
-	}
-	return has
+	p.Accepts = slices.ContainsFunc(held, func(l sockdiag.Listener) bool { return listeners.Watches(w.r, p, l) }) || w.waits(p, held)
+	return p.Accepts
 }
 
-// launched reports whether p is another program than its parent, which only
-// started it: both are scripts, and not the same one.
-func launched(p, q *process) bool {
-	return p.ident.Server == cmdline.Script && q.ident.Server == cmdline.Script && p.ident.Script != q.ident.Script &&
-		p.ident.Script != "python" && !cmdline.Spawned(p.argv) && !q.accepts
+// waits reports whether a thread of a process waits for a connection now.
+func (w *Watcher) waits(p *table.Process, held []sockdiag.Listener) bool {
+	var fds []int
+	for _, l := range held {
+		fds = append(fds, p.FDs().Sockets[l.Inode]...)
+	}
+	list, err := w.r.Entries(w.r.Path(p.PID, "task"), nil)
+	if err != nil {
+		return false
+	}
+	for _, e := range list[:min(len(list), table.MaxThreads)] {
+		b, err := w.r.Read(p.PID, "task/"+strconv.Itoa(e.N)+"/syscall")
+		if err != nil {
+			continue
+		}
+		if k, err := procfs.ParseSyscall(b); err == nil && w.calls.WaitsForConnection(p.PID, k, fds) {
+			return true
+		}
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -28,28 +29,28 @@ type child struct {
 func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string {
 	t.Helper()
 	w := host(t)
-	w.table.boot = at(0)
+	w.table.Boot = at(0)
 	const pid = 100
-	add := func(pid, ppid int, c child) *process {
+	add := func(pid, ppid int, c child) *table.Process {
 		p := rooted(w, pid, uint16(8000+pid))
 		delete(w.netOf(p).Listeners, uint64(pid))
-		p.counts().reread = at(1000) // what there is was read
-		p.argv = strings.Split(c.argv, "|")
-		p.ident = cmdline.Classify(p.argv)
-		p.own = ownership{known: true, placed: true, Owner: procfs.Owner{Account: 33, UID: 33}}
-		p.stat = procfs.Stat{PPID: ppid, State: c.state}
-		p.opened = &descriptors{known: true, sockets: map[uint64][]int{}, heartbeat: -1, beats: len(c.beats)}
+		p.Counts().Reread = at(1000) // what there is was read
+		p.Argv = strings.Split(c.argv, "|")
+		p.Program = cmdline.Classify(p.Argv)
+		p.Owner = table.Ownership{Known: true, Placed: true, Owner: procfs.Owner{Account: 33, UID: 33}}
+		p.Stat = procfs.Stat{PPID: ppid, State: c.state}
+		p.Opened = &table.Descriptors{Known: true, Sockets: map[uint64][]int{}, Heartbeat: -1, Beats: len(c.beats)}
 		if c.inherits {
-			p.fds().sockets[7] = []int{5}
+			p.FDs().Sockets[7] = []int{5}
 		}
 		if len(c.beats) == 1 {
-			p.fds().heartbeat, p.fds().beat = 6, c.beats[0]
+			p.FDs().Heartbeat, p.FDs().Beat = 6, c.beats[0]
 		}
 		if c.dirty {
-			p.fds().sockets[8] = []int{6}
+			p.FDs().Sockets[8] = []int{6}
 		}
 		if c.waits {
-			p.fds().polls = []int{3}
+			p.FDs().Polls = []int{3}
 			dir := filepath.Join(w.r.Path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -65,23 +66,23 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 	l.Listeners[7] = listener(7, 8000)
 	l.Listeners[8] = sockdiag.Listener{Network: sockdiag.Unix, Path: "/tmp/gunicorn-dirty-a1/arbiter.sock", Inode: 8}
 	a := newApp("shop", -1)
-	a.roots, a.members, root.member = []*process{root}, []*process{root}, a
+	a.roots, a.members, root.Member = []*table.Process{root}, []*table.Process{root}, a
 	for i, c := range kids {
 		if c.argv == "" {
 			c.argv = argv
 		}
 		p := add(pid+1+i, pid, c)
-		p.member = a
+		p.Member = a
 		a.members = append(a.members, p)
 	}
-	w.table.link()
+	w.table.Link()
 	w.at = at(1000)
 	var out []string
 	for _, p := range w.serving(root) {
 		if p == root {
 			out = append(out, "root")
 		} else {
-			out = append(out, fmt.Sprint(p.pid-pid-1))
+			out = append(out, fmt.Sprint(p.PID-pid-1))
 		}
 	}
 	slices.Sort(out)
@@ -135,17 +136,17 @@ func TestWhoIsAWorker(t *testing.T) {
 func TestParentThatKeepsASocket(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 33, ""), server(w, 8001, 33, "shop")
-	parent.ident, parent.argv = cmdline.Program{Server: cmdline.Script, Script: "start"}, []string{"python3", "start.py"}
-	parent.fds().sockets[8001] = []int{6}
-	delete(parent.fds().sockets, 8000)
-	child.stat.PPID = 8000
-	w.table.link()
+	parent.Program, parent.Argv = cmdline.Program{Server: cmdline.Script, Script: "start"}, []string{"python3", "start.py"}
+	parent.FDs().Sockets[8001] = []int{6}
+	delete(parent.FDs().Sockets, 8000)
+	child.Stat.PPID = 8000
+	w.table.Link()
 	wantListed(t, w, 0, "shop=8001")
 
-	parent.fds().sockets[8000] = []int{5} // it listens itself as well
+	parent.FDs().Sockets[8000] = []int{5} // it listens itself as well
 	wantListed(t, w, 10, "shop=8001 start=8000")
-	a := parent.member
-	a.net, a.roots = w.netOf(parent), []*process{parent}
+	a := memberOf(parent)
+	a.net, a.roots = w.netOf(parent), []*table.Process{parent}
 	w.listenersOf(a, at(10))
 	if len(a.sockets) != 1 || a.sockets[0].Inode != 8000 {
 		t.Errorf("its listeners are %+v", a.sockets)
@@ -156,12 +157,12 @@ func TestParentThatKeepsASocket(t *testing.T) {
 func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 	w := host(t)
 	parent, child := server(w, 8000, 0, ""), server(w, 8001, 65534, "shop")
-	parent.ident = cmdline.Program{Server: cmdline.Script, Script: "start"}
-	child.fds().sockets = map[uint64][]int{8000: {5}}
-	child.stat.PPID = 8000
-	w.table.link()
+	parent.Program = cmdline.Program{Server: cmdline.Script, Script: "start"}
+	child.FDs().Sockets = map[uint64][]int{8000: {5}}
+	child.Stat.PPID = 8000
+	w.table.Link()
 	discoverAt(w, 0)
-	if parent.member == nil || parent.member.name != "start" {
+	if parent.Member == nil || memberOf(parent).name != "start" {
 		t.Errorf("%s", listed(w))
 	}
 }
@@ -170,21 +171,21 @@ func TestStrangerDoesNotSilenceItsParent(t *testing.T) {
 func TestOrphansAreOneApp(t *testing.T) {
 	w := host(t)
 	master := server(w, 8000, 33, "shop")
-	var kids []*process
+	var kids []*table.Process
 	for i := range 3 {
 		kid := server(w, 8001+i, 33, "shop")
-		kid.fds().sockets = map[uint64][]int{8000: {5}}
-		kid.stat.PPID = 8000
+		kid.FDs().Sockets = map[uint64][]int{8000: {5}}
+		kid.Stat.PPID = 8000
 		kids = append(kids, kid)
 	}
-	w.table.link()
+	w.table.Link()
 	wantListed(t, w, 0, "shop=8000")
 	discoverAt(w, 100)
 	end(w, master)
 	for _, kid := range kids {
-		kid.stat.PPID = 1
+		kid.Stat.PPID = 1
 	}
-	w.table.link()
+	w.table.Link()
 	discoverAt(w, 110)
 	if len(w.apps) != 1 || len(w.apps[0].roots) != 3 || w.apps[0].name != "shop" {
 		t.Errorf("%s", listed(w))
@@ -207,6 +208,6 @@ func TestZombieKeepsNoName(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := server(w, 9000, 33, "shop")
-	next.fds().sockets = master.fds().sockets // it was handed the same socket
+	next.FDs().Sockets = master.FDs().Sockets // it was handed the same socket
 	wantListed(t, w, 110, "shop=9000")
 }

@@ -19,13 +19,13 @@ const MaxRead = 64 << 10
 // poller, which doubles the price of a read here. It is not safe for use from
 // two goroutines.
 type FS struct {
-	Root           string
-	buf            []byte
-	MaxDescriptors int // of one process that are looked at
+	Root   string
+	buf    []byte
+	MaxFDs int // of one process that are looked at
 }
 
 func New(root string) *FS {
-	return &FS{Root: root, buf: make([]byte, 4096), MaxDescriptors: maxDescriptors}
+	return &FS{Root: root, buf: make([]byte, 4096), MaxFDs: maxFDs}
 }
 
 // Path returns <root>/<pid>/<name>.
@@ -152,8 +152,8 @@ func Gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err,
 // Denied reports whether err says that the kernel refuses us this file.
 func Denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
-// Owner returns the effective user id of a process: the owner of /proc/PID.
-func (r *FS) Owner(pid int) (uint32, error) {
+// EffectiveUID returns the effective user id of a process: the owner of /proc/PID.
+func (r *FS) EffectiveUID(pid int) (uint32, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(r.Root+"/"+strconv.Itoa(pid), &st); err != nil {
 		return 0, fmt.Errorf("owner of %d: %w", pid, err)

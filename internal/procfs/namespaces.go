@@ -9,7 +9,7 @@ import (
 // NamespaceID is the identity of a namespace, as stat reports it.
 type NamespaceID struct{ Dev, Ino uint64 }
 
-func NamespaceOf(st *unix.Stat_t) NamespaceID { return NamespaceID{st.Dev, st.Ino} }
+func NamespaceFromStat(st *unix.Stat_t) NamespaceID { return NamespaceID{st.Dev, st.Ino} }
 
 // OwnUserNS returns the identity of the exporter's user namespace; zero: not known.
 func OwnUserNS() NamespaceID {
@@ -17,7 +17,7 @@ func OwnUserNS() NamespaceID {
 	if unix.Stat("/proc/self/ns/user", &st) != nil {
 		return NamespaceID{}
 	}
-	return NamespaceOf(&st)
+	return NamespaceFromStat(&st)
 }
 
 // SameFiles compares mount namespace and root with our own.

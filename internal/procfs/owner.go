@@ -23,13 +23,13 @@ type Owner struct {
 	Changed bool   // real and effective user id differ, or its program changes them by its mode (setuid, setgid)
 }
 
-// AccountOf returns whose a process is. What may not be read counts as uid, the
+// Owner returns whose a process is. What may not be read counts as uid, the
 // owner of /proc/PID. ownNS is the inode of our own user namespace.
 //
 // The owner of /proc/PID alone is no proof: it is root for every process that is
 // not dumpable, and the effective user of a setuid program such as su, which any
 // user starts with any title and with sockets that it inherits.
-func (r *FS) AccountOf(pid int, uid uint32, ownNS uint64) Owner {
+func (r *FS) Owner(pid int, uid uint32, ownNS uint64) Owner {
 	o := Owner{Account: Account(uid), UID: uid}
 	if b, err := r.Read(pid, "status"); err == nil {
 		if ids, ok := parseUIDs(b); ok {
@@ -90,7 +90,7 @@ func parseUIDs(b []byte) (ids [3]uint32, ok bool) {
 		return ids, false
 	}
 	for i := range ids {
-		n, ok := number(f[i])
+		n, ok := parseDecimal(f[i])
 		if !ok || n > 1<<32-1 {
 			return ids, false
 		}

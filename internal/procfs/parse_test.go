@@ -32,7 +32,7 @@ func TestParseStat(t *testing.T) {
 			if c.bad != (err != nil) || err != nil && !errors.Is(err, ErrShape) {
 				t.Fatalf("error %v", err)
 			}
-			comm, _, _ := cutName([]byte(c.in))
+			comm, _, _ := cutComm([]byte(c.in))
 			if got != c.want || err == nil && string(comm) != c.comm {
 				t.Errorf("got %+v of %q, want %+v of %q", got, comm, c.want, c.comm)
 			}
@@ -41,7 +41,7 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseSyscall(t *testing.T) {
-	for in, want := range map[string]Call{
+	for in, want := range map[string]Syscall{
 		"running\n":          {Running: true, NR: -1},
 		"-1 0x7ffd 0x7f01\n": {NR: -1},
 		"232 0x7 0x1 0x2 0x3e8 0x0 0xffffffff 0x7ffd 0x7fb9\n": {NR: 232, Args: [6]uint64{7, 1, 2, 1000, 0, 0xffffffff}},
@@ -70,7 +70,7 @@ func TestParseSmaps(t *testing.T) {
 }
 
 func TestParseRest(t *testing.T) {
-	if got := ParseTargets([]byte("pos:\t0\nflags:\t02\ntfd:        5 events:       19 data:  5  pos:0 ino:6b\ntfd:       11 events: 1 data: b\n")); !slices.Equal(got, []int{5, 11}) {
+	if got := ParseEpollFDs([]byte("pos:\t0\nflags:\t02\ntfd:        5 events:       19 data:  5  pos:0 ino:6b\ntfd:       11 events: 1 data: b\n")); !slices.Equal(got, []int{5, 11}) {
 		t.Errorf("targets %v", got)
 	}
 	if got, err := ParseMaxFiles([]byte("Max processes  1 1 processes\nMax open files            1024                 524288               files     \n")); got != 1024 || err != nil {
@@ -82,11 +82,11 @@ func TestParseRest(t *testing.T) {
 	if _, err := ParseMaxFiles([]byte("nothing\n")); !errors.Is(err, ErrShape) {
 		t.Errorf("no limit: error %v", err)
 	}
-	if ino, ok := ParseSocket("socket:[25567]"); ino != 25567 || !ok {
+	if ino, ok := ParseSocketLink("socket:[25567]"); ino != 25567 || !ok {
 		t.Errorf("socket %d %v", ino, ok)
 	}
 	for _, s := range []string{"pipe:[3]", "socket:[x]", "socket:[3", "/tmp/socket:[3]"} {
-		if _, ok := ParseSocket(s); ok {
+		if _, ok := ParseSocketLink(s); ok {
 			t.Errorf("%q taken for a socket", s)
 		}
 	}
@@ -106,7 +106,7 @@ func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("7 (a) b (c)) R 5 1 1 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 9 100 3 0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseStat(b)
-		comm, _, _ := cutName(b)
+		comm, _, _ := cutComm(b)
 		if err == nil && (!bytes.Contains(b, []byte("("+string(comm)+")")) || s.PPID < 0 || s.Threads < 0) {
 			t.Errorf("%q gave %+v", b, s)
 		}
@@ -118,7 +118,7 @@ func FuzzParseSyscall(f *testing.F) {
 	f.Add([]byte("running\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseSyscall(b)
-		if err == nil && (c.NR < -1 || c.Running && c.NR != -1) || err != nil && c != (Call{}) {
+		if err == nil && (c.NR < -1 || c.Running && c.NR != -1) || err != nil && c != (Syscall{}) {
 			t.Errorf("%q gave %+v, %v", b, c, err)
 		}
 	})

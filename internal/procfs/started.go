@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Variable returns one variable of the environment a program was started
+// Getenv returns one variable of the environment a program was started
 // with, or "". Nothing else of /proc/PID/environ is kept.
-func (r *FS) Variable(pid int, name string) string {
+func (r *FS) Getenv(pid int, name string) string {
 	b, err := r.Read(pid, "environ")
 	if err != nil {
 		return ""
@@ -20,17 +20,17 @@ func (r *FS) Variable(pid int, name string) string {
 	return ""
 }
 
-// Groups returns the paths of /proc/PID/cgroup; none if it cannot be read.
-func (r *FS) Groups(pid int) []string {
+// Cgroups returns the paths of /proc/PID/cgroup; none if it cannot be read.
+func (r *FS) Cgroups(pid int) []string {
 	b, err := r.Read(pid, "cgroup")
 	if err != nil {
 		return nil
 	}
-	return ParseGroups(b)
+	return ParseCgroups(b)
 }
 
-// ParseGroups returns the paths in /proc/PID/cgroup, "hierarchy:controllers:path".
-func ParseGroups(b []byte) []string {
+// ParseCgroups returns the paths in /proc/PID/cgroup, "hierarchy:controllers:path".
+func ParseCgroups(b []byte) []string {
 	var paths []string
 	for line := range strings.Lines(string(b)) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)

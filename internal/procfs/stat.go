@@ -28,9 +28,9 @@ type Stat struct {
 // that number, is no proof: in a PID namespace any process may have it.
 const kernelThread = 0x00200000
 
-// cutName returns the command's name in /proc/PID/stat and what is behind it. The
+// cutComm returns the command's name in /proc/PID/stat and what is behind it. The
 // name may hold blanks and brackets, so it ends at the last one.
-func cutName(b []byte) (name, rest []byte, ok bool) {
+func cutComm(b []byte) (name, rest []byte, ok bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open || end+4 > len(b) {
 		return nil, nil, false
@@ -40,7 +40,7 @@ func cutName(b []byte) (name, rest []byte, ok bool) {
 
 // ParseStat reads /proc/PID/stat.
 func ParseStat(b []byte) (Stat, error) {
-	_, rest, ok := cutName(b)
+	_, rest, ok := cutComm(b)
 	if !ok {
 		return Stat{}, fmt.Errorf("stat: %w", ErrShape)
 	}
@@ -69,7 +69,7 @@ func (s *Stat) set(field int, b []byte) bool {
 	default:
 		return true
 	}
-	v, ok := number(b)
+	v, ok := parseDecimal(b)
 	switch field {
 	case 4:
 		s.PPID = int(v)
@@ -91,9 +91,9 @@ func (s *Stat) set(field int, b []byte) bool {
 	return ok
 }
 
-// number reads a decimal number without a sign; a leading minus counts as 0,
+// parseDecimal reads a decimal number without a sign; a leading minus counts as 0,
 // for the kernel prints some of these fields as signed.
-func number(b []byte) (uint64, bool) {
+func parseDecimal(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 19 {
 		return 0, false
 	}
@@ -135,7 +135,7 @@ func ParseMaxFiles(b []byte) (uint64, error) {
 		if string(f[0]) == "unlimited" {
 			return 0, nil
 		}
-		if v, ok := number(f[0]); ok {
+		if v, ok := parseDecimal(f[0]); ok {
 			return v, nil
 		}
 		break
@@ -143,8 +143,8 @@ func ParseMaxFiles(b []byte) (uint64, error) {
 	return 0, fmt.Errorf("limits: %w", ErrShape)
 }
 
-// ParseSocket reads the inode of "socket:[123]".
-func ParseSocket(link string) (uint64, bool) {
+// ParseSocketLink reads the inode of "socket:[123]".
+func ParseSocketLink(link string) (uint64, bool) {
 	s, ok := strings.CutPrefix(link, "socket:[")
 	if !ok {
 		return 0, false

@@ -8,44 +8,44 @@ import (
 	"time"
 )
 
-// Call is what a thread is doing, from /proc/PID/task/TID/syscall.
-type Call struct {
+// Syscall is what a thread is doing, from /proc/PID/task/TID/syscall.
+type Syscall struct {
 	Running bool // on a CPU or ready to be: the kernel gives no call
 	NR      int  // number of the system call; -1: blocked outside of one
 	Args    [6]uint64
 }
 
 // ParseSyscall reads "running", "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
-func ParseSyscall(b []byte) (Call, error) {
+func ParseSyscall(b []byte) (Syscall, error) {
 	f := strings.Fields(string(b))
 	if len(f) == 1 && f[0] == "running" {
-		return Call{Running: true, NR: -1}, nil
+		return Syscall{Running: true, NR: -1}, nil
 	}
 	if len(f) < 3 {
-		return Call{}, fmt.Errorf("syscall: %w", ErrShape)
+		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
 	}
 	nr, err := strconv.Atoi(f[0])
 	if err != nil || nr < -1 {
-		return Call{}, fmt.Errorf("syscall: %w", ErrShape)
+		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
 	}
-	c := Call{NR: nr}
+	c := Syscall{NR: nr}
 	if nr == -1 {
 		return c, nil
 	}
 	if len(f) != 9 {
-		return Call{}, fmt.Errorf("syscall: %w", ErrShape)
+		return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
 	}
 	for i := range c.Args {
 		if c.Args[i], err = strconv.ParseUint(strings.TrimPrefix(f[i+1], "0x"), 16, 64); err != nil {
-			return Call{}, fmt.Errorf("syscall: %w", ErrShape)
+			return Syscall{}, fmt.Errorf("syscall: %w", ErrShape)
 		}
 	}
 	return c, nil
 }
 
-// ParseTargets reads the descriptors an epoll set watches: the "tfd:" lines of
+// ParseEpollFDs reads the descriptors an epoll set watches: the "tfd:" lines of
 // /proc/PID/fdinfo/N.
-func ParseTargets(b []byte) []int {
+func ParseEpollFDs(b []byte) []int {
 	var fds []int
 	for line := range bytes.Lines(b) {
 		rest, ok := bytes.CutPrefix(line, []byte("tfd:"))
@@ -56,7 +56,7 @@ func ParseTargets(b []byte) []int {
 		if len(f) == 0 {
 			continue
 		}
-		if n, ok := number(f[0]); ok {
+		if n, ok := parseDecimal(f[0]); ok {
 			fds = append(fds, int(n))
 		}
 	}
@@ -71,9 +71,9 @@ func ParseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
 	if len(f) != 3 {
 		return 0, 0, fmt.Errorf("schedstat: %w", ErrShape)
 	}
-	ran, ok1 := number(f[0])
-	waited, ok2 := number(f[1])
-	slices, ok3 := number(f[2])
+	ran, ok1 := parseDecimal(f[0])
+	waited, ok2 := parseDecimal(f[1])
+	slices, ok3 := parseDecimal(f[2])
 	if !ok1 || !ok2 || !ok3 {
 		return 0, 0, fmt.Errorf("schedstat: %w", ErrShape)
 	}

@@ -140,7 +140,7 @@ func InService(root string, pid int) bool {
 	if err != nil {
 		return false
 	}
-	for _, g := range procfs.ParseGroups(b) {
+	for _, g := range procfs.ParseCgroups(b) {
 		for part := range strings.SplitSeq(g, "/") {
 			if strings.HasSuffix(part, ".service") && !strings.HasPrefix(part, "user@") {
 				return true
