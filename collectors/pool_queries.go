@@ -31,7 +31,7 @@ func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
 
 // noteQueries names the statements of clients that have been running longest,
 // with the workers that sent them. One that waits for a lock is not at work.
-func (l *poolLook) noteQueries(s *Sample, owners []model.Owner) {
+func (l *poolRead) addQueries(s *Sample, owners []model.Owner) {
 	waits := make(map[uint64]bool)
 	for _, w := range l.lockWaits() {
 		waits[w.Waiter.ID] = true

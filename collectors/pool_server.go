@@ -26,13 +26,13 @@ type poolCounts [len(poolStates)]int
 // poolServer is what is remembered of one server from look to look.
 type poolServer struct {
 	looked time.Time
-	seen   map[uint64]*sighting // by connection id
-	leaks  map[leakKey]bool     // that are leaked now, and are in the log
+	seen   map[uint64]*seenConnection // by connection id
+	leaks  map[leakKey]bool           // that are leaked now, and are in the log
 }
 
 // sighting is when a connection was first seen. The same id with another client
 // is another connection: the server has been restarted.
-type sighting struct {
+type seenConnection struct {
 	host  string
 	after time.Time // the last look without it: it is younger than that
 	first time.Time
@@ -47,12 +47,12 @@ type leakKey struct {
 }
 
 // poolLook is one look at one server.
-type poolLook struct {
+type poolRead struct {
 	MySQLTarget
 
 	*activity
 
-	view *connectionView
+	view *sampledConnections
 }
 
 // pool is one pool of an app on one server.
@@ -76,8 +76,8 @@ type leak struct {
 
 // server adds the pools of one server, and asks for another sample of
 // connections if it has clients that are newer than the last one.
-func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
-	book := c.book(l)
+func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
+	pools := c.poolsOf(l)
 	open := make(map[uint64]*mysql.Transaction, len(l.transactions))
 	for i := range l.transactions {
 		if t := &l.transactions[i]; t.Thread != 0 {
@@ -92,12 +92,12 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 		if t.Own || t.Command == "Daemon" {
 			continue
 		}
-		at := p.sight(t, l.began)
+		at := p.see(t, l.began)
 		who, known := l.owner(clients[i], at, named)
 		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
 			fresh = true
 		}
-		if in := book.take(t, who); in != nil {
+		if in := pools.take(t, who); in != nil {
 			in.add(t, open[t.ID], who)
 			who.App = cmp.Or(who.App, in.app)
 		}
@@ -107,17 +107,17 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 	if fresh {
 		c.o.Connections.SampleConnections()
 	}
-	book.publish(s, l)
-	c.logLeaks(p, l, book)
-	l.noteLockWaits(s, owners)
-	l.noteQueries(s, owners)
+	pools.publish(s, l)
+	c.logLeaks(p, l, pools)
+	l.addLockWaits(s, owners)
+	l.addQueries(s, owners)
 }
 
 // sight gives when a connection was first seen.
-func (p *poolServer) sight(t *mysql.Thread, now time.Time) *sighting {
+func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
 	at := p.seen[t.ID]
 	if at == nil || at.host != t.Host {
-		at = &sighting{host: t.Host, after: p.looked, first: now}
+		at = &seenConnection{host: t.Host, after: p.looked, first: now}
 		p.seen[t.ID] = at
 	}
 	at.last = now
@@ -136,7 +136,7 @@ func (p *poolServer) forget(now time.Time) {
 
 // owner tells whose a thread's connection is. A sample from before the
 // connection was made knows its port as that of another one.
-func (l *poolLook) owner(from client, at *sighting, named map[uint16]int) (who model.Owner, known bool) {
+func (l *poolRead) owner(from client, at *seenConnection, named map[uint16]int) (who model.Owner, known bool) {
 	if l.view.taken.Before(at.after) {
 		return model.Owner{}, false
 	}
@@ -182,7 +182,7 @@ func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration
 
 // noteLockWaits names who waits for whom, with the workers at both ends,
 // longest first.
-func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
+func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
 	if len(waits) == 0 {
 		return
@@ -197,7 +197,7 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 		}
 		return model.Connection{ID: id}, &mysql.Thread{}
 	}
-	for _, wait := range waits[:min(len(waits), maxNotes)] {
+	for _, wait := range waits[:min(len(waits), maxListed)] {
 		wait.Waiter, _ = find(wait.Waiter.ID)
 		var thread *mysql.Thread
 		wait.Blocker, thread = find(wait.Blocker.ID)
@@ -210,13 +210,13 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 		}
 		s.State.LockWaits = append(s.State.LockWaits, wait)
 	}
-	l.noteSuspect(s, owners, waits)
+	l.addLockSuspect(s, owners, waits)
 }
 
 // lockWaits returns the waits for rows and for tables, longest first, with the ids
 // of the connections only. Who holds the lock of a table, or of its definition, the
 // server does not tell.
-func (l *poolLook) lockWaits() []model.LockWait {
+func (l *poolRead) lockWaits() []model.LockWait {
 	var out []model.LockWait
 	add := func(waiter, blocker uint64, took time.Duration) {
 		out = append(out, model.LockWait{

@@ -11,7 +11,7 @@ import (
 // that was open before the first of them came to wait and waits for nothing
 // itself; else the one connection of no watched app that has slept since then, as
 // after LOCK TABLES. Where several have, none is named.
-func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
+func (l *poolRead) addLockSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
 	waiting := make(map[uint64]bool)
 	longest := time.Duration(-1)
 	for i := range waits {
@@ -39,7 +39,7 @@ func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.Lo
 
 // oldestTransaction returns the place and the age of the oldest transaction that
 // has been open for that long at least and waits for nothing; −1: there is none.
-func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
+func (l *poolRead) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
 	open := make(map[uint64]time.Duration)
 	for i := range l.transactions {
 		if t := &l.transactions[i]; !t.Waits && !waiting[t.Thread] && t.Age >= least {
@@ -58,7 +58,7 @@ func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duratio
 // onlySleeper returns the place of the one connection of no watched app that has
 // slept for that long; −1: there is none, or there are several. Servers count in
 // whole seconds.
-func (l *poolLook) onlySleeper(owners []model.Owner, least time.Duration) int {
+func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 	place := -1
 	for i := range l.threads {
 		t := &l.threads[i]

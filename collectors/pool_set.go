@@ -12,7 +12,7 @@ import (
 
 // poolBook has the pools of one server: those of the configuration, and one for
 // each other app that is found to be connected.
-type poolBook struct {
+type poolSet struct {
 	server     string
 	configured map[string][]*pool // by app, in the order of the configuration
 	order      []*pool
@@ -21,8 +21,8 @@ type poolBook struct {
 }
 
 // book opens the book of a server.
-func (c *Pool) book(l poolLook) *poolBook {
-	b := &poolBook{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
+func (c *Pool) poolsOf(l poolRead) *poolSet {
+	b := &poolSet{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
 	for _, a := range c.o.Configured() {
 		b.names[a.Name] = make(map[string]bool, len(a.Pools))
 		for i := range a.Pools {
@@ -42,7 +42,7 @@ func (c *Pool) book(l poolLook) *poolBook {
 // take returns the pool that a connection belongs to, or nil. Whose process has
 // its other end decides; where that is not known, the user does, and of several
 // pools with that user the first takes it.
-func (b *poolBook) take(t *mysql.Thread, who model.Owner) *pool {
+func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
 	}
@@ -65,7 +65,7 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 
 // find returns the pool of an app that says nothing about this server. It has the
 // server's name, unless a pool on another server has that.
-func (b *poolBook) find(app string) *pool {
+func (b *poolSet) find(app string) *pool {
 	p := b.found[app]
 	if p == nil {
 		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}
@@ -79,7 +79,7 @@ func (b *poolBook) find(app string) *pool {
 
 // all returns the pools whose connections are known. Without a user, only a look
 // at all of the app's descriptors tells which connections are its own.
-func (b *poolBook) all(v *connectionView) []*pool {
+func (b *poolSet) all(v *sampledConnections) []*pool {
 	var out []*pool
 	for _, p := range b.order {
 		if p.config.User != "" || v.errs[p.app] == nil {
@@ -95,7 +95,7 @@ func (b *poolBook) all(v *connectionView) []*pool {
 }
 
 // publish adds the pools.
-func (b *poolBook) publish(s *Sample, l poolLook) {
+func (b *poolSet) publish(s *Sample, l poolRead) {
 	processes := make(map[string]int)
 	for i := range l.view.snap.Apps {
 		if a := &l.view.snap.Apps[i]; a.Up {
@@ -130,7 +130,7 @@ func (p *pool) publish(s *Sample, server string, workers int) {
 		})
 	}
 	p.sortLeaks()
-	for _, x := range p.leaks[:min(len(p.leaks), maxNotes)] {
+	for _, x := range p.leaks[:min(len(p.leaks), maxListed)] {
 		out.Leaks = append(out.Leaks, model.Leak{Owner: x.Owner, Server: server, Connection: x.connection, Seconds: x.asleep.Seconds()})
 	}
 	s.State.Pools = append(s.State.Pools, out)
@@ -154,7 +154,7 @@ func capacityOf(p *config.Pool, workers int) int {
 
 // logLeaks hands the leaks that are new to the log, and forgets those that are
 // over.
-func (c *Pool) logLeaks(p *poolServer, l poolLook, b *poolBook) {
+func (c *Pool) logLeaks(p *poolServer, l poolRead, b *poolSet) {
 	now := make(map[leakKey]bool)
 	var lines []leakLine
 	for _, in := range b.all(l.view) {

@@ -14,34 +14,34 @@ import (
 
 // connectionView is the sampled connections of the apps, ready to be joined
 // with the lists of servers.
-type connectionView struct {
+type sampledConnections struct {
 	snap    *discovery.Snapshot
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
 
 	descriptors uint64 // that were not looked at, since the start
-	list        []viewed
+	list        []sampledConnection
 	byPort      map[uint16]int            // local port to the place in list of the last one with it, see viewed.next
 	slots       map[string]map[int]string // app and pid to worker slot
 	running     bool                      // an app runs
 }
 
 // viewed is one connection. A server that knows it says which one it is.
-type viewed struct {
+type sampledConnection struct {
 	*conns.Connection
 
 	component string
 	next      int // place of another one with this local port; −1: none
 }
 
-func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionView {
-	v := &connectionView{
-		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]viewed, len(c.List)),
+func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledConnections {
+	v := &sampledConnections{
+		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]sampledConnection, len(c.List)),
 		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
 	}
 	for i := range c.List {
-		v.list[i] = viewed{&c.List[i], c.List[i].Component, -1}
+		v.list[i] = sampledConnection{&c.List[i], c.List[i].Component, -1}
 		local := c.List[i].Local
 		if !local.IsValid() {
 			continue
@@ -64,9 +64,9 @@ func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionVie
 }
 
 // known reports whether there is a sample, or nobody to sample.
-func (v *connectionView) known() bool { return !v.taken.IsZero() || !v.running }
+func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
-func (v *connectionView) owner(i int) model.Owner {
+func (v *sampledConnections) owner(i int) model.Owner {
 	x := &v.list[i]
 	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
 }
@@ -116,7 +116,7 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 // anybody may have made is never taken. A server that resolves names reports the
 // host by a name, of which only follows whether it is this one's loopback: such a
 // port must be the only one of its kind.
-func (v *connectionView) find(c client, server string, named map[uint16]int) int {
+func (v *sampledConnections) find(c client, server string, named map[uint16]int) int {
 	if c.port == 0 || !c.addr.IsValid() && named[c.port] > 1 {
 		return -1
 	}
@@ -145,7 +145,7 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 
 // certainty returns how sure it is that a connection leads to that server; 0: it
 // does not lead to any MySQL.
-func certainty(x *viewed, server string) (n int) {
+func certainty(x *sampledConnection, server string) (n int) {
 	switch x.Component {
 	case "mysql:" + server:
 		n = 2
