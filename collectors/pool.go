@@ -29,8 +29,8 @@ var (
 const (
 	// defaultLeakAfter is for pools that no configuration names.
 	defaultLeakAfter = time.Minute
-	// maxNotes bounds the leaks of one pool, and the lock waits of one server,
-	// that are named one by one.
+	// maxListed bounds the leaks of one pool, and the lock waits of one server,
+	// in the state.
 	maxListed = 20
 	// maxWorkerSeries bounds the series of resp_worker_connections.
 	maxWorkerSeries = 4000
@@ -92,7 +92,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
 	v := newSampledConnections(snap, c.o.Connections.Connections())
 	if !v.known() {
-		return s, nil // the first sample is a moment away
+		return s, nil // there is no sample of connections yet
 	}
 	servers := make(map[string]*poolServer, len(targets))
 	for i, t := range targets {
@@ -112,7 +112,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// whyNoPools is why a look is not enough to tell what the pools do.
+// whyNoPools returns why the pools of a server are not known; nil if they are.
 func whyNoPools(server string, l *activity, err error) error {
 	if err == nil {
 		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
@@ -129,14 +129,14 @@ func whyNoPools(server string, l *activity, err error) error {
 	return lack
 }
 
-// connected is how a process is connected to something.
+// connected is a component to which a process of an app is connected.
 type connected struct {
 	app, component string
 	pid            int
 }
 
-// census counts the connections of each process, and lists what each app is
-// connected to.
+// census returns the number of connections of each process to each component, and
+// the components of each app.
 func (v *sampledConnections) census() (counts map[connected]int, components map[string][]string) {
 	counts, components = make(map[connected]int), make(map[string][]string)
 	for i := range v.list {

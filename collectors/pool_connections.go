@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// connectionView is the sampled connections of the apps, ready to be joined
-// with the lists of servers.
+// sampledConnections is the sampled connections of the apps, indexed for the join with
+// the servers' lists of threads.
 type sampledConnections struct {
 	snap    *discovery.Snapshot
 	taken   time.Time
@@ -22,12 +22,13 @@ type sampledConnections struct {
 
 	descriptors uint64 // that were not looked at, since the start
 	list        []sampledConnection
-	byPort      map[uint16]int            // local port to the place in list of the last one with it, see viewed.next
+	byPort      map[uint16]int            // local port to the place in list of the last one with it, see sampledConnection.next
 	slots       map[string]map[int]string // app and pid to worker slot
 	running     bool                      // an app runs
 }
 
-// viewed is one connection. A server that knows it says which one it is.
+// sampledConnection is one connection. Its component is set to the server that lists
+// it.
 type sampledConnection struct {
 	*conns.Connection
 
@@ -63,7 +64,7 @@ func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledCo
 	return v
 }
 
-// known reports whether there is a sample, or nobody to sample.
+// known reports whether there is a sample, or no app that runs.
 func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
 func (v *sampledConnections) owner(i int) model.Owner {
@@ -71,9 +72,9 @@ func (v *sampledConnections) owner(i int) model.Owner {
 	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
 }
 
-// client is the other end of a thread, as the server's list has it.
+// client is the client's end of a connection, as the server lists it.
 type client struct {
-	addr netip.Addr // not valid where the server gives a name
+	addr netip.Addr // invalid where the server lists a name
 	name string
 	port uint16 // 0: it came over a UNIX socket, or the server has none
 }
@@ -96,8 +97,8 @@ func parseClient(host string) client {
 	return c
 }
 
-// clientsOf returns the other ends of threads, and how often a port is that of a
-// client that the server knows by name.
+// clientsOf returns the clients of threads, and how many clients that the server lists
+// by name have each port.
 func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) {
 	clients, named = make([]client, len(threads)), make(map[uint16]int)
 	for i := range threads {
@@ -109,13 +110,12 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 	return clients, named
 }
 
-// find returns the sampled connection that a server sees as c, or −1. The one
-// whose other end is that server's configured address is surer than one that
-// leads to some MySQL, and one whose ends the kernel proves is surer than both;
-// of two that are as sure, neither is taken. One in a network namespace that
-// anybody may have made is never taken. A server that resolves names reports the
-// host by a name, of which only follows whether it is this one's loopback: such a
-// port must be the only one of its kind.
+// find returns the index of the sampled connection that a server lists as c, or −1.
+// Several with that port are ranked: first those whose ends the kernel proves, then
+// those to the server's configured address, then those to any MySQL. Where two rank
+// first, none is returned. Connections in a network namespace that any user could have
+// created are ignored. A server that resolves names lists the host by its name, which
+// says only whether it is the loopback, so such a port must be unique.
 func (v *sampledConnections) find(c client, server string, named map[uint16]int) int {
 	if c.port == 0 || !c.addr.IsValid() && named[c.port] > 1 {
 		return -1
@@ -143,8 +143,8 @@ func (v *sampledConnections) find(c client, server string, named map[uint16]int)
 	return best
 }
 
-// certainty returns how sure it is that a connection leads to that server; 0: it
-// does not lead to any MySQL.
+// certainty returns the rank of a connection as one to that server; 0 if it is not to
+// MySQL.
 func certainty(x *sampledConnection, server string) (n int) {
 	switch x.Component {
 	case "mysql:" + server:

@@ -13,7 +13,7 @@ import (
 // poolStates are the values of the label state, in the order of [poolCounts].
 var poolStates = [...]string{"in_use", "idle", "in_transaction", "leaked"} //nolint:gochecknoglobals // a table that nothing changes
 
-// The places in poolStates.
+// The indexes in poolStates.
 const (
 	poolInUse = iota
 	poolIdle
@@ -23,30 +23,29 @@ const (
 
 type poolCounts [len(poolStates)]int
 
-// poolServer is what is remembered of one server from look to look.
+// poolServer is what is kept of one server between reads.
 type poolServer struct {
 	looked time.Time
 	seen   map[uint64]*seenConnection // by connection id
-	leaks  map[leakKey]bool           // that are leaked now, and are in the log
+	leaks  map[leakKey]bool           // leaked now, and logged
 }
 
-// sighting is when a connection was first seen. The same id with another client
+// seenConnection is when a connection was first seen. The same id with another client
 // is another connection: the server has been restarted.
 type seenConnection struct {
 	host  string
-	after time.Time // the last look without it: it is younger than that
+	after time.Time // the last read without it: it is younger than that
 	first time.Time
 	last  time.Time
 }
 
-// leakKey tells one leak from another, also if a server that was restarted
-// uses an id again.
+// leakKey identifies a leak, also if a restarted server reuses a connection id.
 type leakKey struct {
 	connection  uint64
 	transaction string
 }
 
-// poolLook is one look at one server.
+// poolRead is one read of one server.
 type poolRead struct {
 	MySQLTarget
 
@@ -113,7 +112,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	l.addQueries(s, owners)
 }
 
-// sight gives when a connection was first seen.
+// see returns when a connection was first seen.
 func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
 	at := p.seen[t.ID]
 	if at == nil || at.host != t.Host {
@@ -124,7 +123,7 @@ func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
 	return at
 }
 
-// forget forgets the connections that were not seen now.
+// forget removes the connections that were not seen in this read.
 func (p *poolServer) forget(now time.Time) {
 	for id, at := range p.seen {
 		if !at.last.Equal(now) {
@@ -134,8 +133,8 @@ func (p *poolServer) forget(now time.Time) {
 	p.looked = now
 }
 
-// owner tells whose a thread's connection is. A sample from before the
-// connection was made knows its port as that of another one.
+// owner returns whose connection a thread is. A sample that is older than the
+// connection is not used, because its port may have been another connection's.
 func (l *poolRead) owner(from client, at *seenConnection, named map[uint16]int) (who model.Owner, known bool) {
 	if l.view.taken.Before(at.after) {
 		return model.Owner{}, false
@@ -161,8 +160,9 @@ func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 	}
 }
 
-// poolState judges one connection. The time asleep is in whole seconds, cut or
-// rounded up by the server's clock, so only more than leakAfter is surely over it.
+// poolState returns the state of one connection, an index in poolStates. The time
+// asleep is in whole seconds, truncated or rounded up, so a connection counts as leaked
+// only above leakAfter.
 //
 // Threads and transactions are read one after the other. A connection that slept
 // when the first was read and began a transaction before the second was, is at
@@ -180,7 +180,7 @@ func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration
 	}
 }
 
-// noteLockWaits names who waits for whom, with the workers at both ends,
+// addLockWaits adds who waits for whom to the state, with the workers at both ends,
 // longest first.
 func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
@@ -214,8 +214,8 @@ func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 }
 
 // lockWaits returns the waits for rows and for tables, longest first, with the ids
-// of the connections only. Who holds the lock of a table, or of its definition, the
-// server does not tell.
+// of the connections only. The server does not report who holds the lock of a table or
+// of its definition.
 func (l *poolRead) lockWaits() []model.LockWait {
 	var out []model.LockWait
 	add := func(waiter, blocker uint64, took time.Duration) {

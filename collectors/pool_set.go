@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// poolBook has the pools of one server: those of the configuration, and one for
-// each other app that is found to be connected.
+// poolSet is the pools of one server: the configured ones, and one for each other app
+// that is connected to it.
 type poolSet struct {
 	server     string
 	configured map[string][]*pool // by app, in the order of the configuration
@@ -20,7 +20,7 @@ type poolSet struct {
 	names      map[string]map[string]bool
 }
 
-// book opens the book of a server.
+// poolsOf returns the pools of a server, without connections.
 func (c *Pool) poolsOf(l poolRead) *poolSet {
 	b := &poolSet{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
 	for _, a := range c.o.Configured() {
@@ -39,9 +39,9 @@ func (c *Pool) poolsOf(l poolRead) *poolSet {
 	return b
 }
 
-// take returns the pool that a connection belongs to, or nil. Whose process has
-// its other end decides; where that is not known, the user does, and of several
-// pools with that user the first takes it.
+// take returns the pool to which a connection belongs, or nil. The process at its
+// other end decides. Where that is not known, the user does; of several pools with
+// that user the first gets it.
 func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
@@ -63,8 +63,8 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// find returns the pool of an app that says nothing about this server. It has the
-// server's name, unless a pool on another server has that.
+// find returns the pool of an app for which no pool on this server is configured. It
+// has the server's name, unless a pool on another server has that name.
 func (b *poolSet) find(app string) *pool {
 	p := b.found[app]
 	if p == nil {
@@ -77,8 +77,8 @@ func (b *poolSet) find(app string) *pool {
 	return p
 }
 
-// all returns the pools whose connections are known. Without a user, only a look
-// at all of the app's descriptors tells which connections are its own.
+// all returns the pools whose connections are known. Without a configured user, they
+// are known only where the app's descriptors could be read.
 func (b *poolSet) all(v *sampledConnections) []*pool {
 	var out []*pool
 	for _, p := range b.order {
@@ -94,7 +94,7 @@ func (b *poolSet) all(v *sampledConnections) []*pool {
 	return out
 }
 
-// publish adds the pools.
+// publish adds the series and the state of all pools.
 func (b *poolSet) publish(s *Sample, l poolRead) {
 	processes := make(map[string]int)
 	for i := range l.view.snap.Apps {
@@ -136,15 +136,15 @@ func (p *pool) publish(s *Sample, server string, workers int) {
 	s.State.Pools = append(s.State.Pools, out)
 }
 
-// sortLeaks puts the longest first.
+// sortLeaks sorts the leaks, the longest first.
 func (p *pool) sortLeaks() {
 	slices.SortFunc(p.leaks, func(x, y leak) int {
 		return cmp.Or(-cmp.Compare(x.asleep, y.asleep), cmp.Compare(x.connection, y.connection))
 	})
 }
 
-// capacityOf is how many connections a pool may have with that many worker
-// processes; 0 where that is not known or has no bound.
+// capacityOf returns how many connections a pool may have with that many worker
+// processes; 0 where that is not known or unbounded.
 func capacityOf(p *config.Pool, workers int) int {
 	if p == nil || p.MaxOverflow < 0 {
 		return 0
@@ -152,8 +152,7 @@ func capacityOf(p *config.Pool, workers int) int {
 	return (p.Size + p.MaxOverflow) * workers
 }
 
-// logLeaks hands the leaks that are new to the log, and forgets those that are
-// over.
+// logLeaks passes new leaks to the log, and removes those that have ended.
 func (c *Pool) logLeaks(p *poolServer, l poolRead, b *poolSet) {
 	now := make(map[leakKey]bool)
 	var lines []leakLine
