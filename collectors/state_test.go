@@ -179,9 +179,9 @@ func (l *factList) servers(s *model.State) {
 	}
 	for _, x := range s.Lacks {
 		if x.Optional {
-			l.add("note", 0, x.Collector, x.Of, x.Reason, x.Detail)
+			l.add("note", 0, x.Collector, x.Of, string(x.Reason), x.Detail)
 		} else {
-			l.add("unavailable", 0, x.Collector, x.Reason, x.Detail)
+			l.add("unavailable", 0, x.Collector, string(x.Reason), x.Detail)
 		}
 	}
 }

@@ -205,7 +205,7 @@ func unseenOf(s *model.State) []unseen {
 	var out []unseen
 	for _, c := range s.Collectors {
 		if c.Reason != "ok" && c.Reason != "disabled" {
-			out = append(out, unseen{c.Name, c.Reason, health.Missing(s, c.Name)})
+			out = append(out, unseen{c.Name, string(c.Reason), health.Missing(s, c.Name)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b unseen) int { return cmp.Compare(a.Collector, b.Collector) })

@@ -112,7 +112,7 @@ func notesOf(s *model.State) []noteJSON {
 	out := []noteJSON{}
 	for i := range s.Lacks {
 		if l := &s.Lacks[i]; l.Optional {
-			out = append(out, noteJSON{l.Collector, l.Of, l.Reason, l.Detail})
+			out = append(out, noteJSON{l.Collector, l.Of, string(l.Reason), l.Detail})
 		}
 	}
 	return out

@@ -141,14 +141,14 @@ func (b *builder) collector() bool {
 		b.collectorNamed()
 	case "page.unavailable":
 		b.collectorNamed()
-		l := model.Lack{Collector: b.at(0), Reason: b.at(1), Detail: b.at(2)}
+		l := model.Lack{Collector: b.at(0), Reason: model.Reason(b.at(1)), Detail: b.at(2)}
 		if rest, ok := strings.CutPrefix(l.Detail, l.Collector+" "); ok {
 			name, short, _ := strings.Cut(rest, " ")
 			l.Of, l.Short = l.Collector+":"+strings.TrimSuffix(name, ":"), short
 		}
 		b.Lacks = append(b.Lacks, l)
 	case "page.note":
-		b.Lacks = append(b.Lacks, model.Lack{Collector: b.at(0), Of: b.at(1), Reason: b.at(2), Detail: b.at(3), Optional: true})
+		b.Lacks = append(b.Lacks, model.Lack{Collector: b.at(0), Of: b.at(1), Reason: model.Reason(b.at(2)), Detail: b.at(3), Optional: true})
 	default:
 		return false
 	}
@@ -156,7 +156,7 @@ func (b *builder) collector() bool {
 }
 
 func (b *builder) collectorNamed() {
-	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = b.at(1)
+	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = model.Reason(b.at(1))
 }
 
 // finish fills in what follows from the rest.
