@@ -49,7 +49,7 @@ func wholeInfo() redis.Info {
 func redisOf(servers map[string]*redisStub) *collectors.Redis {
 	return collectors.NewRedis(func() []collectors.RedisTarget {
 		var out []collectors.RedisTarget
-		for _, name := range slices.Sorted(maps.Keys(servers)) { // the order in a file is fixed, too
+		for _, name := range slices.Sorted(maps.Keys(servers)) {
 			out = append(out, collectors.RedisTarget{Name: name, Server: servers[name]})
 		}
 		return out
