@@ -23,8 +23,8 @@ type seen struct{ times int }
 
 func (s *seen) Unready() bool { return s.times == 0 }
 
-func (i *inspector) Inspect(_ context.Context, in *Inspected, out *Worker) error {
-	state, err := i.State(context.Background(), in)
+func (i *inspector) Inspect(ctx context.Context, in *Inspected, out *Worker) error {
+	state, err := i.State(ctx, in)
 	out.State = state
 	return err
 }
