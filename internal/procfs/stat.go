@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -78,7 +79,7 @@ func (s *Stat) set(field int, b []byte) bool {
 	v, ok := parseDecimal(b)
 	switch field {
 	case 4:
-		s.PPID = int(v)
+		s.PPID, ok = int(v), ok && v <= math.MaxInt32
 	case 7:
 		s.TTY = v
 	case 9:
@@ -88,7 +89,7 @@ func (s *Stat) set(field int, b []byte) bool {
 	case 15:
 		s.STime = v
 	case 20:
-		s.Threads = int(v)
+		s.Threads, ok = int(v), ok && v <= math.MaxInt32
 	case 22:
 		s.Start = v
 	case 24:

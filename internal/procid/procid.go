@@ -15,6 +15,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 // Errors that say why a process is not believed. They are wrapped with what was
@@ -105,11 +107,12 @@ func readStat(root string, pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	p, err := parseStat(b)
+	st, err := procfs.ParseStat(b)
 	if err != nil {
 		return Process{}, fmt.Errorf("process %d: stat: %w", pid, err)
 	}
-	if p.PID = pid; p.State == 'Z' || p.State == 'X' {
+	p := Process{PID: pid, Parent: st.PPID, Start: st.Start, State: st.State}
+	if p.State == 'Z' || p.State == 'X' {
 		return Process{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	return p, nil

@@ -214,11 +214,15 @@ func (w *Inspector) clearUnresolved() {
 
 // Finish names what the unresolved waits are for, see [discovery.Inspector].
 func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
+	appOf := func(u *unresolvedWait) int {
+		return slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
+	}
+	// Of a scan that panicked there may be waits of apps that are gone.
+	w.unresolved = slices.DeleteFunc(w.unresolved, func(u unresolvedWait) bool { return appOf(&u) < 0 })
 	waits := make([]conns.SocketWait, 0, len(w.unresolved))
 	for i := range w.unresolved {
 		u := &w.unresolved[i]
-		j := slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
-		waits = append(waits, conns.SocketWait{App: &scan.Apps[j], Sockets: u.sockets})
+		waits = append(waits, conns.SocketWait{App: &scan.Apps[appOf(u)], Sockets: u.sockets})
 	}
 	w.namespaces.NamePeers(ctx, scan, waits, w.connections)
 	for i := range waits {
