@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -72,9 +73,9 @@ func TestKillLongQueries(t *testing.T) {
 	deps := actions.KillLongDeps{Database: func(string) actions.Database { return actions.MySQL(server) }}
 	run := func(k *actions.KillLong, total int, measure float64) {
 		t.Helper()
-		var p actions.Plan
+		var p action.Plan
 		eventually(t, 20*time.Second, func() (err error) {
-			p, err = k.Plan(t.Context(), actions.Alert{})
+			p, err = k.Plan(t.Context(), action.Alert{})
 			return all(err, wants("found", p.Measure, measure), wants("planned", p.Total, total))
 		})
 		if done, err := k.Apply(t.Context(), p); done != total || err != nil {

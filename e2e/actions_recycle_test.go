@@ -19,6 +19,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -101,11 +102,11 @@ func recycling(w *proc.Watcher, a *app, c config.Recycle) *actions.Recycle {
 
 // recycled plans, applies and verifies; it gives the slot. A verification that
 // ends otherwise than wanted fails the test.
-func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
+func recycled(t *testing.T, a *actions.Recycle, want action.Outcome) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	p, err := a.Plan(ctx, actions.Alert{Labels: map[string]string{"alertname": "X"}})
+	p, err := a.Plan(ctx, action.Alert{Labels: map[string]string{"alertname": "X"}})
 	if err != nil || p.Refused != "" || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -116,7 +117,7 @@ func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
 	p = journalled(t, p)
 	eventually(t, 45*time.Second, func() error {
 		o, err := a.Verify(ctx, p)
-		if err == nil && o == actions.Worse {
+		if err == nil && o == action.Worse {
 			t.Fatal("it got worse")
 		}
 		return all(err, wants("outcome", o, want))
@@ -125,7 +126,7 @@ func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
 }
 
 // journalled is a plan as it is after a crash.
-func journalled(t *testing.T, p actions.Plan) (out actions.Plan) {
+func journalled(t *testing.T, p action.Plan) (out action.Plan) {
 	t.Helper()
 	b, err := json.Marshal(p)
 	if err == nil {
@@ -175,7 +176,7 @@ func TestRecycle(t *testing.T) {
 				}
 				return nil
 			})
-			slot := recycled(t, recycling(w, a, config.Recycle{Pick: config.PickLargest, ImportCheck: c.check}), actions.Verified)
+			slot := recycled(t, recycling(w, a, config.Recycle{Pick: config.PickLargest, ImportCheck: c.check}), action.Verified)
 			l.end()
 			if good, bad := l.good.Load(), l.bad.Load(); bad != 0 || good < 20 {
 				t.Errorf("%d requests were answered, %d were not", good, bad)
@@ -220,7 +221,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 			}
 			write(t, module, "import no_such_module_any_more\n")
 			r := recycling(w, a, settings)
-			p, err := r.Plan(t.Context(), actions.Alert{})
+			p, err := r.Plan(t.Context(), action.Alert{})
 			if late := c.want == "does not import"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -228,7 +229,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				n, err := r.Apply(ctx, p)
-				if no, ok := errors.AsType[actions.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
+				if no, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
 					t.Fatalf("%d, %v", n, err)
 				}
 			}
@@ -277,7 +278,7 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb', 'NoNewPrivs'))]",
 		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
 	r := recycling(w, a, config.Recycle{Pick: config.PickLargest})
-	p, err := r.Plan(t.Context(), actions.Alert{})
+	p, err := r.Plan(t.Context(), action.Alert{})
 	if err != nil || p.Refused != "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -309,15 +310,15 @@ func TestRecycleStuck(t *testing.T) {
 			w := watcher(t, a)
 			before := settledWorkers(t, w, 3)
 			quiet := recycling(w, a, config.Recycle{Pick: config.PickStuck})
-			if p, err := quiet.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+			if p, err := quiet.Plan(t.Context(), action.Alert{}); err != nil || !p.Cleared {
 				t.Fatalf("nobody is stuck: %+v, %v", p, err)
 			}
 			a.behind("/slow?s=30")
 			eventually(t, 20*time.Second, func() error {
-				p, err := quiet.Plan(t.Context(), actions.Alert{})
+				p, err := quiet.Plan(t.Context(), action.Alert{})
 				return all(err, wants("total", p.Total, 1))
 			})
-			slot := recycled(t, quiet, actions.Verified)
+			slot := recycled(t, quiet, action.Verified)
 			for s, pid := range settledWorkers(t, w, 3) {
 				if changed := pid != before[s]; changed != (fmt.Sprint(s) == slot) {
 					t.Errorf("worker %d changed: %t", s, changed)

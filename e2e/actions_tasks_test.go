@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -46,9 +47,9 @@ func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
 // is verified. It gives the pid of the worker that was ended.
 func heals(t *testing.T, a *actions.RestartTask) int {
 	t.Helper()
-	var p actions.Plan
+	var p action.Plan
 	eventually(t, 60*time.Second, func() (err error) {
-		if p, err = a.Plan(t.Context(), actions.Alert{}); err != nil || p.Total == 1 {
+		if p, err = a.Plan(t.Context(), action.Alert{}); err != nil || p.Total == 1 {
 			return err
 		}
 		return fmt.Errorf("no plan yet: %+v", p)
@@ -59,7 +60,7 @@ func heals(t *testing.T, a *actions.RestartTask) int {
 	p = journalled(t, p)
 	eventually(t, 60*time.Second, func() error {
 		o, err := a.Verify(t.Context(), p)
-		return all(err, wants("outcome", o, actions.Verified))
+		return all(err, wants("outcome", o, action.Verified))
 	})
 	pid, err := strconv.Atoi(p.Victims[0].ID)
 	if err != nil {
@@ -112,7 +113,7 @@ func TestRestartTaskRQ(t *testing.T) {
 			if c.stop != nil {
 				c.stop(t, worker)
 			}
-			if p, err := a.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+			if p, err := a.Plan(t.Context(), action.Alert{}); err != nil || !p.Cleared {
 				t.Fatalf("nothing waits: %+v, %v", p, err)
 			}
 			b.enqueue("default", "0.1", "0.1")
@@ -172,7 +173,7 @@ func TestRestartTaskRefuses(t *testing.T) {
 	a := b.restarter(config.RQ, "default")
 	var refused string
 	eventually(t, 40*time.Second, func() error {
-		p, err := a.Plan(t.Context(), actions.Alert{})
+		p, err := a.Plan(t.Context(), action.Alert{})
 		if refused = p.Refused; err != nil || p.Total != 0 {
 			t.Fatalf("%+v, %v", p, err)
 		}

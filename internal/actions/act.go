@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // cutOff begins the reason of a step that a crash cut off: what was done of it is
@@ -14,7 +16,7 @@ import (
 const cutOff = "the exporter ended in the middle of it; "
 
 // act writes down that it begins, applies the plan, and looks whether it helped.
-func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) outcome {
+func (r *Runner) act(ctx context.Context, w *work, act action.Action, plan action.Plan) outcome {
 	step := w.rule.Steps[w.run.Step]
 	key := keyOf(w.rule.Name, step.Action, plan.Target)
 	// The way here took its time: the last look before it is done.
@@ -31,7 +33,7 @@ func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) out
 	r.mu.Lock()
 	r.acted(key, w.run.Applied)
 	r.mu.Unlock()
-	err := r.apply(ctx, w, action, plan)
+	err := r.apply(ctx, w, act, plan)
 	if w.run.Done > 0 || ctx.Err() != nil { // it did something, or may have
 		r.mu.Lock()
 		r.didAct(key, w.run.Applied)
@@ -40,26 +42,26 @@ func (r *Runner) act(ctx context.Context, w *work, action Action, plan Plan) out
 	if ctx.Err() != nil {
 		return outcome{then: thenStop}
 	}
-	if no, ok := errors.AsType[Refusal](err); ok && w.run.Done == 0 {
+	if no, ok := errors.AsType[action.Refusal](err); ok && w.run.Done == 0 {
 		return outcome{DecisionRefused, string(no), thenEscalate}
 	}
 	w.run.State = DecisionVerifying
 	if err != nil {
-		w.run.Reason = clip(err.Error(), maxText)
+		w.run.Reason = text.Clip(err.Error(), action.MaxText)
 	}
 	r.record(&w.run)
 	patience := step.VerifyWithin
 	if err != nil && w.run.Done == 0 {
 		patience = 0 // nothing was done: one look is enough
 	}
-	o := r.check(ctx, w, action, plan, patience)
+	o := r.check(ctx, w, act, plan, patience)
 	if err != nil && o.decision == DecisionFailed {
 		o.reason = err.Error()
 	}
 	return o
 }
 
-func (r *Runner) apply(ctx context.Context, w *work, action Action, plan Plan) error {
+func (r *Runner) apply(ctx context.Context, w *work, action action.Action, plan action.Plan) error {
 	ctx, cancel := context.WithTimeout(ctx, w.rule.Steps[w.run.Step].Timeout)
 	defer cancel()
 	return safely(func() (err error) {
@@ -69,7 +71,7 @@ func (r *Runner) apply(ctx context.Context, w *work, action Action, plan Plan) e
 }
 
 // lookAfter is for a step that was cut off: it is never done again.
-func (r *Runner) lookAfter(ctx context.Context, w *work, action Action, step config.HealingStep) outcome {
+func (r *Runner) lookAfter(ctx context.Context, w *work, action action.Action, step config.HealingStep) outcome {
 	lease := Lease{step.Action, keyOf(w.rule.Name, step.Action, w.run.Target), w.run.ID, 0}
 	defer r.giveBack(ctx, lease)
 	if w.run.Plan == nil {
@@ -83,13 +85,13 @@ func (r *Runner) lookAfter(ctx context.Context, w *work, action Action, step con
 }
 
 // check looks again and again whether it helped, for at most patience.
-func (r *Runner) check(ctx context.Context, w *work, action Action, plan Plan, patience time.Duration) outcome {
+func (r *Runner) check(ctx context.Context, w *work, act action.Action, plan action.Plan, patience time.Duration) outcome {
 	end := time.Now().Add(patience)
 	for pause := time.Second; ; pause = min(pause*3/2, 5*time.Second) {
-		var got Outcome
+		var got action.Outcome
 		look, cancel := context.WithTimeout(ctx, 15*time.Second)
 		err := safely(func() (err error) {
-			got, err = action.Verify(look, plan)
+			got, err = act.Verify(look, plan)
 			return err
 		})
 		cancel()
@@ -98,15 +100,15 @@ func (r *Runner) check(ctx context.Context, w *work, action Action, plan Plan, p
 		}
 		w.run.Outcome = got
 		switch {
-		case err == nil && got == Verified:
+		case err == nil && got == action.Verified:
 			return outcome{DecisionVerified, "", thenEnd}
-		case err == nil && got == Worse:
+		case err == nil && got == action.Worse:
 			return outcome{DecisionFailed, "something else got worse", thenEscalate}
 		case time.Now().Before(end):
 			sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
 		case err != nil:
 			return outcome{DecisionFailed, "whether it helped cannot be seen: " + err.Error(), thenEscalate}
-		case got == InProgress: // to do more to what is on its way would make it longer
+		case got == action.InProgress: // to do more to what is on its way would make it longer
 			return outcome{DecisionFailed, "it is on its way and took longer than " + patience.String(), thenEscalate}
 		default:
 			return outcome{DecisionFailed, "it did not help within " + patience.String(), thenNext}

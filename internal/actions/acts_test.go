@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // What was done to a target is known after a restart and a reload: from the
@@ -41,7 +41,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 		}
 		b := start(t, dir, h, nil)
 		run(b)
-		b.first.applyErr, b.first.done, b.first.outcome = errors.New("it works again"), 0, []actions.Outcome{actions.Unchanged}
+		b.first.applyErr, b.first.done, b.first.outcome = errors.New("it works again"), 0, []action.Outcome{action.Unchanged}
 		run(b) // nothing was done
 		run(b)
 		b.first.applyErr, b.first.done = nil, 3
@@ -66,7 +66,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 		b.stop()
 
 		for range 2 { // looked after at the first start, ended at the second
-			b = start(t, dir, h, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Unchanged} })
+			b = start(t, dir, h, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} })
 			b.wait(5 * time.Minute)
 			run(b)
 			b.stop()

@@ -14,16 +14,17 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // fake is an action whose every answer a test chooses.
 type fake struct {
 	mu       sync.Mutex
-	plan     actions.Plan
+	plan     action.Plan
 	planErr  error
 	applyErr error
 	done     int
-	outcome  []actions.Outcome // of each look in turn; the last one stays
+	outcome  []action.Outcome // of each look in turn; the last one stays
 	plans    int
 	applied  int
 	looked   int
@@ -34,14 +35,14 @@ type fake struct {
 
 func newFake() *fake {
 	return &fake{
-		plan: actions.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []actions.Victim{{Kind: "connection", ID: "7"}}},
-		done: 3, outcome: []actions.Outcome{actions.Verified},
+		plan: action.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []action.Victim{{Kind: "connection", ID: "7"}}},
+		done: 3, outcome: []action.Outcome{action.Verified},
 	}
 }
 
 func (*fake) Name() string { return config.ActionKillLeaked }
 
-func (f *fake) Plan(ctx context.Context, _ actions.Alert) (actions.Plan, error) {
+func (f *fake) Plan(ctx context.Context, _ action.Alert) (action.Plan, error) {
 	if f.hold != nil {
 		<-f.hold
 	}
@@ -52,7 +53,7 @@ func (f *fake) Plan(ctx context.Context, _ actions.Alert) (actions.Plan, error) 
 	return f.plan, f.planErr
 }
 
-func (f *fake) Apply(ctx context.Context, _ actions.Plan) (int, error) {
+func (f *fake) Apply(ctx context.Context, _ action.Plan) (int, error) {
 	f.mu.Lock()
 	f.applied++
 	apply := f.apply
@@ -63,7 +64,7 @@ func (f *fake) Apply(ctx context.Context, _ actions.Plan) (int, error) {
 	return f.done, f.applyErr
 }
 
-func (f *fake) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
+func (f *fake) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := f.outcome[min(f.looked, len(f.outcome)-1)]
@@ -139,7 +140,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 	}
 	b.Runner = actions.New(actions.Options{
 		StateDir: dir,
-		Build: func(s config.HealingStep) (actions.Action, error) {
+		Build: func(s config.HealingStep) (action.Action, error) {
 			if s.KillLeaked != nil {
 				return b.first, nil
 			}
@@ -167,8 +168,8 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 	return b
 }
 
-func firing(labels ...string) actions.Alert {
-	a := actions.Alert{
+func firing(labels ...string) action.Alert {
+	a := action.Alert{
 		Labels:   map[string]string{"alertname": "RespPoolLeak", "app": "shop", "pool": "main"},
 		StartsAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Fingerprint: "f1",
 	}
@@ -180,7 +181,7 @@ func firing(labels ...string) actions.Alert {
 }
 
 // take hands alerts over and gives what they come to.
-func (b *bench) take(alerts ...actions.Alert) string {
+func (b *bench) take(alerts ...action.Alert) string {
 	b.t.Helper()
 	ds, err := b.Take(context.Background(), alerts)
 	text := strings.Trim(fmt.Sprint(ds), "[]")

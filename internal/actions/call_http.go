@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -25,8 +26,8 @@ const (
 
 // CallHTTPDeps are what [NewCallHTTP] needs of others.
 type CallHTTPDeps struct {
-	Condition Condition   // nil: none is to be measured
-	TLS       *tls.Config // for tests; nil: the system's roots
+	Condition action.Condition // nil: none is to be measured
+	TLS       *tls.Config      // for tests; nil: the system's roots
 }
 
 // CallHTTP is the action call_http: it sends a POST to one fixed URL. What the
@@ -39,24 +40,24 @@ type CallHTTP struct {
 // NewCallHTTP returns the action with these settings.
 func NewCallHTTP(d CallHTTPDeps, c config.CallHTTP) *CallHTTP { return &CallHTTP{d: d, c: c} }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*CallHTTP) Name() string { return config.ActionCallHTTP }
 
-// Plan implements [Action]. Nothing is sent.
-func (c *CallHTTP) Plan(ctx context.Context, a Alert) (Plan, error) {
-	p := Plan{Action: c.Name(), Target: "url", Measure: 1}
+// Plan implements [action.Action]. Nothing is sent.
+func (c *CallHTTP) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: c.Name(), Target: "url", Measure: 1}
 	u, refused := c.url()
 	if refused != "" {
 		p.Refused = refused
 		return p, nil
 	}
 	var err error
-	if p.Cleared, err = c.d.Condition.cleared(ctx, a); p.Cleared || err != nil {
+	if p.Cleared, err = c.d.Condition.Cleared(ctx, a); p.Cleared || err != nil {
 		return p, err
 	}
 	h, err := newHanded(ctx, c.Name(), p.Target, a)
 	if err != nil {
-		return Plan{}, err
+		return action.Plan{}, err
 	}
 	if _, err := c.token(); err != nil {
 		p.Refused = err.Error()
@@ -94,11 +95,11 @@ func (c *CallHTTP) token() (string, error) {
 	return token, nil
 }
 
-// Apply implements [Action]. It asks once, and follows nobody elsewhere.
-func (c *CallHTTP) Apply(ctx context.Context, p Plan) (int, error) {
+// Apply implements [action.Action]. It asks once, and follows nobody elsewhere.
+func (c *CallHTTP) Apply(ctx context.Context, p action.Plan) (int, error) {
 	h, ok := p.Private.(*handed)
 	if !ok {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
@@ -159,7 +160,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// Verify implements [Action].
-func (c *CallHTTP) Verify(ctx context.Context, p Plan) (Outcome, error) {
-	return c.d.Condition.outcome(ctx, p)
+// Verify implements [action.Action].
+func (c *CallHTTP) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
+	return conditionOutcome(ctx, c.d.Condition, p)
 }

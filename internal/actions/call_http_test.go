@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // call is one request as the other side got it.
@@ -91,7 +92,7 @@ func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 	if strings.Contains(p.Summary, "/hook") {
 		t.Errorf("the path, which may be a secret, is shown: %q", p.Summary)
 	}
-	if o, err := a.Verify(t.Context(), p); o != actions.Verified || err != nil {
+	if o, err := a.Verify(t.Context(), p); o != action.Verified || err != nil {
 		t.Errorf("%s, %v", o, err)
 	}
 }
@@ -129,7 +130,7 @@ func TestCallHTTPFails(t *testing.T) {
 			if len(calls()) != 1 || len(others()) != 0 {
 				t.Errorf("%d calls, and %d elsewhere", len(calls()), len(others()))
 			}
-			if o, err := a.Verify(t.Context(), p); o != actions.Unchanged || err != nil {
+			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 				t.Errorf("%s, %v", o, err)
 			}
 		})
@@ -193,7 +194,7 @@ func TestCallHTTPRefuses(t *testing.T) {
 		"two lines":  {URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")},
 		"long token": {URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))},
 	} {
-		p, err := actions.NewCallHTTP(actions.CallHTTPDeps{}, c).Plan(t.Context(), actions.Alert{})
+		p, err := actions.NewCallHTTP(actions.CallHTTPDeps{}, c).Plan(t.Context(), action.Alert{})
 		if err != nil || p.Refused == "" || strings.Contains(p.Refused+p.Summary, "hunter2") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // marking is an action that leaves a line in a file each time it is applied, as
@@ -25,12 +26,12 @@ type marking struct {
 
 func (m *marking) Name() string { return m.name }
 
-func (m *marking) Plan(context.Context, actions.Alert) (actions.Plan, error) {
+func (m *marking) Plan(context.Context, action.Alert) (action.Plan, error) {
 	time.Sleep(m.pause)
-	return actions.Plan{Target: "app:shop/x", Summary: "do it", Total: 1}, nil
+	return action.Plan{Target: "app:shop/x", Summary: "do it", Total: 1}, nil
 }
 
-func (m *marking) Apply(context.Context, actions.Plan) (int, error) {
+func (m *marking) Apply(context.Context, action.Plan) (int, error) {
 	f, err := os.OpenFile(m.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err
@@ -43,19 +44,19 @@ func (m *marking) Apply(context.Context, actions.Plan) (int, error) {
 	return 1, nil
 }
 
-func (m *marking) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
+func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	time.Sleep(m.pause)
 	if m.helps {
-		return actions.Verified, nil
+		return action.Verified, nil
 	}
-	return actions.Unchanged, nil
+	return action.Unchanged, nil
 }
 
 // crashRunner is the same before and after the crash: the first step does not
 // help, the second one does.
 func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *actions.Runner {
 	t.Helper()
-	r := actions.New(actions.Options{StateDir: dir, Build: func(s config.HealingStep) (actions.Action, error) {
+	r := actions.New(actions.Options{StateDir: dir, Build: func(s config.HealingStep) (action.Action, error) {
 		return &marking{s.Action, filepath.Join(dir, "applied"), pause, s.Recycle != nil}, nil
 	}})
 	apply, err := r.Prepare(section(func(h *config.Healing) {
@@ -88,7 +89,7 @@ func TestCrashChild(t *testing.T) {
 	r := crashRunner(t, dir, 100*time.Millisecond, state == "awaiting_approval")
 	go func() { _ = r.Run(context.Background()) }()
 	ready(t, r)
-	if _, err := r.Take(context.Background(), []actions.Alert{firing()}); err != nil {
+	if _, err := r.Take(context.Background(), []action.Alert{firing()}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(30 * time.Second)
@@ -147,7 +148,7 @@ func TestKilledAtEachState(t *testing.T) {
 			if first, again := strings.Count(string(marks), config.ActionKillLeaked), strings.Count(string(marks), config.ActionRecycle); first != c.first || again != c.again {
 				t.Errorf("done %d and %d times, want %d and %d", first, again, c.first, c.again)
 			}
-			if ds, err := r.Take(ctx, []actions.Alert{firing()}); err != nil || ds[0] != actions.DecisionDuplicate {
+			if ds, err := r.Take(ctx, []action.Alert{firing()}); err != nil || ds[0] != actions.DecisionDuplicate {
 				t.Errorf("sent again it is %v, %v", ds, err)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -60,13 +61,15 @@ func CheckOf(l proc.Launch, uid uint32, confined error, argv ...string) (path st
 func RootEnv(env []string) []string { return rootEnv(env) }
 
 // Covers returns why an approval of one plan does not cover another.
-func Covers(approved, p Plan) string { return approvalOf(*approved.bounded()).covers(*p.bounded()) }
+func Covers(approved, p action.Plan) string {
+	return approvalOf(*approved.Bounded()).covers(*p.Bounded())
+}
 
 // LastLine returns the last line of an output as it is shown.
 func LastLine(s string) string { return lastLine(s) }
 
 // Hand makes the JSON for a program or a server.
-func Hand(a Alert) ([]byte, error) { return hand("r-1", "run_command", "command", a) }
+func Hand(a action.Alert) ([]byte, error) { return hand("r-1", "run_command", "command", a) }
 
 // Backoff is how long a queue is left alone after n restarts.
 func Backoff(n int) time.Duration { return backoff(n) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -142,8 +143,8 @@ func databases(f *fakeDB) func(string) actions.Database {
 }
 
 // labels is an alert with these labels, name and value in turn.
-func labels(kv ...string) actions.Alert {
-	a := actions.Alert{Labels: map[string]string{}}
+func labels(kv ...string) action.Alert {
+	a := action.Alert{Labels: map[string]string{}}
 	for i := 0; i < len(kv); i += 2 {
 		a.Labels[kv[i]] = kv[i+1]
 	}

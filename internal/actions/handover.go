@@ -8,7 +8,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of what an alert may hand to a program or a server.
@@ -35,14 +39,14 @@ type handedAlert struct {
 }
 
 // hand makes the object for an alert.
-func hand(run, action, target string, a Alert) ([]byte, error) {
-	h := handover{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
+func hand(run, action, target string, a action.Alert) ([]byte, error) {
+	h := handover{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(h.Alert.Labels) == maxHandedLabels {
 			break
 		}
 		if len(name) <= maxHandedName && handedLabel.MatchString(name) {
-			h.Alert.Labels[name] = clip(a.Labels[name], maxHandedValue)
+			h.Alert.Labels[name] = text.Clip(a.Labels[name], maxHandedValue)
 		}
 	}
 	return json.Marshal(h)
@@ -51,7 +55,7 @@ func hand(run, action, target string, a Alert) ([]byte, error) {
 // runKey is the key of a run's number in a context.
 type runKey struct{}
 
-// WithRun gives a context to [Action.Plan] that tells the number of the run, by
+// WithRun gives a context to [action.Action.Plan] that tells the number of the run, by
 // which call_http and run_command let the other side know one run from another.
 func WithRun(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, runKey{}, id)
@@ -60,7 +64,7 @@ func WithRun(ctx context.Context, id string) context.Context {
 // actsKey is the key of what was done before in a context.
 type actsKey struct{}
 
-// WithActs gives a context to [Action.Plan] that tells when the same action was
+// WithActs gives a context to [action.Action.Plan] that tells when the same action was
 // done to a target before, the oldest first. It is of the journal, so that it
 // outlives the process and a reload.
 func WithActs(ctx context.Context, acts func(target string) []time.Time) context.Context {
@@ -77,7 +81,52 @@ func actsOf(ctx context.Context, target string) []time.Time {
 // runOf is the run's number in a context; without one, a new number.
 func runOf(ctx context.Context) string {
 	if id, ok := ctx.Value(runKey{}).(string); ok && id != "" {
-		return clip(id, maxHandedName)
+		return text.Clip(id, maxHandedName)
 	}
 	return "r-" + strings.ToLower(rand.Text()[:12])
+}
+
+// handed is what a plan of run_command and call_http keeps for itself.
+type handed struct {
+	alert action.Alert
+	run   string
+	body  []byte
+
+	mu sync.Mutex
+	ok bool // it was done, and said that it went well
+}
+
+func newHanded(ctx context.Context, action, target string, a action.Alert) (*handed, error) {
+	h := &handed{alert: a, run: runOf(ctx)}
+	var err error
+	h.body, err = hand(h.run, action, target, a)
+	return h, err
+}
+
+func (h *handed) went(ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ok = ok
+}
+
+// conditionOutcome is that of a program or a call: only a success counts, and where a
+// condition is measured it must be gone too.
+func conditionOutcome(ctx context.Context, c action.Condition, p action.Plan) (action.Outcome, error) {
+	h, ours := p.Private.(*handed)
+	if !ours {
+		return action.Unchanged, nil // how it went is not known any more
+	}
+	h.mu.Lock()
+	ok := h.ok
+	h.mu.Unlock()
+	if !ok {
+		return action.Unchanged, nil
+	}
+	if c == nil {
+		return action.Verified, nil
+	}
+	if gone, err := c.Cleared(ctx, h.alert); !gone {
+		return action.Unchanged, err
+	}
+	return action.Verified, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -43,7 +44,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 		}
 		settings := leakCaps()
 		settings.Clients = c.clients
-		p, err := killLeaked(f, settings).Plan(t.Context(), actions.Alert{})
+		p, err := killLeaked(f, settings).Plan(t.Context(), action.Alert{})
 		if err != nil || !slices.Equal(ids(p), c.want) || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
@@ -58,7 +59,7 @@ func TestKillLeakedLooksForHoldersAgain(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()
 	k := killLeaked(f, leakCaps())
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.Alert{})
 	if err != nil || p.Total != 2 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -100,7 +101,7 @@ func TestKillLeakedSharedUser(t *testing.T) {
 				return nil
 			}, Holders: f.holdersOf,
 		}, settings)
-		p, err := k.Plan(t.Context(), actions.Alert{})
+		p, err := k.Plan(t.Context(), action.Alert{})
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
@@ -116,7 +117,7 @@ func TestKillLongOfApps(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		app     string
-		alert   actions.Alert
+		alert   action.Alert
 		want    []uint64
 		refused string
 	}{
@@ -171,12 +172,12 @@ func TestPurgeSharedPrefix(t *testing.T) {
 		stores := map[string]actions.SessionStore{"cache": f, "again": &fakeStore{space: "a/0"}, "second": &fakeStore{space: "a/1"}, "down": &fakeStore{down: errOut}}
 		apps := shopApps()
 		k := actions.NewPurge(actions.PurgeDeps{Apps: func() []config.App { return apps }, Store: func(name string) actions.SessionStore { return stores[name] }}, purgeCaps())
-		before, err := k.Plan(t.Context(), actions.Alert{})
+		before, err := k.Plan(t.Context(), action.Alert{})
 		if err != nil || before.Total != 10 {
 			t.Fatalf("%s: %+v, %v", name, before, err)
 		}
 		apps[1].Sessions = []config.Sessions{c.other}
-		p, err := k.Plan(t.Context(), actions.Alert{})
+		p, err := k.Plan(t.Context(), action.Alert{})
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -172,7 +173,7 @@ func FuzzHand(f *testing.F) {
 		f.Add(name, v)
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
-		b, err := actions.Hand(actions.Alert{Labels: map[string]string{name: value, "alertname": value}})
+		b, err := actions.Hand(action.Alert{Labels: map[string]string{name: value, "alertname": value}})
 		if err != nil {
 			t.Fatal(err)
 		}

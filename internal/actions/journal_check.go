@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -38,7 +39,7 @@ func (c *checker) past(times ...*time.Time) {
 // entry reports whether every value of a line is within its bounds.
 func (c *checker) entry(e *Entry) bool {
 	c.past(&e.At)
-	if !e.Decision.known() || !short(maxName, e.Rule, e.Action) || !short(maxKey, e.Target) || !short(4*maxText, e.Reason) {
+	if !e.Decision.known() || !short(maxName, e.Rule, e.Action) || !short(maxKey, e.Target) || !short(4*action.MaxText, e.Reason) {
 		return false
 	}
 	switch {
@@ -57,22 +58,22 @@ func (c *checker) run(r *Run) bool {
 		return false
 	case r.Done < 0 || r.Done > maxNumber, r.Approved != nil && !r.Approved.bounded():
 		return false
-	case !short(maxName, r.Rule, r.Action, string(r.Outcome)), !short(maxKey, r.Target), !short(4*maxText, r.Reason), !r.Alert.bounded():
+	case !short(maxName, r.Rule, r.Action, string(r.Outcome)), !short(maxKey, r.Target), !short(4*action.MaxText, r.Reason), !r.Alert.bounded():
 		return false
 	}
 	for i := range r.Before {
 		b := &r.Before[i]
 		c.past(&b.Applied, &b.Ended)
 		if !b.Result.known() || b.Done < 0 || b.Done > maxNumber ||
-			!short(maxName, b.Action) || !short(maxKey, b.Target) || !short(4*maxText, b.Reason, b.Summary) {
+			!short(maxName, b.Action) || !short(maxKey, b.Target) || !short(4*action.MaxText, b.Reason, b.Summary) {
 			return false
 		}
 	}
 	if p := r.Plan; p != nil {
-		if len(p.Victims) > maxVictims || p.Total < 0 || p.Total > maxNumber {
+		if len(p.Victims) > action.MaxVictims || p.Total < 0 || p.Total > maxNumber {
 			return false
 		}
-		r.Plan = p.bounded()
+		r.Plan = p.Bounded()
 	}
 	if len(r.Facts) > 2*maxEvidence {
 		r.Facts = nil
@@ -126,17 +127,17 @@ func (c *checker) all(list []time.Time) {
 
 // bounded reports whether an approval is as [approvalOf] makes it.
 func (a *Approval) bounded() bool {
-	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= maxVictims &&
+	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= action.MaxVictims &&
 		short(maxKey, a.Plan, a.Action, a.Target, a.Scope) && short(maxKey, a.Victims...)
 }
 
 // bounded reports whether a subject is as [subjectOf] makes it.
 func (s *Subject) bounded() bool {
-	if !short(2*maxValue, s.Name) || !short(maxName, s.Fingerprint) || len(s.Labels) > maxLabels {
+	if !short(2*action.MaxValue, s.Name) || !short(maxName, s.Fingerprint) || len(s.Labels) > maxLabels {
 		return false
 	}
 	for k, v := range s.Labels {
-		if len(k) > maxName || len(v) > 4*maxValue {
+		if len(k) > maxName || len(v) > 4*action.MaxValue {
 			return false
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 func openStore(t *testing.T, dir string) *actions.Store {
@@ -212,7 +213,7 @@ func FuzzReadJournal(f *testing.F) {
 // them: it must cost neither a write nor memory that stays.
 func BenchmarkTake(b *testing.B) {
 	hold := make(chan struct{})
-	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (actions.Action, error) {
+	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
 		f := newFake()
 		f.hold = hold
 		return f, nil
@@ -233,7 +234,7 @@ func BenchmarkTake(b *testing.B) {
 		}
 	}()
 	take := func(app string) actions.Decision {
-		ds, _ := r.Take(b.Context(), []actions.Alert{firing("app", app)})
+		ds, _ := r.Take(b.Context(), []action.Alert{firing("app", app)})
 		return ds[0]
 	}
 	for n := 0; take(fmt.Sprint("before", n)) != actions.DecisionQueueFull || r.Snapshot().Why != ""; n++ {

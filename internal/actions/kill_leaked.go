@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -20,9 +21,6 @@ const (
 	// rolls back gets on.
 	rollbackLook = time.Second
 )
-
-// errNotPlanned says that a plan was not made by this process.
-var errNotPlanned = errors.New("the plan was not made by this process: make it anew")
 
 // errRestarted says that connections' numbers mean others now.
 var errRestarted = errors.New("the server was started anew since the plan was made")
@@ -46,7 +44,7 @@ type KillLeaked struct {
 // NewKillLeaked returns the action with these settings.
 func NewKillLeaked(d KillLeakedDeps, c config.KillLeaked) *KillLeaked { return &KillLeaked{d: d, c: c} }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*KillLeaked) Name() string { return "kill_leaked_connections" }
 
 // leakRule says which connections are leaked, and how many may be ended.
@@ -119,20 +117,20 @@ type leakPrivate struct {
 }
 
 // rule makes the rule of the settings and an alert, or says why there is none.
-func (k *KillLeaked) rule(a Alert) (r leakRule, refused string) {
+func (k *KillLeaked) rule(a action.Alert) (r leakRule, refused string) {
 	r = leakRule{
 		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
 		whose: whose{unproved: k.c.Clients == config.ClientsUser},
 	}
-	appName, refused := named(a, "app", k.c.App)
+	appName, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" {
 		return r, refused
 	}
-	poolName, refused := named(a, "pool", k.c.Pool)
+	poolName, refused := action.NameFrom(a, "pool", k.c.Pool)
 	if refused != "" {
 		return r, refused
 	}
-	app, ok := appNamed(k.d.Apps(), appName)
+	app, ok := action.AppNamed(k.d.Apps(), appName)
 	if !ok {
 		return r, "neither the rule nor the alert names an app of the configuration"
 	}
@@ -168,9 +166,9 @@ func (r leakRule) refused() string {
 	return badUsers(r.users, "")
 }
 
-// Plan implements [Action].
-func (k *KillLeaked) Plan(ctx context.Context, a Alert) (Plan, error) {
-	p := Plan{Action: k.Name()}
+// Plan implements [action.Action].
+func (k *KillLeaked) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: k.Name()}
 	rule, refused := k.rule(a)
 	if rule.pool != "" {
 		p.Target = rule.target()
@@ -215,7 +213,7 @@ func (k *KillLeaked) open(ctx context.Context, r leakRule) (Session, error) {
 }
 
 // describeLeaks writes a plan down.
-func describeLeaks(p *Plan, r leakRule, picked leakPick, server string) {
+func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
 	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
 		p.Total, picked.of, r.pool, r.app, r.minIdle, picked.leaked)
@@ -237,20 +235,20 @@ func describeLeaks(p *Plan, r leakRule, picked leakPick, server string) {
 		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.of)
 	}
 	for _, c := range picked.victims {
-		info := map[string]string{"idle": tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
+		info := map[string]string{"idle": action.Tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
 		if worker := r.whose.holder(c).Worker; worker != "" {
 			info["worker"] = worker
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: digest(server, c.User, c.Host), Info: info})
+		p.Victims = append(p.Victims, action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info})
 	}
 }
 
-// Apply implements [Action]. All looks and all ends are on one connection, which
+// Apply implements [action.Action]. All looks and all ends are on one connection, which
 // breaks if the server does.
-func (k *KillLeaked) Apply(ctx context.Context, p Plan) (done int, err error) {
+func (k *KillLeaked) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(leakPrivate)
 	if !ok || p.Refused != "" {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {
 		return 0, nil
@@ -264,7 +262,7 @@ func (k *KillLeaked) Apply(ctx context.Context, p Plan) (done int, err error) {
 		return 0, errRestarted
 	}
 	for i, c := range private.victims {
-		if i > 0 && !pauseBetween(ctx, victimPause) {
+		if i > 0 && !action.Sleep(ctx, victimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.end(ctx, db, private.rule, c)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -41,7 +42,7 @@ func killLeaked(f *fakeDB, c config.KillLeaked) *actions.KillLeaked {
 	}, c)
 }
 
-func ids(p actions.Plan) (out []uint64) {
+func ids(p action.Plan) (out []uint64) {
 	for _, v := range p.Victims {
 		id, _ := strconv.ParseUint(v.ID, 10, 64)
 		out = append(out, id)
@@ -59,7 +60,7 @@ func TestKillLeakedPlan(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		settings func(*config.KillLeaked)
-		alert    actions.Alert
+		alert    action.Alert
 		list     []mysql.Connection
 		want     []uint64
 		refused  string
@@ -118,7 +119,7 @@ func TestKillLeakedPlan(t *testing.T) {
 func TestKillLeakedPlanText(t *testing.T) {
 	t.Parallel()
 	f := &fakeDB{server: "17-4", list: []mysql.Connection{asleep(1, 70), asleep(2, 0), changed(asleep(3, 99), func(c *mysql.Connection) { c.Rows = 1000 })}}
-	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), actions.Alert{})
+	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), action.Alert{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func TestKillLeakedLooksOnceMore(t *testing.T) {
 			t.Parallel()
 			f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90)}}
 			k := killLeaked(f, leakCaps())
-			p, err := k.Plan(t.Context(), actions.Alert{})
+			p, err := k.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Total != 2 {
 				t.Fatal(p, err)
 			}
@@ -177,10 +178,10 @@ func TestKillLeakedLooksOnceMore(t *testing.T) {
 
 func TestKillLeakedApply(t *testing.T) {
 	t.Parallel()
-	planned := func(t *testing.T, settings config.KillLeaked) (*fakeDB, *actions.KillLeaked, actions.Plan) {
+	planned := func(t *testing.T, settings config.KillLeaked) (*fakeDB, *actions.KillLeaked, action.Plan) {
 		f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90), asleep(3, 80)}}
 		k := killLeaked(f, settings)
-		p, err := k.Plan(t.Context(), actions.Alert{})
+		p, err := k.Plan(t.Context(), action.Alert{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,19 +255,19 @@ func TestKillLeakedVerify(t *testing.T) {
 	for name, c := range map[string]struct {
 		server       string
 		first, later []mysql.Connection
-		want         actions.Outcome
+		want         action.Outcome
 	}{
-		"all gone":                 {"s", nil, nil, actions.Verified},
-		"the planned gone":         {"s", []mysql.Connection{before[0], before[3]}, nil, actions.Verified},
-		"one of the planned":       {"s", []mysql.Connection{before[0], before[3], before[2]}, nil, actions.Verified},
-		"none gone":                {"s", before, nil, actions.Unchanged},
-		"others in their place":    {"s", []mysql.Connection{before[0], before[3], asleep(8, 61), asleep(9, 61)}, nil, actions.Unchanged},
-		"rolls back":               {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(299_000)}, actions.InProgress},
-		"has rolled back":          {"s", []mysql.Connection{rolling(300_000)}, nil, actions.InProgress},
-		"does not get on":          {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(300_000)}, actions.Unchanged},
-		"restarted":                {"t", nil, nil, actions.Verified},
-		"restarted, numbers again": {"t", before[1:3], nil, actions.Verified},
-		"restarted, a foreign one": {"t", []mysql.Connection{rolling(5)}, nil, actions.Verified},
+		"all gone":                 {"s", nil, nil, action.Verified},
+		"the planned gone":         {"s", []mysql.Connection{before[0], before[3]}, nil, action.Verified},
+		"one of the planned":       {"s", []mysql.Connection{before[0], before[3], before[2]}, nil, action.Verified},
+		"none gone":                {"s", before, nil, action.Unchanged},
+		"others in their place":    {"s", []mysql.Connection{before[0], before[3], asleep(8, 61), asleep(9, 61)}, nil, action.Unchanged},
+		"rolls back":               {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(299_000)}, action.InProgress},
+		"has rolled back":          {"s", []mysql.Connection{rolling(300_000)}, nil, action.InProgress},
+		"does not get on":          {"s", []mysql.Connection{rolling(300_000)}, []mysql.Connection{rolling(300_000)}, action.Unchanged},
+		"restarted":                {"t", nil, nil, action.Verified},
+		"restarted, numbers again": {"t", before[1:3], nil, action.Verified},
+		"restarted, a foreign one": {"t", []mysql.Connection{rolling(5)}, nil, action.Verified},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -274,7 +275,7 @@ func TestKillLeakedVerify(t *testing.T) {
 				f := &fakeDB{server: "s", list: before}
 				settings := leakCaps()
 				settings.MaxVictims = 2
-				p, err := killLeaked(f, settings).Plan(t.Context(), actions.Alert{})
+				p, err := killLeaked(f, settings).Plan(t.Context(), action.Alert{})
 				if err != nil || !slices.Equal(ids(p), []uint64{2, 3}) {
 					t.Fatal(p, err)
 				}
@@ -287,7 +288,7 @@ func TestKillLeakedVerify(t *testing.T) {
 			})
 		})
 	}
-	p := actions.Plan{Target: "app:gone/pool:main"}
+	p := action.Plan{Target: "app:gone/pool:main"}
 	if _, err := killLeaked(&fakeDB{}, leakCaps()).Verify(t.Context(), p); err == nil {
 		t.Error("a pool that is gone was verified")
 	}
@@ -339,7 +340,7 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 				}
 			}
 			k := killLeaked(f, settings)
-			p, err := k.Plan(t.Context(), actions.Alert{})
+			p, err := k.Plan(t.Context(), action.Alert{})
 			if err != nil {
 				t.Fatal(err)
 			}

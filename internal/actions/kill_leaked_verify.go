@@ -6,61 +6,62 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Verify implements [Action]. It needs of the plan its target, its victims and
+// Verify implements [action.Action]. It needs of the plan its target, its victims and
 // its measure only.
-func (k *KillLeaked) Verify(ctx context.Context, p Plan) (Outcome, error) {
+func (k *KillLeaked) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	rule, ok := k.ruleOf(p)
 	if !ok {
-		return Unchanged, errors.New("the pool is no longer in the configuration")
+		return action.Unchanged, errors.New("the pool is no longer in the configuration")
 	}
 	db, err := k.open(ctx, rule)
 	if err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	defer db.Close()
 	before, err := db.Connections(ctx)
 	if err != nil {
-		return Unchanged, fmt.Errorf("list of connections: %w", err)
+		return action.Unchanged, fmt.Errorf("list of connections: %w", err)
 	}
 	if rule.whose, err = rule.whose.lookAgain(ctx, k.d.Holders, rule.server); err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	planned := plannedIDs(p.Victims, db.Server())
 	rolling, leaked := leftOver(before, rule, planned)
 	if len(rolling) > 0 {
-		if !pauseBetween(ctx, rollbackLook) {
-			return Unchanged, context.Cause(ctx)
+		if !action.Sleep(ctx, rollbackLook) {
+			return action.Unchanged, context.Cause(ctx)
 		}
 		after, err := db.Connections(ctx)
 		if err != nil {
-			return Unchanged, fmt.Errorf("list of connections: %w", err)
+			return action.Unchanged, fmt.Errorf("list of connections: %w", err)
 		}
 		return rollbackOutcome(rolling, after), nil
 	}
 	now := rule.pick(before).leaked
 	switch {
 	case now == 0:
-		return Verified, nil
+		return action.Verified, nil
 	case len(planned) > 0 && leaked == len(planned):
-		return Unchanged, nil
+		return action.Unchanged, nil
 	case float64(now) < p.Measure:
-		return Verified, nil
+		return action.Verified, nil
 	default:
-		return Unchanged, nil
+		return action.Unchanged, nil
 	}
 }
 
 // ruleOf finds the rule of a plan, after a crash by the target's name.
-func (k *KillLeaked) ruleOf(p Plan) (leakRule, bool) {
+func (k *KillLeaked) ruleOf(p action.Plan) (leakRule, bool) {
 	if private, ok := p.Private.(leakPrivate); ok {
 		return private.rule, true
 	}
 	for _, app := range k.d.Apps() {
 		for _, pool := range app.Pools {
-			r, _ := k.rule(Alert{})
+			r, _ := k.rule(action.Alert{})
 			r.users, r.minIdle = k.c.Users, k.c.MinIdle
 			r.of(app.Name, pool)
 			if r.target() == p.Target {
@@ -73,7 +74,7 @@ func (k *KillLeaked) ruleOf(p Plan) (leakRule, bool) {
 
 // plannedIDs are the victims' numbers, if they were numbers of this process of
 // the server; those of another one are gone with it.
-func plannedIDs(victims []Victim, server string) map[uint64]bool {
+func plannedIDs(victims []action.Victim, server string) map[uint64]bool {
 	out := make(map[uint64]bool)
 	for _, v := range victims {
 		if id, err := strconv.ParseUint(v.ID, 10, 64); err == nil && v.Info["server"] == server {
@@ -100,7 +101,7 @@ func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rol
 // rollbackOutcome compares two looks at connections that were ended: it is
 // progress when one has gone, has not begun to roll back yet, or has fewer
 // changes left to undo.
-func rollbackOutcome(before, after []mysql.Connection) Outcome {
+func rollbackOutcome(before, after []mysql.Connection) action.Outcome {
 	later := make(map[uint64]mysql.Connection, len(after))
 	for _, c := range after {
 		later[c.ID] = c
@@ -108,8 +109,8 @@ func rollbackOutcome(before, after []mysql.Connection) Outcome {
 	for _, c := range before {
 		now, there := later[c.ID]
 		if !there || !now.InTransaction || now.TrxState != "ROLLING BACK" || now.Rows < c.Rows {
-			return InProgress
+			return action.InProgress
 		}
 	}
-	return Unchanged
+	return action.Unchanged
 }

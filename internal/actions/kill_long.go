@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -35,7 +36,7 @@ func NewKillLong(d KillLongDeps, c config.KillLong) *KillLong {
 	return &KillLong{d: d, c: c, seed: maphash.MakeSeed()}
 }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*KillLong) Name() string { return "kill_long_queries" }
 
 // longQuery is a SELECT that runs for too long.
@@ -110,8 +111,8 @@ func (k *KillLong) plain(ctx context.Context, db Session, c mysql.Connection) (h
 }
 
 // server is the name of the server that a rule and an alert are about.
-func (k *KillLong) server(a Alert) (name string, db Database, refused string) {
-	name, refused = named(a, "mysql", k.c.MySQL)
+func (k *KillLong) server(a action.Alert) (name string, db Database, refused string) {
+	name, refused = action.NameFrom(a, "mysql", k.c.MySQL)
 	if refused != "" {
 		return "", nil, refused
 	}
@@ -124,9 +125,9 @@ func (k *KillLong) server(a Alert) (name string, db Database, refused string) {
 	return name, db, ""
 }
 
-// Plan implements [Action].
-func (k *KillLong) Plan(ctx context.Context, a Alert) (Plan, error) {
-	p := Plan{Action: k.Name()}
+// Plan implements [action.Action].
+func (k *KillLong) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: k.Name()}
 	name, server, refused := k.server(a)
 	if p.Refused = refused; refused != "" {
 		return p, nil
@@ -168,8 +169,8 @@ func (k *KillLong) Plan(ctx context.Context, a Alert) (Plan, error) {
 
 // whose returns whose statements are meant: those of the app that the rule or
 // the alert names, else of all that log in as one of the users.
-func (k *KillLong) whose(ctx context.Context, a Alert) (whose, string) {
-	app, refused := named(a, "app", k.c.App)
+func (k *KillLong) whose(ctx context.Context, a action.Alert) (whose, string) {
+	app, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
 		return whose{app: app}, refused
 	}
@@ -177,7 +178,7 @@ func (k *KillLong) whose(ctx context.Context, a Alert) (whose, string) {
 }
 
 // describe writes a plan down.
-func (k *KillLong) describe(p *Plan, name string, picked longPick, of longPrivate) {
+func (k *KillLong) describe(p *action.Plan, name string, picked longPick, of longPrivate) {
 	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
 	of.victims = victims
 	p.Private = of
@@ -199,19 +200,19 @@ func (k *KillLong) describe(p *Plan, name string, picked longPick, of longPrivat
 		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.whose.unseen()
 	}
 	for _, q := range victims {
-		info := map[string]string{"ran": tenths(q.Time), "server": of.server}
+		info := map[string]string{"ran": action.Tenths(q.Time), "server": of.server}
 		if of.whose.app != "" {
 			info["app"] = of.whose.app
 		}
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
 		}
-		p.Victims = append(p.Victims, Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Identity: digest(of.server, q.User, q.Host, strconv.FormatUint(q.Query, 10), strconv.FormatUint(q.text, 16)), Info: info})
+		p.Victims = append(p.Victims, action.Victim{Kind: "query", ID: strconv.FormatUint(q.ID, 10), Identity: action.Digest(of.server, q.User, q.Host, strconv.FormatUint(q.Query, 10), strconv.FormatUint(q.text, 16)), Info: info})
 	}
 }
 
 // databaseOf finds the server of a plan.
-func (k *KillLong) databaseOf(p Plan) (Database, error) {
+func (k *KillLong) databaseOf(p action.Plan) (Database, error) {
 	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
 		if db := k.d.Database(name); db != nil {
 			return db, nil
@@ -220,12 +221,12 @@ func (k *KillLong) databaseOf(p Plan) (Database, error) {
 	return nil, errors.New("the server is no longer in the configuration")
 }
 
-// Apply implements [Action]. All looks and all ends are on one connection, which
+// Apply implements [action.Action]. All looks and all ends are on one connection, which
 // breaks if the server does.
-func (k *KillLong) Apply(ctx context.Context, p Plan) (done int, err error) {
+func (k *KillLong) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(longPrivate)
 	if !ok || p.Refused != "" {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {
 		return 0, nil
@@ -243,7 +244,7 @@ func (k *KillLong) Apply(ctx context.Context, p Plan) (done int, err error) {
 		return 0, errRestarted
 	}
 	for i, q := range private.victims {
-		if i > 0 && !pauseBetween(ctx, victimPause) {
+		if i > 0 && !action.Sleep(ctx, victimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.end(ctx, db, private, q)
@@ -295,50 +296,50 @@ func sameRun(before, now mysql.Connection) bool {
 		before.Query == now.Query && now.Time >= before.Time
 }
 
-// Verify implements [Action]. It needs of the plan its target, its victims and
+// Verify implements [action.Action]. It needs of the plan its target, its victims and
 // its measure only.
-func (k *KillLong) Verify(ctx context.Context, p Plan) (Outcome, error) {
+func (k *KillLong) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	server, err := k.databaseOf(p)
 	if err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	db, err := server.Session(ctx)
 	if err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	defer db.Close()
 	list, err := db.Connections(ctx)
 	if err != nil {
-		return Unchanged, fmt.Errorf("list of connections: %w", err)
+		return action.Unchanged, fmt.Errorf("list of connections: %w", err)
 	}
 	left, ending := stillRunning(list, p.Victims, db.Server())
 	if ending > 0 {
-		return InProgress, nil // the server looks at the mark only now and then
+		return action.InProgress, nil // the server looks at the mark only now and then
 	}
 	w := whose{}
 	if len(p.Victims) > 0 && p.Victims[0].Info["app"] != "" {
 		w.app = p.Victims[0].Info["app"]
 		if w, err = w.lookAgain(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
-			return Unchanged, err
+			return action.Unchanged, err
 		}
 	}
 	picked, err := k.look(ctx, db, w, list)
 	if err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	switch now := len(picked.plain); {
 	case now == 0:
-		return Verified, nil
+		return action.Verified, nil
 	case left > 0 && left == len(p.Victims), float64(now) >= p.Measure:
-		return Unchanged, nil
+		return action.Unchanged, nil
 	default:
-		return Verified, nil
+		return action.Verified, nil
 	}
 }
 
 // stillRunning counts the planned statements that run on, and those that are
 // about to end.
-func stillRunning(list []mysql.Connection, victims []Victim, server string) (left, ending int) {
+func stillRunning(list []mysql.Connection, victims []action.Victim, server string) (left, ending int) {
 	ids := plannedIDs(victims, server)
 	running := make(map[uint64]mysql.Connection)
 	for _, c := range list {

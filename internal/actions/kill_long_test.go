@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -56,7 +57,7 @@ func TestKillLongPlan(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		settings func(*config.KillLong)
-		alert    actions.Alert
+		alert    action.Alert
 		want     []uint64
 		refused  string
 		cleared  bool
@@ -97,7 +98,7 @@ func TestKillLongPlan(t *testing.T) {
 
 func TestKillLongPlanKeepsNoText(t *testing.T) {
 	t.Parallel()
-	p, err := killLong(longDB(), longCaps()).Plan(t.Context(), actions.Alert{})
+	p, err := killLong(longDB(), longCaps()).Plan(t.Context(), action.Alert{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestKillLongLooksOnceMore(t *testing.T) {
 			t.Parallel()
 			f := longDB()
 			k := killLong(f, longCaps())
-			p, err := k.Plan(t.Context(), actions.Alert{})
+			p, err := k.Plan(t.Context(), action.Alert{})
 			if err != nil || len(p.Victims) != 3 {
 				t.Fatal(p, err)
 			}
@@ -147,7 +148,7 @@ func TestKillLongApply(t *testing.T) {
 	settings.Procedure = "resp_heal.kill_query"
 	f := longDB()
 	k := killLong(f, settings)
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.Alert{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,22 +172,22 @@ func TestKillLongVerify(t *testing.T) {
 	for name, c := range map[string]struct {
 		server string
 		change func(f *fakeDB)
-		want   actions.Outcome
+		want   action.Outcome
 	}{
-		"gone":                {"s", func(f *fakeDB) { f.list = f.list[4:] }, actions.Verified},
-		"idle":                {"s", func(f *fakeDB) { f.list[1].Command = "Sleep" }, actions.Verified},
-		"the next statement":  {"s", func(f *fakeDB) { f.list[1].Query++; f.list[1].Time = time.Second }, actions.Verified},
-		"runs on":             {"s", func(f *fakeDB) { f.list[1].Time += time.Second }, actions.Unchanged},
-		"is ending":           {"s", func(f *fakeDB) { f.list[1].Command = "Killed" }, actions.InProgress},
-		"others instead":      {"s", func(f *fakeDB) { f.list[1].Query++ }, actions.Unchanged},
-		"restarted, as many":  {"t", func(*fakeDB) {}, actions.Unchanged},
-		"restarted and quiet": {"t", func(f *fakeDB) { f.list = nil }, actions.Verified},
+		"gone":                {"s", func(f *fakeDB) { f.list = f.list[4:] }, action.Verified},
+		"idle":                {"s", func(f *fakeDB) { f.list[1].Command = "Sleep" }, action.Verified},
+		"the next statement":  {"s", func(f *fakeDB) { f.list[1].Query++; f.list[1].Time = time.Second }, action.Verified},
+		"runs on":             {"s", func(f *fakeDB) { f.list[1].Time += time.Second }, action.Unchanged},
+		"is ending":           {"s", func(f *fakeDB) { f.list[1].Command = "Killed" }, action.InProgress},
+		"others instead":      {"s", func(f *fakeDB) { f.list[1].Query++ }, action.Unchanged},
+		"restarted, as many":  {"t", func(*fakeDB) {}, action.Unchanged},
+		"restarted and quiet": {"t", func(f *fakeDB) { f.list = nil }, action.Verified},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, settings := longDB(), longCaps()
 			settings.MaxVictims = 1
-			p, err := killLong(f, settings).Plan(t.Context(), actions.Alert{})
+			p, err := killLong(f, settings).Plan(t.Context(), action.Alert{})
 			if err != nil || !slices.Equal(ids(p), []uint64{2}) {
 				t.Fatal(p, err)
 			}
@@ -219,7 +220,7 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 			f.list = append(f.list, c)
 			f.texts[c.ID] = texts[r.IntN(len(texts))]
 		}
-		p, err := killLong(f, settings).Plan(t.Context(), actions.Alert{})
+		p, err := killLong(f, settings).Plan(t.Context(), action.Alert{})
 		if err != nil {
 			t.Fatal(err)
 		}

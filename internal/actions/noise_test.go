@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // noisy is a section with a second rule, whose runs find nothing to do.
@@ -50,7 +51,7 @@ func TestNoiseKeepsGuards(t *testing.T) {
 		section func(*config.Healing)
 		change  func(*bench) // of the action, before anything happens
 		before  func(*bench)
-		alert   actions.Alert
+		alert   action.Alert
 		want    string
 	}{
 		"cooldown": {nil, nil, func(b *bench) { b.take(firing()); b.wait(time.Minute) }, firing("pod", "b"), "cooldown"},
@@ -60,7 +61,7 @@ func TestNoiseKeepsGuards(t *testing.T) {
 			func(b *bench) { b.take(firing()); b.wait(time.Minute) }, firing("app", "blog"), "budget"},
 		"breaker": {func(h *config.Healing) {
 			h.Breaker.Failures, h.Rules[0].Cooldown, h.Rules[0].Steps = 2, time.Minute, h.Rules[0].Steps[:1]
-		}, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Unchanged} }, func(b *bench) {
+		}, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} }, func(b *bench) {
 			for _, pod := range []string{"a", "b"} {
 				b.take(firing("pod", pod))
 				b.wait(3 * time.Minute)
@@ -130,7 +131,7 @@ func TestNothingIsWrittenOfNothing(t *testing.T) {
 		b.wait(time.Minute)
 		before := journalOf(t, dir)
 		for i := range 40 {
-			var list []actions.Alert
+			var list []action.Alert
 			for k := range 120 {
 				pod := fmt.Sprint(i, "-", k)
 				list = append(list, firing("alertname", "Other", "instance", "web-1", "pod", pod), firing("instance", "web-2", "pod", pod), firing("instance", "web-1", "pod", pod))
@@ -161,7 +162,7 @@ func TestDryRunIsBounded(t *testing.T) {
 		b := start(t, dir, noisy(func(h *config.Healing) { h.Mode, h.QueueSize = config.HealDryRun, 10 }), nil)
 		defer b.stop()
 		got := make(map[string]int)
-		var list []actions.Alert
+		var list []action.Alert
 		for i := range 100 {
 			list = append(list, firing("alertname", "Noise", "app", fmt.Sprint("app", i)))
 		}

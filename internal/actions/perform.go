@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // then says where a run goes after a step.
@@ -103,13 +105,13 @@ func (w *work) climb(o outcome, next int) {
 		summary = run.Plan.Summary
 	}
 	run.Before = append(slices.Clone(run.Before), StepResult{
-		Action: run.Action, Target: run.Target, Result: o.decision, Reason: clip(o.reason, maxText), Summary: summary,
+		Action: run.Action, Target: run.Target, Result: o.decision, Reason: text.Clip(o.reason, action.MaxText), Summary: summary,
 		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
 	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, targetOf(w.rule.Steps[next], w.alert)
 	run.Settled = time.Time{}
 	run.Applied, run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = time.Time{}, nil, 0, "", nil, nil
-	run.Reason = clip(o.reason, maxText)
+	run.Reason = text.Clip(o.reason, action.MaxText)
 	w.verify = false
 }
 
@@ -136,7 +138,7 @@ func (r *Runner) settle(w *work, o outcome) {
 }
 
 func (r *Runner) end(w *work, o outcome) {
-	w.run.State, w.run.Reason = o.decision, clip(o.reason, maxText)
+	w.run.State, w.run.Reason = o.decision, text.Clip(o.reason, action.MaxText)
 	r.record(&w.run)
 	r.log.Info("Healing", "run", w.run.ID, "rule", w.run.Rule, "action", w.run.Action, "target", w.run.Target, "result", string(o.decision), "done", w.run.Done)
 }
@@ -166,7 +168,7 @@ func (r *Runner) record(run *Run) bool {
 
 // park lets a run wait for a person, or for the journal to be written again.
 func (r *Runner) park(w *work, o outcome) {
-	w.run.State, w.run.Reason = o.decision, clip(o.reason, maxText)
+	w.run.State, w.run.Reason = o.decision, text.Clip(o.reason, action.MaxText)
 	if o.decision == DecisionAwaiting && r.record(&w.run) {
 		r.mu.Lock()
 		r.awaiting[w.run.ID] = w
@@ -221,20 +223,20 @@ func (r *Runner) onlyCall(w *work, key string) outcome {
 
 // prepare asks the guards again, looks at things as they are now, and keeps
 // what was seen. With a decision the step ends there.
-func (r *Runner) prepare(ctx context.Context, w *work, action Action, step config.HealingStep) (Plan, outcome) {
+func (r *Runner) prepare(ctx context.Context, w *work, act action.Action, step config.HealingStep) (action.Plan, outcome) {
 	blocked := thenEnd
 	if w.run.Step > 0 {
 		blocked = thenEscalate // something was done and did not help
 	}
 	if d, why := r.guardNow(w, step.Action, keyOf(w.rule.Name, step.Action, w.run.Target)); d != "" {
-		return Plan{}, outcome{d, why, blocked}
+		return action.Plan{}, outcome{d, why, blocked}
 	}
 	if why := r.askFleet(ctx, step.Action); why != "" {
-		return Plan{}, outcome{DecisionFleet, why, blocked}
+		return action.Plan{}, outcome{DecisionFleet, why, blocked}
 	}
-	plan, err := r.plan(ctx, w, action, step)
+	plan, err := r.plan(ctx, w, act, step)
 	if err != nil {
-		return Plan{}, outcome{DecisionUnplanned, err.Error(), thenEscalate}
+		return action.Plan{}, outcome{DecisionUnplanned, err.Error(), thenEscalate}
 	}
 	switch {
 	case plan.Cleared:
@@ -292,20 +294,20 @@ func (r *Runner) guardNow(w *work, action, key string) (Decision, string) {
 }
 
 // plan asks the action what it would do. A panic of it is an error.
-func (r *Runner) plan(ctx context.Context, w *work, action Action, step config.HealingStep) (p Plan, err error) {
+func (r *Runner) plan(ctx context.Context, w *work, act action.Action, step config.HealingStep) (p action.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	err = safely(func() (err error) {
 		acts := func(target string) []time.Time { return r.actsOn(w.rule.Name, step.Action, target) }
-		p, err = action.Plan(WithActs(WithRun(ctx, w.run.ID), acts), w.alert)
+		p, err = act.Plan(WithActs(WithRun(ctx, w.run.ID), acts), w.alert)
 		return err
 	})
 	if err != nil {
-		return Plan{}, err
+		return action.Plan{}, err
 	}
 	p.Action = step.Action
-	shown := p.bounded()
-	shown.identify(step)
+	shown := p.Bounded()
+	shown.Identify(step)
 	p.ID, p.Scope = shown.ID, shown.Scope
 	w.run.Plan, w.run.Target = shown, shown.Target
 	return p, nil

@@ -124,7 +124,7 @@ func processInfo(id proc.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
-// identityOf tells a process from every other, for [Victim.Identity].
+// identityOf tells a process from every other, for [action.Victim.Identity].
 func identityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
 // identityFrom reads what [processInfo] wrote, with names that begin with

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
@@ -275,5 +277,5 @@ func lastLine(output string) string {
 	s = s[:min(len(s), 4096)]
 	s = outputSecret.ReplaceAllString(redactText(s), "$1<removed>")
 	s = outputBearer.ReplaceAllString(s, "$1 <removed>")
-	return clip(s, 200)
+	return text.Clip(s, 200)
 }

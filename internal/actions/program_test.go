@@ -16,6 +16,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -45,9 +46,9 @@ func payloads() map[string]string {
 }
 
 // command runs the action to its end.
-func command(t *testing.T, ctx context.Context, a actions.Action, labels map[string]string) (actions.Plan, int, error) { //nolint:revive // t is first in tests
+func command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
 	t.Helper()
-	p, err := a.Plan(actions.WithRun(ctx, "r-1"), actions.Alert{Labels: labels})
+	p, err := a.Plan(actions.WithRun(ctx, "r-1"), action.Alert{Labels: labels})
 	if err != nil || p.Refused != "" || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -104,7 +105,7 @@ func TestRunCommandHandsOverJSONOnly(t *testing.T) {
 			t.Errorf("label %q: %q", name, v)
 		}
 	}
-	if o, err := runCommand(file).Verify(t.Context(), p); o != actions.Verified || err != nil {
+	if o, err := runCommand(file).Verify(t.Context(), p); o != action.Verified || err != nil {
 		t.Errorf("%s, %v", o, err)
 	}
 }
@@ -116,11 +117,11 @@ func TestRunCommandFails(t *testing.T) {
 	if n != 1 || err == nil || !strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d, %v", n, err)
 	}
-	if o, err := a.Verify(t.Context(), p); o != actions.Unchanged || err != nil {
+	if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 		t.Errorf("%s, %v", o, err)
 	}
 	p.Private = nil // as after a crash
-	if o, err := a.Verify(t.Context(), p); o != actions.Unchanged || err != nil {
+	if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 		t.Errorf("after a crash: %s, %v", o, err)
 	}
 	if _, err := a.Apply(t.Context(), p); err == nil {
@@ -275,7 +276,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		cases["somebody else's"] = struct{ file, want string }{foreign, "belongs to somebody else"}
 	}
 	for name, c := range cases {
-		p, err := runCommand(c.file).Plan(t.Context(), actions.Alert{})
+		p, err := runCommand(c.file).Plan(t.Context(), action.Alert{})
 		if err != nil || (c.want == "") != (p.Refused == "") || !strings.Contains(p.Refused, c.want) {
 			t.Errorf("%s: %q, %v", name, p.Refused, err)
 		}
@@ -286,7 +287,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 			t.Errorf("%s was run", name)
 		}
 	}
-	if p, _ := runCommand().Plan(t.Context(), actions.Alert{}); p.Refused == "" {
+	if p, _ := runCommand().Plan(t.Context(), action.Alert{}); p.Refused == "" {
 		t.Error("no program at all is planned")
 	}
 }
@@ -295,7 +296,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 func TestCondition(t *testing.T) {
 	t.Parallel()
 	holds, unseen := true, error(nil)
-	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, actions.Alert) (bool, error) { return holds, unseen }}, config.RunCommand{Argv: []string{script(t, "exit 0")}})
+	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, action.Alert) (bool, error) { return holds, unseen }}, config.RunCommand{Argv: []string{script(t, "exit 0")}})
 	p, _, err := command(t, t.Context(), a, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -303,18 +304,18 @@ func TestCondition(t *testing.T) {
 	for _, c := range []struct {
 		holds  bool
 		unseen error
-		want   actions.Outcome
-	}{{true, nil, actions.Unchanged}, {false, nil, actions.Verified}, {false, errors.New("no look yet"), actions.Unchanged}} {
+		want   action.Outcome
+	}{{true, nil, action.Unchanged}, {false, nil, action.Verified}, {false, errors.New("no look yet"), action.Unchanged}} {
 		holds, unseen = c.holds, c.unseen
 		if o, err := a.Verify(t.Context(), p); o != c.want || !errors.Is(err, c.unseen) {
 			t.Errorf("%+v: %s, %v", c, o, err)
 		}
 	}
-	if p, err := a.Plan(t.Context(), actions.Alert{}); p.Cleared || err == nil {
+	if p, err := a.Plan(t.Context(), action.Alert{}); p.Cleared || err == nil {
 		t.Errorf("not to be seen: %+v, %v", p, err)
 	}
 	holds, unseen = false, nil
-	if p, err := a.Plan(t.Context(), actions.Alert{}); !p.Cleared || err != nil {
+	if p, err := a.Plan(t.Context(), action.Alert{}); !p.Cleared || err != nil {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -43,7 +44,7 @@ type Purge struct {
 // NewPurge returns the action with these settings.
 func NewPurge(d PurgeDeps, c config.Purge) *Purge { return &Purge{d: d, c: c} }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*Purge) Name() string { return "purge_sessions" }
 
 // purgeRule says which sessions are meant.
@@ -56,16 +57,16 @@ type purgeRule struct {
 func (r purgeRule) target() string { return "app:" + r.app + "/redis:" + r.redis }
 
 // rule makes the rule of the settings and an alert, or says why there is none.
-func (p *Purge) rule(a Alert) (r purgeRule, refused string) {
-	appName, refused := named(a, "app", p.c.App)
+func (p *Purge) rule(a action.Alert) (r purgeRule, refused string) {
+	appName, refused := action.NameFrom(a, "app", p.c.App)
 	if refused != "" {
 		return r, refused
 	}
-	redisName, refused := named(a, "redis", p.c.Redis)
+	redisName, refused := action.NameFrom(a, "redis", p.c.Redis)
 	if refused != "" {
 		return r, refused
 	}
-	app, ok := appNamed(p.d.Apps(), appName)
+	app, ok := action.AppNamed(p.d.Apps(), appName)
 	if !ok {
 		return r, "neither the rule nor the alert names an app of the configuration"
 	}
@@ -125,9 +126,9 @@ func (p *Purge) sharedPrefix(ctx context.Context, r purgeRule) string {
 	return ""
 }
 
-// Plan implements [Action].
-func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
-	out := Plan{Action: p.Name()}
+// Plan implements [action.Action].
+func (p *Purge) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	out := action.Plan{Action: p.Name()}
 	rule, refused := p.rule(a)
 	if rule.app != "" {
 		out.Target = rule.target()
@@ -148,7 +149,7 @@ func (p *Purge) Plan(ctx context.Context, a Alert) (Plan, error) {
 	}
 	p.describe(&out, rule, count)
 	rule.query.Only = count.Server
-	out.Scope = digest(rule.app, rule.redis, fmt.Sprintf("%+v", rule.query))
+	out.Scope = action.Digest(rule.app, rule.redis, fmt.Sprintf("%+v", rule.query))
 	out.Private = rule
 	return out, nil
 }
@@ -190,7 +191,7 @@ func estimate(c redis.EternalCount) float64 {
 }
 
 // describe writes a plan down.
-func (p *Purge) describe(out *Plan, r purgeRule, c redis.EternalCount) {
+func (p *Purge) describe(out *action.Plan, r purgeRule, c redis.EternalCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
 	does := "give an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {
@@ -206,12 +207,12 @@ func (p *Purge) describe(out *Plan, r purgeRule, c redis.EternalCount) {
 	}
 }
 
-// Apply implements [Action]. It walks anew: a session that was planned and is
+// Apply implements [action.Action]. It walks anew: a session that was planned and is
 // used meanwhile is not touched, and one that was not seen before may be.
-func (p *Purge) Apply(ctx context.Context, plan Plan) (done int, err error) {
+func (p *Purge) Apply(ctx context.Context, plan action.Plan) (done int, err error) {
 	rule, ok := plan.Private.(purgeRule)
 	if !ok || plan.Refused != "" {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	if plan.Total < 1 {
 		return 0, nil
@@ -232,26 +233,26 @@ func (p *Purge) Apply(ctx context.Context, plan Plan) (done int, err error) {
 	return count.Changed, nil
 }
 
-// Verify implements [Action]. It counts anew, and needs of the plan its target,
+// Verify implements [action.Action]. It counts anew, and needs of the plan its target,
 // its total and its measure only.
-func (p *Purge) Verify(ctx context.Context, plan Plan) (Outcome, error) {
+func (p *Purge) Verify(ctx context.Context, plan action.Plan) (action.Outcome, error) {
 	rule, ok := p.ruleOf(plan)
 	if !ok {
-		return Unchanged, errors.New("the sessions are no longer in the configuration")
+		return action.Unchanged, errors.New("the sessions are no longer in the configuration")
 	}
 	count, err := p.count(ctx, rule)
 	if err != nil {
-		return Unchanged, err
+		return action.Unchanged, err
 	}
 	// A few may have become old enough since, or were used.
 	if now := estimate(count); now == 0 || now <= plan.Measure-float64(plan.Total)/2 {
-		return Verified, nil
+		return action.Verified, nil
 	}
-	return Unchanged, nil
+	return action.Unchanged, nil
 }
 
 // ruleOf finds the rule of a plan, after a crash by the target's name.
-func (p *Purge) ruleOf(plan Plan) (purgeRule, bool) {
+func (p *Purge) ruleOf(plan action.Plan) (purgeRule, bool) {
 	if rule, ok := plan.Private.(purgeRule); ok {
 		return rule, true
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -59,7 +60,7 @@ func TestPurgePlan(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		settings func(*config.Purge)
-		alert    actions.Alert
+		alert    action.Alert
 		count    redis.EternalCount
 		err      error
 		total    int
@@ -105,7 +106,7 @@ func TestPurgePlan(t *testing.T) {
 			}
 		})
 	}
-	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), actions.Alert{}); err == nil {
+	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), action.Alert{}); err == nil {
 		t.Error("a redis that does not answer makes a plan")
 	}
 }
@@ -116,13 +117,13 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	settings.Grace, settings.MinIdle, settings.Remove = time.Minute, time.Hour, true
 	f := &fakeStore{count: redis.EternalCount{Sessions: 1000, Eternal: 120, Coverage: 1}}
 	k := purge(f, settings)
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.Alert{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	journalled := p
 	journalled.Private = nil
-	if got, err := k.Verify(t.Context(), journalled); got != actions.Unchanged || err != nil {
+	if got, err := k.Verify(t.Context(), journalled); got != action.Unchanged || err != nil {
 		t.Errorf("before anything was done: %s, %v", got, err)
 	}
 	if _, err := k.Apply(t.Context(), journalled); err == nil || f.did > 0 {
@@ -135,7 +136,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	if err != nil || done != 100 || f.asked != want || want.Budget <= 0 || want.Budget > 15*time.Second {
 		t.Errorf("done %d, %v, asked %+v", done, err, f.asked)
 	}
-	if got, err := k.Verify(t.Context(), journalled); got != actions.Verified || err != nil {
+	if got, err := k.Verify(t.Context(), journalled); got != action.Verified || err != nil {
 		t.Errorf("after it: %s, %v", got, err)
 	}
 	f.err = &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // Past is what a runner goes by after it read a journal.
@@ -23,7 +24,7 @@ type Past struct {
 
 // Recall reads the two files of a journal, the older one first.
 func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error) {
-	set, err := compile(h, func(config.HealingStep) (Action, error) { return nil, nil }) //nolint:nilnil // none is called
+	set, err := compile(h, func(config.HealingStep) (action.Action, error) { return nil, nil }) //nolint:nilnil // none is called
 	if err != nil {
 		return p, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -48,7 +49,7 @@ type Recycle struct {
 // NewRecycle returns the action with these settings.
 func NewRecycle(d RecycleDeps, c config.Recycle) *Recycle { return &Recycle{d: d, c: c} }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*Recycle) Name() string { return config.ActionRecycle }
 
 // recycling is what a plan keeps for Apply.
@@ -68,17 +69,17 @@ type pick struct {
 	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
 }
 
-// Plan implements [Action].
-func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
-	p := Plan{Action: r.Name(), Target: "app:?/workers"}
-	name, refused := named(a, "app", r.c.App)
+// Plan implements [action.Action].
+func (r *Recycle) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: r.Name(), Target: "app:?/workers"}
+	name, refused := action.NameFrom(a, "app", r.c.App)
 	if refused != "" {
 		p.Refused = refused
 		return p, nil
 	}
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
-		return Plan{}, err
+		return action.Plan{}, err
 	}
 	app := appIn(snap, name)
 	if app == nil {
@@ -89,7 +90,7 @@ func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 	victim, _, refused, err := r.choose(ctx, app)
 	switch {
 	case err != nil:
-		return Plan{}, err
+		return action.Plan{}, err
 	case refused != "":
 		p.Refused = refused
 		return p, nil
@@ -101,7 +102,7 @@ func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p.Summary = fmt.Sprintf("recycle worker %d of %d of %s, %s", victim.worker.Slot, len(app.Workers), app.Name, victim)
 	t, refused, err := r.target(ctx, app, victim.worker)
 	if err != nil {
-		return Plan{}, err
+		return action.Plan{}, err
 	}
 	p.Refused = refused
 	if t == nil {
@@ -114,7 +115,7 @@ func (r *Recycle) Plan(ctx context.Context, a Alert) (Plan, error) {
 		info["import_check"] = "not run yet"
 		p.Summary += "; the app is imported first, which a plan does not do"
 	}
-	p.Victims = []Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: identityOf(t.worker), Info: info}}
+	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: identityOf(t.worker), Info: info}}
 	p.Private = t
 	return p, nil
 }

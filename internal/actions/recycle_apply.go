@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -79,12 +80,12 @@ func hard(s proc.Server) syscall.Signal {
 	return syscall.SIGABRT
 }
 
-// Apply implements [Action]. The app is imported first, where that is needed.
+// Apply implements [action.Action]. The app is imported first, where that is needed.
 // Then all is read once more with the worker in hand.
-func (r *Recycle) Apply(ctx context.Context, p Plan) (int, error) {
+func (r *Recycle) Apply(ctx context.Context, p action.Plan) (int, error) {
 	t, ok := p.Private.(*recycling)
 	if !ok {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	g, err := seize(r.d.ProcRoot, t.worker)
 	if err != nil {
@@ -143,7 +144,7 @@ func (r *Recycle) tryImport(ctx context.Context, t *recycling) error {
 		refused = check.imports(ctx)
 	}
 	if refused != "" {
-		return Refusal(refused)
+		return action.Refusal(refused)
 	}
 	return nil
 }
@@ -164,7 +165,7 @@ func (r *Recycle) again(ctx context.Context, t *recycling) (*proven, error) {
 	case err != nil:
 		return nil, err
 	case refused != "":
-		return nil, Refusal(refused)
+		return nil, action.Refusal(refused)
 	case victim == nil:
 		return nil, errors.New("there is nothing to do any more")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -106,7 +107,7 @@ func TestRecyclePlan(t *testing.T) {
 			if c.change != nil {
 				c.change(&f.snap.Apps[0])
 			}
-			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), actions.Alert{})
+			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), action.Alert{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,13 +158,13 @@ func TestRecycleApp(t *testing.T) {
 		if c.label != "" {
 			labels["app"] = c.label
 		}
-		p, err := a.Plan(t.Context(), actions.Alert{Labels: labels})
+		p, err := a.Plan(t.Context(), action.Alert{Labels: labels})
 		if err != nil || (p.Refused == "") != c.ok || strings.Contains(p.Target, "..") {
 			t.Errorf("%+v: %+v, %v", c, p, err)
 		}
 	}
 	f.err = errors.New("no /proc")
-	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), actions.Alert{}); err == nil {
+	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.Alert{}); err == nil {
 		t.Error("without a look there is a plan")
 	}
 }
@@ -178,7 +179,7 @@ func TestRecycleSignals(t *testing.T) {
 			f, kids := herd(t, server, "signals", ready)
 			until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
 			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -217,27 +218,27 @@ func until(t *testing.T, f func() bool) {
 // Between plan and action the world goes on; then nothing is done.
 func TestRecycleLooksAgain(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*table, []*exec.Cmd, *actions.Plan){
-		"the worker ended": func(_ *table, kids []*exec.Cmd, _ *actions.Plan) { _ = kids[1].Process.Kill(); _ = kids[1].Wait() },
-		"another hangs": func(f *table, _ []*exec.Cmd, _ *actions.Plan) {
+	for name, change := range map[string]func(*table, []*exec.Cmd, *action.Plan){
+		"the worker ended": func(_ *table, kids []*exec.Cmd, _ *action.Plan) { _ = kids[1].Process.Kill(); _ = kids[1].Wait() },
+		"another hangs": func(f *table, _ []*exec.Cmd, _ *action.Plan) {
 			f.snap.Apps[0].Workers[1].State = proc.Idle
 			hang(&f.snap.Apps[0], 2)
 		},
-		"it goes on":        func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[1].State = proc.Busy },
-		"more hang":         func(f *table, _ []*exec.Cmd, _ *actions.Plan) { hang(&f.snap.Apps[0], 0) },
-		"one is starting":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers[0].State = proc.Booting },
-		"the app is gone":   func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps = nil },
-		"another master":    func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].PID++ },
-		"another process":   func(_ *table, _ []*exec.Cmd, p *actions.Plan) { p.Private = nil },
-		"no look":           func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.err = errors.New("no /proc") },
-		"the worker is one": func(f *table, _ []*exec.Cmd, _ *actions.Plan) { f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[1:2] },
+		"it goes on":        func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers[1].State = proc.Busy },
+		"more hang":         func(f *table, _ []*exec.Cmd, _ *action.Plan) { hang(&f.snap.Apps[0], 0) },
+		"one is starting":   func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers[0].State = proc.Booting },
+		"the app is gone":   func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps = nil },
+		"another master":    func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].PID++ },
+		"another process":   func(_ *table, _ []*exec.Cmd, p *action.Plan) { p.Private = nil },
+		"no look":           func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.err = errors.New("no /proc") },
+		"the worker is one": func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[1:2] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, kids := herd(t, proc.Gunicorn)
 			hang(&f.snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" || p.Cleared {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -262,7 +263,7 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		p, err := a.Plan(ctx, actions.Alert{})
+		p, err := a.Plan(ctx, action.Alert{})
 		cancel()
 		if err != nil || (p.Refused == "") != ok || !ok && !strings.Contains(p.Refused, "45s or more") {
 			t.Errorf("%s: %+v, %v", limit, p, err)
@@ -286,31 +287,31 @@ func TestRecycleVerify(t *testing.T) {
 		pick   string
 		leaks  map[int]int
 		change func(*table, []*exec.Cmd, map[string]string)
-		want   actions.Outcome
+		want   action.Outcome
 	}{
-		"finishes its requests": {change: func(*table, []*exec.Cmd, map[string]string) {}, want: actions.InProgress},
+		"finishes its requests": {change: func(*table, []*exec.Cmd, map[string]string) {}, want: action.InProgress},
 		"no new one yet": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[:2]
-		}, want: actions.InProgress},
+		}, want: action.InProgress},
 		"boots": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			fresh(f, time.Minute, func(w *proc.Worker) { w.State = proc.Booting })
-		}, want: actions.InProgress},
-		"too early": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, time.Second, nil) }, want: actions.InProgress},
-		"serves":    {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
+		}, want: action.InProgress},
+		"too early": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, time.Second, nil) }, want: action.InProgress},
+		"serves":    {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Verified},
 		"its beat is old": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			fresh(f, 10*time.Second, func(w *proc.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
-		}, want: actions.InProgress},
+		}, want: action.InProgress},
 		"is as large": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * mib })
-		}, want: actions.Unchanged},
-		"the master is gone": {change: func(_ *table, kids []*exec.Cmd, info map[string]string) { ended(kids); info["master_start"] = "1" }, want: actions.Worse},
-		"leaks less":         {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Verified},
-		"leaks as before":    {pick: config.PickLeaked, leaks: map[int]int{2: 5}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: actions.Unchanged},
-		"nothing is known":   {change: func(_ *table, _ []*exec.Cmd, info map[string]string) { clear(info) }, want: actions.Unchanged},
+		}, want: action.Unchanged},
+		"the master is gone": {change: func(_ *table, kids []*exec.Cmd, info map[string]string) { ended(kids); info["master_start"] = "1" }, want: action.Worse},
+		"leaks less":         {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Verified},
+		"leaks as before":    {pick: config.PickLeaked, leaks: map[int]int{2: 5}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Unchanged},
+		"nothing is known":   {change: func(_ *table, _ []*exec.Cmd, info map[string]string) { clear(info) }, want: action.Unchanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -321,7 +322,7 @@ func TestRecycleVerify(t *testing.T) {
 				pick = config.PickLargest
 			}
 			a := recycle(f, config.Recycle{Pick: pick}, leaks)
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || len(p.Victims) != 1 || p.Victims[0].ID != "2" {
 				t.Fatalf("%+v, %v", p, err)
 			}

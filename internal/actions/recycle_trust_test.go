@@ -13,6 +13,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -56,7 +57,7 @@ func TestRecycleWithoutProof(t *testing.T) {
 					})
 				}
 				hang(a, 4)
-				p, err := recycle(f, config.Recycle{Pick: pick}, map[int]int{4: 9}).Plan(t.Context(), actions.Alert{})
+				p, err := recycle(f, config.Recycle{Pick: pick}, map[int]int{4: 9}).Plan(t.Context(), action.Alert{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -94,7 +95,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			f, kids := herd(t, proc.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].Info["import_check"] != "not run yet" {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -107,7 +108,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			if _, statErr := os.Stat(ran); statErr != nil {
 				t.Errorf("it was not run: %v", statErr)
 			}
-			no, refused := errors.AsType[actions.Refusal](err)
+			no, refused := errors.AsType[action.Refusal](err)
 			if refused != (c.want != "") || !strings.Contains(string(no), c.want) || (n == 1) != (c.want == "") {
 				t.Errorf("%d, %v", n, err)
 			}
@@ -187,17 +188,17 @@ func TestCheckOfRoot(t *testing.T) {
 // An approval is of victims, not of a number.
 func TestApprovalCovers(t *testing.T) {
 	t.Parallel()
-	plan := func(total int, ids ...string) actions.Plan {
-		p := actions.Plan{Action: "a", Target: "t", Scope: "s", Total: total}
+	plan := func(total int, ids ...string) action.Plan {
+		p := action.Plan{Action: "a", Target: "t", Scope: "s", Total: total}
 		for _, id := range ids {
-			p.Victims = append(p.Victims, actions.Victim{Kind: "worker", ID: id[:1], Identity: id[1:]})
+			p.Victims = append(p.Victims, action.Victim{Kind: "worker", ID: id[:1], Identity: id[1:]})
 		}
 		return p
 	}
 	other := plan(1, "1a")
 	other.Scope = "x"
 	for name, c := range map[string]struct {
-		approved, now actions.Plan
+		approved, now action.Plan
 		ok            bool
 	}{
 		"the same":                {plan(2, "1a", "2b"), plan(2, "2b", "1a"), true},

@@ -7,21 +7,22 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// Verify implements [Action]. It needs nothing but what the plan says openly:
+// Verify implements [action.Action]. It needs nothing but what the plan says openly:
 // a run may have been cut off.
-func (r *Recycle) Verify(ctx context.Context, p Plan) (Outcome, error) {
+func (r *Recycle) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
-		return Unchanged, nil
+		return action.Unchanged, nil
 	}
 	info := p.Victims[0].Info
 	old, ok := identityFrom(info, "")
 	master, alsoOK := identityFrom(info, "master_")
 	before, err := strconv.Atoi(info["workers"])
 	if !ok || !alsoOK || err != nil {
-		return Unchanged, nil
+		return action.Unchanged, nil
 	}
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
@@ -29,21 +30,21 @@ func (r *Recycle) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	}
 	switch {
 	case !master.Alive(r.d.ProcRoot):
-		return Worse, nil
+		return action.Worse, nil
 	case old.Alive(r.d.ProcRoot):
-		return InProgress, nil // it finishes its requests
+		return action.InProgress, nil // it finishes its requests
 	}
 	for i := range snap.Apps {
 		if app := &snap.Apps[i]; app.PID == master.PID {
 			return r.replaced(ctx, app, old.PID, before, plannedAt(info), p)
 		}
 	}
-	return Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
+	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
 }
 
 // replaced reports whether a new worker serves in the place of the old one, and
 // whether that has helped.
-func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p Plan) (Outcome, error) {
+func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
 	var next *proc.Worker
 	for i := range app.Workers {
 		w := &app.Workers[i]
@@ -53,12 +54,12 @@ func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, 
 		}
 	}
 	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < settled {
-		return InProgress, nil
+		return action.InProgress, nil
 	}
 	switch p.Victims[0].Info["of"] {
 	case "pss":
 		if next.Taken.IsZero() && app.MemoryErr == nil {
-			return InProgress, nil
+			return action.InProgress, nil
 		}
 		return smaller(shareOf(*next), p.Measure), nil
 	case "rss":
@@ -66,7 +67,7 @@ func (r *Recycle) replaced(ctx context.Context, app *proc.App, old, before int, 
 	case "leaked":
 		return r.leaksLess(ctx, app.Name, p.Measure, next.Slot)
 	}
-	return Verified, nil
+	return action.Verified, nil
 }
 
 // serves reports whether a worker takes requests, as far as one may look.
@@ -82,23 +83,23 @@ func serves(w proc.Worker) bool {
 }
 
 // smaller is better, by enough to tell it from chance.
-func smaller(now, before float64) Outcome {
+func smaller(now, before float64) action.Outcome {
 	if now <= before*(1-leastGain) {
-		return Verified
+		return action.Verified
 	}
-	return Unchanged
+	return action.Unchanged
 }
 
-func (r *Recycle) leaksLess(ctx context.Context, app string, before float64, slot int) (Outcome, error) {
+func (r *Recycle) leaksLess(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
 	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
-		return Verified, nil // the worker is new, and no more can be seen
+		return action.Verified, nil // the worker is new, and no more can be seen
 	}
 	leaks, err := r.d.Leaks(ctx, app)
 	if err != nil {
 		return "", err
 	}
 	if float64(leaks[slot]) < before {
-		return Verified, nil
+		return action.Verified, nil
 	}
-	return Unchanged, nil
+	return action.Unchanged, nil
 }

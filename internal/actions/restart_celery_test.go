@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -55,7 +55,7 @@ func TestRestartTaskCelery(t *testing.T) {
 			f := &table{snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
 			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
 			time.Sleep(1100 * time.Millisecond) // the worker is older than that
-			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), actions.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
+			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
 			switch {
 			case err != nil:
 				t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -48,7 +49,7 @@ func NewRestartTask(d RestartTaskDeps, c config.RestartTask) *RestartTask {
 	return &RestartTask{d: d, c: c}
 }
 
-// Name implements [Action].
+// Name implements [action.Action].
 func (*RestartTask) Name() string { return config.ActionRestartTask }
 
 // taskQueue is one queue of the configuration.
@@ -83,9 +84,9 @@ type restarting struct {
 	server redis.ServerID
 }
 
-// Plan implements [Action].
-func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
-	p := Plan{Action: r.Name(), Target: "app:?/queue:?"}
+// Plan implements [action.Action].
+func (r *RestartTask) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: r.Name(), Target: "app:?/queue:?"}
 	q, refused := r.queue(a)
 	if refused != "" {
 		p.Refused = refused
@@ -94,7 +95,7 @@ func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p.Target = q.target()
 	f, err := r.look(ctx, q)
 	if err != nil {
-		return Plan{}, err
+		return action.Plan{}, err
 	}
 	if f.refused == "" && len(f.stuck) > 0 {
 		f.refused = tooSoon(actsOf(ctx, q.target()), time.Now())
@@ -112,28 +113,28 @@ func (r *RestartTask) Plan(ctx context.Context, a Alert) (Plan, error) {
 	p.Measure, p.Total = t.held.Seconds(), 1
 	info := processInfo(t.id)
 	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
-	p.Victims = []Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: identityOf(t.id), Info: info}}
+	p.Victims = []action.Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: identityOf(t.id), Info: info}}
 	p.Private = &restarting{q, t, f.server}
 	return p, nil
 }
 
 // queue finds the queue that rule and alert name.
-func (r *RestartTask) queue(a Alert) (q taskQueue, refused string) {
+func (r *RestartTask) queue(a action.Alert) (q taskQueue, refused string) {
 	switch {
 	case !r.c.Idempotent:
 		return q, "the jobs of the queue are not said to be idempotent: a job that is cut off may run twice"
 	case r.c.MinStuck < time.Second:
 		return q, "min_stuck is missing"
 	}
-	appName, refused := named(a, "app", r.c.App)
+	appName, refused := action.NameFrom(a, "app", r.c.App)
 	if refused != "" {
 		return q, refused
 	}
-	queueName, refused := named(a, "queue", r.c.Queue)
+	queueName, refused := action.NameFrom(a, "queue", r.c.Queue)
 	if refused != "" {
 		return q, refused
 	}
-	app, ok := appNamed(r.d.Apps(), appName)
+	app, ok := action.AppNamed(r.d.Apps(), appName)
 	all := queuesOf(app, queueName)
 	switch {
 	case !ok || len(all) == 0:
@@ -197,10 +198,10 @@ func tooSoon(restarts []time.Time, now time.Time) string {
 	return ""
 }
 
-// Verify implements [Action]. It needs nothing but what the plan says openly.
-func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
+// Verify implements [action.Action]. It needs nothing but what the plan says openly.
+func (r *RestartTask) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
-		return Unchanged, nil
+		return action.Unchanged, nil
 	}
 	info := p.Victims[0].Info
 	old, ok := identityFrom(info, "")
@@ -209,9 +210,9 @@ func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
 	server := r.d.Queues(q.redis)
 	switch {
 	case !ok || planned.IsZero() || server == nil:
-		return Unchanged, nil
+		return action.Unchanged, nil
 	case old.Alive(r.d.ProcRoot):
-		return InProgress, nil
+		return action.InProgress, nil
 	case q.kind == config.Celery:
 		return r.celeryBack(ctx, server, q, planned)
 	}
@@ -219,7 +220,7 @@ func (r *RestartTask) Verify(ctx context.Context, p Plan) (Outcome, error) {
 }
 
 // rqBack reports whether a new worker is there, and works.
-func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
+func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return "", err
@@ -232,14 +233,14 @@ func (r *RestartTask) rqBack(ctx context.Context, server TaskQueues, q taskQueue
 			continue
 		}
 		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {
-			return Verified, nil
+			return action.Verified, nil
 		}
-		return InProgress, nil
+		return action.InProgress, nil
 	}
-	return Unchanged, nil // nobody has started a new one yet
+	return action.Unchanged, nil // nobody has started a new one yet
 }
 
-func (r *RestartTask) celeryBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (Outcome, error) {
+func (r *RestartTask) celeryBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
 		return "", err
@@ -253,9 +254,9 @@ func (r *RestartTask) celeryBack(ctx context.Context, server TaskQueues, q taskQ
 		case err != nil:
 			return "", err
 		case in.Fresh || in.Waiting == 0:
-			return Verified, nil
+			return action.Verified, nil
 		}
-		return InProgress, nil
+		return action.InProgress, nil
 	}
-	return Unchanged, nil
+	return action.Unchanged, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -168,7 +169,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			if c.empty {
 				q.waiting = 0
 			}
-			p, err := restartTask(q, &table{}, settings).Plan(t.Context(), actions.Alert{Labels: map[string]string{"alertname": "X"}})
+			p, err := restartTask(q, &table{}, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"alertname": "X"}})
 			switch {
 			case c.want == "error":
 				if err == nil {
@@ -227,7 +228,7 @@ func TestRestartTaskApply(t *testing.T) {
 			kids := proc.Children("/proc", cmd.Process.Pid)
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &table{}, mail())
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" || len(kids) != 1 {
 				t.Fatalf("%+v, %v, %v", p, err, kids)
 			}
@@ -235,21 +236,21 @@ func TestRestartTaskApply(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			until(t, func() bool { return !alive(itoa(cmd.Process.Pid)) && !alive(itoa(kids[0])) })
-			if o, err := a.Verify(t.Context(), p); o != actions.Unchanged || err != nil {
+			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 				t.Errorf("nobody has started another: %s, %v", o, err)
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []redis.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			restarted := func(string) []time.Time { return []time.Time{time.Now()} }
-			again, err := a.Plan(actions.WithActs(t.Context(), restarted), actions.Alert{})
+			again, err := a.Plan(actions.WithActs(t.Context(), restarted), action.Alert{})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
 				t.Errorf("%+v, %v", again, err)
 			}
 			p.Private = nil
-			for want, change := range map[actions.Outcome]func(*redis.RQWorker){
-				actions.InProgress: func(w *redis.RQWorker) { w.Job = "" },
-				actions.Verified:   func(w *redis.RQWorker) { w.Job = ""; w.Ended = 1 },
-				actions.Unchanged:  func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) },
+			for want, change := range map[action.Outcome]func(*redis.RQWorker){
+				action.InProgress: func(w *redis.RQWorker) { w.Job = "" },
+				action.Verified:   func(w *redis.RQWorker) { w.Job = ""; w.Ended = 1 },
+				action.Unchanged:  func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) },
 			} {
 				w := q.workers[0]
 				change(&w)
@@ -266,16 +267,16 @@ func TestRestartTaskApply(t *testing.T) {
 // Right before, the worker is looked at again.
 func TestRestartTaskLooksAgain(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*queues, *actions.Plan){
-		"another job":     func(q *queues, _ *actions.Plan) { q.workers[0].Job, q.workers[0].JobStarted = "k", time.Now() },
-		"next long job":   func(q *queues, _ *actions.Plan) { q.workers[0].Job = "k" },
-		"nothing waits":   func(q *queues, _ *actions.Plan) { q.waiting = 0 },
-		"others hang too": func(q *queues, _ *actions.Plan) { q.workers = append(q.workers, elsewhere(), elsewhere()) },
-		"another entry":   func(q *queues, _ *actions.Plan) { q.workers[0].Key = "rq:worker:b" },
-		"no answer":       func(q *queues, _ *actions.Plan) { q.err = errors.New("down") },
-		"another server":  func(q *queues, _ *actions.Plan) { q.at.ID = "abc" },
-		"another address": func(q *queues, _ *actions.Plan) { q.at.Peer = netip.MustParseAddrPort("127.0.0.2:6379") },
-		"another process": func(_ *queues, p *actions.Plan) { p.Private = nil },
+	for name, change := range map[string]func(*queues, *action.Plan){
+		"another job":     func(q *queues, _ *action.Plan) { q.workers[0].Job, q.workers[0].JobStarted = "k", time.Now() },
+		"next long job":   func(q *queues, _ *action.Plan) { q.workers[0].Job = "k" },
+		"nothing waits":   func(q *queues, _ *action.Plan) { q.waiting = 0 },
+		"others hang too": func(q *queues, _ *action.Plan) { q.workers = append(q.workers, elsewhere(), elsewhere()) },
+		"another entry":   func(q *queues, _ *action.Plan) { q.workers[0].Key = "rq:worker:b" },
+		"no answer":       func(q *queues, _ *action.Plan) { q.err = errors.New("down") },
+		"another server":  func(q *queues, _ *action.Plan) { q.at.ID = "abc" },
+		"another address": func(q *queues, _ *action.Plan) { q.at.Peer = netip.MustParseAddrPort("127.0.0.2:6379") },
+		"another process": func(_ *queues, p *action.Plan) { p.Private = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -283,7 +284,7 @@ func TestRestartTaskLooksAgain(t *testing.T) {
 			cmd := connected(t, at, "")
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &table{}, mail())
-			p, err := a.Plan(t.Context(), actions.Alert{})
+			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" {
 				t.Fatalf("%+v, %v", p, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -15,7 +16,7 @@ type rule struct {
 	config.HealingRule
 
 	match   map[string]func(string) bool
-	actions []Action // one a step; nil for escalate
+	actions []action.Action // one a step; nil for escalate
 }
 
 // settings are what one configuration says. They are never changed.
@@ -26,7 +27,7 @@ type settings struct {
 }
 
 // compile makes settings of a checked section; build makes the action of a step.
-func compile(h config.Healing, build func(config.HealingStep) (Action, error)) (*settings, error) {
+func compile(h config.Healing, build func(config.HealingStep) (action.Action, error)) (*settings, error) {
 	s := &settings{Healing: h}
 	for _, r := range h.Rules {
 		c := &rule{HealingRule: r, match: make(map[string]func(string) bool, len(r.Match))}
@@ -38,7 +39,7 @@ func compile(h config.Healing, build func(config.HealingStep) (Action, error)) (
 			c.match[label] = f
 		}
 		for i, step := range r.Steps {
-			var a Action
+			var a action.Action
 			if step.Action != config.ActionEscalate {
 				var err error
 				if a, err = build(step); err != nil {
@@ -57,7 +58,7 @@ func compile(h config.Healing, build func(config.HealingStep) (Action, error)) (
 func (s *settings) used() bool { return len(s.rules) > 0 || s.TokenFile != "" }
 
 // find returns the first rule for an alert; nil: none is.
-func (s *settings) find(a Alert) *rule {
+func (s *settings) find(a action.Alert) *rule {
 	for _, r := range s.rules {
 		if r.takes(a) {
 			return r
@@ -77,7 +78,7 @@ func (s *settings) named(name string) *rule {
 
 // takes reports whether each label is as the rule wants it. One that has no
 // matcher takes nothing: an empty selector must never mean everything.
-func (r *rule) takes(a Alert) bool {
+func (r *rule) takes(a action.Alert) bool {
 	for label, ok := range r.match {
 		if !ok(a.Labels[label]) {
 			return false
@@ -107,7 +108,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
 // targetOf says what a step is about as far as its settings and the alert's
 // labels tell, before anything was looked at; "?" stands for what only the plan
 // will know.
-func targetOf(s config.HealingStep, a Alert) string {
+func targetOf(s config.HealingStep, a action.Alert) string {
 	pick := func(setting, label string) string {
 		switch v := a.Labels[label]; {
 		case setting != "":

@@ -7,16 +7,14 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The bounds of what is kept of one run, so that a journal's line is bounded.
 const (
-	maxVictims  = 100
-	maxInfo     = 12
 	maxLabels   = 32
-	maxText     = 500 // bytes of a sentence
-	maxValue    = 200 // bytes of a label's value
 	maxEvidence = 64 << 10
 )
 
@@ -35,9 +33,9 @@ type Run struct {
 	Target   string          `json:"target,omitempty"`
 	Applied  time.Time       `json:"applied,omitzero"` // when this step began to act
 	Settled  time.Time       `json:"settled,omitzero"` // when this step ended
-	Plan     *Plan           `json:"plan,omitempty"`   // of this step
+	Plan     *action.Plan    `json:"plan,omitempty"`   // of this step
 	Done     int             `json:"done,omitempty"`   // victims that it was done to
-	Outcome  Outcome         `json:"outcome,omitempty"`
+	Outcome  action.Outcome  `json:"outcome,omitempty"`
 	Approved *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
 	Before   []StepResult    `json:"before,omitempty"`
 	Facts    json.RawMessage `json:"evidence,omitempty"` // what was seen right before, as JSON
@@ -66,14 +64,14 @@ type StepResult struct {
 func newID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
 
 // subjectOf keeps what is needed of an alert to act on it after a restart, within bounds.
-func subjectOf(a Alert) Subject {
-	s := Subject{Name: clip(a.Name(), maxValue), Fingerprint: clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
+func subjectOf(a action.Alert) Subject {
+	s := Subject{Name: text.Clip(a.Name(), action.MaxValue), Fingerprint: text.Clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(s.Labels) == maxLabels {
 			break
 		}
 		// A shortened value would be another one, and could name something else.
-		if v := a.Labels[name]; len(name) <= 64 && len(v) <= maxValue {
+		if v := a.Labels[name]; len(name) <= 64 && len(v) <= action.MaxValue {
 			s.Labels[name] = v
 		}
 	}
@@ -81,40 +79,8 @@ func subjectOf(a Alert) Subject {
 }
 
 // alert is what an action is given. Annotations do not survive a restart.
-func (s Subject) alert() Alert {
-	return Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
-}
-
-// bounded cuts a plan to what may be written down.
-func (p Plan) bounded() *Plan {
-	p.Action, p.Target = clip(p.Action, 64), clip(p.Target, maxValue)
-	p.Summary, p.Refused = clip(p.Summary, maxText), clip(p.Refused, maxText)
-	victims := p.Victims[:min(len(p.Victims), maxVictims)]
-	p.Victims = make([]Victim, len(victims))
-	for i, v := range victims {
-		info := make(map[string]string)
-		for _, k := range slices.Sorted(maps.Keys(v.Info)) {
-			if len(info) < maxInfo {
-				info[clip(k, 32)] = clip(v.Info[k], 100)
-			}
-		}
-		p.Victims[i] = Victim{Kind: clip(v.Kind, 32), ID: clip(v.ID, 64), Identity: clip(v.Identity, 64), Info: info}
-	}
-	return &p
-}
-
-// clip shortens text and takes out what would break a line.
-func clip(s string, limit int) string {
-	s = strings.ToValidUTF8(s, "�")
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
+func (s Subject) alert() action.Alert {
+	return action.Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
 }
 
 // terminal reports whether the run has ended.

@@ -1,3 +1,6 @@
+// Package actions ends what holds an app up, when an alert asks for it: rarely,
+// never more than planned, written down before and checked after. What an
+// action may do is in its Plan; the [Runner] decides whether it may.
 package actions
 
 import (
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 const (
@@ -62,7 +66,7 @@ type Lease struct {
 // Options are what a [Runner] needs.
 type Options struct {
 	StateDir string
-	Build    func(config.HealingStep) (Action, error)                 // makes the action of a step
+	Build    func(config.HealingStep) (action.Action, error)          // makes the action of a step
 	Leases   func(redis string) Leases                                // of a server in the section redis
 	Evidence func(ctx context.Context, target string) json.RawMessage // nil: none is kept
 	Settle   time.Duration                                            // between asking the fleet and acting, so that others ask too
@@ -104,7 +108,7 @@ type Runner struct {
 type work struct {
 	run       Run
 	rule      *rule
-	alert     Alert
+	alert     action.Alert
 	verify    bool // it was interrupted: only look whether it helped
 	notBefore time.Time
 	cancelled bool // guarded by Runner.mu

@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // Each row lets one guard say no, when the alert comes.
@@ -18,7 +19,7 @@ func TestGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
 		before  func(*bench)
-		alert   actions.Alert
+		alert   action.Alert
 		want    string
 	}{
 		"none":     {nil, nil, firing(), "queued"},
@@ -51,7 +52,7 @@ func TestGuards(t *testing.T) {
 			h.Rules[0].Steps = h.Rules[0].Steps[:1]
 			h.Rules[0].Cooldown = time.Minute
 		}, func(b *bench) {
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
 			for _, x := range []string{"a", "b"} {
 				b.take(firing("pod", x))
 				b.wait(3 * time.Minute)
@@ -62,7 +63,7 @@ func TestGuards(t *testing.T) {
 			h.Rules[0].Steps = h.Rules[0].Steps[:1]
 			h.Rules[0].Cooldown = time.Minute
 		}, func(b *bench) {
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
 			for _, x := range []string{"a", "b"} {
 				b.take(firing("pod", x))
 				b.wait(3 * time.Minute)
@@ -123,28 +124,28 @@ func TestRuns(t *testing.T) {
 		"cleared":   {nil, func(b *bench) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
 		"refused":   {nil, func(b *bench) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
 		"unplanned": {nil, func(b *bench) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
-		"ladder": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Unchanged} },
+		"ladder": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} },
 			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
 		"whole ladder": {nil, func(b *bench) {
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
-			b.next.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
+			b.next.outcome = []action.Outcome{action.Unchanged}
 		}, "escalated", "queued running verifying step_failed running verifying escalated", 1, 1},
 		"no call at the end": {func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }, func(b *bench) {
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
 		}, "failed", "queued running verifying failed", 1, 0},
 		"slow progress": {nil, func(b *bench) {
-			b.first.outcome = []actions.Outcome{actions.InProgress, actions.InProgress, actions.InProgress, actions.Verified}
+			b.first.outcome = []action.Outcome{action.InProgress, action.InProgress, action.InProgress, action.Verified}
 		}, "verified", "queued running verifying verified", 1, 0},
-		"progress without an end": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.InProgress} },
+		"progress without an end": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.InProgress} },
 			"escalated", "queued running verifying escalated", 1, 0},
-		"worse": {nil, func(b *bench) { b.first.outcome = []actions.Outcome{actions.Worse} }, "escalated", "queued running verifying escalated", 1, 0},
+		"worse": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.Worse} }, "escalated", "queued running verifying escalated", 1, 0},
 		"apply fails": {nil, func(b *bench) {
 			b.first.applyErr, b.first.done = errors.New("no right to end connections"), 0
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
 		}, "verified", "queued running verifying step_failed running verifying verified", 1, 1},
 		"apply panics": {nil, func(b *bench) {
 			b.first.apply = func(context.Context) { panic("oh") }
-			b.first.outcome = []actions.Outcome{actions.Unchanged}
+			b.first.outcome = []action.Outcome{action.Unchanged}
 			b.next.planErr = errors.New("no")
 		}, "escalated", "queued running verifying step_failed escalated", 1, 0},
 		"timeout": {nil, func(b *bench) {
@@ -219,7 +220,7 @@ func TestApproved(t *testing.T) {
 					defer b.first.mu.Unlock()
 					b.first.plan.Victims, b.first.plan.Total = nil, len(ids)
 					for _, id := range ids {
-						b.first.plan.Victims = append(b.first.plan.Victims, actions.Victim{Kind: "connection", ID: id})
+						b.first.plan.Victims = append(b.first.plan.Victims, action.Victim{Kind: "connection", ID: id})
 					}
 				}
 				name("7", "8", "9")
@@ -267,12 +268,12 @@ func TestApproved(t *testing.T) {
 
 // The same notification fifteen times, and from two senders: one run.
 func TestSameNotificationAgain(t *testing.T) {
-	for _, result := range []actions.Outcome{actions.Verified, actions.Unchanged} {
+	for _, result := range []action.Outcome{action.Verified, action.Unchanged} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }), func(b *bench) {
-				b.first.outcome = []actions.Outcome{result}
-				b.first.applyErr = map[bool]error{true: errors.New("exit status 1")}[result == actions.Unchanged]
+				b.first.outcome = []action.Outcome{result}
+				b.first.applyErr = map[bool]error{true: errors.New("exit status 1")}[result == action.Unchanged]
 			})
 			defer b.stop()
 			for range 15 {

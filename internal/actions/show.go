@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // firingFor is how long an alert counts as firing that nobody reported again.
@@ -51,7 +53,7 @@ const severityNone = "none"
 
 // noteFiring keeps what Alertmanager says of this host, without what is no alert.
 // r.mu is held.
-func (r *Runner) noteFiring(a Alert, now time.Time) {
+func (r *Runner) noteFiring(a action.Alert, now time.Time) {
 	if a.Resolved || strings.EqualFold(a.Labels["severity"], severityNone) {
 		delete(r.firing, a.Fingerprint)
 		return
@@ -61,7 +63,7 @@ func (r *Runner) noteFiring(a Alert, now time.Time) {
 	}
 	s := subjectOf(a)
 	r.firing[a.Fingerprint] = Firing{
-		Name: s.Name, Severity: s.Labels["severity"], Summary: clip(a.Annotations["summary"], maxText), Since: a.StartsAt, Labels: s.Labels, Seen: now,
+		Name: s.Name, Severity: s.Labels["severity"], Summary: text.Clip(a.Annotations["summary"], action.MaxText), Since: a.StartsAt, Labels: s.Labels, Seen: now,
 	}
 }
 
@@ -175,7 +177,7 @@ func (r *Runner) Stats() Stats {
 // holds at once even if it cannot be written, and then an error says that a
 // restart would end it.
 func (r *Runner) Pause(p Pause) error {
-	p.Reason, p.By = clip(p.Reason, maxText), clip(p.By, maxValue)
+	p.Reason, p.By = text.Clip(p.Reason, action.MaxText), text.Clip(p.By, action.MaxValue)
 	r.mu.Lock()
 	r.pause = &p
 	s := r.store
@@ -204,7 +206,7 @@ func setPause(s *Store, p *Pause) error {
 	return s.SetPause(p)
 }
 
-// Approve lets a run begin that waits for a person. plan is the [Plan.ID] that
+// Approve lets a run begin that waits for a person. plan is the [action.Plan.ID] that
 // the person saw; "" means the plan that the run waits with. What is done then
 // is planned anew and must not touch anything but the victims of that plan.
 func (r *Runner) Approve(_ context.Context, id, plan string) (Run, error) {

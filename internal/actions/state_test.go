@@ -13,6 +13,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 const stranger = 65534
@@ -108,7 +109,7 @@ func TestLostWhileActing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, dir, section(nil), func(b *bench) {
 					b.first.apply = func(context.Context) { time.Sleep(30 * time.Second) }
-					b.first.outcome = []actions.Outcome{actions.Unchanged}
+					b.first.outcome = []action.Outcome{action.Unchanged}
 				})
 				defer b.stop()
 				b.take(firing(), firing("app", "blog"))

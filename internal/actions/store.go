@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // The files of the state directory.
@@ -67,7 +70,7 @@ func (s *Store) Pause(now time.Time) *Pause {
 	case err != nil || p.Until.IsZero():
 		return &Pause{Reason: "pause.json cannot be read", By: "the exporter", Since: now, Until: now.Add(time.Hour)}
 	}
-	p.Reason, p.By = clip(p.Reason, maxText), clip(p.By, maxValue)
+	p.Reason, p.By = text.Clip(p.Reason, action.MaxText), text.Clip(p.By, action.MaxValue)
 	if p.Since.After(now) {
 		p.Since = now
 	}

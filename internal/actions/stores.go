@@ -9,12 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
 // maxListed bounds the victims of one run on a database, so that each is in
-// [Plan.Victims], from which a run that a crash cut off is verified.
+// [action.Plan.Victims], from which a run that a crash cut off is verified.
 const maxListed = 100
 
 // victimPause is between two victims: what waited for the one before may go on,
@@ -103,42 +102,3 @@ func oldestFirst(list []mysql.Connection) {
 func isRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }
-
-// named returns the name that a rule or, without one, the alert's label says. The
-// two must not differ: a rule about one app is not for another app's alert.
-func named(a Alert, label, setting string) (name, refused string) {
-	said := a.Labels[label]
-	switch {
-	case setting == "":
-		return said, ""
-	case said != "" && said != setting:
-		return "", fmt.Sprintf("the alert is about another %s than the rule", label)
-	default:
-		return setting, ""
-	}
-}
-
-// appNamed finds an app of the configuration.
-func appNamed(apps []config.App, name string) (config.App, bool) {
-	for _, a := range apps {
-		if a.Name == name && name != "" {
-			return a, true
-		}
-	}
-	return config.App{}, false
-}
-
-// pauseBetween waits for d; false when ctx ended.
-func pauseBetween(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
-	}
-}
-
-// tenths shows a time to the tenth of a second.
-func tenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

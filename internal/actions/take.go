@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // batch is what one notification comes to, before it is written down.
@@ -22,7 +24,7 @@ type batch struct {
 // down. With an error some or all were refused and are to be sent again; those
 // that were taken will be known again then. What an action comes to later is
 // nowhere in it.
-func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
+func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]Decision, error) {
 	select {
 	case r.taking <- struct{}{}:
 		defer func() { <-r.taking }()
@@ -64,7 +66,7 @@ func (r *Runner) Take(ctx context.Context, alerts []Alert) ([]Decision, error) {
 
 // handle is the way of one alert: each guard in turn, and every way out is one
 // decision. r.mu is held.
-func (r *Runner) handle(b *batch, a Alert, now time.Time) Decision {
+func (r *Runner) handle(b *batch, a action.Alert, now time.Time) Decision {
 	id := r.set.Identity
 	if id.Label != "" && a.Labels[id.Label] != id.Value {
 		return DecisionNotMine
@@ -133,7 +135,7 @@ func (w *work) key() string {
 
 // resolved cancels what has not begun for an alert. What acts goes on: to be cut
 // off in the middle is worse than to be late. r.mu is held.
-func (r *Runner) resolved(b *batch, rl *rule, a Alert, now time.Time) {
+func (r *Runner) resolved(b *batch, rl *rule, a action.Alert, now time.Time) {
 	if s := subjectOf(a); r.human[rl.Name] == s.Fingerprint {
 		delete(r.human, rl.Name)
 		b.entries = append(b.entries, Entry{At: now, Decision: DecisionResolved, Rule: rl.Name, Alert: &s})

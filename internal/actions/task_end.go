@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
@@ -24,13 +25,13 @@ var errOtherServer = errors.New("the Redis is another server, or was started ane
 // errProgress says that a worker works again.
 var errProgress = errors.New("the worker has made progress since the plan was made")
 
-// Apply implements [Action]. The worker is asked to end after its task (SIGTERM),
+// Apply implements [action.Action]. The worker is asked to end after its task (SIGTERM),
 // then to end at once, then it is ended, with the processes that it leaves
 // behind: they would go on with a task that somebody else will begin again.
-func (r *RestartTask) Apply(ctx context.Context, p Plan) (int, error) {
+func (r *RestartTask) Apply(ctx context.Context, p action.Plan) (int, error) {
 	t, ok := p.Private.(*restarting)
 	if !ok {
-		return 0, errNotPlanned
+		return 0, action.ErrNotPlanned
 	}
 	g, err := seize(r.d.ProcRoot, t.task.id)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -92,7 +93,7 @@ func (r *RestartTask) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot
 	if !p.Uniform() {
 		return "the worker's process has users or groups that disagree with each other"
 	}
-	app, _ := appNamed(r.d.Apps(), q.app)
+	app, _ := action.AppNamed(r.d.Apps(), q.app)
 	user := q.user
 	if user == "" {
 		user = app.Match.User

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
@@ -98,7 +99,7 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 			},
 			Queues: func(name string) actions.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &table{},
 		}, mail())
-		p, err := r.Plan(t.Context(), actions.Alert{})
+		p, err := r.Plan(t.Context(), action.Alert{})
 		if err != nil || !strings.Contains(p.Refused, c.want) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -12,13 +12,14 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // buildAction makes the action of a step, the only place that knows them all.
 // They look their servers up by name each time: a reload may change them.
-func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
+func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
 	switch {
 	case s.KillLeaked != nil:
 		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
@@ -46,11 +47,11 @@ func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
 
 // condition measures what a program or a call is to repair: whether a component
 // is well by the last judgement. A step that names none has none.
-func (a *App) condition(app, component string) actions.Condition {
+func (a *App) condition(app, component string) action.Condition {
 	if component == "" {
 		return nil
 	}
-	return func(_ context.Context, alert actions.Alert) (bool, error) {
+	return func(_ context.Context, alert action.Alert) (bool, error) {
 		said := alert.Labels["app"]
 		if app != "" && said != "" && said != app {
 			return false, errors.New("the alert is about another app than the rule")

@@ -19,6 +19,17 @@ func rung(pkg string) (int, bool) {
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0,
 		"internal/safefile": -1, "internal/text": -1, // config uses them too
 	}[pkg]
+	if strings.HasPrefix(pkg, "internal/heal/") {
+		return 2, true
+	}
+	return n, ok
+}
+
+// healRung has the place of each package within internal/heal.
+func healRung(pkg string) (int, bool) {
+	n, ok := map[string]int{
+		"internal/actions": 3, "internal/heal/action": 0,
+	}[pkg]
 	return n, ok
 }
 
@@ -60,6 +71,17 @@ func climbs(from, to string) string {
 	}
 	if strings.HasPrefix(to, "github.com/prometheus/client_golang/") && from != "collectors" && from != "internal/app" {
 		return from + " makes metrics; they belong in collectors"
+	}
+	if low, ok := healRung(to); ok {
+		if high, ok := healRung(from); ok {
+			if low >= high {
+				return from + " imports " + to + ", which is not below it"
+			}
+			return ""
+		}
+	}
+	if _, ok := healRung(from); !ok && strings.HasPrefix(from, "internal/heal/") {
+		return from + " has no place within internal/heal"
 	}
 	if low, ours := rung(to); ours && low >= high {
 		return from + " imports " + to + ", which is not below it"

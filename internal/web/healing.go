@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
@@ -149,7 +150,7 @@ func runOf(r *actions.Run) runView {
 }
 
 // victimWords names a victim, with the number of its process if it has one.
-func victimWords(x actions.Victim) string {
+func victimWords(x action.Victim) string {
 	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
 		return x.Kind + " " + x.ID + " (process " + pid + ")"
 	}

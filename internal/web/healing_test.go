@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // healingSample has one of everything.
 func healingSample() actions.Snapshot {
-	plan := &actions.Plan{
+	plan := &action.Plan{
 		Action: "kill_leaked_connections", Target: "app:shop/pool:main", Summary: "end 3 of 15 connections of pool main of shop", Total: 3,
-		Victims: []actions.Victim{{Kind: "connection", ID: "812"}, {Kind: "connection", ID: "815"}},
+		Victims: []action.Victim{{Kind: "connection", ID: "812"}, {Kind: "connection", ID: "815"}},
 	}
 	run := func(n int, state actions.Decision, reason string) actions.Run {
 		at := moment.Add(-time.Duration(n) * time.Minute)
@@ -29,7 +30,7 @@ func healingSample() actions.Snapshot {
 	asks.Plan.ID = "0123456789abcdef"
 	climbed := run(3, actions.DecisionVerified, "")
 	climbed.Action, climbed.Target, climbed.Applied, climbed.Done = "recycle_worker", "app:shop/workers", climbed.Created.Add(time.Second), 1
-	climbed.Plan = &actions.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []actions.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
+	climbed.Plan = &action.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []action.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
 	climbed.Before = []actions.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: actions.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
 	s := actions.Snapshot{
 		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -20,18 +21,18 @@ type slowAction struct{}
 
 func (slowAction) Name() string { return config.ActionRunCommand }
 
-func (slowAction) Plan(ctx context.Context, a actions.Alert) (actions.Plan, error) {
+func (slowAction) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(100 * time.Millisecond):
 	}
-	return actions.Plan{Target: "app:" + a.Labels["app"], Cleared: true}, nil
+	return action.Plan{Target: "app:" + a.Labels["app"], Cleared: true}, nil
 }
 
-func (slowAction) Apply(context.Context, actions.Plan) (int, error) { return 0, nil }
+func (slowAction) Apply(context.Context, action.Plan) (int, error) { return 0, nil }
 
-func (slowAction) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
-	return actions.Verified, nil
+func (slowAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
+	return action.Verified, nil
 }
 
 // BenchmarkStorm sends notifications of ever other alerts while the queue is full,
@@ -39,7 +40,7 @@ func (slowAction) Verify(context.Context, actions.Plan) (actions.Outcome, error)
 // journal, and what it costs in memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
-	r := actions.New(actions.Options{StateDir: dir, Build: func(config.HealingStep) (actions.Action, error) { return slowAction{}, nil }})
+	r := actions.New(actions.Options{StateDir: dir, Build: func(config.HealingStep) (action.Action, error) { return slowAction{}, nil }})
 	h := config.Default().Healing
 	h.Mode, h.Warmup = config.HealEnforce, 0
 	h.Rules = []config.HealingRule{{

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 const (
@@ -34,7 +35,7 @@ const errMany = "too many requests at once"
 
 // Runner is what decides and acts.
 type Runner interface {
-	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
+	Take(ctx context.Context, alerts []action.Alert) ([]actions.Decision, error)
 	Snapshot() actions.Snapshot
 	RunByID(id string) (actions.Run, error)
 	Approve(ctx context.Context, id, plan string) (actions.Run, error)

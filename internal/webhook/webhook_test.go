@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -32,12 +33,12 @@ const (
 type runner struct {
 	mu     sync.Mutex
 	err    error
-	alerts []actions.Alert
+	alerts []action.Alert
 	hang   chan struct{}
 	paused *actions.Pause
 }
 
-func (r *runner) Take(_ context.Context, alerts []actions.Alert) ([]actions.Decision, error) {
+func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]actions.Decision, error) {
 	if r.hang != nil {
 		<-r.hang
 	}

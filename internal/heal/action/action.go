@@ -1,7 +1,7 @@
-// Package actions ends what holds an app up, when an alert asks for it: rarely,
-// never more than planned, written down before and checked after. What an
-// action may do is in its Plan; the [Runner] decides whether it may.
-package actions
+// Package action has what every action of healing is made of: the alert that asks
+// for it, the plan with its victims, the outcome, and the interface itself. Each
+// action is a package of its own below this one.
+package action
 
 import (
 	"context"

@@ -1,0 +1,72 @@
+package action
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// The bounds of what is kept of one plan, so that a journal's line is bounded.
+const (
+	MaxVictims = 100
+	maxInfo    = 12
+	MaxText    = 500 // bytes of a sentence
+	MaxValue   = 200 // bytes of a label's value
+)
+
+// Key tells a victim from all others, in 16 hexadecimal digits.
+func (v Victim) Key() string { return Digest(v.Kind, v.ID, v.Identity) }
+
+// Identify sets what an approval holds on to: the settings of the step as part
+// of the plan's scope, and the plan's ID, which changes with its victims.
+func (p *Plan) Identify(step config.HealingStep) {
+	settings, err := json.Marshal(step) // durations, numbers, names: it cannot fail
+	if err != nil {
+		settings = nil
+	}
+	p.Scope = Digest(p.Scope, string(settings))
+	parts := []string{p.Action, p.Target, p.Scope, strconv.Itoa(p.Total)}
+	for _, v := range p.Victims {
+		parts = append(parts, v.Key())
+	}
+	slices.Sort(parts[4:])
+	p.ID = Digest(parts...)
+}
+
+// Digest returns 16 hexadecimal digits that stand for a list of texts.
+func Digest(parts ...string) string {
+	b, err := json.Marshal(parts) // one text for one list
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Bounded cuts a plan to what may be written down.
+func (p Plan) Bounded() *Plan {
+	p.Action, p.Target = text.Clip(p.Action, 64), text.Clip(p.Target, MaxValue)
+	p.Summary, p.Refused = text.Clip(p.Summary, MaxText), text.Clip(p.Refused, MaxText)
+	victims := p.Victims[:min(len(p.Victims), MaxVictims)]
+	p.Victims = make([]Victim, len(victims))
+	for i, v := range victims {
+		info := make(map[string]string)
+		for _, k := range slices.Sorted(maps.Keys(v.Info)) {
+			if len(info) < maxInfo {
+				info[text.Clip(k, 32)] = text.Clip(v.Info[k], 100)
+			}
+		}
+		p.Victims[i] = Victim{Kind: text.Clip(v.Kind, 32), ID: text.Clip(v.ID, 64), Identity: text.Clip(v.Identity, 64), Info: info}
+	}
+	return &p
+}
+
+// ErrNotPlanned says that a plan was not made by this process.
+var ErrNotPlanned = errors.New("the plan was not made by this process: make it anew")
