@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -70,7 +71,7 @@ func TestKillLongQueries(t *testing.T) {
 		runLong(t, s, "report", false, "SELECT SLEEP(600)"),
 	}
 	settings := config.KillLong{MySQL: "main", Users: []string{"shop"}, MinTime: 2 * time.Second, MaxVictims: 2, Procedure: "resp_heal.kill_query"}
-	deps := actions.KillLongDeps{Database: func(string) actions.Database { return actions.MySQL(server) }}
+	deps := actions.KillLongDeps{Database: func(string) dbconn.Database { return dbconn.MySQL(server) }}
 	run := func(k *actions.KillLong, total int, measure float64) {
 		t.Helper()
 		var p action.Plan
@@ -88,7 +89,7 @@ func TestKillLongQueries(t *testing.T) {
 	execute(t, s, "CREATE USER 'healer'@'127.0.0.1' IDENTIFIED BY 'healer'; GRANT PROCESS, CONNECTION ADMIN ON *.* TO 'healer'@'127.0.0.1'")
 	strong := watched(t, s, "healer", "healer")
 	settings.Procedure = ""
-	run(actions.NewKillLong(actions.KillLongDeps{Database: func(string) actions.Database { return actions.MySQL(strong) }}, settings), 1, 1)
+	run(actions.NewKillLong(actions.KillLongDeps{Database: func(string) dbconn.Database { return dbconn.MySQL(strong) }}, settings), 1, 1)
 	for i, r := range plain {
 		var answer *mysqldriver.MySQLError
 		select {

@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -64,7 +65,7 @@ func killLeaked(server *mysql.Server, settings config.KillLeaked) *actions.KillL
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}}}}
 		},
-		Database: func(string) actions.Database { return actions.MySQL(server) },
+		Database: func(string) dbconn.Database { return dbconn.MySQL(server) },
 	}, settings)
 }
 

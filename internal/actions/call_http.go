@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -55,7 +56,7 @@ func (c *CallHTTP) Plan(ctx context.Context, a action.Alert) (action.Plan, error
 	if p.Cleared, err = c.d.Condition.Cleared(ctx, a); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := newHanded(ctx, c.Name(), p.Target, a)
+	h, err := handover.New(ctx, c.Name(), p.Target, a)
 	if err != nil {
 		return action.Plan{}, err
 	}
@@ -97,7 +98,7 @@ func (c *CallHTTP) token() (string, error) {
 
 // Apply implements [action.Action]. It asks once, and follows nobody elsewhere.
 func (c *CallHTTP) Apply(ctx context.Context, p action.Plan) (int, error) {
-	h, ok := p.Private.(*handed)
+	h, ok := p.Private.(*handover.Handover)
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
@@ -107,13 +108,13 @@ func (c *CallHTTP) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.c.URL, bytes.NewReader(h.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.c.URL, bytes.NewReader(h.Body))
 	if err != nil {
 		return 0, errors.New("the URL cannot be used")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "resp-exporter")
-	req.Header.Set("Idempotency-Key", h.run)
+	req.Header.Set("Idempotency-Key", h.Run)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -132,7 +133,7 @@ func (c *CallHTTP) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return 1, fmt.Errorf("the answer is status %d", resp.StatusCode)
 	}
-	h.went(true)
+	h.Succeeded(true)
 	return 1, nil
 }
 
@@ -162,5 +163,5 @@ func withoutURL(err error) error {
 
 // Verify implements [action.Action].
 func (c *CallHTTP) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
-	return conditionOutcome(ctx, c.d.Condition, p)
+	return handover.Outcome(ctx, c.d.Condition, p)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 // call is one request as the other side got it.
@@ -57,7 +58,7 @@ func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := callHTTP(url+"/hook?key=1", token)
-	p, n, err := command(t, t.Context(), a, payloads())
+	p, n, err := actiontest.Command(t, t.Context(), a, actiontest.Payloads())
 	if n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -86,7 +87,7 @@ func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 			Labels map[string]string
 		}
 	}
-	if err := json.Unmarshal([]byte(c.body), &body); err != nil || body.Alert.Labels["e"] != payloads()["e"] || body.Target != "url" {
+	if err := json.Unmarshal([]byte(c.body), &body); err != nil || body.Alert.Labels["e"] != actiontest.Payloads()["e"] || body.Target != "url" {
 		t.Errorf("%v, %s", err, c.body)
 	}
 	if strings.Contains(p.Summary, "/hook") {
@@ -123,7 +124,7 @@ func TestCallHTTPFails(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			p, _, err := command(t, ctx, a, nil)
+			p, _, err := actiontest.Command(t, ctx, a, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret-path") {
 				t.Errorf("%v", err)
 			}
@@ -145,7 +146,7 @@ func gone(t *testing.T) (int, error) {
 	t.Helper()
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	_, n, err := command(t, t.Context(), callHTTP(s.URL, ""), nil)
+	_, n, err := actiontest.Command(t, t.Context(), callHTTP(s.URL, ""), nil)
 	return n, err
 }
 
@@ -168,7 +169,7 @@ func TestCallHTTPEndlessAnswer(t *testing.T) {
 			}
 		}
 	})
-	if _, n, err := command(t, t.Context(), callHTTP(url, ""), nil); n != 1 || err != nil {
+	if _, n, err := actiontest.Command(t, t.Context(), callHTTP(url, ""), nil); n != 1 || err != nil {
 		t.Error(n, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -27,9 +28,9 @@ var errRestarted = errors.New("the server was started anew since the plan was ma
 
 // KillLeakedDeps are what [NewKillLeaked] needs of others.
 type KillLeakedDeps struct {
-	Apps     func() []config.App        // of the configuration as it is now
-	Database func(name string) Database // a server of the section mysql; nil: there is none of that name
-	Holders  HoldersOf                  // nil: nobody is seen to hold a connection
+	Apps     func() []config.App               // of the configuration as it is now
+	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none of that name
+	Holders  dbconn.HoldersOf                  // nil: nobody is seen to hold a connection
 }
 
 // KillLeaked is the action kill_leaked_connections: it ends connections of an
@@ -55,7 +56,7 @@ type leakRule struct {
 	maxVictims        int
 	maxFraction       float64
 	maxRows           int
-	whose             whose
+	whose             dbconn.Owner
 }
 
 // target names what cooldowns and leases are about.
@@ -64,16 +65,16 @@ func (r leakRule) target() string { return "app:" + r.app + "/pool:" + r.pool }
 // leaked reports whether a connection sleeps in a transaction for too long. All
 // but what is asked for here is out of reach: no list of exceptions is ever whole.
 func (r leakRule) leaked(c mysql.Connection) bool {
-	return r.ours(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !isRollingBack(c) && c.Time > r.minIdle
+	return r.ours(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !dbconn.IsRollingBack(c) && c.Time > r.minIdle
 }
 
 // ours reports whether a connection is of the users that may be touched.
 func (r leakRule) ours(c mysql.Connection) bool {
-	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(r.users, c.User)
+	return !c.Own && c.ID != 0 && !dbconn.IsProtected(c.User) && slices.Contains(r.users, c.User)
 }
 
 // meant reports whether it also is the app's.
-func (r leakRule) meant(c mysql.Connection) bool { return r.ours(c) && r.whose.meant(c) }
+func (r leakRule) meant(c mysql.Connection) bool { return r.ours(c) && r.whose.Meant(c) }
 
 // leakPick is what a rule makes of a list of connections.
 type leakPick struct {
@@ -89,7 +90,7 @@ func (r leakRule) pick(list []mysql.Connection) leakPick {
 	var p leakPick
 	for _, c := range list {
 		if !r.meant(c) {
-			if r.leaked(c) && r.whose.nobodys(c) {
+			if r.leaked(c) && r.whose.Nobodys(c) {
 				p.others++
 			}
 			continue
@@ -104,8 +105,8 @@ func (r leakRule) pick(list []mysql.Connection) leakPick {
 		}
 		p.victims = append(p.victims, c)
 	}
-	oldestFirst(p.victims)
-	p.victims = p.victims[:min(len(p.victims), max(r.maxVictims, 0), share(r.maxFraction, p.of), maxListed)]
+	dbconn.OldestFirst(p.victims)
+	p.victims = p.victims[:min(len(p.victims), max(r.maxVictims, 0), dbconn.Share(r.maxFraction, p.of), dbconn.MaxListed)]
 	return p
 }
 
@@ -120,7 +121,7 @@ type leakPrivate struct {
 func (k *KillLeaked) rule(a action.Alert) (r leakRule, refused string) {
 	r = leakRule{
 		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
-		whose: whose{unproved: k.c.Clients == config.ClientsUser},
+		whose: dbconn.Owner{Unproved: k.c.Clients == config.ClientsUser},
 	}
 	appName, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" {
@@ -146,7 +147,7 @@ func (k *KillLeaked) rule(a action.Alert) (r leakRule, refused string) {
 // of takes the pool's part of the rule.
 func (r *leakRule) of(app string, p config.Pool) {
 	r.app, r.pool, r.server = app, p.Name, p.MySQL
-	r.whose.app = app
+	r.whose.App = app
 	if len(r.users) == 0 && p.User != "" {
 		r.users = []string{p.User}
 	}
@@ -163,7 +164,7 @@ func (r leakRule) refused() string {
 	case r.minIdle < leastIdle:
 		return "min_idle must be 1s or more"
 	}
-	return badUsers(r.users, "")
+	return dbconn.BadUsers(r.users, "")
 }
 
 // Plan implements [action.Action].
@@ -182,10 +183,10 @@ func (k *KillLeaked) Plan(ctx context.Context, a action.Alert) (action.Plan, err
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = badUsers(rule.users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.BadUsers(rule.users, db.User()); p.Refused != "" {
 		return p, nil
 	}
-	if rule.whose.unproved {
+	if rule.whose.Unproved {
 		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
 			return p, nil
 		}
@@ -195,7 +196,7 @@ func (k *KillLeaked) Plan(ctx context.Context, a action.Alert) (action.Plan, err
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
 	// The list comes first: a port that the app has by now and had not then is of a later connection.
-	if rule.whose, err = rule.whose.look(ctx, k.d.Holders, rule.server); err != nil {
+	if rule.whose, err = rule.whose.Look(ctx, k.d.Holders, rule.server); err != nil {
 		return p, err
 	}
 	picked := rule.pick(list)
@@ -204,7 +205,7 @@ func (k *KillLeaked) Plan(ctx context.Context, a action.Alert) (action.Plan, err
 	return p, nil
 }
 
-func (k *KillLeaked) open(ctx context.Context, r leakRule) (Session, error) {
+func (k *KillLeaked) open(ctx context.Context, r leakRule) (dbconn.Session, error) {
 	server := k.d.Database(r.server)
 	if server == nil {
 		return nil, fmt.Errorf("mysql %s is not in the configuration", r.server)
@@ -225,7 +226,7 @@ func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
 	}
 	switch {
 	case picked.leaked == 0 && picked.others > 0:
-		p.Refused = r.whose.unprovedText(picked.others)
+		p.Refused = r.whose.UnprovedText(picked.others)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
@@ -236,7 +237,7 @@ func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
 	}
 	for _, c := range picked.victims {
 		info := map[string]string{"idle": action.Tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
-		if worker := r.whose.holder(c).Worker; worker != "" {
+		if worker := r.whose.Holder(c).Worker; worker != "" {
 			info["worker"] = worker
 		}
 		p.Victims = append(p.Victims, action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info})
@@ -262,7 +263,7 @@ func (k *KillLeaked) Apply(ctx context.Context, p action.Plan) (done int, err er
 		return 0, errRestarted
 	}
 	for i, c := range private.victims {
-		if i > 0 && !action.Sleep(ctx, victimPause) {
+		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.end(ctx, db, private.rule, c)
@@ -278,7 +279,7 @@ func (k *KillLeaked) Apply(ctx context.Context, p action.Plan) (done int, err er
 
 // end looks once more, and ends the connection if it is still the very same and
 // has done nothing since.
-func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned mysql.Connection) (bool, error) {
+func (k *KillLeaked) end(ctx context.Context, db dbconn.Session, r leakRule, planned mysql.Connection) (bool, error) {
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
 		return false, fmt.Errorf("look at a connection: %w", err)
@@ -286,10 +287,10 @@ func (k *KillLeaked) end(ctx context.Context, db Session, r leakRule, planned my
 	if !there || !r.leaked(now) || !sameSleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
 		return false, nil
 	}
-	if r.whose, err = r.whose.lookAgain(ctx, k.d.Holders, r.server); err != nil {
+	if r.whose, err = r.whose.LookAgain(ctx, k.d.Holders, r.server); err != nil {
 		return false, err
 	}
-	if !r.whose.meant(now) {
+	if !r.whose.Meant(now) {
 		return false, nil
 	}
 	var done bool

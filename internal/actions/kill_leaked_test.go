@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -36,9 +37,9 @@ func leakCaps() config.KillLeaked {
 	return config.KillLeaked{App: "shop", Pool: "main", MaxVictims: 10, MaxFraction: 1, MaxTrxRows: 100}
 }
 
-func killLeaked(f *fakeDB, c config.KillLeaked) *actions.KillLeaked {
+func killLeaked(f *actiontest.Database, c config.KillLeaked) *actions.KillLeaked {
 	return actions.NewKillLeaked(actions.KillLeakedDeps{
-		Apps: shopApps, Database: databases(f), Holders: f.holdersOf,
+		Apps: actiontest.Apps, Database: actiontest.Databases(f), Holders: f.HoldersOf,
 	}, c)
 }
 
@@ -83,14 +84,14 @@ func TestKillLeakedPlan(t *testing.T) {
 		"a wildcard":                       {settings: func(c *config.KillLeaked) { c.Users = []string{"sh%"} }, refused: "wildcards"},
 		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: "server itself"},
 		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: "own login"},
-		"the alert names the app and pool": {settings: func(c *config.KillLeaked) { c.App, c.Pool = "", "" }, alert: labels("app", "shop", "pool", "main"), want: []uint64{2, 1, 3}},
+		"the alert names the app and pool": {settings: func(c *config.KillLeaked) { c.App, c.Pool = "", "" }, alert: actiontest.Labels("app", "shop", "pool", "main"), want: []uint64{2, 1, 3}},
 		"the only pool":                    {settings: func(c *config.KillLeaked) { c.Pool = "" }, want: []uint64{2, 1, 3}},
 		"nobody names an app":              {settings: func(c *config.KillLeaked) { c.App = "" }, refused: "names an app"},
 		"a pool that is not there":         {settings: func(c *config.KillLeaked) { c.Pool = "x" }, refused: "names a pool"},
 		"an app without pools":             {settings: func(c *config.KillLeaked) { c.App = "blog" }, refused: "names a pool"},
-		"another app's alert":              {alert: labels("app", "blog"), refused: "another app"},
-		"another pool's alert":             {alert: labels("app", "shop", "pool", "$(reboot)"), refused: "another pool"},
-		"an app from outside":              {settings: func(c *config.KillLeaked) { c.App = "" }, alert: labels("app", "'; KILL 1"), refused: "names an app"},
+		"another app's alert":              {alert: actiontest.Labels("app", "blog"), refused: "another app"},
+		"another pool's alert":             {alert: actiontest.Labels("app", "shop", "pool", "$(reboot)"), refused: "another pool"},
+		"an app from outside":              {settings: func(c *config.KillLeaked) { c.App = "" }, alert: actiontest.Labels("app", "'; KILL 1"), refused: "names an app"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +102,7 @@ func TestKillLeakedPlan(t *testing.T) {
 			if c.list != nil {
 				list = c.list
 			}
-			f := &fakeDB{server: "s", user: "resp", list: list}
+			f := &actiontest.Database{ServerID: "s", Login: "resp", List: list}
 			p, err := killLeaked(f, settings).Plan(t.Context(), c.alert)
 			if err != nil {
 				t.Fatal(err)
@@ -109,8 +110,8 @@ func TestKillLeakedPlan(t *testing.T) {
 			if !slices.Equal(ids(p), c.want) || p.Total != len(c.want) || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 				t.Errorf("got %+v", p)
 			}
-			if f.open != 0 || len(f.calls) > 0 {
-				t.Errorf("%d sessions open, calls %v", f.open, f.calls)
+			if f.Open != 0 || len(f.Calls) > 0 {
+				t.Errorf("%d sessions open, calls %v", f.Open, f.Calls)
 			}
 		})
 	}
@@ -118,7 +119,7 @@ func TestKillLeakedPlan(t *testing.T) {
 
 func TestKillLeakedPlanText(t *testing.T) {
 	t.Parallel()
-	f := &fakeDB{server: "17-4", list: []mysql.Connection{asleep(1, 70), asleep(2, 0), changed(asleep(3, 99), func(c *mysql.Connection) { c.Rows = 1000 })}}
+	f := &actiontest.Database{ServerID: "17-4", List: []mysql.Connection{asleep(1, 70), asleep(2, 0), changed(asleep(3, 99), func(c *mysql.Connection) { c.Rows = 1000 })}}
 	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), action.Alert{})
 	if err != nil {
 		t.Fatal(err)
@@ -157,20 +158,20 @@ func TestKillLeakedLooksOnceMore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90)}}
+			f := &actiontest.Database{ServerID: "s", List: []mysql.Connection{asleep(1, 70), asleep(2, 90)}}
 			k := killLeaked(f, leakCaps())
 			p, err := k.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Total != 2 {
 				t.Fatal(p, err)
 			}
-			f.before = func(id uint64) {
-				if i := f.at(2); id == 2 && i >= 0 {
-					change(&f.list[i])
+			f.Before = func(id uint64) {
+				if i := f.At(2); id == 2 && i >= 0 {
+					change(&f.List[i])
 				}
 			}
 			done, err := k.Apply(t.Context(), p)
-			if err != nil || done != 1 || !slices.Equal(f.ended, []uint64{1}) || f.open != 0 {
-				t.Errorf("done %d, %v, ended %v", done, err, f.ended)
+			if err != nil || done != 1 || !slices.Equal(f.Ended, []uint64{1}) || f.Open != 0 {
+				t.Errorf("done %d, %v, ended %v", done, err, f.Ended)
 			}
 		})
 	}
@@ -178,8 +179,8 @@ func TestKillLeakedLooksOnceMore(t *testing.T) {
 
 func TestKillLeakedApply(t *testing.T) {
 	t.Parallel()
-	planned := func(t *testing.T, settings config.KillLeaked) (*fakeDB, *actions.KillLeaked, action.Plan) {
-		f := &fakeDB{server: "s", list: []mysql.Connection{asleep(1, 70), asleep(2, 90), asleep(3, 80)}}
+	planned := func(t *testing.T, settings config.KillLeaked) (*actiontest.Database, *actions.KillLeaked, action.Plan) {
+		f := &actiontest.Database{ServerID: "s", List: []mysql.Connection{asleep(1, 70), asleep(2, 90), asleep(3, 80)}}
 		k := killLeaked(f, settings)
 		p, err := k.Plan(t.Context(), action.Alert{})
 		if err != nil {
@@ -193,17 +194,17 @@ func TestKillLeakedApply(t *testing.T) {
 		settings.Procedure = "resp_heal.kill_idle"
 		f, k, p := planned(t, settings)
 		done, err := k.Apply(t.Context(), p)
-		if err != nil || done != 3 || f.calls[0] != "CALL resp_heal.kill_idle" || slices.Contains(f.calls, "KILL") {
-			t.Errorf("done %d, %v, %v", done, err, f.calls)
+		if err != nil || done != 3 || f.Calls[0] != "CALL resp_heal.kill_idle" || slices.Contains(f.Calls, "KILL") {
+			t.Errorf("done %d, %v, %v", done, err, f.Calls)
 		}
-		if again, err := k.Apply(t.Context(), p); again != 0 || err != nil || len(f.calls) != 3 {
-			t.Errorf("a second time did %d, %v, %v", again, err, f.calls)
+		if again, err := k.Apply(t.Context(), p); again != 0 || err != nil || len(f.Calls) != 3 {
+			t.Errorf("a second time did %d, %v, %v", again, err, f.Calls)
 		}
 	})
 	t.Run("the procedure disagrees", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
-		f.disagree = true
+		f.Disagree = true
 		if done, err := k.Apply(t.Context(), p); done != 0 || err != nil {
 			t.Error(done, err)
 		}
@@ -211,24 +212,24 @@ func TestKillLeakedApply(t *testing.T) {
 	t.Run("restarted", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
-		f.server = "another"
-		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.calls) > 0 {
-			t.Error(done, err, f.calls)
+		f.ServerID = "another"
+		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.Calls) > 0 {
+			t.Error(done, err, f.Calls)
 		}
 	})
 	t.Run("refused by the server", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
-		f.refuse = &mysql.Error{Kind: mysql.Denied, Text: "no"}
-		if done, err := k.Apply(t.Context(), p); done != 0 || !errors.Is(err, f.refuse) || len(f.calls) != 1 {
-			t.Error(done, err, f.calls)
+		f.Refuse = &mysql.Error{Kind: mysql.Denied, Text: "no"}
+		if done, err := k.Apply(t.Context(), p); done != 0 || !errors.Is(err, f.Refuse) || len(f.Calls) != 1 {
+			t.Error(done, err, f.Calls)
 		}
 	})
 	t.Run("cancelled between two", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
 		ctx, cancel := context.WithCancel(t.Context())
-		f.before = func(uint64) { cancel() }
+		f.Before = func(uint64) { cancel() }
 		if done, err := k.Apply(ctx, p); done != 1 || !errors.Is(err, context.Canceled) {
 			t.Error(done, err)
 		}
@@ -237,8 +238,8 @@ func TestKillLeakedApply(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
 		p.Private = nil
-		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.calls) > 0 {
-			t.Error(done, err, f.calls)
+		if done, err := k.Apply(t.Context(), p); done != 0 || err == nil || len(f.Calls) > 0 {
+			t.Error(done, err, f.Calls)
 		}
 	})
 }
@@ -272,7 +273,7 @@ func TestKillLeakedVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := &fakeDB{server: "s", list: before}
+				f := &actiontest.Database{ServerID: "s", List: before}
 				settings := leakCaps()
 				settings.MaxVictims = 2
 				p, err := killLeaked(f, settings).Plan(t.Context(), action.Alert{})
@@ -280,16 +281,16 @@ func TestKillLeakedVerify(t *testing.T) {
 					t.Fatal(p, err)
 				}
 				p.Private = nil
-				f.server, f.list, f.later = c.server, c.first, &c.later
+				f.ServerID, f.List, f.Later = c.server, c.first, &c.later
 				got, err := killLeaked(f, settings).Verify(t.Context(), p)
-				if err != nil || got != c.want || f.open != 0 {
+				if err != nil || got != c.want || f.Open != 0 {
 					t.Errorf("got %s, %v", got, err)
 				}
 			})
 		})
 	}
 	p := action.Plan{Target: "app:gone/pool:main"}
-	if _, err := killLeaked(&fakeDB{}, leakCaps()).Verify(t.Context(), p); err == nil {
+	if _, err := killLeaked(&actiontest.Database{}, leakCaps()).Verify(t.Context(), p); err == nil {
 		t.Error("a pool that is gone was verified")
 	}
 }
@@ -330,11 +331,11 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 			if r.IntN(4) == 0 {
 				settings.Users = []string{"shop", "shop2"}
 			}
-			f := &fakeDB{server: "s", user: "resp"}
+			f := &actiontest.Database{ServerID: "s", Login: "resp"}
 			ours := 0
 			for i := range uint64(r.IntN(60)) {
 				c := randomConnection(r, i+1)
-				f.list = append(f.list, c)
+				f.List = append(f.List, c)
 				if !c.Own && (c.User == "shop" || settings.Users != nil && c.User == "shop2") {
 					ours++
 				}
@@ -348,7 +349,7 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 				t.Fatalf("seed %d: %d victims of %d", seed, len(p.Victims), ours)
 			}
 			for _, id := range ids(p) {
-				c := f.list[f.at(id)]
+				c := f.List[f.At(id)]
 				allowed := c.User == "shop" || settings.Users != nil && c.User == "shop2"
 				if !allowed || c.Own || c.Command != "Sleep" || !c.InTransaction || c.TrxState != "RUNNING" || strings.HasPrefix(c.State, "Rollback") ||
 					c.Time <= time.Minute || c.Rows > uint64(settings.MaxTrxRows) {
@@ -359,8 +360,8 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 			if p.Refused != "" {
 				continue
 			}
-			if done, err := k.Apply(t.Context(), p); err != nil || done != p.Total || !slices.Equal(f.ended, ids(p)) {
-				t.Fatalf("seed %d: planned %v, ended %v, %v", seed, ids(p), f.ended, err)
+			if done, err := k.Apply(t.Context(), p); err != nil || done != p.Total || !slices.Equal(f.Ended, ids(p)) {
+				t.Fatalf("seed %d: planned %v, ended %v, %v", seed, ids(p), f.Ended, err)
 			}
 		}
 		if planned < 1000 {

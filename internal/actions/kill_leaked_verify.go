@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -26,7 +27,7 @@ func (k *KillLeaked) Verify(ctx context.Context, p action.Plan) (action.Outcome,
 	if err != nil {
 		return action.Unchanged, fmt.Errorf("list of connections: %w", err)
 	}
-	if rule.whose, err = rule.whose.lookAgain(ctx, k.d.Holders, rule.server); err != nil {
+	if rule.whose, err = rule.whose.LookAgain(ctx, k.d.Holders, rule.server); err != nil {
 		return action.Unchanged, err
 	}
 	planned := plannedIDs(p.Victims, db.Server())
@@ -89,7 +90,7 @@ func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rol
 	for _, c := range list {
 		switch {
 		case !planned[c.ID]:
-		case isRollingBack(c):
+		case dbconn.IsRollingBack(c):
 			rolling = append(rolling, c)
 		case r.leaked(c):
 			leaked++

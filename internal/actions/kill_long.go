@@ -12,13 +12,14 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
 // KillLongDeps are what [NewKillLong] needs of others.
 type KillLongDeps struct {
-	Database func(name string) Database                 // a server of the section mysql; nil: there is none of that name
-	Holders  HoldersOf                                  // nil: nobody is seen to hold a connection
+	Database func(name string) dbconn.Database          // a server of the section mysql; nil: there is none of that name
+	Holders  dbconn.HoldersOf                           // nil: nobody is seen to hold a connection
 	Watched  func(ctx context.Context, app string) bool // whether an app of that name is watched; nil: none is
 }
 
@@ -59,36 +60,36 @@ type longPick struct {
 type longPrivate struct {
 	name    string // of the section mysql
 	server  string // Session.Server
-	whose   whose
+	whose   dbconn.Owner
 	victims []longQuery
 }
 
 // candidate reports whether a connection runs something of an allowed user for too
 // long. One that waits for a lock is not to blame: who holds it is.
 func (k *KillLong) candidate(c mysql.Connection) bool {
-	return !c.Own && c.ID != 0 && !isProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
+	return !c.Own && c.ID != 0 && !dbconn.IsProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
 		(c.Command == "Query" || c.Command == "Execute") && c.Time > k.c.MinTime &&
-		!isRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
+		!dbconn.IsRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
 }
 
 // look finds the long statements as they are now.
-func (k *KillLong) look(ctx context.Context, db Session, w whose, list []mysql.Connection) (longPick, error) {
+func (k *KillLong) look(ctx context.Context, db dbconn.Session, w dbconn.Owner, list []mysql.Connection) (longPick, error) {
 	var p longPick
 	var candidates []mysql.Connection
 	for _, c := range list {
 		switch {
 		case !k.candidate(c):
-		case w.meant(c):
+		case w.Meant(c):
 			candidates = append(candidates, c)
 		default:
 			p.others++
 		}
 	}
-	p.apps = w.apps(candidates)
+	p.apps = w.Apps(candidates)
 	p.long = len(candidates)
-	oldestFirst(candidates)
-	p.unread = max(len(candidates)-maxListed, 0)
-	for _, c := range candidates[:min(len(candidates), maxListed)] {
+	dbconn.OldestFirst(candidates)
+	p.unread = max(len(candidates)-dbconn.MaxListed, 0)
+	for _, c := range candidates[:min(len(candidates), dbconn.MaxListed)] {
 		text, plain, err := k.plain(ctx, db, c)
 		if err != nil {
 			return p, err
@@ -102,7 +103,7 @@ func (k *KillLong) look(ctx context.Context, db Session, w whose, list []mysql.C
 
 // plain reports whether what a connection runs is a plain SELECT, and gives the
 // hash of its text. The text is not kept.
-func (k *KillLong) plain(ctx context.Context, db Session, c mysql.Connection) (hash uint64, plain bool, err error) {
+func (k *KillLong) plain(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
 	if err != nil {
 		return 0, false, fmt.Errorf("look at a statement: %w", err)
@@ -111,7 +112,7 @@ func (k *KillLong) plain(ctx context.Context, db Session, c mysql.Connection) (h
 }
 
 // server is the name of the server that a rule and an alert are about.
-func (k *KillLong) server(a action.Alert) (name string, db Database, refused string) {
+func (k *KillLong) server(a action.Alert) (name string, db dbconn.Database, refused string) {
 	name, refused = action.NameFrom(a, "mysql", k.c.MySQL)
 	if refused != "" {
 		return "", nil, refused
@@ -133,7 +134,7 @@ func (k *KillLong) Plan(ctx context.Context, a action.Alert) (action.Plan, error
 		return p, nil
 	}
 	p.Target = "mysql:" + name
-	if p.Refused = badUsers(k.c.Users, ""); p.Refused != "" {
+	if p.Refused = dbconn.BadUsers(k.c.Users, ""); p.Refused != "" {
 		return p, nil
 	}
 	if k.c.MaxVictims < 1 || k.c.MinTime < leastIdle {
@@ -145,7 +146,7 @@ func (k *KillLong) Plan(ctx context.Context, a action.Alert) (action.Plan, error
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = badUsers(k.c.Users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.BadUsers(k.c.Users, db.User()); p.Refused != "" {
 		return p, nil
 	}
 	list, err := db.Connections(ctx)
@@ -156,7 +157,7 @@ func (k *KillLong) Plan(ctx context.Context, a action.Alert) (action.Plan, error
 	if p.Refused = refused; refused != "" {
 		return p, nil
 	}
-	if w, err = w.look(ctx, k.d.Holders, name); err != nil {
+	if w, err = w.Look(ctx, k.d.Holders, name); err != nil {
 		return p, err
 	}
 	picked, err := k.look(ctx, db, w, list)
@@ -169,12 +170,12 @@ func (k *KillLong) Plan(ctx context.Context, a action.Alert) (action.Plan, error
 
 // whose returns whose statements are meant: those of the app that the rule or
 // the alert names, else of all that log in as one of the users.
-func (k *KillLong) whose(ctx context.Context, a action.Alert) (whose, string) {
+func (k *KillLong) whose(ctx context.Context, a action.Alert) (dbconn.Owner, string) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
-		return whose{app: app}, refused
+		return dbconn.Owner{App: app}, refused
 	}
-	return whose{}, "" // a label of that name may be about anything
+	return dbconn.Owner{}, "" // a label of that name may be about anything
 }
 
 // describe writes a plan down.
@@ -191,18 +192,18 @@ func (k *KillLong) describe(p *action.Plan, name string, picked longPick, of lon
 		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
 	}
 	if picked.others > 0 {
-		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.others, of.whose.app)
+		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.others, of.whose.App)
 	}
 	switch {
 	case len(picked.apps) > 1:
 		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.apps, " and "))
-	case picked.long == 0 && picked.others > 0 && of.whose.unseen() != "":
-		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.whose.unseen()
+	case picked.long == 0 && picked.others > 0 && of.whose.Unseen() != "":
+		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.whose.Unseen()
 	}
 	for _, q := range victims {
 		info := map[string]string{"ran": action.Tenths(q.Time), "server": of.server}
-		if of.whose.app != "" {
-			info["app"] = of.whose.app
+		if of.whose.App != "" {
+			info["app"] = of.whose.App
 		}
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
@@ -212,7 +213,7 @@ func (k *KillLong) describe(p *action.Plan, name string, picked longPick, of lon
 }
 
 // databaseOf finds the server of a plan.
-func (k *KillLong) databaseOf(p action.Plan) (Database, error) {
+func (k *KillLong) databaseOf(p action.Plan) (dbconn.Database, error) {
 	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
 		if db := k.d.Database(name); db != nil {
 			return db, nil
@@ -244,7 +245,7 @@ func (k *KillLong) Apply(ctx context.Context, p action.Plan) (done int, err erro
 		return 0, errRestarted
 	}
 	for i, q := range private.victims {
-		if i > 0 && !action.Sleep(ctx, victimPause) {
+		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.end(ctx, db, private, q)
@@ -259,7 +260,7 @@ func (k *KillLong) Apply(ctx context.Context, p action.Plan) (done int, err erro
 }
 
 // end looks once more, and ends the statement if it is still the very same.
-func (k *KillLong) end(ctx context.Context, db Session, of longPrivate, planned longQuery) (bool, error) {
+func (k *KillLong) end(ctx context.Context, db dbconn.Session, of longPrivate, planned longQuery) (bool, error) {
 	hash, plain, err := k.plain(ctx, db, planned.Connection)
 	if err != nil {
 		return false, err
@@ -271,9 +272,9 @@ func (k *KillLong) end(ctx context.Context, db Session, of longPrivate, planned 
 	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameRun(planned.Connection, now) {
 		return false, nil
 	}
-	if of.whose.app != "" {
-		w, err := of.whose.lookAgain(ctx, k.d.Holders, of.name)
-		if err != nil || !w.meant(now) {
+	if of.whose.App != "" {
+		w, err := of.whose.LookAgain(ctx, k.d.Holders, of.name)
+		if err != nil || !w.Meant(now) {
 			return false, err
 		}
 	}
@@ -316,10 +317,10 @@ func (k *KillLong) Verify(ctx context.Context, p action.Plan) (action.Outcome, e
 	if ending > 0 {
 		return action.InProgress, nil // the server looks at the mark only now and then
 	}
-	w := whose{}
+	w := dbconn.Owner{}
 	if len(p.Victims) > 0 && p.Victims[0].Info["app"] != "" {
-		w.app = p.Victims[0].Info["app"]
-		if w, err = w.lookAgain(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
+		w.App = p.Victims[0].Info["app"]
+		if w, err = w.LookAgain(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
 			return action.Unchanged, err
 		}
 	}
@@ -354,7 +355,7 @@ func stillRunning(list []mysql.Connection, victims []action.Victim, server strin
 		ran, _ := time.ParseDuration(v.Info["ran"])
 		switch {
 		case !there || c.Command == "Sleep" || c.Query != query || c.Time+time.Second < ran: // gone, or another one
-		case isRollingBack(c):
+		case dbconn.IsRollingBack(c):
 			ending++
 		default:
 			left++

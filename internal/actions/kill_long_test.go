@@ -11,6 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -23,11 +25,11 @@ func busy(id uint64, seconds float64) mysql.Connection {
 }
 
 // longDB runs SELECTs of an hour to a minute, and what must be left alone.
-func longDB() *fakeDB {
-	f := &fakeDB{server: "s", user: "resp", mariadb: true, texts: map[uint64]string{}}
+func longDB() *actiontest.Database {
+	f := &actiontest.Database{ServerID: "s", Login: "resp", Mariadb: true, Texts: map[uint64]string{}}
 	add := func(c mysql.Connection, text string) {
-		f.list = append(f.list, c)
-		f.texts[c.ID] = text
+		f.List = append(f.List, c)
+		f.Texts[c.ID] = text
 	}
 	add(busy(1, 60), "SELECT 'hunter2'")
 	add(changed(busy(2, 3600), func(c *mysql.Connection) { c.Command = "Execute" }), "SELECT 2")
@@ -41,7 +43,7 @@ func longDB() *fakeDB {
 	add(changed(busy(10, 4000), func(c *mysql.Connection) { c.Command = "Binlog Dump GTID" }), "SELECT 10")
 	add(changed(busy(11, 4000), func(c *mysql.Connection) { c.Own = true }), "SELECT 11")
 	add(changed(busy(12, 4000), func(c *mysql.Connection) { c.Command = "Killed" }), "SELECT 12")
-	f.list = append(f.list, busy(13, 4000)) // no text, or a very long one
+	f.List = append(f.List, busy(13, 4000)) // no text, or a very long one
 	return f
 }
 
@@ -49,8 +51,8 @@ func longCaps() config.KillLong {
 	return config.KillLong{MySQL: "main", Users: []string{"shop"}, MinTime: 10 * time.Second, MaxVictims: 10}
 }
 
-func killLong(f *fakeDB, c config.KillLong) *actions.KillLong {
-	return actions.NewKillLong(actions.KillLongDeps{Database: databases(f)}, c)
+func killLong(f *actiontest.Database, c config.KillLong) *actions.KillLong {
+	return actions.NewKillLong(actions.KillLongDeps{Database: actiontest.Databases(f)}, c)
 }
 
 func TestKillLongPlan(t *testing.T) {
@@ -71,10 +73,10 @@ func TestKillLongPlan(t *testing.T) {
 		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: "no user"},
 		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: "own login"},
 		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: "server itself"},
-		"the alert names it":     {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: labels("mysql", "main"), want: []uint64{2, 3, 1}},
+		"the alert names it":     {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "main"), want: []uint64{2, 3, 1}},
 		"nobody names a server":  {settings: func(c *config.KillLong) { c.MySQL = "" }, refused: "names a server"},
-		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: labels("mysql", "`id`"), refused: "names a server"},
-		"another server's alert": {alert: labels("mysql", "second"), refused: "another mysql"},
+		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "`id`"), refused: "names a server"},
+		"another server's alert": {alert: actiontest.Labels("mysql", "second"), refused: "another mysql"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,8 +91,8 @@ func TestKillLongPlan(t *testing.T) {
 			if !slices.Equal(ids(p), c.want) || p.Cleared != c.cleared || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 				t.Errorf("got %+v", p)
 			}
-			if f.open != 0 || len(f.calls) > 0 {
-				t.Errorf("%d sessions open, calls %v", f.open, f.calls)
+			if f.Open != 0 || len(f.Calls) > 0 {
+				t.Errorf("%d sessions open, calls %v", f.Open, f.Calls)
 			}
 		})
 	}
@@ -114,16 +116,16 @@ func TestKillLongPlanKeepsNoText(t *testing.T) {
 
 func TestKillLongLooksOnceMore(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*fakeDB, *mysql.Connection){
-		"another statement":        func(_ *fakeDB, c *mysql.Connection) { c.Query++ },
-		"another run":              func(_ *fakeDB, c *mysql.Connection) { c.Time -= time.Second },
-		"another client":           func(_ *fakeDB, c *mysql.Connection) { c.Host = "127.0.0.1:1" },
-		"has ended":                func(_ *fakeDB, c *mysql.Connection) { c.Command = "Sleep" },
-		"ends":                     func(_ *fakeDB, c *mysql.Connection) { c.Command = "Killed" },
-		"waits for a lock":         func(_ *fakeDB, c *mysql.Connection) { c.TrxState = "LOCK WAIT" },
-		"another text":             func(f *fakeDB, _ *mysql.Connection) { f.texts[2] = "SELECT 22" },
-		"a text that is not plain": func(f *fakeDB, _ *mysql.Connection) { f.texts[2] = "DELETE FROM t" },
-		"no text":                  func(f *fakeDB, _ *mysql.Connection) { delete(f.texts, 2) },
+	for name, change := range map[string]func(*actiontest.Database, *mysql.Connection){
+		"another statement":        func(_ *actiontest.Database, c *mysql.Connection) { c.Query++ },
+		"another run":              func(_ *actiontest.Database, c *mysql.Connection) { c.Time -= time.Second },
+		"another client":           func(_ *actiontest.Database, c *mysql.Connection) { c.Host = "127.0.0.1:1" },
+		"has ended":                func(_ *actiontest.Database, c *mysql.Connection) { c.Command = "Sleep" },
+		"ends":                     func(_ *actiontest.Database, c *mysql.Connection) { c.Command = "Killed" },
+		"waits for a lock":         func(_ *actiontest.Database, c *mysql.Connection) { c.TrxState = "LOCK WAIT" },
+		"another text":             func(f *actiontest.Database, _ *mysql.Connection) { f.Texts[2] = "SELECT 22" },
+		"a text that is not plain": func(f *actiontest.Database, _ *mysql.Connection) { f.Texts[2] = "DELETE FROM t" },
+		"no text":                  func(f *actiontest.Database, _ *mysql.Connection) { delete(f.Texts, 2) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,10 +135,10 @@ func TestKillLongLooksOnceMore(t *testing.T) {
 			if err != nil || len(p.Victims) != 3 {
 				t.Fatal(p, err)
 			}
-			change(f, &f.list[f.at(2)])
+			change(f, &f.List[f.At(2)])
 			done, err := k.Apply(t.Context(), p)
-			if err != nil || done != 2 || !slices.Equal(f.ended, []uint64{3, 1}) || f.open != 0 {
-				t.Errorf("done %d, %v, ended %v", done, err, f.ended)
+			if err != nil || done != 2 || !slices.Equal(f.Ended, []uint64{3, 1}) || f.Open != 0 {
+				t.Errorf("done %d, %v, ended %v", done, err, f.Ended)
 			}
 		})
 	}
@@ -152,14 +154,14 @@ func TestKillLongApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := f.server
-	f.server = "another"
+	server := f.ServerID
+	f.ServerID = "another"
 	if done, err := k.Apply(t.Context(), p); done != 0 || err == nil {
 		t.Error("ended after a restart", done, err)
 	}
-	f.server = server
-	if done, err := k.Apply(t.Context(), p); done != 3 || err != nil || f.calls[2] != "CALL resp_heal.kill_query" {
-		t.Error(done, err, f.calls)
+	f.ServerID = server
+	if done, err := k.Apply(t.Context(), p); done != 3 || err != nil || f.Calls[2] != "CALL resp_heal.kill_query" {
+		t.Error(done, err, f.Calls)
 	}
 	p.Private = nil
 	if _, err := k.Apply(t.Context(), p); err == nil {
@@ -171,17 +173,17 @@ func TestKillLongVerify(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		server string
-		change func(f *fakeDB)
+		change func(f *actiontest.Database)
 		want   action.Outcome
 	}{
-		"gone":                {"s", func(f *fakeDB) { f.list = f.list[4:] }, action.Verified},
-		"idle":                {"s", func(f *fakeDB) { f.list[1].Command = "Sleep" }, action.Verified},
-		"the next statement":  {"s", func(f *fakeDB) { f.list[1].Query++; f.list[1].Time = time.Second }, action.Verified},
-		"runs on":             {"s", func(f *fakeDB) { f.list[1].Time += time.Second }, action.Unchanged},
-		"is ending":           {"s", func(f *fakeDB) { f.list[1].Command = "Killed" }, action.InProgress},
-		"others instead":      {"s", func(f *fakeDB) { f.list[1].Query++ }, action.Unchanged},
-		"restarted, as many":  {"t", func(*fakeDB) {}, action.Unchanged},
-		"restarted and quiet": {"t", func(f *fakeDB) { f.list = nil }, action.Verified},
+		"gone":                {"s", func(f *actiontest.Database) { f.List = f.List[4:] }, action.Verified},
+		"idle":                {"s", func(f *actiontest.Database) { f.List[1].Command = "Sleep" }, action.Verified},
+		"the next statement":  {"s", func(f *actiontest.Database) { f.List[1].Query++; f.List[1].Time = time.Second }, action.Verified},
+		"runs on":             {"s", func(f *actiontest.Database) { f.List[1].Time += time.Second }, action.Unchanged},
+		"is ending":           {"s", func(f *actiontest.Database) { f.List[1].Command = "Killed" }, action.InProgress},
+		"others instead":      {"s", func(f *actiontest.Database) { f.List[1].Query++ }, action.Unchanged},
+		"restarted, as many":  {"t", func(*actiontest.Database) {}, action.Unchanged},
+		"restarted and quiet": {"t", func(f *actiontest.Database) { f.List = nil }, action.Verified},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,10 +194,10 @@ func TestKillLongVerify(t *testing.T) {
 				t.Fatal(p, err)
 			}
 			p.Private = nil
-			f.server = c.server
+			f.ServerID = c.server
 			c.change(f)
 			got, err := killLong(f, settings).Verify(t.Context(), p)
-			if err != nil || got != c.want || f.open != 0 {
+			if err != nil || got != c.want || f.Open != 0 {
 				t.Errorf("got %s, %v", got, err)
 			}
 		})
@@ -211,14 +213,14 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		settings := longCaps()
 		settings.MaxVictims = 1 + r.IntN(5)
-		f := &fakeDB{server: "s", user: "resp", texts: map[uint64]string{}}
+		f := &actiontest.Database{ServerID: "s", Login: "resp", Texts: map[uint64]string{}}
 		for i := range uint64(r.IntN(40)) {
 			c := randomConnection(r, i+1)
 			if r.IntN(3) == 0 {
 				c = busy(i+1, 30*r.Float64())
 			}
-			f.list = append(f.list, c)
-			f.texts[c.ID] = texts[r.IntN(len(texts))]
+			f.List = append(f.List, c)
+			f.Texts[c.ID] = texts[r.IntN(len(texts))]
 		}
 		p, err := killLong(f, settings).Plan(t.Context(), action.Alert{})
 		if err != nil {
@@ -226,9 +228,9 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 		}
 		planned += len(p.Victims)
 		for _, id := range ids(p) {
-			c := f.list[f.at(id)]
-			if c.User != "shop" || c.Own || c.Command != "Query" && c.Command != "Execute" || c.Time <= 10*time.Second || !actions.PlainSelect(f.texts[id]) {
-				t.Fatalf("seed %d: %+v is in the plan with %q", seed, c, f.texts[id])
+			c := f.List[f.At(id)]
+			if c.User != "shop" || c.Own || c.Command != "Query" && c.Command != "Execute" || c.Time <= 10*time.Second || !actions.PlainSelect(f.Texts[id]) {
+				t.Fatalf("seed %d: %+v is in the plan with %q", seed, c, f.Texts[id])
 			}
 		}
 		if len(p.Victims) > settings.MaxVictims {
@@ -237,5 +239,47 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 	}
 	if planned < 1000 {
 		t.Errorf("only %d victims in all", planned)
+	}
+}
+
+// A long query is ended for the app that is meant, and for nobody where the
+// users turn out to be those of two.
+func TestKillLongOfApps(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		app     string
+		alert   action.Alert
+		want    []uint64
+		refused string
+	}{
+		"nobody is named": {refused: "apps blog and shop"},
+		"by the rule":     {app: "shop", want: []uint64{1, 3}},
+		"by the alert":    {alert: actiontest.Labels("app", "blog"), want: []uint64{2}},
+		"another label":   {alert: actiontest.Labels("app", "frontend"), refused: "apps blog and shop"},
+		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: "another app"},
+	} {
+		f := &actiontest.Database{ServerID: "s", Login: "resp", Mariadb: true, Texts: map[uint64]string{1: "SELECT 1", 2: "SELECT 2", 3: "SELECT 3"}}
+		for i, host := range []string{"127.0.0.1:40001", "127.0.0.1:40002", "127.0.0.1:40003"} {
+			f.List = append(f.List, changed(busy(uint64(i+1), float64(100-i)), func(c *mysql.Connection) { c.Host = host }))
+		}
+		f.Holders = map[string]dbconn.Holder{"127.0.0.1:40002": {App: "blog"}}
+		settings := longCaps()
+		settings.App = c.app
+		k := actions.NewKillLong(actions.KillLongDeps{Database: actiontest.Databases(f), Holders: f.HoldersOf, Watched: actiontest.WatchedApps}, settings)
+		p, err := k.Plan(t.Context(), c.alert)
+		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+		if p.Refused != "" {
+			continue
+		}
+		if !slices.Equal(ids(p), c.want) {
+			t.Errorf("%s: %v", name, ids(p))
+		}
+		f.Holders["127.0.0.1:40003"] = dbconn.Holder{}
+		done, err := k.Apply(t.Context(), p)
+		if want := c.want[:1]; done != 1 || err != nil || !slices.Equal(f.Ended, want) {
+			t.Errorf("%s: done %d, %v, ended %v", name, done, err, f.Ended)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -299,7 +301,7 @@ func (r *Runner) plan(ctx context.Context, w *work, act action.Action, step conf
 	defer cancel()
 	err = safely(func() (err error) {
 		acts := func(target string) []time.Time { return r.actsOn(w.rule.Name, step.Action, target) }
-		p, err = act.Plan(WithActs(WithRun(ctx, w.run.ID), acts), w.alert)
+		p, err = act.Plan(handover.WithActs(handover.WithRun(ctx, w.run.ID), acts), w.alert)
 		return err
 	})
 	if err != nil {
@@ -320,7 +322,7 @@ func (r *Runner) facts(ctx context.Context, target string) (out json.RawMessage)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := safely(func() error { out = Redact(r.o.Evidence(ctx, target)); return nil }); err != nil {
+	if err := safely(func() error { out = redact.JSON(r.o.Evidence(ctx, target), maxEvidence); return nil }); err != nil {
 		return nil
 	}
 	return out

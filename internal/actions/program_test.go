@@ -17,44 +17,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
-
-// script writes a program for a shell, in a directory that only we may write to.
-func script(t *testing.T, lines ...string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "resp-actions-") //nolint:usetesting // ours alone, whatever the umask
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	file := filepath.Join(dir, "program")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil { //nolint:gosec // to be run
-		t.Fatal(err)
-	}
-	return file
-}
-
-// payloads are label values that mean something to a shell, SQL, a template, a
-// path or a URL.
-func payloads() map[string]string {
-	return map[string]string{
-		"alertname": "Sick; touch /tmp/pwned", "a": "$(id)", "b": "`id`", "c": "'; DROP TABLE users; --", "d": "{{ .Secret }}${jndi:ldap://x}",
-		"e": "../../../etc/passwd", "f": "http://evil/?x=1\r\nX-Evil: 1", "g": "line\nbreak\x00nul\x1b[31m", "h": strings.Repeat("x", 10_000),
-		"i": "\xff\xfe", "--version": "1", "bad name": "1", "PATH": "/evil", "LD_PRELOAD": "/evil.so",
-	}
-}
-
-// command runs the action to its end.
-func command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
-	t.Helper()
-	p, err := a.Plan(actions.WithRun(ctx, "r-1"), action.Alert{Labels: labels})
-	if err != nil || p.Refused != "" || p.Total != 1 {
-		t.Fatalf("%+v, %v", p, err)
-	}
-	n, err := a.Apply(ctx, p)
-	return p, n, err
-}
 
 func runCommand(argv ...string) *actions.RunCommand {
 	return actions.NewRunCommand(actions.RunCommandDeps{}, config.RunCommand{Argv: argv})
@@ -64,8 +29,8 @@ func runCommand(argv ...string) *actions.RunCommand {
 func TestRunCommandHandsOverJSONOnly(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_EXPORTER", "hunter2")
 	out := filepath.Join(t.TempDir(), "out")
-	file := script(t, `exec > `+out, `printf '%s\n' "$#" "$0" "$@"`, `echo ---`, `/usr/bin/env`, `echo ---`, `cat`)
-	p, n, err := command(t, t.Context(), runCommand(file, "fixed", "$HOME"), payloads())
+	file := actiontest.Script(t, `exec > `+out, `printf '%s\n' "$#" "$0" "$@"`, `echo ---`, `/usr/bin/env`, `echo ---`, `cat`)
+	p, n, err := actiontest.Command(t, t.Context(), runCommand(file, "fixed", "$HOME"), actiontest.Payloads())
 	if n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -97,7 +62,7 @@ func TestRunCommandHandsOverJSONOnly(t *testing.T) {
 	if err := dec.Decode(&got); err != nil {
 		t.Fatalf("%v in %q", err, parts[2])
 	}
-	if got.RunID != "r-1" || got.Action != "run_command" || got.Target != "command" || got.Alert.Labels["c"] != payloads()["c"] {
+	if got.RunID != "r-1" || got.Action != "run_command" || got.Target != "command" || got.Alert.Labels["c"] != actiontest.Payloads()["c"] {
 		t.Errorf("%+v", got)
 	}
 	for name, v := range got.Alert.Labels {
@@ -112,8 +77,8 @@ func TestRunCommandHandsOverJSONOnly(t *testing.T) {
 
 func TestRunCommandFails(t *testing.T) {
 	t.Parallel()
-	a := runCommand(script(t, `echo "line one"`, `echo "DB_PASSWORD=hunter2 at redis://u:hunter2@h/0, Authorization: Bearer hunter2abc" >&2`, `exit 3`))
-	p, n, err := command(t, t.Context(), a, nil)
+	a := runCommand(actiontest.Script(t, `echo "line one"`, `echo "DB_PASSWORD=hunter2 at redis://u:hunter2@h/0, Authorization: Bearer hunter2abc" >&2`, `exit 3`))
+	p, n, err := actiontest.Command(t, t.Context(), a, nil)
 	if n != 1 || err == nil || !strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -154,8 +119,8 @@ func TestRunCommandGrandchild(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pid := filepath.Join(t.TempDir(), "pid")
-			a := runCommand(script(t, c.line, `echo $! > `+pid, `exit 0`))
-			_, n, err := command(t, t.Context(), a, nil)
+			a := runCommand(actiontest.Script(t, c.line, `echo $! > `+pid, `exit 0`))
+			_, n, err := actiontest.Command(t, t.Context(), a, nil)
 			if n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
@@ -189,7 +154,7 @@ func TestRunCommandTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pid := filepath.Join(t.TempDir(), "pid")
-			a := runCommand(script(t, line, `/bin/sleep 120 &`, `echo $! > `+pid, `/bin/sleep 120; /bin/sleep 120`))
+			a := runCommand(actiontest.Script(t, line, `/bin/sleep 120 &`, `echo $! > `+pid, `/bin/sleep 120; /bin/sleep 120`))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() { // the end of its time, once all is started
@@ -201,7 +166,7 @@ func TestRunCommandTimeout(t *testing.T) {
 					time.Sleep(20 * time.Millisecond)
 				}
 			}()
-			_, n, err := command(t, ctx, a, nil)
+			_, n, err := actiontest.Command(t, ctx, a, nil)
 			if n != 1 || err == nil || !strings.Contains(err.Error(), "too long") {
 				t.Errorf("%d, %v", n, err)
 			}
@@ -222,7 +187,7 @@ func TestRunCommandTimeout(t *testing.T) {
 // More output than is kept neither hangs the program nor fills the memory.
 func TestRunCommandMuchOutput(t *testing.T) {
 	t.Parallel()
-	_, n, err := command(t, t.Context(), runCommand(script(t, `/usr/bin/head -c 20000000 /dev/zero`, `echo; echo the end`, `exit 1`)), nil)
+	_, n, err := actiontest.Command(t, t.Context(), runCommand(actiontest.Script(t, `/usr/bin/head -c 20000000 /dev/zero`, `echo; echo the end`, `exit 1`)), nil)
 	if n != 1 || err == nil || !strings.HasSuffix(err.Error(), ": the end") {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -230,15 +195,15 @@ func TestRunCommandMuchOutput(t *testing.T) {
 
 func TestRunCommandRefusesProgram(t *testing.T) {
 	t.Parallel()
-	good := script(t, "exit 0")
+	good := actiontest.Script(t, "exit 0")
 	open := func(mode os.FileMode) string {
-		file := script(t, "exit 0")
+		file := actiontest.Script(t, "exit 0")
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
 		return file
 	}
-	dir := filepath.Dir(script(t, ""))
+	dir := filepath.Dir(actiontest.Script(t, ""))
 	wide := filepath.Join(dir, "wide")
 	if err := os.Mkdir(wide, 0o777); err != nil { //nolint:gosec // that is what must be seen
 		t.Fatal(err)
@@ -272,7 +237,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		"link through it":  {link, "a directory on the way"},
 		"no program":       {"", "absolute"},
 	}
-	if foreign := script(t, "exit 0"); os.Chown(foreign, 65534, 65534) == nil { // as root
+	if foreign := actiontest.Script(t, "exit 0"); os.Chown(foreign, 65534, 65534) == nil { // as root
 		cases["somebody else's"] = struct{ file, want string }{foreign, "belongs to somebody else"}
 	}
 	for name, c := range cases {
@@ -296,8 +261,8 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 func TestCondition(t *testing.T) {
 	t.Parallel()
 	holds, unseen := true, error(nil)
-	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, action.Alert) (bool, error) { return holds, unseen }}, config.RunCommand{Argv: []string{script(t, "exit 0")}})
-	p, _, err := command(t, t.Context(), a, nil)
+	a := actions.NewRunCommand(actions.RunCommandDeps{Condition: func(context.Context, action.Alert) (bool, error) { return holds, unseen }}, config.RunCommand{Argv: []string{actiontest.Script(t, "exit 0")}})
+	p, _, err := actiontest.Command(t, t.Context(), a, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,3 +284,5 @@ func TestCondition(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+func TestMain(m *testing.M) { actiontest.Main(m) }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -109,11 +110,11 @@ func (p *Purge) sharedPrefix(ctx context.Context, r purgeRule) string {
 			if app.Name == r.app || !config.Overlap(s.Prefix, r.query.Prefix) {
 				continue
 			}
-			same, err := sameKeyspace(ctx, r.redis, s.Redis, func(ctx context.Context, name string) (string, error) {
+			same, err := keyspace.Same(ctx, r.redis, s.Redis, func(ctx context.Context, name string) (string, error) {
 				if store := p.d.Store(name); store != nil {
 					return store.Keyspace(ctx)
 				}
-				return "", errNoRedis
+				return "", keyspace.ErrNotConfigured
 			})
 			switch {
 			case err != nil:

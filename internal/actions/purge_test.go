@@ -11,6 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -45,7 +46,7 @@ func purgeCaps() config.Purge {
 }
 
 func purge(f *fakeStore, c config.Purge) *actions.Purge {
-	return actions.NewPurge(actions.PurgeDeps{Apps: shopApps, Store: func(name string) actions.SessionStore {
+	return actions.NewPurge(actions.PurgeDeps{Apps: actiontest.Apps, Store: func(name string) actions.SessionStore {
 		if name == "cache" {
 			return f
 		}
@@ -81,9 +82,9 @@ func TestPurgePlan(t *testing.T) {
 		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "must bound it"},
 		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "must bound it"},
 		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: "names an app"},
-		"app of the alert": {settings: func(c *config.Purge) { c.App, c.Redis = "", "" }, alert: labels("app", "shop", "redis", "cache"), count: seen(10, 1, 1), total: 1, measure: 1},
+		"app of the alert": {settings: func(c *config.Purge) { c.App, c.Redis = "", "" }, alert: actiontest.Labels("app", "shop", "redis", "cache"), count: seen(10, 1, 1), total: 1, measure: 1},
 		"the only redis":   {settings: func(c *config.Purge) { c.Redis = "" }, count: seen(10, 1, 1), total: 1, measure: 1},
-		"another redis":    {alert: labels("redis", "*"), refused: "another redis"},
+		"another redis":    {alert: actiontest.Labels("redis", "*"), refused: "another redis"},
 		"no sessions":      {settings: func(c *config.Purge) { c.App = "blog" }, refused: "keeps sessions"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,4 +148,47 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	if done, err := k.Apply(t.Context(), p); done != 50 || !errors.Is(err, f.err) {
 		t.Errorf("cut off: %d, %v", done, err)
 	}
+}
+
+// Sessions whose prefixes overlap in one database are nobody's for certain.
+func TestPurgeSharedPrefix(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		other   config.Sessions
+		refused string
+	}{
+		"the same":          {config.Sessions{Redis: "cache", Prefix: "session:"}, "overlaps"},
+		"a longer one":      {config.Sessions{Redis: "cache", Prefix: "session:blog:"}, "overlaps"},
+		"a shorter one":     {config.Sessions{Redis: "again", Prefix: "sess"}, "overlaps"},
+		"another":           {config.Sessions{Redis: "cache", Prefix: "blog:"}, ""},
+		"another database":  {config.Sessions{Redis: "second", Prefix: "session:"}, ""},
+		"one that is down":  {config.Sessions{Redis: "down", Prefix: "session:"}, "is not known"},
+		"another, and down": {config.Sessions{Redis: "down", Prefix: "blog:"}, ""},
+	} {
+		f := someEternal()
+		stores := map[string]actions.SessionStore{"cache": f, "again": &fakeStore{space: "a/0"}, "second": &fakeStore{space: "a/1"}, "down": &fakeStore{down: errOut}}
+		apps := actiontest.Apps()
+		k := actions.NewPurge(actions.PurgeDeps{Apps: func() []config.App { return apps }, Store: func(name string) actions.SessionStore { return stores[name] }}, purgeCaps())
+		before, err := k.Plan(t.Context(), action.Alert{})
+		if err != nil || before.Total != 10 {
+			t.Fatalf("%s: %+v, %v", name, before, err)
+		}
+		apps[1].Sessions = []config.Sessions{c.other}
+		p, err := k.Plan(t.Context(), action.Alert{})
+		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+		// A plan from before that is looked at again.
+		if done, err := k.Apply(t.Context(), before); (err != nil) != (c.refused != "") || (done > 0) != (c.refused == "") {
+			t.Errorf("%s: done %d, %v", name, done, err)
+		}
+		if c.refused == "" && f.asked.Only != "c0ffee" {
+			t.Errorf("%s: on any server: %+v", name, f.asked)
+		}
+	}
+}
+
+// someEternal is a store with ten sessions that stay for ever.
+func someEternal() *fakeStore {
+	return &fakeStore{space: "a/0", count: redis.EternalCount{Sessions: 100, Eternal: 10, Coverage: 1, Server: "c0ffee"}}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -31,7 +32,7 @@ const (
 
 // RecycleDeps are what [NewRecycle] needs of others.
 type RecycleDeps struct {
-	Processes Processes
+	Processes process.Processes
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: nobody knows.
 	Leaks    func(ctx context.Context, app string) (map[int]int, error)
@@ -108,14 +109,14 @@ func (r *Recycle) Plan(ctx context.Context, a action.Alert) (action.Plan, error)
 	if t == nil {
 		return p, nil
 	}
-	info := processInfo(t.worker)
+	info := process.Info(t.worker)
 	info["master_pid"], info["master_start"] = strconv.Itoa(t.master.PID), strconv.FormatUint(t.master.Start, 10)
 	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
 	if info["import_check"] = "not needed"; t.imports {
 		info["import_check"] = "not run yet"
 		p.Summary += "; the app is imported first, which a plan does not do"
 	}
-	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: identityOf(t.worker), Info: info}}
+	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: process.IdentityOf(t.worker), Info: info}}
 	p.Private = t
 	return p, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -24,22 +26,22 @@ func (r *Recycle) target(ctx context.Context, app *proc.App, w proc.Worker) (*re
 	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
 		return nil, "", err
 	}
-	if err := signable(r.d.ProcRoot, w.PID); err != nil {
+	if err := process.CheckSignal(r.d.ProcRoot, w.PID); err != nil {
 		return nil, err.Error(), nil
 	}
 	if refused := t.patience(ctx, r); refused != "" {
 		return nil, refused, nil
 	}
-	check, refused, err := r.importer(t).prepare() // read, and not run
-	defer check.close()
+	check, refused, err := r.importer(t).Prepare() // read, and not run
+	defer check.Close()
 	if t.imports = check != nil; err != nil || refused != "" {
 		return nil, refused, err
 	}
 	return t, "", nil
 }
 
-func (r *Recycle) importer(t *recycling) importer {
-	return importer{root: r.d.ProcRoot, argv: r.c.ImportCheck, server: t.server, master: t.master, worker: t.worker}
+func (r *Recycle) importer(t *recycling) importcheck.Checker {
+	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
 }
 
 // patience finds how long a worker may take to end by itself. A stuck one is
@@ -87,11 +89,11 @@ func (r *Recycle) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
-	g, err := seize(r.d.ProcRoot, t.worker)
+	g, err := process.Open(r.d.ProcRoot, t.worker)
 	if err != nil {
 		return 0, err
 	}
-	defer g.release()
+	defer g.Close()
 	if err := r.tryImport(ctx, t); err != nil {
 		return 0, err
 	}
@@ -99,13 +101,13 @@ func (r *Recycle) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := g.check(); err != nil {
+	if err := g.Check(); err != nil {
 		return 0, err
 	}
-	if err := g.signal(graceful(t.server)); err != nil {
+	if err := g.Signal(graceful(t.server)); err != nil {
 		return 0, err
 	}
-	if r.c.Pick != config.PickStuck || g.ended(ctx, t.grace+afterGrace) {
+	if r.c.Pick != config.PickStuck || g.Ended(ctx, t.grace+afterGrace) {
 		return 1, nil
 	}
 	return 1, r.endHard(ctx, g, sure, t)
@@ -113,19 +115,19 @@ func (r *Recycle) Apply(ctx context.Context, p action.Plan) (int, error) {
 
 // endHard ends a stuck worker that did not end by itself: its request would never
 // end either. It must be the proved process still before each signal.
-func (r *Recycle) endHard(ctx context.Context, g *grip, sure *proven, t *recycling) error {
+func (r *Recycle) endHard(ctx context.Context, g *process.Handle, sure *proven, t *recycling) error {
 	for _, s := range []syscall.Signal{hard(t.server), syscall.SIGKILL} {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
 		}
 		err := sure.still(r.d.ProcRoot, t.worker.PID)
 		if err == nil {
-			err = g.signal(s)
+			err = g.Signal(s)
 		}
-		if err != nil && !g.ended(ctx, time.Second) {
+		if err != nil && !g.Ended(ctx, time.Second) {
 			return err
 		}
-		if g.ended(ctx, hardStep) {
+		if g.Ended(ctx, hardStep) {
 			return nil
 		}
 	}
@@ -135,13 +137,13 @@ func (r *Recycle) endHard(ctx context.Context, g *grip, sure *proven, t *recycli
 // tryImport imports the app as its next worker would, unless its master has
 // loaded it. What stands in the way is a refusal.
 func (r *Recycle) tryImport(ctx context.Context, t *recycling) error {
-	check, refused, err := r.importer(t).prepare()
-	defer check.close()
+	check, refused, err := r.importer(t).Prepare()
+	defer check.Close()
 	switch {
 	case err != nil:
 		return err
 	case refused == "" && check != nil:
-		refused = check.imports(ctx)
+		refused = importcheck.Run(ctx, check)
 	}
 	if refused != "" {
 		return action.Refusal(refused)
@@ -158,7 +160,7 @@ func (r *Recycle) again(ctx context.Context, t *recycling) (*proven, error) {
 	}
 	app := appIn(snap, t.app)
 	if app == nil || app.PID != t.master.PID || !t.master.Alive(r.d.ProcRoot) {
-		return nil, errChanged
+		return nil, process.ErrChanged
 	}
 	victim, known, refused, err := r.choose(ctx, app)
 	switch {
@@ -169,11 +171,11 @@ func (r *Recycle) again(ctx context.Context, t *recycling) (*proven, error) {
 	case victim == nil:
 		return nil, errors.New("there is nothing to do any more")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
-		return nil, errChanged
+		return nil, process.ErrChanged
 	case r.c.Pick == config.PickLargest:
 		return known, nil // two of about the same size may change places
 	case victim.worker.PID != t.worker.PID:
-		return nil, errChanged
+		return nil, process.ErrChanged
 	}
 	return known, nil
 }

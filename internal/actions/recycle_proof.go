@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
@@ -48,7 +49,7 @@ func (r *Recycle) prove(ctx context.Context, app *proc.App) (best *proven, err e
 func (r *Recycle) proveOnce(app *proc.App) (*proven, error) {
 	f, err := procid.ReadFamily(r.d.ProcRoot, app.PID)
 	if err != nil {
-		return nil, fmt.Errorf("proof of the workers: %w", bare(err))
+		return nil, fmt.Errorf("proof of the workers: %w", process.WithoutPath(err))
 	}
 	p := &proven{family: f, workers: make(map[int]bool)}
 	check := f.Gunicorn
@@ -82,7 +83,7 @@ func (p *proven) still(root string, pid int) error {
 	}
 	was := p.family.Children[pid]
 	if !now.Same(was) || now.Parent != was.Parent || now.Exe != was.Exe || !now.Equal(was.Credentials) {
-		return errChanged
+		return process.ErrChanged
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,40 +15,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// table is what the exporter sees of the processes.
-type table struct {
-	snap proc.Snapshot
-	err  error
-}
-
-func (f *table) Snapshot(context.Context) (*proc.Snapshot, error) {
-	s := f.snap
-	return &s, f.err
-}
-
-const mib = 1 << 20
-
-// herd is an app with three workers, which are children of ours: we are its
-// master. Each of them holds what proves that it is a worker.
-func herd(t *testing.T, server proc.Server, does ...string) (*table, []*exec.Cmd) {
-	t.Helper()
-	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
-	listener := listening(t)
-	var kids []*exec.Cmd
-	for slot := range 3 {
-		c := member(t, append([]string{"sleep"}, does...), listener, sign(t, server))
-		kids = append(kids, c)
-		app.Workers = append(app.Workers, proc.Worker{
-			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * mib}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
-		})
-	}
-	return &table{snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
-}
-
-func recycle(f *table, c config.Recycle, leaks map[int]int) *actions.Recycle {
+func recycle(f *actiontest.Processes, c config.Recycle, leaks map[int]int) *actions.Recycle {
 	c.App = "shop"
 	if c.ImportCheck == nil {
 		c.ImportCheck = []string{"/bin/true"}
@@ -103,9 +73,9 @@ func TestRecyclePlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := herd(t, proc.Gunicorn)
+			f, _ := actiontest.Herd(t, proc.Gunicorn)
 			if c.change != nil {
-				c.change(&f.snap.Apps[0])
+				c.change(&f.Snap.Apps[0])
 			}
 			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), action.Alert{})
 			if err != nil {
@@ -134,7 +104,7 @@ func share(a *proc.App, sizes ...uint64) {
 	for i := range a.Workers {
 		a.Workers[i].Taken = time.Now()
 		if i < len(sizes) {
-			a.Workers[i].Memory = proc.Memory{PSS: sizes[i] * mib, RSS: a.Workers[i].RSS}
+			a.Workers[i].Memory = proc.Memory{PSS: sizes[i] * actiontest.MiB, RSS: a.Workers[i].RSS}
 		}
 	}
 }
@@ -148,7 +118,7 @@ func hang(a *proc.App, slots ...int) {
 // Which app is meant: only a known name counts.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
-	f, _ := herd(t, proc.Gunicorn)
+	f, _ := actiontest.Herd(t, proc.Gunicorn)
 	for _, c := range []struct {
 		setting, label string
 		ok             bool
@@ -163,7 +133,7 @@ func TestRecycleApp(t *testing.T) {
 			t.Errorf("%+v: %+v, %v", c, p, err)
 		}
 	}
-	f.err = errors.New("no /proc")
+	f.Err = errors.New("no /proc")
 	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.Alert{}); err == nil {
 		t.Error("without a look there is a plan")
 	}
@@ -176,8 +146,8 @@ func TestRecycleSignals(t *testing.T) {
 		t.Run(string(server), func(t *testing.T) {
 			t.Parallel()
 			ready := filepath.Join(t.TempDir(), "r")
-			f, kids := herd(t, server, "signals", ready)
-			until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
+			f, kids := actiontest.Herd(t, server, "signals", ready)
+			actiontest.Until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
 			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
 			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" {
@@ -203,40 +173,37 @@ func TestRecycleSignals(t *testing.T) {
 	}
 }
 
-// until waits for something that happens soon, on a busy machine too.
-func until(t *testing.T, f func() bool) {
-	t.Helper()
-	for range 3000 {
-		if f() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("it did not happen")
-}
-
 // Between plan and action the world goes on; then nothing is done.
 func TestRecycleLooksAgain(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*table, []*exec.Cmd, *action.Plan){
-		"the worker ended": func(_ *table, kids []*exec.Cmd, _ *action.Plan) { _ = kids[1].Process.Kill(); _ = kids[1].Wait() },
-		"another hangs": func(f *table, _ []*exec.Cmd, _ *action.Plan) {
-			f.snap.Apps[0].Workers[1].State = proc.Idle
-			hang(&f.snap.Apps[0], 2)
+	for name, change := range map[string]func(*actiontest.Processes, []*exec.Cmd, *action.Plan){
+		"the worker ended": func(_ *actiontest.Processes, kids []*exec.Cmd, _ *action.Plan) {
+			_ = kids[1].Process.Kill()
+			_ = kids[1].Wait()
 		},
-		"it goes on":        func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers[1].State = proc.Busy },
-		"more hang":         func(f *table, _ []*exec.Cmd, _ *action.Plan) { hang(&f.snap.Apps[0], 0) },
-		"one is starting":   func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers[0].State = proc.Booting },
-		"the app is gone":   func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps = nil },
-		"another master":    func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].PID++ },
-		"another process":   func(_ *table, _ []*exec.Cmd, p *action.Plan) { p.Private = nil },
-		"no look":           func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.err = errors.New("no /proc") },
-		"the worker is one": func(f *table, _ []*exec.Cmd, _ *action.Plan) { f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[1:2] },
+		"another hangs": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
+			f.Snap.Apps[0].Workers[1].State = proc.Idle
+			hang(&f.Snap.Apps[0], 2)
+		},
+		"it goes on": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
+			f.Snap.Apps[0].Workers[1].State = proc.Busy
+		},
+		"more hang": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { hang(&f.Snap.Apps[0], 0) },
+		"one is starting": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
+			f.Snap.Apps[0].Workers[0].State = proc.Booting
+		},
+		"the app is gone": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { f.Snap.Apps = nil },
+		"another master":  func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { f.Snap.Apps[0].PID++ },
+		"another process": func(_ *actiontest.Processes, _ []*exec.Cmd, p *action.Plan) { p.Private = nil },
+		"no look":         func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { f.Err = errors.New("no /proc") },
+		"the worker is one": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
+			f.Snap.Apps[0].Workers = f.Snap.Apps[0].Workers[1:2]
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
-			hang(&f.snap.Apps[0], 1)
+			f, kids := actiontest.Herd(t, proc.Gunicorn)
+			hang(&f.Snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" || p.Cleared {
@@ -247,7 +214,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 				t.Errorf("%d, %v", n, err)
 			}
 			for i, k := range kids {
-				if gone := !alive(itoa(k.Process.Pid)); gone != (name == "the worker ended" && i == 1) {
+				if gone := !alive(actiontest.Itoa(k.Process.Pid)); gone != (name == "the worker ended" && i == 1) {
 					t.Errorf("worker %d is gone: %t", i, gone)
 				}
 			}
@@ -258,8 +225,8 @@ func TestRecycleLooksAgain(t *testing.T) {
 // A stuck worker needs a step with the time for it, and is ended hard at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
-	f, _ := herd(t, proc.Gunicorn)
-	hang(&f.snap.Apps[0], 1)
+	f, _ := actiontest.Herd(t, proc.Gunicorn)
+	hang(&f.Snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -275,9 +242,9 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 // written down is left.
 func TestRecycleVerify(t *testing.T) {
 	t.Parallel()
-	fresh := func(f *table, age time.Duration, change func(*proc.Worker)) {
-		w := &f.snap.Apps[0].Workers[2]
-		*w = proc.Worker{Process: proc.Process{PID: 1 << 22, RSS: 30 * mib}, Slot: 2, Start: time.Now().Add(-age), State: proc.Idle}
+	fresh := func(f *actiontest.Processes, age time.Duration, change func(*proc.Worker)) {
+		w := &f.Snap.Apps[0].Workers[2]
+		*w = proc.Worker{Process: proc.Process{PID: 1 << 22, RSS: 30 * actiontest.MiB}, Slot: 2, Start: time.Now().Add(-age), State: proc.Idle}
 		if change != nil {
 			change(w)
 		}
@@ -286,36 +253,51 @@ func TestRecycleVerify(t *testing.T) {
 	for name, c := range map[string]struct {
 		pick   string
 		leaks  map[int]int
-		change func(*table, []*exec.Cmd, map[string]string)
+		change func(*actiontest.Processes, []*exec.Cmd, map[string]string)
 		want   action.Outcome
 	}{
-		"finishes its requests": {change: func(*table, []*exec.Cmd, map[string]string) {}, want: action.InProgress},
-		"no new one yet": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+		"finishes its requests": {change: func(*actiontest.Processes, []*exec.Cmd, map[string]string) {}, want: action.InProgress},
+		"no new one yet": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			f.snap.Apps[0].Workers = f.snap.Apps[0].Workers[:2]
+			f.Snap.Apps[0].Workers = f.Snap.Apps[0].Workers[:2]
 		}, want: action.InProgress},
-		"boots": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+		"boots": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			fresh(f, time.Minute, func(w *proc.Worker) { w.State = proc.Booting })
 		}, want: action.InProgress},
-		"too early": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, time.Second, nil) }, want: action.InProgress},
-		"serves":    {change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Verified},
-		"its beat is old": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+		"too early": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, time.Second, nil)
+		}, want: action.InProgress},
+		"serves": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, 10*time.Second, nil)
+		}, want: action.Verified},
+		"its beat is old": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
 			fresh(f, 10*time.Second, func(w *proc.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
 		}, want: action.InProgress},
-		"is as large": {change: func(f *table, kids []*exec.Cmd, _ map[string]string) {
+		"is as large": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * mib })
+			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * actiontest.MiB })
 		}, want: action.Unchanged},
-		"the master is gone": {change: func(_ *table, kids []*exec.Cmd, info map[string]string) { ended(kids); info["master_start"] = "1" }, want: action.Worse},
-		"leaks less":         {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Verified},
-		"leaks as before":    {pick: config.PickLeaked, leaks: map[int]int{2: 5}, change: func(f *table, kids []*exec.Cmd, _ map[string]string) { ended(kids); fresh(f, 10*time.Second, nil) }, want: action.Unchanged},
-		"nothing is known":   {change: func(_ *table, _ []*exec.Cmd, info map[string]string) { clear(info) }, want: action.Unchanged},
+		"the master is gone": {change: func(_ *actiontest.Processes, kids []*exec.Cmd, info map[string]string) {
+			ended(kids)
+			info["master_start"] = "1"
+		}, want: action.Worse},
+		"leaks less": {pick: config.PickLeaked, leaks: map[int]int{2: 4}, change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, 10*time.Second, nil)
+		}, want: action.Verified},
+		"leaks as before": {pick: config.PickLeaked, leaks: map[int]int{2: 5}, change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
+			ended(kids)
+			fresh(f, 10*time.Second, nil)
+		}, want: action.Unchanged},
+		"nothing is known": {change: func(_ *actiontest.Processes, _ []*exec.Cmd, info map[string]string) { clear(info) }, want: action.Unchanged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
+			f, kids := actiontest.Herd(t, proc.Gunicorn)
 			leaks := map[int]int{2: 5}
 			pick := c.pick
 			if pick == "" {
@@ -327,7 +309,7 @@ func TestRecycleVerify(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			p.Victims[0].Info = maps.Clone(p.Victims[0].Info)
-			p.Victims[0].Info["planned"] = itoa(int(time.Now().Add(-5 * time.Minute).Unix()))
+			p.Victims[0].Info["planned"] = actiontest.Itoa(int(time.Now().Add(-5 * time.Minute).Unix()))
 			c.change(f, kids, p.Victims[0].Info)
 			if c.leaks != nil {
 				maps.Copy(leaks, c.leaks)
@@ -339,5 +321,3 @@ func TestRecycleVerify(t *testing.T) {
 		})
 	}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -21,22 +21,22 @@ import (
 // sibling's too, is never picked, however large or stuck it is.
 func TestRecycleWithoutProof(t *testing.T) {
 	for name, helper := range map[string]func(*testing.T, *os.File, *os.File) *exec.Cmd{
-		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l) },
-		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return member(t, []string{"sleep"}, l, s) },
+		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.Member(t, []string{"sleep"}, l) },
+		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return actiontest.Member(t, []string{"sleep"}, l, s) },
 		"no listener": func(t *testing.T, _, _ *os.File) *exec.Cmd {
-			return member(t, []string{"sleep"}, sign(t, proc.Gunicorn))
+			return actiontest.Member(t, []string{"sleep"}, actiontest.Sign(t, proc.Gunicorn))
 		},
 		"two heartbeats": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			return member(t, []string{"sleep"}, l, sign(t, proc.Gunicorn), sign(t, proc.Gunicorn))
+			return actiontest.Member(t, []string{"sleep"}, l, actiontest.Sign(t, proc.Gunicorn), actiontest.Sign(t, proc.Gunicorn))
 		},
 		"a file that is not the master's": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			f := sign(t, proc.Gunicorn)
+			f := actiontest.Sign(t, proc.Gunicorn)
 			defer func() { _ = f.Close() }()
-			return member(t, []string{"sleep"}, l, f)
+			return actiontest.Member(t, []string{"sleep"}, l, f)
 		},
 		"another program": func(t *testing.T, l, _ *os.File) *exec.Cmd {
 			cmd := exec.CommandContext(t.Context(), "/bin/sleep", "300")
-			cmd.ExtraFiles = []*os.File{l, sign(t, proc.Gunicorn)}
+			cmd.ExtraFiles = []*os.File{l, actiontest.Sign(t, proc.Gunicorn)}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -46,14 +46,14 @@ func TestRecycleWithoutProof(t *testing.T) {
 	} {
 		for _, pick := range []string{config.PickStuck, config.PickLargest, config.PickLeaked} {
 			t.Run(name+", "+pick, func(t *testing.T) {
-				f, kids := herd(t, proc.Gunicorn)
-				listener, mark := listening(t), sign(t, proc.Gunicorn)
-				kids = append(kids, member(t, []string{"sleep"}, listener, mark))
+				f, kids := actiontest.Herd(t, proc.Gunicorn)
+				listener, mark := actiontest.Listening(t), actiontest.Sign(t, proc.Gunicorn)
+				kids = append(kids, actiontest.Member(t, []string{"sleep"}, listener, mark))
 				h := helper(t, listener, mark)
-				a := &f.snap.Apps[0]
+				a := &f.Snap.Apps[0]
 				for i, c := range []*exec.Cmd{kids[3], h} {
 					a.Workers = append(a.Workers, proc.Worker{
-						Process: proc.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * mib}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+						Process: proc.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * actiontest.MiB}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: proc.Idle,
 					})
 				}
 				hang(a, 4)
@@ -92,7 +92,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := herd(t, proc.Gunicorn)
+			f, kids := actiontest.Herd(t, proc.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
 			p, err := a.Plan(t.Context(), action.Alert{})
@@ -112,76 +112,10 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			if refused != (c.want != "") || !strings.Contains(string(no), c.want) || (n == 1) != (c.want == "") {
 				t.Errorf("%d, %v", n, err)
 			}
-			if gone := !alive(itoa(kids[2].Process.Pid)); c.want != "" && gone {
+			if gone := !alive(actiontest.Itoa(kids[2].Process.Pid)); c.want != "" && gone {
 				t.Error("the worker is gone")
 			}
 		})
-	}
-}
-
-// What is run as root is nobody else's.
-func TestCheckOfRoot(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes files of other users: run it as root")
-	}
-	dir := t.TempDir()
-	theirs := filepath.Join(dir, "theirs")
-	if err := errors.Join(os.Mkdir(theirs, 0o755), os.Chown(theirs, 65534, 65534)); err != nil {
-		t.Fatal(err)
-	}
-	python, err := filepath.EvalSymlinks("/bin/sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		dir, args string
-		uid       uint32
-		argv      []string
-		confined  error
-		ok        bool
-	}{
-		"root's own":               {dir: dir, ok: true},
-		"a stranger's directory":   {dir: theirs},
-		"module path":              {dir: dir, args: "--pythonpath /usr/lib," + theirs},
-		"settings":                 {dir: dir, args: "-c theirs/gunicorn.conf.py"},
-		"settings, by file":        {dir: dir, args: "--config=file:" + theirs + "/x.py"},
-		"chdir":                    {dir: dir, args: "--chdir " + theirs},
-		"a stranger's, as himself": {dir: theirs, uid: 65534, ok: true},
-		"confined":                 {dir: dir, uid: 65534, confined: errors.New("confined")},
-		"confined, configured":     {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}, ok: true},
-		"configured, his own":      {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}, ok: true},
-		"configured, another's":    {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}},
-		"configured, as root":      {dir: dir, argv: []string{filepath.Join(theirs, "run")}},
-		"configured, in his place": {dir: theirs, argv: []string{"/bin/true"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			run := filepath.Join(theirs, "run")
-			if err := errors.Join(os.WriteFile(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
-				t.Fatal(err)
-			}
-			l := proc.Launch{
-				Argv: append([]string{"/bin/sh", "/bin/gunicorn", "shop:app"}, strings.Fields(c.args)...), Program: python, Dir: c.dir, SameFiles: true,
-				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir},
-			}
-			l.Argv = slices.DeleteFunc(l.Argv, func(s string) bool { return s == "" })
-			if c.uid == 0 { // gunicorn's program must be there
-				l.Argv[1] = "-m"
-				l.Argv = slices.Insert(l.Argv, 2, "gunicorn")
-			}
-			_, _, env, refused := actions.CheckOf(l, c.uid, c.confined, c.argv...)
-			if (refused == "") != c.ok {
-				t.Errorf("%q", refused)
-			}
-			if own := c.uid == 65534 && c.confined == nil; c.ok && slices.Contains(env, "LD_PRELOAD=/x") != own {
-				t.Errorf("%q", env)
-			}
-		})
-	}
-	got := actions.RootEnv([]string{"LD_PRELOAD=/x", "LD_AUDIT=/x", "PYTHONHOME=/x", "PYTHONSTARTUP=/x", "GCONV_PATH=/x", "BASH_ENV=/x", "PATH=" + theirs, "TZ=UTC",
-		"PYTHONPATH=" + strings.Join([]string{dir, theirs, "rel", ""}, ":"), "SHOP_DSN=x", "HOME=" + theirs, "HOME=rel", "HOME=" + dir})
-	if want := []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ=UTC", "PYTHONPATH=" + dir, "HOME=" + dir}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
 	}
 }
 

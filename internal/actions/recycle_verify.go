@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -18,8 +19,8 @@ func (r *Recycle) Verify(ctx context.Context, p action.Plan) (action.Outcome, er
 		return action.Unchanged, nil
 	}
 	info := p.Victims[0].Info
-	old, ok := identityFrom(info, "")
-	master, alsoOK := identityFrom(info, "master_")
+	old, ok := process.IdentityFrom(info, "")
+	master, alsoOK := process.IdentityFrom(info, "master_")
 	before, err := strconv.Atoi(info["workers"])
 	if !ok || !alsoOK || err != nil {
 		return action.Unchanged, nil
@@ -36,7 +37,7 @@ func (r *Recycle) Verify(ctx context.Context, p action.Plan) (action.Outcome, er
 	}
 	for i := range snap.Apps {
 		if app := &snap.Apps[i]; app.PID == master.PID {
-			return r.replaced(ctx, app, old.PID, before, plannedAt(info), p)
+			return r.replaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
 		}
 	}
 	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -52,7 +53,7 @@ func TestRestartTaskCelery(t *testing.T) {
 			if c.change != nil {
 				c.change(&w)
 			}
-			f := &table{snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
+			f := &actiontest.Processes{Snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
 			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
 			time.Sleep(1100 * time.Millisecond) // the worker is older than that
 			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
@@ -60,7 +61,7 @@ func TestRestartTaskCelery(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != itoa(pid) {
+				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != actiontest.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":

@@ -9,6 +9,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -32,7 +34,7 @@ type TaskQueues interface {
 type RestartTaskDeps struct {
 	Apps      func() []config.App          // of the configuration as it is now
 	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
-	Processes Processes
+	Processes process.Processes
 	ProcRoot  string // "/proc"; where it is mounted
 	Host      string // this host's name, as os.Hostname gives it
 }
@@ -98,7 +100,7 @@ func (r *RestartTask) Plan(ctx context.Context, a action.Alert) (action.Plan, er
 		return action.Plan{}, err
 	}
 	if f.refused == "" && len(f.stuck) > 0 {
-		f.refused = tooSoon(actsOf(ctx, q.target()), time.Now())
+		f.refused = tooSoon(handover.ActsOf(ctx, q.target()), time.Now())
 	}
 	switch {
 	case f.refused != "":
@@ -111,9 +113,9 @@ func (r *RestartTask) Plan(ctx context.Context, a action.Alert) (action.Plan, er
 	t := f.stuck[0]
 	p.Summary = fmt.Sprintf("restart a worker of %s, queue %s of %s: %s for %.0f s", q.kind, q.name, q.app, t.why, t.held.Seconds())
 	p.Measure, p.Total = t.held.Seconds(), 1
-	info := processInfo(t.id)
+	info := process.Info(t.id)
 	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
-	p.Victims = []action.Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: identityOf(t.id), Info: info}}
+	p.Victims = []action.Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: process.IdentityOf(t.id), Info: info}}
 	p.Private = &restarting{q, t, f.server}
 	return p, nil
 }
@@ -204,9 +206,9 @@ func (r *RestartTask) Verify(ctx context.Context, p action.Plan) (action.Outcome
 		return action.Unchanged, nil
 	}
 	info := p.Victims[0].Info
-	old, ok := identityFrom(info, "")
+	old, ok := process.IdentityFrom(info, "")
 	q := taskQueue{app: info["app"], kind: info["kind"], redis: info["redis"], name: info["queue"]}
-	planned := plannedAt(info)
+	planned := process.PlannedAt(info)
 	server := r.d.Queues(q.redis)
 	switch {
 	case !ok || planned.IsZero() || server == nil:

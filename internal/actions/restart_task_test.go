@@ -16,6 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -52,8 +54,8 @@ func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake,
 	return q.intake, q.err
 }
 
-func restartTask(q *queues, f *table, c config.RestartTask) *actions.RestartTask {
-	me := itoa(os.Getuid())
+func restartTask(q *queues, f *actiontest.Processes, c config.RestartTask) *actions.RestartTask {
+	me := actiontest.Itoa(os.Getuid())
 	apps := []config.App{{Name: "shop", Tasks: []config.Tasks{
 		{Type: config.RQ, Redis: "broker", Queues: []string{"mail", "slow"}, User: me},
 		{Type: config.Celery, Redis: "broker", Queues: []string{"celery"}, User: me},
@@ -102,7 +104,7 @@ func rqProcess(t *testing.T, body string) *exec.Cmd {
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	until(t, func() bool { _, err := os.Stat(ready); return err == nil })
+	actiontest.Until(t, func() bool { _, err := os.Stat(ready); return err == nil })
 	return cmd
 }
 
@@ -118,7 +120,7 @@ func TestRestartTaskPlan(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
 	pid, unconnected := connected(t, at, "").Process.Pid, rqProcess(t, "").Process.Pid
-	other := child(t, sleeps).Process.Pid
+	other := actiontest.Child(t, actiontest.Sleeps).Process.Pid
 	with := func(change func(*redis.RQWorker)) []redis.RQWorker {
 		w := stuckWorker(pid)
 		change(&w)
@@ -169,7 +171,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			if c.empty {
 				q.waiting = 0
 			}
-			p, err := restartTask(q, &table{}, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"alertname": "X"}})
+			p, err := restartTask(q, &actiontest.Processes{}, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"alertname": "X"}})
 			switch {
 			case c.want == "error":
 				if err == nil {
@@ -178,7 +180,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != itoa(pid) {
+				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != actiontest.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":
@@ -227,7 +229,7 @@ func TestRestartTaskApply(t *testing.T) {
 			cmd := connected(t, at, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
 			kids := proc.Children("/proc", cmd.Process.Pid)
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
-			a := restartTask(q, &table{}, mail())
+			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" || len(kids) != 1 {
 				t.Fatalf("%+v, %v, %v", p, err, kids)
@@ -235,14 +237,14 @@ func TestRestartTaskApply(t *testing.T) {
 			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
-			until(t, func() bool { return !alive(itoa(cmd.Process.Pid)) && !alive(itoa(kids[0])) })
+			actiontest.Until(t, func() bool { return !alive(actiontest.Itoa(cmd.Process.Pid)) && !alive(actiontest.Itoa(kids[0])) })
 			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 				t.Errorf("nobody has started another: %s, %v", o, err)
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []redis.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			restarted := func(string) []time.Time { return []time.Time{time.Now()} }
-			again, err := a.Plan(actions.WithActs(t.Context(), restarted), action.Alert{})
+			again, err := a.Plan(handover.WithActs(t.Context(), restarted), action.Alert{})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
 				t.Errorf("%+v, %v", again, err)
 			}
@@ -283,13 +285,13 @@ func TestRestartTaskLooksAgain(t *testing.T) {
 			at := brokerAt(t)
 			cmd := connected(t, at, "")
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
-			a := restartTask(q, &table{}, mail())
+			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.Alert{})
 			if err != nil || p.Refused != "" {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			change(q, &p)
-			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil || !alive(itoa(cmd.Process.Pid)) {
+			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil || !alive(actiontest.Itoa(cmd.Process.Pid)) {
 				t.Errorf("%d, %v", n, err)
 			}
 		})

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 )
 
 // RunCommandDeps are what [NewRunCommand] needs of others.
@@ -39,11 +40,11 @@ func (r *RunCommand) Plan(ctx context.Context, a action.Alert) (action.Plan, err
 	if p.Cleared, err = r.d.Condition.Cleared(ctx, a); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := newHanded(ctx, r.Name(), p.Target, a)
+	h, err := handover.New(ctx, r.Name(), p.Target, a)
 	if err != nil {
 		return action.Plan{}, err
 	}
-	_, p.Refused = safeProgram(r.c.Argv[0])
+	_, p.Refused = program.Find(r.c.Argv[0])
 	p.Summary = fmt.Sprintf("run %s with its %d fixed arguments", r.c.Argv[0], len(r.c.Argv)-1)
 	p.Total, p.Private = 1, h
 	return p, nil
@@ -51,22 +52,22 @@ func (r *RunCommand) Plan(ctx context.Context, a action.Alert) (action.Plan, err
 
 // Apply implements [action.Action].
 func (r *RunCommand) Apply(ctx context.Context, p action.Plan) (int, error) {
-	h, ok := p.Private.(*handed)
+	h, ok := p.Private.(*handover.Handover)
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
-	file, refused := safeProgram(r.c.Argv[0])
+	file, refused := program.Find(r.c.Argv[0])
 	if refused != "" {
 		return 0, errors.New(refused)
 	}
-	out, err := program{path: file, argv: r.c.Argv, env: []string{basePath}, dir: "/", stdin: string(h.body)}.run(ctx)
-	var exit *exec.ExitError
+	out, err := program.Program{Path: file, Argv: r.c.Argv, Env: []string{program.BasePath}, Dir: "/", Stdin: string(h.Body)}.Run(ctx)
+	var exit *program.ExitError
 	switch {
 	case err == nil:
-		h.went(true)
+		h.Succeeded(true)
 		return 1, nil
 	case errors.As(err, &exit):
-		return 1, fmt.Errorf("the program failed, %w: %s", exit, lastLine(out))
+		return 1, fmt.Errorf("the program failed, %w: %s", exit, program.LastLine(out))
 	case ctx.Err() != nil:
 		return 1, fmt.Errorf("the program took too long, and was ended with all it had started: %w", ctx.Err())
 	}
@@ -75,5 +76,5 @@ func (r *RunCommand) Apply(ctx context.Context, p action.Plan) (int, error) {
 
 // Verify implements [action.Action].
 func (r *RunCommand) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
-	return conditionOutcome(ctx, r.d.Condition, p)
+	return handover.Outcome(ctx, r.d.Condition, p)
 }

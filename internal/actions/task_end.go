@@ -9,6 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
@@ -33,15 +34,15 @@ func (r *RestartTask) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
-	g, err := seize(r.d.ProcRoot, t.task.id)
+	g, err := process.Open(r.d.ProcRoot, t.task.id)
 	if err != nil {
 		return 0, err
 	}
-	defer g.release()
+	defer g.Close()
 	if err := r.still(ctx, t); err != nil {
 		return 0, err
 	}
-	if err := g.check(); err != nil {
+	if err := g.Check(); err != nil {
 		return 0, err
 	}
 	family, err := seizeFamily(r.d.ProcRoot, t.task.id.PID)
@@ -50,18 +51,18 @@ func (r *RestartTask) Apply(ctx context.Context, p action.Plan) (int, error) {
 	}
 	defer func() {
 		for _, f := range family {
-			f.release()
+			f.Close()
 		}
 	}()
-	if err := g.signal(syscall.SIGTERM); err != nil {
+	if err := g.Signal(syscall.SIGTERM); err != nil {
 		return 0, err
 	}
 	if err := end(ctx, g, t.queue.kind); err != nil {
 		return 1, err
 	}
 	for _, f := range family {
-		if !f.ended(ctx, time.Second) {
-			_ = f.signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
+		if !f.Ended(ctx, time.Second) {
+			_ = f.Signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
 		}
 	}
 	return 1, nil
@@ -87,12 +88,12 @@ func (r *RestartTask) still(ctx context.Context, t *restarting) error {
 }
 
 // end sees to the end of a worker that has had its first signal.
-func end(ctx context.Context, g *grip, kind string) error {
+func end(ctx context.Context, g *process.Handle, kind string) error {
 	// One that is stopped takes no signal until it goes on.
-	if g.id.State == 'T' {
-		_ = g.signal(syscall.SIGCONT)
+	if g.ID.State == 'T' {
+		_ = g.Signal(syscall.SIGCONT)
 	}
-	if g.ended(ctx, taskGrace) {
+	if g.Ended(ctx, taskGrace) {
 		return nil
 	}
 	// RQ ends the process of its job at a second TERM, Celery its pool at a QUIT.
@@ -104,10 +105,10 @@ func end(ctx context.Context, g *grip, kind string) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the worker has not ended yet: %w", ctx.Err())
 		}
-		if err := g.signal(s); err != nil && !errors.Is(err, errChanged) {
+		if err := g.Signal(s); err != nil && !errors.Is(err, process.ErrChanged) {
 			return err
 		}
-		if g.ended(ctx, taskHarder) {
+		if g.Ended(ctx, taskHarder) {
 			return nil
 		}
 	}
@@ -117,12 +118,12 @@ func end(ctx context.Context, g *grip, kind string) error {
 // seizeFamily takes hold of the processes below a worker: of RQ the one that
 // does the job, of Celery the pool. One that has other users or groups, such as
 // a job's child behind sudo, is left alone.
-func seizeFamily(root string, pid int) ([]*grip, error) {
+func seizeFamily(root string, pid int) ([]*process.Handle, error) {
 	worker, err := procid.Read(root, pid)
 	if err != nil {
 		return nil, err
 	}
-	var out []*grip
+	var out []*process.Handle
 	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
 		for _, kid := range proc.Children(root, todo[0]) {
 			if len(out) == maxFamily {
@@ -139,17 +140,17 @@ func seizeFamily(root string, pid int) ([]*grip, error) {
 
 // seizeKin takes hold of a child that has its worker's users and groups; nil: it
 // has not, or has ended.
-func seizeKin(root string, kid, parent int, worker procid.Process) *grip {
+func seizeKin(root string, kid, parent int, worker procid.Process) *process.Handle {
 	id, err := proc.Identify(root, kid)
 	if err != nil || id.Parent != parent {
 		return nil
 	}
-	g, err := seize(root, id)
+	g, err := process.Open(root, id)
 	if err != nil {
 		return nil
 	}
 	if p, err := procid.Read(root, kid); err != nil || p.Start != id.Start || !p.Equal(worker.Credentials) {
-		g.release()
+		g.Close()
 		return nil
 	}
 	return g

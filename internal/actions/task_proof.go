@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -270,11 +271,11 @@ func (r *RestartTask) sharedQueue(ctx context.Context, q taskQueue) string {
 			if app.Name == q.app || t.Type != q.kind || !slices.Contains(t.Names(), q.name) {
 				continue
 			}
-			same, err := sameKeyspace(ctx, q.redis, t.Redis, func(ctx context.Context, name string) (string, error) {
+			same, err := keyspace.Same(ctx, q.redis, t.Redis, func(ctx context.Context, name string) (string, error) {
 				if s := r.d.Queues(name); s != nil {
 					return s.Keyspace(ctx)
 				}
-				return "", errNoRedis
+				return "", keyspace.ErrNotConfigured
 			})
 			switch {
 			case err != nil:
@@ -285,25 +286,6 @@ func (r *RestartTask) sharedQueue(ctx context.Context, q taskQueue) string {
 		}
 	}
 	return ""
-}
-
-var errNoRedis = errors.New("its Redis is not in the configuration")
-
-// sameKeyspace reports whether two names of the section redis lead to one
-// database of one server. Two names are asked for what the servers report.
-func sameKeyspace(ctx context.Context, x, y string, of func(ctx context.Context, name string) (string, error)) (bool, error) {
-	if x == y {
-		return true, nil
-	}
-	a, err := of(ctx, x)
-	if err != nil {
-		return false, fmt.Errorf("redis %s %w", x, err)
-	}
-	b, err := of(ctx, y)
-	if err != nil {
-		return false, fmt.Errorf("redis %s %w", y, err)
-	}
-	return a == b, nil
 }
 
 // workerName is RQ's name of the worker with an entry.

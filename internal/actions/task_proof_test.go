@@ -8,6 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
@@ -97,7 +98,7 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 			Apps: func() []config.App {
 				return []config.App{{Name: "shop", Tasks: tasks("broker", config.RQ, "mail")}, {Name: "blog", Tasks: c.other}}
 			},
-			Queues: func(name string) actions.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &table{},
+			Queues: func(name string) actions.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &actiontest.Processes{},
 		}, mail())
 		p, err := r.Plan(t.Context(), action.Alert{})
 		if err != nil || !strings.Contains(p.Refused, c.want) {

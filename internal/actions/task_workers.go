@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -163,7 +164,7 @@ func isRQ(l proc.Launch) bool {
 
 // unsupervised says why a process must not be ended: nobody would start it anew.
 func (r *RestartTask) unsupervised(id proc.Identity) string {
-	if err := signable(r.d.ProcRoot, id.PID); err != nil {
+	if err := process.CheckSignal(r.d.ProcRoot, id.PID); err != nil {
 		return err.Error()
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
@@ -80,9 +81,9 @@ func unwell(j health.Judgement, app, component string, now time.Time) (bool, err
 
 func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
 
-func (a *App) database(name string) actions.Database {
+func (a *App) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
-		return actions.MySQL(s)
+		return dbconn.MySQL(s)
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -31,7 +31,7 @@ func TestHoldersOf(t *testing.T) {
 	}
 	snap := &proc.Snapshot{Apps: []proc.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []proc.Worker{{Process: proc.Process{PID: 7}, Slot: 3}}}}}
 	h := app.NewHolders(held, snap, "mysql:main", map[string]string{"web-1": "192.0.2.5", "web-2": "192.0.2.6"})
-	for host, want := range map[string]actions.Holder{
+	for host, want := range map[string]dbconn.Holder{
 		"127.0.0.1:1001":   {App: "shop", Worker: "3"},
 		"localhost:1001":   {App: "shop", Worker: "3"},
 		"192.0.2.5:1001":   {App: "shop"},

@@ -1,4 +1,6 @@
-package actions
+// Package program runs one program without a shell, with a bounded output, and
+// ends its whole process group. It is the only package that starts programs.
+package program
 
 import (
 	"context"
@@ -17,12 +19,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
-	// maxOutput is how much of a program's output is kept, its end.
-	maxOutput = 64 << 10
+	// MaxOutput is how much of a program's output is kept, its end.
+	MaxOutput = 64 << 10
 	// programGrace is between SIGTERM and SIGKILL.
 	programGrace = 5 * time.Second
 	// drain is how long the output may stay open after the program's end: who
@@ -30,29 +34,29 @@ const (
 	drain = 500 * time.Millisecond
 	// longestProgram bounds a program whose caller has no deadline.
 	longestProgram = 10 * time.Minute
-	// basePath is all of the environment that a program gets by itself.
-	basePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	// BasePath is all of the environment that a program gets by itself.
+	BasePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
-// program is one program to be run, without a shell.
-type program struct {
-	path  string   // the file, absolute
-	argv  []string // its command line, with its name first
-	env   []string
-	dir   string
-	stdin string
-	as    *syscall.Credential // nil: as ourselves
-	nice  int
+// Program is one program to be run, without a shell.
+type Program struct {
+	Path  string   // the file, absolute
+	Argv  []string // its command line, with its name first
+	Env   []string
+	Dir   string
+	Stdin string
+	As    *syscall.Credential // nil: as ourselves
+	Nice  int
 	// confined programs run code of somebody else: nothing that they execute
 	// gains rights (no_new_privs), and none of ours is passed on.
-	confined bool
-	open     *os.File // the directory that dir names by its descriptor; nil: none
+	Confined bool
+	Open     *os.File // the directory that dir names by its descriptor; nil: none
 }
 
-// close closes what the program holds open.
-func (p *program) close() {
-	if p != nil && p.open != nil {
-		_ = p.open.Close()
+// Close closes what the program holds open.
+func (p *Program) Close() {
+	if p != nil && p.Open != nil {
+		_ = p.Open.Close()
 	}
 }
 
@@ -68,9 +72,9 @@ func (r *ring) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(b)
-	b = b[max(0, len(b)-maxOutput):]
-	if r.buf = append(r.buf, b...); len(r.buf) > 2*maxOutput {
-		r.buf = append(r.buf[:0], r.buf[len(r.buf)-maxOutput:]...)
+	b = b[max(0, len(b)-MaxOutput):]
+	if r.buf = append(r.buf, b...); len(r.buf) > 2*MaxOutput {
+		r.buf = append(r.buf[:0], r.buf[len(r.buf)-MaxOutput:]...)
 	}
 	return n, nil
 }
@@ -79,13 +83,13 @@ func (r *ring) Write(b []byte) (int, error) {
 func (r *ring) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return string(r.buf[max(0, len(r.buf)-maxOutput):])
+	return string(r.buf[max(0, len(r.buf)-MaxOutput):])
 }
 
-// run runs the program to its end and gives the end of its output. When ctx
+// Run runs the program to its end and gives the end of its output. When ctx
 // ends, its whole process group ends: SIGTERM, and SIGKILL after five seconds.
 // Its group ends with it in any case: nothing it started there stays behind.
-func (p program) run(ctx context.Context) (output string, err error) {
+func (p Program) Run(ctx context.Context) (output string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestProgram)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -99,9 +103,9 @@ func (p program) run(ctx context.Context) (output string, err error) {
 		err = p.start(cmd)
 	}
 	if err != nil {
-		return "", fmt.Errorf("start: %w", bare(err))
+		return "", fmt.Errorf("start: %w", WithoutPath(err))
 	}
-	if p.confined { // where memory is short, it ends before the exporter does
+	if p.Confined { // where memory is short, it ends before the exporter does
 		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("1000"), 0)
 	}
 	cut := supervise(ctx, cmd.Process.Pid)
@@ -117,19 +121,19 @@ func (p program) run(ctx context.Context) (output string, err error) {
 
 // command returns what is to be started. Without a context: its end is ours to
 // see to, with all of its group.
-func (p program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
+func (p Program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
 	return &exec.Cmd{
-		Path: p.path, Args: p.argv, Env: p.env, Dir: p.dir, Stdin: strings.NewReader(p.stdin), Stdout: out, Stderr: out,
+		Path: p.Path, Args: p.Argv, Env: p.Env, Dir: p.Dir, Stdin: strings.NewReader(p.Stdin), Stdout: out, Stderr: out,
 		// A session of its own: no terminal of ours to write into, and its group.
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.as, Cloneflags: namespaces}, WaitDelay: drain,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.As, Cloneflags: namespaces}, WaitDelay: drain,
 	}
 }
 
 // apart returns the flags of clone(2) for a confined program: it is the first of
 // a PID namespace, so that all that it started ends with it, whatever group or
 // session that went to. It takes root.
-func (p program) apart() uintptr {
-	if p.confined && os.Geteuid() == 0 {
+func (p Program) apart() uintptr {
+	if p.Confined && os.Geteuid() == 0 {
 		return syscall.CLONE_NEWPID
 	}
 	return 0
@@ -137,7 +141,7 @@ func (p program) apart() uintptr {
 
 // start starts the program from a thread that has given up what capabilities it
 // would pass on, and that ends afterwards: they are of the thread.
-func (p program) start(cmd *exec.Cmd) error {
+func (p Program) start(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked
@@ -146,14 +150,14 @@ func (p program) start(cmd *exec.Cmd) error {
 			started <- fmt.Errorf("give up capabilities: %w", err)
 			return
 		}
-		if p.confined {
+		if p.Confined {
 			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 				started <- fmt.Errorf("forbid new privileges: %w", err)
 				return
 			}
 		}
-		if p.nice != 0 {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) // it only makes us kinder
+		if p.Nice != 0 {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.Nice) // it only makes us kinder
 		}
 		started <- cmd.Start()
 	}()
@@ -192,34 +196,32 @@ func supervise(ctx context.Context, pid int) error {
 	return cut
 }
 
-// bare takes the path out of an error of a file or a program: what is wrong is
+// ExitError is how a program ended that ran and failed.
+type ExitError = exec.ExitError
+
+// WithoutPath takes the path out of an error of a file or a program: what is wrong is
 // said, and the place is known.
-func bare(err error) error {
-	var path *os.PathError
-	var program *exec.Error
-	switch {
-	case errors.As(err, &path):
-		return path.Err
-	case errors.As(err, &program):
+func WithoutPath(err error) error {
+	if program, ok := errors.AsType[*exec.Error](err); ok {
 		return program.Err
 	}
-	return err
+	return process.WithoutPath(err)
 }
 
-// safeProgram finds the file of an absolute path, and says why it must not be
+// Find finds the file of an absolute path, and says why it must not be
 // run: a program that somebody else could change would be theirs.
-func safeProgram(name string) (file, refused string) {
+func Find(name string) (file, refused string) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
 		return "", "the program is not named by an absolute path"
 	}
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return "", "the program cannot be found: " + bare(err).Error()
+		return "", "the program cannot be found: " + WithoutPath(err).Error()
 	}
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return "", "the program cannot be looked at: " + bare(err).Error()
+		return "", "the program cannot be looked at: " + WithoutPath(err).Error()
 	case !info.Mode().IsRegular():
 		return "", "the program is not a regular file"
 	case info.Mode()&0o111 == 0:
@@ -269,13 +271,13 @@ var (
 	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
 )
 
-// lastLine returns the last line of a program's output as it may be shown: short,
+// LastLine returns the last line of a program's output as it may be shown: short,
 // without what sounds secret.
-func lastLine(output string) string {
+func LastLine(output string) string {
 	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")
 	s := lines[len(lines)-1]
 	s = s[:min(len(s), 4096)]
-	s = outputSecret.ReplaceAllString(redactText(s), "$1<removed>")
+	s = outputSecret.ReplaceAllString(redact.Text(s), "$1<removed>")
 	s = outputBearer.ReplaceAllString(s, "$1 <removed>")
 	return text.Clip(s, 200)
 }

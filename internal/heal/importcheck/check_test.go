@@ -1,15 +1,13 @@
-package actions_test
+package importcheck_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -31,7 +29,7 @@ func TestGunicornAt(t *testing.T) {
 		"python3":                                       -1,
 		"python3 /usr/bin/gunicorn-wrapper /x/gunicorn": -1,
 	} {
-		if got := actions.GunicornAt(strings.Fields(line)); got != want {
+		if got := importcheck.GunicornAt(strings.Fields(line)); got != want {
 			t.Errorf("%s: %d, want %d", line, got, want)
 		}
 	}
@@ -49,7 +47,7 @@ func TestPreloaded(t *testing.T) {
 		{"python3 /usr/bin/gunicorn --name --preloader shop:app", "", false},
 		{"gunicorn: master [shop:app]", "", false},
 	} {
-		if got := actions.Preloaded(proc.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}}); got != c.want {
+		if got := importcheck.Preloaded(proc.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}}); got != c.want {
 			t.Errorf("%s, %s: %t", c.line, c.env, got)
 		}
 	}
@@ -91,10 +89,10 @@ func TestLazy(t *testing.T) {
 		{"uWSGI", "", true}, // a title
 	} {
 		l := proc.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}, Dir: dir, SameFiles: true}
-		if got := actions.Lazy(l); got != c.want {
+		if got := importcheck.Lazy(l); got != c.want {
 			t.Errorf("%s, %s: %t", c.line, c.env, got)
 		}
-		if l.SameFiles = false; strings.Contains(c.line, "ini") && !actions.Lazy(l) {
+		if l.SameFiles = false; strings.Contains(c.line, "ini") && !importcheck.Lazy(l) {
 			t.Errorf("%s in a container is said not to be lazy", c.line)
 		}
 	}
@@ -120,7 +118,7 @@ func TestCheckOf(t *testing.T) {
 	if uid == 0 { // what runs as root has a test of its own
 		uid = 65534
 	}
-	path, argv, env, refused := actions.CheckOf(launch(nil), uid, nil)
+	path, argv, env, refused := importcheck.CheckOf(launch(nil), uid, nil)
 	if path != "/bin/sh" || refused != "" || !slices.Equal(argv, []string{"/bin/sh", "/usr/bin/gunicorn", "shop:app", "--check-config"}) {
 		t.Errorf("%s %q: %s", path, argv, refused)
 	}
@@ -141,51 +139,11 @@ func TestCheckOf(t *testing.T) {
 		"--chroot":        func(l *proc.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") },
 		"no longer where": func(l *proc.Launch) { l.Program = "/usr/bin/python3.99" },
 	} {
-		if _, _, _, refused := actions.CheckOf(launch(change), uid, nil); !strings.Contains(refused, want) {
+		if _, _, _, refused := importcheck.CheckOf(launch(change), uid, nil); !strings.Contains(refused, want) {
 			t.Errorf("%s: %q", want, refused)
 		}
 	}
-	if _, _, _, refused := actions.CheckOf(launch(func(l *proc.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); refused != "" {
+	if _, _, _, refused := importcheck.CheckOf(launch(func(l *proc.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); refused != "" {
 		t.Errorf("in the PATH: %s", refused)
 	}
-}
-
-func TestLastLine(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"":                                 "",
-		"a\nb\n\n":                         "b",
-		"x\x1b[31m\ty":                     "x [31m y",
-		"MYSQL_PWD_TOKEN=abc rest":         "MYSQL_PWD_TOKEN=<removed> rest",
-		`{"password": "a b", "n": 1}`:      `{"password": <removed>, "n": 1}`,
-		"mysql://u:p@h/db":                 "mysql://h/db",
-		"curl -H 'Authorization: Basic x'": "curl -H 'Authorization: <removed>",
-	} {
-		if got := actions.LastLine(in); got != want {
-			t.Errorf("%q gives %q, want %q", in, got, want)
-		}
-	}
-}
-
-// Whatever an alert says: one object of the fixed form, with clean strings.
-func FuzzHand(f *testing.F) {
-	for name, v := range payloads() {
-		f.Add(name, v)
-	}
-	f.Fuzz(func(t *testing.T, name, value string) {
-		b, err := actions.Hand(action.Alert{Labels: map[string]string{name: value, "alertname": value}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got map[string]any
-		if err := json.Unmarshal(b, &got); err != nil || len(got) != 4 || len(b) > 64<<10 {
-			t.Fatalf("%v: %s", err, b)
-		}
-		labels := got["alert"].(map[string]any)["labels"].(map[string]any)
-		for k, v := range labels {
-			if strings.ContainsFunc(k, func(r rune) bool { return r > 'z' || r < '0' }) || strings.ContainsFunc(v.(string), func(r rune) bool { return r < ' ' }) {
-				t.Errorf("%q: %q", k, v)
-			}
-		}
-	})
 }

@@ -1,4 +1,6 @@
-package actions
+// Package dbconn has what the actions on a MySQL or MariaDB server share: a
+// session on the server, and who holds the client's ends of its connections.
+package dbconn
 
 import (
 	"cmp"
@@ -12,13 +14,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// maxListed bounds the victims of one run on a database, so that each is in
+// MaxListed bounds the victims of one run on a database, so that each is in
 // [action.Plan.Victims], from which a run that a crash cut off is verified.
-const maxListed = 100
+const MaxListed = 100
 
-// victimPause is between two victims: what waited for the one before may go on,
+// VictimPause is between two victims: what waited for the one before may go on,
 // and a mistake is slow.
-const victimPause = 50 * time.Millisecond
+const VictimPause = 50 * time.Millisecond
 
 // Database is a MySQL or MariaDB server on which something may be ended.
 type Database interface {
@@ -55,9 +57,9 @@ func (d database) Session(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// isProtected tells of users that are the server itself. No list of users in
+// IsProtected tells of users that are the server itself. No list of users in
 // the configuration can name them.
-func isProtected(user string) bool {
+func IsProtected(user string) bool {
 	switch strings.ToLower(strings.TrimSpace(user)) {
 	case "", "system user", "event_scheduler", "unauthenticated user":
 		return true
@@ -65,11 +67,11 @@ func isProtected(user string) bool {
 	return false
 }
 
-// badUsers says why nothing may be ended with this list of users.
-func badUsers(users []string, own string) string {
+// BadUsers says why nothing may be ended with this list of users.
+func BadUsers(users []string, own string) string {
 	for _, u := range users {
 		switch {
-		case isProtected(u):
+		case IsProtected(u):
 			return "users names a thread of the server itself"
 		case strings.ContainsAny(u, "%*"):
 			return "users are exact names, without wildcards"
@@ -83,22 +85,22 @@ func badUsers(users []string, own string) string {
 	return ""
 }
 
-// share is how many of n a fraction allows; it is never rounded up.
-func share(fraction float64, n int) int {
+// Share is how many of n a fraction allows; it is never rounded up.
+func Share(fraction float64, n int) int {
 	if !(fraction > 0) || n <= 0 {
 		return 0
 	}
 	return int(math.Floor(min(fraction, 1)*float64(n) + 1e-9))
 }
 
-// oldestFirst sorts by time in the present state, the longest first.
-func oldestFirst(list []mysql.Connection) {
+// OldestFirst sorts by time in the present state, the longest first.
+func OldestFirst(list []mysql.Connection) {
 	slices.SortFunc(list, func(a, b mysql.Connection) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// isRollingBack tells of a connection that was ended and undoes its changes.
-func isRollingBack(c mysql.Connection) bool {
+// IsRollingBack tells of a connection that was ended and undoes its changes.
+func IsRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }

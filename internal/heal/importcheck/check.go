@@ -1,11 +1,12 @@
-package actions
+// Package importcheck tries whether the code of an app still imports, as the next
+// worker of its server would do it.
+package importcheck
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -24,36 +27,36 @@ import (
 // only after the code was imported once, by a process of its own. A plan reads
 // how that is to be done; only Apply, after guards and approval, does it.
 
-// importer imports an app as its next worker would.
-type importer struct {
-	root           string   // of /proc
-	argv           []string // of the configuration; none: from the command line of the master
-	server         proc.Server
-	master, worker proc.Identity
+// Checker imports an app as its next worker would.
+type Checker struct {
+	Root           string   // of /proc
+	Argv           []string // of the configuration; none: from the command line of the master
+	Server         proc.Server
+	Master, Worker proc.Identity
 }
 
-// prepare reads how the app is to be imported, and as whom; nothing is run. No
+// Prepare reads how the app is to be imported, and as whom; nothing is run. No
 // program and no refusal: the master has loaded the app already. An error means
 // that it could not be read. The caller closes the program.
-func (i importer) prepare() (p *program, refused string, err error) {
+func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	before, refused, err := i.owners()
 	if err != nil || refused != "" {
 		return nil, refused, err
 	}
-	master, err := proc.LaunchOf(i.root, i.master.PID)
+	master, err := proc.LaunchOf(i.Root, i.Master.PID)
 	if err != nil {
-		return nil, "", fmt.Errorf("launch of the master: %w", bare(err))
+		return nil, "", fmt.Errorf("launch of the master: %w", process.WithoutPath(err))
 	}
-	cwd, err := os.OpenFile(fmt.Sprintf("%s/%d/cwd", i.root, i.master.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	cwd, err := os.OpenFile(fmt.Sprintf("%s/%d/cwd", i.Root, i.Master.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, "", fmt.Errorf("directory of the master: %w", bare(err))
+		return nil, "", fmt.Errorf("directory of the master: %w", process.WithoutPath(err))
 	}
 	// What was read in between is of these two processes as they were before and
 	// are after: neither has ended, nor begun to execute with another user.
 	after, refused, err := i.owners()
 	switch {
 	case err == nil && refused == "" && !after.equal(before):
-		err = errChanged
+		err = process.ErrChanged
 	case err == nil && refused == "" && !i.preloaded(master):
 		p, refused = i.check(master, after)
 	}
@@ -61,19 +64,19 @@ func (i importer) prepare() (p *program, refused string, err error) {
 		_ = cwd.Close()
 		return nil, refused, err
 	}
-	if p.dir == "" {
-		p.dir, p.open = "/proc/self/fd/"+strconv.Itoa(int(cwd.Fd())), cwd
+	if p.Dir == "" {
+		p.Dir, p.Open = "/proc/self/fd/"+strconv.Itoa(int(cwd.Fd())), cwd
 	} else {
 		_ = cwd.Close()
 	}
 	return p, "", nil
 }
 
-// imports runs a prepared program. refused says why the next worker might not
+// Run runs a prepared program. refused says why the next worker might not
 // start; "": it will, as far as can be told.
-func (p *program) imports(ctx context.Context) (refused string) {
-	_, err := p.run(ctx) // what it writes may hold anything of the app, and is not shown
-	var exit *exec.ExitError
+func Run(ctx context.Context, p *program.Program) (refused string) {
+	_, err := p.Run(ctx) // what it writes may hold anything of the app, and is not shown
+	var exit *program.ExitError
 	switch {
 	case err == nil:
 		return ""
@@ -82,12 +85,12 @@ func (p *program) imports(ctx context.Context) (refused string) {
 	case ctx.Err() != nil:
 		return "whether the app imports was not known in time: set a longer timeout for the step"
 	}
-	return "whether the app imports cannot be tried: " + bare(err).Error()
+	return "whether the app imports cannot be tried: " + program.WithoutPath(err).Error()
 }
 
 // preloaded reports whether new workers come from a master that has the app in it.
-func (i importer) preloaded(l proc.Launch) bool {
-	if i.server == proc.UWSGI {
+func (i Checker) preloaded(l proc.Launch) bool {
+	if i.Server == proc.UWSGI {
 		return !lazy(l)
 	}
 	args := l.Argv
@@ -163,32 +166,32 @@ func uwsgiFiles(l proc.Launch) (files []string, all bool) {
 // readSmall reads a regular file of at most 64 KiB, whoever it belongs to: it
 // only decides whether the app is imported before.
 func readSmall(name string) (string, error) {
-	b, err := safefile.Read(name, safefile.Policy{MaxBytes: maxOutput, AnyOwner: true})
+	b, err := safefile.Read(name, safefile.Policy{MaxBytes: program.MaxOutput, AnyOwner: true})
 	return string(b), err
 }
 
 // check returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i importer) check(master proc.Launch, o owners) (p *program, refused string) {
+func (i Checker) check(master proc.Launch, o owners) (p *program.Program, refused string) {
 	as, refused := o.runAs()
 	if refused != "" {
 		return nil, refused
 	}
-	if len(i.argv) > 0 {
-		p, refused = configured(i.argv, master, o)
+	if len(i.Argv) > 0 {
+		p, refused = configured(i.Argv, master, o)
 	} else {
 		p, refused = i.itself(master, o)
 	}
 	if refused != "" {
 		return nil, refused
 	}
-	p.as, p.nice, p.confined = as, 10, true
+	p.As, p.Nice, p.Confined = as, 10, true
 	return p, ""
 }
 
 // itself returns gunicorn as the master was started, with --check-config.
-func (i importer) itself(master proc.Launch, o owners) (p *program, refused string) {
+func (i Checker) itself(master proc.Launch, o owners) (p *program.Program, refused string) {
 	if master.Dir == "" {
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	}
@@ -199,14 +202,14 @@ func (i importer) itself(master proc.Launch, o owners) (p *program, refused stri
 		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
 	}
 	at := gunicornAt(master.Argv)
-	if i.server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
+	if i.Server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
 		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
 	}
 	if dir := proc.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || proc.Option(master.Argv[at+1:], "--chroot") != "" {
 		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
 	}
-	p = &program{argv: append(slices.Clone(master.Argv), "--check-config"), env: checkEnv(master.Env)}
-	if p.path, refused = interpreter(master); refused != "" {
+	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: checkEnv(master.Env)}
+	if p.Path, refused = interpreter(master); refused != "" {
 		return nil, refused
 	}
 	if o.worker.UID() == 0 {

@@ -1,4 +1,4 @@
-package actions
+package importcheck
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
@@ -30,21 +32,21 @@ func (o owners) equal(b owners) bool {
 }
 
 // owners reads as whom master and worker run. They must be the planned ones.
-func (i importer) owners() (o owners, refused string, err error) {
-	if o.master, err = procid.Read(i.root, i.master.PID); err != nil {
+func (i Checker) owners() (o owners, refused string, err error) {
+	if o.master, err = procid.Read(i.Root, i.Master.PID); err != nil {
 		return o, "", err
 	}
-	if o.worker, err = procid.Read(i.root, i.worker.PID); err != nil {
+	if o.worker, err = procid.Read(i.Root, i.Worker.PID); err != nil {
 		return o, "", err
 	}
-	if o.master.Start != i.master.Start || o.worker.Start != i.worker.Start || o.worker.Parent != o.master.PID {
-		return o, "", errChanged
+	if o.master.Start != i.Master.Start || o.worker.Start != i.Worker.Start || o.worker.Parent != o.master.PID {
+		return o, "", process.ErrChanged
 	}
 	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
 		return o, fmt.Sprintf("worker %d is not run by its master's user alone: %s", o.worker.PID, err), nil
 	}
-	if o.confined = procid.Unconfined(i.root, o.master.PID); o.confined == nil {
-		o.confined = procid.Unconfined(i.root, o.worker.PID)
+	if o.confined = procid.Unconfined(i.Root, o.master.PID); o.confined == nil {
+		o.confined = procid.Unconfined(i.Root, o.worker.PID)
 	}
 	return o, "", nil
 }
@@ -65,7 +67,7 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 // configured returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
 // directory: whose system it runs on is the exporter's.
-func configured(argv []string, master proc.Launch, o owners) (p *program, refused string) {
+func configured(argv []string, master proc.Launch, o owners) (p *program.Program, refused string) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, "import_check does not begin with an absolute path"
 	}
@@ -73,19 +75,19 @@ func configured(argv []string, master proc.Launch, o owners) (p *program, refuse
 	if refused := programOf(argv[0], uid); refused != "" {
 		return nil, "import_check: " + refused
 	}
-	p = &program{path: argv[0], argv: argv}
+	p = &program.Program{Path: argv[0], Argv: argv}
 	switch {
 	case o.confined != nil:
-		p.dir, p.env = "/", []string{noBytecode, basePath}
+		p.Dir, p.Env = "/", []string{noBytecode, program.BasePath}
 	case master.Dir == "":
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	case uid == 0:
 		if !rootsOwn(master.Dir) {
 			return nil, "the app runs as root from a directory that others can change: nothing of it is run"
 		}
-		p.env = rootEnv(master.Env)
+		p.Env = rootEnv(master.Env)
 	default:
-		p.env = checkEnv(master.Env)
+		p.Env = checkEnv(master.Env)
 	}
 	return p, ""
 }
@@ -107,14 +109,14 @@ func programOf(name string, uid uint32) (refused string) {
 
 // asRoot restricts a check that runs as root to what nobody but root can change:
 // interpreter, script, directory, module path and settings.
-func asRoot(p *program, master proc.Launch, at int) (*program, string) {
+func asRoot(p *program.Program, master proc.Launch, at int) (*program.Program, string) {
 	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
-	p.env = rootEnv(master.Env)
-	if _, why := safeProgram(p.path); why != "" {
+	p.Env = rootEnv(master.Env)
+	if _, why := program.Find(p.Path); why != "" {
 		return nil, fmt.Sprintf(refused, "its interpreter")
 	}
 	args := slices.Clone(master.Argv[at+1:])
-	for _, v := range p.env {
+	for _, v := range p.Env {
 		if more, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
 			args = append(args, strings.Fields(more)...)
 		}
@@ -161,7 +163,7 @@ func rootsOwn(name string) bool {
 // rootEnv returns what a check that runs as root gets of an environment: known
 // variables only, of those that name directories only what is root's own.
 func rootEnv(env []string) []string {
-	out := []string{noBytecode, noUserSite, basePath}
+	out := []string{noBytecode, noUserSite, program.BasePath}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		switch {
@@ -205,7 +207,7 @@ func checkEnv(env []string) []string {
 		out = append(out, v)
 	}
 	if !path {
-		out = append(out, basePath)
+		out = append(out, program.BasePath)
 	}
 	return out
 }

@@ -1,4 +1,6 @@
-package actions
+// Package process holds processes by a descriptor (pidfd), so that a signal reaches
+// the process that was meant or nobody.
+package process
 
 import (
 	"context"
@@ -19,45 +21,45 @@ type Processes interface {
 	Snapshot(ctx context.Context) (*proc.Snapshot, error)
 }
 
-// errChanged says that a process is not the one that the plan is about.
-var errChanged = errors.New("the process has ended or is another one by now")
+// ErrChanged says that a process is not the one that the plan is about.
+var ErrChanged = errors.New("the process has ended or is another one by now")
 
 // errOtherNamespace says that numbers of processes under ProcRoot mean others here.
 var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes it sees, so that it cannot signal them")
 
-// grip is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
+// Handle is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
 // nobody, even when its number is given to another process.
-type grip struct {
+type Handle struct {
 	root string
-	id   proc.Identity
+	ID   proc.Identity
 	fd   int
 }
 
-// seize takes hold of the process that id is about, and of no other. The
+// Open takes hold of the process that id is about, and of no other. The
 // descriptor is opened first and the process compared after it, so that from
 // here on the number does not matter.
-func seize(root string, id proc.Identity) (*grip, error) {
-	if err := signable(root, id.PID); err != nil {
+func Open(root string, id proc.Identity) (*Handle, error) {
+	if err := CheckSignal(root, id.PID); err != nil {
 		return nil, err
 	}
 	fd, err := unix.PidfdOpen(id.PID, 0)
 	switch {
 	case errors.Is(err, unix.ESRCH):
-		return nil, errChanged
+		return nil, ErrChanged
 	case err != nil:
 		return nil, fmt.Errorf("pidfd_open: %w", err)
 	}
-	g := &grip{root: root, id: id, fd: fd}
-	if err := g.check(); err != nil {
-		g.release()
+	g := &Handle{root: root, ID: id, fd: fd}
+	if err := g.Check(); err != nil {
+		g.Close()
 		return nil, err
 	}
 	return g, nil
 }
 
-// signable reports whether a number under root is a process that may be signalled:
+// CheckSignal reports whether a number under root is a process that may be signalled:
 // not init, not ourselves, and of our namespace.
-func signable(root string, pid int) error {
+func CheckSignal(root string, pid int) error {
 	if pid <= 1 || pid == os.Getpid() {
 		return fmt.Errorf("process %d is never signalled", pid)
 	}
@@ -71,37 +73,37 @@ func signable(root string, pid int) error {
 	return nil
 }
 
-// check compares start and parent once more.
-func (g *grip) check() error {
-	now, err := proc.Identify(g.root, g.id.PID)
+// Check compares start and parent once more.
+func (g *Handle) Check() error {
+	now, err := proc.Identify(g.root, g.ID.PID)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return errChanged
+		return ErrChanged
 	case err != nil:
 		return err
-	case !now.Same(g.id) || now.Parent != g.id.Parent || now.State == 'Z':
-		return errChanged
+	case !now.Same(g.ID) || now.Parent != g.ID.Parent || now.State == 'Z':
+		return ErrChanged
 	}
 	return nil
 }
 
-// signal sends a signal to the process that is held.
-func (g *grip) signal(s syscall.Signal) error {
+// Signal sends a signal to the process that is held.
+func (g *Handle) Signal(s syscall.Signal) error {
 	err := unix.PidfdSendSignal(g.fd, s, nil, 0)
 	switch {
 	case errors.Is(err, unix.ESRCH):
-		return errChanged
+		return ErrChanged
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("process %d may not be signalled: run as its user, or with CAP_KILL", g.id.PID)
+		return fmt.Errorf("process %d may not be signalled: run as its user, or with CAP_KILL", g.ID.PID)
 	case err != nil:
-		return fmt.Errorf("signal process %d: %w", g.id.PID, err)
+		return fmt.Errorf("signal process %d: %w", g.ID.PID, err)
 	}
 	return nil
 }
 
-// ended waits until the process has ended, at most for limit; false when it has
+// Ended waits until the process has ended, at most for limit; false when it has
 // not, or ctx ends first.
-func (g *grip) ended(ctx context.Context, limit time.Duration) bool {
+func (g *Handle) Ended(ctx context.Context, limit time.Duration) bool {
 	end := time.Now().Add(limit)
 	for {
 		fds := []unix.PollFd{{Fd: int32(g.fd), Events: unix.POLLIN}}
@@ -116,20 +118,20 @@ func (g *grip) ended(ctx context.Context, limit time.Duration) bool {
 	}
 }
 
-// release lets go of the process.
-func (g *grip) release() { _ = unix.Close(g.fd) }
+// Close lets go of the process.
+func (g *Handle) Close() { _ = unix.Close(g.fd) }
 
-// processInfo is how a process stands in a plan, for people and for [identityFrom].
-func processInfo(id proc.Identity) map[string]string {
+// Info is how a process stands in a plan, for people and for [IdentityFrom].
+func Info(id proc.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
-// identityOf tells a process from every other, for [action.Victim.Identity].
-func identityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
+// IdentityOf tells a process from every other, for [action.Victim.Identity].
+func IdentityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
-// identityFrom reads what [processInfo] wrote, with names that begin with
+// IdentityFrom reads what [Info] wrote, with names that begin with
 // prefix. It is how a run that a crash cut off knows its processes.
-func identityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
+func IdentityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
 	pid, err := strconv.Atoi(info[prefix+"pid"])
 	if err != nil || pid <= 1 {
 		return proc.Identity{}, false
@@ -138,11 +140,20 @@ func identityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
 	return proc.Identity{PID: pid, Start: start}, err == nil
 }
 
-// plannedAt is when the plan with this information was made.
-func plannedAt(info map[string]string) time.Time {
+// PlannedAt is when the plan with this information was made.
+func PlannedAt(info map[string]string) time.Time {
 	n, err := strconv.ParseInt(info["planned"], 10, 64)
 	if err != nil {
 		return time.Time{}
 	}
 	return time.Unix(n, 0)
+}
+
+// WithoutPath returns an error of a file without its path: what is wrong is said,
+// and the place is known.
+func WithoutPath(err error) error {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		return path.Err
+	}
+	return err
 }

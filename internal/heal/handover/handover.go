@@ -1,4 +1,6 @@
-package actions
+// Package handover has what call_http and run_command share: the JSON object that
+// the other side is given about an alert, and the outcome by what it answered.
+package handover
 
 import (
 	"context"
@@ -24,9 +26,9 @@ const (
 
 var handedLabel = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// handover is what call_http sends and run_command gets: one JSON object. What
+// payload is what call_http sends and run_command gets: one JSON object. What
 // comes from the alert is in its strings only.
-type handover struct {
+type payload struct {
 	RunID  string      `json:"run_id"`
 	Action string      `json:"action"`
 	Target string      `json:"target"`
@@ -38,9 +40,9 @@ type handedAlert struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// hand makes the object for an alert.
-func hand(run, action, target string, a action.Alert) ([]byte, error) {
-	h := handover{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
+// Encode makes the object for an alert.
+func Encode(run, action, target string, a action.Alert) ([]byte, error) {
+	h := payload{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(h.Alert.Labels) == maxHandedLabels {
 			break
@@ -71,7 +73,7 @@ func WithActs(ctx context.Context, acts func(target string) []time.Time) context
 	return context.WithValue(ctx, actsKey{}, acts)
 }
 
-func actsOf(ctx context.Context, target string) []time.Time {
+func ActsOf(ctx context.Context, target string) []time.Time {
 	if acts, ok := ctx.Value(actsKey{}).(func(string) []time.Time); ok {
 		return acts(target)
 	}
@@ -86,33 +88,33 @@ func runOf(ctx context.Context) string {
 	return "r-" + strings.ToLower(rand.Text()[:12])
 }
 
-// handed is what a plan of run_command and call_http keeps for itself.
-type handed struct {
+// Handover is what a plan of run_command and call_http keeps for itself.
+type Handover struct {
 	alert action.Alert
-	run   string
-	body  []byte
+	Run   string
+	Body  []byte
 
 	mu sync.Mutex
 	ok bool // it was done, and said that it went well
 }
 
-func newHanded(ctx context.Context, action, target string, a action.Alert) (*handed, error) {
-	h := &handed{alert: a, run: runOf(ctx)}
+func New(ctx context.Context, action, target string, a action.Alert) (*Handover, error) {
+	h := &Handover{alert: a, Run: runOf(ctx)}
 	var err error
-	h.body, err = hand(h.run, action, target, a)
+	h.Body, err = Encode(h.Run, action, target, a)
 	return h, err
 }
 
-func (h *handed) went(ok bool) {
+func (h *Handover) Succeeded(ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ok = ok
 }
 
-// conditionOutcome is that of a program or a call: only a success counts, and where a
+// Outcome is that of a program or a call: only a success counts, and where a
 // condition is measured it must be gone too.
-func conditionOutcome(ctx context.Context, c action.Condition, p action.Plan) (action.Outcome, error) {
-	h, ours := p.Private.(*handed)
+func Outcome(ctx context.Context, c action.Condition, p action.Plan) (action.Outcome, error) {
+	h, ours := p.Private.(*Handover)
 	if !ours {
 		return action.Unchanged, nil // how it went is not known any more
 	}

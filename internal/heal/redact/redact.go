@@ -1,4 +1,6 @@
-package actions
+// Package redact removes secrets and literals of statements from what is written
+// down or shown.
+package redact
 
 import (
 	"bytes"
@@ -16,50 +18,50 @@ var (
 	sqlNumber = regexp.MustCompile(`\b(?:0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?)\b`)
 )
 
-// Redact gives evidence as it may be written down: without the values of keys
+// JSON returns evidence as it may be written down: without the values of keys
 // that sound secret, literals of statements and logins in addresses, and at most
-// 64 KiB of it. What is no JSON is nothing.
-func Redact(raw json.RawMessage) json.RawMessage {
+// limit bytes of it. It returns nil for what is no JSON.
+func JSON(raw json.RawMessage, limit int) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var v any
 	if len(raw) == 0 || dec.Decode(&v) != nil {
 		return nil
 	}
-	out, err := json.Marshal(redact("", v))
+	out, err := json.Marshal(value("", v))
 	if err != nil {
 		return nil
 	}
-	if len(out) > maxEvidence {
+	if len(out) > limit {
 		return json.RawMessage(`{"dropped":"more than 64 KiB"}`)
 	}
 	return out
 }
 
-func redact(key string, v any) any {
+func value(key string, v any) any {
 	if secretKey.MatchString(key) {
 		return "<removed>"
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		for k, x := range v {
-			v[k] = redact(k, x)
+			v[k] = value(k, x)
 		}
 	case []any:
 		for i, x := range v {
-			v[i] = redact(key, x)
+			v[i] = value(key, x)
 		}
 	case string:
 		if sqlKey.MatchString(key) {
 			return sqlNumber.ReplaceAllString(sqlString.ReplaceAllString(v, "?"), "?")
 		}
-		return redactText(v)
+		return Text(v)
 	}
 	return v
 }
 
-// redactText takes logins out of the addresses in a text.
-func redactText(s string) string {
+// Text takes logins out of the addresses in a text.
+func Text(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
 	}

@@ -1,4 +1,4 @@
-package actions_test
+package actiontest
 
 import (
 	"fmt"
@@ -17,7 +17,8 @@ import (
 // A member of a herd is this very program, as the workers of a server are.
 const herdEnv = "TEST_HERD_MEMBER"
 
-func TestMain(m *testing.M) {
+// Main runs the tests, or is a member of a herd.
+func Main(m *testing.M) {
 	if os.Getenv(herdEnv) == "" {
 		os.Exit(m.Run())
 	}
@@ -48,10 +49,10 @@ func beSignalled(ready string) {
 	os.Exit(9)
 }
 
-const sleeps = "exec /bin/sleep 300"
+const Sleeps = "exec /bin/sleep 300"
 
-// child is a process of ours that does what a shell is told.
-func child(t *testing.T, line string) *exec.Cmd {
+// Child is a process of ours that does what a shell is told.
+func Child(t *testing.T, line string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
 	if err := cmd.Start(); err != nil {
@@ -64,8 +65,8 @@ func child(t *testing.T, line string) *exec.Cmd {
 	return cmd
 }
 
-// member starts a child of ours that holds files.
-func member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
+// Member starts a child of ours that holds files.
+func Member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env, cmd.ExtraFiles = append(os.Environ(), herdEnv+"=1"), files
@@ -79,8 +80,8 @@ func member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	return cmd
 }
 
-// listening is a listener of ours.
-func listening(t *testing.T) *os.File {
+// Listening is a listener of ours.
+func Listening(t *testing.T) *os.File {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,9 +95,9 @@ func listening(t *testing.T) *os.File {
 	return f
 }
 
-// sign is what a worker of a server holds together with its master: gunicorn's
+// Sign is what a worker of a server holds together with its master: gunicorn's
 // heartbeat file, uWSGI's signal pipe.
-func sign(t *testing.T, server proc.Server) *os.File {
+func Sign(t *testing.T, server proc.Server) *os.File {
 	t.Helper()
 	if server == proc.UWSGI {
 		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

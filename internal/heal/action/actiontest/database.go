@@ -1,0 +1,154 @@
+package actiontest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// Database is a server, and a session on it, in memory. before is called ahead of
+// each look at one connection, as the world goes on.
+type Database struct {
+	ServerID, Login string
+	Mariadb         bool
+	List            []mysql.Connection
+	Texts           map[uint64]string
+	Later           *[]mysql.Connection // the list from the second time on
+	Before          func(id uint64)
+	Refuse          error // of each end
+	Disagree        bool  // the procedure does
+	Ended           []uint64
+	Calls           []string
+	Open, opened    int
+
+	Holders   map[string]dbconn.Holder // by host; of others it is a process of shop
+	WhyUnseen string
+	looks     int
+}
+
+func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbconn.Holders, error) {
+	if f.looks++; server != "main" {
+		return nil, errors.New("another server")
+	}
+	return f, nil
+}
+
+func (f *Database) Of(host string) dbconn.Holder {
+	if h, ok := f.Holders[host]; ok {
+		return h
+	}
+	if host == "127.0.0.1:40001" {
+		return dbconn.Holder{App: "shop", Worker: "3"}
+	}
+	return dbconn.Holder{App: "shop"}
+}
+
+func (f *Database) Unseen(string) string { return f.WhyUnseen }
+
+func (f *Database) Session(context.Context) (dbconn.Session, error) {
+	f.Open++
+	f.opened++
+	return f, nil
+}
+
+func (f *Database) Close()         { f.Open-- }
+func (f *Database) Server() string { return f.ServerID }
+func (f *Database) User() string   { return f.Login }
+func (f *Database) Version() mysql.Version {
+	return mysql.Version{MariaDB: f.Mariadb, Major: 10, Minor: 11}
+}
+
+func (f *Database) Connections(context.Context) ([]mysql.Connection, error) {
+	list := slices.Clone(f.List)
+	if f.Later != nil {
+		f.List = *f.Later
+	}
+	return list, nil
+}
+
+func (f *Database) At(id uint64) int {
+	return slices.IndexFunc(f.List, func(c mysql.Connection) bool { return c.ID == id })
+}
+
+func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, bool, error) {
+	if f.Before != nil {
+		f.Before(id)
+	}
+	if i := f.At(id); i >= 0 {
+		return f.List[i], true, nil
+	}
+	return mysql.Connection{}, false, nil
+}
+
+func (f *Database) Statement(_ context.Context, c mysql.Connection) (string, bool, error) {
+	s, ok := f.Texts[c.ID]
+	return s, ok, nil
+}
+
+func (f *Database) end(how string, id uint64) (bool, error) {
+	f.Calls = append(f.Calls, how)
+	if f.Refuse != nil {
+		return false, f.Refuse
+	}
+	if i := f.At(id); i >= 0 && !f.Disagree {
+		f.List = slices.Delete(f.List, i, i+1)
+		f.Ended = append(f.Ended, id)
+		return true, nil
+	}
+	return false, nil
+}
+
+func (f *Database) Kill(_ context.Context, c mysql.Connection) (bool, error) {
+	return f.end("KILL", c.ID)
+}
+
+func (f *Database) KillQuery(_ context.Context, c mysql.Connection) (bool, error) {
+	return f.end("KILL QUERY", c.ID)
+}
+
+func (f *Database) CallKillIdle(_ context.Context, procedure string, c mysql.Connection, _ time.Duration, _ int) (bool, error) {
+	return f.end("CALL "+procedure, c.ID)
+}
+
+func (f *Database) CallKillQuery(_ context.Context, procedure string, c mysql.Connection, _ time.Duration) (bool, error) {
+	return f.end("CALL "+procedure, c.ID)
+}
+
+// Apps is a configuration with one app and one pool.
+func Apps() []config.App {
+	return []config.App{
+		{
+			Name:     "shop",
+			Pools:    []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}},
+			Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}},
+		},
+		{Name: "blog"},
+	}
+}
+
+// Databases gives f as the server main, and no other.
+func Databases(f *Database) func(string) dbconn.Database {
+	return func(name string) dbconn.Database {
+		if name == "main" {
+			return f
+		}
+		return nil
+	}
+}
+
+// Labels is an alert with these labels, name and value in turn.
+func Labels(kv ...string) action.Alert {
+	a := action.Alert{Labels: map[string]string{}}
+	for i := 0; i < len(kv); i += 2 {
+		a.Labels[kv[i]] = kv[i+1]
+	}
+	return a
+}
+
+func WatchedApps(_ context.Context, app string) bool { return app == "shop" || app == "blog" }

@@ -1,0 +1,97 @@
+// Package actiontest has what the tests of several actions share.
+package actiontest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// Script writes a program for a shell, in a directory that only we may write to.
+func Script(t *testing.T, lines ...string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "resp-actions-") //nolint:usetesting // ours alone, whatever the umask
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file := filepath.Join(dir, "program")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil { //nolint:gosec // to be run
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Payloads are label values that mean something to a shell, SQL, a template, a
+// path or a URL.
+func Payloads() map[string]string {
+	return map[string]string{
+		"alertname": "Sick; touch /tmp/pwned", "a": "$(id)", "b": "`id`", "c": "'; DROP TABLE users; --", "d": "{{ .Secret }}${jndi:ldap://x}",
+		"e": "../../../etc/passwd", "f": "http://evil/?x=1\r\nX-Evil: 1", "g": "line\nbreak\x00nul\x1b[31m", "h": strings.Repeat("x", 10_000),
+		"i": "\xff\xfe", "--version": "1", "bad name": "1", "PATH": "/evil", "LD_PRELOAD": "/evil.so",
+	}
+}
+
+// Command runs the action to its end.
+func Command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
+	t.Helper()
+	p, err := a.Plan(handover.WithRun(ctx, "r-1"), action.Alert{Labels: labels})
+	if err != nil || p.Refused != "" || p.Total != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	n, err := a.Apply(ctx, p)
+	return p, n, err
+}
+
+// Processes is what the exporter sees of the processes.
+type Processes struct {
+	Snap proc.Snapshot
+	Err  error
+}
+
+func (f *Processes) Snapshot(context.Context) (*proc.Snapshot, error) {
+	s := f.Snap
+	return &s, f.Err
+}
+
+// Herd is an app with three workers, which are children of ours: we are its
+// master. Each of them holds what proves that it is a worker.
+func Herd(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec.Cmd) {
+	t.Helper()
+	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
+	listener := Listening(t)
+	var kids []*exec.Cmd
+	for slot := range 3 {
+		c := Member(t, append([]string{"sleep"}, does...), listener, Sign(t, server))
+		kids = append(kids, c)
+		app.Workers = append(app.Workers, proc.Worker{
+			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+		})
+	}
+	return &Processes{Snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
+}
+
+// Until waits for something that happens soon, on a busy machine too.
+func Until(t *testing.T, f func() bool) {
+	t.Helper()
+	for range 3000 {
+		if f() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("it did not happen")
+}
+
+func Itoa(n int) string { return strconv.Itoa(n) }
+
+const MiB = 1 << 20
