@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -58,10 +58,10 @@ func allow(t *testing.T, s *mariadb.Server) {
 	execute(t, s, "INSERT INTO resp_heal.allowed VALUES ('shop')")
 }
 
-func killLeaked(server *mysql.Server, settings config.KillLeaked) *actions.KillLeaked {
+func killLeaked(server *mysql.Server, settings config.KillLeaked) *killleakedconnections.Action {
 	// Who holds the connections is not looked for: they are this test's own.
 	settings.App, settings.Clients = "shop", config.ClientsUser
-	return actions.NewKillLeaked(actions.KillLeakedDeps{
+	return killleakedconnections.New(killleakedconnections.Deps{
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}}}}
 		},

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -92,17 +92,17 @@ func (a *app) load(t *testing.T, sides int, path string) *load {
 	return l
 }
 
-func recycling(w *proc.Watcher, a *app, c config.Recycle) *actions.Recycle {
+func recycling(w *proc.Watcher, a *app, c config.Recycle) *recycleworker.Action {
 	c.App = a.name
 	if c.MinWorkers == 0 {
 		c.MinWorkers = 2
 	}
-	return actions.NewRecycle(actions.RecycleDeps{Processes: w, ProcRoot: "/proc"}, c)
+	return recycleworker.New(recycleworker.Deps{Processes: w, ProcRoot: "/proc"}, c)
 }
 
 // recycled plans, applies and verifies; it gives the slot. A verification that
 // ends otherwise than wanted fails the test.
-func recycled(t *testing.T, a *actions.Recycle, want action.Outcome) string {
+func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -59,13 +59,13 @@ func (r *redisServer) store() *redis.Server {
 	return s
 }
 
-func purgeOf(store *redis.Server, settings config.Purge) *actions.Purge {
+func purgeOf(store *redis.Server, settings config.Purge) *purgesessions.Action {
 	settings.App = "shop"
-	return actions.NewPurge(actions.PurgeDeps{
+	return purgesessions.New(purgesessions.Deps{
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}}}}
 		},
-		Store: func(string) actions.SessionStore { return store },
+		Store: func(string) purgesessions.SessionStore { return store },
 	}, settings)
 }
 

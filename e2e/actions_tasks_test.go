@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -27,7 +27,7 @@ func (b *taskApp) supervised(argv ...string) *run.Proc {
 }
 
 // restarter is the action on one queue, with the exporter's own rights.
-func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
+func (b *taskApp) restarter(kind, queue string) *restarttask.Action {
 	b.t.Helper()
 	host, err := os.Hostname()
 	if err != nil {
@@ -36,16 +36,16 @@ func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
 	store := b.redis.store()
 	b.grant(restartRights)
 	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}, User: strconv.Itoa(os.Geteuid())}}
-	return actions.NewRestartTask(actions.RestartTaskDeps{
+	return restarttask.New(restarttask.Deps{
 		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: tasks}} },
-		Queues:    func(string) actions.TaskQueues { return store },
+		Queues:    func(string) restarttask.TaskQueues { return store },
 		Processes: watcher(b.t, &app{name: unique("none")}), ProcRoot: "/proc", Host: host,
 	}, config.RestartTask{App: "shop", Queue: queue, Idempotent: true, MinStuck: 4 * time.Second})
 }
 
 // heals waits until the action has a plan, carries it out, and waits until it
 // is verified. It gives the pid of the worker that was ended.
-func heals(t *testing.T, a *actions.RestartTask) int {
+func heals(t *testing.T, a *restarttask.Action) int {
 	t.Helper()
 	var p action.Plan
 	eventually(t, 60*time.Second, func() (err error) {

@@ -10,9 +10,15 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
@@ -23,23 +29,23 @@ import (
 func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
 	switch {
 	case s.KillLeaked != nil:
-		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
+		return killleakedconnections.New(killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
 	case s.KillLong != nil:
-		return actions.NewKillLong(actions.KillLongDeps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}, *s.KillLong), nil
+		return killlongqueries.New(killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}, *s.KillLong), nil
 	case s.Purge != nil:
-		return actions.NewPurge(actions.PurgeDeps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
+		return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 	case s.Recycle != nil:
-		return actions.NewRecycle(actions.RecycleDeps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+		return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
 	case s.CallHTTP != nil:
-		return actions.NewCallHTTP(actions.CallHTTPDeps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
+		return callhttp.New(callhttp.Deps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
 	case s.RunCommand != nil:
-		return actions.NewRunCommand(actions.RunCommandDeps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
+		return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
 	case s.RestartTask != nil:
 		host, err := os.Hostname()
 		if err != nil {
 			return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
 		}
-		return actions.NewRestartTask(actions.RestartTaskDeps{
+		return restarttask.New(restarttask.Deps{
 			Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host,
 		}, *s.RestartTask), nil
 	}
@@ -88,14 +94,14 @@ func (a *App) database(name string) dbconn.Database {
 	return nil
 }
 
-func (a *App) sessionStore(name string) actions.SessionStore {
+func (a *App) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}
 	return nil
 }
 
-func (a *App) taskQueues(name string) actions.TaskQueues {
+func (a *App) taskQueues(name string) restarttask.TaskQueues {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}

@@ -3,6 +3,9 @@ package actiontest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
@@ -95,3 +99,62 @@ func Until(t *testing.T, f func() bool) {
 func Itoa(n int) string { return strconv.Itoa(n) }
 
 const MiB = 1 << 20
+
+// Changed returns a connection as f changes it.
+func Changed(c mysql.Connection, f func(*mysql.Connection)) mysql.Connection {
+	f(&c)
+	return c
+}
+
+// IDs returns the numbers of a plan's victims.
+func IDs(p action.Plan) (out []uint64) {
+	for _, v := range p.Victims {
+		id, _ := strconv.ParseUint(v.ID, 10, 64)
+		out = append(out, id)
+	}
+	return out
+}
+
+// Alive reports whether a process is there, and no zombie.
+func Alive(pid string) bool {
+	n, err := strconv.Atoi(strings.TrimSpace(pid))
+	if err != nil {
+		return false
+	}
+	id, err := proc.Identify("/proc", n)
+	return err == nil && id.State != 'Z'
+}
+
+// ErrDown is the error of a server that does not answer.
+var ErrDown = errors.New("does not answer")
+
+// RandomConnection is anything that a list of threads may hold; half of them
+// could be leaked.
+func RandomConnection(r *rand.Rand, id uint64) mysql.Connection {
+	if r.IntN(2) == 0 {
+		return Asleep(id, 180*r.Float64())
+	}
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	return mysql.Connection{
+		ID:            id,
+		User:          pick("shop", "shop", "shop", "Shop", "shop2", "root", "backup", "repl", "resp", "", "system user", "event_scheduler", "unauthenticated user"),
+		Host:          pick("127.0.0.1:4711", "localhost", "", "10.0.0.9:1", "%"),
+		Command:       pick("Sleep", "Sleep", "Sleep", "Query", "Execute", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Slave_IO", "Slave_SQL", "Slave_worker", "Connect", "Killed", "sleep", ""),
+		State:         pick("", "", "Rollback", "Rollback trx", "Waiting on empty queue", "Waiting for table metadata lock", "User sleep"),
+		Time:          time.Duration(r.Int64N(int64(3 * time.Minute))),
+		Query:         uint64(r.IntN(1000)),
+		Own:           r.IntN(20) == 0,
+		InTransaction: r.IntN(3) > 0,
+		Transaction:   "1",
+		TrxState:      pick("RUNNING", "RUNNING", "RUNNING", "LOCK WAIT", "ROLLING BACK", "COMMITTING"),
+		Rows:          uint64(r.IntN(200)),
+	}
+}
+
+// Asleep is a connection of the app in a transaction, Asleep for so many seconds.
+func Asleep(id uint64, seconds float64) mysql.Connection {
+	return mysql.Connection{
+		ID: id, User: "shop", Host: fmt.Sprintf("127.0.0.1:%d", 40000+id), Command: "Sleep", Time: time.Duration(seconds * float64(time.Second)),
+		Query: 1000 + id, InTransaction: true, Transaction: strconv.FormatUint(id, 10), TrxState: "RUNNING", Rows: 1,
+	}
+}

@@ -1,0 +1,307 @@
+// Package killleakedconnections is the action kill_leaked_connections: it ends
+// connections of an app that sleep in a transaction.
+package killleakedconnections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+const (
+	// rollbackLook is between the two looks that tell whether a transaction that
+	// rolls back gets on.
+	rollbackLook = time.Second
+)
+
+// Deps are what [New] needs of others.
+type Deps struct {
+	Apps     func() []config.App               // of the configuration as it is now
+	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none of that name
+	Holders  dbconn.HoldersOf                  // nil: nobody is seen to hold a connection
+}
+
+// Action is the action kill_leaked_connections: it ends connections of an
+// app's users that sleep in a transaction, the oldest first, and that a process
+// of the app is proved to hold. A connection that sleeps outside of one may lie
+// in its pool and is left alone.
+type Action struct {
+	d Deps
+	c config.KillLeaked
+}
+
+// New returns the action with these settings.
+func New(d Deps, c config.KillLeaked) *Action { return &Action{d: d, c: c} }
+
+// Name implements [action.Action].
+func (*Action) Name() string { return "kill_leaked_connections" }
+
+// leakRule says which connections are leaked, and how many may be ended.
+type leakRule struct {
+	app, pool, server string
+	users             []string
+	minIdle           time.Duration
+	maxVictims        int
+	maxFraction       float64
+	maxRows           int
+	whose             dbconn.Owner
+}
+
+// target names what cooldowns and leases are about.
+func (r leakRule) target() string { return "app:" + r.app + "/pool:" + r.pool }
+
+// leaked reports whether a connection sleeps in a transaction for too long. All
+// but what is asked for here is out of reach: no list of exceptions is ever whole.
+func (r leakRule) leaked(c mysql.Connection) bool {
+	return r.ours(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !dbconn.IsRollingBack(c) && c.Time > r.minIdle
+}
+
+// ours reports whether a connection is of the users that may be touched.
+func (r leakRule) ours(c mysql.Connection) bool {
+	return !c.Own && c.ID != 0 && !dbconn.IsProtected(c.User) && slices.Contains(r.users, c.User)
+}
+
+// meant reports whether it also is the app's.
+func (r leakRule) meant(c mysql.Connection) bool { return r.ours(c) && r.whose.Meant(c) }
+
+// leakPick is what a rule makes of a list of connections.
+type leakPick struct {
+	of      int // connections of the rule's users that are the app's
+	leaked  int
+	others  int // leaked ones of the rule's users whose holder is not known
+	costly  int // leaked ones that have changed too many rows
+	victims []mysql.Connection
+}
+
+// pick chooses the victims: within all caps, the oldest first.
+func (r leakRule) pick(list []mysql.Connection) leakPick {
+	var p leakPick
+	for _, c := range list {
+		if !r.meant(c) {
+			if r.leaked(c) && r.whose.Nobodys(c) {
+				p.others++
+			}
+			continue
+		}
+		p.of++
+		if !r.leaked(c) {
+			continue
+		}
+		if p.leaked++; c.Rows > uint64(max(r.maxRows, 0)) {
+			p.costly++
+			continue
+		}
+		p.victims = append(p.victims, c)
+	}
+	dbconn.OldestFirst(p.victims)
+	p.victims = p.victims[:min(len(p.victims), max(r.maxVictims, 0), dbconn.Share(r.maxFraction, p.of), dbconn.MaxListed)]
+	return p
+}
+
+// leakPrivate is what a plan keeps for Apply and Verify.
+type leakPrivate struct {
+	rule    leakRule
+	server  string // Session.Server
+	victims []mysql.Connection
+}
+
+// rule makes the rule of the settings and an alert, or says why there is none.
+func (k *Action) rule(a action.Alert) (r leakRule, refused string) {
+	r = leakRule{
+		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
+		whose: dbconn.Owner{Unproved: k.c.Clients == config.ClientsUser},
+	}
+	appName, refused := action.NameFrom(a, "app", k.c.App)
+	if refused != "" {
+		return r, refused
+	}
+	poolName, refused := action.NameFrom(a, "pool", k.c.Pool)
+	if refused != "" {
+		return r, refused
+	}
+	app, ok := action.AppNamed(k.d.Apps(), appName)
+	if !ok {
+		return r, "neither the rule nor the alert names an app of the configuration"
+	}
+	for _, p := range app.Pools {
+		if p.Name == poolName || poolName == "" && len(app.Pools) == 1 {
+			r.of(app.Name, p)
+			return r, r.refused()
+		}
+	}
+	return r, "neither the rule nor the alert names a pool of the app"
+}
+
+// of takes the pool's part of the rule.
+func (r *leakRule) of(app string, p config.Pool) {
+	r.app, r.pool, r.server = app, p.Name, p.MySQL
+	r.whose.App = app
+	if len(r.users) == 0 && p.User != "" {
+		r.users = []string{p.User}
+	}
+	if r.minIdle == 0 {
+		r.minIdle = p.LeakAfter
+	}
+}
+
+// refused says what is missing for anything to be done.
+func (r leakRule) refused() string {
+	switch {
+	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.maxRows < 0:
+		return "max_victims, max_fraction and max_trx_rows must bound it"
+	case r.minIdle < dbconn.LeastIdle:
+		return "min_idle must be 1s or more"
+	}
+	return dbconn.BadUsers(r.users, "")
+}
+
+// Plan implements [action.Action].
+func (k *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+	p := action.Plan{Action: k.Name()}
+	rule, refused := k.rule(a)
+	if rule.pool != "" {
+		p.Target = rule.target()
+	}
+	if refused != "" {
+		p.Refused = refused
+		return p, nil
+	}
+	db, err := k.open(ctx, rule)
+	if err != nil {
+		return p, err
+	}
+	defer db.Close()
+	if p.Refused = dbconn.BadUsers(rule.users, db.User()); p.Refused != "" {
+		return p, nil
+	}
+	if rule.whose.Unproved {
+		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
+			return p, nil
+		}
+	}
+	list, err := db.Connections(ctx)
+	if err != nil {
+		return p, fmt.Errorf("list of connections: %w", err)
+	}
+	// The list comes first: a port that the app has by now and had not then is of a later connection.
+	if rule.whose, err = rule.whose.Look(ctx, k.d.Holders, rule.server); err != nil {
+		return p, err
+	}
+	picked := rule.pick(list)
+	describeLeaks(&p, rule, picked, db.Server())
+	p.Private = leakPrivate{rule, db.Server(), picked.victims}
+	return p, nil
+}
+
+func (k *Action) open(ctx context.Context, r leakRule) (dbconn.Session, error) {
+	server := k.d.Database(r.server)
+	if server == nil {
+		return nil, fmt.Errorf("mysql %s is not in the configuration", r.server)
+	}
+	return server.Session(ctx)
+}
+
+// describeLeaks writes a plan down.
+func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
+	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
+	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
+		p.Total, picked.of, r.pool, r.app, r.minIdle, picked.leaked)
+	if picked.costly > 0 {
+		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.costly, r.maxRows)
+	}
+	if picked.others > 0 {
+		p.Summary += fmt.Sprintf("; %d more are not known to be the app's, and are left alone", picked.others)
+	}
+	switch {
+	case picked.leaked == 0 && picked.others > 0:
+		p.Refused = r.whose.UnprovedText(picked.others)
+	case picked.leaked == 0:
+		p.Cleared = true
+	case p.Total > 0:
+	case picked.costly == picked.leaked:
+		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: to end one would begin a long rollback", r.maxRows)
+	default:
+		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.of)
+	}
+	for _, c := range picked.victims {
+		info := map[string]string{"idle": action.Tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
+		if worker := r.whose.Holder(c).Worker; worker != "" {
+			info["worker"] = worker
+		}
+		p.Victims = append(p.Victims, action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info})
+	}
+}
+
+// Apply implements [action.Action]. All looks and all ends are on one connection, which
+// breaks if the server does.
+func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
+	private, ok := p.Private.(leakPrivate)
+	if !ok || p.Refused != "" {
+		return 0, action.ErrNotPlanned
+	}
+	if len(private.victims) == 0 {
+		return 0, nil
+	}
+	db, err := k.open(ctx, private.rule)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	if db.Server() != private.server {
+		return 0, dbconn.ErrRestarted
+	}
+	for i, c := range private.victims {
+		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
+			return done, context.Cause(ctx)
+		}
+		ended, err := k.end(ctx, db, private.rule, c)
+		if err != nil {
+			return done, err
+		}
+		if ended {
+			done++
+		}
+	}
+	return done, nil
+}
+
+// end looks once more, and ends the connection if it is still the very same and
+// has done nothing since.
+func (k *Action) end(ctx context.Context, db dbconn.Session, r leakRule, planned mysql.Connection) (bool, error) {
+	now, there, err := db.Connection(ctx, planned.ID)
+	if err != nil {
+		return false, fmt.Errorf("look at a connection: %w", err)
+	}
+	if !there || !r.leaked(now) || !sameSleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
+		return false, nil
+	}
+	if r.whose, err = r.whose.LookAgain(ctx, k.d.Holders, r.server); err != nil {
+		return false, err
+	}
+	if !r.whose.Meant(now) {
+		return false, nil
+	}
+	var done bool
+	if k.c.Procedure != "" {
+		done, err = db.CallKillIdle(ctx, k.c.Procedure, now, r.minIdle, r.maxRows)
+	} else {
+		done, err = db.Kill(ctx, now)
+	}
+	if err != nil {
+		return false, fmt.Errorf("end a connection: %w", err)
+	}
+	return done, nil
+}
+
+// sameSleep reports whether a connection has slept without a break between two looks.
+func sameSleep(before, now mysql.Connection) bool {
+	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
+		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time
+}

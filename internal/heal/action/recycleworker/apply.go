@@ -1,0 +1,181 @@
+package recycleworker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// target reads the processes themselves, and how it is to be found out whether
+// the next worker would start. nil: refused.
+func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*recycling, string, error) {
+	t := &recycling{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
+	var err error
+	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+		return nil, "", err
+	}
+	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
+		return nil, "", err
+	}
+	if err := process.CheckSignal(r.d.ProcRoot, w.PID); err != nil {
+		return nil, err.Error(), nil
+	}
+	if refused := t.patience(ctx, r); refused != "" {
+		return nil, refused, nil
+	}
+	check, refused, err := r.importer(t).Prepare() // read, and not run
+	defer check.Close()
+	if t.imports = check != nil; err != nil || refused != "" {
+		return nil, refused, err
+	}
+	return t, "", nil
+}
+
+func (r *Action) importer(t *recycling) importcheck.Checker {
+	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
+}
+
+// patience finds how long a worker may take to end by itself. A stuck one is
+// ended hard after that, for which the step must give the time.
+func (t *recycling) patience(ctx context.Context, r *Action) (refused string) {
+	option := "--graceful-timeout"
+	if t.server == proc.UWSGI {
+		option = "--worker-reload-mercy"
+	}
+	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
+		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
+			t.grace = time.Duration(n) * time.Second
+		}
+	}
+	need := t.grace + afterGrace + 2*hardStep
+	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
+		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is ended hard after that", need, t.grace+afterGrace)
+	}
+	return ""
+}
+
+// graceful is the signal after which a worker finishes its requests and ends.
+// They are the opposite on the two servers: gunicorn's workers die of a HUP,
+// uWSGI's drop their requests on a TERM.
+func graceful(s proc.Server) syscall.Signal {
+	if s == proc.UWSGI {
+		return syscall.SIGHUP
+	}
+	return syscall.SIGTERM
+}
+
+// hard is the signal after which a worker that hangs ends at once, if it still
+// can: gunicorn's own for that is ABRT.
+func hard(s proc.Server) syscall.Signal {
+	if s == proc.UWSGI {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGABRT
+}
+
+// Apply implements [action.Action]. The app is imported first, where that is needed.
+// Then all is read once more with the worker in hand.
+func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
+	t, ok := p.Private.(*recycling)
+	if !ok {
+		return 0, action.ErrNotPlanned
+	}
+	g, err := process.Open(r.d.ProcRoot, t.worker)
+	if err != nil {
+		return 0, err
+	}
+	defer g.Close()
+	if err := r.tryImport(ctx, t); err != nil {
+		return 0, err
+	}
+	sure, err := r.again(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	if err := g.Check(); err != nil {
+		return 0, err
+	}
+	if err := g.Signal(graceful(t.server)); err != nil {
+		return 0, err
+	}
+	if r.c.Pick != config.PickStuck || g.Ended(ctx, t.grace+afterGrace) {
+		return 1, nil
+	}
+	return 1, r.endHard(ctx, g, sure, t)
+}
+
+// endHard ends a stuck worker that did not end by itself: its request would never
+// end either. It must be the proved process still before each signal.
+func (r *Action) endHard(ctx context.Context, g *process.Handle, sure *proven, t *recycling) error {
+	for _, s := range []syscall.Signal{hard(t.server), syscall.SIGKILL} {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
+		}
+		err := sure.still(r.d.ProcRoot, t.worker.PID)
+		if err == nil {
+			err = g.Signal(s)
+		}
+		if err != nil && !g.Ended(ctx, time.Second) {
+			return err
+		}
+		if g.Ended(ctx, hardStep) {
+			return nil
+		}
+	}
+	return errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
+}
+
+// tryImport imports the app as its next worker would, unless its master has
+// loaded it. What stands in the way is a refusal.
+func (r *Action) tryImport(ctx context.Context, t *recycling) error {
+	check, refused, err := r.importer(t).Prepare()
+	defer check.Close()
+	switch {
+	case err != nil:
+		return err
+	case refused == "" && check != nil:
+		refused = importcheck.Run(ctx, check)
+	}
+	if refused != "" {
+		return action.Refusal(refused)
+	}
+	return nil
+}
+
+// again reads right before whether all is still as planned, with the proof of
+// that moment.
+func (r *Action) again(ctx context.Context, t *recycling) (*proven, error) {
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	app := appIn(snap, t.app)
+	if app == nil || app.PID != t.master.PID || !t.master.Alive(r.d.ProcRoot) {
+		return nil, process.ErrChanged
+	}
+	victim, known, refused, err := r.choose(ctx, app)
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != "":
+		return nil, action.Refusal(refused)
+	case victim == nil:
+		return nil, errors.New("there is nothing to do any more")
+	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
+		return nil, process.ErrChanged
+	case r.c.Pick == config.PickLargest:
+		return known, nil // two of about the same size may change places
+	case victim.worker.PID != t.worker.PID:
+		return nil, process.ErrChanged
+	}
+	return known, nil
+}

@@ -1,0 +1,90 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+// proven says which processes of an app are workers beyond doubt: not by title
+// or descent, but by what they hold (package procid).
+type proven struct {
+	family  *procid.Family
+	workers map[int]bool
+	doubt   string // why one of the others is none, for people; "": there are no others
+}
+
+const (
+	proofTries = 6 // a master that forks a worker just now makes a sibling that holds the files of all
+	proofPause = 50 * time.Millisecond
+)
+
+// prove reads the proof of an app's workers as they are now, again for a moment
+// where some of them have none. Of several readings it returns that with the
+// most workers.
+func (r *Action) prove(ctx context.Context, app *proc.App) (best *proven, err error) {
+	for i := range proofTries {
+		if i > 0 {
+			action.Sleep(ctx, proofPause)
+		}
+		p, err := r.proveOnce(app)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || len(p.workers) >= len(best.workers) {
+			best = p
+		}
+		if best.doubt == "" {
+			break
+		}
+	}
+	return best, nil
+}
+
+func (r *Action) proveOnce(app *proc.App) (*proven, error) {
+	f, err := procid.ReadFamily(r.d.ProcRoot, app.PID)
+	if err != nil {
+		return nil, fmt.Errorf("proof of the workers: %w", process.WithoutPath(err))
+	}
+	p := &proven{family: f, workers: make(map[int]bool)}
+	check := f.Gunicorn
+	if app.Server == proc.UWSGI {
+		check = f.UWSGI
+	}
+	for _, w := range app.Workers {
+		if err := check(w.PID); err != nil {
+			p.doubt = err.Error()
+			continue
+		}
+		p.workers[w.PID] = true
+	}
+	return p, nil
+}
+
+// only returns the app with none but its proved workers.
+func (p *proven) only(app *proc.App) *proc.App {
+	out := *app
+	out.Workers = slices.DeleteFunc(slices.Clone(app.Workers), func(w proc.Worker) bool { return !p.workers[w.PID] })
+	return &out
+}
+
+// still returns nil when a proved worker is the same process still, with the
+// same parent, executable and users. A worker that ends may have closed its
+// files, so they are not asked for again.
+func (p *proven) still(root string, pid int) error {
+	now, err := procid.Read(root, pid)
+	if err != nil {
+		return err
+	}
+	was := p.family.Children[pid]
+	if !now.Same(was) || now.Parent != was.Parent || now.Exe != was.Exe || !now.Equal(was.Credentials) {
+		return process.ErrChanged
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// Verify implements [action.Action]. It needs nothing but what the plan says openly:
+// a run may have been cut off.
+func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
+	if len(p.Victims) != 1 {
+		return action.Unchanged, nil
+	}
+	info := p.Victims[0].Info
+	old, ok := process.IdentityFrom(info, "")
+	master, alsoOK := process.IdentityFrom(info, "master_")
+	before, err := strconv.Atoi(info["workers"])
+	if !ok || !alsoOK || err != nil {
+		return action.Unchanged, nil
+	}
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case !master.Alive(r.d.ProcRoot):
+		return action.Worse, nil
+	case old.Alive(r.d.ProcRoot):
+		return action.InProgress, nil // it finishes its requests
+	}
+	for i := range snap.Apps {
+		if app := &snap.Apps[i]; app.PID == master.PID {
+			return r.replaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
+		}
+	}
+	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
+}
+
+// replaced reports whether a new worker serves in the place of the old one, and
+// whether that has helped.
+func (r *Action) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
+	var next *proc.Worker
+	for i := range app.Workers {
+		w := &app.Workers[i]
+		// A start is known to the hundredth of a second only, and a plan's time to the second.
+		if w.PID != old && w.Start.After(planned.Add(-time.Second)) && (next == nil || w.Start.After(next.Start)) {
+			next = w
+		}
+	}
+	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < settled {
+		return action.InProgress, nil
+	}
+	switch p.Victims[0].Info["of"] {
+	case "pss":
+		if next.Taken.IsZero() && app.MemoryErr == nil {
+			return action.InProgress, nil
+		}
+		return smaller(shareOf(*next), p.Measure), nil
+	case "rss":
+		return smaller(float64(next.RSS), p.Measure), nil
+	case "leaked":
+		return r.leaksLess(ctx, app.Name, p.Measure, next.Slot)
+	}
+	return action.Verified, nil
+}
+
+// serves reports whether a worker takes requests, as far as one may look.
+func serves(w proc.Worker) bool {
+	switch w.State {
+	case proc.Idle, proc.Busy:
+		return true
+	case proc.StateUnknown:
+		return !w.HasBeat || w.Heartbeat < settled
+	default:
+		return false
+	}
+}
+
+// smaller is better, by enough to tell it from chance.
+func smaller(now, before float64) action.Outcome {
+	if now <= before*(1-leastGain) {
+		return action.Verified
+	}
+	return action.Unchanged
+}
+
+func (r *Action) leaksLess(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
+	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
+		return action.Verified, nil // the worker is new, and no more can be seen
+	}
+	leaks, err := r.d.Leaks(ctx, app)
+	if err != nil {
+		return "", err
+	}
+	if float64(leaks[slot]) < before {
+		return action.Verified, nil
+	}
+	return action.Unchanged, nil
+}

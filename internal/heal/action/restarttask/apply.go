@@ -1,0 +1,157 @@
+package restarttask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+const (
+	taskGrace  = 10 * time.Second // from the first signal to the second
+	taskHarder = 5 * time.Second  // from there to SIGKILL, and how long that may take
+	maxFamily  = 64               // processes below a worker that are ended with it
+)
+
+// errOtherServer says that what a plan is about is not what answers now.
+var errOtherServer = errors.New("the Redis is another server, or was started anew, since the plan was made")
+
+// errProgress says that a worker works again.
+var errProgress = errors.New("the worker has made progress since the plan was made")
+
+// Apply implements [action.Action]. The worker is asked to end after its task (SIGTERM),
+// then to end at once, then it is ended, with the processes that it leaves
+// behind: they would go on with a task that somebody else will begin again.
+func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
+	t, ok := p.Private.(*restarting)
+	if !ok {
+		return 0, action.ErrNotPlanned
+	}
+	g, err := process.Open(r.d.ProcRoot, t.task.id)
+	if err != nil {
+		return 0, err
+	}
+	defer g.Close()
+	if err := r.still(ctx, t); err != nil {
+		return 0, err
+	}
+	if err := g.Check(); err != nil {
+		return 0, err
+	}
+	family, err := seizeFamily(r.d.ProcRoot, t.task.id.PID)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		for _, f := range family {
+			f.Close()
+		}
+	}()
+	if err := g.Signal(syscall.SIGTERM); err != nil {
+		return 0, err
+	}
+	if err := end(ctx, g, t.queue.kind); err != nil {
+		return 1, err
+	}
+	for _, f := range family {
+		if !f.Ended(ctx, time.Second) {
+			_ = f.Signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
+		}
+	}
+	return 1, nil
+}
+
+// still looks right before whether the worker makes no progress.
+func (r *Action) still(ctx context.Context, t *restarting) error {
+	f, err := r.look(ctx, t.queue)
+	switch {
+	case err != nil:
+		return err
+	case f.refused != "":
+		return errors.New(f.refused)
+	case f.server != t.server && len(f.stuck) > 0:
+		return errOtherServer
+	}
+	for _, s := range f.stuck {
+		if s.id.Same(t.task.id) && s.key == t.task.key && s.job == t.task.job {
+			return nil
+		}
+	}
+	return errProgress
+}
+
+// end sees to the end of a worker that has had its first signal.
+func end(ctx context.Context, g *process.Handle, kind string) error {
+	// One that is stopped takes no signal until it goes on.
+	if g.ID.State == 'T' {
+		_ = g.Signal(syscall.SIGCONT)
+	}
+	if g.Ended(ctx, taskGrace) {
+		return nil
+	}
+	// RQ ends the process of its job at a second TERM, Celery its pool at a QUIT.
+	harder := syscall.SIGTERM
+	if kind == config.Celery {
+		harder = syscall.SIGQUIT
+	}
+	for _, s := range []syscall.Signal{harder, syscall.SIGKILL} {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the worker has not ended yet: %w", ctx.Err())
+		}
+		if err := g.Signal(s); err != nil && !errors.Is(err, process.ErrChanged) {
+			return err
+		}
+		if g.Ended(ctx, taskHarder) {
+			return nil
+		}
+	}
+	return errors.New("the worker does not even end by SIGKILL: it waits inside of the kernel")
+}
+
+// seizeFamily takes hold of the processes below a worker: of RQ the one that
+// does the job, of Celery the pool. One that has other users or groups, such as
+// a job's child behind sudo, is left alone.
+func seizeFamily(root string, pid int) ([]*process.Handle, error) {
+	worker, err := procid.Read(root, pid)
+	if err != nil {
+		return nil, err
+	}
+	var out []*process.Handle
+	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
+		for _, kid := range proc.Children(root, todo[0]) {
+			if len(out) == maxFamily {
+				break
+			}
+			if g := seizeKin(root, kid, todo[0], worker); g != nil {
+				out = append(out, g)
+				todo = append(todo, kid)
+			}
+		}
+	}
+	return out, nil
+}
+
+// seizeKin takes hold of a child that has its worker's users and groups; nil: it
+// has not, or has ended.
+func seizeKin(root string, kid, parent int, worker procid.Process) *process.Handle {
+	id, err := proc.Identify(root, kid)
+	if err != nil || id.Parent != parent {
+		return nil
+	}
+	g, err := process.Open(root, id)
+	if err != nil {
+		return nil
+	}
+	if p, err := procid.Read(root, kid); err != nil || p.Start != id.Start || !p.Equal(worker.Credentials) {
+		g.Close()
+		return nil
+	}
+	return g
+}

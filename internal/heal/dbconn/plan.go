@@ -1,0 +1,28 @@
+package dbconn
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+)
+
+// PlannedIDs are the victims' numbers, if they were numbers of this process of
+// the server; those of another one are gone with it.
+func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
+	out := make(map[uint64]bool)
+	for _, v := range victims {
+		if id, err := strconv.ParseUint(v.ID, 10, 64); err == nil && v.Info["server"] == server {
+			out[id] = true
+		}
+	}
+	return out
+}
+
+// ErrRestarted says that connections' numbers mean others now.
+var ErrRestarted = errors.New("the server was started anew since the plan was made")
+
+// LeastIdle is the shortest time after which a connection or a statement may be
+// ended. A server's list of transactions may be a tenth of a second old.
+const LeastIdle = time.Second
