@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -24,11 +25,11 @@ func (r *Runner) act(ctx context.Context, w *work, act action.Action, plan actio
 		return outcome{d, why, thenEnd}
 	}
 	if r.dryRun() {
-		return outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
+		return outcome{journal.DecisionDryRun, "would " + plan.Summary, thenEnd}
 	}
-	w.run.State, w.run.Reason, w.run.Applied = DecisionRunning, "", time.Now()
+	w.run.State, w.run.Reason, w.run.Applied = journal.DecisionRunning, "", time.Now()
 	if !r.record(&w.run) {
-		return outcome{DecisionUnwritten, "the journal cannot be written; nothing is done until it can", thenLater}
+		return outcome{journal.DecisionUnwritten, "the journal cannot be written; nothing is done until it can", thenLater}
 	}
 	r.mu.Lock()
 	r.acted(key, w.run.Applied)
@@ -43,9 +44,9 @@ func (r *Runner) act(ctx context.Context, w *work, act action.Action, plan actio
 		return outcome{then: thenStop}
 	}
 	if no, ok := errors.AsType[action.Refusal](err); ok && w.run.Done == 0 {
-		return outcome{DecisionRefused, string(no), thenEscalate}
+		return outcome{journal.DecisionRefused, string(no), thenEscalate}
 	}
-	w.run.State = DecisionVerifying
+	w.run.State = journal.DecisionVerifying
 	if err != nil {
 		w.run.Reason = text.Clip(err.Error(), action.MaxText)
 	}
@@ -55,7 +56,7 @@ func (r *Runner) act(ctx context.Context, w *work, act action.Action, plan actio
 		patience = 0 // nothing was done: one look is enough
 	}
 	o := r.check(ctx, w, act, plan, patience)
-	if err != nil && o.decision == DecisionFailed {
+	if err != nil && o.decision == journal.DecisionFailed {
 		o.reason = err.Error()
 	}
 	return o
@@ -75,10 +76,10 @@ func (r *Runner) lookAfter(ctx context.Context, w *work, action action.Action, s
 	lease := Lease{step.Action, keyOf(w.rule.Name, step.Action, w.run.Target), w.run.ID, 0}
 	defer r.giveBack(ctx, lease)
 	if w.run.Plan == nil {
-		return outcome{DecisionFailed, "it was cut off, and what it was about is not known", thenEscalate}
+		return outcome{journal.DecisionFailed, "it was cut off, and what it was about is not known", thenEscalate}
 	}
 	o := r.check(ctx, w, action, *w.run.Plan, step.VerifyWithin)
-	if o.decision == DecisionFailed {
+	if o.decision == journal.DecisionFailed {
 		o.reason, o.then = cutOff+"it was not done again, and "+o.reason, thenEscalate
 	}
 	return o
@@ -101,17 +102,17 @@ func (r *Runner) check(ctx context.Context, w *work, act action.Action, plan act
 		w.run.Outcome = got
 		switch {
 		case err == nil && got == action.Verified:
-			return outcome{DecisionVerified, "", thenEnd}
+			return outcome{journal.DecisionVerified, "", thenEnd}
 		case err == nil && got == action.Worse:
-			return outcome{DecisionFailed, "something else got worse", thenEscalate}
+			return outcome{journal.DecisionFailed, "something else got worse", thenEscalate}
 		case time.Now().Before(end):
 			sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
 		case err != nil:
-			return outcome{DecisionFailed, "whether it helped cannot be seen: " + err.Error(), thenEscalate}
+			return outcome{journal.DecisionFailed, "whether it helped cannot be seen: " + err.Error(), thenEscalate}
 		case got == action.InProgress: // to do more to what is on its way would make it longer
-			return outcome{DecisionFailed, "it is on its way and took longer than " + patience.String(), thenEscalate}
+			return outcome{journal.DecisionFailed, "it is on its way and took longer than " + patience.String(), thenEscalate}
 		default:
-			return outcome{DecisionFailed, "it did not help within " + patience.String(), thenNext}
+			return outcome{journal.DecisionFailed, "it did not help within " + patience.String(), thenNext}
 		}
 	}
 }

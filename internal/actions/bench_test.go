@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // fake is an action whose every answer a test chooses.
@@ -112,6 +113,41 @@ type bench struct {
 	next  *fake
 	fleet *fleet
 	stop  func()
+
+	section     config.Healing
+	journalSize int64
+}
+
+// use applies a section, as a reload does.
+func (b *bench) use(h config.Healing) {
+	b.t.Helper()
+	apply, err := b.Prepare(h)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	apply()
+	b.section = h
+}
+
+// setBudget sets how many acts the budget allows.
+func (b *bench) setBudget(n int) {
+	b.t.Helper()
+	h := b.section
+	h.Budgets.MaxRuns = n
+	b.use(h)
+}
+
+// lockJournal makes each write of the journal fail, as others may write to its
+// directory, until free is called.
+func (b *bench) lockJournal() (free func()) {
+	b.t.Helper()
+	chmod := func(mode os.FileMode) {
+		if err := os.Chmod(b.dir, mode); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	chmod(0o777)
+	return func() { chmod(0o700) }
 }
 
 // section is the configuration that tests start from: two acting steps and a call.
@@ -139,7 +175,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 		change(b)
 	}
 	b.Runner = actions.New(actions.Options{
-		StateDir: dir,
+		StateDir: dir, JournalSize: b.journalSize,
 		Build: func(s config.HealingStep) (action.Action, error) {
 			if s.KillLeaked != nil {
 				return b.first, nil
@@ -150,11 +186,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
 		Settle:   2 * time.Second,
 	})
-	apply, err := b.Prepare(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	apply()
+	b.use(h)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
@@ -192,7 +224,7 @@ func (b *bench) take(alerts ...action.Alert) string {
 }
 
 // last is the newest run.
-func (b *bench) last() actions.Run {
+func (b *bench) last() journal.Run {
 	b.t.Helper()
 	s := b.Snapshot()
 	if len(s.Runs) == 0 {
@@ -220,9 +252,14 @@ func journalOf(t *testing.T, dir string) string {
 func states(t *testing.T, dir string) string {
 	t.Helper()
 	var out []string
-	bad, err := actions.ReadJournal(strings.NewReader(journalOf(t, dir)), func(e actions.Entry) { out = append(out, string(e.Decision)) })
-	if bad > 0 || err != nil {
-		t.Errorf("%d bad lines, %v", bad, err)
+	err := journal.ReadLines(strings.NewReader(journalOf(t, dir)), time.Now(), func(l journal.Line) {
+		if !l.OK {
+			t.Errorf("a bad line: %s", l.Text)
+		}
+		out = append(out, string(l.Entry.Decision))
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	return strings.Join(out, " ")
 }

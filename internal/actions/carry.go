@@ -1,20 +1,23 @@
 package actions
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
 
 const (
-	maxParts = 10_000
-	partSize = lineSize / 4       // bytes that a part is begun for; JSON may escape what is in it
-	keepLast = 7 * 24 * time.Hour // a longer cooldown may come with a reload
+	partSize = journal.LineSize / 4 // bytes that a part is begun for; JSON may escape what is in it
+	keepLast = 7 * 24 * time.Hour   // a longer cooldown may come with a reload
 )
 
 // carried returns the lines with which a file of the journal begins: all that the
 // guards still go by. It must not be called with r.mu held.
-func (r *Runner) carried() []Entry {
+func (r *Runner) carried() []journal.Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	c := carrier{now: now, part: &Carried{}}
+	c := carrier{now: now, part: &journal.GuardState{}}
 	r.carryActs(&c)
 	for k, list := range r.failures {
 		if len(list) > 0 {
@@ -69,9 +72,9 @@ func set[V any](m *map[string]V, k string, v V) {
 // carrier splits guards into parts that fit into a line each.
 type carrier struct {
 	now   time.Time
-	part  *Carried
+	part  *journal.GuardState
 	size  int
-	parts []*Carried
+	parts []*journal.GuardState
 }
 
 // room begins the next part where this one has no room for a key and times.
@@ -79,17 +82,17 @@ func (c *carrier) room(key, times int) {
 	need := key + 16 + 40*times
 	if c.size+need > partSize && c.size > 0 {
 		c.parts = append(c.parts, c.part)
-		c.part, c.size = &Carried{}, 0
+		c.part, c.size = &journal.GuardState{}, 0
 	}
 	c.size += need
 }
 
-func (c *carrier) entries() []Entry {
+func (c *carrier) entries() []journal.Entry {
 	parts := append(c.parts, c.part)
-	out := make([]Entry, len(parts))
+	out := make([]journal.Entry, len(parts))
 	for i, g := range parts {
 		g.Part, g.Parts = i+1, len(parts)
-		out[i] = Entry{At: c.now, Decision: decisionCarried, Guards: g}
+		out[i] = journal.Entry{At: c.now, Decision: journal.DecisionCarried, Guards: g}
 	}
 	return out
 }

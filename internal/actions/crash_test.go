@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // marking is an action that leaves a line in a file each time it is applied, as
@@ -131,7 +132,7 @@ func TestKilledAtEachState(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			var last actions.Run
+			var last journal.Run
 			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 				runs := r.Snapshot().Runs
 				if len(runs) != 1 {
@@ -148,7 +149,7 @@ func TestKilledAtEachState(t *testing.T) {
 			if first, again := strings.Count(string(marks), config.ActionKillLeaked), strings.Count(string(marks), config.ActionRecycle); first != c.first || again != c.again {
 				t.Errorf("done %d and %d times, want %d and %d", first, again, c.first, c.again)
 			}
-			if ds, err := r.Take(ctx, []action.Alert{firing()}); err != nil || ds[0] != actions.DecisionDuplicate {
+			if ds, err := r.Take(ctx, []action.Alert{firing()}); err != nil || ds[0] != journal.DecisionDuplicate {
 				t.Errorf("sent again it is %v, %v", ds, err)
 			}
 		})

@@ -6,34 +6,35 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // guard asks each guard in turn whether an action may begin on a key now: ""
 // if so, else the first that says no, and why. It is asked when an alert comes
 // and again when its run begins; the fleet is asked only then, for that takes a
 // round trip to its Redis. r.mu is held.
-func (r *Runner) guard(action, key string, now time.Time) (Decision, string) {
+func (r *Runner) guard(action, key string, now time.Time) (journal.Decision, string) {
 	b := r.set.Budgets
 	switch mode := r.mode(); {
-	case r.pause.on(now):
-		return DecisionPaused, "paused until " + r.pause.Until.UTC().Format(time.RFC3339) + ": " + r.pause.Reason
+	case r.pause.On(now):
+		return journal.DecisionPaused, "paused until " + r.pause.Until.UTC().Format(time.RFC3339) + ": " + r.pause.Reason
 	case r.set.Mode == config.HealOff:
-		return DecisionOff, "the mode is off"
+		return journal.DecisionOff, "the mode is off"
 	case mode == config.HealOff:
 		return "", "" // no journal: what needs one is refused when it is written
 	}
 	if left := r.started.Add(r.set.Warmup).Sub(now); left > 0 {
-		return DecisionWarmup, "the exporter started " + rounded(now.Sub(r.started)) + " ago and watches for " + rounded(left) + " more"
+		return journal.DecisionWarmup, "the exporter started " + rounded(now.Sub(r.started)) + " ago and watches for " + rounded(left) + " more"
 	}
 	if until := r.breakerUntil(action, now); until.After(now) {
-		return DecisionBreaker, fmt.Sprintf("%s failed %d times or more within %s; it rests for %s more",
+		return journal.DecisionBreaker, fmt.Sprintf("%s failed %d times or more within %s; it rests for %s more",
 			action, r.set.Breaker.Failures, rounded(r.set.Breaker.Window), rounded(until.Sub(now)))
 	}
 	if left := r.cooling(key).Sub(now); left > 0 {
-		return DecisionCooldown, "the target was acted on " + rounded(now.Sub(r.last[key])) + " ago; the cooldown has " + rounded(left) + " left"
+		return journal.DecisionCooldown, "the target was acted on " + rounded(now.Sub(r.last[key])) + " ago; the cooldown has " + rounded(left) + " left"
 	}
 	if n := r.spent(now); n >= b.MaxRuns {
-		return DecisionBudget, fmt.Sprintf("%d actions within %s are all that the budget allows", n, rounded(b.Per))
+		return journal.DecisionBudget, fmt.Sprintf("%d actions within %s are all that the budget allows", n, rounded(b.Per))
 	}
 	return "", ""
 }

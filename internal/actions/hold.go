@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // Plans that dry-run makes for one rule: who may send alerts without a token could
@@ -18,16 +19,16 @@ const (
 
 // noteWrite keeps what the last write of the journal came to. A directory that
 // was replaced ends healing until a restart. r.mu is not held.
-func (r *Runner) noteWrite(s *Store, err error) {
+func (r *Runner) noteWrite(s *journal.Store, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.store != s || errors.Is(err, errClosed) {
+	if r.store != s || errors.Is(err, journal.ErrClosed) {
 		return
 	}
 	before := r.noWrite
 	r.noWrite = err
 	switch {
-	case errors.Is(err, ErrLost):
+	case errors.Is(err, journal.ErrLost):
 		r.store, r.lost, r.storeErr = nil, s, err
 		r.log.Error("Healing is off until a restart: its state directory was replaced", "dir", r.o.StateDir, "err", err)
 	case err != nil && before == nil:
@@ -65,7 +66,7 @@ func (r *Runner) shownMode() string {
 }
 
 // held notes in the log why an alert started no run.
-func (r *Runner) held(rl *rule, d Decision, why string) Decision {
+func (r *Runner) held(rl *rule, d journal.Decision, why string) journal.Decision {
 	r.log.Debug("An alert started no run", "rule", rl.Name, "decision", string(d), "reason", why)
 	return d
 }
@@ -123,7 +124,7 @@ func (r *Runner) oldestOfMost() int {
 	most := ""
 	for i, id := range r.order {
 		run := r.runs[id]
-		if run == nil || !run.terminal() {
+		if run == nil || !run.Terminal() {
 			continue
 		}
 		if count[run.Rule]++; count[run.Rule] == 1 {

@@ -5,10 +5,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// maxApplied bounds the acts that are kept for the budget.
-const maxApplied = 2000 // more than any budget
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
 
 // memory is what the guards go by. It outlives the process.
 type memory struct {
@@ -30,8 +29,8 @@ func newMemory() memory {
 // acted notes that a step began to act on a key.
 func (m *memory) acted(key string, at time.Time) {
 	m.last[key] = at
-	if m.applied = append(m.applied, at); len(m.applied) > maxApplied {
-		m.applied = slices.Delete(m.applied, 0, maxApplied/2)
+	if m.applied = append(m.applied, at); len(m.applied) > journal.MaxApplied {
+		m.applied = slices.Delete(m.applied, 0, journal.MaxApplied/2)
 	}
 }
 
@@ -44,7 +43,7 @@ func (m *memory) didAct(key string, at time.Time) {
 // failed notes that an action did not help.
 func (m *memory) failed(action string, at time.Time) {
 	list := append(m.failures[action], at)
-	m.failures[action] = list[max(0, len(list)-maxActs):]
+	m.failures[action] = list[max(0, len(list)-journal.MaxActs):]
 }
 
 // with adds a time to a list in order, of which the newest are kept.
@@ -54,12 +53,12 @@ func with(list []time.Time, at time.Time) []time.Time {
 	}
 	list = append(slices.Clone(list), at)
 	slices.SortFunc(list, time.Time.Compare)
-	return list[max(0, len(list)-maxActs):]
+	return list[max(0, len(list)-journal.MaxActs):]
 }
 
 // remember notes what a run did, as its next line says; before is the line ahead
 // of it, nil for the first.
-func (m *memory) remember(before, run *Run) {
+func (m *memory) remember(before, run *journal.Run) {
 	known := 0
 	if before != nil {
 		known = len(before.Before)
@@ -68,21 +67,21 @@ func (m *memory) remember(before, run *Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		m.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
+		m.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
 		m.ended(b.Action, b.Result, b.Ended)
 	}
-	if run.State == DecisionEscalated {
+	if run.State == journal.DecisionEscalated {
 		m.human[run.Rule] = run.Alert.Fingerprint
 	}
-	if run.State == DecisionVerified {
+	if run.State == journal.DecisionVerified {
 		delete(m.human, run.Rule)
 	}
 	if run.Applied.IsZero() {
 		return
 	}
 	m.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied,
-		run.terminal() && (run.Done > 0 || run.State == DecisionVerified || strings.HasPrefix(run.Reason, cutOff)))
-	if run.terminal() {
+		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, cutOff)))
+	if run.Terminal() {
 		at := run.Settled
 		if at.IsZero() {
 			at = run.Updated
@@ -92,12 +91,12 @@ func (m *memory) remember(before, run *Run) {
 }
 
 // ended notes how a step that acted ended.
-func (m *memory) ended(action string, result Decision, at time.Time) {
-	if result == DecisionVerified {
+func (m *memory) ended(action string, result journal.Decision, at time.Time) {
+	if result == journal.DecisionVerified {
 		delete(m.failures, action)
 		return
 	}
-	if result == DecisionRefused { // nothing was done
+	if result == journal.DecisionRefused { // nothing was done
 		return
 	}
 	m.failures[action] = with(m.failures[action], at) // the file may have begun with it
@@ -127,22 +126,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Carried is a part of the guards as they stood when a file of the journal was
-// begun. Every part is a line; the runs that had not ended follow, a line each.
-type Carried struct {
-	Part     int                    `json:"part"` // from 1
-	Parts    int                    `json:"parts"`
-	Open     int                    `json:"open,omitempty"`     // lines of runs that follow the last part
-	Last     map[string]time.Time   `json:"last,omitempty"`     // when an action was last done to a target
-	Acts     map[string][]time.Time `json:"acts,omitempty"`     // when it did something
-	Applied  []time.Time            `json:"applied,omitempty"`  // all acts
-	Failures map[string][]time.Time `json:"failures,omitempty"` // by action
-	Human    map[string]string      `json:"human,omitempty"`    // rules that call for a person
-	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were taken, as hashes, and until when
-}
-
 // merge adds what a file began with. Alerts are known until latest at most.
-func (m *memory) merge(g *Carried, latest time.Time) {
+func (m *memory) merge(g *journal.GuardState, latest time.Time) {
 	for k, t := range g.Last {
 		if t.After(m.last[k]) {
 			m.last[k] = t
@@ -154,7 +139,7 @@ func (m *memory) merge(g *Carried, latest time.Time) {
 		}
 	}
 	for _, t := range g.Applied {
-		if len(m.applied) < maxApplied && !slices.ContainsFunc(m.applied, t.Equal) {
+		if len(m.applied) < journal.MaxApplied && !slices.ContainsFunc(m.applied, t.Equal) {
 			m.applied = append(m.applied, t)
 		}
 	}

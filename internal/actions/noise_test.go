@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // noisy is a section with a second rule, whose runs find nothing to do.
@@ -31,8 +31,9 @@ func noisy(change func(*config.Healing)) config.Healing {
 // makeNoise has runs written until the journal's files were all begun anew, twice over.
 func makeNoise(b *bench) {
 	b.t.Helper()
-	b.SetJournalSize(8 << 10)
-	defer b.SetBudget(b.SetBudget(1000)) // the noise spends none, and is to be let in all the same
+	budget := b.section.Budgets.MaxRuns
+	b.setBudget(1000) // the noise spends none, and is to be let in all the same
+	defer b.setBudget(budget)
 	for i := range 80 {
 		b.take(firing("alertname", "Noise", "pod", fmt.Sprint("noise", i)))
 		b.wait(time.Second)
@@ -72,7 +73,7 @@ func TestNoiseKeepsGuards(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, dir, noisy(c.section), func(b *bench) {
-					b.next.plan.Cleared = true
+					b.next.plan.Cleared, b.journalSize = true, 8<<10
 					if c.change != nil {
 						c.change(b)
 					}
@@ -81,7 +82,7 @@ func TestNoiseKeepsGuards(t *testing.T) {
 				makeNoise(b)
 				b.stop()
 				for range 2 { // what is carried over is carried over again
-					b = start(t, dir, noisy(c.section), func(b *bench) { b.next.plan.Cleared = true })
+					b = start(t, dir, noisy(c.section), func(b *bench) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
 					if got := b.take(c.alert); got != c.want {
 						t.Errorf("got %s, want %s", got, c.want)
 					}
@@ -100,7 +101,9 @@ func TestNoiseKeepsGuards(t *testing.T) {
 func TestNoiseKeepsCall(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		quiet := func(b *bench) { b.next.plan.Cleared, b.first.plan.Refused = true, "all of them match" }
+		quiet := func(b *bench) {
+			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, "all of them match", 8<<10
+		}
 		b := start(t, dir, noisy(nil), quiet)
 		b.take(firing())
 		b.wait(time.Second)
@@ -139,14 +142,14 @@ func TestNothingIsWrittenOfNothing(t *testing.T) {
 			list = append(list, firing("instance", "web-1"))
 			b.take(list...)
 		}
-		if err := b.Pause(actions.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
+		if err := b.Pause(journal.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
 			t.Error(err)
 		}
 		b.take(firing("instance", "web-1", "app", "blog"))
 		if journalOf(t, dir) != before {
 			t.Error("lines were written")
 		}
-		for d, want := range map[actions.Decision]uint64{"unmatched": 4800, "not_mine": 4800, "cooldown": 4800, "duplicate": 40, "paused": 1, "queued": 1} {
+		for d, want := range map[journal.Decision]uint64{"unmatched": 4800, "not_mine": 4800, "cooldown": 4800, "duplicate": 40, "paused": 1, "queued": 1} {
 			if got := b.Stats().Alerts[d]; got != want {
 				t.Errorf("%s is counted %d times, want %d", d, got, want)
 			}
@@ -194,7 +197,7 @@ func TestDryRunIsBounded(t *testing.T) {
 func TestShownRunsAreShared(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, noisy(nil), func(b *bench) { b.next.plan.Cleared = true })
+		b := start(t, dir, noisy(nil), func(b *bench) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
 		defer b.stop()
 		b.take(firing())
 		b.wait(time.Minute)

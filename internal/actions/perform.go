@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -26,7 +27,7 @@ const (
 
 // outcome is what one step came to.
 type outcome struct {
-	decision Decision
+	decision journal.Decision
 	reason   string
 	then     then
 }
@@ -94,7 +95,7 @@ func (r *Runner) perform(ctx context.Context, w *work) {
 			return
 		}
 		w.climb(o, next)
-		w.run.State = DecisionStepFailed
+		w.run.State = journal.DecisionStepFailed
 		r.record(&w.run)
 	}
 }
@@ -106,7 +107,7 @@ func (w *work) climb(o outcome, next int) {
 	if run.Plan != nil {
 		summary = run.Plan.Summary
 	}
-	run.Before = append(slices.Clone(run.Before), StepResult{
+	run.Before = append(slices.Clone(run.Before), journal.StepResult{
 		Action: run.Action, Target: run.Target, Result: o.decision, Reason: text.Clip(o.reason, action.MaxText), Summary: summary,
 		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
@@ -128,12 +129,12 @@ func (r *Runner) settle(w *work, o outcome) {
 	r.count.took(now.Sub(w.run.Created))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o.decision == DecisionVerified {
+	if o.decision == journal.DecisionVerified {
 		delete(r.failures, w.run.Action)
 		delete(r.human, w.run.Rule)
 		return
 	}
-	if o.decision == DecisionRefused { // by Apply, which did nothing
+	if o.decision == journal.DecisionRefused { // by Apply, which did nothing
 		return
 	}
 	r.failed(w.run.Action, now)
@@ -150,15 +151,15 @@ func (r *Runner) callForHelp(w *work, o outcome) {
 	r.mu.Lock()
 	r.human[w.run.Rule] = w.run.Alert.Fingerprint
 	r.mu.Unlock()
-	r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionEscalated}, 0, time.Now())
-	r.end(w, outcome{DecisionEscalated, o.reason, thenEnd})
+	r.count.ended(RunKey{w.run.Rule, w.run.Action, journal.DecisionEscalated}, 0, time.Now())
+	r.end(w, outcome{journal.DecisionEscalated, o.reason, thenEnd})
 }
 
 // record writes a run down as it now is, and shows it. It tells whether it is
 // written; where nothing may be done without, the caller looks.
-func (r *Runner) record(run *Run) bool {
+func (r *Runner) record(run *journal.Run) bool {
 	run.Updated = time.Now()
-	err := r.write(entryOf(run))
+	err := r.write(journal.EntryOf(run))
 	if err != nil {
 		r.log.Error("A step of healing is not in the journal", "run", run.ID, "state", string(run.State), "err", err)
 	}
@@ -171,13 +172,13 @@ func (r *Runner) record(run *Run) bool {
 // park lets a run wait for a person, or for the journal to be written again.
 func (r *Runner) park(w *work, o outcome) {
 	w.run.State, w.run.Reason = o.decision, text.Clip(o.reason, action.MaxText)
-	if o.decision == DecisionAwaiting && r.record(&w.run) {
+	if o.decision == journal.DecisionAwaiting && r.record(&w.run) {
 		r.mu.Lock()
 		r.awaiting[w.run.ID] = w
 		r.mu.Unlock()
 		return
 	}
-	w.run.State, w.run.Approved, w.run.Applied = DecisionUnwritten, nil, time.Time{}
+	w.run.State, w.run.Approved, w.run.Applied = journal.DecisionUnwritten, nil, time.Time{}
 	w.notBefore = time.Now().Add(retryAfter)
 	r.mu.Lock()
 	r.publish(w.run)
@@ -214,13 +215,13 @@ func (r *Runner) onlyCall(w *work, key string) outcome {
 		return outcome{d, why, thenEnd}
 	}
 	if r.dryRun() {
-		return outcome{DecisionDryRun, "would call for a person", thenEnd}
+		return outcome{journal.DecisionDryRun, "would call for a person", thenEnd}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.human[w.run.Rule] = w.run.Alert.Fingerprint
 	r.last[key] = time.Now()
-	return outcome{DecisionEscalated, "the rule has no other step", thenEnd}
+	return outcome{journal.DecisionEscalated, "the rule has no other step", thenEnd}
 }
 
 // prepare asks the guards again, looks at things as they are now, and keeps
@@ -234,17 +235,17 @@ func (r *Runner) prepare(ctx context.Context, w *work, act action.Action, step c
 		return action.Plan{}, outcome{d, why, blocked}
 	}
 	if why := r.askFleet(ctx, step.Action); why != "" {
-		return action.Plan{}, outcome{DecisionFleet, why, blocked}
+		return action.Plan{}, outcome{journal.DecisionFleet, why, blocked}
 	}
 	plan, err := r.plan(ctx, w, act, step)
 	if err != nil {
-		return action.Plan{}, outcome{DecisionUnplanned, err.Error(), thenEscalate}
+		return action.Plan{}, outcome{journal.DecisionUnplanned, err.Error(), thenEscalate}
 	}
 	switch {
 	case plan.Cleared:
-		return plan, outcome{DecisionCleared, "looked at now, there is nothing to do", thenEnd}
+		return plan, outcome{journal.DecisionCleared, "looked at now, there is nothing to do", thenEnd}
 	case plan.Refused != "":
-		return plan, outcome{DecisionRefused, plan.Refused, thenEscalate}
+		return plan, outcome{journal.DecisionRefused, plan.Refused, thenEscalate}
 	}
 	// By now the target is known for sure.
 	if d, why := r.guardNow(w, step.Action, keyOf(w.rule.Name, step.Action, plan.Target)); d != "" {
@@ -253,7 +254,7 @@ func (r *Runner) prepare(ctx context.Context, w *work, act action.Action, step c
 	w.run.Facts = r.facts(ctx, plan.Target)
 	switch {
 	case r.dryRun():
-		return plan, outcome{DecisionDryRun, "would " + plan.Summary, thenEnd}
+		return plan, outcome{journal.DecisionDryRun, "would " + plan.Summary, thenEnd}
 	case step.Approve:
 		return plan, approved(w)
 	}
@@ -265,14 +266,14 @@ func (r *Runner) prepare(ctx context.Context, w *work, act action.Action, step c
 func approved(w *work) outcome {
 	run := &w.run
 	if run.Approved == nil {
-		return outcome{DecisionAwaiting, run.Plan.Summary, thenLater}
+		return outcome{journal.DecisionAwaiting, run.Plan.Summary, thenLater}
 	}
-	why := run.Approved.covers(*run.Plan)
+	why := run.Approved.Covers(*run.Plan)
 	if why == "" {
 		return outcome{}
 	}
 	run.Approved = nil
-	return outcome{DecisionAwaiting, run.Plan.Summary + " (approval is needed again: " + why + ")", thenLater}
+	return outcome{journal.DecisionAwaiting, run.Plan.Summary + " (approval is needed again: " + why + ")", thenLater}
 }
 
 func (r *Runner) dryRun() bool {
@@ -282,15 +283,15 @@ func (r *Runner) dryRun() bool {
 }
 
 // guardNow asks the guards right before something is done.
-func (r *Runner) guardNow(w *work, action, key string) (Decision, string) {
+func (r *Runner) guardNow(w *work, action, key string) (journal.Decision, string) {
 	r.holds()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.cancelled {
-		return DecisionCancelled, "the alert was resolved"
+		return journal.DecisionCancelled, "the alert was resolved"
 	}
 	if r.store == nil {
-		return DecisionOff, "the state directory cannot be used"
+		return journal.DecisionOff, "the state directory cannot be used"
 	}
 	return r.guard(action, key, time.Now())
 }
@@ -322,7 +323,7 @@ func (r *Runner) facts(ctx context.Context, target string) (out json.RawMessage)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := safely(func() error { out = redact.JSON(r.o.Evidence(ctx, target), maxEvidence); return nil }); err != nil {
+	if err := safely(func() error { out = redact.JSON(r.o.Evidence(ctx, target), journal.MaxEvidence); return nil }); err != nil {
 		return nil
 	}
 	return out

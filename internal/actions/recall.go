@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 const (
@@ -32,14 +34,14 @@ type recall struct {
 
 // recalled is a run as its lines say.
 type recalled struct {
-	Run
+	journal.Run
 
 	line int // number of the last one
 }
 
 // head is how the file in use begins.
 type head struct {
-	entries []Entry // so far
+	entries []journal.Entry // so far
 	parts   int
 	open    int
 	closed  bool // it is whole, or there is none
@@ -50,11 +52,11 @@ func newRecall(set *settings, now time.Time) *recall {
 }
 
 // feed notes one line.
-func (c *recall) feed(l line) {
+func (c *recall) feed(l journal.Line) {
 	c.lines++
-	c.renew = c.renew || l.current && (!l.ok || l.clamped)
-	if l.current && !c.head.closed {
-		if l.ok && c.head.takes(l.entry) {
+	c.renew = c.renew || l.Current && (!l.OK || l.Clamped)
+	if l.Current && !c.head.closed {
+		if l.OK && c.head.takes(l.Entry) {
 			if c.head.whole() {
 				c.begin()
 			}
@@ -62,22 +64,22 @@ func (c *recall) feed(l line) {
 		}
 		c.flush()
 	}
-	if !l.ok {
-		c.broken(l.text)
+	if !l.OK {
+		c.broken(l.Text)
 		return
 	}
-	c.note(l.entry)
+	c.note(l.Entry)
 }
 
 // takes reports whether an entry is the next one of a head.
-func (h *head) takes(e Entry) bool {
+func (h *head) takes(e journal.Entry) bool {
 	switch n := len(h.entries); {
 	case e.Guards != nil:
 		if e.Guards.Part != n+1 || n > 0 && (e.Guards.Parts != h.parts || n >= h.parts) {
 			return false
 		}
 		h.parts, h.open = e.Guards.Parts, e.Guards.Open
-	case n == 0 || n < h.parts || e.Run == nil || e.Run.terminal():
+	case n == 0 || n < h.parts || e.Run == nil || e.Run.Terminal():
 		return false
 	}
 	h.entries = append(h.entries, e)
@@ -99,7 +101,7 @@ func (c *recall) begin() {
 		}
 	}
 	for id, run := range c.runs {
-		if !carried[id] && !run.terminal() {
+		if !carried[id] && !run.Terminal() {
 			c.drop(id)
 		}
 	}
@@ -119,7 +121,7 @@ func (c *recall) flush() {
 }
 
 // note takes a good line in.
-func (c *recall) note(e Entry) {
+func (c *recall) note(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
 		var longest time.Duration
@@ -129,19 +131,19 @@ func (c *recall) note(e Entry) {
 		c.merge(e.Guards, c.now.Add(longest))
 	case e.Run != nil:
 		c.run(*e.Run)
-	case e.Alert != nil && e.Decision == DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
+	case e.Alert != nil && e.Decision == journal.DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
 		delete(c.human, e.Rule)
 	}
 }
 
 // run takes the next line of a run in.
-func (c *recall) run(run Run) {
-	if run.State.begun() && run.Applied.IsZero() {
+func (c *recall) run(run journal.Run) {
+	if run.State.Begun() && run.Applied.IsZero() {
 		run.Applied = run.Updated
 	}
 	before := c.runs[run.ID]
 	switch {
-	case before == nil && c.over[run.ID], before != nil && (before.terminal() || !run.follows(&before.Run)):
+	case before == nil && c.over[run.ID], before != nil && (before.Terminal() || !run.Follows(&before.Run)):
 		c.refuse(&run)
 		return
 	case before == nil:
@@ -159,7 +161,7 @@ func (c *recall) run(run Run) {
 		c.remember(&before.Run, &run)
 	}
 	c.knowAgain(&run)
-	if run.terminal() {
+	if run.Terminal() {
 		c.over[run.ID] = true
 	}
 	c.runs[run.ID] = &recalled{run, c.lines}
@@ -168,7 +170,7 @@ func (c *recall) run(run Run) {
 
 // refuse passes a line over that contradicts those before it. What it says was
 // done counts all the same.
-func (c *recall) refuse(run *Run) {
+func (c *recall) refuse(run *journal.Run) {
 	c.bad++
 	c.worst, c.renew = c.lines, true
 	if !run.Applied.IsZero() {
@@ -189,12 +191,12 @@ func (c *recall) broken(text []byte) {
 			Applied string `json:"applied"`
 		} `json:"run"`
 	}
-	if len(text) == 0 || deep(text) {
+	if len(text) == 0 || journal.Deep(text) {
 		return
 	}
 	_ = json.Unmarshal(text, &said) // what has its type is read
 	at, err := time.Parse(time.RFC3339Nano, said.Run.Applied)
-	if err != nil || at.IsZero() || said.Run.Action == "" || !short(maxName, said.Run.Rule, said.Run.Action) || !short(maxKey, said.Run.Target) {
+	if err != nil || at.IsZero() || said.Run.Action == "" || !journal.Short(journal.MaxName, said.Run.Rule, said.Run.Action) || !journal.Short(journal.MaxKey, said.Run.Target) {
 		return
 	}
 	if at.After(c.now) {
@@ -204,22 +206,22 @@ func (c *recall) broken(text []byte) {
 }
 
 // knowAgain makes the alert of a run a duplicate for as long as it was one before.
-func (c *recall) knowAgain(run *Run) {
+func (c *recall) knowAgain(run *journal.Run) {
 	rl := c.set.named(run.Rule)
 	if rl == nil || len(c.dedup) >= maxDedup {
 		return
 	}
-	w := work{rule: rl, alert: run.Alert.alert()}
+	w := work{rule: rl, alert: run.Alert.Alert()}
 	if until := run.Created.Add(rl.dedupFor()); until.After(c.now) {
-		c.dedup[run.Alert.knownTo(rl.Name, w.key())] = until
+		c.dedup[run.Alert.KnownTo(rl.Name, w.key())] = until
 	}
 }
 
 // bound keeps what is held in memory of the runs bounded.
-func (c *recall) bound(run *Run) {
+func (c *recall) bound(run *journal.Run) {
 	if len(run.Facts) > 0 && (len(c.facts) == 0 || c.facts[len(c.facts)-1] != run.ID) {
 		if c.facts = append(c.facts, run.ID); len(c.facts) > 2*maxFacts {
-			if old := c.runs[c.facts[0]]; old != nil && old.terminal() {
+			if old := c.runs[c.facts[0]]; old != nil && old.Terminal() {
 				old.Facts = nil
 			}
 			c.facts = c.facts[1:]
@@ -229,7 +231,7 @@ func (c *recall) bound(run *Run) {
 		return
 	}
 	for _, id := range c.order {
-		if run := c.runs[id]; run != nil && run.terminal() && len(c.runs) > maxRecalled/2 {
+		if run := c.runs[id]; run != nil && run.Terminal() && len(c.runs) > maxRecalled/2 {
 			delete(c.runs, id)
 		}
 	}
@@ -244,26 +246,26 @@ func (c *recall) drop(id string) {
 // finish returns all runs in their order. Of those that had not ended, one that
 // was acting may have done something; one that waited goes on only when no line
 // after its last one is broken, for that could say that it acted.
-func (c *recall) finish() []Run {
+func (c *recall) finish() []journal.Run {
 	if !c.head.closed {
 		c.flush()
 	}
-	runs := make([]Run, 0, len(c.order))
+	runs := make([]journal.Run, 0, len(c.order))
 	open := 0
 	for _, id := range c.order {
 		run := c.runs[id]
 		switch {
-		case run.terminal():
-		case run.State.begun():
-			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == DecisionRunning)
+		case run.Terminal():
+		case run.State.Begun():
+			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
 		case run.line < c.worst:
 			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), c.now, false)
-			run.State, run.Updated = DecisionCancelled, c.now
+			run.State, run.Updated = journal.DecisionCancelled, c.now
 			run.Reason = "lines of the journal after its last one are broken: it may have acted, and is not done again"
 		}
-		if !run.terminal() {
+		if !run.Terminal() {
 			if open++; open > maxResumed {
-				run.State, run.Updated = DecisionCancelled, c.now
+				run.State, run.Updated = journal.DecisionCancelled, c.now
 				run.Reason = fmt.Sprintf("more than %d runs had not ended", maxResumed)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // Past is what a runner goes by after it read a journal.
@@ -30,11 +31,11 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 	}
 	c := newRecall(set, now)
 	for i, data := range files {
-		err := readLines(bytes.NewReader(data), now, func(l line) {
-			if l.ok {
-				p.Good[i] = append(p.Good[i], l.text...)
+		err := journal.ReadLines(bytes.NewReader(data), now, func(l journal.Line) {
+			if l.OK {
+				p.Good[i] = append(p.Good[i], l.Text...)
 			}
-			l.current = i == 1
+			l.Current = i == 1
 			c.feed(l)
 		})
 		if err != nil {
@@ -44,8 +45,8 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 	for _, run := range c.finish() {
 		p.Runs++
 		switch {
-		case run.terminal():
-		case run.State.begun():
+		case run.Terminal():
+		case run.State.Begun():
 			p.Begun = append(p.Begun, run.ID)
 		default:
 			p.Waiting = append(p.Waiting, run.ID)
@@ -58,13 +59,4 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 		p.Failures[a] = len(list)
 	}
 	return p, nil
-}
-
-// Journal makes lines of entries.
-func Journal(entries ...Entry) []byte {
-	data, err := encode(entries)
-	if err != nil {
-		panic(err)
-	}
-	return data
 }

@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
@@ -20,17 +22,17 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 const poolKey = config.ActionKillLeaked + "/app:shop/pool:main"
 
 // runLine is a line of a run of the rule leaked, which acted at a time unless that is zero.
-func runLine(id string, state actions.Decision, at, applied time.Time) actions.Entry {
-	r := &actions.Run{
+func runLine(id string, state journal.Decision, at, applied time.Time) journal.Entry {
+	r := &journal.Run{
 		ID: id, Rule: "leaked", State: state, Created: at.Add(-time.Second), Updated: at, Action: config.ActionKillLeaked, Target: "app:shop/pool:main",
-		Alert: actions.Subject{Name: "RespPoolLeak", Fingerprint: "f-" + id, StartsAt: at, Labels: map[string]string{"app": "shop", "pool": "main"}}, Applied: applied,
+		Alert: journal.Subject{Name: "RespPoolLeak", Fingerprint: "f-" + id, StartsAt: at, Labels: map[string]string{"app": "shop", "pool": "main"}}, Applied: applied,
 	}
-	return actions.Entry{At: at, Decision: state, Rule: r.Rule, Action: r.Action, Target: r.Target, Run: r}
+	return journal.Entry{At: at, Decision: state, Rule: r.Rule, Action: r.Action, Target: r.Target, Run: r}
 }
 
 // broken changes one line as text.
-func broken(e actions.Entry, from, to string) string {
-	text := string(actions.Journal(e))
+func broken(e journal.Entry, from, to string) string {
+	text := string(lines(e))
 	if changed := strings.Replace(text, from, to, 1); changed != text {
 		return changed
 	}
@@ -103,8 +105,8 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 	lines := func(parts ...any) (out []byte) {
 		for _, p := range parts {
 			switch p := p.(type) {
-			case actions.Entry:
-				out = append(out, actions.Journal(p)...)
+			case journal.Entry:
+				out = append(out, lines(p)...)
 			case string:
 				out = append(out, p...)
 			}
@@ -127,13 +129,13 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 		"it ended, and is told again":     {lines(queued, acts, done, queued), ago, 0, 0, 1},
 		"it ended twice":                  {lines(queued, acts, done, runLine("r-1", "failed", ago, ago)), ago, 0, 0, 1},
 		"it acts, and waits again":        {lines(queued, acts, queued), ago, 0, 1, 1},
-		"it is another one's":             {lines(acts, strings.ReplaceAll(string(actions.Journal(done)), `"leaked"`, `"other"`)), ago, 0, 1, 1},
+		"it is another one's":             {lines(acts, strings.ReplaceAll(string(lines(done)), `"leaked"`, `"other"`)), ago, 0, 1, 1},
 		"only a broken line tells":        {lines(broken(acts, `"step":0`, `"step":-1`)), ago, 0, 0, 1},
 		"the future":                      {lines(runLine("r-1", "verified", noon.Add(900*time.Hour), noon.Add(900*time.Hour))), noon, 0, 0, 0},
 		"the future in a broken line":     {lines(broken(runLine("r-1", "verified", noon, noon.Add(900*time.Hour)), `"step":0`, `"step":-1`)), noon, 0, 0, 1},
 		"the year 1":                      {lines(runLine("r-1", "verified", time.Time{}.Add(time.Hour), time.Time{}.Add(time.Hour))), time.Time{}.Add(time.Hour), 0, 0, 0},
 		"it acts and does not say since":  {lines(runLine("r-1", "running", ago, time.Time{})), ago, 0, 1, 0},
-		"a run of a rule that is no more": {lines(strings.ReplaceAll(string(actions.Journal(queued)), `"leaked"`, `"gone"`)), time.Time{}, 1, 0, 0},
+		"a run of a rule that is no more": {lines(strings.ReplaceAll(string(lines(queued)), `"leaked"`, `"gone"`)), time.Time{}, 1, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := actions.Recall(section(nil), noon, [2][]byte{nil, c.journal})
@@ -149,7 +151,7 @@ func TestFutureEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		at := time.Now().Add(900 * time.Hour)
-		try(t, os.WriteFile(filepath.Join(dir, "journal.jsonl"), actions.Journal(runLine("r-1", "verified", at, at)), 0o600))
+		try(t, os.WriteFile(filepath.Join(dir, "journal.jsonl"), lines(runLine("r-1", "verified", at, at)), 0o600))
 		for _, want := range []string{"cooldown", "cooldown", "queued"} {
 			b := start(t, dir, section(nil), nil)
 			if got := b.take(firing("pod", want)); got != want {
@@ -168,10 +170,10 @@ func FuzzRecall(f *testing.F) {
 	queued, acts, done := runLine("r-1", "queued", ago, time.Time{}), runLine("r-1", "running", ago, ago), runLine("r-1", "failed", ago, ago)
 	head := `{"at":"2026-03-04T11:00:00Z","decision":"carried","guards":{"part":1,"parts":1,"open":1,"last":{"x/y":"2026-03-04T11:59:00Z"},` +
 		`"applied":["2026-03-04T11:59:00Z"],"failures":{"x":["2026-03-04T11:59:00Z"]},"human":{"leaked":"f"},"known":{"00":"2026-03-04T12:05:00Z"}}}` + "\n"
-	f.Add(actions.Journal(queued, acts), []byte(head+string(actions.Journal(queued))))
-	f.Add(actions.Journal(queued, acts, done), append([]byte("x\n"), actions.Journal(runLine("r-2", "escalated", ago, ago))...))
-	f.Add(actions.Journal(queued), []byte(strings.Replace(head, `"open":1`, `"open":0`, 1)+broken(acts, `"step":0`, `"step":-1`)))
-	f.Add([]byte(nil), bytes.Repeat(actions.Journal(queued, done), 3))
+	f.Add(lines(queued, acts), []byte(head+string(lines(queued))))
+	f.Add(lines(queued, acts, done), append([]byte("x\n"), lines(runLine("r-2", "escalated", ago, ago))...))
+	f.Add(lines(queued), []byte(strings.Replace(head, `"open":1`, `"open":0`, 1)+broken(acts, `"step":0`, `"step":-1`)))
+	f.Add([]byte(nil), bytes.Repeat(lines(queued, done), 3))
 	f.Fuzz(func(t *testing.T, older, current []byte) {
 		all, err := actions.Recall(section(nil), noon, [2][]byte{older, current})
 		if err != nil {
@@ -215,31 +217,15 @@ func FuzzRecall(f *testing.F) {
 	})
 }
 
-// BenchmarkReadJournal is a journal of runs as it is read at a start, a line an operation.
-func BenchmarkReadJournal(b *testing.B) {
-	data := actions.Journal(runLine("r-1", "verified", noon, noon))
-	b.ReportAllocs()
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		if bad, err := actions.ReadJournal(bytes.NewReader(data), func(actions.Entry) {}); bad > 0 || err != nil {
-			b.Fatal(bad, err)
+// lines returns entries as the lines of a journal.
+func lines(entries ...journal.Entry) []byte {
+	var out []byte
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		if err != nil {
+			panic(err)
 		}
+		out = append(append(out, line...), '\n')
 	}
-}
-
-// BenchmarkAppend is one line, with the checks that the journal is the one at the
-// path, on the disk of the temporary directory.
-func BenchmarkAppend(b *testing.B) {
-	s, err := actions.OpenStore(b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	e := runLine("r-1", "verified", noon, noon)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := s.Append(e); err != nil {
-			b.Fatal(err)
-		}
-	}
+	return out
 }

@@ -3,16 +3,18 @@ package actions
 import (
 	"slices"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // restore reads the journal of a start before: runs that had not begun are queued
 // again, those that were cut off are looked after, and the guards go by what was
 // done. r.mu is not held while files are read.
-func (r *Runner) restore(s *Store, now time.Time) {
+func (r *Runner) restore(s *journal.Store, now time.Time) {
 	r.mu.Lock()
 	past := newRecall(r.set, now)
 	r.mu.Unlock()
-	err := s.replay(now, past.feed)
+	err := s.Replay(now, past.feed)
 	if err != nil {
 		r.mu.Lock()
 		r.storeErr = err
@@ -26,21 +28,21 @@ func (r *Runner) restore(s *Store, now time.Time) {
 		r.log.Warn("Lines of the journal were passed over", "lines", past.bad)
 		r.count.badLines(past.bad)
 	}
-	s.begins(runs, r.carried)
+	s.Begins(runs, r.carried)
 	r.mu.Lock()
 	r.store, r.storeErr, r.noWrite = s, nil, nil
 	r.pause, r.memory = pause, past.memory
 	r.forgetLast(now)
-	var changed []Entry
+	var changed []journal.Entry
 	for _, run := range runs {
 		before := past.over[run.ID]
-		if !run.terminal() {
+		if !run.Terminal() {
 			run = r.resume(run, now)
 		} else {
 			r.publish(run)
 		}
-		if run.terminal() && !before {
-			changed = append(changed, entryOf(&run))
+		if run.Terminal() && !before {
+			changed = append(changed, journal.EntryOf(&run))
 		}
 	}
 	r.mu.Unlock()
@@ -48,23 +50,23 @@ func (r *Runner) restore(s *Store, now time.Time) {
 		r.log.Debug("Cancelled runs are not in the journal", "runs", len(changed), "err", err)
 	}
 	if past.renew {
-		s.renew()
+		s.Renew()
 	}
 }
 
 // resume takes up a run that had not ended, and returns it as it stands then.
 // r.mu is held.
-func (r *Runner) resume(run Run, now time.Time) Run {
+func (r *Runner) resume(run journal.Run, now time.Time) journal.Run {
 	rl := r.set.named(run.Rule)
-	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || rl.actions[run.Step] == nil && run.State.begun() {
-		run.State, run.Reason, run.Updated = DecisionCancelled, "its rule is another one since the exporter started again", now
+	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || rl.actions[run.Step] == nil && run.State.Begun() {
+		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule is another one since the exporter started again", now
 		r.publish(run)
 		return run
 	}
-	w := &work{run: run, rule: rl, alert: run.Alert.alert(), verify: run.State.begun()}
+	w := &work{run: run, rule: rl, alert: run.Alert.Alert(), verify: run.State.Begun()}
 	r.publish(run)
 	switch {
-	case run.State == DecisionAwaiting:
+	case run.State == journal.DecisionAwaiting:
 		r.awaiting[run.ID] = w
 	case w.verify: // what was cut off comes first: a lease or a half-done repair may stand
 		r.queue = slices.Insert(r.queue, 0, w)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 const (
@@ -26,7 +27,6 @@ const (
 	maxIndex     = 200 // ended runs that are kept for people
 	maxFacts     = 64  // of these with their evidence
 	maxFiring    = 500
-	maxActs      = 100           // of one key
 	actsFor      = 2 * time.Hour // that those of a key are kept after the newest
 )
 
@@ -65,12 +65,13 @@ type Lease struct {
 
 // Options are what a [Runner] needs.
 type Options struct {
-	StateDir string
-	Build    func(config.HealingStep) (action.Action, error)          // makes the action of a step
-	Leases   func(redis string) Leases                                // of a server in the section redis
-	Evidence func(ctx context.Context, target string) json.RawMessage // nil: none is kept
-	Settle   time.Duration                                            // between asking the fleet and acting, so that others ask too
-	Logger   *slog.Logger
+	StateDir    string
+	JournalSize int64                                                    // bytes of one file of the journal; 0: 8 MiB
+	Build       func(config.HealingStep) (action.Action, error)          // makes the action of a step
+	Leases      func(redis string) Leases                                // of a server in the section redis
+	Evidence    func(ctx context.Context, target string) json.RawMessage // nil: none is kept
+	Settle      time.Duration                                            // between asking the fleet and acting, so that others ask too
+	Logger      *slog.Logger
 }
 
 // Runner takes alerts and does what the rules say about them, one step at a
@@ -87,18 +88,18 @@ type Runner struct {
 	mu       sync.Mutex // guards what follows; never held while reading or writing anything outside
 	set      *settings
 	leases   Leases
-	store    *Store
-	storeErr error  // why there is none
-	lost     *Store // it was replaced; kept locked until the end
-	noWrite  error  // of the last write
-	pause    *Pause
+	store    *journal.Store
+	storeErr error          // why there is none
+	lost     *journal.Store // it was replaced; kept locked until the end
+	noWrite  error          // of the last write
+	pause    *journal.Pause
 	queue    []*work
 	awaiting map[string]*work // by the run's id
 	active   map[string]*work
-	turns    map[string]string      // run by key: one run works on a target
-	runs     map[string]*Run        // what people are shown
-	order    []string               // of runs, the newest last
-	planned  map[string][]time.Time // dry-run's plans, by rule
+	turns    map[string]string       // run by key: one run works on a target
+	runs     map[string]*journal.Run // what people are shown
+	order    []string                // of runs, the newest last
+	planned  map[string][]time.Time  // dry-run's plans, by rule
 	firing   map[string]Firing
 
 	memory // what the guards go by
@@ -106,7 +107,7 @@ type Runner struct {
 
 // work is one run that has not ended, with what belongs to this process.
 type work struct {
-	run       Run
+	run       journal.Run
 	rule      *rule
 	alert     action.Alert
 	verify    bool // it was interrupted: only look whether it helped
@@ -122,7 +123,7 @@ func New(o Options) *Runner {
 	return &Runner{
 		o: o, log: o.Logger, started: time.Now(), count: newCounters(), set: &settings{Healing: config.Healing{Mode: config.HealOff}},
 		taking: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		awaiting: make(map[string]*work), active: make(map[string]*work), turns: make(map[string]string), runs: make(map[string]*Run),
+		awaiting: make(map[string]*work), active: make(map[string]*work), turns: make(map[string]string), runs: make(map[string]*journal.Run),
 		memory: newMemory(), planned: make(map[string][]time.Time), firing: make(map[string]Firing),
 	}
 }
@@ -210,7 +211,7 @@ func (r *Runner) openStore(now time.Time) {
 	if !needed {
 		return
 	}
-	s, err := OpenStore(r.o.StateDir)
+	s, err := journal.Open(r.o.StateDir, cmp.Or(r.o.JournalSize, journal.FileSize))
 	if err != nil {
 		if before == nil || before.Error() != err.Error() {
 			r.log.Error("Healing is off: it needs its state directory", "dir", r.o.StateDir, "err", err)
@@ -226,7 +227,7 @@ func (r *Runner) openStore(now time.Time) {
 func (r *Runner) closeStore() error {
 	r.mu.Lock()
 	s := cmp.Or(r.store, r.lost)
-	r.store, r.storeErr = nil, errClosed
+	r.store, r.storeErr = nil, journal.ErrClosed
 	r.mu.Unlock()
 	if s == nil {
 		return nil
@@ -235,7 +236,7 @@ func (r *Runner) closeStore() error {
 }
 
 // write appends to the journal.
-func (r *Runner) write(entries ...Entry) error {
+func (r *Runner) write(entries ...journal.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}

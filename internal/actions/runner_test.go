@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // Each row lets one guard say no, when the alert comes.
@@ -35,12 +36,12 @@ func TestGuards(t *testing.T) {
 			b.wait(time.Second)
 		}, firing("severity", "page"), "duplicate"},
 		"paused": {nil, func(b *bench) {
-			if err := b.Pause(actions.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
+			if err := b.Pause(journal.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
 				b.t.Error(err)
 			}
 		}, firing(), "paused"},
 		"pause over": {nil, func(b *bench) {
-			if err := b.Pause(actions.Pause{Reason: "deploy", Until: time.Now().Add(time.Minute)}); err != nil {
+			if err := b.Pause(journal.Pause{Reason: "deploy", Until: time.Now().Add(time.Minute)}); err != nil {
 				b.t.Error(err)
 			}
 			b.wait(61 * time.Second)
@@ -102,7 +103,7 @@ func TestGuards(t *testing.T) {
 					t.Errorf("got %q, want %q", got, c.want)
 				}
 				want, _, _ := strings.Cut(c.want, " ")
-				if s := b.Stats(); s.Alerts[actions.Decision(want)] == 0 {
+				if s := b.Stats(); s.Alerts[journal.Decision(want)] == 0 {
 					t.Errorf("%s is not counted: %v", want, s.Alerts)
 				}
 			})
@@ -115,7 +116,7 @@ func TestRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
 		change  func(*bench)
-		state   actions.Decision
+		state   journal.Decision
 		states  string // in the journal
 		applied int    // of the first action
 		climbed int    // of the second one
@@ -205,7 +206,7 @@ func TestRuns(t *testing.T) {
 func TestApproved(t *testing.T) {
 	for name, c := range map[string]struct {
 		now  []string // victims of the plan when it is approved
-		want actions.Decision
+		want journal.Decision
 	}{
 		"as shown": {[]string{"9", "8", "7"}, "verified"}, "fewer": {[]string{"8", "7"}, "verified"}, "more": {[]string{"7", "8", "9", "6"}, "awaiting_approval"},
 		"as many, and another": {[]string{"7", "8", "6"}, "awaiting_approval"}, "one, and another": {[]string{"6"}, "awaiting_approval"},
@@ -308,7 +309,7 @@ func TestResolved(t *testing.T) {
 		}
 		b.wait(time.Minute)
 		for _, r := range b.Snapshot().Runs {
-			want := map[string]actions.Decision{"a": "verified", "b": "cancelled"}[r.Alert.Labels["app"]]
+			want := map[string]journal.Decision{"a": "verified", "b": "cancelled"}[r.Alert.Labels["app"]]
 			if r.State != want {
 				t.Errorf("%s is %s, want %s", r.Alert.Labels["app"], r.State, want)
 			}
@@ -324,7 +325,7 @@ func TestPauseSurvives(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, dir, section(nil), nil)
-		if err := b.Pause(actions.Pause{Reason: "deploy", By: "ann", Until: time.Now().Add(time.Hour)}); err != nil {
+		if err := b.Pause(journal.Pause{Reason: "deploy", By: "ann", Until: time.Now().Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		b.stop()

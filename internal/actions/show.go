@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -35,17 +36,17 @@ type Firing struct {
 
 // Snapshot is how things stand, for people.
 type Snapshot struct {
-	Mode     string   `json:"mode"`          // in force
-	Why      string   `json:"why,omitempty"` // it is another one than in the configuration
-	Used     bool     `json:"used"`          // the configuration has rules or a token
-	Approve  bool     `json:"-"`             // there is a token to order with
-	Paused   *Pause   `json:"paused"`        // null: it is not
-	Queue    int      `json:"queue_length"`  // runs that wait
-	Awaiting int      `json:"awaiting"`      // runs that wait for a person to approve their plan
-	Human    []string `json:"needs_human"`   // rules that could not help
-	Firing   []Firing `json:"firing"`        // the oldest first
-	Runs     []Run    `json:"runs"`          // the newest first, without evidence
-	Breakers []string `json:"breakers_open"` // actions that rest
+	Mode     string         `json:"mode"`          // in force
+	Why      string         `json:"why,omitempty"` // it is another one than in the configuration
+	Used     bool           `json:"used"`          // the configuration has rules or a token
+	Approve  bool           `json:"-"`             // there is a token to order with
+	Paused   *journal.Pause `json:"paused"`        // null: it is not
+	Queue    int            `json:"queue_length"`  // runs that wait
+	Awaiting int            `json:"awaiting"`      // runs that wait for a person to approve their plan
+	Human    []string       `json:"needs_human"`   // rules that could not help
+	Firing   []Firing       `json:"firing"`        // the oldest first
+	Runs     []journal.Run  `json:"runs"`          // the newest first, without evidence
+	Breakers []string       `json:"breakers_open"` // actions that rest
 }
 
 // severityNone is the severity of what is no alert, such as a heartbeat.
@@ -61,14 +62,14 @@ func (r *Runner) noteFiring(a action.Alert, now time.Time) {
 	if _, ok := r.firing[a.Fingerprint]; !ok && len(r.firing) >= maxFiring {
 		return
 	}
-	s := subjectOf(a)
+	s := journal.SubjectOf(a)
 	r.firing[a.Fingerprint] = Firing{
 		Name: s.Name, Severity: s.Labels["severity"], Summary: text.Clip(a.Annotations["summary"], action.MaxText), Since: a.StartsAt, Labels: s.Labels, Seen: now,
 	}
 }
 
 // publish shows a run as it is now. r.mu is held.
-func (r *Runner) publish(run Run) {
+func (r *Runner) publish(run journal.Run) {
 	if _, ok := r.runs[run.ID]; !ok {
 		r.order = append(r.order, run.ID)
 		r.forget()
@@ -88,7 +89,7 @@ func (r *Runner) forget() {
 		r.order = slices.Delete(r.order, i, i+1)
 	}
 	if i := len(r.order) - maxFacts; i > 0 {
-		if run := r.runs[r.order[i-1]]; run != nil && len(run.Facts) > 0 && run.terminal() {
+		if run := r.runs[r.order[i-1]]; run != nil && len(run.Facts) > 0 && run.Terminal() {
 			short := *run
 			short.Facts = nil
 			r.runs[r.order[i-1]] = &short
@@ -97,13 +98,13 @@ func (r *Runner) forget() {
 }
 
 // RunByID returns one run with its evidence.
-func (r *Runner) RunByID(id string) (Run, error) {
+func (r *Runner) RunByID(id string) (journal.Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if run := r.runs[id]; run != nil {
 		return *run, nil
 	}
-	return Run{}, ErrUnknownRun
+	return journal.Run{}, ErrUnknownRun
 }
 
 // Snapshot returns how things stand now.
@@ -112,7 +113,7 @@ func (r *Runner) Snapshot() Snapshot {
 	defer r.mu.Unlock()
 	now := time.Now()
 	s := Snapshot{Mode: r.shownMode(), Used: r.set.used(), Approve: r.set.TokenFile != "", Queue: len(r.queue), Awaiting: len(r.awaiting), Human: slices.Sorted(maps.Keys(r.human))}
-	if r.pause.on(now) {
+	if r.pause.On(now) {
 		s.Paused = new(*r.pause)
 	}
 	if r.store == nil && r.set.used() {
@@ -152,7 +153,7 @@ func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.on(now), r.shownMode()
+	s.Queue, s.Paused, s.Mode = len(r.queue), r.pause.On(now), r.shownMode()
 	s.Breakers, s.NeedsHuman, s.Awaiting = make(map[string]bool), make(map[string]bool), make(map[string]int)
 	for _, w := range r.awaiting {
 		s.Awaiting[w.run.Rule]++
@@ -168,7 +169,7 @@ func (r *Runner) Stats() Stats {
 		}
 	}
 	if r.store != nil {
-		s.JournalBytes = r.store.bytes.Load()
+		s.JournalBytes = r.store.Bytes.Load()
 	}
 	return s
 }
@@ -176,7 +177,7 @@ func (r *Runner) Stats() Stats {
 // Pause lets nothing new begin until the time is over; what acts goes on. It
 // holds at once even if it cannot be written, and then an error says that a
 // restart would end it.
-func (r *Runner) Pause(p Pause) error {
+func (r *Runner) Pause(p journal.Pause) error {
 	p.Reason, p.By = text.Clip(p.Reason, action.MaxText), text.Clip(p.By, action.MaxValue)
 	r.mu.Lock()
 	r.pause = &p
@@ -199,7 +200,7 @@ func (r *Runner) Resume() error {
 	return nil
 }
 
-func setPause(s *Store, p *Pause) error {
+func setPause(s *journal.Store, p *journal.Pause) error {
 	if s == nil {
 		return ErrUnwritten
 	}
@@ -209,33 +210,33 @@ func setPause(s *Store, p *Pause) error {
 // Approve lets a run begin that waits for a person. plan is the [action.Plan.ID] that
 // the person saw; "" means the plan that the run waits with. What is done then
 // is planned anew and must not touch anything but the victims of that plan.
-func (r *Runner) Approve(_ context.Context, id, plan string) (Run, error) {
+func (r *Runner) Approve(_ context.Context, id, plan string) (journal.Run, error) {
 	r.mu.Lock()
 	w := r.awaiting[id]
 	if w == nil {
 		_, known := r.runs[id]
 		r.mu.Unlock()
 		if known {
-			return Run{}, ErrNotWaiting
+			return journal.Run{}, ErrNotWaiting
 		}
-		return Run{}, ErrUnknownRun
+		return journal.Run{}, ErrUnknownRun
 	}
 	if w.run.Plan == nil || plan != "" && plan != w.run.Plan.ID {
 		r.mu.Unlock()
-		return Run{}, ErrOtherPlan
+		return journal.Run{}, ErrOtherPlan
 	}
 	delete(r.awaiting, id)
 	r.mu.Unlock()
 
 	run := w.run
-	run.State, run.Reason, run.Updated = DecisionQueued, "a person approved the plan", time.Now()
-	run.Approved = approvalOf(*run.Plan)
-	err := r.write(entryOf(&run))
+	run.State, run.Reason, run.Updated = journal.DecisionQueued, "a person approved the plan", time.Now()
+	run.Approved = journal.ApprovalOf(*run.Plan)
+	err := r.write(journal.EntryOf(&run))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
 		r.awaiting[id] = w
-		return Run{}, err
+		return journal.Run{}, err
 	}
 	w.run = run
 	r.publish(run)
@@ -257,7 +258,7 @@ func (r *Runner) expire(now time.Time) {
 	}
 	r.mu.Unlock()
 	for _, w := range late {
-		o := outcome{DecisionExpired, "nobody approved it within " + approveFor.String(), thenEnd}
+		o := outcome{journal.DecisionExpired, "nobody approved it within " + approveFor.String(), thenEnd}
 		r.settle(w, o)
 		r.end(w, o)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // maxSeries bounds the combinations that are counted: rules may come and go
@@ -16,7 +17,7 @@ const maxSeries = 1000
 // RunKey is what runs are counted by: one step of a rule, and how it ended.
 type RunKey struct {
 	Rule, Action string
-	Result       Decision
+	Result       journal.Decision
 }
 
 // Durations counts how long runs took that did something, in buckets that end
@@ -32,8 +33,8 @@ func DurationBounds() []float64 { return []float64{1, 2.5, 5, 10, 15, 30, 60, 12
 
 // Stats are the counters of a [Runner], since its start.
 type Stats struct {
-	Alerts      map[Decision]uint64
-	Blocked     map[Decision]uint64 // by guard; alerts and runs that were to begin
+	Alerts      map[journal.Decision]uint64
+	Blocked     map[journal.Decision]uint64 // by guard; alerts and runs that were to begin
 	Runs        map[RunKey]uint64
 	Dropped     uint64 // counts of Runs for which there was no room
 	BadLines    uint64 // of the journal, passed over at the start
@@ -59,27 +60,27 @@ type counters struct {
 
 func newCounters() *counters {
 	c := &counters{s: Stats{
-		Alerts: make(map[Decision]uint64), Blocked: make(map[Decision]uint64), Runs: make(map[RunKey]uint64),
+		Alerts: make(map[journal.Decision]uint64), Blocked: make(map[journal.Decision]uint64), Runs: make(map[RunKey]uint64),
 		Durations: Durations{Buckets: make([]uint64, len(DurationBounds())+1)},
 		Victims:   make(map[string]uint64), LastSuccess: make(map[string]time.Time),
 	}}
-	for _, d := range AlertDecisions() {
+	for _, d := range journal.AlertDecisions() {
 		c.s.Alerts[d] = 0
 	}
-	for _, d := range Guards() {
+	for _, d := range journal.Guards() {
 		c.s.Blocked[d] = 0
 	}
 	return c
 }
 
-func (c *counters) alert(d Decision) {
+func (c *counters) alert(d journal.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.Alerts[d]++
 	c.blocked(d)
 }
 
-func (c *counters) blocked(d Decision) {
+func (c *counters) blocked(d journal.Decision) {
 	if _, guard := c.s.Blocked[d]; guard {
 		c.s.Blocked[d]++
 	}
@@ -93,7 +94,7 @@ func (c *counters) ended(k RunKey, done int, at time.Time) {
 	if done > 0 {
 		c.s.Victims[k.Action] += uint64(done)
 	}
-	if k.Result == DecisionVerified {
+	if k.Result == journal.DecisionVerified {
 		c.s.LastSuccess[k.Action] = at
 	}
 	if _, ok := c.s.Runs[k]; !ok && len(c.s.Runs) >= maxSeries {
@@ -132,12 +133,12 @@ func (c *counters) copy() Stats {
 // expect puts 0 for what a step of a rule may come to: increase() does not see
 // the first event of a series that begins with it.
 func (s *Stats) expect(rule, action string, hasNext bool) {
-	results := []Decision{DecisionVerified, DecisionFailed, DecisionRefused, DecisionUnplanned, DecisionCleared, DecisionDryRun}
+	results := []journal.Decision{journal.DecisionVerified, journal.DecisionFailed, journal.DecisionRefused, journal.DecisionUnplanned, journal.DecisionCleared, journal.DecisionDryRun}
 	switch {
 	case action == config.ActionEscalate:
-		results = []Decision{DecisionEscalated}
+		results = []journal.Decision{journal.DecisionEscalated}
 	case hasNext:
-		results = append(results, DecisionStepFailed)
+		results = append(results, journal.DecisionStepFailed)
 	}
 	for _, d := range results {
 		s.Runs[RunKey{rule, action, d}] += 0

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // What a step may come to is counted from 0 on, so that increase() sees the
@@ -18,15 +19,15 @@ func TestStatsBeginAtZero(t *testing.T) {
 		s := b.Stats()
 		for _, c := range []struct {
 			action string
-			result actions.Decision
+			result journal.Decision
 			is     bool
 		}{
-			{config.ActionKillLeaked, actions.DecisionVerified, true},
-			{config.ActionKillLeaked, actions.DecisionStepFailed, true},
-			{config.ActionRecycle, actions.DecisionFailed, true},
-			{config.ActionEscalate, actions.DecisionEscalated, true},
-			{config.ActionEscalate, actions.DecisionVerified, false},
-			{config.ActionPurge, actions.DecisionVerified, false},
+			{config.ActionKillLeaked, journal.DecisionVerified, true},
+			{config.ActionKillLeaked, journal.DecisionStepFailed, true},
+			{config.ActionRecycle, journal.DecisionFailed, true},
+			{config.ActionEscalate, journal.DecisionEscalated, true},
+			{config.ActionEscalate, journal.DecisionVerified, false},
+			{config.ActionPurge, journal.DecisionVerified, false},
 		} {
 			if n, is := s.Runs[actions.RunKey{Rule: "leaked", Action: c.action, Result: c.result}]; is != c.is || n != 0 {
 				t.Errorf("%s %s: %d, there %t, want %t", c.action, c.result, n, is, c.is)

@@ -2,19 +2,16 @@ package actions
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // batch is what one notification comes to, before it is written down.
 type batch struct {
-	entries []Entry
+	entries []journal.Entry
 	begin   []*work
 	keys    map[string]bool // of begin: what they are known again by, and their targets
 	full    bool
@@ -24,7 +21,7 @@ type batch struct {
 // down. With an error some or all were refused and are to be sent again; those
 // that were taken will be known again then. What an action comes to later is
 // nowhere in it.
-func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]Decision, error) {
+func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error) {
 	select {
 	case r.taking <- struct{}{}:
 		defer func() { <-r.taking }()
@@ -33,7 +30,7 @@ func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]Decision, e
 	}
 	now := time.Now()
 	b := &batch{keys: make(map[string]bool)}
-	out := make([]Decision, len(alerts))
+	out := make([]journal.Decision, len(alerts))
 	r.mu.Lock()
 	if len(r.dedup) > maxDedup/2 {
 		r.prune(now)
@@ -49,8 +46,8 @@ func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]Decision, e
 		r.mu.Unlock()
 	}
 	for i, d := range out {
-		if err != nil && d == DecisionQueued {
-			out[i], d = DecisionUnwritten, DecisionUnwritten
+		if err != nil && d == journal.DecisionQueued {
+			out[i], d = journal.DecisionUnwritten, journal.DecisionUnwritten
 		}
 		r.count.alert(d)
 	}
@@ -66,65 +63,58 @@ func (r *Runner) Take(ctx context.Context, alerts []action.Alert) ([]Decision, e
 
 // handle is the way of one alert: each guard in turn, and every way out is one
 // decision. r.mu is held.
-func (r *Runner) handle(b *batch, a action.Alert, now time.Time) Decision {
+func (r *Runner) handle(b *batch, a action.Alert, now time.Time) journal.Decision {
 	id := r.set.Identity
 	if id.Label != "" && a.Labels[id.Label] != id.Value {
-		return DecisionNotMine
+		return journal.DecisionNotMine
 	}
 	r.noteFiring(a, now)
 	rl := r.set.find(a)
 	if rl == nil {
-		return DecisionUnmatched
+		return journal.DecisionUnmatched
 	}
 	if a.Resolved {
 		r.resolved(b, rl, a, now)
-		return DecisionResolved
+		return journal.DecisionResolved
 	}
 	step := rl.Steps[0]
 	target := targetOf(step, a)
 	key := keyOf(rl.Name, step.Action, target)
-	s := subjectOf(a)
-	known := s.knownTo(rl.Name, key)
+	s := journal.SubjectOf(a)
+	known := s.KnownTo(rl.Name, key)
 	if r.dedup[known].After(now) || b.keys[known] {
-		return DecisionDuplicate
+		return journal.DecisionDuplicate
 	}
 	if r.onTarget(key) || b.keys[key] {
-		return DecisionDuplicate
+		return journal.DecisionDuplicate
 	}
 	if d, why := r.guard(step.Action, key, now); d != "" {
 		return r.held(rl, d, why)
 	}
 	if why := r.planTooMany(b, rl, now); why != "" {
-		return r.held(rl, DecisionBudget, why)
+		return r.held(rl, journal.DecisionBudget, why)
 	}
 	if r.full(b, rl) || len(r.dedup)+len(b.begin) >= maxDedup {
 		b.full = true
-		return DecisionQueueFull // nothing of it is remembered
+		return journal.DecisionQueueFull // nothing of it is remembered
 	}
-	w := &work{rule: rl, alert: a, run: Run{
-		ID: newID(), Rule: rl.Name, Alert: s, State: DecisionQueued, Created: now, Updated: now, Action: step.Action, Target: target,
+	w := &work{rule: rl, alert: a, run: journal.Run{
+		ID: journal.NewRunID(), Rule: rl.Name, Alert: s, State: journal.DecisionQueued, Created: now, Updated: now, Action: step.Action, Target: target,
 	}}
 	b.begin = append(b.begin, w)
 	b.keys[known], b.keys[key] = true, true
-	b.entries = append(b.entries, entryOf(&w.run))
-	return DecisionQueued
+	b.entries = append(b.entries, journal.EntryOf(&w.run))
+	return journal.DecisionQueued
 }
 
 // commit makes what was written down so. r.mu is held.
 func (r *Runner) commit(b *batch, now time.Time) {
 	for _, w := range b.begin {
-		r.dedup[w.run.Alert.knownTo(w.rule.Name, w.key())] = now.Add(w.rule.dedupFor())
+		r.dedup[w.run.Alert.KnownTo(w.rule.Name, w.key())] = now.Add(w.rule.dedupFor())
 		r.queue = append(r.queue, w)
 		r.publish(w.run)
 		r.willPlan(w.rule, now)
 	}
-}
-
-// knownTo is what an alert is known again by: its fingerprint and its start, for
-// one rule and what it would do; as a hash, for alerts may make it long.
-func (s Subject) knownTo(rule, what string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
-	return hex.EncodeToString(sum[:16])
 }
 
 // key is what the first step of a run is about, as far as the alert told.
@@ -136,18 +126,18 @@ func (w *work) key() string {
 // resolved cancels what has not begun for an alert. What acts goes on: to be cut
 // off in the middle is worse than to be late. r.mu is held.
 func (r *Runner) resolved(b *batch, rl *rule, a action.Alert, now time.Time) {
-	if s := subjectOf(a); r.human[rl.Name] == s.Fingerprint {
+	if s := journal.SubjectOf(a); r.human[rl.Name] == s.Fingerprint {
 		delete(r.human, rl.Name)
-		b.entries = append(b.entries, Entry{At: now, Decision: DecisionResolved, Rule: rl.Name, Alert: &s})
+		b.entries = append(b.entries, journal.Entry{At: now, Decision: journal.DecisionResolved, Rule: rl.Name, Alert: &s})
 	}
 	cancel := func(w *work) bool {
 		if w.rule.Name != rl.Name || w.run.Alert.Fingerprint != a.Fingerprint || w.verify {
 			return false
 		}
-		w.run.State, w.run.Reason, w.run.Updated = DecisionCancelled, "the alert was resolved", now
-		b.entries = append(b.entries, entryOf(&w.run))
+		w.run.State, w.run.Reason, w.run.Updated = journal.DecisionCancelled, "the alert was resolved", now
+		b.entries = append(b.entries, journal.EntryOf(&w.run))
 		r.publish(w.run)
-		r.count.ended(RunKey{w.run.Rule, w.run.Action, DecisionCancelled}, 0, now)
+		r.count.ended(RunKey{w.run.Rule, w.run.Action, journal.DecisionCancelled}, 0, now)
 		return true
 	}
 	keep := r.queue[:0]

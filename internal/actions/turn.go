@@ -3,6 +3,8 @@ package actions
 import (
 	"context"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // askFleet tells the others that this exporter is asked for an action, waits a
@@ -38,7 +40,7 @@ func (r *Runner) lease(ctx context.Context, want Lease) outcome {
 	l, b := r.leases, r.set.Budgets
 	r.mu.Unlock()
 	if busy {
-		return outcome{DecisionLease, "another run works on the target", thenEnd}
+		return outcome{journal.DecisionLease, "another run works on the target", thenEnd}
 	}
 	if l == nil {
 		return outcome{}
@@ -47,12 +49,12 @@ func (r *Runner) lease(ctx context.Context, want Lease) outcome {
 	var o outcome
 	switch {
 	case err != nil:
-		o = outcome{DecisionFleet, "the fleet's Redis cannot be asked: " + err.Error(), thenEnd}
+		o = outcome{journal.DecisionFleet, "the fleet's Redis cannot be asked: " + err.Error(), thenEnd}
 	case !held:
-		o = outcome{DecisionLease, "another exporter works on the target", thenEnd}
+		o = outcome{journal.DecisionLease, "another exporter works on the target", thenEnd}
 	default:
 		if why := fleetGuard(f, want.Action, b); why != "" {
-			o = outcome{DecisionFleet, why, thenEnd}
+			o = outcome{journal.DecisionFleet, why, thenEnd}
 		}
 	}
 	if o.decision != "" {

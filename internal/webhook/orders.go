@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 func (w *Webhook) serveRuns(rw http.ResponseWriter, _ *http.Request) {
@@ -84,7 +85,7 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 		o.By = "the API"
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	p := actions.Pause{Reason: o.Reason, By: o.By, Since: now, Until: now.Add(d)}
+	p := journal.Pause{Reason: o.Reason, By: o.By, Since: now, Until: now.Add(d)}
 	if err := w.o.Runner.Pause(p); err != nil {
 		w.o.Logger.Error("The pause holds, but is not written down", "err", err)
 		fail(rw, http.StatusInternalServerError, "paused, but it cannot be written down: a restart would end it")

@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -79,13 +80,14 @@ func BenchmarkStorm(b *testing.B) {
 	if codes[202]+codes[503] != n {
 		b.Errorf("answers %v", codes)
 	}
-	s, err := actions.OpenStore(dir)
+	s, err := journal.Open(dir, journal.FileSize)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	runs := map[string]bool{}
-	if _, err := s.Replay(func(e actions.Entry) {
+	if err := s.Replay(time.Now(), func(l journal.Line) {
+		e := l.Entry
 		if e.Run != nil {
 			runs[e.Run.ID] = true
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 const (
@@ -35,11 +36,11 @@ const errMany = "too many requests at once"
 
 // Runner is what decides and acts.
 type Runner interface {
-	Take(ctx context.Context, alerts []action.Alert) ([]actions.Decision, error)
+	Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error)
 	Snapshot() actions.Snapshot
-	RunByID(id string) (actions.Run, error)
-	Approve(ctx context.Context, id, plan string) (actions.Run, error)
-	Pause(p actions.Pause) error
+	RunByID(id string) (journal.Run, error)
+	Approve(ctx context.Context, id, plan string) (journal.Run, error)
+	Pause(p journal.Pause) error
 	Resume() error
 }
 

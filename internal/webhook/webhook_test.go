@@ -20,6 +20,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -35,10 +36,10 @@ type runner struct {
 	err    error
 	alerts []action.Alert
 	hang   chan struct{}
-	paused *actions.Pause
+	paused *journal.Pause
 }
 
-func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]actions.Decision, error) {
+func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]journal.Decision, error) {
 	if r.hang != nil {
 		<-r.hang
 	}
@@ -49,30 +50,30 @@ func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]actions.Decis
 }
 
 func (r *runner) Snapshot() actions.Snapshot {
-	return actions.Snapshot{Mode: "dry_run", Runs: []actions.Run{{ID: "r-1"}}}
+	return actions.Snapshot{Mode: "dry_run", Runs: []journal.Run{{ID: "r-1"}}}
 }
 
-func (r *runner) RunByID(id string) (actions.Run, error) {
+func (r *runner) RunByID(id string) (journal.Run, error) {
 	if id != "r-1" {
-		return actions.Run{}, actions.ErrUnknownRun
+		return journal.Run{}, actions.ErrUnknownRun
 	}
-	return actions.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
+	return journal.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
 }
 
-func (r *runner) Approve(_ context.Context, id, plan string) (actions.Run, error) {
+func (r *runner) Approve(_ context.Context, id, plan string) (journal.Run, error) {
 	if plan != "" && plan != "p-1" {
-		return actions.Run{}, actions.ErrOtherPlan
+		return journal.Run{}, actions.ErrOtherPlan
 	}
 	switch id {
 	case "r-1":
-		return actions.Run{ID: id}, nil
+		return journal.Run{ID: id}, nil
 	case "r-2":
-		return actions.Run{}, actions.ErrNotWaiting
+		return journal.Run{}, actions.ErrNotWaiting
 	}
-	return actions.Run{}, actions.ErrUnknownRun
+	return journal.Run{}, actions.ErrUnknownRun
 }
 
-func (r *runner) Pause(p actions.Pause) error { r.paused = &p; return r.err }
+func (r *runner) Pause(p journal.Pause) error { r.paused = &p; return r.err }
 func (r *runner) Resume() error               { r.paused = nil; return r.err }
 
 type server struct {

@@ -1,4 +1,4 @@
-package actions_test
+package journal_test
 
 import (
 	"os"
@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // part returns what docs/healing.md has below a heading.
 func part(t *testing.T, heading string) string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/healing.md")
+	page, err := os.ReadFile("../../../docs/healing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +44,14 @@ func TestDocsHaveEachDecision(t *testing.T) {
 		}
 	}
 	at := -1
-	for _, g := range actions.Guards() {
+	for _, g := range journal.Guards() {
 		i := slices.Index(docs, string(g))
 		if i < at {
 			t.Errorf("the guard %s stands before one that is asked first", g)
 		}
 		at = i
 	}
-	for _, d := range actions.AlertDecisions() {
+	for _, d := range journal.AlertDecisions() {
 		if !slices.Contains(code, string(d)) {
 			t.Errorf("%s is not among the decisions: %v", d, code)
 		}
@@ -67,7 +67,7 @@ func TestDocsHaveEachDecision(t *testing.T) {
 func TestDocsHaveEachKeyOfTheJournal(t *testing.T) {
 	t.Parallel()
 	text := part(t, "The state directory")
-	for _, x := range []any{actions.Entry{}, actions.Run{}} {
+	for _, x := range []any{journal.Entry{}, journal.Run{}} {
 		kind := reflect.TypeOf(x)
 		for field := range kind.Fields() {
 			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")

@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"bytes"
@@ -14,27 +14,28 @@ import (
 	"time"
 )
 
+// The bounds of the journal, in bytes.
 const (
-	journalSize = 8 << 20   // bytes of one file before the next is begun; two are kept
-	lineSize    = 256 << 10 // bytes of one line
+	FileSize = 8 << 20   // of one file before the next is begun; two are kept
+	LineSize = 256 << 10 // of one line
 )
 
 // Entry is one line of the journal: a transition of a run, an alert that was
 // resolved, or a part of the guards as they stood when the file was begun.
 type Entry struct {
-	At       time.Time `json:"at"`
-	Decision Decision  `json:"decision"`
-	Rule     string    `json:"rule,omitempty"`
-	Action   string    `json:"action,omitempty"`
-	Target   string    `json:"target,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-	Alert    *Subject  `json:"alert,omitempty"`
-	Run      *Run      `json:"run,omitempty"`
-	Guards   *Carried  `json:"guards,omitempty"`
+	At       time.Time   `json:"at"`
+	Decision Decision    `json:"decision"`
+	Rule     string      `json:"rule,omitempty"`
+	Action   string      `json:"action,omitempty"`
+	Target   string      `json:"target,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Alert    *Subject    `json:"alert,omitempty"`
+	Run      *Run        `json:"run,omitempty"`
+	Guards   *GuardState `json:"guards,omitempty"`
 }
 
-// entryOf returns the line of a run as it now is. The run may change afterwards.
-func entryOf(r *Run) Entry {
+// EntryOf returns the line of a run as it now is. The run may change afterwards.
+func EntryOf(r *Run) Entry {
 	run := *r
 	return Entry{At: run.Updated, Decision: run.State, Rule: run.Rule, Action: run.Action, Target: run.Target, Reason: run.Reason, Run: &run}
 }
@@ -52,11 +53,11 @@ type journal struct {
 	older  int64            // bytes of the file before
 	open   map[string]Entry // the last line of each run that has not ended
 	carry  func() []Entry   // the guards, with which a file begins; nil: with the open runs
-	bytes  atomic.Int64     // of both files
+	Bytes  atomic.Int64     // of both files
 }
 
-func openJournal(dir *stateDir) (*journal, error) {
-	j := &journal{dir: dir, size: journalSize, open: make(map[string]Entry)}
+func openJournal(dir *stateDir, size int64) (*journal, error) {
+	j := &journal{dir: dir, size: size, open: make(map[string]Entry)}
 	f, err := dir.open(journalFile, os.O_RDWR|os.O_CREATE|os.O_APPEND, maxJournal)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -69,7 +70,7 @@ func openJournal(dir *stateDir) (*journal, error) {
 	if old, err := dir.root.Lstat(olderFile); err == nil {
 		j.older = old.Size()
 	}
-	j.bytes.Store(j.older + j.length)
+	j.Bytes.Store(j.older + j.length)
 	if err := j.mend(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -147,7 +148,7 @@ func (j *journal) Held() error {
 
 func (j *journal) held() error {
 	if j.file == nil {
-		return errClosed
+		return ErrClosed
 	}
 	if err := j.dir.held(); err != nil {
 		return err
@@ -196,7 +197,7 @@ func (j *journal) write(data []byte) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.length += int64(len(data))
-	j.bytes.Store(j.older + j.length)
+	j.Bytes.Store(j.older + j.length)
 	return j.held()
 }
 
@@ -206,7 +207,7 @@ func (j *journal) write(data []byte) error {
 func (j *journal) track(e Entry) {
 	switch {
 	case e.Run == nil: // no transition
-	case e.Run.terminal():
+	case e.Run.Terminal():
 		delete(j.open, e.Run.ID)
 	default:
 		j.open[e.Run.ID] = e
@@ -218,7 +219,7 @@ func encode(entries []Entry) ([]byte, error) {
 	var out bytes.Buffer
 	for _, e := range entries {
 		line, err := json.Marshal(e)
-		if err == nil && len(line) > lineSize && e.Run != nil {
+		if err == nil && len(line) > LineSize && e.Run != nil {
 			short := *e.Run
 			short.Facts = nil
 			if short.Plan != nil {
@@ -268,25 +269,25 @@ func (j *journal) rotate() {
 	j.use(f, int64(len(data)))
 }
 
-// renew begins the next file now, which leaves broken lines behind.
-func (j *journal) renew() {
+// Renew begins the next file now, which leaves broken lines behind.
+func (j *journal) Renew() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.held() == nil {
 		j.rotate()
-		j.bytes.Store(j.older + j.length)
+		j.Bytes.Store(j.older + j.length)
 	}
 }
 
-// begins sets what the next file begins with: the guards, and those of the runs
+// Begins sets what the next file begins with: the guards, and those of the runs
 // that have not ended.
-func (j *journal) begins(runs []Run, guards func() []Entry) {
+func (j *journal) Begins(runs []Run, guards func() []Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.carry = guards
 	for i := range runs {
-		if !runs[i].terminal() {
-			j.open[runs[i].ID] = entryOf(&runs[i])
+		if !runs[i].Terminal() {
+			j.open[runs[i].ID] = EntryOf(&runs[i])
 		}
 	}
 }

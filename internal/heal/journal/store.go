@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"encoding/json"
@@ -32,8 +32,8 @@ type Pause struct {
 	Until  time.Time `json:"until"`
 }
 
-// on reports whether the pause holds at a moment.
-func (p *Pause) on(now time.Time) bool { return p != nil && now.Before(p.Until) }
+// On reports whether the pause holds at a moment.
+func (p *Pause) On(now time.Time) bool { return p != nil && now.Before(p.Until) }
 
 // Store is the state directory: the journal and the pause, held by one exporter.
 type Store struct {
@@ -42,15 +42,16 @@ type Store struct {
 	dir *stateDir
 }
 
-// OpenStore opens and locks the directory, which it makes if its parent is
+// Open opens and locks the directory, which it makes if its parent is
 // there. It returns [ErrLocked] when another exporter holds it, and an error
-// when the directory or a file in it can be shaped by another user.
-func OpenStore(path string) (*Store, error) {
+// when the directory or a file in it can be shaped by another user. size is that
+// of one file of the journal in bytes, before the next is begun; see [FileSize].
+func Open(path string, size int64) (*Store, error) {
 	dir, err := openState(path)
 	if err != nil {
 		return nil, err
 	}
-	j, err := openJournal(dir)
+	j, err := openJournal(dir, size)
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}

@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"fmt"
@@ -18,8 +18,8 @@ type Approval struct {
 	Victims []string `json:"victims,omitempty"` // [action.Victim.Key], of those that the plan names
 }
 
-// approvalOf returns the approval of a plan as it was written down and shown.
-func approvalOf(p action.Plan) *Approval {
+// ApprovalOf returns the approval of a plan as it was written down and shown.
+func ApprovalOf(p action.Plan) *Approval {
 	a := &Approval{Plan: p.ID, Action: p.Action, Target: p.Target, Scope: p.Scope, Total: p.Total}
 	for _, v := range p.Victims {
 		a.Victims = append(a.Victims, v.Key())
@@ -27,10 +27,10 @@ func approvalOf(p action.Plan) *Approval {
 	return a
 }
 
-// covers returns "" when a plan touches nothing but what was approved, else what
+// Covers returns "" when a plan touches nothing but what was approved, else what
 // is new in it. Victims that a plan counts and does not name are covered only by
 // an approval that named none either, up to its number.
-func (a *Approval) covers(p action.Plan) string {
+func (a *Approval) Covers(p action.Plan) string {
 	if p.Action != a.Action || p.Target != a.Target || p.Scope != a.Scope {
 		return "it is about something else now, or its settings have changed"
 	}

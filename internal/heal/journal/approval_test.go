@@ -1,10 +1,10 @@
-package actions_test
+package journal_test
 
 import (
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // An approval is of victims, not of a number.
@@ -35,7 +35,7 @@ func TestApprovalCovers(t *testing.T) {
 		"counted, then named":     {plan(5), plan(1, "1a"), false},
 		"other settings":          {plan(1, "1a"), other, false},
 	} {
-		if why := actions.Covers(c.approved, c.now); (why == "") != c.ok {
+		if why := journal.Covers(c.approved, c.now); (why == "") != c.ok {
 			t.Errorf("%s: %q", name, why)
 		}
 	}

@@ -1,10 +1,13 @@
-package actions
+package journal
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 // The bounds of what is kept of one run, so that a journal's line is bounded.
 const (
 	maxLabels   = 32
-	maxEvidence = 64 << 10
+	MaxEvidence = 64 << 10
 )
 
 // Run is one alert on its way through the steps of its rule. A published Run
@@ -61,10 +64,10 @@ type StepResult struct {
 	Done    int       `json:"done,omitempty"`
 }
 
-func newID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
+func NewRunID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
 
-// subjectOf keeps what is needed of an alert to act on it after a restart, within bounds.
-func subjectOf(a action.Alert) Subject {
+// SubjectOf keeps what is needed of an alert to act on it after a restart, within bounds.
+func SubjectOf(a action.Alert) Subject {
 	s := Subject{Name: text.Clip(a.Name(), action.MaxValue), Fingerprint: text.Clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(s.Labels) == maxLabels {
@@ -78,10 +81,17 @@ func subjectOf(a action.Alert) Subject {
 	return s
 }
 
-// alert is what an action is given. Annotations do not survive a restart.
-func (s Subject) alert() action.Alert {
+// Alert is what an action is given. Annotations do not survive a restart.
+func (s Subject) Alert() action.Alert {
 	return action.Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
 }
 
-// terminal reports whether the run has ended.
-func (r *Run) terminal() bool { return !r.State.Open() }
+// Terminal reports whether the run has ended.
+func (r *Run) Terminal() bool { return !r.State.Open() }
+
+// KnownTo is what an alert is known again by: its fingerprint and its start, for
+// one rule and what it would do; as a hash, for alerts may make it long.
+func (s Subject) KnownTo(rule, what string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
+	return hex.EncodeToString(sum[:16])
+}

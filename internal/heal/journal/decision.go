@@ -1,4 +1,6 @@
-package actions
+// Package journal keeps what healing did: runs and their transitions, what the guards
+// go by, and the pause, in a state directory that one exporter holds.
+package journal
 
 import "slices"
 
@@ -51,8 +53,8 @@ const (
 	DecisionEscalated Decision = "escalated"
 )
 
-// decisionCarried stands where a file of the journal begins with the guards.
-const decisionCarried Decision = "carried"
+// DecisionCarried stands where a file of the journal begins with the guards.
+const DecisionCarried Decision = "carried"
 
 // AlertDecisions lists what an alert can come to, for metrics.
 func AlertDecisions() []Decision {
@@ -75,8 +77,8 @@ func (d Decision) Open() bool {
 	}, d)
 }
 
-// begun reports whether an action may have been applied and not yet checked.
-func (d Decision) begun() bool { return d == DecisionRunning || d == DecisionVerifying }
+// Begun reports whether an action may have been applied and not yet checked.
+func (d Decision) Begun() bool { return d == DecisionRunning || d == DecisionVerifying }
 
 // ofRun reports whether a run can stand at it.
 func (d Decision) ofRun() bool {
@@ -88,5 +90,5 @@ func (d Decision) ofRun() bool {
 
 // known reports whether it is one of all decisions.
 func (d Decision) known() bool {
-	return d == decisionCarried || d.ofRun() || slices.Contains(AlertDecisions(), d)
+	return d == DecisionCarried || d.ofRun() || slices.Contains(AlertDecisions(), d)
 }

@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"regexp"
@@ -15,8 +15,8 @@ import (
 const (
 	maxStep   = 63      // of a rule, from 0
 	maxNumber = 1 << 40 // of anything that is counted
-	maxName   = 128     // bytes of a rule, an action, a fingerprint
-	maxKey    = 512     // bytes of what a guard goes by
+	MaxName   = 128     // bytes of a rule, an action, a fingerprint
+	MaxKey    = 512     // bytes of what a guard goes by
 )
 
 var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
@@ -39,11 +39,11 @@ func (c *checker) past(times ...*time.Time) {
 // entry reports whether every value of a line is within its bounds.
 func (c *checker) entry(e *Entry) bool {
 	c.past(&e.At)
-	if !e.Decision.known() || !short(maxName, e.Rule, e.Action) || !short(maxKey, e.Target) || !short(4*action.MaxText, e.Reason) {
+	if !e.Decision.known() || !Short(MaxName, e.Rule, e.Action) || !Short(MaxKey, e.Target) || !Short(4*action.MaxText, e.Reason) {
 		return false
 	}
 	switch {
-	case (e.Decision == decisionCarried) != (e.Guards != nil), e.Guards != nil && (e.Run != nil || e.Alert != nil):
+	case (e.Decision == DecisionCarried) != (e.Guards != nil), e.Guards != nil && (e.Run != nil || e.Alert != nil):
 		return false
 	case e.Guards != nil:
 		return c.guards(e.Guards)
@@ -58,14 +58,14 @@ func (c *checker) run(r *Run) bool {
 		return false
 	case r.Done < 0 || r.Done > maxNumber, r.Approved != nil && !r.Approved.bounded():
 		return false
-	case !short(maxName, r.Rule, r.Action, string(r.Outcome)), !short(maxKey, r.Target), !short(4*action.MaxText, r.Reason), !r.Alert.bounded():
+	case !Short(MaxName, r.Rule, r.Action, string(r.Outcome)), !Short(MaxKey, r.Target), !Short(4*action.MaxText, r.Reason), !r.Alert.bounded():
 		return false
 	}
 	for i := range r.Before {
 		b := &r.Before[i]
 		c.past(&b.Applied, &b.Ended)
 		if !b.Result.known() || b.Done < 0 || b.Done > maxNumber ||
-			!short(maxName, b.Action) || !short(maxKey, b.Target) || !short(4*action.MaxText, b.Reason, b.Summary) {
+			!Short(MaxName, b.Action) || !Short(MaxKey, b.Target) || !Short(4*action.MaxText, b.Reason, b.Summary) {
 			return false
 		}
 	}
@@ -75,14 +75,14 @@ func (c *checker) run(r *Run) bool {
 		}
 		r.Plan = p.Bounded()
 	}
-	if len(r.Facts) > 2*maxEvidence {
+	if len(r.Facts) > 2*MaxEvidence {
 		r.Facts = nil
 	}
 	return true
 }
 
 // guards checks a part of what a file begins with.
-func (c *checker) guards(g *Carried) bool {
+func (c *checker) guards(g *GuardState) bool {
 	if g.Part < 1 || g.Parts < g.Part || g.Parts > maxParts || g.Open < 0 || g.Open > maxNumber {
 		return false
 	}
@@ -92,17 +92,17 @@ func (c *checker) guards(g *Carried) bool {
 		g.Last[k] = t
 	}
 	for k, fingerprint := range g.Human {
-		if !short(maxName, k, fingerprint) {
+		if !Short(MaxName, k, fingerprint) {
 			return false
 		}
 	}
-	return len(g.Applied) <= maxApplied && keys(g.Last) && keys(g.Known) && keys(g.Acts) && keys(g.Failures) && c.lists(g.Acts) && c.lists(g.Failures)
+	return len(g.Applied) <= MaxApplied && keys(g.Last) && keys(g.Known) && keys(g.Acts) && keys(g.Failures) && c.lists(g.Acts) && c.lists(g.Failures)
 }
 
 // keys reports whether what guards go by is as short as it is written.
 func keys[V any](m map[string]V) bool {
 	for k := range m {
-		if !short(maxKey, k) {
+		if !Short(MaxKey, k) {
 			return false
 		}
 	}
@@ -111,7 +111,7 @@ func keys[V any](m map[string]V) bool {
 
 func (c *checker) lists(m map[string][]time.Time) bool {
 	for _, list := range m {
-		if len(list) > maxActs {
+		if len(list) > MaxActs {
 			return false
 		}
 		c.all(list)
@@ -125,45 +125,45 @@ func (c *checker) all(list []time.Time) {
 	}
 }
 
-// bounded reports whether an approval is as [approvalOf] makes it.
+// bounded reports whether an approval is as [ApprovalOf] makes it.
 func (a *Approval) bounded() bool {
 	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= action.MaxVictims &&
-		short(maxKey, a.Plan, a.Action, a.Target, a.Scope) && short(maxKey, a.Victims...)
+		Short(MaxKey, a.Plan, a.Action, a.Target, a.Scope) && Short(MaxKey, a.Victims...)
 }
 
-// bounded reports whether a subject is as [subjectOf] makes it.
+// bounded reports whether a subject is as [SubjectOf] makes it.
 func (s *Subject) bounded() bool {
-	if !short(2*action.MaxValue, s.Name) || !short(maxName, s.Fingerprint) || len(s.Labels) > maxLabels {
+	if !Short(2*action.MaxValue, s.Name) || !Short(MaxName, s.Fingerprint) || len(s.Labels) > maxLabels {
 		return false
 	}
 	for k, v := range s.Labels {
-		if len(k) > maxName || len(v) > 4*action.MaxValue {
+		if len(k) > MaxName || len(v) > 4*action.MaxValue {
 			return false
 		}
 	}
 	return true
 }
 
-// short reports whether texts are at most limit bytes long each and have no
+// Short reports whether texts are at most limit bytes long each and have no
 // control characters. Invalid UTF-8 was replaced when the JSON was read.
-func short(limit int, texts ...string) bool {
+func Short(limit int, texts ...string) bool {
 	return !slices.ContainsFunc(texts, func(s string) bool { return len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) })
 }
 
-// follows reports whether a line of a run may come after another one of it: it
+// Follows reports whether a line of a run may come after another one of it: it
 // must not take back what the one before says was begun.
-func (r *Run) follows(before *Run) bool {
+func (r *Run) Follows(before *Run) bool {
 	switch {
 	case r.Rule != before.Rule || r.Alert.Fingerprint != before.Alert.Fingerprint:
 		return false
 	case r.Step < before.Step || len(r.Before) < len(before.Before):
 		return false
-	case r.Step > before.Step && before.State.begun() && len(r.Before) == len(before.Before):
+	case r.Step > before.Step && before.State.Begun() && len(r.Before) == len(before.Before):
 		return false
 	case r.Step == before.Step && r.Action != before.Action:
 		return false
-	case r.Step == before.Step && before.State.begun():
-		return !r.Applied.IsZero() && (r.State.begun() || r.terminal())
+	case r.Step == before.Step && before.State.Begun():
+		return !r.Applied.IsZero() && (r.State.Begun() || r.Terminal())
 	}
 	return true
 }

@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 // Bounds of the files in the state directory, in bytes.
 const (
-	maxJournal = 4 * journalSize
+	maxJournal = 4 * FileSize
 	maxPause   = 64 << 10
 )
 
@@ -21,7 +21,7 @@ var (
 	ErrLocked = errors.New("another exporter uses the state directory")
 	// ErrLost is permanent: whoever has the directory now may act on the same alerts.
 	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
-	errClosed = errors.New("the state directory is closed")
+	ErrClosed = errors.New("the state directory is closed")
 	errNames  = errors.New("it has several names")
 )
 

@@ -1,4 +1,4 @@
-package actions
+package journal
 
 import (
 	"errors"
@@ -13,10 +13,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// InspectState reports what keeps the state directory at path from being used, and
+// Inspect reports what keeps the state directory at path from being used, and
 // how many lines of its journal are broken. It neither locks nor changes anything.
 // A directory that is not there is fine where it can be made.
-func InspectState(path string, now time.Time) (bad int, err error) {
+func Inspect(path string, now time.Time) (bad int, err error) {
 	root, err := safefile.OpenRoot(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, safefile.CanMake(path)
@@ -58,8 +58,8 @@ func (d *stateDir) inspect(name string, now time.Time) (bad int, err error) {
 		return 0, err
 	}
 	if journal {
-		err = readLines(io.LimitReader(file, limit), now, func(l line) {
-			if !l.ok {
+		err = ReadLines(io.LimitReader(file, limit), now, func(l Line) {
+			if !l.OK {
 				bad++
 			}
 		})

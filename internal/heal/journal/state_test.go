@@ -1,19 +1,16 @@
-package actions_test
+package journal_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
-	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
 const stranger = 65534
@@ -26,58 +23,21 @@ func try(t *testing.T, errs ...error) {
 	}
 }
 
-// replacements are ways in which the directory is no longer the one that was opened.
-func replacements() map[string]func(dir string) error {
-	file := func(name string, do func(path string) error) func(string) error {
-		return func(dir string) error { return do(filepath.Join(dir, name)) }
-	}
-	anew := func(path string) error {
-		data, err := os.ReadFile(path)
-		return errors.Join(err, os.Rename(path, path+".old"), os.WriteFile(path, data, 0o600))
-	}
-	appendTo := func(path string) error {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteString("{}\n")
-		return errors.Join(err, f.Close())
-	}
-	return map[string]func(string) error{
-		"the directory was removed": os.RemoveAll,
-		"the directory was renamed": func(dir string) error { return os.Rename(dir, dir+".old") },
-		"another one is there":      func(dir string) error { return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700)) },
-		"a copy of it is there": func(dir string) error {
-			return errors.Join(os.Rename(dir, dir+".old"), os.CopyFS(dir, os.DirFS(dir+".old")))
-		},
-		"a file is there":          func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) },
-		"the journal was removed":  file("journal.jsonl", os.Remove),
-		"the journal is a copy":    file("journal.jsonl", anew),
-		"the journal was cut":      file("journal.jsonl", func(path string) error { return os.Truncate(path, 0) }),
-		"the journal was added to": file("journal.jsonl", appendTo),
-		"the lock was removed":     file("lock", os.Remove),
-		"the lock is a copy":       file("lock", anew),
-		"the journal is a link": file("journal.jsonl", func(path string) error {
-			return errors.Join(os.Rename(path, path+".old"), os.Symlink(path+".old", path))
-		}),
-	}
-}
-
 // Nothing is written once the journal is not the file at the path, and no file is
 // made in its place.
 func TestReplaced(t *testing.T) {
-	for name, replace := range replacements() {
+	for name, replace := range journaltest.Replacements() {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "state")
 			s := openStore(t, dir)
 			try(t, s.Append(entry("a", "queued")), replace(dir))
 			before, _ := filepath.Glob(dir + "/*")
 			for range 2 {
-				if err := s.Append(entry("b", "queued")); !errors.Is(err, actions.ErrLost) {
+				if err := s.Append(entry("b", "queued")); !errors.Is(err, journal.ErrLost) {
 					t.Errorf("Append: %v", err)
 				}
 			}
-			if err := s.SetPause(&actions.Pause{Until: time.Now()}); !strings.Contains(name, "journal") && !errors.Is(err, actions.ErrLost) {
+			if err := s.SetPause(&journal.Pause{Until: time.Now()}); !strings.Contains(name, "journal") && !errors.Is(err, journal.ErrLost) {
 				t.Errorf("SetPause: %v", err)
 			}
 			if after, _ := filepath.Glob(dir + "/*"); !strings.Contains(name, "journal") && len(after) != len(before) {
@@ -94,51 +54,10 @@ func TestHeldAgain(t *testing.T) {
 	s := openStore(t, dir)
 	try(t, s.Append(entry("a", "queued")), os.Rename(dir, dir+".old"), os.Rename(dir+".old", dir), s.Append(entry("b", "queued")))
 	try(t, os.Chmod(dir, 0o777)) //nolint:gosec // what is refused
-	if err := s.Append(entry("c", "queued")); err == nil || errors.Is(err, actions.ErrLost) {
+	if err := s.Append(entry("c", "queued")); err == nil || errors.Is(err, journal.ErrLost) {
 		t.Errorf("where others can write: %v", err)
 	}
 	try(t, os.Chmod(dir, 0o700), s.Append(entry("c", "queued"))) //nolint:gosec // a directory
-}
-
-// An exporter whose directory is gone does not go on, whatever it was at, and the
-// one that has the new directory is the only one that acts.
-func TestLostWhileActing(t *testing.T) {
-	for name, replace := range replacements() {
-		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "state")
-			synctest.Test(t, func(t *testing.T) {
-				b := start(t, dir, section(nil), func(b *bench) {
-					b.first.apply = func(context.Context) { time.Sleep(30 * time.Second) }
-					b.first.outcome = []action.Outcome{action.Unchanged}
-				})
-				defer b.stop()
-				b.take(firing(), firing("app", "blog"))
-				b.wait(time.Second) // one acts, the other waits
-				try(t, replace(dir))
-				b.wait(6 * time.Second)
-				if s, m := b.Snapshot(), b.Stats(); s.Mode != config.HealOff || s.Why == "" || m.Mode != config.HealOff {
-					t.Errorf("mode %q, %q: %s", s.Mode, m.Mode, s.Why)
-				}
-				if got := b.take(firing("app", "third")); !strings.HasPrefix(got, "unwritten (") {
-					t.Errorf("an alert: %s", got)
-				}
-				b.wait(10 * time.Minute)
-				_, first := b.first.count()
-				_, next := b.next.count()
-				if first != 1 || next != 0 {
-					t.Errorf("done %d and %d times, want 1 and 0", first, next)
-				}
-				if err := b.Pause(actions.Pause{Reason: "x", Until: time.Now().Add(time.Hour)}); err == nil {
-					t.Error("a pause was written somewhere")
-				}
-				try(t, os.RemoveAll(dir))
-				b.wait(time.Minute)
-				if _, err := os.Stat(dir); err == nil {
-					t.Error("the directory was made anew")
-				}
-			})
-		})
-	}
 }
 
 // The lock is of the directory: that its file was removed lets no second one in.
@@ -146,7 +65,7 @@ func TestSecondExporter(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	openStore(t, dir)
 	try(t, os.Remove(filepath.Join(dir, "lock")))
-	if _, err := actions.OpenStore(dir); !errors.Is(err, actions.ErrLocked) {
+	if _, err := journal.Open(dir, journal.FileSize); !errors.Is(err, journal.ErrLocked) {
 		t.Errorf("a second exporter: %v", err)
 	}
 }
@@ -191,7 +110,7 @@ func TestShapes(t *testing.T) {
 					t.Errorf("opened: %v", err)
 				}
 				if name == "pause.json" {
-					s, err := actions.OpenStore(dir)
+					s, err := journal.Open(dir, journal.FileSize)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -207,11 +126,11 @@ func TestShapes(t *testing.T) {
 
 // use opens a directory, replays and appends, as at a start.
 func use(dir string) error {
-	s, err := actions.OpenStore(dir)
+	s, err := journal.Open(dir, journal.FileSize)
 	if err != nil {
 		return err
 	}
-	_, err = s.Replay(func(actions.Entry) {})
+	err = s.Replay(time.Now(), func(journal.Line) {})
 	return errors.Join(err, s.Append(entry("a", "queued")), s.Close())
 }
 
@@ -243,7 +162,7 @@ func TestStrangersDirectory(t *testing.T) {
 		if after, _ := filepath.Glob(path + "/*"); !ok && len(after) != len(before) {
 			t.Errorf("%s has %v", path, after)
 		}
-		if _, err := actions.InspectState(path, time.Now()); (err == nil) != ok {
+		if _, err := journal.Inspect(path, time.Now()); (err == nil) != ok {
 			t.Errorf("InspectState(%s): %v", path, err)
 		}
 	}

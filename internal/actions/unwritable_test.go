@@ -1,0 +1,113 @@
+package actions_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+// Nothing is done while the journal cannot be written: neither is an alert taken,
+// nor does a run that was taken before act. It waits, and is done once.
+func TestUnwritableJournal(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), func(b *bench) { b.first.hold = make(chan struct{}) })
+		defer b.stop()
+		b.take(firing())
+		synctest.Wait() // it waits in Plan
+		free := b.lockJournal()
+		close(b.first.hold)
+		b.wait(time.Minute)
+		if _, applied := b.first.count(); applied != 0 {
+			t.Error("it was done without a line in the journal")
+		}
+		if got := b.take(firing("app", "blog")); !strings.HasPrefix(got, "unwritten (") {
+			t.Errorf("an alert without a journal: %s", got)
+		}
+		if got := b.take(firing("alertname", "Other")); got != "unmatched" {
+			t.Errorf("an alert that needs none: %s", got)
+		}
+		free()
+		b.wait(time.Minute)
+		if _, applied := b.first.count(); applied != 1 || b.last().State != "verified" {
+			t.Errorf("done %d times, %s", applied, b.last().State)
+		}
+		if got := b.take(firing("app", "blog")); got != "queued" {
+			t.Errorf("when it is sent again: %s", got)
+		}
+	})
+}
+
+// The queue is full: nothing of the alert is remembered, and sent again it is taken.
+func TestQueueFull(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(func(h *config.Healing) { h.QueueSize = 2 }), func(b *bench) {
+			b.first.hold = make(chan struct{})
+			b.first.plan.Cleared = true
+		})
+		defer b.stop()
+		b.take(firing("app", "a"))
+		synctest.Wait() // it is in Plan and no longer in the queue
+		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "queued queued queue_full (the queue is full)" {
+			t.Error(got)
+		}
+		if strings.Contains(journalOf(t, dir), `"app":"d"`) {
+			t.Error("the refused one is in the journal")
+		}
+		close(b.first.hold)
+		b.wait(time.Second)
+		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "duplicate duplicate queued" {
+			t.Error(got)
+		}
+	})
+}
+
+// BenchmarkTake is a notification of one alert with a full queue, as a storm sends
+// them: it must cost neither a write nor memory that stays.
+func BenchmarkTake(b *testing.B) {
+	hold := make(chan struct{})
+	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
+		f := newFake()
+		f.hold = hold
+		return f, nil
+	}})
+	apply, err := r.Prepare(section(func(h *config.Healing) { h.QueueSize = 1 }))
+	if err != nil {
+		b.Fatal(err)
+	}
+	apply()
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	defer func() {
+		cancel()
+		close(hold)
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+	}()
+	take := func(app string) journal.Decision {
+		ds, _ := r.Take(b.Context(), []action.Alert{firing("app", app)})
+		return ds[0]
+	}
+	for n := 0; take(fmt.Sprint("before", n)) != journal.DecisionQueueFull || r.Snapshot().Why != ""; n++ {
+		time.Sleep(time.Millisecond) // until one is planned and one waits
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if d := take(fmt.Sprint("app", n)); d != journal.DecisionQueueFull {
+			b.Fatal(d)
+		}
+	}
+}
