@@ -14,7 +14,7 @@ func rung(pkg string) (int, bool) {
 		"cmd/resp-exporter": 5,
 		"internal/app":      4,
 		"collectors":        3, "internal/webhook": 3, "internal/web": 3, "internal/serve": 3,
-		"internal/waits": 2, "internal/health": 2, "internal/actions": 2,
+		"internal/waits": 2, "internal/health": 2, "internal/heal": 2,
 		"internal/proc": 1, "internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procid": 0,
 		"internal/safefile": -1, "internal/text": -1, // config uses them too
@@ -29,7 +29,7 @@ func rung(pkg string) (int, bool) {
 // another one.
 func healRung(pkg string) (int, bool) {
 	n, ok := map[string]int{
-		"internal/actions":                4,
+		"internal/heal":                   4,
 		"internal/heal/journal":           2,
 		"internal/heal/importcheck":       2,
 		"internal/heal/action/actiontest": 2,

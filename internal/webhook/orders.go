@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -19,7 +19,7 @@ func (w *Webhook) serveRuns(rw http.ResponseWriter, _ *http.Request) {
 func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 	run, err := w.o.Runner.RunByID(req.PathValue("id"))
 	if err != nil {
-		fail(rw, http.StatusNotFound, actions.ErrUnknownRun.Error())
+		fail(rw, http.StatusNotFound, heal.ErrUnknownRun.Error())
 		return
 	}
 	answer(rw, http.StatusOK, run)
@@ -136,9 +136,9 @@ func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
 	}
 	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), string(a.Plan))
 	switch {
-	case errors.Is(err, actions.ErrUnknownRun):
+	case errors.Is(err, heal.ErrUnknownRun):
 		fail(rw, http.StatusNotFound, err.Error())
-	case errors.Is(err, actions.ErrNotWaiting), errors.Is(err, actions.ErrOtherPlan):
+	case errors.Is(err, heal.ErrNotWaiting), errors.Is(err, heal.ErrOtherPlan):
 		fail(rw, http.StatusConflict, err.Error())
 	case err != nil:
 		fail(rw, http.StatusServiceUnavailable, "the journal cannot be written")

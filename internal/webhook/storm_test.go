@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
@@ -41,7 +41,7 @@ func (slowAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
 // journal, and what it costs in memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
-	r := actions.New(actions.Options{StateDir: dir, Build: func(config.HealingStep) (action.Action, error) { return slowAction{}, nil }})
+	r := heal.New(heal.Options{StateDir: dir, Build: func(config.HealingStep) (action.Action, error) { return slowAction{}, nil }})
 	h := config.Default().Healing
 	h.Mode, h.Warmup = config.HealEnforce, 0
 	h.Rules = []config.HealingRule{{

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
@@ -49,28 +49,28 @@ func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]journal.Decis
 	return nil, r.err
 }
 
-func (r *runner) Snapshot() actions.Snapshot {
-	return actions.Snapshot{Mode: "dry_run", Runs: []journal.Run{{ID: "r-1"}}}
+func (r *runner) Snapshot() heal.Snapshot {
+	return heal.Snapshot{Mode: "dry_run", Runs: []journal.Run{{ID: "r-1"}}}
 }
 
 func (r *runner) RunByID(id string) (journal.Run, error) {
 	if id != "r-1" {
-		return journal.Run{}, actions.ErrUnknownRun
+		return journal.Run{}, heal.ErrUnknownRun
 	}
 	return journal.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
 }
 
 func (r *runner) Approve(_ context.Context, id, plan string) (journal.Run, error) {
 	if plan != "" && plan != "p-1" {
-		return journal.Run{}, actions.ErrOtherPlan
+		return journal.Run{}, heal.ErrOtherPlan
 	}
 	switch id {
 	case "r-1":
 		return journal.Run{ID: id}, nil
 	case "r-2":
-		return journal.Run{}, actions.ErrNotWaiting
+		return journal.Run{}, heal.ErrNotWaiting
 	}
-	return journal.Run{}, actions.ErrUnknownRun
+	return journal.Run{}, heal.ErrUnknownRun
 }
 
 func (r *runner) Pause(p journal.Pause) error { r.paused = &p; return r.err }
@@ -141,8 +141,8 @@ func TestStatusCodes(t *testing.T) {
 		"accepted":           {"POST", one, nil, asJSON, 202},
 		"with a charset":     {"POST", one, nil, []string{"Content-Type", "application/json; charset=utf-8", "Authorization", "bearer " + token}, 202},
 		"token in X":         {"POST", one, nil, []string{"Content-Type", "application/json", "X-Resp-Token", token, "Authorization", "Basic eDp5"}, 202},
-		"queue full":         {"POST", one, actions.ErrFull, asJSON, 503},
-		"no journal":         {"POST", one, fmt.Errorf("%w: disk", actions.ErrUnwritten), asJSON, 503},
+		"queue full":         {"POST", one, heal.ErrFull, asJSON, 503},
+		"no journal":         {"POST", one, fmt.Errorf("%w: disk", heal.ErrUnwritten), asJSON, 503},
 		"anything else":      {"POST", one, errors.New("odd"), asJSON, 503},
 		"no token":           {"POST", one, nil, asJSON[:2], 401},
 		"wrong token":        {"POST", one, nil, []string{"Content-Type", "application/json", "Authorization", "Bearer " + token + "x"}, 401},

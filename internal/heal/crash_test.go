@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
@@ -55,9 +55,9 @@ func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 
 // crashRunner is the same before and after the crash: the first step does not
 // help, the second one does.
-func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *actions.Runner {
+func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *heal.Runner {
 	t.Helper()
-	r := actions.New(actions.Options{StateDir: dir, Build: func(s config.HealingStep) (action.Action, error) {
+	r := heal.New(heal.Options{StateDir: dir, Build: func(s config.HealingStep) (action.Action, error) {
 		return &marking{s.Action, filepath.Join(dir, "applied"), pause, s.Recycle != nil}, nil
 	}})
 	apply, err := r.Prepare(section(func(h *config.Healing) {
@@ -157,7 +157,7 @@ func TestKilledAtEachState(t *testing.T) {
 }
 
 // ready waits until the runner has its directory.
-func ready(t *testing.T, r *actions.Runner) {
+func ready(t *testing.T, r *heal.Runner) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); r.Snapshot().Why != ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -1,7 +1,7 @@
-// Package actions ends what holds an app up, when an alert asks for it: rarely,
+// Package heal ends what holds an app up, when an alert asks for it: rarely,
 // never more than planned, written down before and checked after. What an
 // action may do is in its Plan; the [Runner] decides whether it may.
-package actions
+package heal
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"fmt"

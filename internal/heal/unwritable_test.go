@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
@@ -75,7 +75,7 @@ func TestQueueFull(t *testing.T) {
 // them: it must cost neither a write nor memory that stays.
 func BenchmarkTake(b *testing.B) {
 	hold := make(chan struct{})
-	r := actions.New(actions.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
+	r := heal.New(heal.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
 		f := newFake()
 		f.hold = hold
 		return f, nil

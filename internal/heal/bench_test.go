@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
@@ -49,7 +49,7 @@ func (f *fake) Plan(ctx context.Context, _ action.Alert) (action.Plan, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.acts = actions.ActsOf(ctx, f.plan.Target)
+	f.acts = heal.ActsOf(ctx, f.plan.Target)
 	f.plans++
 	return f.plan, f.planErr
 }
@@ -82,7 +82,7 @@ func (f *fake) count() (plans, applied int) {
 // fleet is a Redis of the fleet that tells what a test wants.
 type fleet struct {
 	mu    sync.Mutex
-	f     actions.Fleet
+	f     heal.Fleet
 	err   error
 	held  bool
 	given int
@@ -90,13 +90,13 @@ type fleet struct {
 
 func (*fleet) Beat(context.Context) error { return nil }
 
-func (l *fleet) Ask(context.Context, string) (actions.Fleet, error) { return l.f, l.err }
+func (l *fleet) Ask(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
 
-func (l *fleet) Take(context.Context, actions.Lease) (bool, actions.Fleet, error) {
+func (l *fleet) Take(context.Context, heal.Lease) (bool, heal.Fleet, error) {
 	return !l.held, l.f, l.err
 }
 
-func (l *fleet) Give(context.Context, actions.Lease) error {
+func (l *fleet) Give(context.Context, heal.Lease) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.given++
@@ -105,7 +105,7 @@ func (l *fleet) Give(context.Context, actions.Lease) error {
 
 // bench is one runner under test.
 type bench struct {
-	*actions.Runner
+	*heal.Runner
 
 	t     *testing.T
 	dir   string
@@ -174,7 +174,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 	if change != nil {
 		change(b)
 	}
-	b.Runner = actions.New(actions.Options{
+	b.Runner = heal.New(heal.Options{
 		StateDir: dir, JournalSize: b.journalSize,
 		Build: func(s config.HealingStep) (action.Action, error) {
 			if s.KillLeaked != nil {
@@ -182,7 +182,7 @@ func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *ben
 			}
 			return b.next, nil
 		},
-		Leases:   func(string) actions.Leases { return b.fleet },
+		Leases:   func(string) heal.Leases { return b.fleet },
 		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
 		Settle:   2 * time.Second,
 	})

@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
@@ -156,19 +156,19 @@ func TestRuns(t *testing.T) {
 		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *bench) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
 		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
 		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
-			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 10}}
+			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 10}}
 		}, "fleet", "queued fleet", 0, 0},
 		"fleet: too few well": {func(h *config.Healing) {
 			h.Coordination.Redis, h.Budgets.FleetMaxFraction = "cache", 1
-		}, func(b *bench) { b.fleet = &fleet{f: actions.Fleet{Members: 2, Firing: 1}} }, "fleet", "queued fleet", 0, 0},
+		}, func(b *bench) { b.fleet = &fleet{f: heal.Fleet{Members: 2, Firing: 1}} }, "fleet", "queued fleet", 0, 0},
 		"fleet: Redis gone": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
 			b.fleet = &fleet{err: errors.New("does not listen at its address")}
 		}, "fleet", "queued fleet", 0, 0},
 		"fleet: another has it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
-			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 1, Repairing: 1}, held: true}
+			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 1, Repairing: 1}, held: true}
 		}, "lease", "queued lease", 0, 0},
 		"fleet: may": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
-			b.fleet = &fleet{f: actions.Fleet{Members: 10, Firing: 3, Repairing: 1}}
+			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 3, Repairing: 1}}
 		}, "verified", "queued running verifying verified", 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestApproved(t *testing.T) {
 					}
 				}
 				waits(1)
-				if _, err := b.Approve(t.Context(), "r-x", ""); !errors.Is(err, actions.ErrUnknownRun) {
+				if _, err := b.Approve(t.Context(), "r-x", ""); !errors.Is(err, heal.ErrUnknownRun) {
 					t.Error(err)
 				}
 				name(c.now...)
@@ -248,7 +248,7 @@ func TestApproved(t *testing.T) {
 					t.Errorf("%s: %s", got.State, got.Reason)
 				}
 				if c.want == "awaiting_approval" { // the plan that was seen is not the one that waits
-					if _, err := b.Approve(t.Context(), r.ID, r.Plan.ID); !errors.Is(err, actions.ErrOtherPlan) {
+					if _, err := b.Approve(t.Context(), r.ID, r.Plan.ID); !errors.Is(err, heal.ErrOtherPlan) {
 						t.Error(err)
 					}
 					if _, err := b.Approve(t.Context(), r.ID, b.last().Plan.ID); err != nil {
@@ -259,7 +259,7 @@ func TestApproved(t *testing.T) {
 						t.Errorf("%s: %s", got.State, got.Reason)
 					}
 				}
-				if _, err := b.Approve(t.Context(), r.ID, ""); !errors.Is(err, actions.ErrNotWaiting) {
+				if _, err := b.Approve(t.Context(), r.ID, ""); !errors.Is(err, heal.ErrNotWaiting) {
 					t.Error(err)
 				}
 			})

@@ -1,4 +1,4 @@
-package actions_test
+package heal_test
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -73,7 +73,7 @@ func TestBrokenLines(t *testing.T) {
 		"a part of billion": `{"at":"2026-01-02T03:04:05Z","decision":"carried","guards":{"part":1,"parts":999999999999}}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := actions.Recall(section(nil), noon, [2][]byte{nil, []byte(text)})
+			p, err := heal.Recall(section(nil), noon, [2][]byte{nil, []byte(text)})
 			if err != nil || p.Bad != 1 || p.Runs != 0 {
 				t.Errorf("%d bad, %d runs, %v", p.Bad, p.Runs, err)
 			}
@@ -138,7 +138,7 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 		"a run of a rule that is no more": {lines(strings.ReplaceAll(string(lines(queued)), `"leaked"`, `"gone"`)), time.Time{}, 1, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := actions.Recall(section(nil), noon, [2][]byte{nil, c.journal})
+			p, err := heal.Recall(section(nil), noon, [2][]byte{nil, c.journal})
 			if err != nil || !p.Last[poolKey].Equal(c.last) || len(p.Waiting) != c.waiting || len(p.Begun) != c.begun || p.Bad != c.bad {
 				t.Errorf("last %v, waiting %v, begun %v, bad %d, %v; want %+v", p.Last[poolKey], p.Waiting, p.Begun, p.Bad, err, c)
 			}
@@ -175,11 +175,11 @@ func FuzzRecall(f *testing.F) {
 	f.Add(lines(queued), []byte(strings.Replace(head, `"open":1`, `"open":0`, 1)+broken(acts, `"step":0`, `"step":-1`)))
 	f.Add([]byte(nil), bytes.Repeat(lines(queued, done), 3))
 	f.Fuzz(func(t *testing.T, older, current []byte) {
-		all, err := actions.Recall(section(nil), noon, [2][]byte{older, current})
+		all, err := heal.Recall(section(nil), noon, [2][]byte{older, current})
 		if err != nil {
 			t.Fatal(err)
 		}
-		good, err := actions.Recall(section(nil), noon, all.Good)
+		good, err := heal.Recall(section(nil), noon, all.Good)
 		if err != nil {
 			t.Fatal(err)
 		}
