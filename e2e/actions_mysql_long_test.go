@@ -76,7 +76,7 @@ func TestKillLongQueries(t *testing.T) {
 		t.Helper()
 		var p action.Plan
 		eventually(t, 20*time.Second, func() (err error) {
-			p, err = k.Plan(t.Context(), action.Alert{})
+			p, err = k.Plan(t.Context(), action.PlanRequest{})
 			return all(err, wants("found", p.Measure, measure), wants("planned", p.Total, total))
 		})
 		if done, err := k.Apply(t.Context(), p); done != total || err != nil {

@@ -163,7 +163,7 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 	direct := killLeaked(server, settings)
 	var p action.Plan
 	eventually(t, 20*time.Second, func() (err error) {
-		p, err = direct.Plan(t.Context(), action.Alert{})
+		p, err = direct.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 60))
 	})
 	var fault *mysql.Error
@@ -172,7 +172,7 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 	}
 	settings.Procedure = "resp_heal.kill_idle"
 	k := killLeaked(server, settings)
-	if p, err := k.Plan(t.Context(), action.Alert{}); err != nil || p.Total != 25 {
+	if p, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || p.Total != 25 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	if done, err := k.Apply(t.Context(), p); done != 0 || err != nil {
@@ -182,7 +182,7 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 		t.Fatalf("gone are %v", gone)
 	}
 	allow(t, s)
-	p, err := k.Plan(t.Context(), action.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || len(p.Victims) != 25 || len(without(victimIDs(p), leaked)) > 0 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
@@ -282,7 +282,7 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 	k := killLeaked(server, config.KillLeaked{MinIdle: time.Second, MaxVictims: 30, MaxFraction: 1, MaxTrxRows: 10, Procedure: "resp_heal.kill_idle"})
 	var p action.Plan
 	plan := func() (err error) {
-		p, err = k.Plan(t.Context(), action.Alert{})
+		p, err = k.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 30))
 	}
 	eventually(t, 20*time.Second, plan)
@@ -319,7 +319,7 @@ func TestKillLeakedRollback(t *testing.T) {
 	var p action.Plan
 	capped := killLeaked(server, settings)
 	eventually(t, 20*time.Second, func() (err error) {
-		p, err = capped.Plan(t.Context(), action.Alert{})
+		p, err = capped.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 1))
 	})
 	if !strings.Contains(p.Refused, "max_trx_rows") || p.Total != 0 {
@@ -327,14 +327,14 @@ func TestKillLeakedRollback(t *testing.T) {
 	}
 	settings.MaxTrxRows = 1_000_000
 	k := killLeaked(server, settings)
-	p, err := k.Plan(t.Context(), action.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Total != 1 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	if done, err := k.Apply(t.Context(), p); done != 1 || err != nil {
 		t.Fatalf("done %d, %v", done, err)
 	}
-	if again, err := k.Plan(t.Context(), action.Alert{}); err != nil || again.Total != 0 {
+	if again, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || again.Total != 0 {
 		t.Errorf("what rolls back is in a plan: %+v, %v", again, err)
 	}
 	if seen := verified(t, k, p); seen[0] != action.InProgress {

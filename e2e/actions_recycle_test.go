@@ -106,7 +106,7 @@ func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	p, err := a.Plan(ctx, action.Alert{Labels: map[string]string{"alertname": "X"}})
+	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
 	if err != nil || p.Refused != "" || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -221,7 +221,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 			}
 			write(t, module, "import no_such_module_any_more\n")
 			r := recycling(w, a, settings)
-			p, err := r.Plan(t.Context(), action.Alert{})
+			p, err := r.Plan(t.Context(), action.PlanRequest{})
 			if late := c.want == "does not import"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -278,7 +278,7 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb', 'NoNewPrivs'))]",
 		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
 	r := recycling(w, a, config.Recycle{Pick: config.PickLargest})
-	p, err := r.Plan(t.Context(), action.Alert{})
+	p, err := r.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Refused != "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -310,12 +310,12 @@ func TestRecycleStuck(t *testing.T) {
 			w := watcher(t, a)
 			before := settledWorkers(t, w, 3)
 			quiet := recycling(w, a, config.Recycle{Pick: config.PickStuck})
-			if p, err := quiet.Plan(t.Context(), action.Alert{}); err != nil || !p.Cleared {
+			if p, err := quiet.Plan(t.Context(), action.PlanRequest{}); err != nil || !p.Cleared {
 				t.Fatalf("nobody is stuck: %+v, %v", p, err)
 			}
 			a.behind("/slow?s=30")
 			eventually(t, 20*time.Second, func() error {
-				p, err := quiet.Plan(t.Context(), action.Alert{})
+				p, err := quiet.Plan(t.Context(), action.PlanRequest{})
 				return all(err, wants("total", p.Total, 1))
 			})
 			slot := recycled(t, quiet, action.Verified)

@@ -49,7 +49,7 @@ func heals(t *testing.T, a *restarttask.Action) int {
 	t.Helper()
 	var p action.Plan
 	eventually(t, 60*time.Second, func() (err error) {
-		if p, err = a.Plan(t.Context(), action.Alert{}); err != nil || p.Total == 1 {
+		if p, err = a.Plan(t.Context(), action.PlanRequest{}); err != nil || p.Total == 1 {
 			return err
 		}
 		return fmt.Errorf("no plan yet: %+v", p)
@@ -113,7 +113,7 @@ func TestRestartTaskRQ(t *testing.T) {
 			if c.stop != nil {
 				c.stop(t, worker)
 			}
-			if p, err := a.Plan(t.Context(), action.Alert{}); err != nil || !p.Cleared {
+			if p, err := a.Plan(t.Context(), action.PlanRequest{}); err != nil || !p.Cleared {
 				t.Fatalf("nothing waits: %+v, %v", p, err)
 			}
 			b.enqueue("default", "0.1", "0.1")
@@ -173,7 +173,7 @@ func TestRestartTaskRefuses(t *testing.T) {
 	a := b.restarter(config.RQ, "default")
 	var refused string
 	eventually(t, 40*time.Second, func() error {
-		p, err := a.Plan(t.Context(), action.Alert{})
+		p, err := a.Plan(t.Context(), action.PlanRequest{})
 		if refused = p.Refused; err != nil || p.Total != 0 {
 			t.Fatalf("%+v, %v", p, err)
 		}

@@ -43,13 +43,13 @@ func newFake() *fake {
 
 func (*fake) Name() string { return config.ActionKillLeaked }
 
-func (f *fake) Plan(ctx context.Context, _ action.Alert) (action.Plan, error) {
+func (f *fake) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
 	if f.hold != nil {
 		<-f.hold
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.acts = heal.ActsOf(ctx, f.plan.Target)
+	f.acts = req.Acts[f.plan.Target]
 	f.plans++
 	return f.plan, f.planErr
 }

@@ -27,7 +27,7 @@ type marking struct {
 
 func (m *marking) Name() string { return m.name }
 
-func (m *marking) Plan(context.Context, action.Alert) (action.Plan, error) {
+func (m *marking) Plan(context.Context, action.PlanRequest) (action.Plan, error) {
 	time.Sleep(m.pause)
 	return action.Plan{Target: "app:shop/x", Summary: "do it", Total: 1}, nil
 }

@@ -3,6 +3,7 @@ package heal
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -86,11 +87,17 @@ func (r *Runner) acted(key string, at time.Time) {
 	}
 }
 
-// actsOn gives when something was done to a target by an action.
-func (r *Runner) actsOn(rule, action, target string) []time.Time {
+// actsOf returns when an action was done, the oldest first, by target.
+func (r *Runner) actsOf(action string) map[string][]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.acts[keyOf(rule, action, target)])
+	out := make(map[string][]time.Time)
+	for key, list := range r.acts { // a list is never changed, but replaced
+		if target, ok := strings.CutPrefix(key, action+"/"); ok {
+			out[target] = list
+		}
+	}
+	return out
 }
 
 func (r *Runner) forgetLast(now time.Time) {

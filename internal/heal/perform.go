@@ -8,7 +8,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 	"github.com/resp-exporter/resp-exporter/internal/text"
@@ -301,8 +300,7 @@ func (r *Runner) plan(ctx context.Context, w *work, act action.Action, step conf
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	err = safely(func() (err error) {
-		acts := func(target string) []time.Time { return r.actsOn(w.rule.Name, step.Action, target) }
-		p, err = act.Plan(handover.WithActs(handover.WithRun(ctx, w.run.ID), acts), w.alert)
+		p, err = act.Plan(ctx, action.PlanRequest{Alert: w.alert, RunID: w.run.ID, Acts: r.actsOf(step.Action)})
 		return err
 	})
 	if err != nil {

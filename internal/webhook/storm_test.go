@@ -22,12 +22,12 @@ type slowAction struct{}
 
 func (slowAction) Name() string { return config.ActionRunCommand }
 
-func (slowAction) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (slowAction) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(100 * time.Millisecond):
 	}
-	return action.Plan{Target: "app:" + a.Labels["app"], Cleared: true}, nil
+	return action.Plan{Target: "app:" + req.Alert.Labels["app"], Cleared: true}, nil
 }
 
 func (slowAction) Apply(context.Context, action.Plan) (int, error) { return 0, nil }

@@ -23,6 +23,15 @@ type Alert struct {
 // Name is the alert's label alertname.
 func (a Alert) Name() string { return a.Labels["alertname"] }
 
+// PlanRequest is what an action is asked to plan for.
+type PlanRequest struct {
+	Alert Alert
+	RunID string // by which call_http and run_command let the other side know one run from another
+	// Acts has when the same action was done before, the oldest first, by target. It
+	// is of the journal, so that it outlives the process and a reload.
+	Acts map[string][]time.Time
+}
+
 // Plan is what an action would do: plain data, shown as it is in dry-run and
 // for approval, and written to the journal. It holds no secret, no statement's
 // literals and no key of a store.
@@ -80,7 +89,7 @@ type Action interface {
 	Name() string
 	// Plan reads things as they are now. It changes nothing and runs nothing. An
 	// error means that they could not be read.
-	Plan(ctx context.Context, a Alert) (Plan, error)
+	Plan(ctx context.Context, req PlanRequest) (Plan, error)
 	// Apply does what the plan says and no more, and says how many of the
 	// victims it did it to. It re-checks each victim right before.
 	Apply(ctx context.Context, p Plan) (done int, err error)

@@ -4,14 +4,11 @@ package handover
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/text"
@@ -40,9 +37,9 @@ type handedAlert struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// Encode makes the object for an alert.
-func Encode(run, action, target string, a action.Alert) ([]byte, error) {
-	h := payload{RunID: run, Action: action, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
+// encode makes the object for an alert.
+func encode(run, name, target string, a action.Alert) ([]byte, error) {
+	h := payload{RunID: run, Action: name, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		if len(h.Alert.Labels) == maxHandedLabels {
 			break
@@ -54,61 +51,29 @@ func Encode(run, action, target string, a action.Alert) ([]byte, error) {
 	return json.Marshal(h)
 }
 
-// runKey is the key of a run's number in a context.
-type runKey struct{}
-
-// WithRun gives a context to [action.Action.Plan] that tells the number of the run, by
-// which call_http and run_command let the other side know one run from another.
-func WithRun(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, runKey{}, id)
-}
-
-// actsKey is the key of what was done before in a context.
-type actsKey struct{}
-
-// WithActs gives a context to [action.Action.Plan] that tells when the same action was
-// done to a target before, the oldest first. It is of the journal, so that it
-// outlives the process and a reload.
-func WithActs(ctx context.Context, acts func(target string) []time.Time) context.Context {
-	return context.WithValue(ctx, actsKey{}, acts)
-}
-
-func ActsOf(ctx context.Context, target string) []time.Time {
-	if acts, ok := ctx.Value(actsKey{}).(func(string) []time.Time); ok {
-		return acts(target)
-	}
-	return nil
-}
-
-// runOf is the run's number in a context; without one, a new number.
-func runOf(ctx context.Context) string {
-	if id, ok := ctx.Value(runKey{}).(string); ok && id != "" {
-		return text.Clip(id, maxHandedName)
-	}
-	return "r-" + strings.ToLower(rand.Text()[:12])
-}
-
 // Handover is what a plan of run_command and call_http keeps for itself.
 type Handover struct {
 	alert action.Alert
-	Run   string
-	Body  []byte
+	Run   string // its id
+	Body  []byte // JSON
 
 	mu sync.Mutex
-	ok bool // it was done, and said that it went well
+	ok bool // it was done, and succeeded
 }
 
-func New(ctx context.Context, action, target string, a action.Alert) (*Handover, error) {
-	h := &Handover{alert: a, Run: runOf(ctx)}
+// New returns what is handed over of a request: its body is JSON of a bounded size.
+func New(req action.PlanRequest, name, target string) (*Handover, error) {
+	h := &Handover{alert: req.Alert, Run: text.Clip(req.RunID, maxHandedName)}
 	var err error
-	h.Body, err = Encode(h.Run, action, target, a)
+	h.Body, err = encode(h.Run, name, target, req.Alert)
 	return h, err
 }
 
-func (h *Handover) Succeeded(ok bool) {
+// Succeed notes that the program or the call succeeded.
+func (h *Handover) Succeed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ok = ok
+	h.ok = true
 }
 
 // Outcome is that of a program or a call: only a success counts, and where a

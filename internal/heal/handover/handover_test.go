@@ -11,15 +11,17 @@ import (
 )
 
 // Whatever an alert says: one object of the fixed form, with clean strings.
-func FuzzHand(f *testing.F) {
+func FuzzNew(f *testing.F) {
 	for name, v := range actiontest.Payloads() {
 		f.Add(name, v)
 	}
 	f.Fuzz(func(t *testing.T, name, value string) {
-		b, err := handover.Hand(action.Alert{Labels: map[string]string{name: value, "alertname": value}})
+		a := action.Alert{Labels: map[string]string{name: value, "alertname": value}}
+		h, err := handover.New(action.PlanRequest{Alert: a, RunID: "r-1"}, "run_command", "command")
 		if err != nil {
 			t.Fatal(err)
 		}
+		b := h.Body
 		var got map[string]any
 		if err := json.Unmarshal(b, &got); err != nil || len(got) != 4 || len(b) > 64<<10 {
 			t.Fatalf("%v: %s", err, b)

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
@@ -48,7 +47,7 @@ func Payloads() map[string]string {
 // Command runs the action to its end.
 func Command(t *testing.T, ctx context.Context, a action.Action, labels map[string]string) (action.Plan, int, error) { //nolint:revive // t is first in tests
 	t.Helper()
-	p, err := a.Plan(handover.WithRun(ctx, "r-1"), action.Alert{Labels: labels})
+	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: labels}, RunID: "r-1"})
 	if err != nil || p.Refused != "" || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}

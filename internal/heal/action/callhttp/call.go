@@ -46,7 +46,7 @@ func New(d Deps, c config.CallHTTP) *Action { return &Action{d: d, c: c} }
 func (*Action) Name() string { return config.ActionCallHTTP }
 
 // Plan implements [action.Action]. Nothing is sent.
-func (c *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: c.Name(), Target: "url", Measure: 1}
 	u, refused := c.url()
 	if refused != "" {
@@ -54,10 +54,10 @@ func (c *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) 
 		return p, nil
 	}
 	var err error
-	if p.Cleared, err = c.d.Condition.Cleared(ctx, a); p.Cleared || err != nil {
+	if p.Cleared, err = c.d.Condition.Cleared(ctx, req.Alert); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := handover.New(ctx, c.Name(), p.Target, a)
+	h, err := handover.New(req, c.Name(), p.Target)
 	if err != nil {
 		return action.Plan{}, err
 	}
@@ -134,7 +134,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return 1, fmt.Errorf("the answer is status %d", resp.StatusCode)
 	}
-	h.Succeeded(true)
+	h.Succeed()
 	return 1, nil
 }
 

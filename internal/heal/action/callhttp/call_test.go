@@ -195,7 +195,7 @@ func TestCallHTTPRefuses(t *testing.T) {
 		"two lines":  {URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")},
 		"long token": {URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))},
 	} {
-		p, err := callhttp.New(callhttp.Deps{}, c).Plan(t.Context(), action.Alert{})
+		p, err := callhttp.New(callhttp.Deps{}, c).Plan(t.Context(), action.PlanRequest{})
 		if err != nil || p.Refused == "" || strings.Contains(p.Refused+p.Summary, "hunter2") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

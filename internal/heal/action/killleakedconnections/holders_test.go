@@ -41,7 +41,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 		}
 		settings := leakCaps()
 		settings.Clients = c.clients
-		p, err := killLeaked(f, settings).Plan(t.Context(), action.Alert{})
+		p, err := killLeaked(f, settings).Plan(t.Context(), action.PlanRequest{})
 		if err != nil || !slices.Equal(actiontest.IDs(p), c.want) || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
@@ -56,7 +56,7 @@ func TestKillLeakedLooksForHoldersAgain(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()
 	k := killLeaked(f, leakCaps())
-	p, err := k.Plan(t.Context(), action.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Total != 2 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -98,7 +98,7 @@ func TestKillLeakedSharedUser(t *testing.T) {
 				return nil
 			}, Holders: f.HoldersOf,
 		}, settings)
-		p, err := k.Plan(t.Context(), action.Alert{})
+		p, err := k.Plan(t.Context(), action.PlanRequest{})
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

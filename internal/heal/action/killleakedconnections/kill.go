@@ -163,9 +163,9 @@ func (r leakRule) refused() string {
 }
 
 // Plan implements [action.Action].
-func (k *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: k.Name()}
-	rule, refused := k.rule(a)
+	rule, refused := k.rule(req.Alert)
 	if rule.pool != "" {
 		p.Target = rule.target()
 	}

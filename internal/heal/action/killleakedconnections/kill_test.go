@@ -81,7 +81,7 @@ func TestKillLeakedPlan(t *testing.T) {
 				list = c.list
 			}
 			f := &actiontest.Database{ServerID: "s", Login: "resp", List: list}
-			p, err := killLeaked(f, settings).Plan(t.Context(), c.alert)
+			p, err := killLeaked(f, settings).Plan(t.Context(), action.PlanRequest{Alert: c.alert})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestKillLeakedPlan(t *testing.T) {
 func TestKillLeakedPlanText(t *testing.T) {
 	t.Parallel()
 	f := &actiontest.Database{ServerID: "17-4", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 0), actiontest.Changed(actiontest.Asleep(3, 99), func(c *mysql.Connection) { c.Rows = 1000 })}}
-	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), action.Alert{})
+	p, err := killLeaked(f, leakCaps()).Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestKillLeakedLooksOnceMore(t *testing.T) {
 			t.Parallel()
 			f := &actiontest.Database{ServerID: "s", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90)}}
 			k := killLeaked(f, leakCaps())
-			p, err := k.Plan(t.Context(), action.Alert{})
+			p, err := k.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Total != 2 {
 				t.Fatal(p, err)
 			}
@@ -160,7 +160,7 @@ func TestKillLeakedApply(t *testing.T) {
 	planned := func(t *testing.T, settings config.KillLeaked) (*actiontest.Database, *killleakedconnections.Action, action.Plan) {
 		f := &actiontest.Database{ServerID: "s", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80)}}
 		k := killLeaked(f, settings)
-		p, err := k.Plan(t.Context(), action.Alert{})
+		p, err := k.Plan(t.Context(), action.PlanRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func TestKillLeakedVerify(t *testing.T) {
 				f := &actiontest.Database{ServerID: "s", List: before}
 				settings := leakCaps()
 				settings.MaxVictims = 2
-				p, err := killLeaked(f, settings).Plan(t.Context(), action.Alert{})
+				p, err := killLeaked(f, settings).Plan(t.Context(), action.PlanRequest{})
 				if err != nil || !slices.Equal(actiontest.IDs(p), []uint64{2, 3}) {
 					t.Fatal(p, err)
 				}
@@ -296,7 +296,7 @@ func TestKillLeakedTouchesNoOther(t *testing.T) {
 				}
 			}
 			k := killLeaked(f, settings)
-			p, err := k.Plan(t.Context(), action.Alert{})
+			p, err := k.Plan(t.Context(), action.PlanRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -129,9 +129,9 @@ func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refuse
 }
 
 // Plan implements [action.Action].
-func (k *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: k.Name()}
-	name, server, refused := k.server(a)
+	name, server, refused := k.server(req.Alert)
 	if p.Refused = refused; refused != "" {
 		return p, nil
 	}
@@ -155,7 +155,7 @@ func (k *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) 
 	if err != nil {
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
-	w, refused := k.whose(ctx, a)
+	w, refused := k.whose(ctx, req.Alert)
 	if p.Refused = refused; refused != "" {
 		return p, nil
 	}

@@ -84,7 +84,7 @@ func TestKillLongPlan(t *testing.T) {
 			if c.settings != nil {
 				c.settings(&settings)
 			}
-			p, err := killLong(f, settings).Plan(t.Context(), c.alert)
+			p, err := killLong(f, settings).Plan(t.Context(), action.PlanRequest{Alert: c.alert})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestKillLongPlan(t *testing.T) {
 
 func TestKillLongPlanKeepsNoText(t *testing.T) {
 	t.Parallel()
-	p, err := killLong(longDB(), longCaps()).Plan(t.Context(), action.Alert{})
+	p, err := killLong(longDB(), longCaps()).Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestKillLongLooksOnceMore(t *testing.T) {
 			t.Parallel()
 			f := longDB()
 			k := killLong(f, longCaps())
-			p, err := k.Plan(t.Context(), action.Alert{})
+			p, err := k.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || len(p.Victims) != 3 {
 				t.Fatal(p, err)
 			}
@@ -150,7 +150,7 @@ func TestKillLongApply(t *testing.T) {
 	settings.Procedure = "resp_heal.kill_query"
 	f := longDB()
 	k := killLong(f, settings)
-	p, err := k.Plan(t.Context(), action.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestKillLongVerify(t *testing.T) {
 			t.Parallel()
 			f, settings := longDB(), longCaps()
 			settings.MaxVictims = 1
-			p, err := killLong(f, settings).Plan(t.Context(), action.Alert{})
+			p, err := killLong(f, settings).Plan(t.Context(), action.PlanRequest{})
 			if err != nil || !slices.Equal(actiontest.IDs(p), []uint64{2}) {
 				t.Fatal(p, err)
 			}
@@ -222,7 +222,7 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 			f.List = append(f.List, c)
 			f.Texts[c.ID] = texts[r.IntN(len(texts))]
 		}
-		p, err := killLong(f, settings).Plan(t.Context(), action.Alert{})
+		p, err := killLong(f, settings).Plan(t.Context(), action.PlanRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestKillLongOfApps(t *testing.T) {
 		settings := longCaps()
 		settings.App = c.app
 		k := killlongqueries.New(killlongqueries.Deps{Database: actiontest.Databases(f), Holders: f.HoldersOf, Watched: actiontest.WatchedApps}, settings)
-		p, err := k.Plan(t.Context(), c.alert)
+		p, err := k.Plan(t.Context(), action.PlanRequest{Alert: c.alert})
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -130,9 +130,9 @@ func (p *Action) sharedPrefix(ctx context.Context, r purgeRule) string {
 }
 
 // Plan implements [action.Action].
-func (p *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	out := action.Plan{Action: p.Name()}
-	rule, refused := p.rule(a)
+	rule, refused := p.rule(req.Alert)
 	if rule.app != "" {
 		out.Target = rule.target()
 	}

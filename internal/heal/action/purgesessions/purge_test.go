@@ -94,7 +94,7 @@ func TestPurgePlan(t *testing.T) {
 				c.settings(&settings)
 			}
 			f := &fakeStore{count: c.count, err: c.err}
-			p, err := purge(f, settings).Plan(t.Context(), c.alert)
+			p, err := purge(f, settings).Plan(t.Context(), action.PlanRequest{Alert: c.alert})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestPurgePlan(t *testing.T) {
 			}
 		})
 	}
-	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), action.Alert{}); err == nil {
+	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), action.PlanRequest{}); err == nil {
 		t.Error("a redis that does not answer makes a plan")
 	}
 }
@@ -118,7 +118,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	settings.Grace, settings.MinIdle, settings.Remove = time.Minute, time.Hour, true
 	f := &fakeStore{count: redis.EternalCount{Sessions: 1000, Eternal: 120, Coverage: 1}}
 	k := purge(f, settings)
-	p, err := k.Plan(t.Context(), action.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,12 +169,12 @@ func TestPurgeSharedPrefix(t *testing.T) {
 		stores := map[string]purgesessions.SessionStore{"cache": f, "again": &fakeStore{space: "a/0"}, "second": &fakeStore{space: "a/1"}, "down": &fakeStore{down: actiontest.ErrDown}}
 		apps := actiontest.Apps()
 		k := purgesessions.New(purgesessions.Deps{Apps: func() []config.App { return apps }, Store: func(name string) purgesessions.SessionStore { return stores[name] }}, purgeCaps())
-		before, err := k.Plan(t.Context(), action.Alert{})
+		before, err := k.Plan(t.Context(), action.PlanRequest{})
 		if err != nil || before.Total != 10 {
 			t.Fatalf("%s: %+v, %v", name, before, err)
 		}
 		apps[1].Sessions = []config.Sessions{c.other}
-		p, err := k.Plan(t.Context(), action.Alert{})
+		p, err := k.Plan(t.Context(), action.PlanRequest{})
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -73,9 +73,9 @@ type pick struct {
 }
 
 // Plan implements [action.Action].
-func (r *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: r.Name(), Target: "app:?/workers"}
-	name, refused := action.NameFrom(a, "app", r.c.App)
+	name, refused := action.NameFrom(req.Alert, "app", r.c.App)
 	if refused != "" {
 		p.Refused = refused
 		return p, nil

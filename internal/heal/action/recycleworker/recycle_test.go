@@ -77,7 +77,7 @@ func TestRecyclePlan(t *testing.T) {
 			if c.change != nil {
 				c.change(&f.Snap.Apps[0])
 			}
-			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), action.Alert{})
+			p, err := recycle(f, c.c, c.leaks).Plan(t.Context(), action.PlanRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,13 +128,13 @@ func TestRecycleApp(t *testing.T) {
 		if c.label != "" {
 			labels["app"] = c.label
 		}
-		p, err := a.Plan(t.Context(), action.Alert{Labels: labels})
+		p, err := a.Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Labels: labels}})
 		if err != nil || (p.Refused == "") != c.ok || strings.Contains(p.Target, "..") {
 			t.Errorf("%+v: %+v, %v", c, p, err)
 		}
 	}
 	f.Err = errors.New("no /proc")
-	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.Alert{}); err == nil {
+	if _, err := recycle(f, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.PlanRequest{}); err == nil {
 		t.Error("without a look there is a plan")
 	}
 }
@@ -149,7 +149,7 @@ func TestRecycleSignals(t *testing.T) {
 			f, kids := actiontest.Herd(t, server, "signals", ready)
 			actiontest.Until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
 			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -205,7 +205,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 			f, kids := actiontest.Herd(t, proc.Gunicorn)
 			hang(&f.Snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" || p.Cleared {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -230,7 +230,7 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		p, err := a.Plan(ctx, action.Alert{})
+		p, err := a.Plan(ctx, action.PlanRequest{})
 		cancel()
 		if err != nil || (p.Refused == "") != ok || !ok && !strings.Contains(p.Refused, "45s or more") {
 			t.Errorf("%s: %+v, %v", limit, p, err)
@@ -304,7 +304,7 @@ func TestRecycleVerify(t *testing.T) {
 				pick = config.PickLargest
 			}
 			a := recycle(f, config.Recycle{Pick: pick}, leaks)
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || len(p.Victims) != 1 || p.Victims[0].ID != "2" {
 				t.Fatalf("%+v, %v", p, err)
 			}

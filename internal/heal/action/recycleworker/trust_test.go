@@ -56,7 +56,7 @@ func TestRecycleWithoutProof(t *testing.T) {
 					})
 				}
 				hang(a, 4)
-				p, err := recycle(f, config.Recycle{Pick: pick}, map[int]int{4: 9}).Plan(t.Context(), action.Alert{})
+				p, err := recycle(f, config.Recycle{Pick: pick}, map[int]int{4: 9}).Plan(t.Context(), action.PlanRequest{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -94,7 +94,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			f, kids := actiontest.Herd(t, proc.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].Info["import_check"] != "not run yet" {
 				t.Fatalf("%+v, %v", p, err)
 			}

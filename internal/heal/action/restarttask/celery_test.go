@@ -56,7 +56,7 @@ func TestRestartTaskCelery(t *testing.T) {
 			f := &actiontest.Processes{Snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
 			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
 			time.Sleep(1100 * time.Millisecond) // the worker is older than that
-			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}})
+			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}}})
 			switch {
 			case err != nil:
 				t.Error(err)

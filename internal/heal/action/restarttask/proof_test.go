@@ -100,7 +100,7 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 			},
 			Queues: func(name string) restarttask.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &actiontest.Processes{},
 		}, mail())
-		p, err := r.Plan(t.Context(), action.Alert{})
+		p, err := r.Plan(t.Context(), action.PlanRequest{})
 		if err != nil || !strings.Contains(p.Refused, c.want) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
@@ -89,9 +88,9 @@ type restarting struct {
 }
 
 // Plan implements [action.Action].
-func (r *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: r.Name(), Target: "app:?/queue:?"}
-	q, refused := r.queue(a)
+	q, refused := r.queue(req.Alert)
 	if refused != "" {
 		p.Refused = refused
 		return p, nil
@@ -102,7 +101,7 @@ func (r *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) 
 		return action.Plan{}, err
 	}
 	if f.refused == "" && len(f.stuck) > 0 {
-		f.refused = tooSoon(handover.ActsOf(ctx, q.target()), time.Now())
+		f.refused = tooSoon(req.Acts[q.target()], time.Now())
 	}
 	switch {
 	case f.refused != "":

@@ -18,7 +18,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
-	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -180,7 +179,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			if c.empty {
 				q.waiting = 0
 			}
-			p, err := restartTask(q, &actiontest.Processes{}, settings).Plan(t.Context(), action.Alert{Labels: map[string]string{"alertname": "X"}})
+			p, err := restartTask(q, &actiontest.Processes{}, settings).Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
 			switch {
 			case c.want == "error":
 				if err == nil {
@@ -239,7 +238,7 @@ func TestRestartTaskApply(t *testing.T) {
 			kids := proc.Children("/proc", cmd.Process.Pid)
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" || len(kids) != 1 {
 				t.Fatalf("%+v, %v, %v", p, err, kids)
 			}
@@ -254,8 +253,7 @@ func TestRestartTaskApply(t *testing.T) {
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []redis.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
-			restarted := func(string) []time.Time { return []time.Time{time.Now()} }
-			again, err := a.Plan(handover.WithActs(t.Context(), restarted), action.Alert{})
+			again, err := a.Plan(t.Context(), action.PlanRequest{Acts: map[string][]time.Time{p.Target: {time.Now()}}})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
 				t.Errorf("%+v, %v", again, err)
 			}
@@ -297,7 +295,7 @@ func TestRestartTaskLooksAgain(t *testing.T) {
 			cmd := connected(t, at, "")
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
-			p, err := a.Plan(t.Context(), action.Alert{})
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" {
 				t.Fatalf("%+v, %v", p, err)
 			}

@@ -31,17 +31,17 @@ func New(d Deps, c config.RunCommand) *Action { return &Action{d: d, c: c} }
 func (*Action) Name() string { return config.ActionRunCommand }
 
 // Plan implements [action.Action]. The program is looked at, not run.
-func (r *Action) Plan(ctx context.Context, a action.Alert) (action.Plan, error) {
+func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: r.Name(), Target: "command", Measure: 1}
 	if len(r.c.Argv) == 0 {
 		p.Refused = "no program is configured"
 		return p, nil
 	}
 	var err error
-	if p.Cleared, err = r.d.Condition.Cleared(ctx, a); p.Cleared || err != nil {
+	if p.Cleared, err = r.d.Condition.Cleared(ctx, req.Alert); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := handover.New(ctx, r.Name(), p.Target, a)
+	h, err := handover.New(req, r.Name(), p.Target)
 	if err != nil {
 		return action.Plan{}, err
 	}
@@ -65,7 +65,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	var exit *program.ExitError
 	switch {
 	case err == nil:
-		h.Succeeded(true)
+		h.Succeed()
 		return 1, nil
 	case errors.As(err, &exit):
 		return 1, fmt.Errorf("the program failed, %w: %s", exit, program.LastLine(out))

@@ -229,7 +229,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		cases["somebody else's"] = struct{ file, want string }{foreign, "belongs to somebody else"}
 	}
 	for name, c := range cases {
-		p, err := runCommand(c.file).Plan(t.Context(), action.Alert{})
+		p, err := runCommand(c.file).Plan(t.Context(), action.PlanRequest{})
 		if err != nil || (c.want == "") != (p.Refused == "") || !strings.Contains(p.Refused, c.want) {
 			t.Errorf("%s: %q, %v", name, p.Refused, err)
 		}
@@ -240,7 +240,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 			t.Errorf("%s was run", name)
 		}
 	}
-	if p, _ := runCommand().Plan(t.Context(), action.Alert{}); p.Refused == "" {
+	if p, _ := runCommand().Plan(t.Context(), action.PlanRequest{}); p.Refused == "" {
 		t.Error("no program at all is planned")
 	}
 }
@@ -264,11 +264,11 @@ func TestCondition(t *testing.T) {
 			t.Errorf("%+v: %s, %v", c, o, err)
 		}
 	}
-	if p, err := a.Plan(t.Context(), action.Alert{}); p.Cleared || err == nil {
+	if p, err := a.Plan(t.Context(), action.PlanRequest{}); p.Cleared || err == nil {
 		t.Errorf("not to be seen: %+v, %v", p, err)
 	}
 	holds, unseen = false, nil
-	if p, err := a.Plan(t.Context(), action.Alert{}); !p.Cleared || err != nil {
+	if p, err := a.Plan(t.Context(), action.PlanRequest{}); !p.Cleared || err != nil {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
