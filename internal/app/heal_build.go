@@ -13,6 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
@@ -24,32 +25,51 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// buildAction makes the action of a step, the only place that knows them all.
-// They look their servers up by name each time: a reload may change them.
+// buildAction returns the action of a step.
 func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
-	switch {
-	case s.KillLeaked != nil:
-		return killleakedconnections.New(killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
-	case s.KillLong != nil:
-		return killlongqueries.New(killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}, *s.KillLong), nil
-	case s.Purge != nil:
-		return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
-	case s.Recycle != nil:
-		return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
-	case s.CallHTTP != nil:
-		return callhttp.New(callhttp.Deps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
-	case s.RunCommand != nil:
-		return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
-	case s.RestartTask != nil:
-		host, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
-		}
-		return restarttask.New(restarttask.Deps{
-			Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host,
-		}, *s.RestartTask), nil
+	if build, ok := a.actions()[s.Action]; ok {
+		return build(s)
 	}
 	return nil, fmt.Errorf("there is no action %q", s.Action)
+}
+
+// actions lists every action by its name in the configuration, with how it is built
+// from the settings of a step. They look their servers up by name each time: a reload
+// may change them.
+func (a *App) actions() map[string]func(config.HealingStep) (action.Action, error) {
+	return map[string]func(config.HealingStep) (action.Action, error){
+		config.ActionKillLeaked: func(s config.HealingStep) (action.Action, error) {
+			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			return killleakedconnections.New(d, *s.KillLeaked), nil
+		},
+		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {
+			d := killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}
+			return killlongqueries.New(d, *s.KillLong), nil
+		},
+		config.ActionPurge: func(s config.HealingStep) (action.Action, error) {
+			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
+		},
+		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
+			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+		},
+		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
+			host, err := os.Hostname()
+			if err != nil {
+				return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
+			}
+			d := restarttask.Deps{Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host}
+			return restarttask.New(d, *s.RestartTask), nil
+		},
+		config.ActionCallHTTP: func(s config.HealingStep) (action.Action, error) {
+			return callhttp.New(callhttp.Deps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
+		},
+		config.ActionRunCommand: func(s config.HealingStep) (action.Action, error) {
+			return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
+		},
+		config.ActionEscalate: func(config.HealingStep) (action.Action, error) {
+			return escalate.New(func(rule, fingerprint string) { a.heal.runner.NeedPerson(rule, fingerprint) }), nil
+		},
+	}
 }
 
 // condition measures what a program or a call is to repair: whether a component

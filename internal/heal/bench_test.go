@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -31,6 +32,7 @@ type fake struct {
 	looked   int
 	apply    func(context.Context)
 	hold     chan struct{} // Plan waits until it is closed; nil: it does not
+	workers  bool          // it is about an app's workers, not its pool
 	acts     []time.Time   // that the last plan knew of
 }
 
@@ -41,7 +43,13 @@ func newFake() *fake {
 	}
 }
 
-func (*fake) Name() string { return config.ActionKillLeaked }
+func (f *fake) Target(a action.Alert) string {
+	app := "app:" + action.TargetName(a, "app", "")
+	if f.workers {
+		return app + "/workers"
+	}
+	return app + "/pool:" + action.TargetName(a, "pool", "")
+}
 
 func (f *fake) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
 	if f.hold != nil {
@@ -170,15 +178,18 @@ func section(change func(*config.Healing)) config.Healing {
 func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: dir, first: newFake(), next: newFake()}
-	b.next.plan.Target = "app:shop/workers"
+	b.next.plan.Target, b.next.workers = "app:shop/workers", true
 	if change != nil {
 		change(b)
 	}
 	b.Runner = heal.New(heal.Options{
 		StateDir: dir, JournalSize: b.journalSize,
 		Build: func(s config.HealingStep) (action.Action, error) {
-			if s.KillLeaked != nil {
+			switch s.Action {
+			case config.ActionKillLeaked:
 				return b.first, nil
+			case config.ActionEscalate:
+				return escalate.New(func(rule, fingerprint string) { b.NeedPerson(rule, fingerprint) }), nil
 			}
 			return b.next, nil
 		},

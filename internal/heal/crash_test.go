@@ -25,7 +25,9 @@ type marking struct {
 	helps      bool
 }
 
-func (m *marking) Name() string { return m.name }
+func (m *marking) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", "") + "/" + m.name
+}
 
 func (m *marking) Plan(context.Context, action.PlanRequest) (action.Plan, error) {
 	time.Sleep(m.pause)

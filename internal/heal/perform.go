@@ -88,12 +88,11 @@ func (r *Runner) perform(ctx context.Context, w *work) {
 			r.end(w, o)
 			return
 		}
-		if w.rule.actions[next] == nil {
-			w.climb(o, next)
-			r.callForHelp(w, o)
+		w.climb(o, next)
+		if w.rule.Steps[next].Action == config.ActionEscalate {
+			r.callForHelp(ctx, w, o)
 			return
 		}
-		w.climb(o, next)
 		w.run.State = journal.DecisionStepFailed
 		r.record(&w.run)
 	}
@@ -110,7 +109,7 @@ func (w *work) climb(o outcome, next int) {
 		Action: run.Action, Target: run.Target, Result: o.decision, Reason: text.Clip(o.reason, action.MaxText), Summary: summary,
 		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
-	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, targetOf(w.rule.Steps[next], w.alert)
+	run.Step, run.Action, run.Target = next, w.rule.Steps[next].Action, w.rule.target(next, w.alert)
 	run.Settled = time.Time{}
 	run.Applied, run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = time.Time{}, nil, 0, "", nil, nil
 	run.Reason = text.Clip(o.reason, action.MaxText)
@@ -145,11 +144,19 @@ func (r *Runner) end(w *work, o outcome) {
 	r.log.Info("Healing", "run", w.run.ID, "rule", w.run.Rule, "action", w.run.Action, "target", w.run.Target, "result", string(o.decision), "done", w.run.Done)
 }
 
-// callForHelp is the step escalate: a person must look.
-func (r *Runner) callForHelp(w *work, o outcome) {
+// NeedPerson notes that a rule needs a person for an alert: what the action
+// escalate does.
+func (r *Runner) NeedPerson(rule, fingerprint string) {
 	r.mu.Lock()
-	r.human[w.run.Rule] = w.run.Alert.Fingerprint
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.human[rule] = fingerprint
+}
+
+// callForHelp does the step escalate after another one: a person must look.
+func (r *Runner) callForHelp(ctx context.Context, w *work, o outcome) {
+	if err := r.escalate(ctx, w); err != nil {
+		o.reason += "; " + err.Error()
+	}
 	r.count.ended(RunKey{w.run.Rule, w.run.Action, journal.DecisionEscalated}, 0, time.Now())
 	r.end(w, outcome{journal.DecisionEscalated, o.reason, thenEnd})
 }
@@ -188,8 +195,8 @@ func (r *Runner) park(w *work, o outcome) {
 // step does one step of a run, from the guards to what it came to.
 func (r *Runner) step(ctx context.Context, w *work) outcome {
 	step, action := w.rule.Steps[w.run.Step], w.rule.actions[w.run.Step]
-	if action == nil { // a rule that only calls for a person
-		return r.onlyCall(w, keyOf(w.rule.Name, step.Action, ""))
+	if step.Action == config.ActionEscalate { // a rule that only calls for a person
+		return r.onlyCall(ctx, w, keyOf(w.rule.Name, step.Action, ""))
 	}
 	if w.verify {
 		return r.lookAfter(ctx, w, action, step)
@@ -207,18 +214,32 @@ func (r *Runner) step(ctx context.Context, w *work) outcome {
 	return r.act(ctx, w, action, plan)
 }
 
+// escalate plans and applies the action escalate. It asks no guard: the caller does.
+func (r *Runner) escalate(ctx context.Context, w *work) error {
+	act := w.rule.actions[w.run.Step]
+	return safely(func() error {
+		p, err := act.Plan(ctx, action.PlanRequest{Alert: w.run.Alert.Alert(), Rule: w.run.Rule, RunID: w.run.ID})
+		if err == nil {
+			_, err = act.Apply(ctx, p)
+		}
+		return err
+	})
+}
+
 // onlyCall is the step of a rule that does nothing but call for a person. It has a
 // cooldown as the others have, and takes nothing of the budget.
-func (r *Runner) onlyCall(w *work, key string) outcome {
+func (r *Runner) onlyCall(ctx context.Context, w *work, key string) outcome {
 	if d, why := r.guardNow(w, config.ActionEscalate, key); d != "" {
 		return outcome{d, why, thenEnd}
 	}
 	if r.dryRun() {
 		return outcome{journal.DecisionDryRun, "would call for a person", thenEnd}
 	}
+	if err := r.escalate(ctx, w); err != nil {
+		return outcome{journal.DecisionUnplanned, err.Error(), thenEnd}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.human[w.run.Rule] = w.run.Alert.Fingerprint
 	r.last[key] = time.Now()
 	return outcome{journal.DecisionEscalated, "the rule has no other step", thenEnd}
 }
@@ -300,7 +321,7 @@ func (r *Runner) plan(ctx context.Context, w *work, act action.Action, step conf
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
 	err = safely(func() (err error) {
-		p, err = act.Plan(ctx, action.PlanRequest{Alert: w.alert, RunID: w.run.ID, Acts: r.actsOf(step.Action)})
+		p, err = act.Plan(ctx, action.PlanRequest{Alert: w.alert, Rule: w.run.Rule, RunID: w.run.ID, Acts: r.actsOf(step.Action)})
 		return err
 	})
 	if err != nil {

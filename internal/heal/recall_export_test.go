@@ -8,6 +8,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -25,7 +27,12 @@ type Past struct {
 
 // Recall reads the two files of a journal, the older one first.
 func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error) {
-	set, err := compile(h, func(config.HealingStep) (action.Action, error) { return nil, nil }) //nolint:nilnil // none is called
+	set, err := compile(h, func(s config.HealingStep) (action.Action, error) {
+		if s.KillLeaked != nil {
+			return killleakedconnections.New(killleakedconnections.Deps{}, *s.KillLeaked), nil
+		}
+		return escalate.New(nil), nil
+	})
 	if err != nil {
 		return p, err
 	}

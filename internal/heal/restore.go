@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -58,7 +59,7 @@ func (r *Runner) restore(s *journal.Store, now time.Time) {
 // r.mu is held.
 func (r *Runner) resume(run journal.Run, now time.Time) journal.Run {
 	rl := r.set.named(run.Rule)
-	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || rl.actions[run.Step] == nil && run.State.Begun() {
+	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Begun() {
 		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule is another one since the exporter started again", now
 		r.publish(run)
 		return run

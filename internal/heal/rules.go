@@ -2,12 +2,11 @@ package heal
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // rule is one rule of the configuration, ready to be used. A run keeps the one
@@ -16,7 +15,7 @@ type rule struct {
 	config.HealingRule
 
 	match   map[string]func(string) bool
-	actions []action.Action // one a step; nil for escalate
+	actions []action.Action // one a step
 }
 
 // settings are what one configuration says. They are never changed.
@@ -39,12 +38,9 @@ func compile(h config.Healing, build func(config.HealingStep) (action.Action, er
 			c.match[label] = f
 		}
 		for i, step := range r.Steps {
-			var a action.Action
-			if step.Action != config.ActionEscalate {
-				var err error
-				if a, err = build(step); err != nil {
-					return nil, fmt.Errorf("rule %s: steps[%d]: %w", r.Name, i, err)
-				}
+			a, err := build(step)
+			if err != nil {
+				return nil, fmt.Errorf("rule %s: steps[%d]: %w", r.Name, i, err)
 			}
 			c.actions = append(c.actions, a)
 		}
@@ -89,53 +85,15 @@ func (r *rule) takes(a action.Alert) bool {
 
 // escalates returns the step that calls for a person; -1: none does.
 func (r *rule) escalates() int {
-	for i, a := range r.actions {
-		if a == nil {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(r.Steps, func(s config.HealingStep) bool { return s.Action == config.ActionEscalate })
 }
+
+// target returns what a step is about, as far as settings and labels say.
+func (r *rule) target(step int, a action.Alert) string { return r.actions[step].Target(a) }
 
 // dedupFor is how long an alert that was taken is known again: until after the
 // cooldown, with room for a second sender that comes late.
 func (r *rule) dedupFor() time.Duration { return r.Cooldown + 2*time.Minute }
-
-// plainName is what may stand in a target: no label's value gets further than a
-// comparison with known names.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
-
-// targetOf says what a step is about as far as its settings and the alert's
-// labels tell, before anything was looked at; "?" stands for what only the plan
-// will know.
-func targetOf(s config.HealingStep, a action.Alert) string {
-	pick := func(setting, label string) string {
-		switch v := a.Labels[label]; {
-		case setting != "":
-			return setting
-		case text.Matches(plainName, v, 128):
-			return v
-		}
-		return "?"
-	}
-	switch {
-	case s.KillLeaked != nil:
-		return "app:" + pick(s.KillLeaked.App, "app") + "/pool:" + pick(s.KillLeaked.Pool, "pool")
-	case s.KillLong != nil:
-		return "mysql:" + pick(s.KillLong.MySQL, "mysql")
-	case s.Recycle != nil:
-		return "app:" + pick(s.Recycle.App, "app") + "/workers"
-	case s.Purge != nil:
-		return "app:" + pick(s.Purge.App, "app") + "/redis:" + pick(s.Purge.Redis, "redis")
-	case s.RestartTask != nil:
-		return "app:" + pick(s.RestartTask.App, "app") + "/queue:" + pick(s.RestartTask.Queue, "queue")
-	case s.CallHTTP != nil:
-		return "url"
-	case s.RunCommand != nil:
-		return "command"
-	}
-	return ""
-}
 
 // keyOf is what cooldown, lease and turn are kept by. URLs, commands and calls for
 // a person have no name of their own, so their rule's stands in.

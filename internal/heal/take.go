@@ -78,7 +78,7 @@ func (r *Runner) handle(b *batch, a action.Alert, now time.Time) journal.Decisio
 		return journal.DecisionResolved
 	}
 	step := rl.Steps[0]
-	target := targetOf(step, a)
+	target := rl.target(0, a)
 	key := keyOf(rl.Name, step.Action, target)
 	s := journal.SubjectOf(a)
 	known := s.KnownTo(rl.Name, key)
@@ -119,8 +119,7 @@ func (r *Runner) commit(b *batch, now time.Time) {
 
 // key is what the first step of a run is about, as far as the alert told.
 func (w *work) key() string {
-	first := w.rule.Steps[0]
-	return keyOf(w.rule.Name, first.Action, targetOf(first, w.alert))
+	return keyOf(w.rule.Name, w.rule.Steps[0].Action, w.rule.target(0, w.alert))
 }
 
 // resolved cancels what has not begun for an alert. What acts goes on: to be cut

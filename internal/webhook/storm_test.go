@@ -20,7 +20,7 @@ import (
 // slowAction holds its place in the runner, so that the queue behind it is full.
 type slowAction struct{}
 
-func (slowAction) Name() string { return config.ActionRunCommand }
+func (slowAction) Target(a action.Alert) string { return "app:" + a.Labels["app"] }
 
 func (slowAction) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	select {

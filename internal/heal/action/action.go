@@ -26,6 +26,7 @@ func (a Alert) Name() string { return a.Labels["alertname"] }
 // PlanRequest is what an action is asked to plan for.
 type PlanRequest struct {
 	Alert Alert
+	Rule  string // its name
 	RunID string // by which call_http and run_command let the other side know one run from another
 	// Acts has when the same action was done before, the oldest first, by target. It
 	// is of the journal, so that it outlives the process and a reload.
@@ -86,7 +87,10 @@ const (
 // Action is one way to repair something. Its methods may be called side by side
 // for different targets, never for one.
 type Action interface {
-	Name() string
+	// Target returns what cooldown and lease are about, as far as the settings and
+	// the alert's labels say before anything is read; "?" stands for what only the
+	// plan will know. "" means that it is about nothing but its rule.
+	Target(a Alert) string
 	// Plan reads things as they are now. It changes nothing and runs nothing. An
 	// error means that they could not be read.
 	Plan(ctx context.Context, req PlanRequest) (Plan, error)

@@ -3,10 +3,28 @@ package action
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
+
+// plainName is what may stand in a target: no label's value gets further than a
+// comparison with known names.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
+
+// TargetName returns the part of a target that a setting or, without one, the
+// alert's label names; "?" where neither does.
+func TargetName(a Alert, label, setting string) string {
+	switch v := a.Labels[label]; {
+	case setting != "":
+		return setting
+	case text.Matches(plainName, v, 128):
+		return v
+	}
+	return "?"
+}
 
 // NameFrom returns the name that a rule or, without one, the alert's label says. The
 // two must not differ: a rule about one app is not for another app's alert.

@@ -42,12 +42,12 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.CallHTTP) *Action { return &Action{d: d, c: c} }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return config.ActionCallHTTP }
+// Target implements [action.Action].
+func (*Action) Target(action.Alert) string { return "url" }
 
 // Plan implements [action.Action]. Nothing is sent.
 func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: c.Name(), Target: "url", Measure: 1}
+	p := action.Plan{Action: config.ActionCallHTTP, Target: "url", Measure: 1}
 	u, refused := c.url()
 	if refused != "" {
 		p.Refused = refused
@@ -57,7 +57,7 @@ func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if p.Cleared, err = c.d.Condition.Cleared(ctx, req.Alert); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := handover.New(req, c.Name(), p.Target)
+	h, err := handover.New(req, config.ActionCallHTTP, p.Target)
 	if err != nil {
 		return action.Plan{}, err
 	}

@@ -40,8 +40,10 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.KillLeaked) *Action { return &Action{d: d, c: c} }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return "kill_leaked_connections" }
+// Target implements [action.Action].
+func (k *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", k.c.App) + "/pool:" + action.TargetName(a, "pool", k.c.Pool)
+}
 
 // leakRule says which connections are leaked, and how many may be ended.
 type leakRule struct {
@@ -164,7 +166,7 @@ func (r leakRule) refused() string {
 
 // Plan implements [action.Action].
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: k.Name()}
+	p := action.Plan{Action: config.ActionKillLeaked}
 	rule, refused := k.rule(req.Alert)
 	if rule.pool != "" {
 		p.Target = rule.target()

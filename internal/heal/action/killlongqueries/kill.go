@@ -39,8 +39,10 @@ func New(d Deps, c config.KillLong) *Action {
 	return &Action{d: d, c: c, seed: maphash.MakeSeed()}
 }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return "kill_long_queries" }
+// Target implements [action.Action].
+func (k *Action) Target(a action.Alert) string {
+	return "mysql:" + action.TargetName(a, "mysql", k.c.MySQL)
+}
 
 // longQuery is a SELECT that runs for too long.
 type longQuery struct {
@@ -130,7 +132,7 @@ func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refuse
 
 // Plan implements [action.Action].
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: k.Name()}
+	p := action.Plan{Action: config.ActionKillLong}
 	name, server, refused := k.server(req.Alert)
 	if p.Refused = refused; refused != "" {
 		return p, nil

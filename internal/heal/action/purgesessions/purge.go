@@ -47,8 +47,10 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.Purge) *Action { return &Action{d: d, c: c} }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return "purge_sessions" }
+// Target implements [action.Action].
+func (p *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", p.c.App) + "/redis:" + action.TargetName(a, "redis", p.c.Redis)
+}
 
 // purgeRule says which sessions are meant.
 type purgeRule struct {
@@ -131,7 +133,7 @@ func (p *Action) sharedPrefix(ctx context.Context, r purgeRule) string {
 
 // Plan implements [action.Action].
 func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	out := action.Plan{Action: p.Name()}
+	out := action.Plan{Action: config.ActionPurge}
 	rule, refused := p.rule(req.Alert)
 	if rule.app != "" {
 		out.Target = rule.target()

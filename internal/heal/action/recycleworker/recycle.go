@@ -52,8 +52,10 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.Recycle) *Action { return &Action{d: d, c: c} }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return config.ActionRecycle }
+// Target implements [action.Action].
+func (r *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", r.c.App) + "/workers"
+}
 
 // recycling is what a plan keeps for Apply.
 type recycling struct {
@@ -74,7 +76,7 @@ type pick struct {
 
 // Plan implements [action.Action].
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: r.Name(), Target: "app:?/workers"}
+	p := action.Plan{Action: config.ActionRecycle, Target: "app:?/workers"}
 	name, refused := action.NameFrom(req.Alert, "app", r.c.App)
 	if refused != "" {
 		p.Refused = refused

@@ -52,8 +52,10 @@ func New(d Deps, c config.RestartTask) *Action {
 	return &Action{d: d, c: c}
 }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return config.ActionRestartTask }
+// Target implements [action.Action].
+func (r *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", r.c.App) + "/queue:" + action.TargetName(a, "queue", r.c.Queue)
+}
 
 // taskQueue is one queue of the configuration.
 type taskQueue struct {
@@ -89,7 +91,7 @@ type restarting struct {
 
 // Plan implements [action.Action].
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: r.Name(), Target: "app:?/queue:?"}
+	p := action.Plan{Action: config.ActionRestartTask, Target: "app:?/queue:?"}
 	q, refused := r.queue(req.Alert)
 	if refused != "" {
 		p.Refused = refused

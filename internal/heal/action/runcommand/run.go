@@ -27,12 +27,12 @@ type Action struct {
 // New returns the action with these settings.
 func New(d Deps, c config.RunCommand) *Action { return &Action{d: d, c: c} }
 
-// Name implements [action.Action].
-func (*Action) Name() string { return config.ActionRunCommand }
+// Target implements [action.Action].
+func (*Action) Target(action.Alert) string { return "command" }
 
 // Plan implements [action.Action]. The program is looked at, not run.
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
-	p := action.Plan{Action: r.Name(), Target: "command", Measure: 1}
+	p := action.Plan{Action: config.ActionRunCommand, Target: "command", Measure: 1}
 	if len(r.c.Argv) == 0 {
 		p.Refused = "no program is configured"
 		return p, nil
@@ -41,7 +41,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if p.Cleared, err = r.d.Condition.Cleared(ctx, req.Alert); p.Cleared || err != nil {
 		return p, err
 	}
-	h, err := handover.New(req, r.Name(), p.Target)
+	h, err := handover.New(req, config.ActionRunCommand, p.Target)
 	if err != nil {
 		return action.Plan{}, err
 	}
