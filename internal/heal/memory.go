@@ -6,8 +6,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
+
+const (
+	maxDedup = 10_000        // alerts that are known again, and keys that were acted on
+	actsFor  = 2 * time.Hour // for which the acts of a key are kept after the newest
+)
+
+// interruptedReason begins the reason of a step in which the exporter ended: what was
+// done of it is not known.
+const interruptedReason = "the exporter ended in the middle of it; "
 
 // memory is what the guards go by. It outlives the process.
 type memory struct {
@@ -56,6 +66,48 @@ func with(list []time.Time, at time.Time) []time.Time {
 	return list[max(0, len(list)-journal.MaxActs):]
 }
 
+// cooldownUntil returns when a key may be acted on again, by the longest cooldown of
+// the rules that could: two rules on one target share it.
+func (m *memory) cooldownUntil(set *settings, key string) time.Time {
+	last, ok := m.last[key]
+	if !ok {
+		return time.Time{}
+	}
+	var longest time.Duration
+	for _, rl := range set.rules {
+		for _, s := range rl.Steps {
+			if strings.HasPrefix(key, s.Action+"/") {
+				longest = max(longest, rl.Cooldown)
+			}
+		}
+	}
+	return last.Add(longest)
+}
+
+// breakerUntil returns until when the breaker of an action is open: for a while after
+// the last of several failures within one window.
+func (m *memory) breakerUntil(br config.Breaker, action string, now time.Time) time.Time {
+	recent := slices.DeleteFunc(m.failures[action], func(t time.Time) bool { return now.Sub(t) > max(br.Window, br.Hold) })
+	m.failures[action] = recent
+	n := len(recent)
+	if n < br.Failures || recent[n-1].Sub(recent[n-br.Failures]) > br.Window {
+		return time.Time{}
+	}
+	return recent[n-1].Add(br.Hold)
+}
+
+// spent returns how many acts are within the time of the budget.
+func (m *memory) spent(b config.Budgets, now time.Time) int {
+	m.applied = slices.DeleteFunc(m.applied, func(t time.Time) bool { return now.Sub(t) >= b.Per })
+	return len(m.applied)
+}
+
+// forget removes keys whose cooldown is over, and acts that are long past.
+func (m *memory) forget(set *settings, now time.Time) {
+	maps.DeleteFunc(m.last, func(key string, _ time.Time) bool { return !m.cooldownUntil(set, key).After(now) })
+	maps.DeleteFunc(m.acts, func(_ string, list []time.Time) bool { return now.Sub(list[len(list)-1]) > actsFor })
+}
+
 // remember notes what a run did, as its next line says; before is the line ahead
 // of it, nil for the first.
 func (m *memory) remember(before, run *journal.Run) {
@@ -67,7 +119,7 @@ func (m *memory) remember(before, run *journal.Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		m.rememberAct(keyOf(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, cutOff))
+		m.rememberAct(guardKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, interruptedReason))
 		m.ended(b.Action, b.Result, b.Ended)
 	}
 	if run.State == journal.DecisionEscalated {
@@ -79,8 +131,8 @@ func (m *memory) remember(before, run *journal.Run) {
 	if run.Applied.IsZero() {
 		return
 	}
-	m.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied,
-		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, cutOff)))
+	m.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied,
+		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, interruptedReason)))
 	if run.Terminal() {
 		at := run.Settled
 		if at.IsZero() {

@@ -1,78 +1,66 @@
 package heal
 
 import (
-	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// restore reads the journal of a start before: runs that had not begun are queued
-// again, those that were cut off are looked after, and the guards go by what was
-// done. r.mu is not held while files are read.
-func (r *Runner) restore(s *journal.Store, now time.Time) {
-	r.mu.Lock()
-	past := newRecall(r.set, now)
-	r.mu.Unlock()
-	err := s.Replay(now, past.feed)
-	if err != nil {
-		r.mu.Lock()
-		r.storeErr = err
-		r.mu.Unlock()
-		r.log.Error("Healing is off: its journal cannot be read", "err", err)
-		_ = s.Close()
+// restore reads what the journal says and makes it the state: runs that had not begun
+// are queued again, interrupted ones are verified, and the guards go by what was done.
+func (s *state) restore(store *journal.Store, now time.Time) {
+	set := s.settings.Load()
+	past := newRecovery(set, now)
+	if err := store.Replay(now, past.feed); err != nil {
+		s.storage.fail(err)
+		s.log.Error("Healing is off: its journal cannot be read", "err", err)
+		_ = store.Close()
 		return
 	}
-	runs, pause := past.finish(), s.Pause(now)
+	runs := past.finish()
 	if past.bad > 0 {
-		r.log.Warn("Lines of the journal were passed over", "lines", past.bad)
-		r.count.badLines(past.bad)
+		s.log.Warn("Lines of the journal were passed over", "lines", past.bad)
+		s.count.badLines(past.bad)
 	}
-	s.Begins(runs, r.carried)
-	r.mu.Lock()
-	r.store, r.storeErr, r.noWrite = s, nil, nil
-	r.pause, r.memory = pause, past.memory
-	r.forgetLast(now)
+	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings.Load(), time.Now()) })
+	s.guards.restore(set, past.memory, now)
+	s.pause.Store(store.Pause(now))
 	var changed []journal.Entry
 	for _, run := range runs {
-		before := past.over[run.ID]
+		ended := past.over[run.ID]
 		if !run.Terminal() {
-			run = r.resume(run, now)
-		} else {
-			r.publish(run)
+			run = s.resume(set, run, now)
 		}
-		if run.Terminal() && !before {
+		s.index.publish(run)
+		if run.Terminal() && !ended {
 			changed = append(changed, journal.EntryOf(&run))
 		}
 	}
-	r.mu.Unlock()
-	if err := r.write(changed...); err != nil { // then they are cancelled anew at the next start
-		r.log.Debug("Cancelled runs are not in the journal", "runs", len(changed), "err", err)
+	s.storage.use(store)
+	if err := s.storage.append(changed...); err != nil { // then they are cancelled anew at the next start
+		s.log.Debug("Cancelled runs are not in the journal", "runs", len(changed), "err", err)
 	}
 	if past.renew {
-		s.Renew()
+		store.Rotate()
 	}
 }
 
-// resume takes up a run that had not ended, and returns it as it stands then.
-// r.mu is held.
-func (r *Runner) resume(run journal.Run, now time.Time) journal.Run {
-	rl := r.set.named(run.Rule)
-	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Begun() {
+// resume lets a run that had not ended go on, and returns it as it is then.
+func (s *state) resume(set *settings, run journal.Run, now time.Time) journal.Run {
+	rl := set.ruleNamed(run.Rule)
+	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {
 		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule is another one since the exporter started again", now
-		r.publish(run)
 		return run
 	}
-	w := &work{run: run, rule: rl, alert: run.Alert.Alert(), verify: run.State.Begun()}
-	r.publish(run)
+	e := newExecution(run, rl, run.Alert.Alert())
 	switch {
 	case run.State == journal.DecisionAwaiting:
-		r.awaiting[run.ID] = w
-	case w.verify: // what was cut off comes first: a lease or a half-done repair may stand
-		r.queue = slices.Insert(r.queue, 0, w)
+		s.runs.await(e)
+	case run.State.Inflight(): // first: a lease or a half-done repair may stand
+		s.runs.enqueueFirst(e)
 	default:
-		r.queue = append(r.queue, w)
+		s.runs.enqueue(e)
 	}
 	return run
 }

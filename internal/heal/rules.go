@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// rule is one rule of the configuration, ready to be used. A run keeps the one
+// rule is one rule of the configuration with its actions built. A run keeps the one
 // that it began with.
 type rule struct {
 	config.HealingRule
@@ -22,10 +22,12 @@ type rule struct {
 type settings struct {
 	config.Healing
 
-	rules []*rule
+	rules  []*rule
+	leases Leases // nil: no other exporter is asked
 }
 
-// compile makes settings of a checked section; build makes the action of a step.
+// compile returns the settings of a checked section; build returns the action of a
+// step.
 func compile(h config.Healing, build func(config.HealingStep) (action.Action, error)) (*settings, error) {
 	s := &settings{Healing: h}
 	for _, r := range h.Rules {
@@ -49,21 +51,22 @@ func compile(h config.Healing, build func(config.HealingStep) (action.Action, er
 	return s, nil
 }
 
-// used reports whether the section asks for anything to be kept: without it no
-// state directory is touched.
+// used reports whether the section has rules or a token: without either the state
+// directory is never opened.
 func (s *settings) used() bool { return len(s.rules) > 0 || s.TokenFile != "" }
 
-// find returns the first rule for an alert; nil: none is.
-func (s *settings) find(a action.Alert) *rule {
+// ruleFor returns the first rule that matches an alert, or nil.
+func (s *settings) ruleFor(a action.Alert) *rule {
 	for _, r := range s.rules {
-		if r.takes(a) {
+		if r.matches(a) {
 			return r
 		}
 	}
 	return nil
 }
 
-func (s *settings) named(name string) *rule {
+// ruleNamed returns the rule of a name, or nil.
+func (s *settings) ruleNamed(name string) *rule {
 	for _, r := range s.rules {
 		if r.Name == name {
 			return r
@@ -72,9 +75,17 @@ func (s *settings) named(name string) *rule {
 	return nil
 }
 
-// takes reports whether each label is as the rule wants it. One that has no
-// matcher takes nothing: an empty selector must never mean everything.
-func (r *rule) takes(a action.Alert) bool {
+// dedupWindow returns the longest of the rules' windows.
+func (s *settings) dedupWindow() (longest time.Duration) {
+	for _, r := range s.rules {
+		longest = max(longest, r.dedupWindow())
+	}
+	return longest
+}
+
+// matches reports whether each label of an alert is as the rule wants it. A rule
+// without matchers matches nothing: an empty selector must never mean everything.
+func (r *rule) matches(a action.Alert) bool {
 	for label, ok := range r.match {
 		if !ok(a.Labels[label]) {
 			return false
@@ -83,21 +94,24 @@ func (r *rule) takes(a action.Alert) bool {
 	return len(r.match) > 0
 }
 
-// escalates returns the step that calls for a person; -1: none does.
-func (r *rule) escalates() int {
+// escalation returns the index of the step escalate; -1: the rule has none.
+func (r *rule) escalation() int {
 	return slices.IndexFunc(r.Steps, func(s config.HealingStep) bool { return s.Action == config.ActionEscalate })
 }
 
-// target returns what a step is about, as far as settings and labels say.
-func (r *rule) target(step int, a action.Alert) string { return r.actions[step].Target(a) }
+// dedupWindow returns for how long an alert is a duplicate of one that was accepted:
+// the cooldown, and two minutes for a second sender that comes late.
+func (r *rule) dedupWindow() time.Duration { return r.Cooldown + 2*time.Minute }
 
-// dedupFor is how long an alert that was taken is known again: until after the
-// cooldown, with room for a second sender that comes late.
-func (r *rule) dedupFor() time.Duration { return r.Cooldown + 2*time.Minute }
+// firstKey returns the guard key of the first step, as far as settings and labels
+// tell its target.
+func (r *rule) firstKey(a action.Alert) string {
+	return guardKey(r.Name, r.Steps[0].Action, r.actions[0].Target(a))
+}
 
-// keyOf is what cooldown, lease and turn are kept by. URLs, commands and calls for
-// a person have no name of their own, so their rule's stands in.
-func keyOf(rule, action, target string) string {
+// guardKey returns the key of cooldowns and leases: the action and its target. URLs,
+// commands and calls for a person have no name of their own, so their rule's is added.
+func guardKey(rule, action, target string) string {
 	if target == "url" || target == "command" || target == "" {
 		target += ":" + rule
 	}

@@ -158,12 +158,12 @@ func (r *Run) Follows(before *Run) bool {
 		return false
 	case r.Step < before.Step || len(r.Before) < len(before.Before):
 		return false
-	case r.Step > before.Step && before.State.Begun() && len(r.Before) == len(before.Before):
+	case r.Step > before.Step && before.State.Inflight() && len(r.Before) == len(before.Before):
 		return false
 	case r.Step == before.Step && r.Action != before.Action:
 		return false
-	case r.Step == before.Step && before.State.Begun():
-		return !r.Applied.IsZero() && (r.State.Begun() || r.Terminal())
+	case r.Step == before.Step && before.State.Inflight():
+		return !r.Applied.IsZero() && (r.State.Inflight() || r.Terminal())
 	}
 	return true
 }

@@ -77,8 +77,8 @@ func (d Decision) Open() bool {
 	}, d)
 }
 
-// Begun reports whether an action may have been applied and not yet checked.
-func (d Decision) Begun() bool { return d == DecisionRunning || d == DecisionVerifying }
+// Inflight reports whether an action may have been applied and not yet checked.
+func (d Decision) Inflight() bool { return d == DecisionRunning || d == DecisionVerifying }
 
 // ofRun reports whether a run can stand at it.
 func (d Decision) ofRun() bool {

@@ -14,12 +14,6 @@ import (
 	"time"
 )
 
-// The bounds of the journal, in bytes.
-const (
-	FileSize = 8 << 20   // of one file before the next is begun; two are kept
-	LineSize = 256 << 10 // of one line
-)
-
 // Entry is one line of the journal: a transition of a run, an alert that was
 // resolved, or a part of the guards as they stood when the file was begun.
 type Entry struct {
@@ -138,9 +132,9 @@ func (j *journal) Probe() error {
 	return j.write([]byte("\n"))
 }
 
-// Held reports what keeps the journal from being the one at the path: [ErrLost]
+// CheckHeld reports what keeps the journal from being the one at the path: [ErrLost]
 // where that is for good.
-func (j *journal) Held() error {
+func (j *journal) CheckHeld() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.held()
@@ -269,8 +263,8 @@ func (j *journal) rotate() {
 	j.use(f, int64(len(data)))
 }
 
-// Renew begins the next file now, which leaves broken lines behind.
-func (j *journal) Renew() {
+// Rotate begins the next file now, which leaves broken lines behind.
+func (j *journal) Rotate() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.held() == nil {
@@ -279,9 +273,9 @@ func (j *journal) Renew() {
 	}
 }
 
-// Begins sets what the next file begins with: the guards, and those of the runs
+// SetHead sets what the next file begins with: the guards, and those of the runs
 // that have not ended.
-func (j *journal) Begins(runs []Run, guards func() []Entry) {
+func (j *journal) SetHead(runs []Run, guards func() []Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.carry = guards

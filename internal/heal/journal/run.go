@@ -89,9 +89,9 @@ func (s Subject) Alert() action.Alert {
 // Terminal reports whether the run has ended.
 func (r *Run) Terminal() bool { return !r.State.Open() }
 
-// KnownTo is what an alert is known again by: its fingerprint and its start, for
+// DedupKey is what an alert is known again by: its fingerprint and its start, for
 // one rule and what it would do; as a hash, for alerts may make it long.
-func (s Subject) KnownTo(rule, what string) string {
+func (s Subject) DedupKey(rule, what string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
 	return hex.EncodeToString(sum[:16])
 }

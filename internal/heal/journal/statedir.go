@@ -10,6 +10,21 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
+// The files of the state directory.
+const (
+	journalFile = "journal.jsonl"
+	olderFile   = "journal.1.jsonl"
+	pauseFile   = "pause.json"
+	lockFile    = "lock"
+	suffixNew   = ".new" // of a file that is renamed when it is whole
+)
+
+// The bounds of the journal, in bytes.
+const (
+	FileSize = 8 << 20   // of one file before the next is begun; two are kept
+	LineSize = 256 << 10 // of one line
+)
+
 // Bounds of the files in the state directory, in bytes.
 const (
 	maxJournal = 4 * FileSize

@@ -12,15 +12,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// The files of the state directory.
-const (
-	journalFile = "journal.jsonl"
-	olderFile   = "journal.1.jsonl"
-	pauseFile   = "pause.json"
-	lockFile    = "lock"
-	suffixNew   = ".new" // of a file that is renamed when it is whole
-)
-
 // longestPause bounds the time that a pause in the file may still last.
 const longestPause = 30 * 24 * time.Hour
 

@@ -36,7 +36,7 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 	if err != nil {
 		return p, err
 	}
-	c := newRecall(set, now)
+	c := newRecovery(set, now)
 	for i, data := range files {
 		err := journal.ReadLines(bytes.NewReader(data), now, func(l journal.Line) {
 			if l.OK {
@@ -53,7 +53,7 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 		p.Runs++
 		switch {
 		case run.Terminal():
-		case run.State.Begun():
+		case run.State.Inflight():
 			p.Begun = append(p.Begun, run.ID)
 		default:
 			p.Waiting = append(p.Waiting, run.ID)

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	maxRecalled = 4096 // runs that are kept while the journal is read
-	maxResumed  = 1000 // runs that go on after a restart; as many as the largest queue
+	maxRecovered = 4096 // runs that are kept while the journal is read
+	maxResumed   = 1000 // runs that go on after a restart; as many as the largest queue
 )
 
-// recall is what the journal of a start before says. Lines are fed to it in
+// recovery is what the journal of a start before says. Lines are fed to it in
 // their order. A broken line adds guards and never removes one.
-type recall struct {
+type recovery struct {
 	memory
 
 	set   *settings
 	now   time.Time
-	runs  map[string]*recalled
+	runs  map[string]*recoveredRun
 	order []string        // of their ids, as they began
 	facts []string        // ids of runs with evidence, the newest last
 	over  map[string]bool // ids of runs that ended
@@ -32,8 +32,8 @@ type recall struct {
 	renew bool // the file in use has broken lines, or times in the future
 }
 
-// recalled is a run as its lines say.
-type recalled struct {
+// recoveredRun is a run as its lines say.
+type recoveredRun struct {
 	journal.Run
 
 	line int // number of the last one
@@ -47,12 +47,12 @@ type head struct {
 	closed  bool // it is whole, or there is none
 }
 
-func newRecall(set *settings, now time.Time) *recall {
-	return &recall{memory: newMemory(), set: set, now: now, runs: make(map[string]*recalled), over: make(map[string]bool)}
+func newRecovery(set *settings, now time.Time) *recovery {
+	return &recovery{memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), over: make(map[string]bool)}
 }
 
 // feed notes one line.
-func (c *recall) feed(l journal.Line) {
+func (c *recovery) feed(l journal.Line) {
 	c.lines++
 	c.renew = c.renew || l.Current && (!l.OK || l.Clamped)
 	if l.Current && !c.head.closed {
@@ -90,7 +90,7 @@ func (h *head) whole() bool { return h.parts > 0 && len(h.entries) == h.parts+h.
 
 // begin makes the head of the file in use all that the guards go by: it was
 // written with what the lines before it said.
-func (c *recall) begin() {
+func (c *recovery) begin() {
 	entries := c.head.entries
 	c.head = head{closed: true}
 	c.memory = newMemory()
@@ -112,7 +112,7 @@ func (c *recall) begin() {
 
 // flush adds what there is of a head that is not whole to what the lines before
 // it said.
-func (c *recall) flush() {
+func (c *recovery) flush() {
 	entries := c.head.entries
 	c.head = head{closed: true}
 	for _, e := range entries {
@@ -121,14 +121,10 @@ func (c *recall) flush() {
 }
 
 // note takes a good line in.
-func (c *recall) note(e journal.Entry) {
+func (c *recovery) note(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
-		var longest time.Duration
-		for _, rl := range c.set.rules {
-			longest = max(longest, rl.dedupFor())
-		}
-		c.merge(e.Guards, c.now.Add(longest))
+		c.merge(e.Guards, c.now.Add(c.set.dedupWindow()))
 	case e.Run != nil:
 		c.run(*e.Run)
 	case e.Alert != nil && e.Decision == journal.DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
@@ -137,8 +133,8 @@ func (c *recall) note(e journal.Entry) {
 }
 
 // run takes the next line of a run in.
-func (c *recall) run(run journal.Run) {
-	if run.State.Begun() && run.Applied.IsZero() {
+func (c *recovery) run(run journal.Run) {
+	if run.State.Inflight() && run.Applied.IsZero() {
 		run.Applied = run.Updated
 	}
 	before := c.runs[run.ID]
@@ -164,23 +160,23 @@ func (c *recall) run(run journal.Run) {
 	if run.Terminal() {
 		c.over[run.ID] = true
 	}
-	c.runs[run.ID] = &recalled{run, c.lines}
+	c.runs[run.ID] = &recoveredRun{run, c.lines}
 	c.bound(&run)
 }
 
 // refuse passes a line over that contradicts those before it. What it says was
 // done counts all the same.
-func (c *recall) refuse(run *journal.Run) {
+func (c *recovery) refuse(run *journal.Run) {
 	c.bad++
 	c.worst, c.renew = c.lines, true
 	if !run.Applied.IsZero() {
-		c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, true)
+		c.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied, true)
 	}
 }
 
 // broken passes over a line that is none. As far as it says what was done, that
 // counts: it is conservative to wait for a cooldown too much.
-func (c *recall) broken(text []byte) {
+func (c *recovery) broken(text []byte) {
 	c.bad++
 	c.worst = c.lines
 	var said struct {
@@ -202,23 +198,22 @@ func (c *recall) broken(text []byte) {
 	if at.After(c.now) {
 		at = c.now
 	}
-	c.rememberAct(keyOf(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
+	c.rememberAct(guardKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
 }
 
 // knowAgain makes the alert of a run a duplicate for as long as it was one before.
-func (c *recall) knowAgain(run *journal.Run) {
-	rl := c.set.named(run.Rule)
+func (c *recovery) knowAgain(run *journal.Run) {
+	rl := c.set.ruleNamed(run.Rule)
 	if rl == nil || len(c.dedup) >= maxDedup {
 		return
 	}
-	w := work{rule: rl, alert: run.Alert.Alert()}
-	if until := run.Created.Add(rl.dedupFor()); until.After(c.now) {
-		c.dedup[run.Alert.KnownTo(rl.Name, w.key())] = until
+	if until := run.Created.Add(rl.dedupWindow()); until.After(c.now) {
+		c.dedup[run.Alert.DedupKey(rl.Name, rl.firstKey(run.Alert.Alert()))] = until
 	}
 }
 
 // bound keeps what is held in memory of the runs bounded.
-func (c *recall) bound(run *journal.Run) {
+func (c *recovery) bound(run *journal.Run) {
 	if len(run.Facts) > 0 && (len(c.facts) == 0 || c.facts[len(c.facts)-1] != run.ID) {
 		if c.facts = append(c.facts, run.ID); len(c.facts) > 2*maxFacts {
 			if old := c.runs[c.facts[0]]; old != nil && old.Terminal() {
@@ -227,18 +222,18 @@ func (c *recall) bound(run *journal.Run) {
 			c.facts = c.facts[1:]
 		}
 	}
-	if len(c.runs) <= maxRecalled {
+	if len(c.runs) <= maxRecovered {
 		return
 	}
 	for _, id := range c.order {
-		if run := c.runs[id]; run != nil && run.Terminal() && len(c.runs) > maxRecalled/2 {
+		if run := c.runs[id]; run != nil && run.Terminal() && len(c.runs) > maxRecovered/2 {
 			delete(c.runs, id)
 		}
 	}
 	c.order = slices.DeleteFunc(c.order, func(id string) bool { return c.runs[id] == nil })
 }
 
-func (c *recall) drop(id string) {
+func (c *recovery) drop(id string) {
 	delete(c.runs, id)
 	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
 }
@@ -246,7 +241,7 @@ func (c *recall) drop(id string) {
 // finish returns all runs in their order. Of those that had not ended, one that
 // was acting may have done something; one that waited goes on only when no line
 // after its last one is broken, for that could say that it acted.
-func (c *recall) finish() []journal.Run {
+func (c *recovery) finish() []journal.Run {
 	if !c.head.closed {
 		c.flush()
 	}
@@ -256,10 +251,10 @@ func (c *recall) finish() []journal.Run {
 		run := c.runs[id]
 		switch {
 		case run.Terminal():
-		case run.State.Begun():
-			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
+		case run.State.Inflight():
+			c.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
 		case run.line < c.worst:
-			c.rememberAct(keyOf(run.Rule, run.Action, run.Target), c.now, false)
+			c.rememberAct(guardKey(run.Rule, run.Action, run.Target), c.now, false)
 			run.State, run.Updated = journal.DecisionCancelled, c.now
 			run.Reason = "lines of the journal after its last one are broken: it may have acted, and is not done again"
 		}

@@ -1,0 +1,93 @@
+package heal
+
+import (
+	"context"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+const beatEvery = 20 * time.Second // that this exporter tells the others that it lives
+
+// keepBeating tells the fleet that this exporter lives, until ctx ends.
+func (s *state) keepBeating(ctx context.Context) {
+	t := time.NewTicker(beatEvery)
+	defer t.Stop()
+	for {
+		if l := s.settings.Load().leases; l != nil {
+			if err := l.Beat(ctx); err != nil {
+				s.log.Debug("The fleet was not told that this exporter lives", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// askFleet tells the others that this exporter is asked for an action, waits for pause
+// so that they can say the same, and counts them. It returns why the action is not
+// done; "": it may be.
+func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) string {
+	set := s.settings.Load()
+	l := set.leases
+	if set.Coordination.Redis == "" {
+		return ""
+	}
+	if l == nil {
+		return "the fleet's Redis is not there"
+	}
+	if _, err := l.Ask(ctx, name); err == nil {
+		action.Sleep(ctx, pause)
+	}
+	f, err := l.Ask(ctx, name)
+	if err != nil {
+		return "the fleet's Redis cannot be asked: " + err.Error()
+	}
+	return fleetGuard(f, name, set.Budgets)
+}
+
+// acquire takes the lease of a target in this process, and among all exporters. A
+// result with a decision says that it is not held.
+func (s *state) acquire(ctx context.Context, want Lease) result {
+	if !s.runs.claim(want.Key, want.Run) {
+		return result{journal.DecisionLease, "another run works on the target", flowEnd}
+	}
+	set := s.settings.Load()
+	if set.leases == nil {
+		return result{}
+	}
+	held, f, err := set.leases.Take(ctx, want)
+	var r result
+	switch {
+	case err != nil:
+		r = result{journal.DecisionFleet, "the fleet's Redis cannot be asked: " + err.Error(), flowEnd}
+	case !held:
+		r = result{journal.DecisionLease, "another exporter works on the target", flowEnd}
+	default:
+		if why := fleetGuard(f, want.Action, set.Budgets); why != "" {
+			r = result{journal.DecisionFleet, why, flowEnd}
+		}
+	}
+	if r.decision != "" {
+		s.release(ctx, want)
+	}
+	return r
+}
+
+// release gives a lease back, also when the exporter is ending.
+func (s *state) release(ctx context.Context, l Lease) {
+	s.runs.release(l.Key, l.Run)
+	leases := s.settings.Load().leases
+	if leases == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := leases.Give(ctx, l); err != nil {
+		s.log.Warn("A lease was not given back; it ends by itself", "run", l.Run, "err", err)
+	}
+}

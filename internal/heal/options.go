@@ -1,0 +1,63 @@
+package heal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+)
+
+// Errors of [Runner.Take]: nothing of the alert is remembered, and it is to be
+// sent again.
+var (
+	ErrFull      = errors.New("the queue is full")
+	ErrUnwritten = errors.New("the journal cannot be written")
+)
+
+// Errors of what a person orders.
+var (
+	ErrUnknownRun = errors.New("there is no such run")
+	ErrNotWaiting = errors.New("the run does not wait for approval")
+	ErrOtherPlan  = errors.New("the run waits for approval of another plan: look at the plan as it is now")
+)
+
+// Fleet is the state of all exporters that share a Redis.
+type Fleet struct {
+	Members   int // exporters that live
+	Firing    int // of these, that were asked for the action lately
+	Repairing int // of these, that carry it out
+}
+
+// Leases is what exporters agree on. An error means that nobody knows, and then
+// nothing is done.
+type Leases interface {
+	// Beat says that this exporter lives.
+	Beat(ctx context.Context) error
+	// Ask says that this exporter was asked for an action.
+	Ask(ctx context.Context, action string) (Fleet, error)
+	// Take takes the lease of a key for a run, unless another run has it.
+	Take(ctx context.Context, l Lease) (held bool, f Fleet, err error)
+	// Give gives it back. One that is another run's is left alone.
+	Give(ctx context.Context, l Lease) error
+}
+
+// Lease is the right to do one action to one target.
+type Lease struct {
+	Action, Key, Run string
+	For              time.Duration // it ends by itself after that
+}
+
+// Options are what a [Runner] needs.
+type Options struct {
+	StateDir    string
+	JournalSize int64                                                    // bytes of one file of the journal; 0: 8 MiB
+	Build       func(config.HealingStep) (action.Action, error)          // returns the action of a step
+	Leases      func(redis string) Leases                                // of a server in the section redis
+	Evidence    func(ctx context.Context, target string) json.RawMessage // nil: none is kept
+	Settle      time.Duration                                            // between asking the fleet and acting, so that others ask too
+	Logger      *slog.Logger
+}
