@@ -111,3 +111,39 @@ func BenchmarkTake(b *testing.B) {
 		}
 	}
 }
+
+// What people are shown of a run is all of its plan, also where a line of the journal
+// has no room for it; and what they approve are the victims that they saw.
+func TestPublishedRunKeepsVictims(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }), func(b *bench) {
+			b.first.plan.Victims, b.first.plan.Total = nil, 100
+			for i := range 100 {
+				info := make(map[string]string)
+				for k := range 12 {
+					info[fmt.Sprint("key", k)] = strings.Repeat("<", 100) // six bytes each in JSON
+				}
+				b.first.plan.Victims = append(b.first.plan.Victims, action.Victim{Kind: "query", ID: fmt.Sprint(i), Info: info})
+			}
+		})
+		defer b.stop()
+		b.take(firing())
+		b.wait(time.Second)
+		before := b.last()
+		if before.State != journal.DecisionAwaiting || len(before.Plan.Victims) != 100 {
+			t.Fatalf("%s with %d victims", before.State, len(before.Plan.Victims))
+		}
+		if strings.Contains(journalOf(t, dir), `"victims"`) {
+			t.Error("the line of the journal is as long as the plan")
+		}
+		run, err := b.Approve(t.Context(), before.ID, before.Plan.ID)
+		if err != nil || len(run.Approved.Victims) != 100 {
+			t.Fatalf("approved %+v, %v", run.Approved, err)
+		}
+		b.wait(time.Minute)
+		if after := b.last(); after.State != journal.DecisionVerified || len(after.Plan.Victims) != 100 || len(before.Plan.Victims) != 100 {
+			t.Errorf("%s with %d victims, before with %d", after.State, len(after.Plan.Victims), len(before.Plan.Victims))
+		}
+	})
+}

@@ -216,8 +216,10 @@ func encode(entries []Entry) ([]byte, error) {
 		if err == nil && len(line) > LineSize && e.Run != nil {
 			short := *e.Run
 			short.Facts = nil
-			if short.Plan != nil {
-				short.Plan.Victims = nil
+			if short.Plan != nil { // the run is published, and its plan with it
+				plan := *short.Plan
+				plan.Victims = nil
+				short.Plan = &plan
 			}
 			e.Run = &short
 			line, err = json.Marshal(e)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -161,5 +162,30 @@ func TestFullDisk(t *testing.T) {
 	try(t, s.Probe(), s.Append(entry("d", "queued")))
 	if ids, bad := replay(t, s); bad != 0 || !slices.Equal(ids, []string{"a queued", "d queued"}) {
 		t.Errorf("%d bad lines, %v", bad, ids)
+	}
+}
+
+// A line that is too long is written without evidence and victims; the run that it is
+// of keeps both.
+func TestLongLine(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	e := entry("a", "queued")
+	e.Run.Facts = json.RawMessage(`"` + strings.Repeat("x", 60<<10) + `"`)
+	e.Run.Plan = &action.Plan{Action: "x", Summary: "end some"}
+	for range 100 {
+		e.Run.Plan.Victims = append(e.Run.Plan.Victims, action.Victim{Kind: "query", ID: strings.Repeat("<", 400)})
+	}
+	try(t, s.Append(e))
+	if len(e.Run.Facts) == 0 || len(e.Run.Plan.Victims) != 100 {
+		t.Errorf("the run has %d victims and %d bytes of evidence left", len(e.Run.Plan.Victims), len(e.Run.Facts))
+	}
+	err := s.Replay(time.Now(), func(l journal.Line) {
+		if run := l.Entry.Run; !l.OK || run.Plan.Summary != "end some" || len(run.Plan.Victims) != 0 || len(run.Facts) != 0 {
+			t.Errorf("the line has %+v", run)
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
