@@ -39,7 +39,7 @@ type Checker struct {
 // program and no refusal: the master has loaded the app already. An error means
 // that it could not be read. The caller closes the program.
 func (i Checker) Prepare() (p *program.Program, refused string, err error) {
-	before, refused, err := i.owners()
+	before, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	if err != nil || refused != "" {
 		return nil, refused, err
 	}
@@ -53,7 +53,7 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	}
 	// What was read in between is of these two processes as they were before and
 	// are after: neither has ended, nor begun to execute with another user.
-	after, refused, err := i.owners()
+	after, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	switch {
 	case err == nil && refused == "" && !after.equal(before):
 		err = process.ErrChanged

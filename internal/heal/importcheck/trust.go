@@ -31,22 +31,22 @@ func (o owners) equal(b owners) bool {
 		o.master.Equal(b.master.Credentials) && o.worker.Equal(b.worker.Credentials)
 }
 
-// owners reads as whom master and worker run. They must be the planned ones.
-func (i Checker) owners() (o owners, refused string, err error) {
-	if o.master, err = procid.Read(i.Root, i.Master.PID); err != nil {
+// readOwners reads as whom master and worker run. They must be the planned ones.
+func readOwners(root string, master, worker proc.Identity) (o owners, refused string, err error) {
+	if o.master, err = procid.Read(root, master.PID); err != nil {
 		return o, "", err
 	}
-	if o.worker, err = procid.Read(i.Root, i.Worker.PID); err != nil {
+	if o.worker, err = procid.Read(root, worker.PID); err != nil {
 		return o, "", err
 	}
-	if o.master.Start != i.Master.Start || o.worker.Start != i.Worker.Start || o.worker.Parent != o.master.PID {
+	if o.master.Start != master.Start || o.worker.Start != worker.Start || o.worker.Parent != o.master.PID {
 		return o, "", process.ErrChanged
 	}
 	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
 		return o, fmt.Sprintf("worker %d is not run by its master's user alone: %s", o.worker.PID, err), nil
 	}
-	if o.confined = procid.Unconfined(i.Root, o.master.PID); o.confined == nil {
-		o.confined = procid.Unconfined(i.Root, o.worker.PID)
+	if o.confined = procid.Unconfined(root, o.master.PID); o.confined == nil {
+		o.confined = procid.Unconfined(root, o.worker.PID)
 	}
 	return o, "", nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -14,54 +13,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
-
-// target reads the processes themselves, and how it is to be found out whether
-// the next worker would start. nil: refused.
-func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*recycling, string, error) {
-	t := &recycling{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
-	var err error
-	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
-		return nil, "", err
-	}
-	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
-		return nil, "", err
-	}
-	if err := process.CheckSignal(r.d.ProcRoot, w.PID); err != nil {
-		return nil, err.Error(), nil
-	}
-	if refused := t.patience(ctx, r); refused != "" {
-		return nil, refused, nil
-	}
-	check, refused, err := r.importer(t).Prepare() // read, and not run
-	defer check.Close()
-	if t.imports = check != nil; err != nil || refused != "" {
-		return nil, refused, err
-	}
-	return t, "", nil
-}
-
-func (r *Action) importer(t *recycling) importcheck.Checker {
-	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
-}
-
-// patience finds how long a worker may take to end by itself. A stuck one is
-// ended hard after that, for which the step must give the time.
-func (t *recycling) patience(ctx context.Context, r *Action) (refused string) {
-	option := "--graceful-timeout"
-	if t.server == proc.UWSGI {
-		option = "--worker-reload-mercy"
-	}
-	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
-		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
-			t.grace = time.Duration(n) * time.Second
-		}
-	}
-	need := t.grace + afterGrace + 2*hardStep
-	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
-		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is ended hard after that", need, t.grace+afterGrace)
-	}
-	return ""
-}
 
 // graceful is the signal after which a worker finishes its requests and ends.
 // They are the opposite on the two servers: gunicorn's workers die of a HUP,

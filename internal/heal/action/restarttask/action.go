@@ -1,0 +1,79 @@
+// Package restarttask is the action restart_task: it ends one worker process of RQ or
+// Celery that makes no progress.
+package restarttask
+
+import (
+	"context"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// TaskQueues is what restart_task needs of a Redis; [redis.Server] has it.
+type TaskQueues interface {
+	RQWorkers(ctx context.Context, queue string) (redis.RQLook, error)
+	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
+	Keyspace(ctx context.Context) (string, error)
+}
+
+// Deps are what [New] needs of others.
+type Deps struct {
+	Apps      func() []config.App          // of the configuration as it is now
+	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
+	Processes process.Processes
+	ProcRoot  string // "/proc"; where it is mounted
+	Host      string // this host's name, as os.Hostname gives it
+}
+
+// Action is the action restart_task: it ends one worker process of RQ or
+// Celery that makes no progress, for whoever started it to start a new one.
+type Action struct {
+	d Deps
+	c config.RestartTask
+}
+
+// New returns the action with these settings.
+func New(d Deps, c config.RestartTask) *Action {
+	return &Action{d: d, c: c}
+}
+
+// Target implements [action.Action].
+func (r *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", r.c.App) + "/queue:" + action.TargetName(a, "queue", r.c.Queue)
+}
+
+// taskQueue is one queue of the configuration.
+type taskQueue struct {
+	app, kind, redis, name string
+	user                   string // that its workers run as; "": not said
+}
+
+func (q taskQueue) target() string { return "app:" + q.app + "/queue:" + q.name }
+
+// stuckTask is a worker process that makes no progress.
+type stuckTask struct {
+	id   proc.Identity
+	key  string        // of RQ's entry; "": of Celery
+	job  string        // that it holds; never shown
+	held time.Duration // without progress for that long
+	why  string        // in words
+}
+
+// found is what a look at a queue's workers came to.
+type found struct {
+	stuck   []stuckTask // on this host and fit to be ended, the worst first
+	refused string      // why none may be ended although one is stuck
+	workers int         // that serve the queue
+	server  redis.ServerID
+}
+
+// restarting is what a plan keeps for Apply.
+type restarting struct {
+	queue  taskQueue
+	task   stuckTask
+	server redis.ServerID
+}

@@ -1,0 +1,75 @@
+package restarttask
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/proc"
+)
+
+// Verify implements [action.Action]. It needs nothing but what the plan says openly.
+func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
+	if len(p.Victims) != 1 {
+		return action.Unchanged, nil
+	}
+	info := p.Victims[0].Info
+	old, ok := process.IdentityFrom(info, "")
+	q := taskQueue{app: info["app"], kind: info["kind"], redis: info["redis"], name: info["queue"]}
+	planned := process.PlannedAt(info)
+	server := r.d.Queues(q.redis)
+	switch {
+	case !ok || planned.IsZero() || server == nil:
+		return action.Unchanged, nil
+	case old.Alive(r.d.ProcRoot):
+		return action.InProgress, nil
+	case q.kind == config.Celery:
+		return r.celeryBack(ctx, server, q, planned)
+	}
+	return r.rqBack(ctx, server, q, planned)
+}
+
+// rqBack reports whether a new worker is there, and works.
+func (r *Action) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
+	look, err := server.RQWorkers(ctx, q.name)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range look.Workers {
+		if w.Host != r.d.Host || w.Birth.Before(planned) {
+			continue
+		}
+		if _, err := proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+			continue
+		}
+		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {
+			return action.Verified, nil
+		}
+		return action.InProgress, nil
+	}
+	return action.Unchanged, nil // nobody has started a new one yet
+}
+
+func (r *Action) celeryBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range snap.Celery {
+		if !slices.Contains(w.Queues, q.name) || w.Start.Before(planned) {
+			continue
+		}
+		in, err := server.CeleryIntake(ctx, q.name, planned)
+		switch {
+		case err != nil:
+			return "", err
+		case in.Fresh || in.Waiting == 0:
+			return action.Verified, nil
+		}
+		return action.InProgress, nil
+	}
+	return action.Unchanged, nil
+}
