@@ -31,7 +31,7 @@ type holders struct {
 	lookup func(name string) []netip.Addr
 }
 
-// holdersOf implements [dbconn.HoldersOf].
+// holdersOf implements [dbconn.FindHolders].
 func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
 	cfg := a.config.Load()
 	isServer := func(component string) bool {
@@ -117,8 +117,8 @@ func (h *holders) fits(name string, local netip.Addr) bool {
 	return slices.Contains(addrs, local)
 }
 
-// Unseen implements [dbconn.Holders].
-func (h *holders) Unseen(app string) string {
+// Incomplete implements [dbconn.Holders].
+func (h *holders) Incomplete(app string) string {
 	up := slices.ContainsFunc(h.snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
 	case !up:

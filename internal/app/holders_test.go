@@ -57,7 +57,7 @@ func TestHoldersOf(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"shop": "", "blog": "CAP_SYS_PTRACE", "wiki": "no process"} {
-		if got := h.Unseen(name); (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got := h.Incomplete(name); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

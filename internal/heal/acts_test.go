@@ -25,7 +25,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 		})
 		var did []time.Time
 		alerts := 0
-		run := func(b *bench) {
+		run := func(b *harness) {
 			t.Helper()
 			alerts++
 			if got := b.take(firing("pod", strconv.Itoa(alerts))); got != "queued" {
@@ -66,7 +66,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 		b.stop()
 
 		for range 2 { // looked after at the first start, ended at the second
-			b = start(t, dir, h, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} })
+			b = start(t, dir, h, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} })
 			b.wait(5 * time.Minute)
 			run(b)
 			b.stop()

@@ -80,7 +80,7 @@ func (x *executor) escalate(ctx context.Context, e *execution, r result) {
 	if err := x.callPerson(ctx, e); err != nil {
 		r.reason += "; " + err.Error()
 	}
-	x.count.ended(RunKey{e.rule.Name, config.ActionEscalate, journal.DecisionEscalated}, 0, time.Now())
+	x.count.countStep(RunKey{e.rule.Name, config.ActionEscalate, journal.DecisionEscalated}, 0, time.Now())
 	x.end(e, result{journal.DecisionEscalated, r.reason, flowEnd})
 }
 

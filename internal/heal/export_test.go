@@ -43,7 +43,7 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 				p.Good[i] = append(p.Good[i], l.Text...)
 			}
 			l.Current = i == 1
-			c.feed(l)
+			c.add(l)
 		})
 		if err != nil {
 			return p, err

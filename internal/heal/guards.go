@@ -95,7 +95,7 @@ func (g *guards) prune(now time.Time) {
 func (g *guards) began(set *settings, key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.memory.acted(key, at)
+	g.memory.began(key, at)
 	if len(g.memory.last) > maxDedup || len(g.memory.acts) > maxDedup {
 		g.memory.forget(set, at)
 	}
@@ -105,7 +105,7 @@ func (g *guards) began(set *settings, key string, at time.Time) {
 func (g *guards) did(key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.memory.didAct(key, at)
+	g.memory.did(key, at)
 }
 
 // escalated begins the cooldown of a rule that only calls for a person.

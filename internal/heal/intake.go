@@ -62,7 +62,7 @@ func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.De
 		if err != nil && d == journal.DecisionQueued {
 			out[i], d = journal.DecisionUnwritten, journal.DecisionUnwritten
 		}
-		in.count.alert(d)
+		in.count.countAlert(d)
 	}
 	in.poke()
 	switch {
@@ -95,7 +95,7 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 	if in.guards.isDuplicate(known, b.now) || b.keys[known] || in.runs.busy(key) || b.keys[key] {
 		return journal.DecisionDuplicate
 	}
-	if d, why := in.guard(rl.Steps[0].Action, key, b.now); d != "" {
+	if d, why := in.checkGuards(rl.Steps[0].Action, key, b.now); d != "" {
 		return in.blocked(rl, d, why)
 	}
 	if why := in.tooManyPlans(b, rl); why != "" {
@@ -140,7 +140,7 @@ func (in *intake) resolve(b *batch, rl *rule, a action.Alert) {
 	for _, run := range in.runs.cancel(rl.Name, a.Fingerprint, "the alert was resolved", b.now) {
 		b.entries = append(b.entries, journal.EntryOf(&run))
 		in.index.publish(run)
-		in.count.ended(RunKey{run.Rule, run.Action, journal.DecisionCancelled}, 0, b.now)
+		in.count.countStep(RunKey{run.Rule, run.Action, journal.DecisionCancelled}, 0, b.now)
 	}
 }
 

@@ -36,18 +36,18 @@ func newMemory() memory {
 	}
 }
 
-// acted notes that a step began to act on a key.
-func (m *memory) acted(key string, at time.Time) {
+// began notes that a step began to act on a key.
+func (m *memory) began(key string, at time.Time) {
 	m.last[key] = at
 	if m.applied = append(m.applied, at); len(m.applied) > journal.MaxApplied {
 		m.applied = slices.Delete(m.applied, 0, journal.MaxApplied/2)
 	}
 }
 
-// didAct notes that something was done to a key: a worker signalled, a
+// did notes that something was done to a key: a worker signalled, a
 // connection ended.
-func (m *memory) didAct(key string, at time.Time) {
-	m.acts[key] = with(m.acts[key], at)
+func (m *memory) did(key string, at time.Time) {
+	m.acts[key] = insertTime(m.acts[key], at)
 }
 
 // failed notes that an action did not help.
@@ -56,8 +56,8 @@ func (m *memory) failed(action string, at time.Time) {
 	m.failures[action] = list[max(0, len(list)-journal.MaxActs):]
 }
 
-// with adds a time to a list in order, of which the newest are kept.
-func with(list []time.Time, at time.Time) []time.Time {
+// insertTime adds a time to a list in order, of which the newest are kept.
+func insertTime(list []time.Time, at time.Time) []time.Time {
 	if slices.ContainsFunc(list, at.Equal) {
 		return list
 	}
@@ -108,9 +108,9 @@ func (m *memory) forget(set *settings, now time.Time) {
 	maps.DeleteFunc(m.acts, func(_ string, list []time.Time) bool { return now.Sub(list[len(list)-1]) > actsFor })
 }
 
-// remember notes what a run did, as its next line says; before is the line ahead
+// rememberRun notes what a run did, as its next line says; before is the line ahead
 // of it, nil for the first.
-func (m *memory) remember(before, run *journal.Run) {
+func (m *memory) rememberRun(before, run *journal.Run) {
 	known := 0
 	if before != nil {
 		known = len(before.Before)
@@ -119,8 +119,8 @@ func (m *memory) remember(before, run *journal.Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		m.rememberAct(guardKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, interruptedReason))
-		m.ended(b.Action, b.Result, b.Ended)
+		m.rememberAct(targetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, interruptedReason))
+		m.rememberEnd(b.Action, b.Result, b.Ended)
 	}
 	if run.State == journal.DecisionEscalated {
 		m.human[run.Rule] = run.Alert.Fingerprint
@@ -131,19 +131,19 @@ func (m *memory) remember(before, run *journal.Run) {
 	if run.Applied.IsZero() {
 		return
 	}
-	m.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied,
+	m.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied,
 		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, interruptedReason)))
 	if run.Terminal() {
 		at := run.Settled
 		if at.IsZero() {
 			at = run.Updated
 		}
-		m.ended(run.Action, run.State, at)
+		m.rememberEnd(run.Action, run.State, at)
 	}
 }
 
-// ended notes how a step that acted ended.
-func (m *memory) ended(action string, result journal.Decision, at time.Time) {
+// rememberEnd notes how a step that acted ended.
+func (m *memory) rememberEnd(action string, result journal.Decision, at time.Time) {
 	if result == journal.DecisionVerified {
 		delete(m.failures, action)
 		return
@@ -151,27 +151,27 @@ func (m *memory) ended(action string, result journal.Decision, at time.Time) {
 	if result == journal.DecisionRefused { // nothing was done
 		return
 	}
-	m.failures[action] = with(m.failures[action], at) // the file may have begun with it
+	m.failures[action] = insertTime(m.failures[action], at) // the file may have begun with it
 }
 
 // rememberAct notes that a step began to act on a key; done reports whether it
 // did something, or may have.
 func (m *memory) rememberAct(key string, at time.Time, done bool) {
 	if done {
-		m.didAct(key, at)
+		m.did(key, at)
 	}
 	for _, t := range slices.Backward(m.applied) {
 		if t.Equal(at) { // another line of the same step
-			m.last[key] = later(m.last[key], at)
+			m.last[key] = laterOf(m.last[key], at)
 			return
 		}
 	}
-	last := later(m.last[key], at)
-	m.acted(key, at)
+	last := laterOf(m.last[key], at)
+	m.began(key, at)
 	m.last[key] = last
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
@@ -187,7 +187,7 @@ func (m *memory) merge(g *journal.GuardState, latest time.Time) {
 	}
 	for k, list := range g.Acts {
 		for _, t := range list {
-			m.didAct(k, t)
+			m.did(k, t)
 		}
 	}
 	for _, t := range g.Applied {
@@ -197,7 +197,7 @@ func (m *memory) merge(g *journal.GuardState, latest time.Time) {
 	}
 	for k, list := range g.Failures {
 		for _, t := range list {
-			m.failures[k] = with(m.failures[k], t)
+			m.failures[k] = insertTime(m.failures[k], t)
 		}
 	}
 	maps.Copy(m.human, g.Human)

@@ -19,17 +19,17 @@ const (
 type recovery struct {
 	memory
 
-	set   *settings
-	now   time.Time
-	runs  map[string]*recoveredRun
-	order []string        // of their ids, as they began
-	facts []string        // ids of runs with evidence, the newest last
-	over  map[string]bool // ids of runs that ended
-	head  head
-	lines int
-	bad   int
-	worst int  // number of the last broken line
-	renew bool // the file in use has broken lines, or times in the future
+	set          *settings
+	now          time.Time
+	runs         map[string]*recoveredRun
+	order        []string        // of their ids, as they began
+	withEvidence []string        // ids of runs with evidence, the newest last
+	ended        map[string]bool // ids of runs that ended
+	head         head
+	lines        int
+	bad          int
+	lastBad      int  // number of the last broken line
+	rotate       bool // the file in use has broken lines, or times in the future
 }
 
 // recoveredRun is a run as its lines say.
@@ -48,31 +48,31 @@ type head struct {
 }
 
 func newRecovery(set *settings, now time.Time) *recovery {
-	return &recovery{memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), over: make(map[string]bool)}
+	return &recovery{memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), ended: make(map[string]bool)}
 }
 
-// feed notes one line.
-func (c *recovery) feed(l journal.Line) {
+// add notes one line.
+func (c *recovery) add(l journal.Line) {
 	c.lines++
-	c.renew = c.renew || l.Current && (!l.OK || l.Clamped)
+	c.rotate = c.rotate || l.Current && (!l.OK || l.Clamped)
 	if l.Current && !c.head.closed {
-		if l.OK && c.head.takes(l.Entry) {
-			if c.head.whole() {
-				c.begin()
+		if l.OK && c.head.accepts(l.Entry) {
+			if c.head.complete() {
+				c.applyHead()
 			}
 			return
 		}
-		c.flush()
+		c.flushHead()
 	}
 	if !l.OK {
-		c.broken(l.Text)
+		c.applyBroken(l.Text)
 		return
 	}
-	c.note(l.Entry)
+	c.apply(l.Entry)
 }
 
-// takes reports whether an entry is the next one of a head.
-func (h *head) takes(e journal.Entry) bool {
+// accepts reports whether an entry is the next one of a head.
+func (h *head) accepts(e journal.Entry) bool {
 	switch n := len(h.entries); {
 	case e.Guards != nil:
 		if e.Guards.Part != n+1 || n > 0 && (e.Guards.Parts != h.parts || n >= h.parts) {
@@ -86,11 +86,11 @@ func (h *head) takes(e journal.Entry) bool {
 	return true
 }
 
-func (h *head) whole() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
+func (h *head) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
 
-// begin makes the head of the file in use all that the guards go by: it was
+// applyHead makes the head of the file in use all that the guards go by: it was
 // written with what the lines before it said.
-func (c *recovery) begin() {
+func (c *recovery) applyHead() {
 	entries := c.head.entries
 	c.head = head{closed: true}
 	c.memory = newMemory()
@@ -102,49 +102,49 @@ func (c *recovery) begin() {
 	}
 	for id, run := range c.runs {
 		if !carried[id] && !run.Terminal() {
-			c.drop(id)
+			c.remove(id)
 		}
 	}
 	for _, e := range entries {
-		c.note(e)
+		c.apply(e)
 	}
 }
 
-// flush adds what there is of a head that is not whole to what the lines before
+// flushHead adds what there is of a head that is not whole to what the lines before
 // it said.
-func (c *recovery) flush() {
+func (c *recovery) flushHead() {
 	entries := c.head.entries
 	c.head = head{closed: true}
 	for _, e := range entries {
-		c.note(e)
+		c.apply(e)
 	}
 }
 
-// note takes a good line in.
-func (c *recovery) note(e journal.Entry) {
+// apply takes a good line in.
+func (c *recovery) apply(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
 		c.merge(e.Guards, c.now.Add(c.set.dedupWindow()))
 	case e.Run != nil:
-		c.run(*e.Run)
+		c.applyRun(*e.Run)
 	case e.Alert != nil && e.Decision == journal.DecisionResolved && c.human[e.Rule] == e.Alert.Fingerprint:
 		delete(c.human, e.Rule)
 	}
 }
 
-// run takes the next line of a run in.
-func (c *recovery) run(run journal.Run) {
+// applyRun takes the next line of a run in.
+func (c *recovery) applyRun(run journal.Run) {
 	if run.State.Inflight() && run.Applied.IsZero() {
 		run.Applied = run.Updated
 	}
 	before := c.runs[run.ID]
 	switch {
-	case before == nil && c.over[run.ID], before != nil && (before.Terminal() || !run.Follows(&before.Run)):
-		c.refuse(&run)
+	case before == nil && c.ended[run.ID], before != nil && (before.Terminal() || !run.Follows(&before.Run)):
+		c.contradicted(&run)
 		return
 	case before == nil:
 		c.order = append(c.order, run.ID)
-		c.remember(nil, &run)
+		c.rememberRun(nil, &run)
 	default:
 		if before.Step == run.Step {
 			if len(run.Facts) == 0 {
@@ -154,31 +154,31 @@ func (c *recovery) run(run journal.Run) {
 				run.Applied = before.Applied
 			}
 		}
-		c.remember(&before.Run, &run)
+		c.rememberRun(&before.Run, &run)
 	}
-	c.knowAgain(&run)
+	c.restoreDedup(&run)
 	if run.Terminal() {
-		c.over[run.ID] = true
+		c.ended[run.ID] = true
 	}
 	c.runs[run.ID] = &recoveredRun{run, c.lines}
-	c.bound(&run)
+	c.trim(&run)
 }
 
-// refuse passes a line over that contradicts those before it. What it says was
+// contradicted passes a line over that contradicts those before it. What it says was
 // done counts all the same.
-func (c *recovery) refuse(run *journal.Run) {
+func (c *recovery) contradicted(run *journal.Run) {
 	c.bad++
-	c.worst, c.renew = c.lines, true
+	c.lastBad, c.rotate = c.lines, true
 	if !run.Applied.IsZero() {
-		c.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied, true)
+		c.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied, true)
 	}
 }
 
-// broken passes over a line that is none. As far as it says what was done, that
+// applyBroken passes over a line that is none. As far as it says what was done, that
 // counts: it is conservative to wait for a cooldown too much.
-func (c *recovery) broken(text []byte) {
+func (c *recovery) applyBroken(text []byte) {
 	c.bad++
-	c.worst = c.lines
+	c.lastBad = c.lines
 	var said struct {
 		Run struct {
 			Rule    string `json:"rule"`
@@ -187,22 +187,22 @@ func (c *recovery) broken(text []byte) {
 			Applied string `json:"applied"`
 		} `json:"run"`
 	}
-	if len(text) == 0 || journal.Deep(text) {
+	if len(text) == 0 || journal.TooDeep(text) {
 		return
 	}
 	_ = json.Unmarshal(text, &said) // what has its type is read
 	at, err := time.Parse(time.RFC3339Nano, said.Run.Applied)
-	if err != nil || at.IsZero() || said.Run.Action == "" || !journal.Short(journal.MaxName, said.Run.Rule, said.Run.Action) || !journal.Short(journal.MaxKey, said.Run.Target) {
+	if err != nil || at.IsZero() || said.Run.Action == "" || !journal.AllShort(journal.MaxName, said.Run.Rule, said.Run.Action) || !journal.AllShort(journal.MaxKey, said.Run.Target) {
 		return
 	}
 	if at.After(c.now) {
 		at = c.now
 	}
-	c.rememberAct(guardKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
+	c.rememberAct(targetKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
 }
 
-// knowAgain makes the alert of a run a duplicate for as long as it was one before.
-func (c *recovery) knowAgain(run *journal.Run) {
+// restoreDedup makes the alert of a run a duplicate for as long as it was one before.
+func (c *recovery) restoreDedup(run *journal.Run) {
 	rl := c.set.ruleNamed(run.Rule)
 	if rl == nil || len(c.dedup) >= maxDedup {
 		return
@@ -212,14 +212,14 @@ func (c *recovery) knowAgain(run *journal.Run) {
 	}
 }
 
-// bound keeps what is held in memory of the runs bounded.
-func (c *recovery) bound(run *journal.Run) {
-	if len(run.Facts) > 0 && (len(c.facts) == 0 || c.facts[len(c.facts)-1] != run.ID) {
-		if c.facts = append(c.facts, run.ID); len(c.facts) > 2*maxFacts {
-			if old := c.runs[c.facts[0]]; old != nil && old.Terminal() {
+// trim keeps what is held in memory of the runs bounded.
+func (c *recovery) trim(run *journal.Run) {
+	if len(run.Facts) > 0 && (len(c.withEvidence) == 0 || c.withEvidence[len(c.withEvidence)-1] != run.ID) {
+		if c.withEvidence = append(c.withEvidence, run.ID); len(c.withEvidence) > 2*maxFacts {
+			if old := c.runs[c.withEvidence[0]]; old != nil && old.Terminal() {
 				old.Facts = nil
 			}
-			c.facts = c.facts[1:]
+			c.withEvidence = c.withEvidence[1:]
 		}
 	}
 	if len(c.runs) <= maxRecovered {
@@ -233,7 +233,7 @@ func (c *recovery) bound(run *journal.Run) {
 	c.order = slices.DeleteFunc(c.order, func(id string) bool { return c.runs[id] == nil })
 }
 
-func (c *recovery) drop(id string) {
+func (c *recovery) remove(id string) {
 	delete(c.runs, id)
 	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
 }
@@ -243,7 +243,7 @@ func (c *recovery) drop(id string) {
 // after its last one is broken, for that could say that it acted.
 func (c *recovery) finish() []journal.Run {
 	if !c.head.closed {
-		c.flush()
+		c.flushHead()
 	}
 	runs := make([]journal.Run, 0, len(c.order))
 	open := 0
@@ -252,9 +252,9 @@ func (c *recovery) finish() []journal.Run {
 		switch {
 		case run.Terminal():
 		case run.State.Inflight():
-			c.rememberAct(guardKey(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
-		case run.line < c.worst:
-			c.rememberAct(guardKey(run.Rule, run.Action, run.Target), c.now, false)
+			c.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
+		case run.line < c.lastBad:
+			c.rememberAct(targetKey(run.Rule, run.Action, run.Target), c.now, false)
 			run.State, run.Updated = journal.DecisionCancelled, c.now
 			run.Reason = "lines of the journal after its last one are broken: it may have acted, and is not done again"
 		}

@@ -12,7 +12,7 @@ import (
 func (s *state) restore(store *journal.Store, now time.Time) {
 	set := s.settings.Load()
 	past := newRecovery(set, now)
-	if err := store.Replay(now, past.feed); err != nil {
+	if err := store.Replay(now, past.add); err != nil {
 		s.storage.fail(err)
 		s.log.Error("Healing is off: its journal cannot be read", "err", err)
 		_ = store.Close()
@@ -21,14 +21,14 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	runs := past.finish()
 	if past.bad > 0 {
 		s.log.Warn("Lines of the journal were passed over", "lines", past.bad)
-		s.count.badLines(past.bad)
+		s.count.countBadLines(past.bad)
 	}
 	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings.Load(), time.Now()) })
 	s.guards.restore(set, past.memory, now)
 	s.pause.Store(store.Pause(now))
 	var changed []journal.Entry
 	for _, run := range runs {
-		ended := past.over[run.ID]
+		ended := past.ended[run.ID]
 		if !run.Terminal() {
 			run = s.resume(set, run, now)
 		}
@@ -41,7 +41,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	if err := s.storage.append(changed...); err != nil { // then they are cancelled anew at the next start
 		s.log.Debug("Cancelled runs are not in the journal", "runs", len(changed), "err", err)
 	}
-	if past.renew {
+	if past.rotate {
 		store.Rotate()
 	}
 }

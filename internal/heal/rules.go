@@ -106,12 +106,12 @@ func (r *rule) dedupWindow() time.Duration { return r.Cooldown + 2*time.Minute }
 // firstKey returns the guard key of the first step, as far as settings and labels
 // tell its target.
 func (r *rule) firstKey(a action.Alert) string {
-	return guardKey(r.Name, r.Steps[0].Action, r.actions[0].Target(a))
+	return targetKey(r.Name, r.Steps[0].Action, r.actions[0].Target(a))
 }
 
-// guardKey returns the key of cooldowns and leases: the action and its target. URLs,
+// targetKey returns the key of cooldowns and leases: the action and its target. URLs,
 // commands and calls for a person have no name of their own, so their rule's is added.
-func guardKey(rule, action, target string) string {
+func targetKey(rule, action, target string) string {
 	if target == "url" || target == "command" || target == "" {
 		target += ":" + rule
 	}

@@ -19,28 +19,28 @@ import (
 func TestGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
-		before  func(*bench)
+		before  func(*harness)
 		alert   action.Alert
 		want    string
 	}{
 		"none":     {nil, nil, firing(), "queued"},
 		"identity": {func(h *config.Healing) { h.Identity = config.Identity{Label: "instance", Value: "web-1"} }, nil, firing("instance", "web-2"), "not_mine"},
 		"match":    {nil, nil, firing("alertname", "Other"), "unmatched"},
-		"dedup": {nil, func(b *bench) {
+		"dedup": {nil, func(b *harness) {
 			b.take(firing())
 			b.wait(time.Minute)
 		}, firing(), "duplicate"},
-		"another on the target": {nil, func(b *bench) {
+		"another on the target": {nil, func(b *harness) {
 			b.first.apply = func(context.Context) { time.Sleep(20 * time.Second) }
 			b.take(firing())
 			b.wait(time.Second)
 		}, firing("severity", "page"), "duplicate"},
-		"paused": {nil, func(b *bench) {
+		"paused": {nil, func(b *harness) {
 			if err := b.Pause(journal.Pause{Reason: "deploy", Until: time.Now().Add(time.Hour)}); err != nil {
 				b.t.Error(err)
 			}
 		}, firing(), "paused"},
-		"pause over": {nil, func(b *bench) {
+		"pause over": {nil, func(b *harness) {
 			if err := b.Pause(journal.Pause{Reason: "deploy", Until: time.Now().Add(time.Minute)}); err != nil {
 				b.t.Error(err)
 			}
@@ -52,7 +52,7 @@ func TestGuards(t *testing.T) {
 			h.Breaker.Failures = 2
 			h.Rules[0].Steps = h.Rules[0].Steps[:1]
 			h.Rules[0].Cooldown = time.Minute
-		}, func(b *bench) {
+		}, func(b *harness) {
 			b.first.outcome = []action.Outcome{action.Unchanged}
 			for _, x := range []string{"a", "b"} {
 				b.take(firing("pod", x))
@@ -63,7 +63,7 @@ func TestGuards(t *testing.T) {
 			h.Breaker.Failures = 2
 			h.Rules[0].Steps = h.Rules[0].Steps[:1]
 			h.Rules[0].Cooldown = time.Minute
-		}, func(b *bench) {
+		}, func(b *harness) {
 			b.first.outcome = []action.Outcome{action.Unchanged}
 			for _, x := range []string{"a", "b"} {
 				b.take(firing("pod", x))
@@ -71,19 +71,19 @@ func TestGuards(t *testing.T) {
 			}
 			b.wait(31 * time.Minute)
 		}, firing(), "queued"},
-		"cooldown": {nil, func(b *bench) {
+		"cooldown": {nil, func(b *harness) {
 			b.take(firing("pod", "a"))
 			b.wait(4 * time.Minute)
 		}, firing("pod", "b"), "cooldown"},
-		"cooldown over": {nil, func(b *bench) {
+		"cooldown over": {nil, func(b *harness) {
 			b.take(firing("pod", "a"))
 			b.wait(6 * time.Minute)
 		}, firing("pod", "b"), "queued"},
-		"budget": {func(h *config.Healing) { h.Budgets.MaxRuns = 1 }, func(b *bench) {
+		"budget": {func(h *config.Healing) { h.Budgets.MaxRuns = 1 }, func(b *harness) {
 			b.take(firing())
 			b.wait(10 * time.Minute)
 		}, firing("pod", "b"), "budget"},
-		"queue": {func(h *config.Healing) { h.QueueSize = 1 }, func(b *bench) {
+		"queue": {func(h *config.Healing) { h.QueueSize = 1 }, func(b *harness) {
 			b.first.apply = func(context.Context) { time.Sleep(20 * time.Second) }
 			b.first.plan.Target = "app:a/pool:main"
 			b.take(firing("app", "a"))
@@ -115,59 +115,59 @@ func TestGuards(t *testing.T) {
 func TestRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
-		change  func(*bench)
+		change  func(*harness)
 		state   journal.Decision
 		states  string // in the journal
 		applied int    // of the first action
 		climbed int    // of the second one
 	}{
 		"verified":  {nil, nil, "verified", "queued running verifying verified", 1, 0},
-		"cleared":   {nil, func(b *bench) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
-		"refused":   {nil, func(b *bench) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
-		"unplanned": {nil, func(b *bench) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
-		"ladder": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} },
+		"cleared":   {nil, func(b *harness) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
+		"refused":   {nil, func(b *harness) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
+		"unplanned": {nil, func(b *harness) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
+		"ladder": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} },
 			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
-		"whole ladder": {nil, func(b *bench) {
+		"whole ladder": {nil, func(b *harness) {
 			b.first.outcome = []action.Outcome{action.Unchanged}
 			b.next.outcome = []action.Outcome{action.Unchanged}
 		}, "escalated", "queued running verifying step_failed running verifying escalated", 1, 1},
-		"no call at the end": {func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }, func(b *bench) {
+		"no call at the end": {func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }, func(b *harness) {
 			b.first.outcome = []action.Outcome{action.Unchanged}
 		}, "failed", "queued running verifying failed", 1, 0},
-		"slow progress": {nil, func(b *bench) {
+		"slow progress": {nil, func(b *harness) {
 			b.first.outcome = []action.Outcome{action.InProgress, action.InProgress, action.InProgress, action.Verified}
 		}, "verified", "queued running verifying verified", 1, 0},
-		"progress without an end": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.InProgress} },
+		"progress without an end": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.InProgress} },
 			"escalated", "queued running verifying escalated", 1, 0},
-		"worse": {nil, func(b *bench) { b.first.outcome = []action.Outcome{action.Worse} }, "escalated", "queued running verifying escalated", 1, 0},
-		"apply fails": {nil, func(b *bench) {
+		"worse": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.Worse} }, "escalated", "queued running verifying escalated", 1, 0},
+		"apply fails": {nil, func(b *harness) {
 			b.first.applyErr, b.first.done = errors.New("no right to end connections"), 0
 			b.first.outcome = []action.Outcome{action.Unchanged}
 		}, "verified", "queued running verifying step_failed running verifying verified", 1, 1},
-		"apply panics": {nil, func(b *bench) {
+		"apply panics": {nil, func(b *harness) {
 			b.first.apply = func(context.Context) { panic("oh") }
 			b.first.outcome = []action.Outcome{action.Unchanged}
 			b.next.planErr = errors.New("no")
 		}, "escalated", "queued running verifying step_failed escalated", 1, 0},
-		"timeout": {nil, func(b *bench) {
+		"timeout": {nil, func(b *harness) {
 			b.first.apply = func(ctx context.Context) { <-ctx.Done() }
 		}, "verified", "queued running verifying verified", 1, 0},
 		"dry run":        {func(h *config.Healing) { h.Mode = config.HealDryRun }, nil, "dry_run", "queued dry_run", 0, 0},
-		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *bench) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
+		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
 		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
-		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 10}}
 		}, "fleet", "queued fleet", 0, 0},
 		"fleet: too few well": {func(h *config.Healing) {
 			h.Coordination.Redis, h.Budgets.FleetMaxFraction = "cache", 1
-		}, func(b *bench) { b.fleet = &fleet{f: heal.Fleet{Members: 2, Firing: 1}} }, "fleet", "queued fleet", 0, 0},
-		"fleet: Redis gone": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+		}, func(b *harness) { b.fleet = &fleet{f: heal.Fleet{Members: 2, Firing: 1}} }, "fleet", "queued fleet", 0, 0},
+		"fleet: Redis gone": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{err: errors.New("does not listen at its address")}
 		}, "fleet", "queued fleet", 0, 0},
-		"fleet: another has it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+		"fleet: another has it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 1, Repairing: 1}, held: true}
 		}, "lease", "queued lease", 0, 0},
-		"fleet: may": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *bench) {
+		"fleet: may": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 3, Repairing: 1}}
 		}, "verified", "queued running verifying verified", 1, 0},
 	} {
@@ -272,7 +272,7 @@ func TestSameNotificationAgain(t *testing.T) {
 	for _, result := range []action.Outcome{action.Verified, action.Unchanged} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }), func(b *bench) {
+			b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps = h.Rules[0].Steps[:1] }), func(b *harness) {
 				b.first.outcome = []action.Outcome{result}
 				b.first.applyErr = map[bool]error{true: errors.New("exit status 1")}[result == action.Unchanged]
 			})
@@ -296,7 +296,7 @@ func TestSameNotificationAgain(t *testing.T) {
 func TestResolved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, section(nil), func(b *bench) {
+		b := start(t, dir, section(nil), func(b *harness) {
 			b.first.apply = func(context.Context) { time.Sleep(10 * time.Second) }
 		})
 		defer b.stop()
@@ -398,8 +398,8 @@ func TestLocked(t *testing.T) {
 func TestNeedsHuman(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		refused := func(b *bench) { b.first.plan.Refused = "all of them match" }
-		needs := func(b *bench, want bool) {
+		refused := func(b *harness) { b.first.plan.Refused = "all of them match" }
+		needs := func(b *harness, want bool) {
 			t.Helper()
 			if got := b.Stats().NeedsHuman["leaked"]; got != want {
 				t.Errorf("needs a person: %v", got)

@@ -36,7 +36,7 @@ func (s *state) snapshot() Snapshot {
 	for _, n := range awaiting {
 		out.Awaiting += n
 	}
-	if p := s.pause.Load(); p.On(now) {
+	if p := s.pause.Load(); p.Active(now) {
 		out.Paused = new(*p)
 	}
 	return out
@@ -47,7 +47,7 @@ func (s *state) stats() Stats {
 	now, set := time.Now(), s.settings.Load()
 	out := s.count.copy()
 	out.Mode, _ = s.storage.shownMode(set)
-	out.Paused, out.JournalBytes = s.pause.Load().On(now), s.storage.bytes()
+	out.Paused, out.JournalBytes = s.pause.Load().Active(now), s.storage.bytes()
 	out.Queue, out.Awaiting = s.runs.waiting()
 	out.Breakers, out.NeedsHuman = make(map[string]bool), make(map[string]bool)
 	inNeed, open := s.guards.rulesInNeed(), s.guards.openBreakers(set, now)
@@ -55,7 +55,7 @@ func (s *state) stats() Stats {
 		out.NeedsHuman[rl.Name] = slices.Contains(inNeed, rl.Name)
 		out.Awaiting[rl.Name] += 0 // a rule for which none waits is in it too
 		for i, step := range rl.Steps {
-			out.expect(rl.Name, step.Action, i < len(rl.Steps)-1)
+			out.initialize(rl.Name, step.Action, i < len(rl.Steps)-1)
 			if step.Action != config.ActionEscalate {
 				out.Breakers[step.Action] = slices.Contains(open, step.Action)
 			}

@@ -46,15 +46,15 @@ func (s *state) poke() {
 // warm returns the end of the warm-up.
 func (s *state) warm() time.Time { return s.started.Add(s.settings.Load().Warmup) }
 
-// guard asks each guard in turn whether an action may begin on a key now. It returns
+// checkGuards asks each guard in turn whether an action may begin on a key now. It returns
 // "" if so, else the first that refuses, and why. It is asked when an alert comes and
 // again when its run begins; the fleet is asked only then, for that takes a round trip
 // to its Redis.
-func (s *state) guard(action, key string, now time.Time) (journal.Decision, string) {
+func (s *state) checkGuards(action, key string, now time.Time) (journal.Decision, string) {
 	set := s.settings.Load()
 	pause := s.pause.Load()
 	switch {
-	case pause.On(now):
+	case pause.Active(now):
 		return journal.DecisionPaused, "paused until " + pause.Until.UTC().Format(time.RFC3339) + ": " + pause.Reason
 	case set.Mode == config.HealOff:
 		return journal.DecisionOff, "the mode is off"
@@ -85,11 +85,11 @@ func (s *state) record(run journal.Run) bool {
 func (s *state) settle(e *execution, r result) {
 	now := time.Now()
 	run := e.settle(now)
-	s.count.ended(RunKey{run.Rule, run.Action, r.decision}, run.Done, now)
+	s.count.countStep(RunKey{run.Rule, run.Action, r.decision}, run.Done, now)
 	if run.Applied.IsZero() {
 		return
 	}
-	s.count.took(now.Sub(run.Created))
+	s.count.observe(now.Sub(run.Created))
 	s.guards.settled(run, r.decision, now)
 }
 

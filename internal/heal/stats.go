@@ -73,24 +73,24 @@ func newCounters() *counters {
 	return c
 }
 
-func (c *counters) alert(d journal.Decision) {
+func (c *counters) countAlert(d journal.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.Alerts[d]++
-	c.blocked(d)
+	c.countBlocked(d)
 }
 
-func (c *counters) blocked(d journal.Decision) {
+func (c *counters) countBlocked(d journal.Decision) {
 	if _, guard := c.s.Blocked[d]; guard {
 		c.s.Blocked[d]++
 	}
 }
 
-// ended counts one step of a run.
-func (c *counters) ended(k RunKey, done int, at time.Time) {
+// countStep counts one step of a run.
+func (c *counters) countStep(k RunKey, done int, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.blocked(k.Result)
+	c.countBlocked(k.Result)
 	if done > 0 {
 		c.s.Victims[k.Action] += uint64(done)
 	}
@@ -104,7 +104,7 @@ func (c *counters) ended(k RunKey, done int, at time.Time) {
 	c.s.Runs[k]++
 }
 
-func (c *counters) took(d time.Duration) {
+func (c *counters) observe(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, _ := slices.BinarySearch(DurationBounds(), d.Seconds())
@@ -113,8 +113,8 @@ func (c *counters) took(d time.Duration) {
 	c.s.Durations.Count++
 }
 
-// badLines counts lines of the journal that were passed over.
-func (c *counters) badLines(n int) {
+// countBadLines counts lines of the journal that were passed over.
+func (c *counters) countBadLines(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.BadLines += uint64(n) //nolint:gosec // a count
@@ -130,9 +130,9 @@ func (c *counters) copy() Stats {
 	return s
 }
 
-// expect puts 0 for what a step of a rule may come to: increase() does not see
+// initialize puts 0 for what a step of a rule may come to: increase() does not see
 // the first event of a series that begins with it.
-func (s *Stats) expect(rule, action string, hasNext bool) {
+func (s *Stats) initialize(rule, action string, hasNext bool) {
 	results := []journal.Decision{journal.DecisionVerified, journal.DecisionFailed, journal.DecisionRefused, journal.DecisionUnplanned, journal.DecisionCleared, journal.DecisionDryRun}
 	switch {
 	case action == config.ActionEscalate:

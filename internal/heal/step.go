@@ -33,7 +33,7 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 	if r.decision != "" {
 		return r
 	}
-	key := guardKey(e.rule.Name, step.Action, plan.Target)
+	key := targetKey(e.rule.Name, step.Action, plan.Target)
 	lease := Lease{step.Action, key, e.id, step.Timeout + step.VerifyWithin + time.Minute}
 	if r := x.acquire(ctx, lease); r.decision != "" {
 		return r
@@ -45,8 +45,8 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 // escalateOnly is the step of a rule that does nothing but call for a person. It has a
 // cooldown as the others have, and takes nothing of the budget.
 func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
-	key := guardKey(e.rule.Name, config.ActionEscalate, "")
-	if d, why := x.guardNow(e, config.ActionEscalate, key); d != "" {
+	key := targetKey(e.rule.Name, config.ActionEscalate, "")
+	if d, why := x.recheckGuards(e, config.ActionEscalate, key); d != "" {
 		return result{d, why, flowEnd}
 	}
 	if x.dryRun() {
@@ -80,7 +80,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	if run.Step > 0 {
 		blocked = flowEscalate // something was done and did not help
 	}
-	if d, why := x.guardNow(e, step.Action, guardKey(run.Rule, step.Action, run.Target)); d != "" {
+	if d, why := x.recheckGuards(e, step.Action, targetKey(run.Rule, step.Action, run.Target)); d != "" {
 		return action.Plan{}, result{d, why, blocked}
 	}
 	if why := x.askFleet(ctx, step.Action, x.settlePause); why != "" {
@@ -97,7 +97,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
 	}
 	// By now the target is known for sure.
-	if d, why := x.guardNow(e, step.Action, guardKey(run.Rule, step.Action, plan.Target)); d != "" {
+	if d, why := x.recheckGuards(e, step.Action, targetKey(run.Rule, step.Action, plan.Target)); d != "" {
 		return plan, result{d, why, blocked}
 	}
 	e.observed(x.readEvidence(ctx, plan.Target))
@@ -110,8 +110,8 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	return plan, result{}
 }
 
-// guardNow asks the guards right before something is done.
-func (x *stepper) guardNow(e *execution, action, key string) (journal.Decision, string) {
+// recheckGuards asks the guards right before something is done.
+func (x *stepper) recheckGuards(e *execution, action, key string) (journal.Decision, string) {
 	x.storage.check()
 	if e.isCancelled() {
 		return journal.DecisionCancelled, "the alert was resolved"
@@ -119,7 +119,7 @@ func (x *stepper) guardNow(e *execution, action, key string) (journal.Decision, 
 	if x.storage.current() == nil {
 		return journal.DecisionOff, "the state directory cannot be used"
 	}
-	return x.guard(action, key, time.Now())
+	return x.checkGuards(action, key, time.Now())
 }
 
 // plan asks the action for its plan. A panic of it is an error.
@@ -136,7 +136,7 @@ func (x *stepper) plan(ctx context.Context, e *execution, act action.Action, ste
 	}
 	p.Action = step.Action
 	shown := p.Bounded()
-	shown.Identify(step)
+	shown.SetID(step)
 	p.ID, p.Scope = shown.ID, shown.Scope
 	e.planned(shown)
 	return p, nil
@@ -158,9 +158,9 @@ func (x *stepper) readEvidence(ctx context.Context, target string) (out json.Raw
 // act writes to the journal that the step begins, applies the plan, and verifies it.
 func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan action.Plan) result {
 	step, _, _ := e.step()
-	key := guardKey(e.rule.Name, step.Action, plan.Target)
+	key := targetKey(e.rule.Name, step.Action, plan.Target)
 	// Planning took its time: the guards are asked a last time.
-	if d, why := x.guardNow(e, step.Action, key); d != "" {
+	if d, why := x.recheckGuards(e, step.Action, key); d != "" {
 		return result{d, why, flowEnd}
 	}
 	if x.dryRun() {
@@ -207,7 +207,7 @@ func apply(ctx context.Context, act action.Action, plan action.Plan, timeout tim
 // verifyInterrupted verifies a step in which the exporter ended: it is never done again.
 func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act action.Action, step config.HealingStep) result {
 	run := e.snapshot()
-	lease := Lease{step.Action, guardKey(run.Rule, step.Action, run.Target), run.ID, 0}
+	lease := Lease{step.Action, targetKey(run.Rule, step.Action, run.Target), run.ID, 0}
 	defer x.release(ctx, lease)
 	if run.Plan == nil {
 		return result{journal.DecisionFailed, "it was cut off, and what it was about is not known", flowEscalate}

@@ -19,7 +19,7 @@ import (
 func TestUnwritableJournal(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, section(nil), func(b *bench) { b.first.hold = make(chan struct{}) })
+		b := start(t, dir, section(nil), func(b *harness) { b.first.hold = make(chan struct{}) })
 		defer b.stop()
 		b.take(firing())
 		synctest.Wait() // it waits in Plan
@@ -50,7 +50,7 @@ func TestUnwritableJournal(t *testing.T) {
 func TestQueueFull(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, section(func(h *config.Healing) { h.QueueSize = 2 }), func(b *bench) {
+		b := start(t, dir, section(func(h *config.Healing) { h.QueueSize = 2 }), func(b *harness) {
 			b.first.hold = make(chan struct{})
 			b.first.plan.Cleared = true
 		})
@@ -76,7 +76,7 @@ func TestQueueFull(t *testing.T) {
 func BenchmarkTake(b *testing.B) {
 	hold := make(chan struct{})
 	r := heal.New(heal.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
-		f := newFake()
+		f := newFakeAction()
 		f.hold = hold
 		return f, nil
 	}})
@@ -117,7 +117,7 @@ func BenchmarkTake(b *testing.B) {
 func TestPublishedRunKeepsVictims(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }), func(b *bench) {
+		b := start(t, dir, section(func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }), func(b *harness) {
 			b.first.plan.Victims, b.first.plan.Total = nil, 100
 			for i := range 100 {
 				info := make(map[string]string)

@@ -24,9 +24,9 @@ const (
 // Key tells a victim from all others, in 16 hexadecimal digits.
 func (v Victim) Key() string { return Digest(v.Kind, v.ID, v.Identity) }
 
-// Identify sets what an approval holds on to: the settings of the step as part
+// SetID sets what an approval holds on to: the settings of the step as part
 // of the plan's scope, and the plan's ID, which changes with its victims.
-func (p *Plan) Identify(step config.HealingStep) {
+func (p *Plan) SetID(step config.HealingStep) {
 	settings, err := json.Marshal(step) // durations, numbers, names: it cannot fail
 	if err != nil {
 		settings = nil

@@ -40,8 +40,8 @@ func NameFrom(a Alert, label, setting string) (name, refused string) {
 	}
 }
 
-// AppNamed finds an app of the configuration.
-func AppNamed(apps []config.App, name string) (config.App, bool) {
+// FindApp finds an app of the configuration.
+func FindApp(apps []config.App, name string) (config.App, bool) {
 	for _, a := range apps {
 		if a.Name == name && name != "" {
 			return a, true
@@ -62,5 +62,5 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Tenths shows a time to the tenth of a second.
-func Tenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
+// RoundTenths shows a time to the tenth of a second.
+func RoundTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -21,36 +21,36 @@ type Holders interface {
 	// Of returns who holds the connection whose client the database reports as
 	// host, "10.0.0.7:41872". Both ends of the socket must be those.
 	Of(host string) Holder
-	// Unseen returns why not all connections of an app are known; "": they are.
-	Unseen(app string) string
+	// Incomplete returns why not all connections of an app are known; "": they are.
+	Incomplete(app string) string
 }
 
-// HoldersOf looks now for the connections of apps to a server of the section
+// FindHolders looks now for the connections of apps to a server of the section
 // mysql; without a name, for those of all watched apps.
-type HoldersOf func(ctx context.Context, server string, apps ...string) (Holders, error)
+type FindHolders func(ctx context.Context, server string, apps ...string) (Holders, error)
 
-// Owner decides which connections of a server an action may be about.
-type Owner struct {
-	App      string // whose connections are meant; "": nobody's in particular
-	Unproved bool   // those too that nobody is seen to hold
-	holders  Holders
+// Selector decides which connections of a server an action may be about.
+type Selector struct {
+	App           string // whose connections are meant; "": nobody's in particular
+	IncludeUnheld bool   // those too that nobody is seen to hold
+	holders       Holders
 }
 
-// Look reads the holders of all apps.
-func (w Owner) Look(ctx context.Context, of HoldersOf, server string) (Owner, error) {
-	return w.lookAt(ctx, of, server)
+// WithHolders reads the holders of all apps.
+func (w Selector) WithHolders(ctx context.Context, of FindHolders, server string) (Selector, error) {
+	return w.readHolders(ctx, of, server)
 }
 
-// LookAgain reads the holders as far as meant takes them: of one app only where
+// Refresh reads the holders as far as meant takes them: of one app only where
 // another app's need not be told from nobody's.
-func (w Owner) LookAgain(ctx context.Context, of HoldersOf, server string) (Owner, error) {
-	if w.App != "" && !w.Unproved {
-		return w.lookAt(ctx, of, server, w.App)
+func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (Selector, error) {
+	if w.App != "" && !w.IncludeUnheld {
+		return w.readHolders(ctx, of, server, w.App)
 	}
-	return w.lookAt(ctx, of, server)
+	return w.readHolders(ctx, of, server)
 }
 
-func (w Owner) lookAt(ctx context.Context, of HoldersOf, server string, only ...string) (Owner, error) {
+func (w Selector) readHolders(ctx context.Context, of FindHolders, server string, only ...string) (Selector, error) {
 	if of == nil {
 		return w, nil // nobody is seen to hold any
 	}
@@ -62,33 +62,33 @@ func (w Owner) lookAt(ctx context.Context, of HoldersOf, server string, only ...
 	return w, nil
 }
 
-// Meant reports whether a connection may be ended as far as its holder goes.
-func (w Owner) Meant(c mysql.Connection) bool {
+// Selects reports whether a connection may be ended as far as its holder goes.
+func (w Selector) Selects(c mysql.Connection) bool {
 	h := w.Holder(c)
-	return w.App == "" || h.App == w.App || h.App == "" && w.Unproved
+	return w.App == "" || h.App == w.App || h.App == "" && w.IncludeUnheld
 }
 
 // Holder is nobody where it was not looked for.
-func (w Owner) Holder(c mysql.Connection) Holder {
+func (w Selector) Holder(c mysql.Connection) Holder {
 	if w.holders == nil {
 		return Holder{}
 	}
 	return w.holders.Of(c.Host)
 }
 
-// Unseen returns why not all of the app's connections are known; "": they are.
-func (w Owner) Unseen() string {
+// WhyIncomplete returns why not all of the app's connections are known; "": they are.
+func (w Selector) WhyIncomplete() string {
 	if w.holders == nil {
 		return "nobody looks for them"
 	}
-	return w.holders.Unseen(w.App)
+	return w.holders.Incomplete(w.App)
 }
 
-// Nobodys reports whether nobody is seen to hold a connection.
-func (w Owner) Nobodys(c mysql.Connection) bool { return w.Holder(c).App == "" }
+// Unheld reports whether nobody is seen to hold a connection.
+func (w Selector) Unheld(c mysql.Connection) bool { return w.Holder(c).App == "" }
 
-// Apps lists the watched apps that hold some of the connections.
-func (w Owner) Apps(list []mysql.Connection) (out []string) {
+// HoldingApps lists the watched apps that hold some of the connections.
+func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	for _, c := range list {
 		if h := w.Holder(c); h.App != "" && !slices.Contains(out, h.App) {
 			out = append(out, h.App)
@@ -98,10 +98,10 @@ func (w Owner) Apps(list []mysql.Connection) (out []string) {
 	return out
 }
 
-// UnprovedText returns why connections of whom nobody is seen to hold them are left
+// UnheldReason returns why connections of whom nobody is seen to hold them are left
 // alone; n is how many there are.
-func (w Owner) UnprovedText(n int) string {
-	why := cmp.Or(w.Unseen(), "they are another process's or another host's, came through a UNIX socket or a proxy, or not by the address of the dsn")
+func (w Selector) UnheldReason(n int) string {
+	why := cmp.Or(w.WhyIncomplete(), "they are another process's or another host's, came through a UNIX socket or a proxy, or not by the address of the dsn")
 	return fmt.Sprintf("%d connections are leaked, and none of them is held by a process of app %s as far as can be seen on this host: %s", n, w.App, why)
 }
 

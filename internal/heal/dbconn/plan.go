@@ -23,6 +23,6 @@ func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
 // ErrRestarted says that connections' numbers mean others now.
 var ErrRestarted = errors.New("the server was started anew since the plan was made")
 
-// LeastIdle is the shortest time after which a connection or a statement may be
+// MinIdle is the shortest time after which a connection or a statement may be
 // ended. A server's list of transactions may be a tenth of a second old.
-const LeastIdle = time.Second
+const MinIdle = time.Second

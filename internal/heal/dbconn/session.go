@@ -14,9 +14,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// MaxListed bounds the victims of one run on a database, so that each is in
+// MaxVictims bounds the victims of one run on a database, so that each is in
 // [action.Plan.Victims], from which a run that a crash cut off is verified.
-const MaxListed = 100
+const MaxVictims = 100
 
 // VictimPause is between two victims: what waited for the one before may go on,
 // and a mistake is slow.
@@ -67,8 +67,8 @@ func IsProtected(user string) bool {
 	return false
 }
 
-// BadUsers says why nothing may be ended with this list of users.
-func BadUsers(users []string, own string) string {
+// CheckUsers says why nothing may be ended with this list of users.
+func CheckUsers(users []string, own string) string {
 	for _, u := range users {
 		switch {
 		case IsProtected(u):
@@ -85,16 +85,16 @@ func BadUsers(users []string, own string) string {
 	return ""
 }
 
-// Share is how many of n a fraction allows; it is never rounded up.
-func Share(fraction float64, n int) int {
+// ShareOf is how many of n a fraction allows; it is never rounded up.
+func ShareOf(fraction float64, n int) int {
 	if !(fraction > 0) || n <= 0 {
 		return 0
 	}
 	return int(math.Floor(min(fraction, 1)*float64(n) + 1e-9))
 }
 
-// OldestFirst sorts by time in the present state, the longest first.
-func OldestFirst(list []mysql.Connection) {
+// SortOldestFirst sorts by time in the present state, the longest first.
+func SortOldestFirst(list []mysql.Connection) {
 	slices.SortFunc(list, func(a, b mysql.Connection) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
 	})

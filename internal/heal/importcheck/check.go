@@ -58,7 +58,7 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	case err == nil && refused == "" && !after.equal(before):
 		err = process.ErrChanged
 	case err == nil && refused == "" && !i.preloaded(master):
-		p, refused = i.check(master, after)
+		p, refused = i.command(master, after)
 	}
 	if p == nil || err != nil || refused != "" {
 		_ = cwd.Close()
@@ -170,18 +170,18 @@ func readSmall(name string) (string, error) {
 	return string(b), err
 }
 
-// check returns the program that imports the app: that of the configuration, or
+// command returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i Checker) check(master proc.Launch, o owners) (p *program.Program, refused string) {
+func (i Checker) command(master proc.Launch, o owners) (p *program.Program, refused string) {
 	as, refused := o.runAs()
 	if refused != "" {
 		return nil, refused
 	}
 	if len(i.Argv) > 0 {
-		p, refused = configured(i.Argv, master, o)
+		p, refused = configuredCommand(i.Argv, master, o)
 	} else {
-		p, refused = i.itself(master, o)
+		p, refused = i.gunicornCommand(master, o)
 	}
 	if refused != "" {
 		return nil, refused
@@ -190,8 +190,8 @@ func (i Checker) check(master proc.Launch, o owners) (p *program.Program, refuse
 	return p, ""
 }
 
-// itself returns gunicorn as the master was started, with --check-config.
-func (i Checker) itself(master proc.Launch, o owners) (p *program.Program, refused string) {
+// gunicornCommand returns gunicorn as the master was started, with --check-config.
+func (i Checker) gunicornCommand(master proc.Launch, o owners) (p *program.Program, refused string) {
 	if master.Dir == "" {
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	}
@@ -201,14 +201,14 @@ func (i Checker) itself(master proc.Launch, o owners) (p *program.Program, refus
 	if o.confined != nil {
 		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
 	}
-	at := gunicornAt(master.Argv)
+	at := gunicornIndex(master.Argv)
 	if i.Server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
 		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
 	}
 	if dir := proc.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || proc.Option(master.Argv[at+1:], "--chroot") != "" {
 		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
 	}
-	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: checkEnv(master.Env)}
+	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: appEnv(master.Env)}
 	if p.Path, refused = interpreter(master); refused != "" {
 		return nil, refused
 	}
@@ -218,9 +218,9 @@ func (i Checker) itself(master proc.Launch, o owners) (p *program.Program, refus
 	return p, ""
 }
 
-// gunicornAt finds gunicorn's program or module on a command line of Python; -1:
+// gunicornIndex finds gunicorn's program or module on a command line of Python; -1:
 // it is something else, to which another argument could mean anything.
-func gunicornAt(argv []string) int {
+func gunicornIndex(argv []string) int {
 	for i := 1; i < len(argv); i++ {
 		switch a := argv[i]; {
 		case a == "-m":
@@ -247,7 +247,7 @@ func gunicornAt(argv []string) int {
 func interpreter(master proc.Launch) (file, refused string) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
-		name = inPath(name, master.Env)
+		name = lookPath(name, master.Env)
 	}
 	at, err := filepath.EvalSymlinks(name)
 	if name == "" || err != nil || at != master.Program {
@@ -256,8 +256,8 @@ func interpreter(master proc.Launch) (file, refused string) {
 	return name, ""
 }
 
-// inPath looks a program up in the PATH of an environment.
-func inPath(name string, env []string) string {
+// lookPath looks a program up in the PATH of an environment.
+func lookPath(name string, env []string) string {
 	if strings.Contains(name, "/") {
 		return ""
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // GunicornAt finds gunicorn on a command line of Python.
-func GunicornAt(argv []string) int { return gunicornAt(argv) }
+func GunicornAt(argv []string) int { return gunicornIndex(argv) }
 
 // Lazy reports whether workers of uWSGI may load the app themselves.
 func Lazy(l proc.Launch) bool { return lazy(l) }
@@ -20,7 +20,7 @@ func Preloaded(l proc.Launch) bool {
 // worker run as uid, and its environment. argv is that of the configuration.
 func CheckOf(l proc.Launch, uid uint32, confined error, argv ...string) (path string, args, env []string, refused string) {
 	who := procid.Process{Credentials: procid.Credentials{UIDs: [4]uint32{uid, uid, uid, uid}}}
-	p, refused := Checker{Server: proc.Gunicorn, Argv: argv}.check(l, owners{master: who, worker: who, confined: confined})
+	p, refused := Checker{Server: proc.Gunicorn, Argv: argv}.command(l, owners{master: who, worker: who, confined: confined})
 	if p == nil {
 		return "", nil, nil, refused
 	}

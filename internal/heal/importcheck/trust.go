@@ -64,15 +64,15 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 	return nil, "the app is imported as its own user only, which takes an exporter that runs as that user or as root: start gunicorn with --preload, or run the exporter so"
 }
 
-// configured returns the program of the configuration. Where the app sees
+// configuredCommand returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
 // directory: whose system it runs on is the exporter's.
-func configured(argv []string, master proc.Launch, o owners) (p *program.Program, refused string) {
+func configuredCommand(argv []string, master proc.Launch, o owners) (p *program.Program, refused string) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, "import_check does not begin with an absolute path"
 	}
 	uid := o.worker.UID()
-	if refused := programOf(argv[0], uid); refused != "" {
+	if refused := checkProgram(argv[0], uid); refused != "" {
 		return nil, "import_check: " + refused
 	}
 	p = &program.Program{Path: argv[0], Argv: argv}
@@ -82,19 +82,19 @@ func configured(argv []string, master proc.Launch, o owners) (p *program.Program
 	case master.Dir == "":
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	case uid == 0:
-		if !rootsOwn(master.Dir) {
+		if !ownedByRoot(master.Dir) {
 			return nil, "the app runs as root from a directory that others can change: nothing of it is run"
 		}
 		p.Env = rootEnv(master.Env)
 	default:
-		p.Env = checkEnv(master.Env)
+		p.Env = appEnv(master.Env)
 	}
 	return p, ""
 }
 
-// programOf says why a program must not be run as a user: it, or a directory on
+// checkProgram says why a program must not be run as a user: it, or a directory on
 // the way to it, belongs to somebody else than root, us or that user.
-func programOf(name string, uid uint32) (refused string) {
+func checkProgram(name string, uid uint32) (refused string) {
 	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
 	if err != nil {
 		return "the program cannot be trusted: " + err.Error()
@@ -112,7 +112,7 @@ func programOf(name string, uid uint32) (refused string) {
 func asRoot(p *program.Program, master proc.Launch, at int) (*program.Program, string) {
 	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
 	p.Env = rootEnv(master.Env)
-	if _, why := program.Find(p.Path); why != "" {
+	if _, why := program.Resolve(p.Path); why != "" {
 		return nil, fmt.Sprintf(refused, "its interpreter")
 	}
 	args := slices.Clone(master.Argv[at+1:])
@@ -135,16 +135,16 @@ func asRoot(p *program.Program, master proc.Launch, at int) (*program.Program, s
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(master.Dir, name)
 		}
-		if !rootsOwn(name) {
+		if !ownedByRoot(name) {
 			return nil, fmt.Sprintf(refused, "a path on its command line, or its directory")
 		}
 	}
 	return p, ""
 }
 
-// rootsOwn reports whether a file or directory is root's, and nobody else can
+// ownedByRoot reports whether a file or directory is root's, and nobody else can
 // change it or lead its path elsewhere.
-func rootsOwn(name string) bool {
+func ownedByRoot(name string) bool {
 	info, err := os.Stat(name)
 	if err != nil {
 		return false
@@ -168,13 +168,13 @@ func rootEnv(env []string) []string {
 		name, value, _ := strings.Cut(v, "=")
 		switch {
 		case name == "HOME":
-			if filepath.IsAbs(value) && rootsOwn(value) {
+			if filepath.IsAbs(value) && ownedByRoot(value) {
 				out = append(out, v)
 			}
 		case name == "PYTHONPATH":
 			var own []string
 			for _, dir := range filepath.SplitList(value) {
-				if filepath.IsAbs(dir) && rootsOwn(dir) {
+				if filepath.IsAbs(dir) && ownedByRoot(dir) {
 					own = append(own, dir)
 				}
 			}
@@ -192,10 +192,10 @@ const noUserSite = "PYTHONNOUSERSITE=1"
 // noBytecode keeps Python from writing files beside the app's code.
 const noBytecode = "PYTHONDONTWRITEBYTECODE=1"
 
-// checkEnv returns the app's own environment, which it may need to be imported, but
+// appEnv returns the app's own environment, which it may need to be imported, but
 // for what would tie the check to the sockets, notices and files of the running
 // server. Where there is none, a title has overwritten it.
-func checkEnv(env []string) []string {
+func appEnv(env []string) []string {
 	out := []string{noBytecode}
 	path := false
 	for _, v := range env {

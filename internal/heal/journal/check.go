@@ -27,8 +27,8 @@ type checker struct {
 	clamped bool
 }
 
-// past sets a time in the future to now: a guard that counts from it must end.
-func (c *checker) past(times ...*time.Time) {
+// clamp sets a time in the future to now: a guard that counts from it must end.
+func (c *checker) clamp(times ...*time.Time) {
 	for _, t := range times {
 		if t.After(c.now) {
 			*t, c.clamped = c.now, true
@@ -36,36 +36,36 @@ func (c *checker) past(times ...*time.Time) {
 	}
 }
 
-// entry reports whether every value of a line is within its bounds.
-func (c *checker) entry(e *Entry) bool {
-	c.past(&e.At)
-	if !e.Decision.known() || !Short(MaxName, e.Rule, e.Action) || !Short(MaxKey, e.Target) || !Short(4*action.MaxText, e.Reason) {
+// checkEntry reports whether every value of a line is within its bounds.
+func (c *checker) checkEntry(e *Entry) bool {
+	c.clamp(&e.At)
+	if !e.Decision.known() || !AllShort(MaxName, e.Rule, e.Action) || !AllShort(MaxKey, e.Target) || !AllShort(4*action.MaxText, e.Reason) {
 		return false
 	}
 	switch {
 	case (e.Decision == DecisionCarried) != (e.Guards != nil), e.Guards != nil && (e.Run != nil || e.Alert != nil):
 		return false
 	case e.Guards != nil:
-		return c.guards(e.Guards)
+		return c.checkGuards(e.Guards)
 	}
-	return (e.Alert == nil || e.Alert.bounded()) && (e.Run == nil || e.Decision == e.Run.State && c.run(e.Run))
+	return (e.Alert == nil || e.Alert.bounded()) && (e.Run == nil || e.Decision == e.Run.State && c.checkRun(e.Run))
 }
 
-func (c *checker) run(r *Run) bool {
-	c.past(&r.Created, &r.Updated, &r.Applied, &r.Settled)
+func (c *checker) checkRun(r *Run) bool {
+	c.clamp(&r.Created, &r.Updated, &r.Applied, &r.Settled)
 	switch {
 	case !text.Matches(runID, r.ID, 64), !r.State.ofRun(), r.Step < 0 || r.Step > maxStep, len(r.Before) > maxStep:
 		return false
 	case r.Done < 0 || r.Done > maxNumber, r.Approved != nil && !r.Approved.bounded():
 		return false
-	case !Short(MaxName, r.Rule, r.Action, string(r.Outcome)), !Short(MaxKey, r.Target), !Short(4*action.MaxText, r.Reason), !r.Alert.bounded():
+	case !AllShort(MaxName, r.Rule, r.Action, string(r.Outcome)), !AllShort(MaxKey, r.Target), !AllShort(4*action.MaxText, r.Reason), !r.Alert.bounded():
 		return false
 	}
 	for i := range r.Before {
 		b := &r.Before[i]
-		c.past(&b.Applied, &b.Ended)
+		c.clamp(&b.Applied, &b.Ended)
 		if !b.Result.known() || b.Done < 0 || b.Done > maxNumber ||
-			!Short(MaxName, b.Action) || !Short(MaxKey, b.Target) || !Short(4*action.MaxText, b.Reason, b.Summary) {
+			!AllShort(MaxName, b.Action) || !AllShort(MaxKey, b.Target) || !AllShort(4*action.MaxText, b.Reason, b.Summary) {
 			return false
 		}
 	}
@@ -81,59 +81,59 @@ func (c *checker) run(r *Run) bool {
 	return true
 }
 
-// guards checks a part of what a file begins with.
-func (c *checker) guards(g *GuardState) bool {
+// checkGuards checks a part of what a file begins with.
+func (c *checker) checkGuards(g *GuardState) bool {
 	if g.Part < 1 || g.Parts < g.Part || g.Parts > maxParts || g.Open < 0 || g.Open > maxNumber {
 		return false
 	}
-	c.all(g.Applied)
+	c.clampAll(g.Applied)
 	for k, t := range g.Last {
-		c.past(&t)
+		c.clamp(&t)
 		g.Last[k] = t
 	}
 	for k, fingerprint := range g.Human {
-		if !Short(MaxName, k, fingerprint) {
+		if !AllShort(MaxName, k, fingerprint) {
 			return false
 		}
 	}
-	return len(g.Applied) <= MaxApplied && keys(g.Last) && keys(g.Known) && keys(g.Acts) && keys(g.Failures) && c.lists(g.Acts) && c.lists(g.Failures)
+	return len(g.Applied) <= MaxApplied && shortKeys(g.Last) && shortKeys(g.Known) && shortKeys(g.Acts) && shortKeys(g.Failures) && c.checkLists(g.Acts) && c.checkLists(g.Failures)
 }
 
-// keys reports whether what guards go by is as short as it is written.
-func keys[V any](m map[string]V) bool {
+// shortKeys reports whether what guards go by is as short as it is written.
+func shortKeys[V any](m map[string]V) bool {
 	for k := range m {
-		if !Short(MaxKey, k) {
+		if !AllShort(MaxKey, k) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *checker) lists(m map[string][]time.Time) bool {
+func (c *checker) checkLists(m map[string][]time.Time) bool {
 	for _, list := range m {
 		if len(list) > MaxActs {
 			return false
 		}
-		c.all(list)
+		c.clampAll(list)
 	}
 	return true
 }
 
-func (c *checker) all(list []time.Time) {
+func (c *checker) clampAll(list []time.Time) {
 	for i := range list {
-		c.past(&list[i])
+		c.clamp(&list[i])
 	}
 }
 
 // bounded reports whether an approval is as [ApprovalOf] makes it.
 func (a *Approval) bounded() bool {
 	return a.Total >= 0 && a.Total <= maxNumber && len(a.Victims) <= action.MaxVictims &&
-		Short(MaxKey, a.Plan, a.Action, a.Target, a.Scope) && Short(MaxKey, a.Victims...)
+		AllShort(MaxKey, a.Plan, a.Action, a.Target, a.Scope) && AllShort(MaxKey, a.Victims...)
 }
 
 // bounded reports whether a subject is as [SubjectOf] makes it.
 func (s *Subject) bounded() bool {
-	if !Short(2*action.MaxValue, s.Name) || !Short(MaxName, s.Fingerprint) || len(s.Labels) > maxLabels {
+	if !AllShort(2*action.MaxValue, s.Name) || !AllShort(MaxName, s.Fingerprint) || len(s.Labels) > maxLabels {
 		return false
 	}
 	for k, v := range s.Labels {
@@ -144,9 +144,9 @@ func (s *Subject) bounded() bool {
 	return true
 }
 
-// Short reports whether texts are at most limit bytes long each and have no
+// AllShort reports whether texts are at most limit bytes long each and have no
 // control characters. Invalid UTF-8 was replaced when the JSON was read.
-func Short(limit int, texts ...string) bool {
+func AllShort(limit int, texts ...string) bool {
 	return !slices.ContainsFunc(texts, func(s string) bool { return len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) })
 }
 

@@ -46,7 +46,7 @@ type journal struct {
 	torn   bool             // part of a line that failed may stand after them
 	older  int64            // bytes of the file before
 	open   map[string]Entry // the last line of each run that has not ended
-	carry  func() []Entry   // the guards, with which a file begins; nil: with the open runs
+	guards func() []Entry   // the guards, with which a file begins; nil: with the open runs
 	Bytes  atomic.Int64     // of both files
 }
 
@@ -60,23 +60,23 @@ func openJournal(dir *stateDir, size int64) (*journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
 	}
-	j.use(f, info.Size())
+	j.setFile(f, info.Size())
 	if old, err := dir.root.Lstat(olderFile); err == nil {
 		j.older = old.Size()
 	}
 	j.Bytes.Store(j.older + j.length)
-	if err := j.mend(); err != nil {
+	if err := j.cutTornLine(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return j, nil
 }
 
-func (j *journal) use(f *os.File, length int64) {
+func (j *journal) setFile(f *os.File, length int64) {
 	j.file, j.out, j.length, j.torn = f, f, length, false
 }
 
-// mend cuts off a last line that was not written to its end.
-func (j *journal) mend() error {
+// cutTornLine cuts off a last line that was not written to its end.
+func (j *journal) cutTornLine() error {
 	for at := j.length; at > 0; {
 		n := min(at, 4096)
 		b := make([]byte, n)
@@ -84,14 +84,14 @@ func (j *journal) mend() error {
 			return fmt.Errorf("journal: %w", err)
 		}
 		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
-			return j.cut(at - n + int64(i) + 1)
+			return j.truncate(at - n + int64(i) + 1)
 		}
 		at -= n
 	}
-	return j.cut(0)
+	return j.truncate(0)
 }
 
-func (j *journal) cut(length int64) error {
+func (j *journal) truncate(length int64) error {
 	if length == j.length {
 		return nil
 	}
@@ -137,17 +137,17 @@ func (j *journal) Probe() error {
 func (j *journal) CheckHeld() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.held()
+	return j.checkHeld()
 }
 
-func (j *journal) held() error {
+func (j *journal) checkHeld() error {
 	if j.file == nil {
 		return ErrClosed
 	}
-	if err := j.dir.held(); err != nil {
+	if err := j.dir.checkHeld(); err != nil {
 		return err
 	}
-	if err := j.dir.same(journalFile, j.file); err != nil {
+	if err := j.dir.checkSame(journalFile, j.file); err != nil {
 		return err
 	}
 	info, err := j.file.Stat()
@@ -168,11 +168,11 @@ func (j *journal) held() error {
 
 // write appends lines. The journal must be held before and after. j.mu is held.
 func (j *journal) write(data []byte) error {
-	if err := j.held(); err != nil {
+	if err := j.checkHeld(); err != nil {
 		return err
 	}
 	if j.length+int64(len(data)) > j.size && j.length > 0 {
-		j.rotate()
+		j.beginFile()
 	}
 	if j.length > 2*j.size { // no next file could be begun
 		return errors.New("journal: it is full")
@@ -192,7 +192,7 @@ func (j *journal) write(data []byte) error {
 	}
 	j.length += int64(len(data))
 	j.Bytes.Store(j.older + j.length)
-	return j.held()
+	return j.checkHeld()
 }
 
 // track remembers what the next file must begin with. It follows what is
@@ -233,14 +233,14 @@ func encode(entries []Entry) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// rotate begins the next file with the guards and the runs that have not ended,
+// beginFile begins the next file with the guards and the runs that have not ended,
 // so that neither is lost with the file before the last. When it cannot, the file
 // in use grows on. j.mu is held.
-func (j *journal) rotate() {
+func (j *journal) beginFile() {
 	open := slices.SortedFunc(maps.Values(j.open), func(a, b Entry) int { return a.Run.Created.Compare(b.Run.Created) })
 	var entries []Entry
-	if j.carry != nil {
-		entries = j.carry()
+	if j.guards != nil {
+		entries = j.guards()
 		entries[len(entries)-1].Guards.Open = len(open)
 	}
 	data, err := encode(append(entries, open...))
@@ -262,15 +262,15 @@ func (j *journal) rotate() {
 	}
 	_ = errors.Join(j.dir.self.Sync(), j.file.Close())
 	j.older = j.length
-	j.use(f, int64(len(data)))
+	j.setFile(f, int64(len(data)))
 }
 
 // Rotate begins the next file now, which leaves broken lines behind.
 func (j *journal) Rotate() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.held() == nil {
-		j.rotate()
+	if j.checkHeld() == nil {
+		j.beginFile()
 		j.Bytes.Store(j.older + j.length)
 	}
 }
@@ -280,7 +280,7 @@ func (j *journal) Rotate() {
 func (j *journal) SetHead(runs []Run, guards func() []Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.carry = guards
+	j.guards = guards
 	for i := range runs {
 		if !runs[i].Terminal() {
 			j.open[runs[i].ID] = EntryOf(&runs[i])

@@ -83,18 +83,18 @@ func ReadLines(r io.Reader, now time.Time, visit func(Line)) error {
 // parseLine reads one line. One that is not whole is broken.
 func parseLine(text []byte, whole bool, now time.Time) Line {
 	l := Line{Text: text}
-	if !whole || Deep(text) || json.Unmarshal(text, &l.Entry) != nil {
+	if !whole || TooDeep(text) || json.Unmarshal(text, &l.Entry) != nil {
 		return l
 	}
 	c := checker{now: now}
-	l.OK = c.entry(&l.Entry)
+	l.OK = c.checkEntry(&l.Entry)
 	l.Clamped = c.clamped
 	return l
 }
 
-// Deep reports whether objects and lists are nested deeper than in any line that
+// TooDeep reports whether objects and lists are nested deeper than in any line that
 // is written.
-func Deep(text []byte) bool {
+func TooDeep(text []byte) bool {
 	const most = 64
 	depth, quoted := 0, false
 	for i := 0; i < len(text); i++ {

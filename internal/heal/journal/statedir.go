@@ -37,7 +37,7 @@ var (
 	// ErrLost is permanent: whoever has the directory now may act on the same alerts.
 	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
 	ErrClosed = errors.New("the state directory is closed")
-	errNames  = errors.New("it has several names")
+	errLinks  = errors.New("it has several names")
 )
 
 // stateDir is the open and locked state directory. Every file in it is opened,
@@ -57,14 +57,14 @@ func openState(path string) (*stateDir, error) {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	d := &stateDir{path: path, root: root}
-	if err := d.take(); err != nil {
+	if err := d.lockAll(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
-// take locks the directory and the lock file.
-func (d *stateDir) take() (err error) {
+// lockAll locks the directory and the lock file.
+func (d *stateDir) lockAll() (err error) {
 	if d.self, err = d.root.Open("."); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
@@ -116,7 +116,7 @@ func (d *stateDir) open(name string, flag int, limit int64) (*os.File, error) {
 		err = acceptable(info, limit)
 	}
 	if err == nil {
-		err = d.same(name, f)
+		err = d.checkSame(name, f)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -138,7 +138,7 @@ func acceptable(info fs.FileInfo, limit int64) error {
 	case info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%w: its mode is %04o", safefile.ErrMode, info.Mode().Perm())
 	case st.Nlink > 1:
-		return errNames
+		return errLinks
 	}
 	return nil
 }
@@ -150,13 +150,13 @@ func unusable(name string, err error) error {
 	return &fs.PathError{Op: "open safely", Path: name, Err: err}
 }
 
-// same reports ErrLost unless the open file is the one that has the name now.
-func (d *stateDir) same(name string, f *os.File) error {
+// checkSame reports ErrLost unless the open file is the one that has the name now.
+func (d *stateDir) checkSame(name string, f *os.File) error {
 	at, err := d.root.Lstat(name)
-	return isSame(name, at, err, f)
+	return checkSameFile(name, at, err, f)
 }
 
-func isSame(name string, at fs.FileInfo, err error, f *os.File) error {
+func checkSameFile(name string, at fs.FileInfo, err error, f *os.File) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%w: %s was removed", ErrLost, name)
 	}
@@ -173,17 +173,17 @@ func isSame(name string, at fs.FileInfo, err error, f *os.File) error {
 	return nil
 }
 
-// held reports ErrLost unless the path still leads to the directory that is
+// checkHeld reports ErrLost unless the path still leads to the directory that is
 // locked, and its lock file is the one that is locked.
-func (d *stateDir) held() error {
+func (d *stateDir) checkHeld() error {
 	at, err := os.Stat(d.path)
-	if err := isSame("the directory", at, err, d.self); err != nil {
+	if err := checkSameFile("the directory", at, err, d.self); err != nil {
 		return err
 	}
 	if at.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("state directory: %w: its mode is %04o", safefile.ErrMode, at.Mode().Perm())
 	}
-	return d.same(lockFile, d.lock)
+	return d.checkSame(lockFile, d.lock)
 }
 
 // write makes a file with the content of data. It is on the disk when that returns.

@@ -23,8 +23,8 @@ type Pause struct {
 	Until  time.Time `json:"until"`
 }
 
-// On reports whether the pause holds at a moment.
-func (p *Pause) On(now time.Time) bool { return p != nil && now.Before(p.Until) }
+// Active reports whether the pause holds at a moment.
+func (p *Pause) Active(now time.Time) bool { return p != nil && now.Before(p.Until) }
 
 // Store is the state directory: the journal and the pause, held by one exporter.
 type Store struct {
@@ -87,7 +87,7 @@ func (s *Store) readPause() (p Pause, err error) {
 
 // SetPause writes the pause, or removes it, so that it survives a crash.
 func (s *Store) SetPause(p *Pause) error {
-	if err := s.dir.held(); err != nil {
+	if err := s.dir.checkHeld(); err != nil {
 		return err
 	}
 	if p == nil {

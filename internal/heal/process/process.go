@@ -16,8 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// Processes returns the watched apps as they are now; [proc.Watcher] does.
-type Processes interface {
+// Snapshotter returns the watched apps as they are now; [proc.Watcher] does.
+type Snapshotter interface {
 	Snapshot(ctx context.Context) (*proc.Snapshot, error)
 }
 
@@ -39,7 +39,7 @@ type Handle struct {
 // descriptor is opened first and the process compared after it, so that from
 // here on the number does not matter.
 func Open(root string, id proc.Identity) (*Handle, error) {
-	if err := CheckSignal(root, id.PID); err != nil {
+	if err := CheckSignalable(root, id.PID); err != nil {
 		return nil, err
 	}
 	fd, err := unix.PidfdOpen(id.PID, 0)
@@ -57,9 +57,9 @@ func Open(root string, id proc.Identity) (*Handle, error) {
 	return g, nil
 }
 
-// CheckSignal reports whether a number under root is a process that may be signalled:
+// CheckSignalable reports whether a number under root is a process that may be signalled:
 // not init, not ourselves, and of our namespace.
-func CheckSignal(root string, pid int) error {
+func CheckSignalable(root string, pid int) error {
 	if pid <= 1 || pid == os.Getpid() {
 		return fmt.Errorf("process %d is never signalled", pid)
 	}
@@ -101,9 +101,9 @@ func (g *Handle) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// Ended waits until the process has ended, at most for limit; false when it has
+// WaitEnded waits until the process has ended, at most for limit; false when it has
 // not, or ctx ends first.
-func (g *Handle) Ended(ctx context.Context, limit time.Duration) bool {
+func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 	end := time.Now().Add(limit)
 	for {
 		fds := []unix.PollFd{{Fd: int32(g.fd), Events: unix.POLLIN}}

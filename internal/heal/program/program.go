@@ -29,9 +29,9 @@ const (
 	MaxOutput = 64 << 10
 	// programGrace is between SIGTERM and SIGKILL.
 	programGrace = 5 * time.Second
-	// drain is how long the output may stay open after the program's end: who
+	// outputDrain is how long the output may stay open after the program's end: who
 	// holds it then has left the process group.
-	drain = 500 * time.Millisecond
+	outputDrain = 500 * time.Millisecond
 	// longestProgram bounds a program whose caller has no deadline.
 	longestProgram = 10 * time.Minute
 	// BasePath is all of the environment that a program gets by itself.
@@ -60,15 +60,15 @@ func (p *Program) Close() {
 	}
 }
 
-// ring keeps the end of what is written to it.
-type ring struct {
+// tailBuffer keeps the end of what is written to it.
+type tailBuffer struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
 // Write implements [io.Writer]. It keeps at most twice the bound for a moment,
 // so that the end is moved seldom.
-func (r *ring) Write(b []byte) (int, error) {
+func (r *tailBuffer) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(b)
@@ -80,7 +80,7 @@ func (r *ring) Write(b []byte) (int, error) {
 }
 
 // String returns what is kept.
-func (r *ring) String() string {
+func (r *tailBuffer) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return string(r.buf[max(0, len(r.buf)-MaxOutput):])
@@ -95,10 +95,10 @@ func (p Program) Run(ctx context.Context) (output string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	out := &ring{}
-	cmd := p.command(out, p.apart())
+	out := &tailBuffer{}
+	cmd := p.command(out, p.namespaceFlags())
 	err = p.start(cmd)
-	if errors.Is(err, unix.EPERM) && p.apart() != 0 { // root without CAP_SYS_ADMIN
+	if errors.Is(err, unix.EPERM) && p.namespaceFlags() != 0 { // root without CAP_SYS_ADMIN
 		cmd = p.command(out, 0)
 		err = p.start(cmd)
 	}
@@ -125,14 +125,14 @@ func (p Program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
 	return &exec.Cmd{
 		Path: p.Path, Args: p.Argv, Env: p.Env, Dir: p.Dir, Stdin: strings.NewReader(p.Stdin), Stdout: out, Stderr: out,
 		// A session of its own: no terminal of ours to write into, and its group.
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.As, Cloneflags: namespaces}, WaitDelay: drain,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: p.As, Cloneflags: namespaces}, WaitDelay: outputDrain,
 	}
 }
 
-// apart returns the flags of clone(2) for a confined program: it is the first of
+// namespaceFlags returns the flags of clone(2) for a confined program: it is the first of
 // a PID namespace, so that all that it started ends with it, whatever group or
 // session that went to. It takes root.
-func (p Program) apart() uintptr {
+func (p Program) namespaceFlags() uintptr {
 	if p.Confined && os.Geteuid() == 0 {
 		return syscall.CLONE_NEWPID
 	}
@@ -208,9 +208,9 @@ func WithoutPath(err error) error {
 	return process.WithoutPath(err)
 }
 
-// Find finds the file of an absolute path, and says why it must not be
+// Resolve finds the file of an absolute path, and says why it must not be
 // run: a program that somebody else could change would be theirs.
-func Find(name string) (file, refused string) {
+func Resolve(name string) (file, refused string) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
 		return "", "the program is not named by an absolute path"
 	}
@@ -226,21 +226,21 @@ func Find(name string) (file, refused string) {
 		return "", "the program is not a regular file"
 	case info.Mode()&0o111 == 0:
 		return "", "the program may not be executed"
-	case !ours(info) || info.Mode()&0o022 != 0:
+	case !ownedByUs(info) || info.Mode()&0o022 != 0:
 		return "", "the program belongs to somebody else, or others may write to it"
 	}
-	if !safeWay(name) || !safeWay(file) {
+	if !safePath(name) || !safePath(file) {
 		return "", "a directory on the way to the program belongs to somebody else, or others may write to it"
 	}
 	return file, ""
 }
 
-// safeWay reports whether nobody else could put another file at name: neither in
+// safePath reports whether nobody else could put another file at name: neither in
 // the directories above it, nor in those of the symbolic links it goes through.
-func safeWay(name string) bool {
+func safePath(name string) bool {
 	for range 10 {
 		for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
-			if info, err := os.Stat(dir); err != nil || !ours(info) || info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
+			if info, err := os.Stat(dir); err != nil || !ownedByUs(info) || info.Mode()&0o022 != 0 && info.Mode()&os.ModeSticky == 0 {
 				return false
 			}
 			if dir == "/" {
@@ -260,8 +260,8 @@ func safeWay(name string) bool {
 	return false
 }
 
-// ours reports whether a file belongs to root or to us.
-func ours(info os.FileInfo) bool {
+// ownedByUs reports whether a file belongs to root or to us.
+func ownedByUs(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
 }

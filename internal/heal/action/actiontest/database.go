@@ -16,7 +16,7 @@ import (
 // each look at one connection, as the world goes on.
 type Database struct {
 	ServerID, Login string
-	Mariadb         bool
+	MariaDB         bool
 	List            []mysql.Connection
 	Texts           map[uint64]string
 	Later           *[]mysql.Connection // the list from the second time on
@@ -27,9 +27,9 @@ type Database struct {
 	Calls           []string
 	Open, opened    int
 
-	Holders   map[string]dbconn.Holder // by host; of others it is a process of shop
-	WhyUnseen string
-	looks     int
+	Holders       map[string]dbconn.Holder // by host; of others it is a process of shop
+	WhyIncomplete string
+	looks         int
 }
 
 func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbconn.Holders, error) {
@@ -49,7 +49,7 @@ func (f *Database) Of(host string) dbconn.Holder {
 	return dbconn.Holder{App: "shop"}
 }
 
-func (f *Database) Unseen(string) string { return f.WhyUnseen }
+func (f *Database) Incomplete(string) string { return f.WhyIncomplete }
 
 func (f *Database) Session(context.Context) (dbconn.Session, error) {
 	f.Open++
@@ -61,7 +61,7 @@ func (f *Database) Close()         { f.Open-- }
 func (f *Database) Server() string { return f.ServerID }
 func (f *Database) User() string   { return f.Login }
 func (f *Database) Version() mysql.Version {
-	return mysql.Version{MariaDB: f.Mariadb, Major: 10, Minor: 11}
+	return mysql.Version{MariaDB: f.MariaDB, Major: 10, Minor: 11}
 }
 
 func (f *Database) Connections(context.Context) ([]mysql.Connection, error) {

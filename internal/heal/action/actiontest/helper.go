@@ -66,15 +66,15 @@ func (f *Processes) Snapshot(context.Context) (*proc.Snapshot, error) {
 	return &s, f.Err
 }
 
-// Herd is an app with three workers, which are children of ours: we are its
+// StartWorkers is an app with three workers, which are children of ours: we are its
 // master. Each of them holds what proves that it is a worker.
-func Herd(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec.Cmd) {
+func StartWorkers(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec.Cmd) {
 	t.Helper()
 	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
-	listener := Listening(t)
+	listener := Listener(t)
 	var kids []*exec.Cmd
 	for slot := range 3 {
-		c := Member(t, append([]string{"sleep"}, does...), listener, Sign(t, server))
+		c := StartHelper(t, append([]string{"sleep"}, does...), listener, WorkerFile(t, server))
 		kids = append(kids, c)
 		app.Workers = append(app.Workers, proc.Worker{
 			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
@@ -83,8 +83,8 @@ func Herd(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec
 	return &Processes{Snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
 }
 
-// Until waits for something that happens soon, on a busy machine too.
-func Until(t *testing.T, f func() bool) {
+// WaitFor waits for something that happens soon, on a busy machine too.
+func WaitFor(t *testing.T, f func() bool) {
 	t.Helper()
 	for range 3000 {
 		if f() {

@@ -15,22 +15,22 @@ import (
 )
 
 // A member of a herd is this very program, as the workers of a server are.
-const herdEnv = "TEST_HERD_MEMBER"
+const helperEnv = "TEST_HERD_MEMBER"
 
 // Main runs the tests, or is a member of a herd.
 func Main(m *testing.M) {
-	if os.Getenv(herdEnv) == "" {
+	if os.Getenv(helperEnv) == "" {
 		os.Exit(m.Run())
 	}
 	args := os.Args[1:]
 	if len(args) == 3 { // sleep, signals and a file
-		beSignalled(args[2])
+		exitOnSignal(args[2])
 	}
 	time.Sleep(5 * time.Minute)
 }
 
-// beSignalled ends with a status that stands for the first signal.
-func beSignalled(ready string) {
+// exitOnSignal ends with a status that stands for the first signal.
+func exitOnSignal(ready string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGABRT)
 	f, err := os.OpenFile(ready, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
@@ -49,10 +49,10 @@ func beSignalled(ready string) {
 	os.Exit(9)
 }
 
-const Sleeps = "exec /bin/sleep 300"
+const SleepLine = "exec /bin/sleep 300"
 
-// Child is a process of ours that does what a shell is told.
-func Child(t *testing.T, line string) *exec.Cmd {
+// StartShell is a process of ours that does what a shell is told.
+func StartShell(t *testing.T, line string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
 	if err := cmd.Start(); err != nil {
@@ -65,11 +65,11 @@ func Child(t *testing.T, line string) *exec.Cmd {
 	return cmd
 }
 
-// Member starts a child of ours that holds files.
-func Member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
+// StartHelper starts a child of ours that holds files.
+func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env, cmd.ExtraFiles = append(os.Environ(), herdEnv+"=1"), files
+	cmd.Env, cmd.ExtraFiles = append(os.Environ(), helperEnv+"=1"), files
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +80,8 @@ func Member(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	return cmd
 }
 
-// Listening is a listener of ours.
-func Listening(t *testing.T) *os.File {
+// Listener is a listener of ours.
+func Listener(t *testing.T) *os.File {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,9 +95,9 @@ func Listening(t *testing.T) *os.File {
 	return f
 }
 
-// Sign is what a worker of a server holds together with its master: gunicorn's
+// WorkerFile is what a worker of a server holds together with its master: gunicorn's
 // heartbeat file, uWSGI's signal pipe.
-func Sign(t *testing.T, server proc.Server) *os.File {
+func WorkerFile(t *testing.T, server proc.Server) *os.File {
 	t.Helper()
 	if server == proc.UWSGI {
 		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -31,7 +31,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 	}{
 		"the app's":        {want: []uint64{3, 1}},
 		"and nobody's":     {clients: config.ClientsUser, want: []uint64{4, 3, 1}},
-		"none of its own":  {change: func(f *actiontest.Database) { f.List = f.List[3:4]; f.WhyUnseen = "no right" }, refused: "no right"},
+		"none of its own":  {change: func(f *actiontest.Database) { f.List = f.List[3:4]; f.WhyIncomplete = "no right" }, refused: "no right"},
 		"only another's":   {change: func(f *actiontest.Database) { f.List = f.List[1:2] }}, // cleared
 		"another's and me": {clients: config.ClientsApp, change: func(f *actiontest.Database) { f.List = f.List[:2] }, want: []uint64{1}},
 	} {

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// rollbackLook is between the two looks that tell whether a transaction that
+	// rollbackInterval is between the two looks that tell whether a transaction that
 	// rolls back gets on.
-	rollbackLook = time.Second
+	rollbackInterval = time.Second
 )
 
 // Deps are what [New] needs of others.
 type Deps struct {
 	Apps     func() []config.App               // of the configuration as it is now
 	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none of that name
-	Holders  dbconn.HoldersOf                  // nil: nobody is seen to hold a connection
+	Holders  dbconn.FindHolders                // nil: nobody is seen to hold a connection
 }
 
 // Action is the action kill_leaked_connections: it ends connections of an
@@ -44,18 +44,18 @@ func (k *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", k.c.App) + "/pool:" + action.TargetName(a, "pool", k.c.Pool)
 }
 
-// leakPrivate is what a plan keeps for Apply and Verify.
-type leakPrivate struct {
-	rule    leakRule
-	server  string // Session.Server
-	victims []mysql.Connection
+// prepared is what a plan keeps for Apply and Verify.
+type prepared struct {
+	criteria criteria
+	server   string // Session.Server
+	victims  []mysql.Connection
 }
 
-// rule makes the rule of the settings and an alert, or says why there is none.
-func (k *Action) rule(a action.Alert) (r leakRule, refused string) {
-	r = leakRule{
+// criteria makes the rule of the settings and an alert, or says why there is none.
+func (k *Action) criteria(a action.Alert) (r criteria, refused string) {
+	r = criteria{
 		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
-		whose: dbconn.Owner{Unproved: k.c.Clients == config.ClientsUser},
+		owner: dbconn.Selector{IncludeUnheld: k.c.Clients == config.ClientsUser},
 	}
 	appName, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" {
@@ -65,14 +65,14 @@ func (k *Action) rule(a action.Alert) (r leakRule, refused string) {
 	if refused != "" {
 		return r, refused
 	}
-	app, ok := action.AppNamed(k.d.Apps(), appName)
+	app, ok := action.FindApp(k.d.Apps(), appName)
 	if !ok {
 		return r, "neither the rule nor the alert names an app of the configuration"
 	}
 	for _, p := range app.Pools {
 		if p.Name == poolName || poolName == "" && len(app.Pools) == 1 {
-			r.of(app.Name, p)
-			return r, r.refused()
+			r.setPool(app.Name, p)
+			return r, r.check()
 		}
 	}
 	return r, "neither the rule nor the alert names a pool of the app"
@@ -81,7 +81,7 @@ func (k *Action) rule(a action.Alert) (r leakRule, refused string) {
 // Plan implements [action.Action].
 func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionKillLeaked}
-	rule, refused := k.rule(req.Alert)
+	rule, refused := k.criteria(req.Alert)
 	if rule.pool != "" {
 		p.Target = rule.target()
 	}
@@ -94,10 +94,10 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = dbconn.BadUsers(rule.users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(rule.users, db.User()); p.Refused != "" {
 		return p, nil
 	}
-	if rule.whose.Unproved {
+	if rule.owner.IncludeUnheld {
 		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
 			return p, nil
 		}
@@ -107,16 +107,16 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
 	// The list comes first: a port that the app has by now and had not then is of a later connection.
-	if rule.whose, err = rule.whose.Look(ctx, k.d.Holders, rule.server); err != nil {
+	if rule.owner, err = rule.owner.WithHolders(ctx, k.d.Holders, rule.server); err != nil {
 		return p, err
 	}
-	picked := rule.pick(list)
-	describeLeaks(&p, rule, picked, db.Server())
-	p.Private = leakPrivate{rule, db.Server(), picked.victims}
+	picked := rule.choose(list)
+	describe(&p, rule, picked, db.Server())
+	p.Private = prepared{rule, db.Server(), picked.victims}
 	return p, nil
 }
 
-func (k *Action) open(ctx context.Context, r leakRule) (dbconn.Session, error) {
+func (k *Action) open(ctx context.Context, r criteria) (dbconn.Session, error) {
 	server := k.d.Database(r.server)
 	if server == nil {
 		return nil, fmt.Errorf("mysql %s is not in the configuration", r.server)
@@ -124,31 +124,31 @@ func (k *Action) open(ctx context.Context, r leakRule) (dbconn.Session, error) {
 	return server.Session(ctx)
 }
 
-// describeLeaks writes a plan down.
-func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
+// describe writes a plan down.
+func describe(p *action.Plan, r criteria, picked selection, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
 	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
-		p.Total, picked.of, r.pool, r.app, r.minIdle, picked.leaked)
-	if picked.costly > 0 {
-		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.costly, r.maxRows)
+		p.Total, picked.total, r.pool, r.app, r.minIdle, picked.leaked)
+	if picked.tooManyRows > 0 {
+		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.tooManyRows, r.maxRows)
 	}
-	if picked.others > 0 {
-		p.Summary += fmt.Sprintf("; %d more are not known to be the app's, and are left alone", picked.others)
+	if picked.unheld > 0 {
+		p.Summary += fmt.Sprintf("; %d more are not known to be the app's, and are left alone", picked.unheld)
 	}
 	switch {
-	case picked.leaked == 0 && picked.others > 0:
-		p.Refused = r.whose.UnprovedText(picked.others)
+	case picked.leaked == 0 && picked.unheld > 0:
+		p.Refused = r.owner.UnheldReason(picked.unheld)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
-	case picked.costly == picked.leaked:
+	case picked.tooManyRows == picked.leaked:
 		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: to end one would begin a long rollback", r.maxRows)
 	default:
-		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.of)
+		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.total)
 	}
 	for _, c := range picked.victims {
-		info := map[string]string{"idle": action.Tenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
-		if worker := r.whose.Holder(c).Worker; worker != "" {
+		info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
+		if worker := r.owner.Holder(c).Worker; worker != "" {
 			info["worker"] = worker
 		}
 		p.Victims = append(p.Victims, action.Victim{Kind: "connection", ID: strconv.FormatUint(c.ID, 10), Identity: action.Digest(server, c.User, c.Host), Info: info})
@@ -158,14 +158,14 @@ func describeLeaks(p *action.Plan, r leakRule, picked leakPick, server string) {
 // Apply implements [action.Action]. All looks and all ends are on one connection, which
 // breaks if the server does.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
-	private, ok := p.Private.(leakPrivate)
+	private, ok := p.Private.(prepared)
 	if !ok || p.Refused != "" {
 		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {
 		return 0, nil
 	}
-	db, err := k.open(ctx, private.rule)
+	db, err := k.open(ctx, private.criteria)
 	if err != nil {
 		return 0, err
 	}
@@ -177,7 +177,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
-		ended, err := k.end(ctx, db, private.rule, c)
+		ended, err := k.endConnection(ctx, db, private.criteria, c)
 		if err != nil {
 			return done, err
 		}
@@ -188,20 +188,20 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return done, nil
 }
 
-// end looks once more, and ends the connection if it is still the very same and
+// endConnection looks once more, and ends the connection if it is still the very same and
 // has done nothing since.
-func (k *Action) end(ctx context.Context, db dbconn.Session, r leakRule, planned mysql.Connection) (bool, error) {
+func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteria, planned mysql.Connection) (bool, error) {
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
 		return false, fmt.Errorf("look at a connection: %w", err)
 	}
-	if !there || !r.leaked(now) || !sameSleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
+	if !there || !r.leaked(now) || !stillAsleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
 		return false, nil
 	}
-	if r.whose, err = r.whose.LookAgain(ctx, k.d.Holders, r.server); err != nil {
+	if r.owner, err = r.owner.Refresh(ctx, k.d.Holders, r.server); err != nil {
 		return false, err
 	}
-	if !r.whose.Meant(now) {
+	if !r.owner.Selects(now) {
 		return false, nil
 	}
 	var done bool
@@ -216,8 +216,8 @@ func (k *Action) end(ctx context.Context, db dbconn.Session, r leakRule, planned
 	return done, nil
 }
 
-// sameSleep reports whether a connection has slept without a break between two looks.
-func sameSleep(before, now mysql.Connection) bool {
+// stillAsleep reports whether a connection has slept without a break between two looks.
+func stillAsleep(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time
 }

@@ -11,7 +11,7 @@ import (
 
 // sharedUser returns why connections whose holder is not known must not be ended
 // by their user: pools of two apps have it on one server.
-func sharedUser(ctx context.Context, r leakRule, apps []config.App, db func(name string) dbconn.Database, me dbconn.Session) string {
+func sharedUser(ctx context.Context, r criteria, apps []config.App, db func(name string) dbconn.Database, me dbconn.Session) string {
 	for _, a := range apps {
 		for _, p := range a.Pools {
 			if a.Name == r.app || p.User != "" && !slices.Contains(r.users, p.User) {

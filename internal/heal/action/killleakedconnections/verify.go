@@ -13,7 +13,7 @@ import (
 // Verify implements [action.Action]. It needs of the plan its target, its victims and
 // its measure only.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
-	rule, ok := k.ruleOf(p)
+	rule, ok := k.plannedCriteria(p)
 	if !ok {
 		return action.Unchanged, errors.New("the pool is no longer in the configuration")
 	}
@@ -26,13 +26,13 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	if err != nil {
 		return action.Unchanged, fmt.Errorf("list of connections: %w", err)
 	}
-	if rule.whose, err = rule.whose.LookAgain(ctx, k.d.Holders, rule.server); err != nil {
+	if rule.owner, err = rule.owner.Refresh(ctx, k.d.Holders, rule.server); err != nil {
 		return action.Unchanged, err
 	}
 	planned := dbconn.PlannedIDs(p.Victims, db.Server())
-	rolling, leaked := leftOver(before, rule, planned)
+	rolling, leaked := remaining(before, rule, planned)
 	if len(rolling) > 0 {
-		if !action.Sleep(ctx, rollbackLook) {
+		if !action.Sleep(ctx, rollbackInterval) {
 			return action.Unchanged, context.Cause(ctx)
 		}
 		after, err := db.Connections(ctx)
@@ -41,7 +41,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 		}
 		return rollbackOutcome(rolling, after), nil
 	}
-	now := rule.pick(before).leaked
+	now := rule.choose(before).leaked
 	switch {
 	case now == 0:
 		return action.Verified, nil
@@ -54,26 +54,26 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 }
 
-// ruleOf finds the rule of a plan, after a crash by the target's name.
-func (k *Action) ruleOf(p action.Plan) (leakRule, bool) {
-	if private, ok := p.Private.(leakPrivate); ok {
-		return private.rule, true
+// plannedCriteria finds the rule of a plan, after a crash by the target's name.
+func (k *Action) plannedCriteria(p action.Plan) (criteria, bool) {
+	if private, ok := p.Private.(prepared); ok {
+		return private.criteria, true
 	}
 	for _, app := range k.d.Apps() {
 		for _, pool := range app.Pools {
-			r, _ := k.rule(action.Alert{})
+			r, _ := k.criteria(action.Alert{})
 			r.users, r.minIdle = k.c.Users, k.c.MinIdle
-			r.of(app.Name, pool)
+			r.setPool(app.Name, pool)
 			if r.target() == p.Target {
 				return r, true
 			}
 		}
 	}
-	return leakRule{}, false
+	return criteria{}, false
 }
 
-// leftOver returns those victims that roll back, and counts those that still sleep.
-func leftOver(list []mysql.Connection, r leakRule, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
+// remaining returns those victims that roll back, and counts those that still sleep.
+func remaining(list []mysql.Connection, r criteria, planned map[uint64]bool) (rolling []mysql.Connection, leaked int) {
 	for _, c := range list {
 		switch {
 		case !planned[c.ID]:

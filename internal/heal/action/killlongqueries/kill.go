@@ -21,7 +21,7 @@ import (
 // Deps are what [New] needs of others.
 type Deps struct {
 	Database func(name string) dbconn.Database          // a server of the section mysql; nil: there is none of that name
-	Holders  dbconn.HoldersOf                           // nil: nobody is seen to hold a connection
+	Holders  dbconn.FindHolders                         // nil: nobody is seen to hold a connection
 	Watched  func(ctx context.Context, app string) bool // whether an app of that name is watched; nil: none is
 }
 
@@ -51,20 +51,20 @@ type longQuery struct {
 	text uint64 // a hash of its text that means something in this process only
 }
 
-// longPick is what is found of long statements.
-type longPick struct {
-	long   int // of the users, whatever they are
-	plain  []longQuery
-	others int      // of the users, and not of the app that is meant
-	apps   []string // watched apps that hold the connections of long ones
-	unread int      // not looked at: there are too many
+// selection is what is found of long statements.
+type selection struct {
+	long        int // of the users, whatever they are
+	plain       []longQuery
+	unheld      int      // of the users, and not of the app that is meant
+	holdingApps []string // watched apps that hold the connections of long ones
+	unread      int      // not looked at: there are too many
 }
 
-// longPrivate is what a plan keeps for Apply and Verify.
-type longPrivate struct {
+// prepared is what a plan keeps for Apply and Verify.
+type prepared struct {
 	name    string // of the section mysql
 	server  string // Session.Server
-	whose   dbconn.Owner
+	owner   dbconn.Selector
 	victims []longQuery
 }
 
@@ -76,25 +76,25 @@ func (k *Action) candidate(c mysql.Connection) bool {
 		!dbconn.IsRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
 }
 
-// look finds the long statements as they are now.
-func (k *Action) look(ctx context.Context, db dbconn.Session, w dbconn.Owner, list []mysql.Connection) (longPick, error) {
-	var p longPick
+// find finds the long statements as they are now.
+func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector, list []mysql.Connection) (selection, error) {
+	var p selection
 	var candidates []mysql.Connection
 	for _, c := range list {
 		switch {
 		case !k.candidate(c):
-		case w.Meant(c):
+		case w.Selects(c):
 			candidates = append(candidates, c)
 		default:
-			p.others++
+			p.unheld++
 		}
 	}
-	p.apps = w.Apps(candidates)
+	p.holdingApps = w.HoldingApps(candidates)
 	p.long = len(candidates)
-	dbconn.OldestFirst(candidates)
-	p.unread = max(len(candidates)-dbconn.MaxListed, 0)
-	for _, c := range candidates[:min(len(candidates), dbconn.MaxListed)] {
-		text, plain, err := k.plain(ctx, db, c)
+	dbconn.SortOldestFirst(candidates)
+	p.unread = max(len(candidates)-dbconn.MaxVictims, 0)
+	for _, c := range candidates[:min(len(candidates), dbconn.MaxVictims)] {
+		text, plain, err := k.readStatement(ctx, db, c)
 		if err != nil {
 			return p, err
 		}
@@ -105,9 +105,9 @@ func (k *Action) look(ctx context.Context, db dbconn.Session, w dbconn.Owner, li
 	return p, nil
 }
 
-// plain reports whether what a connection runs is a plain SELECT, and gives the
+// readStatement reports whether what a connection runs is a plain SELECT, and gives the
 // hash of its text. The text is not kept.
-func (k *Action) plain(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
+func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
 	if err != nil {
 		return 0, false, fmt.Errorf("look at a statement: %w", err)
@@ -138,10 +138,10 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, nil
 	}
 	p.Target = "mysql:" + name
-	if p.Refused = dbconn.BadUsers(k.c.Users, ""); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(k.c.Users, ""); p.Refused != "" {
 		return p, nil
 	}
-	if k.c.MaxVictims < 1 || k.c.MinTime < dbconn.LeastIdle {
+	if k.c.MaxVictims < 1 || k.c.MinTime < dbconn.MinIdle {
 		p.Refused = "max_victims and min_time, of 1s or more, must bound it"
 		return p, nil
 	}
@@ -150,40 +150,40 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = dbconn.BadUsers(k.c.Users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(k.c.Users, db.User()); p.Refused != "" {
 		return p, nil
 	}
 	list, err := db.Connections(ctx)
 	if err != nil {
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
-	w, refused := k.whose(ctx, req.Alert)
+	w, refused := k.owner(ctx, req.Alert)
 	if p.Refused = refused; refused != "" {
 		return p, nil
 	}
-	if w, err = w.Look(ctx, k.d.Holders, name); err != nil {
+	if w, err = w.WithHolders(ctx, k.d.Holders, name); err != nil {
 		return p, err
 	}
-	picked, err := k.look(ctx, db, w, list)
+	picked, err := k.find(ctx, db, w, list)
 	if err != nil {
 		return p, err
 	}
-	k.describe(&p, name, picked, longPrivate{name, db.Server(), w, nil})
+	k.describe(&p, name, picked, prepared{name, db.Server(), w, nil})
 	return p, nil
 }
 
-// whose returns whose statements are meant: those of the app that the rule or
+// owner returns whose statements are meant: those of the app that the rule or
 // the alert names, else of all that log in as one of the users.
-func (k *Action) whose(ctx context.Context, a action.Alert) (dbconn.Owner, string) {
+func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, string) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
-		return dbconn.Owner{App: app}, refused
+		return dbconn.Selector{App: app}, refused
 	}
-	return dbconn.Owner{}, "" // a label of that name may be about anything
+	return dbconn.Selector{}, "" // a label of that name may be about anything
 }
 
 // describe writes a plan down.
-func (k *Action) describe(p *action.Plan, name string, picked longPick, of longPrivate) {
+func (k *Action) describe(p *action.Plan, name string, picked selection, of prepared) {
 	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
 	of.victims = victims
 	p.Private = of
@@ -195,19 +195,19 @@ func (k *Action) describe(p *action.Plan, name string, picked longPick, of longP
 	if picked.unread > 0 {
 		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
 	}
-	if picked.others > 0 {
-		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.others, of.whose.App)
+	if picked.unheld > 0 {
+		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.unheld, of.owner.App)
 	}
 	switch {
-	case len(picked.apps) > 1:
-		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.apps, " and "))
-	case picked.long == 0 && picked.others > 0 && of.whose.Unseen() != "":
-		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.whose.Unseen()
+	case len(picked.holdingApps) > 1:
+		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.holdingApps, " and "))
+	case picked.long == 0 && picked.unheld > 0 && of.owner.WhyIncomplete() != "":
+		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.owner.WhyIncomplete()
 	}
 	for _, q := range victims {
-		info := map[string]string{"ran": action.Tenths(q.Time), "server": of.server}
-		if of.whose.App != "" {
-			info["app"] = of.whose.App
+		info := map[string]string{"ran": action.RoundTenths(q.Time), "server": of.server}
+		if of.owner.App != "" {
+			info["app"] = of.owner.App
 		}
 		if q.Query != 0 {
 			info["query"] = strconv.FormatUint(q.Query, 10)
@@ -216,8 +216,8 @@ func (k *Action) describe(p *action.Plan, name string, picked longPick, of longP
 	}
 }
 
-// databaseOf finds the server of a plan.
-func (k *Action) databaseOf(p action.Plan) (dbconn.Database, error) {
+// plannedServer finds the server of a plan.
+func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
 		if db := k.d.Database(name); db != nil {
 			return db, nil
@@ -229,14 +229,14 @@ func (k *Action) databaseOf(p action.Plan) (dbconn.Database, error) {
 // Apply implements [action.Action]. All looks and all ends are on one connection, which
 // breaks if the server does.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
-	private, ok := p.Private.(longPrivate)
+	private, ok := p.Private.(prepared)
 	if !ok || p.Refused != "" {
 		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {
 		return 0, nil
 	}
-	server, err := k.databaseOf(p)
+	server, err := k.plannedServer(p)
 	if err != nil {
 		return 0, err
 	}
@@ -252,7 +252,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
-		ended, err := k.end(ctx, db, private, q)
+		ended, err := k.endStatement(ctx, db, private, q)
 		if err != nil {
 			return done, err
 		}
@@ -263,9 +263,9 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return done, nil
 }
 
-// end looks once more, and ends the statement if it is still the very same.
-func (k *Action) end(ctx context.Context, db dbconn.Session, of longPrivate, planned longQuery) (bool, error) {
-	hash, plain, err := k.plain(ctx, db, planned.Connection)
+// endStatement looks once more, and ends the statement if it is still the very same.
+func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepared, planned longQuery) (bool, error) {
+	hash, plain, err := k.readStatement(ctx, db, planned.Connection)
 	if err != nil {
 		return false, err
 	}
@@ -273,12 +273,12 @@ func (k *Action) end(ctx context.Context, db dbconn.Session, of longPrivate, pla
 	if err != nil {
 		return false, fmt.Errorf("look at a connection: %w", err)
 	}
-	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameRun(planned.Connection, now) {
+	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameStatement(planned.Connection, now) {
 		return false, nil
 	}
-	if of.whose.App != "" {
-		w, err := of.whose.LookAgain(ctx, k.d.Holders, of.name)
-		if err != nil || !w.Meant(now) {
+	if of.owner.App != "" {
+		w, err := of.owner.Refresh(ctx, k.d.Holders, of.name)
+		if err != nil || !w.Selects(now) {
 			return false, err
 		}
 	}
@@ -294,9 +294,9 @@ func (k *Action) end(ctx context.Context, db dbconn.Session, of longPrivate, pla
 	return done, nil
 }
 
-// sameRun reports whether a connection still runs what it ran. Only MariaDB
+// sameStatement reports whether a connection still runs what it ran. Only MariaDB
 // numbers its statements; in MySQL the time must not have begun anew.
-func sameRun(before, now mysql.Connection) bool {
+func sameStatement(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && now.Time >= before.Time
 }
@@ -304,7 +304,7 @@ func sameRun(before, now mysql.Connection) bool {
 // Verify implements [action.Action]. It needs of the plan its target, its victims and
 // its measure only.
 func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
-	server, err := k.databaseOf(p)
+	server, err := k.plannedServer(p)
 	if err != nil {
 		return action.Unchanged, err
 	}
@@ -321,14 +321,14 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	if ending > 0 {
 		return action.InProgress, nil // the server looks at the mark only now and then
 	}
-	w := dbconn.Owner{}
+	w := dbconn.Selector{}
 	if len(p.Victims) > 0 && p.Victims[0].Info["app"] != "" {
 		w.App = p.Victims[0].Info["app"]
-		if w, err = w.LookAgain(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
+		if w, err = w.Refresh(ctx, k.d.Holders, strings.TrimPrefix(p.Target, "mysql:")); err != nil {
 			return action.Unchanged, err
 		}
 	}
-	picked, err := k.look(ctx, db, w, list)
+	picked, err := k.find(ctx, db, w, list)
 	if err != nil {
 		return action.Unchanged, err
 	}

@@ -26,7 +26,7 @@ func busy(id uint64, seconds float64) mysql.Connection {
 
 // longDB runs SELECTs of an hour to a minute, and what must be left alone.
 func longDB() *actiontest.Database {
-	f := &actiontest.Database{ServerID: "s", Login: "resp", Mariadb: true, Texts: map[uint64]string{}}
+	f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{}}
 	add := func(c mysql.Connection, text string) {
 		f.List = append(f.List, c)
 		f.Texts[c.ID] = text
@@ -258,7 +258,7 @@ func TestKillLongOfApps(t *testing.T) {
 		"another label":   {alert: actiontest.Labels("app", "frontend"), refused: "apps blog and shop"},
 		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: "another app"},
 	} {
-		f := &actiontest.Database{ServerID: "s", Login: "resp", Mariadb: true, Texts: map[uint64]string{1: "SELECT 1", 2: "SELECT 2", 3: "SELECT 3"}}
+		f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{1: "SELECT 1", 2: "SELECT 2", 3: "SELECT 3"}}
 		for i, host := range []string{"127.0.0.1:40001", "127.0.0.1:40002", "127.0.0.1:40003"} {
 			f.List = append(f.List, actiontest.Changed(busy(uint64(i+1), float64(100-i)), func(c *mysql.Connection) { c.Host = host }))
 		}

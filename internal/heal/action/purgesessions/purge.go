@@ -52,17 +52,17 @@ func (p *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", p.c.App) + "/redis:" + action.TargetName(a, "redis", p.c.Redis)
 }
 
-// purgeRule says which sessions are meant.
-type purgeRule struct {
+// criteria says which sessions are meant.
+type criteria struct {
 	app   string
 	redis string
 	query redis.EternalQuery
 }
 
-func (r purgeRule) target() string { return "app:" + r.app + "/redis:" + r.redis }
+func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
 
-// rule makes the rule of the settings and an alert, or says why there is none.
-func (p *Action) rule(a action.Alert) (r purgeRule, refused string) {
+// criteria makes the rule of the settings and an alert, or says why there is none.
+func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
 	appName, refused := action.NameFrom(a, "app", p.c.App)
 	if refused != "" {
 		return r, refused
@@ -71,20 +71,20 @@ func (p *Action) rule(a action.Alert) (r purgeRule, refused string) {
 	if refused != "" {
 		return r, refused
 	}
-	app, ok := action.AppNamed(p.d.Apps(), appName)
+	app, ok := action.FindApp(p.d.Apps(), appName)
 	if !ok {
 		return r, "neither the rule nor the alert names an app of the configuration"
 	}
 	for _, s := range app.Sessions {
 		if s.Redis == redisName || redisName == "" && len(app.Sessions) == 1 {
-			r = p.of(app.Name, s)
-			return r, p.refused(r)
+			r = p.criteriaOf(app.Name, s)
+			return r, p.check(r)
 		}
 	}
 	return r, "neither the rule nor the alert names a redis in which the app keeps sessions"
 }
 
-func (p *Action) of(app string, s config.Sessions) purgeRule {
+func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 	q := redis.EternalQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
 	if q.MinIdle == 0 {
 		q.MinIdle = s.Lifetime
@@ -92,11 +92,11 @@ func (p *Action) of(app string, s config.Sessions) purgeRule {
 	if q.Grace == 0 {
 		q.Grace = defaultGrace
 	}
-	return purgeRule{app, s.Redis, q}
+	return criteria{app, s.Redis, q}
 }
 
-// refused says what is missing for anything to be done.
-func (p *Action) refused(r purgeRule) string {
+// check says what is missing for anything to be done.
+func (p *Action) check(r criteria) string {
 	switch {
 	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
 		return "max_keys and max_fraction must bound it"
@@ -108,7 +108,7 @@ func (p *Action) refused(r purgeRule) string {
 
 // sharedPrefix returns why whose sessions are meant is not certain: an app of the
 // configuration has some in the same database, under a prefix that overlaps.
-func (p *Action) sharedPrefix(ctx context.Context, r purgeRule) string {
+func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
 	for _, app := range p.d.Apps() {
 		for _, s := range app.Sessions {
 			if app.Name == r.app || !config.Overlap(s.Prefix, r.query.Prefix) {
@@ -134,7 +134,7 @@ func (p *Action) sharedPrefix(ctx context.Context, r purgeRule) string {
 // Plan implements [action.Action].
 func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	out := action.Plan{Action: config.ActionPurge}
-	rule, refused := p.rule(req.Alert)
+	rule, refused := p.criteria(req.Alert)
 	if rule.app != "" {
 		out.Target = rule.target()
 	}
@@ -160,7 +160,7 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 }
 
 // count looks at the sessions as they are now.
-func (p *Action) count(ctx context.Context, r purgeRule) (redis.EternalCount, error) {
+func (p *Action) count(ctx context.Context, r criteria) (redis.EternalCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
 		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
@@ -196,7 +196,7 @@ func estimate(c redis.EternalCount) float64 {
 }
 
 // describe writes a plan down.
-func (p *Action) describe(out *action.Plan, r purgeRule, c redis.EternalCount) {
+func (p *Action) describe(out *action.Plan, r criteria, c redis.EternalCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
 	does := "give an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {
@@ -215,7 +215,7 @@ func (p *Action) describe(out *action.Plan, r purgeRule, c redis.EternalCount) {
 // Apply implements [action.Action]. It walks anew: a session that was planned and is
 // used meanwhile is not touched, and one that was not seen before may be.
 func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err error) {
-	rule, ok := plan.Private.(purgeRule)
+	rule, ok := plan.Private.(criteria)
 	if !ok || plan.Refused != "" {
 		return 0, action.ErrNotPlanned
 	}
@@ -241,7 +241,7 @@ func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err err
 // Verify implements [action.Action]. It counts anew, and needs of the plan its target,
 // its total and its measure only.
 func (p *Action) Verify(ctx context.Context, plan action.Plan) (action.Outcome, error) {
-	rule, ok := p.ruleOf(plan)
+	rule, ok := p.plannedCriteria(plan)
 	if !ok {
 		return action.Unchanged, errors.New("the sessions are no longer in the configuration")
 	}
@@ -256,17 +256,17 @@ func (p *Action) Verify(ctx context.Context, plan action.Plan) (action.Outcome, 
 	return action.Unchanged, nil
 }
 
-// ruleOf finds the rule of a plan, after a crash by the target's name.
-func (p *Action) ruleOf(plan action.Plan) (purgeRule, bool) {
-	if rule, ok := plan.Private.(purgeRule); ok {
+// plannedCriteria finds the rule of a plan, after a crash by the target's name.
+func (p *Action) plannedCriteria(plan action.Plan) (criteria, bool) {
+	if rule, ok := plan.Private.(criteria); ok {
 		return rule, true
 	}
 	for _, app := range p.d.Apps() {
 		for _, s := range app.Sessions {
-			if r := p.of(app.Name, s); r.target() == plan.Target {
+			if r := p.criteriaOf(app.Name, s); r.target() == plan.Target {
 				return r, true
 			}
 		}
 	}
-	return purgeRule{}, false
+	return criteria{}, false
 }

@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// leastWorkers must be alive, whatever the settings say: one works on.
-	leastWorkers = 2
+	// minWorkers must be alive, whatever the settings say: one works on.
+	minWorkers = 2
 	// gracefulTimeout is how long a worker is given to end by itself, where the
 	// command line does not say (--graceful-timeout, --worker-reload-mercy).
 	gracefulTimeout = 30 * time.Second
-	// afterGrace is given on top of it, before a stuck worker is ended hard.
-	afterGrace = 5 * time.Second
-	// hardStep is between two steps of that.
-	hardStep = 5 * time.Second
-	// settled is how long a new worker must have lived, and its master with it:
+	// graceMargin is given on top of it, before a stuck worker is ended hard.
+	graceMargin = 5 * time.Second
+	// terminateStep is between two steps of that.
+	terminateStep = 5 * time.Second
+	// minUptime is how long a new worker must have lived, and its master with it:
 	// gunicorn's master gives up seconds after a worker that does not boot.
-	settled = 5 * time.Second
-	// leastGain is how much smaller the new worker must be than the largest was.
-	leastGain = 0.05
+	minUptime = 5 * time.Second
+	// minGain is how much smaller the new worker must be than the largest was.
+	minGain = 0.05
 )
 
 // Deps are what [New] needs of others.
 type Deps struct {
-	Processes process.Processes
+	Processes process.Snapshotter
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: nobody knows.
 	Leaks    func(ctx context.Context, app string) (map[int]int, error)
@@ -55,25 +55,25 @@ func (r *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", r.c.App) + "/workers"
 }
 
-// recycling is what a plan keeps for Apply.
-type recycling struct {
+// target is what a plan keeps for Apply.
+type target struct {
 	app            string
 	server         proc.Server
 	slot           int
 	worker, master proc.Identity
 	grace          time.Duration
-	imports        bool // the app is imported before
+	checkImport    bool // the app is imported before
 }
 
-// pick is a worker with the number for which it was chosen.
-type pick struct {
+// candidate is a worker with the number for which it was chosen.
+type candidate struct {
 	worker proc.Worker
 	value  float64 // bytes, leaked connections or seconds
 	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
 }
 
 // String says why a worker was chosen.
-func (p pick) String() string {
+func (p candidate) String() string {
 	switch p.of {
 	case "leaked":
 		return fmt.Sprintf("which has leaked %.0f connections", p.value)
@@ -83,8 +83,8 @@ func (p pick) String() string {
 	return fmt.Sprintf("the largest with %.0f MiB", p.value/(1<<20))
 }
 
-// appIn finds an app that runs or ran.
-func appIn(snap *proc.Snapshot, name string) *proc.App {
+// findApp finds an app that runs or ran.
+func findApp(snap *proc.Snapshot, name string) *proc.App {
 	for i := range snap.Apps {
 		if snap.Apps[i].Name == name && name != "" {
 			return &snap.Apps[i]

@@ -14,19 +14,19 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// graceful is the signal after which a worker finishes its requests and ends.
+// gracefulSignal is the signal after which a worker finishes its requests and ends.
 // They are the opposite on the two servers: gunicorn's workers die of a HUP,
 // uWSGI's drop their requests on a TERM.
-func graceful(s proc.Server) syscall.Signal {
+func gracefulSignal(s proc.Server) syscall.Signal {
 	if s == proc.UWSGI {
 		return syscall.SIGHUP
 	}
 	return syscall.SIGTERM
 }
 
-// hard is the signal after which a worker that hangs ends at once, if it still
+// hardSignal is the signal after which a worker that hangs ends at once, if it still
 // can: gunicorn's own for that is ABRT.
-func hard(s proc.Server) syscall.Signal {
+func hardSignal(s proc.Server) syscall.Signal {
 	if s == proc.UWSGI {
 		return syscall.SIGTERM
 	}
@@ -36,7 +36,7 @@ func hard(s proc.Server) syscall.Signal {
 // Apply implements [action.Action]. The app is imported first, where that is needed.
 // Then all is read once more with the worker in hand.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
-	t, ok := p.Private.(*recycling)
+	t, ok := p.Private.(*target)
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
@@ -45,49 +45,49 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		return 0, err
 	}
 	defer g.Close()
-	if err := r.tryImport(ctx, t); err != nil {
+	if err := r.checkImport(ctx, t); err != nil {
 		return 0, err
 	}
-	sure, err := r.again(ctx, t)
+	sure, err := r.recheck(ctx, t)
 	if err != nil {
 		return 0, err
 	}
 	if err := g.Check(); err != nil {
 		return 0, err
 	}
-	if err := g.Signal(graceful(t.server)); err != nil {
+	if err := g.Signal(gracefulSignal(t.server)); err != nil {
 		return 0, err
 	}
-	if r.c.Pick != config.PickStuck || g.Ended(ctx, t.grace+afterGrace) {
+	if r.c.Pick != config.PickStuck || g.WaitEnded(ctx, t.grace+graceMargin) {
 		return 1, nil
 	}
-	return 1, r.endHard(ctx, g, sure, t)
+	return 1, r.terminate(ctx, g, sure, t)
 }
 
-// endHard ends a stuck worker that did not end by itself: its request would never
+// terminate ends a stuck worker that did not end by itself: its request would never
 // end either. It must be the proved process still before each signal.
-func (r *Action) endHard(ctx context.Context, g *process.Handle, sure *proven, t *recycling) error {
-	for _, s := range []syscall.Signal{hard(t.server), syscall.SIGKILL} {
+func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven, t *target) error {
+	for _, s := range []syscall.Signal{hardSignal(t.server), syscall.SIGKILL} {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
 		}
-		err := sure.still(r.d.ProcRoot, t.worker.PID)
+		err := sure.checkSame(r.d.ProcRoot, t.worker.PID)
 		if err == nil {
 			err = g.Signal(s)
 		}
-		if err != nil && !g.Ended(ctx, time.Second) {
+		if err != nil && !g.WaitEnded(ctx, time.Second) {
 			return err
 		}
-		if g.Ended(ctx, hardStep) {
+		if g.WaitEnded(ctx, terminateStep) {
 			return nil
 		}
 	}
 	return errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
 }
 
-// tryImport imports the app as its next worker would, unless its master has
+// checkImport imports the app as its next worker would, unless its master has
 // loaded it. What stands in the way is a refusal.
-func (r *Action) tryImport(ctx context.Context, t *recycling) error {
+func (r *Action) checkImport(ctx context.Context, t *target) error {
 	check, refused, err := r.importer(t).Prepare()
 	defer check.Close()
 	switch {
@@ -102,14 +102,14 @@ func (r *Action) tryImport(ctx context.Context, t *recycling) error {
 	return nil
 }
 
-// again reads right before whether all is still as planned, with the proof of
+// recheck reads right before whether all is still as planned, with the proof of
 // that moment.
-func (r *Action) again(ctx context.Context, t *recycling) (*proven, error) {
+func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	app := appIn(snap, t.app)
+	app := findApp(snap, t.app)
 	if app == nil || app.PID != t.master.PID || !t.master.Alive(r.d.ProcRoot) {
 		return nil, process.ErrChanged
 	}

@@ -13,8 +13,8 @@ import (
 // choose reports whether an app may lose a worker for a while, and which one is
 // the worst of those that are proved to be workers. No worker and no refusal:
 // there is nothing to do. The proof is of the moment of the call.
-func (r *Action) choose(ctx context.Context, app *proc.App) (*pick, *proven, string, error) {
-	if refused := r.unfit(app); refused != "" {
+func (r *Action) choose(ctx context.Context, app *proc.App) (*candidate, *proven, string, error) {
+	if refused := r.notReady(app); refused != "" {
 		return nil, nil, refused, nil
 	}
 	list, refused, err := r.candidates(ctx, app)
@@ -25,11 +25,11 @@ func (r *Action) choose(ctx context.Context, app *proc.App) (*pick, *proven, str
 	if err != nil {
 		return nil, nil, "", err
 	}
-	sure := known.only(app)
-	if n := max(r.c.MinWorkers, leastWorkers); len(sure.Workers) < n {
+	sure := known.onlyProven(app)
+	if n := max(r.c.MinWorkers, minWorkers); len(sure.Workers) < n {
 		return nil, nil, fmt.Sprintf("%d of %d processes are proved to be workers, below %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
 	}
-	fit := slices.DeleteFunc(slices.Clone(list), func(p pick) bool { return !known.workers[p.worker.PID] })
+	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
 	switch {
 	case len(fit) == 0 && len(list) > 0:
 		return nil, nil, "nothing is done to what is not proved to be a worker: " + known.doubt, nil
@@ -41,7 +41,7 @@ func (r *Action) choose(ctx context.Context, app *proc.App) (*pick, *proven, str
 }
 
 // candidates returns those that may be picked, as far as discovery tells.
-func (r *Action) candidates(ctx context.Context, app *proc.App) ([]pick, string, error) {
+func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, string, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
 		return largest(app), "", nil
@@ -49,7 +49,7 @@ func (r *Action) candidates(ctx context.Context, app *proc.App) ([]pick, string,
 		if app.StateErr != nil {
 			return nil, "what the workers do cannot be told: it takes their user, or CAP_SYS_PTRACE", nil
 		}
-		return stuckOnes(app), "", nil
+		return stuck(app), "", nil
 	case config.PickLeaked:
 		if r.d.Leaks == nil {
 			return nil, "which worker leaks is not known: it takes apps[].pools", nil
@@ -65,11 +65,11 @@ func (r *Action) candidates(ctx context.Context, app *proc.App) ([]pick, string,
 
 // oldEnough returns the worst that is old enough. When the worst of all is young,
 // a new worker is as bad as the old one was, and nothing is gained.
-func (r *Action) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
+func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string, error) {
 	if len(list) == 0 {
 		return nil, "", nil
 	}
-	slices.SortStableFunc(list, func(x, y pick) int {
+	slices.SortStableFunc(list, func(x, y candidate) int {
 		switch {
 		case x.value > y.value:
 			return -1
@@ -90,15 +90,15 @@ func (r *Action) oldEnough(app *proc.App, list []pick) (*pick, string, error) {
 	return nil, "no other worker serves requests meanwhile", nil
 }
 
-// unfit says why no worker of an app may be taken away now.
-func (r *Action) unfit(app *proc.App) string {
+// notReady says why no worker of an app may be taken away now.
+func (r *Action) notReady(app *proc.App) string {
 	switch {
 	case !app.Up:
 		return "the app is down"
 	case app.Server != proc.Gunicorn && app.Server != proc.UWSGI:
 		return fmt.Sprintf("the app is served by %s: only workers of gunicorn and uWSGI are started anew by their master", app.Server)
-	case len(app.Workers) < max(r.c.MinWorkers, leastWorkers):
-		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, leastWorkers))
+	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
+		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
 	case app.Unslotted > 0 || app.Dropped > 0:
 		return "workers are being replaced just now, or there are too many"
 	}
@@ -116,14 +116,14 @@ func (r *Action) unfit(app *proc.App) string {
 	return ""
 }
 
-func largest(app *proc.App) []pick {
+func largest(app *proc.App) []candidate {
 	shared := !slices.ContainsFunc(app.Workers, func(w proc.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
-	var out []pick
+	var out []candidate
 	for _, w := range app.Workers {
 		if shared {
-			out = append(out, pick{w, shareOf(w), "pss"})
+			out = append(out, candidate{w, shareOf(w), "pss"})
 		} else {
-			out = append(out, pick{w, float64(w.RSS), "rss"})
+			out = append(out, candidate{w, float64(w.RSS), "rss"})
 		}
 	}
 	return out
@@ -135,21 +135,21 @@ func shareOf(w proc.Worker) float64 {
 	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
 }
 
-func stuckOnes(app *proc.App) []pick {
-	var out []pick
+func stuck(app *proc.App) []candidate {
+	var out []candidate
 	for _, w := range app.Workers {
 		if w.State == proc.Stuck {
-			out = append(out, pick{w, w.For.Seconds(), "stuck"})
+			out = append(out, candidate{w, w.For.Seconds(), "stuck"})
 		}
 	}
 	return out
 }
 
-func leaking(app *proc.App, leaks map[int]int) []pick {
-	var out []pick
+func leaking(app *proc.App, leaks map[int]int) []candidate {
+	var out []candidate
 	for _, w := range app.Workers {
 		if n := leaks[w.Slot]; n > 0 {
-			out = append(out, pick{w, float64(n), "leaked"})
+			out = append(out, candidate{w, float64(n), "leaked"})
 		}
 	}
 	return out

@@ -22,7 +22,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return action.Plan{}, err
 	}
-	app := appIn(snap, name)
+	app := findApp(snap, name)
 	if app == nil {
 		p.Refused = "neither the rule nor the alert names an app that is known"
 		return p, nil
@@ -52,7 +52,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	info := process.Info(t.worker)
 	info["master_pid"], info["master_start"] = strconv.Itoa(t.master.PID), strconv.FormatUint(t.master.Start, 10)
 	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
-	if info["import_check"] = "not needed"; t.imports {
+	if info["import_check"] = "not needed"; t.checkImport {
 		info["import_check"] = "not run yet"
 		p.Summary += "; the app is imported first, which a plan does not do"
 	}

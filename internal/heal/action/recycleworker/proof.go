@@ -67,17 +67,17 @@ func (r *Action) proveOnce(app *proc.App) (*proven, error) {
 	return p, nil
 }
 
-// only returns the app with none but its proved workers.
-func (p *proven) only(app *proc.App) *proc.App {
+// onlyProven returns the app with none but its proved workers.
+func (p *proven) onlyProven(app *proc.App) *proc.App {
 	out := *app
 	out.Workers = slices.DeleteFunc(slices.Clone(app.Workers), func(w proc.Worker) bool { return !p.workers[w.PID] })
 	return &out
 }
 
-// still returns nil when a proved worker is the same process still, with the
+// checkSame returns nil when a proved worker is the same process still, with the
 // same parent, executable and users. A worker that ends may have closed its
 // files, so they are not asked for again.
-func (p *proven) still(root string, pid int) error {
+func (p *proven) checkSame(root string, pid int) error {
 	now, err := procid.Read(root, pid)
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func TestRecyclePlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := actiontest.Herd(t, proc.Gunicorn)
+			f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
 			if c.change != nil {
 				c.change(&f.Snap.Apps[0])
 			}
@@ -118,7 +118,7 @@ func hang(a *proc.App, slots ...int) {
 // Which app is meant: only a known name counts.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
-	f, _ := actiontest.Herd(t, proc.Gunicorn)
+	f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
 	for _, c := range []struct {
 		setting, label string
 		ok             bool
@@ -146,8 +146,8 @@ func TestRecycleSignals(t *testing.T) {
 		t.Run(string(server), func(t *testing.T) {
 			t.Parallel()
 			ready := filepath.Join(t.TempDir(), "r")
-			f, kids := actiontest.Herd(t, server, "signals", ready)
-			actiontest.Until(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
+			f, kids := actiontest.StartWorkers(t, server, "signals", ready)
+			actiontest.WaitFor(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == 3 })
 			a := recycle(f, config.Recycle{Pick: config.PickLargest}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" {
@@ -202,7 +202,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.Herd(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
 			hang(&f.Snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
@@ -225,7 +225,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 // A stuck worker needs a step with the time for it, and is ended hard at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
-	f, _ := actiontest.Herd(t, proc.Gunicorn)
+	f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
 	hang(&f.Snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
@@ -297,7 +297,7 @@ func TestRecycleVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.Herd(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
 			leaks := map[int]int{2: 5}
 			pick := c.pick
 			if pick == "" {

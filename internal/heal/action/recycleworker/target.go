@@ -14,8 +14,8 @@ import (
 
 // target reads the processes themselves, and how it is to be found out whether
 // the next worker would start. nil: refused.
-func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*recycling, string, error) {
-	t := &recycling{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
+func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*target, string, error) {
+	t := &target{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
 	var err error
 	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
 		return nil, "", err
@@ -23,27 +23,27 @@ func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*rec
 	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
 		return nil, "", err
 	}
-	if err := process.CheckSignal(r.d.ProcRoot, w.PID); err != nil {
+	if err := process.CheckSignalable(r.d.ProcRoot, w.PID); err != nil {
 		return nil, err.Error(), nil
 	}
-	if refused := t.patience(ctx, r); refused != "" {
+	if refused := t.readGrace(ctx, r); refused != "" {
 		return nil, refused, nil
 	}
 	check, refused, err := r.importer(t).Prepare() // read, and not run
 	defer check.Close()
-	if t.imports = check != nil; err != nil || refused != "" {
+	if t.checkImport = check != nil; err != nil || refused != "" {
 		return nil, refused, err
 	}
 	return t, "", nil
 }
 
-func (r *Action) importer(t *recycling) importcheck.Checker {
+func (r *Action) importer(t *target) importcheck.Checker {
 	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
 }
 
-// patience finds how long a worker may take to end by itself. A stuck one is
+// readGrace finds how long a worker may take to end by itself. A stuck one is
 // ended hard after that, for which the step must give the time.
-func (t *recycling) patience(ctx context.Context, r *Action) (refused string) {
+func (t *target) readGrace(ctx context.Context, r *Action) (refused string) {
 	option := "--graceful-timeout"
 	if t.server == proc.UWSGI {
 		option = "--worker-reload-mercy"
@@ -53,9 +53,9 @@ func (t *recycling) patience(ctx context.Context, r *Action) (refused string) {
 			t.grace = time.Duration(n) * time.Second
 		}
 	}
-	need := t.grace + afterGrace + 2*hardStep
+	need := t.grace + graceMargin + 2*terminateStep
 	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
-		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is ended hard after that", need, t.grace+afterGrace)
+		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is ended hard after that", need, t.grace+graceMargin)
 	}
 	return ""
 }

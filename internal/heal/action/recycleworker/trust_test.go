@@ -20,22 +20,22 @@ import (
 // sibling's too, is never picked, however large or stuck it is.
 func TestRecycleWithoutProof(t *testing.T) {
 	for name, helper := range map[string]func(*testing.T, *os.File, *os.File) *exec.Cmd{
-		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.Member(t, []string{"sleep"}, l) },
-		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return actiontest.Member(t, []string{"sleep"}, l, s) },
+		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l) },
+		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l, s) },
 		"no listener": func(t *testing.T, _, _ *os.File) *exec.Cmd {
-			return actiontest.Member(t, []string{"sleep"}, actiontest.Sign(t, proc.Gunicorn))
+			return actiontest.StartHelper(t, []string{"sleep"}, actiontest.WorkerFile(t, proc.Gunicorn))
 		},
 		"two heartbeats": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			return actiontest.Member(t, []string{"sleep"}, l, actiontest.Sign(t, proc.Gunicorn), actiontest.Sign(t, proc.Gunicorn))
+			return actiontest.StartHelper(t, []string{"sleep"}, l, actiontest.WorkerFile(t, proc.Gunicorn), actiontest.WorkerFile(t, proc.Gunicorn))
 		},
 		"a file that is not the master's": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			f := actiontest.Sign(t, proc.Gunicorn)
+			f := actiontest.WorkerFile(t, proc.Gunicorn)
 			defer func() { _ = f.Close() }()
-			return actiontest.Member(t, []string{"sleep"}, l, f)
+			return actiontest.StartHelper(t, []string{"sleep"}, l, f)
 		},
 		"another program": func(t *testing.T, l, _ *os.File) *exec.Cmd {
 			cmd := exec.CommandContext(t.Context(), "/bin/sleep", "300")
-			cmd.ExtraFiles = []*os.File{l, actiontest.Sign(t, proc.Gunicorn)}
+			cmd.ExtraFiles = []*os.File{l, actiontest.WorkerFile(t, proc.Gunicorn)}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -45,9 +45,9 @@ func TestRecycleWithoutProof(t *testing.T) {
 	} {
 		for _, pick := range []string{config.PickStuck, config.PickLargest, config.PickLeaked} {
 			t.Run(name+", "+pick, func(t *testing.T) {
-				f, kids := actiontest.Herd(t, proc.Gunicorn)
-				listener, mark := actiontest.Listening(t), actiontest.Sign(t, proc.Gunicorn)
-				kids = append(kids, actiontest.Member(t, []string{"sleep"}, listener, mark))
+				f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
+				listener, mark := actiontest.Listener(t), actiontest.WorkerFile(t, proc.Gunicorn)
+				kids = append(kids, actiontest.StartHelper(t, []string{"sleep"}, listener, mark))
 				h := helper(t, listener, mark)
 				a := &f.Snap.Apps[0]
 				for i, c := range []*exec.Cmd{kids[3], h} {
@@ -91,7 +91,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.Herd(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})

@@ -37,15 +37,15 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 	for i := range snap.Apps {
 		if app := &snap.Apps[i]; app.PID == master.PID {
-			return r.replaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
+			return r.verifyReplaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
 		}
 	}
 	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
 }
 
-// replaced reports whether a new worker serves in the place of the old one, and
+// verifyReplaced reports whether a new worker serves in the place of the old one, and
 // whether that has helped.
-func (r *Action) replaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
+func (r *Action) verifyReplaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
 	var next *proc.Worker
 	for i := range app.Workers {
 		w := &app.Workers[i]
@@ -54,7 +54,7 @@ func (r *Action) replaced(ctx context.Context, app *proc.App, old, before int, p
 			next = w
 		}
 	}
-	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < settled {
+	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < minUptime {
 		return action.InProgress, nil
 	}
 	switch p.Victims[0].Info["of"] {
@@ -62,11 +62,11 @@ func (r *Action) replaced(ctx context.Context, app *proc.App, old, before int, p
 		if next.Taken.IsZero() && app.MemoryErr == nil {
 			return action.InProgress, nil
 		}
-		return smaller(shareOf(*next), p.Measure), nil
+		return verifySmaller(shareOf(*next), p.Measure), nil
 	case "rss":
-		return smaller(float64(next.RSS), p.Measure), nil
+		return verifySmaller(float64(next.RSS), p.Measure), nil
 	case "leaked":
-		return r.leaksLess(ctx, app.Name, p.Measure, next.Slot)
+		return r.verifyLeaks(ctx, app.Name, p.Measure, next.Slot)
 	}
 	return action.Verified, nil
 }
@@ -77,21 +77,21 @@ func serves(w proc.Worker) bool {
 	case proc.Idle, proc.Busy:
 		return true
 	case proc.StateUnknown:
-		return !w.HasBeat || w.Heartbeat < settled
+		return !w.HasBeat || w.Heartbeat < minUptime
 	default:
 		return false
 	}
 }
 
-// smaller is better, by enough to tell it from chance.
-func smaller(now, before float64) action.Outcome {
-	if now <= before*(1-leastGain) {
+// verifySmaller is better, by enough to tell it from chance.
+func verifySmaller(now, before float64) action.Outcome {
+	if now <= before*(1-minGain) {
 		return action.Verified
 	}
 	return action.Unchanged
 }
 
-func (r *Action) leaksLess(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
+func (r *Action) verifyLeaks(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
 	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
 		return action.Verified, nil // the worker is new, and no more can be seen
 	}

@@ -24,7 +24,7 @@ type TaskQueues interface {
 type Deps struct {
 	Apps      func() []config.App          // of the configuration as it is now
 	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
-	Processes process.Processes
+	Processes process.Snapshotter
 	ProcRoot  string // "/proc"; where it is mounted
 	Host      string // this host's name, as os.Hostname gives it
 }
@@ -46,13 +46,13 @@ func (r *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", r.c.App) + "/queue:" + action.TargetName(a, "queue", r.c.Queue)
 }
 
-// taskQueue is one queue of the configuration.
-type taskQueue struct {
+// queue is one queue of the configuration.
+type queue struct {
 	app, kind, redis, name string
 	user                   string // that its workers run as; "": not said
 }
 
-func (q taskQueue) target() string { return "app:" + q.app + "/queue:" + q.name }
+func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
 
 // stuckTask is a worker process that makes no progress.
 type stuckTask struct {
@@ -63,17 +63,17 @@ type stuckTask struct {
 	why  string        // in words
 }
 
-// found is what a look at a queue's workers came to.
-type found struct {
+// lookup is what a look at a queue's workers came to.
+type lookup struct {
 	stuck   []stuckTask // on this host and fit to be ended, the worst first
 	refused string      // why none may be ended although one is stuck
 	workers int         // that serve the queue
 	server  redis.ServerID
 }
 
-// restarting is what a plan keeps for Apply.
-type restarting struct {
-	queue  taskQueue
+// prepared is what a plan keeps for Apply.
+type prepared struct {
+	queue  queue
 	task   stuckTask
 	server redis.ServerID
 }

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	taskGrace  = 10 * time.Second // from the first signal to the second
-	taskHarder = 5 * time.Second  // from there to SIGKILL, and how long that may take
-	maxFamily  = 64               // processes below a worker that are ended with it
+	taskGrace      = 10 * time.Second // from the first signal to the second
+	taskKillGrace  = 5 * time.Second  // from there to SIGKILL, and how long that may take
+	maxDescendants = 64               // processes below a worker that are ended with it
 )
 
 // errOtherServer says that what a plan is about is not what answers now.
@@ -30,7 +30,7 @@ var errProgress = errors.New("the worker has made progress since the plan was ma
 // then to end at once, then it is ended, with the processes that it leaves
 // behind: they would go on with a task that somebody else will begin again.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
-	t, ok := p.Private.(*restarting)
+	t, ok := p.Private.(*prepared)
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
@@ -39,13 +39,13 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		return 0, err
 	}
 	defer g.Close()
-	if err := r.still(ctx, t); err != nil {
+	if err := r.recheck(ctx, t); err != nil {
 		return 0, err
 	}
 	if err := g.Check(); err != nil {
 		return 0, err
 	}
-	family, err := seizeFamily(r.d.ProcRoot, t.task.id.PID)
+	family, err := openDescendants(r.d.ProcRoot, t.task.id.PID)
 	if err != nil {
 		return 0, err
 	}
@@ -57,20 +57,20 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if err := g.Signal(syscall.SIGTERM); err != nil {
 		return 0, err
 	}
-	if err := end(ctx, g, t.queue.kind); err != nil {
+	if err := endWorker(ctx, g, t.queue.kind); err != nil {
 		return 1, err
 	}
 	for _, f := range family {
-		if !f.Ended(ctx, time.Second) {
+		if !f.WaitEnded(ctx, time.Second) {
 			_ = f.Signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
 		}
 	}
 	return 1, nil
 }
 
-// still looks right before whether the worker makes no progress.
-func (r *Action) still(ctx context.Context, t *restarting) error {
-	f, err := r.look(ctx, t.queue)
+// recheck looks right before whether the worker makes no progress.
+func (r *Action) recheck(ctx context.Context, t *prepared) error {
+	f, err := r.find(ctx, t.queue)
 	switch {
 	case err != nil:
 		return err
@@ -87,13 +87,13 @@ func (r *Action) still(ctx context.Context, t *restarting) error {
 	return errProgress
 }
 
-// end sees to the end of a worker that has had its first signal.
-func end(ctx context.Context, g *process.Handle, kind string) error {
+// endWorker sees to the end of a worker that has had its first signal.
+func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 	// One that is stopped takes no signal until it goes on.
 	if g.ID.State == 'T' {
 		_ = g.Signal(syscall.SIGCONT)
 	}
-	if g.Ended(ctx, taskGrace) {
+	if g.WaitEnded(ctx, taskGrace) {
 		return nil
 	}
 	// RQ ends the process of its job at a second TERM, Celery its pool at a QUIT.
@@ -108,28 +108,28 @@ func end(ctx context.Context, g *process.Handle, kind string) error {
 		if err := g.Signal(s); err != nil && !errors.Is(err, process.ErrChanged) {
 			return err
 		}
-		if g.Ended(ctx, taskHarder) {
+		if g.WaitEnded(ctx, taskKillGrace) {
 			return nil
 		}
 	}
 	return errors.New("the worker does not even end by SIGKILL: it waits inside of the kernel")
 }
 
-// seizeFamily takes hold of the processes below a worker: of RQ the one that
+// openDescendants takes hold of the processes below a worker: of RQ the one that
 // does the job, of Celery the pool. One that has other users or groups, such as
 // a job's child behind sudo, is left alone.
-func seizeFamily(root string, pid int) ([]*process.Handle, error) {
+func openDescendants(root string, pid int) ([]*process.Handle, error) {
 	worker, err := procid.Read(root, pid)
 	if err != nil {
 		return nil, err
 	}
 	var out []*process.Handle
-	for todo := []int{pid}; len(todo) > 0 && len(out) < maxFamily; todo = todo[1:] {
+	for todo := []int{pid}; len(todo) > 0 && len(out) < maxDescendants; todo = todo[1:] {
 		for _, kid := range proc.Children(root, todo[0]) {
-			if len(out) == maxFamily {
+			if len(out) == maxDescendants {
 				break
 			}
-			if g := seizeKin(root, kid, todo[0], worker); g != nil {
+			if g := openDescendant(root, kid, todo[0], worker); g != nil {
 				out = append(out, g)
 				todo = append(todo, kid)
 			}
@@ -138,9 +138,9 @@ func seizeFamily(root string, pid int) ([]*process.Handle, error) {
 	return out, nil
 }
 
-// seizeKin takes hold of a child that has its worker's users and groups; nil: it
+// openDescendant takes hold of a child that has its worker's users and groups; nil: it
 // has not, or has ended.
-func seizeKin(root string, kid, parent int, worker procid.Process) *process.Handle {
+func openDescendant(root string, kid, parent int, worker procid.Process) *process.Handle {
 	id, err := proc.Identify(root, kid)
 	if err != nil || id.Parent != parent {
 		return nil

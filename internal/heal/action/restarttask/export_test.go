@@ -14,9 +14,9 @@ func Backoff(n int) time.Duration { return backoff(n) }
 func IsRQ(l proc.Launch) bool { return isRQ(l) }
 
 // TooSoon says why a queue that was restarted at these times is left alone.
-func TooSoon(restarts []time.Time, now time.Time) string { return tooSoon(restarts, now) }
+func TooSoon(restarts []time.Time, now time.Time) string { return backoffLeft(restarts, now) }
 
 // Disconnected says why a process is not believed to be connected to a Redis.
 func Disconnected(held proc.Held, at redis.Place, name string) string {
-	return disconnected(held, workerClaim{at: at, name: name})
+	return disconnected(held, claim{at: at, name: name})
 }

@@ -28,12 +28,12 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, nil
 	}
 	p.Target = q.target()
-	f, err := r.look(ctx, q)
+	f, err := r.find(ctx, q)
 	if err != nil {
 		return action.Plan{}, err
 	}
 	if f.refused == "" && len(f.stuck) > 0 {
-		f.refused = tooSoon(req.Acts[q.target()], time.Now())
+		f.refused = backoffLeft(req.Acts[q.target()], time.Now())
 	}
 	switch {
 	case f.refused != "":
@@ -49,12 +49,12 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	info := process.Info(t.id)
 	info["kind"], info["app"], info["redis"], info["queue"], info["workers"] = q.kind, q.app, q.redis, q.name, strconv.Itoa(f.workers)
 	p.Victims = []action.Victim{{Kind: "process", ID: strconv.Itoa(t.id.PID), Identity: process.IdentityOf(t.id), Info: info}}
-	p.Private = &restarting{q, t, f.server}
+	p.Private = &prepared{q, t, f.server}
 	return p, nil
 }
 
 // queue finds the queue that rule and alert name.
-func (r *Action) queue(a action.Alert) (q taskQueue, refused string) {
+func (r *Action) queue(a action.Alert) (q queue, refused string) {
 	switch {
 	case !r.c.Idempotent:
 		return q, "the jobs of the queue are not said to be idempotent: a job that is cut off may run twice"
@@ -69,7 +69,7 @@ func (r *Action) queue(a action.Alert) (q taskQueue, refused string) {
 	if refused != "" {
 		return q, refused
 	}
-	app, ok := action.AppNamed(r.d.Apps(), appName)
+	app, ok := action.FindApp(r.d.Apps(), appName)
 	all := queuesOf(app, queueName)
 	switch {
 	case !ok || len(all) == 0:
@@ -81,31 +81,31 @@ func (r *Action) queue(a action.Alert) (q taskQueue, refused string) {
 }
 
 // queuesOf returns the queues of an app of that name; "": all.
-func queuesOf(app config.App, name string) []taskQueue {
-	var out []taskQueue
+func queuesOf(app config.App, name string) []queue {
+	var out []queue
 	for _, t := range app.Tasks {
 		for _, n := range t.Names() {
 			if n == name || name == "" {
-				out = append(out, taskQueue{app.Name, t.Type, t.Redis, n, t.User})
+				out = append(out, queue{app.Name, t.Type, t.Redis, n, t.User})
 			}
 		}
 	}
 	return out
 }
 
-// look finds workers without progress.
-func (r *Action) look(ctx context.Context, q taskQueue) (found, error) {
+// find finds workers without progress.
+func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
-		return found{refused: "the queue's Redis is not in the configuration any more"}, nil
+		return lookup{refused: "the queue's Redis is not in the configuration any more"}, nil
 	}
 	if refused := r.sharedQueue(ctx, q); refused != "" {
-		return found{refused: refused}, nil
+		return lookup{refused: refused}, nil
 	}
 	if q.kind == config.Celery {
-		return r.celery(ctx, server, q)
+		return r.findCelery(ctx, server, q)
 	}
-	return r.rq(ctx, server, q)
+	return r.findRQ(ctx, server, q)
 }
 
 // backoff is how long nothing is done after n restarts in a row.
@@ -116,9 +116,9 @@ func backoff(n int) time.Duration {
 	return min(maxBackoff, firstBackoff<<min(n-1, 10))
 }
 
-// tooSoon says why a queue that was restarted at these times, the oldest first,
+// backoffLeft says why a queue that was restarted at these times, the oldest first,
 // is left alone for now.
-func tooSoon(restarts []time.Time, now time.Time) string {
+func backoffLeft(restarts []time.Time, now time.Time) string {
 	n := 0
 	var last time.Time
 	for _, at := range restarts {

@@ -31,19 +31,19 @@ import (
 // All of it is read anew with the process held by a pidfd, right before the
 // signal.
 
-// maxOwners bounds the processes of an app whose user is compared.
-const maxOwners = 64
+// maxAppProcesses bounds the processes of an app whose user is compared.
+const maxAppProcesses = 64
 
-// workerClaim is what a process is said to be.
-type workerClaim struct {
-	queue taskQueue
+// claim is what a process is said to be.
+type claim struct {
+	queue queue
 	at    redis.Place
 	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
 }
 
 // disprove returns why a process is not believed to be a worker; "": it is
 // proved. An error means that it could not be read.
-func (r *Action) disprove(ctx context.Context, id proc.Identity, c workerClaim) (string, error) {
+func (r *Action) disprove(ctx context.Context, id proc.Identity, c claim) (string, error) {
 	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
 		return notReadable(err), nil
@@ -66,7 +66,7 @@ func (r *Action) disprove(ctx context.Context, id proc.Identity, c workerClaim) 
 	if err != nil {
 		return "", err
 	}
-	if refused := r.foreign(p, c.queue, snap); refused != "" {
+	if refused := r.otherUser(p, c.queue, snap); refused != "" {
 		return refused, nil
 	}
 	return r.unconnected(ctx, id.PID, c)
@@ -83,8 +83,8 @@ func isPython(exe string) bool {
 	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
 }
 
-// foreign returns why a process is not the app's by its user.
-func (r *Action) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot) string {
+// otherUser returns why a process is not the app's by its user.
+func (r *Action) otherUser(p procid.Process, q queue, snap *proc.Snapshot) string {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x proc.Process) bool { return x.PID == p.PID }) {
@@ -94,7 +94,7 @@ func (r *Action) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot) str
 	if !p.Uniform() {
 		return "the worker's process has users or groups that disagree with each other"
 	}
-	app, _ := action.AppNamed(r.d.Apps(), q.app)
+	app, _ := action.FindApp(r.d.Apps(), q.app)
 	user := q.user
 	if user == "" {
 		user = app.Match.User
@@ -109,14 +109,14 @@ func (r *Action) foreign(p procid.Process, q taskQueue, snap *proc.Snapshot) str
 		}
 		return ""
 	}
-	return r.unlikeApp(p, q.app, snap)
+	return r.differsFromApp(p, q.app, snap)
 }
 
-// unlikeApp compares a process with the app's own, which are those of its
+// differsFromApp compares a process with the app's own, which are those of its
 // server; its workers, where it has some, as a master may be root's.
-func (r *Action) unlikeApp(p procid.Process, app string, snap *proc.Snapshot) string {
+func (r *Action) differsFromApp(p procid.Process, app string, snap *proc.Snapshot) string {
 	seen := 0
-	for _, pid := range ownersOf(app, snap) {
+	for _, pid := range appProcesses(app, snap) {
 		own, err := procid.Read(r.d.ProcRoot, pid)
 		switch {
 		case errors.Is(err, procid.ErrGone):
@@ -135,9 +135,9 @@ func (r *Action) unlikeApp(p procid.Process, app string, snap *proc.Snapshot) st
 	return ""
 }
 
-// ownersOf lists the workers of an app, or its processes where it has none, at
+// appProcesses lists the workers of an app, or its processes where it has none, at
 // most 64.
-func ownersOf(app string, snap *proc.Snapshot) (pids []int) {
+func appProcesses(app string, snap *proc.Snapshot) (pids []int) {
 	i := slices.IndexFunc(snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
 	if i < 0 {
 		return nil
@@ -150,12 +150,12 @@ func ownersOf(app string, snap *proc.Snapshot) (pids []int) {
 			pids = append(pids, x.PID)
 		}
 	}
-	return pids[:min(len(pids), maxOwners)]
+	return pids[:min(len(pids), maxAppProcesses)]
 }
 
 // unconnected returns why a process is not believed to be connected to the Redis
 // of its queue.
-func (r *Action) unconnected(ctx context.Context, pid int, c workerClaim) (string, error) {
+func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, error) {
 	held, err := proc.HeldBy(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
 		if ctx.Err() != nil {
@@ -191,7 +191,7 @@ func endpoints(at redis.Place) (e proc.Endpoints) {
 }
 
 // disconnected compares what a process holds with what the server lists.
-func disconnected(held proc.Held, c workerClaim) string {
+func disconnected(held proc.Held, c claim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
 			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
@@ -246,7 +246,7 @@ func reaches(held proc.Held, at redis.Place) bool {
 // isClient reports whether a client of the list is a connection of the process:
 // both ends are the same. On a loopback that says something only where process,
 // exporter and server share it.
-func isClient(held proc.Held, c workerClaim, x redis.Client) bool {
+func isClient(held proc.Held, c claim, x redis.Client) bool {
 	near := held.OurNet && (c.at.Path != "" || proc.IsOwnAddress(c.at.Peer.Addr()))
 	for _, s := range held.List {
 		switch {
@@ -265,7 +265,7 @@ func isClient(held proc.Held, c workerClaim, x redis.Client) bool {
 
 // sharedQueue returns why whose jobs and workers a queue has is not certain: an
 // app of the configuration has one of that name in the same database.
-func (r *Action) sharedQueue(ctx context.Context, q taskQueue) string {
+func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 	for _, app := range r.d.Apps() {
 		for _, t := range app.Tasks {
 			if app.Name == q.app || t.Type != q.kind || !slices.Contains(t.Names(), q.name) {

@@ -104,7 +104,7 @@ func rqProcess(t *testing.T, body string) *exec.Cmd {
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	actiontest.Until(t, func() bool { _, err := os.Stat(ready); return err == nil })
+	actiontest.WaitFor(t, func() bool { _, err := os.Stat(ready); return err == nil })
 	return cmd
 }
 
@@ -120,7 +120,7 @@ func TestRestartTaskPlan(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
 	pid, unconnected := connected(t, at, "").Process.Pid, rqProcess(t, "").Process.Pid
-	other := actiontest.Child(t, actiontest.Sleeps).Process.Pid
+	other := actiontest.StartShell(t, actiontest.SleepLine).Process.Pid
 	made := time.Now()
 	with := func(change func(*redis.RQWorker)) []redis.RQWorker {
 		w := stuckWorker(pid)
@@ -245,7 +245,7 @@ func TestRestartTaskApply(t *testing.T) {
 			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
-			actiontest.Until(t, func() bool {
+			actiontest.WaitFor(t, func() bool {
 				return !actiontest.Alive(actiontest.Itoa(cmd.Process.Pid)) && !actiontest.Alive(actiontest.Itoa(kids[0]))
 			})
 			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {

@@ -18,7 +18,7 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 	info := p.Victims[0].Info
 	old, ok := process.IdentityFrom(info, "")
-	q := taskQueue{app: info["app"], kind: info["kind"], redis: info["redis"], name: info["queue"]}
+	q := queue{app: info["app"], kind: info["kind"], redis: info["redis"], name: info["queue"]}
 	planned := process.PlannedAt(info)
 	server := r.d.Queues(q.redis)
 	switch {
@@ -27,13 +27,13 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	case old.Alive(r.d.ProcRoot):
 		return action.InProgress, nil
 	case q.kind == config.Celery:
-		return r.celeryBack(ctx, server, q, planned)
+		return r.verifyCelery(ctx, server, q, planned)
 	}
-	return r.rqBack(ctx, server, q, planned)
+	return r.verifyRQ(ctx, server, q, planned)
 }
 
-// rqBack reports whether a new worker is there, and works.
-func (r *Action) rqBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
+// verifyRQ reports whether a new worker is there, and works.
+func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func (r *Action) rqBack(ctx context.Context, server TaskQueues, q taskQueue, pla
 	return action.Unchanged, nil // nobody has started a new one yet
 }
 
-func (r *Action) celeryBack(ctx context.Context, server TaskQueues, q taskQueue, planned time.Time) (action.Outcome, error) {
+func (r *Action) verifyCelery(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
 		return "", err

@@ -25,31 +25,31 @@ const (
 	longestBirth = 10 * time.Minute
 	// clockSlack is what two clocks of one host may differ by.
 	clockSlack = 2 * time.Second
-	// manyWorkers and more that hang at once have a common cause.
-	manyWorkers = 3
+	// commonCauseWorkers and more that hang at once have a common cause.
+	commonCauseWorkers = 3
 )
 
-// rq finds the workers of an RQ queue that make no progress: that hold one job
+// findRQ finds the workers of an RQ queue that make no progress: that hold one job
 // of this queue, or give no sign of life, while jobs wait. What processor time
 // a job takes tells nothing: one that spins makes no progress either.
-func (r *Action) rq(ctx context.Context, server TaskQueues, q taskQueue) (found, error) {
+func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
-		return found{}, err
+		return lookup{}, err
 	}
 	if look.Waiting == 0 {
-		return found{}, nil
+		return lookup{}, nil
 	}
 	now := time.Now()
-	f := found{server: look.At.ID}
+	f := lookup{server: look.At.ID}
 	hang, elsewhere := 0, 0
 	var unfit []string
 	for _, w := range look.Workers {
-		if w.Host == r.d.Host && r.gone(w) {
+		if w.Host == r.d.Host && r.hasEnded(w) {
 			continue
 		}
 		f.workers++
-		held, why := r.without(w, q.name, now)
+		held, why := r.stalledFor(w, q.name, now)
 		if why == "" {
 			continue
 		}
@@ -57,10 +57,10 @@ func (r *Action) rq(ctx context.Context, server TaskQueues, q taskQueue) (found,
 			elsewhere++
 			continue
 		}
-		id, refused, err := r.rqProcess(ctx, w, workerClaim{q, look.At, workerName(w)})
+		id, refused, err := r.rqProcess(ctx, w, claim{q, look.At, workerName(w)})
 		switch {
 		case err != nil:
-			return found{}, err
+			return lookup{}, err
 		case refused != "":
 			unfit = append(unfit, refused)
 			continue
@@ -71,7 +71,7 @@ func (r *Action) rq(ctx context.Context, server TaskQueues, q taskQueue) (found,
 		return cmp.Or(cmp.Compare(y.held, x.held), cmp.Compare(x.id.PID, y.id.PID))
 	})
 	switch {
-	case f.workers >= manyWorkers && 2*hang > f.workers:
+	case f.workers >= commonCauseWorkers && 2*hang > f.workers:
 		f.refused = fmt.Sprintf("%d of %d workers hang: what they wait for is the trouble, not one worker", hang, f.workers)
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
@@ -84,16 +84,16 @@ func (r *Action) rq(ctx context.Context, server TaskQueues, q taskQueue) (found,
 	return f, nil
 }
 
-// gone reports whether a worker of this host has ended without a word: its entry
+// hasEnded reports whether a worker of this host has ended without a word: its entry
 // stays for some minutes.
-func (r *Action) gone(w redis.RQWorker) bool {
+func (r *Action) hasEnded(w redis.RQWorker) bool {
 	_, err := proc.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// without tells for how long a worker has made no progress, and how one knows;
+// stalledFor tells for how long a worker has made no progress, and how one knows;
 // "": it does, or what it does is none of this queue's.
-func (r *Action) without(w redis.RQWorker, queue string, now time.Time) (time.Duration, string) {
+func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time.Duration, string) {
 	silence, limit := now.Sub(w.Heartbeat), silentAtRest
 	if w.Job != "" {
 		limit = silentAtWork
@@ -116,7 +116,7 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 // What the Redis says may be written by anybody who may write to it: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
-func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c workerClaim) (id proc.Identity, refused string, err error) {
+func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id proc.Identity, refused string, err error) {
 	id, err = proc.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "", err
@@ -164,7 +164,7 @@ func isRQ(l proc.Launch) bool {
 
 // unsupervised says why a process must not be ended: nobody would start it anew.
 func (r *Action) unsupervised(id proc.Identity) string {
-	if err := process.CheckSignal(r.d.ProcRoot, id.PID); err != nil {
+	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
 		return err.Error()
 	}
 	switch {
@@ -193,30 +193,30 @@ func (r *Action) supervisedByInit() bool {
 	return false
 }
 
-// celery finds the worker of a Celery queue that makes no progress: messages
+// findCelery finds the worker of a Celery queue that makes no progress: messages
 // wait, and none was taken for min_stuck, though workers hold some.
-func (r *Action) celery(ctx context.Context, server TaskQueues, q taskQueue) (found, error) {
+func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	in, err := server.CeleryIntake(ctx, q.name, time.Now().Add(-r.c.MinStuck))
 	if err != nil {
-		return found{}, err
+		return lookup{}, err
 	}
 	if in.Waiting == 0 || in.Fresh {
-		return found{}, nil
+		return lookup{}, nil
 	}
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
-		return found{}, err
+		return lookup{}, err
 	}
-	f := found{server: in.At.ID}
+	f := lookup{server: in.At.ID}
 	var unfit []string
 	for _, w := range snap.Celery {
 		if !slices.Contains(w.Queues, q.name) {
 			continue
 		}
-		t, refused, err := r.celeryProcess(ctx, w, workerClaim{queue: q, at: in.At})
+		t, refused, err := r.celeryProcess(ctx, w, claim{queue: q, at: in.At})
 		switch {
 		case err != nil:
-			return found{}, err
+			return lookup{}, err
 		case refused != "":
 			unfit = append(unfit, refused)
 		default:
@@ -225,7 +225,7 @@ func (r *Action) celery(ctx context.Context, server TaskQueues, q taskQueue) (fo
 	}
 	f.workers = len(f.stuck)
 	switch {
-	case len(f.stuck) >= manyWorkers:
+	case len(f.stuck) >= commonCauseWorkers:
 		f.refused = fmt.Sprintf("all %d workers hang: what they wait for is the trouble, not one worker", len(f.stuck))
 	case len(f.stuck) > 0 && in.Held == 0:
 		f.refused = "no worker holds a message, so that since when they hang is not known"
@@ -240,7 +240,7 @@ func (r *Action) celery(ctx context.Context, server TaskQueues, q taskQueue) (fo
 
 // celeryProcess says of a worker why it must not be ended. Its command line
 // names queues and no broker, so its connections must.
-func (r *Action) celeryProcess(ctx context.Context, w proc.CeleryWorker, c workerClaim) (t stuckTask, refused string, err error) {
+func (r *Action) celeryProcess(ctx context.Context, w proc.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, "the worker serves other queues too, whose tasks it would cut off", nil
 	}

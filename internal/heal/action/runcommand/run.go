@@ -45,7 +45,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return action.Plan{}, err
 	}
-	_, p.Refused = program.Find(r.c.Argv[0])
+	_, p.Refused = program.Resolve(r.c.Argv[0])
 	p.Summary = fmt.Sprintf("run %s with its %d fixed arguments", r.c.Argv[0], len(r.c.Argv)-1)
 	p.Total, p.Private = 1, h
 	return p, nil
@@ -57,7 +57,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if !ok {
 		return 0, action.ErrNotPlanned
 	}
-	file, refused := program.Find(r.c.Argv[0])
+	file, refused := program.Resolve(r.c.Argv[0])
 	if refused != "" {
 		return 0, errors.New(refused)
 	}

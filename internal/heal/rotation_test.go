@@ -15,7 +15,7 @@ import (
 )
 
 // noisy is a section with a second rule, whose runs find nothing to do.
-func noisy(change func(*config.Healing)) config.Healing {
+func withOtherRule(change func(*config.Healing)) config.Healing {
 	return section(func(h *config.Healing) {
 		h.Rules[0].Cooldown = time.Hour
 		noise := config.NewHealingStep(config.ActionRecycle)
@@ -28,8 +28,8 @@ func noisy(change func(*config.Healing)) config.Healing {
 	})
 }
 
-// makeNoise has runs written until the journal's files were all begun anew, twice over.
-func makeNoise(b *bench) {
+// fillJournal has runs written until the journal's files were all begun anew, twice over.
+func fillJournal(b *harness) {
 	b.t.Helper()
 	budget := b.section.Budgets.MaxRuns
 	b.setBudget(1000) // the noise spends none, and is to be let in all the same
@@ -47,22 +47,22 @@ func makeNoise(b *bench) {
 }
 
 // Each guard is as it was after the lines that it came from are gone.
-func TestNoiseKeepsGuards(t *testing.T) {
+func TestRotationKeepsGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
-		change  func(*bench) // of the action, before anything happens
-		before  func(*bench)
+		change  func(*harness) // of the action, before anything happens
+		before  func(*harness)
 		alert   action.Alert
 		want    string
 	}{
-		"cooldown": {nil, nil, func(b *bench) { b.take(firing()); b.wait(time.Minute) }, firing("pod", "b"), "cooldown"},
-		"duplicate": {func(h *config.Healing) { h.Rules[0].Cooldown = time.Hour }, func(b *bench) { b.first.plan.Cleared = true },
-			func(b *bench) { b.take(firing()); b.wait(time.Minute) }, firing(), "duplicate"},
+		"cooldown": {nil, nil, func(b *harness) { b.take(firing()); b.wait(time.Minute) }, firing("pod", "b"), "cooldown"},
+		"duplicate": {func(h *config.Healing) { h.Rules[0].Cooldown = time.Hour }, func(b *harness) { b.first.plan.Cleared = true },
+			func(b *harness) { b.take(firing()); b.wait(time.Minute) }, firing(), "duplicate"},
 		"budget": {func(h *config.Healing) { h.Budgets.MaxRuns = 1 }, nil,
-			func(b *bench) { b.take(firing()); b.wait(time.Minute) }, firing("app", "blog"), "budget"},
+			func(b *harness) { b.take(firing()); b.wait(time.Minute) }, firing("app", "blog"), "budget"},
 		"breaker": {func(h *config.Healing) {
 			h.Breaker.Failures, h.Rules[0].Cooldown, h.Rules[0].Steps = 2, time.Minute, h.Rules[0].Steps[:1]
-		}, func(b *bench) { b.first.outcome = []action.Outcome{action.Unchanged} }, func(b *bench) {
+		}, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} }, func(b *harness) {
 			for _, pod := range []string{"a", "b"} {
 				b.take(firing("pod", pod))
 				b.wait(3 * time.Minute)
@@ -72,24 +72,24 @@ func TestNoiseKeepsGuards(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				b := start(t, dir, noisy(c.section), func(b *bench) {
+				b := start(t, dir, withOtherRule(c.section), func(b *harness) {
 					b.next.plan.Cleared, b.journalSize = true, 8<<10
 					if c.change != nil {
 						c.change(b)
 					}
 				})
 				c.before(b)
-				makeNoise(b)
+				fillJournal(b)
 				b.stop()
 				for range 2 { // what is carried over is carried over again
-					b = start(t, dir, noisy(c.section), func(b *bench) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
+					b = start(t, dir, withOtherRule(c.section), func(b *harness) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
 					if got := b.take(c.alert); got != c.want {
 						t.Errorf("got %s, want %s", got, c.want)
 					}
 					if s := b.Stats(); s.BadLines != 0 {
 						t.Errorf("%d bad lines", s.BadLines)
 					}
-					makeNoise(b)
+					fillJournal(b)
 					b.stop()
 				}
 			})
@@ -98,13 +98,13 @@ func TestNoiseKeepsGuards(t *testing.T) {
 }
 
 // That a rule calls for a person outlives the noise, until the alert is resolved.
-func TestNoiseKeepsCall(t *testing.T) {
+func TestRotationKeepsNeed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		quiet := func(b *bench) {
+		quiet := func(b *harness) {
 			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, "all of them match", 8<<10
 		}
-		b := start(t, dir, noisy(nil), quiet)
+		b := start(t, dir, withOtherRule(nil), quiet)
 		b.take(firing())
 		b.wait(time.Second)
 		for _, want := range []bool{true, true, false} {
@@ -113,9 +113,9 @@ func TestNoiseKeepsCall(t *testing.T) {
 				a.Resolved = true
 				b.take(a)
 			}
-			makeNoise(b)
+			fillJournal(b)
 			b.stop()
-			b = start(t, dir, noisy(nil), quiet)
+			b = start(t, dir, withOtherRule(nil), quiet)
 			if got := b.Stats().NeedsHuman["leaked"]; got != want {
 				t.Errorf("calls for a person: %t, want %t", got, want)
 			}
@@ -162,7 +162,7 @@ func TestNothingIsWrittenOfNothing(t *testing.T) {
 func TestDryRunIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, noisy(func(h *config.Healing) { h.Mode, h.QueueSize = config.HealDryRun, 10 }), nil)
+		b := start(t, dir, withOtherRule(func(h *config.Healing) { h.Mode, h.QueueSize = config.HealDryRun, 10 }), nil)
 		defer b.stop()
 		got := make(map[string]int)
 		var list []action.Alert
@@ -197,7 +197,7 @@ func TestDryRunIsBounded(t *testing.T) {
 func TestShownRunsAreShared(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, dir, noisy(nil), func(b *bench) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
+		b := start(t, dir, withOtherRule(nil), func(b *harness) { b.next.plan.Cleared, b.journalSize = true, 8<<10 })
 		defer b.stop()
 		b.take(firing())
 		b.wait(time.Minute)

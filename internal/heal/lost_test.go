@@ -23,7 +23,7 @@ func TestLostWhileActing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "state")
 			synctest.Test(t, func(t *testing.T) {
-				b := start(t, dir, section(nil), func(b *bench) {
+				b := start(t, dir, section(nil), func(b *harness) {
 					b.first.apply = func(context.Context) { time.Sleep(30 * time.Second) }
 					b.first.outcome = []action.Outcome{action.Unchanged}
 				})

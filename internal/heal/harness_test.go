@@ -20,7 +20,7 @@ import (
 )
 
 // fake is an action whose every answer a test chooses.
-type fake struct {
+type fakeAction struct {
 	mu       sync.Mutex
 	plan     action.Plan
 	planErr  error
@@ -36,14 +36,14 @@ type fake struct {
 	acts     []time.Time   // that the last plan knew of
 }
 
-func newFake() *fake {
-	return &fake{
+func newFakeAction() *fakeAction {
+	return &fakeAction{
 		plan: action.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []action.Victim{{Kind: "connection", ID: "7"}}},
 		done: 3, outcome: []action.Outcome{action.Verified},
 	}
 }
 
-func (f *fake) Target(a action.Alert) string {
+func (f *fakeAction) Target(a action.Alert) string {
 	app := "app:" + action.TargetName(a, "app", "")
 	if f.workers {
 		return app + "/workers"
@@ -51,7 +51,7 @@ func (f *fake) Target(a action.Alert) string {
 	return app + "/pool:" + action.TargetName(a, "pool", "")
 }
 
-func (f *fake) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
+func (f *fakeAction) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
 	if f.hold != nil {
 		<-f.hold
 	}
@@ -62,7 +62,7 @@ func (f *fake) Plan(_ context.Context, req action.PlanRequest) (action.Plan, err
 	return f.plan, f.planErr
 }
 
-func (f *fake) Apply(ctx context.Context, _ action.Plan) (int, error) {
+func (f *fakeAction) Apply(ctx context.Context, _ action.Plan) (int, error) {
 	f.mu.Lock()
 	f.applied++
 	apply := f.apply
@@ -73,7 +73,7 @@ func (f *fake) Apply(ctx context.Context, _ action.Plan) (int, error) {
 	return f.done, f.applyErr
 }
 
-func (f *fake) Verify(context.Context, action.Plan) (action.Outcome, error) {
+func (f *fakeAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := f.outcome[min(f.looked, len(f.outcome)-1)]
@@ -81,7 +81,7 @@ func (f *fake) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	return o, nil
 }
 
-func (f *fake) count() (plans, applied int) {
+func (f *fakeAction) count() (plans, applied int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.plans, f.applied
@@ -111,14 +111,14 @@ func (l *fleet) Give(context.Context, heal.Lease) error {
 	return nil
 }
 
-// bench is one runner under test.
-type bench struct {
+// harness is one runner under test.
+type harness struct {
 	*heal.Runner
 
 	t     *testing.T
 	dir   string
-	first *fake
-	next  *fake
+	first *fakeAction
+	next  *fakeAction
 	fleet *fleet
 	stop  func()
 
@@ -127,7 +127,7 @@ type bench struct {
 }
 
 // use applies a section, as a reload does.
-func (b *bench) use(h config.Healing) {
+func (b *harness) use(h config.Healing) {
 	b.t.Helper()
 	apply, err := b.Prepare(h)
 	if err != nil {
@@ -138,7 +138,7 @@ func (b *bench) use(h config.Healing) {
 }
 
 // setBudget sets how many acts the budget allows.
-func (b *bench) setBudget(n int) {
+func (b *harness) setBudget(n int) {
 	b.t.Helper()
 	h := b.section
 	h.Budgets.MaxRuns = n
@@ -147,7 +147,7 @@ func (b *bench) setBudget(n int) {
 
 // lockJournal makes each write of the journal fail, as others may write to its
 // directory, until free is called.
-func (b *bench) lockJournal() (free func()) {
+func (b *harness) lockJournal() (free func()) {
 	b.t.Helper()
 	chmod := func(mode os.FileMode) {
 		if err := os.Chmod(b.dir, mode); err != nil {
@@ -175,9 +175,9 @@ func section(change func(*config.Healing)) config.Healing {
 
 // start makes a runner in its own directory and lets it run. It is for inside
 // of a synctest bubble.
-func start(t *testing.T, dir string, h config.Healing, change func(*bench)) *bench {
+func start(t *testing.T, dir string, h config.Healing, change func(*harness)) *harness {
 	t.Helper()
-	b := &bench{t: t, dir: dir, first: newFake(), next: newFake()}
+	b := &harness{t: t, dir: dir, first: newFakeAction(), next: newFakeAction()}
 	b.next.plan.Target, b.next.workers = "app:shop/workers", true
 	if change != nil {
 		change(b)
@@ -224,7 +224,7 @@ func firing(labels ...string) action.Alert {
 }
 
 // take hands alerts over and gives what they come to.
-func (b *bench) take(alerts ...action.Alert) string {
+func (b *harness) take(alerts ...action.Alert) string {
 	b.t.Helper()
 	ds, err := b.Take(context.Background(), alerts)
 	text := strings.Trim(fmt.Sprint(ds), "[]")
@@ -235,7 +235,7 @@ func (b *bench) take(alerts ...action.Alert) string {
 }
 
 // last is the newest run.
-func (b *bench) last() journal.Run {
+func (b *harness) last() journal.Run {
 	b.t.Helper()
 	s := b.Snapshot()
 	if len(s.Runs) == 0 {
@@ -248,7 +248,7 @@ func (b *bench) last() journal.Run {
 	return r
 }
 
-func (b *bench) wait(d time.Duration) { time.Sleep(d); synctest.Wait() }
+func (b *harness) wait(d time.Duration) { time.Sleep(d); synctest.Wait() }
 
 func journalOf(t *testing.T, dir string) string {
 	t.Helper()
