@@ -171,7 +171,7 @@ func (s *storage) shownMode(set *settings) (mode, why string) {
 // bytes returns the size of the journal's files; 0: there is none.
 func (s *storage) bytes() int64 {
 	if store := s.current(); store != nil {
-		return store.Bytes.Load()
+		return store.Bytes()
 	}
 	return 0
 }

@@ -19,11 +19,11 @@ func (s *Store) FillDisk() (free func()) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out = full
+	s.journal.file.out = full
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.out = s.file
+		s.journal.file.out = s.journal.file.file
 		_ = full.Close()
 	}
 }

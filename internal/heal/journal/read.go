@@ -28,7 +28,7 @@ func (j *journal) Replay(now time.Time, visit func(Line)) error {
 	defer j.mu.Unlock()
 	for _, name := range []string{olderFile, journalFile} {
 		err := func() error {
-			file, err := j.dir.open(name, os.O_RDONLY, maxJournal)
+			file, err := j.file.dir.open(name, os.O_RDONLY, maxJournal)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
