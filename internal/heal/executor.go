@@ -11,7 +11,7 @@ import (
 
 const retryAfter = 5 * time.Second // a run whose journal could not be written
 
-// executor takes runs from step to step to their end.
+// executor carries out runs, step by step.
 type executor struct {
 	stepper
 
@@ -36,7 +36,7 @@ func (x *executor) startDue(ctx context.Context) {
 	}
 }
 
-// execute takes a run from step to step. It reports whether the run waits, so that it
+// execute carries out the steps of a run. It reports whether the run waits, so that it
 // is no longer active and has not ended.
 func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 	for {

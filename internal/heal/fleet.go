@@ -8,9 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-const beatEvery = 20 * time.Second // that this exporter tells the others that it lives
+const beatEvery = 20 * time.Second // between two registrations of this exporter as alive
 
-// keepBeating tells the fleet that this exporter lives, until ctx ends.
+// keepBeating registers this exporter as alive again and again, until ctx ends.
 func (s *state) keepBeating(ctx context.Context) {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()
@@ -28,9 +28,9 @@ func (s *state) keepBeating(ctx context.Context) {
 	}
 }
 
-// askFleet tells the others that this exporter is asked for an action, waits for pause
-// so that they can say the same, and counts them. It returns why the action is not
-// done; "": it may be.
+// askFleet registers that this exporter is asked for an action, waits for pause so that
+// the others can do the same, and counts them. It returns why the action is not done;
+// "": it may be.
 func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) string {
 	set := s.settings.Load()
 	l := set.leases
@@ -50,8 +50,8 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 	return fleetGuard(f, name, set.Budgets)
 }
 
-// acquire takes the lease of a target in this process, and among all exporters. A
-// result with a decision says that it is not held.
+// acquire acquires the lease of a target in this process, and among all exporters. It was
+// not acquired when the result has a decision.
 func (s *state) acquire(ctx context.Context, want Lease) result {
 	if !s.runs.claim(want.Key, want.Run) {
 		return result{journal.DecisionLease, "another run works on the target", flowEnd}
@@ -78,7 +78,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 	return r
 }
 
-// release gives a lease back, also when the exporter is ending.
+// release releases a lease, also when the exporter is ending.
 func (s *state) release(ctx context.Context, l Lease) {
 	s.runs.release(l.Key, l.Run)
 	leases := s.settings.Load().leases

@@ -12,8 +12,8 @@ const (
 	keepLast = 7 * 24 * time.Hour   // a longer cooldown may come with a reload
 )
 
-// entries returns the lines with which a file of the journal begins: all that the
-// guards still go by.
+// entries returns the lines with which a file of the journal begins: all that is still
+// in force.
 func (m *memory) entries(set *settings, now time.Time) []journal.Entry {
 	p := parts{current: &journal.GuardState{}}
 	m.addActs(&p, set, now)

@@ -19,7 +19,7 @@ const (
 	plansPer = time.Hour
 )
 
-// guards have what breakers, cooldowns, budgets and de-duplication go by.
+// guards have the state of breakers, cooldowns, budgets and de-duplication.
 type guards struct {
 	mu      sync.Mutex
 	memory  memory
@@ -51,14 +51,14 @@ func (g *guards) check(set *settings, action, key string, now time.Time) (journa
 
 func rounded(d time.Duration) string { return d.Round(time.Second).String() }
 
-// isDuplicate reports whether an alert is known again.
+// isDuplicate reports whether an alert was accepted before, within its window.
 func (g *guards) isDuplicate(key string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.memory.dedup[key].After(now)
 }
 
-// dedupSize returns how many alerts are known again.
+// dedupSize returns how many alerts are kept for de-duplication.
 func (g *guards) dedupSize() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -108,7 +108,7 @@ func (g *guards) did(key string, at time.Time) {
 	g.memory.did(key, at)
 }
 
-// escalated begins the cooldown of a rule that only calls for a person.
+// escalated starts the cooldown of a rule that only calls for a person.
 func (g *guards) escalated(key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -186,7 +186,7 @@ func (g *guards) openBreakers(set *settings, now time.Time) (open []string) {
 	return open
 }
 
-// restore replaces all by what the journal says.
+// restore replaces the state by that of the journal.
 func (g *guards) restore(set *settings, m memory, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

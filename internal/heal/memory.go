@@ -19,9 +19,9 @@ const (
 // done of it is not known.
 const interruptedReason = "the exporter ended in the middle of it; "
 
-// memory is what the guards go by. It outlives the process.
+// memory is the state of the guards. It outlives the process.
 type memory struct {
-	dedup    map[string]time.Time   // until when an alert is known again
+	dedup    map[string]time.Time   // until when an alert is a duplicate
 	last     map[string]time.Time   // when a key was last acted on
 	acts     map[string][]time.Time // when something was done to a key, the newest last
 	applied  []time.Time            // all acts, for the budget
@@ -108,7 +108,7 @@ func (m *memory) forget(set *settings, now time.Time) {
 	maps.DeleteFunc(m.acts, func(_ string, list []time.Time) bool { return now.Sub(list[len(list)-1]) > actsFor })
 }
 
-// rememberRun notes what a run did, as its next line says; before is the line ahead
+// rememberRun records the acts of a run from one of its lines; before is the line ahead
 // of it, nil for the first.
 func (m *memory) rememberRun(before, run *journal.Run) {
 	known := 0

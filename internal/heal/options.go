@@ -11,14 +11,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// Errors of [Runner.Take]: nothing of the alert is remembered, and it is to be
-// sent again.
+// Errors of [Runner.Take]: nothing of the alert is kept, and it is to be sent again.
 var (
 	ErrFull      = errors.New("the queue is full")
 	ErrUnwritten = errors.New("the journal cannot be written")
 )
 
-// Errors of what a person orders.
+// Errors of [Runner.Approve] and [Runner.RunByID].
 var (
 	ErrUnknownRun = errors.New("there is no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
@@ -32,16 +31,16 @@ type Fleet struct {
 	Repairing int // of these, that carry it out
 }
 
-// Leases is what exporters agree on. An error means that nobody knows, and then
-// nothing is done.
+// Leases are shared by all exporters of a fleet. With an error the state of the fleet is
+// unknown, and nothing is done.
 type Leases interface {
-	// Beat says that this exporter lives.
+	// Beat registers this exporter as alive.
 	Beat(ctx context.Context) error
-	// Ask says that this exporter was asked for an action.
+	// Ask registers that this exporter was asked for an action, and returns the fleet.
 	Ask(ctx context.Context, action string) (Fleet, error)
-	// Take takes the lease of a key for a run, unless another run has it.
+	// Take acquires the lease of a key for a run. held is false when another run has it.
 	Take(ctx context.Context, l Lease) (held bool, f Fleet, err error)
-	// Give gives it back. One that is another run's is left alone.
+	// Give releases it, if the run has it.
 	Give(ctx context.Context, l Lease) error
 }
 

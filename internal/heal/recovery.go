@@ -14,7 +14,7 @@ const (
 	maxResumed   = 1000 // runs that go on after a restart; as many as the largest queue
 )
 
-// recovery is what the journal of a start before says. Lines are fed to it in
+// recovery rebuilds the state of a start before from the journal. Lines are added in
 // their order. A broken line adds guards and never removes one.
 type recovery struct {
 	memory
@@ -88,7 +88,7 @@ func (h *head) accepts(e journal.Entry) bool {
 
 func (h *head) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
 
-// applyHead makes the head of the file in use all that the guards go by: it was
+// applyHead makes the head of the file in use the whole state of the guards: it was
 // written with what the lines before it said.
 func (c *recovery) applyHead() {
 	entries := c.head.entries
@@ -120,7 +120,7 @@ func (c *recovery) flushHead() {
 	}
 }
 
-// apply takes a good line in.
+// apply applies an entry.
 func (c *recovery) apply(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
@@ -132,7 +132,7 @@ func (c *recovery) apply(e journal.Entry) {
 	}
 }
 
-// applyRun takes the next line of a run in.
+// applyRun applies the next line of a run.
 func (c *recovery) applyRun(run journal.Run) {
 	if run.State.Inflight() && run.Applied.IsZero() {
 		run.Applied = run.Updated
@@ -164,8 +164,8 @@ func (c *recovery) applyRun(run journal.Run) {
 	c.trim(&run)
 }
 
-// contradicted passes a line over that contradicts those before it. What it says was
-// done counts all the same.
+// contradicted skips a line that contradicts those before it. An act that it has counts
+// all the same.
 func (c *recovery) contradicted(run *journal.Run) {
 	c.bad++
 	c.lastBad, c.rotate = c.lines, true
@@ -174,8 +174,8 @@ func (c *recovery) contradicted(run *journal.Run) {
 	}
 }
 
-// applyBroken passes over a line that is none. As far as it says what was done, that
-// counts: it is conservative to wait for a cooldown too much.
+// applyBroken skips a broken line. An act that can be read from it counts: a cooldown too
+// many does no harm.
 func (c *recovery) applyBroken(text []byte) {
 	c.bad++
 	c.lastBad = c.lines

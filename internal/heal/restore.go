@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// restore reads what the journal says and makes it the state: runs that had not begun
-// are queued again, interrupted ones are verified, and the guards go by what was done.
+// restore reads the state from the journal: runs that had not begun are queued again,
+// interrupted ones are verified, and the guards count what was done.
 func (s *state) restore(store *journal.Store, now time.Time) {
 	set := s.settings.Load()
 	past := newRecovery(set, now)

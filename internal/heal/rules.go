@@ -18,7 +18,7 @@ type rule struct {
 	actions []action.Action // one a step
 }
 
-// settings are what one configuration says. They are never changed.
+// settings are the section healing of one configuration. They are never changed.
 type settings struct {
 	config.Healing
 

@@ -51,7 +51,7 @@ func (t *runTable) requeue(e *execution) {
 	t.queue = append(t.queue, e)
 }
 
-// activate takes the first run out of the queue that may start; nil: none may, or
+// activate moves the first run that may start out of the queue; nil: none may, or
 // as many as limit are active.
 func (t *runTable) activate(limit int, due func(*execution) bool) *execution {
 	t.mu.Lock()
@@ -76,7 +76,7 @@ func (t *runTable) finish(e *execution) {
 	delete(t.active, e.id)
 }
 
-// claim takes a target for a run; false: another run works on it.
+// claim reserves a target for a run; false: another run works on it.
 func (t *runTable) claim(key, id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +87,7 @@ func (t *runTable) claim(key, id string) bool {
 	return true
 }
 
-// release gives a target back, if the run has it.
+// release ends the reservation of a target, if the run has it.
 func (t *runTable) release(key, id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,7 +146,7 @@ func (t *runTable) cancel(rule, fingerprint, reason string, now time.Time) (canc
 	return cancelled
 }
 
-// takeAwaiting takes out a run that waits for the approval of a plan, "" for any.
+// takeAwaiting removes and returns a run that waits for the approval of a plan, "" for any.
 // nil: none of that id waits.
 func (t *runTable) takeAwaiting(id, plan string) (*execution, error) {
 	t.mu.Lock()
@@ -162,7 +162,7 @@ func (t *runTable) takeAwaiting(id, plan string) (*execution, error) {
 	return e, nil
 }
 
-// takeExpired takes out the runs that have waited for an approval since a moment.
+// takeExpired removes and returns the runs that have waited for an approval since a moment.
 func (t *runTable) takeExpired(since time.Time) (expired []*execution) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -35,7 +35,7 @@ func newState(o Options) *state {
 	return s
 }
 
-// poke lets [Runner.Run] look for runs that may start.
+// poke wakes [Runner.Run], which starts the runs that may start.
 func (s *state) poke() {
 	select {
 	case s.wake <- struct{}{}:

@@ -52,7 +52,7 @@ type Stats struct {
 	JournalBytes int64          // 0: there is no journal
 }
 
-// counters hold what only grows.
+// counters have the counters of [Stats], which only grow.
 type counters struct {
 	mu sync.Mutex
 	s  Stats
@@ -130,8 +130,8 @@ func (c *counters) copy() Stats {
 	return s
 }
 
-// initialize puts 0 for what a step of a rule may come to: increase() does not see
-// the first event of a series that begins with it.
+// initialize sets the results of a step that have not occurred to 0: increase() does not
+// count the first event of a series that begins with it.
 func (s *Stats) initialize(rule, action string, hasNext bool) {
 	results := []journal.Decision{journal.DecisionVerified, journal.DecisionFailed, journal.DecisionRefused, journal.DecisionUnplanned, journal.DecisionCleared, journal.DecisionDryRun}
 	switch {

@@ -2,11 +2,11 @@ package action
 
 import "context"
 
-// Condition reports whether what an alert is about still holds, measured now. An
-// error says that it cannot be seen.
+// Condition measures whether the condition of an alert still holds. An error means that
+// it cannot be measured.
 type Condition func(ctx context.Context, a Alert) (holds bool, err error)
 
-// Cleared reports whether the condition is gone.
+// Cleared reports whether the condition no longer holds; false without a condition.
 func (c Condition) Cleared(ctx context.Context, a Alert) (bool, error) {
 	if c == nil {
 		return false, nil

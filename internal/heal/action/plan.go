@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// The bounds of what is kept of one plan, so that a journal's line is bounded.
+// The bounds of a plan in the journal, so that a line is bounded.
 const (
 	MaxVictims = 100
 	maxInfo    = 12
@@ -21,11 +21,11 @@ const (
 	MaxValue   = 200 // bytes of a label's value
 )
 
-// Key tells a victim from all others, in 16 hexadecimal digits.
+// Key returns 16 hexadecimal digits that identify a victim.
 func (v Victim) Key() string { return Digest(v.Kind, v.ID, v.Identity) }
 
-// SetID sets what an approval holds on to: the settings of the step as part
-// of the plan's scope, and the plan's ID, which changes with its victims.
+// SetID sets what an approval refers to: the plan's scope, with the settings of the
+// step, and the plan's ID, which changes with its victims.
 func (p *Plan) SetID(step config.HealingStep) {
 	settings, err := json.Marshal(step) // durations, numbers, names: it cannot fail
 	if err != nil {
@@ -40,7 +40,7 @@ func (p *Plan) SetID(step config.HealingStep) {
 	p.ID = Digest(parts...)
 }
 
-// Digest returns 16 hexadecimal digits that stand for a list of texts.
+// Digest returns the first 16 hexadecimal digits of a hash over a list of texts.
 func Digest(parts ...string) string {
 	b, err := json.Marshal(parts) // one text for one list
 	if err != nil {
@@ -50,7 +50,7 @@ func Digest(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Bounded cuts a plan to what may be written down.
+// Bounded returns a copy of the plan within the bounds of the journal.
 func (p Plan) Bounded() *Plan {
 	p.Action, p.Target = text.Clip(p.Action, 64), text.Clip(p.Target, MaxValue)
 	p.Summary, p.Refused = text.Clip(p.Summary, MaxText), text.Clip(p.Refused, MaxText)
@@ -68,5 +68,5 @@ func (p Plan) Bounded() *Plan {
 	return &p
 }
 
-// ErrNotPlanned says that a plan was not made by this process.
+// ErrNotPlanned is returned by Apply for a plan that this process has not made.
 var ErrNotPlanned = errors.New("the plan was not made by this process: make it anew")

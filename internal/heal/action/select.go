@@ -10,8 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// plainName is what may stand in a target: no label's value gets further than a
-// comparison with known names.
+// plainName matches the label values that may be part of a target. They are only
+// compared with known names.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
 
 // TargetName returns the part of a target that a setting or, without one, the
@@ -26,8 +26,8 @@ func TargetName(a Alert, label, setting string) string {
 	return "?"
 }
 
-// NameFrom returns the name that a rule or, without one, the alert's label says. The
-// two must not differ: a rule about one app is not for another app's alert.
+// NameFrom returns the name in a setting or, where it is empty, in the alert's label. It
+// returns a refusal when both are there and differ.
 func NameFrom(a Alert, label, setting string) (name, refused string) {
 	said := a.Labels[label]
 	switch {
@@ -40,7 +40,7 @@ func NameFrom(a Alert, label, setting string) (name, refused string) {
 	}
 }
 
-// FindApp finds an app of the configuration.
+// FindApp returns the app of a name, and whether there is one.
 func FindApp(apps []config.App, name string) (config.App, bool) {
 	for _, a := range apps {
 		if a.Name == name && name != "" {
@@ -50,7 +50,7 @@ func FindApp(apps []config.App, name string) (config.App, bool) {
 	return config.App{}, false
 }
 
-// Sleep waits for d; false when ctx ended.
+// Sleep waits for d. It reports false when ctx ended first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -62,5 +62,5 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// RoundTenths shows a time to the tenth of a second.
+// RoundTenths returns a duration as text, rounded to tenths of a second.
 func RoundTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -18,21 +18,21 @@ type Holder struct {
 // Holders are the client's ends of connections to one database, as the kernel
 // of this host has them.
 type Holders interface {
-	// Of returns who holds the connection whose client the database reports as
+	// Of returns the holder of the connection whose client the database reports as
 	// host, "10.0.0.7:41872". Both ends of the socket must be those.
 	Of(host string) Holder
 	// Incomplete returns why not all connections of an app are known; "": they are.
 	Incomplete(app string) string
 }
 
-// FindHolders looks now for the connections of apps to a server of the section
+// FindHolders reads the connections of apps to a server of the section
 // mysql; without a name, for those of all watched apps.
 type FindHolders func(ctx context.Context, server string, apps ...string) (Holders, error)
 
 // Selector decides which connections of a server an action may be about.
 type Selector struct {
-	App           string // whose connections are meant; "": nobody's in particular
-	IncludeUnheld bool   // those too that nobody is seen to hold
+	App           string // that holds the connections; "": any
+	IncludeUnheld bool   // those too whose holder is unknown
 	holders       Holders
 }
 
@@ -41,8 +41,8 @@ func (w Selector) WithHolders(ctx context.Context, of FindHolders, server string
 	return w.readHolders(ctx, of, server)
 }
 
-// Refresh reads the holders as far as meant takes them: of one app only where
-// another app's need not be told from nobody's.
+// Refresh reads the holders that [Selector.Selects] needs: of one app only where
+// connections without a known holder are not included.
 func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (Selector, error) {
 	if w.App != "" && !w.IncludeUnheld {
 		return w.readHolders(ctx, of, server, w.App)
@@ -52,7 +52,7 @@ func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (S
 
 func (w Selector) readHolders(ctx context.Context, of FindHolders, server string, only ...string) (Selector, error) {
 	if of == nil {
-		return w, nil // nobody is seen to hold any
+		return w, nil // no holder is known
 	}
 	holders, err := of(ctx, server, only...)
 	if err != nil {
@@ -62,13 +62,13 @@ func (w Selector) readHolders(ctx context.Context, of FindHolders, server string
 	return w, nil
 }
 
-// Selects reports whether a connection may be ended as far as its holder goes.
+// Selects reports whether the holder of a connection is the one that is selected.
 func (w Selector) Selects(c mysql.Connection) bool {
 	h := w.Holder(c)
 	return w.App == "" || h.App == w.App || h.App == "" && w.IncludeUnheld
 }
 
-// Holder is nobody where it was not looked for.
+// Holder returns who holds a connection; nobody before [Selector.WithHolders].
 func (w Selector) Holder(c mysql.Connection) Holder {
 	if w.holders == nil {
 		return Holder{}
@@ -84,10 +84,10 @@ func (w Selector) WhyIncomplete() string {
 	return w.holders.Incomplete(w.App)
 }
 
-// Unheld reports whether nobody is seen to hold a connection.
+// Unheld reports whether the holder of a connection is unknown.
 func (w Selector) Unheld(c mysql.Connection) bool { return w.Holder(c).App == "" }
 
-// HoldingApps lists the watched apps that hold some of the connections.
+// HoldingApps returns the watched apps that hold some of the connections.
 func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	for _, c := range list {
 		if h := w.Holder(c); h.App != "" && !slices.Contains(out, h.App) {
@@ -98,8 +98,7 @@ func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 	return out
 }
 
-// UnheldReason returns why connections of whom nobody is seen to hold them are left
-// alone; n is how many there are.
+// UnheldReason returns why n connections whose holder is unknown are left alone.
 func (w Selector) UnheldReason(n int) string {
 	why := cmp.Or(w.WhyIncomplete(), "they are another process's or another host's, came through a UNIX socket or a proxy, or not by the address of the dsn")
 	return fmt.Sprintf("%d connections are leaked, and none of them is held by a process of app %s as far as can be seen on this host: %s", n, w.App, why)

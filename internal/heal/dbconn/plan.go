@@ -20,7 +20,7 @@ func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
 	return out
 }
 
-// ErrRestarted says that connections' numbers mean others now.
+// ErrRestarted means that the server restarted, so that its connections have new ids.
 var ErrRestarted = errors.New("the server was started anew since the plan was made")
 
 // MinIdle is the shortest time after which a connection or a statement may be

@@ -57,8 +57,8 @@ func (d database) Session(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// IsProtected tells of users that are the server itself. No list of users in
-// the configuration can name them.
+// IsProtected reports whether a user is the server itself. No list of users in the
+// configuration may name one.
 func IsProtected(user string) bool {
 	switch strings.ToLower(strings.TrimSpace(user)) {
 	case "", "system user", "event_scheduler", "unauthenticated user":
@@ -67,7 +67,7 @@ func IsProtected(user string) bool {
 	return false
 }
 
-// CheckUsers says why nothing may be ended with this list of users.
+// CheckUsers returns why nothing may be ended with a list of users; "": something may.
 func CheckUsers(users []string, own string) string {
 	for _, u := range users {
 		switch {
@@ -100,7 +100,7 @@ func SortOldestFirst(list []mysql.Connection) {
 	})
 }
 
-// IsRollingBack tells of a connection that was ended and undoes its changes.
+// IsRollingBack reports whether a connection was ended and rolls back its changes.
 func IsRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }

@@ -105,7 +105,7 @@ func (i Checker) preloaded(l proc.Launch) bool {
 var (
 	lazyWord   = regexp.MustCompile(`(?i)lazy`)
 	lazyOption = regexp.MustCompile(`(?i)(?:^-*|=)lazy`) // also behind --set
-	// uwsgiMore finds in a file of settings that it takes more from elsewhere.
+	// uwsgiMore matches a file of settings that includes others.
 	uwsgiMore = regexp.MustCompile(`(?im)^\s*"?(ini|include|inherit|yaml|yml|json|xml|emperor|config|import-opt)\b|<(include|ini|xml)\b|@\(`)
 	// uwsgiFile, with a value behind it, and uwsgiNamed, whose value comes next,
 	// name such a file; uwsgiEnding are those that need no option.
@@ -218,7 +218,8 @@ func (i Checker) gunicornCommand(master proc.Launch, o owners) (p *program.Progr
 	return p, ""
 }
 
-// gunicornIndex finds gunicorn's program or module on a command line of Python; -1:
+// gunicornIndex returns the index of gunicorn's program or module on a command line of
+// Python; -1:
 // it is something else, to which another argument could mean anything.
 func gunicornIndex(argv []string) int {
 	for i := 1; i < len(argv); i++ {
@@ -243,7 +244,7 @@ func gunicornIndex(argv []string) int {
 }
 
 // interpreter returns the Python that the master was started with, by the name
-// that it was started by: the name tells Python its virtual environment.
+// that it was started by: Python finds its virtual environment by the name.
 func interpreter(master proc.Launch) (file, refused string) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
@@ -256,7 +257,7 @@ func interpreter(master proc.Launch) (file, refused string) {
 	return name, ""
 }
 
-// lookPath looks a program up in the PATH of an environment.
+// lookPath returns the path of a program by the PATH of an environment; "": not found.
 func lookPath(name string, env []string) string {
 	if strings.Contains(name, "/") {
 		return ""

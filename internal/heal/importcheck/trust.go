@@ -92,8 +92,8 @@ func configuredCommand(argv []string, master proc.Launch, o owners) (p *program.
 	return p, ""
 }
 
-// checkProgram says why a program must not be run as a user: it, or a directory on
-// the way to it, belongs to somebody else than root, us or that user.
+// checkProgram returns why a program must not be run as a user: it, or a directory above
+// it, belongs to somebody else than root, the exporter or that user.
 func checkProgram(name string, uid uint32) (refused string) {
 	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
 	if err != nil {

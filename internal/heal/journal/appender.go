@@ -135,7 +135,7 @@ func (a *appender) write(data []byte) error {
 }
 
 // track keeps what the next file must begin with. It follows what is
-// written, not what the runner holds: a line that says less than the one before
+// written, not the state in memory: a line that has less than the one before
 // it would let an action be done twice.
 func (a *appender) track(e Entry) {
 	switch {

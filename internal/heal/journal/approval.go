@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// Approval is what a person has approved: one plan, with its victims. What is
-// carried out is planned anew, and must be a subset of it.
+// Approval is one plan, with its victims, that a person has approved. The plan that is
+// carried out is made anew, and must be a subset of it.
 type Approval struct {
 	Plan    string   `json:"plan"` // [action.Plan.ID]
 	Action  string   `json:"action"`
@@ -18,7 +18,7 @@ type Approval struct {
 	Victims []string `json:"victims,omitempty"` // [action.Victim.Key], of those that the plan names
 }
 
-// ApprovalOf returns the approval of a plan as it was written down and shown.
+// ApprovalOf returns the approval of a plan as it was shown.
 func ApprovalOf(p action.Plan) *Approval {
 	a := &Approval{Plan: p.ID, Action: p.Action, Target: p.Target, Scope: p.Scope, Total: p.Total}
 	for _, v := range p.Victims {

@@ -11,12 +11,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// Bounds of what a line of the journal may hold beside those of [Run].
+// The bounds of a line of the journal, beside those of [Run].
 const (
 	maxStep   = 63      // of a rule, from 0
 	maxNumber = 1 << 40 // of anything that is counted
 	MaxName   = 128     // bytes of a rule, an action, a fingerprint
-	MaxKey    = 512     // bytes of what a guard goes by
+	MaxKey    = 512     // bytes of the key of a guard
 )
 
 var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
@@ -27,7 +27,7 @@ type checker struct {
 	clamped bool
 }
 
-// clamp sets a time in the future to now: a guard that counts from it must end.
+// clamp sets times in the future to now: a guard that counts from one must end.
 func (c *checker) clamp(times ...*time.Time) {
 	for _, t := range times {
 		if t.After(c.now) {
@@ -99,7 +99,7 @@ func (c *checker) checkGuards(g *GuardState) bool {
 	return len(g.Applied) <= MaxApplied && shortKeys(g.Last) && shortKeys(g.Known) && shortKeys(g.Acts) && shortKeys(g.Failures) && c.checkLists(g.Acts) && c.checkLists(g.Failures)
 }
 
-// shortKeys reports whether what guards go by is as short as it is written.
+// shortKeys reports whether all keys are within their bound.
 func shortKeys[V any](m map[string]V) bool {
 	for k := range m {
 		if !AllShort(MaxKey, k) {
@@ -150,8 +150,8 @@ func AllShort(limit int, texts ...string) bool {
 	return !slices.ContainsFunc(texts, func(s string) bool { return len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) })
 }
 
-// Follows reports whether a line of a run may come after another one of it: it
-// must not take back what the one before says was begun.
+// Follows reports whether a line of a run may follow another one of it: it must not
+// revoke that an action was begun.
 func (r *Run) Follows(before *Run) bool {
 	switch {
 	case r.Rule != before.Rule || r.Alert.Fingerprint != before.Alert.Fingerprint:

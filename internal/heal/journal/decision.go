@@ -1,14 +1,14 @@
-// Package journal keeps what healing did: runs and their transitions, what the guards
-// go by, and the pause, in a state directory that one exporter holds.
+// Package journal keeps the runs of healing with their transitions, the state of the
+// guards, and the pause, in a state directory that one exporter locks.
 package journal
 
 import "slices"
 
-// Decision is where an alert ended or a run stands: every way out of the
-// runner is one of these, in the journal and as a label's value.
+// Decision is the decision on an alert or the state of a run, in the journal and as a
+// label's value.
 type Decision string
 
-// What an alert comes to that starts no run.
+// The decisions on an alert that starts no run.
 const (
 	DecisionNotMine   Decision = "not_mine"   // identity: it is about another host
 	DecisionUnmatched Decision = "unmatched"  // no rule is for it
@@ -18,8 +18,8 @@ const (
 	DecisionUnwritten Decision = "unwritten"  // refused: the journal cannot be written; of a run: waits until it can
 )
 
-// The guards: what keeps a rule's action from being done although its alert
-// fires. They end an alert, and a run that was to begin.
+// The guards: why an action is not done although its alert fires. They are decisions
+// on an alert, and ends of a run.
 const (
 	DecisionPaused   Decision = "paused"
 	DecisionOff      Decision = "off"
@@ -31,11 +31,11 @@ const (
 	DecisionLease    Decision = "lease" // somebody else works on the target
 )
 
-// The way of a run.
+// The states of a run that has not ended.
 const (
 	DecisionQueued     Decision = "queued"
 	DecisionAwaiting   Decision = "awaiting_approval"
-	DecisionRunning    Decision = "running"   // written down before the action is applied
+	DecisionRunning    Decision = "running"   // written before the action is applied
 	DecisionVerifying  Decision = "verifying" // it was applied
 	DecisionStepFailed Decision = "step_failed"
 )
@@ -43,9 +43,9 @@ const (
 // The ends of a run.
 const (
 	DecisionDryRun    Decision = "dry_run"   // planned and shown
-	DecisionCleared   Decision = "cleared"   // looked at again, there was nothing to do
+	DecisionCleared   Decision = "cleared"   // measured again, nothing is to be done
 	DecisionRefused   Decision = "refused"   // the plan must not be carried out
-	DecisionUnplanned Decision = "unplanned" // the action could not look
+	DecisionUnplanned Decision = "unplanned" // the action could not read the state
 	DecisionCancelled Decision = "cancelled" // the alert was resolved, or the rule is gone
 	DecisionExpired   Decision = "expired"   // nobody approved it in time
 	DecisionVerified  Decision = "verified"
@@ -53,24 +53,24 @@ const (
 	DecisionEscalated Decision = "escalated"
 )
 
-// DecisionCarried stands where a file of the journal begins with the guards.
+// DecisionCarried marks the lines of the guards at the beginning of a file.
 const DecisionCarried Decision = "carried"
 
-// AlertDecisions lists what an alert can come to, for metrics.
+// AlertDecisions returns all decisions on alerts, for metrics.
 func AlertDecisions() []Decision {
 	return slices.Concat([]Decision{
 		DecisionQueued, DecisionNotMine, DecisionUnmatched, DecisionDuplicate, DecisionResolved, DecisionQueueFull, DecisionUnwritten,
 	}, Guards())
 }
 
-// Guards lists the guards, in the order in which they are asked.
+// Guards returns the guards, in the order in which they are asked.
 func Guards() []Decision {
 	return []Decision{
 		DecisionPaused, DecisionOff, DecisionWarmup, DecisionBreaker, DecisionCooldown, DecisionBudget, DecisionFleet, DecisionLease,
 	}
 }
 
-// Open reports whether a run goes on from here.
+// Open reports whether a run in this state has not ended.
 func (d Decision) Open() bool {
 	return slices.Contains([]Decision{
 		DecisionQueued, DecisionAwaiting, DecisionRunning, DecisionVerifying, DecisionStepFailed, DecisionUnwritten,
@@ -80,7 +80,7 @@ func (d Decision) Open() bool {
 // Inflight reports whether an action may have been applied and not yet checked.
 func (d Decision) Inflight() bool { return d == DecisionRunning || d == DecisionVerifying }
 
-// ofRun reports whether a run can stand at it.
+// ofRun reports whether it is the state of a run.
 func (d Decision) ofRun() bool {
 	return d.Open() || slices.Contains(Guards(), d) || slices.Contains([]Decision{
 		DecisionDryRun, DecisionCleared, DecisionRefused, DecisionUnplanned, DecisionCancelled, DecisionExpired,

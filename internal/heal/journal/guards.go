@@ -13,10 +13,10 @@ type GuardState struct {
 	Applied  []time.Time            `json:"applied,omitempty"`  // all acts
 	Failures map[string][]time.Time `json:"failures,omitempty"` // by action
 	Human    map[string]string      `json:"human,omitempty"`    // rules that call for a person
-	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were taken, as hashes, and until when
+	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were accepted, as hashes, and until when they are duplicates
 }
 
-// The bounds of a part of the guards.
+// The bounds of the state of the guards.
 const (
 	maxParts   = 10_000
 	MaxApplied = 2000 // acts that are kept for the budget: more than any budget

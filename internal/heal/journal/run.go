@@ -15,14 +15,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// The bounds of what is kept of one run, so that a journal's line is bounded.
+// The bounds of a run in the journal, so that a line is bounded.
 const (
 	maxLabels   = 32
-	MaxEvidence = 64 << 10
+	MaxEvidence = 64 << 10 // bytes
 )
 
-// Run is one alert on its way through the steps of its rule. A published Run
-// is never changed.
+// Run is the processing of one alert by the steps of its rule. A published Run is never
+// changed.
 type Run struct {
 	ID       string          `json:"id"`
 	Rule     string          `json:"rule"`
@@ -41,7 +41,7 @@ type Run struct {
 	Outcome  action.Outcome  `json:"outcome,omitempty"`
 	Approved *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
 	Before   []StepResult    `json:"before,omitempty"`
-	Facts    json.RawMessage `json:"evidence,omitempty"` // what was seen right before, as JSON
+	Facts    json.RawMessage `json:"evidence,omitempty"` // evidence from right before the act, as JSON
 }
 
 // Subject is what is kept of an alert.
@@ -52,7 +52,7 @@ type Subject struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 }
 
-// StepResult is what one step of a run came to.
+// StepResult is the result of one step of a run.
 type StepResult struct {
 	Action  string    `json:"action"`
 	Target  string    `json:"target,omitempty"`
@@ -64,9 +64,11 @@ type StepResult struct {
 	Done    int       `json:"done,omitempty"`
 }
 
+// NewRunID returns a new id of a run: "r-" and twelve random letters or digits.
 func NewRunID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
 
-// SubjectOf keeps what is needed of an alert to act on it after a restart, within bounds.
+// SubjectOf returns the part of an alert, within bounds, that is needed to act on it after
+// a restart.
 func SubjectOf(a action.Alert) Subject {
 	s := Subject{Name: text.Clip(a.Name(), action.MaxValue), Fingerprint: text.Clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
@@ -81,7 +83,7 @@ func SubjectOf(a action.Alert) Subject {
 	return s
 }
 
-// Alert is what an action is given. Annotations do not survive a restart.
+// Alert returns the alert for an action. It has no annotations.
 func (s Subject) Alert() action.Alert {
 	return action.Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
 }
@@ -89,8 +91,8 @@ func (s Subject) Alert() action.Alert {
 // Terminal reports whether the run has ended.
 func (r *Run) Terminal() bool { return !r.State.Open() }
 
-// DedupKey is what an alert is known again by: its fingerprint and its start, for
-// one rule and what it would do; as a hash, for alerts may make it long.
+// DedupKey returns the key by which an alert is a duplicate: a hash of its fingerprint and
+// its start, the rule, and the key of the rule's first target.
 func (s Subject) DedupKey(rule, what string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
 	return hex.EncodeToString(sum[:16])

@@ -125,7 +125,7 @@ func (d *stateDir) open(name string, flag int, limit int64) (*os.File, error) {
 	return f, nil
 }
 
-// acceptable reports why a file of the state directory is not used.
+// acceptable returns why a file of the state directory is not used; nil: it is.
 func acceptable(info fs.FileInfo, limit int64) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
@@ -150,7 +150,7 @@ func unusable(name string, err error) error {
 	return &fs.PathError{Op: "open safely", Path: name, Err: err}
 }
 
-// checkSame reports ErrLost unless the open file is the one that has the name now.
+// checkSame returns ErrLost unless the open file is the one that has the name now.
 func (d *stateDir) checkSame(name string, f *os.File) error {
 	at, err := d.root.Lstat(name)
 	return checkSameFile(name, at, err, f)
@@ -173,7 +173,7 @@ func checkSameFile(name string, at fs.FileInfo, err error, f *os.File) error {
 	return nil
 }
 
-// checkHeld reports ErrLost unless the path still leads to the directory that is
+// checkHeld returns ErrLost unless the path still leads to the directory that is
 // locked, and its lock file is the one that is locked.
 func (d *stateDir) checkHeld() error {
 	at, err := os.Stat(d.path)

@@ -15,7 +15,7 @@ import (
 // longestPause bounds the time that a pause in the file may still last.
 const longestPause = 30 * 24 * time.Hour
 
-// Pause is an order of a person to begin nothing new.
+// Pause is the order of a person that nothing new begins.
 type Pause struct {
 	Reason string    `json:"reason"`
 	By     string    `json:"by"`
@@ -23,7 +23,7 @@ type Pause struct {
 	Until  time.Time `json:"until"`
 }
 
-// Active reports whether the pause holds at a moment.
+// Active reports whether the pause is in force at a moment; nil never is.
 func (p *Pause) Active(now time.Time) bool { return p != nil && now.Before(p.Until) }
 
 // Store is the state directory: the journal and the pause, held by one exporter.

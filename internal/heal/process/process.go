@@ -1,5 +1,5 @@
-// Package process holds processes by a descriptor (pidfd), so that a signal reaches
-// the process that was meant or nobody.
+// Package process opens processes by a descriptor (pidfd), so that a signal reaches the
+// intended process or none.
 package process
 
 import (
@@ -21,10 +21,10 @@ type Snapshotter interface {
 	Snapshot(ctx context.Context) (*proc.Snapshot, error)
 }
 
-// ErrChanged says that a process is not the one that the plan is about.
+// ErrChanged means that a process is not the planned one.
 var ErrChanged = errors.New("the process has ended or is another one by now")
 
-// errOtherNamespace says that numbers of processes under ProcRoot mean others here.
+// errOtherNamespace means that pids under ProcRoot are those of other processes here.
 var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes it sees, so that it cannot signal them")
 
 // Handle is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
@@ -35,7 +35,7 @@ type Handle struct {
 	fd   int
 }
 
-// Open takes hold of the process that id is about, and of no other. The
+// Open opens the process of an identity, and no other. The
 // descriptor is opened first and the process compared after it, so that from
 // here on the number does not matter.
 func Open(root string, id proc.Identity) (*Handle, error) {
@@ -73,7 +73,7 @@ func CheckSignalable(root string, pid int) error {
 	return nil
 }
 
-// Check compares start and parent once more.
+// Check returns [ErrChanged] unless start and parent are those of the identity.
 func (g *Handle) Check() error {
 	now, err := proc.Identify(g.root, g.ID.PID)
 	switch {
@@ -121,12 +121,12 @@ func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 // Close lets go of the process.
 func (g *Handle) Close() { _ = unix.Close(g.fd) }
 
-// Info is how a process stands in a plan, for people and for [IdentityFrom].
+// Info returns a process as it is in a plan, for people and for [IdentityFrom].
 func Info(id proc.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
-// IdentityOf tells a process from every other, for [action.Victim.Identity].
+// IdentityOf returns the text of a process for [action.Victim.Identity].
 func IdentityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
 // IdentityFrom reads what [Info] wrote, with names that begin with
@@ -140,7 +140,7 @@ func IdentityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
 	return proc.Identity{PID: pid, Start: start}, err == nil
 }
 
-// PlannedAt is when the plan with this information was made.
+// PlannedAt returns when the plan with this information was made.
 func PlannedAt(info map[string]string) time.Time {
 	n, err := strconv.ParseInt(info["planned"], 10, 64)
 	if err != nil {

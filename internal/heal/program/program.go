@@ -53,7 +53,7 @@ type Program struct {
 	Open     *os.File // the directory that dir names by its descriptor; nil: none
 }
 
-// Close closes what the program holds open.
+// Close closes the directory of the program.
 func (p *Program) Close() {
 	if p != nil && p.Open != nil {
 		_ = p.Open.Close()
@@ -86,7 +86,7 @@ func (r *tailBuffer) String() string {
 	return string(r.buf[max(0, len(r.buf)-MaxOutput):])
 }
 
-// Run runs the program to its end and gives the end of its output. When ctx
+// Run runs the program to its end and returns the end of its output. When ctx
 // ends, its whole process group ends: SIGTERM, and SIGKILL after five seconds.
 // Its group ends with it in any case: nothing it started there stays behind.
 func (p Program) Run(ctx context.Context) (output string, err error) {
@@ -119,8 +119,8 @@ func (p Program) Run(ctx context.Context) (output string, err error) {
 	return out.String(), err
 }
 
-// command returns what is to be started. Without a context: its end is ours to
-// see to, with all of its group.
+// command returns the command to start. It has no context: supervise ends it, with all
+// of its group.
 func (p Program) command(out io.Writer, namespaces uintptr) *exec.Cmd {
 	return &exec.Cmd{
 		Path: p.Path, Args: p.Argv, Env: p.Env, Dir: p.Dir, Stdin: strings.NewReader(p.Stdin), Stdout: out, Stderr: out,
@@ -199,8 +199,7 @@ func supervise(ctx context.Context, pid int) error {
 // ExitError is how a program ended that ran and failed.
 type ExitError = exec.ExitError
 
-// WithoutPath takes the path out of an error of a file or a program: what is wrong is
-// said, and the place is known.
+// WithoutPath returns an error of a file or a program without its path.
 func WithoutPath(err error) error {
 	if program, ok := errors.AsType[*exec.Error](err); ok {
 		return program.Err
@@ -208,8 +207,8 @@ func WithoutPath(err error) error {
 	return process.WithoutPath(err)
 }
 
-// Resolve finds the file of an absolute path, and says why it must not be
-// run: a program that somebody else could change would be theirs.
+// Resolve returns the file of an absolute path without symbolic links, or why it must not
+// be run: somebody else could change it.
 func Resolve(name string) (file, refused string) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
 		return "", "the program is not named by an absolute path"
@@ -235,7 +234,7 @@ func Resolve(name string) (file, refused string) {
 	return file, ""
 }
 
-// safePath reports whether nobody else could put another file at name: neither in
+// safePath reports whether no other user could replace the file at name: neither in
 // the directories above it, nor in those of the symbolic links it goes through.
 func safePath(name string) bool {
 	for range 10 {

@@ -18,7 +18,7 @@ var (
 	sqlNumber = regexp.MustCompile(`\b(?:0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?)\b`)
 )
 
-// JSON returns evidence as it may be written down: without the values of keys
+// JSON returns evidence for the journal: without the values of keys
 // that sound secret, literals of statements and logins in addresses, and at most
 // limit bytes of it. It returns nil for what is no JSON.
 func JSON(raw json.RawMessage, limit int) json.RawMessage {
@@ -60,7 +60,7 @@ func value(key string, v any) any {
 	return v
 }
 
-// Text takes logins out of the addresses in a text.
+// Text returns a text without the logins in its addresses.
 func Text(s string) string {
 	if !strings.Contains(s, "@") {
 		return s

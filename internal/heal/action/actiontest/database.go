@@ -13,7 +13,7 @@ import (
 )
 
 // Database is a server, and a session on it, in memory. before is called ahead of
-// each look at one connection, as the world goes on.
+// each reading of one connection, to change the state meanwhile.
 type Database struct {
 	ServerID, Login string
 	MariaDB         bool
@@ -132,7 +132,7 @@ func Apps() []config.App {
 	}
 }
 
-// Databases gives f as the server main, and no other.
+// Databases returns f as the server main, and no other.
 func Databases(f *Database) func(string) dbconn.Database {
 	return func(name string) dbconn.Database {
 		if name == "main" {
@@ -142,7 +142,7 @@ func Databases(f *Database) func(string) dbconn.Database {
 	}
 }
 
-// Labels is an alert with these labels, name and value in turn.
+// Labels returns an alert with these labels, name and value in turn.
 func Labels(kv ...string) action.Alert {
 	a := action.Alert{Labels: map[string]string{}}
 	for i := 0; i < len(kv); i += 2 {

@@ -28,7 +28,7 @@ const (
 
 // Deps are what [New] needs of others.
 type Deps struct {
-	Condition action.Condition // nil: none is to be measured
+	Condition action.Condition // nil: none is measured
 	TLS       *tls.Config      // for tests; nil: the system's roots
 }
 
@@ -97,7 +97,7 @@ func (c *Action) token() (string, error) {
 	return token, nil
 }
 
-// Apply implements [action.Action]. It asks once, and follows nobody elsewhere.
+// Apply implements [action.Action]. It sends one request and follows no redirect.
 func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	h, ok := p.Private.(*handover.Handover)
 	if !ok {
@@ -154,7 +154,7 @@ func (c *Action) client() *http.Client {
 	}
 }
 
-// withoutURL takes the URL out of an error: its path may be a secret.
+// withoutURL returns an error without its URL, whose path may be a secret.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// rollbackInterval is between the two looks that tell whether a transaction that
-	// rolls back gets on.
+	// rollbackInterval is between the two readings that show whether a transaction that
+	// rolls back makes progress.
 	rollbackInterval = time.Second
 )
 
@@ -24,13 +24,13 @@ const (
 type Deps struct {
 	Apps     func() []config.App               // of the configuration as it is now
 	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none of that name
-	Holders  dbconn.FindHolders                // nil: nobody is seen to hold a connection
+	Holders  dbconn.FindHolders                // nil: no holder is known
 }
 
 // Action is the action kill_leaked_connections: it ends connections of an
 // app's users that sleep in a transaction, the oldest first, and that a process
-// of the app is proved to hold. A connection that sleeps outside of one may lie
-// in its pool and is left alone.
+// of the app is proved to hold. A connection that sleeps outside of a transaction may
+// be idle in its pool and is left alone.
 type Action struct {
 	d Deps
 	c config.KillLeaked
@@ -51,7 +51,7 @@ type prepared struct {
 	victims  []mysql.Connection
 }
 
-// criteria makes the rule of the settings and an alert, or says why there is none.
+// criteria returns the criteria of the settings and an alert, or why there are none.
 func (k *Action) criteria(a action.Alert) (r criteria, refused string) {
 	r = criteria{
 		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
@@ -124,7 +124,7 @@ func (k *Action) open(ctx context.Context, r criteria) (dbconn.Session, error) {
 	return server.Session(ctx)
 }
 
-// describe writes a plan down.
+// describe sets the sentences, figures and victims of a plan.
 func describe(p *action.Plan, r criteria, picked selection, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
 	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
@@ -155,8 +155,8 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 	}
 }
 
-// Apply implements [action.Action]. All looks and all ends are on one connection, which
-// breaks if the server does.
+// Apply implements [action.Action]. It reads and ends connections on one session, which
+// breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
 	if !ok || p.Refused != "" {
@@ -188,8 +188,8 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return done, nil
 }
 
-// endConnection looks once more, and ends the connection if it is still the very same and
-// has done nothing since.
+// endConnection reads a connection again, and ends it if it is the planned one and has
+// slept since. It reports whether it was ended.
 func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteria, planned mysql.Connection) (bool, error) {
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
@@ -216,7 +216,8 @@ func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteri
 	return done, nil
 }
 
-// stillAsleep reports whether a connection has slept without a break between two looks.
+// stillAsleep reports whether a connection has slept without a break between two
+// readings.
 func stillAsleep(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time

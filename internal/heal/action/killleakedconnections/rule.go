@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// criteria says which connections are leaked, and how many may be ended.
+// criteria select the leaked connections, and bound how many may be ended.
 type criteria struct {
 	app, pool, server string
 	users             []string
@@ -71,7 +71,7 @@ func (r criteria) choose(list []mysql.Connection) selection {
 	return p
 }
 
-// setPool takes the pool's part of the rule.
+// setPool sets the criteria that depend on the pool.
 func (r *criteria) setPool(app string, p config.Pool) {
 	r.app, r.pool, r.server = app, p.Name, p.MySQL
 	r.owner.App = app
@@ -83,7 +83,7 @@ func (r *criteria) setPool(app string, p config.Pool) {
 	}
 }
 
-// check says what is missing for anything to be done.
+// check returns why nothing may be done with these criteria; "": something may.
 func (r criteria) check() string {
 	switch {
 	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.maxRows < 0:

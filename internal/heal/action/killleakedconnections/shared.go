@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
-// sharedUser returns why connections whose holder is not known must not be ended
+// sharedUser returns why connections whose holder is unknown must not be ended
 // by their user: pools of two apps have it on one server.
 func sharedUser(ctx context.Context, r criteria, apps []config.App, db func(name string) dbconn.Database, me dbconn.Session) string {
 	for _, a := range apps {

@@ -54,7 +54,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 }
 
-// plannedCriteria finds the rule of a plan, after a crash by the target's name.
+// plannedCriteria returns the criteria of a plan; after a crash those of its target.
 func (k *Action) plannedCriteria(p action.Plan) (criteria, bool) {
 	if private, ok := p.Private.(prepared); ok {
 		return private.criteria, true
@@ -86,7 +86,7 @@ func remaining(list []mysql.Connection, r criteria, planned map[uint64]bool) (ro
 	return rolling, leaked
 }
 
-// rollbackOutcome compares two looks at connections that were ended: it is
+// rollbackOutcome compares two readings of connections that were ended: it is
 // progress when one has gone, has not begun to roll back yet, or has fewer
 // changes left to undo.
 func rollbackOutcome(before, after []mysql.Connection) action.Outcome {

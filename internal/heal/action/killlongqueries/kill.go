@@ -21,7 +21,7 @@ import (
 // Deps are what [New] needs of others.
 type Deps struct {
 	Database func(name string) dbconn.Database          // a server of the section mysql; nil: there is none of that name
-	Holders  dbconn.FindHolders                         // nil: nobody is seen to hold a connection
+	Holders  dbconn.FindHolders                         // nil: no holder is known
 	Watched  func(ctx context.Context, app string) bool // whether an app of that name is watched; nil: none is
 }
 
@@ -57,7 +57,7 @@ type selection struct {
 	plain       []longQuery
 	unheld      int      // of the users, and not of the app that is meant
 	holdingApps []string // watched apps that hold the connections of long ones
-	unread      int      // not looked at: there are too many
+	unread      int      // not read: there are too many
 }
 
 // prepared is what a plan keeps for Apply and Verify.
@@ -69,14 +69,14 @@ type prepared struct {
 }
 
 // candidate reports whether a connection runs something of an allowed user for too
-// long. One that waits for a lock is not to blame: who holds it is.
+// long. One that waits for a lock is left alone: the holder of the lock is the cause.
 func (k *Action) candidate(c mysql.Connection) bool {
 	return !c.Own && c.ID != 0 && !dbconn.IsProtected(c.User) && slices.Contains(k.c.Users, c.User) &&
 		(c.Command == "Query" || c.Command == "Execute") && c.Time > k.c.MinTime &&
 		!dbconn.IsRollingBack(c) && c.TrxState != "LOCK WAIT" && !strings.HasPrefix(c.State, "Waiting for ")
 }
 
-// find finds the long statements as they are now.
+// find returns the long statements at this moment.
 func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector, list []mysql.Connection) (selection, error) {
 	var p selection
 	var candidates []mysql.Connection
@@ -105,8 +105,8 @@ func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector,
 	return p, nil
 }
 
-// readStatement reports whether what a connection runs is a plain SELECT, and gives the
-// hash of its text. The text is not kept.
+// readStatement returns a hash of the statement that a connection runs, and whether it is
+// a plain SELECT. The text is not kept.
 func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
 	if err != nil {
@@ -172,7 +172,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// owner returns whose statements are meant: those of the app that the rule or
+// owner returns the selector of connections: those of the app that the rule or
 // the alert names, else of all that log in as one of the users.
 func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, string) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
@@ -182,7 +182,7 @@ func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, st
 	return dbconn.Selector{}, "" // a label of that name may be about anything
 }
 
-// describe writes a plan down.
+// describe sets the sentences, figures and victims of a plan.
 func (k *Action) describe(p *action.Plan, name string, picked selection, of prepared) {
 	victims := picked.plain[:min(len(picked.plain), k.c.MaxVictims)]
 	of.victims = victims
@@ -216,7 +216,7 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 	}
 }
 
-// plannedServer finds the server of a plan.
+// plannedServer returns the server of a plan.
 func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 	if name, ok := strings.CutPrefix(p.Target, "mysql:"); ok {
 		if db := k.d.Database(name); db != nil {
@@ -226,8 +226,8 @@ func (k *Action) plannedServer(p action.Plan) (dbconn.Database, error) {
 	return nil, errors.New("the server is no longer in the configuration")
 }
 
-// Apply implements [action.Action]. All looks and all ends are on one connection, which
-// breaks if the server does.
+// Apply implements [action.Action]. It reads and ends statements on one session, which
+// breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
 	if !ok || p.Refused != "" {
@@ -263,7 +263,8 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	return done, nil
 }
 
-// endStatement looks once more, and ends the statement if it is still the very same.
+// endStatement reads a statement again, and ends it if it is the planned one. It reports
+// whether it was ended.
 func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepared, planned longQuery) (bool, error) {
 	hash, plain, err := k.readStatement(ctx, db, planned.Connection)
 	if err != nil {
@@ -319,7 +320,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 	left, ending := stillRunning(list, p.Victims, db.Server())
 	if ending > 0 {
-		return action.InProgress, nil // the server looks at the mark only now and then
+		return action.InProgress, nil // the server checks the flag of a KILL only now and then
 	}
 	w := dbconn.Selector{}
 	if len(p.Victims) > 0 && p.Victims[0].Info["app"] != "" {

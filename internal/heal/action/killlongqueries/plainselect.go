@@ -45,7 +45,7 @@ func plainSelect(text string, escapes bool) bool {
 	}
 }
 
-// sqlLexer reads as much of SQL as tells words from strings and comments.
+// sqlLexer splits SQL into words, strings and comments.
 type sqlLexer struct {
 	rest    string
 	escapes bool // \ escapes in strings

@@ -36,7 +36,7 @@ type Deps struct {
 	Store func(name string) SessionStore // a server of the section redis; nil: there is none of that name
 }
 
-// Action is the action purge_sessions: it gives sessions that would stay for ever
+// Action is the action purge_sessions: it sets on sessions that would stay for ever
 // an expiry, or removes them. It reads no session, and no key's name leaves the
 // store's package: a plan has a count and no victims.
 type Action struct {
@@ -52,7 +52,7 @@ func (p *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", p.c.App) + "/redis:" + action.TargetName(a, "redis", p.c.Redis)
 }
 
-// criteria says which sessions are meant.
+// criteria select sessions.
 type criteria struct {
 	app   string
 	redis string
@@ -61,7 +61,7 @@ type criteria struct {
 
 func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
 
-// criteria makes the rule of the settings and an alert, or says why there is none.
+// criteria returns the criteria of the settings and an alert, or why there are none.
 func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
 	appName, refused := action.NameFrom(a, "app", p.c.App)
 	if refused != "" {
@@ -95,7 +95,7 @@ func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 	return criteria{app, s.Redis, q}
 }
 
-// check says what is missing for anything to be done.
+// check returns why nothing may be done with these criteria; "": something may.
 func (p *Action) check(r criteria) string {
 	switch {
 	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
@@ -106,7 +106,7 @@ func (p *Action) check(r criteria) string {
 	return ""
 }
 
-// sharedPrefix returns why whose sessions are meant is not certain: an app of the
+// sharedPrefix returns why the owner of the sessions is not certain: an app of the
 // configuration has some in the same database, under a prefix that overlaps.
 func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
 	for _, app := range p.d.Apps() {
@@ -159,7 +159,7 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return out, nil
 }
 
-// count looks at the sessions as they are now.
+// count counts the sessions at this moment.
 func (p *Action) count(ctx context.Context, r criteria) (redis.EternalCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
@@ -174,7 +174,7 @@ func (p *Action) count(ctx context.Context, r criteria) (redis.EternalCount, err
 	return count, nil
 }
 
-// budget is how long a walk may take so that it ends before ctx does.
+// budget returns how long a scan may take so that it ends before ctx does.
 func budget(ctx context.Context, most time.Duration) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -195,7 +195,7 @@ func estimate(c redis.EternalCount) float64 {
 	return math.Round(float64(c.Eternal) / c.Coverage)
 }
 
-// describe writes a plan down.
+// describe sets the sentences and figures of a plan.
 func (p *Action) describe(out *action.Plan, r criteria, c redis.EternalCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
 	does := "give an expiry of " + r.query.Grace.String() + " to"
@@ -256,7 +256,7 @@ func (p *Action) Verify(ctx context.Context, plan action.Plan) (action.Outcome, 
 	return action.Unchanged, nil
 }
 
-// plannedCriteria finds the rule of a plan, after a crash by the target's name.
+// plannedCriteria returns the criteria of a plan; after a crash those of its target.
 func (p *Action) plannedCriteria(plan action.Plan) (criteria, bool) {
 	if rule, ok := plan.Private.(criteria); ok {
 		return rule, true

@@ -34,7 +34,7 @@ const (
 type Deps struct {
 	Processes process.Snapshotter
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
-	// or an error: nobody knows.
+	// or an error: unknown.
 	Leaks    func(ctx context.Context, app string) (map[int]int, error)
 	ProcRoot string // "/proc"; where it is mounted
 }
@@ -72,7 +72,7 @@ type candidate struct {
 	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
 }
 
-// String says why a worker was chosen.
+// String returns why a worker was chosen.
 func (p candidate) String() string {
 	switch p.of {
 	case "leaked":
@@ -83,7 +83,7 @@ func (p candidate) String() string {
 	return fmt.Sprintf("the largest with %.0f MiB", p.value/(1<<20))
 }
 
-// findApp finds an app that runs or ran.
+// findApp returns an app of a snapshot, running or not; nil: there is none.
 func findApp(snap *proc.Snapshot, name string) *proc.App {
 	for i := range snap.Apps {
 		if snap.Apps[i].Name == name && name != "" {

@@ -86,7 +86,7 @@ func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven,
 }
 
 // checkImport imports the app as its next worker would, unless its master has
-// loaded it. What stands in the way is a refusal.
+// loaded it. It returns a [action.Refusal] when the app does not import.
 func (r *Action) checkImport(ctx context.Context, t *target) error {
 	check, refused, err := r.importer(t).Prepare()
 	defer check.Close()

@@ -40,7 +40,7 @@ func (r *Action) choose(ctx context.Context, app *proc.App) (*candidate, *proven
 	return best, known, refused, err
 }
 
-// candidates returns those that may be picked, as far as discovery tells.
+// candidates returns the workers that may be picked, as far as discovery knows.
 func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, string, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
@@ -90,7 +90,7 @@ func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string,
 	return nil, "no other worker serves requests meanwhile", nil
 }
 
-// notReady says why no worker of an app may be taken away now.
+// notReady returns why no worker of an app may be recycled now; "": one may.
 func (r *Action) notReady(app *proc.App) string {
 	switch {
 	case !app.Up:

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// proven says which processes of an app are workers beyond doubt: not by title
-// or descent, but by what they hold (package procid).
+// proven has the processes of an app that are proved to be workers: not by title or
+// descent, but by the files that they hold open (package procid).
 type proven struct {
 	family  *procid.Family
 	workers map[int]bool
@@ -21,7 +21,7 @@ type proven struct {
 }
 
 const (
-	proofTries = 6 // a master that forks a worker just now makes a sibling that holds the files of all
+	proofTries = 6 // while a master forks, a new worker has the files of all the others
 	proofPause = 50 * time.Millisecond
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// target reads the processes themselves, and how it is to be found out whether
-// the next worker would start. nil: refused.
+// target reads the processes, and how to check whether the next worker would start.
+// nil: refused.
 func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*target, string, error) {
 	t := &target{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
 	var err error
@@ -41,8 +41,8 @@ func (r *Action) importer(t *target) importcheck.Checker {
 	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
 }
 
-// readGrace finds how long a worker may take to end by itself. A stuck one is
-// ended hard after that, for which the step must give the time.
+// readGrace sets how long a worker may take to end by itself. A stuck one is killed
+// after that; it returns a refusal when the timeout of the step is too short for both.
 func (t *target) readGrace(ctx context.Context, r *Action) (refused string) {
 	option := "--graceful-timeout"
 	if t.server == proc.UWSGI {

@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// Verify implements [action.Action]. It needs nothing but what the plan says openly:
-// a run may have been cut off.
+// Verify implements [action.Action]. It uses the public part of the plan only: the run
+// may have been interrupted.
 func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
 		return action.Unchanged, nil
@@ -71,7 +71,7 @@ func (r *Action) verifyReplaced(ctx context.Context, app *proc.App, old, before 
 	return action.Verified, nil
 }
 
-// serves reports whether a worker takes requests, as far as one may look.
+// serves reports whether a worker accepts requests, as far as its state is readable.
 func serves(w proc.Worker) bool {
 	switch w.State {
 	case proc.Idle, proc.Busy:

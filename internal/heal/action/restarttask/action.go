@@ -26,7 +26,7 @@ type Deps struct {
 	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
 	Processes process.Snapshotter
 	ProcRoot  string // "/proc"; where it is mounted
-	Host      string // this host's name, as os.Hostname gives it
+	Host      string // this host's name, as os.Hostname returns it
 }
 
 // Action is the action restart_task: it ends one worker process of RQ or
@@ -58,12 +58,12 @@ func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
 type stuckTask struct {
 	id   proc.Identity
 	key  string        // of RQ's entry; "": of Celery
-	job  string        // that it holds; never shown
+	job  string        // that it works on; never shown
 	held time.Duration // without progress for that long
 	why  string        // in words
 }
 
-// lookup is what a look at a queue's workers came to.
+// lookup is the result of reading a queue's workers.
 type lookup struct {
 	stuck   []stuckTask // on this host and fit to be ended, the worst first
 	refused string      // why none may be ended although one is stuck

@@ -20,10 +20,10 @@ const (
 	maxDescendants = 64               // processes below a worker that are ended with it
 )
 
-// errOtherServer says that what a plan is about is not what answers now.
+// errOtherServer means that the server of the plan is not the one that answers now.
 var errOtherServer = errors.New("the Redis is another server, or was started anew, since the plan was made")
 
-// errProgress says that a worker works again.
+// errProgress means that a worker makes progress again.
 var errProgress = errors.New("the worker has made progress since the plan was made")
 
 // Apply implements [action.Action]. The worker is asked to end after its task (SIGTERM),
@@ -68,7 +68,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	return 1, nil
 }
 
-// recheck looks right before whether the worker makes no progress.
+// recheck reads again whether the worker makes no progress.
 func (r *Action) recheck(ctx context.Context, t *prepared) error {
 	f, err := r.find(ctx, t.queue)
 	switch {
@@ -89,7 +89,7 @@ func (r *Action) recheck(ctx context.Context, t *prepared) error {
 
 // endWorker sees to the end of a worker that has had its first signal.
 func endWorker(ctx context.Context, g *process.Handle, kind string) error {
-	// One that is stopped takes no signal until it goes on.
+	// A stopped process handles no signal until it continues.
 	if g.ID.State == 'T' {
 		_ = g.Signal(syscall.SIGCONT)
 	}
@@ -115,7 +115,7 @@ func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 	return errors.New("the worker does not even end by SIGKILL: it waits inside of the kernel")
 }
 
-// openDescendants takes hold of the processes below a worker: of RQ the one that
+// openDescendants opens the processes below a worker: of RQ the one that
 // does the job, of Celery the pool. One that has other users or groups, such as
 // a job's child behind sudo, is left alone.
 func openDescendants(root string, pid int) ([]*process.Handle, error) {
@@ -138,7 +138,7 @@ func openDescendants(root string, pid int) ([]*process.Handle, error) {
 	return out, nil
 }
 
-// openDescendant takes hold of a child that has its worker's users and groups; nil: it
+// openDescendant opens a child that has its worker's users and groups; nil: it
 // has not, or has ended.
 func openDescendant(root string, kid, parent int, worker procid.Process) *process.Handle {
 	id, err := proc.Identify(root, kid)

@@ -53,7 +53,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// queue finds the queue that rule and alert name.
+// queue returns the queue that rule and alert name.
 func (r *Action) queue(a action.Alert) (q queue, refused string) {
 	switch {
 	case !r.c.Idempotent:
@@ -93,7 +93,7 @@ func queuesOf(app config.App, name string) []queue {
 	return out
 }
 
-// find finds workers without progress.
+// find returns the workers without progress.
 func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
@@ -116,8 +116,8 @@ func backoff(n int) time.Duration {
 	return min(maxBackoff, firstBackoff<<min(n-1, 10))
 }
 
-// backoffLeft says why a queue that was restarted at these times, the oldest first,
-// is left alone for now.
+// backoffLeft returns why a queue that was restarted at these times, the oldest first,
+// is left alone for now; "": it is not.
 func backoffLeft(restarts []time.Time, now time.Time) string {
 	n := 0
 	var last time.Time

@@ -77,7 +77,7 @@ func notReadable(error) string {
 }
 
 // isPython reports whether the file that a process executes is an interpreter of
-// Python. It is told by the kernel, not by the process.
+// Python. The kernel reports it, not the process.
 func isPython(exe string) bool {
 	name := filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
 	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
@@ -169,7 +169,7 @@ func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, err
 // maxEndpoints bounds the ends of a server at which a worker may be connected.
 const maxEndpoints = 16
 
-// endpoints are those at which the server says that it is reached.
+// endpoints returns the ports and paths at which the server reports to be reached.
 func endpoints(at redis.Place) (e proc.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
@@ -190,7 +190,8 @@ func endpoints(at redis.Place) (e proc.Endpoints) {
 	return e
 }
 
-// disconnected compares what a process holds with what the server lists.
+// disconnected returns why no connection of a process is in the server's list of
+// clients; "": one is.
 func disconnected(held proc.Held, c claim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
@@ -244,7 +245,7 @@ func reaches(held proc.Held, at redis.Place) bool {
 }
 
 // isClient reports whether a client of the list is a connection of the process:
-// both ends are the same. On a loopback that says something only where process,
+// both ends are the same. On a loopback that is a proof only where process,
 // exporter and server share it.
 func isClient(held proc.Held, c claim, x redis.Client) bool {
 	near := held.OurNet && (c.at.Path != "" || proc.IsOwnAddress(c.at.Peer.Addr()))
@@ -263,7 +264,7 @@ func isClient(held proc.Held, c claim, x redis.Client) bool {
 	return false
 }
 
-// sharedQueue returns why whose jobs and workers a queue has is not certain: an
+// sharedQueue returns why the owner of a queue is not certain: an
 // app of the configuration has one of that name in the same database.
 func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 	for _, app := range r.d.Apps() {

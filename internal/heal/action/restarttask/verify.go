@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// Verify implements [action.Action]. It needs nothing but what the plan says openly.
+// Verify implements [action.Action]. It uses the public part of the plan only.
 func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
 	if len(p.Victims) != 1 {
 		return action.Unchanged, nil

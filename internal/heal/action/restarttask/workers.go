@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// A worker of RQ gives a sign of life in 30 s while it works and in 405 s
-	// while it rests; what is longer than these is silence.
+	// A worker of RQ writes a heartbeat every 30 s while it works and every 405 s while
+	// it is idle; these limits are above that.
 	silentAtWork = 90 * time.Second
 	silentAtRest = 465 * time.Second
 	// A worker registers itself that soon after the start of its process, at most.
@@ -29,9 +29,9 @@ const (
 	commonCauseWorkers = 3
 )
 
-// findRQ finds the workers of an RQ queue that make no progress: that hold one job
-// of this queue, or give no sign of life, while jobs wait. What processor time
-// a job takes tells nothing: one that spins makes no progress either.
+// findRQ returns the workers of an RQ queue that make no progress: that work on one job
+// of this queue for too long, or write no heartbeat, while jobs wait. The processor time
+// of a job is no evidence: one that spins makes no progress either.
 func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
@@ -91,8 +91,8 @@ func (r *Action) hasEnded(w redis.RQWorker) bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// stalledFor tells for how long a worker has made no progress, and how one knows;
-// "": it does, or what it does is none of this queue's.
+// stalledFor returns for how long a worker has made no progress, and by which evidence;
+// "": it makes progress, or works on another queue.
 func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time.Duration, string) {
 	silence, limit := now.Sub(w.Heartbeat), silentAtRest
 	if w.Job != "" {
@@ -112,8 +112,8 @@ func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time
 // rqTitle is what RQ sets as its title where it can.
 var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 
-// rqProcess finds the process of a worker, and says why it must not be ended.
-// What the Redis says may be written by anybody who may write to it: the process
+// rqProcess returns the process of a worker, and why it must not be ended. Anybody who
+// may write to the Redis may have written the entry: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
 func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id proc.Identity, refused string, err error) {
@@ -162,7 +162,7 @@ func isRQ(l proc.Launch) bool {
 	return false
 }
 
-// unsupervised says why a process must not be ended: nobody would start it anew.
+// unsupervised returns why a process must not be ended: nothing would restart it.
 func (r *Action) unsupervised(id proc.Identity) string {
 	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
 		return err.Error()
@@ -193,8 +193,8 @@ func (r *Action) supervisedByInit() bool {
 	return false
 }
 
-// findCelery finds the worker of a Celery queue that makes no progress: messages
-// wait, and none was taken for min_stuck, though workers hold some.
+// findCelery returns the worker of a Celery queue that makes no progress: messages wait,
+// and none was fetched for min_stuck, though workers hold some.
 func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
 	in, err := server.CeleryIntake(ctx, q.name, time.Now().Add(-r.c.MinStuck))
 	if err != nil {
@@ -238,7 +238,7 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 	return f, nil
 }
 
-// celeryProcess says of a worker why it must not be ended. Its command line
+// celeryProcess returns why a worker must not be ended. Its command line
 // names queues and no broker, so its connections must.
 func (r *Action) celeryProcess(ctx context.Context, w proc.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {

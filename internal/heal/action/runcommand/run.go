@@ -14,7 +14,7 @@ import (
 
 // Deps are what [New] needs of others.
 type Deps struct {
-	Condition action.Condition // nil: none is to be measured
+	Condition action.Condition // nil: none is measured
 }
 
 // Action is the action run_command: it runs one fixed program with fixed
@@ -30,7 +30,7 @@ func New(d Deps, c config.RunCommand) *Action { return &Action{d: d, c: c} }
 // Target implements [action.Action].
 func (*Action) Target(action.Alert) string { return "command" }
 
-// Plan implements [action.Action]. The program is looked at, not run.
+// Plan implements [action.Action]. The program is checked, not run.
 func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	p := action.Plan{Action: config.ActionRunCommand, Target: "command", Measure: 1}
 	if len(r.c.Argv) == 0 {
