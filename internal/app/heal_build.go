@@ -81,7 +81,7 @@ func (a *App) condition(app, component string) action.Condition {
 	return func(_ context.Context, alert action.Alert) (bool, error) {
 		said := alert.Labels["app"]
 		if app != "" && said != "" && said != app {
-			return false, errors.New("the alert is about another app than the rule")
+			return false, errors.New("the alert's label app differs from the rule")
 		}
 		return unwell(a.health(), cmp.Or(app, said), component, time.Now())
 	}

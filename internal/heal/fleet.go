@@ -17,7 +17,7 @@ func (s *state) keepBeating(ctx context.Context) {
 	for {
 		if l := s.settings.Load().leases; l != nil {
 			if err := l.Beat(ctx); err != nil {
-				s.log.Debug("The fleet was not told that this exporter lives", "err", err)
+				s.log.Debug("Fleet heartbeat failed", "err", err)
 			}
 		}
 		select {
@@ -38,14 +38,14 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 		return ""
 	}
 	if l == nil {
-		return "the fleet's Redis is not there"
+		return "the fleet has no Redis"
 	}
 	if _, err := l.Ask(ctx, name); err == nil {
 		action.Sleep(ctx, pause)
 	}
 	f, err := l.Ask(ctx, name)
 	if err != nil {
-		return "the fleet's Redis cannot be asked: " + err.Error()
+		return "the fleet's Redis does not answer: " + err.Error()
 	}
 	return fleetGuard(f, name, set.Budgets)
 }
@@ -64,7 +64,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 	var r result
 	switch {
 	case err != nil:
-		r = result{journal.DecisionFleet, "the fleet's Redis cannot be asked: " + err.Error(), flowEnd}
+		r = result{journal.DecisionFleet, "the fleet's Redis does not answer: " + err.Error(), flowEnd}
 	case !held:
 		r = result{journal.DecisionLease, "another exporter works on the target", flowEnd}
 	default:
@@ -88,6 +88,6 @@ func (s *state) release(ctx context.Context, l Lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := leases.Give(ctx, l); err != nil {
-		s.log.Warn("A lease was not given back; it ends by itself", "run", l.Run, "err", err)
+		s.log.Warn("Lease not released, it expires by itself", "run", l.Run, "err", err)
 	}
 }

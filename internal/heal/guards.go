@@ -37,14 +37,14 @@ func (g *guards) check(set *settings, action, key string, now time.Time) (journa
 	defer g.mu.Unlock()
 	m := &g.memory
 	if until := m.breakerUntil(set.Breaker, action, now); until.After(now) {
-		return journal.DecisionBreaker, fmt.Sprintf("%s failed %d times or more within %s; it rests for %s more",
+		return journal.DecisionBreaker, fmt.Sprintf("%s failed %d times or more within %s; its breaker is open for %s more",
 			action, set.Breaker.Failures, rounded(set.Breaker.Window), rounded(until.Sub(now)))
 	}
 	if left := m.cooldownUntil(set, key).Sub(now); left > 0 {
 		return journal.DecisionCooldown, "the target was acted on " + rounded(now.Sub(m.last[key])) + " ago; the cooldown has " + rounded(left) + " left"
 	}
 	if n := m.spent(set.Budgets, now); n >= set.Budgets.MaxRuns {
-		return journal.DecisionBudget, fmt.Sprintf("%d actions within %s are all that the budget allows", n, rounded(set.Budgets.Per))
+		return journal.DecisionBudget, fmt.Sprintf("the budget of actions is used up: %d within %s", n, rounded(set.Budgets.Per))
 	}
 	return "", ""
 }
@@ -206,9 +206,9 @@ func fleetGuard(f Fleet, action string, b config.Budgets) string {
 	n := max(f.Firing, f.Repairing)
 	switch {
 	case f.Members < 1 || n < 1:
-		return "the fleet's Redis does not know of this exporter"
+		return "the fleet's Redis has no registration of this exporter"
 	case float64(n) > b.FleetMaxFraction*float64(f.Members):
-		return fmt.Sprintf("%d of %d exporters are asked for %s or carry it out; more than a part of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
+		return fmt.Sprintf("%d of %d exporters need %s; more than a fraction of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
 	case f.Members-n < b.FleetMinHealthy:
 		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
 	}

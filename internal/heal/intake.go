@@ -117,7 +117,7 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 
 // blocked logs why an alert started no run.
 func (in *intake) blocked(rl *rule, d journal.Decision, why string) journal.Decision {
-	in.log.Debug("An alert started no run", "rule", rl.Name, "decision", string(d), "reason", why)
+	in.log.Debug("Alert started no run", "rule", rl.Name, "decision", string(d), "reason", why)
 	return d
 }
 

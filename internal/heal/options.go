@@ -21,7 +21,7 @@ var (
 var (
 	ErrUnknownRun = errors.New("there is no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
-	ErrOtherPlan  = errors.New("the run waits for approval of another plan: look at the plan as it is now")
+	ErrOtherPlan  = errors.New("the run waits for the approval of another plan: read the run again")
 )
 
 // Fleet is the state of all exporters that share a Redis.

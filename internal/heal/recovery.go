@@ -256,12 +256,12 @@ func (c *recovery) finish() []journal.Run {
 		case run.line < c.lastBad:
 			c.rememberAct(targetKey(run.Rule, run.Action, run.Target), c.now, false)
 			run.State, run.Updated = journal.DecisionCancelled, c.now
-			run.Reason = "lines of the journal after its last one are broken: it may have acted, and is not done again"
+			run.Reason = "journal lines after its last one are broken: it may have acted, and is not repeated"
 		}
 		if !run.Terminal() {
 			if open++; open > maxResumed {
 				run.State, run.Updated = journal.DecisionCancelled, c.now
-				run.Reason = fmt.Sprintf("more than %d runs had not ended", maxResumed)
+				run.Reason = fmt.Sprintf("more than %d runs were open at the start", maxResumed)
 			}
 		}
 		runs = append(runs, run.Run)

@@ -14,13 +14,13 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	past := newRecovery(set, now)
 	if err := store.Replay(now, past.add); err != nil {
 		s.storage.fail(err)
-		s.log.Error("Healing is off: its journal cannot be read", "err", err)
+		s.log.Error("Healing is off: journal not readable", "err", err)
 		_ = store.Close()
 		return
 	}
 	runs := past.finish()
 	if past.bad > 0 {
-		s.log.Warn("Lines of the journal were passed over", "lines", past.bad)
+		s.log.Warn("Journal lines skipped", "lines", past.bad)
 		s.count.countBadLines(past.bad)
 	}
 	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings.Load(), time.Now()) })
@@ -39,7 +39,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	}
 	s.storage.use(store)
 	if err := s.storage.append(changed...); err != nil { // then they are cancelled anew at the next start
-		s.log.Debug("Cancelled runs are not in the journal", "runs", len(changed), "err", err)
+		s.log.Debug("Cancelled runs not written to the journal", "runs", len(changed), "err", err)
 	}
 	if past.rotate {
 		store.Rotate()
@@ -50,7 +50,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 func (s *state) resume(set *settings, run journal.Run, now time.Time) journal.Run {
 	rl := set.ruleNamed(run.Rule)
 	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {
-		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule is another one since the exporter started again", now
+		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule changed while the exporter was down", now
 		return run
 	}
 	e := newExecution(run, rl, run.Alert.Alert())

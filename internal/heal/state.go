@@ -62,7 +62,7 @@ func (s *state) checkGuards(action, key string, now time.Time) (journal.Decision
 		return "", "" // no journal: what needs one is refused when it is written
 	}
 	if left := s.warm().Sub(now); left > 0 {
-		return journal.DecisionWarmup, "the exporter started " + rounded(now.Sub(s.started)) + " ago and watches for " + rounded(left) + " more"
+		return journal.DecisionWarmup, "the exporter started " + rounded(now.Sub(s.started)) + " ago; the warm-up has " + rounded(left) + " left"
 	}
 	return s.guards.check(set, action, key, now)
 }
@@ -75,7 +75,7 @@ func (s *state) dryRun() bool { return s.storage.mode(s.settings.Load()) != conf
 func (s *state) record(run journal.Run) bool {
 	err := s.storage.append(journal.EntryOf(&run))
 	if err != nil {
-		s.log.Error("A step of healing is not in the journal", "run", run.ID, "state", string(run.State), "err", err)
+		s.log.Error("Step not written to the journal", "run", run.ID, "state", string(run.State), "err", err)
 	}
 	s.index.publish(run)
 	return err == nil
@@ -97,5 +97,5 @@ func (s *state) settle(e *execution, r result) {
 func (s *state) end(e *execution, r result) {
 	run := e.end(r, time.Now())
 	s.record(run)
-	s.log.Info("Healing", "run", run.ID, "rule", run.Rule, "action", run.Action, "target", run.Target, "result", string(r.decision), "done", run.Done)
+	s.log.Info("Run ended", "run", run.ID, "rule", run.Rule, "action", run.Action, "target", run.Target, "result", string(r.decision), "done", run.Done)
 }

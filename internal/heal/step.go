@@ -92,7 +92,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	}
 	switch {
 	case plan.Cleared:
-		return plan, result{journal.DecisionCleared, "looked at now, there is nothing to do", flowEnd}
+		return plan, result{journal.DecisionCleared, "measured again, there is nothing to do", flowEnd}
 	case plan.Refused != "":
 		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
 	}
@@ -210,11 +210,11 @@ func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act actio
 	lease := Lease{step.Action, targetKey(run.Rule, step.Action, run.Target), run.ID, 0}
 	defer x.release(ctx, lease)
 	if run.Plan == nil {
-		return result{journal.DecisionFailed, "it was cut off, and what it was about is not known", flowEscalate}
+		return result{journal.DecisionFailed, "the step was interrupted, and its plan is not known", flowEscalate}
 	}
 	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
 	if r.decision == journal.DecisionFailed {
-		r.reason, r.flow = interruptedReason+"it was not done again, and "+r.reason, flowEscalate
+		r.reason, r.flow = interruptedReason+"it was not repeated; "+r.reason, flowEscalate
 	}
 	return r
 }

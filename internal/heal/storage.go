@@ -37,7 +37,7 @@ func (s *storage) open() *journal.Store {
 		return store
 	}
 	if before == nil || before.Error() != err.Error() {
-		s.log.Error("Healing is off: it needs its state directory", "dir", s.dir, "err", err)
+		s.log.Error("Healing is off: state directory unusable", "dir", s.dir, "err", err)
 	}
 	s.fail(err)
 	return nil
@@ -115,11 +115,11 @@ func (s *storage) wrote(store *journal.Store, err error) {
 	switch {
 	case errors.Is(err, journal.ErrLost):
 		s.store, s.lost, s.openErr = nil, store, err
-		s.log.Error("Healing is off until a restart: its state directory was replaced", "dir", s.dir, "err", err)
+		s.log.Error("Healing is off until a restart: state directory replaced", "dir", s.dir, "err", err)
 	case err != nil && before == nil:
-		s.log.Error("Healing is off: its journal cannot be written", "dir", s.dir, "err", err)
+		s.log.Error("Healing is off: journal not writable", "dir", s.dir, "err", err)
 	case err == nil && before != nil:
-		s.log.Info("The journal of healing can be written again", "dir", s.dir)
+		s.log.Info("Journal is writable again", "dir", s.dir)
 	}
 }
 
@@ -161,9 +161,9 @@ func (s *storage) shownMode(set *settings) (mode, why string) {
 	case s.store == nil && s.openErr == nil:
 		return config.HealOff, "the state directory cannot be used"
 	case s.store == nil:
-		return config.HealOff, "without its state directory nothing is done: " + s.openErr.Error()
+		return config.HealOff, "the state directory cannot be used: " + s.openErr.Error()
 	case s.writeErr != nil:
-		return config.HealOff, "without its journal nothing is done: " + s.writeErr.Error()
+		return config.HealOff, "the journal cannot be written: " + s.writeErr.Error()
 	}
 	return set.Mode, ""
 }

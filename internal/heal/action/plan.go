@@ -69,4 +69,4 @@ func (p Plan) Bounded() *Plan {
 }
 
 // ErrNotPlanned is returned by Apply for a plan that this process has not made.
-var ErrNotPlanned = errors.New("the plan was not made by this process: make it anew")
+var ErrNotPlanned = errors.New("another process made the plan: plan again")

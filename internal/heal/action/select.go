@@ -34,7 +34,7 @@ func NameFrom(a Alert, label, setting string) (name, refused string) {
 	case setting == "":
 		return said, ""
 	case said != "" && said != setting:
-		return "", fmt.Sprintf("the alert is about another %s than the rule", label)
+		return "", fmt.Sprintf("the alert's label %s differs from the rule", label)
 	default:
 		return setting, ""
 	}

@@ -79,7 +79,7 @@ func (w Selector) Holder(c mysql.Connection) Holder {
 // WhyIncomplete returns why not all of the app's connections are known; "": they are.
 func (w Selector) WhyIncomplete() string {
 	if w.holders == nil {
-		return "nobody looks for them"
+		return "holders of connections are not read"
 	}
 	return w.holders.Incomplete(w.App)
 }

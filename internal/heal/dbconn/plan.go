@@ -21,7 +21,7 @@ func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
 }
 
 // ErrRestarted means that the server restarted, so that its connections have new ids.
-var ErrRestarted = errors.New("the server was started anew since the plan was made")
+var ErrRestarted = errors.New("the server restarted since the plan was made")
 
 // MinIdle is the shortest time after which a connection or a statement may be
 // ended. A server's list of transactions may be a tenth of a second old.

@@ -103,7 +103,7 @@ func (a *appender) checkHeld() error {
 		a.torn = false
 		return nil
 	}
-	return fmt.Errorf("%w: %s was changed by somebody else", ErrLost, journalFile)
+	return fmt.Errorf("%w: %s was changed by another process", ErrLost, journalFile)
 }
 
 // write appends lines and syncs them. The directory must be held before and after.
@@ -115,7 +115,7 @@ func (a *appender) write(data []byte) error {
 		a.beginFile()
 	}
 	if a.length > 2*a.size { // no next file could be begun
-		return errors.New("journal: it is full")
+		return errors.New("journal: no next file could be begun")
 	}
 	_, err := a.out.Write(data)
 	if err == nil {

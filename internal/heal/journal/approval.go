@@ -32,7 +32,7 @@ func ApprovalOf(p action.Plan) *Approval {
 // an approval that named none either, up to its number.
 func (a *Approval) Covers(p action.Plan) string {
 	if p.Action != a.Action || p.Target != a.Target || p.Scope != a.Scope {
-		return "it is about something else now, or its settings have changed"
+		return "its target or its settings have changed"
 	}
 	for _, v := range p.Victims {
 		if !slices.Contains(a.Victims, v.Key()) {
@@ -41,9 +41,9 @@ func (a *Approval) Covers(p action.Plan) string {
 	}
 	switch {
 	case p.Total > a.Total:
-		return fmt.Sprintf("%d were approved, and now it would be %d", a.Total, p.Total)
+		return fmt.Sprintf("%d victims were approved, and the plan has %d now", a.Total, p.Total)
 	case p.Total > len(p.Victims) && len(a.Victims) > 0:
-		return "it has victims that were not named"
+		return "it has victims that the approved plan did not list"
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ var (
 	// ErrLost is permanent: whoever has the directory now may act on the same alerts.
 	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
 	ErrClosed = errors.New("the state directory is closed")
-	errLinks  = errors.New("it has several names")
+	errLinks  = errors.New("it has several hard links")
 )
 
 // stateDir is the open and locked state directory. Every file in it is opened,

@@ -22,10 +22,10 @@ type Snapshotter interface {
 }
 
 // ErrChanged means that a process is not the planned one.
-var ErrChanged = errors.New("the process has ended or is another one by now")
+var ErrChanged = errors.New("the process has ended or was replaced")
 
 // errOtherNamespace means that pids under ProcRoot are those of other processes here.
-var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes it sees, so that it cannot signal them")
+var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes and cannot signal them")
 
 // Handle is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
 // nobody, even when its number is given to another process.
@@ -65,7 +65,7 @@ func CheckSignalable(root string, pid int) error {
 	}
 	self, err := os.Readlink(root + "/self")
 	if err != nil {
-		return fmt.Errorf("whose PID namespace this is: %w", err)
+		return fmt.Errorf("PID namespace of /proc: %w", err)
 	}
 	if self != strconv.Itoa(os.Getpid()) {
 		return errOtherNamespace

@@ -220,7 +220,7 @@ func Resolve(name string) (file, refused string) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return "", "the program cannot be looked at: " + WithoutPath(err).Error()
+		return "", "the program cannot be read: " + WithoutPath(err).Error()
 	case !info.Mode().IsRegular():
 		return "", "the program is not a regular file"
 	case info.Mode()&0o111 == 0:
@@ -229,7 +229,7 @@ func Resolve(name string) (file, refused string) {
 		return "", "the program belongs to somebody else, or others may write to it"
 	}
 	if !safePath(name) || !safePath(file) {
-		return "", "a directory on the way to the program belongs to somebody else, or others may write to it"
+		return "", "a directory above the program belongs to somebody else, or others may write to it"
 	}
 	return file, ""
 }

@@ -74,9 +74,9 @@ func (c *Action) url() (*url.URL, string) {
 	u, err := url.Parse(c.c.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "" || u.Scheme != "http" && u.Scheme != "https":
-		return nil, "the URL is none of http or https"
+		return nil, "the URL is not http or https"
 	case u.User != nil:
-		return nil, "the URL has a login in it: use token_file"
+		return nil, "the URL contains a login: use token_file"
 	}
 	return u, ""
 }

@@ -144,7 +144,7 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 	case picked.tooManyRows == picked.leaked:
 		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: to end one would begin a long rollback", r.maxRows)
 	default:
-		p.Refused = fmt.Sprintf("max_fraction allows not one of %d connections", picked.total)
+		p.Refused = fmt.Sprintf("max_fraction of %d connections is less than one", picked.total)
 	}
 	for _, c := range picked.victims {
 		info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}

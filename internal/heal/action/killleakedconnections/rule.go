@@ -87,7 +87,7 @@ func (r *criteria) setPool(app string, p config.Pool) {
 func (r criteria) check() string {
 	switch {
 	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.maxRows < 0:
-		return "max_victims, max_fraction and max_trx_rows must bound it"
+		return "max_victims, max_fraction and max_trx_rows are required"
 	case r.minIdle < dbconn.MinIdle:
 		return "min_idle must be 1s or more"
 	}

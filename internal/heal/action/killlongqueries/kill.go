@@ -142,7 +142,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, nil
 	}
 	if k.c.MaxVictims < 1 || k.c.MinTime < dbconn.MinIdle {
-		p.Refused = "max_victims and min_time, of 1s or more, must bound it"
+		p.Refused = "max_victims and min_time, of 1s or more, are required"
 		return p, nil
 	}
 	db, err := server.Session(ctx)
@@ -193,7 +193,7 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 		p.Summary += fmt.Sprintf("; %d other statements are left alone", n)
 	}
 	if picked.unread > 0 {
-		p.Summary += fmt.Sprintf("; %d more were not looked at", picked.unread)
+		p.Summary += fmt.Sprintf("; %d more were not read", picked.unread)
 	}
 	if picked.unheld > 0 {
 		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.unheld, of.owner.App)
@@ -202,7 +202,7 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 	case len(picked.holdingApps) > 1:
 		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.holdingApps, " and "))
 	case picked.long == 0 && picked.unheld > 0 && of.owner.WhyIncomplete() != "":
-		p.Cleared, p.Refused = false, "whose statements these are is not known: "+of.owner.WhyIncomplete()
+		p.Cleared, p.Refused = false, "the holders of the connections are not known: "+of.owner.WhyIncomplete()
 	}
 	for _, q := range victims {
 		info := map[string]string{"ran": action.RoundTenths(q.Time), "server": of.server}

@@ -68,15 +68,15 @@ func TestKillLongPlan(t *testing.T) {
 		"max_victims":            {settings: func(c *config.KillLong) { c.MaxVictims = 1 }, want: []uint64{2}},
 		"min_time":               {settings: func(c *config.KillLong) { c.MinTime = 80 * time.Second }, want: []uint64{2, 3}},
 		"none is long":           {settings: func(c *config.KillLong) { c.MinTime = 2 * time.Hour }, cleared: true},
-		"no cap":                 {settings: func(c *config.KillLong) { c.MaxVictims = 0 }, refused: "must bound it"},
-		"no time":                {settings: func(c *config.KillLong) { c.MinTime = 0 }, refused: "must bound it"},
+		"no cap":                 {settings: func(c *config.KillLong) { c.MaxVictims = 0 }, refused: "required"},
+		"no time":                {settings: func(c *config.KillLong) { c.MinTime = 0 }, refused: "required"},
 		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: "no user"},
 		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: "own login"},
 		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: "server itself"},
 		"the alert names it":     {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "main"), want: []uint64{2, 3, 1}},
 		"nobody names a server":  {settings: func(c *config.KillLong) { c.MySQL = "" }, refused: "names a server"},
 		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "`id`"), refused: "names a server"},
-		"another server's alert": {alert: actiontest.Labels("mysql", "second"), refused: "another mysql"},
+		"another server's alert": {alert: actiontest.Labels("mysql", "second"), refused: "label mysql"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -256,7 +256,7 @@ func TestKillLongOfApps(t *testing.T) {
 		"by the rule":     {app: "shop", want: []uint64{1, 3}},
 		"by the alert":    {alert: actiontest.Labels("app", "blog"), want: []uint64{2}},
 		"another label":   {alert: actiontest.Labels("app", "frontend"), refused: "apps blog and shop"},
-		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: "another app"},
+		"not the rule's":  {app: "shop", alert: actiontest.Labels("app", "blog"), refused: "label app"},
 	} {
 		f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{1: "SELECT 1", 2: "SELECT 2", 3: "SELECT 3"}}
 		for i, host := range []string{"127.0.0.1:40001", "127.0.0.1:40002", "127.0.0.1:40003"} {

@@ -99,7 +99,7 @@ func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
 func (p *Action) check(r criteria) string {
 	switch {
 	case p.c.MaxKeys < 1 || !(p.c.MaxFraction > 0):
-		return "max_keys and max_fraction must bound it"
+		return "max_keys and max_fraction are required"
 	case r.query.MinIdle == 0:
 		return "min_idle is not set, and neither is the sessions' lifetime"
 	}
@@ -124,7 +124,7 @@ func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
 			case err != nil:
 				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, and whether they are in the same database is not known: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, in the same database of one Redis: whose a session is cannot be told", app.Name)
+				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, in the same database of one Redis: the owner of a session is not certain", app.Name)
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func (p *Action) describe(out *action.Plan, r criteria, c redis.EternalCount) {
 	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: without an expiry and idle for %s or longer are %d",
 		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Eternal)
 	if c.Coverage < 1 {
-		out.Summary += fmt.Sprintf("; %.0f%% of the keys were looked at", 100*c.Coverage)
+		out.Summary += fmt.Sprintf("; %.0f%% of the keys were read", 100*c.Coverage)
 	}
 	if c.Eternal > 0 && float64(c.Eternal) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
 		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Eternal, c.Sessions)

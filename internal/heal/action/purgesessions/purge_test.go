@@ -72,19 +72,19 @@ func TestPurgePlan(t *testing.T) {
 	}{
 		"some":             {count: seen(1000, 90, 1), total: 90, measure: 90, summary: "give an expiry of 1h0m0s to 90 of 1000 sessions of app shop in redis cache: without an expiry and idle for 2h0m0s or longer are 90"},
 		"more than a run":  {count: seen(1000, 400, 1), total: 100, measure: 400, summary: "to 100 of 1000"},
-		"a part was seen":  {count: seen(1000, 90, 0.25), total: 90, measure: 360, summary: "; 25% of the keys were looked at"},
+		"a part was seen":  {count: seen(1000, 90, 0.25), total: 90, measure: 360, summary: "; 25% of the keys were read"},
 		"remove":           {settings: func(c *config.Purge) { c.Remove = true }, count: seen(1000, 90, 1), total: 90, measure: 90, summary: "remove 90 of"},
 		"none":             {count: seen(1000, 0, 1), cleared: true},
 		"empty":            {cleared: true},
 		"most of them":     {count: seen(1000, 501, 1), total: 100, measure: 501, refused: "more than max_fraction"},
 		"half is allowed":  {count: seen(1000, 500, 1), total: 100, measure: 500},
 		"LFU":              {err: &redis.Declined{Text: "does not know"}, refused: "redis cache does not know"},
-		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "must bound it"},
-		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "must bound it"},
+		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "required"},
+		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "required"},
 		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: "names an app"},
 		"app of the alert": {settings: func(c *config.Purge) { c.App, c.Redis = "", "" }, alert: actiontest.Labels("app", "shop", "redis", "cache"), count: seen(10, 1, 1), total: 1, measure: 1},
 		"the only redis":   {settings: func(c *config.Purge) { c.Redis = "" }, count: seen(10, 1, 1), total: 1, measure: 1},
-		"another redis":    {alert: actiontest.Labels("redis", "*"), refused: "another redis"},
+		"another redis":    {alert: actiontest.Labels("redis", "*"), refused: "label redis"},
 		"no sessions":      {settings: func(c *config.Purge) { c.App = "blog" }, refused: "keeps sessions"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestPurgeSharedPrefix(t *testing.T) {
 		if err != nil || (p.Refused == "") != (c.refused == "") || !strings.Contains(p.Refused, c.refused) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
-		// A plan from before that is looked at again.
+		// A plan from before that is checked again.
 		if done, err := k.Apply(t.Context(), before); (err != nil) != (c.refused != "") || (done > 0) != (c.refused == "") {
 			t.Errorf("%s: done %d, %v", name, done, err)
 		}

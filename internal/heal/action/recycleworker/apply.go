@@ -82,7 +82,7 @@ func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven,
 			return nil
 		}
 	}
-	return errors.New("the stuck worker does not even end by SIGKILL: it waits inside of the kernel")
+	return errors.New("the stuck worker survives SIGKILL: it waits in the kernel")
 }
 
 // checkImport imports the app as its next worker would, unless its master has
@@ -120,7 +120,7 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	case refused != "":
 		return nil, action.Refusal(refused)
 	case victim == nil:
-		return nil, errors.New("there is nothing to do any more")
+		return nil, errors.New("there is nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
 		return nil, process.ErrChanged
 	case r.c.Pick == config.PickLargest:

@@ -32,9 +32,9 @@ func (r *Action) choose(ctx context.Context, app *proc.App) (*candidate, *proven
 	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
 	switch {
 	case len(fit) == 0 && len(list) > 0:
-		return nil, nil, "nothing is done to what is not proved to be a worker: " + known.doubt, nil
+		return nil, nil, "no candidate is proved to be a worker: " + known.doubt, nil
 	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
-		return nil, nil, fmt.Sprintf("%d of %d workers are stuck: what they wait for is the trouble, not one worker", len(fit), len(sure.Workers)), nil
+		return nil, nil, fmt.Sprintf("%d of %d workers are stuck: they have a common cause", len(fit), len(sure.Workers)), nil
 	}
 	best, refused, err := r.oldEnough(sure, fit)
 	return best, known, refused, err
@@ -47,7 +47,7 @@ func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, st
 		return largest(app), "", nil
 	case config.PickStuck:
 		if app.StateErr != nil {
-			return nil, "what the workers do cannot be told: it takes their user, or CAP_SYS_PTRACE", nil
+			return nil, "the state of the workers cannot be read: it takes their user, or CAP_SYS_PTRACE", nil
 		}
 		return stuck(app), "", nil
 	case config.PickLeaked:
@@ -60,7 +60,7 @@ func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, st
 		}
 		return leaking(app, leaks), "", nil
 	}
-	return nil, "there is no such way to pick a worker", nil
+	return nil, "pick has an unknown value", nil
 }
 
 // oldEnough returns the worst that is old enough. When the worst of all is young,
@@ -87,7 +87,7 @@ func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string,
 			return &worst, "", nil
 		}
 	}
-	return nil, "no other worker serves requests meanwhile", nil
+	return nil, "no other worker would serve requests", nil
 }
 
 // notReady returns why no worker of an app may be recycled now; "": one may.

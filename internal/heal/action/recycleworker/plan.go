@@ -24,7 +24,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	}
 	app := findApp(snap, name)
 	if app == nil {
-		p.Refused = "neither the rule nor the alert names an app that is known"
+		p.Refused = "neither the rule nor the alert names a known app"
 		return p, nil
 	}
 	p.Target = "app:" + app.Name + "/workers"

@@ -66,7 +66,7 @@ func TestRecyclePlan(t *testing.T) {
 		"flask":                 {c: largest, change: func(a *proc.App) { a.Server = proc.Flask }, want: "flask"},
 		"no master":             {c: largest, change: func(a *proc.App) { a.Workers[1].PID = a.PID }, want: "no master"},
 		"another master":        {c: largest, change: func(a *proc.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
-		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "no such way"},
+		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "unknown value"},
 		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: "cannot be trusted"},
 		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: "absolute"},
 		"cannot be tried":       {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{}}, want: "set import_check"},

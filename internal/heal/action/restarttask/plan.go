@@ -75,7 +75,7 @@ func (r *Action) queue(a action.Alert) (q queue, refused string) {
 	case !ok || len(all) == 0:
 		return q, "neither the rule nor the alert names a queue of an app in the configuration"
 	case len(all) > 1:
-		return q, "which queue is meant is not sure: name it in the rule"
+		return q, "the alert matches several queues: name one in the rule"
 	}
 	return all[0], ""
 }

@@ -73,7 +73,7 @@ func (r *Action) disprove(ctx context.Context, id proc.Identity, c claim) (strin
 }
 
 func notReadable(error) string {
-	return "the worker's process cannot be looked at: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+	return "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 }
 
 // isPython reports whether the file that a process executes is an interpreter of
@@ -282,7 +282,7 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 			case err != nil:
 				return fmt.Sprintf("app %s has a queue of that name too, and whether it is the same one is not known: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("the queue is app %s's too, in the same database of one Redis: whose worker hangs is not certain", app.Name)
+				return fmt.Sprintf("the queue is app %s's too, in the same database of one Redis: the owner of the worker is not certain", app.Name)
 			}
 		}
 	}

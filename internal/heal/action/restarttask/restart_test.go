@@ -157,7 +157,7 @@ func TestRestartTaskPlan(t *testing.T) {
 		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
 		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
 		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
-		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: "not sure"},
+		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: "several queues"},
 		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: "names a queue"},
 		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: "names a queue"},
 		"no answer":             {err: errors.New("redis: down"), want: "error"},

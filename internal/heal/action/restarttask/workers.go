@@ -72,7 +72,7 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 	})
 	switch {
 	case f.workers >= commonCauseWorkers && 2*hang > f.workers:
-		f.refused = fmt.Sprintf("%d of %d workers hang: what they wait for is the trouble, not one worker", hang, f.workers)
+		f.refused = fmt.Sprintf("%d of %d workers hang: they have a common cause", hang, f.workers)
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
@@ -102,9 +102,9 @@ func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time
 	case w.Job != "" && w.JobQueue != queue:
 		return 0, ""
 	case w.Job != "" && !w.JobStarted.IsZero() && held >= r.c.MinStuck:
-		return held, "it holds one job"
+		return held, "it works on one job"
 	case silence >= max(limit, r.c.MinStuck):
-		return silence, "it gives no sign of life"
+		return silence, "it writes no heartbeat"
 	}
 	return 0, ""
 }
@@ -130,7 +130,7 @@ func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id p
 	}
 	l, err := proc.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, "the worker's process cannot be looked at: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
+		return id, "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
 	}
 	if !isRQ(l) {
 		return id, "the process that calls itself a worker is none by its command line: start it with rq worker, or install setproctitle for it", nil
@@ -169,11 +169,11 @@ func (r *Action) unsupervised(id proc.Identity) string {
 	}
 	switch {
 	case id.State == 't':
-		return "the worker's process is being traced: somebody looks at it"
+		return "the worker's process is being traced: somebody debugs it"
 	case id.Terminal:
-		return "the worker runs in a terminal: nobody would start it anew"
+		return "the worker runs in a terminal: nothing would restart it"
 	case id.Parent <= 1 && !proc.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
-		return "the worker has no supervisor: nobody would start it anew"
+		return "the worker has no supervisor: nothing would restart it"
 	}
 	return ""
 }
@@ -226,9 +226,9 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 	f.workers = len(f.stuck)
 	switch {
 	case len(f.stuck) >= commonCauseWorkers:
-		f.refused = fmt.Sprintf("all %d workers hang: what they wait for is the trouble, not one worker", len(f.stuck))
+		f.refused = fmt.Sprintf("all %d workers hang: they have a common cause", len(f.stuck))
 	case len(f.stuck) > 0 && in.Held == 0:
-		f.refused = "no worker holds a message, so that since when they hang is not known"
+		f.refused = "no worker holds a message, so that the time for which they hang is not known"
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
@@ -260,5 +260,5 @@ func (r *Action) celeryProcess(ctx context.Context, w proc.CeleryWorker, c claim
 	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
 		return t, refused, err
 	}
-	return stuckTask{id: id, held: r.c.MinStuck, why: "it has taken no message"}, r.unsupervised(id), nil
+	return stuckTask{id: id, held: r.c.MinStuck, why: "it has fetched no message"}, r.unsupervised(id), nil
 }

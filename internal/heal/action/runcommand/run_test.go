@@ -221,8 +221,8 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		"not executable":   {open(0o600), "may not be executed"},
 		"others may write": {open(0o702), "others may write"},
 		"group may write":  {open(0o720), "others may write"},
-		"open directory":   {inWide, "a directory on the way"},
-		"link through it":  {link, "a directory on the way"},
+		"open directory":   {inWide, "a directory above"},
+		"link through it":  {link, "a directory above"},
 		"no program":       {"", "absolute"},
 	}
 	if foreign := actiontest.Script(t, "exit 0"); os.Chown(foreign, 65534, 65534) == nil { // as root
