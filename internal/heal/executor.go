@@ -23,7 +23,7 @@ func (x *executor) startDue(ctx context.Context) {
 	now, warm := time.Now(), x.warm()
 	due := func(e *execution) bool { return e.due(now, warm) }
 	for ctx.Err() == nil {
-		e := x.runs.activate(x.settings.Load().Budgets.MaxConcurrent, due)
+		e := x.runs.activate(x.settings().Budgets.MaxConcurrent, due)
 		if e == nil {
 			return
 		}

@@ -2,8 +2,10 @@ package heal
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
@@ -15,7 +17,7 @@ func (s *state) keepBeating(ctx context.Context) {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()
 	for {
-		if l := s.settings.Load().leases; l != nil {
+		if l := s.current.Load().leases; l != nil {
 			if err := l.Beat(ctx); err != nil {
 				s.log.Debug("Fleet heartbeat failed", "err", err)
 			}
@@ -32,7 +34,7 @@ func (s *state) keepBeating(ctx context.Context) {
 // the others can do the same, and counts them. It returns why the action is not done;
 // "": it may be.
 func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) string {
-	set := s.settings.Load()
+	set := s.current.Load()
 	l := set.leases
 	if set.Coordination.Redis == "" {
 		return ""
@@ -56,7 +58,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 	if !s.runs.claim(want.Key, want.Run) {
 		return result{journal.DecisionLease, "another run works on the target", flowEnd}
 	}
-	set := s.settings.Load()
+	set := s.current.Load()
 	if set.leases == nil {
 		return result{}
 	}
@@ -81,7 +83,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 // release releases a lease, also when the exporter is ending.
 func (s *state) release(ctx context.Context, l Lease) {
 	s.runs.release(l.Key, l.Run)
-	leases := s.settings.Load().leases
+	leases := s.current.Load().leases
 	if leases == nil {
 		return
 	}
@@ -90,4 +92,18 @@ func (s *state) release(ctx context.Context, l Lease) {
 	if err := leases.Give(ctx, l); err != nil {
 		s.log.Warn("Lease not released, it expires by itself", "run", l.Run, "err", err)
 	}
+}
+
+// fleetGuard returns why the fleet keeps an action from being done; "": it does not.
+func fleetGuard(f Fleet, action string, b config.Budgets) string {
+	n := max(f.Firing, f.Repairing)
+	switch {
+	case f.Members < 1 || n < 1:
+		return "the fleet's Redis has no registration of this exporter"
+	case float64(n) > b.FleetMaxFraction*float64(f.Members):
+		return fmt.Sprintf("%d of %d exporters need %s; more than a fraction of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
+	case f.Members-n < b.FleetMinHealthy:
+		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
+	}
+	return ""
 }

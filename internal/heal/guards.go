@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -199,18 +198,4 @@ func (g *guards) entries(set *settings, now time.Time) []journal.Entry {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.memory.entries(set, now)
-}
-
-// fleetGuard returns why the fleet keeps an action from being done; "": it does not.
-func fleetGuard(f Fleet, action string, b config.Budgets) string {
-	n := max(f.Firing, f.Repairing)
-	switch {
-	case f.Members < 1 || n < 1:
-		return "the fleet's Redis has no registration of this exporter"
-	case float64(n) > b.FleetMaxFraction*float64(f.Members):
-		return fmt.Sprintf("%d of %d exporters need %s; more than a fraction of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
-	case f.Members-n < b.FleetMinHealthy:
-		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
-	}
-	return ""
 }

@@ -46,7 +46,7 @@ func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.De
 		return nil, err
 	}
 	defer unlock()
-	b := &batch{set: in.settings.Load(), now: time.Now(), keys: make(map[string]bool)}
+	b := &batch{set: in.settings(), now: time.Now(), keys: make(map[string]bool)}
 	if in.guards.dedupSize() > maxDedup/2 {
 		in.guards.prune(b.now)
 	}

@@ -10,7 +10,7 @@ import (
 // restore reads the state from the journal: runs that had not begun are queued again,
 // interrupted ones are verified, and the guards count what was done.
 func (s *state) restore(store *journal.Store, now time.Time) {
-	set := s.settings.Load()
+	set := s.settings()
 	past := newRecovery(set, now)
 	if err := store.Replay(now, past.add); err != nil {
 		s.storage.fail(err)
@@ -23,7 +23,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 		s.log.Warn("Journal lines skipped", "lines", past.bad)
 		s.count.countBadLines(past.bad)
 	}
-	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings.Load(), time.Now()) })
+	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings(), time.Now()) })
 	s.guards.restore(set, past.memory, now)
 	s.pause.Store(store.Pause(now))
 	var changed []journal.Entry

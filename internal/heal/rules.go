@@ -22,8 +22,7 @@ type rule struct {
 type settings struct {
 	config.Healing
 
-	rules  []*rule
-	leases Leases // nil: no other exporter is asked
+	rules []*rule
 }
 
 // compile returns the settings of a checked section; build returns the action of a

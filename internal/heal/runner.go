@@ -43,10 +43,11 @@ func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
 		return nil, fmt.Errorf("healing: %w", err)
 	}
 	return func() {
+		c := &current{settings: set}
 		if h.Coordination.Redis != "" && r.o.Leases != nil {
-			set.leases = r.o.Leases(h.Coordination.Redis)
+			c.leases = r.o.Leases(h.Coordination.Redis)
 		}
-		r.state.settings.Store(set)
+		r.state.current.Store(c)
 		r.state.guards.keepRules(set)
 		r.state.poke()
 	}, nil
@@ -76,7 +77,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // openStorage opens the state directory once it is needed, and restores what is in it.
 // No alert is decided on meanwhile.
 func (r *Runner) openStorage(ctx context.Context) {
-	if !r.state.settings.Load().used() {
+	if !r.state.settings().used() {
 		return
 	}
 	store := r.state.storage.open()

@@ -25,7 +25,7 @@ type Snapshot struct {
 
 // snapshot implements [Runner.Snapshot].
 func (s *state) snapshot() Snapshot {
-	now, set := time.Now(), s.settings.Load()
+	now, set := time.Now(), s.settings()
 	out := Snapshot{
 		Used: set.used(), Approve: set.TokenFile != "", Human: s.guards.rulesInNeed(), Firing: s.firing.list(), Runs: s.index.list(),
 		Breakers: s.guards.openBreakers(set, now),
@@ -44,7 +44,7 @@ func (s *state) snapshot() Snapshot {
 
 // stats implements [Runner.Stats].
 func (s *state) stats() Stats {
-	now, set := time.Now(), s.settings.Load()
+	now, set := time.Now(), s.settings()
 	out := s.count.copy()
 	out.Mode, _ = s.storage.shownMode(set)
 	out.Paused, out.JournalBytes = s.pause.Load().Active(now), s.storage.bytes()

@@ -9,20 +9,28 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
+// current are the settings in force, with what belongs to them. It is replaced, never
+// changed.
+type current struct {
+	*settings
+
+	leases Leases // nil: no other exporter is asked
+}
+
 // state is what intake, executor and runner share. Each part owns its lock.
 type state struct {
 	log     *slog.Logger
 	started time.Time
 	wake    chan struct{} // a run may be able to start
 
-	settings atomic.Pointer[settings]
-	pause    atomic.Pointer[journal.Pause] // nil: none
-	storage  *storage
-	guards   *guards
-	runs     *runTable
-	index    *runIndex
-	firing   *firingAlerts
-	count    *counters
+	current atomic.Pointer[current]
+	pause   atomic.Pointer[journal.Pause] // nil: none
+	storage *storage
+	guards  *guards
+	runs    *runTable
+	index   *runIndex
+	firing  *firingAlerts
+	count   *counters
 }
 
 func newState(o Options) *state {
@@ -31,9 +39,12 @@ func newState(o Options) *state {
 		storage: &storage{dir: o.StateDir, size: o.JournalSize, log: o.Logger},
 		guards:  newGuards(), runs: newRunTable(), index: newRunIndex(), firing: newFiringAlerts(), count: newCounters(),
 	}
-	s.settings.Store(&settings{Healing: config.Healing{Mode: config.HealOff}})
+	s.current.Store(&current{settings: &settings{Healing: config.Healing{Mode: config.HealOff}}})
 	return s
 }
+
+// settings returns the settings in force.
+func (s *state) settings() *settings { return s.current.Load().settings }
 
 // poke wakes [Runner.Run], which starts the runs that may start.
 func (s *state) poke() {
@@ -44,14 +55,14 @@ func (s *state) poke() {
 }
 
 // warm returns the end of the warm-up.
-func (s *state) warm() time.Time { return s.started.Add(s.settings.Load().Warmup) }
+func (s *state) warm() time.Time { return s.started.Add(s.settings().Warmup) }
 
 // checkGuards asks each guard in turn whether an action may begin on a key now. It returns
 // "" if so, else the first that refuses, and why. It is asked when an alert comes and
 // again when its run begins; the fleet is asked only then, for that takes a round trip
 // to its Redis.
 func (s *state) checkGuards(action, key string, now time.Time) (journal.Decision, string) {
-	set := s.settings.Load()
+	set := s.settings()
 	pause := s.pause.Load()
 	switch {
 	case pause.Active(now):
@@ -68,7 +79,7 @@ func (s *state) checkGuards(action, key string, now time.Time) (journal.Decision
 }
 
 // dryRun reports whether nothing may be changed.
-func (s *state) dryRun() bool { return s.storage.mode(s.settings.Load()) != config.HealEnforce }
+func (s *state) dryRun() bool { return s.storage.mode(s.settings()) != config.HealEnforce }
 
 // record writes a run to the journal as it now is, and publishes it. It reports whether
 // it is written; where nothing may be done without, the caller checks.

@@ -170,7 +170,7 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 	if !x.record(e.begin(began)) {
 		return result{journal.DecisionUnwritten, "the journal cannot be written; nothing is done until it can", flowWait}
 	}
-	x.guards.began(x.settings.Load(), key, began)
+	x.guards.began(x.settings(), key, began)
 	done, err := apply(ctx, act, plan, step.Timeout)
 	e.acted(done)
 	if done > 0 || ctx.Err() != nil { // it did something, or may have
