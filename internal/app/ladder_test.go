@@ -29,21 +29,20 @@ func rung(pkg string) (int, bool) {
 // another one.
 func healRung(pkg string) (int, bool) {
 	n, ok := map[string]int{
-		"internal/heal":                   4,
-		"internal/heal/journal":           2,
-		"internal/heal/importcheck":       2,
-		"internal/heal/action/actiontest": 2,
-		"internal/heal/dbconn":            1,
-		"internal/heal/handover":          1,
-		"internal/heal/program":           1,
-		"internal/heal/action":            0,
-		"internal/heal/keyspace":          0,
-		"internal/heal/process":           0,
-		"internal/heal/redact":            0,
+		"internal/heal":                     4,
+		"internal/heal/guard":               3,
+		"internal/heal/journal":             2,
+		"internal/heal/importcheck":         2,
+		"internal/heal/action/actiontest":   2,
+		"internal/heal/journal/journaltest": 3,
+		"internal/heal/dbconn":              1,
+		"internal/heal/handover":            1,
+		"internal/heal/program":             1,
+		"internal/heal/action":              0,
+		"internal/heal/keyspace":            0,
+		"internal/heal/process":             0,
+		"internal/heal/redact":              0,
 	}[pkg]
-	if pkg == "internal/heal/journal/journaltest" {
-		return 0, true
-	}
 	if !ok && strings.HasPrefix(pkg, "internal/heal/action/") {
 		return 3, true
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -35,7 +36,7 @@ type result struct {
 // copies, of which nothing is changed afterwards.
 type execution struct {
 	id    string
-	rule  *rule
+	rule  *guard.Rule
 	alert action.Alert
 
 	mu          sync.Mutex
@@ -47,7 +48,7 @@ type execution struct {
 
 // newExecution returns the execution of a run. One whose action may have been applied
 // is interrupted.
-func newExecution(run journal.Run, rl *rule, a action.Alert) *execution {
+func newExecution(run journal.Run, rl *guard.Rule, a action.Alert) *execution {
 	return &execution{id: run.ID, rule: rl, alert: a, run: run, interrupted: run.State.Inflight()}
 }
 
@@ -63,7 +64,7 @@ func (e *execution) snapshot() journal.Run {
 func (e *execution) step() (config.HealingStep, action.Action, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rule.Steps[e.run.Step], e.rule.actions[e.run.Step], e.interrupted
+	return e.rule.Steps[e.run.Step], e.rule.Actions[e.run.Step], e.interrupted
 }
 
 // isFor reports whether the run is of a rule and an alert.
@@ -188,7 +189,7 @@ func (e *execution) advance(r result, next int, now time.Time) journal.Run {
 		Action: run.Action, Target: run.Target, Result: r.decision, Reason: text.Clip(r.reason, action.MaxText), Summary: summary,
 		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
 	})
-	run.Step, run.Action, run.Target = next, e.rule.Steps[next].Action, e.rule.actions[next].Target(e.alert)
+	run.Step, run.Action, run.Target = next, e.rule.Steps[next].Action, e.rule.Actions[next].Target(e.alert)
 	run.Settled, run.Applied = time.Time{}, time.Time{}
 	run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = nil, 0, "", nil, nil
 	run.State, run.Reason, run.Updated = journal.DecisionStepFailed, text.Clip(r.reason, action.MaxText), now

@@ -58,7 +58,7 @@ func (x *executor) execute(ctx context.Context, e *execution) (waits bool) {
 		case flowNext:
 			next = run.Step + 1
 		case flowEscalate:
-			next = e.rule.escalation()
+			next = e.rule.Escalation()
 		case flowEnd:
 		}
 		x.settle(e, r)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -21,7 +22,7 @@ func newIntake(s *state) *intake { return &intake{state: s, serial: make(chan st
 
 // batch is what one notification starts, before it is written to the journal.
 type batch struct {
-	set     *settings
+	set     *guard.Settings
 	now     time.Time
 	entries []journal.Entry
 	runs    []*execution
@@ -47,8 +48,8 @@ func (in *intake) take(ctx context.Context, alerts []action.Alert) ([]journal.De
 	}
 	defer unlock()
 	b := &batch{set: in.settings(), now: time.Now(), keys: make(map[string]bool)}
-	if in.guards.dedupSize() > maxDedup/2 {
-		in.guards.prune(b.now)
+	if in.guards.DedupSize() > guard.MaxDedup/2 {
+		in.guards.Prune(b.now)
 	}
 	out := make([]journal.Decision, len(alerts))
 	for i, a := range alerts {
@@ -82,7 +83,7 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 		return journal.DecisionNotMine
 	}
 	in.firing.update(a, b.now)
-	rl := b.set.ruleFor(a)
+	rl := b.set.RuleFor(a)
 	if rl == nil {
 		return journal.DecisionUnmatched
 	}
@@ -90,9 +91,9 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 		in.resolve(b, rl, a)
 		return journal.DecisionResolved
 	}
-	key, subject := rl.firstKey(a), journal.SubjectOf(a)
+	key, subject := rl.FirstKey(a), journal.SubjectOf(a)
 	known := subject.DedupKey(rl.Name, key)
-	if in.guards.isDuplicate(known, b.now) || b.keys[known] || in.runs.busy(key) || b.keys[key] {
+	if in.guards.IsDuplicate(known, b.now) || b.keys[known] || in.runs.busy(key) || b.keys[key] {
 		return journal.DecisionDuplicate
 	}
 	if d, why := in.checkGuards(rl.Steps[0].Action, key, b.now); d != "" {
@@ -101,13 +102,13 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 	if why := in.tooManyPlans(b, rl); why != "" {
 		return in.blocked(rl, journal.DecisionBudget, why)
 	}
-	if in.isFull(b, rl) || in.guards.dedupSize()+len(b.runs) >= maxDedup {
+	if in.isFull(b, rl) || in.guards.DedupSize()+len(b.runs) >= guard.MaxDedup {
 		b.full = true
 		return journal.DecisionQueueFull // nothing of it is remembered
 	}
 	run := journal.Run{
 		ID: journal.NewRunID(), Rule: rl.Name, Alert: subject, State: journal.DecisionQueued, Created: b.now, Updated: b.now,
-		Action: rl.Steps[0].Action, Target: rl.actions[0].Target(a),
+		Action: rl.Steps[0].Action, Target: rl.Actions[0].Target(a),
 	}
 	b.runs = append(b.runs, newExecution(run, rl, a))
 	b.keys[known], b.keys[key] = true, true
@@ -116,7 +117,7 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 }
 
 // blocked logs why an alert started no run.
-func (in *intake) blocked(rl *rule, d journal.Decision, why string) journal.Decision {
+func (in *intake) blocked(rl *guard.Rule, d journal.Decision, why string) journal.Decision {
 	in.log.Debug("Alert started no run", "rule", rl.Name, "decision", string(d), "reason", why)
 	return d
 }
@@ -125,7 +126,7 @@ func (in *intake) blocked(rl *rule, d journal.Decision, why string) journal.Deci
 func (in *intake) commit(b *batch) {
 	for _, e := range b.runs {
 		run := e.snapshot()
-		in.guards.accepted(run.Alert.DedupKey(e.rule.Name, e.rule.firstKey(e.alert)), e.rule.Name, b.now.Add(e.rule.dedupWindow()), b.now)
+		in.guards.Accepted(run.Alert.DedupKey(e.rule.Name, e.rule.FirstKey(e.alert)), e.rule.Name, b.now.Add(e.rule.DedupWindow()), b.now)
 		in.index.publish(run)
 	}
 	in.runs.enqueue(b.runs...)
@@ -133,8 +134,8 @@ func (in *intake) commit(b *batch) {
 
 // resolve cancels what has not begun for an alert. What acts goes on: to be cut off in
 // the middle is worse than to be late.
-func (in *intake) resolve(b *batch, rl *rule, a action.Alert) {
-	if s := journal.SubjectOf(a); in.guards.resolved(rl.Name, s.Fingerprint) {
+func (in *intake) resolve(b *batch, rl *guard.Rule, a action.Alert) {
+	if s := journal.SubjectOf(a); in.guards.Resolved(rl.Name, s.Fingerprint) {
 		b.entries = append(b.entries, journal.Entry{At: b.now, Decision: journal.DecisionResolved, Rule: rl.Name, Alert: &s})
 	}
 	for _, run := range in.runs.cancel(rl.Name, a.Fingerprint, "the alert was resolved", b.now) {
@@ -145,15 +146,15 @@ func (in *intake) resolve(b *batch, rl *rule, a action.Alert) {
 }
 
 // tooManyPlans returns why no further plan is made in dry-run for a rule; "": one is.
-func (in *intake) tooManyPlans(b *batch, rl *rule) string {
-	left := in.guards.plansLeft(rl.Name, b.now)
+func (in *intake) tooManyPlans(b *batch, rl *guard.Rule) string {
+	left := in.guards.PlansLeft(rl.Name, b.now)
 	for _, e := range b.runs {
 		if e.rule.Name == rl.Name {
 			left--
 		}
 	}
 	if in.storage.mode(b.set) == config.HealDryRun && left <= 0 {
-		return fmt.Sprintf("dry-run makes at most %d plans for a rule within %s", maxPlans, plansPer)
+		return fmt.Sprintf("dry-run makes at most %d plans for a rule within %s", guard.MaxPlans, guard.PlansPer)
 	}
 	return ""
 }
@@ -161,7 +162,7 @@ func (in *intake) tooManyPlans(b *batch, rl *rule) string {
 // isFull reports whether the queue has no place for a run of a rule. A rule that has
 // one there leaves a place for each of the others, up to half of all, so that alerts
 // of one rule do not keep out those of the others.
-func (in *intake) isFull(b *batch, rl *rule) bool {
+func (in *intake) isFull(b *batch, rl *guard.Rule) bool {
 	n, waiting := in.runs.queued()
 	for _, e := range b.runs {
 		waiting[e.rule.Name] = true
@@ -169,7 +170,7 @@ func (in *intake) isFull(b *batch, rl *rule) bool {
 	places := b.set.QueueSize
 	if waiting[rl.Name] {
 		idle := 0
-		for _, other := range b.set.rules {
+		for _, other := range b.set.Rules {
 			if !waiting[other.Name] {
 				idle++
 			}

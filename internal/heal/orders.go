@@ -52,7 +52,7 @@ func (s *state) approve(id, plan string) (journal.Run, error) {
 
 // expire ends the runs that nobody approved in time, and removes what is over.
 func (s *state) expire(now time.Time) {
-	s.guards.prune(now)
+	s.guards.Prune(now)
 	s.firing.prune(now)
 	for _, e := range s.runs.takeExpired(now.Add(-approveFor)) {
 		r := result{journal.DecisionExpired, "nobody approved it within " + approveFor.String(), flowEnd}

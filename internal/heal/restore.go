@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -11,24 +12,24 @@ import (
 // interrupted ones are verified, and the guards count what was done.
 func (s *state) restore(store *journal.Store, now time.Time) {
 	set := s.settings()
-	past := newRecovery(set, now)
-	if err := store.Replay(now, past.add); err != nil {
+	past := guard.NewRecovery(set, now)
+	if err := store.Replay(now, past.Add); err != nil {
 		s.storage.fail(err)
 		s.log.Error("Healing is off: journal not readable", "err", err)
 		_ = store.Close()
 		return
 	}
-	runs := past.finish()
-	if past.bad > 0 {
-		s.log.Warn("Journal lines skipped", "lines", past.bad)
-		s.count.countBadLines(past.bad)
+	runs := past.Finish()
+	if past.Bad > 0 {
+		s.log.Warn("Journal lines skipped", "lines", past.Bad)
+		s.count.countBadLines(past.Bad)
 	}
-	store.SetHead(runs, func() []journal.Entry { return s.guards.entries(s.settings(), time.Now()) })
-	s.guards.restore(set, past.memory, now)
+	store.SetHead(runs, func() []journal.Entry { return s.guards.Entries(s.settings(), time.Now()) })
+	s.guards.Restore(set, past.Memory, now)
 	s.pause.Store(store.Pause(now))
 	var changed []journal.Entry
 	for _, run := range runs {
-		ended := past.ended[run.ID]
+		ended := past.Ended[run.ID]
 		if !run.Terminal() {
 			run = s.resume(set, run, now)
 		}
@@ -41,14 +42,14 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 	if err := s.storage.append(changed...); err != nil { // then they are cancelled anew at the next start
 		s.log.Debug("Cancelled runs not written to the journal", "runs", len(changed), "err", err)
 	}
-	if past.rotate {
+	if past.Rotate {
 		store.Rotate()
 	}
 }
 
 // resume lets a run that had not ended go on, and returns it as it is then.
-func (s *state) resume(set *settings, run journal.Run, now time.Time) journal.Run {
-	rl := set.ruleNamed(run.Rule)
+func (s *state) resume(set *guard.Settings, run journal.Run, now time.Time) journal.Run {
+	rl := set.RuleNamed(run.Rule)
 	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {
 		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule changed while the exporter was down", now
 		return run

@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -38,17 +39,17 @@ func New(o Options) *Runner {
 // called. Runs under way keep the settings that they began with; whether the mode or
 // the pause lets them begin is read when they do.
 func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
-	set, err := compile(h, r.o.Build)
+	set, err := guard.Compile(h, r.o.Build)
 	if err != nil {
 		return nil, fmt.Errorf("healing: %w", err)
 	}
 	return func() {
-		c := &current{settings: set}
+		c := &current{Settings: set}
 		if h.Coordination.Redis != "" && r.o.Leases != nil {
 			c.leases = r.o.Leases(h.Coordination.Redis)
 		}
 		r.state.current.Store(c)
-		r.state.guards.keepRules(set)
+		r.state.guards.KeepRules(set)
 		r.state.poke()
 	}, nil
 }
@@ -77,7 +78,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // openStorage opens the state directory once it is needed, and restores what is in it.
 // No alert is decided on meanwhile.
 func (r *Runner) openStorage(ctx context.Context) {
-	if !r.state.settings().used() {
+	if !r.state.settings().Used() {
 		return
 	}
 	store := r.state.storage.open()
@@ -131,4 +132,4 @@ func (r *Runner) Approve(_ context.Context, id, plan string) (journal.Run, error
 
 // NeedPerson notes that a rule needs a person for an alert: what the action escalate
 // does.
-func (r *Runner) NeedPerson(rule, fingerprint string) { r.state.guards.needPerson(rule, fingerprint) }
+func (r *Runner) NeedPerson(rule, fingerprint string) { r.state.guards.NeedPerson(rule, fingerprint) }

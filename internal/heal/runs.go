@@ -103,7 +103,7 @@ func (t *runTable) busy(key string) bool {
 	if _, busy := t.targets[key]; busy {
 		return true
 	}
-	same := func(e *execution) bool { return e.rule.firstKey(e.alert) == key }
+	same := func(e *execution) bool { return e.rule.FirstKey(e.alert) == key }
 	if slices.ContainsFunc(t.queue, same) {
 		return true
 	}

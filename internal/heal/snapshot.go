@@ -27,8 +27,8 @@ type Snapshot struct {
 func (s *state) snapshot() Snapshot {
 	now, set := time.Now(), s.settings()
 	out := Snapshot{
-		Used: set.used(), Approve: set.TokenFile != "", Human: s.guards.rulesInNeed(), Firing: s.firing.list(), Runs: s.index.list(),
-		Breakers: s.guards.openBreakers(set, now),
+		Used: set.Used(), Approve: set.TokenFile != "", Human: s.guards.RulesInNeed(), Firing: s.firing.list(), Runs: s.index.list(),
+		Breakers: s.guards.OpenBreakers(set, now),
 	}
 	out.Mode, out.Why = s.storage.shownMode(set)
 	queue, awaiting := s.runs.waiting()
@@ -50,8 +50,8 @@ func (s *state) stats() Stats {
 	out.Paused, out.JournalBytes = s.pause.Load().Active(now), s.storage.bytes()
 	out.Queue, out.Awaiting = s.runs.waiting()
 	out.Breakers, out.NeedsHuman = make(map[string]bool), make(map[string]bool)
-	inNeed, open := s.guards.rulesInNeed(), s.guards.openBreakers(set, now)
-	for _, rl := range set.rules {
+	inNeed, open := s.guards.RulesInNeed(), s.guards.OpenBreakers(set, now)
+	for _, rl := range set.Rules {
 		out.NeedsHuman[rl.Name] = slices.Contains(inNeed, rl.Name)
 		out.Awaiting[rl.Name] += 0 // a rule for which none waits is in it too
 		for i, step := range rl.Steps {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 // current are the settings in force, with what belongs to them. It is replaced, never
 // changed.
 type current struct {
-	*settings
+	*guard.Settings
 
 	leases Leases // nil: no other exporter is asked
 }
@@ -26,7 +27,7 @@ type state struct {
 	current atomic.Pointer[current]
 	pause   atomic.Pointer[journal.Pause] // nil: none
 	storage *storage
-	guards  *guards
+	guards  *guard.Guards
 	runs    *runTable
 	index   *runIndex
 	firing  *firingAlerts
@@ -37,14 +38,14 @@ func newState(o Options) *state {
 	s := &state{
 		log: o.Logger, started: time.Now(), wake: make(chan struct{}, 1),
 		storage: &storage{dir: o.StateDir, size: o.JournalSize, log: o.Logger},
-		guards:  newGuards(), runs: newRunTable(), index: newRunIndex(), firing: newFiringAlerts(), count: newCounters(),
+		guards:  guard.NewGuards(), runs: newRunTable(), index: newRunIndex(), firing: newFiringAlerts(), count: newCounters(),
 	}
-	s.current.Store(&current{settings: &settings{Healing: config.Healing{Mode: config.HealOff}}})
+	s.current.Store(&current{Settings: &guard.Settings{Healing: config.Healing{Mode: config.HealOff}}})
 	return s
 }
 
 // settings returns the settings in force.
-func (s *state) settings() *settings { return s.current.Load().settings }
+func (s *state) settings() *guard.Settings { return s.current.Load().Settings }
 
 // poke wakes [Runner.Run], which starts the runs that may start.
 func (s *state) poke() {
@@ -73,9 +74,9 @@ func (s *state) checkGuards(action, key string, now time.Time) (journal.Decision
 		return "", "" // no journal: what needs one is refused when it is written
 	}
 	if left := s.warm().Sub(now); left > 0 {
-		return journal.DecisionWarmup, "the exporter started " + rounded(now.Sub(s.started)) + " ago; the warm-up has " + rounded(left) + " left"
+		return journal.DecisionWarmup, "the exporter started " + guard.Rounded(now.Sub(s.started)) + " ago; the warm-up has " + guard.Rounded(left) + " left"
 	}
-	return s.guards.check(set, action, key, now)
+	return s.guards.Check(set, action, key, now)
 }
 
 // dryRun reports whether nothing may be changed.
@@ -101,7 +102,7 @@ func (s *state) settle(e *execution, r result) {
 		return
 	}
 	s.count.observe(now.Sub(run.Created))
-	s.guards.settled(run, r.decision, now)
+	s.guards.Settled(run, r.decision, now)
 }
 
 // end ends a run.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
 )
@@ -33,7 +34,7 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 	if r.decision != "" {
 		return r
 	}
-	key := targetKey(e.rule.Name, step.Action, plan.Target)
+	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
 	lease := Lease{step.Action, key, e.id, step.Timeout + step.VerifyWithin + time.Minute}
 	if r := x.acquire(ctx, lease); r.decision != "" {
 		return r
@@ -45,7 +46,7 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 // escalateOnly is the step of a rule that does nothing but call for a person. It has a
 // cooldown as the others have, and takes nothing of the budget.
 func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
-	key := targetKey(e.rule.Name, config.ActionEscalate, "")
+	key := guard.TargetKey(e.rule.Name, config.ActionEscalate, "")
 	if d, why := x.recheckGuards(e, config.ActionEscalate, key); d != "" {
 		return result{d, why, flowEnd}
 	}
@@ -55,7 +56,7 @@ func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
 	if err := x.callPerson(ctx, e); err != nil {
 		return result{journal.DecisionUnplanned, err.Error(), flowEnd}
 	}
-	x.guards.escalated(key, time.Now())
+	x.guards.Escalated(key, time.Now())
 	return result{journal.DecisionEscalated, "the rule has no other step", flowEnd}
 }
 
@@ -80,7 +81,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	if run.Step > 0 {
 		blocked = flowEscalate // something was done and did not help
 	}
-	if d, why := x.recheckGuards(e, step.Action, targetKey(run.Rule, step.Action, run.Target)); d != "" {
+	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, run.Target)); d != "" {
 		return action.Plan{}, result{d, why, blocked}
 	}
 	if why := x.askFleet(ctx, step.Action, x.settlePause); why != "" {
@@ -97,7 +98,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
 	}
 	// By now the target is known for sure.
-	if d, why := x.recheckGuards(e, step.Action, targetKey(run.Rule, step.Action, plan.Target)); d != "" {
+	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, plan.Target)); d != "" {
 		return plan, result{d, why, blocked}
 	}
 	e.observed(x.readEvidence(ctx, plan.Target))
@@ -126,7 +127,7 @@ func (x *stepper) recheckGuards(e *execution, action, key string) (journal.Decis
 func (x *stepper) plan(ctx context.Context, e *execution, act action.Action, step config.HealingStep) (p action.Plan, err error) {
 	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
 	defer cancel()
-	req := action.PlanRequest{Alert: e.alert, Rule: e.rule.Name, RunID: e.id, Acts: x.guards.actsOf(step.Action)}
+	req := action.PlanRequest{Alert: e.alert, Rule: e.rule.Name, RunID: e.id, Acts: x.guards.ActsOf(step.Action)}
 	err = safely(func() (err error) {
 		p, err = act.Plan(ctx, req)
 		return err
@@ -158,7 +159,7 @@ func (x *stepper) readEvidence(ctx context.Context, target string) (out json.Raw
 // act writes to the journal that the step begins, applies the plan, and verifies it.
 func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan action.Plan) result {
 	step, _, _ := e.step()
-	key := targetKey(e.rule.Name, step.Action, plan.Target)
+	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
 	// Planning took its time: the guards are asked a last time.
 	if d, why := x.recheckGuards(e, step.Action, key); d != "" {
 		return result{d, why, flowEnd}
@@ -170,11 +171,11 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 	if !x.record(e.begin(began)) {
 		return result{journal.DecisionUnwritten, "the journal cannot be written; nothing is done until it can", flowWait}
 	}
-	x.guards.began(x.settings(), key, began)
+	x.guards.Began(x.settings(), key, began)
 	done, err := apply(ctx, act, plan, step.Timeout)
 	e.acted(done)
 	if done > 0 || ctx.Err() != nil { // it did something, or may have
-		x.guards.did(key, began)
+		x.guards.Did(key, began)
 	}
 	if ctx.Err() != nil {
 		return result{flow: flowStop}
@@ -207,14 +208,14 @@ func apply(ctx context.Context, act action.Action, plan action.Plan, timeout tim
 // verifyInterrupted verifies a step in which the exporter ended: it is never done again.
 func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act action.Action, step config.HealingStep) result {
 	run := e.snapshot()
-	lease := Lease{step.Action, targetKey(run.Rule, step.Action, run.Target), run.ID, 0}
+	lease := Lease{step.Action, guard.TargetKey(run.Rule, step.Action, run.Target), run.ID, 0}
 	defer x.release(ctx, lease)
 	if run.Plan == nil {
 		return result{journal.DecisionFailed, "the step was interrupted, and its plan is not known", flowEscalate}
 	}
 	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
 	if r.decision == journal.DecisionFailed {
-		r.reason, r.flow = interruptedReason+"it was not repeated; "+r.reason, flowEscalate
+		r.reason, r.flow = guard.InterruptedReason+"it was not repeated; "+r.reason, flowEscalate
 	}
 	return r
 }

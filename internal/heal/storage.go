@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
@@ -143,8 +144,8 @@ func (s *storage) check() {
 
 // mode returns what may be done now: the mode of the configuration, but nothing
 // without a journal.
-func (s *storage) mode(set *settings) string {
-	if s.current() == nil && set.used() {
+func (s *storage) mode(set *guard.Settings) string {
+	if s.current() == nil && set.Used() {
 		return config.HealOff
 	}
 	return set.Mode
@@ -152,11 +153,11 @@ func (s *storage) mode(set *settings) string {
 
 // shownMode returns the mode in force, and why it is not that of the configuration:
 // nothing begins while the journal cannot be written.
-func (s *storage) shownMode(set *settings) (mode, why string) {
+func (s *storage) shownMode(set *guard.Settings) (mode, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !set.used():
+	case !set.Used():
 		return set.Mode, ""
 	case s.store == nil && s.openErr == nil:
 		return config.HealOff, "the state directory cannot be used"

@@ -3,6 +3,8 @@ package heal_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
 // Nothing is done while the journal cannot be written: neither is an alert taken,
@@ -144,6 +147,40 @@ func TestPublishedRunKeepsVictims(t *testing.T) {
 		b.wait(time.Minute)
 		if after := b.last(); after.State != journal.DecisionVerified || len(after.Plan.Victims) != 100 || len(before.Plan.Victims) != 100 {
 			t.Errorf("%s with %d victims, before with %d", after.State, len(after.Plan.Victims), len(before.Plan.Victims))
+		}
+	})
+}
+
+// An exporter that finds a broken line in its journal starts, counts it, and heals.
+func TestBrokenJournal(t *testing.T) {
+	for name, text := range journaltest.BrokenLines() {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			try(t, os.WriteFile(filepath.Join(dir, "journal.jsonl"), []byte(text), 0o600))
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, dir, section(nil), nil)
+				defer b.stop()
+				if got, s := b.take(firing("pod", "new")), b.Stats(); got != "queued" || s.BadLines != 1 {
+					t.Errorf("%s, %d bad", got, s.BadLines)
+				}
+			})
+		})
+	}
+}
+
+// A cooldown that a line of the future began ends, however often the exporter starts.
+func TestFutureEnds(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		at := time.Now().Add(900 * time.Hour)
+		try(t, os.WriteFile(filepath.Join(dir, "journal.jsonl"), journaltest.Lines(journaltest.RunLine("r-1", "verified", at, at)), 0o600))
+		for _, want := range []string{"cooldown", "cooldown", "queued"} {
+			b := start(t, dir, section(nil), nil)
+			if got := b.take(firing("pod", want)); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			b.wait(2*time.Minute + 40*time.Second)
+			b.stop()
 		}
 	})
 }

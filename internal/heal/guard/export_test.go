@@ -1,4 +1,4 @@
-package heal
+package guard
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ type Past struct {
 
 // Recall reads the two files of a journal, the older one first.
 func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error) {
-	set, err := compile(h, func(s config.HealingStep) (action.Action, error) {
+	set, err := Compile(h, func(s config.HealingStep) (action.Action, error) {
 		if s.KillLeaked != nil {
 			return killleakedconnections.New(killleakedconnections.Deps{}, *s.KillLeaked), nil
 		}
@@ -36,20 +36,20 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 	if err != nil {
 		return p, err
 	}
-	c := newRecovery(set, now)
+	c := NewRecovery(set, now)
 	for i, data := range files {
 		err := journal.ReadLines(bytes.NewReader(data), now, func(l journal.Line) {
 			if l.OK {
 				p.Good[i] = append(p.Good[i], l.Text...)
 			}
 			l.Current = i == 1
-			c.add(l)
+			c.Add(l)
 		})
 		if err != nil {
 			return p, err
 		}
 	}
-	for _, run := range c.finish() {
+	for _, run := range c.Finish() {
 		p.Runs++
 		switch {
 		case run.Terminal():
@@ -59,7 +59,7 @@ func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error
 			p.Waiting = append(p.Waiting, run.ID)
 		}
 	}
-	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.bad
+	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.Bad
 	p.Human = slices.Sorted(maps.Keys(c.human))
 	p.Failures = make(map[string]int)
 	for a, list := range c.failures {

@@ -1,4 +1,4 @@
-package heal
+package guard
 
 import (
 	"encoding/json"
@@ -10,26 +10,27 @@ import (
 )
 
 const (
+	maxEvidence  = 128  // runs that are kept with their evidence
 	maxRecovered = 4096 // runs that are kept while the journal is read
 	maxResumed   = 1000 // runs that go on after a restart; as many as the largest queue
 )
 
-// recovery rebuilds the state of a start before from the journal. Lines are added in
+// Recovery rebuilds the state of a start before from the journal. Lines are added in
 // their order. A broken line adds guards and never removes one.
-type recovery struct {
-	memory
+type Recovery struct {
+	Memory
 
-	set          *settings
+	set          *Settings
 	now          time.Time
 	runs         map[string]*recoveredRun
 	order        []string        // of their ids, as they began
 	withEvidence []string        // ids of runs with evidence, the newest last
-	ended        map[string]bool // ids of runs that ended
-	head         head
+	Ended        map[string]bool // ids of runs that ended
+	head         fileHead
 	lines        int
-	bad          int
+	Bad          int
 	lastBad      int  // number of the last broken line
-	rotate       bool // the file in use has broken lines, or times in the future
+	Rotate       bool // the file in use has broken lines, or times in the future
 }
 
 // recoveredRun is a run as its lines say.
@@ -39,22 +40,22 @@ type recoveredRun struct {
 	line int // number of the last one
 }
 
-// head is how the file in use begins.
-type head struct {
+// fileHead is how the file in use begins.
+type fileHead struct {
 	entries []journal.Entry // so far
 	parts   int
 	open    int
 	closed  bool // it is whole, or there is none
 }
 
-func newRecovery(set *settings, now time.Time) *recovery {
-	return &recovery{memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), ended: make(map[string]bool)}
+func NewRecovery(set *Settings, now time.Time) *Recovery {
+	return &Recovery{Memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), Ended: make(map[string]bool)}
 }
 
-// add notes one line.
-func (c *recovery) add(l journal.Line) {
+// Add notes one line.
+func (c *Recovery) Add(l journal.Line) {
 	c.lines++
-	c.rotate = c.rotate || l.Current && (!l.OK || l.Clamped)
+	c.Rotate = c.Rotate || l.Current && (!l.OK || l.Clamped)
 	if l.Current && !c.head.closed {
 		if l.OK && c.head.accepts(l.Entry) {
 			if c.head.complete() {
@@ -72,7 +73,7 @@ func (c *recovery) add(l journal.Line) {
 }
 
 // accepts reports whether an entry is the next one of a head.
-func (h *head) accepts(e journal.Entry) bool {
+func (h *fileHead) accepts(e journal.Entry) bool {
 	switch n := len(h.entries); {
 	case e.Guards != nil:
 		if e.Guards.Part != n+1 || n > 0 && (e.Guards.Parts != h.parts || n >= h.parts) {
@@ -86,14 +87,14 @@ func (h *head) accepts(e journal.Entry) bool {
 	return true
 }
 
-func (h *head) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
+func (h *fileHead) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
 
 // applyHead makes the head of the file in use the whole state of the guards: it was
 // written with what the lines before it said.
-func (c *recovery) applyHead() {
+func (c *Recovery) applyHead() {
 	entries := c.head.entries
-	c.head = head{closed: true}
-	c.memory = newMemory()
+	c.head = fileHead{closed: true}
+	c.Memory = newMemory()
 	carried := make(map[string]bool)
 	for _, e := range entries {
 		if e.Run != nil {
@@ -112,16 +113,16 @@ func (c *recovery) applyHead() {
 
 // flushHead adds what there is of a head that is not whole to what the lines before
 // it said.
-func (c *recovery) flushHead() {
+func (c *Recovery) flushHead() {
 	entries := c.head.entries
-	c.head = head{closed: true}
+	c.head = fileHead{closed: true}
 	for _, e := range entries {
 		c.apply(e)
 	}
 }
 
 // apply applies an entry.
-func (c *recovery) apply(e journal.Entry) {
+func (c *Recovery) apply(e journal.Entry) {
 	switch {
 	case e.Guards != nil:
 		c.merge(e.Guards, c.now.Add(c.set.dedupWindow()))
@@ -133,13 +134,13 @@ func (c *recovery) apply(e journal.Entry) {
 }
 
 // applyRun applies the next line of a run.
-func (c *recovery) applyRun(run journal.Run) {
+func (c *Recovery) applyRun(run journal.Run) {
 	if run.State.Inflight() && run.Applied.IsZero() {
 		run.Applied = run.Updated
 	}
 	before := c.runs[run.ID]
 	switch {
-	case before == nil && c.ended[run.ID], before != nil && (before.Terminal() || !run.Follows(&before.Run)):
+	case before == nil && c.Ended[run.ID], before != nil && (before.Terminal() || !run.Follows(&before.Run)):
 		c.contradicted(&run)
 		return
 	case before == nil:
@@ -158,7 +159,7 @@ func (c *recovery) applyRun(run journal.Run) {
 	}
 	c.restoreDedup(&run)
 	if run.Terminal() {
-		c.ended[run.ID] = true
+		c.Ended[run.ID] = true
 	}
 	c.runs[run.ID] = &recoveredRun{run, c.lines}
 	c.trim(&run)
@@ -166,18 +167,18 @@ func (c *recovery) applyRun(run journal.Run) {
 
 // contradicted skips a line that contradicts those before it. An act that it has counts
 // all the same.
-func (c *recovery) contradicted(run *journal.Run) {
-	c.bad++
-	c.lastBad, c.rotate = c.lines, true
+func (c *Recovery) contradicted(run *journal.Run) {
+	c.Bad++
+	c.lastBad, c.Rotate = c.lines, true
 	if !run.Applied.IsZero() {
-		c.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied, true)
+		c.rememberAct(TargetKey(run.Rule, run.Action, run.Target), run.Applied, true)
 	}
 }
 
 // applyBroken skips a broken line. An act that can be read from it counts: a cooldown too
 // many does no harm.
-func (c *recovery) applyBroken(text []byte) {
-	c.bad++
+func (c *Recovery) applyBroken(text []byte) {
+	c.Bad++
 	c.lastBad = c.lines
 	var said struct {
 		Run struct {
@@ -198,24 +199,24 @@ func (c *recovery) applyBroken(text []byte) {
 	if at.After(c.now) {
 		at = c.now
 	}
-	c.rememberAct(targetKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
+	c.rememberAct(TargetKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
 }
 
 // restoreDedup makes the alert of a run a duplicate for as long as it was one before.
-func (c *recovery) restoreDedup(run *journal.Run) {
-	rl := c.set.ruleNamed(run.Rule)
-	if rl == nil || len(c.dedup) >= maxDedup {
+func (c *Recovery) restoreDedup(run *journal.Run) {
+	rl := c.set.RuleNamed(run.Rule)
+	if rl == nil || len(c.dedup) >= MaxDedup {
 		return
 	}
-	if until := run.Created.Add(rl.dedupWindow()); until.After(c.now) {
-		c.dedup[run.Alert.DedupKey(rl.Name, rl.firstKey(run.Alert.Alert()))] = until
+	if until := run.Created.Add(rl.DedupWindow()); until.After(c.now) {
+		c.dedup[run.Alert.DedupKey(rl.Name, rl.FirstKey(run.Alert.Alert()))] = until
 	}
 }
 
 // trim keeps what is held in memory of the runs bounded.
-func (c *recovery) trim(run *journal.Run) {
+func (c *Recovery) trim(run *journal.Run) {
 	if len(run.Facts) > 0 && (len(c.withEvidence) == 0 || c.withEvidence[len(c.withEvidence)-1] != run.ID) {
-		if c.withEvidence = append(c.withEvidence, run.ID); len(c.withEvidence) > 2*maxFacts {
+		if c.withEvidence = append(c.withEvidence, run.ID); len(c.withEvidence) > maxEvidence {
 			if old := c.runs[c.withEvidence[0]]; old != nil && old.Terminal() {
 				old.Facts = nil
 			}
@@ -233,15 +234,15 @@ func (c *recovery) trim(run *journal.Run) {
 	c.order = slices.DeleteFunc(c.order, func(id string) bool { return c.runs[id] == nil })
 }
 
-func (c *recovery) remove(id string) {
+func (c *Recovery) remove(id string) {
 	delete(c.runs, id)
 	c.order = slices.DeleteFunc(c.order, func(other string) bool { return other == id })
 }
 
-// finish returns all runs in their order. Of those that had not ended, one that
+// Finish returns all runs in their order. Of those that had not ended, one that
 // was acting may have done something; one that waited goes on only when no line
 // after its last one is broken, for that could say that it acted.
-func (c *recovery) finish() []journal.Run {
+func (c *Recovery) Finish() []journal.Run {
 	if !c.head.closed {
 		c.flushHead()
 	}
@@ -252,9 +253,9 @@ func (c *recovery) finish() []journal.Run {
 		switch {
 		case run.Terminal():
 		case run.State.Inflight():
-			c.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
+			c.rememberAct(TargetKey(run.Rule, run.Action, run.Target), run.Applied, run.Done > 0 || run.State == journal.DecisionRunning)
 		case run.line < c.lastBad:
-			c.rememberAct(targetKey(run.Rule, run.Action, run.Target), c.now, false)
+			c.rememberAct(TargetKey(run.Rule, run.Action, run.Target), c.now, false)
 			run.State, run.Updated = journal.DecisionCancelled, c.now
 			run.Reason = "journal lines after its last one are broken: it may have acted, and is not repeated"
 		}

@@ -1,4 +1,4 @@
-package heal
+package guard
 
 import (
 	"maps"
@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	maxDedup = 10_000        // alerts that are known again, and keys that were acted on
+	MaxDedup = 10_000        // alerts that are known again, and keys that were acted on
 	actsFor  = 2 * time.Hour // for which the acts of a key are kept after the newest
 )
 
-// interruptedReason begins the reason of a step in which the exporter ended: what was
+// InterruptedReason begins the reason of a step in which the exporter ended: what was
 // done of it is not known.
-const interruptedReason = "the exporter ended in the middle of it; "
+const InterruptedReason = "the exporter ended in the middle of it; "
 
-// memory is the state of the guards. It outlives the process.
-type memory struct {
+// Memory is the state of the guards. It outlives the process.
+type Memory struct {
 	dedup    map[string]time.Time   // until when an alert is a duplicate
 	last     map[string]time.Time   // when a key was last acted on
 	acts     map[string][]time.Time // when something was done to a key, the newest last
@@ -29,15 +29,15 @@ type memory struct {
 	human    map[string]string      // rule: fingerprint of the alert it could not help
 }
 
-func newMemory() memory {
-	return memory{
+func newMemory() Memory {
+	return Memory{
 		dedup: make(map[string]time.Time), last: make(map[string]time.Time), acts: make(map[string][]time.Time),
 		failures: make(map[string][]time.Time), human: make(map[string]string),
 	}
 }
 
 // began notes that a step began to act on a key.
-func (m *memory) began(key string, at time.Time) {
+func (m *Memory) began(key string, at time.Time) {
 	m.last[key] = at
 	if m.applied = append(m.applied, at); len(m.applied) > journal.MaxApplied {
 		m.applied = slices.Delete(m.applied, 0, journal.MaxApplied/2)
@@ -46,12 +46,12 @@ func (m *memory) began(key string, at time.Time) {
 
 // did notes that something was done to a key: a worker signalled, a
 // connection ended.
-func (m *memory) did(key string, at time.Time) {
+func (m *Memory) did(key string, at time.Time) {
 	m.acts[key] = insertTime(m.acts[key], at)
 }
 
 // failed notes that an action did not help.
-func (m *memory) failed(action string, at time.Time) {
+func (m *Memory) failed(action string, at time.Time) {
 	list := append(m.failures[action], at)
 	m.failures[action] = list[max(0, len(list)-journal.MaxActs):]
 }
@@ -68,13 +68,13 @@ func insertTime(list []time.Time, at time.Time) []time.Time {
 
 // cooldownUntil returns when a key may be acted on again, by the longest cooldown of
 // the rules that could: two rules on one target share it.
-func (m *memory) cooldownUntil(set *settings, key string) time.Time {
+func (m *Memory) cooldownUntil(set *Settings, key string) time.Time {
 	last, ok := m.last[key]
 	if !ok {
 		return time.Time{}
 	}
 	var longest time.Duration
-	for _, rl := range set.rules {
+	for _, rl := range set.Rules {
 		for _, s := range rl.Steps {
 			if strings.HasPrefix(key, s.Action+"/") {
 				longest = max(longest, rl.Cooldown)
@@ -86,7 +86,7 @@ func (m *memory) cooldownUntil(set *settings, key string) time.Time {
 
 // breakerUntil returns until when the breaker of an action is open: for a while after
 // the last of several failures within one window.
-func (m *memory) breakerUntil(br config.Breaker, action string, now time.Time) time.Time {
+func (m *Memory) breakerUntil(br config.Breaker, action string, now time.Time) time.Time {
 	recent := slices.DeleteFunc(m.failures[action], func(t time.Time) bool { return now.Sub(t) > max(br.Window, br.Hold) })
 	m.failures[action] = recent
 	n := len(recent)
@@ -97,20 +97,20 @@ func (m *memory) breakerUntil(br config.Breaker, action string, now time.Time) t
 }
 
 // spent returns how many acts are within the time of the budget.
-func (m *memory) spent(b config.Budgets, now time.Time) int {
+func (m *Memory) spent(b config.Budgets, now time.Time) int {
 	m.applied = slices.DeleteFunc(m.applied, func(t time.Time) bool { return now.Sub(t) >= b.Per })
 	return len(m.applied)
 }
 
 // forget removes keys whose cooldown is over, and acts that are long past.
-func (m *memory) forget(set *settings, now time.Time) {
+func (m *Memory) forget(set *Settings, now time.Time) {
 	maps.DeleteFunc(m.last, func(key string, _ time.Time) bool { return !m.cooldownUntil(set, key).After(now) })
 	maps.DeleteFunc(m.acts, func(_ string, list []time.Time) bool { return now.Sub(list[len(list)-1]) > actsFor })
 }
 
 // rememberRun records the acts of a run from one of its lines; before is the line ahead
 // of it, nil for the first.
-func (m *memory) rememberRun(before, run *journal.Run) {
+func (m *Memory) rememberRun(before, run *journal.Run) {
 	known := 0
 	if before != nil {
 		known = len(before.Before)
@@ -119,7 +119,7 @@ func (m *memory) rememberRun(before, run *journal.Run) {
 		if b.Applied.IsZero() {
 			continue
 		}
-		m.rememberAct(targetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, interruptedReason))
+		m.rememberAct(TargetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, InterruptedReason))
 		m.rememberEnd(b.Action, b.Result, b.Ended)
 	}
 	if run.State == journal.DecisionEscalated {
@@ -131,8 +131,8 @@ func (m *memory) rememberRun(before, run *journal.Run) {
 	if run.Applied.IsZero() {
 		return
 	}
-	m.rememberAct(targetKey(run.Rule, run.Action, run.Target), run.Applied,
-		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, interruptedReason)))
+	m.rememberAct(TargetKey(run.Rule, run.Action, run.Target), run.Applied,
+		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, InterruptedReason)))
 	if run.Terminal() {
 		at := run.Settled
 		if at.IsZero() {
@@ -143,7 +143,7 @@ func (m *memory) rememberRun(before, run *journal.Run) {
 }
 
 // rememberEnd notes how a step that acted ended.
-func (m *memory) rememberEnd(action string, result journal.Decision, at time.Time) {
+func (m *Memory) rememberEnd(action string, result journal.Decision, at time.Time) {
 	if result == journal.DecisionVerified {
 		delete(m.failures, action)
 		return
@@ -156,7 +156,7 @@ func (m *memory) rememberEnd(action string, result journal.Decision, at time.Tim
 
 // rememberAct notes that a step began to act on a key; done reports whether it
 // did something, or may have.
-func (m *memory) rememberAct(key string, at time.Time, done bool) {
+func (m *Memory) rememberAct(key string, at time.Time, done bool) {
 	if done {
 		m.did(key, at)
 	}
@@ -179,7 +179,7 @@ func laterOf(a, b time.Time) time.Time {
 }
 
 // merge adds what a file began with. Alerts are known until latest at most.
-func (m *memory) merge(g *journal.GuardState, latest time.Time) {
+func (m *Memory) merge(g *journal.GuardState, latest time.Time) {
 	for k, t := range g.Last {
 		if t.After(m.last[k]) {
 			m.last[k] = t
@@ -204,12 +204,12 @@ func (m *memory) merge(g *journal.GuardState, latest time.Time) {
 	m.mergeKnown(g.Known, latest)
 }
 
-func (m *memory) mergeKnown(known map[string]time.Time, latest time.Time) {
+func (m *Memory) mergeKnown(known map[string]time.Time, latest time.Time) {
 	for k, t := range known {
 		if t.After(latest) {
 			t = latest
 		}
-		if len(m.dedup) < maxDedup && t.After(m.dedup[k]) {
+		if len(m.dedup) < MaxDedup && t.After(m.dedup[k]) {
 			m.dedup[k] = t
 		}
 	}

@@ -1,4 +1,4 @@
-package heal
+package guard
 
 import (
 	"slices"
@@ -14,7 +14,7 @@ const (
 
 // entries returns the lines with which a file of the journal begins: all that is still
 // in force.
-func (m *memory) entries(set *settings, now time.Time) []journal.Entry {
+func (m *Memory) entries(set *Settings, now time.Time) []journal.Entry {
 	p := parts{current: &journal.GuardState{}}
 	m.addActs(&p, set, now)
 	for k, list := range m.failures {
@@ -37,7 +37,7 @@ func (m *memory) entries(set *settings, now time.Time) []journal.Entry {
 }
 
 // addActs adds what was done to which target.
-func (m *memory) addActs(p *parts, set *settings, now time.Time) {
+func (m *Memory) addActs(p *parts, set *Settings, now time.Time) {
 	for k, t := range m.last {
 		if now.Sub(t) < keepLast || m.cooldownUntil(set, k).After(now) {
 			p.reserve(len(k), 1)
