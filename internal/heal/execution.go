@@ -104,14 +104,14 @@ func (e *execution) isCancelled() bool {
 	return e.cancelled
 }
 
-// planned notes the plan of the step, bounded as it is written down.
+// planned records the plan of the step, within the bounds of the journal.
 func (e *execution) planned(p *action.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run.Plan, e.run.Target = p, p.Target
 }
 
-// observed notes the evidence.
+// observed records the evidence.
 func (e *execution) observed(facts json.RawMessage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -143,7 +143,7 @@ func (e *execution) begin(now time.Time) journal.Run {
 	return e.run
 }
 
-// acted notes how many victims the action was applied to.
+// acted records how many victims the action was applied to.
 func (e *execution) acted(done int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -161,14 +161,14 @@ func (e *execution) verifying(err error, now time.Time) journal.Run {
 	return e.run
 }
 
-// measured notes what a verification measured.
+// measured records what a verification measured.
 func (e *execution) measured(o action.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.run.Outcome = o
 }
 
-// settle notes when the step ended.
+// settle records when the step ended.
 func (e *execution) settle(now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -227,7 +227,7 @@ func (e *execution) approved(now time.Time) journal.Run {
 	return run
 }
 
-// approve makes an approval that was written down the state of the run.
+// approve sets the run to one that [execution.approved] returned.
 func (e *execution) approve(run journal.Run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

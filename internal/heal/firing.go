@@ -38,7 +38,7 @@ type firingAlerts struct {
 
 func newFiringAlerts() *firingAlerts { return &firingAlerts{alerts: make(map[string]Firing)} }
 
-// update notes an alert as it was reported. What is no alert is left out.
+// update records an alert as it was reported. What is no alert is removed.
 func (f *firingAlerts) update(a action.Alert, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// fake is an action whose every answer a test chooses.
+// fakeAction is an action whose every answer a test chooses.
 type fakeAction struct {
 	mu       sync.Mutex
 	plan     action.Plan

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// noisy is a section with a second rule, whose runs find nothing to do.
+// withOtherRule is a section with a second rule, whose runs find nothing to do.
 func withOtherRule(change func(*config.Healing)) config.Healing {
 	return section(func(h *config.Healing) {
 		h.Rules[0].Cooldown = time.Hour
@@ -97,7 +97,7 @@ func TestRotationKeepsGuards(t *testing.T) {
 	}
 }
 
-// That a rule calls for a person outlives the noise, until the alert is resolved.
+// That a rule calls for a person outlives the rotation, until the alert is resolved.
 func TestRotationKeepsNeed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -130,6 +130,6 @@ func (r *Runner) Approve(_ context.Context, id, plan string) (journal.Run, error
 	return r.state.approve(id, plan)
 }
 
-// NeedPerson notes that a rule needs a person for an alert: what the action escalate
+// NeedPerson records that a rule needs a person for an alert: what the action escalate
 // does.
 func (r *Runner) NeedPerson(rule, fingerprint string) { r.state.guards.NeedPerson(rule, fingerprint) }

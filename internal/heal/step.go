@@ -43,8 +43,8 @@ func (x *stepper) step(ctx context.Context, e *execution) result {
 	return x.act(ctx, e, act, plan)
 }
 
-// escalateOnly is the step of a rule that does nothing but call for a person. It has a
-// cooldown as the others have, and takes nothing of the budget.
+// escalateOnly does the step of a rule that only calls for a person. It has a cooldown as
+// the others have, and does not count for the budget.
 func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
 	key := guard.TargetKey(e.rule.Name, config.ActionEscalate, "")
 	if d, why := x.recheckGuards(e, config.ActionEscalate, key); d != "" {

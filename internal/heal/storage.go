@@ -44,14 +44,14 @@ func (s *storage) open() *journal.Store {
 	return nil
 }
 
-// fail notes why the directory cannot be used.
+// fail records why the directory cannot be used.
 func (s *storage) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.openErr = err
 }
 
-// use makes an open directory the one that is written to.
+// use sets the directory that is written to.
 func (s *storage) use(store *journal.Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *storage) setPause(p *journal.Pause) error {
 	return store.SetPause(p)
 }
 
-// wrote notes how a write ended. A directory that was replaced ends healing until a
+// wrote records how a write ended. A directory that was replaced ends healing until a
 // restart.
 func (s *storage) wrote(store *journal.Store, err error) {
 	s.mu.Lock()

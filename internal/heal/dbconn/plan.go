@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
-// PlannedIDs are the victims' numbers, if they were numbers of this process of
+// PlannedIDs returns the ids of victims, if they were ids of this process of
 // the server; those of another one are gone with it.
 func PlannedIDs(victims []action.Victim, server string) map[uint64]bool {
 	out := make(map[uint64]bool)

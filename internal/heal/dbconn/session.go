@@ -44,11 +44,12 @@ type Session interface {
 	Close()
 }
 
-// MySQL makes a [Database] of a server of the configuration.
+// MySQL returns a server of the configuration as a [Database].
 func MySQL(s *mysql.Server) Database { return database{s} }
 
 type database struct{ server *mysql.Server }
 
+// Session implements [Database].
 func (d database) Session(ctx context.Context) (Session, error) {
 	s, err := d.server.Session(ctx)
 	if err != nil {
@@ -85,7 +86,7 @@ func CheckUsers(users []string, own string) string {
 	return ""
 }
 
-// ShareOf is how many of n a fraction allows; it is never rounded up.
+// ShareOf returns a fraction of n, rounded down.
 func ShareOf(fraction float64, n int) int {
 	if !(fraction > 0) || n <= 0 {
 		return 0

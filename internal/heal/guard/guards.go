@@ -15,7 +15,7 @@ const (
 	// Plans that dry-run makes for one rule: who may send alerts without a token could
 	// fill the journal with them.
 	MaxPlans = 60
-	PlansPer = time.Hour
+	PlansPer = time.Hour // for which they are counted
 )
 
 // Guards have the state of breakers, cooldowns, budgets and de-duplication.
@@ -25,6 +25,7 @@ type Guards struct {
 	planned map[string][]time.Time // dry-run's plans, by rule
 }
 
+// NewGuards returns guards without a state.
 func NewGuards() *Guards {
 	return &Guards{memory: newMemory(), planned: make(map[string][]time.Time)}
 }
@@ -48,6 +49,7 @@ func (g *Guards) Check(set *Settings, action, key string, now time.Time) (journa
 	return "", ""
 }
 
+// Rounded returns a duration as text, in whole seconds.
 func Rounded(d time.Duration) string { return d.Round(time.Second).String() }
 
 // IsDuplicate reports whether an alert was accepted before, within its window.
@@ -64,7 +66,7 @@ func (g *Guards) DedupSize() int {
 	return len(g.memory.dedup)
 }
 
-// Accepted makes an alert a duplicate until a moment, and counts the plan that will be
+// Accepted records an alert as a duplicate until a moment, and the plan that will be
 // made for it.
 func (g *Guards) Accepted(key, rule string, until, now time.Time) {
 	g.mu.Lock()
@@ -90,7 +92,7 @@ func (g *Guards) Prune(now time.Time) {
 	maps.DeleteFunc(g.memory.dedup, func(_ string, until time.Time) bool { return !until.After(now) })
 }
 
-// Began notes that a step begins to act on a key.
+// Began records that a step begins to act on a key.
 func (g *Guards) Began(set *Settings, key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -100,7 +102,7 @@ func (g *Guards) Began(set *Settings, key string, at time.Time) {
 	}
 }
 
-// Did notes that something was done to a key, or may have been.
+// Did records that something was done to a key, or may have been.
 func (g *Guards) Did(key string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,7 +116,7 @@ func (g *Guards) Escalated(key string, at time.Time) {
 	g.memory.last[key] = at
 }
 
-// Settled notes how a step that acted ended. One that its action refused is none.
+// Settled records how a step that acted ended. One that its action refused is none.
 func (g *Guards) Settled(run journal.Run, d journal.Decision, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -141,7 +143,7 @@ func (g *Guards) ActsOf(action string) map[string][]time.Time {
 	return out
 }
 
-// NeedPerson notes that a rule needs a person for the alert of a fingerprint.
+// NeedPerson records that a rule needs a person for the alert of a fingerprint.
 func (g *Guards) NeedPerson(rule, fingerprint string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

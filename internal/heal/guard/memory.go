@@ -36,7 +36,7 @@ func newMemory() Memory {
 	}
 }
 
-// began notes that a step began to act on a key.
+// began records that a step began to act on a key.
 func (m *Memory) began(key string, at time.Time) {
 	m.last[key] = at
 	if m.applied = append(m.applied, at); len(m.applied) > journal.MaxApplied {
@@ -44,13 +44,13 @@ func (m *Memory) began(key string, at time.Time) {
 	}
 }
 
-// did notes that something was done to a key: a worker signalled, a
+// did records that something was done to a key: a worker signalled, a
 // connection ended.
 func (m *Memory) did(key string, at time.Time) {
 	m.acts[key] = insertTime(m.acts[key], at)
 }
 
-// failed notes that an action did not help.
+// failed records that an action did not help.
 func (m *Memory) failed(action string, at time.Time) {
 	list := append(m.failures[action], at)
 	m.failures[action] = list[max(0, len(list)-journal.MaxActs):]
@@ -142,7 +142,7 @@ func (m *Memory) rememberRun(before, run *journal.Run) {
 	}
 }
 
-// rememberEnd notes how a step that acted ended.
+// rememberEnd records how a step that acted ended.
 func (m *Memory) rememberEnd(action string, result journal.Decision, at time.Time) {
 	if result == journal.DecisionVerified {
 		delete(m.failures, action)
@@ -154,7 +154,7 @@ func (m *Memory) rememberEnd(action string, result journal.Decision, at time.Tim
 	m.failures[action] = insertTime(m.failures[action], at) // the file may have begun with it
 }
 
-// rememberAct notes that a step began to act on a key; done reports whether it
+// rememberAct records that a step began to act on a key; done reports whether it
 // did something, or may have.
 func (m *Memory) rememberAct(key string, at time.Time, done bool) {
 	if done {

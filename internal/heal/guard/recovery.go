@@ -48,11 +48,12 @@ type fileHead struct {
 	closed  bool // it is whole, or there is none
 }
 
+// NewRecovery returns an empty recovery at a moment.
 func NewRecovery(set *Settings, now time.Time) *Recovery {
 	return &Recovery{Memory: newMemory(), set: set, now: now, runs: make(map[string]*recoveredRun), Ended: make(map[string]bool)}
 }
 
-// Add notes one line.
+// Add applies one line.
 func (c *Recovery) Add(l journal.Line) {
 	c.lines++
 	c.Rotate = c.Rotate || l.Current && (!l.OK || l.Clamped)
@@ -89,7 +90,7 @@ func (h *fileHead) accepts(e journal.Entry) bool {
 
 func (h *fileHead) complete() bool { return h.parts > 0 && len(h.entries) == h.parts+h.open }
 
-// applyHead makes the head of the file in use the whole state of the guards: it was
+// applyHead sets the state of the guards to the head of the file in use: it was
 // written with what the lines before it said.
 func (c *Recovery) applyHead() {
 	entries := c.head.entries
@@ -202,7 +203,7 @@ func (c *Recovery) applyBroken(text []byte) {
 	c.rememberAct(TargetKey(said.Run.Rule, said.Run.Action, said.Run.Target), at, true)
 }
 
-// restoreDedup makes the alert of a run a duplicate for as long as it was one before.
+// restoreDedup records the alert of a run as a duplicate for as long as it was one before.
 func (c *Recovery) restoreDedup(run *journal.Run) {
 	rl := c.set.RuleNamed(run.Rule)
 	if rl == nil || len(c.dedup) >= MaxDedup {

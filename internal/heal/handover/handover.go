@@ -37,7 +37,7 @@ type handedAlert struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// encode makes the object for an alert.
+// encode returns the object for an alert.
 func encode(run, name, target string, a action.Alert) ([]byte, error) {
 	h := payload{RunID: run, Action: name, Target: target, Alert: handedAlert{Name: text.Clip(a.Name(), maxHandedValue), Labels: make(map[string]string)}}
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
@@ -69,14 +69,14 @@ func New(req action.PlanRequest, name, target string) (*Handover, error) {
 	return h, err
 }
 
-// Succeed notes that the program or the call succeeded.
+// Succeed records that the program or the call succeeded.
 func (h *Handover) Succeed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ok = true
 }
 
-// Outcome is that of a program or a call: only a success counts, and where a
+// Outcome returns the outcome of a program or a call: only a success counts, and where a
 // condition is measured it must be gone too.
 func Outcome(ctx context.Context, c action.Condition, p action.Plan) (action.Outcome, error) {
 	h, ours := p.Private.(*Handover)

@@ -186,7 +186,7 @@ func (d *stateDir) checkHeld() error {
 	return d.checkSame(lockFile, d.lock)
 }
 
-// write makes a file with the content of data. It is on the disk when that returns.
+// write writes a new file, which is on the disk when it returns.
 func (d *stateDir) write(name string, data []byte) (*os.File, error) {
 	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 )
 
+// ErrNotConfigured means that a Redis is not in the configuration.
 var ErrNotConfigured = errors.New("its Redis is not in the configuration")
 
 // Same reports whether two names of the section redis lead to one

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Database is a server, and a session on it, in memory. before is called ahead of
+// Database is a server, and a session on it, in memory. Before is called ahead of
 // each reading of one connection, to change the state meanwhile.
 type Database struct {
 	ServerID, Login string
@@ -32,6 +32,7 @@ type Database struct {
 	looks         int
 }
 
+// HoldersOf is a [dbconn.FindHolders] for the server main.
 func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbconn.Holders, error) {
 	if f.looks++; server != "main" {
 		return nil, errors.New("another server")
@@ -39,6 +40,7 @@ func (f *Database) HoldersOf(_ context.Context, server string, _ ...string) (dbc
 	return f, nil
 }
 
+// Of implements [dbconn.Holders].
 func (f *Database) Of(host string) dbconn.Holder {
 	if h, ok := f.Holders[host]; ok {
 		return h
@@ -49,21 +51,31 @@ func (f *Database) Of(host string) dbconn.Holder {
 	return dbconn.Holder{App: "shop"}
 }
 
+// Incomplete implements [dbconn.Holders].
 func (f *Database) Incomplete(string) string { return f.WhyIncomplete }
 
+// Session implements [dbconn.Database].
 func (f *Database) Session(context.Context) (dbconn.Session, error) {
 	f.Open++
 	f.opened++
 	return f, nil
 }
 
-func (f *Database) Close()         { f.Open-- }
+// Close implements [dbconn.Session].
+func (f *Database) Close() { f.Open-- }
+
+// Server implements [dbconn.Session].
 func (f *Database) Server() string { return f.ServerID }
-func (f *Database) User() string   { return f.Login }
+
+// User implements [dbconn.Session].
+func (f *Database) User() string { return f.Login }
+
+// Version implements [dbconn.Session].
 func (f *Database) Version() mysql.Version {
 	return mysql.Version{MariaDB: f.MariaDB, Major: 10, Minor: 11}
 }
 
+// Connections implements [dbconn.Session].
 func (f *Database) Connections(context.Context) ([]mysql.Connection, error) {
 	list := slices.Clone(f.List)
 	if f.Later != nil {
@@ -72,10 +84,12 @@ func (f *Database) Connections(context.Context) ([]mysql.Connection, error) {
 	return list, nil
 }
 
+// At returns the index of a connection in the list; -1: it is not there.
 func (f *Database) At(id uint64) int {
 	return slices.IndexFunc(f.List, func(c mysql.Connection) bool { return c.ID == id })
 }
 
+// Connection implements [dbconn.Session].
 func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, bool, error) {
 	if f.Before != nil {
 		f.Before(id)
@@ -86,6 +100,7 @@ func (f *Database) Connection(_ context.Context, id uint64) (mysql.Connection, b
 	return mysql.Connection{}, false, nil
 }
 
+// Statement implements [dbconn.Session].
 func (f *Database) Statement(_ context.Context, c mysql.Connection) (string, bool, error) {
 	s, ok := f.Texts[c.ID]
 	return s, ok, nil
@@ -104,23 +119,27 @@ func (f *Database) end(how string, id uint64) (bool, error) {
 	return false, nil
 }
 
+// Kill implements [dbconn.Session].
 func (f *Database) Kill(_ context.Context, c mysql.Connection) (bool, error) {
 	return f.end("KILL", c.ID)
 }
 
+// KillQuery implements [dbconn.Session].
 func (f *Database) KillQuery(_ context.Context, c mysql.Connection) (bool, error) {
 	return f.end("KILL QUERY", c.ID)
 }
 
+// CallKillIdle implements [dbconn.Session].
 func (f *Database) CallKillIdle(_ context.Context, procedure string, c mysql.Connection, _ time.Duration, _ int) (bool, error) {
 	return f.end("CALL "+procedure, c.ID)
 }
 
+// CallKillQuery implements [dbconn.Session].
 func (f *Database) CallKillQuery(_ context.Context, procedure string, c mysql.Connection, _ time.Duration) (bool, error) {
 	return f.end("CALL "+procedure, c.ID)
 }
 
-// Apps is a configuration with one app and one pool.
+// Apps returns a configuration with one app and one pool.
 func Apps() []config.App {
 	return []config.App{
 		{
@@ -151,4 +170,5 @@ func Labels(kv ...string) action.Alert {
 	return a
 }
 
+// WatchedApps reports whether an app is shop or blog.
 func WatchedApps(_ context.Context, app string) bool { return app == "shop" || app == "blog" }

@@ -61,13 +61,14 @@ type Processes struct {
 	Err  error
 }
 
+// Snapshot implements [process.Snapshotter].
 func (f *Processes) Snapshot(context.Context) (*proc.Snapshot, error) {
 	s := f.Snap
 	return &s, f.Err
 }
 
-// StartWorkers is an app with three workers, which are children of ours: we are its
-// master. Each of them holds what proves that it is a worker.
+// StartWorkers starts three workers of an app whose master is this process. Each of them
+// has the open files that prove that it is a worker.
 func StartWorkers(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec.Cmd) {
 	t.Helper()
 	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
@@ -95,8 +96,7 @@ func WaitFor(t *testing.T, f func() bool) {
 	t.Fatal("it did not happen")
 }
 
-func Itoa(n int) string { return strconv.Itoa(n) }
-
+// MiB is 2^20 bytes.
 const MiB = 1 << 20
 
 // Changed returns a connection as f changes it.
@@ -127,7 +127,7 @@ func Alive(pid string) bool {
 // ErrDown is the error of a server that does not answer.
 var ErrDown = errors.New("does not answer")
 
-// RandomConnection is anything that a list of threads may hold; half of them
+// RandomConnection returns any entry of a list of threads; half of them
 // could be leaked.
 func RandomConnection(r *rand.Rand, id uint64) mysql.Connection {
 	if r.IntN(2) == 0 {
@@ -150,7 +150,7 @@ func RandomConnection(r *rand.Rand, id uint64) mysql.Connection {
 	}
 }
 
-// Asleep is a connection of the app in a transaction, Asleep for so many seconds.
+// Asleep returns a connection of the app that sleeps in a transaction for so many seconds.
 func Asleep(id uint64, seconds float64) mysql.Connection {
 	return mysql.Connection{
 		ID: id, User: "shop", Host: fmt.Sprintf("127.0.0.1:%d", 40000+id), Command: "Sleep", Time: time.Duration(seconds * float64(time.Second)),

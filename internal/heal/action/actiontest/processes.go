@@ -14,10 +14,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// A member of a herd is this very program, as the workers of a server are.
+// helperEnv makes this program a helper process in place of the tests.
 const helperEnv = "TEST_HERD_MEMBER"
 
-// Main runs the tests, or is a member of a herd.
+// Main runs the tests, or a helper process.
 func Main(m *testing.M) {
 	if os.Getenv(helperEnv) == "" {
 		os.Exit(m.Run())
@@ -49,9 +49,10 @@ func exitOnSignal(ready string) {
 	os.Exit(9)
 }
 
+// SleepLine is a command line that sleeps for five minutes.
 const SleepLine = "exec /bin/sleep 300"
 
-// StartShell is a process of ours that does what a shell is told.
+// StartShell starts a shell with a command line, as a child of this process.
 func StartShell(t *testing.T, line string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -65,7 +66,7 @@ func StartShell(t *testing.T, line string) *exec.Cmd {
 	return cmd
 }
 
-// StartHelper starts a child of ours that holds files.
+// StartHelper starts a helper process with open files, as a child of this process.
 func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -80,7 +81,7 @@ func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 	return cmd
 }
 
-// Listener is a listener of ours.
+// Listener returns the socket of a listener.
 func Listener(t *testing.T) *os.File {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -95,7 +96,7 @@ func Listener(t *testing.T) *os.File {
 	return f
 }
 
-// WorkerFile is what a worker of a server holds together with its master: gunicorn's
+// WorkerFile returns a file that a worker of a server shares with its master: gunicorn's
 // heartbeat file, uWSGI's signal pipe.
 func WorkerFile(t *testing.T, server proc.Server) *os.File {
 	t.Helper()

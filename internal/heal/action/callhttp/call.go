@@ -69,7 +69,7 @@ func (c *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	return p, nil
 }
 
-// url is the one of the configuration; the message never has it.
+// url returns the configured URL, or a refusal that does not contain it.
 func (c *Action) url() (*url.URL, string) {
 	u, err := url.Parse(c.c.URL)
 	switch {
@@ -138,7 +138,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	return 1, nil
 }
 
-// client is used for one call: no proxy of the environment, no connection of an
+// client returns a client for one call: no proxy of the environment, no connection of an
 // earlier call, on which the driver might send it twice, no redirects.
 func (c *Action) client() *http.Client {
 	return &http.Client{

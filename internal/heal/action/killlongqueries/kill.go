@@ -115,7 +115,7 @@ func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.C
 	return maphash.String(k.seed, text), whole && PlainSelect(text), nil
 }
 
-// server is the name of the server that a rule and an alert are about.
+// server returns the server that a rule and an alert name, or a refusal.
 func (k *Action) server(a action.Alert) (name string, db dbconn.Database, refused string) {
 	name, refused = action.NameFrom(a, "mysql", k.c.MySQL)
 	if refused != "" {

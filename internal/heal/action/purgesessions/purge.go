@@ -187,7 +187,8 @@ func budget(ctx context.Context, most time.Duration) time.Duration {
 	return max(left, time.Millisecond)
 }
 
-// estimate is how many there are in all, by those of the part that was seen.
+// estimate returns how many sessions there are in all, from those in the part that was
+// read.
 func estimate(c redis.EternalCount) float64 {
 	if c.Coverage <= 0 || c.Coverage >= 1 {
 		return float64(c.Eternal)

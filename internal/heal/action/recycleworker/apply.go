@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
-// gracefulSignal is the signal after which a worker finishes its requests and ends.
+// gracefulSignal returns the signal after which a worker finishes its requests and ends.
 // They are the opposite on the two servers: gunicorn's workers die of a HUP,
 // uWSGI's drop their requests on a TERM.
 func gracefulSignal(s proc.Server) syscall.Signal {
@@ -24,7 +24,7 @@ func gracefulSignal(s proc.Server) syscall.Signal {
 	return syscall.SIGTERM
 }
 
-// hardSignal is the signal after which a worker that hangs ends at once, if it still
+// hardSignal returns the signal after which a worker that hangs ends at once, if it still
 // can: gunicorn's own for that is ABRT.
 func hardSignal(s proc.Server) syscall.Signal {
 	if s == proc.UWSGI {

@@ -129,7 +129,7 @@ func largest(app *proc.App) []candidate {
 	return out
 }
 
-// shareOf is a worker's proportional share of memory in bytes, as last sampled,
+// shareOf returns a worker's proportional share of memory in bytes, as last sampled,
 // with what it has grown since.
 func shareOf(w proc.Worker) float64 {
 	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,7 +215,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 				t.Errorf("%d, %v", n, err)
 			}
 			for i, k := range kids {
-				if gone := !actiontest.Alive(actiontest.Itoa(k.Process.Pid)); gone != (name == "the worker ended" && i == 1) {
+				if gone := !actiontest.Alive(strconv.Itoa(k.Process.Pid)); gone != (name == "the worker ended" && i == 1) {
 					t.Errorf("worker %d is gone: %t", i, gone)
 				}
 			}
@@ -309,7 +310,7 @@ func TestRecycleVerify(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			p.Victims[0].Info = maps.Clone(p.Victims[0].Info)
-			p.Victims[0].Info["planned"] = actiontest.Itoa(int(time.Now().Add(-5 * time.Minute).Unix()))
+			p.Victims[0].Info["planned"] = strconv.Itoa(int(time.Now().Add(-5 * time.Minute).Unix()))
 			c.change(f, kids, p.Victims[0].Info)
 			if c.leaks != nil {
 				maps.Copy(leaks, c.leaks)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 			if refused != (c.want != "") || !strings.Contains(string(no), c.want) || (n == 1) != (c.want == "") {
 				t.Errorf("%d, %v", n, err)
 			}
-			if gone := !actiontest.Alive(actiontest.Itoa(kids[2].Process.Pid)); c.want != "" && gone {
+			if gone := !actiontest.Alive(strconv.Itoa(kids[2].Process.Pid)); c.want != "" && gone {
 				t.Error("the worker is gone")
 			}
 		})

@@ -83,7 +83,7 @@ func serves(w proc.Worker) bool {
 	}
 }
 
-// verifySmaller is better, by enough to tell it from chance.
+// verifySmaller returns Verified when memory is smaller by more than chance explains.
 func verifySmaller(now, before float64) action.Outcome {
 	if now <= before*(1-minGain) {
 		return action.Verified

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestRestartTaskCelery(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != actiontest.Itoa(pid) {
+				if p.Refused != "" || p.Total != 1 || p.Victims[0].ID != strconv.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":

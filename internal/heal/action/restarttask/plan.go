@@ -108,7 +108,7 @@ func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	return r.findRQ(ctx, server, q)
 }
 
-// backoff is how long nothing is done after n restarts in a row.
+// backoff returns for how long nothing is done after n restarts in a row.
 func backoff(n int) time.Duration {
 	if n < 1 {
 		return 0

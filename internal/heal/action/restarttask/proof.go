@@ -135,7 +135,7 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *proc.Snapsho
 	return ""
 }
 
-// appProcesses lists the workers of an app, or its processes where it has none, at
+// appProcesses returns the pids of the workers of an app, or its processes where it has none, at
 // most 64.
 func appProcesses(app string, snap *proc.Snapshot) (pids []int) {
 	i := slices.IndexFunc(snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
@@ -289,5 +289,5 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 	return ""
 }
 
-// workerName is RQ's name of the worker with an entry.
+// workerName returns RQ's name of the worker with an entry.
 func workerName(w redis.RQWorker) string { return strings.TrimPrefix(w.Key, "rq:worker:") }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake,
 }
 
 func restartTask(q *queues, f *actiontest.Processes, c config.RestartTask) *restarttask.Action {
-	me := actiontest.Itoa(os.Getuid())
+	me := strconv.Itoa(os.Getuid())
 	apps := []config.App{{Name: "shop", Tasks: []config.Tasks{
 		{Type: config.RQ, Redis: "broker", Queues: []string{"mail", "slow"}, User: me},
 		{Type: config.Celery, Redis: "broker", Queues: []string{"celery"}, User: me},
@@ -188,7 +189,7 @@ func TestRestartTaskPlan(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != actiontest.Itoa(pid) {
+				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != strconv.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":
@@ -246,7 +247,7 @@ func TestRestartTaskApply(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			actiontest.WaitFor(t, func() bool {
-				return !actiontest.Alive(actiontest.Itoa(cmd.Process.Pid)) && !actiontest.Alive(actiontest.Itoa(kids[0]))
+				return !actiontest.Alive(strconv.Itoa(cmd.Process.Pid)) && !actiontest.Alive(strconv.Itoa(kids[0]))
 			})
 			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
 				t.Errorf("nobody has started another: %s, %v", o, err)
@@ -300,7 +301,7 @@ func TestRestartTaskLooksAgain(t *testing.T) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			change(q, &p)
-			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil || !actiontest.Alive(actiontest.Itoa(cmd.Process.Pid)) {
+			if n, err := a.Apply(t.Context(), p); n != 0 || err == nil || !actiontest.Alive(strconv.Itoa(cmd.Process.Pid)) {
 				t.Errorf("%d, %v", n, err)
 			}
 		})

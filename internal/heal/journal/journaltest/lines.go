@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// RunLine is a line of a run of the rule leaked, which acted at a time unless that is zero.
+// RunLine returns a line of a run of the rule leaked, which acted at a time unless that is zero.
 func RunLine(id string, state journal.Decision, at, applied time.Time) journal.Entry {
 	r := &journal.Run{
 		ID: id, Rule: "leaked", State: state, Created: at.Add(-time.Second), Updated: at, Action: config.ActionKillLeaked, Target: "app:shop/pool:main",
@@ -35,6 +35,7 @@ func many(n int) (labels string) {
 	return labels
 }
 
+// Noon is the time of the lines.
 var Noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 // Lines returns entries as the lines of a journal.
@@ -50,7 +51,7 @@ func Lines(entries ...journal.Entry) []byte {
 	return out
 }
 
-// BrokenLines are lines of a journal that are no entries, by what is wrong with them.
+// BrokenLines returns lines of a journal that are no entries, by what is wrong with them.
 func BrokenLines() map[string]string {
 	ago := Noon.Add(-time.Minute)
 	queued := RunLine("r-1", "queued", ago, time.Time{})
