@@ -11,9 +11,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
+// The bounds of the plans that dry-run makes for one rule: who may send alerts without a
+// token could fill the journal with them.
 const (
-	// Plans that dry-run makes for one rule: who may send alerts without a token could
-	// fill the journal with them.
 	MaxPlans = 60
 	PlansPer = time.Hour // for which they are counted
 )

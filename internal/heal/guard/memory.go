@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
+// The bounds of the state of the guards.
 const (
 	MaxDedup = 10_000        // alerts that are known again, and keys that were acted on
 	actsFor  = 2 * time.Hour // for which the acts of a key are kept after the newest

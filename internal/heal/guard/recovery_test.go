@@ -19,7 +19,7 @@ const poolKey = config.ActionKillLeaked + "/app:shop/pool:main"
 func TestBrokenLines(t *testing.T) {
 	for name, text := range journaltest.BrokenLines() {
 		t.Run(name, func(t *testing.T) {
-			p, err := guard.Recall(section(), journaltest.Noon, [2][]byte{nil, []byte(text)})
+			p, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{nil, []byte(text)})
 			if err != nil || p.Bad != 1 || p.Runs != 0 {
 				t.Errorf("%d bad, %d runs, %v", p.Bad, p.Runs, err)
 			}
@@ -30,7 +30,7 @@ func TestBrokenLines(t *testing.T) {
 // What a broken line says was done holds the target, and a run that waited is not
 // begun when a later line is broken.
 func TestBrokenLineAddsGuards(t *testing.T) {
-	ago := journaltest.Noon.Add(-time.Minute)
+	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "verified", ago, ago)
 	lines := func(parts ...any) (out []byte) {
 		for _, p := range parts {
@@ -51,8 +51,8 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 		bad     int
 	}{
 		"a run that waits":                {lines(queued), time.Time{}, 1, 0, 0},
-		"its next line is broken":         {lines(queued, journaltest.Broken(acts, `"step":0`, `"step":-1`)), journaltest.Noon, 0, 0, 1},
-		"its next line is rubbish":        {lines(queued, "\x00\x00\n"), journaltest.Noon, 0, 0, 1},
+		"its next line is broken":         {lines(queued, journaltest.Broken(acts, `"step":0`, `"step":-1`)), journaltest.Noon(), 0, 0, 1},
+		"its next line is rubbish":        {lines(queued, "\x00\x00\n"), journaltest.Noon(), 0, 0, 1},
 		"rubbish came before":             {lines("\x00\x00\n", queued), time.Time{}, 1, 0, 1},
 		"it acts":                         {lines(queued, acts), ago, 0, 1, 0},
 		"it acts, and rubbish":            {lines(queued, acts, "x\n"), ago, 0, 1, 1},
@@ -61,14 +61,14 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 		"it acts, and waits again":        {lines(queued, acts, queued), ago, 0, 1, 1},
 		"it is another one's":             {lines(acts, strings.ReplaceAll(string(lines(done)), `"leaked"`, `"other"`)), ago, 0, 1, 1},
 		"only a broken line tells":        {lines(journaltest.Broken(acts, `"step":0`, `"step":-1`)), ago, 0, 0, 1},
-		"the future":                      {lines(journaltest.RunLine("r-1", "verified", journaltest.Noon.Add(900*time.Hour), journaltest.Noon.Add(900*time.Hour))), journaltest.Noon, 0, 0, 0},
-		"the future in a broken line":     {lines(journaltest.Broken(journaltest.RunLine("r-1", "verified", journaltest.Noon, journaltest.Noon.Add(900*time.Hour)), `"step":0`, `"step":-1`)), journaltest.Noon, 0, 0, 1},
+		"the future":                      {lines(journaltest.RunLine("r-1", "verified", journaltest.Noon().Add(900*time.Hour), journaltest.Noon().Add(900*time.Hour))), journaltest.Noon(), 0, 0, 0},
+		"the future in a broken line":     {lines(journaltest.Broken(journaltest.RunLine("r-1", "verified", journaltest.Noon(), journaltest.Noon().Add(900*time.Hour)), `"step":0`, `"step":-1`)), journaltest.Noon(), 0, 0, 1},
 		"the year 1":                      {lines(journaltest.RunLine("r-1", "verified", time.Time{}.Add(time.Hour), time.Time{}.Add(time.Hour))), time.Time{}.Add(time.Hour), 0, 0, 0},
 		"it acts and does not say since":  {lines(journaltest.RunLine("r-1", "running", ago, time.Time{})), ago, 0, 1, 0},
 		"a run of a rule that is no more": {lines(strings.ReplaceAll(string(lines(queued)), `"leaked"`, `"gone"`)), time.Time{}, 1, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := guard.Recall(section(), journaltest.Noon, [2][]byte{nil, c.journal})
+			p, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{nil, c.journal})
 			if err != nil || !p.Last[poolKey].Equal(c.last) || len(p.Waiting) != c.waiting || len(p.Begun) != c.begun || p.Bad != c.bad {
 				t.Errorf("last %v, waiting %v, begun %v, bad %d, %v; want %+v", p.Last[poolKey], p.Waiting, p.Begun, p.Bad, err, c)
 			}
@@ -79,7 +79,7 @@ func TestBrokenLineAddsGuards(t *testing.T) {
 // FuzzRecall: whatever the two files hold, they are read to their end within
 // bounds, and the broken lines among them allow nothing that the others forbid.
 func FuzzRecall(f *testing.F) {
-	ago := journaltest.Noon.Add(-time.Minute)
+	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "failed", ago, ago)
 	head := `{"at":"2026-03-04T11:00:00Z","decision":"carried","guards":{"part":1,"parts":1,"open":1,"last":{"x/y":"2026-03-04T11:59:00Z"},` +
 		`"applied":["2026-03-04T11:59:00Z"],"failures":{"x":["2026-03-04T11:59:00Z"]},"human":{"leaked":"f"},"known":{"00":"2026-03-04T12:05:00Z"}}}` + "\n"
@@ -88,11 +88,11 @@ func FuzzRecall(f *testing.F) {
 	f.Add(journaltest.Lines(queued), []byte(strings.Replace(head, `"open":1`, `"open":0`, 1)+journaltest.Broken(acts, `"step":0`, `"step":-1`)))
 	f.Add([]byte(nil), bytes.Repeat(journaltest.Lines(queued, done), 3))
 	f.Fuzz(func(t *testing.T, older, current []byte) {
-		all, err := guard.Recall(section(), journaltest.Noon, [2][]byte{older, current})
+		all, err := guard.Recall(section(), journaltest.Noon(), [2][]byte{older, current})
 		if err != nil {
 			t.Fatal(err)
 		}
-		good, err := guard.Recall(section(), journaltest.Noon, all.Good)
+		good, err := guard.Recall(section(), journaltest.Noon(), all.Good)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func FuzzRecall(f *testing.F) {
 			t.Errorf("%d runs, %d wait, %d known, %d spent", all.Runs, len(all.Waiting), len(all.Known), all.Spent)
 		}
 		for key, at := range good.Last {
-			if all.Last[key].Before(at) || all.Last[key].After(journaltest.Noon) {
+			if all.Last[key].Before(at) || all.Last[key].After(journaltest.Noon()) {
 				t.Errorf("%s was acted on at %v, and with broken lines at %v", key, at, all.Last[key])
 			}
 		}

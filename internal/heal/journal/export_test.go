@@ -19,11 +19,11 @@ func (s *Store) FillDisk() (free func()) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.journal.file.out = full
+	s.file.out = full
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.journal.file.out = s.journal.file.file
+		s.file.out = s.file.file
 		_ = full.Close()
 	}
 }

@@ -84,7 +84,7 @@ func StartHelper(t *testing.T, args []string, files ...*os.File) *exec.Cmd {
 // Listener returns the socket of a listener.
 func Listener(t *testing.T) *os.File {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

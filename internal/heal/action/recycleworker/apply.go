@@ -89,11 +89,11 @@ func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven,
 // loaded it. It returns a [action.Refusal] when the app does not import.
 func (r *Action) checkImport(ctx context.Context, t *target) error {
 	check, refused, err := r.importer(t).Prepare()
-	defer check.Close()
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case refused == "" && check != nil:
+	}
+	defer check.Close()
+	if refused == "" && check != nil {
 		refused = importcheck.Run(ctx, check)
 	}
 	if refused != "" {

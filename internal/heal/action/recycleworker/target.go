@@ -30,9 +30,12 @@ func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*tar
 		return nil, refused, nil
 	}
 	check, refused, err := r.importer(t).Prepare() // read, and not run
+	if err != nil {
+		return nil, "", err
+	}
 	defer check.Close()
-	if t.checkImport = check != nil; err != nil || refused != "" {
-		return nil, refused, err
+	if t.checkImport = check != nil; refused != "" {
+		return nil, refused, nil
 	}
 	return t, "", nil
 }

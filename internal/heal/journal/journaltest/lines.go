@@ -28,15 +28,16 @@ func Broken(e journal.Entry, from, to string) string {
 	panic(from + " is not in " + text)
 }
 
-func many(n int) (labels string) {
+func many(n int) string {
+	var labels strings.Builder
 	for i := range n {
-		labels += fmt.Sprintf(`"l%d":"x",`, i)
+		fmt.Fprintf(&labels, `"l%d":"x",`, i)
 	}
-	return labels
+	return labels.String()
 }
 
-// Noon is the time of the lines.
-var Noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+// Noon returns the time of the lines.
+func Noon() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 
 // Lines returns entries as the lines of a journal.
 func Lines(entries ...journal.Entry) []byte {
@@ -53,7 +54,7 @@ func Lines(entries ...journal.Entry) []byte {
 
 // BrokenLines returns lines of a journal that are no entries, by what is wrong with them.
 func BrokenLines() map[string]string {
-	ago := Noon.Add(-time.Minute)
+	ago := Noon().Add(-time.Minute)
 	queued := RunLine("r-1", "queued", ago, time.Time{})
 	deep := strings.Repeat(`{"x":`, 5000) + "1" + strings.Repeat("}", 5000)
 	return map[string]string{
