@@ -1,10 +1,10 @@
-# The exporter's image. Two targets: distroless, the default, has the program
-# and nothing else; busybox has a shell too.
+# The exporter's image. Two targets: distroless, the default, contains only the
+# program; busybox also has a shell.
 #
 #   docker build -t resp-exporter .
 #   docker build -t resp-exporter:busybox --target busybox .
 #
-# docs/compose.md says how it stands beside an app.
+# docs/compose.md describes how to run it beside an app.
 FROM golang:1.26.8 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -17,11 +17,11 @@ ARG REVISION=unknown
 ARG BRANCH=unknown
 # The same flags as in the Makefile.
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/prometheus/common/version.Version=${VERSION} -X github.com/prometheus/common/version.Revision=${REVISION} -X github.com/prometheus/common/version.Branch=${BRANCH}" -o /out/resp-exporter ./cmd/resp-exporter
-# Root's, and readable by nobody else: the kernel then makes the process not
-# dumpable at once. An app with the same user in the container could otherwise
-# open its memory between its start and its first own instruction.
+# Owned by root and readable by nobody else: the kernel then makes the process
+# non-dumpable at once. Otherwise an app with the same user in the container could
+# open its memory between its start and its first instruction.
 RUN chmod 0711 /out/resp-exporter
-# A volume that is mounted there takes over the owner of these directories.
+# A volume that is mounted there gets the owner of these directories.
 RUN mkdir -p /out/state /out/run
 
 FROM busybox:1.37.0 AS busybox
@@ -40,13 +40,13 @@ COPY --from=build --chown=65532:65532 /out/run /run/resp-exporter
 COPY LICENSE /LICENSE
 USER 65532:65532
 EXPOSE 9868
-# Whether the exporter is ready, not whether the app is well: to restart the
-# exporter heals no app.
+# Checks whether the exporter is ready, not whether the app is healthy: restarting
+# the exporter does not repair the app.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/bin/resp-exporter", "check", "--self"]
 ENTRYPOINT ["/bin/resp-exporter"]
 
-# The last stage is what is built when nobody names one. The image has no tags
-# of versions; its name has Debian's.
+# The last stage is built by default. The image has no version tags; its name
+# contains Debian's version.
 FROM gcr.io/distroless/static-debian12:nonroot AS distroless
 ARG VERSION=unknown
 ARG REVISION=unknown

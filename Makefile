@@ -1,4 +1,4 @@
-# The two that matter: `make demo` and `make test`. `make help` lists the rest.
+# The most important targets: `make demo` and `make test`. `make help` lists all.
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
@@ -15,32 +15,32 @@ FUZZTIME  ?= 15000x
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-deps: ## install (Debian, as root) or name what is missing
+deps: ## install what is missing (Debian, as root), or list it
 	@bash e2e/lib/deps.sh
 
-demo: deps build ## a shop app that is made sick and healed: stores, exporter, Prometheus, Alertmanager, load; DEMO_SECONDS=60 ends it by itself
+demo: deps build ## a shop app with injected faults that are healed: database, Redis, exporter, Prometheus, Alertmanager, load; DEMO_SECONDS=60 ends it after a minute
 	@cd e2e && go build -o ../build/demo ./cmd/demo
 	@build/demo -exporter build/resp-exporter -shop e2e/shop
 
 up: ## docker-compose.yml: the shop, MySQL, Redis, the exporter, Prometheus, Alertmanager, Grafana; needs a container engine
 	@bash deploy/compose/up.sh up
 
-down: ## end what `make up` started; its data stays in volumes
+down: ## stop what `make up` started; the data stays in volumes
 	@bash deploy/compose/up.sh down
 
 build: ## build/resp-exporter
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o build/resp-exporter ./cmd/resp-exporter
 
-test: deps vet unit fuzz rules e2e ## everything: unit, golden, race, fuzz, and real servers and a real browser
+test: deps vet unit fuzz rules e2e ## all tests: unit, golden, race, fuzz, real servers, a real browser
 
 vet:
 	go vet ./...
 	cd e2e && go vet ./...
 
-unit race: ## the unit and golden tests under the race detector
+unit race: ## unit and golden tests with the race detector
 	go test -race ./...
 
-fuzz: ## each fuzz target for FUZZTIME: 15,000 inputs, or a time such as 1m
+fuzz: ## run each fuzz target for FUZZTIME: 15,000 inputs, or a duration such as 1m
 	@bash tools/fuzz/run.sh $(FUZZTIME)
 
 rules: deps ## check the alert rules and run their tests
@@ -53,7 +53,7 @@ trial-promtool3: ## the same with promtool 3, pinned in tools/promtool (the firs
 	build/promtool3 check rules --lint=all --lint-fatal rules/*.rules.yml
 	build/promtool3 test rules rules/*.rules_test.yml rules/prometheus3/*.rules_test.yml
 
-dashboards: deps schema ## lint the dashboards and hold them to Grafana's own types
+dashboards: deps schema ## lint the dashboards and check them against Grafana's own types
 	go test -count=1 ./grafana/...
 	cd e2e && go test -count=1 ./internal/dashboards && go test -count=1 -run '^(TestDashboards|TestDashboardSchema)$$' .
 
@@ -64,15 +64,15 @@ e2e: deps schema ## real servers, real Prometheus, real browser
 	cd e2e/browser && npm ci --ignore-scripts --no-audit --no-fund
 	cd e2e && go test -count=1 -parallel 3 -timeout 35m ./...
 
-trial-healthy: deps build ## 200 looks at each of 22 healthy stacks, as root: no warning, no critical, no stuck worker; EXPORTER= another build, HEALTHY= flags; about 10 minutes
+trial-healthy: deps build ## 200 samples of each of 22 healthy apps, as root: no warning, no critical, no stuck worker; EXPORTER= another build, HEALTHY= flags; about 10 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/healthy
 	@bash e2e/trials/apart.sh build/healthy -exporter $(or $(EXPORTER),build/resp-exporter) $(HEALTHY)
 
-trial-servers: deps build ## what is reported of an app under each server, Debian's and those of SERVERS=directory (docs/servers.md), as root; COMPARE= flags; about 10 minutes
+trial-servers: deps build ## compare what is reported under each server with the facts, Debian's servers and those of SERVERS=directory (docs/servers.md), as root; COMPARE= flags; about 10 minutes
 	cd e2e && go build -o ../build/ ./trials/cmd/servers
 	@bash e2e/trials/apart.sh build/servers -exporter $(or $(EXPORTER),build/resp-exporter) $(if $(SERVERS),-servers $(SERVERS)) $(COMPARE)
 
-check: fmt-diff lint vet race ## what a reviewer would ask for
+check: fmt-diff lint vet race ## format, lint, vet and race tests: run it before a commit
 
 lint: ## golangci-lint, pinned in tools/golangci-lint (the first run builds it)
 	$(LINT) run ./...
@@ -85,26 +85,26 @@ fmt-diff:
 	@out="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
 	if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 
-golden: ## rewrite the golden files and the dashboards; read the difference before you commit it
+golden: ## rewrite the golden files and the dashboards; read the difference before you commit
 	go run ./grafana/generate
 	go test ./collectors/ ./internal/web/ -update
 
-docs: ## hold docs/ against the code: metrics, keys, variables, flags
+docs: ## compare docs/ with the code: metrics, keys, variables, flags
 	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v
 
 bench: ## benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench-peers: build ## cost of a scrape and of StatsD beside the peers, which must be on the PATH; about 8 minutes
+bench-peers: build ## cost of a scrape and of StatsD compared with other exporters, which must be on the PATH; about 8 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/cost ./bench/cmd/flood
 	@build/cost
 	@build/flood
 
-bench-stores: build ## what a scrape costs MariaDB and Redis beside the peers (Debian's, on the PATH); about 7 minutes
+bench-stores: build ## cost of a scrape for MariaDB and Redis compared with other exporters (Debian's, on the PATH); about 7 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/stores
 	@build/stores
 
-bench-sessions: build ## what counting a million sessions costs a Redis; about 20 minutes
+bench-sessions: build ## cost of counting a million sessions for Redis; about 20 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/sessions
 	@build/sessions -rounds 9
 
@@ -112,12 +112,12 @@ trial-soak: build ## 10,000 scrapes under recycled workers, slow readers and a h
 	cd e2e && go build -o ../build/ ./trials/cmd/soak
 	@bash e2e/trials/apart.sh build/soak -exporter $(or $(EXPORTER),build/resp-exporter) $(SOAK)
 
-trial-cost: build ## OLD=path: cost of a scrape and memory, old build and new in alternating rounds, as root; COST= flags; about 10 minutes
+trial-cost: build ## OLD=path: CPU and memory of a scrape, old and new build in alternating rounds, as root; COST= flags; about 10 minutes
 	@test -x "$(OLD)" || { echo "trial-cost: OLD= names the program to compare with" >&2; exit 2; }
 	cd e2e && go build -o ../build/ ./bench/cmd/cost
 	@bash e2e/trials/apart.sh build/cost -old $(OLD) -rounds 9 -scenarios idle,many -csv build/trials/cost.csv $(COST)
 
-trial-young: ## the unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' with load
+trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)
 
 clean:

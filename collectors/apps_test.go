@@ -15,39 +15,43 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
 // fakeApps returns one snapshot.
 type fakeApps struct {
-	snap *proc.Snapshot
+	snap *discovery.Snapshot
 	err  error
 }
 
-func (f fakeApps) Snapshot(context.Context) (*proc.Snapshot, error) { return f.snap, f.err }
+func (f fakeApps) Snapshot(context.Context) (*discovery.Snapshot, error) { return f.snap, f.err }
 
 func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
 
 // shop is an app with a master and two workers, and a second app that is down.
-func shop() *proc.Snapshot {
-	process := func(pid int, rss, pss, uss uint64) proc.Process {
-		return proc.Process{PID: pid, RSS: rss, Memory: proc.Memory{RSS: rss, PSS: pss, USS: uss, Swap: 4096}, Taken: at(-10)}
+func shop() *discovery.Snapshot {
+	process := func(pid int, rss, pss, uss uint64) discovery.Process {
+		return discovery.Process{PID: pid, RSS: rss, Memory: procfs.Memory{RSS: rss, PSS: pss, USS: uss, Swap: 4096}, Taken: at(-10)}
 	}
-	procs := []proc.Process{process(100, 30e6, 12e6, 2e6), process(101, 50e6, 32e6, 22e6), process(102, 60e6, 42e6, 32e6)}
-	return &proc.Snapshot{Time: at(0), Apps: []proc.App{
+	procs := []discovery.Process{process(100, 30e6, 12e6, 2e6), process(101, 50e6, 32e6, 22e6), process(102, 60e6, 42e6, 32e6)}
+	return &discovery.Snapshot{Time: at(0), Apps: []discovery.App{
 		{Name: "down", Configured: true, Restarts: 3, User: 1.5, System: 0.5, FDs: -1},
 		{
-			Name: "shop", Up: true, Server: proc.Gunicorn, Class: "sync", PID: 100, Start: at(-3600), Restarts: 2,
+			Name: "shop", Up: true, Server: cmdline.Gunicorn, Class: "sync", PID: 100, Start: at(-3600), Restarts: 2,
 			User: 10, System: 2, CPU: 0.5, CPUKnown: true, Threads: 3, Processes: procs, FDs: 12, MaxFDs: 1024, NetNS: 1,
 			Listeners: []sockdiag.Listener{
 				{Network: sockdiag.TCP, Addr: netip.MustParseAddrPort("0.0.0.0:8000"), Inode: 1, Queue: 3, Limit: 2048, HasQueue: true, HasLimit: true},
 				{Network: sockdiag.TCP6, Addr: netip.MustParseAddrPort("[::]:8000"), Inode: 2, Queue: 1, Limit: 2048, HasQueue: true, HasLimit: true},
 				{Network: sockdiag.Unix, Path: "/run/shop.sock", Inode: 3, Queue: 0, Limit: 128, HasQueue: true, HasLimit: true},
 			},
-			Workers: []proc.Worker{
-				{Process: procs[1], Slot: 0, Start: at(-3500), State: proc.Idle, For: 2 * time.Second, Heartbeat: 2 * time.Second, HasBeat: true, CPUTime: 6, Threads: 1, FDs: 12, MaxFDs: 1024},
-				{Process: procs[2], Slot: 1, Start: at(-60), State: proc.Stuck, For: 12 * time.Second, Detail: "waits for an answer", Heartbeat: 12 * time.Second, HasBeat: true, CPUTime: 4, CPU: 0.2, CPUKnown: true, Threads: 1, FDs: -1},
+			Workers: []discovery.Worker{
+				{Process: procs[1], Slot: 0, Start: at(-3500), State: discovery.Idle, For: 2 * time.Second, Heartbeat: 2 * time.Second, HasBeat: true, CPUTime: 6, Threads: 1, FDs: 12, MaxFDs: 1024},
+				{Process: procs[2], Slot: 1, Start: at(-60), State: discovery.Stuck, For: 12 * time.Second, Detail: "waits for an answer", Heartbeat: 12 * time.Second, HasBeat: true, CPUTime: 4, CPU: 0.2, CPUKnown: true, Threads: 1, FDs: -1},
 			},
 		},
 	}}
@@ -137,12 +141,12 @@ func TestReasons(t *testing.T) {
 		a.Processes[i].Taken = time.Time{}
 	}
 	for i := range a.Workers {
-		a.Workers[i].State, a.Workers[i].HasBeat = proc.StateUnknown, false
+		a.Workers[i].State, a.Workers[i].HasBeat = discovery.StateUnknown, false
 	}
 	cut := shop()
 	cut.Apps[1].FDsCut = true
 	large := shop()
-	large.Apps[1].MemoryErr = proc.ErrTooLarge
+	large.Apps[1].MemoryErr = pss.ErrTooLarge
 	foreign := shop()
 	for i := range foreign.Apps[1].Listeners {
 		foreign.Apps[1].Listeners[i].HasLimit = false
@@ -178,7 +182,7 @@ func TestReasons(t *testing.T) {
 			if got, detail := collectors.ReasonOf(err); got != c.want || detail == "" {
 				t.Errorf("reason %q (%q), want %q", got, detail, c.want)
 			}
-			for _, r := range s.Readings {
+			for _, r := range facts(s) {
 				for _, lack := range c.lack {
 					if r.Name == lack {
 						t.Errorf("%v must be absent", r)
@@ -195,7 +199,7 @@ func TestResidentIsNoSum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		if r.Name == "resp_app_memory_bytes" && r.Labels[1] == "rss" && r.Value != 56e6+28e6 {
 			t.Errorf("rss %v, want the private pages (56 MB) and one copy of the shared (28 MB)", r.Value)
 		}
@@ -205,7 +209,7 @@ func TestResidentIsNoSum(t *testing.T) {
 // What a worker waits for, and for whom, is a reading and no series.
 func TestWorkerWaits(t *testing.T) {
 	snap := shop()
-	snap.Apps[1].Workers[1].Wait = &proc.Wait{On: proc.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}
+	snap.Apps[1].Workers[1].Wait = &discovery.Wait{On: conns.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}
 	s, err := collectors.NewWorkers(fakeApps{snap: snap}).Collect(t.Context())
 	if err != nil {
 		t.Fatal(err)

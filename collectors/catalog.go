@@ -15,7 +15,7 @@ type Deps struct {
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
-	Health     func() health.Judgement // the last one
+	Health     func() health.Evaluation // the last one
 	Heal       func() HealStats
 	Sockets    func() []Socket
 	Activity   *Activity // of the MySQL servers

@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Collector reads one source once. It returns, never sends, so that a late one
@@ -29,10 +29,10 @@ type Collector interface {
 	Collect(ctx context.Context) (Sample, error)
 }
 
-// Sample is what one source gave at one moment.
+// Sample is what one source gave at one moment, as metrics and as typed state.
 type Sample struct {
-	Metrics  []prometheus.Metric
-	Readings []health.Reading
+	Metrics []prometheus.Metric
+	State   model.State
 }
 
 // Reason is why a collector cannot give all it should: a small fixed set.
@@ -59,6 +59,7 @@ const (
 type Unavailable struct {
 	Reason Reason
 	Detail string // a sentence without a full stop, e.g. "wait states of shop need CAP_SYS_PTRACE or the app's uid"
+	Short  string // Detail without the name of Of, where that is a server; else ""
 	// Cure is what would give it, ready to be pasted: a statement, a rule, a
 	// setting. Several ways are one a line; "" is none. It is for `doctor` alone
 	// and is never published.
@@ -67,6 +68,20 @@ type Unavailable struct {
 	// Optional is for an extra that a sound server does not have unless it is
 	// set up for it. The collector counts as available without it.
 	Optional bool
+}
+
+// lackOf returns what an error that states nothing says of a server.
+func lackOf(kind, name string, err error) *Unavailable {
+	u := fault(err)
+	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
+	return u
+}
+
+// lack returns u as the state has it.
+func (u *Unavailable) lack(collector string) model.Lack {
+	return model.Lack{
+		Collector: collector, Of: u.Of, Reason: string(u.Reason), Detail: u.Detail, Short: u.Short, Remedy: u.Cure, Optional: u.Optional,
+	}
 }
 
 // Error implements error.

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var diskUsage = gauge("disk_usage_ratio",
@@ -101,7 +103,9 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 		case p.space.file:
 			// A single file that a container runtime put there.
 		case p.space.used+p.space.available > 0:
-			s.add(diskUsage, float64(p.space.used)/float64(p.space.used+p.space.available), f.label)
+			d := model.Disk{Mountpoint: cleaned(f.label), Usage: float64(p.space.used) / float64(p.space.used+p.space.available)}
+			s.add(diskUsage, d.Usage, f.label)
+			s.State.Disks = append(s.State.Disks, d)
 		}
 	}
 	return s, failed.err()

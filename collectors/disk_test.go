@@ -51,7 +51,7 @@ func TestDiskGolden(t *testing.T) { golden(t, disk("disk", "/")) }
 // mountpoints returns the published values by mount point.
 func mountpoints(s collectors.Sample) map[string]float64 {
 	out := make(map[string]float64)
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		out[r.Labels[0]] = r.Value
 	}
 	return out

@@ -14,11 +14,11 @@ var healthFamily = gauge("health_status", "How well each component is, as last j
 
 // Health returns the last judgement. It judges nothing itself: a scrape must
 // not be a look of its own, or the scrape interval would decide what flaps.
-type Health struct{ last func() health.Judgement }
+type Health struct{ last func() health.Evaluation }
 
 // NewHealth returns the collector "health"; last gives the last judgement, the
 // zero one before the first.
-func NewHealth(last func() health.Judgement) *Health { return &Health{last: last} }
+func NewHealth(last func() health.Evaluation) *Health { return &Health{last: last} }
 
 // Name implements [Collector].
 func (*Health) Name() string { return "health" }

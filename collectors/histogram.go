@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // The native buckets are those of schema 3: eight a doubling, each 9 % wide.
@@ -126,14 +128,14 @@ func eighth(f float64) int {
 }
 
 // quantile estimates in seconds what the share q of the counted events did not
-// exceed, and false if there are none.
-func quantile(native *[nativeSlots]uint64, q float64) (float64, bool) {
+// exceed; nil if there are none.
+func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 	var total uint64
 	for _, n := range native {
 		total += n
 	}
 	if total == 0 {
-		return 0, false
+		return nil
 	}
 	rank := q * float64(total)
 	seen := 0.0
@@ -144,12 +146,12 @@ func quantile(native *[nativeSlots]uint64, q float64) (float64, bool) {
 		}
 		part := (rank - seen) / float64(n)
 		if i == 0 {
-			return nativeZero * part, true
+			return model.Known(nativeZero * part)
 		}
 		// Within a bucket the logarithm is taken to be spread evenly.
-		return math.Exp2((float64(nativeFirst+i-2) + part) / 8), true
+		return model.Known(math.Exp2((float64(nativeFirst+i-2) + part) / 8))
 	}
-	return 0, false
+	return nil
 }
 
 // timesMetric is one histogram of one moment, with classic and native

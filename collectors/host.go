@@ -75,7 +75,7 @@ func (h *Host) memory(s *Sample) error {
 	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
 		return &Unavailable{Reason: Unsupported, Detail: "the host's memory: this kernel does not tell MemAvailable"}
 	}
-	s.add(hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
+	s.set(&s.State.Host.Memory, hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (h *Host) cpu(s *Sample) error {
 	}
 	now.at = time.Now()
 	if v, ok := h.usage(now); ok {
-		s.add(hostCPUUsage, v)
+		s.set(&s.State.Host.CPU, hostCPUUsage, v)
 	}
 	return nil
 }

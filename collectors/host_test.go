@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 func TestHostGolden(t *testing.T) { golden(t, collectors.NewHost("testdata/host")) }
@@ -60,7 +59,7 @@ func hostCPU(t *testing.T, h *collectors.Host, dir string, busy, idle int) float
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs := health.NewReadings(s.Readings)
+	rs := facts(s)
 	if v, ok := rs.Get("resp_host_memory_usage_ratio"); !ok || v != 0.75 {
 		t.Errorf("memory %v %v, want 0.75", v, ok)
 	}
@@ -172,10 +171,10 @@ func TestHostReal(t *testing.T) {
 	}
 	time.Sleep(1050 * time.Millisecond)
 	s, err := h.Collect(t.Context())
-	if err != nil || len(s.Readings) != 2 {
-		t.Fatalf("%+v, %v", s.Readings, err)
+	if err != nil || len(s.Metrics) != 2 {
+		t.Fatalf("%+v, %v", facts(s), err)
 	}
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		if !(r.Value >= 0 && r.Value <= 1) {
 			t.Errorf("%s is %v", r.Name, r.Value)
 		}

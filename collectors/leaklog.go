@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -104,18 +106,18 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 			statement = unknownStatement
 		}
 		l.log.Warn("A connection sleeps in a transaction for too long", "app", x.app, "pool", x.pool, "mysql", x.mysql,
-			"connection", x.leak.connection, "worker", worker(x.leak.owner), "pid", x.leak.pid, "asleep", x.leak.asleep,
+			"connection", x.leak.connection, "worker", worker(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
 			"transaction_age", x.leak.transaction.Age, "rows_locked", x.leak.transaction.RowsLocked, "rows_modified", x.leak.transaction.RowsModified,
 			"statement", statement)
 	}
 }
 
 // worker names a slot for people.
-func worker(o owner) string {
-	if o.worker == "" {
+func worker(o model.Owner) string {
+	if o.Slot == "" {
 		return "unattributed"
 	}
-	return o.worker
+	return o.Slot
 }
 
 // lastStatements asks the server. A panic there must not end the exporter.

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // logging runs f beside the log of leaks, and gives what was logged.
@@ -42,7 +42,7 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 		p := mainPool()
 		p.User = "shop_user"
 		r := newRig(map[string]*fakeMySQL{"main": f}, p)
-		r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 7)}
+		r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 7)}
 		got := logging(t, r, func(look func()) {
 			look()
 			look()

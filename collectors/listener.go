@@ -13,7 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
@@ -70,7 +71,8 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 		if !a.Up {
 			continue
 		}
-		over, why := queues(&s, a)
+		out := model.AppListeners{App: a.Name}
+		over, why := queues(&s, &out, a)
 		if why != nil {
 			lacks = append(lacks, why)
 		}
@@ -85,9 +87,10 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 			s.add(overflowsFamily, n.overflows, a.Name)
 			s.add(dropsFamily, n.drops, a.Name)
 			if grown, ok := c.grown(a.NetNS, n, snap.Time); ok {
-				s.note("listen_overflows_5m", grown, a.Name)
+				out.Overflows5m = model.Known(grown)
 			}
 		}
+		s.State.Listeners = append(s.State.Listeners, out)
 	}
 	c.forget(netstat)
 	s.add(seriesDropped, float64(c.count(left)), queueFamily.name)
@@ -162,7 +165,7 @@ func (q *queue) add(o queue) {
 // queuesOf returns an app's accept queues by label. Several sockets with one
 // address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
 // listener. Those over the bound, the last in the order of labels, are one too.
-func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int) {
+func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
 		name := sockdiag.Label(l)
@@ -186,20 +189,22 @@ func queuesOf(a *proc.App) (byLabel map[string]*queue, labels []string, over int
 }
 
 // queues publishes one app's listeners; over is how many have no series of their own.
-func queues(s *Sample, a *proc.App) (over int, why error) {
+func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
 	byLabel, labels, over := queuesOf(a)
 	complete := true
 	for _, name := range labels {
 		q := byLabel[name]
+		l := model.Listener{Name: cleaned(name)}
 		if q.hasLength {
-			s.add(queueFamily, q.length, a.Name, name)
+			s.set(&l.Length, queueFamily, q.length, a.Name, name)
 		}
 		if q.hasLimit {
-			s.add(queueMaxFamily, q.limit, a.Name, name)
+			s.set(&l.Limit, queueMaxFamily, q.limit, a.Name, name)
 		}
-		if q.fullness > 0 {
-			s.note("listener_fullness", q.fullness, a.Name, name)
+		if q.hasLength && q.hasLimit && q.limit > 0 {
+			l.Fullness = model.Known(max(q.fullness, q.length/q.limit))
 		}
+		out.Listeners = append(out.Listeners, l)
 		complete = complete && q.hasLength && q.hasLimit
 	}
 	switch {
@@ -215,7 +220,7 @@ func queues(s *Sample, a *proc.App) (over int, why error) {
 
 // queuesRefused says what the accept queues need: in another network namespace
 // a capability, in ours only that sock_diag is not forbidden.
-func queuesRefused(a *proc.App) error {
+func queuesRefused(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
 			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)

@@ -10,7 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 var (
@@ -67,8 +70,8 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func whyNoMemory(a *proc.App) error {
-	if errors.Is(a.MemoryErr, proc.ErrTooLarge) {
+func whyNoMemory(a *discovery.App) error {
+	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
 	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
@@ -76,21 +79,24 @@ func whyNoMemory(a *proc.App) error {
 
 // app publishes one app. Resident sizes are never summed: forks share most of
 // their pages.
-func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
+func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64) {
+	out := model.AppMemory{App: a.Name}
 	sum, complete := sumOf(a.Processes)
-	var use float64
-	var known bool
+	use := 0.0
+	known := true
 	switch {
 	case complete:
-		s.add(appMemoryFamily, float64(sum.RSS), a.Name, "rss")
-		s.add(appMemoryFamily, float64(sum.PSS), a.Name, "pss")
-		s.add(appMemoryFamily, float64(sum.USS), a.Name, "uss")
-		s.add(appMemoryFamily, float64(sum.Swap), a.Name, "swap")
+		s.set(&out.RSS, appMemoryFamily, float64(sum.RSS), a.Name, "rss")
+		s.set(&out.PSS, appMemoryFamily, float64(sum.PSS), a.Name, "pss")
+		s.set(&out.USS, appMemoryFamily, float64(sum.USS), a.Name, "uss")
+		s.set(&out.Swap, appMemoryFamily, float64(sum.Swap), a.Name, "swap")
 		s.add(appMemAgeFamily, max(0, c.now().Sub(oldestSample(a.Processes)).Seconds()), a.Name)
-		use, known = float64(sum.PSS), true
+		use = float64(sum.PSS)
 	case len(a.Processes) == 1:
-		s.add(appMemoryFamily, float64(a.Processes[0].RSS), a.Name, "rss")
-		use, known = float64(a.Processes[0].RSS), true
+		s.set(&out.RSS, appMemoryFamily, float64(a.Processes[0].RSS), a.Name, "rss")
+		use = float64(a.Processes[0].RSS)
+	default:
+		known = false
 	}
 	limit := total
 	if st.MemoryLimit != nil && float64(*st.MemoryLimit) < total {
@@ -99,31 +105,39 @@ func (c *Memory) app(s *Sample, a *proc.App, st cgroup.Stats, total float64) {
 			use, known = float64(ws), true
 		}
 	}
-	s.add(appMemLimitFamily, limit, a.Name)
+	s.set(&out.Limit, appMemLimitFamily, limit, a.Name)
 	if known && limit > 0 {
-		s.add(appMemUseFamily, use/limit, a.Name)
+		s.set(&out.Usage, appMemUseFamily, use/limit, a.Name)
 	}
+	out.Workers = make([]model.WorkerMemory, len(a.Workers))
 	for i := range a.Workers {
-		w := &a.Workers[i]
-		slot := strconv.Itoa(w.Slot)
-		s.add(workerMemoryFamily, float64(w.RSS), a.Name, slot, "rss")
-		if !w.Taken.IsZero() {
-			s.add(workerMemoryFamily, float64(w.Memory.PSS), a.Name, slot, "pss")
-			s.add(workerMemoryFamily, float64(w.Memory.USS), a.Name, slot, "uss")
-			s.add(workerMemoryFamily, float64(w.Memory.Swap), a.Name, slot, "swap")
-		}
+		out.Workers[i] = workerMemory(s, a.Name, &a.Workers[i])
 	}
+	s.State.Memory = append(s.State.Memory, out)
+}
+
+// workerMemory publishes the memory of one worker.
+func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory {
+	out := model.WorkerMemory{Slot: strconv.Itoa(w.Slot), RSS: float64(w.RSS), Sampled: !w.Taken.IsZero()}
+	s.add(workerMemoryFamily, out.RSS, app, out.Slot, "rss")
+	if out.Sampled {
+		out.PSS, out.USS, out.Swap = float64(w.Memory.PSS), float64(w.Memory.USS), float64(w.Memory.Swap)
+		s.add(workerMemoryFamily, out.PSS, app, out.Slot, "pss")
+		s.add(workerMemoryFamily, out.USS, app, out.Slot, "uss")
+		s.add(workerMemoryFamily, out.Swap, app, out.Slot, "swap")
+	}
+	return out
 }
 
 // sumOf adds up what can be added up, and tells whether every process has been
 // sampled. The resident size of the whole is taken as all private pages and
 // one copy of what the process with the most shared pages shares.
-func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
+func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	var shared uint64
 	for i := range ps {
 		m := &ps[i].Memory
 		if ps[i].Taken.IsZero() {
-			return proc.Memory{}, false
+			return procfs.Memory{}, false
 		}
 		sum.PSS += m.PSS
 		sum.USS += m.USS
@@ -134,7 +148,7 @@ func sumOf(ps []proc.Process) (sum proc.Memory, complete bool) {
 	return sum, len(ps) > 0
 }
 
-func oldestSample(ps []proc.Process) time.Time {
+func oldestSample(ps []discovery.Process) time.Time {
 	t := ps[0].Taken
 	for i := range ps {
 		if ps[i].Taken.Before(t) {

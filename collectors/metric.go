@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -34,17 +34,21 @@ func descs(fs ...*family) []*prometheus.Desc {
 	return ds
 }
 
-// add appends one value of f, as a metric and as a reading: the page and the
-// scrape can never disagree.
-//
-// It is the last line of defence: whatever a label holds, the metric is valid.
+// add appends one value of f. It is the last line of defence: whatever a label
+// holds, the metric is valid.
 func (s *Sample) add(f *family, v float64, labels ...string) {
 	labels = clean(labels)
 	if s.Metrics == nil {
 		s.grow(firstRoom)
 	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
-	s.Readings = append(s.Readings, health.Reading{Name: f.name, Labels: labels, Value: v})
+}
+
+// set appends one value of f and sets the same number of the state: the page and
+// the scrape can never disagree.
+func (s *Sample) set(number **float64, f *family, v float64, labels ...string) {
+	s.add(f, v, labels...)
+	*number = model.Known(v)
 }
 
 // firstRoom is for how many values there is room at first: more than half of the
@@ -53,11 +57,14 @@ const firstRoom = 8
 
 // grow makes room for n more values.
 func (s *Sample) grow(n int) {
-	s.Metrics, s.Readings = slices.Grow(s.Metrics, n), slices.Grow(s.Readings, n)
+	s.Metrics = slices.Grow(s.Metrics, n)
 }
 
 // maxLabel is the longest value of a label in bytes.
 const maxLabel = 256
+
+// cleaned returns a text from outside as the value of a label has it.
+func cleaned(s string) string { return text.Label(s, maxLabel) }
 
 // clean returns labels as values that may be published; the same slice where
 // nothing is to be changed.
@@ -72,9 +79,4 @@ func clean(labels []string) []string {
 		}
 	}
 	return labels
-}
-
-// note appends a reading that has no series.
-func (s *Sample) note(name string, v float64, labels ...string) {
-	s.Readings = append(s.Readings, health.Reading{Name: "page." + name, Labels: labels, Value: v})
 }

@@ -3,7 +3,6 @@ package collectors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -82,19 +82,19 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 	targets := c.activity.list()
 	looks := make([]mysqlLook, len(targets))
 	for i, t := range targets {
-		looks[i].MySQLTarget = t
+		looks[i].MySQLTarget, looks[i].server.Name = t, t.Name
 	}
 	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx, c.activity) }, func(i int, err error) {
 		l := &looks[i]
-		l.Sample = Sample{}
+		l.Sample, l.server = Sample{}, model.MySQLServer{Name: l.Name}
 		l.add(upFamily, 0, "mysql:"+l.Name)
-		l.errs = []error{fmt.Errorf("mysql %s: %w", l.Name, err)}
+		l.errs = []error{lackOf("mysql", l.Name, err)}
 	})
 	var s Sample
 	var errs []error
 	for i := range looks {
 		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.Readings = append(s.Readings, looks[i].Readings...)
+		s.State.MySQL = append(s.State.MySQL, looks[i].server)
 		errs = append(errs, looks[i].errs...)
 	}
 	c.leftOut(&s, looks)
@@ -119,13 +119,12 @@ func (c *MySQL) leftOut(s *Sample, looks []mysqlLook) {
 type mysqlLook struct {
 	MySQLTarget
 	Sample
+	server  model.MySQLServer
 	errs    []error
 	refused bool // one error of that kind is enough
 	counted bool // the server has told how many threads run
 	running *int // and how many are in its list of threads
 	left    mysql.LeftOut
-
-	open, places float64 // connections, and how many there may be; 0: not known
 }
 
 func (l *mysqlLook) read(ctx context.Context, from *Activity) {
@@ -134,6 +133,8 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		err = now.pingErr
 	}
 	if err != nil {
+		var e *mysql.Error
+		l.server.Full = errors.As(err, &e) && e.Full
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.lack(err)
 		return
@@ -141,15 +142,16 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 	if l.left = now.left; l.left != (mysql.LeftOut{}) {
 		l.errs = append(l.errs, cutShort(l.Name))
 	}
+	l.server.Up = true
 	l.add(upFamily, 1, "mysql:"+l.Name)
-	l.add(mysqlPingFamily, now.ping.Seconds(), l.Name)
+	l.set(&l.server.Ping, mysqlPingFamily, now.ping.Seconds(), l.Name)
 	if index, v, ok := l.Server.Serving(); ok {
 		l.add(mysqlInfoFamily, 1, l.Name, v.Flavour(), v.String())
 		l.add(mysqlFallbackFamily, float64(index), l.Name)
 	}
 	defer func() {
 		if !l.counted && l.running != nil {
-			l.add(mysqlRunningFamily, float64(*l.running), l.Name)
+			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.running), l.Name)
 		}
 	}()
 	// What is read already comes first: it may say that the server hangs.
@@ -164,13 +166,12 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 	l.holders(now.threads)
 }
 
+var errCutShort = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
+
 // cutShort says that a look does not have all. It names no number, so that it
 // is said once and not at each scrape.
 func cutShort(server string) *Unavailable {
-	return &Unavailable{
-		Reason: Failed, Of: "mysql:" + server,
-		Detail: "mysql " + server + ": it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low",
-	}
+	return lackOf("mysql", server, errCutShort)
 }
 
 // lack notes why something is not in the sample, and tells whether there is no
@@ -191,9 +192,9 @@ func (l *mysqlLook) lack(err error) (stop bool) {
 func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	var e *mysql.Error
 	if !errors.As(err, &e) {
-		return false, false, fmt.Errorf("mysql %s: %w", name, err)
+		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: Failed, Detail: "mysql " + name + ": " + e.Text, Cure: e.Cure, Of: "mysql:" + name}
+	u := &Unavailable{Reason: Failed, Short: e.Text, Cure: e.Cure, Of: "mysql:" + name}
 	switch e.Kind {
 	case mysql.Denied:
 		u.Reason = Permission
@@ -210,8 +211,9 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	case mysql.Other:
 	}
 	if process = e.Need == "PROCESS"; process {
-		u.Detail += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
+		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
 	}
+	u.Detail = "mysql " + name + ": " + u.Short
 	return stop, process, u
 }
 
@@ -222,17 +224,19 @@ func (l *mysqlLook) status(ctx context.Context) error {
 	}
 	if v, ok := status["Threads_running"]; ok {
 		l.counted = true
-		l.add(mysqlRunningFamily, max(v-1, 0), l.Name)
+		l.set(&l.server.ThreadsRunning, mysqlRunningFamily, max(v-1, 0), l.Name)
+	}
+	if v, ok := status["Threads_connected"]; ok {
+		l.set(&l.server.Connections, mysqlConnectionsFamily, v, l.Name)
 	}
 	for _, c := range []struct {
 		name string
 		f    *family
-	}{{"Threads_connected", mysqlConnectionsFamily}, {"Queries", mysqlQueriesFamily}, {"Slow_queries", mysqlSlowFamily}} {
+	}{{"Queries", mysqlQueriesFamily}, {"Slow_queries", mysqlSlowFamily}} {
 		if v, ok := status[c.name]; ok {
 			l.add(c.f, v, l.Name)
 		}
 	}
-	l.open = status["Threads_connected"]
 	return nil
 }
 
@@ -254,8 +258,8 @@ func (l *mysqlLook) activity(now *activity) error {
 		}
 	}
 	l.queryTime(now.threads, waits)
-	l.add(mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
-	l.add(mysqlLockWaitsFamily, float64(len(waits)), l.Name)
+	l.set(&l.server.OldestTransaction, mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
+	l.set(&l.server.LockWaits, mysqlLockWaitsFamily, float64(len(waits)), l.Name)
 	return l.blockers(now)
 }
 
@@ -279,7 +283,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 			waits[t.ID] = true
 		}
 	}
-	l.add(mysqlLongestFamily, longest.Seconds(), l.Name)
+	l.set(&l.server.LongestQuery, mysqlLongestFamily, longest.Seconds(), l.Name)
 	l.running = &running
 	return waits
 }
@@ -337,8 +341,7 @@ func (l *mysqlLook) limits(ctx context.Context) error {
 		return err
 	}
 	if v, err := strconv.ParseFloat(variables["max_connections"], 64); err == nil {
-		l.add(mysqlMaxFamily, v, l.Name)
-		l.places = v
+		l.set(&l.server.MaxConnections, mysqlMaxFamily, v, l.Name)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -48,8 +49,8 @@ func (l *mysqlLook) queryTime(threads []mysql.Thread, waits map[uint64]bool) {
 		}
 	}
 	shared := max(held, ofMany(apps))
-	l.note("mysql_shared_query_seconds", shared.Seconds(), l.Name)
-	l.add(mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
+	l.server.SharedQuery = model.Known(shared.Seconds())
+	l.set(&l.server.AppQuery, mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
 }
 
 // ofClient reports whether a thread runs a statement of a client, and not one of
@@ -68,18 +69,13 @@ func ofMany(running []time.Duration) time.Duration {
 	return running[max(2, (len(running)+3)/4)-1]
 }
 
-// holder is a user on a host that holds connections.
-type holder struct {
-	user, host, app string
-	all, asleep     float64
-}
-
 // holders notes who holds the connections of a server that has hardly any left.
 func (l *mysqlLook) holders(threads []mysql.Thread) {
-	if l.places <= 0 || l.open < nearlyFull*l.places {
+	open, places := l.server.Connections, l.server.MaxConnections
+	if open == nil || places == nil || *places <= 0 || *open < nearlyFull**places {
 		return
 	}
-	by := make(map[[2]string]*holder)
+	by := make(map[[2]string]*model.Holder)
 	for i := range threads {
 		t := &threads[i]
 		if t.Own || t.Command == "Daemon" || t.User == "system user" || t.User == "event_scheduler" {
@@ -91,24 +87,21 @@ func (l *mysqlLook) holders(threads []mysql.Thread) {
 		}
 		at := [2]string{plainName(t.User), plainName(host)}
 		if by[at] == nil {
-			by[at] = &holder{user: at[0], host: at[1], app: l.Users[t.User]}
+			by[at] = &model.Holder{User: at[0], Host: at[1], App: l.Users[t.User]}
 		}
-		by[at].all++
+		by[at].Connections++
 		if t.Command == "Sleep" {
-			by[at].asleep++
+			by[at].Asleep++
 		}
 	}
-	list := make([]*holder, 0, len(by))
+	list := make([]model.Holder, 0, len(by))
 	for _, h := range by {
-		list = append(list, h)
+		list = append(list, *h)
 	}
-	slices.SortFunc(list, func(a, b *holder) int {
-		return cmp.Or(cmp.Compare(b.all, a.all), strings.Compare(a.user, b.user), strings.Compare(a.host, b.host))
+	slices.SortFunc(list, func(a, b model.Holder) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), strings.Compare(a.User, b.User), strings.Compare(a.Host, b.Host))
 	})
-	for _, h := range list[:min(len(list), maxHolders)] {
-		l.note("mysql_holder", h.all, l.Name, h.user, h.host, h.app)
-		l.note("mysql_holder_asleep", h.asleep, l.Name, h.user, h.host, h.app)
-	}
+	l.server.Holders = list[:min(len(list), maxHolders)]
 }
 
 // plainName cuts and cleans a name that whoever logs in may have chosen.

@@ -86,7 +86,7 @@ func TestMySQLHolders(t *testing.T) {
 		t.Errorf("%v, %v", v, err)
 	}
 	f.status["Threads_connected"] = 5
-	for _, r := range collect().Readings {
+	for _, r := range facts(collect()) {
 		if r.Name == "page.mysql_holder" {
 			t.Errorf("%+v", r)
 		}

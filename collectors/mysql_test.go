@@ -141,7 +141,7 @@ func TestMySQLCountsRunningThreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []float64
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		if r.Name == "resp_mysql_threads_running" {
 			got = append(got, r.Value)
 		}
@@ -218,7 +218,7 @@ func TestMySQLLacks(t *testing.T) {
 				t.Errorf("%s: %s", reason, detail)
 			}
 			up := -1.0
-			for _, r := range s.Readings {
+			for _, r := range facts(s) {
 				for _, a := range test.absent {
 					if r.Name == "resp_mysql_"+a {
 						t.Errorf("%s is there", r.Name)
@@ -256,7 +256,7 @@ func TestMySQLAbsentNotZero(t *testing.T) {
 	if len(lacks) != 1 || !lacks[0].Optional || lacks[0].Of != "mysql:main" || !strings.Contains(lacks[0].Cure, "performance_schema=ON") {
 		t.Errorf("what is missing: %v", err)
 	}
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		switch r.Name {
 		case "resp_mysql_query_seconds_total", "resp_mysql_max_connections", "resp_mysql_connections", "resp_mysql_queries_total":
 			t.Errorf("%s is %v", r.Name, r.Value)
@@ -279,7 +279,7 @@ func TestMySQLHangingServerBesideAGoodOne(t *testing.T) {
 			t.Errorf("%s: %s", reason, detail)
 		}
 		up := map[string]float64{}
-		for _, r := range s.Readings {
+		for _, r := range facts(s) {
 			if r.Name == "resp_up" {
 				up[r.Labels[0]] = r.Value
 			}

@@ -13,8 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 var (
@@ -37,7 +38,7 @@ const (
 
 // Connections is what the collector needs of the sampler of connections.
 type Connections interface {
-	Connections() *proc.Connections
+	Connections() *conns.Sample
 	SampleConnections()
 }
 
@@ -168,7 +169,9 @@ func (c *Pool) workers(s *Sample, v *connectionView) (lack error) {
 			left -= n
 			for j := range a.Workers[:n] {
 				w := &a.Workers[j]
-				s.add(workerConnectionsFamily, float64(counts[connected{a.Name, component, w.PID}]), a.Name, strconv.Itoa(w.Slot), component)
+				x := model.WorkerConnections{App: a.Name, Slot: strconv.Itoa(w.Slot), Component: component, Count: float64(counts[connected{a.Name, component, w.PID}])}
+				s.add(workerConnectionsFamily, x.Count, x.App, x.Slot, x.Component)
+				s.State.Connections = append(s.State.Connections, x)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -41,13 +42,13 @@ func (c *Pool) book(l poolLook) *poolBook {
 // take returns the pool that a connection belongs to, or nil. Whose process has
 // its other end decides; where that is not known, the user does, and of several
 // pools with that user the first takes it.
-func (b *poolBook) take(t *mysql.Thread, who owner) *pool {
-	if who.app == "" {
+func (b *poolBook) take(t *mysql.Thread, who model.Owner) *pool {
+	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
 	}
-	own := b.configured[who.app]
+	own := b.configured[who.App]
 	if len(own) == 0 {
-		return b.find(who.app)
+		return b.find(who.App)
 	}
 	if p := firstPool(own, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User }); p != nil {
 		return p
@@ -95,44 +96,44 @@ func (b *poolBook) all(v *connectionView) []*pool {
 
 // publish adds the pools.
 func (b *poolBook) publish(s *Sample, l poolLook) {
-	crews := make(map[string]int)
+	processes := make(map[string]int)
 	for i := range l.view.snap.Apps {
 		if a := &l.view.snap.Apps[i]; a.Up {
-			crews[a.Name] = len(a.Workers)
+			processes[a.Name] = len(a.Workers)
 		}
 	}
 	for _, p := range b.all(l.view) {
-		p.publish(s, crews[p.app])
-		p.note(s, b.server)
+		p.publish(s, b.server, processes[p.app])
 	}
 }
 
-// publish adds the pool's series; workers is how many processes have one.
-func (p *pool) publish(s *Sample, workers int) {
+// publish adds the pool's series and its state; workers is how many processes
+// have one.
+func (p *pool) publish(s *Sample, server string, workers int) {
 	used := -p.counts[poolIdle]
 	for i, n := range p.counts {
 		s.add(poolConnectionsFamily, float64(n), p.app, p.name, poolStates[i])
 		used += n
 	}
-	if capacity := capacityOf(p.config, workers); capacity > 0 {
-		s.add(poolCapacityFamily, float64(capacity), p.app, p.name)
-		s.add(poolUtilizationFamily, float64(used)/float64(capacity), p.app, p.name)
+	out := model.Pool{
+		App: p.app, Name: p.name, InUse: float64(p.counts[poolInUse]), Idle: float64(p.counts[poolIdle]),
+		InTransaction: float64(p.counts[poolInTransaction]), Leaked: float64(p.counts[poolLeaked]),
 	}
-}
-
-// note adds what each worker has of the pool, and the longest leaks.
-func (p *pool) note(s *Sample, server string) {
+	if capacity := capacityOf(p.config, workers); capacity > 0 {
+		s.set(&out.Capacity, poolCapacityFamily, float64(capacity), p.app, p.name)
+		s.set(&out.Utilization, poolUtilizationFamily, float64(used)/float64(capacity), p.app, p.name)
+	}
 	for _, slot := range slices.Sorted(maps.Keys(p.workers)) {
-		for i, n := range p.workers[slot] {
-			if n > 0 {
-				s.note("pool_worker", float64(n), p.app, p.name, slot, poolStates[i])
-			}
-		}
+		n := p.workers[slot]
+		out.Workers = append(out.Workers, model.PoolWorker{
+			Slot: slot, InUse: float64(n[poolInUse]), Idle: float64(n[poolIdle]), InTransaction: float64(n[poolInTransaction]), Leaked: float64(n[poolLeaked]),
+		})
 	}
 	p.sortLeaks()
 	for _, x := range p.leaks[:min(len(p.leaks), maxNotes)] {
-		s.note("pool_leak", x.asleep.Seconds(), p.app, p.name, server, x.worker, number(uint64(x.pid)), number(x.connection))
+		out.Leaks = append(out.Leaks, model.Leak{Owner: x.Owner, Server: server, Connection: x.connection, Seconds: x.asleep.Seconds()})
 	}
+	s.State.Pools = append(s.State.Pools, out)
 }
 
 // sortLeaks puts the longest first.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -18,20 +19,22 @@ const (
 	maxClientText = 64
 )
 
-// clientOf returns the user and the host of a connection, cleaned and bounded.
-func clientOf(t *mysql.Thread) (user, host string) {
-	if t.Host == "" && t.User == "" {
-		return "", ""
+// connectionOf returns a thread's connection; the names of user and host are
+// cleaned and bounded.
+func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
+	c := model.Connection{Owner: who, ID: t.ID}
+	if t.Host != "" || t.User != "" {
+		c.User, c.Host = text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
 	}
-	return text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
+	return c
 }
 
 // noteQueries names the statements of clients that have been running longest,
 // with the workers that sent them. One that waits for a lock is not at work.
-func (l *poolLook) noteQueries(s *Sample, owners []owner) {
+func (l *poolLook) noteQueries(s *Sample, owners []model.Owner) {
 	waits := make(map[uint64]bool)
 	for _, w := range l.lockWaits() {
-		waits[w.waiter] = true
+		waits[w.Waiter.ID] = true
 	}
 	var running []int // places in l.threads
 	for i := range l.threads {
@@ -44,9 +47,9 @@ func (l *poolLook) noteQueries(s *Sample, owners []owner) {
 		return cmp.Or(-cmp.Compare(x.Time, y.Time), cmp.Compare(x.ID, y.ID))
 	})
 	for _, i := range running[:min(len(running), maxQueries)] {
-		t, who := &l.threads[i], owners[i]
-		user, host := clientOf(t)
-		s.note("mysql_query", t.Time.Seconds(), l.Name, number(t.ID), user, host,
-			who.app, who.worker, number(uint64(who.pid)), cmp.Or(t.Statement.String(), "statement"))
+		t := &l.threads[i]
+		s.State.Queries = append(s.State.Queries, model.Query{
+			Server: l.Name, Connection: connectionOf(t, owners[i]), Statement: cmp.Or(t.Statement.String(), "statement"), Seconds: t.Time.Seconds(),
+		})
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // The statements that run longest are named with who sent them: no sleeper,
@@ -26,7 +26,7 @@ func TestPoolQueries(t *testing.T) {
 		run(14, "a\x1b[2J", "web-1\u202e:4014", "Query", "", 2), run(15, strings.Repeat("u", 300), strings.Repeat("h", 255)+":1", "Query", "CALL", 4),
 	}
 	r := newRig(map[string]*fakeMySQL{"main": f})
-	r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 4010), connect("shop", 102, "mysql:main", 4011)}
+	r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 4010), connect("shop", 102, "mysql:main", 4011)}
 	got := r.readings(t, "page.mysql_query")
 	same(t, "queries", got, map[string]float64{
 		"main 12 backup localhost    statement": 600, "main 11 shop 10.0.0.1 shop 1 102 UPDATE": 42, "main 10 shop 10.0.0.1 shop 0 101 SELECT": 3,

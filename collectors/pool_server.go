@@ -3,10 +3,10 @@ package collectors
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -67,7 +67,7 @@ type pool struct {
 
 // leak is one connection that is leaked.
 type leak struct {
-	owner
+	model.Owner
 
 	connection  uint64
 	asleep      time.Duration
@@ -85,7 +85,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 		}
 	}
 	clients, named := clientsOf(l.threads)
-	owners := make([]owner, len(l.threads))
+	owners := make([]model.Owner, len(l.threads))
 	fresh := false
 	for i := range l.threads {
 		t := &l.threads[i]
@@ -99,7 +99,7 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 		}
 		if in := book.take(t, who); in != nil {
 			in.add(t, open[t.ID], who)
-			who.app = cmp.Or(who.app, in.app)
+			who.App = cmp.Or(who.App, in.app)
 		}
 		owners[i] = who
 	}
@@ -136,28 +136,28 @@ func (p *poolServer) forget(now time.Time) {
 
 // owner tells whose a thread's connection is. A sample from before the
 // connection was made knows its port as that of another one.
-func (l *poolLook) owner(from client, at *sighting, named map[uint16]int) (who owner, known bool) {
+func (l *poolLook) owner(from client, at *sighting, named map[uint16]int) (who model.Owner, known bool) {
 	if l.view.taken.Before(at.after) {
-		return owner{}, false
+		return model.Owner{}, false
 	}
 	i := l.view.find(from, l.Name, named)
 	if i < 0 {
-		return owner{}, false
+		return model.Owner{}, false
 	}
 	l.view.list[i].component = "mysql:" + l.Name
 	return l.view.owner(i), true
 }
 
 // add counts one connection.
-func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who owner) {
+func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 	state := poolState(t, open, p.leakAfter)
 	p.counts[state]++
-	if p.workers[who.worker] == nil {
-		p.workers[who.worker] = &poolCounts{}
+	if p.workers[who.Slot] == nil {
+		p.workers[who.Slot] = &poolCounts{}
 	}
-	p.workers[who.worker][state]++
+	p.workers[who.Slot][state]++
 	if state == poolLeaked {
-		p.leaks = append(p.leaks, leak{owner: who, connection: t.ID, asleep: t.Time, transaction: open})
+		p.leaks = append(p.leaks, leak{Owner: who, connection: t.ID, asleep: t.Time, transaction: open})
 	}
 }
 
@@ -180,15 +180,9 @@ func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration
 	}
 }
 
-// lockWait is one connection that waits for a lock, and one that holds it.
-type lockWait struct {
-	waiter, blocker uint64 // connections; 0: not told
-	took            time.Duration
-}
-
 // noteLockWaits names who waits for whom, with the workers at both ends,
 // longest first.
-func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
+func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
 	if len(waits) == 0 {
 		return
@@ -197,57 +191,53 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []owner) {
 	for i := range l.threads {
 		place[l.threads[i].ID] = i
 	}
-	none := &mysql.Thread{}
-	find := func(connection uint64) (owner, *mysql.Thread) {
-		if i, ok := place[connection]; ok {
-			return owners[i], &l.threads[i]
+	find := func(id uint64) (model.Connection, *mysql.Thread) {
+		if i, ok := place[id]; ok {
+			return connectionOf(&l.threads[i], owners[i]), &l.threads[i]
 		}
-		return owner{}, none
+		return model.Connection{ID: id}, &mysql.Thread{}
 	}
-	for _, w := range waits[:min(len(waits), maxNotes)] {
-		waiter, _ := find(w.waiter)
-		blocker, thread := find(w.blocker)
-		does := "running"
+	for _, wait := range waits[:min(len(waits), maxNotes)] {
+		wait.Waiter, _ = find(wait.Waiter.ID)
+		var thread *mysql.Thread
+		wait.Blocker, thread = find(wait.Blocker.ID)
 		switch thread.Command {
 		case "":
-			does = ""
 		case "Sleep":
-			does = "sleeping"
+			wait.State = "sleeping"
+		default:
+			wait.State = "running"
 		}
-		user, host := clientOf(thread)
-		s.note("lock_wait", w.took.Seconds(), l.Name, number(w.waiter), waiter.app, waiter.worker,
-			number(w.blocker), blocker.app, blocker.worker, number(uint64(blocker.pid)), does, user, host)
+		s.State.LockWaits = append(s.State.LockWaits, wait)
 	}
 	l.noteSuspect(s, owners, waits)
 }
 
-// lockWaits returns the waits for rows and for tables, longest first. Who holds
-// the lock of a table, or of its definition, the server does not tell.
-func (l *poolLook) lockWaits() []lockWait {
-	var out []lockWait
+// lockWaits returns the waits for rows and for tables, longest first, with the ids
+// of the connections only. Who holds the lock of a table, or of its definition, the
+// server does not tell.
+func (l *poolLook) lockWaits() []model.LockWait {
+	var out []model.LockWait
+	add := func(waiter, blocker uint64, took time.Duration) {
+		out = append(out, model.LockWait{
+			Server: l.Name, Waiter: model.Connection{ID: waiter}, Blocker: model.Connection{ID: blocker}, Seconds: took.Seconds(),
+		})
+	}
 	if len(l.waits) > 0 {
 		byID := l.byID()
 		for _, p := range l.waits {
 			if waiter, blocker := byID[p.Waiting], byID[p.Blocking]; waiter != nil && blocker != nil {
-				out = append(out, lockWait{waiter.Thread, blocker.Thread, waiter.Waiting})
+				add(waiter.Thread, blocker.Thread, waiter.Waiting)
 			}
 		}
 	}
 	for i := range l.threads {
 		if t := &l.threads[i]; waitsForLock(t.State) && !t.Own {
-			out = append(out, lockWait{waiter: t.ID, took: t.Time})
+			add(t.ID, 0, t.Time)
 		}
 	}
-	slices.SortFunc(out, func(x, y lockWait) int {
-		return cmp.Or(-cmp.Compare(x.took, y.took), cmp.Compare(x.waiter, y.waiter), cmp.Compare(x.blocker, y.blocker))
+	slices.SortFunc(out, func(x, y model.LockWait) int {
+		return cmp.Or(-cmp.Compare(x.Seconds, y.Seconds), cmp.Compare(x.Waiter.ID, y.Waiter.ID), cmp.Compare(x.Blocker.ID, y.Blocker.ID))
 	})
 	return out
-}
-
-// number writes an id; nothing for 0.
-func number(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatUint(n, 10)
 }

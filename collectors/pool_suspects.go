@@ -1,35 +1,40 @@
 package collectors
 
-import "time"
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
 
 // noteSuspect names the connection that is likely to hold the lock of a table for
 // which others wait: servers do not say who does. It is the oldest transaction
 // that was open before the first of them came to wait and waits for nothing
 // itself; else the one connection of no watched app that has slept since then, as
 // after LOCK TABLES. Where several have, none is named.
-func (l *poolLook) noteSuspect(s *Sample, owners []owner, waits []lockWait) {
+func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
 	waiting := make(map[uint64]bool)
 	longest := time.Duration(-1)
-	for _, w := range waits {
-		waiting[w.waiter] = true
-		if w.blocker == 0 {
-			longest = max(longest, w.took)
+	for i := range waits {
+		w := &waits[i]
+		waiting[w.Waiter.ID] = true
+		if w.Blocker.ID == 0 {
+			longest = max(longest, time.Duration(w.Seconds*float64(time.Second)))
 		}
 	}
 	if longest < 0 {
 		return
 	}
 	i, age := l.oldestTransaction(waiting, longest)
-	does := "had a transaction open"
+	did := "had a transaction open"
 	if i < 0 {
 		if i = l.onlySleeper(owners, longest); i < 0 {
 			return
 		}
-		does, age = "slept", l.threads[i].Time
+		did, age = "slept", l.threads[i].Time
 	}
-	t, who := &l.threads[i], owners[i]
-	user, host := clientOf(t)
-	s.note("lock_suspect", age.Seconds(), l.Name, number(t.ID), user, host, who.app, who.worker, number(uint64(who.pid)), does)
+	s.State.LockSuspects = append(s.State.LockSuspects, model.LockSuspect{
+		Server: l.Name, Connection: connectionOf(&l.threads[i], owners[i]), Did: did, Seconds: age.Seconds(),
+	})
 }
 
 // oldestTransaction returns the place and the age of the oldest transaction that
@@ -53,11 +58,11 @@ func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duratio
 // onlySleeper returns the place of the one connection of no watched app that has
 // slept for that long; −1: there is none, or there are several. Servers count in
 // whole seconds.
-func (l *poolLook) onlySleeper(owners []owner, least time.Duration) int {
+func (l *poolLook) onlySleeper(owners []model.Owner, least time.Duration) int {
 	place := -1
 	for i := range l.threads {
 		t := &l.threads[i]
-		if t.Own || t.Command != "Sleep" || owners[i].app != "" || t.Time+time.Second < least {
+		if t.Own || t.Command != "Sleep" || owners[i].App != "" || t.Time+time.Second < least {
 			continue
 		}
 		if place >= 0 {

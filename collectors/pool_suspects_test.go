@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // Who is likely to hold the lock of a table is named where one connection fits,
@@ -34,7 +34,7 @@ func TestPoolLockSuspects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(map[string]*fakeMySQL{"main": {threads: c.threads, transactions: c.transactions, variables: map[string]string{"max_connections": "151"}}})
-			r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 20), connect("shop", 102, "mysql:main", 21)}
+			r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 20), connect("shop", 102, "mysql:main", 21)}
 			same(t, "suspects", r.readings(t, "page.lock_suspect"), c.want)
 		})
 	}

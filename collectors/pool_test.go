@@ -15,23 +15,24 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // fakeConnections returns one sample, and counts who asks for another.
 type fakeConnections struct {
-	sample proc.Connections
+	sample conns.Sample
 	asked  int
 }
 
-func (f *fakeConnections) Connections() *proc.Connections { c := f.sample; return &c }
-func (f *fakeConnections) SampleConnections()             { f.asked++ }
+func (f *fakeConnections) Connections() *conns.Sample { c := f.sample; return &c }
+func (f *fakeConnections) SampleConnections()         { f.asked++ }
 
 // connect is one sampled connection from 10.0.0.1:PORT, of the process pid.
-func connect(app string, pid int, component string, port uint16) proc.Connection {
+func connect(app string, pid int, component string, port uint16) conns.Connection {
 	to := map[string]uint16{"mysql": 3306, "redis": 6379}[strings.SplitN(component, ":", 2)[0]]
-	return proc.Connection{
+	return conns.Connection{
 		App: app, PID: pid, Component: component, Proven: true, Vouched: true,
 		Local: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), port), Remote: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), to),
 	}
@@ -46,7 +47,7 @@ func thread(id uint64, user, host, command string, took time.Duration) mysql.Thr
 type rig struct {
 	*collectors.Pool
 
-	snap    *proc.Snapshot
+	snap    *discovery.Snapshot
 	conns   *fakeConnections
 	servers map[string]*fakeMySQL
 	apps    []config.App
@@ -57,7 +58,7 @@ type rig struct {
 func newRig(servers map[string]*fakeMySQL, pools ...config.Pool) *rig {
 	r := &rig{
 		snap: shop(), servers: servers, log: &strings.Builder{},
-		conns: &fakeConnections{sample: proc.Connections{Taken: time.Now().Add(time.Hour)}},
+		conns: &fakeConnections{sample: conns.Sample{Taken: time.Now().Add(time.Hour)}},
 	}
 	if len(pools) > 0 {
 		r.apps = []config.App{{Name: "shop", Pools: pools}}
@@ -91,7 +92,7 @@ func (r *rig) readings(t *testing.T, names ...string) map[string]float64 {
 
 func named(s collectors.Sample, names ...string) map[string]float64 {
 	out := map[string]float64{}
-	for _, x := range s.Readings {
+	for _, x := range facts(s) {
 		if i := slices.Index(names, x.Name); i >= 0 {
 			key := strings.Join(x.Labels, " ")
 			if len(names) > 1 {
@@ -116,7 +117,7 @@ func same(t *testing.T, what string, got, want map[string]float64) {
 // leaky is a server on which worker 0 of the shop (pid 101) has three
 // connections and worker 1 (pid 102) four, beside one of another host, one over
 // a UNIX socket, one of another app and the server's own.
-func leaky() (*fakeMySQL, []proc.Connection) {
+func leaky() (*fakeMySQL, []conns.Connection) {
 	f := busyMySQL()
 	f.threads = []mysql.Thread{
 		thread(1, "system user", "", "Daemon", time.Hour),
@@ -138,7 +139,7 @@ func leaky() (*fakeMySQL, []proc.Connection) {
 		f.transactions = append(f.transactions, mysql.Transaction{ID: fmt.Sprint("t", id), Thread: id, Age: time.Duration(age) * time.Second, RowsLocked: 2, RowsModified: 1})
 	}
 	f.waits = nil
-	list := []proc.Connection{connect("other", 900, "mysql:main", 4040)}
+	list := []conns.Connection{connect("other", 900, "mysql:main", 4040)}
 	for pid, ports := range map[int][]uint16{101: {4010, 4011, 4012}, 102: {4020, 4021, 4022, 4023}} {
 		for _, p := range ports {
 			list = append(list, connect("shop", pid, "mysql:main", p))
@@ -223,10 +224,10 @@ func TestPoolWithoutCapacity(t *testing.T) {
 
 // How a server names its clients.
 func TestPoolClients(t *testing.T) {
-	loop := func(app string, pid int, address string) proc.Connection {
-		return proc.Connection{App: app, PID: pid, Component: "mysql:main", Proven: true, Vouched: true, Local: netip.MustParseAddrPort(address), Remote: netip.MustParseAddrPort("127.0.0.1:3306")}
+	loop := func(app string, pid int, address string) conns.Connection {
+		return conns.Connection{App: app, PID: pid, Component: "mysql:main", Proven: true, Vouched: true, Local: netip.MustParseAddrPort(address), Remote: netip.MustParseAddrPort("127.0.0.1:3306")}
 	}
-	list := []proc.Connection{
+	list := []conns.Connection{
 		loop("shop", 101, "127.0.0.1:1"), loop("shop", 101, "[::1]:2"), loop("shop", 101, "10.0.0.1:3"), loop("shop", 101, "10.0.0.1:4"),
 		loop("shop", 101, "127.0.0.1:5"), loop("shop", 102, "[::1]:5"), loop("shop", 101, "127.0.0.1:6"), loop("shop", 102, "127.0.0.1:6"),
 		loop("shop", 101, "127.0.0.1:7"), loop("shop", 102, "127.0.0.1:7"), loop("shop", 101, "127.0.0.1:8"),
@@ -285,7 +286,7 @@ func TestPoolFreshClients(t *testing.T) {
 	if got := look(); got != "=1" || r.conns.asked != 1 {
 		t.Errorf("a client of nobody here: workers %q, asked %d times", got, r.conns.asked)
 	}
-	r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 1)}
+	r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 1)}
 	if got := look(); got != "0=1" || r.conns.asked != 1 {
 		t.Errorf("a client that was found: workers %q, asked %d times", got, r.conns.asked)
 	}
@@ -320,7 +321,7 @@ func TestPoolLacks(t *testing.T) {
 		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
 		"cut short": {func(_ *rig, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "is too low", []string{"resp_pool_connections", "resp_worker_connections"}},
 		"sockets":   {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")} }, collectors.Failed, "broken", nil},
-		"no sample": {func(r *rig, _ *fakeMySQL) { r.conns.sample = proc.Connections{} }, collectors.OK, "", nil},
+		"no sample": {func(r *rig, _ *fakeMySQL) { r.conns.sample = conns.Sample{} }, collectors.OK, "", nil},
 		"well":      {func(*rig, *fakeMySQL) {}, collectors.OK, "", []string{"resp_pool_connections", "resp_worker_connections"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -375,7 +376,7 @@ func TestPoolLockWaits(t *testing.T) {
 		f.threads[i].User, f.threads[i].Host = "shop", "10.0.0.1:"+strconv.Itoa(int(f.threads[i].ID))
 	}
 	r := newRig(map[string]*fakeMySQL{"main": f})
-	r.conns.sample.List = []proc.Connection{connect("shop", 101, "mysql:main", 7), connect("shop", 102, "mysql", 8), connect("shop", 100, "mysql", 9)}
+	r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 7), connect("shop", 102, "mysql", 8), connect("shop", 100, "mysql", 9)}
 	same(t, "lock waits", r.readings(t, "page.lock_wait"), map[string]float64{
 		"main 8 shop 1 7 shop 0 101 sleeping shop 10.0.0.1": 2, "main 9 shop  7 shop 0 101 sleeping shop 10.0.0.1": 1, "main 9 shop  8 shop 1 102 running shop 10.0.0.1": 1,
 		"main 10         ": 3,

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // thousand is a server with 1,000 connections of 4 workers, 300 of them asleep
@@ -17,7 +17,7 @@ func thousand() *rig {
 	r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
 	r.snap.Apps[1].Workers = nil
 	for i := range 4 {
-		r.snap.Apps[1].Workers = append(r.snap.Apps[1].Workers, proc.Worker{Process: proc.Process{PID: 101 + i}, Slot: i})
+		r.snap.Apps[1].Workers = append(r.snap.Apps[1].Workers, discovery.Worker{Process: discovery.Process{PID: 101 + i}, Slot: i})
 	}
 	for i := range 1000 {
 		id, port := uint64(1000+i), uint16(20000+i)

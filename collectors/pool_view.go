@@ -6,14 +6,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // connectionView is the sampled connections of the apps, ready to be joined
 // with the lists of servers.
 type connectionView struct {
-	snap    *proc.Snapshot
+	snap    *discovery.Snapshot
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
@@ -27,20 +29,13 @@ type connectionView struct {
 
 // viewed is one connection. A server that knows it says which one it is.
 type viewed struct {
-	*proc.Connection
+	*conns.Connection
 
 	component string
 	next      int // place of another one with this local port; −1: none
 }
 
-// owner is who has a connection. Empty: that is not known.
-type owner struct {
-	app    string
-	worker string // slot
-	pid    int    // 0 where several processes share it
-}
-
-func newConnectionView(snap *proc.Snapshot, c *proc.Connections) *connectionView {
+func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionView {
 	v := &connectionView{
 		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]viewed, len(c.List)),
 		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
@@ -71,9 +66,9 @@ func newConnectionView(snap *proc.Snapshot, c *proc.Connections) *connectionView
 // known reports whether there is a sample, or nobody to sample.
 func (v *connectionView) known() bool { return !v.taken.IsZero() || !v.running }
 
-func (v *connectionView) owner(i int) owner {
+func (v *connectionView) owner(i int) model.Owner {
 	x := &v.list[i]
-	return owner{app: x.App, worker: v.slots[x.App][x.PID], pid: x.PID}
+	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
 }
 
 // client is the other end of a thread, as the server's list has it.

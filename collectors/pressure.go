@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var pressureWaiting = counter("pressure_waiting_seconds_total",
@@ -28,8 +30,8 @@ func (p *Pressure) Name() string { return "pressure" }
 // Descs implements [Collector].
 func (p *Pressure) Descs() []*prometheus.Desc { return descs(pressureWaiting) }
 
-// Collect implements [Collector]. For the page it also notes
-// pressure_ratio{resource,kind}, the share of the last minute spent waiting.
+// Collect implements [Collector]. The share of the last minute that was spent
+// waiting is in the state only.
 func (p *Pressure) Collect(context.Context) (Sample, error) {
 	var s Sample
 	proc, err := procfs.NewFS(p.proc)
@@ -62,7 +64,8 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 		return
 	}
 	s.add(pressureWaiting, float64(l.Total)/1e6, resource, kind) // the kernel counts microseconds
-	s.note("pressure_ratio", l.Avg60/100, resource, kind)        // and gives averages in percent
+	// Averages are in percent.
+	s.State.Pressures = append(s.State.Pressures, model.Pressure{Resource: resource, Kind: kind, Ratio: l.Avg60 / 100})
 }
 
 // noPSI tells a kernel without PSI: no file, or one that cannot be opened

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 func TestPressureGolden(t *testing.T) { golden(t, collectors.NewPressure("testdata/pressure")) }
@@ -18,7 +17,7 @@ func TestPressureNotes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs := health.NewReadings(s.Readings)
+	rs := facts(s)
 	for labels, want := range map[[2]string]float64{
 		{"cpu", "some"}: 0.0225, {"cpu", "full"}: 0, {"memory", "some"}: 0.005, {"io", "some"}: 0.12, {"io", "full"}: 0.105,
 	} {

@@ -13,12 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Apps is what the collectors need of the process watcher.
 type Apps interface {
-	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
 
 var (
@@ -86,7 +87,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	}
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
-			Reason: Busy, Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, proc.MaxApps),
+			Reason: Busy, Of: fmt.Sprintf("uid:%d", l.UID), Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, discovery.MaxApps),
 			Cure: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
 		})
 	}
@@ -98,7 +99,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 }
 
 // distrusted states what is not believed of an app's processes, or not read.
-func distrusted(a *proc.App) (lacks []error) {
+func distrusted(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
 		lacks = append(lacks, lackOfApp(a.Name, Permission, "what the match of "+a.Name+" names is not believed: "+a.MatchErr.Error(),
 			"the pid file has to belong to root or to the user of the app, in a directory where nobody else can write"))
@@ -121,25 +122,28 @@ func numbers(list []uint32) string {
 	return strings.Join(text, ", ")
 }
 
-func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
-	up := 0.0
-	if a.Up {
-		up = 1
-	}
-	s.add(upFamily, up, "app:"+a.Name)
+func (c *Process) app(s *Sample, a *discovery.App, now time.Time) {
+	out := model.App{Name: a.Name, Up: a.Up, Restarts: a.Restarts}
+	s.add(upFamily, flag(a.Up), "app:"+a.Name)
 	s.add(restartsFamily, a.Restarts, a.Name)
 	s.add(appCPUFamily, a.User, a.Name, "user")
 	s.add(appCPUFamily, a.System, a.Name, "system")
-	if !a.Up {
-		return
+	if a.Up {
+		c.running(s, &out, a, now)
 	}
-	s.add(appInfoFamily, 1, a.Name, string(a.Server), a.Class)
-	s.add(appStartFamily, seconds(a.Start), a.Name)
-	s.add(threadsFamily, float64(a.Threads), a.Name)
+	s.State.Apps = append(s.State.Apps, out)
+}
+
+// running publishes what an app that runs has.
+func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.Time) {
+	out.Server, out.Class = string(a.Server), cleaned(a.Class)
+	s.add(appInfoFamily, 1, a.Name, out.Server, out.Class)
+	s.set(&out.Started, appStartFamily, seconds(a.Start), a.Name)
+	s.set(&out.Threads, threadsFamily, float64(a.Threads), a.Name)
 	if a.FDs >= 0 {
-		s.add(openFDsFamily, float64(a.FDs), a.Name)
+		s.set(&out.OpenFDs, openFDsFamily, float64(a.FDs), a.Name)
 		if a.MaxFDs > 0 {
-			s.add(maxFDsFamily, float64(a.MaxFDs), a.Name)
+			s.set(&out.MaxFDs, maxFDsFamily, float64(a.MaxFDs), a.Name)
 		}
 	}
 	st := c.limits.of(a, now)
@@ -154,25 +158,27 @@ func (c *Process) app(s *Sample, a *proc.App, now time.Time) {
 		if st.CPULimit != nil && *st.CPULimit > 0 {
 			allowed = min(allowed, *st.CPULimit)
 		}
-		s.add(appCPUUseFamily, a.CPU/allowed, a.Name)
+		s.set(&out.CPU, appCPUUseFamily, a.CPU/allowed, a.Name)
 	}
+	out.Workers = make([]model.WorkerProcess, len(a.Workers))
 	for i := range a.Workers {
-		processOf(s, a.Name, &a.Workers[i])
+		out.Workers[i] = processOf(s, a.Name, &a.Workers[i])
 	}
 }
 
 // processOf publishes the process that is in a worker's slot.
-func processOf(s *Sample, app string, w *proc.Worker) {
-	slot := strconv.Itoa(w.Slot)
-	s.add(workerInfoFamily, 1, app, slot, strconv.Itoa(w.PID))
-	s.add(workerCPUFamily, w.CPUTime, app, slot)
-	s.add(workerStartFamily, seconds(w.Start), app, slot)
+func processOf(s *Sample, app string, w *discovery.Worker) model.WorkerProcess {
+	out := model.WorkerProcess{Slot: strconv.Itoa(w.Slot), Started: seconds(w.Start)}
+	s.add(workerInfoFamily, 1, app, out.Slot, strconv.Itoa(w.PID))
+	s.add(workerCPUFamily, w.CPUTime, app, out.Slot)
+	s.add(workerStartFamily, out.Started, app, out.Slot)
 	if w.FDs >= 0 {
-		s.add(workerFDsFamily, float64(w.FDs), app, slot)
+		s.add(workerFDsFamily, float64(w.FDs), app, out.Slot)
 	}
 	if w.CPUKnown {
-		s.note("worker_cpu_ratio", w.CPU, app, slot)
+		out.CPU = model.Known(w.CPU)
 	}
+	return out
 }
 
 // Limits reads the control groups of the apps. Collectors of one scrape share
@@ -206,7 +212,7 @@ func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 // not to be had. Where a process belongs is read once in its life, for it
 // seldom moves. A group that cannot be read is no reason to be unavailable:
 // the host's own limits hold then.
-func (l *Limits) of(a *proc.App, now time.Time) cgroup.Stats {
+func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.groups[a.PID]

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -78,7 +78,7 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	looks := make([]redisLook, len(targets))
 	for i, t := range targets {
-		looks[i].RedisTarget = t
+		looks[i].RedisTarget, looks[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
 	}
 	eachServer(ctx, len(looks), func(ctx context.Context, i int) {
 		ctx, cancel := context.WithTimeout(ctx, redisPatience)
@@ -86,18 +86,20 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 		looks[i].read(ctx)
 	}, func(i int, err error) {
 		l := &looks[i]
-		l.Sample = Sample{}
+		l.Sample, l.server = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}
 		l.add(upFamily, 0, "redis:"+l.Name)
-		l.err = fmt.Errorf("redis %s: %w", l.Name, err)
+		l.err = lackOf("redis", l.Name, err)
 	})
 	var s Sample
 	var errs []error
 	for i := range looks {
 		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.Readings = append(s.Readings, looks[i].Readings...)
 		errs = append(errs, looks[i].err)
 	}
-	c.hitRatios(&s, looks, time.Now())
+	c.hitRatios(looks, time.Now())
+	for i := range looks {
+		s.State.Redis = append(s.State.Redis, looks[i].server)
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -105,8 +107,9 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 type redisLook struct {
 	RedisTarget
 	Sample
-	info redis.Info
-	err  error
+	server model.RedisServer
+	info   redis.Info
+	err    error
 }
 
 // read returns the numbers of one server. A server that refuses single commands is up: what it
@@ -126,7 +129,8 @@ func (l *redisLook) read(ctx context.Context) {
 	if up == 0 {
 		return
 	}
-	l.add(redisPingFamily, took.Seconds(), l.Name)
+	l.server.Up = true
+	l.set(&l.server.Ping, redisPingFamily, took.Seconds(), l.Name)
 	if l.info != (redis.Info{}) {
 		l.publish()
 	}
@@ -150,7 +154,7 @@ func redisLack(name string, err error) error {
 	reason := map[redis.Kind]Reason{
 		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
 	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Cure: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Cure: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {
@@ -159,24 +163,27 @@ func (l *redisLook) publish() {
 		cache = 0
 	}
 	l.add(redisCacheFamily, cache, l.Name)
+	l.server.Informed, l.server.Version, l.server.Mode, l.server.Role = true, l.info.Version, l.info.Mode, l.info.Role
 	l.add(redisInfoFamily, 1, l.Name, l.info.Version, l.info.Mode, l.info.Role)
+	var counted *float64 // metrics only
 	for _, n := range []struct {
-		f *family
-		v *float64
+		f      *family
+		v      *float64
+		number **float64
 	}{
-		{redisHitsFamily, l.info.Hits}, {redisMissesFamily, l.info.Misses}, {redisEvictedFamily, l.info.Evicted},
-		{redisMemoryFamily, l.info.Memory}, {redisMaxMemoryFamily, l.info.MaxMemory},
-		{redisClientsFamily, l.info.Clients}, {redisBlockedFamily, l.info.Blocked},
+		{redisHitsFamily, l.info.Hits, &counted}, {redisMissesFamily, l.info.Misses, &counted}, {redisEvictedFamily, l.info.Evicted, &counted},
+		{redisMemoryFamily, l.info.Memory, &l.server.Memory}, {redisMaxMemoryFamily, l.info.MaxMemory, &l.server.MaxMemory},
+		{redisClientsFamily, l.info.Clients, &l.server.Clients}, {redisBlockedFamily, l.info.Blocked, &l.server.Blocked},
 	} {
 		if n.v != nil {
-			l.add(n.f, *n.v, l.Name)
+			l.set(n.number, n.f, *n.v, l.Name)
 		}
 	}
 }
 
 // hitRatios notes the share of lookups that found their key over five minutes,
-// of each server that had any, for the page.
-func (c *Redis) hitRatios(s *Sample, looks []redisLook, now time.Time) {
+// of each server that had any.
+func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := make(map[string]*lookups, len(looks))
@@ -191,8 +198,7 @@ func (c *Redis) hitRatios(s *Sample, looks []redisLook, now time.Time) {
 			continue
 		}
 		if ratio, ok := past.ratio(now, *info.Hits, *info.Misses); ok {
-			s.note("redis_hit_ratio", ratio, name)
-			s.note("redis_lookups", past.seen, name)
+			looks[i].server.HitRatio, looks[i].server.Lookups = model.Known(ratio), model.Known(past.seen)
 		}
 	}
 	c.lookups = known

@@ -85,7 +85,7 @@ func TestRedisReasons(t *testing.T) {
 }
 
 func reading(s collectors.Sample, name string, labels ...string) (float64, error) {
-	for _, r := range s.Readings {
+	for _, r := range facts(s) {
 		if r.Name == name && strings.Join(r.Labels, ",") == strings.Join(labels, ",") {
 			return r.Value, nil
 		}

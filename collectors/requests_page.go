@@ -3,6 +3,8 @@ package collectors
 import (
 	"sync"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // What the page's figures are taken over.
@@ -52,7 +54,8 @@ func (p *pages) forget(views []appView) {
 	}
 }
 
-// look adds a point for each app and notes what has happened since earlier ones.
+// look adds a point for each app, and to the state what has happened since earlier
+// ones.
 func (p *pages) look(s *Sample, views []appView, now time.Time) {
 	for i := range views {
 		v := &views[i]
@@ -62,7 +65,7 @@ func (p *pages) look(s *Sample, views []appView, now time.Time) {
 			p.apps[v.name] = h
 		}
 		current := v.point(now)
-		h.note(s, v, &current)
+		s.State.Requests = append(s.State.Requests, h.since(v, &current))
 		h.keep(current)
 	}
 	p.before = now
@@ -118,35 +121,34 @@ func (h *history) keep(p point) {
 	}
 }
 
-// note returns the page's readings. What had no traffic has no share and no time.
-func (h *history) note(s *Sample, v *appView, now *point) {
+// since returns what has happened until now. What had no traffic has no share and
+// no time.
+func (h *history) since(v *appView, now *point) model.AppRequests {
+	out := model.AppRequests{App: v.name}
+	if now.requests > 0 {
+		out.Errors = model.Known(float64(now.errors))
+	}
 	base := h.base(now.at, longWindow)
 	if n := now.requests - base.requests; n > 0 {
-		s.note("http_error_ratio", float64(now.errors-base.errors)/float64(n), v.name)
+		out.ErrorRatio = model.Known(float64(now.errors-base.errors) / float64(n))
 	}
 	if n := now.count - base.count; n > 0 {
-		s.note("http_mean_seconds", (now.sum-base.sum)/float64(n), v.name)
+		out.Mean = model.Known((now.sum - base.sum) / float64(n))
 	}
 	if v.timed {
-		s.note("http_slow_5m", float64(now.slow-base.slow), v.name)
+		out.Slow5m = model.Known(float64(now.slow - base.slow))
 	}
 	base = h.base(now.at, shortWindow)
 	if span := now.at.Sub(base.at); span >= leastSpan && len(v.pairs) > 0 {
-		s.note("http_rate", float64(now.requests-base.requests)/span.Seconds(), v.name)
+		out.Rate = model.Known(float64(now.requests-base.requests) / span.Seconds())
 	}
 	if base.native == nil {
-		return
+		return out
 	}
 	since := *now.native
 	for i := range since {
 		since[i] -= base.native[i]
 	}
-	for _, q := range []struct {
-		label string
-		q     float64
-	}{{"0.5", 0.5}, {"0.95", 0.95}, {"0.99", 0.99}} {
-		if seconds, ok := quantile(&since, q.q); ok {
-			s.note("http_latency_seconds", seconds, v.name, q.label)
-		}
-	}
+	out.P50, out.P95, out.P99 = quantile(&since, 0.5), quantile(&since, 0.95), quantile(&since, 0.99)
+	return out
 }

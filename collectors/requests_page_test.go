@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-func TestPageReadings(t *testing.T) {
+func TestPageNumbers(t *testing.T) {
 	clock := newHand()
 	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now})
 	if got := collect(t, r); len(got.All("page.http_rate")) != 0 {
@@ -48,7 +47,7 @@ func TestPageReadings(t *testing.T) {
 	expect(t, got, "page.http_rate a 0", "page.http_error_ratio a absent", "page.http_mean_seconds a absent", "page.http_slow_5m a 0")
 }
 
-func near(t *testing.T, r health.Readings, quantile string, want float64) {
+func near(t *testing.T, r factList, quantile string, want float64) {
 	t.Helper()
 	if v, ok := r.Get("page.http_latency_seconds", "a", quantile); !ok || v < want/1.1 || v > want*1.1 {
 		t.Errorf("quantile %s: %v, %t, want %v", quantile, v, ok, want)

@@ -14,7 +14,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
@@ -55,17 +54,17 @@ func (h *hand) pass(d time.Duration) {
 	h.now = h.now.Add(d)
 }
 
-func collect(t testing.TB, c collectors.Collector) health.Readings {
+func collect(t testing.TB, c collectors.Collector) factList {
 	t.Helper()
 	s, err := c.Collect(context.Background())
 	if err != nil {
 		t.Fatalf("collect: %v", err)
 	}
-	return health.NewReadings(s.Readings)
+	return facts(s)
 }
 
 // expect compares readings, given as "name label label value", with what is there.
-func expect(t *testing.T, r health.Readings, want ...string) {
+func expect(t *testing.T, r factList, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		f := strings.Split(w, " ")
@@ -82,7 +81,7 @@ func expect(t *testing.T, r health.Readings, want ...string) {
 }
 
 // sum adds up all readings of a name.
-func sum(r health.Readings, name string) (total float64) {
+func sum(r factList, name string) (total float64) {
 	for _, x := range r.All(name) {
 		total += x.Value
 	}
@@ -298,7 +297,7 @@ func TestNoEventIsLost(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if now := sum(health.NewReadings(s.Readings), "resp_http_requests_total"); now < last {
+				if now := sum(facts(s), "resp_http_requests_total"); now < last {
 					t.Errorf("a counter fell from %v to %v", last, now)
 				} else {
 					last = now
@@ -334,5 +333,5 @@ func TestRequestsCollectHonoursAttributesContext(t *testing.T) {
 	if err != nil || errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	expect(t, health.NewReadings(s.Readings), "resp_http_requests_total shop 200   1")
+	expect(t, facts(s), "resp_http_requests_total shop 200   1")
 }

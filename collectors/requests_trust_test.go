@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
@@ -96,17 +95,17 @@ func local(pid int32, uid uint32) ingest.Source {
 }
 
 // look reads the collector as a scrape does; that lines are ignored is no fault.
-func look(t testing.TB, r *collectors.Requests) health.Readings {
+func look(t testing.TB, r *collectors.Requests) factList {
 	t.Helper()
 	s, err := r.Collect(context.Background())
 	if reason, detail := collectors.ReasonOf(err); reason != collectors.OK && reason != collectors.Untrusted {
 		t.Fatalf("%s: %s", reason, detail)
 	}
-	return health.NewReadings(s.Readings)
+	return facts(s)
 }
 
 // names lists the apps that have requests, in their order.
-func names(got health.Readings) []string {
+func names(got factList) []string {
 	var out []string
 	for _, x := range got.All("resp_http_requests_total") {
 		if !slices.Contains(out, x.Labels[0]) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // madMySQL panics when it is asked.
@@ -23,7 +22,7 @@ func TestMySQLPanicIsOneServersOwn(t *testing.T) {
 	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed {
 		t.Errorf("reason %q of %v, want failed", reason, err)
 	}
-	rs := health.NewReadings(s.Readings)
+	rs := facts(s)
 	for name, want := range map[string]float64{"mysql:mad": 0, "mysql:well": 1} {
 		if v, ok := rs.Get("resp_up", name); !ok || v != want {
 			t.Errorf("resp_up of %s is %v (%v), want %v", name, v, ok, want)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -62,20 +63,20 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 }
 
 func (s *Sample) sessions(t SessionTarget, l redis.Look, now time.Time) {
-	s.add(sessionCoverageFamily, l.Coverage, t.App, t.Redis)
-	s.add(sessionScanAgeFamily, max(now.Sub(l.Since), 0).Seconds(), t.App, t.Redis)
-	if l.Tally == nil {
-		return
-	}
-	s.add(sessionsFamily, l.Tally.Keys, t.App, t.Redis)
-	for _, n := range []struct {
-		f *family
-		v *float64
-	}{
-		{sessionsForeverFamily, l.Tally.NoExpiry}, {sessionsLateFamily, l.Tally.OverLifetime}, {sessionBytesFamily, l.Tally.Bytes},
-	} {
-		if n.v != nil {
-			s.add(n.f, *n.v, t.App, t.Redis)
+	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
+	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)
+	s.add(sessionScanAgeFamily, out.Age, t.App, t.Redis)
+	if l.Tally != nil {
+		s.set(&out.Count, sessionsFamily, l.Tally.Keys, t.App, t.Redis)
+		if n := l.Tally.NoExpiry; n != nil {
+			s.set(&out.WithoutExpiry, sessionsForeverFamily, *n, t.App, t.Redis)
+		}
+		if n := l.Tally.OverLifetime; n != nil {
+			s.add(sessionsLateFamily, *n, t.App, t.Redis)
+		}
+		if n := l.Tally.Bytes; n != nil {
+			s.set(&out.Bytes, sessionBytesFamily, *n, t.App, t.Redis)
 		}
 	}
+	s.State.Sessions = append(s.State.Sessions, out)
 }

@@ -2,14 +2,18 @@ package collectors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var (
@@ -27,7 +31,7 @@ type Set struct {
 	sources []*source
 	off     []string
 	log     *slog.Logger
-	size    atomic.Int64 // readings of the last read
+	size    atomic.Int64 // metrics of the last read
 }
 
 // NewSet returns a set of cs. The names in off are published as disabled.
@@ -93,9 +97,9 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 		w.c.await(ctx, w.f, asked, &sum)
 	}
 	for _, name := range s.off {
-		sum.add(availableFamily, 0, name, string(Disabled))
+		sum.available(name, Disabled)
 	}
-	s.size.Store(int64(len(sum.Readings)))
+	s.size.Store(int64(len(sum.Metrics)))
 	return sum
 }
 
@@ -104,11 +108,11 @@ type source struct {
 	Collector
 	log *slog.Logger
 
-	mu     sync.Mutex
-	now    *flight
-	left   int    // reads that were given up and have not come back
-	reason Reason // as of the last read, so that a change is logged once
-	err    error  // of the last read
+	mu    sync.Mutex
+	now   *flight
+	left  int       // reads that were given up and have not come back
+	lacks []lackKey // as of the last read, so that each is logged once
+	err   error     // of the last read
 }
 
 // flight is one read of a source, shared by all who ask meanwhile.
@@ -203,54 +207,82 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 		}
 	}
 	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
-	sum.Readings = append(sum.Readings, f.sample.Readings...)
+	sum.State.Append(&f.sample.State)
 	c.meta(sum, f.err, f.took)
 }
 
 // meta notes how a read ended, and appends to s what all collectors publish.
 func (c *source) meta(s *Sample, err error, took time.Duration) {
-	reason, detail := ReasonOf(err)
 	c.mu.Lock()
-	before := c.reason
-	c.reason, c.err = reason, err
+	before := c.lacks
+	now, fresh := newLacks(before, err)
+	c.lacks, c.err = now, err
 	c.mu.Unlock()
-	c.logChange(before, reason, detail)
+	switch {
+	case len(fresh) > 0:
+		c.logLacks(fresh)
+	case len(now) == 0 && len(before) > 0:
+		c.log.Info("Collector is available again", "was", string(before[0].reason))
+	}
 	c.describe(s, err, took)
+}
+
+// lackKey tells one lack from another. The sentence counts only where there is
+// nothing else to tell them by, and is not that of an unforeseen error, which may
+// differ each time.
+type lackKey struct {
+	of, detail string
+	reason     Reason
+}
+
+// newLacks returns what an error says is missing, and of that what was not before.
+func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable) {
+	for _, u := range Lacks(err) {
+		k := lackKey{of: u.Of, reason: u.Reason}
+		if u.Of == "" && u.Reason != Failed {
+			k.detail = u.Detail
+		}
+		if u.Optional || slices.Contains(now, k) {
+			continue
+		}
+		now = append(now, k)
+		if !slices.Contains(before, k) {
+			fresh = append(fresh, u)
+		}
+	}
+	return now, fresh
 }
 
 // describe appends to s what all collectors publish.
 func (c *source) describe(s *Sample, err error, took time.Duration) {
-	reason, detail := ReasonOf(err)
-	ok := 1.0
-	if reason == Timeout || reason == Failed {
-		ok = 0
-	}
+	reason, _ := ReasonOf(err)
 	c.mu.Lock()
 	left := c.left
 	c.mu.Unlock()
-	s.add(successFamily, ok, c.Name())
+	s.add(successFamily, flag(reason != Timeout && reason != Failed), c.Name())
 	s.add(durationFamily, took.Seconds(), c.Name())
 	s.add(leftFamily, float64(left), c.Name())
-	available := 0.0
-	if reason == OK {
-		available = 1
-	} else {
-		s.note("unavailable", 0, c.Name(), string(reason), detail)
-	}
-	s.add(availableFamily, available, c.Name(), string(reason))
+	s.available(c.Name(), reason)
 	for _, u := range Lacks(err) {
-		if u.Optional {
-			s.note("note", 0, c.Name(), u.Of, string(u.Reason), u.Detail)
-		}
+		s.State.Lacks = append(s.State.Lacks, u.lack(c.Name()))
 	}
 }
 
-func (c *source) logChange(before, reason Reason, detail string) {
-	switch {
-	case reason == before || reason == OK && before == "":
-	case reason == OK:
-		c.log.Info("Collector is available again", "was", string(before))
-	case reason == Failed, reason == Timeout:
+// available adds whether a collector gives all it should.
+func (s *Sample) available(collector string, reason Reason) {
+	s.add(availableFamily, flag(reason == OK), collector, string(reason))
+	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: string(reason)})
+}
+
+// logLacks logs what is missing since this read.
+func (c *source) logLacks(fresh []*Unavailable) {
+	errs := make([]error, len(fresh))
+	for i, u := range fresh {
+		errs[i] = u
+	}
+	reason, detail := ReasonOf(errors.Join(errs...))
+	switch reason {
+	case Failed, Timeout:
 		c.log.Error("Collector failed", "reason", string(reason), "err", detail)
 	default:
 		c.log.Warn("Collector does not see everything", "reason", string(reason), "detail", detail)

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -56,7 +56,7 @@ func obedient(ctx context.Context) (collectors.Sample, error) {
 }
 
 func fine(context.Context) (collectors.Sample, error) {
-	return collectors.Sample{Readings: []health.Reading{{Name: "page.fine", Value: 1}}}, nil
+	return collectors.Sample{State: model.State{Disks: []model.Disk{{Mountpoint: "fine", Usage: 1}}}}, nil
 }
 
 // read reads the set with that much time and gives the readings as text.
@@ -65,7 +65,7 @@ func read(t *testing.T, s *collectors.Set, budget time.Duration) string {
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	defer cancel()
 	var b strings.Builder
-	for _, r := range s.Read(ctx, nil).Readings {
+	for _, r := range facts(s.Read(ctx, nil)) {
 		fmt.Fprintf(&b, "%s %s %g\n", r.Name, strings.Join(r.Labels, " "), r.Value)
 	}
 	return b.String()
@@ -89,7 +89,7 @@ func TestLateSourceIsLeftBehind(t *testing.T) {
 		if d := time.Since(start); d != 2*time.Second {
 			t.Errorf("took %s", d)
 		}
-		wantLines(t, got, "page.fine  1", "resp_scrape_collector_success good 1", "resp_scrape_collector_success hung 0",
+		wantLines(t, got, "page.disk fine 1", "resp_scrape_collector_success good 1", "resp_scrape_collector_success hung 0",
 			"resp_collector_available hung timeout 0", "resp_collector_available off disabled 0", "resp_collector_available good ok 1")
 
 		for range 50 { // its place is free by deadline, and yet only two may hang
@@ -134,7 +134,7 @@ func TestShortScrapeHurtsNobody(t *testing.T) {
 		short := make(chan string)
 		go func() { short <- read(t, s, 250*time.Millisecond) }()
 		synctest.Wait()
-		wantLines(t, read(t, s, 5*time.Second), "page.fine  1", "resp_collector_available slow ok 1")
+		wantLines(t, read(t, s, 5*time.Second), "page.disk fine 1", "resp_collector_available slow ok 1")
 		wantLines(t, <-short, "resp_scrape_collector_success slow 0", "resp_collector_available slow timeout 0")
 		if n := slow.calls.Load(); n != 1 || log.Len() > 0 {
 			t.Errorf("%d reads, log %s", n, log.String())
@@ -151,7 +151,7 @@ func TestHungUpScrapeHurtsNobody(t *testing.T) {
 		go s.Read(ctx, nil)
 		synctest.Wait()
 		cancel()
-		wantLines(t, read(t, s, 5*time.Second), "page.fine  1")
+		wantLines(t, read(t, s, 5*time.Second), "page.disk fine 1")
 	})
 }
 
@@ -159,7 +159,7 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 	s := collectors.NewSet([]collectors.Collector{
 		&stub{name: "panics", do: func(context.Context) (collectors.Sample, error) { panic("oh") }},
 		&stub{name: "fails", do: func(context.Context) (collectors.Sample, error) {
-			return collectors.Sample{Readings: []health.Reading{{Name: "page.part"}}}, errors.New("half of it")
+			return collectors.Sample{State: model.State{Disks: []model.Disk{{Mountpoint: "part"}}}}, errors.New("half of it")
 		}},
 		&stub{name: "refused", do: func(context.Context) (collectors.Sample, error) {
 			return collectors.Sample{}, fmt.Errorf("look: %w", &collectors.Unavailable{Reason: collectors.Permission, Detail: "needs a key"})
@@ -171,10 +171,53 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 	}, nil, silent)
 	wantLines(t, read(t, s, 5*time.Second),
 		"resp_collector_available panics failed 0", "resp_scrape_collector_success panics 0",
-		"page.part  0", "resp_collector_available fails failed 0",
+		"page.disk part 0", "resp_collector_available fails failed 0",
 		"resp_collector_available refused permission 0", "resp_scrape_collector_success refused 1", "page.unavailable refused permission needs a key 0",
 		"resp_collector_available notes ok 1", "page.note notes app:shop malformed lines 0",
-		"page.fine  1")
+		"page.disk fine 1")
+}
+
+// Each lack is logged when it begins, also beside another of the same reason and
+// when it comes back, and not again while it lasts, whatever its sentence says.
+func TestEachOutageIsLoggedOnce(t *testing.T) {
+	down := func(server, detail string) error {
+		return &collectors.Unavailable{Of: "mysql:" + server, Reason: collectors.NotFound, Detail: "mysql " + server + ": " + detail}
+	}
+	stuck := func(disk string) error { return &collectors.Unavailable{Reason: collectors.Timeout, Detail: disk} }
+	var b strings.Builder
+	var err error
+	c := &stub{name: "c", do: func(context.Context) (collectors.Sample, error) { return collectors.Sample{}, err }}
+	s := collectors.NewSet([]collectors.Collector{c}, nil, slog.New(slog.NewTextHandler(&b, nil)))
+	for i, step := range []struct {
+		err  error
+		logs []string // of the one line; none: nothing is logged
+	}{
+		{nil, nil},
+		{down("main", "no connection"), []string{"level=WARN", "reason=not_found", "mysql main: no connection"}},
+		{down("main", "no connection for 5 s"), nil},
+		{errors.Join(down("main", "no connection"), down("other", "no route")), []string{"level=WARN", "reason=not_found", "mysql other: no route"}},
+		{down("other", "no route"), nil},
+		{errors.Join(down("main", "again"), down("other", "no route")), []string{"level=WARN", "mysql main: again"}},
+		{nil, []string{"level=INFO", "available again", "was=not_found"}},
+		{nil, nil},
+		{stuck("/a"), []string{"level=ERROR", "reason=timeout", "/a"}},
+		{errors.Join(stuck("/a"), stuck("/b")), []string{"level=ERROR", "err=/b"}},
+		{errors.New("port 1"), []string{"level=ERROR", "reason=failed", "port 1"}},
+		{errors.New("port 2"), nil},
+	} {
+		b.Reset()
+		err = step.err
+		read(t, s, time.Second)
+		got := b.String()
+		if strings.Count(got, "\n") != min(1, len(step.logs)) {
+			t.Errorf("step %d: logged %q", i, got)
+		}
+		for _, want := range step.logs {
+			if !strings.Contains(got, want) {
+				t.Errorf("step %d: no %q in %q", i, want, got)
+			}
+		}
+	}
 }
 
 func TestPick(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -198,37 +199,37 @@ func (s *taskSample) server(r *taskRead) {
 
 // queue publishes one queue.
 func (s *taskSample) queue(t TaskTarget, name string, q *redis.Queue) {
-	s.note("task_queue", 1, t.App, name, t.Type, t.Redis)
-	s.add(taskLengthFamily, float64(q.Length), t.App, name)
-	if q.Lack != nil {
+	out := model.Queue{App: t.App, Name: name, Length: float64(q.Length)}
+	s.add(taskLengthFamily, out.Length, t.App, name)
+	switch {
+	case q.Lack != nil:
 		s.lack(redisLack(t.Redis, q.Lack))
-		return
+	case t.Type == config.Celery:
+		s.age(&out.Oldest, taskAgeFamily, s.celeryOldest(t, name, q), t.App, name)
+	default:
+		s.age(&out.Oldest, taskAgeFamily, q.Oldest, t.App, name)
+		s.set(&out.Running, taskRunningFamily, float64(q.Started-q.Orphaned), t.App, name)
+		s.set(&out.Orphaned, taskOrphanedFamily, float64(q.Orphaned), t.App, name)
+		s.set(&out.Failed, taskFailedFamily, float64(q.Failed), t.App, name)
+		s.set(&out.Workers, taskWorkersFamily, float64(q.Workers), t.App, name)
+		s.age(&out.WorkerHeartbeatAge, taskHeartbeatFamily, q.Heartbeat, t.App, name)
+		s.known.over[1] += q.WorkersOver
+		s.known.over[2] += q.Unlooked
 	}
-	if t.Type == config.Celery {
-		s.celeryAge(t, name, q)
-		return
-	}
-	s.age(taskAgeFamily, q.Oldest, t.App, name)
-	s.add(taskRunningFamily, float64(q.Started-q.Orphaned), t.App, name)
-	s.add(taskOrphanedFamily, float64(q.Orphaned), t.App, name)
-	s.add(taskFailedFamily, float64(q.Failed), t.App, name)
-	s.add(taskWorkersFamily, float64(q.Workers), t.App, name)
-	s.age(taskHeartbeatFamily, q.Heartbeat, t.App, name)
-	s.known.over[1] += q.WorkersOver
-	s.known.over[2] += q.Unlooked
+	s.State.Queues = append(s.State.Queues, out)
 }
 
 // age publishes the time since then; the clocks of two hosts may differ a
 // little, so that it can lie ahead.
-func (s *taskSample) age(f *family, then time.Time, labels ...string) {
+func (s *taskSample) age(number **float64, f *family, then time.Time, labels ...string) {
 	if !then.IsZero() {
-		s.add(f, max(0, s.now.Sub(then).Seconds()), labels...)
+		s.set(number, f, max(0, s.now.Sub(then).Seconds()), labels...)
 	}
 }
 
-// celeryAge publishes the age of the oldest message over all priorities.
-func (s *taskSample) celeryAge(t TaskTarget, name string, q *redis.Queue) {
-	var oldest time.Time
+// celeryOldest returns when the oldest message over all priorities was sent; zero
+// where there is none.
+func (s *taskSample) celeryOldest(t TaskTarget, name string, q *redis.Queue) (oldest time.Time) {
 	there := make(map[int]bool, len(q.Heads))
 	for _, h := range q.Heads {
 		there[h.Part] = true
@@ -254,7 +255,7 @@ func (s *taskSample) celeryAge(t TaskTarget, name string, q *redis.Queue) {
 			delete(s.known.seen, taskPart{t.Redis, name, p})
 		}
 	}
-	s.age(taskAgeFamily, oldest, t.App, name)
+	return oldest
 }
 
 // since is when a message was first seen as the oldest of its part.
@@ -286,7 +287,7 @@ func (s *taskSample) unacked(r *taskRead) {
 		done = append(done, t.App)
 		s.add(taskUnackedFamily, float64(u.Count), t.App, r.name)
 		if u.Count > 0 {
-			s.age(taskUnackedAge, u.Oldest, t.App, r.name)
+			s.age(new(*float64), taskUnackedAge, u.Oldest, t.App, r.name)
 		}
 	}
 }
@@ -327,10 +328,20 @@ func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
 				s.known.workers[q] = true
 			}
 			if s.known.workers[q] {
-				s.add(taskWorkersFamily, float64(celery[q]), t.App, q)
+				s.set(s.workersOf(t.App, q), taskWorkersFamily, float64(celery[q]), t.App, q)
 			}
 		}
 	}
+}
+
+// workersOf returns where the state has the workers of a queue. One that was not
+// read is not in it.
+func (s *taskSample) workersOf(app, name string) **float64 {
+	i := slices.IndexFunc(s.State.Queues, func(q model.Queue) bool { return q.App == app && q.Name == name })
+	if i < 0 {
+		return new(*float64)
+	}
+	return &s.State.Queues[i].Workers
 }
 
 // celeryBrokers returns the broker of each queue, "" where two have a queue of

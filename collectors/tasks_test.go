@@ -11,7 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -49,8 +49,8 @@ func celeryTask(app, server string, s *taskStub, queues ...string) collectors.Ta
 	return collectors.TaskTarget{App: app, Type: config.Celery, Redis: server, Queues: queues, Server: s}
 }
 
-func tasksOf(celery []proc.CeleryWorker, targets ...collectors.TaskTarget) *collectors.Tasks {
-	return collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: &proc.Snapshot{Celery: celery}})
+func tasksOf(celery []discovery.CeleryWorker, targets ...collectors.TaskTarget) *collectors.Tasks {
+	return collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: &discovery.Snapshot{Celery: celery}})
 }
 
 // In the bubble of synctest the clock stands still, so that ages are the same each time.
@@ -66,7 +66,7 @@ func TestTasksGolden(t *testing.T) {
 			"celery": {Length: 9, Heads: []redis.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
 			"mail":   {Length: 1, Heads: []redis.Head{{Part: 9, ID: 3}}},
 		}}
-		golden(t, tasksOf([]proc.CeleryWorker{{Queues: []string{"celery", "other"}, Processes: 4}, {Queues: []string{"celery"}, Processes: 1}},
+		golden(t, tasksOf([]discovery.CeleryWorker{{Queues: []string{"celery", "other"}, Processes: 4}, {Queues: []string{"celery"}, Processes: 1}},
 			rqTask("shop", "cache", cache, "default", "empty", "refused"), celeryTask("shop", "broker", broker, "celery"), celeryTask("desk", "broker", broker, "mail")))
 	})
 }
@@ -111,7 +111,7 @@ func TestTasksFirstSeen(t *testing.T) {
 // never having seen one.
 func TestTasksCeleryWorkers(t *testing.T) {
 	s := &taskStub{}
-	snap := &proc.Snapshot{}
+	snap := &discovery.Snapshot{}
 	targets := []collectors.TaskTarget{celeryTask("shop", "broker", s, "mail", "both"), celeryTask("desk", "broker", s, "mail"), celeryTask("desk", "other", s, "both")}
 	c := collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: snap})
 	workers := func(app, queue string) float64 {
@@ -127,7 +127,7 @@ func TestTasksCeleryWorkers(t *testing.T) {
 	if n := workers("shop", "mail"); n != -1 {
 		t.Errorf("before a worker was seen: %v", n)
 	}
-	snap.Celery = []proc.CeleryWorker{{Queues: []string{"mail", "both"}, Processes: 3}}
+	snap.Celery = []discovery.CeleryWorker{{Queues: []string{"mail", "both"}, Processes: 3}}
 	if a, b := workers("shop", "mail"), workers("desk", "mail"); a != 3 || b != 3 {
 		t.Errorf("of one broker: %v and %v", a, b)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var (
@@ -54,6 +55,7 @@ func (c *Thresholds) Collect(context.Context) (Sample, error) {
 	c.limits.Load().Each(func(resource string, l config.Limit) {
 		s.add(thresholdFamily, l.Warning, resource, "warning")
 		s.add(thresholdFamily, l.Critical, resource, "critical")
+		s.State.Thresholds = append(s.State.Thresholds, model.Threshold{Resource: resource, Warning: l.Warning, Critical: l.Critical})
 	})
 	ok := 1.0
 	if c.failed.Load() {

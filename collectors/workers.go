@@ -7,7 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 var (
@@ -48,33 +49,34 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func workerStates(s *Sample, a *proc.App) {
-	count := map[proc.State]int{proc.Idle: 0, proc.Busy: 0, proc.Stuck: 0, proc.Booting: 0}
-	s.note("workers_unready", float64(a.Unready), a.Name)
-	spare := 0
+func workerStates(s *Sample, a *discovery.App) {
+	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
+	out := model.AppWorkers{App: a.Name, Unready: float64(a.Unready), Workers: make([]model.Worker, len(a.Workers))}
 	for i := range a.Workers {
 		w := &a.Workers[i]
-		slot := strconv.Itoa(w.Slot)
 		count[w.State]++
 		if w.Spare {
-			spare++
+			out.Spare++
 		}
+		x := model.Worker{Slot: strconv.Itoa(w.Slot), PID: w.PID, State: string(w.State), Detail: w.Detail, Seconds: w.For.Seconds()}
 		if w.HasBeat {
-			s.add(heartbeatFamily, w.Heartbeat.Seconds(), a.Name, slot)
+			s.set(&x.Heartbeat, heartbeatFamily, w.Heartbeat.Seconds(), a.Name, x.Slot)
 		}
-		s.note("worker", w.For.Seconds(), a.Name, slot, strconv.Itoa(w.PID), string(w.State), w.Detail)
 		if w.Wait != nil {
-			s.note("worker_wait", w.For.Seconds(), a.Name, slot, w.Wait.On, w.Wait.Peer)
+			x.Wait = &model.Wait{On: w.Wait.On, Peer: w.Wait.Peer}
 		}
+		out.Workers[i] = x
 	}
-	s.note("workers_spare", float64(spare), a.Name)
 	for state, n := range a.Arrived {
 		count[state] += n
 	}
-	if count[proc.StateUnknown] > 0 {
-		return
+	if count[discovery.StateUnknown] == 0 {
+		out.Counts = &model.WorkerCounts{
+			Busy: float64(count[discovery.Busy]), Idle: float64(count[discovery.Idle]), Stuck: float64(count[discovery.Stuck]), Booting: float64(count[discovery.Booting]),
+		}
+		for _, st := range []discovery.State{discovery.Busy, discovery.Idle, discovery.Stuck, discovery.Booting} {
+			s.add(workersFamily, float64(count[st]), a.Name, string(st))
+		}
 	}
-	for _, st := range []proc.State{proc.Busy, proc.Idle, proc.Stuck, proc.Booting} {
-		s.add(workersFamily, float64(count[st]), a.Name, string(st))
-	}
+	s.State.Workers = append(s.State.Workers, out)
 }

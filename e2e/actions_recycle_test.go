@@ -18,16 +18,18 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
 // watcher is the exporter's eye on one app of the test's.
-func watcher(t *testing.T, a *app) *proc.Watcher {
+func watcher(t *testing.T, a *app) *discovery.Watcher {
 	t.Helper()
-	w, err := proc.New(proc.Options{
-		ProcRoot: "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+	w, err := discovery.New(discovery.Options{
+		Inspector: waits.New,
+		ProcRoot:  "/proc", Interval: time.Second, Stuck: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		Apps: []config.App{{Name: a.name, Match: config.Match{Cmdline: a.name}}},
 	})
 	if err != nil {
@@ -41,7 +43,7 @@ func watcher(t *testing.T, a *app) *proc.Watcher {
 }
 
 // workersNow are the app's workers, when there are n and all of them serve.
-func workersNow(t *testing.T, w *proc.Watcher, n int) (map[int]int, error) {
+func workersNow(t *testing.T, w *discovery.Watcher, n int) (map[int]int, error) {
 	t.Helper()
 	s, err := w.Snapshot(t.Context())
 	if err != nil {
@@ -49,7 +51,7 @@ func workersNow(t *testing.T, w *proc.Watcher, n int) (map[int]int, error) {
 	}
 	pids := make(map[int]int)
 	for _, x := range s.Apps[0].Workers {
-		if x.State == proc.Booting {
+		if x.State == discovery.Booting {
 			return nil, fmt.Errorf("worker %d boots", x.Slot)
 		}
 		pids[x.Slot] = x.PID
@@ -58,7 +60,7 @@ func workersNow(t *testing.T, w *proc.Watcher, n int) (map[int]int, error) {
 }
 
 // settledWorkers waits for n workers.
-func settledWorkers(t *testing.T, w *proc.Watcher, n int) (pids map[int]int) {
+func settledWorkers(t *testing.T, w *discovery.Watcher, n int) (pids map[int]int) {
 	t.Helper()
 	eventually(t, 30*time.Second, func() (err error) { pids, err = workersNow(t, w, n); return err })
 	return pids
@@ -92,7 +94,7 @@ func (a *app) load(t *testing.T, sides int, path string) *load {
 	return l
 }
 
-func recycling(w *proc.Watcher, a *app, c config.Recycle) *recycleworker.Action {
+func recycling(w *discovery.Watcher, a *app, c config.Recycle) *recycleworker.Action {
 	c.App = a.name
 	if c.MinWorkers == 0 {
 		c.MinWorkers = 2

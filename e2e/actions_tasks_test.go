@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // supervised runs a command again each time it ends, as a supervisor does.
@@ -71,7 +71,7 @@ func heals(t *testing.T, a *restarttask.Action) int {
 
 // running is an error if a process is there, and no zombie.
 func running(pid int) error {
-	if id, err := proc.Identify("/proc", pid); err == nil && id.State != 'Z' {
+	if id, err := procid.Identify("/proc", pid); err == nil && id.State != 'Z' {
 		return fmt.Errorf("process %d is there", pid)
 	}
 	return nil
@@ -86,7 +86,7 @@ func TestRestartTaskRQ(t *testing.T) {
 		stop func(t *testing.T, worker int)
 	}{
 		"a job that sleeps":        {rq: true},
-		"a stopped work-horse":     {stop: func(t *testing.T, worker int) { signalTo(t, syscall.SIGSTOP, proc.Children("/proc", worker)...) }},
+		"a stopped work-horse":     {stop: func(t *testing.T, worker int) { signalTo(t, syscall.SIGSTOP, procid.Children("/proc", worker)...) }},
 		"a worker that is stopped": {stop: func(t *testing.T, worker int) { signalTo(t, syscall.SIGSTOP, worker) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestRestartTaskRQ(t *testing.T) {
 			a := b.restarter(config.RQ, "default")
 			var worker, horse int
 			eventually(t, 30*time.Second, func() error {
-				for _, worker = range proc.Children("/proc", supervisor.PID()) {
-					if kids := proc.Children("/proc", worker); len(kids) == 1 {
+				for _, worker = range procid.Children("/proc", supervisor.PID()) {
+					if kids := procid.Children("/proc", worker); len(kids) == 1 {
 						horse = kids[0]
 						return wants("jobs begun", b.number("ZCARD", "rq:wip:default"), 1)
 					}
@@ -150,7 +150,7 @@ func TestRestartTaskCelery(t *testing.T) {
 	// Beside the one that runs, a worker takes four ahead; the others wait.
 	eventually(t, 60*time.Second, func() error { return wants("waiting", b.number("LLEN", "mail"), 0) })
 	b.publish(slices.Concat(slices.Repeat([]string{"mail", "0", "0", "0", "0.1"}, 8))...)
-	old := proc.Children("/proc", supervisor.PID())
+	old := procid.Children("/proc", supervisor.PID())
 	ended := heals(t, a)
 	if !slices.Contains(old, ended) {
 		t.Errorf("process %d was ended, and the worker is one of %v", ended, old)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // neighbour is the user of another tenant. The app of these tests runs as the attacker.
@@ -76,7 +76,7 @@ type tenantWorker struct {
 func under(t *testing.T, p *run.Proc) (w tenantWorker) {
 	t.Helper()
 	eventually(t, 40*time.Second, func() error {
-		kids := proc.Children("/proc", p.PID())
+		kids := procid.Children("/proc", p.PID())
 		if len(kids) != 1 {
 			return fmt.Errorf("%d children", len(kids))
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // A round of faults, and how long after its beginning the alerts come.
@@ -153,7 +153,7 @@ func (f *faults) report() error {
 
 // kill ends a worker of the shop the hard way; its master starts another one.
 func (f *faults) kill() error {
-	if workers := proc.Children("/proc", f.o.shop.PID()); len(workers) > 0 {
+	if workers := procid.Children("/proc", f.o.shop.PID()); len(workers) > 0 {
 		return syscall.Kill(workers[0], syscall.SIGKILL)
 	}
 	return fmt.Errorf("no workers")

@@ -27,7 +27,7 @@ const enough = 7
 // emptyPanels lists queries that give nothing here, and why. One that does give
 // something, or is in no dashboard, is a fault, unless it is up to the host.
 var emptyPanels = []emptyPanel{
-	{"resp-exporter", "panel 13 Reads left behind", "A", "no file hangs here", false},
+	{"resp-exporter", "panel 13 Abandoned reads", "A", "no file hangs here", false},
 	{"resp-host", "panel 3 Full within a day", "A", "no disk has to fill up here", true},
 }
 

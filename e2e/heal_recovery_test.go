@@ -12,7 +12,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // rulesAll has a rule for each shipped alert that an outage may bring with it and
@@ -33,7 +33,7 @@ func rulesAll() []string {
 func child(t *testing.T, p *run.Proc, old int) (pid int) {
 	t.Helper()
 	eventually(t, 20*time.Second, func() error {
-		pids := proc.Children("/proc", p.PID())
+		pids := procid.Children("/proc", p.PID())
 		if len(pids) != 1 || pids[0] == old {
 			return fmt.Errorf("%s runs %v", p.Name, pids)
 		}

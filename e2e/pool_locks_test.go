@@ -5,30 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
 // poolBeside runs the collector in this process, for what is in no metric.
-func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() health.Readings {
+func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() model.State {
 	t.Helper()
-	w, err := proc.New(proc.Options{ProcRoot: "/proc", Interval: time.Second, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: time.Second, Inspector: waits.New, Apps: apps, Stuck: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	w.SetServices([]proc.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}}})
+	w.SetServices([]conns.Service{{Component: "mysql:main", Kind: "mysql", Addrs: []string{address(s)}}})
 	server := mysql.Open(mysql.Options{Name: "main", DSN: config.Secret(fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, s.Port))})
 	t.Cleanup(func() {
 		cancel()
@@ -42,12 +42,12 @@ func poolBeside(t *testing.T, s *mariadb.Server, apps ...config.App) func() heal
 		Activity:   collectors.NewActivity(func() []collectors.MySQLTarget { return []collectors.MySQLTarget{{Name: "main", Server: server}} }),
 		Configured: func() []config.App { return apps },
 	})
-	return func() health.Readings {
+	return func() model.State {
 		sample, err := pool.Collect(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return health.NewReadings(sample.Readings)
+		return sample.State
 	}
 }
 
@@ -67,30 +67,30 @@ func TestPoolLockWait(t *testing.T) {
 	}
 	blocked(t, a, blocker.PID)
 	eventually(t, 30*time.Second, func() error {
-		rs := look()
-		workers := map[string]string{} // slot by pid
-		for _, r := range rs.All("page.pool_worker") {
-			workers[r.Labels[2]] = r.Labels[3]
+		now := look()
+		leaked := map[string]bool{} // by slot
+		for i := range now.Pools {
+			for _, w := range now.Pools[i].Workers {
+				leaked[w.Slot] = w.Leaked > 0
+			}
 		}
-		waits := rs.All("page.lock_wait")
-		if len(waits) != 1 {
-			return fmt.Errorf("lock waits are %v", waits)
+		if len(now.LockWaits) != 1 {
+			return fmt.Errorf("lock waits are %+v", now.LockWaits)
 		}
-		w := waits[0]
-		id, pid := strconv.Itoa(blocker.Connections[0]), strconv.Itoa(blocker.PID)
-		if got := strings.Join([]string{w.Labels[0], w.Labels[2], w.Labels[4], w.Labels[5], w.Labels[7], w.Labels[8]}, " "); got != strings.Join([]string{"main", a.name, id, a.name, pid, "sleeping"}, " ") {
-			return fmt.Errorf("the lock wait is %q", w.Labels)
+		w := now.LockWaits[0]
+		holder := model.Owner{App: a.name, Slot: w.Blocker.Slot, PID: blocker.PID}
+		if w.Server != "main" || w.Waiter.App != a.name || w.Blocker.ID != uint64(blocker.Connections[0]) || w.Blocker.Owner != holder || w.State != "sleeping" {
+			return fmt.Errorf("the lock wait is %+v", w)
 		}
-		waiter, holding := w.Labels[3], w.Labels[6]
-		if waiter == "" || holding == "" || waiter == holding || w.Value < 1 || w.Value > 60 {
-			return fmt.Errorf("worker %q waits for worker %q for %v s", waiter, holding, w.Value)
+		if w.Waiter.Slot == "" || holder.Slot == "" || w.Waiter.Slot == holder.Slot || w.Seconds < 1 || w.Seconds > 60 {
+			return fmt.Errorf("worker %q waits for worker %q for %v s", w.Waiter.Slot, holder.Slot, w.Seconds)
 		}
-		if workers[waiter] != "in_use" || workers[holding] != "leaked" {
-			return fmt.Errorf("the workers' connections are %v", workers)
+		if busy, ok := leaked[w.Waiter.Slot]; !ok || busy || !leaked[holder.Slot] {
+			return fmt.Errorf("the workers' connections are %+v", now.Pools)
 		}
-		leak := rs.All("page.pool_leak")
-		if len(leak) != 1 || strings.Join(leak[0].Labels, " ") != strings.Join([]string{a.name, "main", "main", holding, pid, id}, " ") || leak[0].Value <= 2 {
-			return fmt.Errorf("the leak is %v", leak)
+		leak := now.Pools[0].Leaks
+		if len(now.Pools) != 1 || now.Pools[0].Name != "main" || len(leak) != 1 || leak[0].Owner != holder || leak[0].Server != "main" || leak[0].Connection != w.Blocker.ID || leak[0].Seconds <= 2 {
+			return fmt.Errorf("the pools are %+v", now.Pools)
 		}
 		return nil
 	})

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the tests that stand for mended faults against an older build of the
-# exporter, and says which of them fails there, as each must.
+# Runs the tests of fixed faults against an older build of the exporter, and prints
+# which of them fail there; each must fail.
 #
 #   e2e/regress.sh OLD_BINARY [PATTERN]
 #
-# OLD_BINARY is a build of a version that has the faults; PATTERN is a regular
-# expression that picks lines of regress.txt. Exit 0: each listed test failed.
+# OLD_BINARY is a build of a version that has the faults. PATTERN is a regular
+# expression that selects lines of regress.txt. Exit code 0: each listed test failed.
 set -euo pipefail
 cd "$(dirname "$0")"
 old=$(realpath "${1:?usage: e2e/regress.sh OLD_BINARY [PATTERN]}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make up` and `make down`: up.sh up starts docker-compose.yml, up.sh down ends
-# it. up.sh secrets only writes the passwords that are not there yet.
+# `make up` and `make down`: up.sh up starts docker-compose.yml, up.sh down stops
+# it. up.sh secrets only writes the missing passwords.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,8 +8,8 @@ secrets=deploy/compose/secrets
 names=(grafana_admin mysql_jobs mysql_resp mysql_root mysql_shop redis_resp redis_shop webhook_token)
 patience=${UP_SECONDS:-300}
 
-# engine finds what runs compose files. podman-compose is not among them: it
-# knows no `pid: "service:…"`, without which the exporter sees no process.
+# engine finds a program that runs compose files. podman-compose is not accepted:
+# it does not support `pid: "service:…"`, and without that the exporter sees no process.
 engine() {
 	local try why=
 	for try in docker podman; do
@@ -30,9 +30,9 @@ engine() {
 	return 1
 }
 
-# write_secrets makes a random word for each that is missing. The directory is
-# closed to others on this host. The files in it are not: each is mounted into
-# a container whose user has another number.
+# write_secrets creates a random word for each missing password. The directory is
+# closed to other users of this host. The files are not, because each is mounted
+# into a container with another uid.
 write_secrets() {
 	mkdir -p "$secrets"
 	chmod 700 "$secrets"
@@ -45,7 +45,7 @@ write_secrets() {
 	done
 }
 
-# answers waits until somebody answers at a port of the loopback.
+# answers waits until a port of the loopback responds with status 200.
 answers() {
 	local what=$1 port=$2 path=$3
 	# shellcheck disable=SC2016 # the inner shell expands its own arguments

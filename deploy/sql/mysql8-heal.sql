@@ -1,23 +1,23 @@
--- The two procedures through which resp-exporter ends connections and
--- statements of MySQL 8.0.18 or newer. They check in the server what the
--- exporter has checked before, so that its login needs no right to kill:
--- only users in resp_heal.allowed, only what sleeps in a transaction, only
--- plain SELECTs. Threads of an account with SYSTEM_USER are out of reach.
+-- The two procedures with which resp-exporter ends connections and statements
+-- of MySQL 8.0.18 or newer. They repeat the exporter's checks in the server, so
+-- its login needs no right to kill connections: only users in
+-- resp_heal.allowed, only connections that sleep in a transaction, only plain
+-- SELECT statements. Threads of an account with SYSTEM_USER cannot be ended.
 --
 -- Run it as an administrator:  mysql < mysql8-heal.sql
 -- Then allow the app's user:   INSERT INTO resp_heal.allowed VALUES ('shop');
 -- As long as that table is empty, nothing can be ended.
--- To take it all away:         DROP DATABASE resp_heal; DROP USER 'resp_heal'@'localhost';
+-- To remove all of it:         DROP DATABASE resp_heal; DROP USER 'resp_heal'@'localhost';
 
 CREATE DATABASE IF NOT EXISTS resp_heal CHARACTER SET utf8mb4;
 
--- Whose connections and statements may be ended. The names are exact.
+-- The users whose connections and statements may be ended. The names are exact.
 CREATE TABLE IF NOT EXISTS resp_heal.allowed (
   user VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY
 );
 
--- The account that the procedures run as. Its password is shown once and
--- needed never: nobody can log in as it.
+-- The account that the procedures run as. Its password is shown once and never
+-- needed: nobody can log in as it.
 CREATE USER IF NOT EXISTS 'resp_heal'@'localhost' IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK;
 GRANT PROCESS, CONNECTION_ADMIN ON *.* TO 'resp_heal'@'localhost';
 GRANT SELECT ON resp_heal.allowed TO 'resp_heal'@'localhost';
@@ -28,9 +28,10 @@ DROP PROCEDURE IF EXISTS resp_heal.kill_query;
 DELIMITER //
 
 -- Ends one connection that has slept in a transaction for p_min_ms
--- milliseconds and has changed at most p_max_rows rows. p_done is 1 if it did
--- and 0 if there is no such connection. MySQL tells no number of a connection's
--- last statement, so p_query_id is not looked at; its times are whole seconds.
+-- milliseconds and has changed at most p_max_rows rows. p_done is 1 if it was
+-- ended, and 0 if there is no such connection. MySQL does not report the id of a
+-- connection's last statement, so p_query_id is ignored; its times are whole
+-- seconds.
 CREATE DEFINER='resp_heal'@'localhost' PROCEDURE resp_heal.kill_idle(
   IN p_id BIGINT UNSIGNED, IN p_query_id BIGINT UNSIGNED, IN p_min_ms BIGINT UNSIGNED, IN p_max_rows BIGINT UNSIGNED, OUT p_done INT)
 SQL SECURITY DEFINER READS SQL DATA
@@ -51,7 +52,7 @@ BEGIN
 END //
 
 -- Ends the statement that a connection has run for p_min_ms milliseconds, if it
--- is a SELECT that locks and writes nothing. The connection stays.
+-- is a SELECT that neither locks nor writes. The connection stays open.
 CREATE DEFINER='resp_heal'@'localhost' PROCEDURE resp_heal.kill_query(
   IN p_id BIGINT UNSIGNED, IN p_query_id BIGINT UNSIGNED, IN p_min_ms BIGINT UNSIGNED, OUT p_done INT)
 SQL SECURITY DEFINER READS SQL DATA
@@ -73,10 +74,10 @@ END //
 
 DELIMITER ;
 
--- The account that they run as may call them, too.
+-- The account that the procedures run as needs this right too.
 GRANT EXECUTE ON PROCEDURE resp_heal.kill_idle TO 'resp_heal'@'localhost';
 GRANT EXECUTE ON PROCEDURE resp_heal.kill_query TO 'resp_heal'@'localhost';
 
--- The exporter's user of docs/mysql.md, at each host that it has.
+-- The exporter's user of docs/mysql.md. Repeat this for each of its hosts.
 GRANT EXECUTE ON PROCEDURE resp_heal.kill_idle TO 'resp'@'127.0.0.1';
 GRANT EXECUTE ON PROCEDURE resp_heal.kill_query TO 'resp'@'127.0.0.1';

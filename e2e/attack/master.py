@@ -1,6 +1,6 @@
-# A server of an attacker's: by title, descent and files it is gunicorn's master
-# with workers of the kinds in KINDS. What runs it with --check-config leaves a
-# line in the file "ran" beside it.
+# A server of an attacker: by title, process tree and files it looks like gunicorn's
+# master with workers of the kinds in KINDS. A run with --check-config writes a
+# line to the file "ran" in the same directory.
 import os
 import pty
 import socket

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that all that the demo and the tests start is there. On Debian and
-# its kin, as root, it installs what is missing; elsewhere it names it and stops.
+# Checks that all programs of the demo and the tests are installed. On Debian and
+# its derivatives, as root, it installs what is missing; on other systems it lists
+# it and stops.
 set -euo pipefail
 
-# One line a need: how to see that it is there, and the Debian packages that give it.
+# One line per requirement: a check for it, and the Debian packages that provide it.
 needs() {
 	cat <<-'EOF'
 		command -v gunicorn|gunicorn
@@ -70,8 +71,8 @@ fi
 
 echo "deps: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# A fresh machine shall not get a Prometheus of its own on port 9090: a
-# policy-rc.d that refuses keeps new services from starting while we install.
+# A new machine must not start Debian's Prometheus on port 9090: a policy-rc.d that
+# refuses prevents new services from starting during the installation.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
 	printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -1,6 +1,6 @@
-"""Pages that make faults on purpose, each within bounds. /fault/clear ends them.
+"""Pages that inject faults, each within limits. /fault/clear ends them.
 
-What ends by itself, a query or a lock that is held, is left to do so.
+A query and a lock end by themselves; /fault/clear does not end them.
 """
 
 import os
@@ -18,17 +18,17 @@ from stores import cache, engine
 
 pages = Blueprint("faults", __name__, url_prefix="/fault")
 
-LEAK_CEILING = 40        # connections of one worker, whatever its pool has
+LEAK_CEILING = 40        # connections of one worker, whatever its pool size
 HOLD_CEILING = 60        # seconds of a query or a lock
 STUCK_CEILING = 600      # seconds of a job
 SESSION_CEILING = 5_000  # sessions without expiry
 KEPT_CEILING = 256       # MiB that one worker leaks
-KEPT_A_SECOND = 2        # MiB
-ROUND = "shop:faults"    # counts the calls of /fault/clear
-LEAKER = "shop:leaker"   # there while a worker leaks memory
+KEPT_A_SECOND = 2        # MiB leaked per second
+ROUND = "shop:faults"    # Redis key that counts the calls of /fault/clear
+LEAKER = "shop:leaker"   # Redis key that exists while a worker leaks memory
 
-LEAKED = []         # connections that this worker process does not give back
-LEAKED_IN = [None]  # the round of faults in which it took them
+LEAKED = []         # connections that this worker process does not return to its pool
+LEAKED_IN = [None]  # value of ROUND when they were taken
 
 
 def seconds(default, ceiling):
@@ -39,25 +39,25 @@ def seconds(default, ceiling):
 
 
 def this_round():
-    # Also makes the key: a look at none would count as a miss of the cache.
+    # incrby creates the key: reading a missing key would count as a cache miss.
     return cache().incrby(ROUND, 0)
 
 
 @pages.before_app_request
 def give_back():
-    """A worker that leaked notices by its next request that all was cleared."""
+    """Return leaked connections if /fault/clear was called since the last request."""
     if LEAKED and this_round() != LEAKED_IN[0]:
         while LEAKED:
             c = LEAKED.pop()
             try:
                 c.close()  # rolls back
-            except DBAPIError:  # somebody has ended it: only the pool has to know
+            except DBAPIError:  # the connection was killed: only the pool must be told
                 c.invalidate()
 
 
 @pages.get("/leak-connection")
 def leak_connection():
-    """Take a connection, change one row that nobody else holds, and stop there."""
+    """Take a connection, change one unlocked row, and leave the transaction open."""
     if len(LEAKED) >= LEAK_CEILING:
         abort(503, f"{LEAK_CEILING} connections are leaked here already")
     now = this_round()
@@ -77,11 +77,11 @@ def leak_connection():
 
 @pages.get("/leak-memory")
 def leak_memory():
-    """Let this worker, if none does, keep more memory each second."""
+    """Start a memory leak in this worker, unless another worker leaks already."""
     now = this_round()
     if not cache().set(LEAKER, os.getpid(), nx=True, ex=5):
         abort(409, "a worker leaks already")
-    # No thread that would keep the worker from ending.
+    # A daemon thread, so that it does not prevent the worker from exiting.
     threading.Thread(target=keep_more, args=(now,), daemon=True).start()
     return f"{os.getpid()} leaks {KEPT_A_SECOND} MiB a second\n"
 
@@ -98,7 +98,7 @@ def keep_more(in_round):
                 return
             cache().set(LEAKER, os.getpid(), ex=5)
         except redis.RedisError:
-            pass  # it goes on leaking
+            pass  # the leak continues
 
 
 @pages.get("/slow-query")
@@ -111,7 +111,7 @@ def slow_query():
 
 @pages.get("/lock")
 def lock():
-    """Hold the row of one product; whoever else wants it waits, orders too."""
+    """Lock the row of one product; other requests and orders for it wait."""
     s = seconds(20, HOLD_CEILING)
     product = request.args.get("product", 1, type=int)
     with engine().connect() as c:
@@ -122,7 +122,7 @@ def lock():
 
 @pages.get("/sessions")
 def many_sessions():
-    """Make n sessions that never expire; a second call does not add to the first."""
+    """Create n sessions without an expiry; a second call creates the same ones."""
     n = min(max(request.args.get("n", 1000, type=int), 0), SESSION_CEILING)
     with cache().pipeline(transaction=False) as p:
         for key in endless(n):
@@ -137,7 +137,7 @@ def endless(n):
 
 @pages.get("/stuck-job")
 def stuck_job():
-    """Leave a job that keeps an RQ worker for s seconds."""
+    """Enqueue a job that occupies an RQ worker for s seconds."""
     s = seconds(120, STUCK_CEILING)
     orders.enqueue("jobs.stuck", s, this_round(), timeout=int(s) + 30)
     return f"a job that sleeps {s:g} s\n", 202
@@ -145,7 +145,7 @@ def stuck_job():
 
 @pages.get("/clear")
 def clear():
-    """End what does not end by itself: here at once, in the others by their next request."""
+    """End all faults that do not end by themselves: here at once, in other workers at their next request."""
     cache().incr(ROUND)
     cache().unlink(*endless(SESSION_CEILING))
     give_back()

@@ -1,6 +1,6 @@
-"""gunicorn's settings for the shop, each from the environment.
+"""gunicorn's settings for the shop, all from the environment.
 
-gunicorn reads this file by itself when it starts in this directory.
+gunicorn reads this file automatically when it starts in this directory.
 """
 
 import os

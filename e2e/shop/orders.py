@@ -1,4 +1,4 @@
-"""The cart, and the checkout that leaves an order to the RQ workers."""
+"""The cart, and the checkout that enqueues an order for the RQ workers."""
 
 from flask import Blueprint, abort, jsonify
 from rq import Queue
@@ -9,12 +9,12 @@ import stores
 pages = Blueprint("orders", __name__)
 
 QUEUE = "default"
-QUEUE_CEILING = 1000  # jobs that wait; more are refused
-CART_CEILING = 99     # of one product
+QUEUE_CEILING = 1000  # maximum number of waiting jobs
+CART_CEILING = 99     # maximum number of one product
 
 
 def enqueue(job, *args, timeout):
-    """Leave a job, by its name, to the workers; it may take timeout seconds."""
+    """Enqueue a job by its name; it may take timeout seconds."""
     queue = Queue(QUEUE, connection=stores.cache())
     if queue.count >= QUEUE_CEILING:
         abort(503, "too many jobs wait")

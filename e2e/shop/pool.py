@@ -1,21 +1,21 @@
 """A WSGI app that holds database connections, for tests of connection pools.
 
-POOL_DB      where the database is: "127.0.0.1:3306" or "unix:/run/x.sock"
-POOL_USER    who logs in, with the same password
-POOL_OPEN    connections that a worker opens when it starts
-POOL_BEGIN   and how many of these it leaves in a transaction
+POOL_DB      address of the database: "127.0.0.1:3306" or "unix:/run/x.sock"
+POOL_USER    database user; the password is the same
+POOL_OPEN    number of connections that a worker opens when it starts
+POOL_BEGIN   number of these that it leaves in a transaction
 
 GET /open?n=5            opens 5 connections in this worker
-GET /begin?n=2           begins a transaction on 2 that have none, and leaves it open
+GET /begin?n=2           begins a transaction on 2 connections without one, and leaves it open
 GET /hold?row=1          changes that row in a transaction, and leaves it open
-GET /wait?row=1&not=PID  changes that row, which waits for the one that holds it
-GET /pay?row=1           changes that row, which may wait, and commits
+GET /wait?row=1&not=PID  changes that row, and waits for the transaction that has locked it
+GET /pay?row=1           changes that row, waits if it is locked, and commits
 GET /query?s=60          runs a statement for that long
-GET /upstream?port=9     waits for an answer from that port of this host
+GET /upstream?port=9     waits for a response from that port of this host
 GET /spin?s=60           computes for that long
 
-Each answers with {"pid": …, "connections": […]}. With once=NAME a worker does
-that only once and then answers 409, so that a caller can reach every worker.
+Each responds with {"pid": …, "connections": […]}. With once=NAME a worker does
+it only once and then responds with 409, so that a caller can reach every worker.
 """
 
 import itertools

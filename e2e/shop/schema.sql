@@ -5,6 +5,6 @@ INSERT INTO shop.products (id, name, price) VALUES (1, 'kettle', 39.00), (2, 'la
 CREATE TABLE shop.orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, made TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB;
 CREATE TABLE shop.order_lines (order_id BIGINT NOT NULL, product_id INT NOT NULL, pieces INT NOT NULL, PRIMARY KEY (order_id, product_id),
   FOREIGN KEY (order_id) REFERENCES shop.orders (id) ON DELETE CASCADE) ENGINE=InnoDB;
--- One row for each connection that /fault/leak-connection may keep in a transaction.
+-- One row for each connection that /fault/leak-connection may leave in a transaction.
 CREATE TABLE shop.reservations (id INT PRIMARY KEY, held_since TIMESTAMP NULL) ENGINE=InnoDB;
 INSERT INTO shop.reservations (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT i FROM n;

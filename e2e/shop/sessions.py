@@ -1,4 +1,4 @@
-"""Sessions in Redis: a cookie holds a random id, the rest is one key that expires."""
+"""Sessions in Redis: a cookie contains a random id, the content is one key with an expiry."""
 
 import json
 import re
@@ -15,9 +15,9 @@ SHAPE = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def load():
-    """The id and the content of the visitor's session; no id where there is none.
+    """Return the id and the content of the visitor's session, or None and an empty dict.
 
-    An id that Redis does not know is not taken over from the visitor.
+    An id that is not in Redis is not accepted from the visitor.
     """
     sid = request.cookies.get(COOKIE, "")
     content = cache().get(PREFIX + sid) if SHAPE.fullmatch(sid) else None
@@ -25,7 +25,7 @@ def load():
 
 
 def save(sid, content):
-    """Keep the content for a lifetime from now on, under a new id if there is none."""
+    """Store the content with a new expiry, under a new id if sid is None."""
     sid = sid or secrets.token_urlsafe(16)
     cache().set(PREFIX + sid, json.dumps(content), ex=LIFETIME)
 
@@ -36,5 +36,5 @@ def save(sid, content):
 
 
 def cart():
-    """How many of which product the visitor wants: {"3": 1}."""
+    """Return the visitor's cart as {product: count}, such as {"3": 1}."""
     return load()[1].get("cart", {})

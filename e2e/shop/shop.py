@@ -1,11 +1,11 @@
-"""A small shop to look at: some pages are quick, some are not.
+"""A small shop with fast and slow pages, for the demo and the tests.
 
-It keeps no state but what /leak makes it keep, and needs nothing but Flask.
+It needs only Flask, and has no state except the memory that /leak keeps.
 
 With SHOP_DB (SQLAlchemy's URL of a database, see schema.sql) and SHOP_REDIS
-(URL of a Redis) it is a shop with stores: products come from the database,
-sessions are in Redis, orders are written by RQ workers, and there are pages
-that make faults. The modules beside this one are read only then.
+(URL of a Redis), products come from the database, sessions are in Redis, orders
+are written by RQ workers, and there are pages that inject faults. The other
+modules of this directory are imported only then.
 """
 
 import os
@@ -33,7 +33,7 @@ LEAK_CEILING = 512 << 20
 
 
 def number(name, default, ceiling):
-    """One number of the query string, between 0 and ceiling."""
+    """Return a number from the query string, limited to 0…ceiling."""
     try:
         return min(max(float(request.args.get(name, default)), 0.0), ceiling)
     except ValueError:
@@ -59,7 +59,7 @@ def one_product(product):
 
 @app.get("/slow")
 def slow():
-    """Sleep for s seconds, as a request does that waits on something."""
+    """Sleep for s seconds, like a request that waits for something."""
     seconds = number("s", 2, 30)
     time.sleep(seconds)
     return f"slept {seconds:g} s in {os.getpid()}\n"
@@ -67,7 +67,7 @@ def slow():
 
 @app.get("/cpu")
 def cpu():
-    """Burn ms milliseconds of processor time."""
+    """Use ms milliseconds of CPU time."""
     end = time.thread_time() + number("ms", 200, 10_000) / 1000
     rounds = 0
     while time.thread_time() < end:
@@ -77,7 +77,7 @@ def cpu():
 
 @app.get("/leak")
 def leak():
-    """Keep kb more kilobytes in this worker, up to a ceiling."""
+    """Leak kb kilobytes in this worker, up to LEAK_CEILING."""
     size = int(number("kb", 100, 102_400)) << 10
     if sum(map(len, LEAKED)) + size <= LEAK_CEILING:
         LEAKED.append(os.urandom(1) * size)

@@ -1,8 +1,8 @@
-"""The shop's stores: a database behind a pool of connections, and a Redis.
+"""The shop's database, with a connection pool, and its Redis.
 
-Both are opened at their first use and not at import, so that a server that
-forks after it has loaded the app shares no connection between its workers:
-each worker process has a pool of its own.
+Both are opened at their first use, not at import. A server that forks after
+loading the app therefore shares no connection between its workers: each worker
+process has its own pool.
 """
 
 import functools
@@ -18,7 +18,7 @@ LOCK_WAIT = 25  # seconds that a statement waits for a row before it fails
 
 @functools.cache
 def engine():
-    """The pool of this process; its size is that of SQLAlchemy unless told otherwise."""
+    """Return the engine of this process; the default pool size is SQLAlchemy's."""
     return sqlalchemy.create_engine(
         os.environ["SHOP_DB"], future=True, pool_timeout=10,
         pool_size=int(os.environ.get("SHOP_POOL_SIZE", "5")),
@@ -41,7 +41,7 @@ def products():
 
 
 def most_sold():
-    """The name of what sells best, looked up every 10 s and kept in Redis meanwhile."""
+    """Return the name of the best-selling product, cached in Redis for 10 s."""
     kept = cache().get("shop:most-sold")
     if kept:
         return json.loads(kept)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a program in PID and network namespaces of its own, with loopback up, so
-# that other processes and sockets of the machine neither cost nor count. All
-# that it started ends with it. It needs root.
+# Runs a program in its own PID and network namespaces, with loopback up, so that
+# other processes and sockets of the machine do not influence the results. All
+# processes that it started end with it. It needs root.
 #
-# Bash stays process 1 and does not become the program (which it would as the last
-# command): it waits for what others leave behind, so that thousands of ended
-# processes of one round are not among those of the next.
+# Bash stays process 1 and does not exec the program (which it would do with the
+# last command): it reaps orphans, so that thousands of ended processes of one
+# round do not remain as zombies in the next.
 #
 #   e2e/trials/apart.sh PROGRAM [ARGUMENT…]
 set -euo pipefail

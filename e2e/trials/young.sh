@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs tests, the unit tests by default, as on a machine that booted a minute
-# ago and is busy: in a time namespace whose boot was AGE seconds ago, and in a
-# PID namespace of its own, whose pid 1 is as young. Builds and module caches
-# stay the host's.
+# Runs tests, by default the unit tests, as on a busy machine that booted a minute
+# ago: in a time namespace that booted AGE seconds ago, and in its own PID
+# namespace, whose pid 1 is equally young. Builds and module caches are those of
+# the host.
 #
 #   e2e/trials/young.sh [-age SECONDS] [-busy LOOPS] [-in DIRECTORY] [ARGUMENT…]
 #
-# AGE is 60 by default, LOOPS 0: so many processes that only compute, for at
-# most ten minutes. The arguments are those of go test, ./... by default; with
-# -in e2e they are of that module, as in: -in e2e -run '^TestRestart' .
+# AGE is 60 by default. LOOPS is the number of processes that only use CPU, for at
+# most ten minutes; 0 by default. The arguments are those of go test, ./... by
+# default; with -in e2e they are for that module, as in: -in e2e -run '^TestRestart' .
 # It needs root, and a kernel with time namespaces (5.6). Exit code and output
 # are those of go test.
 set -euo pipefail
@@ -25,10 +25,10 @@ done
 [ "$(id -u)" -eq 0 ] || { echo "young: namespaces need root" >&2; exit 2; }
 [ -e /proc/self/ns/time ] || { echo "young: this kernel has no time namespaces" >&2; exit 2; }
 [ $# -gt 0 ] || set -- ./...
-# Compiled before, so that the time of the builds does not make the machine old.
+# Compile first, so that the time of the builds does not count.
 go test "$@" -run '^$' >/dev/null
 
-# Both clocks go back, for what is measured by one is compared with the other.
+# Both clocks are set back, because times of one are compared with the other.
 back() { echo $((age - $(awk -v clock="$1" '$1 == clock {print int($2)}' <<<"$clocks"))); }
 clocks=$(python3 -c 'import time
 print("monotonic", time.clock_gettime(time.CLOCK_MONOTONIC))

@@ -42,7 +42,7 @@ func newDashboard(uid, title, question string, variables ...variable) *dashboard
 	d.Templating.List = append([]variable{
 		{Name: "datasource", Label: "Data source", Description: "The Prometheus that scrapes the exporter.", Type: "datasource", Query: "prometheus", Refresh: 1},
 		chosen("job", "Job", "Jobs of Prometheus that scrape an exporter.", from),
-		chosen("instance", "Instance", "Exporters: hosts.", from+`{job=~"$job"}`),
+		chosen("instance", "Instance", "Instances of the exporter (hosts).", from+`{job=~"$job"}`),
 	}, variables...)
 	apps := ""
 	if slices.ContainsFunc(variables, func(v variable) bool { return v.Name == "app" }) {
@@ -160,7 +160,7 @@ func gain(selected string) string { return "increase(" + selected + "[$__rate_in
 
 // unseen lists what the collectors of a part do not give; names are alternatives.
 func unseen(of, collectors string) *panel {
-	return table("Not seen", "Why something of "+of+" is missing here. The doctor of the exporter names each cure.", unitPlain).
+	return table("Not seen", "Reasons why values of "+of+" are missing here. Run `resp-exporter doctor` on the host for the remedy of each.", unitPlain).
 		now("max by (collector, reason, instance) ("+on("resp_collector_available", fmt.Sprintf("collector=~%q", collectors))+" == 0)", "").
-		arranged("Time Value").none("all is seen").to("resp-exporter", "The exporter")
+		arranged("Time Value").none("nothing is missing").to("resp-exporter", "The exporter")
 }

@@ -10,18 +10,18 @@ const (
 )
 
 func host() *dashboard {
-	d := newDashboard("resp-host", "Responsiveness / Host", "Is the host out of something?")
+	d := newDashboard("resp-host", "Responsiveness / Host", "Does the host run out of a resource?")
 	d.hostVerdict()
 	d.hostNumbers()
-	d.row("Processors")
+	d.row("CPU")
 	d.hostCPU()
 	d.row("Memory")
 	d.hostMemory()
 	d.row("Disks")
 	d.hostDisks()
-	d.row("What each app takes of it")
+	d.row("Use by each app")
 	d.hostApps()
-	d.row("What the kernel did to the apps")
+	d.row("Interventions of the kernel")
 	d.hostForce()
 	return d
 }
@@ -42,50 +42,50 @@ const hour = 60 * 60
 
 func (d *dashboard) hostVerdict() {
 	d.line(4,
-		stat("Is the host well?", "The exporter's verdict about each host: the worst of its memory, processors and disks.", unitPlain).
+		stat("Is the host healthy?", "The exporter's verdict about each host: the worst level of its memory, CPU and disks.", unitPlain).
 			query("max by (instance) ("+on("resp_health_status", `app=""`, `component=~"memory|cpu|disk"`)+")", ofHost).health().named().columns(6),
-		timeline("What is it out of?", "The verdict about memory, processors and disks over time. An app that turned after one of them did is a victim or the cause; further down is what each takes.").
+		timeline("Which resource is short?", "The levels of memory, CPU and disks over time. If an app changed after one of them, it is a victim or the cause; the rows below show the use by each app.").
 			query(on("resp_health_status", `app=""`, `component=~"memory|cpu|disk"`), "{{component}} {{instance}}").health().to("resp-overview", "Overview"),
-		stat("Full within a day", "File systems that are used by more than 60 % and, at the pace of the last six hours, full within a day: how full they will be then.", unitRatio).
+		stat("Full within a day", "File systems that are more than 60 % full and, at the rate of the last six hours, completely full within a day: their predicted use.", unitRatio).
 			now(ahead(24*hour)+" > 1 and "+on("resp_disk_usage_ratio")+" > 0.6", ofMount).named().none("no file system").columns(6),
 	)
 }
 
 func (d *dashboard) hostNumbers() {
 	d.line(3,
-		stat("Processors", "The host whose processors were busiest in the last minute.", unitRatio).
+		stat("CPU", "The host with the highest CPU use in the last minute.", unitRatio).
 			now(worst(on("resp_host_cpu_usage_ratio")), ofHost).named(),
-		stat("Wait for a processor", "The host where work waited longest for a processor: share of the time of the last minutes.", unitRatio).
-			now(worst(waiting("cpu", "some")), ofHost).named().none("no pressure figures"),
-		stat("Memory", "The host with the largest share of its memory taken.", unitRatio).
+		stat("CPU pressure", "The host where tasks waited longest for a CPU: share of the time of the last minutes.", unitRatio).
+			now(worst(waiting("cpu", "some")), ofHost).named().none("no pressure data"),
+		stat("Memory", "The host with the largest share of its memory in use.", unitRatio).
 			now(worst(on("resp_host_memory_usage_ratio")), ofHost).named(),
-		stat("Wait for memory", "The host where work waited longest for memory. Anything that lasts means that memory is short, however much of it seems free.", unitRatio).
-			now(worst(waiting("memory", "some")), ofHost).named().none("no pressure figures"),
+		stat("Memory pressure", "The host where tasks waited longest for memory. A value that stays above 0 means that memory is short, even if some is free.", unitRatio).
+			now(worst(waiting("memory", "some")), ofHost).named().none("no pressure data"),
 		stat("Fullest disk", "The file system with the largest share of its space used.", unitRatio).
 			now(worst(on("resp_disk_usage_ratio")), ofMount).named(),
-		stat("Wait for a disk", "The host where work waited longest for reads and writes.", unitRatio).
-			now(worst(waiting("io", "some")), ofHost).named().none("no pressure figures"),
+		stat("Disk pressure", "The host where tasks waited longest for reads and writes.", unitRatio).
+			now(worst(waiting("io", "some")), ofHost).named().none("no pressure data"),
 	)
 }
 
 func (d *dashboard) hostCPU() {
 	d.line(7,
-		graph("Processors in use", "CPU time that was not idle, over a minute. High alone is no fault: it is one when work waits at the same time, on the right.", unitRatio).
+		graph("CPU in use", "CPU time that was not idle, over a minute. A high value alone is not a fault. It is one if tasks wait at the same time (next panel).", unitRatio).
 			query(on("resp_host_cpu_usage_ratio"), ofHost).atMost(1).limits("cpu"),
-		graph("Work that waits for a processor", "Share of the time in which some task could have run and had no processor. Above 60 % together with busy processors the host is too small for its load.", unitRatio).
-			query(waiting("cpu", "some"), ofHost).atMost(1).none("no pressure figures"),
-		graph("CPU of the apps", "CPU of each app in what it may use: its control group's quota, or all cores. An app near 1 beside idle processors is held back by its quota.", unitRatio).
+		graph("CPU pressure (waiting tasks)", "Share of the time in which at least one task was ready to run and waited for a CPU. Above 60 % with busy CPUs, the host is too small for its load.", unitRatio).
+			query(waiting("cpu", "some"), ofHost).atMost(1).none("no pressure data"),
+		graph("CPU of the apps", "CPU of each app, as a share of its control group's quota or of all cores. An app close to 1 while CPUs are idle is throttled by its quota.", unitRatio).
 			query(on("resp_app_cpu_usage_ratio"), ofApp).limits("cpu").to("resp-app", "The app in detail"),
 	)
 }
 
 func (d *dashboard) hostMemory() {
 	d.line(7,
-		graph("Memory in use", "Share of memory that is not available to new work; what the kernel only keeps as a cache does count as available.", unitRatio).
+		graph("Memory in use", "Share of memory that is not available to new allocations. The kernel's reclaimable caches count as available.", unitRatio).
 			query(on("resp_host_memory_usage_ratio"), ofHost).atMost(1).limits("memory"),
-		graph("Work that waits for memory", "Share of the time in which some, or all, tasks waited for memory: for swap, or for pages that were thrown out a moment ago. Beyond 10 % everything on the host is slow.", unitRatio).
-			query(waiting("memory", "some"), "some "+ofHost).query(waiting("memory", "full"), "all "+ofHost).atMost(1).none("no pressure figures"),
-		graph("Memory of the apps", "Memory of each app in what it may use: its control group's limit, or the host's memory. At 1 of a control group's limit the kernel kills a process of the app.", unitRatio).
+		graph("Memory pressure (waiting tasks)", "Share of the time in which some, or all, tasks waited for memory: for swap, or for pages that were evicted a moment ago. Above 10 % everything on the host is slow.", unitRatio).
+			query(waiting("memory", "some"), "some "+ofHost).query(waiting("memory", "full"), "all "+ofHost).atMost(1).none("no pressure data"),
+		graph("Memory of the apps", "Memory of each app, as a share of its control group's limit or of the host's memory. At 1 of a control group's limit the kernel kills a process of the app.", unitRatio).
 			query(on("resp_app_memory_usage_ratio"), ofApp).atMost(1).limits("memory").to("resp-workers", "Workers"),
 	)
 }
@@ -94,11 +94,11 @@ func (d *dashboard) hostDisks() {
 	d.line(7,
 		graph("Space in use", "Share of each file system's space that is used. At 1 databases stop, and logs and uploads fail.", unitRatio).
 			query(on("resp_disk_usage_ratio"), ofMount).atMost(1).limits("disk"),
-		graph("In a day", "How full each file system will be in 24 hours if it goes on as in the last six. Above the limits there is a day left to act; a line that jumps up and down is a file that comes and goes.", unitRatio).
+		graph("Predicted in 24 hours", "Predicted use of each file system in 24 hours, at the rate of the last six. Above the limits you have one day left to act. A line that jumps up and down is a file that is created and removed repeatedly.", unitRatio).
 			query(ahead(24*hour), ofMount).limits("disk"),
-		graph("Work that waits for a disk", "Share of the time in which some, or all, tasks waited for reads and writes. Beside a slow database it is the disk and not the query.", unitRatio).
-			query(waiting("io", "some"), "some "+ofHost).query(waiting("io", "full"), "all "+ofHost).atMost(1).none("no pressure figures").to("resp-database", "Database and pools"),
-		table("File systems", "How full each is, and will be at the pace of the last six hours.", unitRatio).
+		graph("Disk pressure (waiting tasks)", "Share of the time in which some, or all, tasks waited for reads and writes. If the database is slow at the same time, the disk is the cause, not the query.", unitRatio).
+			query(waiting("io", "some"), "some "+ofHost).query(waiting("io", "full"), "all "+ofHost).atMost(1).none("no pressure data").to("resp-database", "Database and pools"),
+		table("File systems", "Current use of each file system, and its predicted use at the rate of the last six hours.", unitRatio).
 			now("max by (mountpoint, instance) ("+on("resp_disk_usage_ratio")+")", "").
 			now("max by (mountpoint, instance) ("+ahead(6*hour)+")", "").now("max by (mountpoint, instance) ("+ahead(24*hour)+")", "").
 			merged().arranged("Time", "Value #A", "now", "Value #B", "in 6 hours", "Value #C", "in a day"),
@@ -107,26 +107,26 @@ func (d *dashboard) hostDisks() {
 
 func (d *dashboard) hostApps() {
 	d.line(7,
-		graph("CPU time of each app", "CPU time that all processes of each app take, one above the other; 100 % is one core. Who grew when the host got busy?", unitRatio).
+		graph("CPU time of each app", "CPU time of all processes of each app, stacked; 100 % is one core. Check which app grew when the host became busy.", unitRatio).
 			query("sum by (app, instance) ("+rate(on("resp_app_cpu_seconds_total"))+")", ofApp).stacked().to("resp-app", "The app in detail"),
-		graph("Memory of each app", "Memory of each app, one above the other, with each shared page divided among those that share it. One that only climbs leaks.", unitBytes).
+		graph("Memory of each app", "Memory of each app, stacked, with each shared page divided among the processes that share it. An app that only rises leaks memory.", unitBytes).
 			query("sum by (app, instance) ("+on("resp_app_memory_bytes", `kind="pss"`)+")", ofApp).stacked().to("resp-workers", "Workers"),
-		graph("Swapped out", "Memory of each app that is in swap. Not a fault by itself; it is when it grows while work waits for memory.", unitBytes).
+		graph("Swapped out", "Memory of each app that is in swap. This alone is not a fault. It is one if it grows while tasks wait for memory.", unitBytes).
 			query("sum by (app, instance) ("+on("resp_app_memory_bytes", `kind="swap"`)+")", ofApp).stacked().to("resp-workers", "Workers"),
-		table("Apps now", "Memory of each app, and how much it may take: the limit of its control group, or the host's memory.", unitBytes).
+		table("Apps now", "Memory of each app, and its limit: the limit of its control group, or the host's memory.", unitBytes).
 			now("max by (app, instance) (last_over_time("+on("resp_app_memory_bytes", `kind="pss"`)+"[5m]))", "").
 			now("max by (app, instance) ("+on("resp_app_memory_limit_bytes")+")", "").
-			merged().arranged("Time", "Value #A", "memory", "Value #B", "may take"),
+			merged().arranged("Time", "Value #A", "memory", "Value #B", "limit"),
 	)
 }
 
 func (d *dashboard) hostForce() {
 	d.line(6,
-		graph("Held back", "Time in each second that an app's control group was held back for having used up its CPU quota. Requests stand still meanwhile, though the processors may be idle.", unitRatio).
+		graph("CPU throttled", "Time per second for which the kernel throttled an app's control group because it had used up its CPU quota. Requests do not progress during this time, although CPUs may be idle.", unitRatio).
 			query(rate(on("resp_app_cpu_throttled_seconds_total")), ofApp).none("no app has a quota").to("resp-app", "The app in detail"),
-		graph("Killed for want of memory", "Processes of an app's control group that the kernel killed because memory had run out. Each is a worker with its requests, or the master itself.", unitNumber).
-			query(gain(on("resp_app_oom_kills_total")), ofApp).none("no control group is seen").to("resp-workers", "Workers"),
-		stat("Killed in all", "The same, in the time range.", unitNumber).
-			now("sum by (app, instance) (increase("+on("resp_app_oom_kills_total")+"[$__range]))", ofApp).named().none("no control group is seen").columns(6),
+		graph("OOM kills over time", "Processes of an app's control group that the kernel killed because memory ran out. Each is a worker with its requests, or the master itself.", unitNumber).
+			query(gain(on("resp_app_oom_kills_total")), ofApp).none("no control group").to("resp-workers", "Workers"),
+		stat("OOM kills in total", "The same, in the time range.", unitNumber).
+			now("sum by (app, instance) (increase("+on("resp_app_oom_kills_total")+"[$__range]))", ofApp).named().none("no control group").columns(6),
 	)
 }

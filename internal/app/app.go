@@ -19,9 +19,11 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -61,7 +63,7 @@ type App struct {
 	o   Options
 	log *slog.Logger
 
-	watcher    *proc.Watcher
+	watcher    *discovery.Watcher
 	requests   *collectors.Requests
 	thresholds *collectors.Thresholds
 	receivers  *receivers
@@ -83,8 +85,8 @@ type App struct {
 
 // look is all that one gather read, and how it was judged.
 type look struct {
-	readings  health.Readings
-	judgement health.Judgement
+	state      *model.State
+	evaluation health.Evaluation
 }
 
 // New loads the configuration and builds every part; nothing runs yet. All
@@ -96,8 +98,9 @@ func New(o Options) (*App, error) {
 	}
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
-	a.watcher, err = proc.New(proc.Options{
-		ProcRoot: o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
+	a.watcher, err = discovery.New(discovery.Options{
+		Inspector: waits.New,
+		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {
@@ -173,14 +176,14 @@ func hostMemory() (uint64, error) {
 }
 
 // Latest implements [web.Source].
-func (a *App) Latest() (health.Readings, health.Judgement) {
+func (a *App) Latest() (*model.State, health.Evaluation) {
 	if l := a.latest.Load(); l != nil {
-		return l.readings, l.judgement
+		return l.state, l.evaluation
 	}
-	return health.Readings{}, health.Judgement{}
+	return &model.State{}, health.Evaluation{}
 }
 
-func (a *App) health() health.Judgement {
+func (a *App) health() health.Evaluation {
 	_, j := a.Latest()
 	return j
 }
@@ -205,10 +208,11 @@ func (a *App) keepLooking(ctx context.Context) error {
 	for {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
-		l := &look{readings: health.NewReadings(a.set.Read(read, nil).Readings)}
+		seen := a.set.Read(read, nil).State // without the metrics
+		l := &look{state: &seen}
 		cancel()
-		l.judgement, state = health.Judge(a.input(l.readings, now), state)
-		a.history.Record(now, l.readings)
+		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
+		a.history.Record(now, l.state)
 		a.latest.Store(l)
 		select {
 		case <-ctx.Done():
@@ -219,9 +223,9 @@ func (a *App) keepLooking(ctx context.Context) error {
 }
 
 // input is what one look gives to the judge.
-func (a *App) input(r health.Readings, at time.Time) health.Input {
+func (a *App) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
-	in := health.Input{Readings: r, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
+	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {
 		in.Apps = append(in.Apps, x.Name)
 		in.Parts = append(in.Parts, partsOf(x)...)

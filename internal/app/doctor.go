@@ -11,8 +11,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -80,8 +80,8 @@ type doctor struct {
 	*App
 	cfg      config.Config
 	who      viewer
-	readings health.Readings // of the last look
-	apps     []proc.App
+	state    *model.State // of the last look
+	apps     []discovery.App
 	sections map[string]*Section
 }
 
@@ -90,7 +90,8 @@ func (d *doctor) look(ctx context.Context) {
 	var before []string
 	for i := range doctorLooks {
 		read, cancel := context.WithTimeout(ctx, doctorRead)
-		d.readings = health.NewReadings(d.set.Read(read, nil).Readings)
+		seen := d.set.Read(read, nil).State
+		d.state = &seen
 		cancel()
 		now, late := d.missing()
 		if i > 0 && !late && reflect.DeepEqual(now, before) {

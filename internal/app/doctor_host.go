@@ -20,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -239,7 +239,7 @@ func (d *doctor) processes() {
 // notFound is about an app of the configuration that does not run, or cannot
 // be seen to.
 func (d *doctor) notFound(app config.App) {
-	if slices.ContainsFunc(d.apps, func(a proc.App) bool { return a.Name == app.Name && a.Up }) {
+	if slices.ContainsFunc(d.apps, func(a discovery.App) bool { return a.Name == app.Name && a.Up }) {
 		return
 	}
 	f := Finding{
@@ -266,7 +266,7 @@ func conditions(m config.Match) []string {
 }
 
 // group tells that the limits of an app cannot be read.
-func (d *doctor) group(groups *cgroup.FS, a *proc.App) {
+func (d *doctor) group(groups *cgroup.FS, a *discovery.App) {
 	place, err := groups.Of(a.PID)
 	if err == nil {
 		_, err = groups.Read(place)
@@ -321,7 +321,7 @@ func groupName(gid string) string {
 }
 
 // ownerOf is the user of an app's oldest process.
-func (d *doctor) ownerOf(a *proc.App) (uid int, ok bool) {
+func (d *doctor) ownerOf(a *discovery.App) (uid int, ok bool) {
 	root, err := procfs.NewFS(d.o.ProcRoot)
 	if err != nil {
 		return 0, false

@@ -67,8 +67,8 @@ func (d *doctor) rightsOn(name string, u config.RedisURL) redis.Rights {
 // beforeRedis7 is false too where the version is not known.
 func (d *doctor) beforeRedis7(ctx context.Context, name string) bool {
 	version := ""
-	for _, x := range d.readings.With("resp_redis_info", name) {
-		version = x.Labels[1]
+	if s := d.redisState(name); s != nil {
+		version = s.Version
 	}
 	if s := d.redis.server(name); version == "" && s != nil {
 		version = s.Version(ctx)

@@ -17,7 +17,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
@@ -149,20 +150,20 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 	links := d.statsdLinks(ctx)
 	for i := range d.apps {
 		a := &d.apps[i]
-		if !a.Up || a.Server != proc.Gunicorn {
+		if !a.Up || a.Server != cmdline.Gunicorn {
 			continue
 		}
 		argv := d.commandLine(a.PID)
-		host := proc.Option(argv, "--statsd-host")
+		host := cmdline.Option(argv, "--statsd-host")
 		l := links.of(d.o.ProcRoot, a)
 		if host == "" && l == unlinked {
 			continue
 		}
 		class := a.Class
 		if class == "" {
-			class = proc.Option(argv, "-k", "--worker-class")
+			class = cmdline.Option(argv, "-k", "--worker-class")
 		}
-		if class == "asgi" && proc.Option(argv, "--access-logfile") != "" {
+		if class == "asgi" && cmdline.Option(argv, "--access-logfile") != "" {
 			continue
 		}
 		d.client(a, text.Label(class, noteBytes), l, r)
@@ -170,7 +171,7 @@ func (d *doctor) clients(ctx context.Context, r *running) {
 }
 
 // client adds what keeps one app from reporting, if that can be seen.
-func (d *doctor) client(a *proc.App, class string, l link, r *running) {
+func (d *doctor) client(a *discovery.App, class string, l link, r *running) {
 	of := "app:" + a.Name
 	lower := strings.ToLower(class)
 	switch {
@@ -300,7 +301,7 @@ func (d *doctor) statsdLinks(ctx context.Context) links {
 }
 
 // of returns what the processes of an app have to do with these sockets.
-func (k links) of(procRoot string, a *proc.App) link {
+func (k links) of(procRoot string, a *discovery.App) link {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil || len(k) == 0 {
 		return unlinked

@@ -17,6 +17,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -104,19 +105,28 @@ func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
 	}
 }
 
+// redisState returns what the last look has of a Redis; nil: nothing.
+func (d *doctor) redisState(name string) *model.RedisServer {
+	i := slices.IndexFunc(d.state.Redis, func(s model.RedisServer) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &d.state.Redis[i]
+}
+
 // redisServers says of each server what answers.
 func (d *doctor) redisServers() {
 	for _, r := range d.cfg.Redis {
-		info := d.readings.With("resp_redis_info", r.Name)
-		if len(info) == 0 {
+		info := d.redisState(r.Name)
+		if info == nil || !info.Informed {
 			word := "cannot be asked"
-			if up, ok := d.readings.Get("resp_up", "redis:"+r.Name); ok && up == 1 {
+			if info != nil && info.Up {
 				word = "answers, and does not tell what it is"
 			}
 			d.fact("redis", "%s %s, %s", r.Name, word, r.Way())
 			continue
 		}
-		version, mode, role := info[0].Labels[1], info[0].Labels[2], info[0].Labels[3]
+		version, mode, role := info.Version, info.Mode, info.Role
 		d.fact("redis", "%s is Redis %s, %s, %s, %s", r.Name, version, mode, role, r.Way())
 		if role == "slave" {
 			d.add("redis", Finding{

@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 )
 
 // barred is what keeps a user from looking into processes of its own uid.
@@ -83,7 +83,7 @@ func (d *doctor) cureApp(collector, app string, f *Finding) {
 
 // barredFromApp is what keeps a process of their own uid from looking into an
 // app's processes, and whose they are; one is false where they are of several.
-func (d *doctor) barredFromApp(a *proc.App) (b barred, uid int, one bool) {
+func (d *doctor) barredFromApp(a *discovery.App) (b barred, uid int, one bool) {
 	root, err := procfs.NewFS(d.o.ProcRoot)
 	if err != nil {
 		return b, 0, false
@@ -107,7 +107,7 @@ func (d *doctor) barredFromApp(a *proc.App) (b barred, uid int, one bool) {
 }
 
 // appOf is the app of that name that runs; nil if none does.
-func (d *doctor) appOf(name string) *proc.App {
+func (d *doctor) appOf(name string) *discovery.App {
 	for i := range d.apps {
 		if d.apps[i].Name == name {
 			return &d.apps[i]

@@ -30,12 +30,6 @@ type evidenceJSON struct {
 	Missing  map[string]string       `json:"missing,omitempty"`     // why something is not here
 }
 
-type numberJSON struct {
-	Name   string   `json:"name"`
-	Labels []string `json:"labels,omitempty"`
-	Value  float64  `json:"value"`
-}
-
 // threadJSON is one connection, without its user and its statement.
 type threadJSON struct {
 	ID           uint64  `json:"id"`
@@ -50,15 +44,15 @@ type threadJSON struct {
 
 // evidence is what is seen of a target now.
 func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
-	readings, judgement := a.Latest()
+	state, evaluation := a.Latest()
 	app, servers := a.about(target)
-	e := evidenceJSON{LastLook: judgement.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
-	for _, f := range judgement.Findings() {
+	e := evidenceJSON{LastLook: evaluation.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
+	for _, f := range evaluation.Findings() {
 		if f.App == "" || f.App == app {
 			e.Findings = append(e.Findings, f)
 		}
 	}
-	e.Numbers = numbersOf(readings, app, servers)
+	e.Numbers = numbersOf(state, app, servers)
 	for _, t := range a.mysql.targets() {
 		if !slices.Contains(servers, "mysql:"+t.Name) {
 			continue
@@ -97,22 +91,6 @@ func (a *App) about(target string) (app string, servers []string) {
 		servers = append(servers, "mysql:"+x.Name)
 	}
 	return app, servers
-}
-
-// numbersOf returns the readings of an app and its servers. What is only for the
-// page's charts is left out.
-func numbersOf(r health.Readings, app string, servers []string) []numberJSON {
-	var out []numberJSON
-	for x := range r.Each() {
-		if len(x.Labels) == 0 || len(out) == maxEvidenceNumbers || strings.HasPrefix(x.Name, "page.http") || strings.HasPrefix(x.Name, "resp_http") {
-			continue
-		}
-		first := x.Labels[0]
-		if app != "" && first == app || slices.ContainsFunc(servers, func(s string) bool { _, name, _ := strings.Cut(s, ":"); return first == name }) {
-			out = append(out, numberJSON{x.Name, x.Labels[1:], x.Value})
-		}
-	}
-	return out
 }
 
 // threadsOf reads the connections of a server with their transactions, those

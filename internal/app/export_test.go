@@ -11,8 +11,9 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // Budget is the time that a scrape with this header gets.
@@ -83,13 +84,13 @@ func Instead(cfg config.Config, server string, rights []string, account string, 
 }
 
 // Unwell reports whether a component is unwell by a judgement.
-func Unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func Unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	return unwell(j, app, component, now)
 }
 
 // NewHolders makes the connections of apps to one server, with the addresses of
 // names.
-func NewHolders(held *proc.Connections, snap *proc.Snapshot, component string, names map[string]string) *holders {
+func NewHolders(held *conns.Sample, snap *discovery.Snapshot, component string, names map[string]string) *holders {
 	h := newHolders(held, snap, func(s string) bool { return s == component })
 	h.lookup = func(name string) []netip.Addr {
 		if s, ok := names[name]; ok {

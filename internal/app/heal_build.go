@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
@@ -22,7 +23,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // buildAction returns the action of a step.
@@ -92,7 +92,7 @@ const lookTooOld = 4 * pageInterval
 
 // unwell reports whether a component of an app, of the host and the stores where
 // app is "", is not healthy, or has not been for as long as it takes to be sure.
-func unwell(j health.Judgement, app, component string, now time.Time) (bool, error) {
+func unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
 		return false, errors.New("nobody has looked lately how it is")
 	}
@@ -131,20 +131,26 @@ func (a *App) taskQueues(name string) restarttask.TaskQueues {
 // leaksOf counts the leaked connections of an app's workers by their slots, as
 // they are now.
 func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
-	r := health.NewReadings(a.set.Read(ctx, func(name string) bool { return name == "pool" }).Readings)
-	if len(r.With("resp_pool_connections", app)) == 0 {
-		return nil, fmt.Errorf("no pool of %s is known", app)
-	}
-	out := make(map[int]int)
-	for _, x := range r.With("page.pool_worker", app) { // pool, worker, state
-		if slot, err := strconv.Atoi(x.Labels[2]); err == nil && x.Labels[3] == "leaked" {
-			out[slot] += int(x.Value)
+	s := a.set.Read(ctx, func(name string) bool { return name == "pool" }).State
+	out, known := make(map[int]int), false
+	for i := range s.Pools {
+		if s.Pools[i].App != app {
+			continue
 		}
+		known = true
+		for _, w := range s.Pools[i].Workers {
+			if slot, err := strconv.Atoi(w.Slot); err == nil && w.Leaked > 0 {
+				out[slot] += int(w.Leaked)
+			}
+		}
+	}
+	if !known {
+		return nil, fmt.Errorf("no pool of %s is known", app)
 	}
 	return out, nil
 }
 
-func slotOf(snap *proc.Snapshot, app string, pid int) (slot string, ok bool) {
+func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
 	for i := range snap.Apps {
 		for j := range snap.Apps[i].Workers {
 			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {

@@ -12,7 +12,7 @@ import (
 func TestUnwell(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	j := health.Judgement{
+	j := health.Evaluation{
 		At:   now.Add(-10 * time.Second),
 		Host: health.Status{Components: map[string]health.Level{"disk": health.Critical, "mysql": health.Healthy}},
 		Apps: []health.Status{{App: "shop", Components: map[string]health.Level{"disk": health.Healthy, "workers": health.Warning, "cpu": health.Healthy},
@@ -37,7 +37,7 @@ func TestUnwell(t *testing.T) {
 			t.Errorf("%s: %t, %v", name, got, err)
 		}
 	}
-	if _, err := app.Unwell(health.Judgement{}, "", "disk", now); err == nil {
+	if _, err := app.Unwell(health.Evaluation{}, "", "disk", now); err == nil {
 		t.Error("without a judgement something is known")
 	}
 }

@@ -3,6 +3,8 @@ package app_test
 import (
 	"encoding/json"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,34 @@ func TestHealthFollowsTheConfiguration(t *testing.T) {
 		}
 		if time.Now().After(end) {
 			t.Fatal("the judge still looks for a store that was dropped")
+		}
+	}
+}
+
+// What speaks something else at the address of a Redis is named with the whole
+// hint, in the JSON, which check prints, and on the page.
+func TestAdviceHasTheWholeHint(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	e := run(t, "statsd: {listen: []}\nredis:\n- {name: other, url: \"redis://"+other.Listener.Addr().String()+"/0\"}\n- {name: secure, url: \"rediss://"+secure.Listener.Addr().String()+"/0\"}\n", nil)
+	awaitLine(t, e.url, `resp_health_status{app="",component="redis"} 2`)
+	_, body := get(t, e.url+"/api/v1/status")
+	var status struct {
+		Recommendations []string `json:"recommendations"`
+	}
+	if err := json.Unmarshal([]byte(body), &status); err != nil {
+		t.Fatal(err)
+	}
+	advice := strings.Join(status.Recommendations, "\n")
+	_, page := get(t, e.url+"/")
+	for _, hint := range []string{"if it speaks TLS, its url must begin with rediss", "ca_file in its url may help"} {
+		if !strings.Contains(advice, hint) {
+			t.Errorf("no %q in %q", hint, advice)
+		}
+		if shown := strings.Count(page, hint); shown < 2 { // under "What to do" and under "Not seen"
+			t.Errorf("the page has %q %d times", hint, shown)
 		}
 	}
 }

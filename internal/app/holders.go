@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // The bounds of looking up the names by which a server reports its clients.
@@ -24,8 +25,8 @@ const (
 
 // holders are the connections of watched apps to one MySQL server at one moment.
 type holders struct {
-	byPort map[uint16][]proc.Connection // by the port of the client's end
-	snap   *proc.Snapshot
+	byPort map[uint16][]conns.Connection // by the port of the client's end
+	snap   *discovery.Snapshot
 	errs   map[string]error
 	names  map[string][]netip.Addr // that were looked up
 	lookup func(name string) []netip.Addr
@@ -58,8 +59,8 @@ func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbc
 
 // newHolders keeps the TCP connections that lead to the server's own addresses,
 // and whose ends prove something.
-func newHolders(held *proc.Connections, snap *proc.Snapshot, isServer func(component string) bool) *holders {
-	h := &holders{byPort: make(map[uint16][]proc.Connection), snap: snap, errs: held.Errs, names: make(map[string][]netip.Addr)}
+func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(component string) bool) *holders {
+	h := &holders{byPort: make(map[uint16][]conns.Connection), snap: snap, errs: held.Errs, names: make(map[string][]netip.Addr)}
 	for _, c := range held.List {
 		if c.Proven && c.Local.IsValid() && isServer(c.Component) {
 			h.byPort[c.Local.Port()] = append(h.byPort[c.Local.Port()], c)
@@ -119,7 +120,7 @@ func (h *holders) fits(name string, local netip.Addr) bool {
 
 // Incomplete implements [dbconn.Holders].
 func (h *holders) Incomplete(app string) string {
-	up := slices.ContainsFunc(h.snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
+	up := slices.ContainsFunc(h.snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
 	case !up:
 		return "no process of the app is seen on this host"
@@ -137,5 +138,5 @@ func (a *App) isWatched(ctx context.Context, name string) bool {
 		return true
 	}
 	snap, err := a.watcher.Snapshot(ctx)
-	return err == nil && slices.ContainsFunc(snap.Apps, func(x proc.App) bool { return x.Name == name })
+	return err == nil && slices.ContainsFunc(snap.Apps, func(x discovery.App) bool { return x.Name == name })
 }

@@ -7,20 +7,21 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // A connection is an app's when the two ends that the server and the kernel
 // report are the same, and nobody's where that is not certain.
 func TestHoldersOf(t *testing.T) {
 	t.Parallel()
-	at := func(name, component, local string, pid int, proven bool) proc.Connection {
-		return proc.Connection{App: name, PID: pid, Component: component, Local: netip.MustParseAddrPort(local), Proven: proven}
+	at := func(name, component, local string, pid int, proven bool) conns.Connection {
+		return conns.Connection{App: name, PID: pid, Component: component, Local: netip.MustParseAddrPort(local), Proven: proven}
 	}
-	held := &proc.Connections{
+	held := &conns.Sample{
 		Errs: map[string]error{"blog": fs.ErrPermission},
-		List: []proc.Connection{
+		List: []conns.Connection{
 			at("shop", "mysql:main", "127.0.0.1:1001", 7, true), at("shop", "mysql:main", "192.0.2.5:1001", 8, true),
 			at("blog", "mysql:main", "127.0.0.1:1002", 9, false), at("shop", "mysql:other", "127.0.0.1:1003", 7, true),
 			at("shop", "mysql", "127.0.0.1:1004", 7, true), at("blog", "mysql:main", "[2001:db8::1]:1005", 9, true),
@@ -29,7 +30,7 @@ func TestHoldersOf(t *testing.T) {
 			at("blog", "mysql:main", "192.0.2.5:1008", 9, false), {App: "shop", Component: "mysql:main"},
 		},
 	}
-	snap := &proc.Snapshot{Apps: []proc.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []proc.Worker{{Process: proc.Process{PID: 7}, Slot: 3}}}}}
+	snap := &discovery.Snapshot{Apps: []discovery.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []discovery.Worker{{Process: discovery.Process{PID: 7}, Slot: 3}}}}}
 	h := app.NewHolders(held, snap, "mysql:main", map[string]string{"web-1": "192.0.2.5", "web-2": "192.0.2.6"})
 	for host, want := range map[string]dbconn.Holder{
 		"127.0.0.1:1001":   {App: "shop", Worker: "3"},
@@ -68,9 +69,9 @@ func FuzzHoldersOf(f *testing.F) {
 	for _, s := range []string{"127.0.0.1:1001", "localhost:1001", "[::1]:1001", "::1:1001", "x:1001", ":1001", "127.0.0.1"} {
 		f.Add(s)
 	}
-	held := &proc.Connections{List: []proc.Connection{{App: "shop", Component: "mysql:main", Local: netip.MustParseAddrPort("127.0.0.1:1001"), Proven: true}}}
+	held := &conns.Sample{List: []conns.Connection{{App: "shop", Component: "mysql:main", Local: netip.MustParseAddrPort("127.0.0.1:1001"), Proven: true}}}
 	f.Fuzz(func(t *testing.T, host string) {
-		h := app.NewHolders(held, &proc.Snapshot{}, "mysql:main", nil)
+		h := app.NewHolders(held, &discovery.Snapshot{}, "mysql:main", nil)
 		if got := h.Of(host); got.App != "" && !strings.HasSuffix(host, "1001") {
 			t.Errorf("%q: %+v", host, got)
 		}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -36,7 +36,7 @@ func (f nameFile) open() (*os.Root, error) {
 
 // Load returns the names that were saved. A file that others could have written
 // is an error.
-func (f nameFile) Load() ([]proc.NameRecord, error) {
+func (f nameFile) Load() ([]discovery.NameRecord, error) {
 	root, err := f.open()
 	if err != nil || root == nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (f nameFile) Load() ([]proc.NameRecord, error) {
 }
 
 // parseNames reads what [nameFile.Save] writes.
-func parseNames(r io.Reader) ([]proc.NameRecord, error) {
+func parseNames(r io.Reader) ([]discovery.NameRecord, error) {
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
@@ -75,11 +75,11 @@ func parseNames(r io.Reader) ([]proc.NameRecord, error) {
 	if len(b) > maxNames {
 		return nil, fmt.Errorf("%s: %w", namesFile, safefile.ErrTooLarge)
 	}
-	var list []proc.NameRecord
+	var list []discovery.NameRecord
 	if err := json.Unmarshal(b, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
-	return list[:min(len(list), proc.MaxNames)], nil
+	return list[:min(len(list), discovery.MaxNames)], nil
 }
 
 // ours reports why a file cannot be one that this exporter wrote.
@@ -99,7 +99,7 @@ func ours(info fs.FileInfo) error {
 }
 
 // Save replaces the names that were saved.
-func (f nameFile) Save(list []proc.NameRecord) error {
+func (f nameFile) Save(list []discovery.NameRecord) error {
 	root, err := f.open()
 	if err != nil || root == nil {
 		return err

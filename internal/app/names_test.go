@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -16,7 +16,7 @@ import (
 func TestNameFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	f := nameFile{dir}
-	list := []proc.NameRecord{{Name: "shop@:8001", Base: "shop", Owner: 33, Bind: ":8001", Since: time.Unix(1000, 0).UTC()}}
+	list := []discovery.NameRecord{{Name: "shop@:8001", Base: "shop", Owner: 33, Bind: ":8001", Since: time.Unix(1000, 0).UTC()}}
 	if err := f.Save(list); err != nil { // there is no directory: nothing is made
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestParseNamesThatAreNone(t *testing.T) {
 func FuzzParseNames(f *testing.F) {
 	f.Add(`[{"name":"shop","base":"shop","owner":33}]`)
 	f.Fuzz(func(t *testing.T, s string) {
-		if got, err := parseNames(strings.NewReader(s)); err == nil && len(got) > proc.MaxNames {
+		if got, err := parseNames(strings.NewReader(s)); err == nil && len(got) > discovery.MaxNames {
 			t.Errorf("%d records", len(got))
 		}
 	})

@@ -1,8 +1,6 @@
 package app
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 var (
 	webConnections = prometheus.NewDesc("resp_web_connections", "Connections to the exporter's HTTP server that are open.", nil, nil)

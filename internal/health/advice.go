@@ -3,8 +3,9 @@ package health
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // maxNamed bounds how many workers an advice names.
@@ -20,140 +21,159 @@ func adviseDown(app string) adviser {
 	}
 }
 
-// adviseWorkers names what workers that hang wait for, and of those that are busy
-// where none is free.
-func (c *court) adviseWorkers(w *crew) adviser {
+// adviseWorkers returns advice about what stuck workers wait for and, where no
+// worker is free, about what busy workers wait for.
+func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	var out []advice
 	if w.unready >= manyUnready {
 		line := fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app)
 		out = append(out, advice{rankRoot, w.app + "/workers", line})
 	}
-	out = append(out, c.causes(w, w.free() > 0)...)
-	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !c.explained(w) {
-		line := c.adviseMore(w)
+	out = append(out, e.causes(w, w.free() > 0)...)
+	if w.free() == 0 && w.stuck < w.total && w.unready < manyUnready && !e.causeKnown(w) {
+		line := e.adviseMore(w)
 		out = append(out, advice{rankSymptom, line, line})
 	}
 	return func(time.Duration) []advice { return out }
 }
 
-// explained reports whether what the workers wait for is known of one at least.
-func (c *court) explained(w *crew) bool {
-	return slices.ContainsFunc(c.causes(w, false), func(a advice) bool { return a.line != "" })
+// causeKnown reports whether it is known of at least one worker what it waits for.
+func (e *evaluator) causeKnown(w *appWorkers) bool {
+	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
 func (x *worker) name(word string) string {
-	if x.pid == "" {
-		return word + " " + x.slot
+	if x.PID == 0 {
+		return word + " " + x.Slot
 	}
-	return fmt.Sprintf("%s %s (pid %s)", word, x.slot, x.pid)
+	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
 }
 
-// adviseMore reports whether more workers would help: only if there is CPU left.
-func (c *court) adviseMore(w *crew) string {
+// adviseMore returns a line that says whether more workers would help, which
+// depends on the CPU that is left.
+func (e *evaluator) adviseMore(w *appWorkers) string {
 	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
 	if w.queue != nil && *w.queue > 0 {
 		line += " and " + w.queueText() + " connections wait"
 	}
 	if busy := w.longest("busy"); len(busy) > 0 {
-		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(*busy[0].seconds), detailText(busy[0].detail))
+		line += fmt.Sprintf("; %s is in a request for %s%s", busy[0].name("worker"), FormatSeconds(busy[0].Seconds), detailText(busy[0].Detail))
 	}
-	cpu := number(c.Readings, "resp_app_cpu_usage_ratio", w.app)
+	var cpu *float64
+	if w.process != nil {
+		cpu = w.process.CPU
+	}
 	switch {
 	case cpu == nil:
 		return line + ": make these requests shorter, or run more workers."
-	case *cpu >= c.Limits.CPU.Warning:
+	case *cpu >= e.Limits.CPU.Warning:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: make the requests cheaper, or give it more CPU."
 	default:
 		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, as would shorter waits."
 	}
 }
 
-func (c *court) adviseQueue(w *crew) adviser {
+func (e *evaluator) adviseQueue(w *appWorkers) adviser {
 	var out []string
-	if c.explained(w) {
-		return says()
+	if e.causeKnown(w) {
+		return symptoms()
 	}
 	if w.full(1) {
 		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
 	} else if idle := w.longest("idle"); w.free() > 0 && len(idle) > 0 {
 		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: see why %s, idle for %s, does not accept.",
-			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(*idle[0].seconds)))
+			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(idle[0].Seconds)))
 	}
-	return says(out...)
+	return symptoms(out...)
 }
 
-func (c *court) adviseErrors(app string, ratio float64) adviser {
-	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(ratio), app)
-	if v := number(c.Readings, "page.http_rate", app); v != nil {
-		line += ", at " + FormatRate(*v)
+func adviseErrors(q *model.AppRequests) adviser {
+	line := fmt.Sprintf("%s of the requests to %s failed with 5xx in the last 5 minutes", FormatPercent(*q.ErrorRatio), q.App)
+	if q.Rate != nil {
+		line += ", at " + FormatRate(*q.Rate)
 	}
-	return says(line + ": look for their tracebacks in its log.")
+	return symptoms(line + ": look for their tracebacks in its log.")
 }
 
-func (c *court) adviseSlow(w *crew, mean float64) adviser {
+func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 	line := fmt.Sprintf("A request to %s took %s on average over 5 minutes", w.app, FormatSeconds(mean))
-	if v := number(c.Readings, "page.http_slow_5m", w.app); v != nil && *v > 0 {
+	if v := w.requests.Slow5m; v != nil && *v > 0 {
 		line += fmt.Sprintf(", %s of them slow", FormatCount(*v))
 	}
-	if causes := c.causes(w, false); len(causes) > 0 {
+	if causes := e.causes(w, false); len(causes) > 0 {
 		return func(time.Duration) []advice { return causes }
 	}
-	if x := w.worst(); x == nil || *x.seconds < busyLong {
+	if x := w.worst(); x == nil || x.Seconds < busyLong {
 		line += "; none of its workers is long in a request now"
 	} else {
-		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(*x.seconds), detailText(x.detail))
+		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(x.Seconds), detailText(x.Detail))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
-// largest finds the worker with the highest number of that metric; kind is a
-// further label, if not empty.
-func (c *court) largest(metric, app, kind string) (slot string, value float64) {
-	for _, x := range c.Readings.With(metric, app) {
-		if (kind == "" || label(x, 2) == kind) && finite(x.Value) && x.Value > value {
-			slot, value = label(x, 1), x.Value
+// largest returns the slot and the bytes of the worker with the largest PSS, or,
+// where no PSS is known, the largest RSS.
+func largest(m *model.AppMemory) (slot string, bytes float64) {
+	for i := range m.Workers {
+		if x := &m.Workers[i]; x.Sampled && x.PSS > bytes {
+			slot, bytes = x.Slot, x.PSS
 		}
 	}
-	return slot, value
+	if slot != "" {
+		return slot, bytes
+	}
+	for i := range m.Workers {
+		if x := &m.Workers[i]; x.RSS > bytes {
+			slot, bytes = x.Slot, x.RSS
+		}
+	}
+	return slot, bytes
 }
 
-func (w *crew) named(slot string) string {
+// busiest returns the slot and the cores of the worker that uses most CPU.
+func busiest(a *model.App) (slot string, cores float64) {
+	for i := range a.Workers {
+		if x := &a.Workers[i]; x.CPU != nil && *x.CPU > cores {
+			slot, cores = x.Slot, *x.CPU
+		}
+	}
+	return slot, cores
+}
+
+func (w *appWorkers) named(slot string) string {
 	for i := range w.workers {
-		if w.workers[i].slot == slot {
+		if w.workers[i].Slot == slot {
 			return w.workers[i].name("worker")
 		}
 	}
 	return "worker " + slot
 }
 
-func (c *court) adviseMemory(w *crew, ratio float64) adviser {
-	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(ratio))
-	if limit := number(c.Readings, "resp_app_memory_limit_bytes", w.app); limit != nil {
+func (w *appWorkers) adviseMemory() adviser {
+	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
+	if limit := w.memory.Limit; limit != nil {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
 	}
-	slot, bytes := c.largest("resp_worker_memory_bytes", w.app, "pss")
-	if slot == "" {
-		slot, bytes = c.largest("resp_worker_memory_bytes", w.app, "rss")
-	}
-	if slot != "" {
+	if slot, bytes := largest(w.memory); slot != "" {
 		line += fmt.Sprintf("; its largest is %s with %s: recycle that one, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
-func (c *court) adviseCPU(w *crew, ratio float64) adviser {
-	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(ratio))
-	if slot, cores := c.largest("page.worker_cpu_ratio", w.app, ""); slot != "" {
+func (w *appWorkers) adviseCPU() adviser {
+	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(*w.process.CPU))
+	if slot, cores := busiest(w.process); slot != "" {
 		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }
 
-// adviseHostMemory names the app that takes most.
-func (c *court) adviseHostMemory() string {
+// adviseHostMemory returns the end of a sentence that names the app with most
+// memory; "" where no app's memory is known.
+func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
-	for _, app := range c.names {
-		if v := AppMemory(c.Readings, app); v != nil && *v > most {
+	for _, app := range e.names {
+		if v := AppMemory(e.State, app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -163,11 +183,11 @@ func (c *court) adviseHostMemory() string {
 	return fmt.Sprintf("; of the apps, %s takes most with %s", name, FormatBytes(most))
 }
 
-func (c *court) adviseHostCPU() string {
+func (e *evaluator) adviseHostCPU() string {
 	name, most := "", 0.0
-	for _, app := range c.names {
-		if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil && *v > most {
-			name, most = app, *v
+	for _, app := range e.names {
+		if a := appOf(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
+			name, most = app, *a.CPU
 		}
 	}
 	if name == "" {
@@ -176,19 +196,11 @@ func (c *court) adviseHostCPU() string {
 	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
 }
 
-// storeDetail finds what a store's collector says of that one server.
-func (c *court) storeDetail(kind, name string) string {
-	for part := range strings.SplitSeq(c.lack(kind), "; ") {
-		rest, ok := strings.CutPrefix(part, kind+" "+name)
-		if ok && (strings.HasPrefix(rest, ":") || strings.HasPrefix(rest, " ")) {
-			return strings.TrimLeft(rest, ": ")
-		}
+func (e *evaluator) adviseStore(kind, word, name string) adviser {
+	detail, late := "", e.reason(kind) == "timeout"
+	if l := e.lackOf(kind, name); l != nil {
+		detail, late = l.Short, l.Reason == "timeout"
 	}
-	return ""
-}
-
-func (c *court) adviseStore(kind, word, name string) adviser {
-	detail := c.storeDetail(kind, name)
 	return func(since time.Duration) []advice {
 		line := word + " " + name + " did not answer at this look"
 		if since > 0 {
@@ -197,7 +209,7 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 		if detail != "" {
 			line += " (" + detail + ")"
 		}
-		if c.lacks(kind, "timeout") {
+		if late {
 			line += ": if it takes connections and answers nothing, see what holds it up, or restart it."
 		} else {
 			line += ": see that it runs and that its address and login are right."
@@ -206,14 +218,14 @@ func (c *court) adviseStore(kind, word, name string) adviser {
 	}
 }
 
-func (c *court) adviseHits(name string, ratio float64) adviser {
-	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(ratio), name)
-	used, limit := number(c.Readings, "resp_redis_memory_bytes", name), number(c.Readings, "resp_redis_maxmemory_bytes", name)
+func adviseHits(s *model.RedisServer) adviser {
+	line := fmt.Sprintf("Only %s of the lookups on Redis %s found their key in the last 5 minutes", FormatPercent(*s.HitRatio), s.Name)
+	used, limit := s.Memory, s.MaxMemory
 	switch {
 	case used != nil && limit != nil && *used >= 0.9**limit:
 		line += fmt.Sprintf("; it holds %s of %s: give it more memory", FormatBytes(*used), FormatBytes(*limit))
 	case used != nil:
 		line += fmt.Sprintf("; it holds %s, so keys expire too soon or are asked for that were never set", FormatBytes(*used))
 	}
-	return says(line + ".")
+	return symptoms(line + ".")
 }

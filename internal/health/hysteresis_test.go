@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // A worse level holds at once, and until the value is 5 % below the limit. What
@@ -40,7 +41,7 @@ func TestHysteresisStepByStep(t *testing.T) {
 			x := newTrial()
 			x.in.Redis = []string{"cache"}
 			for _, st := range c.steps {
-				rs := []health.Reading{reading("resp_up", 1, "app:shop"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7")}
+				rs := []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7")}
 				if c.redis {
 					rs = append(rs, reading("page.redis_hit_ratio", st.value, "cache"))
 				} else if st.value >= 0 {
@@ -56,7 +57,7 @@ func TestHysteresisStepByStep(t *testing.T) {
 }
 
 // levelAt returns the level of the component, and of what of it is recovering.
-func levelAt(j health.Judgement, redis bool) string {
+func levelAt(j health.Evaluation, redis bool) string {
 	s, component := j.Of("shop"), "cpu"
 	if redis {
 		s, component = &j.Host, "redis"
@@ -122,7 +123,7 @@ func TestSinceIsOfThisFault(t *testing.T) {
 	if f := x.look(20*time.Second, down).Findings()[0]; !f.Since.Equal(noon.Add(20 * time.Second)) {
 		t.Errorf("since %s", f.Since)
 	}
-	cpu := func(v float64) []health.Reading {
+	cpu := func(v float64) []modeltest.Fact {
 		return append(crew("shop", 0, "idle"), reading("resp_app_cpu_usage_ratio", v, "shop"))
 	}
 	x = newTrial()
@@ -170,7 +171,7 @@ func TestGone(t *testing.T) {
 }
 
 // The state that was given is not changed: the same look gives the same.
-func TestJudgeIsPure(t *testing.T) {
+func TestEvaluateIsPure(t *testing.T) {
 	x := newTrial()
 	x.look(0, crew("shop", 0, "stuck")...)
 	before := x.state
@@ -208,8 +209,8 @@ func TestHysteresisKeepsToTheLimits(t *testing.T) {
 	}
 }
 
-func BenchmarkJudge(b *testing.B) {
-	var rs []health.Reading
+func BenchmarkEvaluate(b *testing.B) {
+	var rs []modeltest.Fact
 	for _, app := range []string{"a", "b", "c", "d"} {
 		states := make([]string, 50)
 		for i := range states {
@@ -218,10 +219,10 @@ func BenchmarkJudge(b *testing.B) {
 		rs = append(rs, crew(app, 3, states...)...)
 	}
 	x := newTrial()
-	r := health.NewReadings(rs)
-	x.in.Readings = r
+	r := modeltest.State(rs)
+	x.in.State = r
 	b.ReportAllocs()
 	for b.Loop() {
-		_, x.state = health.Judge(x.in, x.state)
+		_, x.state = health.Evaluate(x.in, x.state)
 	}
 }

@@ -1,15 +1,17 @@
 package health_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // poolNow is a pool of 15 connections of shop; leaks sleep 58 s, 57 s and so
 // on, all but the last opened by worker 1.
-func poolNow(inUse, idle, inTransaction, leaked int) []health.Reading {
-	var out []health.Reading
+func poolNow(inUse, idle, inTransaction, leaked int) []modeltest.Fact {
+	var out []modeltest.Fact
 	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
 		out = append(out, reading("resp_pool_connections", float64(n), "shop", "main", state))
 	}
@@ -18,7 +20,7 @@ func poolNow(inUse, idle, inTransaction, leaked int) []health.Reading {
 		if i == leaked-1 && leaked > 1 {
 			slot, pid = "", ""
 		}
-		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, string(rune('a'+i))))
+		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, strconv.Itoa(801+i)))
 	}
 	if leaked > 0 {
 		out = append(out, reading("page.pool_worker", 1, "shop", "main", "0", "in_use"), reading("page.pool_worker", float64(max(leaked-1, 1)), "shop", "main", "1", "leaked"))
@@ -31,40 +33,40 @@ func parts(in *health.Input) {
 	in.Parts = []health.Part{{"shop", "pool", "main", "mysql:db"}, {"shop", "sessions", "cache", "redis:cache"}, {"shop", "tasks", "default", "redis:cache"}}
 }
 
-func TestJudgeParts(t *testing.T) {
+func TestEvaluateParts(t *testing.T) {
 	calm := crew("shop", 0, "idle", "idle")
-	stores := []health.Reading{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
-	with := func(more ...[]health.Reading) []health.Reading {
-		out := append([]health.Reading(nil), calm...)
+	stores := []modeltest.Fact{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
+	with := func(more ...[]modeltest.Fact) []modeltest.Fact {
+		out := append([]modeltest.Fact(nil), calm...)
 		for _, m := range more {
 			out = append(out, m...)
 		}
 		return out
 	}
-	one := func(name string, v float64, labels ...string) []health.Reading {
-		return []health.Reading{reading(name, v, labels...)}
+	one := func(name string, v float64, labels ...string) []modeltest.Fact {
+		return []modeltest.Fact{reading(name, v, labels...)}
 	}
-	queue := func(length, workers float64, more ...health.Reading) []health.Reading {
+	queue := func(length, workers float64, more ...modeltest.Fact) []modeltest.Fact {
 		return append(more, reading("resp_task_queue_length", length, "shop", "default"), reading("resp_task_workers", workers, "shop", "default"))
 	}
-	age := func(v float64) health.Reading { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
-	running := func(v float64) health.Reading { return reading("resp_task_running", v, "shop", "default") }
-	sessions := func(all, eternal float64, more ...health.Reading) []health.Reading {
+	age := func(v float64) modeltest.Fact { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
+	running := func(v float64) modeltest.Fact { return reading("resp_task_running", v, "shop", "default") }
+	sessions := func(all, eternal float64, more ...modeltest.Fact) []modeltest.Fact {
 		return append(more, reading("resp_session_scan_coverage_ratio", 1, "shop", "cache"), reading("resp_sessions", all, "shop", "cache"), reading("resp_sessions_without_expiry", eternal, "shop", "cache"))
 	}
 	const well, up = " shop/request_queue=healthy", " shop/workers=healthy"
 	const upAll = "/mysql=healthy /redis=healthy"
 	for name, c := range map[string]struct {
 		in            func(*health.Input)
-		rs            []health.Reading
+		rs            []modeltest.Fact
 		want          string
 		alert, advice string
 		nothing       bool
 	}{
 		"a pool at ease":  {nil, with(poolNow(2, 8, 1, 0)), "shop/pool=healthy" + well + up, "", "", true},
 		"a pool at work":  {nil, with(poolNow(12, 1, 1, 0)), "shop/pool=warning" + well + up, "pool main of shop is at 87 % (13 of 15)", "Pool main of shop is at 87 % (13 of 15): 12 connections run a statement, 1 sleeps in a transaction.", false},
-		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). End them: KILL a and 2 more on MySQL db; or recycle that worker.", false},
-		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). End them: KILL a on MySQL db; or recycle that worker.", false},
+		"a leaking pool":  {nil, with(poolNow(2, 0, 0, 3)), "shop/pool=warning" + well + up, "3 connections of pool main of shop are leaked: asleep in a transaction for up to 58 s", "Pool main of shop is at 33 % (5 of 15): 3 connections sleep in a transaction, the longest for 58 s, 2 of them opened by worker 1 (pid 4711). End them: KILL 801 and 2 more on MySQL db; or recycle that worker.", false},
+		"one leak":        {nil, with(poolNow(0, 0, 0, 1)), "shop/pool=warning" + well + up, "1 connection of pool main of shop is leaked", "1 connection sleeps in a transaction, the longest for 58 s, opened by worker 1 (pid 4711). End them: KILL 801 on MySQL db; or recycle that worker.", false},
 		"a pool used up":  {nil, with(poolNow(2, 0, 1, 12)), "shop/pool=critical" + well + up, "pool main of shop is at 100 % (15 of 15)", "12 connections sleep in a transaction, the longest for 58 s, 11 of them opened by worker 1", false},
 		"without a limit": {nil, with(poolNow(2, 0, 1, 12)[:4]), "shop/pool=warning" + well + up, "12 connections of pool main of shop are leaked", "Pool main of shop has 15 connections in use: 12 connections sleep in a transaction: see the exporter's log", false},
 

@@ -1,199 +1,177 @@
 package health
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Part is something of an app that the configuration names: one of its pools,
-// kinds of sessions or queues of tasks.
+// Part is a pool, a session store or a task queue that the configuration names.
 type Part struct {
 	App       string
 	Component string // "pool", "sessions" or "tasks"
-	Name      string // of the pool, the store or the queue: the second label of its metrics
+	Name      string // of the pool, the session store or the queue
 	Store     string // where it lives: "mysql:main", "redis:cache"
 }
 
-// partNames lists the parts of one component of an app, those of the
-// configuration and those that the readings of metric name.
-func (c *court) partNames(app, component, metric string) []string {
-	var out []string
-	for _, p := range c.Parts {
+// partNames returns the names of an app's parts of one component, configured and
+// found, sorted and without duplicates.
+func (e *evaluator) partNames(app, component string, found []string) []string {
+	out := slices.Clone(found)
+	for _, p := range e.Parts {
 		if p.App == app && p.Component == component {
 			out = append(out, p.Name)
 		}
-	}
-	for _, x := range c.Readings.With(metric, app) {
-		out = append(out, label(x, 1))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// unread adds a warning for a part that the configuration names and that gave
-// nothing. Where its store does not answer, that is told already.
-func (c *court) unread(app, component, collector, name, what string) {
-	i := slices.IndexFunc(c.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
-	why := c.lack(collector)
-	if i < 0 || why == "" { // it was found by itself, or its collector is off
+// unread adds a warning for a configured part that could not be read. The warning
+// is inhibited where its store does not answer.
+func (e *evaluator) unread(app, component, collector, name, what string) {
+	i := slices.IndexFunc(e.Parts, func(p Part) bool { return p.App == app && p.Component == component && p.Name == name })
+	why := e.lack(collector)
+	if i < 0 || why == "" { // it is not configured, or its collector is off
 		return
 	}
-	r := rule{key: key{app, component, name}, component: component, level: Warning, calm: Warning, summary: what + " cannot be read: " + why}
-	if up := number(c.Readings, "resp_up", c.Parts[i].Store); up != nil && *up == 0 {
-		r.told = true
+	r := rule{Subject: Subject{app, component, name}, component: component, level: Warning, release: Warning, summary: what + " cannot be read: " + why}
+	if kind, store, ok := strings.Cut(e.Parts[i].Store, ":"); ok {
+		r.inhibited = e.isDown(kind, store)
 	}
-	c.add(r)
+	e.add(r)
 }
 
-// pool is one pool as the readings have it.
-type pool struct {
-	app, name                    string
-	inUse, inTransaction, leaked float64
-	capacity, utilization        *float64 // connections; ratio
-	leaks                        []leak   // the longest asleep first; the collector names a few only
-	culprit                      string   // the slot of the worker that has most of them; "": not known
-	culprits                     int      // how many those are
-}
+// pool is one pool of an app.
+type pool struct{ *model.Pool }
 
-// leak is one leaked connection.
-type leak struct {
-	store, slot, pid, id string
-	asleep               float64 // seconds
-}
-
-func (c *court) poolOf(app, name string) *pool {
-	p := &pool{app: app, name: name, capacity: number(c.Readings, "resp_pool_capacity", app, name), utilization: number(c.Readings, "resp_pool_utilization_ratio", app, name)}
-	states := c.Readings.With("resp_pool_connections", app, name)
-	if len(states) == 0 {
+// poolOf returns a pool of an app; nil if it was not read.
+func (e *evaluator) poolOf(app, name string) *pool {
+	i := slices.IndexFunc(e.State.Pools, func(p model.Pool) bool { return p.App == app && p.Name == name })
+	if i < 0 {
 		return nil
 	}
-	for _, x := range states {
-		switch label(x, 2) {
-		case "in_use":
-			p.inUse = x.Value
-		case "in_transaction":
-			p.inTransaction = x.Value
-		case "leaked":
-			p.leaked = x.Value
-		}
-	}
-	for _, x := range c.Readings.With("page.pool_leak", app, name) {
-		p.leaks = append(p.leaks, leak{label(x, 2), label(x, 3), label(x, 4), label(x, 5), x.Value})
-	}
-	p.culprit, p.culprits = c.culprit(app, name)
-	slices.SortStableFunc(p.leaks, func(a, b leak) int { return cmp.Compare(b.asleep, a.asleep) })
-	return p
+	return &pool{&e.State.Pools[i]}
 }
 
-// taken counts the connections that nobody else can have now.
-func (p *pool) taken() float64 { return p.inUse + p.inTransaction + p.leaked }
+// taken returns the number of connections that are not idle.
+func (p *pool) taken() float64 { return p.InUse + p.InTransaction + p.Leaked }
 
-// judgePools judges each pool: how much of it is taken, and whether some of
-// that is taken for nothing.
-func (c *court) judgePools(w *crew) {
-	for _, name := range c.partNames(w.app, "pool", "resp_pool_connections") {
-		p := c.poolOf(w.app, name)
+// evaluatePools evaluates the utilization and the leaks of each pool of an app.
+func (e *evaluator) evaluatePools(w *appWorkers) {
+	var found []string
+	for i := range e.State.Pools {
+		if p := &e.State.Pools[i]; p.App == w.app {
+			found = append(found, p.Name)
+		}
+	}
+	for _, name := range e.partNames(w.app, "pool", found) {
+		p := e.poolOf(w.app, name)
 		if p == nil {
-			c.unread(w.app, "pool", "pool", name, "pool "+name+" of "+w.app)
+			e.unread(w.app, "pool", "pool", name, "pool "+name+" of "+w.app)
 			continue
 		}
 		advice := p.advice(w)
-		leaks := rule{key: key{w.app, "pool_leak", name}, component: "pool", advice: advice}
-		if p.leaked > 0 {
-			leaks.level, leaks.calm = Warning, Warning
-			leaks.summary = plural(p.leaked, "connection") + " of pool " + name + " of " + w.app + " " + isAre(p.leaked) + " leaked" + p.asleep()
+		leaks := rule{Subject: Subject{w.app, "pool_leak", name}, component: "pool", advice: advice}
+		if p.Leaked > 0 {
+			leaks.level, leaks.release = Warning, Warning
+			leaks.summary = plural(p.Leaked, "connection") + " of pool " + name + " of " + w.app + " " + isAre(p.Leaked) + " leaked" + p.asleep()
 		}
-		c.add(leaks)
-		if p.utilization == nil {
+		e.add(leaks)
+		if p.Utilization == nil {
 			continue
 		}
-		r := rule{key: key{w.app, "pool", name}, component: "pool", advice: advice}
-		r.level, r.calm = rises(*p.utilization, c.Limits.ConnectionPool)
+		r := rule{Subject: Subject{w.app, "pool", name}, component: "pool", advice: advice}
+		r.level, r.release = rises(*p.Utilization, e.Limits.ConnectionPool)
 		r.summary = fmt.Sprintf("pool %s of %s is at %s", name, w.app, p.use())
-		c.add(r)
+		e.add(r)
 	}
 }
 
-// use is how much of the pool is taken, in words.
+// use returns the utilization in words, e.g. "87 % (13 of 15)".
 func (p *pool) use() string {
-	if p.capacity == nil {
-		return FormatPercent(*p.utilization)
+	if p.Capacity == nil {
+		return FormatPercent(*p.Utilization)
 	}
-	return fmt.Sprintf("%s (%s of %s)", FormatPercent(*p.utilization), FormatCount(p.taken()), FormatCount(*p.capacity))
+	return fmt.Sprintf("%s (%s of %s)", FormatPercent(*p.Utilization), FormatCount(p.taken()), FormatCount(*p.Capacity))
 }
 
 func (p *pool) asleep() string {
-	if len(p.leaks) == 0 {
+	if len(p.Leaks) == 0 {
 		return ""
 	}
-	return ": asleep in a transaction for up to " + FormatSeconds(p.leaks[0].asleep)
+	return ": asleep in a transaction for up to " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
-// advice names the connections that hold the pool, and whose they are.
-func (p *pool) advice(w *crew) adviser {
-	if p.utilization == nil && p.leaked == 0 {
+// advice returns advice about the connections that use the pool up.
+func (p *pool) advice(w *appWorkers) adviser {
+	if p.Utilization == nil && p.Leaked == 0 {
 		return nil
 	}
-	line := "Pool " + p.name + " of " + p.app
-	if p.utilization != nil {
+	line := "Pool " + p.Name + " of " + p.App
+	if p.Utilization != nil {
 		line += " is at " + p.use()
 	} else {
 		line += " has " + FormatCount(p.taken()) + " connections in use"
 	}
-	if p.leaked == 0 {
-		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.inUse, "connection"), runs(p.inUse), FormatCount(p.inTransaction), sleeps(p.inTransaction))
-		return says(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
+	if p.Leaked == 0 {
+		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), runs(p.InUse), FormatCount(p.InTransaction), sleeps(p.InTransaction))
+		return symptoms(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
 	}
-	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.leaked, "connection"), sleeps(p.leaked), p.longestLeak())
-	switch slot, n := p.culprit, p.culprits; {
-	case len(p.leaks) == 0:
+	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.Leaked, "connection"), sleeps(p.Leaked), p.longestLeak())
+	slot, n := p.culprit()
+	switch {
+	case len(p.Leaks) == 0:
 		return p.leaking(line + ": see the exporter's log for which they are.")
 	case slot == "" || n == 0:
 		return p.leaking(line + ". End them: " + p.kill() + ".")
-	case n == int(p.leaked):
+	case n == int(p.Leaked):
 		line += ", opened by "
 	default:
 		line += fmt.Sprintf(", %d of them opened by ", n)
 	}
-	return p.leaking(line + w.named(p.culprit) + ". End them: " + p.kill() + "; or recycle that worker.")
+	return p.leaking(line + w.named(slot) + ". End them: " + p.kill() + "; or recycle that worker.")
 }
 
-// leaking returns an adviser about leaked connections. What is said of the one
-// that also holds up others is about the same cause.
+// leaking returns an adviser about leaked connections. A single leak has the cause
+// of its connection, as advice about a lock that it holds has.
 func (p *pool) leaking(line string) adviser {
-	cause := "pool:" + p.app + "/" + p.name
-	if len(p.leaks) == 1 && p.leaked == 1 {
-		cause = "mysql:" + p.leaks[0].store + "/connection:" + p.leaks[0].id
+	cause := "pool:" + p.App + "/" + p.Name
+	if len(p.Leaks) == 1 && p.Leaked == 1 {
+		cause = connectionCause(p.Leaks[0].Server, p.Leaks[0].Connection)
 	}
 	return func(time.Duration) []advice { return []advice{{rankCause, cause, line}} }
 }
 
 func (p *pool) longestLeak() string {
-	if len(p.leaks) == 0 {
+	if len(p.Leaks) == 0 {
 		return ""
 	}
-	return ", the longest for " + FormatSeconds(p.leaks[0].asleep)
+	return ", the longest for " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
-// culprit is the worker that has most of the leaks.
-func (c *court) culprit(app, pool string) (slot string, n int) {
-	for _, x := range c.Readings.With("page.pool_worker", app, pool) {
-		if m := int(x.Value); label(x, 3) == "leaked" && (m > n || m == n && label(x, 2) < slot) {
-			slot, n = label(x, 2), m
+// culprit returns the worker that has most of the leaks, and how many.
+func (p *pool) culprit() (slot string, n int) {
+	for i := range p.Workers {
+		w := &p.Workers[i]
+		if m := int(w.Leaked); m > n || m == n && m > 0 && w.Slot < slot {
+			slot, n = w.Slot, m
 		}
 	}
 	return slot, n
 }
 
-// kill says how to end the leaks by hand.
+// kill returns the statement that ends the longest leak, and how many more there
+// are.
 func (p *pool) kill() string {
-	line := "KILL " + p.leaks[0].id
-	if n := int(p.leaked) - 1; n > 0 {
+	line := fmt.Sprintf("KILL %d", p.Leaks[0].Connection)
+	if n := int(p.Leaked) - 1; n > 0 {
 		line += fmt.Sprintf(" and %d more", n)
 	}
-	return line + " on MySQL " + p.leaks[0].store
+	return line + " on MySQL " + p.Leaks[0].Server
 }
 
 func runs(n float64) string {

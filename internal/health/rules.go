@@ -1,17 +1,18 @@
 package health
 
 import (
+	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// rises judges v against limits that it must stay below; calm is by limits
-// that are the margin lower.
-func rises(v float64, l config.Limit) (level, calm Level) {
+// rises returns the level of a value that must stay below its limits, and its
+// level by limits lowered by the margin.
+func rises(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level {
 		switch {
 		case v >= l.Critical*share:
@@ -25,8 +26,9 @@ func rises(v float64, l config.Limit) (level, calm Level) {
 	return at(1), at(1 - margin)
 }
 
-// falls judges v against limits that it must stay above.
-func falls(v float64, l config.Limit) (level, calm Level) {
+// falls returns the level of a value that must stay above its limits, and its
+// level by limits raised by the margin.
+func falls(v float64, l config.Limit) (level, release Level) {
 	at := func(share float64) Level {
 		switch {
 		case v < l.Critical*share:
@@ -40,23 +42,22 @@ func falls(v float64, l config.Limit) (level, calm Level) {
 	return at(1), at(1 + margin)
 }
 
-// appNames lists the apps to judge: those of the configuration and those that
-// were seen. Where the processes could not be read at all, an app that was not
-// well before is not forgotten for it.
-func (c *court) appNames() []string {
-	names := slices.Clone(c.Apps)
-	for _, x := range c.Readings.All("resp_up") {
-		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
-			names = append(names, name)
+// appNames returns the apps to evaluate: configured, seen and, where processes
+// could not be read, those that were unhealthy before.
+func (e *evaluator) appNames() []string {
+	names := slices.Clone(e.Apps)
+	for i := range e.State.Apps {
+		names = append(names, e.State.Apps[i].Name)
+	}
+	for i := range e.State.Workers {
+		if w := &e.State.Workers[i]; w.Counts != nil {
+			names = append(names, w.App)
 		}
 	}
-	for _, x := range c.Readings.All("resp_app_workers") {
-		names = append(names, label(x, 0))
-	}
-	if why := c.lack("process"); why != "" {
-		for k := range c.before.held {
-			if k.app != "" {
-				names = append(names, k.app)
+	if why := e.lack("process"); why != "" {
+		for k := range e.before.rules {
+			if k.App != "" {
+				names = append(names, k.App)
 			}
 		}
 	}
@@ -64,148 +65,172 @@ func (c *court) appNames() []string {
 	return slices.Compact(names)
 }
 
-// lack says why a collector has not given all it should; empty where it has,
-// where there is none, and where it was switched off.
-func (c *court) lack(collector string) string {
-	for _, x := range c.Readings.With("resp_collector_available", collector) {
-		reason := label(x, 1)
-		if x.Value != 0 || reason == "disabled" {
-			continue
-		}
-		for _, u := range c.Readings.With("page.unavailable", collector, reason) {
-			if d := label(u, 2); d != "" {
-				return d
-			}
-		}
-		return reason
+// lack returns why a collector is not available; "" where it is available,
+// switched off or unknown.
+func (e *evaluator) lack(collector string) string {
+	reason := e.reason(collector)
+	if reason == "" || reason == "ok" || reason == "disabled" {
+		return ""
 	}
-	return ""
+	return cmp.Or(Missing(e.State, collector), reason)
 }
 
-// lacks tells the reason itself.
-func (c *court) lacks(collector string, reasons ...string) bool {
-	for _, x := range c.Readings.With("resp_collector_available", collector) {
-		if x.Value == 0 && slices.Contains(reasons, label(x, 1)) {
-			return true
-		}
+// reason returns the reason of a collector, "ok" included; "" where it is unknown.
+func (e *evaluator) reason(collector string) string {
+	i := slices.IndexFunc(e.State.Collectors, func(x model.Collector) bool { return x.Name == collector })
+	if i < 0 {
+		return ""
 	}
-	return false
+	return e.State.Collectors[i].Reason
 }
 
-// cannotRead adds a warning for what should be known and is not: a failure
-// always is one, a missing permission only where the configuration names the
-// app. What simply is not there is not judged.
-func (c *court) cannotRead(app, component, collector, what string) {
+// maxMissing bounds the sentences about one collector.
+const maxMissing = 20
+
+// Missing returns the details of all non-optional lacks of a collector, joined and
+// without duplicates.
+func Missing(s *model.State, collector string) string {
+	var list []string
+	more := 0
+	for i := range s.Lacks {
+		l := &s.Lacks[i]
+		switch {
+		case l.Collector != collector || l.Optional || l.Detail == "" || slices.Contains(list, l.Detail):
+		case len(list) < maxMissing:
+			list = append(list, l.Detail)
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, "; ")
+}
+
+// lackOf returns the first non-optional lack of a server, of the collector of its
+// kind; nil if there is none.
+func (e *evaluator) lackOf(kind, name string) *model.Lack {
+	i := slices.IndexFunc(e.State.Lacks, func(l model.Lack) bool {
+		return l.Collector == kind && l.Of == kind+":"+name && !l.Optional
+	})
+	if i < 0 {
+		return nil
+	}
+	return &e.State.Lacks[i]
+}
+
+// cannotRead adds a warning where a collector failed or, for the host and
+// configured apps, lacks a permission.
+func (e *evaluator) cannotRead(app, component, collector, what string) {
 	reasons := []string{"failed", "timeout"}
-	if app == "" || slices.Contains(c.Apps, app) {
+	if app == "" || slices.Contains(e.Apps, app) {
 		reasons = append(reasons, "permission")
 	}
-	if !c.lacks(collector, reasons...) {
+	if !slices.Contains(reasons, e.reason(collector)) {
 		return
 	}
-	why := c.lack(collector)
-	c.add(rule{
-		key: key{app: app, name: component}, component: component, level: Warning, calm: Warning,
+	why := e.lack(collector)
+	e.add(rule{
+		Subject: Subject{App: app, Rule: component}, component: component, level: Warning, release: Warning,
 		summary: what + " cannot be read: " + why,
 	})
 }
 
-func (c *court) judgeApp(app string) {
-	up := number(c.Readings, "resp_up", "app:"+app)
-	down := rule{key: key{app: app, name: "app_down"}, component: "workers"}
-	workers := c.crew(app)
+func (e *evaluator) evaluateApp(app string) {
+	down := rule{Subject: Subject{App: app, Rule: "app_down"}, component: "workers"}
+	workers := e.appWorkers(app)
 	switch {
-	case up == nil && workers.total == 0:
-		if why := c.lack("process"); why != "" {
+	case workers.process == nil && workers.total == 0:
+		if why := e.lack("process"); why != "" {
 			down.level, down.summary = Warning, app+" cannot be looked at: "+why
-			down.calm = down.level
-			c.add(down)
+			down.release = down.level
+			e.add(down)
 		}
 		return
-	case up != nil && *up == 0:
-		down.level, down.calm, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
-		c.add(down)
-		c.judgeTasks(app) // they go on without it
-		c.judgeSessions(app)
+	case workers.process != nil && !workers.process.Up:
+		down.level, down.release, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
+		e.add(down)
+		e.evaluateTasks(app) // task workers and sessions do not depend on it
+		e.evaluateSessions(app)
 		return
 	}
-	c.add(down)
-	c.judgeWorkers(workers)
-	c.judgeQueue(workers, &c.rules[len(c.rules)-1])
-	c.judgeRequests(workers)
-	c.judgeUse(workers)
-	c.judgePools(workers)
-	c.judgeTasks(app)
-	c.judgeSessions(app)
+	e.add(down)
+	e.evaluateWorkers(workers)
+	e.evaluateQueue(workers, &e.rules[len(e.rules)-1])
+	e.evaluateRequests(workers)
+	e.evaluateUse(workers)
+	e.evaluatePools(workers)
+	e.evaluateTasks(app)
+	e.evaluateSessions(app)
 }
 
-// judgeRequests judges what the app's server reports, if it does.
-func (c *court) judgeRequests(w *crew) {
-	app := w.app
-	if v := number(c.Readings, "page.http_error_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "error_rate"}, component: "requests", advice: c.adviseErrors(app, *v)}
-		r.level, r.calm = rises(*v, c.Limits.ErrorRate)
-		r.summary = FormatPercent(*v) + " of the requests to " + app + " fail with 5xx"
-		c.add(r)
+// evaluateRequests evaluates the error rate and the response time, where reported.
+func (e *evaluator) evaluateRequests(w *appWorkers) {
+	if w.requests == nil {
+		return
 	}
-	if v := number(c.Readings, "page.http_mean_seconds", app); v != nil {
-		r := rule{key: key{app: app, name: "response_time"}, component: "requests", advice: later(func() adviser { return c.adviseSlow(w, *v) })}
-		r.level, r.calm = rises(*v, c.Limits.ResponseTime)
-		r.summary = app + " takes " + FormatSeconds(*v) + " a request on average"
-		c.add(r)
+	if v := w.requests.ErrorRatio; v != nil {
+		r := rule{Subject: Subject{App: w.app, Rule: "error_rate"}, component: "requests", advice: adviseErrors(w.requests)}
+		r.level, r.release = rises(*v, e.Limits.ErrorRate)
+		r.summary = FormatPercent(*v) + " of the requests to " + w.app + " fail with 5xx"
+		e.add(r)
+	}
+	if v := w.requests.Mean; v != nil {
+		r := rule{Subject: Subject{App: w.app, Rule: "response_time"}, component: "requests", advice: deferred(func() adviser { return e.adviseSlow(w, *v) })}
+		r.level, r.release = rises(*v, e.Limits.ResponseTime)
+		r.summary = w.app + " takes " + FormatSeconds(*v) + " a request on average"
+		e.add(r)
 	}
 }
 
-// judgeUse judges the memory and the CPU that the app takes of what it may.
-func (c *court) judgeUse(w *crew) {
-	app := w.app
-	if v := number(c.Readings, "resp_app_memory_usage_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "memory"}, component: "memory", advice: c.adviseMemory(w, *v)}
-		r.level, r.calm = rises(*v, c.Limits.Memory)
-		r.summary = app + " uses " + FormatPercent(*v) + " of its memory"
-		c.add(r)
+// evaluateUse evaluates the memory and CPU usage of an app.
+func (e *evaluator) evaluateUse(w *appWorkers) {
+	if w.memory != nil && w.memory.Usage != nil {
+		r := rule{Subject: Subject{App: w.app, Rule: "memory"}, component: "memory", advice: w.adviseMemory()}
+		r.level, r.release = rises(*w.memory.Usage, e.Limits.Memory)
+		r.summary = w.app + " uses " + FormatPercent(*w.memory.Usage) + " of its memory"
+		e.add(r)
 	} else {
-		c.cannotRead(app, "memory", "memory", "the memory of "+app)
+		e.cannotRead(w.app, "memory", "memory", "the memory of "+w.app)
 	}
-	if v := number(c.Readings, "resp_app_cpu_usage_ratio", app); v != nil {
-		r := rule{key: key{app: app, name: "cpu"}, component: "cpu", advice: c.adviseCPU(w, *v)}
-		r.level, r.calm = rises(*v, c.Limits.CPU)
-		r.summary = app + " uses " + FormatPercent(*v) + " of its CPU"
-		c.add(r)
+	if w.process != nil && w.process.CPU != nil {
+		r := rule{Subject: Subject{App: w.app, Rule: "cpu"}, component: "cpu", advice: w.adviseCPU()}
+		r.level, r.release = rises(*w.process.CPU, e.Limits.CPU)
+		r.summary = w.app + " uses " + FormatPercent(*w.process.CPU) + " of its CPU"
+		e.add(r)
 	}
 }
 
-// judgeHost judges what all apps share.
-func (c *court) judgeHost() {
-	disks := slices.Clone(c.Readings.All("resp_disk_usage_ratio"))
-	slices.SortFunc(disks, func(a, b Reading) int { return strings.Compare(label(a, 0), label(b, 0)) })
+// evaluateHost evaluates disks, memory and CPU of the host.
+func (e *evaluator) evaluateHost() {
+	disks := slices.Clone(e.State.Disks)
+	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
 	for _, d := range disks {
-		if math.IsNaN(d.Value) {
-			continue
-		}
-		c.host("disk", label(d, 0), d.Value, c.Limits.Disk, "disk "+label(d, 0)+" is",
-			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", label(d, 0), FormatPercent(d.Value)))
+		e.host("disk", d.Mountpoint, d.Usage, e.Limits.Disk, "disk "+d.Mountpoint+" is",
+			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
 	}
 	if len(disks) == 0 {
-		c.cannotRead("", "disk", "disk", "how full the disks are")
+		e.cannotRead("", "disk", "disk", "how full the disks are")
 	}
 	for _, h := range []struct {
 		name, word, advice string
+		usage              *float64
 		limit              config.Limit
 	}{
-		{"memory", "memory", c.adviseHostMemory(), c.Limits.Memory},
-		{"cpu", "CPU", c.adviseHostCPU(), c.Limits.CPU},
+		{"memory", "memory", e.adviseHostMemory(), e.State.Host.Memory, e.Limits.Memory},
+		{"cpu", "CPU", e.adviseHostCPU(), e.State.Host.CPU, e.Limits.CPU},
 	} {
-		if v := number(c.Readings, "resp_host_"+h.name+"_usage_ratio"); v != nil {
-			c.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
+		if v := h.usage; v != nil {
+			e.host(h.name, "", *v, h.limit, "the host's "+h.word+" is", fmt.Sprintf("The host's %s is at %s%s.", h.word, FormatPercent(*v), h.advice))
 		} else if h.name == "memory" {
-			c.cannotRead("", "memory", "host", "the host's memory")
+			e.cannotRead("", "memory", "host", "the host's memory")
 		}
 	}
 }
 
-func (c *court) host(name, of string, v float64, l config.Limit, what, advice string) {
-	r := rule{key: key{name: name, of: of}, component: name, summary: what + " at " + FormatPercent(v), advice: says(advice)}
-	r.level, r.calm = rises(v, l)
-	c.add(r)
+func (e *evaluator) host(name, of string, v float64, l config.Limit, what, advice string) {
+	r := rule{Subject: Subject{Rule: name, Of: of}, component: name, summary: what + " at " + FormatPercent(v), advice: symptoms(advice)}
+	r.level, r.release = rises(v, l)
+	e.add(r)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Level is how well something is, in the numbers of resp_health_status.
+// Level is a health level, with the values of resp_health_status.
 type Level int
 
 // The levels.
@@ -16,7 +16,7 @@ const (
 	Critical
 )
 
-// String is the word of /api/v1/status.
+// String returns the word that /api/v1/status uses.
 func (l Level) String() string {
 	switch l {
 	case Healthy:
@@ -33,8 +33,8 @@ func (l Level) String() string {
 // MarshalText implements [encoding.TextMarshaler].
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]; a word that is no level
-// is an error.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It returns an error for an
+// unknown word.
 func (l *Level) UnmarshalText(text []byte) error {
 	for _, x := range []Level{Healthy, Warning, Critical} {
 		if x.String() == string(text) {
@@ -45,8 +45,7 @@ func (l *Level) UnmarshalText(text []byte) error {
 	return fmt.Errorf("no health level %q", text)
 }
 
-// Alert is one finding of the exporter's own: what is not well, how bad, and
-// since when.
+// Alert is an alert of the exporter's own rules.
 type Alert struct {
 	Name      string    `json:"name"` // of the rule, e.g. "error_rate" or "disk /var"
 	Severity  Level     `json:"severity"`
@@ -54,45 +53,46 @@ type Alert struct {
 	Summary   string    `json:"summary"` // a sentence without a full stop
 	Since     time.Time `json:"since"`   // it is not healthy
 
-	told bool   // another alert of the same app says it already
-	of   string // the store or the disk that it is about, where there may be several
+	Subject Subject `json:"-"` // what it is about
+
+	inhibited bool // another alert of the same app says it already
 }
 
-// Recovery is an alert that has ended, and not for long enough to be sure of it.
-// Its severity is the worst that was seen.
+// Recovery is an alert that has ended within the last two monitoring intervals.
+// Its severity is the worst that it had.
 type Recovery struct {
 	Alert
-	Ended time.Time `json:"ended"` // when it was last seen
+	Ended time.Time `json:"ended"` // when it was last unhealthy
 }
 
-// Status is the model HealthStatus of /api/v1/status: how one app is, or, with
-// the app "", the host and the stores on which no single app has a claim.
+// Status is the health of one app, or, with the app "", of the host and the
+// stores, as /api/v1/status has it.
 type Status struct {
 	App             string           `json:"-"`
 	Overall         Level            `json:"overall_status"` // the worst of the components
-	Components      map[string]Level `json:"components"`     // those that could be judged
-	Alerts          []Alert          `json:"alerts"`         // what is present, the worst first
-	Recovering      []Recovery       `json:"recovering"`     // what ended within the last two monitoring intervals
+	Components      map[string]Level `json:"components"`     // those that could be evaluated
+	Alerts          []Alert          `json:"alerts"`         // present ones, the worst first
+	Recovering      []Recovery       `json:"recovering"`     // ended within the last two monitoring intervals
 	Recommendations []string         `json:"recommendations"`
 	LastCheck       time.Time        `json:"last_check"`
 }
 
-// Part returns how well one of several things of a component is: a store, a
-// pool, a queue or a disk, by its name.
+// Part returns the level of one store, pool, queue or disk of a component, by its
+// name.
 func (s *Status) Part(component, name string) Level {
 	worst := Healthy
 	for i := range s.Alerts {
-		if a := &s.Alerts[i]; a.Component == component && a.of == name {
+		if a := &s.Alerts[i]; a.Component == component && a.Subject.Of == name {
 			worst = max(worst, a.Severity)
 		}
 	}
 	return worst
 }
 
-// Judgement is all that one look says of everybody's health.
-type Judgement struct {
-	At   time.Time // zero: there was none yet
-	Apps []Status  // by name; an app of which nothing is known is not there
+// Evaluation is the health of all apps, stores and the host at one time.
+type Evaluation struct {
+	At   time.Time // zero: there was no evaluation yet
+	Apps []Status  // by name; without apps of which nothing is known
 	Host Status    // the host and the stores
 
 	findings   []Finding
@@ -100,20 +100,20 @@ type Judgement struct {
 	advice     []string
 }
 
-// Finding is an alert and whose it is.
+// Finding is an alert with its app.
 type Finding struct {
-	App string // "": the host's, or a store's
+	App string // "": the host or a store
 	Alert
 }
 
-// Ended is a finding that has ended, and when it was last seen.
+// Ended is a finding that has ended, with the time when it was last unhealthy.
 type Ended struct {
 	Finding
 	Ended time.Time
 }
 
-// Of returns the status of that app, or nil where nothing is known of it.
-func (j Judgement) Of(app string) *Status {
+// Of returns the status of an app, or nil where nothing is known of it.
+func (j Evaluation) Of(app string) *Status {
 	i := slices.IndexFunc(j.Apps, func(s Status) bool { return s.App == app })
 	if i < 0 {
 		return nil
@@ -121,12 +121,13 @@ func (j Judgement) Of(app string) *Status {
 	return &j.Apps[i]
 }
 
-// Findings lists what is not well, each once, the worst first.
-func (j Judgement) Findings() []Finding { return j.findings }
+// Findings returns the alerts that are present and not inhibited, the worst first.
+func (j Evaluation) Findings() []Finding { return j.findings }
 
-// Recovering lists what has ended within the last two monitoring intervals, each
-// once, the worst first.
-func (j Judgement) Recovering() []Ended { return j.recovering }
+// Recovering returns the alerts that ended within the last two monitoring
+// intervals, the worst first.
+func (j Evaluation) Recovering() []Ended { return j.recovering }
 
-// Recommendations lists what to do now, each once, the most useful first.
-func (j Judgement) Recommendations() []string { return j.advice }
+// Recommendations returns the advice for all apps, stores and the host, root causes
+// first.
+func (j Evaluation) Recommendations() []string { return j.advice }

@@ -3,81 +3,123 @@ package health
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
-	// leastLookups is how many lookups in five minutes a hit rate needs to be judged.
+	// leastLookups is how many lookups in five minutes a hit rate needs to be
+	// evaluated.
 	leastLookups = 1000
-	// veryLong is how many times query_time.critical one statement of an app by
-	// itself may take until that is worth a warning.
+	// veryLong is how many times query_time.critical a single statement of an app
+	// may take before it is a warning.
 	veryLong = 12
-	// nearlyFull is the share of max_connections that is worth a warning.
+	// nearlyFull is the share of max_connections that is a warning.
 	nearlyFull = 0.9
 )
 
-// judgeStores judges the servers of the configuration.
-func (c *court) judgeStores() {
-	for _, name := range c.MySQL {
-		if c.judgeUp("mysql", "MySQL", name) {
-			c.judgeConnections(name)
-			c.judgeQueries(name)
+// mysqlServer returns a MySQL server; nil if it was not read.
+func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
+	i := slices.IndexFunc(e.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &e.State.MySQL[i]
+}
+
+// redisServer returns a Redis server; nil if it was not read.
+func (e *evaluator) redisServer(name string) *model.RedisServer { return redisServer(e.State, name) }
+
+func redisServer(s *model.State, name string) *model.RedisServer {
+	i := slices.IndexFunc(s.Redis, func(r model.RedisServer) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.Redis[i]
+}
+
+// isDown reports whether a server was read and did not answer.
+func (e *evaluator) isDown(kind, name string) bool {
+	if kind == "mysql" {
+		s := e.mysqlServer(name)
+		return s != nil && !s.Up
+	}
+	s := e.redisServer(name)
+	return s != nil && !s.Up
+}
+
+// isFull reports whether a MySQL server refused the exporter because it has no
+// connection left.
+func (e *evaluator) isFull(name string) bool {
+	s := e.mysqlServer(name)
+	return s != nil && s.Full
+}
+
+// evaluateStores evaluates the configured servers.
+func (e *evaluator) evaluateStores() {
+	for _, name := range e.MySQL {
+		s := e.mysqlServer(name)
+		if e.evaluateUp("mysql", "MySQL", name, s != nil) {
+			e.evaluateConnections(s)
+			e.evaluateQueries(s)
 		}
 	}
-	for _, name := range c.Redis {
-		if c.judgeUp("redis", "Redis", name) {
-			c.judgeCache(name)
+	for _, name := range e.Redis {
+		s := e.redisServer(name)
+		if e.evaluateUp("redis", "Redis", name, s != nil) {
+			e.evaluateCache(s)
 		}
 	}
 }
 
-// judgeConnections judges how many of its connections a MySQL server has left.
-func (c *court) judgeConnections(name string) {
-	open, most := number(c.Readings, "resp_mysql_connections", name), number(c.Readings, "resp_mysql_max_connections", name)
-	if open == nil || most == nil || *most <= 0 {
+// evaluateConnections evaluates how many of its connections a MySQL server uses.
+func (e *evaluator) evaluateConnections(s *model.MySQLServer) {
+	if s.Connections == nil || s.MaxConnections == nil || *s.MaxConnections <= 0 {
 		return
 	}
-	r := rule{key: key{name: "connections", of: name}, component: "mysql"}
+	name, open, most := s.Name, *s.Connections, *s.MaxConnections
+	r := rule{Subject: Subject{Rule: "connections", Of: name}, component: "mysql"}
 	level := func(v float64) Level {
 		switch {
-		case v >= *most:
+		case v >= most:
 			return Critical
-		case v >= nearlyFull**most:
+		case v >= nearlyFull*most:
 			return Warning
 		}
 		return Healthy
 	}
-	r.level, r.calm = level(*open), level(*open/(1-margin))
-	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(*open), FormatCount(*most), c.heldBy(name))
-	r.advice = c.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(*open), FormatCount(*most), name))
-	c.add(r)
+	r.level, r.release = level(open), level(open/(1-margin))
+	r.summary = fmt.Sprintf("MySQL %s has %s of its %s connections in use%s", name, FormatCount(open), FormatCount(most), e.heldBy(name))
+	r.advice = e.adviseFull(name, fmt.Sprintf("%s of %s connections to MySQL %s are in use", FormatCount(open), FormatCount(most), name))
+	e.add(r)
 }
 
-// heldBy names who holds the most connections to a MySQL server: by its own
-// list, else by the sockets of the apps on this host.
-func (c *court) heldBy(name string) string {
-	holders := c.Readings.With("page.mysql_holder", name)
-	if len(holders) > 0 {
-		h := holders[0]
-		text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Value), label(h, 1), label(h, 2))
-		if app := label(h, 3); app != "" {
-			text += ", pool of " + app
-		}
-		if v := number(c.Readings, "page.mysql_holder_asleep", h.Labels...); v != nil && *v > 0 {
-			text += fmt.Sprintf(", %s of them asleep", FormatCount(*v))
-		}
-		return text
+// heldBy returns the end of a sentence that names who has most connections to a
+// MySQL server: by the server's list, else by the sockets of the apps on this host.
+func (e *evaluator) heldBy(name string) string {
+	s := e.mysqlServer(name)
+	if s == nil || len(s.Holders) == 0 {
+		return e.heldByApp(name)
 	}
-	return c.heldByApp(name)
+	h := &s.Holders[0]
+	text := fmt.Sprintf(": %s of user %s from %s", FormatCount(h.Connections), h.User, h.Host)
+	if h.App != "" {
+		text += ", pool of " + h.App
+	}
+	if h.Asleep > 0 {
+		text += fmt.Sprintf(", %s of them asleep", FormatCount(h.Asleep))
+	}
+	return text
 }
 
-// heldByApp names the app on this host with most connections to a MySQL server.
-func (c *court) heldByApp(name string) string {
+// heldByApp returns the end of a sentence that names the app on this host with most
+// connections to a MySQL server; "" where there is none.
+func (e *evaluator) heldByApp(name string) string {
 	by := make(map[string]float64)
 	most := ""
-	for _, x := range c.Readings.All("resp_worker_connections") {
-		if label(x, 2) == "mysql:"+name && finite(x.Value) {
-			by[label(x, 0)] += x.Value
+	for i := range e.State.Connections {
+		if x := &e.State.Connections[i]; x.Component == "mysql:"+name {
+			by[x.App] += x.Count
 		}
 	}
 	for app, n := range by {
@@ -91,104 +133,89 @@ func (c *court) heldByApp(name string) string {
 	return fmt.Sprintf(": %s holds %s of them", most, FormatCount(by[most]))
 }
 
-func (c *court) adviseFull(name, line string) adviser {
-	return atRoot("mysql:"+name+"/full", line+c.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
+func (e *evaluator) adviseFull(name, line string) adviser {
+	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
 }
 
-// judgeQueries judges how long statements run. One by itself is a dump or a
-// report as often as not: it is judged when others wait for it, when it is one
-// of several, or, of an app, when it takes very long.
-func (c *court) judgeQueries(name string) {
-	longest := number(c.Readings, "resp_mysql_longest_query_seconds", name)
-	if longest == nil {
-		c.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
+// evaluateQueries evaluates how long statements run. A single long statement may be
+// a dump or a report, so it counts only when others wait for it, when it is one of
+// several, or when it is an app's and takes very long.
+func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
+	name := s.Name
+	if s.LongestQuery == nil {
+		e.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
 		return
 	}
-	v := number(c.Readings, "page.mysql_shared_query_seconds", name)
+	v := s.SharedQuery
 	if v == nil {
-		v = longest
+		v = s.LongestQuery
 	}
-	r := rule{key: key{name: "query_time", of: name}, component: "mysql"}
-	r.level, r.calm = rises(*v, c.Limits.QueryTime)
+	r := rule{Subject: Subject{Rule: "query_time", Of: name}, component: "mysql"}
+	r.level, r.release = rises(*v, e.Limits.QueryTime)
 	shown := *v
-	if own := number(c.Readings, "resp_mysql_app_query_seconds", name); own != nil && r.level == Healthy {
-		if at := veryLong * c.Limits.QueryTime.Critical; *own >= at {
+	if own := s.AppQuery; own != nil && r.level == Healthy {
+		if at := veryLong * e.Limits.QueryTime.Critical; *own >= at {
 			r.level, shown = Warning, *own
 		} else if *own >= at*(1-margin) {
-			r.calm = max(r.calm, Warning)
+			r.release = max(r.release, Warning)
 		}
 	}
-	r.calm = max(r.calm, r.level)
-	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + c.blockedBy(name)
-	if b := c.tableLock(name); b != nil && c.blocker(name) == nil {
+	r.release = max(r.release, r.level)
+	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
+	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
 		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.waiting)), "connection"), name,
-			either(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
+			choose(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
 	}
-	r.advice = later(func() adviser { return c.adviseQuery(name, shown) })
-	c.add(r)
+	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
+	e.add(r)
 }
 
-// judgeCache judges the hit rate of a Redis that is a cache.
-func (c *court) judgeCache(name string) {
-	if len(c.Readings.With("resp_redis_info", name)) == 0 {
-		c.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
+// evaluateCache evaluates the hit rate of a Redis that is a cache.
+func (e *evaluator) evaluateCache(s *model.RedisServer) {
+	name := s.Name
+	if !s.Informed {
+		e.halfRead("redis", "cache_hit_rate", name, "the state of Redis "+name)
 		return
 	}
-	v := number(c.Readings, "page.redis_hit_ratio", name)
-	if v == nil || !isCache(c.Readings, name) { // no lookups, or none that tell anything
-		return
+	if s.HitRatio == nil || s.Stateful || s.Lookups != nil && *s.Lookups < leastLookups {
+		return // no lookups, or too few
 	}
-	if n := number(c.Readings, "page.redis_lookups", name); n != nil && *n < leastLookups {
-		return
-	}
-	r := rule{key: key{name: "cache_hit_rate", of: name}, component: "redis", advice: c.adviseHits(name, *v)}
-	r.level, r.calm = falls(*v, c.Limits.CacheHitRate)
-	r.summary = "only " + FormatPercent(*v) + " of the lookups on Redis " + name + " find their key"
-	c.add(r)
+	r := rule{Subject: Subject{Rule: "cache_hit_rate", Of: name}, component: "redis", advice: adviseHits(s)}
+	r.level, r.release = falls(*s.HitRatio, e.Limits.CacheHitRate)
+	r.summary = "only " + FormatPercent(*s.HitRatio) + " of the lookups on Redis " + name + " find their key"
+	e.add(r)
 }
 
-// isCache reports whether a Redis holds nothing but what may be missing.
-func isCache(r Readings, name string) bool {
-	v := number(r, "resp_redis_cache", name)
-	return v == nil || *v != 0
-}
-
-// judgeUp judges whether a store answers, and tells whether it is worth
-// looking at the rest.
-func (c *court) judgeUp(kind, word, name string) bool {
-	up := number(c.Readings, "resp_up", kind+":"+name)
-	r := rule{key: key{name: kind, of: name}, component: kind}
+// evaluateUp evaluates whether a store answers, and reports whether the rest of it
+// can be evaluated. known is whether it was read at all.
+func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
+	r := rule{Subject: Subject{Rule: kind, Of: name}, component: kind}
 	switch {
-	case up != nil && *up != 0:
-		c.add(r)
+	case known && !e.isDown(kind, name):
+		e.add(r)
 		return true
-	case up != nil && kind == "mysql" && strings.Contains(c.storeDetail(kind, name), "max_connections"):
-		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+c.heldBy(name)
-		r.advice = c.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
-	case up != nil:
+	case kind == "mysql" && e.isFull(name):
+		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+e.heldBy(name)
+		r.advice = e.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
+	case known:
 		r.level, r.summary = Critical, word+" "+name+" does not answer"
-		r.advice = c.adviseStore(kind, word, name)
+		r.advice = e.adviseStore(kind, word, name)
 	default:
-		why := c.lack(kind)
+		why := e.lack(kind)
 		if why == "" {
 			return false // its collector is switched off
 		}
 		r.level, r.summary = Warning, word+" "+name+" cannot be looked at: "+why
 	}
-	r.calm = r.level
-	c.add(r)
+	r.release = r.level
+	e.add(r)
 	return false
 }
 
-func (c *court) halfRead(kind, rulename, name, what string) {
-	r := rule{key: key{name: rulename, of: name}, component: kind, level: Warning, calm: Warning, summary: what + " cannot be read"}
-	if why := c.storeDetail(kind, name); why != "" {
-		r.summary += ": " + why
+func (e *evaluator) halfRead(kind, rulename, name, what string) {
+	r := rule{Subject: Subject{Rule: rulename, Of: name}, component: kind, level: Warning, release: Warning, summary: what + " cannot be read"}
+	if l := e.lackOf(kind, name); l != nil && l.Short != "" {
+		r.summary += ": " + l.Short
 	}
-	c.add(r)
-}
-
-// caches are the readings of those servers that are caches.
-func caches(r Readings, of []Reading) []Reading {
-	return slices.DeleteFunc(slices.Clone(of), func(x Reading) bool { return !isCache(r, label(x, 0)) })
+	e.add(r)
 }

@@ -40,6 +40,7 @@ type Error struct {
 	Kind Kind
 	Text string // a sentence without a full stop
 	Need string // the right that is missing, such as "PROCESS"; "" for none
+	Full bool   // the server has no connection left for anybody
 	// Cure is what an administrator does about it, one way a line, with
 	// [Placeholder] for the account; "" where there is nothing to paste.
 	Cure string
@@ -99,7 +100,7 @@ func explain(err error) *Error {
 
 // answers are the server's error numbers that mean something to us.
 var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
-	1040: {Kind: Busy, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
+	1040: {Kind: Busy, Full: true, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
 	1203: {Kind: Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
 	1226: {Kind: Busy, Text: "the user has used up a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
 	1044: {Kind: Denied, Text: "the user may not use this database", lost: true},

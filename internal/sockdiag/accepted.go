@@ -108,9 +108,9 @@ const (
 // acceptedRequest is a request for the connections of one family at any of these
 // local ports, with the times of their last data.
 func acceptedRequest(family uint8, ports []uint16) []byte {
-	b := inetRequest(family, unix.IPPROTO_TCP, 1<<stateEstablished|1<<stateCloseWait, 0)
-	b[headerLen+2] = 1 << (inetDiagInfo - 1)
-	return appendFilter(b, portFilter(bytecodeLocalFrom, bytecodeLocalTo, ports))
+	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished|1<<stateCloseWait, 0)
+	p[2] = 1 << (inetDiagInfo - 1)
+	return newRequest(appendFilter(p[:], portFilter(bytecodeLocalFrom, bytecodeLocalTo, ports)))
 }
 
 // parseTimes reads the attributes of one answer. An older kernel has a shorter

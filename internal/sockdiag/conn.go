@@ -65,7 +65,7 @@ func Dial(netnsFD int) (*Conn, error) {
 		turn: make(chan struct{}, 1),
 		tcp:  inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
 		tcp6: inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		unix: unixRequest(),
+		unix: unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
 	}
 	c.io.init()
 	c.turn <- struct{}{}

@@ -146,17 +146,18 @@ const (
 // connectionsRequest asks for the established connections of one family to any
 // of ports.
 func connectionsRequest(family uint8, ports []uint16) []byte {
-	b := inetRequest(family, unix.IPPROTO_TCP, 1<<stateEstablished, 0)
-	return appendFilter(b, remotePorts(ports))
+	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished, 0)
+	return newRequest(appendFilter(p[:], remotePorts(ports)))
 }
 
-// appendFilter adds a program for the kernel's socket filter to a request.
-func appendFilter(b, code []byte) []byte {
-	b = binary.NativeEndian.AppendUint16(b, uint16(attrLen+len(code)))
-	b = binary.NativeEndian.AppendUint16(b, inetDiagBytecode)
-	b = append(b, code...)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	return b
+// appendFilter adds a program for the kernel's socket filter to the payload of a
+// request. It writes the attribute itself: netlink.MarshalAttributes makes a copy
+// more for each question.
+func appendFilter(p, code []byte) []byte {
+	p = slices.Grow(p, attrLen+len(code))
+	p = binary.NativeEndian.AppendUint16(p, uint16(attrLen+len(code)))
+	p = binary.NativeEndian.AppendUint16(p, inetDiagBytecode)
+	return append(p, code...)
 }
 
 // remotePorts returns the program for sockets whose remote port is one of ports.
@@ -190,12 +191,7 @@ func portFilter(from, to uint8, ports []uint16) []byte {
 }
 
 func unixConnectionsRequest() []byte {
-	b := newRequest(unixReqLen)
-	p := b[headerLen:]
-	p[0] = unix.AF_UNIX
-	binary.NativeEndian.PutUint32(p[4:], 1<<stateEstablished)
-	binary.NativeEndian.PutUint32(p[12:], udiagShowName|udiagShowPeer)
-	return b
+	return unixRequest(1<<stateEstablished, udiagShowName|udiagShowPeer)
 }
 
 // parseUnixAccepted reads one answer of a UNIX dump. Only the end that was

@@ -17,6 +17,7 @@ var (
 	RemotePorts       = remotePorts
 	OtherPorts        = otherPorts
 	ParseUnixPending  = parseUnixPending
+	NewRequest        = newRequest
 )
 
 // Break makes the next question fail as one whose answer never comes does.
@@ -26,7 +27,7 @@ func (c *Conn) Break(ctx context.Context) error {
 	}
 	defer c.unlock()
 	// A request for nothing: the kernel answers nothing, so the read times out.
-	quiet := newRequest(inetReqLen)
+	quiet := newRequest(make([]byte, inetReqLen))
 	binary.NativeEndian.PutUint16(quiet[6:], 0)
 	err := c.dump(ctx, "nothing", quiet, func([]byte) error { return nil })
 	if !errors.Is(err, os.ErrDeadlineExceeded) {

@@ -133,9 +133,7 @@ const (
 )
 
 func unixPendingRequest() []byte {
-	b := unixRequest()
-	binary.NativeEndian.PutUint32(b[headerLen+12:], udiagShowName|udiagShowPending)
-	return b
+	return unixRequest(1<<stateListen, udiagShowName|udiagShowPending)
 }
 
 // parseUnixPending reads one answer of a dump of listeners: the path, and the
@@ -171,11 +169,11 @@ const (
 // peersRequest is a request for the sockets of one family in the given states
 // whose local port is none of served.
 func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte {
-	b := inetRequest(family, protocol, states, 0)
+	p := inetPayload(family, protocol, states, 0)
 	if len(served) == 0 {
-		return b
+		return newRequest(p[:])
 	}
-	return appendFilter(b, otherPorts(served))
+	return newRequest(appendFilter(p[:], otherPorts(served)))
 }
 
 // otherPorts returns a program for the kernel's socket filter that accepts a

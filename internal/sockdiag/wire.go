@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,32 +38,38 @@ const (
 // errMalformed is what every parser of the kernel's answers wraps.
 var errMalformed = errors.New("malformed sock_diag answer")
 
-// inetRequest is a whole dump request for the TCP or UDP sockets of one family
-// in the given states; a port that is not 0 must be the local one.
+// inetRequest returns a whole dump request for the TCP or UDP sockets of one
+// family in the given states; a port that is not 0 must be the local one.
 func inetRequest(family, protocol uint8, states uint32, port uint16) []byte {
-	b := newRequest(inetReqLen)
-	p := b[headerLen:]
+	p := inetPayload(family, protocol, states, port)
+	return newRequest(p[:])
+}
+
+// inetPayload returns a struct inet_diag_req_v2.
+func inetPayload(family, protocol uint8, states uint32, port uint16) (p [inetReqLen]byte) {
 	p[0], p[1] = family, protocol
 	binary.NativeEndian.PutUint32(p[4:], states)
 	binary.BigEndian.PutUint16(p[8:], port)
-	return b
+	return p
 }
 
-// unixRequest is a whole dump request for listening UNIX sockets.
-func unixRequest() []byte {
-	b := newRequest(unixReqLen)
-	p := b[headerLen:]
+// unixRequest returns a whole dump request for the UNIX sockets in the given
+// states; show has the attributes that an answer is to have, UDIAG_SHOW_*.
+func unixRequest(states, show uint32) []byte {
+	var p [unixReqLen]byte // struct unix_diag_req
 	p[0] = unix.AF_UNIX
-	binary.NativeEndian.PutUint32(p[4:], 1<<stateListen)
-	binary.NativeEndian.PutUint32(p[12:], udiagShowName|udiagShowRQLen|udiagShowUID)
-	return b
+	binary.NativeEndian.PutUint32(p[4:], states)
+	binary.NativeEndian.PutUint32(p[12:], show)
+	return newRequest(p[:])
 }
 
-func newRequest(payload int) []byte {
-	b := make([]byte, headerLen+payload)
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	binary.NativeEndian.PutUint16(b[4:], sockDiagByFamily)
-	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+// newRequest returns a whole dump request with a payload, whose length is a
+// multiple of four.
+func newRequest(payload []byte) []byte {
+	m := netlink.Message{Header: netlink.Header{
+		Length: uint32(headerLen + len(payload)), Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump,
+	}, Data: payload}
+	b, _ := m.MarshalBinary() // it fails for other lengths only
 	return b
 }
 

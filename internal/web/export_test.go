@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // The pure parts, for tests from outside.
@@ -18,14 +19,14 @@ var (
 )
 
 // Verdict returns the level, sentence and key of the verdict about r.
-func Verdict(r health.Readings, j health.Judgement, now time.Time) (level, sentence, key string) {
+func Verdict(r *model.State, j health.Evaluation, now time.Time) (level, sentence, key string) {
 	s := observe(r, j)
 	v := s.verdict(now)
 	return v.Level.String(), v.Sentence, v.Key
 }
 
 // Ended returns what has ended lately, as the page shows it.
-func Ended(r health.Readings, j health.Judgement, now time.Time) []string {
+func Ended(r *model.State, j health.Evaluation, now time.Time) []string {
 	s := observe(r, j)
 	return s.verdict(now).Ended
 }

@@ -55,8 +55,8 @@ func (w *Web) serveUpdate(rw http.ResponseWriter, req *http.Request) {
 	for _, x := range sections {
 		u.Sections[x.ID] = string(x.HTML)
 	}
-	for resource, l := range s.limits {
-		u.Limits[resource] = [2]*float64{l.warning, l.critical}
+	for _, t := range s.state.Thresholds {
+		u.Limits[t.Resource] = [2]*float64{&t.Warning, &t.Critical}
 	}
 	w.writeJSON(rw, u)
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -146,14 +146,14 @@ func TestStatusJSON(t *testing.T) {
 	s.add("page.pressure_ratio", 0.01, "io", "full")
 	s.add("page.unavailable", 0, "waits", "permission", "why")
 	s.add("page.note", 0, "requests", "app:shop", "malformed", "lines")
-	rec := get(t, serve(options(health.NewReadings(s))), "/api/v1/status")
+	rec := get(t, serve(options(modeltest.State(s))), "/api/v1/status")
 	if got := strings.TrimSpace(rec.Body.String()); got != wantStatus {
 		t.Errorf("got  %s\nwant %s", got, wantStatus)
 	}
 }
 
 func TestStatusBeforeTheFirstLook(t *testing.T) {
-	o := options(health.NewReadings(nil))
+	o := options(modeltest.State(nil))
 	o.Source = fixed{}
 	h := serve(o)
 	var got struct {

@@ -2,11 +2,13 @@ package web
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -58,7 +60,7 @@ func NewHistory() *History {
 // Record adds what one gather read at t. What the readings do not hold is a
 // gap. A second call within one second is dropped; a clock that was set back
 // begins the history anew, since its axis must ascend.
-func (h *History) Record(t time.Time, r health.Readings) {
+func (h *History) Record(t time.Time, r *model.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := t.Unix()
@@ -80,7 +82,7 @@ func (h *History) Record(t time.Time, r health.Readings) {
 	clear(h.refused)
 	h.recordApps(r)
 	h.recordErrors(r, now)
-	h.recordWorkers(r)
+	h.recordMemory(r)
 	h.recordHost(r)
 }
 
@@ -99,96 +101,78 @@ func (h *History) advance(unix int64) {
 	}
 }
 
-func (h *History) recordApps(r health.Readings) {
-	for _, x := range r.All("resp_app_workers") {
-		switch state := label(x, 1); state {
-		case "busy", "idle", "stuck", "booting":
-			h.set(seriesKey{label(x, 0), state, ""}, x.Value)
-			h.workers[label(x, 0)] += x.Value
+func (h *History) recordApps(s *model.State) {
+	for i := range s.Workers {
+		w := &s.Workers[i]
+		if w.Counts == nil {
+			continue
+		}
+		for _, state := range [...]string{"busy", "idle", "stuck", "booting"} {
+			h.set(seriesKey{w.App, state, ""}, health.CountIn(w.Counts, state))
+			h.workers[w.App] += health.CountIn(w.Counts, state)
 		}
 	}
-	for _, x := range r.All("page.http_rate") {
-		h.set(seriesKey{label(x, 0), "requests", ""}, x.Value)
+	for i := range s.Requests {
+		r := &s.Requests[i]
+		h.known(seriesKey{r.App, "requests", ""}, r.Rate)
+		h.known(seriesKey{r.App, "p50", ""}, r.P50)
+		h.known(seriesKey{r.App, "p95", ""}, r.P95)
+		h.known(seriesKey{r.App, "p99", ""}, r.P99)
 	}
-	for _, x := range r.All("page.http_latency_seconds") {
-		if p := percentile(label(x, 1)); p != "" {
-			h.set(seriesKey{label(x, 0), p, ""}, x.Value)
+	for i := range s.Listeners {
+		if q := health.Fullest(s.Listeners[i].Listeners); q != nil {
+			h.known(seriesKey{s.Listeners[i].App, "queue", ""}, q.Length)
+			h.known(seriesKey{s.Listeners[i].App, "limit", ""}, q.Limit)
 		}
 	}
-	h.recordQueues(r)
-	for _, x := range r.All("resp_pool_connections") {
-		switch label(x, 2) {
-		case "leaked":
-			h.add(seriesKey{label(x, 0), "leaked", ""}, x.Value)
-			fallthrough
-		case "in_use", "in_transaction":
-			h.add(seriesKey{label(x, 0), "pool", ""}, x.Value)
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		h.add(seriesKey{p.App, "leaked", ""}, p.Leaked)
+		h.add(seriesKey{p.App, "pool", ""}, p.InUse+p.InTransaction+p.Leaked)
+		if p.Capacity != nil {
+			h.add(seriesKey{p.App, "capacity", ""}, *p.Capacity)
 		}
 	}
-	for _, x := range r.All("resp_pool_capacity") {
-		h.add(seriesKey{label(x, 0), "capacity", ""}, x.Value)
-	}
-	for _, x := range r.All("resp_app_cpu_usage_ratio") {
-		h.set(seriesKey{label(x, 0), "cpu", ""}, x.Value)
-	}
-	for _, x := range r.All("resp_app_memory_bytes") {
-		h.memory(seriesKey{label(x, 0), "memory", ""}, label(x, 1), "rss", x.Value)
+	for i := range s.Apps {
+		h.known(seriesKey{s.Apps[i].Name, "cpu", ""}, s.Apps[i].CPU)
 	}
 }
 
-// recordQueues keeps the fullest queue of each app.
-func (h *History) recordQueues(r health.Readings) {
-	done := make(map[string]bool)
-	for _, x := range r.All("resp_listener_queue_length") {
-		app := label(x, 0)
-		if done[app] {
-			continue
-		}
-		done[app] = true
-		q := health.Fullest(health.Queues(r, app))
-		if q == nil {
-			continue
-		}
-		h.set(seriesKey{app, "queue", ""}, *q.Length)
-		if q.Limit != nil {
-			h.set(seriesKey{app, "limit", ""}, *q.Limit)
-		}
-	}
-}
-
-// recordWorkers keeps what each worker holds: its proportional share, or its
-// resident size on a host where shares cannot be read. A worker whose share is
-// only not read yet has none: a fall from one to the other would look like
+// recordMemory keeps what each app and each worker holds: its proportional share,
+// or its resident size on a host where shares cannot be read. A worker whose share
+// is only not read yet has none: a fall from one to the other would look like
 // memory given back.
-func (h *History) recordWorkers(r health.Readings) {
-	kind := "pss"
-	if v, ok := r.Get("resp_collector_available", "memory", "ok"); !ok || v != 1 {
-		kind = "rss"
-	}
-	for _, x := range r.All("resp_worker_memory_bytes") {
-		if len(x.Labels) < 3 || h.workers[x.Labels[0]] > chartedSlots {
+func (h *History) recordMemory(s *model.State) {
+	shares := slices.Contains(s.Collectors, model.Collector{Name: "memory", Reason: "ok"})
+	for i := range s.Memory {
+		m := &s.Memory[i]
+		h.known(seriesKey{m.App, "memory", ""}, health.AppMemory(s, m.App))
+		if h.workers[m.App] > chartedSlots {
 			continue
 		}
-		if slot, err := strconv.Atoi(x.Labels[1]); err != nil || slot >= chartedSlots {
-			continue
+		for j := range m.Workers {
+			w := &m.Workers[j]
+			if slot, err := strconv.Atoi(w.Slot); err != nil || slot >= chartedSlots {
+				continue
+			}
+			if w.Sampled {
+				h.set(seriesKey{m.App, "memory", w.Slot}, w.PSS)
+			} else if !shares {
+				h.set(seriesKey{m.App, "memory", w.Slot}, w.RSS)
+			}
 		}
-		h.memory(seriesKey{x.Labels[0], "memory", x.Labels[1]}, x.Labels[2], kind, x.Value)
 	}
 }
 
-// memory keeps the proportional share, else what is of the other kind.
-func (h *History) memory(k seriesKey, kind, other string, v float64) {
-	if kind == "pss" || kind == other && math.IsNaN(h.now(k)) {
-		h.set(k, v)
-	}
+func (h *History) recordHost(s *model.State) {
+	h.known(seriesKey{"", "cpu", ""}, s.Host.CPU)
+	h.known(seriesKey{"", "memory", ""}, s.Host.Memory)
 }
 
-func (h *History) recordHost(r health.Readings) {
-	for _, x := range r.All("resp_host_cpu_usage_ratio") {
-		h.set(seriesKey{"", "cpu", ""}, x.Value)
-	}
-	for _, x := range r.All("resp_host_memory_usage_ratio") {
-		h.set(seriesKey{"", "memory", ""}, x.Value)
+// known sets what is known.
+func (h *History) known(k seriesKey, v *float64) {
+	if v != nil {
+		h.set(k, *v)
 	}
 }
 
@@ -271,28 +255,4 @@ func (h *History) trend(app, slot string) (float64, bool) {
 	}
 	a, b := float64(seen[0]), float64(seen[1])
 	return (v[1]/b - v[0]/a) / (at[1]/b - at[0]/a), true
-}
-
-func percentile(quantile string) string {
-	q, err := strconv.ParseFloat(quantile, 64)
-	if err != nil {
-		return ""
-	}
-	switch q {
-	case 0.5:
-		return "p50"
-	case 0.95:
-		return "p95"
-	case 0.99:
-		return "p99"
-	}
-	return ""
-}
-
-// label returns a label's value, or nothing where the reading has fewer.
-func label(x health.Reading, i int) string {
-	if i >= len(x.Labels) {
-		return ""
-	}
-	return x.Labels[i]
 }

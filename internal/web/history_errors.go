@@ -1,10 +1,6 @@
 package web
 
-import (
-	"strings"
-
-	"github.com/resp-exporter/resp-exporter/internal/health"
-)
+import "github.com/resp-exporter/resp-exporter/internal/model"
 
 const (
 	errorSeconds = 60 // an error rate is taken over this, as the rate of requests is
@@ -21,12 +17,15 @@ type errorCount struct {
 }
 
 // recordErrors turns the counts of answers into 5xx per second.
-func (h *History) recordErrors(r health.Readings, now int64) {
+func (h *History) recordErrors(r *model.State, now int64) {
 	for _, e := range h.errors {
 		e.seen, e.total = false, 0
 	}
-	for _, x := range r.All("resp_http_requests_total") {
-		name := label(x, 0)
+	for i := range r.Requests {
+		name, errors := r.Requests[i].App, r.Requests[i].Errors
+		if errors == nil {
+			continue
+		}
 		e := h.errors[name]
 		if e == nil {
 			if len(h.errors) >= MaxSeries {
@@ -35,10 +34,7 @@ func (h *History) recordErrors(r health.Readings, now int64) {
 			e = &errorCount{}
 			h.errors[name] = e
 		}
-		e.seen = true
-		if strings.HasPrefix(label(x, 1), "5") {
-			e.total += x.Value
-		}
+		e.seen, e.total = true, *errors
 	}
 	for name, e := range h.errors {
 		if !e.seen {

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -26,7 +27,7 @@ type told struct {
 
 func ask(t testing.TB, h *web.History, since int64) told {
 	t.Helper()
-	o := options(health.NewReadings(nil))
+	o := options(modeltest.State(nil))
 	o.History = h
 	var u struct{ History told }
 	body := get(t, serve(o), "/api/v1/page?since="+strconv.FormatInt(since, 10)).Body.Bytes()
@@ -47,10 +48,10 @@ func row(values []*float64) string {
 	return strings.Join(out, " ")
 }
 
-func rate(v float64) health.Readings {
+func rate(v float64) *model.State {
 	var s sample
 	s.add("page.http_rate", v, "shop")
-	return health.NewReadings(s)
+	return modeltest.State(s)
 }
 
 func TestHistorySeries(t *testing.T) {
@@ -77,7 +78,7 @@ func TestHistorySeries(t *testing.T) {
 	s.add("resp_host_memory_usage_ratio", 0.2)
 	s.add("resp_worker_memory_bytes", 8, "short of labels")
 	h := web.NewHistory()
-	h.Record(moment, health.NewReadings(s))
+	h.Record(moment, modeltest.State(s))
 	got := ask(t, h, 0)
 	want := map[string]string{
 		"requests": "40", "p50": "1", "p95": "2", "p99": "3", "busy": "1", "idle": "2", "stuck": "3", "booting": "4",
@@ -98,23 +99,23 @@ func TestHistorySeries(t *testing.T) {
 
 // The rate of errors is taken over the last minute, as the rate of requests is.
 func TestHistoryErrors(t *testing.T) {
-	counts := func(fives ...float64) health.Readings {
+	counts := func(fives ...float64) *model.State {
 		var s sample
 		s.add("resp_http_requests_total", 1000, "shop", "200", "", "")
 		for i, v := range fives {
 			s.add("resp_http_requests_total", v, "shop", strconv.Itoa(500+i), "", "")
 		}
-		return health.NewReadings(s)
+		return modeltest.State(s)
 	}
 	for name, c := range map[string]struct {
-		totals []health.Readings // one each 30 s
-		want   string            // without the gaps that 30 s make
+		totals []*model.State // one each 30 s
+		want   string         // without the gaps that 30 s make
 	}{
-		"none":            {[]health.Readings{counts(), counts(), counts()}, "0 0"},
-		"the first error": {[]health.Readings{counts(), counts(30), counts(30), counts(30), counts(30)}, "1 0.5 0 0"},
-		"two codes":       {[]health.Readings{counts(10, 10), counts(25, 25)}, "1"},
-		"counted anew":    {[]health.Readings{counts(90), counts(120), counts(15), counts(45)}, "1 1"},
-		"not reported":    {[]health.Readings{counts(90), health.NewReadings(nil), counts(120), counts(150)}, "1"},
+		"none":            {[]*model.State{counts(), counts(), counts()}, "0 0"},
+		"the first error": {[]*model.State{counts(), counts(30), counts(30), counts(30), counts(30)}, "1 0.5 0 0"},
+		"two codes":       {[]*model.State{counts(10, 10), counts(25, 25)}, "1"},
+		"counted anew":    {[]*model.State{counts(90), counts(120), counts(15), counts(45)}, "1 1"},
+		"not reported":    {[]*model.State{counts(90), modeltest.State(nil), counts(120), counts(150)}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := web.NewHistory()
@@ -132,7 +133,7 @@ func TestHistoryErrors(t *testing.T) {
 func TestHistoryGaps(t *testing.T) {
 	h := web.NewHistory()
 	h.Record(moment, rate(1))
-	h.Record(moment.Add(5*time.Second), health.NewReadings(nil))
+	h.Record(moment.Add(5*time.Second), modeltest.State(nil))
 	h.Record(moment.Add(10*time.Second), rate(nan))
 	h.Record(moment.Add(15*time.Second), rate(math.Inf(1)))
 	h.Record(moment.Add(20*time.Second), rate(5))
@@ -156,7 +157,7 @@ func TestHistoryWrapsAround(t *testing.T) {
 	for i := range web.Points + 10 {
 		r := rate(float64(i))
 		if i == 0 {
-			r = health.NewReadings([]health.Reading{{Name: "page.http_rate", Labels: []string{"gone"}, Value: 1}})
+			r = modeltest.State([]modeltest.Fact{{Name: "page.http_rate", Labels: []string{"gone"}, Value: 1}})
 		}
 		h.Record(moment.Add(time.Duration(i)*5*time.Second), r)
 	}
@@ -205,7 +206,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	for i := range 2000 {
 		s.add("page.http_rate", 1, "app"+strconv.Itoa(i))
 	}
-	h.Record(moment, health.NewReadings(s))
+	h.Record(moment, modeltest.State(s))
 	if held, refused := h.Size(); held != web.MaxSeries || refused != web.MaxSeries {
 		t.Errorf("held %d and refused %d series, want %d each", held, refused, web.MaxSeries)
 	}
@@ -220,8 +221,8 @@ func TestHistoryIsBounded(t *testing.T) {
 		many.add("resp_worker_memory_bytes", 1, "shop", strconv.Itoa(i), "rss")
 	}
 	many.add("resp_app_memory_bytes", 40, "shop", "rss")
-	h.Record(moment, health.NewReadings(many))
-	if got := ask(t, h, 0).Apps["shop"]; len(got) != 2 || row(got["memory"]) != "40" {
+	h.Record(moment, modeltest.State(many))
+	if got := ask(t, h, 0).Apps["shop"]; len(got) != 5 || row(got["memory"]) != "40" {
 		t.Errorf("40 workers: series %v, want their sum and the states only", got)
 	}
 }
@@ -239,7 +240,7 @@ func TestHistoryWaitsForTheShare(t *testing.T) {
 			available = 1
 		}
 		s.add("resp_collector_available", available, "memory", reason)
-		h.Record(moment, health.NewReadings(s))
+		h.Record(moment, modeltest.State(s))
 		got := ""
 		if x, ok := ask(t, h, 0).Apps["shop"]["memory/0"]; ok {
 			got = row(x)

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -34,7 +35,7 @@ func get(t testing.TB, h http.Handler, target string) *httptest.ResponseRecorder
 func TestPageGolden(t *testing.T) {
 	full := options(fullSample())
 	full.History = recorded(t, 60)
-	empty := options(health.NewReadings(nil))
+	empty := options(modeltest.State(nil))
 	trouble := options(troubleSample())
 	healing := options(troubleSample())
 	healing.Healing = healingSample
@@ -64,7 +65,7 @@ func TestPageGolden(t *testing.T) {
 // The policy forbids inline script and style: not one may be in the page.
 func TestPageHoldsNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)\sstyle=|<style|\son[a-z]+=|<script(?:[^>]*)>[^<]|javascript:|href="https?://[^"]*\.(?:css|js)|src="(?:https?:)?//`)
-	for name, r := range map[string]health.Readings{"full": fullSample(), "many": manySample(200), "empty": health.NewReadings(nil)} {
+	for name, r := range map[string]*model.State{"full": fullSample(), "many": manySample(200), "empty": modeltest.State(nil)} {
 		if hit := inline.FindString(get(t, serve(options(r)), "/").Body.String()); hit != "" {
 			t.Errorf("%s: the page holds %q", name, hit)
 		}
@@ -80,7 +81,7 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 	s.add("resp_listener_queue_length", 1, evil, evil)
 	s.add("resp_disk_usage_ratio", 0.5, evil)
 	s.add("page.unavailable", 0, evil, evil, evil)
-	o := options(health.NewReadings(s))
+	o := options(modeltest.State(s))
 	o.Host, o.Version = evil, evil
 	page := get(t, serve(o), "/").Body.String()
 	if strings.Contains(page, "<script>") || strings.Contains(page, `alert("`) {

@@ -2,91 +2,62 @@ package web
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // What belongs to one app apart from its workers. A nil number is not known.
 type (
-	pool struct {
-		Name                               string
-		InUse, Idle, InTransaction, Leaked *float64 // connections
-		Capacity, Utilization              *float64 // connections; ratio
-		leaks                              []leak
-	}
-	leak struct {
-		store, slot, pid, id string
-		asleep               *float64 // seconds
-	}
-	queue struct {
-		Name                              string
-		Length, Running, Failed, Orphaned *float64 // jobs
-		Oldest                            *float64 // seconds
-		Workers, Heartbeat                *float64 // processes; seconds
-	}
-	sessions struct {
-		Store               string
-		All, Eternal, Bytes *float64
-		Coverage, Age       *float64 // ratio; seconds
-	}
+	pool        struct{ *model.Pool }
+	queue       struct{ *model.Queue }
+	sessions    struct{ *model.Sessions }
 	connections struct {
 		Component string
 		N         *float64
 	}
 )
 
-// eachPart groups the readings of metric that are the app's by their second label.
-func eachPart(r health.Readings, metric, app string) []string {
-	var names []string
-	for _, x := range r.With(metric, app) {
-		names = append(names, label(x, 1))
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-func poolsOf(r health.Readings, app string) []pool {
+// poolsOf returns the pools of an app by name.
+func poolsOf(s *model.State, app string) []pool {
 	var out []pool
-	for _, name := range eachPart(r, "resp_pool_connections", app) {
-		in := func(state string) *float64 { return get(r, "resp_pool_connections", app, name, state) }
-		p := pool{
-			Name: name, InUse: in("in_use"), Idle: in("idle"), InTransaction: in("in_transaction"), Leaked: in("leaked"),
-			Capacity: get(r, "resp_pool_capacity", app, name), Utilization: get(r, "resp_pool_utilization_ratio", app, name),
+	for i := range s.Pools {
+		if s.Pools[i].App == app {
+			out = append(out, pool{&s.Pools[i]})
 		}
-		for _, x := range r.With("page.pool_leak", app, name) {
-			p.leaks = append(p.leaks, leak{label(x, 2), label(x, 3), label(x, 4), label(x, 5), finite(x.Value)})
-		}
-		out = append(out, p)
 	}
+	slices.SortFunc(out, func(a, b pool) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
 // Taken is how many connections nobody else can have now.
-func (p *pool) Taken() *float64 { return plus(plus(p.InUse, p.InTransaction), p.Leaked) }
+func (p pool) Taken() *float64 {
+	n := p.InUse + p.InTransaction + p.Leaked
+	return &n
+}
 
-func queuesOf(r health.Readings, app string) []queue {
+// queuesOf returns the queues of an app by name.
+func queuesOf(s *model.State, app string) []queue {
 	var out []queue
-	for _, name := range eachPart(r, "resp_task_queue_length", app) {
-		of := func(metric string) *float64 { return get(r, metric, app, name) }
-		out = append(out, queue{
-			Name: name, Length: of("resp_task_queue_length"), Running: of("resp_task_running"), Failed: of("resp_task_failed"), Orphaned: of("resp_task_orphaned"),
-			Oldest: of("resp_task_oldest_age_seconds"), Workers: of("resp_task_workers"), Heartbeat: of("resp_task_worker_heartbeat_age_seconds"),
-		})
+	for i := range s.Queues {
+		if s.Queues[i].App == app {
+			out = append(out, queue{&s.Queues[i]})
+		}
 	}
+	slices.SortFunc(out, func(a, b queue) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func sessionsOf(r health.Readings, app string) []sessions {
+// sessionsOf returns the sessions of an app by the name of their store.
+func sessionsOf(s *model.State, app string) []sessions {
 	var out []sessions
-	for _, store := range eachPart(r, "resp_session_scan_coverage_ratio", app) {
-		of := func(metric string) *float64 { return get(r, metric, app, store) }
-		out = append(out, sessions{
-			Store: store, All: of("resp_sessions"), Eternal: of("resp_sessions_without_expiry"), Bytes: of("resp_session_bytes"),
-			Coverage: of("resp_session_scan_coverage_ratio"), Age: of("resp_session_scan_age_seconds"),
-		})
+	for i := range s.Sessions {
+		if s.Sessions[i].App == app {
+			out = append(out, sessions{&s.Sessions[i]})
+		}
 	}
+	slices.SortFunc(out, func(a, b sessions) int { return strings.Compare(a.Redis, b.Redis) })
 	return out
 }
 
@@ -118,7 +89,7 @@ func partLines(s *system) []store {
 		}
 		for j := range a.Sessions {
 			x := &a.Sessions[j]
-			out = append(out, s.partLine("Sessions", a.Name, "sessions", x.Store, x.facts()))
+			out = append(out, s.partLine("Sessions", a.Name, "sessions", x.Redis, x.facts()))
 		}
 	}
 	return out
@@ -163,27 +134,27 @@ func lasting(what string) func(float64) string {
 
 func (p *pool) facts() []string {
 	var w words
-	if p.Capacity != nil && p.Taken() != nil {
+	if p.Capacity != nil {
 		text := health.FormatCount(*p.Taken()) + " of " + health.FormatCount(*p.Capacity)
 		if p.Utilization != nil {
 			text += " (" + health.FormatPercent(*p.Utilization) + ")"
 		}
 		w = append(w, text)
 	}
-	w.add(p.InUse, counted("in use"))
-	w.add(p.Idle, counted("idle"))
-	w.some(p.InTransaction, "idle in a transaction")
-	w.some(p.Leaked, "leaked")
+	w.add(&p.InUse, counted("in use"))
+	w.add(&p.Idle, counted("idle"))
+	w.some(&p.InTransaction, "idle in a transaction")
+	w.some(&p.Leaked, "leaked")
 	return w
 }
 
 func (q *queue) facts() []string {
 	var w words
-	w.add(q.Length, counted("waiting"))
+	w.add(&q.Length, counted("waiting"))
 	w.add(q.Oldest, lasting("oldest"))
 	w.add(q.Running, counted("running"))
 	w.add(q.Workers, func(v float64) string { return plural(v, "worker", "workers") })
-	w.add(q.Heartbeat, lasting("heartbeat"))
+	w.add(q.WorkerHeartbeatAge, lasting("heartbeat"))
 	w.some(q.Failed, "failed")
 	w.some(q.Orphaned, "without their worker")
 	return w
@@ -191,31 +162,35 @@ func (q *queue) facts() []string {
 
 func (x *sessions) facts() []string {
 	var w words
-	if x.All == nil {
-		w.add(x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
+	if x.Count == nil {
+		w.add(&x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
 		return w
 	}
-	w.add(x.All, counted("sessions"))
-	w.add(x.Eternal, counted("without expiry"))
+	w.add(x.Count, counted("sessions"))
+	w.add(x.WithoutExpiry, counted("without expiry"))
 	w.add(x.Bytes, health.FormatBytes)
-	w.add(x.Age, func(v float64) string { return "counted " + health.FormatSeconds(v) + " ago" })
+	w.add(&x.Age, func(v float64) string { return "counted " + health.FormatSeconds(v) + " ago" })
 	return w
 }
 
 // connectWorkers adds to each worker its connections and its leaks.
-func (a *app) connectWorkers(r health.Readings) {
+func (a *app) connectWorkers(r *model.State) {
 	at := make(map[string]*worker, len(a.Workers))
 	for i := range a.Workers {
 		at[a.Workers[i].Slot] = &a.Workers[i]
 	}
-	for _, x := range r.With("resp_worker_connections", a.Name) {
-		if w := at[label(x, 1)]; w != nil {
-			w.Connections = append(w.Connections, connections{label(x, 2), finite(x.Value)})
+	for i := range r.Connections {
+		x := &r.Connections[i]
+		if w := at[x.Slot]; w != nil && x.App == a.Name {
+			w.Connections = append(w.Connections, connections{x.Component, &x.Count})
 		}
 	}
-	for _, x := range r.With("page.pool_worker", a.Name) {
-		if w := at[label(x, 2)]; w != nil && label(x, 3) == "leaked" && x.Value > 0 {
-			w.Leaked = plus(orZero(w.Leaked), finite(x.Value))
+	for _, p := range a.Pools {
+		for i := range p.Workers {
+			x := &p.Workers[i]
+			if w := at[x.Slot]; w != nil && x.Leaked > 0 {
+				w.Leaked = plus(orZero(w.Leaked), &x.Leaked)
+			}
 		}
 	}
 	for _, w := range at {
@@ -228,29 +203,4 @@ func orZero(v *float64) *float64 {
 		return new(float64)
 	}
 	return v
-}
-
-// lockWait is one connection that waits for a lock, and for whom.
-type lockWait struct {
-	store, waiter, waiterApp, waiterSlot         string
-	blocker, blockerApp, blockerSlot, pid, state string
-	seconds                                      *float64
-}
-
-func lockWaitsOf(r health.Readings) []lockWait {
-	var out []lockWait
-	for _, x := range r.All("page.lock_wait") {
-		at := func(i int) string { return label(x, i) }
-		out = append(out, lockWait{at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), finite(x.Value)})
-	}
-	return out
-}
-
-// number64 is a connection's number, which JSON may not hold as text.
-func number64(s string) *uint64 {
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &n
 }

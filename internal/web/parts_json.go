@@ -1,5 +1,7 @@
 package web
 
+import "github.com/resp-exporter/resp-exporter/internal/model"
+
 // The parts of an app in /api/v1/status.
 type (
 	poolJSON struct {
@@ -57,11 +59,12 @@ func poolsStatus(pools []pool) []poolJSON {
 	for i := range pools {
 		p := &pools[i]
 		x := poolJSON{
-			Pool: p.Name, InUse: p.InUse, Idle: p.Idle, InTransaction: p.InTransaction, Leaked: p.Leaked,
-			Capacity: p.Capacity, Utilization: p.Utilization, Leaks: make([]leakJSON, 0, len(p.leaks)),
+			Pool: p.Name, InUse: &p.InUse, Idle: &p.Idle, InTransaction: &p.InTransaction, Leaked: &p.Leaked,
+			Capacity: p.Capacity, Utilization: p.Utilization, Leaks: make([]leakJSON, 0, len(p.Leaks)),
 		}
-		for _, l := range p.leaks {
-			x.Leaks = append(x.Leaks, leakJSON{l.store, number64(l.id), integer(l.slot), integer(l.pid), l.asleep})
+		for i := range p.Leaks {
+			l := &p.Leaks[i]
+			x.Leaks = append(x.Leaks, leakJSON{l.Server, nonZero(l.Connection), integer(l.Slot), nonZero(l.PID), &l.Seconds})
 		}
 		out = append(out, x)
 	}
@@ -71,7 +74,7 @@ func poolsStatus(pools []pool) []poolJSON {
 func queuesStatus(queues []queue) []queueJSON {
 	out := make([]queueJSON, 0, len(queues))
 	for _, q := range queues {
-		out = append(out, queueJSON{q.Name, q.Length, q.Oldest, q.Running, q.Workers, q.Heartbeat, q.Failed, q.Orphaned})
+		out = append(out, queueJSON{q.Name, &q.Length, q.Oldest, q.Running, q.Workers, q.WorkerHeartbeatAge, q.Failed, q.Orphaned})
 	}
 	return out
 }
@@ -79,20 +82,30 @@ func queuesStatus(queues []queue) []queueJSON {
 func sessionsStatus(list []sessions) []sessionsJSON {
 	out := make([]sessionsJSON, 0, len(list))
 	for _, x := range list {
-		out = append(out, sessionsJSON{x.Store, x.All, x.Eternal, x.Bytes, x.Coverage, x.Age})
+		out = append(out, sessionsJSON{x.Redis, x.Count, x.WithoutExpiry, x.Bytes, &x.Coverage, &x.Age})
 	}
 	return out
 }
 
-func lockWaitsStatus(waits []lockWait) []lockWaitJSON {
+func lockWaitsStatus(waits []model.LockWait) []lockWaitJSON {
 	out := make([]lockWaitJSON, 0, len(waits))
 	for i := range waits {
 		w := &waits[i]
-		out = append(out, lockWaitJSON{
-			MySQL: w.store, Seconds: w.seconds,
-			Waiter:  connectionJSON{Connection: number64(w.waiter), App: text(w.waiterApp), Worker: integer(w.waiterSlot)},
-			Blocker: connectionJSON{number64(w.blocker), text(w.blockerApp), integer(w.blockerSlot), integer(w.pid), text(w.state)},
-		})
+		blocker := connectionStatus(&w.Blocker)
+		blocker.State = text(w.State)
+		out = append(out, lockWaitJSON{MySQL: w.Server, Seconds: &w.Seconds, Waiter: connectionStatus(&w.Waiter), Blocker: blocker})
 	}
 	return out
+}
+
+func connectionStatus(c *model.Connection) connectionJSON {
+	return connectionJSON{Connection: nonZero(c.ID), App: text(c.App), Worker: integer(c.Slot), PID: nonZero(c.PID)}
+}
+
+// nonZero returns nil for 0, which is a number that is not known.
+func nonZero[T int | uint64](n T) *T {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // What belongs to an app is in the JSON, and what is not known of it is null.
@@ -13,7 +13,7 @@ func TestPartsJSON(t *testing.T) {
 	for _, want := range []string{
 		`"pools":[{"pool":"main","in_use":2,"idle":1,"in_transaction":3,"leaked":9,"capacity":15,"utilization":0.9333333333333333,"leaks":[` +
 			`{"mysql":"db","connection":812,"worker":1,"pid":4711,"asleep_seconds":58},{"mysql":"db","connection":815,"worker":null,"pid":null,"asleep_seconds":49}]},` +
-			`{"pool":"reports","in_use":null,"idle":4,"in_transaction":null,"leaked":null,"capacity":null,"utilization":null,"leaks":[]}]`,
+			`{"pool":"reports","in_use":0,"idle":4,"in_transaction":0,"leaked":0,"capacity":null,"utilization":null,"leaks":[]}]`,
 		`"tasks":[{"queue":"default","length":3,"oldest_age_seconds":4,"running":1,"workers":2,"worker_heartbeat_age_seconds":null,"failed":0,"orphaned":null},{"queue":"mail",`,
 		`"sessions":[{"redis":"cache","sessions":23104,"without_expiry":3002,"bytes":9400000,"scan_coverage":1,"scan_age_seconds":14},{"redis":"queue","sessions":null,`,
 		`"lock_waits":[{"mysql":"db","seconds":42,"waiter":{"connection":807,"app":"shop","worker":0,"pid":null,"state":null},"blocker":{"connection":812,"app":"shop","worker":1,"pid":4711,"state":"sleeping"}},`,
@@ -30,7 +30,7 @@ func TestPartsOnThePage(t *testing.T) {
 	page := get(t, serve(options(troubleSample())), "/").Body.String()
 	for _, want := range []string{
 		"<b>Pool shop main</b> <b class=\"badge l-critical\"><i aria-hidden=\"true\">■</i> critical</b> 14 of 15 (93 %) · 2 in use · 1 idle · 3 idle in a transaction · 9 leaked</li>",
-		"<b>Pool shop reports</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 4 idle</li>",
+		"<b>Pool shop reports</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 0 in use · 4 idle</li>",
 		"<b>Tasks shop default</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 3 waiting · oldest 4 s · 1 running · 2 workers</li>",
 		"<b>Tasks shop mail</b> <b class=\"badge l-critical\"><i aria-hidden=\"true\">■</i> critical</b> 7 waiting · 0 workers</li>",
 		"<b>Sessions shop cache</b> <b class=\"badge l-warning\"><i aria-hidden=\"true\">▲</i> warning</b> 23,104 sessions · 3002 without expiry · 9.4 MB · counted 14 s ago</li>",
@@ -52,7 +52,7 @@ func TestNoPoolNoFigure(t *testing.T) {
 	var s sample
 	s.app("shop")
 	s.add("resp_pool_connections", 3, "shop", "main", "in_use")
-	page := get(t, serve(options(health.NewReadings(s))), "/").Body.String()
+	page := get(t, serve(options(modeltest.State(s))), "/").Body.String()
 	if !strings.Contains(page, `pool</dt><dd><span title="3">3</span><span class="quiet"></span></dd>`) {
 		t.Error("no figure of a pool without a capacity")
 	}

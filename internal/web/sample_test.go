@@ -7,6 +7,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -14,26 +16,31 @@ var moment = time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
 
 // fixed is a source that always gives the same gather.
 type fixed struct {
-	r  health.Readings
+	r  *model.State
 	at time.Time
 }
 
-func (f fixed) Latest() (health.Readings, health.Judgement) { return f.r, judged(f.r, f.at) }
+func (f fixed) Latest() (*model.State, health.Evaluation) {
+	if f.r == nil {
+		return &model.State{}, judged(f.r, f.at)
+	}
+	return f.r, judged(f.r, f.at)
+}
 
 // judged is the judgement of one look by the default limits; none at the zero time.
-func judged(r health.Readings, at time.Time) health.Judgement {
+func judged(r *model.State, at time.Time) health.Evaluation {
 	if at.IsZero() {
-		return health.Judgement{}
+		return health.Evaluation{}
 	}
-	j, _ := health.Judge(health.Input{Readings: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
+	j, _ := health.Evaluate(health.Input{State: r, At: at, Limits: config.Default().Thresholds, Interval: time.Second}, health.State{})
 	return j
 }
 
 // sample collects readings.
-type sample []health.Reading
+type sample []modeltest.Fact
 
 func (s *sample) add(name string, v float64, labels ...string) {
-	*s = append(*s, health.Reading{Name: name, Labels: labels, Value: v})
+	*s = append(*s, modeltest.Fact{Name: name, Labels: labels, Value: v})
 }
 
 func (s *sample) thresholds() {
@@ -83,7 +90,7 @@ func (s *sample) app(name string) {
 }
 
 // fullSample is one app of four workers with everything known.
-func fullSample() health.Readings {
+func fullSample() *model.State {
 	var s sample
 	s.thresholds()
 	s.app("shop")
@@ -104,7 +111,7 @@ func fullSample() health.Readings {
 	s.add("resp_collector_available", 0, "pressure", "unsupported")
 	s.add("resp_collector_available", 0, "statsd", "disabled")
 	s.add("resp_collector_available", 1, "host", "ok")
-	return health.NewReadings(s)
+	return modeltest.State(s)
 }
 
 // stores adds a MySQL server, a Redis that is down, and one without a limit.
@@ -156,7 +163,7 @@ func (s *sample) parts(app string) {
 }
 
 // troubleSample is an app that is held up, on a host whose disk is nearly full.
-func troubleSample() health.Readings {
+func troubleSample() *model.State {
 	var s sample
 	s.thresholds()
 	s.app("shop")
@@ -168,11 +175,11 @@ func troubleSample() health.Readings {
 	s.add("resp_disk_usage_ratio", 0.9, "/")
 	s.stores()
 	s.parts("shop")
-	return health.NewReadings(s)
+	return modeltest.State(s)
 }
 
 // manySample is one app of n workers; slot 77 is stuck.
-func manySample(n int) health.Readings {
+func manySample(n int) *model.State {
 	var s sample
 	s.thresholds()
 	s.app("shop")
@@ -183,10 +190,10 @@ func manySample(n int) health.Readings {
 		}
 		s.worker("shop", i, state, 42, "")
 	}
-	return health.NewReadings(s)
+	return modeltest.State(s)
 }
 
-func options(r health.Readings) web.Options {
+func options(r *model.State) web.Options {
 	return web.Options{
 		Source: fixed{r, moment}, Version: "0.1.0", Host: "web-1",
 		Started: moment.Add(-75 * time.Hour), Now: func() time.Time { return moment.Add(4 * time.Second) },
@@ -202,7 +209,7 @@ func recorded(t testing.TB, n int) *web.History {
 		var s sample
 		s.add("resp_worker_memory_bytes", 182e6-0.1e6*float64(n-1-i), "shop", "0", "pss")
 		s.add("resp_worker_memory_bytes", 182e6, "shop", "1", "pss")
-		h.Record(moment.Add(-time.Duration(n-1-i)*5*time.Second), health.NewReadings(s))
+		h.Record(moment.Add(-time.Duration(n-1-i)*5*time.Second), modeltest.State(s))
 	}
 	return h
 }

@@ -2,169 +2,124 @@ package web
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// system is what the readings of one gather say, put together by app. A nil
-// number is one that is not known.
+// system is the state of one gather, put together by app. A nil number is one
+// that is not known.
 type system struct {
-	At      time.Time // zero: there was no gather yet
-	Apps    []app
-	Host    host
-	Stores  []store // and the pools, tasks and sessions of the apps
-	Locks   []lockWait
-	Unseen  []unseen
-	limits  map[string]limit
-	reading health.Readings
-	health  health.Judgement
+	At     time.Time // zero: there was no gather yet
+	Apps   []app
+	Stores []store // and the pools, tasks and sessions of the apps
+	Unseen []unseen
+	limits map[string]model.Threshold
+	state  *model.State
+	health health.Evaluation
 }
 
-type limit struct{ warning, critical *float64 }
-
+// app is one app: what each collector has of it. What one has not read is the
+// zero value.
 type app struct {
-	Name, Server, Class        string
-	Up, Started                *float64 // 0 or 1; unix seconds
-	Workers                    []worker // by slot
-	Listeners                  []listener
-	Queue, QueueLimit          *float64 // of the fullest of Listeners, connections
-	Rate, Errors, Mean         *float64 // per second; ratio of 5xx; seconds
-	P50, P95, P99              *float64 // seconds
-	Slow                       *float64 // requests of the last 5 minutes
-	Memory, MemoryLimit        *float64 // bytes
-	MemoryRatio, CPU           *float64 // ratios of the limit
-	Threads, OpenFDs, MaxFDs   *float64
-	Restarts, Overflows, Drops *float64
-	Pools                      []pool
-	Queues                     []queue
-	Sessions                   []sessions
-	states                     map[string]*float64 // resp_app_workers
+	model.App
+
+	Known             bool // its processes were read
+	Workers           []worker
+	Listeners         []model.Listener
+	Overflows         *float64
+	Queue, QueueLimit *float64 // of the fullest of Listeners, connections
+	Requests          model.AppRequests
+	Memory            *float64 // bytes
+	MemoryRatio       *float64 // of its limit
+	Pools             []pool
+	Queues            []queue
+	Sessions          []sessions
+	counts            *model.WorkerCounts
 }
 
+// worker is one worker: what each collector has of it.
 type worker struct {
-	Slot, PID, State, Detail string
-	Seconds, CPU             *float64 // in State; cores
-	Started, Heartbeat       *float64 // unix seconds; age in seconds
-	RSS, PSS, USS, Swap      *float64 // bytes
-	Connections              []connections
-	Leaked                   *float64 // connections
+	Slot, State, Detail string
+	PID                 int      // 0: not known
+	Seconds, CPU        *float64 // in State; cores
+	Started, Heartbeat  *float64 // unix seconds; age in seconds
+	RSS, PSS, USS, Swap *float64 // bytes
+	Connections         []connections
+	Leaked              *float64 // connections
 }
 
-type listener struct {
-	Name          string
-	Length, Limit *float64
-}
-
-type host struct {
-	Memory, CPU *float64 // ratios
-	Disks       []named
-	Pressure    []named
-}
-
-type named struct {
-	Name, Kind string
-	Ratio      *float64
-}
-
-type unseen struct{ Collector, Reason, Detail string }
-
-// observe puts the readings of one gather and their judgement together.
-func observe(r health.Readings, j health.Judgement) system {
-	s := system{At: j.At, limits: limitsOf(r), reading: r, health: j, Stores: storesOf(r, &j), Unseen: unseenOf(r), Locks: lockWaitsOf(r)}
-	for _, name := range appNames(r) {
-		s.Apps = append(s.Apps, observeApp(r, name))
+// observe puts the state of one gather and its judgement together.
+func observe(st *model.State, j health.Evaluation) system {
+	s := system{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
+	for _, t := range st.Thresholds {
+		s.limits[t.Resource] = t
+	}
+	for _, name := range appNames(st) {
+		s.Apps = append(s.Apps, observeApp(st, name))
 	}
 	s.Stores = append(s.Stores, partLines(&s)...)
-	s.Host.Memory, s.Host.CPU = get(r, "resp_host_memory_usage_ratio"), get(r, "resp_host_cpu_usage_ratio")
-	for _, x := range r.All("resp_disk_usage_ratio") {
-		s.Host.Disks = append(s.Host.Disks, named{label(x, 0), "", finite(x.Value)})
-	}
-	for _, x := range r.All("page.pressure_ratio") {
-		s.Host.Pressure = append(s.Host.Pressure, named{label(x, 0), label(x, 1), finite(x.Value)})
-	}
-	byName := func(a, b named) int { return cmp.Or(cmp.Compare(a.Name, b.Name), -cmp.Compare(a.Kind, b.Kind)) }
-	slices.SortFunc(s.Host.Disks, byName)
-	slices.SortFunc(s.Host.Pressure, byName)
 	return s
 }
 
-func appNames(r health.Readings) []string {
+func appNames(s *model.State) []string {
 	var names []string
-	for _, x := range r.All("resp_up") {
-		if name, ok := strings.CutPrefix(label(x, 0), "app:"); ok {
-			names = append(names, name)
-		}
+	for i := range s.Apps {
+		names = append(names, s.Apps[i].Name)
 	}
-	for _, from := range []string{"resp_app_info", "resp_app_workers"} {
-		for _, x := range r.All(from) {
-			names = append(names, label(x, 0))
+	for i := range s.Workers {
+		if s.Workers[i].Counts != nil {
+			names = append(names, s.Workers[i].App)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func observeApp(r health.Readings, name string) app {
-	a := app{
-		Name: name, Up: get(r, "resp_up", "app:"+name), Started: get(r, "resp_app_start_time_seconds", name),
-		Rate: get(r, "page.http_rate", name), Errors: get(r, "page.http_error_ratio", name),
-		Mean: get(r, "page.http_mean_seconds", name), Slow: get(r, "page.http_slow_5m", name),
-		Memory: health.AppMemory(r, name), MemoryLimit: get(r, "resp_app_memory_limit_bytes", name),
-		MemoryRatio: get(r, "resp_app_memory_usage_ratio", name), CPU: get(r, "resp_app_cpu_usage_ratio", name),
-		Threads: get(r, "resp_app_threads", name), OpenFDs: get(r, "resp_app_open_fds", name), MaxFDs: get(r, "resp_app_max_fds", name),
-		Restarts: get(r, "resp_worker_restarts_total", name), Overflows: get(r, "page.listen_overflows_5m", name),
-		Drops: get(r, "resp_listen_drops_total", name), Workers: workersOf(r, name), states: make(map[string]*float64),
-	}
-	for _, x := range r.With("resp_app_info", name) {
-		a.Server, a.Class = label(x, 1), label(x, 2)
-	}
-	for _, x := range r.With("resp_app_workers", name) {
-		a.states[label(x, 1)] = finite(x.Value)
-	}
-	for _, x := range r.With("page.http_latency_seconds", name) {
-		switch percentile(label(x, 1)) {
-		case "p50":
-			a.P50 = finite(x.Value)
-		case "p95":
-			a.P95 = finite(x.Value)
-		case "p99":
-			a.P99 = finite(x.Value)
+func observeApp(s *model.State, name string) app {
+	a := app{App: model.App{Name: name}, Memory: health.AppMemory(s, name)}
+	for i := range s.Apps {
+		if s.Apps[i].Name == name {
+			a.App, a.Known = s.Apps[i], true
 		}
 	}
-	a.addListeners(r)
-	a.Pools, a.Queues, a.Sessions = poolsOf(r, name), queuesOf(r, name), sessionsOf(r, name)
-	a.connectWorkers(r)
+	for i := range s.Requests {
+		if s.Requests[i].App == name {
+			a.Requests = s.Requests[i]
+		}
+	}
+	for i := range s.Listeners {
+		if s.Listeners[i].App == name {
+			a.addListeners(&s.Listeners[i])
+		}
+	}
+	a.addWorkers(s)
+	a.Pools, a.Queues, a.Sessions = poolsOf(s, name), queuesOf(s, name), sessionsOf(s, name)
+	a.connectWorkers(s)
 	return a
 }
 
-func (a *app) addListeners(r health.Readings) {
-	queues := health.Queues(r, a.Name)
-	for _, q := range queues {
-		a.Listeners = append(a.Listeners, listener{Name: q.Listener, Length: q.Length, Limit: q.Limit})
-	}
-	if q := health.Fullest(queues); q != nil {
+func (a *app) addListeners(l *model.AppListeners) {
+	a.Overflows = l.Overflows5m
+	if q := health.Fullest(l.Listeners); q != nil {
 		a.Queue, a.QueueLimit = q.Length, q.Limit
 	}
-	slices.SortFunc(a.Listeners, func(x, y listener) int { return cmp.Compare(x.Name, y.Name) })
+	a.Listeners = slices.Clone(l.Listeners)
+	slices.SortFunc(a.Listeners, func(x, y model.Listener) int { return cmp.Compare(x.Name, y.Name) })
 }
 
-// in returns how many workers are in a state: as counted by the metric, else
-// by the workers that were seen.
+// in returns how many workers are in a state: all that were counted, else those
+// that were seen.
 func (a *app) in(state string) float64 {
-	if len(a.states) > 0 {
-		if v := a.states[state]; v != nil {
-			return *v
-		}
-		return 0
+	if a.counts != nil {
+		return health.CountIn(a.counts, state)
 	}
 	n := 0.0
-	for _, w := range a.Workers {
-		if w.State == state {
+	for i := range a.Workers {
+		if a.Workers[i].State == state {
 			n++
 		}
 	}
@@ -185,102 +140,78 @@ func (w *worker) memory() *float64 {
 	return w.RSS
 }
 
-// workersOf finds an app's workers in any reading that names their slots.
-func workersOf(r health.Readings, name string) []worker {
+// addWorkers adds the app's workers, whichever collector has seen them, by slot.
+func (a *app) addWorkers(s *model.State) {
 	bySlot := make(map[string]*worker)
-	at := func(x health.Reading) *worker {
-		w := bySlot[label(x, 1)]
+	at := func(slot string) *worker {
+		w := bySlot[slot]
 		if w == nil {
-			w = &worker{Slot: label(x, 1)}
-			bySlot[w.Slot] = w
+			w = &worker{Slot: slot}
+			bySlot[slot] = w
 		}
 		return w
 	}
-	waits := health.WaitsFor(r, name)
-	for _, x := range r.With("page.worker", name) {
-		w := at(x)
-		w.PID, w.State, w.Detail, w.Seconds = label(x, 2), label(x, 3), label(x, 4), finite(x.Value)
-		if text := waits[w.Slot]; text != "" {
+	for i := range s.Workers {
+		if s.Workers[i].App == a.Name {
+			a.counts = s.Workers[i].Counts
+			addStates(&s.Workers[i], at)
+		}
+	}
+	for i := range s.Memory {
+		if s.Memory[i].App == a.Name {
+			a.MemoryRatio = s.Memory[i].Usage
+			addMemory(&s.Memory[i], at)
+		}
+	}
+	for i := range a.App.Workers {
+		x := &a.App.Workers[i]
+		w := at(x.Slot)
+		w.CPU, w.Started = x.CPU, &x.Started
+	}
+	a.Workers = make([]worker, 0, len(bySlot))
+	for _, w := range bySlot {
+		a.Workers = append(a.Workers, *w)
+	}
+	slices.SortFunc(a.Workers, func(a, b worker) int { return health.CompareSlots(a.Slot, b.Slot) })
+}
+
+func addStates(of *model.AppWorkers, at func(slot string) *worker) {
+	waits := health.WaitsFor(of)
+	for i := range of.Workers {
+		x := &of.Workers[i]
+		w := at(x.Slot)
+		w.PID, w.State, w.Detail, w.Seconds, w.Heartbeat = x.PID, x.State, x.Detail, model.Known(x.Seconds), x.Heartbeat
+		if text := waits[x.Slot]; text != "" {
 			w.Detail = text
 		}
 	}
-	for _, x := range r.With("resp_worker_memory_bytes", name) {
-		w := at(x)
-		switch label(x, 2) {
-		case "rss":
-			w.RSS = finite(x.Value)
-		case "pss":
-			w.PSS = finite(x.Value)
-		case "uss":
-			w.USS = finite(x.Value)
-		case "swap":
-			w.Swap = finite(x.Value)
-		}
-	}
-	for _, x := range r.With("resp_worker_start_time_seconds", name) {
-		at(x).Started = finite(x.Value)
-	}
-	for _, x := range r.With("resp_worker_heartbeat_age_seconds", name) {
-		at(x).Heartbeat = finite(x.Value)
-	}
-	for _, x := range r.With("page.worker_cpu_ratio", name) {
-		at(x).CPU = finite(x.Value)
-	}
-	out := make([]worker, 0, len(bySlot))
-	for _, w := range bySlot {
-		out = append(out, *w)
-	}
-	slices.SortFunc(out, func(a, b worker) int { return health.CompareSlots(a.Slot, b.Slot) })
-	return out
 }
 
-func limitsOf(r health.Readings) map[string]limit {
-	out := make(map[string]limit)
-	for _, x := range r.All("resp_threshold") {
-		l := out[label(x, 0)]
-		switch label(x, 1) {
-		case "warning":
-			l.warning = finite(x.Value)
-		case "critical":
-			l.critical = finite(x.Value)
+func addMemory(of *model.AppMemory, at func(slot string) *worker) {
+	for i := range of.Workers {
+		x := &of.Workers[i]
+		w := at(x.Slot)
+		w.RSS = &x.RSS
+		if x.Sampled {
+			w.PSS, w.USS, w.Swap = &x.PSS, &x.USS, &x.Swap
 		}
-		out[label(x, 0)] = l
 	}
-	return out
 }
 
-// unseenOf lists what cannot be read and why. A collector that was switched
-// off is no news.
-func unseenOf(r health.Readings) []unseen {
+// unseen is a collector that does not give all it should, and why.
+type unseen struct{ Collector, Reason, Detail string }
+
+// unseenOf lists what cannot be read and why, by collector. A collector that was
+// switched off is no news.
+func unseenOf(s *model.State) []unseen {
 	var out []unseen
-	for _, x := range r.All("page.unavailable") {
-		out = append(out, unseen{label(x, 0), label(x, 1), label(x, 2)})
-	}
-	for _, x := range r.All("resp_collector_available") {
-		u := unseen{Collector: label(x, 0), Reason: label(x, 1)}
-		told := slices.ContainsFunc(out, func(o unseen) bool { return o.Collector == u.Collector })
-		if x.Value == 0 && u.Reason != "ok" && !told {
-			out = append(out, u)
+	for _, c := range s.Collectors {
+		if c.Reason != "ok" && c.Reason != "disabled" {
+			out = append(out, unseen{c.Name, c.Reason, health.Missing(s, c.Name)})
 		}
 	}
-	out = slices.DeleteFunc(out, func(u unseen) bool { return u.Reason == "disabled" })
 	slices.SortStableFunc(out, func(a, b unseen) int { return cmp.Compare(a.Collector, b.Collector) })
 	return out
-}
-
-func get(r health.Readings, name string, labels ...string) *float64 {
-	v, ok := r.Get(name, labels...)
-	if !ok {
-		return nil
-	}
-	return finite(v)
-}
-
-func finite(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
 }
 
 func plus(a, b *float64) *float64 {

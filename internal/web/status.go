@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // The JSON of /api/v1/status. Seconds, bytes, connections; a number that is
@@ -86,8 +87,8 @@ type (
 func (w *Web) status(s system) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
-		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.Locks), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.reading),
-		Host: hostStatus(w.opts.Host, s.Host),
+		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.state.LockWaits), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
+		Host: hostStatus(w.opts.Host, s.state),
 	}
 	if !s.At.IsZero() {
 		out.Todo = append(out.Todo, s.health.Recommendations()...)
@@ -107,24 +108,26 @@ func (w *Web) status(s system) statusJSON {
 }
 
 // notesOf lists what collectors report that keeps nothing from being seen.
-func notesOf(r health.Readings) []noteJSON {
+func notesOf(s *model.State) []noteJSON {
 	out := []noteJSON{}
-	for _, x := range r.All("page.note") {
-		out = append(out, noteJSON{label(x, 0), label(x, 1), label(x, 2), label(x, 3)})
+	for i := range s.Lacks {
+		if l := &s.Lacks[i]; l.Optional {
+			out = append(out, noteJSON{l.Collector, l.Of, l.Reason, l.Detail})
+		}
 	}
 	return out
 }
 
-func hostStatus(name string, h host) hostJSON {
+func hostStatus(name string, s *model.State) hostJSON {
 	out := hostJSON{
-		Name: name, MemoryUsagePercent: percent(h.Memory), CPUUsagePercent: percent(h.CPU),
-		Disks: make([]diskJSON, 0, len(h.Disks)), Pressure: make([]pressureJSON, 0, len(h.Pressure)),
+		Name: name, MemoryUsagePercent: percent(s.Host.Memory), CPUUsagePercent: percent(s.Host.CPU),
+		Disks: make([]diskJSON, 0, len(s.Disks)), Pressure: make([]pressureJSON, 0, len(s.Pressures)),
 	}
-	for _, d := range h.Disks {
-		out.Disks = append(out.Disks, diskJSON{d.Name, percent(d.Ratio)})
+	for _, d := range disksOf(s) {
+		out.Disks = append(out.Disks, diskJSON{d.Mountpoint, percent(&d.Usage)})
 	}
-	for _, p := range h.Pressure {
-		out.Pressure = append(out.Pressure, pressureJSON{p.Name, p.Kind, percent(p.Ratio)})
+	for _, p := range pressuresOf(s) {
+		out.Pressure = append(out.Pressure, pressureJSON{p.Resource, p.Kind, percent(&p.Ratio)})
 	}
 	return out
 }
@@ -133,15 +136,14 @@ func appStatus(s *system, a *app) appJSON {
 	at := s.At.UTC()
 	out := appJSON{
 		Name: a.Name, Server: text(a.Server), WorkerClass: text(a.Class),
-		Resources:   health.Resources(s.reading, a.Name, at),
-		Performance: health.Performance(s.reading, a.Name, at),
+		Resources:   health.Resources(s.state, a.Name, at),
+		Performance: health.Performance(s.state, a.Name, at),
 		Health:      s.health.Of(a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
 		Pools: poolsStatus(a.Pools), Tasks: queuesStatus(a.Queues), Sessions: sessionsStatus(a.Sessions),
 	}
-	if a.Up != nil {
-		up := *a.Up != 0
-		out.Up = &up
+	if a.Known {
+		out.Up = &a.Up
 	}
 	for i := range a.Workers {
 		w := &a.Workers[i]
@@ -151,7 +153,7 @@ func appStatus(s *system, a *app) appJSON {
 		}
 		out.Workers = append(out.Workers, workerJSON{
 			Connections: held,
-			Slot:        integer(w.Slot), PID: integer(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
+			Slot:        integer(w.Slot), PID: nonZero(w.PID), State: text(w.State), Detail: text(w.Detail), Seconds: w.Seconds,
 			MemoryBytes: w.memory(), CPU: w.CPU, AgeSeconds: ageAt(s.At, w.Started), HeartbeatAge: w.Heartbeat,
 		})
 	}

@@ -3,9 +3,9 @@ package web
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // store is one MySQL or Redis server of the configuration, in words.
@@ -17,85 +17,73 @@ type store struct {
 }
 
 // storesOf returns the stores in the order of kind and name.
-func storesOf(r health.Readings, j *health.Judgement) []store {
-	var out []store
-	for _, x := range r.All("resp_up") {
-		kind, name, ok := strings.Cut(label(x, 0), ":")
-		if !ok || kind != "mysql" && kind != "redis" {
-			continue
+func storesOf(s *model.State, j *health.Evaluation) []store {
+	out := make([]store, 0, len(s.MySQL)+len(s.Redis))
+	for i := range s.MySQL {
+		m := &s.MySQL[i]
+		x := storeOf("mysql", "MySQL", m.Name, j)
+		if m.Up {
+			x.Facts = mysqlFacts(m)
+		} else {
+			x.Level, x.Word = levelCritical, "does not answer"
 		}
-		s := store{Kind: "MySQL", Name: name, Level: levelHealthy, Word: "answers"}
-		if kind == "redis" {
-			s.Kind = "Redis"
+		out = append(out, x)
+	}
+	for i := range s.Redis {
+		r := &s.Redis[i]
+		x := storeOf("redis", "Redis", r.Name, j)
+		if r.Up {
+			x.Facts = redisFacts(r)
+		} else {
+			x.Level, x.Word = levelCritical, "does not answer"
 		}
-		if l := j.Host.Part(kind, name); l > health.Healthy {
-			s.Level, s.Word = levelOf(l), l.String()
-		}
-		switch {
-		case x.Value != 1:
-			s.Level, s.Word = levelCritical, "does not answer"
-		case kind == "mysql":
-			s.Facts = mysqlFacts(r, name)
-		default:
-			s.Facts = redisFacts(r, name)
-		}
-		out = append(out, s)
+		out = append(out, x)
 	}
 	slices.SortFunc(out, func(a, b store) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
 }
 
-// facts collects what is known; what is not is left out.
-type facts struct {
-	r    health.Readings
-	name string
-	list []string
-}
-
-func (f *facts) add(metric string, text func(v float64) string) {
-	if v := get(f.r, metric, f.name); v != nil {
-		f.list = append(f.list, text(*v))
+// storeOf returns a store that answers, as it was judged.
+func storeOf(component, kind, name string, j *health.Evaluation) store {
+	s := store{Kind: kind, Name: name, Level: levelHealthy, Word: "answers"}
+	if l := j.Host.Part(component, name); l > health.Healthy {
+		s.Level, s.Word = levelOf(l), l.String()
 	}
+	return s
 }
 
-// count adds a number with its words, unless it is 0 and says nothing then.
-func (f *facts) count(metric, one, many string, zeroToo bool) {
-	if v := get(f.r, metric, f.name); v != nil && (zeroToo || *v != 0) {
-		f.list = append(f.list, plural(*v, one, many))
-	}
-}
-
-func mysqlFacts(r health.Readings, name string) []string {
-	f := facts{r: r, name: name}
-	f.add("resp_mysql_connections", func(v float64) string {
+func mysqlFacts(m *model.MySQLServer) []string {
+	var w words
+	w.add(m.Connections, func(v float64) string {
 		text := health.FormatCount(v)
-		if most := get(r, "resp_mysql_max_connections", name); most != nil {
-			text += " of " + health.FormatCount(*most)
+		if m.MaxConnections != nil {
+			text += " of " + health.FormatCount(*m.MaxConnections)
 		}
 		return text + " connections"
 	})
-	f.count("resp_mysql_threads_running", "running", "running", true)
-	longer := func(what string) func(float64) string {
-		return func(v float64) string { return what + " " + health.FormatSeconds(v) }
+	w.add(m.ThreadsRunning, func(v float64) string { return plural(v, "running", "running") })
+	w.add(m.LongestQuery, lasting("longest query"))
+	w.add(m.OldestTransaction, lasting("oldest transaction"))
+	if v := m.LockWaits; v != nil && *v != 0 {
+		w = append(w, plural(*v, "waits for a lock", "wait for locks"))
 	}
-	f.add("resp_mysql_longest_query_seconds", longer("longest query"))
-	f.add("resp_mysql_oldest_transaction_seconds", longer("oldest transaction"))
-	f.count("resp_mysql_lock_waits", "waits for a lock", "wait for locks", false)
-	f.add("resp_mysql_ping_seconds", longer("ping"))
-	return f.list
+	w.add(m.Ping, lasting("ping"))
+	return w
 }
 
-func redisFacts(r health.Readings, name string) []string {
-	f := facts{r: r, name: name}
-	f.add("resp_redis_memory_bytes", func(v float64) string {
-		if most := get(r, "resp_redis_maxmemory_bytes", name); most != nil {
-			return health.FormatBytes(v) + " of " + health.FormatBytes(*most)
+func redisFacts(r *model.RedisServer) []string {
+	var w words
+	w.add(r.Memory, func(v float64) string {
+		if r.MaxMemory != nil {
+			return health.FormatBytes(v) + " of " + health.FormatBytes(*r.MaxMemory)
 		}
 		return health.FormatBytes(v) + " of no limit"
 	})
-	f.add("page.redis_hit_ratio", func(v float64) string { return "hit rate " + health.FormatPercent(v) })
-	f.count("resp_redis_connected_clients", "client", "clients", true)
-	f.count("resp_redis_blocked_clients", "blocked", "blocked", false)
-	f.add("resp_redis_ping_seconds", func(v float64) string { return "ping " + health.FormatSeconds(v) })
-	return f.list
+	w.add(r.HitRatio, func(v float64) string { return "hit rate " + health.FormatPercent(v) })
+	w.add(r.Clients, func(v float64) string { return plural(v, "client", "clients") })
+	if v := r.Blocked; v != nil && *v != 0 {
+		w = append(w, plural(*v, "blocked", "blocked"))
+	}
+	w.add(r.Ping, lasting("ping"))
+	return w
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // level is how bad a finding is.
@@ -78,9 +79,9 @@ func (s *system) present(now time.Time) verdict {
 	case 0:
 		return verdict{Level: levelUnknown, Sentence: emptyText, Key: "empty"}
 	case 1:
-		return calmApp(&s.Apps[0])
+		return healthyApp(&s.Apps[0])
 	default:
-		return calmApps(s.Apps)
+		return healthyApps(s.Apps)
 	}
 }
 
@@ -118,27 +119,29 @@ func compareTrouble(a, b worker) int {
 	return cmp.Or(cmp.Compare(trouble(b.State), trouble(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
-// judge compares v with the limits; what is not known is never worse than healthy.
-func (l limit) judge(v *float64) level {
-	switch {
-	case v == nil:
+// levelAt returns the level of v by the limits of a resource; unknown where v is
+// not known.
+func (s *system) levelAt(resource string, v *float64) level {
+	if v == nil {
 		return levelUnknown
-	case l.critical != nil && *v >= *l.critical:
+	}
+	switch t, ok := s.limits[resource]; {
+	case ok && *v >= t.Critical:
 		return levelCritical
-	case l.warning != nil && *v >= *l.warning:
+	case ok && *v >= t.Warning:
 		return levelWarning
 	default:
 		return levelHealthy
 	}
 }
 
-func calmApp(a *app) verdict {
-	parts := calmParts(a)
-	if len(parts) == 0 && a.Up == nil {
+func healthyApp(a *app) verdict {
+	parts := healthyParts(a)
+	if len(parts) == 0 && !a.Known {
 		return verdict{Level: levelUnknown, Sentence: "What " + a.Name + " does is not known yet", Key: a.Name + " unknown"}
 	}
 	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
-	if a.Rate == nil {
+	if a.Requests.Rate == nil {
 		v.Sentence = a.Name + " runs" // nobody told us of a request
 	}
 	if len(parts) > 0 {
@@ -147,31 +150,31 @@ func calmApp(a *app) verdict {
 	return v
 }
 
-func calmParts(a *app) []string {
+func healthyParts(a *app) []string {
 	var parts []string
-	if total := a.total(); total > 0 && (len(a.states) > 0 || a.in("busy")+a.in("idle") > 0) {
+	if total := a.total(); total > 0 && (a.counts != nil || a.in("busy")+a.in("idle") > 0) {
 		parts = append(parts, ofWorkers(a.in("busy"), total)+" busy")
 	}
 	if a.Queue != nil {
 		parts = append(parts, "queue "+queueText(a))
 	}
-	if a.Rate != nil {
-		parts = append(parts, strings.Replace(health.FormatRate(*a.Rate), "/s", " requests/s", 1))
+	if a.Requests.Rate != nil {
+		parts = append(parts, strings.Replace(health.FormatRate(*a.Requests.Rate), "/s", " requests/s", 1))
 	}
-	if a.P95 != nil {
-		parts = append(parts, "p95 "+health.FormatSeconds(*a.P95))
+	if a.Requests.P95 != nil {
+		parts = append(parts, "p95 "+health.FormatSeconds(*a.Requests.P95))
 	}
 	return parts
 }
 
-func calmApps(apps []app) verdict {
+func healthyApps(apps []app) verdict {
 	var busy, total float64
 	var rate *float64
 	for i := range apps {
-		busy, total, rate = busy+apps[i].in("busy"), total+apps[i].total(), plus(rate, apps[i].Rate)
+		busy, total, rate = busy+apps[i].in("busy"), total+apps[i].total(), plus(rate, apps[i].Requests.Rate)
 	}
-	sum := app{Rate: rate}
-	parts := append([]string{ofWorkers(busy, total) + " busy"}, calmParts(&sum)...)
+	sum := app{Requests: model.AppRequests{Rate: rate}}
+	parts := append([]string{ofWorkers(busy, total) + " busy"}, healthyParts(&sum)...)
 	names := make([]string, 0, 4)
 	for i := range apps {
 		if i == 3 && len(apps) > 4 {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -27,7 +29,7 @@ func four(s *sample, states [4]string, queue float64) {
 
 // verdict is what the page says of s so long after the look.
 func verdict(s sample, later time.Duration) (level, sentence, key string) {
-	r := health.NewReadings(s)
+	r := modeltest.State(s)
 	return web.Verdict(r, judged(r, moment), moment.Add(later))
 }
 
@@ -41,7 +43,7 @@ func TestVerdict(t *testing.T) {
 		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name it in apps:"},
 		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
 			"critical", "disk / is at 97 %"},
-		"nothing known": {func(s *sample) { s.add("resp_app_info", 1, "shop", "gunicorn", "sync") }, "unknown", "What shop does is not known yet"},
+		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "What shop does is not known yet"},
 		"nothing to be seen": {func(s *sample) {
 			s.add("resp_up", 1, "app:shop")
 			s.add("page.worker", 10, "shop", "0", "42", "", "")
@@ -97,11 +99,11 @@ func TestVerdict(t *testing.T) {
 
 // What has ended is below the verdict, with its time, and not in it.
 func TestVerdictOfWhatEnded(t *testing.T) {
-	look := func(up float64, after time.Duration, before health.State) (health.Readings, health.Judgement, health.State) {
+	look := func(up float64, after time.Duration, before health.State) (*model.State, health.Evaluation, health.State) {
 		var s sample
 		s.add("resp_up", up, "app:shop")
-		r := health.NewReadings(s)
-		j, state := health.Judge(health.Input{Readings: r, At: moment.Add(after), Limits: config.Default().Thresholds, Interval: time.Minute}, before)
+		r := modeltest.State(s)
+		j, state := health.Evaluate(health.Input{State: r, At: moment.Add(after), Limits: config.Default().Thresholds, Interval: time.Minute}, before)
 		return r, j, state
 	}
 	_, _, state := look(0, 0, health.State{})

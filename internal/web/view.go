@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -34,6 +36,8 @@ type (
 	}
 	appView struct {
 		app
+
+		RestartCount      *float64
 		Level             level
 		Total             string
 		Since             clock
@@ -146,7 +150,7 @@ type adviceView struct {
 	Hidden int
 }
 
-func adviceOf(j *health.Judgement) adviceView {
+func adviceOf(j *health.Evaluation) adviceView {
 	lines := j.Recommendations()
 	n := min(len(lines), adviceUpTo)
 	return adviceView{lines[:n], len(lines) - n}
@@ -154,12 +158,12 @@ func adviceOf(j *health.Judgement) adviceView {
 
 func (w *Web) appView(s *system, a *app) appView {
 	v := appView{
-		app: *a, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
-		QueueAt: s.limits["request_queue"].judge(a.Queue), MemoryAt: s.limits["memory"].judge(a.MemoryRatio),
-		ErrorsAt: s.limits["error_rate"].judge(a.Errors), CPUAt: s.limits["cpu"].judge(a.CPU),
+		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
+		QueueAt: s.levelAt("request_queue", a.Queue), MemoryAt: s.levelAt("memory", a.MemoryRatio),
+		ErrorsAt: s.levelAt("error_rate", a.Requests.ErrorRatio), CPUAt: s.levelAt("cpu", a.CPU),
 	}
 	if v.Pool = a.fullestPool(); v.Pool != nil {
-		v.PoolAt = s.limits["connection_pool"].judge(v.Pool.Utilization)
+		v.PoolAt = s.levelAt("connection_pool", v.Pool.Utilization)
 	}
 	if st := s.health.Of(a.Name); st != nil {
 		v.Level = levelOf(st.Overall)
@@ -194,6 +198,18 @@ func (w *Web) cell(s *system, a *app, x worker) cell {
 	return c
 }
 
+// disksOf returns the file systems by mount point.
+func disksOf(s *model.State) []model.Disk {
+	return slices.SortedFunc(slices.Values(s.Disks), func(a, b model.Disk) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
+}
+
+// pressuresOf returns the pressures by resource, "some" before "full".
+func pressuresOf(s *model.State) []model.Pressure {
+	return slices.SortedFunc(slices.Values(s.Pressures), func(a, b model.Pressure) int {
+		return cmp.Or(cmp.Compare(a.Resource, b.Resource), -cmp.Compare(a.Kind, b.Kind))
+	})
+}
+
 func hostMeters(s *system) []meter {
 	var out []meter
 	add := func(name, hint string, v *float64, at level) {
@@ -203,17 +219,18 @@ func hostMeters(s *system) []meter {
 			out = append(out, m)
 		}
 	}
-	add("memory", "used memory of the host", s.Host.Memory, s.limits["memory"].judge(s.Host.Memory))
-	add("CPU", "busy CPU time of the host", s.Host.CPU, s.limits["cpu"].judge(s.Host.CPU))
-	for _, d := range s.Host.Disks {
-		add("disk "+d.Name, "used space of the file system at "+d.Name, d.Ratio, s.limits["disk"].judge(d.Ratio))
+	host := &s.state.Host
+	add("memory", "used memory of the host", host.Memory, s.levelAt("memory", host.Memory))
+	add("CPU", "busy CPU time of the host", host.CPU, s.levelAt("cpu", host.CPU))
+	for _, d := range disksOf(s.state) {
+		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("disk", &d.Usage))
 	}
-	for _, p := range s.Host.Pressure {
-		name, hint := "waits for "+p.Name, "share of time in which some task waited for "+p.Name
+	for _, p := range pressuresOf(s.state) {
+		name, hint := "waits for "+p.Resource, "share of time in which some task waited for "+p.Resource
 		if p.Kind == "full" {
-			name, hint = "all wait for "+p.Name, "share of time in which every task waited for "+p.Name
+			name, hint = "all wait for "+p.Resource, "share of time in which every task waited for "+p.Resource
 		}
-		add(name, hint, p.Ratio, levelUnknown)
+		add(name, hint, &p.Ratio, levelUnknown)
 	}
 	return out
 }

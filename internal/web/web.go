@@ -14,12 +14,13 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Source returns what the latest gather read and how that was judged; a
 // judgement of the zero time says that there was none yet. It must not block.
 type Source interface {
-	Latest() (health.Readings, health.Judgement)
+	Latest() (*model.State, health.Evaluation)
 }
 
 // Options is all that a [Web] needs. Source is required.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs each fuzz target of the module, with 15,000 inputs or as many, or for as
-# long, as the argument says (20000x, 1m). Go runs one target at a time, so they
-# are listed first.
+# Runs each fuzz target of the module with 15,000 inputs, or with the number or
+# duration of the argument (20000x, 1m). Go runs one target at a time, so they are
+# listed first.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 budget=${1:-15000x}

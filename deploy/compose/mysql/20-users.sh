@@ -1,14 +1,14 @@
 #!/bin/bash
-# The users, once, when the database is made. The exporter's has the rights of
-# docs/mysql.md and no more. The host is any: the server is in a network of its own.
-# It runs as the server's own image lets it, on a MariaDB too.
+# Creates the users, once, when the database is created. The exporter's user has
+# only the rights of docs/mysql.md. Any client host is allowed, because the server
+# is in a network of its own. The script also works on MariaDB.
 set -eu
 
 secrets=${SECRETS:-/run/secrets}
 MYSQL_PWD=$(cat "$secrets/mysql_root")
 export MYSQL_PWD
 
-# word reads a password. What is in it goes into a statement: letters and digits only.
+# word reads a password. It becomes part of a statement, so only letters and digits are allowed.
 word() {
 	local w
 	w=$(cat "$secrets/$1")
@@ -38,6 +38,6 @@ GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_cu
 SQL
 
 case $(mysql --user=root --skip-column-names --execute 'SELECT VERSION()') in
-*MariaDB*) ;; # it has no such table
+*MariaDB*) ;; # MariaDB does not have this table
 *) mysql --user=root --execute "GRANT SELECT ON performance_schema.data_lock_waits TO 'resp'@'%'" ;;
 esac

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Redis with its users. The file of users has hashes and no passwords, and
-# lies in memory only. More arguments are more of Redis' own options.
+# Starts Redis with its users. The file of users contains hashes, not passwords,
+# and is stored in memory only. Further arguments are passed to Redis.
 set -eu
 
 secrets=${SECRETS:-/run/secrets}

@@ -1,8 +1,8 @@
-"""Visitors of the shop: a light mix of requests, one at a time.
+"""Simulated visitors of the shop: a light mix of requests, one at a time.
 
-It asks the shop at the address of its only argument, at most eight times a
-second, until it is ended. A request that fails is part of the story: the
-exporter shows it.
+The only argument is the address of the shop. It sends at most eight requests
+per second, until it is stopped. Failed requests are expected: the exporter
+shows them.
 """
 
 import http.cookiejar
@@ -14,10 +14,10 @@ import urllib.error
 import urllib.request
 
 PAUSE = 0.12   # seconds between two visits
-PATIENCE = 15  # seconds that an answer may take
-STAYS = 60     # visits of a customer, on the mean, before another comes
+PATIENCE = 15  # timeout of a request in seconds
+STAYS = 60     # mean number of visits of one customer
 
-# What is asked for, each by its weight. N is a product.
+# The requests with their weights. N is a product.
 VISITS = [
     (48, ["GET /"]),
     (25, ["GET /products"]),
@@ -33,7 +33,7 @@ VISITS = [
 
 
 def customer():
-    """Somebody with cookies of their own."""
+    """Return a client with its own cookies."""
     jar = http.cookiejar.CookieJar()
     return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
 

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Starts one part of the shop: "serve" is gunicorn, "jobs" an RQ worker, "load"
-# the visitors. The passwords are files; the addresses are those of the compose
-# file unless the environment has others.
+# the simulated visitors. The passwords are files. The addresses are those of the
+# compose file unless the environment sets others.
 set -eu
 
 secrets=${SECRETS:-/run/secrets}
 here=$(cd "$(dirname "$0")" && pwd)
 
-# stores tells the shop's code its stores, as that user of the database.
+# stores sets the URLs of the database and Redis for the shop, with that database user.
 stores() {
 	SHOP_DB="mysql+pymysql://$1:$(cat "$secrets/mysql_$1")@${MYSQL_ADDRESS:-mysql:3306}/shop"
 	SHOP_REDIS="redis://shop:$(cat "$secrets/redis_shop")@${REDIS_ADDRESS:-redis:6379}/0"
@@ -15,8 +15,8 @@ stores() {
 	export SHOP_DB SHOP_REDIS RQ_REDIS_URL
 }
 
-# keep runs a program anew whenever it ends, as systemd would: whoever ends a
-# worker that is stuck must know that another one comes.
+# keep restarts a program whenever it ends, as systemd would: restart_task ends a
+# stuck worker and relies on a supervisor to start a new one.
 keep() {
 	ended=
 	child=
@@ -25,7 +25,7 @@ keep() {
 		"$@" &
 		child=$!
 		wait "$child" || true
-		# A signal ends the first wait early; the program ends behind its job.
+		# A signal interrupts the first wait; the program ends after its current job.
 		if [ -n "$ended" ]; then
 			wait "$child" || true
 		else
@@ -37,8 +37,8 @@ keep() {
 case ${1:-} in
 serve)
 	stores shop
-	# StatsD goes to the exporter over the loopback that both share. By UDP it does
-	# not matter which of the two starts first or is started anew.
+	# StatsD goes to the exporter over the shared loopback. With UDP it does not
+	# matter which of the two starts first or is restarted.
 	exec gunicorn --preload --workers 4 --timeout 120 --worker-tmp-dir /dev/shm \
 		--bind "${SHOP_ADDRESS:-0.0.0.0:8000}" --statsd-host "${STATSD_ADDRESS:-127.0.0.1:9125}" --name shop shop:app
 	;;

@@ -15,9 +15,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -31,8 +32,8 @@ import (
 type Checker struct {
 	Root           string   // of /proc
 	Argv           []string // of the configuration; none: from the command line of the master
-	Server         proc.Server
-	Master, Worker proc.Identity
+	Server         cmdline.Server
+	Master, Worker procid.Identity
 }
 
 // Prepare reads how the app is to be imported, and as whom; nothing is run. No
@@ -43,7 +44,7 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	if err != nil || refused != "" {
 		return nil, refused, err
 	}
-	master, err := proc.LaunchOf(i.Root, i.Master.PID)
+	master, err := procid.LaunchOf(i.Root, i.Master.PID)
 	if err != nil {
 		return nil, "", fmt.Errorf("launch of the master: %w", process.WithoutPath(err))
 	}
@@ -89,8 +90,8 @@ func Run(ctx context.Context, p *program.Program) (refused string) {
 }
 
 // preloaded reports whether new workers come from a master that has the app in it.
-func (i Checker) preloaded(l proc.Launch) bool {
-	if i.Server == proc.UWSGI {
+func (i Checker) preloaded(l procid.Launch) bool {
+	if i.Server == cmdline.UWSGI {
 		return !lazy(l)
 	}
 	args := l.Argv
@@ -118,7 +119,7 @@ var (
 // lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or
 // lazy stand on the command line, in the environment or in a file. What cannot
 // be read may say so.
-func lazy(l proc.Launch) bool {
+func lazy(l procid.Launch) bool {
 	if len(l.Argv) < 2 { // a title: what it was started with is not known
 		return true
 	}
@@ -140,7 +141,7 @@ func lazy(l proc.Launch) bool {
 
 // uwsgiFiles returns the files of settings on a command line, in the app's
 // directory where they are relative; false: there are others.
-func uwsgiFiles(l proc.Launch) (files []string, all bool) {
+func uwsgiFiles(l procid.Launch) (files []string, all bool) {
 	for i, a := range l.Argv[1:] {
 		before := l.Argv[i] // the argument before a
 		m := uwsgiFile.FindStringSubmatch(a)
@@ -173,7 +174,7 @@ func readSmall(name string) (string, error) {
 // command returns the program that imports the app: that of the configuration, or
 // gunicorn itself with --check-config behind its own command line, which loads
 // settings and app, and ends.
-func (i Checker) command(master proc.Launch, o owners) (p *program.Program, refused string) {
+func (i Checker) command(master procid.Launch, o owners) (p *program.Program, refused string) {
 	as, refused := o.runAs()
 	if refused != "" {
 		return nil, refused
@@ -191,7 +192,7 @@ func (i Checker) command(master proc.Launch, o owners) (p *program.Program, refu
 }
 
 // gunicornCommand returns gunicorn as the master was started, with --check-config.
-func (i Checker) gunicornCommand(master proc.Launch, o owners) (p *program.Program, refused string) {
+func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Program, refused string) {
 	if master.Dir == "" {
 		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
 	}
@@ -202,10 +203,10 @@ func (i Checker) gunicornCommand(master proc.Launch, o owners) (p *program.Progr
 		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
 	}
 	at := gunicornIndex(master.Argv)
-	if i.Server != proc.Gunicorn || at < 0 || len(master.Env) == 0 {
+	if i.Server != cmdline.Gunicorn || at < 0 || len(master.Env) == 0 {
 		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
 	}
-	if dir := proc.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || proc.Option(master.Argv[at+1:], "--chroot") != "" {
+	if dir := cmdline.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(master.Argv[at+1:], "--chroot") != "" {
 		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
 	}
 	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: appEnv(master.Env)}
@@ -245,7 +246,7 @@ func gunicornIndex(argv []string) int {
 
 // interpreter returns the Python that the master was started with, by the name
 // that it was started by: Python finds its virtual environment by the name.
-func interpreter(master proc.Launch) (file, refused string) {
+func interpreter(master procid.Launch) (file, refused string) {
 	name := master.Argv[0]
 	if !filepath.IsAbs(name) {
 		name = lookPath(name, master.Env)

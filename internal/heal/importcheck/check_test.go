@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // Only where gunicorn itself reads the command line may a word be added to it.
@@ -47,7 +47,7 @@ func TestPreloaded(t *testing.T) {
 		{"python3 /usr/bin/gunicorn --name --preloader shop:app", "", false},
 		{"gunicorn: master [shop:app]", "", false},
 	} {
-		if got := importcheck.Preloaded(proc.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}}); got != c.want {
+		if got := importcheck.Preloaded(procid.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}}); got != c.want {
 			t.Errorf("%s, %s: %t", c.line, c.env, got)
 		}
 	}
@@ -88,7 +88,7 @@ func TestLazy(t *testing.T) {
 		{"uwsgi --config x", "", true},
 		{"uWSGI", "", true}, // a title
 	} {
-		l := proc.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}, Dir: dir, SameFiles: true}
+		l := procid.Launch{Argv: strings.Fields(c.line), Env: []string{c.env}, Dir: dir, SameFiles: true}
 		if got := importcheck.Lazy(l); got != c.want {
 			t.Errorf("%s, %s: %t", c.line, c.env, got)
 		}
@@ -104,8 +104,8 @@ func TestCheckOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	launch := func(change func(*proc.Launch)) proc.Launch {
-		l := proc.Launch{
+	launch := func(change func(*procid.Launch)) procid.Launch {
+		l := procid.Launch{
 			Argv: []string{"/bin/sh", "/usr/bin/gunicorn", "shop:app"}, Program: python, Dir: "/srv", SameFiles: true,
 			Env: []string{"DB=secret", "GUNICORN_FD=5", "LISTEN_FDS=1", "NOTIFY_SOCKET=/x"},
 		}
@@ -130,20 +130,20 @@ func TestCheckOf(t *testing.T) {
 	if !slices.Contains(env, "DB=secret") || !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
 		t.Errorf("%q", env)
 	}
-	for want, change := range map[string]func(*proc.Launch){
-		"directory":       func(l *proc.Launch) { l.Dir = "" },
-		"other files":     func(l *proc.Launch) { l.SameFiles = false },
-		"cannot be seen":  func(l *proc.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} },
-		"set import_chec": func(l *proc.Launch) { l.Env = nil },
-		"--chdir":         func(l *proc.Launch) { l.Argv = append(l.Argv, "--chdir", "src") },
-		"--chroot":        func(l *proc.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") },
-		"no longer where": func(l *proc.Launch) { l.Program = "/usr/bin/python3.99" },
+	for want, change := range map[string]func(*procid.Launch){
+		"directory":       func(l *procid.Launch) { l.Dir = "" },
+		"other files":     func(l *procid.Launch) { l.SameFiles = false },
+		"cannot be seen":  func(l *procid.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} },
+		"set import_chec": func(l *procid.Launch) { l.Env = nil },
+		"--chdir":         func(l *procid.Launch) { l.Argv = append(l.Argv, "--chdir", "src") },
+		"--chroot":        func(l *procid.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") },
+		"no longer where": func(l *procid.Launch) { l.Program = "/usr/bin/python3.99" },
 	} {
 		if _, _, _, refused := importcheck.CheckOf(launch(change), uid, nil); !strings.Contains(refused, want) {
 			t.Errorf("%s: %q", want, refused)
 		}
 	}
-	if _, _, _, refused := importcheck.CheckOf(launch(func(l *proc.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); refused != "" {
+	if _, _, _, refused := importcheck.CheckOf(launch(func(l *procid.Launch) { l.Argv[0] = "sh"; l.Env = append(l.Env, "PATH=/nowhere:/bin") }), uid, nil); refused != "" {
 		t.Errorf("in the PATH: %s", refused)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -32,7 +32,7 @@ func (o owners) equal(b owners) bool {
 }
 
 // readOwners reads as whom master and worker run. They must be the planned ones.
-func readOwners(root string, master, worker proc.Identity) (o owners, refused string, err error) {
+func readOwners(root string, master, worker procid.Identity) (o owners, refused string, err error) {
 	if o.master, err = procid.Read(root, master.PID); err != nil {
 		return o, "", err
 	}
@@ -67,7 +67,7 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 // configuredCommand returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
 // directory: whose system it runs on is the exporter's.
-func configuredCommand(argv []string, master proc.Launch, o owners) (p *program.Program, refused string) {
+func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused string) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, "import_check does not begin with an absolute path"
 	}
@@ -109,7 +109,7 @@ func checkProgram(name string, uid uint32) (refused string) {
 
 // asRoot restricts a check that runs as root to what nobody but root can change:
 // interpreter, script, directory, module path and settings.
-func asRoot(p *program.Program, master proc.Launch, at int) (*program.Program, string) {
+func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, string) {
 	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
 	p.Env = rootEnv(master.Env)
 	if _, why := program.Resolve(p.Path); why != "" {
@@ -125,10 +125,10 @@ func asRoot(p *program.Program, master proc.Launch, at int) (*program.Program, s
 	if filepath.IsAbs(master.Argv[at]) {
 		paths = append(paths, master.Argv[at])
 	}
-	if conf := proc.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
+	if conf := cmdline.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
 		paths = append(paths, strings.TrimPrefix(conf, "file:"))
 	}
-	for _, list := range []string{proc.Option(args, "--chdir"), proc.Option(args, "--pythonpath"), proc.Option(args, "--paste", "--paster")} {
+	for _, list := range []string{cmdline.Option(args, "--chdir"), cmdline.Option(args, "--pythonpath"), cmdline.Option(args, "--paste", "--paster")} {
 		paths = append(paths, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
 	}
 	for _, name := range paths {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // What is run as root is nobody else's.
@@ -53,7 +53,7 @@ func TestCheckOfRoot(t *testing.T) {
 			if err := errors.Join(os.WriteFile(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
 				t.Fatal(err)
 			}
-			l := proc.Launch{
+			l := procid.Launch{
 				Argv: append([]string{"/bin/sh", "/bin/gunicorn", "shop:app"}, strings.Fields(c.args)...), Program: python, Dir: c.dir, SameFiles: true,
 				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir},
 			}

@@ -13,12 +13,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Snapshotter returns the watched apps as they are now; [proc.Watcher] does.
+// Snapshotter returns the watched apps as they are now; [discovery.Watcher] does.
 type Snapshotter interface {
-	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
 
 // ErrChanged means that a process is not the planned one.
@@ -31,14 +32,14 @@ var errOtherNamespace = errors.New("the exporter is in another PID namespace tha
 // nobody, even when its number is given to another process.
 type Handle struct {
 	root string
-	ID   proc.Identity
+	ID   procid.Identity
 	fd   int
 }
 
 // Open opens the process of an identity, and no other. The
 // descriptor is opened first and the process compared after it, so that from
 // here on the number does not matter.
-func Open(root string, id proc.Identity) (*Handle, error) {
+func Open(root string, id procid.Identity) (*Handle, error) {
 	if err := CheckSignalable(root, id.PID); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func CheckSignalable(root string, pid int) error {
 
 // Check returns [ErrChanged] unless start and parent are those of the identity.
 func (g *Handle) Check() error {
-	now, err := proc.Identify(g.root, g.ID.PID)
+	now, err := procid.Identify(g.root, g.ID.PID)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return ErrChanged
@@ -122,22 +123,22 @@ func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 func (g *Handle) Close() { _ = unix.Close(g.fd) }
 
 // Info returns a process as it is in a plan, for people and for [IdentityFrom].
-func Info(id proc.Identity) map[string]string {
+func Info(id procid.Identity) map[string]string {
 	return map[string]string{"pid": strconv.Itoa(id.PID), "start": strconv.FormatUint(id.Start, 10), "planned": strconv.FormatInt(time.Now().Unix(), 10)}
 }
 
 // IdentityOf returns the text of a process for [action.Victim.Identity].
-func IdentityOf(id proc.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
+func IdentityOf(id procid.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
 // IdentityFrom reads what [Info] wrote, with names that begin with
 // prefix. It is how a run that a crash cut off knows its processes.
-func IdentityFrom(info map[string]string, prefix string) (proc.Identity, bool) {
+func IdentityFrom(info map[string]string, prefix string) (procid.Identity, bool) {
 	pid, err := strconv.Atoi(info[prefix+"pid"])
 	if err != nil || pid <= 1 {
-		return proc.Identity{}, false
+		return procid.Identity{}, false
 	}
 	start, err := strconv.ParseUint(info[prefix+"start"], 10, 64)
-	return proc.Identity{PID: pid, Start: start}, err == nil
+	return procid.Identity{PID: pid, Start: start}, err == nil
 }
 
 // PlannedAt returns when the plan with this information was made.

@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // Script writes a program for a shell, in a directory that only we may write to.
@@ -57,31 +59,31 @@ func Command(t *testing.T, ctx context.Context, a action.Action, labels map[stri
 
 // Processes is what the exporter sees of the processes.
 type Processes struct {
-	Snap proc.Snapshot
+	Snap discovery.Snapshot
 	Err  error
 }
 
 // Snapshot implements [process.Snapshotter].
-func (f *Processes) Snapshot(context.Context) (*proc.Snapshot, error) {
+func (f *Processes) Snapshot(context.Context) (*discovery.Snapshot, error) {
 	s := f.Snap
 	return &s, f.Err
 }
 
 // StartWorkers starts three workers of an app whose master is this process. Each of them
 // has the open files that prove that it is a worker.
-func StartWorkers(t *testing.T, server proc.Server, does ...string) (*Processes, []*exec.Cmd) {
+func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Processes, []*exec.Cmd) {
 	t.Helper()
-	app := proc.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
+	app := discovery.App{Name: "shop", Up: true, Server: server, PID: os.Getpid()}
 	listener := Listener(t)
 	var kids []*exec.Cmd
 	for slot := range 3 {
 		c := StartHelper(t, append([]string{"sleep"}, does...), listener, WorkerFile(t, server))
 		kids = append(kids, c)
-		app.Workers = append(app.Workers, proc.Worker{
-			Process: proc.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+		app.Workers = append(app.Workers, discovery.Worker{
+			Process: discovery.Process{PID: c.Process.Pid, RSS: uint64(50+10*slot) * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
 		})
 	}
-	return &Processes{Snap: proc.Snapshot{Time: time.Now(), Apps: []proc.App{app}}}, kids
+	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
 }
 
 // WaitFor waits for something that happens soon, on a busy machine too.
@@ -120,7 +122,7 @@ func Alive(pid string) bool {
 	if err != nil {
 		return false
 	}
-	id, err := proc.Identify("/proc", n)
+	id, err := procid.Identify("/proc", n)
 	return err == nil && id.State != 'Z'
 }
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
 
 // helperEnv makes this program a helper process in place of the tests.
@@ -98,9 +98,9 @@ func Listener(t *testing.T) *os.File {
 
 // WorkerFile returns a file that a worker of a server shares with its master: gunicorn's
 // heartbeat file, uWSGI's signal pipe.
-func WorkerFile(t *testing.T, server proc.Server) *os.File {
+func WorkerFile(t *testing.T, server cmdline.Server) *os.File {
 	t.Helper()
-	if server == proc.UWSGI {
+	if server == cmdline.UWSGI {
 		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 const (
@@ -58,16 +60,16 @@ func (r *Action) Target(a action.Alert) string {
 // target is what a plan keeps for Apply.
 type target struct {
 	app            string
-	server         proc.Server
+	server         cmdline.Server
 	slot           int
-	worker, master proc.Identity
+	worker, master procid.Identity
 	grace          time.Duration
 	checkImport    bool // the app is imported before
 }
 
 // candidate is a worker with the number for which it was chosen.
 type candidate struct {
-	worker proc.Worker
+	worker discovery.Worker
 	value  float64 // bytes, leaked connections or seconds
 	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
 }
@@ -84,7 +86,7 @@ func (p candidate) String() string {
 }
 
 // findApp returns an app of a snapshot, running or not; nil: there is none.
-func findApp(snap *proc.Snapshot, name string) *proc.App {
+func findApp(snap *discovery.Snapshot, name string) *discovery.App {
 	for i := range snap.Apps {
 		if snap.Apps[i].Name == name && name != "" {
 			return &snap.Apps[i]

@@ -8,17 +8,17 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // gracefulSignal returns the signal after which a worker finishes its requests and ends.
 // They are the opposite on the two servers: gunicorn's workers die of a HUP,
 // uWSGI's drop their requests on a TERM.
-func gracefulSignal(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
+func gracefulSignal(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
 		return syscall.SIGHUP
 	}
 	return syscall.SIGTERM
@@ -26,8 +26,8 @@ func gracefulSignal(s proc.Server) syscall.Signal {
 
 // hardSignal returns the signal after which a worker that hangs ends at once, if it still
 // can: gunicorn's own for that is ABRT.
-func hardSignal(s proc.Server) syscall.Signal {
-	if s == proc.UWSGI {
+func hardSignal(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
 		return syscall.SIGTERM
 	}
 	return syscall.SIGABRT

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // choose reports whether an app may lose a worker for a while, and which one is
 // the worst of those that are proved to be workers. No worker and no refusal:
 // there is nothing to do. The proof is of the moment of the call.
-func (r *Action) choose(ctx context.Context, app *proc.App) (*candidate, *proven, string, error) {
+func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, string, error) {
 	if refused := r.notReady(app); refused != "" {
 		return nil, nil, refused, nil
 	}
@@ -41,7 +43,7 @@ func (r *Action) choose(ctx context.Context, app *proc.App) (*candidate, *proven
 }
 
 // candidates returns the workers that may be picked, as far as discovery knows.
-func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, string, error) {
+func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidate, string, error) {
 	switch r.c.Pick {
 	case config.PickLargest:
 		return largest(app), "", nil
@@ -65,7 +67,7 @@ func (r *Action) candidates(ctx context.Context, app *proc.App) ([]candidate, st
 
 // oldEnough returns the worst that is old enough. When the worst of all is young,
 // a new worker is as bad as the old one was, and nothing is gained.
-func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string, error) {
+func (r *Action) oldEnough(app *discovery.App, list []candidate) (*candidate, string, error) {
 	if len(list) == 0 {
 		return nil, "", nil
 	}
@@ -83,7 +85,7 @@ func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string,
 		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, below %s: to recycle it again would not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
 	}
 	for _, w := range app.Workers {
-		if w.PID != worst.worker.PID && (w.State == proc.Idle || w.State == proc.Busy || w.State == proc.StateUnknown) {
+		if w.PID != worst.worker.PID && (w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown) {
 			return &worst, "", nil
 		}
 	}
@@ -91,11 +93,11 @@ func (r *Action) oldEnough(app *proc.App, list []candidate) (*candidate, string,
 }
 
 // notReady returns why no worker of an app may be recycled now; "": one may.
-func (r *Action) notReady(app *proc.App) string {
+func (r *Action) notReady(app *discovery.App) string {
 	switch {
 	case !app.Up:
 		return "the app is down"
-	case app.Server != proc.Gunicorn && app.Server != proc.UWSGI:
+	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
 		return fmt.Sprintf("the app is served by %s: only workers of gunicorn and uWSGI are started anew by their master", app.Server)
 	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
 		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
@@ -104,20 +106,20 @@ func (r *Action) notReady(app *proc.App) string {
 	}
 	for _, w := range app.Workers {
 		switch {
-		case w.State == proc.Booting:
+		case w.State == discovery.Booting:
 			return fmt.Sprintf("worker %d is just starting: one at a time", w.Slot)
 		case w.PID == app.PID:
 			return "the app has no master that would start a new worker"
 		}
-		if id, err := proc.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
+		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
 			return "the workers have more than one master: an upgrade is under way, or the app runs twice"
 		}
 	}
 	return ""
 }
 
-func largest(app *proc.App) []candidate {
-	shared := !slices.ContainsFunc(app.Workers, func(w proc.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
+func largest(app *discovery.App) []candidate {
+	shared := !slices.ContainsFunc(app.Workers, func(w discovery.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
 	var out []candidate
 	for _, w := range app.Workers {
 		if shared {
@@ -131,21 +133,21 @@ func largest(app *proc.App) []candidate {
 
 // shareOf returns a worker's proportional share of memory in bytes, as last sampled,
 // with what it has grown since.
-func shareOf(w proc.Worker) float64 {
+func shareOf(w discovery.Worker) float64 {
 	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
 }
 
-func stuck(app *proc.App) []candidate {
+func stuck(app *discovery.App) []candidate {
 	var out []candidate
 	for _, w := range app.Workers {
-		if w.State == proc.Stuck {
+		if w.State == discovery.Stuck {
 			out = append(out, candidate{w, w.For.Seconds(), "stuck"})
 		}
 	}
 	return out
 }
 
-func leaking(app *proc.App, leaks map[int]int) []candidate {
+func leaking(app *discovery.App, leaks map[int]int) []candidate {
 	var out []candidate
 	for _, w := range app.Workers {
 		if n := leaks[w.Slot]; n > 0 {

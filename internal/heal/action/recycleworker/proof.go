@@ -6,9 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -28,7 +29,7 @@ const (
 // prove reads the proof of an app's workers as they are now, again for a moment
 // where some of them have none. Of several readings it returns that with the
 // most workers.
-func (r *Action) prove(ctx context.Context, app *proc.App) (best *proven, err error) {
+func (r *Action) prove(ctx context.Context, app *discovery.App) (best *proven, err error) {
 	for i := range proofTries {
 		if i > 0 {
 			action.Sleep(ctx, proofPause)
@@ -47,14 +48,14 @@ func (r *Action) prove(ctx context.Context, app *proc.App) (best *proven, err er
 	return best, nil
 }
 
-func (r *Action) proveOnce(app *proc.App) (*proven, error) {
+func (r *Action) proveOnce(app *discovery.App) (*proven, error) {
 	f, err := procid.ReadFamily(r.d.ProcRoot, app.PID)
 	if err != nil {
 		return nil, fmt.Errorf("proof of the workers: %w", process.WithoutPath(err))
 	}
 	p := &proven{family: f, workers: make(map[int]bool)}
 	check := f.Gunicorn
-	if app.Server == proc.UWSGI {
+	if app.Server == cmdline.UWSGI {
 		check = f.UWSGI
 	}
 	for _, w := range app.Workers {
@@ -68,9 +69,9 @@ func (r *Action) proveOnce(app *proc.App) (*proven, error) {
 }
 
 // onlyProven returns the app with none but its proved workers.
-func (p *proven) onlyProven(app *proc.App) *proc.App {
+func (p *proven) onlyProven(app *discovery.App) *discovery.App {
 	out := *app
-	out.Workers = slices.DeleteFunc(slices.Clone(app.Workers), func(w proc.Worker) bool { return !p.workers[w.PID] })
+	out.Workers = slices.DeleteFunc(slices.Clone(app.Workers), func(w discovery.Worker) bool { return !p.workers[w.PID] })
 	return &out
 }
 

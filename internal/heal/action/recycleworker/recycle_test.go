@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
 func recycle(f *actiontest.Processes, c config.Recycle, leaks map[int]int) *recycleworker.Action {
@@ -39,34 +41,34 @@ func TestRecyclePlan(t *testing.T) {
 	old := func(c config.Recycle, age time.Duration) config.Recycle { c.MinAge = age; return c }
 	for name, c := range map[string]struct {
 		c      config.Recycle
-		change func(*proc.App)
+		change func(*discovery.App)
 		leaks  map[int]int
 		slot   string // of the victim
 		want   string // of the refusal
 	}{
 		"largest":               {c: largest, slot: "2"},
-		"largest by its share":  {c: largest, change: func(a *proc.App) { share(a, 90, 20, 30) }, slot: "0"},
-		"shares not all known":  {c: largest, change: func(a *proc.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
+		"largest by its share":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20, 30) }, slot: "0"},
+		"shares not all known":  {c: largest, change: func(a *discovery.App) { share(a, 90, 20); a.Workers[2].Taken = time.Time{} }, slot: "2"},
 		"too young":             {c: old(largest, 2*time.Hour), want: "below 2h0m0s"},
 		"old enough":            {c: old(largest, time.Minute), slot: "2"},
 		"leaks":                 {c: leaked, leaks: map[int]int{0: 1, 1: 3}, slot: "1"},
 		"no leaks":              {c: leaked, leaks: map[int]int{2: 0, 7: 5}},
 		"leaks unknown":         {c: leaked, want: "not known"},
-		"stuck the longest":     {c: stuck, change: func(a *proc.App) { hang(a, 1) }, slot: "1"},
+		"stuck the longest":     {c: stuck, change: func(a *discovery.App) { hang(a, 1) }, slot: "1"},
 		"nobody is stuck":       {c: stuck},
-		"all are stuck":         {c: stuck, change: func(a *proc.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
-		"states unknown":        {c: stuck, change: func(a *proc.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
-		"others serve":          {c: largest, change: func(a *proc.App) { hang(a, 0) }, slot: "2"},
-		"no other serves":       {c: largest, change: func(a *proc.App) { hang(a, 0, 1) }, want: "no other worker"},
-		"one is starting":       {c: largest, change: func(a *proc.App) { a.Workers[0].State = proc.Booting }, want: "just starting"},
-		"one has no place":      {c: largest, change: func(a *proc.App) { a.Unslotted = 1 }, want: "being replaced"},
-		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *proc.App) { a.Workers = a.Workers[:2] }, want: "below 3"},
-		"only one":              {c: largest, change: func(a *proc.App) { a.Workers = a.Workers[:1] }, want: "below 2"},
-		"down":                  {c: largest, change: func(a *proc.App) { a.Up = false }, want: "down"},
-		"uvicorn":               {c: largest, change: func(a *proc.App) { a.Server = proc.Uvicorn }, want: "uvicorn"},
-		"flask":                 {c: largest, change: func(a *proc.App) { a.Server = proc.Flask }, want: "flask"},
-		"no master":             {c: largest, change: func(a *proc.App) { a.Workers[1].PID = a.PID }, want: "no master"},
-		"another master":        {c: largest, change: func(a *proc.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
+		"all are stuck":         {c: stuck, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "2 of 3 workers are stuck"},
+		"states unknown":        {c: stuck, change: func(a *discovery.App) { a.StateErr = errors.New("denied") }, want: "CAP_SYS_PTRACE"},
+		"others serve":          {c: largest, change: func(a *discovery.App) { hang(a, 0) }, slot: "2"},
+		"no other serves":       {c: largest, change: func(a *discovery.App) { hang(a, 0, 1) }, want: "no other worker"},
+		"one is starting":       {c: largest, change: func(a *discovery.App) { a.Workers[0].State = discovery.Booting }, want: "just starting"},
+		"one has no place":      {c: largest, change: func(a *discovery.App) { a.Unslotted = 1 }, want: "being replaced"},
+		"two, and three wanted": {c: config.Recycle{Pick: config.PickLargest, MinWorkers: 3}, change: func(a *discovery.App) { a.Workers = a.Workers[:2] }, want: "below 3"},
+		"only one":              {c: largest, change: func(a *discovery.App) { a.Workers = a.Workers[:1] }, want: "below 2"},
+		"down":                  {c: largest, change: func(a *discovery.App) { a.Up = false }, want: "down"},
+		"uvicorn":               {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Uvicorn }, want: "uvicorn"},
+		"flask":                 {c: largest, change: func(a *discovery.App) { a.Server = cmdline.Flask }, want: "flask"},
+		"no master":             {c: largest, change: func(a *discovery.App) { a.Workers[1].PID = a.PID }, want: "no master"},
+		"another master":        {c: largest, change: func(a *discovery.App) { a.Workers[0].PID = os.Getppid() }, want: "more than one master"},
 		"leaking, not built":    {c: config.Recycle{Pick: config.PickLeaking}, want: "unknown value"},
 		"no program to import":  {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/no/such"}}, want: "cannot be trusted"},
 		"relative program":      {c: config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"true"}}, want: "absolute"},
@@ -74,7 +76,7 @@ func TestRecyclePlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
+			f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
 			if c.change != nil {
 				c.change(&f.Snap.Apps[0])
 			}
@@ -101,25 +103,25 @@ func TestRecyclePlan(t *testing.T) {
 	}
 }
 
-func share(a *proc.App, sizes ...uint64) {
+func share(a *discovery.App, sizes ...uint64) {
 	for i := range a.Workers {
 		a.Workers[i].Taken = time.Now()
 		if i < len(sizes) {
-			a.Workers[i].Memory = proc.Memory{PSS: sizes[i] * actiontest.MiB, RSS: a.Workers[i].RSS}
+			a.Workers[i].Memory = procfs.Memory{PSS: sizes[i] * actiontest.MiB, RSS: a.Workers[i].RSS}
 		}
 	}
 }
 
-func hang(a *proc.App, slots ...int) {
+func hang(a *discovery.App, slots ...int) {
 	for _, s := range slots {
-		a.Workers[s].State, a.Workers[s].For = proc.Stuck, time.Duration(s+1)*time.Minute
+		a.Workers[s].State, a.Workers[s].For = discovery.Stuck, time.Duration(s+1)*time.Minute
 	}
 }
 
 // Which app is meant: only a known name counts.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
-	f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
+	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
 	for _, c := range []struct {
 		setting, label string
 		ok             bool
@@ -143,7 +145,7 @@ func TestRecycleApp(t *testing.T) {
 // The signal is the one after which the server's workers finish their requests.
 func TestRecycleSignals(t *testing.T) {
 	t.Parallel()
-	for server, want := range map[proc.Server]string{proc.Gunicorn: "TERM", proc.UWSGI: "HUP"} {
+	for server, want := range map[cmdline.Server]string{cmdline.Gunicorn: "TERM", cmdline.UWSGI: "HUP"} {
 		t.Run(string(server), func(t *testing.T) {
 			t.Parallel()
 			ready := filepath.Join(t.TempDir(), "r")
@@ -183,15 +185,15 @@ func TestRecycleLooksAgain(t *testing.T) {
 			_ = kids[1].Wait()
 		},
 		"another hangs": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
-			f.Snap.Apps[0].Workers[1].State = proc.Idle
+			f.Snap.Apps[0].Workers[1].State = discovery.Idle
 			hang(&f.Snap.Apps[0], 2)
 		},
 		"it goes on": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
-			f.Snap.Apps[0].Workers[1].State = proc.Busy
+			f.Snap.Apps[0].Workers[1].State = discovery.Busy
 		},
 		"more hang": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { hang(&f.Snap.Apps[0], 0) },
 		"one is starting": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) {
-			f.Snap.Apps[0].Workers[0].State = proc.Booting
+			f.Snap.Apps[0].Workers[0].State = discovery.Booting
 		},
 		"the app is gone": func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { f.Snap.Apps = nil },
 		"another master":  func(f *actiontest.Processes, _ []*exec.Cmd, _ *action.Plan) { f.Snap.Apps[0].PID++ },
@@ -203,7 +205,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
 			hang(&f.Snap.Apps[0], 1)
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
@@ -226,7 +228,7 @@ func TestRecycleLooksAgain(t *testing.T) {
 // A stuck worker needs a step with the time for it, and is ended hard at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
-	f, _ := actiontest.StartWorkers(t, proc.Gunicorn)
+	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
 	hang(&f.Snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	for limit, ok := range map[time.Duration]bool{30 * time.Second: false, 50 * time.Second: true} {
@@ -243,9 +245,9 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 // written down is left.
 func TestRecycleVerify(t *testing.T) {
 	t.Parallel()
-	fresh := func(f *actiontest.Processes, age time.Duration, change func(*proc.Worker)) {
+	fresh := func(f *actiontest.Processes, age time.Duration, change func(*discovery.Worker)) {
 		w := &f.Snap.Apps[0].Workers[2]
-		*w = proc.Worker{Process: proc.Process{PID: 1 << 22, RSS: 30 * actiontest.MiB}, Slot: 2, Start: time.Now().Add(-age), State: proc.Idle}
+		*w = discovery.Worker{Process: discovery.Process{PID: 1 << 22, RSS: 30 * actiontest.MiB}, Slot: 2, Start: time.Now().Add(-age), State: discovery.Idle}
 		if change != nil {
 			change(w)
 		}
@@ -264,7 +266,7 @@ func TestRecycleVerify(t *testing.T) {
 		}, want: action.InProgress},
 		"boots": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, time.Minute, func(w *proc.Worker) { w.State = proc.Booting })
+			fresh(f, time.Minute, func(w *discovery.Worker) { w.State = discovery.Booting })
 		}, want: action.InProgress},
 		"too early": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
@@ -276,11 +278,11 @@ func TestRecycleVerify(t *testing.T) {
 		}, want: action.Verified},
 		"its beat is old": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, 10*time.Second, func(w *proc.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
+			fresh(f, 10*time.Second, func(w *discovery.Worker) { w.State, w.HasBeat, w.Heartbeat = "", true, time.Minute })
 		}, want: action.InProgress},
 		"is as large": {change: func(f *actiontest.Processes, kids []*exec.Cmd, _ map[string]string) {
 			ended(kids)
-			fresh(f, 10*time.Second, func(w *proc.Worker) { w.RSS = 69 * actiontest.MiB })
+			fresh(f, 10*time.Second, func(w *discovery.Worker) { w.RSS = 69 * actiontest.MiB })
 		}, want: action.Unchanged},
 		"the master is gone": {change: func(_ *actiontest.Processes, kids []*exec.Cmd, info map[string]string) {
 			ended(kids)
@@ -298,7 +300,7 @@ func TestRecycleVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
 			leaks := map[int]int{2: 5}
 			pick := c.pick
 			if pick == "" {

@@ -7,20 +7,22 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // target reads the processes, and how to check whether the next worker would start.
 // nil: refused.
-func (r *Action) target(ctx context.Context, app *proc.App, w proc.Worker) (*target, string, error) {
+func (r *Action) target(ctx context.Context, app *discovery.App, w discovery.Worker) (*target, string, error) {
 	t := &target{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
 	var err error
-	if t.worker, err = proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+	if t.worker, err = procid.Identify(r.d.ProcRoot, w.PID); err != nil {
 		return nil, "", err
 	}
-	if t.master, err = proc.Identify(r.d.ProcRoot, app.PID); err != nil {
+	if t.master, err = procid.Identify(r.d.ProcRoot, app.PID); err != nil {
 		return nil, "", err
 	}
 	if err := process.CheckSignalable(r.d.ProcRoot, w.PID); err != nil {
@@ -48,11 +50,11 @@ func (r *Action) importer(t *target) importcheck.Checker {
 // after that; it returns a refusal when the timeout of the step is too short for both.
 func (t *target) readGrace(ctx context.Context, r *Action) (refused string) {
 	option := "--graceful-timeout"
-	if t.server == proc.UWSGI {
+	if t.server == cmdline.UWSGI {
 		option = "--worker-reload-mercy"
 	}
-	if l, err := proc.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
-		if n, err := strconv.Atoi(proc.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
+	if l, err := procid.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
+		if n, err := strconv.Atoi(cmdline.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
 			t.grace = time.Duration(n) * time.Second
 		}
 	}

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // What is a child of the master and holds nothing of a worker's, or what is a
@@ -24,19 +25,19 @@ func TestRecycleWithoutProof(t *testing.T) {
 		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l) },
 		"a sibling's files": func(t *testing.T, l, s *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l, s) },
 		"no listener": func(t *testing.T, _, _ *os.File) *exec.Cmd {
-			return actiontest.StartHelper(t, []string{"sleep"}, actiontest.WorkerFile(t, proc.Gunicorn))
+			return actiontest.StartHelper(t, []string{"sleep"}, actiontest.WorkerFile(t, cmdline.Gunicorn))
 		},
 		"two heartbeats": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			return actiontest.StartHelper(t, []string{"sleep"}, l, actiontest.WorkerFile(t, proc.Gunicorn), actiontest.WorkerFile(t, proc.Gunicorn))
+			return actiontest.StartHelper(t, []string{"sleep"}, l, actiontest.WorkerFile(t, cmdline.Gunicorn), actiontest.WorkerFile(t, cmdline.Gunicorn))
 		},
 		"a file that is not the master's": func(t *testing.T, l, _ *os.File) *exec.Cmd {
-			f := actiontest.WorkerFile(t, proc.Gunicorn)
+			f := actiontest.WorkerFile(t, cmdline.Gunicorn)
 			defer func() { _ = f.Close() }()
 			return actiontest.StartHelper(t, []string{"sleep"}, l, f)
 		},
 		"another program": func(t *testing.T, l, _ *os.File) *exec.Cmd {
 			cmd := exec.CommandContext(t.Context(), "/bin/sleep", "300")
-			cmd.ExtraFiles = []*os.File{l, actiontest.WorkerFile(t, proc.Gunicorn)}
+			cmd.ExtraFiles = []*os.File{l, actiontest.WorkerFile(t, cmdline.Gunicorn)}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -46,14 +47,14 @@ func TestRecycleWithoutProof(t *testing.T) {
 	} {
 		for _, pick := range []string{config.PickStuck, config.PickLargest, config.PickLeaked} {
 			t.Run(name+", "+pick, func(t *testing.T) {
-				f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
-				listener, mark := actiontest.Listener(t), actiontest.WorkerFile(t, proc.Gunicorn)
+				f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
+				listener, mark := actiontest.Listener(t), actiontest.WorkerFile(t, cmdline.Gunicorn)
 				kids = append(kids, actiontest.StartHelper(t, []string{"sleep"}, listener, mark))
 				h := helper(t, listener, mark)
 				a := &f.Snap.Apps[0]
 				for i, c := range []*exec.Cmd{kids[3], h} {
-					a.Workers = append(a.Workers, proc.Worker{
-						Process: proc.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * actiontest.MiB}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: proc.Idle,
+					a.Workers = append(a.Workers, discovery.Worker{
+						Process: discovery.Process{PID: c.Process.Pid, RSS: uint64(20+1000*i) * actiontest.MiB}, Slot: 3 + i, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
 					})
 				}
 				hang(a, 4)
@@ -92,7 +93,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, kids := actiontest.StartWorkers(t, proc.Gunicorn)
+			f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
 			argv, ran := marker(t, c.line)
 			a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: argv}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 )
 
 // Verify implements [action.Action]. It uses the public part of the plan only: the run
@@ -45,8 +45,8 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 
 // verifyReplaced reports whether a new worker serves in the place of the old one, and
 // whether that has helped.
-func (r *Action) verifyReplaced(ctx context.Context, app *proc.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
-	var next *proc.Worker
+func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
+	var next *discovery.Worker
 	for i := range app.Workers {
 		w := &app.Workers[i]
 		// A start is known to the hundredth of a second only, and a plan's time to the second.
@@ -72,11 +72,11 @@ func (r *Action) verifyReplaced(ctx context.Context, app *proc.App, old, before 
 }
 
 // serves reports whether a worker accepts requests, as far as its state is readable.
-func serves(w proc.Worker) bool {
+func serves(w discovery.Worker) bool {
 	switch w.State {
-	case proc.Idle, proc.Busy:
+	case discovery.Idle, discovery.Busy:
 		return true
-	case proc.StateUnknown:
+	case discovery.StateUnknown:
 		return !w.HasBeat || w.Heartbeat < minUptime
 	default:
 		return false

@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -56,7 +56,7 @@ func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
 
 // stuckTask is a worker process that makes no progress.
 type stuckTask struct {
-	id   proc.Identity
+	id   procid.Identity
 	key  string        // of RQ's entry; "": of Celery
 	job  string        // that it works on; never shown
 	held time.Duration // without progress for that long

@@ -10,7 +10,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -125,7 +124,7 @@ func openDescendants(root string, pid int) ([]*process.Handle, error) {
 	}
 	var out []*process.Handle
 	for todo := []int{pid}; len(todo) > 0 && len(out) < maxDescendants; todo = todo[1:] {
-		for _, kid := range proc.Children(root, todo[0]) {
+		for _, kid := range procid.Children(root, todo[0]) {
 			if len(out) == maxDescendants {
 				break
 			}
@@ -141,7 +140,7 @@ func openDescendants(root string, pid int) ([]*process.Handle, error) {
 // openDescendant opens a child that has its worker's users and groups; nil: it
 // has not, or has ended.
 func openDescendant(root string, kid, parent int, worker procid.Process) *process.Handle {
-	id, err := proc.Identify(root, kid)
+	id, err := procid.Identify(root, kid)
 	if err != nil || id.Parent != parent {
 		return nil
 	}

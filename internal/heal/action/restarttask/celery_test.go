@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -31,8 +32,8 @@ func TestRestartTaskCelery(t *testing.T) {
 	still := redis.Intake{Waiting: 5, Held: 2, At: redis.Place{Peer: at.AddrPort(), Hidden: "not allowed"}}
 	for name, c := range map[string]struct {
 		intake func(*redis.Intake)
-		change func(*proc.CeleryWorker)
-		more   []proc.CeleryWorker
+		change func(*discovery.CeleryWorker)
+		more   []discovery.CeleryWorker
 		want   string
 	}{
 		"hangs":                {want: "planned"},
@@ -40,21 +41,21 @@ func TestRestartTaskCelery(t *testing.T) {
 		"nothing waits":        {intake: func(in *redis.Intake) { in.Waiting = 0 }},
 		"nothing held":         {intake: func(in *redis.Intake) { in.Held = 0 }, want: "no worker holds"},
 		"UNIX socket":          {intake: func(in *redis.Intake) { in.At.Peer = netip.AddrPort{} }, want: "holds no connection"},
-		"other queues too":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "other queues"},
-		"of another broker":    {change: func(w *proc.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "holds no connection"},
-		"of another queue":     {change: func(w *proc.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
-		"a number given again": {change: func(w *proc.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
+		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "other queues"},
+		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "holds no connection"},
+		"of another queue":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
+		"a number given again": {change: func(w *discovery.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, w := still, proc.CeleryWorker{PID: pid, Start: startOf(t, pid), Queues: []string{"celery"}}
+			in, w := still, discovery.CeleryWorker{PID: pid, Start: startOf(t, pid), Queues: []string{"celery"}}
 			if c.intake != nil {
 				c.intake(&in)
 			}
 			if c.change != nil {
 				c.change(&w)
 			}
-			f := &actiontest.Processes{Snap: proc.Snapshot{Celery: append([]proc.CeleryWorker{w}, c.more...)}}
+			f := &actiontest.Processes{Snap: discovery.Snapshot{Celery: append([]discovery.CeleryWorker{w}, c.more...)}}
 			settings := config.RestartTask{Idempotent: true, MinStuck: time.Second}
 			time.Sleep(1100 * time.Millisecond) // the worker is older than that
 			p, err := restartTask(&queues{intake: in}, f, settings).Plan(t.Context(), action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"app": "shop", "queue": "celery"}}})
@@ -78,7 +79,7 @@ func TestRestartTaskCelery(t *testing.T) {
 
 func startOf(t *testing.T, pid int) time.Time {
 	t.Helper()
-	id, err := proc.Identify("/proc", pid)
+	id, err := procid.Identify("/proc", pid)
 	if err != nil {
 		t.Fatal(err)
 	}

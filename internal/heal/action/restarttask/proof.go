@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -43,7 +45,7 @@ type claim struct {
 
 // disprove returns why a process is not believed to be a worker; "": it is
 // proved. An error means that it could not be read.
-func (r *Action) disprove(ctx context.Context, id proc.Identity, c claim) (string, error) {
+func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (string, error) {
 	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
 	if err != nil {
 		return notReadable(err), nil
@@ -84,10 +86,10 @@ func isPython(exe string) bool {
 }
 
 // otherUser returns why a process is not the app's by its user.
-func (r *Action) otherUser(p procid.Process, q queue, snap *proc.Snapshot) string {
+func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) string {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
-		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x proc.Process) bool { return x.PID == p.PID }) {
+		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x discovery.Process) bool { return x.PID == p.PID }) {
 			return "the worker's process is one of app " + a.Name
 		}
 	}
@@ -100,7 +102,7 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *proc.Snapshot) strin
 		user = app.Match.User
 	}
 	if user != "" {
-		uid, ok := proc.LookupUID(user)
+		uid, ok := match.LookupUID(user)
 		switch {
 		case !ok:
 			return "the user of the configuration that the workers run as does not exist"
@@ -114,7 +116,7 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *proc.Snapshot) strin
 
 // differsFromApp compares a process with the app's own, which are those of its
 // server; its workers, where it has some, as a master may be root's.
-func (r *Action) differsFromApp(p procid.Process, app string, snap *proc.Snapshot) string {
+func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) string {
 	seen := 0
 	for _, pid := range appProcesses(app, snap) {
 		own, err := procid.Read(r.d.ProcRoot, pid)
@@ -137,8 +139,8 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *proc.Snapsho
 
 // appProcesses returns the pids of the workers of an app, or its processes where it has none, at
 // most 64.
-func appProcesses(app string, snap *proc.Snapshot) (pids []int) {
-	i := slices.IndexFunc(snap.Apps, func(a proc.App) bool { return a.Name == app && a.Up })
+func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
+	i := slices.IndexFunc(snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	if i < 0 {
 		return nil
 	}
@@ -156,7 +158,7 @@ func appProcesses(app string, snap *proc.Snapshot) (pids []int) {
 // unconnected returns why a process is not believed to be connected to the Redis
 // of its queue.
 func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, error) {
-	held, err := proc.HeldBy(ctx, r.d.ProcRoot, pid, endpoints(c.at))
+	held, err := conns.ConnectionsOf(ctx, r.d.ProcRoot, pid, endpoints(c.at))
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -170,7 +172,7 @@ func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, err
 const maxEndpoints = 16
 
 // endpoints returns the ports and paths at which the server reports to be reached.
-func endpoints(at redis.Place) (e proc.Endpoints) {
+func endpoints(at redis.Place) (e conns.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
 			e.Ports = append(e.Ports, n)
@@ -192,7 +194,7 @@ func endpoints(at redis.Place) (e proc.Endpoints) {
 
 // disconnected returns why no connection of a process is in the server's list of
 // clients; "": one is.
-func disconnected(held proc.Held, c claim) string {
+func disconnected(held conns.ProcessConnections, c claim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
 			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
@@ -232,12 +234,12 @@ func disconnected(held proc.Held, c claim) string {
 // reaches reports whether a process holds a connection to the address to which
 // the exporter itself is connected. One of the host's own addresses means the
 // same server in our network namespace only.
-func reaches(held proc.Held, at redis.Place) bool {
+func reaches(held conns.ProcessConnections, at redis.Place) bool {
 	for _, s := range held.List {
 		if at.Path != "" && s.Path == at.Path {
 			return true
 		}
-		if at.Peer.IsValid() && s.Remote == at.Peer && (held.OurNet || !proc.IsOwnAddress(at.Peer.Addr())) {
+		if at.Peer.IsValid() && s.Remote == at.Peer && (held.OurNet || !conns.IsOwnAddress(at.Peer.Addr())) {
 			return true
 		}
 	}
@@ -247,8 +249,8 @@ func reaches(held proc.Held, at redis.Place) bool {
 // isClient reports whether a client of the list is a connection of the process:
 // both ends are the same. On a loopback that is a proof only where process,
 // exporter and server share it.
-func isClient(held proc.Held, c claim, x redis.Client) bool {
-	near := held.OurNet && (c.at.Path != "" || proc.IsOwnAddress(c.at.Peer.Addr()))
+func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
+	near := held.OurNet && (c.at.Path != "" || conns.IsOwnAddress(c.at.Peer.Addr()))
 	for _, s := range held.List {
 		switch {
 		case s.Path != "":

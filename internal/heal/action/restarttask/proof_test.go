@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
@@ -30,14 +30,16 @@ func TestDisconnected(t *testing.T) {
 		}
 		return c
 	}
-	near := func(list ...sockdiag.Connection) proc.Held { return proc.Held{List: list, OurNet: true} }
+	near := func(list ...sockdiag.Connection) conns.ProcessConnections {
+		return conns.ProcessConnections{List: list, OurNet: true}
+	}
 	const here, there = "127.0.0.1:6379", "192.0.2.9:6379"
 	listed := func(peer string, clients ...redis.Client) redis.Place {
 		return redis.Place{Peer: ap(peer), Clients: clients}
 	}
 	hidden := redis.Place{Peer: ap(here), Hidden: "not allowed"}
 	for name, c := range map[string]struct {
-		held proc.Held
+		held conns.ProcessConnections
 		at   redis.Place
 		name string // of the entry
 		want string
@@ -47,11 +49,11 @@ func TestDisconnected(t *testing.T) {
 		"one of several names":          {near(tcp("127.0.0.1:5000", here), tcp("127.0.0.1:5001", here)), listed(here, client("127.0.0.1:5000", here, "x", 0), client("127.0.0.1:5001", here, "w", 0)), "w", ""},
 		"of Celery":                     {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "anything", 0)), "", ""},
 		"by another own address":        {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), listed(here, client("127.0.0.1:5000", "127.0.0.2:6379", "w", 0)), "w", ""},
-		"from a container":              {proc.Held{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
+		"from a container":              {conns.ProcessConnections{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
 		"before Redis 6.2":              {near(tcp("192.0.2.5:5000", there)), listed(there, client("192.0.2.5:5000", "", "w", 0)), "w", ""},
 		"another port":                  {near(tcp("127.0.0.1:5002", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"a port of another server":      {near(tcp("192.0.2.5:5000", "192.0.2.8:6379")), listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", "no connection that the Redis lists"},
-		"a container's own loopback":    {proc.Held{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
+		"a container's own loopback":    {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"our loopback, a far Redis":     {near(tcp("127.0.0.1:5000", here)), listed(there, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
 		"another database":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 1)), "w", "another database"},
 		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", "another name"},
@@ -63,7 +65,7 @@ func TestDisconnected(t *testing.T) {
 		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.Place{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection that the Redis lists"},
 		"hidden, and there":             {near(tcp("127.0.0.1:5000", here)), hidden, "w", ""},
 		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", "not allowed"},
-		"hidden, of a container":        {proc.Held{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
+		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
 		"hidden, with nothing":          {near(), hidden, "w", "not allowed"},
 		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.Place{Path: "/r", Hidden: "not allowed"}, "w", ""},
 	} {

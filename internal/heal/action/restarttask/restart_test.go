@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -210,7 +210,7 @@ func TestRestartTaskPlan(t *testing.T) {
 // boot returns the start of pid 1, or now where it may not be read.
 func boot(t *testing.T) time.Time {
 	t.Helper()
-	if id, err := proc.Identify("/proc", 1); err == nil {
+	if id, err := procid.Identify("/proc", 1); err == nil {
 		if at, err := id.StartTime(); err == nil {
 			return at
 		}
@@ -236,7 +236,7 @@ func TestRestartTaskApply(t *testing.T) {
 			t.Parallel()
 			at := brokerAt(t)
 			cmd := connected(t, at, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
-			kids := proc.Children("/proc", cmd.Process.Pid)
+			kids := procid.Children("/proc", cmd.Process.Pid)
 			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
@@ -356,15 +356,15 @@ func TestIsRQ(t *testing.T) {
 		"/usr/bin/python3 jobs.py worker":                       false,
 		"/usr/bin/python3 a b c d rq worker":                    false,
 	} {
-		if got := restarttask.IsRQ(proc.Launch{Argv: strings.Fields(line), Program: "/usr/bin/python3.11"}); got != want {
+		if got := restarttask.IsRQ(procid.Launch{Argv: strings.Fields(line), Program: "/usr/bin/python3.11"}); got != want {
 			t.Errorf("%s: %t", line, got)
 		}
 	}
 	for title, want := range map[string]bool{"rq: Listening on mail": true, "rq:worker:a1: Forked 7": true, "rqx: y": false, "not rq: ": false} {
-		if got := restarttask.IsRQ(proc.Launch{Argv: []string{title}, Program: "/usr/bin/python3.11"}); got != want {
+		if got := restarttask.IsRQ(procid.Launch{Argv: []string{title}, Program: "/usr/bin/python3.11"}); got != want {
 			t.Errorf("%s: %t", title, got)
 		}
-		if restarttask.IsRQ(proc.Launch{Argv: []string{title}, Program: "/usr/bin/vim"}) {
+		if restarttask.IsRQ(procid.Launch{Argv: []string{title}, Program: "/usr/bin/vim"}) {
 			t.Errorf("%s of vim", title)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
 // Verify implements [action.Action]. It uses the public part of the plan only.
@@ -42,7 +42,7 @@ func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, plann
 		if w.Host != r.d.Host || w.Birth.Before(planned) {
 			continue
 		}
-		if _, err := proc.Identify(r.d.ProcRoot, w.PID); err != nil {
+		if _, err := procid.Identify(r.d.ProcRoot, w.PID); err != nil {
 			continue
 		}
 		if look.Waiting == 0 || w.Ended > 0 || w.Job != "" {

@@ -11,8 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
-	"github.com/resp-exporter/resp-exporter/internal/proc"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -87,7 +88,7 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 // hasEnded reports whether a worker of this host has ended without a word: its entry
 // stays for some minutes.
 func (r *Action) hasEnded(w redis.RQWorker) bool {
-	_, err := proc.Identify(r.d.ProcRoot, w.PID)
+	_, err := procid.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
 }
 
@@ -116,8 +117,8 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 // may write to the Redis may have written the entry: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
-func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id proc.Identity, refused string, err error) {
-	id, err = proc.Identify(r.d.ProcRoot, w.PID)
+func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id procid.Identity, refused string, err error) {
+	id, err = procid.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "", err
 	}
@@ -128,7 +129,7 @@ func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id p
 	if age := w.Birth.Sub(started); age < -clockSlack || age > longestBirth {
 		return id, "the worker's process is not the one that registered itself: it runs in a container, or its number is another's now", nil
 	}
-	l, err := proc.LaunchOf(r.d.ProcRoot, w.PID)
+	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
 	}
@@ -142,7 +143,7 @@ func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id p
 }
 
 // isRQ reports whether a command line is that of a worker of RQ.
-func isRQ(l proc.Launch) bool {
+func isRQ(l procid.Launch) bool {
 	if len(l.Argv) == 0 || !isPython(l.Program) {
 		return false
 	}
@@ -163,7 +164,7 @@ func isRQ(l proc.Launch) bool {
 }
 
 // unsupervised returns why a process must not be ended: nothing would restart it.
-func (r *Action) unsupervised(id proc.Identity) string {
+func (r *Action) unsupervised(id procid.Identity) string {
 	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
 		return err.Error()
 	}
@@ -172,7 +173,7 @@ func (r *Action) unsupervised(id proc.Identity) string {
 		return "the worker's process is being traced: somebody debugs it"
 	case id.Terminal:
 		return "the worker runs in a terminal: nothing would restart it"
-	case id.Parent <= 1 && !proc.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
+	case id.Parent <= 1 && !procid.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
 		return "the worker has no supervisor: nothing would restart it"
 	}
 	return ""
@@ -181,7 +182,7 @@ func (r *Action) unsupervised(id proc.Identity) string {
 // supervisedByInit reports whether process 1 starts its children anew, as in a
 // container whose only program is a supervisor.
 func (r *Action) supervisedByInit() bool {
-	l, err := proc.LaunchOf(r.d.ProcRoot, 1)
+	l, err := procid.LaunchOf(r.d.ProcRoot, 1)
 	if err != nil {
 		return false
 	}
@@ -240,11 +241,11 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 
 // celeryProcess returns why a worker must not be ended. Its command line
 // names queues and no broker, so its connections must.
-func (r *Action) celeryProcess(ctx context.Context, w proc.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
+func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, "the worker serves other queues too, whose tasks it would cut off", nil
 	}
-	id, err := proc.Identify(r.d.ProcRoot, w.PID)
+	id, err := procid.Identify(r.d.ProcRoot, w.PID)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, "the worker has just ended", nil
 	}

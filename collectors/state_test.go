@@ -1,0 +1,173 @@
+package collectors_test
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// fact is one number of a sample: a series, or, with a name that begins with
+// "page.", one that only the state has.
+type fact struct {
+	Name   string
+	Labels []string // values, in the order in which the metric names its labels
+	Value  float64
+}
+
+// factList is what one sample has.
+type factList []fact
+
+// All returns every fact of that name.
+func (l factList) All(name string) (out []fact) {
+	for _, f := range l {
+		if f.Name == name {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Get returns the value of that name with exactly these labels.
+func (l factList) Get(name string, labels ...string) (float64, bool) {
+	i := slices.IndexFunc(l, func(f fact) bool { return f.Name == name && slices.Equal(f.Labels, labels) })
+	if i < 0 {
+		return 0, false
+	}
+	return l[i].Value, true
+}
+
+var descForm = regexp.MustCompile(`fqName: "([^"]+)".* variableLabels: \{(.*)\}\}$`)
+
+// facts lists the series of a sample, but for histograms, and its state.
+func facts(s collectors.Sample) factList {
+	var out factList
+	for _, m := range s.Metrics {
+		var d dto.Metric
+		if err := m.Write(&d); err != nil {
+			panic(err)
+		}
+		form := descForm.FindStringSubmatch(m.Desc().String())
+		if form == nil {
+			panic(m.Desc().String())
+		}
+		if d.GetHistogram() != nil {
+			continue
+		}
+		f := fact{Name: form[1], Value: d.GetGauge().GetValue() + d.GetCounter().GetValue()}
+		if form[2] != "" {
+			for name := range strings.SplitSeq(form[2], ",") {
+				i := slices.IndexFunc(d.GetLabel(), func(p *dto.LabelPair) bool { return p.GetName() == name })
+				f.Labels = append(f.Labels, d.GetLabel()[i].GetValue())
+			}
+		}
+		out = append(out, f)
+	}
+	out.pools(&s.State)
+	out.apps(&s.State)
+	out.servers(&s.State)
+	return out
+}
+
+func (l *factList) add(name string, v float64, labels ...string) {
+	*l = append(*l, fact{"page." + name, labels, v})
+}
+
+func (l *factList) known(name string, v *float64, labels ...string) {
+	if v != nil {
+		l.add(name, *v, labels...)
+	}
+}
+
+// numberOf writes an id; nothing for 0.
+func numberOf[T int | uint64](n T) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+func (l *factList) pools(s *model.State) {
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		for _, w := range p.Workers {
+			for state, n := range map[string]float64{"in_use": w.InUse, "idle": w.Idle, "in_transaction": w.InTransaction, "leaked": w.Leaked} {
+				if n > 0 {
+					l.add("pool_worker", n, p.App, p.Name, w.Slot, state)
+				}
+			}
+		}
+		for _, x := range p.Leaks {
+			l.add("pool_leak", x.Seconds, p.App, p.Name, x.Server, x.Slot, numberOf(x.PID), numberOf(x.Connection))
+		}
+	}
+	for i := range s.LockWaits {
+		w, b := &s.LockWaits[i].Waiter, &s.LockWaits[i].Blocker
+		l.add("lock_wait", s.LockWaits[i].Seconds, s.LockWaits[i].Server, numberOf(w.ID), w.App, w.Slot,
+			numberOf(b.ID), b.App, b.Slot, numberOf(b.PID), s.LockWaits[i].State, b.User, b.Host)
+	}
+	for i := range s.LockSuspects {
+		x := &s.LockSuspects[i]
+		l.add("lock_suspect", x.Seconds, x.Server, numberOf(x.ID), x.User, x.Host, x.App, x.Slot, numberOf(x.PID), x.Did)
+	}
+	for i := range s.Queries {
+		q := &s.Queries[i]
+		l.add("mysql_query", q.Seconds, q.Server, numberOf(q.ID), q.User, q.Host, q.App, q.Slot, numberOf(q.PID), q.Statement)
+	}
+}
+
+func (l *factList) apps(s *model.State) {
+	for i := range s.Workers {
+		for _, w := range s.Workers[i].Workers {
+			if w.Wait != nil {
+				l.add("worker_wait", w.Seconds, s.Workers[i].App, w.Slot, w.Wait.On, w.Wait.Peer)
+			}
+		}
+	}
+	for i := range s.Requests {
+		r := &s.Requests[i]
+		l.known("http_rate", r.Rate, r.App)
+		l.known("http_error_ratio", r.ErrorRatio, r.App)
+		l.known("http_mean_seconds", r.Mean, r.App)
+		l.known("http_slow_5m", r.Slow5m, r.App)
+		l.known("http_latency_seconds", r.P50, r.App, "0.5")
+		l.known("http_latency_seconds", r.P95, r.App, "0.95")
+		l.known("http_latency_seconds", r.P99, r.App, "0.99")
+	}
+	for i := range s.Listeners {
+		l.known("listen_overflows_5m", s.Listeners[i].Overflows5m, s.Listeners[i].App)
+	}
+}
+
+func (l *factList) servers(s *model.State) {
+	for i := range s.MySQL {
+		m := &s.MySQL[i]
+		l.known("mysql_shared_query_seconds", m.SharedQuery, m.Name)
+		for _, h := range m.Holders {
+			l.add("mysql_holder", h.Connections, m.Name, h.User, h.Host, h.App)
+			l.add("mysql_holder_asleep", h.Asleep, m.Name, h.User, h.Host, h.App)
+		}
+	}
+	for i := range s.Redis {
+		l.known("redis_hit_ratio", s.Redis[i].HitRatio, s.Redis[i].Name)
+		l.known("redis_lookups", s.Redis[i].Lookups, s.Redis[i].Name)
+	}
+	for _, d := range s.Disks {
+		l.add("disk", d.Usage, d.Mountpoint)
+	}
+	for _, p := range s.Pressures {
+		l.add("pressure_ratio", p.Ratio, p.Resource, p.Kind)
+	}
+	for _, x := range s.Lacks {
+		if x.Optional {
+			l.add("note", 0, x.Collector, x.Of, x.Reason, x.Detail)
+		} else {
+			l.add("unavailable", 0, x.Collector, x.Reason, x.Detail)
+		}
+	}
+}

@@ -1,0 +1,337 @@
+package conns
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+const (
+	// peersShare is the part of one core that asking for the other ends of sockets
+	// may use: after a question that took t of processor time there is none for 100 t.
+	peersShare = 100
+	// peersLimit bounds all the questions about one namespace in one look.
+	peersLimit = 500 * time.Millisecond
+	// maxPath is the longest path of a UNIX socket that is published, in bytes.
+	maxPath = 128
+)
+
+// What a wait for a socket is for.
+const (
+	OnMySQL    = "mysql"
+	OnRedis    = "redis"
+	OnUpstream = "upstream" // any other peer; also while it is being connected
+	OnClient   = "client"   // a connection that was accepted from a listener of the app
+	OnOther    = "other"    // anything else, and what cannot be read
+)
+
+// peerCache is the other ends of the sockets that workers of one network
+// namespace wait for.
+type peerCache struct {
+	byInode map[uint64]sockdiag.Peer
+	next    time.Time // no question before: by the clock, not by the look
+}
+
+// WaitSocket is one socket that a worker waits for.
+type WaitSocket struct {
+	Inode    uint64
+	Accepted bool   // it is the connection of a client
+	Path     string // where a UNIX socket that is no inode's yet is being connected
+}
+
+// SocketWait is a wait for sockets whose other ends are to be read.
+type SocketWait struct {
+	App      *AppListeners // whose worker it is
+	Sockets  []WaitSocket
+	On, Peer string // what it is for; set by [sockets.namePeers]
+}
+
+// peerNamer is what peers are named by, as of one look.
+type peerNamer struct {
+	nets     *Namespaces
+	look     Scan
+	services *serviceIndex
+	sample   *Sample
+	trusts   map[*Namespace]addressTrust
+}
+
+// NamePeers sets what waits for sockets are for, by the other ends of these. The
+// kernel is asked at most once a look and namespace, and only for sockets that
+// neither an earlier question nor the sample of connections has.
+func (s *Namespaces) NamePeers(ctx context.Context, at Scan, waits []SocketWait, c *Sampler) {
+	s.forgetPeers(waits)
+	if len(waits) == 0 {
+		return
+	}
+	by := &peerNamer{nets: s, look: at, trusts: make(map[*Namespace]addressTrust)}
+	by.services, by.sample = c.namingData()
+	for n, inodes := range by.wanted(waits) {
+		by.queryPeers(ctx, n, inodes)
+		by.queryAccepted(ctx, n, inodes)
+	}
+	for i := range waits {
+		u := &waits[i]
+		u.On, u.Peer = by.nameAll(u)
+	}
+}
+
+// forgetPeers drops the other ends of sockets in namespaces where nobody waits.
+func (s *Namespaces) forgetPeers(waits []SocketWait) {
+	for _, n := range s.nets {
+		if n.peers != nil && !slices.ContainsFunc(waits, func(u SocketWait) bool { return u.App.Namespace == n }) {
+			clear(n.peers.byInode)
+		}
+	}
+}
+
+// wanted returns the sockets that workers wait for, by namespace, as far as the
+// sample of connections does not have them.
+func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
+	wanted := make(map[*Namespace]map[uint64]bool)
+	for i := range waits {
+		u := &waits[i]
+		n := u.App.Namespace
+		if wanted[n] == nil {
+			wanted[n] = make(map[uint64]bool)
+		}
+		for _, s := range u.Sockets {
+			if _, stored := by.sampled(u.App, s); s.Inode != 0 && !s.Accepted && !stored {
+				wanted[n][s.Inode] = true
+			}
+		}
+	}
+	return wanted
+}
+
+// queryPeers brings the book of a namespace up to date, as far as its share of
+// the processor permits, and drops what is no longer wanted.
+func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
+	if n.peers == nil {
+		n.peers = &peerCache{byInode: make(map[uint64]sockdiag.Peer)}
+	}
+	book := n.peers
+	missing := make(map[uint64]bool)
+	for inode := range wanted {
+		if _, known := book.byInode[inode]; !known {
+			missing[inode] = true
+		}
+	}
+	for inode := range book.byInode {
+		if !wanted[inode] {
+			delete(book.byInode, inode)
+		}
+	}
+	if len(missing) == 0 || n.conn == nil || time.Now().Before(book.next) {
+		return
+	}
+	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
+	defer runtime.UnlockOSThread()
+	began := procfs.ThreadTime()
+	ctx, cancel := context.WithTimeout(ctx, peersLimit)
+	defer cancel()
+	ports, _ := by.look.served(n)
+	lacks := func(inode uint64) bool { return missing[inode] }
+	for _, ask := range []func() ([]sockdiag.Peer, error){
+		func() ([]sockdiag.Peer, error) { return n.conn.Peers(ctx, lacks, ports) },
+		func() ([]sockdiag.Peer, error) { return n.conn.UnixPeers(ctx, lacks) },
+		func() ([]sockdiag.Peer, error) { return n.conn.UnixPending(ctx, lacks) },
+		func() ([]sockdiag.Peer, error) { return n.conn.UDPPeers(ctx, lacks) },
+	} {
+		if len(missing) == 0 {
+			break
+		}
+		list, _ := ask() // what came before an error counts; the rest stays unknown
+		for _, p := range list {
+			book.byInode[p.Inode] = p
+			delete(missing, p.Inode)
+		}
+	}
+	book.next = time.Now().Add(peersShare * (procfs.ThreadTime() - began))
+}
+
+// queryAccepted adds those sockets that were accepted from a listener of the apps,
+// which the kernel leaves out of the other questions.
+func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
+	var found *Accepted
+	for inode := range wanted {
+		if _, known := n.peers.byInode[inode]; known {
+			continue
+		}
+		if found == nil {
+			if found = n.Accepted(ctx, by.look, func(*Accepted) bool { return false }); found == nil {
+				return
+			}
+		}
+		if _, accepted := found.ByInode[inode]; accepted {
+			n.peers.byInode[inode] = sockdiag.Peer{Connection: sockdiag.Connection{Inode: inode}, Accepted: true}
+		}
+	}
+}
+
+// sampled returns the connection of an app to a store that the sample of
+// connections has for a socket.
+func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok bool) {
+	i, ok := by.sample.byInode[s.Inode]
+	if !ok {
+		return nil, false
+	}
+	c = &by.sample.List[i]
+	return c, c.App == a.Name && (c.Remote.IsValid() || c.Vouched && strings.Contains(c.Component, ":"))
+}
+
+// nameAll returns what a wait for several sockets is for: those without a name,
+// as the ends of a pair of a process' own, do not count, and the others must
+// agree.
+func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
+	for _, s := range u.Sockets {
+		is, name := by.nameSocket(u.App, s)
+		switch {
+		case is == OnOther:
+		case on == "":
+			on, peer = is, name
+		case on != is:
+			return OnOther, ""
+		case peer != name:
+			peer = ""
+		}
+	}
+	if on == "" {
+		return OnOther, ""
+	}
+	return on, peer
+}
+
+// nameSocket returns what a wait for one socket is for; OnOther: not known.
+func (by *peerNamer) nameSocket(a *AppListeners, s WaitSocket) (on, peer string) {
+	if s.Accepted {
+		return OnClient, ""
+	}
+	if c, ok := by.sampled(a, s); ok {
+		proven := c.Proven || !c.Remote.IsValid() && c.Vouched
+		return by.look.nameConnection(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
+	}
+	p := sockdiag.Peer{Connection: sockdiag.Connection{Path: s.Path}}
+	if s.Path == "" {
+		var known bool
+		if p, known = a.Namespace.peers.byInode[s.Inode]; !known {
+			return OnOther, ""
+		}
+	}
+	if p.Accepted {
+		if p.Path != "" && !slices.ContainsFunc(a.Listeners, func(l sockdiag.Listener) bool { return l.Network == sockdiag.Unix && l.Path == p.Path }) {
+			return OnOther, ""
+		}
+		return OnClient, ""
+	}
+	if p.Path != "" {
+		return by.look.nameConnection(a, by.services.pathComponent(p.Path), by.trustOf(a.Namespace).owner != ownerForeign, p.Connection)
+	}
+	component := by.services.component(p.Remote)
+	proven := strings.Contains(component, ":") && by.trustOf(a.Namespace).proves(p.Local)
+	return by.look.nameConnection(a, component, proven, p.Connection)
+}
+
+// trustOf returns how the connections of a namespace are judged in this look.
+func (by *peerNamer) trustOf(n *Namespace) addressTrust {
+	p, ok := by.trusts[n]
+	if !ok {
+		p = by.nets.trustOf(n)
+		by.trusts[n] = p
+	}
+	return p
+}
+
+// nameConnection returns what a wait for a connection is for. component is what the
+// place stands for: a configured server, which counts only where the ends of the
+// connection prove it, or a kind of server, or nothing.
+func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c sockdiag.Connection) (on, peer string) {
+	kind, server, _ := strings.Cut(component, ":")
+	on = OnUpstream
+	if kind == OnMySQL || kind == OnRedis {
+		on = kind
+	}
+	if server != "" && proven && on != OnUpstream {
+		return on, component
+	}
+	if name := at.appListeningAt(a, c); name != "" {
+		return OnUpstream, "app:" + name
+	}
+	peer = address(c)
+	if kind == "" && c.Path == "" {
+		kind = serviceOfPort(c.Remote.Port())
+	}
+	if on == OnUpstream && kind != "" {
+		peer += " (" + kind + ")"
+	}
+	return on, peer
+}
+
+// address returns the address or the path of the other end. A path that is
+// relative begins with "./", so that it is never taken for another kind of name.
+func address(c sockdiag.Connection) string {
+	switch {
+	case c.Path == "":
+		return c.Remote.String()
+	case c.Path[0] == '/' || c.Path[0] == '@':
+		return text.Label(c.Path, maxPath)
+	default:
+		return text.Label("./"+c.Path, maxPath)
+	}
+}
+
+// appListeningAt returns the name of the one other app that listens where a connection
+// leads to, if that is in the app's network namespace; "": none, or several.
+func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
+	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
+		return ""
+	}
+	name := ""
+	for i := range at.Apps {
+		other := &at.Apps[i]
+		if other.Namespace != a.Namespace || !other.Up || !slices.ContainsFunc(other.Listeners, func(l sockdiag.Listener) bool { return listensAt(l, c) }) {
+			continue
+		}
+		if other.Name == a.Name || name != "" {
+			return ""
+		}
+		name = other.Name
+	}
+	return name
+}
+
+// listensAt reports whether a listener takes connections to the remote end.
+func listensAt(l sockdiag.Listener, c sockdiag.Connection) bool {
+	if c.Path != "" || l.Network == sockdiag.Unix {
+		return c.Path != "" && l.Network == sockdiag.Unix && l.Path == c.Path
+	}
+	at := l.Addr.Addr()
+	return l.Addr.Port() == c.Remote.Port() && (at == c.Remote.Addr() || at.IsUnspecified() && (at.Is6() || c.Remote.Addr().Is4()))
+}
+
+// serviceOfPort returns what usually answers at a port that is no store's; "":
+// that cannot be told.
+func serviceOfPort(port uint16) string {
+	switch port {
+	case 53, 853:
+		return "dns"
+	case 80:
+		return "http"
+	case 443:
+		return "https"
+	case 25, 465, 587:
+		return "smtp"
+	case 389, 636:
+		return "ldap"
+	case 9092:
+		return "kafka"
+	case 9200:
+		return "elasticsearch"
+	}
+	return ""
+}

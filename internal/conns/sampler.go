@@ -1,0 +1,282 @@
+package conns
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+)
+
+const (
+	// connectionsPause is the shortest time between two samples that were asked for.
+	connectionsPause = 5 * time.Second
+	// connectionsShare is the part of one core that sampling may use: after a
+	// sample that cost t, see [costOf], there is none for 100 t.
+	connectionsShare = 100
+	// maxConnections bounds what one sample keeps.
+	maxConnections = 20_000
+	// maxOthersConnections bounds what one sample keeps of the apps of one account
+	// other than root's, and maxOthersLinks the descriptors that it looks up for it.
+	maxOthersConnections = maxConnections / 4
+	maxOthersLinks       = 1 << 17
+)
+
+// Connection is one established connection of an app to a store.
+type Connection struct {
+	App       string
+	PID       int    // the process that holds it; of several, such as forks that inherited it, 0
+	Component string // "mysql:main" for a configured server, else the kind: "mysql", "postgresql", "redis", "memcached", "amqp", "mongodb"
+	Local     netip.AddrPort
+	Remote    netip.AddrPort // not valid over a UNIX socket
+	Proven    bool           // its ends may be compared with what a server reports, see [HeldBy]
+	Vouched   bool           // its network namespace is ours, or one that took rights on this host to make
+
+	inode uint64 // of the socket
+}
+
+// Sample is what one sample found. It is never changed once it is given out.
+type Sample struct {
+	Taken   time.Time        // when the sample was begun; zero: there was none yet
+	List    []Connection     // at most 20,000
+	Errs    map[string]error // by app: why its connections, or some of them, are not known
+	Dropped int              // connections over the bound, since the start
+
+	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
+
+	byInode map[uint64]int // place in List
+}
+
+// ProcessKey is one process at one time.
+type ProcessKey struct {
+	PID   int
+	Start uint64
+}
+
+// AppProcesses is one app as the sampler has to know it.
+type AppProcesses struct {
+	Name    string
+	Owner   procfs.Account
+	NetNS   uint64 // inode of its network namespace
+	Members []ProcessKey
+	Workers map[int]bool // by pid
+}
+
+// quota is what is left for one account of one sample.
+type quota struct{ connections, fds int }
+
+func newQuota(a procfs.Account) *quota {
+	if a == 0 {
+		return &quota{connections: maxConnections, fds: math.MaxInt}
+	}
+	return &quota{connections: maxOthersConnections, fds: maxOthersLinks}
+}
+
+// Sampler looks for connections of the apps' processes to stores, in
+// the background: the kernel walks all of its sockets for it (1.6 ms and 1 µs a
+// socket), and every descriptor of every process is read.
+type Sampler struct {
+	r    *procfs.FS
+	nets *Namespaces
+	log  *slog.Logger
+	now  func() time.Time
+	wake chan struct{} // something may be due
+
+	mu               sync.Mutex
+	interval         time.Duration
+	apps             []AppProcesses
+	sampledOf        map[ProcessKey]bool // of the last sample
+	services         *serviceIndex
+	requested        bool
+	next             time.Time     // no sample before
+	resolvedServices *serviceIndex // places, as they were last resolved
+	last             *Sample
+	sampled          bool
+	inUse            bool // somebody has asked for the result
+
+	directMu       sync.Mutex    // guards what follows, of heldNow
+	directOf       *serviceIndex // whose services heldPlaces has
+	directServices *serviceIndex
+}
+
+func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler {
+	r := procfs.New(root)
+	return &Sampler{
+		r: r, nets: NewNamespaces(r), log: log, now: time.Now, wake: make(chan struct{}, 1), interval: max(interval, time.Second),
+		services: newServiceIndex(nil), resolvedServices: &serviceIndex{kinds: wellKnown}, last: &Sample{},
+	}
+}
+
+// Latest returns the connections of the apps to stores, as last sampled. Before
+// it is first called there are no samples.
+func (c *Sampler) Latest() *Sample {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.inUse {
+		c.inUse = true
+		c.wakeUp()
+	}
+	return c.last
+}
+
+// namingData returns the servers of the configuration as they were last resolved, and
+// the last sample.
+func (c *Sampler) namingData() (*serviceIndex, *Sample) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resolvedServices, c.last
+}
+
+// Request asks for another sample soon, at the earliest 5 s after the last
+// one. It does not wait.
+func (c *Sampler) Request() {
+	c.mu.Lock()
+	c.requested = true
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+// SetServices sets which servers the configuration names.
+func (c *Sampler) SetServices(services []Service) {
+	c.mu.Lock()
+	c.services, c.resolvedServices, c.requested = newServiceIndex(services), unresolvedIndex(services), true
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+func (c *Sampler) SetInterval(d time.Duration) {
+	c.mu.Lock()
+	c.interval = max(d, time.Second)
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+func (c *Sampler) wakeUp() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SetApps tells the sampler which apps there are. A process that it has not seen
+// asks for a sample.
+func (c *Sampler) SetApps(houses []AppProcesses) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.apps) == 0 && len(houses) > 0 {
+		c.wakeUp()
+	}
+	c.apps = houses
+	if c.requested {
+		return
+	}
+	for i := range houses {
+		for _, m := range houses[i].Members {
+			if !c.sampledOf[m] {
+				c.requested = true
+				c.wakeUp()
+				return
+			}
+		}
+	}
+}
+
+// Run samples until ctx ends, then frees what it holds.
+func (c *Sampler) Run(ctx context.Context) {
+	defer c.nets.Close()
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		due := c.due()
+		if due <= 0 {
+			c.sample(ctx)
+			continue
+		}
+		t.Reset(due)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-c.wake:
+		}
+	}
+}
+
+// due tells in how long the next sample is, 0 for now.
+func (c *Sampler) due() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	wait := c.last.Taken.Add(c.interval).Sub(now)
+	if c.requested {
+		wait = min(wait, c.last.Taken.Add(connectionsPause).Sub(now))
+	}
+	if !c.inUse || !c.sampled && len(c.apps) == 0 {
+		return time.Hour // somebody will ring
+	}
+	return max(wait, c.next.Sub(now), 0)
+}
+
+// sample does one sample.
+func (c *Sampler) sample(ctx context.Context) {
+	c.mu.Lock()
+	houses, places := c.apps, c.services
+	c.requested = false
+	dropped, fds := c.last.Dropped, c.last.DroppedFDs
+	c.mu.Unlock()
+
+	began := c.now()
+	out := &Sample{Taken: began, Errs: make(map[string]error), Dropped: dropped, DroppedFDs: fds}
+	cost := procfs.CPUCost(func() { c.collect(ctx, houses, places, out) })
+	ended := c.now()
+
+	known := make(map[ProcessKey]bool)
+	for i := range houses {
+		for _, m := range houses[i].Members {
+			known[m] = true
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.sampledOf, c.sampled = out, known, true
+	if c.services == places { // the configuration is still the same
+		c.resolvedServices = places.snapshot()
+	}
+	c.next = ended.Add(connectionsShare * cost)
+}
+
+// collect fills in one sample. A panic costs the sample and nothing else.
+func (c *Sampler) collect(ctx context.Context, houses []AppProcesses, places *serviceIndex, out *Sample) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("Looking for connections panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	places.resolve(ctx, c.now())
+	defer out.index()
+	byNet := make(map[uint64]*netnsSockets)
+	spent := make(map[procfs.Account]*quota)
+	for i := range houses {
+		h := &houses[i]
+		if byNet[h.NetNS] == nil {
+			byNet[h.NetNS] = c.socketsOf(ctx, h, places)
+		}
+		if spent[h.Owner] == nil {
+			spent[h.Owner] = newQuota(h.Owner)
+		}
+		c.join(h, byNet[h.NetNS], spent[h.Owner], out)
+	}
+	c.nets.Sweep()
+}
+
+// index makes the connections findable by their sockets.
+func (c *Sample) index() {
+	c.byInode = make(map[uint64]int, len(c.List))
+	for i := range c.List {
+		c.byInode[c.List[i].inode] = i
+	}
+}

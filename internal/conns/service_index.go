@@ -1,0 +1,189 @@
+package conns
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Service is a server that the configuration names.
+type Service struct {
+	Component string   // what its connections are counted as: "mysql:main"
+	Kind      string   // of the server: "mysql", "redis"
+	Addrs     []string // host:port; a host that is a name is resolved
+	Paths     []string // of UNIX sockets
+}
+
+// wellKnown are the ports at which a kind of server listens unless told otherwise.
+var wellKnown = map[uint16]string{ //nolint:gochecknoglobals // a table that nothing changes
+	3306: "mysql", 6033: "mysql", 33060: "mysql", // the protocol, ProxySQL's front, the X protocol
+	5432: "postgresql", 6432: "postgresql", // and PgBouncer's front
+	6379: "redis", 6380: "redis", 26379: "redis", // plain, TLS, Sentinel
+	11211: "memcached",
+	5672:  "amqp", 5671: "amqp", // plain, TLS
+	27017: "mongodb",
+}
+
+const (
+	// resolveAge is how long the addresses of a host name are believed.
+	resolveAge = time.Minute
+	// resolveLimit bounds one look-up. It is in the background, so nobody waits.
+	resolveLimit = 2 * time.Second
+	// maxAddrs bounds the addresses that one name may stand for.
+	maxAddrs = 16
+)
+
+// serviceIndex knows which address is which service's.
+type serviceIndex struct {
+	services []Service
+	lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	resolved time.Time
+	exact    map[netip.AddrPort]string // component
+	paths    map[string]string         // component
+	kinds    map[uint16]string         // kind by port, the well-known ones included
+}
+
+func newServiceIndex(services []Service) *serviceIndex {
+	return &serviceIndex{services: services, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}}
+}
+
+// errNoLookup is the answer of a look-up that is not made.
+var errNoLookup = errors.New("names are not looked up here")
+
+// unresolvedIndex returns a directory of services as far as it can be made without a
+// look-up of names.
+func unresolvedIndex(services []Service) *serviceIndex {
+	d := &serviceIndex{services: services}
+	d.rebuild(func(host string) ([]netip.Addr, error) {
+		if addrs := literalAddresses(host); len(addrs) > 0 {
+			return addrs, nil
+		}
+		return nil, errNoLookup
+	})
+	return d
+}
+
+// snapshot returns the directory as it is resolved, for others to read: each
+// resolve makes new maps.
+func (d *serviceIndex) snapshot() *serviceIndex {
+	return &serviceIndex{exact: d.exact, paths: d.paths, kinds: d.kinds}
+}
+
+// resolve brings the addresses up to date. A name that cannot be resolved keeps
+// its port, so that its connections are still told by kind.
+func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
+	if d.exact != nil && now.Sub(d.resolved) < resolveAge {
+		return
+	}
+	d.resolved = now
+	d.rebuild(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
+}
+
+// rebuild makes the directory anew, with the addresses of hosts that find returns.
+func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
+	before := d.exact
+	d.exact, d.paths, d.kinds = make(map[netip.AddrPort]string), make(map[string]string), maps.Clone(wellKnown)
+	for _, s := range d.services {
+		for _, p := range s.Paths {
+			d.paths[p] = s.Component
+		}
+		for _, a := range s.Addrs {
+			d.add(s, a, before, find)
+		}
+	}
+}
+
+func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return
+	}
+	port := uint16(n)
+	if d.kinds[port] == "" {
+		d.kinds[port] = s.Kind
+	}
+	addrs, err := find(host)
+	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
+		at := netip.AddrPortFrom(a.Unmap().WithZone(""), port)
+		if d.exact[at] == "" {
+			d.exact[at] = s.Component
+		}
+	}
+	if err == nil {
+		return
+	}
+	for at, component := range before { // a resolver that is down for a moment must not rename connections
+		if component == s.Component && at.Port() == port && d.exact[at] == "" {
+			d.exact[at] = component
+		}
+	}
+}
+
+// literalAddresses returns the addresses of a host that needs no look-up.
+func literalAddresses(host string) []netip.Addr {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}
+	}
+	if strings.EqualFold(host, "localhost") {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	return nil
+}
+
+func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if addrs := literalAddresses(host); len(addrs) > 0 {
+		return addrs, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	return d.lookup(ctx, host)
+}
+
+// ports are the remote ports that are of interest.
+func (d *serviceIndex) ports() []uint16 { return slices.Sorted(maps.Keys(d.kinds)) }
+
+// component names what a TCP connection leads to: the configured server with
+// that address, else the kind of server that the port stands for.
+func (d *serviceIndex) component(to netip.AddrPort) string {
+	if c := d.exact[to]; c != "" {
+		return c
+	}
+	return d.kinds[to.Port()]
+}
+
+// pathComponent is component for the path of a UNIX socket; "" for one that
+// is of no interest.
+func (d *serviceIndex) pathComponent(p string) string {
+	if c := d.paths[p]; c != "" {
+		return c
+	}
+	base := path.Base(p)
+	switch {
+	case base == "mysqld.sock" || base == "mysql.sock" || base == "mysqlx.sock" || base == "mariadb.sock":
+		return "mysql"
+	case strings.HasPrefix(base, ".s.PGSQL."):
+		return "postgresql"
+	case strings.HasPrefix(base, "redis") && strings.HasSuffix(base, ".sock"):
+		return "redis"
+	case strings.HasPrefix(base, "memcached") && strings.HasSuffix(base, ".sock"):
+		return "memcached"
+	case strings.HasPrefix(base, "mongodb-") && strings.HasSuffix(base, ".sock"):
+		return "mongodb"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,202 @@
+package conns
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// serviceSocket is one end of a connection to a store.
+type serviceSocket struct {
+	sockdiag.Connection
+
+	component string
+}
+
+// netnsSockets are the connections to stores of one network namespace.
+type netnsSockets struct {
+	byInode map[uint64]serviceSocket
+	trust   addressTrust
+	err     error // why they, or some of them, are not known
+}
+
+// socketsOf finds the connections of a namespace: by sock_diag, else, TCP only,
+// in /proc/PID/net.
+func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, places *serviceIndex) *netnsSockets {
+	found := &netnsSockets{byInode: make(map[uint64]serviceSocket)}
+	n := c.nets.Get(h.Members[0].PID, h.NetNS, 0)
+	found.trust = c.nets.trustOf(n)
+	ports := places.ports()
+	list, err := c.queryKernel(ctx, n, ports)
+	if err != nil {
+		list, err = c.readNetFiles(n, ports)
+		found.err = err
+	}
+	for _, s := range list {
+		if component := places.component(s.Remote); component != "" {
+			found.byInode[s.Inode] = serviceSocket{s, component}
+		}
+	}
+	if n.conn == nil {
+		return found
+	}
+	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return places.pathComponent(path) != "" })
+	if err != nil {
+		found.err = cmp.Or(found.err, err)
+	}
+	for _, s := range local {
+		found.byInode[s.Inode] = serviceSocket{s, places.pathComponent(s.Path)}
+	}
+	return found
+}
+
+// queryKernel asks the kernel.
+func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+	if err := c.nets.open(n, c.now()); err != nil {
+		return nil, err
+	}
+	list, err := n.conn.Connections(ctx, ports)
+	if len(list) > 0 {
+		err = nil // one family without the other: the kernel has no such module
+	}
+	return list, err
+}
+
+// readNetFiles reads the connections of a namespace from /proc/PID/net. A process
+// that has left the namespace meanwhile is an error: one without rights cannot
+// come back to it.
+func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
+	if n.Inode == c.nets.own {
+		return c.readNetDir("/proc/self", ports)
+	}
+	fd, err := c.nets.enter(n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }() // until then nobody else has its number
+	list, err := c.readNetDir(c.r.Path(n.pid, ""), ports)
+	if again, moved := c.nets.enter(n); moved != nil {
+		return nil, moved
+	} else if unix.Close(again) != nil {
+		return nil, unix.EBADF
+	}
+	return list, err
+}
+
+// readNetDir reads net/tcp and net/tcp6 of the directory of one process.
+func (c *Sampler) readNetDir(dir string, ports []uint16) ([]sockdiag.Connection, error) {
+	var all []sockdiag.Connection
+	var errs []error
+	for _, name := range []string{"net/tcp", "net/tcp6"} {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list, err := sockdiag.ParseProcNetConnections(f, ports)
+		f.Close()
+		all = append(all, list...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(all) > 0 || len(errs) < 2 { // a kernel without IPv6 has one of the files
+		return all, nil
+	}
+	return nil, errors.Join(errs...)
+}
+
+// join assigns each connection to the process of the app that holds it.
+func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *Sample) {
+	holders := make(map[uint64]int) // pid; 0: several
+	order := make([]uint64, 0, len(found.byInode))
+	for _, m := range h.Members {
+		inodes, cut, err := c.socketsHeld(m, found.byInode, left)
+		if cut > 0 {
+			out.DroppedFDs += uint64(cut)
+			out.Errs[h.Name] = procfs.ErrTooManyFDs
+		}
+		if procfs.Denied(err) {
+			out.Errs[h.Name] = err
+		}
+		for _, ino := range inodes {
+			before, shared := holders[ino]
+			if !shared {
+				order = append(order, ino)
+			}
+			holders[ino] = h.holder(before, shared, m.PID)
+		}
+	}
+	if found.err != nil && out.Errs[h.Name] == nil {
+		out.Errs[h.Name] = found.err
+	}
+	n := max(0, min(len(order), maxConnections-len(out.List), left.connections))
+	out.Dropped += len(order) - n
+	left.connections -= n
+	for _, ino := range order[:n] {
+		s := found.byInode[ino]
+		out.List = append(out.List, Connection{App: h.Name, PID: holders[ino], Component: s.component, Local: s.Local, Remote: s.Remote,
+			Proven: found.trust.proves(s.Local), Vouched: found.trust.owner != ownerForeign, inode: ino})
+	}
+}
+
+// holder tells whose a connection is that before and pid hold. One that several
+// processes hold, as forks do what their master opened, belongs to the one
+// worker among them, or to none.
+func (h *AppProcesses) holder(before int, shared bool, pid int) int {
+	switch {
+	case !shared:
+		return pid
+	case before == 0 || h.Workers[before] == h.Workers[pid]:
+		return 0
+	case h.Workers[pid]:
+		return pid
+	default:
+		return before
+	}
+}
+
+// socketsHeld returns the sockets to stores that a process holds, each once, and how many
+// of its descriptors were not looked at.
+func (c *Sampler) socketsHeld(m ProcessKey, wanted map[uint64]serviceSocket, of *quota) (out []uint64, left int, err error) {
+	b, err := c.r.Read(m.PID, "stat")
+	if err != nil {
+		return nil, 0, err
+	}
+	if st, err := procfs.ParseStat(b); err != nil || st.Start != m.Start {
+		return nil, 0, err // another process has taken the pid: it is no app's
+	}
+	path := c.r.Path(m.PID, "fd")
+	if len(wanted) == 0 {
+		return nil, 0, procfs.CheckReadable(path)
+	}
+	list, err := c.r.Entries(path, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	list, left = c.r.BoundFDs(list)
+	if over := len(list) - max(of.fds, 0); over > 0 {
+		list, left = list[:len(list)-over], left+over
+	}
+	of.fds -= len(list)
+	seen := make(map[uint64]bool)
+	for _, e := range list {
+		link, err := c.r.FDLink(m.PID, e.N)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		ino, ok := procfs.ParseSocketLink(link)
+		if _, wants := wanted[ino]; ok && wants && !seen[ino] {
+			seen[ino] = true
+			out = append(out, ino)
+		}
+	}
+	return out, left, nil
+}

@@ -1,0 +1,226 @@
+package cmdline
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Server is the kind of program that serves an app.
+type Server string
+
+// The servers that are known by their command line. Script is any other Python
+// program that listens, Other a program that only the configuration names.
+const (
+	Gunicorn  Server = "gunicorn"
+	UWSGI     Server = "uwsgi"
+	Uvicorn   Server = "uvicorn"
+	Hypercorn Server = "hypercorn"
+	Waitress  Server = "waitress"
+	Granian   Server = "granian"
+	Flask     Server = "flask"
+	Script    Server = "python"
+	Other     Server = "other"
+)
+
+// Program is what a command line tells of a process.
+type Program struct {
+	Server  Server // empty: nothing that could be an app
+	Class   string // gunicorn's worker class, empty if the command line does not say
+	Name    string // the app's name by the title or the command line; empty: it has none
+	Script  string // the last resort for a name
+	Threads int    // that a worker has for requests by the command line; 0: it does not say
+	Title   bool   // the process set its own title
+	Worker  bool   // the title says that it is a worker
+	Master  bool   // the title says that it is a master
+	Aux     bool   // a helper that serves no request itself: uWSGI's http router
+}
+
+func (id Program) Known() bool { return id.Server != "" && id.Server != Script && id.Server != Other }
+
+// Not apps, though they are Python and listen: parts of the system.
+func systemDaemon(script string) bool {
+	return slices.Contains([]string{"fail2ban-server", "supervisord", "firewalld", "networkd-dispatcher", "unattended-upgrade-shutdown", "pymp-forkserver", "denyhosts", "salt-minion"}, script)
+}
+
+var (
+	appSpec    = regexp.MustCompile(`^([A-Za-z_][\w.]*):([A-Za-z_][\w.]*(\(.*\)|\[.*\])?)$`)
+	dotted     = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$`)
+	unicornSet = regexp.MustCompile(`^gunicorn: (master|worker) \[(.*)\]$`)
+	dirtySet   = regexp.MustCompile(`^gunicorn: dirty-(arbiter|worker)\b`)
+	uwsgiTitle = regexp.MustCompile(`^(.*?) ?uWSGI (master|worker|http|mule|spooler|fastrouter|rawrouter|sslrouter|router|[Ee]mperor)\b`)
+	gunicorns  = regexp.MustCompile(`^gunicorn([-_]?[0-9][0-9.]*|_paster|_django)?$`)
+	uwsgis     = regexp.MustCompile(`^(uwsgi([-_][a-z0-9_.-]+)?|pyuwsgi)$`)
+	usual      = regexp.MustCompile(`(?i)^(\w*app\w*|api|wsgi|asgi|server|handler|main|factory|(create|make|get|build)_?\w+)(\.\w+)*$|[)\]]$`)
+)
+
+// Classify tells what a command line serves. It looks only at the places where
+// a program's name stands, so that "sh -c 'gunicorn …'" and "grep gunicorn"
+// are not taken for servers.
+func Classify(argv []string) Program {
+	if len(argv) == 0 {
+		return Program{}
+	}
+	title := strings.TrimSpace(argv[0])
+	if id, ok := classifyTitle(title, len(argv) == 1); ok {
+		return id
+	}
+	program := path.Base(argv[0])
+	args := argv[1:]
+	if isPython(program) {
+		return classifyPython(args)
+	}
+	return classifyProgram(program, args)
+}
+
+// classifyTitle returns what the title of a server tells; false: it is none.
+// alone: there is nothing else on the command line. What is longer than 4,096
+// bytes is no title. The expressions cost by the byte, and are tried only on what
+// has their fixed part, which most command lines have not.
+func classifyTitle(title string, alone bool) (Program, bool) {
+	if len(title) > MaxLine {
+		return Program{}, false
+	}
+	if strings.HasPrefix(title, "gunicorn: ") {
+		if m := unicornSet.FindStringSubmatch(title); m != nil {
+			return Program{Server: Gunicorn, Name: titleName(m[2]), Title: true, Master: m[1] == "master", Worker: m[1] == "worker"}, true
+		}
+		if dirtySet.MatchString(title) {
+			return Program{Server: Gunicorn, Title: true, Aux: true, Script: "gunicorn"}, true
+		}
+	}
+	if strings.Contains(title, "uWSGI ") {
+		if m := uwsgiTitle.FindStringSubmatch(title); m != nil && (m[1] == "" || alone) {
+			return Program{Server: UWSGI, Name: m[1], Title: true, Master: m[2] == "master", Worker: m[2] == "worker", Aux: m[2] != "master" && m[2] != "worker", Script: "uwsgi"}, true
+		}
+	}
+	return Program{}, false
+}
+
+// classifyPython sees through "python [options] script args" and
+// "python -m module args".
+func classifyPython(args []string) Program {
+	kind, target, rest := pythonTarget(args)
+	switch kind {
+	case 'c':
+		return Program{Server: Script, Script: "python"}
+	case 'm':
+		if id := classifyProgram(target, rest); id.Server != "" {
+			return id
+		}
+		return Program{Server: Script, Script: target}
+	case 's':
+		script := scriptName(target)
+		if systemDaemon(script) {
+			return Program{}
+		}
+		if id := classifyProgram(path.Base(target), rest); id.Server != "" {
+			return id
+		}
+		return Program{Server: Script, Script: script}
+	}
+	return Program{}
+}
+
+// classifyProgram knows servers by the name of their program or module.
+func classifyProgram(program string, args []string) Program {
+	switch {
+	case strings.HasPrefix(program, "gunicorn") && gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
+		id := Program{Server: Gunicorn, Script: "gunicorn", Class: Option(args, "-k", "--worker-class")}
+		id.Name = Option(args, "-n", "--name")
+		if id.Name == "" {
+			id.Name = moduleArg(args)
+		}
+		id.Threads = threadsOf(args, 0)
+		return id
+	case strings.Contains(program, "uwsgi") && uwsgis.MatchString(program):
+		id := Program{Server: UWSGI, Threads: threadsOf(args, 0)}
+		id.Name, id.Script = uwsgiName(args)
+		id.Aux = emperor(args)
+		return id
+	}
+	switch program {
+	case "uvicorn", "hypercorn", "granian":
+		return Program{Server: Server(program), Script: program, Name: moduleArg(args)}
+	case "waitress-serve", "waitress":
+		name := ModuleName(lastOption(args, "--app"))
+		if name == "" {
+			name = moduleArg(args)
+		}
+		return Program{Server: Waitress, Script: "waitress", Name: name, Threads: threadsOf(args, waitressThreads)}
+	case "daphne", "cheroot", "sanic":
+		return Program{Server: Script, Script: program, Name: moduleArg(args)}
+	case "flask":
+		name := Option(args, "-A", "--app")
+		if !slices.Contains(args, "run") {
+			return Program{}
+		}
+		return Program{Server: Flask, Script: "flask", Name: FlaskName(name)}
+	}
+	return Program{}
+}
+
+// waitressThreads is the number of threads of waitress by default.
+const waitressThreads = 4
+
+// threadsOf returns the number of threads that a command line sets, else preset.
+func threadsOf(args []string, preset int) int {
+	if n, err := strconv.Atoi(Option(args, "--threads")); err == nil && n > 0 && n <= 1<<16 {
+		return n
+	}
+	return preset
+}
+
+// emperor reports whether a command line of uWSGI only starts others: it names
+// a directory of vassals, and nothing to serve or to serve at.
+func emperor(args []string) bool {
+	serves := func(a string) bool {
+		key, _, _ := strings.Cut(a, "=")
+		return slices.Contains([]string{"-w", "-s", "--module", "--wsgi", "--mount", "--wsgi-file", "--socket", "--http", "--http-socket", "--uwsgi-socket"}, key)
+	}
+	return lastOption(args, "--emperor") != "" && !slices.ContainsFunc(args, serves)
+}
+
+// titleName returns the name in a title of gunicorn. Without --name that is the
+// application, whose module is meant; "shop:blue" is a name, as its second half
+// is not what applications are called. "gunicorn" is the title of an app whose
+// name stands elsewhere.
+func titleName(s string) string {
+	if m := appSpec.FindStringSubmatch(s); m != nil && usual.MatchString(m[2]) {
+		return m[1]
+	}
+	if s == "gunicorn" {
+		return ""
+	}
+	return s
+}
+
+// FlaskName returns the module of what FLASK_APP and --app take: "shop",
+// "shop:create_app()", "src/shop.py".
+func FlaskName(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.TrimSuffix(ModuleName(path.Base(s)), ".py")
+}
+
+// KeepClass remembers what the command line told before a title replaced it: the
+// worker class, the whole of a name with a colon, and the name where the title
+// has none.
+func KeepClass(id, before Program, argv []string) Program {
+	if !id.Title || before.Server != id.Server {
+		return id
+	}
+	if id.Class == "" {
+		id.Class = before.Class
+	}
+	if id.Threads == 0 {
+		id.Threads = before.Threads
+	}
+	if id.Name == "" || before.Name != "" && len(argv) > 0 && strings.HasSuffix(strings.TrimSpace(argv[0]), " ["+before.Name+"]") {
+		id.Name = before.Name
+	}
+	return id
+}

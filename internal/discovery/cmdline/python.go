@@ -1,0 +1,241 @@
+package cmdline
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// pythonName matches the interpreters: "python3.13t" (free-threaded),
+// "python3.6m", "python3-dbg", "pypy3-c" and the like.
+var pythonName = regexp.MustCompile(`^(python|pypy|graalpy|pyston)w?[0-9]*(\.[0-9]+)*[a-z]{0,3}(-[a-z0-9_]+)?$`)
+
+// isPython reports whether a program is a Python interpreter, by its name.
+func isPython(program string) bool {
+	return program != "" && (program[0] == 'p' || program[0] == 'g') && pythonName.MatchString(program)
+}
+
+// pythonTarget returns what a Python interpreter was told to run: a module
+// (-m), a script, or code (-c), and the arguments behind it. Options that are
+// written together ("-um", "-mgunicorn", "-Wd") are taken apart as Python does.
+func pythonTarget(args []string) (kind byte, target string, rest []string) {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "-":
+			return 'c', "", args[i+1:]
+		case a == "--check-hash-based-pycs":
+			i++
+			continue
+		case strings.HasPrefix(a, "--"):
+			continue
+		case !strings.HasPrefix(a, "-"):
+			return 's', a, args[i+1:]
+		}
+		at := strings.IndexAny(a[1:], "cmWX") + 1
+		if at == 0 {
+			continue
+		}
+		value := a[at+1:]
+		if value == "" {
+			if i++; i == len(args) {
+				return 0, "", nil
+			}
+			value = args[i]
+		}
+		if a[at] == 'c' || a[at] == 'm' {
+			return a[at], value, args[i+1:]
+		}
+	}
+	return 0, "", nil
+}
+
+// scriptName returns the name that a script goes by: its file's, or for a
+// __main__.py its directory's.
+func scriptName(p string) string {
+	if path.Base(p) == "__main__.py" && path.Base(path.Dir(p)) != "." && path.Base(path.Dir(p)) != "/" {
+		p = path.Dir(p)
+	}
+	return strings.TrimSuffix(path.Base(p), ".py")
+}
+
+// Spawned reports whether a command line is that of a process which Python's
+// multiprocessing started anew (its method "spawn"), as servers start workers.
+func Spawned(argv []string) bool {
+	return slices.Contains(argv, "--multiprocessing-fork") || slices.ContainsFunc(argv, func(a string) bool { return strings.Contains(a, "multiprocessing.spawn import") })
+}
+
+// switches returns the options of the servers that stand alone; each other long
+// option without "=" has its value in the next word.
+func switches() []string {
+	return []string{
+		"--access-log", "--call", "--capture-output", "--casefold-http-method", "--check-config", "--daemon", "--date-header", "--debug",
+		"--disable-redirect-access-to-syslog", "--do-handshake-on-connect", "--enable-stdio-inheritance", "--expose-tracebacks", "--factory",
+		"--help", "--initgroups", "--ipv4", "--ipv6", "--log", "--log-syslog", "--log-socket-errors", "--log-untrusted-proxy-headers",
+		"--clear-untrusted-proxy-headers", "--opt", "--permit-obsolete-folding", "--permit-unconventional-http-method",
+		"--permit-unconventional-http-version", "--preload", "--preload-app", "--print-config", "--proxy-headers", "--proxy-protocol", "--reload",
+		"--respawn-failed-workers", "--reuse-port", "--server-header", "--spew", "--strip-header-spaces", "--suppress-ragged-eofs",
+		"--use-colors", "--version", "--ws",
+	}
+}
+
+// valued returns options with a value that may look like an application and is none.
+func valued() []string {
+	return []string{"--bind", "--config", "--env", "--env-file", "--host", "--http", "--log-config", "--logger-class", "--loop", "--name", "--paste",
+		"--statsd-host", "--worker-class", "--worker-connections", "--app-dir", "--interface", "--user", "--group"}
+}
+
+const shortSwitches = "DRhvq" // of gunicorn and the others; each other short option has a value
+
+// takesNext reports whether an option has its value in the next word.
+func takesNext(option, next string) bool {
+	switch {
+	case len(next) > 1 && next[0] == '-':
+		return false
+	case strings.HasPrefix(option, "--"):
+		return !strings.Contains(option, "=") && !strings.HasPrefix(option, "--no-") && !slices.Contains(switches(), option)
+	}
+	letters := option[1:]
+	for i, c := range letters {
+		if !strings.ContainsRune(shortSwitches, c) {
+			return i == len(letters)-1
+		}
+	}
+	return false
+}
+
+// moduleArg returns the module of the application among a server's arguments:
+// the first word that is no option's value and has the form module:callable,
+// else the first such word that is a dotted name, else the value of an option
+// that is not known here and has the form of an application.
+func moduleArg(args []string) string {
+	var dottedName, loose string
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "--" || a == "-", len(a) > MaxLine:
+		case strings.HasPrefix(a, "-"):
+			if i+1 == len(args) || !takesNext(a, args[i+1]) {
+				continue
+			}
+			i++
+			if v := args[i]; loose == "" && strings.HasPrefix(a, "--") && appSpec.MatchString(v) && !slices.Contains(valued(), a) && !scheme(v) {
+				loose = ModuleName(v)
+			}
+		case appSpec.MatchString(a):
+			return ModuleName(a)
+		case dottedName == "" && dotted.MatchString(a):
+			dottedName = a
+		}
+	}
+	if dottedName != "" {
+		return dottedName
+	}
+	return loose
+}
+
+// scheme reports whether what stands before the colon is no module: "unix:s.sock".
+func scheme(v string) bool {
+	before, _, _ := strings.Cut(v, ":")
+	return slices.Contains([]string{"unix", "fd", "file", "python", "egg", "http", "https", "tcp", "udp", "localhost"}, before)
+}
+
+// GenericStem reports whether a file's name is what anybody calls such a file,
+// so that it names no app.
+func GenericStem(s string) bool {
+	return slices.Contains([]string{
+		"uwsgi", "wsgi", "asgi", "default", "app", "apps", "application", "conf", "config", "configuration", "site", "server", "service", "web", "www", "main",
+		"prod", "production", "dev", "devel", "development", "stage", "staging", "test", "testing", "local", "docker", "settings", "base",
+		"common", "vassal", "emperor", "deploy", "run", "index", "http", "",
+	}, strings.ToLower(s))
+}
+
+// UWSGIFiles returns the configuration files on a command line of uWSGI, in
+// their order.
+func UWSGIFiles(args []string) []string {
+	endings := []string{".ini", ".yaml", ".yml", ".xml", ".json"}
+	var out []string
+	for i := 0; i < len(args); i++ {
+		key, v, ok := strings.Cut(args[i], "=")
+		switch {
+		case slices.Contains([]string{"--ini", "--yaml", "--yml", "--xml", "--json"}, key):
+			if !ok && i+1 < len(args) {
+				i++
+				v = args[i]
+			}
+			if v != "" {
+				out = append(out, v)
+			}
+		case slices.Contains([]string{"--logto", "--daemonize", "--pidfile", "--touch-reload"}, key):
+			if !ok {
+				i++
+			}
+		case slices.ContainsFunc(endings, func(e string) bool { return strings.HasSuffix(WithoutSection(args[i]), e) }) && !strings.HasPrefix(args[i], "-"):
+			out = append(out, args[i])
+		}
+	}
+	return out
+}
+
+// WithoutSection cuts the section off "file.ini:section".
+func WithoutSection(file string) string {
+	if i := strings.LastIndexByte(file, ':'); i > 0 && !strings.Contains(file[i:], "/") {
+		return file[:i]
+	}
+	return file
+}
+
+// UWSGIModule returns the application that options of uWSGI name: get returns
+// the value of an option, or "".
+func UWSGIModule(get func(name string) string) string {
+	for _, key := range []string{"module", "wsgi", "w"} {
+		if v := get(key); v != "" {
+			return ModuleName(v)
+		}
+	}
+	if _, v, ok := strings.Cut(get("mount"), "="); ok && v != "" {
+		return moduleOrFile(v)
+	}
+	for _, key := range []string{"wsgi-file", "file"} {
+		if v := get(key); v != "" {
+			return Stem(v)
+		}
+	}
+	return ""
+}
+
+// moduleOrFile returns the module of "module:callable" or "dir/file.py".
+func moduleOrFile(v string) string {
+	if strings.Contains(v, "/") || strings.HasSuffix(v, ".py") || strings.HasSuffix(v, ".wsgi") {
+		return Stem(v)
+	}
+	return ModuleName(v)
+}
+
+// uwsgiName returns the app's name by a command line of uWSGI: its module, else
+// the last configuration file with a name of its own; script is another one.
+func uwsgiName(args []string) (name, script string) {
+	name = UWSGIModule(func(key string) string {
+		if len(key) == 1 {
+			return lastOption(args, "-"+key)
+		}
+		return lastOption(args, "--"+key)
+	})
+	if name != "" {
+		return name, "uwsgi"
+	}
+	files := UWSGIFiles(args)
+	script = "uwsgi"
+	for _, f := range slices.Backward(files) {
+		if s := Stem(WithoutSection(f)); !GenericStem(s) {
+			return s, "uwsgi"
+		} else if script == "uwsgi" && s != "" {
+			script = s
+		}
+	}
+	if i := slices.IndexFunc(args, func(a string) bool { return strings.HasSuffix(a, ".py") }); i >= 0 {
+		return Stem(args[i]), "uwsgi"
+	}
+	return "", script
+}

@@ -1,0 +1,27 @@
+package discovery_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+)
+
+// The look of an action is as the samples in the background, and now.
+func TestHeldNowIsBounded(t *testing.T) {
+	t.Parallel()
+	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: 3600e9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := func(string) bool { return true }
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := w.HeldNow(ctx, all, "nobody")
+	if err != nil || len(c.List) != 0 || len(c.Errs) != 0 || c.Taken.IsZero() {
+		t.Errorf("%+v, %v", c, err)
+	}
+	cancel()
+	if _, err := w.HeldNow(ctx, all); err == nil {
+		t.Error("an ended context")
+	}
+}

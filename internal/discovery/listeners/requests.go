@@ -1,0 +1,156 @@
+package listeners
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+// DirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
+const DirtySocket = "/gunicorn-dirty-"
+
+// Internal reports whether a UNIX socket is known by its path to take no
+// requests: those of Python's multiprocessing, gunicorn's control socket, and
+// the sockets between gunicorn's workers and its dirty arbiter.
+func Internal(p string) bool {
+	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, DirtySocket)
+}
+
+// IsControl reports whether the command line names the socket as the control socket.
+func IsControl(p *table.Process, l sockdiag.Listener) bool {
+	if p.Program.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
+		return false
+	}
+	at := cmdline.Option(p.Argv, "--control-socket")
+	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
+}
+
+// Watches reports whether one of the epoll sets of a process has a listening
+// socket in it, as that of a worker has even while it is at work.
+func Watches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
+	fds := p.FDs().Sockets[l.Inode]
+	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
+		b, err := r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
+		return err == nil && slices.ContainsFunc(procfs.ParseEpollFDs(b), func(fd int) bool { return slices.Contains(fds, fd) })
+	})
+}
+
+// reviewPause is how long it is believed that a listener is a control socket.
+const reviewPause = 30 * time.Second
+
+// Purposes is what is known of an app's listening sockets.
+type Purposes struct {
+	control map[string]bool // labels of those that take no requests
+	watched map[uint64]bool // by inode: whether a worker's epoll set has it
+	at      time.Time       // when watched was begun anew
+}
+
+// Tree is the processes of an app: all of them, and which of these are its roots
+// and its workers. The first root speaks for the app.
+type Tree struct{ Members, Roots, Workers []*table.Process }
+
+// Requests returns those of an app's listening sockets that take requests.
+//
+// A control, statistics or administration socket is held by the master; the
+// workers do not have it, or only those that were forked after it was opened.
+// uWSGI's workers and routers have all that they serve in an epoll set.
+func (u *Purposes) Requests(r *procfs.FS, of Tree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
+	s := u.review(r, of, all)
+	if now.Sub(u.at) > reviewPause || now.Before(u.at) {
+		u.at, u.watched = now, make(map[uint64]bool)
+	}
+	before := maps.Clone(u.control)
+	control := make(map[string]bool)
+	out := slices.DeleteFunc(slices.Clone(all), func(l sockdiag.Listener) bool {
+		label := sockdiag.Label(l)
+		if len(s.servers) == 0 && before[label] || len(s.servers) > 0 && s.control(l, before[label]) {
+			control[label] = true
+			return true
+		}
+		return false
+	})
+	if len(out) == 0 {
+		return all
+	}
+	u.control = control
+	return out
+}
+
+// review returns what an app's listeners are judged by.
+func (u *Purposes) review(r *procfs.FS, of Tree, all []sockdiag.Listener) *socketReview {
+	s := &socketReview{r: r, known: u, root: of.Roots[0], all: all}
+	for _, p := range of.Members {
+		serves := p.Router || p.Program.Aux || slices.Contains(of.Workers, p)
+		switch {
+		case serves && slices.ContainsFunc(all, p.Holds):
+			s.servers = append(s.servers, p)
+		case !serves && slices.Contains(of.Roots, p):
+			s.masters = append(s.masters, p)
+		}
+	}
+	return s
+}
+
+// socketReview is what an app's listeners are judged by; there are servers.
+type socketReview struct {
+	r                *procfs.FS
+	known            *Purposes
+	root             *table.Process
+	all              []sockdiag.Listener
+	servers, masters []*table.Process // that hold listeners and serve; that do not serve
+}
+
+// control reports whether a listener takes no requests; before says that it was
+// judged so at the last look.
+func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
+	held := 0
+	for _, p := range s.servers {
+		if p.Holds(l) {
+			held++
+		}
+	}
+	switch {
+	case held == 0:
+		return true
+	case s.root.Program.Server == cmdline.UWSGI && slices.ContainsFunc(s.all, s.watched):
+		return !s.watched(l)
+	case held == len(s.servers) || !heldBy(s.masters, l):
+		return false
+	case before || s.lackingServe(l):
+		return !s.watched(l)
+	}
+	return false
+}
+
+// watched reports whether a process that serves has the listener in an epoll set.
+func (s *socketReview) watched(l sockdiag.Listener) bool {
+	known := s.known.watched
+	is, ok := known[l.Inode]
+	if !ok {
+		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return Watches(s.r, p, l) })
+		known[l.Inode] = is
+	}
+	return is
+}
+
+// lackingServe reports whether a process that does not hold the listener holds
+// another one of the masters', so that it is no worker of a former configuration.
+func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
+	return slices.ContainsFunc(s.servers, func(p *table.Process) bool {
+		return !p.Holds(l) && slices.ContainsFunc(s.all, func(other sockdiag.Listener) bool {
+			return p.Holds(other) && heldBy(s.masters, other)
+		})
+	})
+}
+
+func heldBy(ps []*table.Process, l sockdiag.Listener) bool {
+	return slices.ContainsFunc(ps, func(p *table.Process) bool { return p.Holds(l) })
+}

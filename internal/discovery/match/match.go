@@ -1,0 +1,103 @@
+package match
+
+import (
+	"os/user"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+)
+
+// MaxMatches is how many apps a configuration may name: one bit each.
+const MaxMatches = 64
+
+// Matcher is one configured match, ready to use. What can be told from a
+// process alone (fixed) is judged once, when the process is read.
+type Matcher struct {
+	Name    string
+	cmdline *regexp.Regexp
+	uid     *uint32
+	noUser  bool // the user does not exist: nothing matches
+	unit    string
+	cgroup  string
+	PIDFile *PIDFile // nil: none
+	Listen  string   // the label of the listener, with a leading ":" it means every address
+}
+
+// NewMatcher prepares a match; the configuration has been checked, so a
+// regular expression that does not compile cannot come here and matches nothing.
+func NewMatcher(a config.App) Matcher {
+	m := Matcher{Name: a.Name, Listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
+	if a.Match.Cmdline != "" {
+		re, err := regexp.Compile(a.Match.Cmdline)
+		m.cmdline, m.noUser = re, err != nil
+	}
+	if a.Match.PIDFile != "" {
+		m.PIDFile = &PIDFile{path: a.Match.PIDFile}
+	}
+	if u := a.Match.SystemdUnit; u != "" {
+		if !strings.Contains(u, ".") {
+			u += ".service"
+		}
+		m.unit = u
+	}
+	if a.Match.User != "" {
+		if id, ok := LookupUID(a.Match.User); ok {
+			m.uid = &id
+		} else {
+			m.noUser = true
+		}
+	}
+	return m
+}
+
+// LookupUID returns the number of a user by its name or number; false: there is
+// none of that name.
+func LookupUID(s string) (uint32, bool) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return uint32(n), true
+	}
+	u, err := user.Lookup(s)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(u.Uid, 10, 32)
+	return uint32(n), err == nil
+}
+
+// Fixed reports whether the parts that depend on the process alone hold. groups
+// returns the paths of its control groups, user its real user id; each is
+// called only if needed.
+func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() uint32) bool {
+	if m.noUser || p.Stat.Kernel {
+		return false
+	}
+	if m.uid != nil && p.UID != *m.uid && p.UID != 0 { // 0: it may be somebody's that is not dumpable
+		return false
+	}
+	if m.cmdline != nil && !m.cmdline.MatchString(cmdline.CommandLine(p.Argv)) {
+		return false
+	}
+	if m.uid != nil && user() != *m.uid {
+		return false
+	}
+	if m.unit == "" && m.cgroup == "" {
+		return true
+	}
+	paths := groups()
+	if m.unit != "" && !slices.ContainsFunc(paths, func(g string) bool { return slices.Contains(strings.Split(g, "/"), m.unit) }) {
+		return false
+	}
+	return m.cgroup == "" || slices.ContainsFunc(paths, func(g string) bool {
+		return g == m.cgroup || strings.HasPrefix(g, m.cgroup+"/")
+	})
+}
+
+// Alone reports whether nothing but a listener or a pid file picks the process.
+func (m *Matcher) Alone() bool {
+	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
+}

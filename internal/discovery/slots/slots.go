@@ -1,0 +1,224 @@
+package slots
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+)
+
+const (
+	// settle is how long a new worker waits for a slot to come free before it
+	// gets one of its own: gunicorn's HUP starts the new workers before the old
+	// ones end, and they are the same slots.
+	settle = 15 * time.Second
+	// quiet is how long no slot must have been given for that: while an app
+	// starts, its workers come one after the other.
+	quiet = 5 * time.Second
+)
+
+// Slot is a stable place for a worker: 0 to n−1, used again when its process
+// is replaced.
+type Slot struct {
+	Process *table.Process // nil: free
+	used    bool           // somebody has been here before
+	freed   time.Time
+	CPU     table.CPUTime // of all its processes, in ticks
+	State   Tracker       // nil: not inspected yet
+	Rate    Rate
+}
+
+// arrival is a worker that has no slot yet.
+type arrival struct {
+	since time.Time
+	State Tracker // nil: not inspected yet
+}
+
+// Tracker is what is kept of a worker from one inspection to the next.
+type Tracker interface {
+	// Unready reports whether the worker was never seen ready for a request, or in
+	// one.
+	Unready() bool
+}
+
+// Set is the slots of one app.
+type Set struct {
+	Slots    []*Slot
+	Waiting  map[*table.Process]*arrival // workers without a slot yet
+	changed  time.Time                   // when a slot was last given
+	Restarts uint64
+	Unready  recent // workers that ended before they were ready for a request
+	Dropped  int    // workers over the bound
+}
+
+func New() Set { return Set{Waiting: make(map[*table.Process]*arrival)} }
+
+// Assign gives slots to the workers of now.
+func (a *Set) Assign(workers []*table.Process, now time.Time) {
+	slices.SortFunc(workers, func(x, y *table.Process) int {
+		return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
+	})
+	a.Dropped = max(0, len(workers)-table.MaxWorkers)
+	current := make(map[*table.Process]bool, len(workers))
+	for _, p := range workers[:len(workers)-a.Dropped] {
+		current[p] = true
+	}
+	free := 0
+	for _, s := range a.Slots {
+		if s.Process != nil && !current[s.Process] {
+			a.vacate(s, now)
+		}
+		if s.Process == nil {
+			free++
+			continue
+		}
+		delete(current, s.Process)
+	}
+	for p, arrived := range a.Waiting {
+		if !current[p] {
+			a.ended(arrived.State, now)
+			delete(a.Waiting, p)
+		}
+	}
+	for _, p := range workers {
+		if current[p] {
+			free = a.place(p, free, now)
+		}
+	}
+	a.trim(len(workers) > 0, now)
+}
+
+// vacate frees the slot of a worker that ended.
+func (a *Set) vacate(s *Slot, now time.Time) {
+	a.ended(s.State, now)
+	s.Process, s.freed = nil, now
+}
+
+// ended notes the end of a worker that was never ready for a request.
+func (a *Set) ended(s Tracker, now time.Time) {
+	if s != nil && s.Unready() {
+		a.Unready.add(now)
+	}
+}
+
+// place gives p a slot, or lets it wait for one; it returns the free ones left.
+func (a *Set) place(p *table.Process, free int, now time.Time) int {
+	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quiet {
+		arrived := a.Waiting[p]
+		if arrived == nil {
+			a.Waiting[p] = &arrival{since: now}
+			return 0
+		}
+		if now.Sub(arrived.since) < settle {
+			return 0
+		}
+	}
+	var before Tracker
+	if arrived := a.Waiting[p]; arrived != nil {
+		before = arrived.State
+	}
+	delete(a.Waiting, p)
+	if len(a.Waiting) == 0 {
+		a.changed = now
+	}
+	for _, s := range a.Slots {
+		if s.Process == nil {
+			if s.used {
+				a.Restarts++
+			}
+			s.Process, s.used = p, true
+			s.State = before
+			return free - 1
+		}
+	}
+	a.Slots = append(a.Slots, &Slot{Process: p, used: true, State: before})
+	return 0
+}
+
+// scaledDown is how long a slot stays empty before it is thought to stay so.
+const scaledDown = 2 * time.Minute
+
+// trim keeps the slots 0 to n−1 of an app that runs: it moves the worker of the
+// last slot into one that has long been free, as after an upgrade in which old
+// and new workers ran side by side, and forgets free slots at the end.
+func (a *Set) trim(running bool, now time.Time) {
+	for len(a.Slots) > 0 && running {
+		last := a.Slots[len(a.Slots)-1]
+		if last.Process != nil {
+			i := slices.IndexFunc(a.Slots, func(s *Slot) bool { return s.longFree(now) })
+			if i < 0 {
+				return
+			}
+			a.Slots[i].Process, a.Slots[i].State = last.Process, last.State
+			a.Slots = a.Slots[:len(a.Slots)-1]
+			continue
+		}
+		if !last.longFree(now) {
+			return
+		}
+		a.Slots = a.Slots[:len(a.Slots)-1]
+	}
+}
+
+func (s *Slot) longFree(now time.Time) bool {
+	return s.Process == nil && now.Sub(s.freed) >= scaledDown
+}
+
+// recent is the times of what happened in the last minute, at most 64.
+type recent struct {
+	at   [64]time.Time
+	next int
+}
+
+func (r *recent) add(now time.Time) {
+	r.at[r.next] = now
+	r.next = (r.next + 1) % len(r.at)
+}
+
+// Count returns how many happened in the minute before now.
+func (r *recent) Count(now time.Time) (n int) {
+	for _, at := range r.at {
+		if !at.IsZero() && now.Sub(at) <= time.Minute {
+			n++
+		}
+	}
+	return n
+}
+
+// Rate keeps the last minute of a growing number, one point in five seconds.
+type Rate struct {
+	at [14]time.Time
+	v  [14]float64
+	n  int
+}
+
+func (r *Rate) Add(now time.Time, v float64) {
+	if r.n > 0 && now.Sub(r.at[r.n-1]) < 4*time.Second {
+		return
+	}
+	if r.n == len(r.at) {
+		copy(r.at[:], r.at[1:])
+		copy(r.v[:], r.v[1:])
+		r.n--
+	}
+	r.at[r.n], r.v[r.n] = now, v
+	r.n++
+}
+
+// PerSecond is the mean growth over the last minute; false while there is
+// less than a second to judge by.
+func (r *Rate) PerSecond(now time.Time) (float64, bool) {
+	if r.n < 2 {
+		return 0, false
+	}
+	first, last := 0, r.n-1
+	for first < last-1 && now.Sub(r.at[first]) > 65*time.Second {
+		first++
+	}
+	d := r.at[last].Sub(r.at[first]).Seconds()
+	if d < 1 {
+		return 0, false
+	}
+	return max(0, (r.v[last]-r.v[first])/d), true
+}

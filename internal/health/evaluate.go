@@ -1,0 +1,248 @@
+// Package health evaluates the state of one gather: levels, alerts and advice for
+// apps, stores and the host. It is pure: no clock, no I/O.
+package health
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// margin is how far below its limit a value must fall before the level is left
+// (above it for values that warn when they fall). intervals is for how many
+// monitoring intervals an alert that has ended is listed as recovering.
+const (
+	margin    = 0.05
+	intervals = 2
+)
+
+// Input is what an evaluation reads.
+type Input struct {
+	State    *model.State      // of one gather
+	At       time.Time         // when that was
+	Limits   config.Thresholds // in force
+	Interval time.Duration     // monitoring_interval
+
+	// What the configuration names. Unlike what was discovered, it is not healthy
+	// while it cannot be read.
+	Apps, MySQL, Redis []string
+	Parts              []Part
+}
+
+// State is what an evaluation keeps for the next one. The zero value is for the
+// first. A State is never changed.
+type State struct{ rules map[Subject]ruleState }
+
+// Subject is what one rule is about.
+type Subject struct {
+	App  string // "": the host, or a store
+	Rule string // e.g. "error_rate"
+	Of   string // which disk, store, pool or queue, where there may be several; else ""
+}
+
+// rule is the result of one rule for one subject at one evaluation.
+type rule struct {
+	Subject
+
+	component string
+	level     Level // by the limits
+	release   Level // by limits lowered by the margin: a level is kept until this one is lower
+	summary   string
+	inhibited bool    // another alert says it already
+	advice    adviser // nil: there is none
+}
+
+// ruleState is what is kept of one rule between evaluations.
+type ruleState struct {
+	level     Level // at the last evaluation
+	component string
+	since     time.Time // when it became unhealthy
+	worst     Level     // since then
+	last      time.Time // the last evaluation at which it was unhealthy
+	summary   string    // of that evaluation
+}
+
+// next returns the state of a rule after one more evaluation. A worse level is
+// taken at once and kept until the release level is lower. A rule that becomes
+// unhealthy again after it was healthy has a new since.
+func (h ruleState) next(r *rule, at time.Time) ruleState {
+	level := max(r.level, min(h.level, r.release))
+	if level > Healthy {
+		if h.level == Healthy {
+			h.since, h.worst = at, level
+		}
+		h.worst, h.last, h.summary = max(h.worst, level), at, cmp.Or(r.summary, h.summary)
+	}
+	h.level, h.component = level, r.component
+	return h
+}
+
+// Evaluate evaluates the state of one gather and returns the result and the State
+// for the next call. It is pure. It may be called at any interval, because
+// durations are computed from Input.At, but in the order of these times.
+func Evaluate(in Input, before State) (Evaluation, State) {
+	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
+	e.names = e.appNames()
+	for _, app := range e.names {
+		e.evaluateApp(app)
+	}
+	e.evaluateStores()
+	e.evaluateHost()
+	e.addUnmeasured()
+	return e.evaluation(), e.after
+}
+
+// evaluator is one evaluation under way.
+type evaluator struct {
+	Input
+	before, after State
+	names         []string
+	rules         []rule
+	blockers      map[string]*blocker // by server; nil: none
+	tableLocks    map[string]*blocker // the same
+}
+
+func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }
+
+// addUnmeasured adds a healthy rule for each subject that was unhealthy and has no
+// value now, e.g. the error rate of an app without requests, so that it is listed
+// as recovering.
+func (e *evaluator) addUnmeasured() {
+	seen := make(map[Subject]bool, len(e.rules))
+	for i := range e.rules {
+		seen[e.rules[i].Subject] = true
+	}
+	gone := slices.SortedFunc(maps.Keys(e.before.rules), func(a, b Subject) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Of, b.Of))
+	})
+	for _, k := range gone {
+		if !seen[k] && e.exists(k) {
+			e.add(rule{Subject: k, component: e.before.rules[k].component})
+		}
+	}
+}
+
+// exists reports whether the subject is still configured or seen.
+func (e *evaluator) exists(k Subject) bool {
+	switch k.Rule {
+	case "mysql", "query_time", "connections":
+		return slices.Contains(e.MySQL, k.Of)
+	case "redis", "cache_hit_rate":
+		return slices.Contains(e.Redis, k.Of)
+	}
+	return k.App == "" || slices.Contains(e.names, k.App)
+}
+
+// result is a finding with its advice.
+type result struct {
+	Finding
+	advice []advice
+	ended  *time.Time // when it was last unhealthy; nil: it is present
+}
+
+// evaluation returns the statuses, findings and advice of all rules.
+func (e *evaluator) evaluation() Evaluation {
+	statuses := map[string]*Status{"": e.status("")}
+	all := e.advance(statuses)
+	slices.SortStableFunc(all, func(a, b result) int { return cmp.Compare(b.Severity, a.Severity) })
+	out := Evaluation{At: e.At}
+	var todo []advice
+	for i := range all {
+		switch t := &all[i]; {
+		case t.ended != nil:
+			out.recovering = append(out.recovering, Ended{t.Finding, *t.ended})
+		case !t.inhibited:
+			out.findings = append(out.findings, t.Finding)
+		}
+		todo = append(todo, all[i].advice...)
+	}
+	out.advice = lines(todo)
+	disk, bounds := statuses[""].Components["disk"]
+	for _, app := range slices.Sorted(maps.Keys(statuses)) {
+		s := statuses[app]
+		if bounds {
+			s.Components["disk"] = disk
+		}
+		s.fill(all)
+		if app == "" {
+			out.Host = *s
+		} else {
+			out.Apps = append(out.Apps, *s)
+		}
+	}
+	return out
+}
+
+// advance computes the next state of each rule, sets the components' levels in
+// statuses, and returns what is unhealthy and what has ended lately.
+func (e *evaluator) advance(statuses map[string]*Status) []result {
+	var all []result
+	for i := range e.rules {
+		r := &e.rules[i]
+		h := e.before.rules[r.Subject].next(r, e.At)
+		s := statuses[r.App]
+		if s == nil {
+			s = e.status(r.App)
+			statuses[r.App] = s
+		}
+		s.Components[r.component] = max(s.Components[r.component], h.level)
+		if h.level == Healthy && (h.last.IsZero() || e.At.Sub(h.last) >= intervals*e.Interval) {
+			continue
+		}
+		e.after.rules[r.Subject] = h
+		all = append(all, e.result(r, &h))
+	}
+	return all
+}
+
+// result returns the finding of a rule, present or ended, with its advice.
+func (e *evaluator) result(r *rule, h *ruleState) result {
+	t := result{Finding: Finding{r.App, Alert{
+		Name: r.title(), Severity: h.level, Component: r.component, Summary: h.summary, Since: h.since,
+		Subject: r.Subject, inhibited: r.inhibited && h.level == r.level,
+	}}}
+	if h.level == Healthy {
+		last := h.last
+		t.Severity, t.ended = h.worst, &last
+	}
+	if r.level > Healthy && r.advice != nil {
+		t.advice = r.advice(e.At.Sub(h.since))
+	}
+	return t
+}
+
+// fill sets the alerts, recommendations and overall level from the results of the
+// app, and of disks, which concern every app.
+func (s *Status) fill(all []result) {
+	var todo []advice
+	for i := range all {
+		t := &all[i]
+		switch {
+		case t.App != s.App && t.Component != "disk":
+		case t.ended != nil:
+			s.Recovering = append(s.Recovering, Recovery{t.Alert, t.ended.UTC()})
+		default:
+			s.Alerts = append(s.Alerts, t.Alert)
+			todo = append(todo, t.advice...)
+		}
+	}
+	s.Recommendations = lines(todo)
+	for _, l := range s.Components {
+		s.Overall = max(s.Overall, l)
+	}
+}
+
+func (e *evaluator) status(app string) *Status {
+	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
+}
+
+func (k Subject) title() string {
+	if k.Of == "" {
+		return k.Rule
+	}
+	return k.Rule + " " + k.Of
+}

@@ -1,0 +1,347 @@
+package health
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// WaitsFor returns what the workers of an app wait for, in words, by their slots.
+func WaitsFor(w *model.AppWorkers) map[string]string {
+	out := make(map[string]string)
+	for i := range w.Workers {
+		if text := waitText(w.Workers[i].Wait, true); text != "" {
+			out[w.Workers[i].Slot] = text
+		}
+	}
+	return out
+}
+
+// waitOf returns what a worker waits for; nil if nothing or not known.
+func (e *evaluator) waitOf(app, slot string) *model.Wait {
+	w := workersOf(e.State, app)
+	if slot == "" || w == nil {
+		return nil
+	}
+	i := slices.IndexFunc(w.Workers, func(x model.Worker) bool { return x.Slot == slot })
+	if i < 0 {
+		return nil
+	}
+	return w.Workers[i].Wait
+}
+
+// storeOf returns the kind and the name of the configured server for which a worker
+// waits.
+func storeOf(x *model.Wait) (kind, name string, ok bool) {
+	if x.On != "mysql" && x.On != "redis" {
+		return "", "", false
+	}
+	name, ok = strings.CutPrefix(x.Peer, x.On+":")
+	return x.On, name, ok
+}
+
+// waitText returns a wait in words, e.g. "waits for MySQL main", for one worker or
+// several; "" where it is not known.
+func waitText(x *model.Wait, one bool) string {
+	if x == nil {
+		return ""
+	}
+	waits := choose(one, "waits", "wait") + " for "
+	switch x.On {
+	case "mysql":
+		return waits + storeName("MySQL", x.On, x.Peer)
+	case "redis":
+		return waits + storeName("Redis", x.On, x.Peer)
+	case "upstream":
+		if app, ok := strings.CutPrefix(x.Peer, "app:"); ok {
+			return waits + "the app " + app
+		}
+		return waits + orText(x.Peer, "another server")
+	case "client":
+		return waits + "its client"
+	case "lock":
+		return waits + "a lock of its process"
+	case "disk":
+		return waits + "the disk"
+	case "sleep":
+		return choose(one, "sleeps", "sleep")
+	case "child":
+		return waits + "a child process"
+	case "cpu":
+		return choose(one, "computes", "compute")
+	}
+	return ""
+}
+
+func storeName(word, kind, peer string) string {
+	name, _ := strings.CutPrefix(peer, kind+":")
+	return strings.TrimSpace(word + " " + name)
+}
+
+func orText(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// causes returns advice about what stuck workers and, unless stuckOnly, workers that
+// have been busy for long wait for, one line per cause.
+func (e *evaluator) causes(w *appWorkers, stuckOnly bool) []advice {
+	i := map[bool]int{true: 1}[stuckOnly]
+	if w.causes[i] == nil {
+		w.causes[i] = append([]advice{}, e.findCauses(w, stuckOnly)...)
+	}
+	return w.causes[i]
+}
+
+func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
+	var out []advice
+	var groups [][]worker
+	list := w.longest("stuck")
+	if !stuckOnly {
+		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return x.Seconds < busyLong || !x.waitsForOthers() })...)
+	}
+	running := make(map[string][]*model.Query) // by server
+	for _, x := range list {
+		if a, q := e.rootOf(w, &x); q != nil {
+			running[q.Server] = append(running[q.Server], q)
+			continue
+		} else if a.line != "" {
+			out = append(out, a)
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g []worker) bool { return sameWait(&g[0], &x) })
+		if i < 0 {
+			groups = append(groups, []worker{x})
+			continue
+		}
+		groups[i] = append(groups[i], x)
+	}
+	for _, server := range slices.Sorted(maps.Keys(running)) {
+		out = append(out, queryAdvice(running[server]))
+	}
+	for _, g := range groups {
+		if a := w.groupAdvice(g); a.line != "" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// waitsForOthers reports whether a worker waits for another process or for the disk.
+func (x *worker) waitsForOthers() bool {
+	return x.Wait != nil && slices.Contains([]string{"mysql", "redis", "upstream", "client", "disk"}, x.Wait.On)
+}
+
+// sameWait reports whether two workers wait for the same thing.
+func sameWait(x, y *worker) bool {
+	switch {
+	case x.Wait == nil || y.Wait == nil:
+		return x.Wait == y.Wait && x.State == y.State && x.Detail == y.Detail
+	case x.Wait.On == "other":
+		return false
+	}
+	return x.Wait.On == y.Wait.On && x.Wait.Peer == y.Wait.Peer
+}
+
+// rootOf returns the advice about the cause outside of a worker for which it waits,
+// or the statement that it runs, or neither where none is known.
+func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
+	if x.Wait == nil {
+		return advice{}, nil
+	}
+	kind, name, ok := storeOf(x.Wait)
+	if !ok {
+		return advice{}, nil
+	}
+	if e.isDown(kind, name) {
+		word := map[string]string{"mysql": "MySQL", "redis": "Redis"}[kind]
+		return e.adviseStore(kind, word, name)(e.unhealthyFor(Subject{Rule: kind, Of: name}))[0], nil
+	}
+	if kind != "mysql" {
+		return advice{}, nil
+	}
+	if b := e.blocker(name); b.holdsUp(w.app, x.Slot) {
+		return b.advice(e), nil
+	}
+	if b := e.tableLock(name); b.holdsUp(w.app, x.Slot) {
+		return b.tableAdvice(), nil
+	}
+	return advice{}, e.queryOf(name, w.app, x.Slot)
+}
+
+// unhealthyFor returns for how long a rule has been unhealthy; 0 if it was healthy at
+// the last evaluation.
+func (e *evaluator) unhealthyFor(k Subject) time.Duration {
+	h := e.before.rules[k]
+	if h.level == Healthy {
+		return 0
+	}
+	return e.At.Sub(h.since)
+}
+
+// groupAdvice returns the line about workers that wait for the same thing.
+func (w *appWorkers) groupAdvice(g []worker) advice {
+	first := &g[0]
+	if first.Wait == nil || first.Wait.On == "other" {
+		return w.unknownAdvice(g)
+	}
+	who := workersNamed(g, w.app)
+	lasts := " for " + FormatSeconds(first.Seconds)
+	if len(g) > 1 {
+		lasts = ", the longest" + lasts
+	}
+	a := advice{rankCause, w.app + "/" + first.Wait.On + "/" + first.Wait.Peer, who + " " + waitText(first.Wait, len(g) == 1) + lasts}
+	switch first.Wait.On {
+	case "upstream":
+		if strings.HasPrefix(first.Wait.Peer, "app:") {
+			a.rank = rankSymptom
+			a.line += ": see what holds that app up; to end them does not help."
+			return a
+		}
+		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(g, "; ") + "."
+	case "mysql":
+		a.line += ": SHOW FULL PROCESSLIST has its statement."
+	case "redis":
+		a.line += w.blockedClients(first) + w.giveUp(g, "; ") + "."
+	case "client":
+		a.line += ": let a proxy that buffers take the requests, such as nginx."
+	case "disk":
+		a.line += ": see the host's disks."
+	case "cpu":
+		if first.cores != nil && *first.cores >= halfCore {
+			a.line += " with " + FormatPercent(*first.cores) + " of a core"
+		}
+		a.line += ", in one request" + w.giveUp(g, ": ") + "."
+	case "lock":
+		a.line += ": no thread of it goes on" + w.giveUp(g, ". ") + "."
+	case "child":
+		a.line += ": ps --ppid " + pidText(first.PID) + " shows it."
+	default:
+		a.line += " in a request" + w.giveUp(g, ": ") + "."
+	}
+	return a
+}
+
+// unknownAdvice returns the line about stuck workers of which it is not known what
+// they wait for.
+func (w *appWorkers) unknownAdvice(g []worker) advice {
+	first := &g[0]
+	if first.State != "stuck" {
+		return advice{}
+	}
+	one := len(g) == 1
+	lasts := "has been stuck for " + FormatSeconds(first.Seconds) + detailText(first.Detail)
+	if !one {
+		lasts = "have been stuck, the longest for " + FormatSeconds(first.Seconds)
+		if first.Detail != "" {
+			lasts += " (" + first.Detail + ")"
+		}
+	}
+	end := "restart " + choose(one, "it", "them")
+	if kill, _ := w.endAll(g); kill != "" {
+		end = "end " + choose(one, "it", "them") + " with " + kill + ", for gunicorn starts " + choose(one, "another in its place", "others in their places")
+	}
+	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
+	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
+}
+
+// halfCore is how much of a core a worker must have used over the last minute to be
+// mentioned.
+const halfCore = 0.5
+
+// blockedClients returns the end of a sentence that says how to see what workers wait
+// for in Redis.
+func (w *appWorkers) blockedClients(x *worker) string {
+	if n := w.blocked[x.Wait.Peer]; n > 0 {
+		has := choose(n == 1, "client waits", "clients wait")
+		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
+	}
+	return ": SLOWLOG GET has what took long"
+}
+
+// giveUp returns the end of a sentence with the command that gives up the requests of
+// stuck workers; "" where there is none.
+func (w *appWorkers) giveUp(g []worker, joint string) string {
+	kill, slots := w.endAll(g)
+	if kill == "" || g[0].State != "stuck" {
+		return ""
+	}
+	return joint + kill + " gives up the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+}
+
+// endAll returns the command that ends the first of some workers and other stuck ones,
+// at most maxNamed, and their slots; "" where end returns "".
+func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
+	kill = w.end(&g[0])
+	if kill == "" {
+		return "", nil
+	}
+	slots = []string{g[0].Slot}
+	for i := 1; i < min(len(g), maxNamed); i++ {
+		if g[i].PID != 0 && g[i].State == "stuck" {
+			kill, slots = kill+" "+pidText(g[i].PID), append(slots, g[i].Slot)
+		}
+	}
+	return kill, slots
+}
+
+// choose returns singular if one is true, else plural.
+func choose(one bool, singular, plural string) string {
+	if one {
+		return singular
+	}
+	return plural
+}
+
+// end returns the command that ends a worker; "" if its server is not known to
+// replace it. Workers whose threads wait for a lock do not handle SIGQUIT, so they
+// get SIGKILL.
+func (w *appWorkers) end(x *worker) string {
+	switch {
+	case w.process == nil || w.process.Server != "gunicorn" || x.PID == 0:
+		return ""
+	case x.Wait != nil && x.Wait.On == "lock":
+		return "kill -KILL " + pidText(x.PID)
+	}
+	return "kill -QUIT " + pidText(x.PID)
+}
+
+// pidText returns a process id; "PID" where it is not known.
+func pidText(pid int) string {
+	if pid == 0 {
+		return "PID"
+	}
+	return strconv.Itoa(pid)
+}
+
+// workersNamed returns the names of at most maxNamed workers of an app.
+func workersNamed(g []worker, app string) string {
+	if len(g) == 1 {
+		return g[0].name("Worker") + " of " + app
+	}
+	var names []string
+	for i := range g {
+		if i == maxNamed {
+			names = append(names, fmt.Sprintf("%d more", len(g)-maxNamed))
+			break
+		}
+		names = append(names, strings.TrimPrefix(g[i].name(""), " "))
+	}
+	return "Workers " + enumerate(names) + " of " + app
+}
+
+// enumerate joins words with commas and "and".
+func enumerate(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}

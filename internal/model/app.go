@@ -1,0 +1,94 @@
+package model
+
+// App is one app as its processes show it.
+type App struct {
+	Name          string
+	Up            bool
+	Server, Class string   // "gunicorn", "sync"; "": not known
+	Started       *float64 // Unix time of its oldest master
+	CPU           *float64 // of what its control group allows it, or of all cores, over the last minute
+	Threads       *float64
+	OpenFDs       *float64 // of the process that is nearest to its limit
+	MaxFDs        *float64 // the limit of that process
+	Restarts      float64  // workers that took the place of another, since the exporter first saw the app
+	Workers       []WorkerProcess
+}
+
+// WorkerProcess is the process in one slot of a worker.
+type WorkerProcess struct {
+	Slot    string
+	CPU     *float64 // cores, over the last minute
+	Started float64  // Unix time
+}
+
+// AppMemory is the memory of one app, in bytes.
+type AppMemory struct {
+	App                 string
+	RSS, PSS, USS, Swap *float64
+	Limit               *float64
+	Usage               *float64 // of Limit
+	Workers             []WorkerMemory
+}
+
+// WorkerMemory is the memory of one worker, in bytes. PSS, USS and Swap are
+// sampled in the background; they are 0 until Sampled.
+type WorkerMemory struct {
+	Slot           string
+	RSS            float64
+	Sampled        bool
+	PSS, USS, Swap float64
+}
+
+// AppWorkers is what the workers of one app do.
+type AppWorkers struct {
+	App     string
+	Counts  *WorkerCounts // nil: the state of one at least is not known
+	Spare   float64       // busy or stuck workers that have a thread for another request
+	Unready float64       // workers that ended in the last minute, none of which was ready for a request
+	Workers []Worker
+}
+
+// WorkerCounts is how many workers are in each state.
+type WorkerCounts struct{ Busy, Idle, Stuck, Booting float64 }
+
+// Worker is what one worker does.
+type Worker struct {
+	Slot      string
+	PID       int
+	State     string // "busy", "idle", "stuck", "booting"; "": not known
+	Detail    string // where it waits, as the kernel names it
+	Seconds   float64
+	Heartbeat *float64 // age of its last one
+	Wait      *Wait    // nil: it waits for nothing, or it is not known
+}
+
+// Wait is what a worker waits for in its request.
+type Wait struct {
+	On   string // mysql, redis, upstream, client, lock, disk, sleep, child, cpu, other
+	Peer string // "mysql:main", "10.0.0.9:443", "app:blog"; "": none
+}
+
+// AppListeners is the listening sockets of one app.
+type AppListeners struct {
+	App         string
+	Overflows5m *float64 // connections refused in the last 5 minutes, in the app's network namespace
+	Listeners   []Listener
+}
+
+// Listener is the accept queue of the sockets at one address.
+type Listener struct {
+	Name          string
+	Length, Limit *float64 // connections
+	Fullness      *float64 // length of limit, of the fullest socket; nil: not known, or no limit
+}
+
+// AppRequests is what the server of one app reported of its requests.
+type AppRequests struct {
+	App           string
+	Rate          *float64 // per second, over the last minute
+	ErrorRatio    *float64 // of 5xx, over 5 minutes
+	Mean          *float64 // seconds, over 5 minutes
+	Slow5m        *float64
+	P50, P95, P99 *float64 // seconds, over the last minute
+	Errors        *float64 // 5xx since the exporter first heard of the app
+}

@@ -1,0 +1,28 @@
+package model
+
+// Host is what all apps of the host share.
+type Host struct {
+	Memory, CPU *float64 // ratios
+}
+
+func (h *Host) append(o Host) {
+	if o.Memory != nil {
+		h.Memory = o.Memory
+	}
+	if o.CPU != nil {
+		h.CPU = o.CPU
+	}
+}
+
+// Disk is how full one file system is.
+type Disk struct {
+	Mountpoint string
+	Usage      float64 // ratio
+}
+
+// Pressure is the share of the last minute in which tasks waited for a resource.
+type Pressure struct {
+	Resource string // "cpu", "memory", "io"
+	Kind     string // "some", "full"
+	Ratio    float64
+}

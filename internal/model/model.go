@@ -1,0 +1,92 @@
+// Package model holds the typed state that the parts of the exporter hand each
+// other: what one gather read. It is data: it reads nothing and judges nothing.
+// Times are in seconds, sizes in bytes, shares are ratios from 0 to 1. A nil
+// number is not known.
+package model
+
+import "math"
+
+// State is what one gather read. Each slice is written by one collector.
+type State struct {
+	Apps      []App          // process
+	Memory    []AppMemory    // memory
+	Workers   []AppWorkers   // workers
+	Listeners []AppListeners // listener
+	Requests  []AppRequests  // requests
+
+	Pools        []Pool              // pool
+	Connections  []WorkerConnections // pool
+	LockWaits    []LockWait          // pool, by server, the longest first
+	LockSuspects []LockSuspect       // pool, at most one a server
+	Queries      []Query             // pool, by server, the longest first
+
+	Queues   []Queue    // tasks
+	Sessions []Sessions // sessions
+
+	MySQL []MySQLServer // mysql
+	Redis []RedisServer // redis
+
+	Host      Host       // host
+	Disks     []Disk     // disk
+	Pressures []Pressure // pressure
+
+	Thresholds []Threshold // config
+	Collectors []Collector // all that are on or were switched off
+	Lacks      []Lack      // what they cannot read
+}
+
+// Append adds what another read gave.
+func (s *State) Append(o *State) {
+	s.Apps = append(s.Apps, o.Apps...)
+	s.Memory = append(s.Memory, o.Memory...)
+	s.Workers = append(s.Workers, o.Workers...)
+	s.Listeners = append(s.Listeners, o.Listeners...)
+	s.Requests = append(s.Requests, o.Requests...)
+	s.Pools = append(s.Pools, o.Pools...)
+	s.Connections = append(s.Connections, o.Connections...)
+	s.LockWaits = append(s.LockWaits, o.LockWaits...)
+	s.LockSuspects = append(s.LockSuspects, o.LockSuspects...)
+	s.Queries = append(s.Queries, o.Queries...)
+	s.Queues = append(s.Queues, o.Queues...)
+	s.Sessions = append(s.Sessions, o.Sessions...)
+	s.MySQL = append(s.MySQL, o.MySQL...)
+	s.Redis = append(s.Redis, o.Redis...)
+	s.Host.append(o.Host)
+	s.Disks = append(s.Disks, o.Disks...)
+	s.Pressures = append(s.Pressures, o.Pressures...)
+	s.Thresholds = append(s.Thresholds, o.Thresholds...)
+	s.Collectors = append(s.Collectors, o.Collectors...)
+	s.Lacks = append(s.Lacks, o.Lacks...)
+}
+
+// Known returns v as a known number, or nil where it is not finite: JSON has no
+// word for the others.
+func Known(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+// Threshold is the pair of limits of one resource.
+type Threshold struct {
+	Resource          string
+	Warning, Critical float64
+}
+
+// Collector is how the last read of one collector ended.
+type Collector struct {
+	Name   string
+	Reason string // "ok", "disabled", or why it does not give all it should
+}
+
+// Lack is one thing that a collector cannot read.
+type Lack struct {
+	Collector string
+	Of        string // what lacks it, as resp_up names it: "app:shop", "mysql:main"; "": the collector as a whole
+	Reason    string // of a fixed set, as the label reason of resp_collector_available
+	Detail    string // a sentence without a full stop that names Of
+	Short     string // Detail without the name of Of, where that is a server; else ""
+	Remedy    string // what would give it, ready to be pasted; "": nothing is known. It is not published
+	Optional  bool   // a sound server lacks it too, unless it is set up for it
+}

@@ -1,0 +1,141 @@
+package modeltest
+
+import (
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+func (b *builder) appNamed(name string) *model.App {
+	return entry(&b.Apps, func(a *model.App) bool { return a.Name == name }, model.App{Name: name, Up: true})
+}
+
+func (b *builder) memoryOf(name string) *model.AppMemory {
+	return entry(&b.Memory, func(m *model.AppMemory) bool { return m.App == name }, model.AppMemory{App: name})
+}
+
+func (b *builder) workersOf(name string) *model.AppWorkers {
+	return entry(&b.Workers, func(w *model.AppWorkers) bool { return w.App == name }, model.AppWorkers{App: name})
+}
+
+func (b *builder) workerNamed(app, slot string) *model.Worker {
+	return entry(&b.workersOf(app).Workers, func(w *model.Worker) bool { return w.Slot == slot }, model.Worker{Slot: slot})
+}
+
+func (b *builder) processOf(app, slot string) *model.WorkerProcess {
+	return entry(&b.appNamed(app).Workers, func(w *model.WorkerProcess) bool { return w.Slot == slot }, model.WorkerProcess{Slot: slot})
+}
+
+func (b *builder) app() bool {
+	switch b.fact.Name {
+	case "resp_app_info":
+		a := b.appNamed(b.at(0))
+		a.Server, a.Class = b.at(1), b.at(2)
+		return true
+	case "resp_app_workers":
+		return b.workerCount()
+	}
+	if strings.HasPrefix(b.fact.Name, "resp_app_memory_") {
+		m := b.memoryOf(b.at(0))
+		numbers := map[string]**float64{"resp_app_memory_limit_bytes": &m.Limit, "resp_app_memory_usage_ratio": &m.Usage}
+		if n := map[string]**float64{"rss": &m.RSS, "pss": &m.PSS, "uss": &m.USS, "swap": &m.Swap}[b.at(1)]; n != nil {
+			numbers["resp_app_memory_bytes"] = n
+		}
+		return b.set(numbers)
+	}
+	a := b.appNamed(b.at(0))
+	return b.set(map[string]**float64{
+		"resp_app_start_time_seconds": &a.Started, "resp_app_cpu_usage_ratio": &a.CPU, "resp_app_threads": &a.Threads,
+		"resp_app_open_fds": &a.OpenFDs, "resp_app_max_fds": &a.MaxFDs,
+	})
+}
+
+func (b *builder) workerCount() bool {
+	w := b.workersOf(b.at(0))
+	if w.Counts == nil {
+		w.Counts = &model.WorkerCounts{}
+	}
+	if n := map[string]*float64{"busy": &w.Counts.Busy, "idle": &w.Counts.Idle, "stuck": &w.Counts.Stuck, "booting": &w.Counts.Booting}[b.at(1)]; n != nil {
+		*n = b.fact.Value
+	}
+	return true
+}
+
+func (b *builder) worker() bool {
+	app, slot := b.at(0), b.at(1)
+	switch b.fact.Name {
+	case "page.worker":
+		w := b.workerNamed(app, slot)
+		w.PID, w.State, w.Detail, w.Seconds = b.number(2), b.at(3), b.at(4), b.fact.Value
+	case "page.worker_wait":
+		b.workerNamed(app, slot).Wait = &model.Wait{On: b.at(2), Peer: b.at(3)}
+	case "page.workers_spare":
+		b.workersOf(app).Spare = b.fact.Value
+	case "page.workers_unready":
+		b.workersOf(app).Unready = b.fact.Value
+	case "page.worker_cpu_ratio":
+		b.processOf(app, slot).CPU = b.v()
+	case "resp_worker_start_time_seconds":
+		b.processOf(app, slot).Started = b.fact.Value
+	case "resp_worker_heartbeat_age_seconds":
+		b.workerNamed(app, slot).Heartbeat = b.v()
+	case "resp_worker_restarts_total":
+		b.appNamed(app).Restarts = b.fact.Value
+	case "resp_worker_connections":
+		b.Connections = append(b.Connections, model.WorkerConnections{App: app, Slot: slot, Component: b.at(2), Count: b.fact.Value})
+	case "resp_worker_memory_bytes":
+		b.workerMemory(app, slot)
+	default:
+		return false
+	}
+	return true
+}
+
+func (b *builder) workerMemory(app, slot string) {
+	m := entry(&b.memoryOf(app).Workers, func(w *model.WorkerMemory) bool { return w.Slot == slot }, model.WorkerMemory{Slot: slot})
+	switch b.at(2) {
+	case "rss":
+		m.RSS = b.fact.Value
+		return
+	case "pss":
+		m.PSS = b.fact.Value
+	case "uss":
+		m.USS = b.fact.Value
+	case "swap":
+		m.Swap = b.fact.Value
+	}
+	m.Sampled = true
+}
+
+func (b *builder) http() bool {
+	r := entry(&b.Requests, func(r *model.AppRequests) bool { return r.App == b.at(0) }, model.AppRequests{App: b.at(0)})
+	if b.fact.Name == "resp_http_requests_total" {
+		if r.Errors == nil {
+			r.Errors = new(float64)
+		}
+		if strings.HasPrefix(b.at(1), "5") {
+			*r.Errors += b.fact.Value
+		}
+		return true
+	}
+	numbers := map[string]**float64{
+		"page.http_latency_seconds": new(*float64), // of another quantile: nobody reads it
+		"page.http_rate":            &r.Rate, "page.http_error_ratio": &r.ErrorRatio, "page.http_mean_seconds": &r.Mean, "page.http_slow_5m": &r.Slow5m,
+	}
+	if n := map[string]**float64{"0.5": &r.P50, "0.95": &r.P95, "0.99": &r.P99}[b.at(1)]; n != nil {
+		numbers["page.http_latency_seconds"] = n
+	}
+	return b.set(numbers)
+}
+
+func (b *builder) listener() bool {
+	of := entry(&b.Listeners, func(l *model.AppListeners) bool { return l.App == b.at(0) }, model.AppListeners{App: b.at(0)})
+	if b.fact.Name == "page.listen_overflows_5m" {
+		of.Overflows5m = b.v()
+		return true
+	}
+	l := entry(&of.Listeners, func(l *model.Listener) bool { return l.Name == b.at(1) }, model.Listener{Name: b.at(1)})
+	return b.set(map[string]**float64{
+		"resp_listener_queue_length": &l.Length, "resp_listener_queue_limit": &l.Limit, "page.listener_fullness": &l.Fullness,
+	})
+}

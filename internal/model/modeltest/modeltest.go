@@ -1,0 +1,167 @@
+// Package modeltest writes typed state for tests as a list of numbers, each under
+// the name of the metric that carries it. Names that begin with "page." have no
+// metric.
+package modeltest
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// Fact is one number.
+type Fact struct {
+	Name   string
+	Labels []string // values, in the order of the metric's label names
+	Value  float64
+}
+
+// State returns the state that a gather of these numbers would have. It panics
+// on a name that it does not know.
+func State(facts []Fact) *model.State {
+	b := &builder{}
+	for _, f := range facts {
+		b.fact = f
+		group, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(f.Name, "resp_"), "page."), "_")
+		set := b.groups()[group]
+		if set == nil || !set() {
+			panic("modeltest: unknown " + f.Name)
+		}
+	}
+	b.finish()
+	return &b.State
+}
+
+type builder struct {
+	model.State
+	fact Fact
+}
+
+func (b *builder) groups() map[string]func() bool {
+	return map[string]func() bool{
+		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "listen": b.listener,
+		"pool": b.pool, "lock": b.lock, "mysql": b.mysql, "redis": b.redis, "task": b.task, "session": b.session, "sessions": b.session,
+		"host": b.host, "disk": b.host, "pressure": b.host, "threshold": b.host, "collector": b.collector, "unavailable": b.collector, "note": b.collector,
+	}
+}
+
+// at returns a label's value; "" where the fact has fewer.
+func (b *builder) at(i int) string {
+	if i < len(b.fact.Labels) {
+		return b.fact.Labels[i]
+	}
+	return ""
+}
+
+func (b *builder) number(i int) int {
+	n, _ := strconv.Atoi(b.at(i)) // 0: not known
+	return n
+}
+
+func (b *builder) v() *float64 { return model.Known(b.fact.Value) }
+
+// set sets one of these numbers by the fact's name.
+func (b *builder) set(numbers map[string]**float64) bool {
+	n, ok := numbers[b.fact.Name]
+	if ok {
+		*n = b.v()
+	}
+	return ok
+}
+
+// entry returns the entry of a list that is, else a new one.
+func entry[T any](list *[]T, is func(*T) bool, fresh T) *T {
+	i := slices.IndexFunc(*list, func(x T) bool { return is(&x) })
+	if i < 0 {
+		*list, i = append(*list, fresh), len(*list)
+	}
+	return &(*list)[i]
+}
+
+func (b *builder) mysqlServer(name string) *model.MySQLServer {
+	return entry(&b.MySQL, func(s *model.MySQLServer) bool { return s.Name == name }, model.MySQLServer{Name: name, Up: true})
+}
+
+func (b *builder) redisServer(name string) *model.RedisServer {
+	return entry(&b.Redis, func(s *model.RedisServer) bool { return s.Name == name }, model.RedisServer{Name: name, Up: true})
+}
+
+func (b *builder) up() bool {
+	kind, name, _ := strings.Cut(b.at(0), ":")
+	up := b.fact.Value == 1
+	switch kind {
+	case "app":
+		b.appNamed(name).Up = up
+	case "mysql":
+		b.mysqlServer(name).Up = up
+	case "redis":
+		b.redisServer(name).Up = up
+	}
+	return true
+}
+
+func (b *builder) host() bool {
+	switch b.fact.Name {
+	case "resp_disk_usage_ratio":
+		if b.v() != nil {
+			b.Disks = append(b.Disks, model.Disk{Mountpoint: b.at(0), Usage: b.fact.Value})
+		}
+	case "page.pressure_ratio":
+		b.Pressures = append(b.Pressures, model.Pressure{Resource: b.at(0), Kind: b.at(1), Ratio: b.fact.Value})
+	case "resp_threshold":
+		t := entry(&b.Thresholds, func(t *model.Threshold) bool { return t.Resource == b.at(0) }, model.Threshold{Resource: b.at(0)})
+		if b.at(1) == "warning" {
+			t.Warning = b.fact.Value
+		} else {
+			t.Critical = b.fact.Value
+		}
+	default:
+		return b.set(map[string]**float64{"resp_host_memory_usage_ratio": &b.Host.Memory, "resp_host_cpu_usage_ratio": &b.Host.CPU})
+	}
+	return true
+}
+
+// collector sets what a collector lacks. A detail that begins with the name of a
+// server is about that server.
+func (b *builder) collector() bool {
+	switch b.fact.Name {
+	case "resp_collector_available":
+		b.collectorNamed()
+	case "page.unavailable":
+		b.collectorNamed()
+		l := model.Lack{Collector: b.at(0), Reason: b.at(1), Detail: b.at(2)}
+		if rest, ok := strings.CutPrefix(l.Detail, l.Collector+" "); ok {
+			name, short, _ := strings.Cut(rest, " ")
+			l.Of, l.Short = l.Collector+":"+strings.TrimSuffix(name, ":"), short
+		}
+		b.Lacks = append(b.Lacks, l)
+	case "page.note":
+		b.Lacks = append(b.Lacks, model.Lack{Collector: b.at(0), Of: b.at(1), Reason: b.at(2), Detail: b.at(3), Optional: true})
+	default:
+		return false
+	}
+	return true
+}
+
+func (b *builder) collectorNamed() {
+	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = b.at(1)
+}
+
+// finish fills in what follows from the rest.
+func (b *builder) finish() {
+	for i := range b.Listeners {
+		for j := range b.Listeners[i].Listeners {
+			l := &b.Listeners[i].Listeners[j]
+			if l.Length != nil && l.Limit != nil && *l.Limit > 0 {
+				ratio := *l.Length / *l.Limit
+				if l.Fullness != nil {
+					ratio = max(ratio, *l.Fullness)
+				}
+				l.Fullness = &ratio
+			}
+		}
+	}
+	slices.SortStableFunc(b.Queries, func(x, y model.Query) int { return int(y.Seconds - x.Seconds) })
+}

@@ -1,0 +1,115 @@
+package modeltest
+
+import "github.com/resp-exporter/resp-exporter/internal/model"
+
+func (b *builder) owner(i int) model.Owner {
+	return model.Owner{App: b.at(i), Slot: b.at(i + 1), PID: b.number(i + 2)}
+}
+
+func (b *builder) connection(i int) uint64 { return uint64(b.number(i)) }
+
+func (b *builder) pool() bool {
+	p := entry(&b.Pools, func(p *model.Pool) bool { return p.App == b.at(0) && p.Name == b.at(1) }, model.Pool{App: b.at(0), Name: b.at(1)})
+	switch b.fact.Name {
+	case "resp_pool_connections":
+		*map[string]*float64{"in_use": &p.InUse, "idle": &p.Idle, "in_transaction": &p.InTransaction, "leaked": &p.Leaked}[b.at(2)] = b.fact.Value
+	case "page.pool_leak":
+		p.Leaks = append(p.Leaks, model.Leak{Owner: model.Owner{App: p.App, Slot: b.at(3), PID: b.number(4)}, Server: b.at(2), Connection: b.connection(5), Seconds: b.fact.Value})
+	case "page.pool_worker":
+		w := entry(&p.Workers, func(w *model.PoolWorker) bool { return w.Slot == b.at(2) }, model.PoolWorker{Slot: b.at(2)})
+		*map[string]*float64{"in_use": &w.InUse, "idle": &w.Idle, "in_transaction": &w.InTransaction, "leaked": &w.Leaked}[b.at(3)] = b.fact.Value
+	default:
+		return b.set(map[string]**float64{"resp_pool_capacity": &p.Capacity, "resp_pool_utilization_ratio": &p.Utilization})
+	}
+	return true
+}
+
+func (b *builder) lock() bool {
+	switch b.fact.Name {
+	case "page.lock_wait":
+		b.LockWaits = append(b.LockWaits, model.LockWait{
+			Server:  b.at(0),
+			Waiter:  model.Connection{ID: b.connection(1), Owner: model.Owner{App: b.at(2), Slot: b.at(3)}},
+			Blocker: model.Connection{ID: b.connection(4), Owner: b.owner(5), User: b.at(9), Host: b.at(10)},
+			State:   b.at(8), Seconds: b.fact.Value,
+		})
+	case "page.lock_suspect":
+		b.LockSuspects = append(b.LockSuspects, model.LockSuspect{
+			Server: b.at(0), Connection: model.Connection{ID: b.connection(1), User: b.at(2), Host: b.at(3), Owner: b.owner(4)},
+			Did: b.at(7), Seconds: b.fact.Value,
+		})
+	default:
+		return false
+	}
+	return true
+}
+
+func (b *builder) mysql() bool {
+	s := b.mysqlServer(b.at(0))
+	switch b.fact.Name {
+	case "page.mysql_query":
+		b.Queries = append(b.Queries, model.Query{
+			Server: s.Name, Connection: model.Connection{ID: b.connection(1), User: b.at(2), Host: b.at(3), Owner: b.owner(4)},
+			Statement: b.at(7), Seconds: b.fact.Value,
+		})
+	case "page.mysql_full":
+		s.Full = b.fact.Value == 1
+	case "page.mysql_holder", "page.mysql_holder_asleep":
+		h := entry(&s.Holders, func(h *model.Holder) bool { return h.User == b.at(1) && h.Host == b.at(2) }, model.Holder{User: b.at(1), Host: b.at(2), App: b.at(3)})
+		if b.fact.Name == "page.mysql_holder" {
+			h.Connections = b.fact.Value
+		} else {
+			h.Asleep = b.fact.Value
+		}
+	default:
+		return b.set(map[string]**float64{
+			"resp_mysql_ping_seconds": &s.Ping, "resp_mysql_connections": &s.Connections, "resp_mysql_max_connections": &s.MaxConnections,
+			"resp_mysql_threads_running": &s.ThreadsRunning, "resp_mysql_longest_query_seconds": &s.LongestQuery,
+			"page.mysql_shared_query_seconds": &s.SharedQuery, "resp_mysql_app_query_seconds": &s.AppQuery,
+			"resp_mysql_oldest_transaction_seconds": &s.OldestTransaction, "resp_mysql_lock_waits": &s.LockWaits,
+		})
+	}
+	return true
+}
+
+func (b *builder) redis() bool {
+	s := b.redisServer(b.at(0))
+	switch b.fact.Name {
+	case "resp_redis_info":
+		s.Informed = true
+		return true
+	case "resp_redis_cache":
+		s.Stateful = b.fact.Value == 0
+		return true
+	}
+	return b.set(map[string]**float64{
+		"resp_redis_ping_seconds": &s.Ping, "resp_redis_memory_bytes": &s.Memory, "resp_redis_maxmemory_bytes": &s.MaxMemory,
+		"resp_redis_connected_clients": &s.Clients, "resp_redis_blocked_clients": &s.Blocked,
+		"page.redis_hit_ratio": &s.HitRatio, "page.redis_lookups": &s.Lookups,
+	})
+}
+
+func (b *builder) task() bool {
+	q := entry(&b.Queues, func(q *model.Queue) bool { return q.App == b.at(0) && q.Name == b.at(1) }, model.Queue{App: b.at(0), Name: b.at(1)})
+	if b.fact.Name == "resp_task_queue_length" {
+		q.Length = b.fact.Value
+		return true
+	}
+	return b.set(map[string]**float64{
+		"resp_task_oldest_age_seconds": &q.Oldest, "resp_task_running": &q.Running, "resp_task_failed": &q.Failed,
+		"resp_task_orphaned": &q.Orphaned, "resp_task_workers": &q.Workers, "resp_task_worker_heartbeat_age_seconds": &q.WorkerHeartbeatAge,
+	})
+}
+
+func (b *builder) session() bool {
+	s := entry(&b.Sessions, func(s *model.Sessions) bool { return s.App == b.at(0) && s.Redis == b.at(1) }, model.Sessions{App: b.at(0), Redis: b.at(1)})
+	switch b.fact.Name {
+	case "resp_session_scan_coverage_ratio":
+		s.Coverage = b.fact.Value
+		return true
+	case "resp_session_scan_age_seconds":
+		s.Age = b.fact.Value
+		return true
+	}
+	return b.set(map[string]**float64{"resp_sessions": &s.Count, "resp_sessions_without_expiry": &s.WithoutExpiry, "resp_session_bytes": &s.Bytes})
+}

@@ -1,0 +1,51 @@
+package procfs
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Memory is what a process holds, in bytes, from /proc/PID/smaps_rollup.
+type Memory struct {
+	RSS, PSS, USS, Swap uint64
+}
+
+// ParseSmaps reads smaps_rollup: "Pss:   123 kB". USS is what no other process
+// shares: private clean, private dirty and private huge pages. Swap is the
+// proportional share where the kernel gives it.
+func ParseSmaps(b []byte) (Memory, error) {
+	var m Memory
+	var swap, swapPSS uint64
+	var hasPSS, hasSwapPSS bool
+	for line := range bytes.Lines(b) {
+		name, rest, ok := bytes.Cut(line, []byte(":"))
+		f := bytes.Fields(rest)
+		if !ok || len(f) != 2 || string(f[1]) != "kB" {
+			continue
+		}
+		kb, ok := parseDecimal(f[0])
+		if !ok {
+			return Memory{}, fmt.Errorf("smaps_rollup: %s: %w", name, ErrShape)
+		}
+		switch v := kb << 10; string(name) {
+		case "Rss":
+			m.RSS = v
+		case "Pss":
+			m.PSS, hasPSS = v, true
+		case "Private_Clean", "Private_Dirty", "Private_Hugetlb":
+			m.USS += v
+		case "Swap":
+			swap = v
+		case "SwapPss":
+			swapPSS, hasSwapPSS = v, true
+		}
+	}
+	if !hasPSS {
+		return Memory{}, fmt.Errorf("smaps_rollup: no Pss: %w", ErrShape)
+	}
+	m.Swap = swap
+	if hasSwapPSS {
+		m.Swap = swapPSS
+	}
+	return m, nil
+}

@@ -1,0 +1,233 @@
+package procfs
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// NewSyscallReader returns a callReader over r.
+func NewSyscallReader(r *FS) *SyscallReader { return &SyscallReader{fs: r} }
+
+// SyscallReader reads which descriptors the system calls of threads are about. It
+// is not safe for use from two goroutines.
+type SyscallReader struct {
+	fs      *FS
+	scratch [8192]byte
+}
+
+// WaitsForConnection reports whether a call waits on a listening socket: accept
+// itself, or a poll, select or epoll whose set has it. The sets of poll and
+// select are in the process' memory.
+func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) bool {
+	switch k.NR {
+	case SysAccept, unix.SYS_ACCEPT4:
+		return slices.Contains(listening, int(int32(k.Args[0])))
+	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
+		b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(int(int32(k.Args[0]))))
+		return err == nil && slices.ContainsFunc(ParseEpollFDs(b), func(fd int) bool { return slices.Contains(listening, fd) })
+	case SysPoll, unix.SYS_PPOLL:
+		n := min(int(k.Args[1]), len(c.scratch)/8)
+		return n > 0 && c.readMemory(pid, k.Args[0], c.scratch[:n*8]) && pollContains(c.scratch[:n*8], listening)
+	case SysSelect, unix.SYS_PSELECT6:
+		n := min((int(k.Args[0])+63)/64*8, len(c.scratch))
+		return n > 0 && c.readMemory(pid, k.Args[1], c.scratch[:n]) && selectContains(c.scratch[:n], listening)
+	}
+	return false
+}
+
+// readMemory copies from another process without stopping it (process_vm_readv(2)).
+func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
+	if addr == 0 {
+		return false
+	}
+	local := []unix.Iovec{{Base: &into[0]}}
+	local[0].SetLen(len(into))
+	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(into)}}, 0)
+	return err == nil && n == len(into)
+}
+
+// pollContains reads an array of struct pollfd: descriptor (4 bytes), events (2),
+// returned events (2).
+func pollContains(b []byte, fds []int) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if slices.Contains(fds, int(int32(binary.NativeEndian.Uint32(b)))) {
+			return true
+		}
+	}
+	return false
+}
+
+// selectContains reads an fd_set: one bit a descriptor, in words of 64.
+func selectContains(b []byte, fds []int) bool {
+	for _, fd := range fds {
+		if fd >= 0 && fd/64*8+8 <= len(b) && binary.NativeEndian.Uint64(b[fd/64*8:])>>(fd%64)&1 == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// ReadFDs returns the descriptors that a call waits to read from, of a poll, a
+// select or an epoll; at most 1,024.
+func (c *SyscallReader) ReadFDs(pid int, k Syscall) []int {
+	switch k.NR {
+	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
+		return c.EpollFDs(pid, int(int32(k.Args[0])))
+	case SysPoll, unix.SYS_PPOLL:
+		n := min(int(k.Args[1]), len(c.scratch)/8)
+		if n > 0 && c.readMemory(pid, k.Args[0], c.scratch[:n*8]) {
+			return pollInFDs(c.scratch[:n*8])
+		}
+	case SysSelect, unix.SYS_PSELECT6:
+		n := min((int(k.Args[0])+63)/64*8, len(c.scratch)/64)
+		if n > 0 && c.readMemory(pid, k.Args[1], c.scratch[:n]) {
+			return selectedFDs(c.scratch[:n])
+		}
+	}
+	return nil
+}
+
+// pollInFDs returns the descriptors of an array of struct pollfd that wait for input.
+func pollInFDs(b []byte) []int {
+	fds := make([]int, 0, len(b)/8)
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.NativeEndian.Uint16(b[4:])&unix.POLLIN != 0 {
+			fds = append(fds, int(int32(binary.NativeEndian.Uint32(b))))
+		}
+	}
+	return fds
+}
+
+// selectedFDs returns the descriptors of an fd_set.
+func selectedFDs(b []byte) []int {
+	var fds []int
+	for at := 0; at+8 <= len(b); at += 8 {
+		for word := binary.NativeEndian.Uint64(b[at:]); word != 0; word &= word - 1 {
+			fds = append(fds, at*8+bits.TrailingZeros64(word))
+		}
+	}
+	return fds
+}
+
+// EpollFDs returns the descriptors in an epoll set.
+func (c *SyscallReader) EpollFDs(pid int, epoll int) []int {
+	b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(epoll))
+	if err != nil {
+		return nil
+	}
+	return ParseEpollFDs(b)
+}
+
+// WaitsForData reports whether a call waits for data from one of these descriptors.
+func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
+	switch k.NR {
+	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG:
+		return slices.Contains(fds, int(int32(k.Args[0])))
+	case SysPoll, unix.SYS_PPOLL, SysSelect, unix.SYS_PSELECT6:
+		return slices.ContainsFunc(c.ReadFDs(pid, k), func(fd int) bool { return slices.Contains(fds, fd) })
+	}
+	return false
+}
+
+// FDs returns the descriptors that a call waits for. known: the call
+// waits for descriptors only, and these are all of them; none is a mere sleep.
+func (c *SyscallReader) FDs(pid int, k Syscall) (fds []int, known bool) {
+	switch k.NR {
+	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG,
+		unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_SENDFILE, unix.SYS_CONNECT:
+		return []int{int(int32(k.Args[0]))}, true
+	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
+		fds = c.EpollFDs(pid, int(int32(k.Args[0])))
+		return fds, len(fds) > 0 // an empty one may be one that cannot be read
+	case SysPoll, unix.SYS_PPOLL:
+		n := int(k.Args[1])
+		if n == 0 {
+			return nil, true
+		}
+		if n < 0 || n > len(c.scratch)/8 || !c.readMemory(pid, k.Args[0], c.scratch[:n*8]) {
+			return nil, false
+		}
+		return pollFDs(c.scratch[:n*8]), true
+	case SysSelect, unix.SYS_PSELECT6:
+		return c.selectFDs(pid, k)
+	}
+	return nil, false
+}
+
+// pollFDs returns the descriptors of an array of struct pollfd; a negative one
+// is none (poll(2)).
+func pollFDs(b []byte) []int {
+	var fds []int
+	for ; len(b) >= 8; b = b[8:] {
+		if fd := int(int32(binary.NativeEndian.Uint32(b))); fd >= 0 {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// selectFDs returns the descriptors that a select waits to read from or to write to.
+func (c *SyscallReader) selectFDs(pid int, k Syscall) (fds []int, known bool) {
+	n := (int(k.Args[0]) + 63) / 64 * 8
+	if n < 0 || n > len(c.scratch) {
+		return nil, false
+	}
+	for _, set := range k.Args[1:3] {
+		if set == 0 || n == 0 {
+			continue
+		}
+		if !c.readMemory(pid, set, c.scratch[:n]) {
+			return nil, false
+		}
+		fds = append(fds, selectedFDs(c.scratch[:n])...)
+	}
+	return fds, true
+}
+
+// ConnectPath returns the path of the UNIX socket to which a call connects: while
+// it waits for a place in the queue of the listener it has no peer.
+func (c *SyscallReader) ConnectPath(pid int, k Syscall) string {
+	if k.NR != unix.SYS_CONNECT {
+		return ""
+	}
+	n := int(min(k.Args[2], unix.SizeofSockaddrUnix))
+	if n <= 2 || !c.readMemory(pid, k.Args[1], c.scratch[:n]) {
+		return ""
+	}
+	return unixPath(c.scratch[:n])
+}
+
+// unixPath reads the path of a struct sockaddr_un, "@name" for an abstract name;
+// "": it is none.
+func unixPath(b []byte) string {
+	if len(b) <= 2 || binary.NativeEndian.Uint16(b) != unix.AF_UNIX {
+		return ""
+	}
+	b = b[2:]
+	if b[0] == 0 {
+		return string(bytes.ReplaceAll(b, []byte{0}, []byte("@")))
+	}
+	path, _, _ := bytes.Cut(b, []byte{0})
+	return string(path)
+}
+
+// FileOffset returns the position in an open file, from the line "pos:" of
+// /proc/PID/fdinfo/N; 0 where it has none, or where that cannot be read.
+func (c *SyscallReader) FileOffset(pid int, fd int) uint64 {
+	b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(fd))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(line, []byte("pos:")); ok {
+			v, _ := parseDecimal(bytes.TrimSpace(rest))
+			return v
+		}
+	}
+	return 0
+}
