@@ -9,17 +9,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Holder is who holds the client's end of a connection to a database.
+// Holder is the app and the worker that hold the client's end of a connection.
 type Holder struct {
-	App    string // a watched app of this host; "": none is seen to
+	App    string // a watched app of this host; "": none, or unknown
 	Worker string // the slot of its worker; "": of none, or of several
 }
 
-// Holders are the client's ends of connections to one database, as the kernel
-// of this host has them.
+// Holders are the holders of connections to one database, from the sockets of this host.
 type Holders interface {
 	// Of returns the holder of the connection whose client the database reports as
-	// host, "10.0.0.7:41872". Both ends of the socket must be those.
+	// host, "10.0.0.7:41872". Both ends of the socket must match.
 	Of(host string) Holder
 	// Incomplete returns why not all connections of an app are known; "": they are.
 	Incomplete(app string) string
@@ -29,20 +28,20 @@ type Holders interface {
 // mysql; without a name, for those of all watched apps.
 type FindHolders func(ctx context.Context, server string, apps ...string) (Holders, error)
 
-// Selector decides which connections of a server an action may be about.
+// Selector selects connections of a server by their holder.
 type Selector struct {
 	App           string // that holds the connections; "": any
 	IncludeUnheld bool   // those too whose holder is unknown
 	holders       Holders
 }
 
-// WithHolders reads the holders of all apps.
+// WithHolders returns the selector with the holders of all apps.
 func (w Selector) WithHolders(ctx context.Context, of FindHolders, server string) (Selector, error) {
 	return w.readHolders(ctx, of, server)
 }
 
-// Refresh reads the holders that [Selector.Selects] needs: of one app only where
-// connections without a known holder are not included.
+// Refresh returns the selector with the holders that [Selector.Selects] needs: of one app
+// only, unless connections without a known holder are included.
 func (w Selector) Refresh(ctx context.Context, of FindHolders, server string) (Selector, error) {
 	if w.App != "" && !w.IncludeUnheld {
 		return w.readHolders(ctx, of, server, w.App)
@@ -68,7 +67,7 @@ func (w Selector) Selects(c mysql.Connection) bool {
 	return w.App == "" || h.App == w.App || h.App == "" && w.IncludeUnheld
 }
 
-// Holder returns who holds a connection; nobody before [Selector.WithHolders].
+// Holder returns the holder of a connection; none before [Selector.WithHolders].
 func (w Selector) Holder(c mysql.Connection) Holder {
 	if w.holders == nil {
 		return Holder{}

@@ -1,5 +1,5 @@
 // Package dbconn has what the actions on a MySQL or MariaDB server share: a
-// session on the server, and who holds the client's ends of its connections.
+// session on the server, and the holders of the client's ends of its connections.
 package dbconn
 
 import (
@@ -15,21 +15,20 @@ import (
 )
 
 // MaxVictims bounds the victims of one run on a database, so that each is in
-// [action.Plan.Victims], from which a run that a crash cut off is verified.
+// [action.Plan.Victims], from which an interrupted run is verified.
 const MaxVictims = 100
 
-// VictimPause is between two victims: what waited for the one before may go on,
-// and a mistake is slow.
+// VictimPause is between two victims: what waited for the one before may continue, and a
+// mistake does less harm.
 const VictimPause = 50 * time.Millisecond
 
 // Database is a MySQL or MariaDB server on which something may be ended.
 type Database interface {
-	// Session opens a connection for one action. Close it.
+	// Session opens a connection for one action. The caller closes it.
 	Session(ctx context.Context) (Session, error)
 }
 
-// Session is one connection to a [Database]; [mysql.Session] says what its
-// methods do.
+// Session is one connection to a [Database]; [mysql.Session] documents its methods.
 type Session interface {
 	Server() string
 	User() string
@@ -94,7 +93,7 @@ func ShareOf(fraction float64, n int) int {
 	return int(math.Floor(min(fraction, 1)*float64(n) + 1e-9))
 }
 
-// SortOldestFirst sorts by time in the present state, the longest first.
+// SortOldestFirst sorts connections by the time in their present state, the longest first.
 func SortOldestFirst(list []mysql.Connection) {
 	slices.SortFunc(list, func(a, b mysql.Connection) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))

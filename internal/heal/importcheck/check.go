@@ -22,11 +22,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// A worker that is started anew reads the app's code from the disk, unless its
-// master has loaded it already. When that code no longer imports, gunicorn's
-// master gives up and takes all workers with it. So such a worker is recycled
-// only after the code was imported once, by a process of its own. A plan reads
-// how that is to be done; only Apply, after guards and approval, does it.
+// A new worker reads the app's code from the disk, unless its master has loaded it
+// already. If that code does not import, gunicorn's master exits with all workers. So
+// such a worker is recycled only after a separate process has imported the code. A plan
+// reads how to do that; only Apply, after guards and approval, does it.
 
 // Checker imports an app as its next worker would.
 type Checker struct {
@@ -36,9 +35,9 @@ type Checker struct {
 	Master, Worker procid.Identity
 }
 
-// Prepare reads how the app is to be imported, and as whom; nothing is run. No
-// program and no refusal: the master has loaded the app already. An error means
-// that it could not be read. The caller closes the program.
+// Prepare returns the program that imports the app, and runs nothing. It returns neither
+// a program nor a refusal when the master has loaded the app already. An error means that
+// the processes could not be read. The caller closes the program.
 func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	before, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	if err != nil || refused != "" {
@@ -52,8 +51,8 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("directory of the master: %w", process.WithoutPath(err))
 	}
-	// What was read in between is of these two processes as they were before and
-	// are after: neither has ended, nor begun to execute with another user.
+	// If the owners are equal before and after, all that was read in between is of these
+	// two processes: neither has ended, nor changed its user.
 	after, refused, err := readOwners(i.Root, i.Master, i.Worker)
 	switch {
 	case err == nil && refused == "" && !after.equal(before):
@@ -73,10 +72,10 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	return p, "", nil
 }
 
-// Run runs a prepared program. refused says why the next worker might not
-// start; "": it will, as far as can be told.
+// Run runs a prepared program. It returns why the next worker might not start; "": the
+// app imports.
 func Run(ctx context.Context, p *program.Program) (refused string) {
-	_, err := p.Run(ctx) // what it writes may hold anything of the app, and is not shown
+	_, err := p.Run(ctx) // its output may have secrets of the app, and is not shown
 	var exit *program.ExitError
 	switch {
 	case err == nil:
@@ -89,7 +88,7 @@ func Run(ctx context.Context, p *program.Program) (refused string) {
 	return "whether the app imports cannot be tried: " + program.WithoutPath(err).Error()
 }
 
-// preloaded reports whether new workers come from a master that has the app in it.
+// preloaded reports whether the master has loaded the app before it forks.
 func (i Checker) preloaded(l procid.Launch) bool {
 	if i.Server == cmdline.UWSGI {
 		return !lazy(l)
@@ -117,10 +116,10 @@ var (
 )
 
 // lazy reports whether uWSGI's workers may load the app themselves: lazy-apps or
-// lazy stand on the command line, in the environment or in a file. What cannot
-// be read may say so.
+// lazy are on the command line, in the environment or in a file. It reports true for a
+// file that cannot be read.
 func lazy(l procid.Launch) bool {
-	if len(l.Argv) < 2 { // a title: what it was started with is not known
+	if len(l.Argv) < 2 { // a title: the arguments are not known
 		return true
 	}
 	for _, v := range l.Env {
@@ -164,8 +163,8 @@ func uwsgiFiles(l procid.Launch) (files []string, all bool) {
 	return files, true
 }
 
-// readSmall reads a regular file of at most 64 KiB, whoever it belongs to: it
-// only decides whether the app is imported before.
+// readSmall reads a regular file of at most 64 KiB, whoever owns it: it only decides
+// whether the app is imported before.
 func readSmall(name string) (string, error) {
 	b, err := safefile.Read(name, safefile.Policy{MaxBytes: program.MaxOutput, AnyOwner: true})
 	return string(b), err
@@ -220,8 +219,7 @@ func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Pro
 }
 
 // gunicornIndex returns the index of gunicorn's program or module on a command line of
-// Python; -1:
-// it is something else, to which another argument could mean anything.
+// Python; -1: it is another program, for which --check-config could mean anything.
 func gunicornIndex(argv []string) int {
 	for i := 1; i < len(argv); i++ {
 		switch a := argv[i]; {

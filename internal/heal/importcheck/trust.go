@@ -15,10 +15,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// The import check runs code of the app. It runs as the worker's user only, and
-// only where what it runs cannot be somebody else's: an ordinary user's code
-// runs as that user, without a way to more rights; root's runs only from files
-// that nobody else can change.
+// The import check runs code of the app. It runs only as the worker's user, and only code
+// that no other user can change: an ordinary user's code runs as that user, who cannot gain
+// rights by it; root's runs only from files that nobody else can change.
 
 // owners are a master and its worker at one moment.
 type owners struct {
@@ -31,7 +30,8 @@ func (o owners) equal(b owners) bool {
 		o.master.Equal(b.master.Credentials) && o.worker.Equal(b.worker.Credentials)
 }
 
-// readOwners reads as whom master and worker run. They must be the planned ones.
+// readOwners reads the users and groups of master and worker. It returns an error unless
+// they are the planned processes, and a refusal unless their users agree.
 func readOwners(root string, master, worker procid.Identity) (o owners, refused string, err error) {
 	if o.master, err = procid.Read(root, master.PID); err != nil {
 		return o, "", err
@@ -51,8 +51,8 @@ func readOwners(root string, master, worker procid.Identity) (o owners, refused 
 	return o, "", nil
 }
 
-// runAs returns the worker's user and groups, as which alone the app is
-// imported; nil: the exporter's own.
+// runAs returns the worker's user and groups, as which the app is imported; nil: they are
+// the exporter's own.
 func (o owners) runAs() (as *syscall.Credential, refused string) {
 	me := os.Geteuid()
 	switch {
@@ -66,7 +66,7 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 
 // configuredCommand returns the program of the configuration. Where the app sees
 // another system, or is confined, it gets nothing of the app's environment or
-// directory: whose system it runs on is the exporter's.
+// directory, as it runs on the exporter's system.
 func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused string) {
 	if !filepath.IsAbs(argv[0]) {
 		return nil, "import_check does not begin with an absolute path"
@@ -142,15 +142,15 @@ func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program,
 	return p, ""
 }
 
-// ownedByRoot reports whether a file or directory is root's, and nobody else can
-// change it or lead its path elsewhere.
+// ownedByRoot reports whether a file or directory is root's, and nobody else can change
+// or replace it.
 func ownedByRoot(name string) bool {
 	info, err := os.Stat(name)
 	if err != nil {
 		return false
 	}
 	at := name
-	if info.IsDir() { // what stands in it must be root's choice, and the way to it
+	if info.IsDir() { // a file in it must be as safe
 		at = filepath.Join(name, "x")
 	}
 	if safefile.Closed(at) != nil {
@@ -160,8 +160,8 @@ func ownedByRoot(name string) bool {
 	return ok && st.Uid == 0 && info.Mode()&0o022 == 0
 }
 
-// rootEnv returns what a check that runs as root gets of an environment: known
-// variables only, of those that name directories only what is root's own.
+// rootEnv returns the part of an environment that a check gets that runs as root: known
+// variables only, and of their directories only those that are root's.
 func rootEnv(env []string) []string {
 	out := []string{noBytecode, noUserSite, program.BasePath}
 	for _, v := range env {
@@ -192,9 +192,8 @@ const noUserSite = "PYTHONNOUSERSITE=1"
 // noBytecode keeps Python from writing files beside the app's code.
 const noBytecode = "PYTHONDONTWRITEBYTECODE=1"
 
-// appEnv returns the app's own environment, which it may need to be imported, but
-// for what would tie the check to the sockets, notices and files of the running
-// server. Where there is none, a title has overwritten it.
+// appEnv returns the app's own environment, without the variables that would connect the
+// check to the sockets, notifications and files of the running server.
 func appEnv(env []string) []string {
 	out := []string{noBytecode}
 	path := false

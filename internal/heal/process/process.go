@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Snapshotter returns the watched apps as they are now; [discovery.Watcher] does.
+// Snapshotter returns the watched apps at this moment; [discovery.Watcher] is one.
 type Snapshotter interface {
 	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
@@ -29,16 +29,15 @@ var ErrChanged = errors.New("the process has ended or was replaced")
 var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes and cannot signal them")
 
 // Handle is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
-// nobody, even when its number is given to another process.
+// none, even when its pid is reused.
 type Handle struct {
 	root string
 	ID   procid.Identity
 	fd   int
 }
 
-// Open opens the process of an identity, and no other. The
-// descriptor is opened first and the process compared after it, so that from
-// here on the number does not matter.
+// Open opens the process of an identity, or returns [ErrChanged]. The descriptor is opened
+// first and the process compared after it, so that a reused pid does no harm.
 func Open(root string, id procid.Identity) (*Handle, error) {
 	if err := CheckSignalable(root, id.PID); err != nil {
 		return nil, err
@@ -58,8 +57,8 @@ func Open(root string, id procid.Identity) (*Handle, error) {
 	return g, nil
 }
 
-// CheckSignalable reports whether a number under root is a process that may be signalled:
-// not init, not ourselves, and of our namespace.
+// CheckSignalable returns an error unless a pid under root may be signalled: it is neither
+// init nor the exporter, and of the exporter's PID namespace.
 func CheckSignalable(root string, pid int) error {
 	if pid <= 1 || pid == os.Getpid() {
 		return fmt.Errorf("process %d is never signalled", pid)
@@ -102,8 +101,8 @@ func (g *Handle) Signal(s syscall.Signal) error {
 	return nil
 }
 
-// WaitEnded waits until the process has ended, at most for limit; false when it has
-// not, or ctx ends first.
+// WaitEnded waits until the process has ended, at most for limit. It reports false when it
+// has not, or when ctx ends first.
 func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 	end := time.Now().Add(limit)
 	for {
@@ -119,7 +118,7 @@ func (g *Handle) WaitEnded(ctx context.Context, limit time.Duration) bool {
 	}
 }
 
-// Close lets go of the process.
+// Close closes the descriptor.
 func (g *Handle) Close() { _ = unix.Close(g.fd) }
 
 // Info returns a process as it is in a plan, for people and for [IdentityFrom].
@@ -130,8 +129,8 @@ func Info(id procid.Identity) map[string]string {
 // IdentityOf returns the text of a process for [action.Victim.Identity].
 func IdentityOf(id procid.Identity) string { return fmt.Sprintf("%d:%d", id.PID, id.Start) }
 
-// IdentityFrom reads what [Info] wrote, with names that begin with
-// prefix. It is how a run that a crash cut off knows its processes.
+// IdentityFrom returns the process in the text of [Info], with names that begin with
+// prefix. An interrupted run finds its processes by it.
 func IdentityFrom(info map[string]string, prefix string) (procid.Identity, bool) {
 	pid, err := strconv.Atoi(info[prefix+"pid"])
 	if err != nil || pid <= 1 {
@@ -150,8 +149,7 @@ func PlannedAt(info map[string]string) time.Time {
 	return time.Unix(n, 0)
 }
 
-// WithoutPath returns an error of a file without its path: what is wrong is said,
-// and the place is known.
+// WithoutPath returns an error of a file without its path.
 func WithoutPath(err error) error {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		return path.Err

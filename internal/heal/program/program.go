@@ -29,12 +29,12 @@ const (
 	MaxOutput = 64 << 10
 	// programGrace is between SIGTERM and SIGKILL.
 	programGrace = 5 * time.Second
-	// outputDrain is how long the output may stay open after the program's end: who
-	// holds it then has left the process group.
+	// outputDrain is how long the output may stay open after the program's end: a process
+	// that has it open then has left the process group.
 	outputDrain = 500 * time.Millisecond
 	// longestProgram bounds a program whose caller has no deadline.
 	longestProgram = 10 * time.Minute
-	// BasePath is all of the environment that a program gets by itself.
+	// BasePath is the whole environment of a program by default.
 	BasePath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
@@ -47,8 +47,8 @@ type Program struct {
 	Stdin string
 	As    *syscall.Credential // nil: as ourselves
 	Nice  int
-	// confined programs run code of somebody else: nothing that they execute
-	// gains rights (no_new_privs), and none of ours is passed on.
+	// Confined programs run code of another user: nothing that they execute gains rights
+	// (no_new_privs), and they inherit none of the exporter's.
 	Confined bool
 	Open     *os.File // the directory that dir names by its descriptor; nil: none
 }
@@ -60,7 +60,7 @@ func (p *Program) Close() {
 	}
 }
 
-// tailBuffer keeps the end of what is written to it.
+// tailBuffer is a writer that keeps the last bytes only.
 type tailBuffer struct {
 	mu  sync.Mutex
 	buf []byte
@@ -79,7 +79,7 @@ func (r *tailBuffer) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// String returns what is kept.
+// String returns the bytes that are kept.
 func (r *tailBuffer) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +88,7 @@ func (r *tailBuffer) String() string {
 
 // Run runs the program to its end and returns the end of its output. When ctx
 // ends, its whole process group ends: SIGTERM, and SIGKILL after five seconds.
-// Its group ends with it in any case: nothing it started there stays behind.
+// The group is killed in any case when the program has ended.
 func (p Program) Run(ctx context.Context) (output string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestProgram)
 	defer cancel()
@@ -139,8 +139,8 @@ func (p Program) namespaceFlags() uintptr {
 	return 0
 }
 
-// start starts the program from a thread that has given up what capabilities it
-// would pass on, and that ends afterwards: they are of the thread.
+// start starts the program from a thread that has dropped its ambient capabilities, and
+// that ends afterwards.
 func (p Program) start(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	go func() {
@@ -157,16 +157,15 @@ func (p Program) start(cmd *exec.Cmd) error {
 			}
 		}
 		if p.Nice != 0 {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.Nice) // it only makes us kinder
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, p.Nice) // best effort
 		}
 		started <- cmd.Start()
 	}()
 	return <-started
 }
 
-// supervise waits until the program has ended, without collecting it, so that
-// its number still is its own when its group is ended. The error says why it
-// was ended early.
+// supervise waits until the program has ended, without reaping it, so that its pid is not
+// reused before its group is killed. It returns why the program was ended early.
 func supervise(ctx context.Context, pid int) error {
 	ended := make(chan struct{})
 	go func() {
@@ -183,7 +182,7 @@ func supervise(ctx context.Context, pid int) error {
 	case <-ended:
 	case <-ctx.Done():
 		cut = ctx.Err()
-		_ = unix.Kill(-pid, unix.SIGTERM) // no process of the group may be left: then this is what was wanted
+		_ = unix.Kill(-pid, unix.SIGTERM) // an error means that no process of the group is left
 		t := time.NewTimer(programGrace)
 		select {
 		case <-ended:
@@ -196,7 +195,7 @@ func supervise(ctx context.Context, pid int) error {
 	return cut
 }
 
-// ExitError is how a program ended that ran and failed.
+// ExitError is the exit status of a program that ran and failed.
 type ExitError = exec.ExitError
 
 // WithoutPath returns an error of a file or a program without its path.
@@ -270,8 +269,8 @@ var (
 	outputBearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
 )
 
-// LastLine returns the last line of a program's output as it may be shown: short,
-// without what sounds secret.
+// LastLine returns the last line of a program's output, shortened, and without what may
+// be a secret.
 func LastLine(output string) string {
 	lines := strings.Split(strings.TrimRight(strings.ToValidUTF8(output, "�"), "\r\n\t "), "\n")
 	s := lines[len(lines)-1]

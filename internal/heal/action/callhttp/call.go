@@ -21,19 +21,19 @@ import (
 )
 
 const (
-	maxAnswer      = 64 << 10 // bytes that are read of an answer, and thrown away
+	maxAnswer      = 64 << 10 // bytes of a response that are read and discarded
 	longestCall    = time.Minute
 	connectTimeout = 5 * time.Second
 )
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
 	Condition action.Condition // nil: none is measured
 	TLS       *tls.Config      // for tests; nil: the system's roots
 }
 
-// Action is the action call_http: it sends a POST to one fixed URL. What the
-// alert says is in the JSON of its body only.
+// Action is the action call_http: it sends a POST to one fixed URL. The data of the
+// alert is in the JSON of the body only.
 type Action struct {
 	d Deps
 	c config.CallHTTP
@@ -81,7 +81,7 @@ func (c *Action) url() (*url.URL, string) {
 	return u, ""
 }
 
-// token reads the token, each time: it may be changed without a reload.
+// token reads the token for each request, so that it may change without a reload.
 func (c *Action) token() (string, error) {
 	if c.c.TokenFile == "" {
 		return "", nil
@@ -130,7 +130,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		return done, fmt.Errorf("the call failed: %w", withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // so that the other side can say all it means to
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // or the server may abort before it is done
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return 1, fmt.Errorf("the answer is status %d", resp.StatusCode)
 	}
@@ -139,7 +139,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 }
 
 // client returns a client for one call: no proxy of the environment, no connection of an
-// earlier call, on which the driver might send it twice, no redirects.
+// earlier call, on which the transport might send it twice, no redirects.
 func (c *Action) client() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{

@@ -14,10 +14,10 @@ type Action struct {
 	call func(rule, fingerprint string)
 }
 
-// New returns the action; call notes that a rule needs a person for an alert.
+// New returns the action. call is called when a rule needs a person for an alert.
 func New(call func(rule, fingerprint string)) *Action { return &Action{call} }
 
-// need is what a plan keeps for Apply.
+// need is the private part of a plan.
 type need struct{ rule, fingerprint string }
 
 // Target implements [action.Action].

@@ -20,10 +20,10 @@ const (
 	rollbackInterval = time.Second
 )
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
-	Apps     func() []config.App               // of the configuration as it is now
-	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none of that name
+	Apps     func() []config.App               // of the present configuration
+	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none with that name
 	Holders  dbconn.FindHolders                // nil: no holder is known
 }
 
@@ -44,7 +44,7 @@ func (k *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", k.c.App) + "/pool:" + action.TargetName(a, "pool", k.c.Pool)
 }
 
-// prepared is what a plan keeps for Apply and Verify.
+// prepared is the private part of a plan.
 type prepared struct {
 	criteria criteria
 	server   string // Session.Server
@@ -106,7 +106,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if err != nil {
 		return p, fmt.Errorf("list of connections: %w", err)
 	}
-	// The list comes first: a port that the app has by now and had not then is of a later connection.
+	// The list is read first: a port that the app has only now belongs to a later connection.
 	if rule.owner, err = rule.owner.WithHolders(ctx, k.d.Holders, rule.server); err != nil {
 		return p, err
 	}

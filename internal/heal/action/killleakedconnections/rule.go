@@ -20,11 +20,11 @@ type criteria struct {
 	owner             dbconn.Selector
 }
 
-// target names what cooldowns and leases are about.
+// target returns the target of cooldowns and leases.
 func (r criteria) target() string { return "app:" + r.app + "/pool:" + r.pool }
 
-// leaked reports whether a connection sleeps in a transaction for too long. All
-// but what is asked for here is out of reach: no list of exceptions is ever whole.
+// leaked reports whether a connection sleeps in a transaction for too long. It lists what
+// may be ended, not the exceptions: a list of exceptions is never complete.
 func (r criteria) leaked(c mysql.Connection) bool {
 	return r.allowed(c) && c.Command == "Sleep" && c.InTransaction && c.TrxState == "RUNNING" && !dbconn.IsRollingBack(c) && c.Time > r.minIdle
 }
@@ -37,16 +37,16 @@ func (r criteria) allowed(c mysql.Connection) bool {
 // selects reports whether it also is the app's.
 func (r criteria) selects(c mysql.Connection) bool { return r.allowed(c) && r.owner.Selects(c) }
 
-// selection is what a rule makes of a list of connections.
+// selection is the result of criteria for a list of connections.
 type selection struct {
 	total       int // connections of the rule's users that are the app's
 	leaked      int
-	unheld      int // leaked ones of the rule's users whose holder is not known
+	unheld      int // leaked ones of the rule's users whose holder is unknown
 	tooManyRows int // leaked ones that have changed too many rows
 	victims     []mysql.Connection
 }
 
-// choose chooses the victims: within all caps, the oldest first.
+// choose returns the victims, within all caps, the oldest first.
 func (r criteria) choose(list []mysql.Connection) selection {
 	var p selection
 	for _, c := range list {

@@ -18,16 +18,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
-	Database func(name string) dbconn.Database          // a server of the section mysql; nil: there is none of that name
+	Database func(name string) dbconn.Database          // a server of the section mysql; nil: there is none with that name
 	Holders  dbconn.FindHolders                         // nil: no holder is known
 	Watched  func(ctx context.Context, app string) bool // whether an app of that name is watched; nil: none is
 }
 
 // Action is the action kill_long_queries: it ends SELECTs that run for too
 // long, the oldest first, and leaves their connections. It reads the text of
-// statements to tell what they are, and keeps none of it.
+// statements to classify them, and keeps none of it.
 type Action struct {
 	d    Deps
 	c    config.KillLong
@@ -48,19 +48,19 @@ func (k *Action) Target(a action.Alert) string {
 type longQuery struct {
 	mysql.Connection
 
-	text uint64 // a hash of its text that means something in this process only
+	text uint64 // a hash of its text with a seed of this process
 }
 
-// selection is what is found of long statements.
+// selection has the long statements that were found.
 type selection struct {
 	long        int // of the users, whatever they are
 	plain       []longQuery
-	unheld      int      // of the users, and not of the app that is meant
+	unheld      int      // of the users, and not known to be the app's
 	holdingApps []string // watched apps that hold the connections of long ones
 	unread      int      // not read: there are too many
 }
 
-// prepared is what a plan keeps for Apply and Verify.
+// prepared is the private part of a plan.
 type prepared struct {
 	name    string // of the section mysql
 	server  string // Session.Server
@@ -173,7 +173,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 }
 
 // owner returns the selector of connections: those of the app that the rule or
-// the alert names, else of all that log in as one of the users.
+// the alert names, or else all that log in as one of the users.
 func (k *Action) owner(ctx context.Context, a action.Alert) (dbconn.Selector, string) {
 	app, refused := action.NameFrom(a, "app", k.c.App)
 	if refused != "" || app != "" && (k.c.App != "" || k.d.Watched != nil && k.d.Watched(ctx, app)) {
@@ -296,7 +296,7 @@ func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepare
 }
 
 // sameStatement reports whether a connection still runs what it ran. Only MariaDB
-// numbers its statements; in MySQL the time must not have begun anew.
+// numbers its statements; in MySQL the time must not have restarted.
 func sameStatement(before, now mysql.Connection) bool {
 	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
 		before.Query == now.Query && now.Time >= before.Time

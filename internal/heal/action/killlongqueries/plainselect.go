@@ -53,7 +53,7 @@ type sqlLexer struct {
 }
 
 // next returns the next word in upper case, the next other character, or "'" for a
-// whole string or quoted name; "" at the end, and from an odd place on.
+// whole string or quoted name; "" at the end, and after something that it cannot read.
 func (l *sqlLexer) next() string {
 	for !l.odd && l.rest != "" {
 		c := l.rest[0]
@@ -94,7 +94,7 @@ func (l *sqlLexer) quoted(mark byte) {
 		case l.rest[i] == '\\' && l.escapes && mark != '`':
 			i++
 		case l.rest[i] != mark:
-		case i+1 < len(l.rest) && l.rest[i+1] == mark: // twice is once, inside
+		case i+1 < len(l.rest) && l.rest[i+1] == mark: // a doubled quote is one quote within
 			i++
 		default:
 			l.rest = l.rest[i+1:]
@@ -118,7 +118,7 @@ func (l *sqlLexer) word() string {
 	return strings.ToUpper(word)
 }
 
-// isNumber passes whole numbers, in hexadecimal too.
+// isNumber reports whether a word is a whole number, decimal or hexadecimal.
 func isNumber(word string) bool {
 	if len(word) > 2 && (word[:2] == "0x" || word[:2] == "0X") {
 		return strings.Trim(word[2:], "0123456789abcdefABCDEF") == ""
@@ -126,7 +126,7 @@ func isNumber(word string) bool {
 	return strings.Trim(word, "0123456789") == ""
 }
 
-// isExponent passes the end of a number such as 2.5e0 or 1e-05, as drivers write
+// isExponent reports whether a word ends a number such as 2.5e0 or 1e-05, as drivers write
 // those with a fraction. The digits behind a sign are a word of their own.
 func isExponent(word, rest string) bool {
 	i := strings.IndexAny(word, "eE")

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// countBudget is how long a count of sessions may take. What it has not seen
-	// by then is thought to be like the rest.
+	// countBudget is how long a count of sessions may take. The keys that it has not read
+	// by then are assumed to be like the rest.
 	countBudget = 10 * time.Second
-	// defaultGrace is the expiry that is set when none is said.
+	// defaultGrace is the expiry that is set when the settings have none.
 	defaultGrace = time.Hour
 )
 
@@ -30,14 +30,14 @@ type SessionStore interface {
 	Keyspace(ctx context.Context) (string, error)
 }
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
-	Apps  func() []config.App            // of the configuration as it is now
-	Store func(name string) SessionStore // a server of the section redis; nil: there is none of that name
+	Apps  func() []config.App            // of the present configuration
+	Store func(name string) SessionStore // a server of the section redis; nil: there is none with that name
 }
 
-// Action is the action purge_sessions: it sets on sessions that would stay for ever
-// an expiry, or removes them. It reads no session, and no key's name leaves the
+// Action is the action purge_sessions: it sets an expiry on sessions that have
+// none, or removes them. It reads no session, and no key's name leaves the
 // store's package: a plan has a count and no victims.
 type Action struct {
 	d Deps
@@ -166,7 +166,7 @@ func (p *Action) count(ctx context.Context, r criteria) (redis.EternalCount, err
 		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
 	}
 	q := r.query
-	q.Budget, q.Only = budget(ctx, countBudget), "" // to count is no harm
+	q.Budget, q.Only = budget(ctx, countBudget), "" // counting is harmless
 	count, err := store.CountEternal(ctx, q)
 	if err != nil {
 		return count, fmt.Errorf("redis %s: %w", r.redis, err)

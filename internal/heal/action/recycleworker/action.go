@@ -16,23 +16,23 @@ import (
 )
 
 const (
-	// minWorkers must be alive, whatever the settings say: one works on.
+	// minWorkers must be alive, whatever the settings are, so that one remains.
 	minWorkers = 2
-	// gracefulTimeout is how long a worker is given to end by itself, where the
-	// command line does not say (--graceful-timeout, --worker-reload-mercy).
+	// gracefulTimeout is how long a worker may take to end by itself, unless the command
+	// line sets it (--graceful-timeout, --worker-reload-mercy).
 	gracefulTimeout = 30 * time.Second
-	// graceMargin is given on top of it, before a stuck worker is ended hard.
+	// graceMargin is added to it before a stuck worker is killed.
 	graceMargin = 5 * time.Second
-	// terminateStep is between two steps of that.
+	// terminateStep is between two signals that kill.
 	terminateStep = 5 * time.Second
 	// minUptime is how long a new worker must have lived, and its master with it:
-	// gunicorn's master gives up seconds after a worker that does not boot.
+	// gunicorn's master exits seconds after a worker that does not boot.
 	minUptime = 5 * time.Second
-	// minGain is how much smaller the new worker must be than the largest was.
+	// minGain is the fraction by which the new worker must be smaller than the largest was.
 	minGain = 0.05
 )
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
 	Processes process.Snapshotter
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
@@ -57,7 +57,7 @@ func (r *Action) Target(a action.Alert) string {
 	return "app:" + action.TargetName(a, "app", r.c.App) + "/workers"
 }
 
-// target is what a plan keeps for Apply.
+// target is the private part of a plan.
 type target struct {
 	app            string
 	server         cmdline.Server

@@ -15,8 +15,8 @@ import (
 )
 
 // gracefulSignal returns the signal after which a worker finishes its requests and ends.
-// They are the opposite on the two servers: gunicorn's workers die of a HUP,
-// uWSGI's drop their requests on a TERM.
+// The two servers differ: gunicorn's workers die of a HUP, uWSGI's drop their requests on
+// a TERM.
 func gracefulSignal(s cmdline.Server) syscall.Signal {
 	if s == cmdline.UWSGI {
 		return syscall.SIGHUP
@@ -25,7 +25,7 @@ func gracefulSignal(s cmdline.Server) syscall.Signal {
 }
 
 // hardSignal returns the signal after which a worker that hangs ends at once, if it still
-// can: gunicorn's own for that is ABRT.
+// can: ABRT for gunicorn.
 func hardSignal(s cmdline.Server) syscall.Signal {
 	if s == cmdline.UWSGI {
 		return syscall.SIGTERM
@@ -34,7 +34,7 @@ func hardSignal(s cmdline.Server) syscall.Signal {
 }
 
 // Apply implements [action.Action]. The app is imported first, where that is needed.
-// Then all is read once more with the worker in hand.
+// Then everything is read again with the worker's descriptor open.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	t, ok := p.Private.(*target)
 	if !ok {
@@ -65,7 +65,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 }
 
 // terminate ends a stuck worker that did not end by itself: its request would never
-// end either. It must be the proved process still before each signal.
+// end either. Before each signal it must still be the proved process.
 func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven, t *target) error {
 	for _, s := range []syscall.Signal{hardSignal(t.server), syscall.SIGKILL} {
 		if ctx.Err() != nil {
@@ -102,8 +102,8 @@ func (r *Action) checkImport(ctx context.Context, t *target) error {
 	return nil
 }
 
-// recheck reads right before whether all is still as planned, with the proof of
-// that moment.
+// recheck reads again whether everything is as planned. It returns the proof of that
+// moment, or a [action.Refusal].
 func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// choose reports whether an app may lose a worker for a while, and which one is
-// the worst of those that are proved to be workers. No worker and no refusal:
-// there is nothing to do. The proof is of the moment of the call.
+// choose returns the worst of the workers that are proved to be workers, with the proof,
+// or why the app may not lose one for a while. It returns neither a worker nor a refusal
+// when there is nothing to do.
 func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, string, error) {
 	if refused := r.notReady(app); refused != "" {
 		return nil, nil, refused, nil
@@ -65,8 +65,8 @@ func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidat
 	return nil, "pick has an unknown value", nil
 }
 
-// oldEnough returns the worst that is old enough. When the worst of all is young,
-// a new worker is as bad as the old one was, and nothing is gained.
+// oldEnough returns the worst of the workers, or a refusal when it is too young: then its
+// predecessor was recycled without effect.
 func (r *Action) oldEnough(app *discovery.App, list []candidate) (*candidate, string, error) {
 	if len(list) == 0 {
 		return nil, "", nil

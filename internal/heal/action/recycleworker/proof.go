@@ -18,7 +18,7 @@ import (
 type proven struct {
 	family  *procid.Family
 	workers map[int]bool
-	doubt   string // why one of the others is none, for people; "": there are no others
+	doubt   string // why one of the others is not proved, for people; "": all are
 }
 
 const (
@@ -26,9 +26,8 @@ const (
 	proofPause = 50 * time.Millisecond
 )
 
-// prove reads the proof of an app's workers as they are now, again for a moment
-// where some of them have none. Of several readings it returns that with the
-// most workers.
+// prove reads the proof of an app's workers, several times where some of them have none,
+// and returns the reading with the most workers.
 func (r *Action) prove(ctx context.Context, app *discovery.App) (best *proven, err error) {
 	for i := range proofTries {
 		if i > 0 {
@@ -68,16 +67,16 @@ func (r *Action) proveOnce(app *discovery.App) (*proven, error) {
 	return p, nil
 }
 
-// onlyProven returns the app with none but its proved workers.
+// onlyProven returns a copy of the app with its proved workers only.
 func (p *proven) onlyProven(app *discovery.App) *discovery.App {
 	out := *app
 	out.Workers = slices.DeleteFunc(slices.Clone(app.Workers), func(w discovery.Worker) bool { return !p.workers[w.PID] })
 	return &out
 }
 
-// checkSame returns nil when a proved worker is the same process still, with the
-// same parent, executable and users. A worker that ends may have closed its
-// files, so they are not asked for again.
+// checkSame returns an error unless a proved worker is still the same process, with the
+// same parent, executable and users. A worker that ends may have closed its files, so they
+// are not read again.
 func (p *proven) checkSame(root string, pid int) error {
 	now, err := procid.Read(root, pid)
 	if err != nil {

@@ -43,8 +43,8 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
 }
 
-// verifyReplaced reports whether a new worker serves in the place of the old one, and
-// whether that has helped.
+// verifyReplaced returns whether a new worker serves in place of the old one, and whether
+// that has helped.
 func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
 	var next *discovery.Worker
 	for i := range app.Workers {
@@ -93,7 +93,7 @@ func verifySmaller(now, before float64) action.Outcome {
 
 func (r *Action) verifyLeaks(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
 	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
-		return action.Verified, nil // the worker is new, and no more can be seen
+		return action.Verified, nil // the worker is new, and leaks are not measured
 	}
 	leaks, err := r.d.Leaks(ctx, app)
 	if err != nil {

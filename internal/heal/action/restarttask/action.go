@@ -13,24 +13,24 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// TaskQueues is what restart_task needs of a Redis; [redis.Server] has it.
+// TaskQueues reads the queues of a Redis; [redis.Server] is one.
 type TaskQueues interface {
 	RQWorkers(ctx context.Context, queue string) (redis.RQLook, error)
 	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
 	Keyspace(ctx context.Context) (string, error)
 }
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
-	Apps      func() []config.App          // of the configuration as it is now
-	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none of that name
+	Apps      func() []config.App          // of the present configuration
+	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none with that name
 	Processes process.Snapshotter
 	ProcRoot  string // "/proc"; where it is mounted
 	Host      string // this host's name, as os.Hostname returns it
 }
 
 // Action is the action restart_task: it ends one worker process of RQ or
-// Celery that makes no progress, for whoever started it to start a new one.
+// Celery that makes no progress, so that its supervisor starts a new one.
 type Action struct {
 	d Deps
 	c config.RestartTask
@@ -49,7 +49,7 @@ func (r *Action) Target(a action.Alert) string {
 // queue is one queue of the configuration.
 type queue struct {
 	app, kind, redis, name string
-	user                   string // that its workers run as; "": not said
+	user                   string // that its workers run as; "": not configured
 }
 
 func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
@@ -60,7 +60,7 @@ type stuckTask struct {
 	key  string        // of RQ's entry; "": of Celery
 	job  string        // that it works on; never shown
 	held time.Duration // without progress for that long
-	why  string        // in words
+	why  string        // the evidence, for people
 }
 
 // lookup is the result of reading a queue's workers.
@@ -71,7 +71,7 @@ type lookup struct {
 	server  redis.ServerID
 }
 
-// prepared is what a plan keeps for Apply.
+// prepared is the private part of a plan.
 type prepared struct {
 	queue  queue
 	task   stuckTask

@@ -26,8 +26,8 @@ var errOtherServer = errors.New("the Redis is another server or restarted since 
 var errProgress = errors.New("the worker has made progress since the plan was made")
 
 // Apply implements [action.Action]. The worker is asked to end after its task (SIGTERM),
-// then to end at once, then it is ended, with the processes that it leaves
-// behind: they would go on with a task that somebody else will begin again.
+// then to end at once, then it is killed, with the processes that it leaves behind: they
+// would continue a task that another worker will start again.
 func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	t, ok := p.Private.(*prepared)
 	if !ok {
@@ -61,7 +61,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	}
 	for _, f := range family {
 		if !f.WaitEnded(ctx, time.Second) {
-			_ = f.Signal(syscall.SIGKILL) // it has ended, then, or may not be: its master has
+			_ = f.Signal(syscall.SIGKILL) // an error means that it has ended, or may not be signalled
 		}
 	}
 	return 1, nil
@@ -86,7 +86,8 @@ func (r *Action) recheck(ctx context.Context, t *prepared) error {
 	return errProgress
 }
 
-// endWorker sees to the end of a worker that has had its first signal.
+// endWorker waits for the end of a worker that has had its first signal, and signals again
+// where it does not end.
 func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 	// A stopped process handles no signal until it continues.
 	if g.ID.State == 'T' {

@@ -12,7 +12,7 @@ import (
 )
 
 // After the n-th restart in a row on one queue, nothing is done to it for
-// firstBackoff × 2^(n−1); a row ends when it was well for that long and wellFor.
+// firstBackoff × 2^(n−1). A row ends when the queue needed none for that long and wellFor.
 const (
 	firstBackoff = 30 * time.Second
 	maxBackoff   = 30 * time.Minute

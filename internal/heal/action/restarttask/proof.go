@@ -17,26 +17,25 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// An entry in Redis is the claim of whoever may write there, and a command line
-// or a title that of the process itself. A process is taken for a worker of a
-// queue only by what the kernel and the Redis server report:
+// Anybody who may write to the Redis can write an entry, and a process can choose its own
+// command line or title. A process counts as a worker of a queue only by what the kernel
+// and the Redis server report:
 //
 //   - it is in our PID namespace, and executes Python;
 //   - its users and groups are uniform, and those of the app's workers or the
 //     user of the configuration;
-//   - it is no process of another watched app;
-//   - it holds a connection that is in CLIENT LIST of the very Redis and database,
-//     under the name of the entry where the connection has a name. Where the
-//     list may not be asked for: one to the address at which the exporter itself
-//     is connected, in the network namespace for which that address holds.
+//   - it is not a process of another watched app;
+//   - it holds a connection that is in CLIENT LIST of this Redis and database, under the
+//     name of the entry if the connection has a name. If the list may not be read: one to
+//     the address at which the exporter itself is connected, in the network namespace in
+//     which that address is valid.
 //
-// All of it is read anew with the process held by a pidfd, right before the
-// signal.
+// All of it is read again with the pidfd open, right before the signal.
 
 // maxAppProcesses bounds the processes of an app whose user is compared.
 const maxAppProcesses = 64
 
-// claim is what a process is said to be.
+// claim is the worker that a process is said to be.
 type claim struct {
 	queue queue
 	at    redis.Place
@@ -85,7 +84,7 @@ func isPython(exe string) bool {
 	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
 }
 
-// otherUser returns why a process is not the app's by its user.
+// otherUser returns why the user of a process is not one of the app; "": it is.
 func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) string {
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
@@ -114,8 +113,8 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) 
 	return r.differsFromApp(p, q.app, snap)
 }
 
-// differsFromApp compares a process with the app's own, which are those of its
-// server; its workers, where it has some, as a master may be root's.
+// differsFromApp returns why the user of a process differs from those of the app's server:
+// of its workers, if it has some, as a master may be root's.
 func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) string {
 	seen := 0
 	for _, pid := range appProcesses(app, snap) {
@@ -137,8 +136,8 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Sn
 	return ""
 }
 
-// appProcesses returns the pids of the workers of an app, or its processes where it has none, at
-// most 64.
+// appProcesses returns at most 64 pids of the workers of an app, or of its processes if it
+// has no workers.
 func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
 	i := slices.IndexFunc(snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	if i < 0 {
@@ -168,7 +167,7 @@ func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, err
 	return disconnected(held, c), nil
 }
 
-// maxEndpoints bounds the ends of a server at which a worker may be connected.
+// maxEndpoints bounds the addresses of a server to which a worker may be connected.
 const maxEndpoints = 16
 
 // endpoints returns the ports and paths at which the server reports to be reached.
@@ -254,7 +253,7 @@ func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
 	for _, s := range held.List {
 		switch {
 		case s.Path != "":
-			// The list names no end of a UNIX socket: it takes the name, or the very path of the configuration.
+			// The list has no ends of UNIX sockets: the name must agree, or the path of the configuration.
 			if s.Path == x.Path && (c.name != "" && x.Name == c.name || c.name == "" && s.Path == c.at.Path) {
 				return true
 			}

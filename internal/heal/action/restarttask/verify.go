@@ -32,7 +32,7 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	return r.verifyRQ(ctx, server, q, planned)
 }
 
-// verifyRQ reports whether a new worker is there, and works.
+// verifyRQ returns whether a new worker is there, and works.
 func (r *Action) verifyRQ(ctx context.Context, server TaskQueues, q queue, planned time.Time) (action.Outcome, error) {
 	look, err := server.RQWorkers(ctx, q.name)
 	if err != nil {

@@ -22,11 +22,11 @@ const (
 	// it is idle; these limits are above that.
 	silentAtWork = 90 * time.Second
 	silentAtRest = 465 * time.Second
-	// A worker registers itself that soon after the start of its process, at most.
+	// A worker registers itself within this time after the start of its process.
 	longestBirth = 10 * time.Minute
-	// clockSlack is what two clocks of one host may differ by.
+	// clockSlack is the tolerated difference between two clocks of one host.
 	clockSlack = 2 * time.Second
-	// commonCauseWorkers and more that hang at once have a common cause.
+	// As many workers or more that hang at the same time have a common cause.
 	commonCauseWorkers = 3
 )
 
@@ -85,8 +85,8 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 	return f, nil
 }
 
-// hasEnded reports whether a worker of this host has ended without a word: its entry
-// stays for some minutes.
+// hasEnded reports whether a worker of this host has ended without removing its entry,
+// which expires after some minutes.
 func (r *Action) hasEnded(w redis.RQWorker) bool {
 	_, err := procid.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
@@ -110,7 +110,7 @@ func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time
 	return 0, ""
 }
 
-// rqTitle is what RQ sets as its title where it can.
+// rqTitle matches the process title that RQ sets where it can.
 var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 
 // rqProcess returns the process of a worker, and why it must not be ended. Anybody who
@@ -179,7 +179,7 @@ func (r *Action) unsupervised(id procid.Identity) string {
 	return ""
 }
 
-// supervisedByInit reports whether process 1 starts its children anew, as in a
+// supervisedByInit reports whether process 1 restarts its children, as in a
 // container whose only program is a supervisor.
 func (r *Action) supervisedByInit() bool {
 	l, err := procid.LaunchOf(r.d.ProcRoot, 1)
@@ -240,7 +240,7 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 }
 
 // celeryProcess returns why a worker must not be ended. Its command line
-// names queues and no broker, so its connections must.
+// names queues and no broker, so its connections must prove the broker.
 func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
 		return t, "the worker serves other queues too, whose tasks it would cut off", nil

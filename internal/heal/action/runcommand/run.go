@@ -12,13 +12,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 )
 
-// Deps are what [New] needs of others.
+// Deps are the dependencies of the action.
 type Deps struct {
 	Condition action.Condition // nil: none is measured
 }
 
 // Action is the action run_command: it runs one fixed program with fixed
-// arguments. What the alert says reaches it on its standard input only.
+// arguments. The data of the alert is on its standard input only.
 type Action struct {
 	d Deps
 	c config.RunCommand
