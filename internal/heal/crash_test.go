@@ -101,7 +101,7 @@ func TestCrashChild(t *testing.T) {
 
 // Killed at each state that the journal knows: after the restart no action is
 // done a second time, and the alert that was accepted is not lost.
-func TestKilledAtEachState(t *testing.T) {
+func TestCrashInEachState(t *testing.T) {
 	for _, c := range []struct {
 		state        string
 		first, again int    // how often the two steps are done in all

@@ -125,7 +125,7 @@ func TestRotationKeepsNeed(t *testing.T) {
 }
 
 // An alert that starts no run is counted, and no line is written.
-func TestNothingIsWrittenOfNothing(t *testing.T) {
+func TestDecisionsWithoutRunAreNotWritten(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, dir, section(func(h *config.Healing) { h.Identity = config.Identity{Label: "instance", Value: "web-1"} }), nil)

@@ -52,7 +52,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 }
 
 // A connection that has another holder by its turn lives: the port is another's.
-func TestKillLeakedLooksForHoldersAgain(t *testing.T) {
+func TestKillLeakedRechecksHolders(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()
 	k := killLeaked(f, leakCaps())

@@ -119,7 +119,7 @@ func TestKillLeakedPlanText(t *testing.T) {
 }
 
 // What sleeps at the time of the plan and does something before its turn lives.
-func TestKillLeakedLooksOnceMore(t *testing.T) {
+func TestKillLeakedRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*mysql.Connection){
 		"another user":        func(c *mysql.Connection) { c.User = "root" },

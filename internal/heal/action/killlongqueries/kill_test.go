@@ -114,7 +114,7 @@ func TestKillLongPlanKeepsNoText(t *testing.T) {
 	}
 }
 
-func TestKillLongLooksOnceMore(t *testing.T) {
+func TestKillLongRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*actiontest.Database, *mysql.Connection){
 		"another statement":        func(_ *actiontest.Database, c *mysql.Connection) { c.Query++ },

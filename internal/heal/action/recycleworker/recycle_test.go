@@ -177,7 +177,7 @@ func TestRecycleSignals(t *testing.T) {
 }
 
 // Between plan and action the world goes on; then nothing is done.
-func TestRecycleLooksAgain(t *testing.T) {
+func TestRecycleRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*actiontest.Processes, []*exec.Cmd, *action.Plan){
 		"the worker ended": func(_ *actiontest.Processes, kids []*exec.Cmd, _ *action.Plan) {

@@ -277,7 +277,7 @@ func TestRestartTaskApply(t *testing.T) {
 }
 
 // Right before, the worker is looked at again.
-func TestRestartTaskLooksAgain(t *testing.T) {
+func TestRestartTaskRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*queues, *action.Plan){
 		"another job":     func(q *queues, _ *action.Plan) { q.workers[0].Job, q.workers[0].JobStarted = "k", time.Now() },
@@ -318,7 +318,7 @@ func TestBackoff(t *testing.T) {
 }
 
 // A row goes on while each restart comes soon after the one before.
-func TestTooSoon(t *testing.T) {
+func TestBackoffLeft(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	ago := func(seconds ...int) (out []time.Time) {
