@@ -154,7 +154,7 @@ func redisLack(name string, err error) error {
 	reason := map[redis.Kind]Reason{
 		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
 	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Cure: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {

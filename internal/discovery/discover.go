@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// discover finds the apps of a host without a configuration: every tree of
-// processes that listens and runs a known Python server.
+// discover finds the apps of a host without a configuration: every process tree
+// that listens and runs a Python server or script.
 func (w *Watcher) discover(now time.Time) {
 	roots := w.findRoots()
 	w.roots = roots
@@ -21,11 +21,11 @@ func (w *Watcher) discover(now time.Time) {
 			unplaced = append(unplaced, p)
 		}
 	}
-	w.succeed(now) // before what is new may have the places of what has ended
+	w.replaceEnded(now) // before new apps may continue those that have ended
 	w.admit(unplaced, now)
-	w.succeed(now)
+	w.replaceEnded(now)
 	w.apps = slices.DeleteFunc(w.apps, func(a *app) bool {
-		return len(a.roots) == 0 && !a.lost.IsZero() && (now.Sub(a.lost) > forget || !a.established && now.Sub(a.lost) > forgetYoung) && w.reserve(a, now)
+		return len(a.roots) == 0 && !a.downSince.IsZero() && (now.Sub(a.downSince) > forgetAfter || !a.established && now.Sub(a.downSince) > forgetYoungAfter) && w.reserve(a, now)
 	})
 }
 
@@ -38,11 +38,11 @@ func (w *Watcher) findRoots() map[*table.Process]bool {
 	}
 	roots := make(map[*table.Process]bool)
 	for _, p := range w.candidates() {
-		if p.Program.Aux || p.Ended() || !w.serves(p) {
+		if p.Program.Aux || p.Ended() || !w.mayServe(p) {
 			continue
 		}
 		// What is an app already stays one while its parent waits to be read again.
-		if top := w.top(p); w.roots[top] || !w.undecided(top) {
+		if top := w.topOf(p); w.roots[top] || !w.undecided(top) {
 			roots[top] = true
 		}
 	}
@@ -50,20 +50,21 @@ func (w *Watcher) findRoots() map[*table.Process]bool {
 	return roots
 }
 
-// dropRoots leaves out what has ended, and what only keeps the sockets of others:
-// if that was taken for an app before its servers had started, it is forgotten.
+// dropRoots drops what has ended, and what only keeps the sockets of others: if
+// that was taken for an app before its servers had started, the app is dropped
+// too.
 func (w *Watcher) dropRoots(roots map[*table.Process]bool) {
 	for p := range roots {
-		if p.Member == nil && !p.Over && w.table.RereadStat(p) && p.Ended() {
+		if p.Member == nil && !p.Rejected && w.table.RereadStat(p) && p.Ended() {
 			delete(roots, p)
 		}
 	}
 	for p := range roots {
-		if !w.standsBy(p, roots) {
+		if !w.keepsSocketsOnly(p, roots) {
 			continue
 		}
 		delete(roots, p)
-		if a := memberOf(p); a != nil && a.conf < 0 && a.root() == p {
+		if a := memberOf(p); a != nil && a.matchIndex < 0 && a.root() == p {
 			w.remove(a)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// NameRecord is one line of the map of identities to names. It holds nothing
-// that changes with a start of the app.
+// NameRecord is the name of one identity, as it is saved. It has nothing that
+// changes with a start of the app.
 type NameRecord struct {
 	Name  string    `json:"name"`
 	Base  string    `json:"base"`
@@ -24,21 +24,21 @@ type NameRecord struct {
 	Since time.Time `json:"since"`             // when it was last seen to run
 }
 
-// NameStore keeps the map of identities to names over restarts of the exporter.
+// NameStore saves the names of identities over restarts of the exporter.
 type NameStore interface {
 	Load() ([]NameRecord, error)
 	Save([]NameRecord) error
 }
 
-// MaxNames bounds the records of a map.
+// MaxNames is how many records are saved.
 const MaxNames = appname.MaxReserved + MaxApps
 
-// names returns the map of now: the names of apps that are established and
-// those that are kept for apps that have ended.
-func (w *Watcher) names(now time.Time) []NameRecord {
+// nameRecords returns the names of established apps and the reserved ones, by
+// name.
+func (w *Watcher) nameRecords(now time.Time) []NameRecord {
 	var out []NameRecord
 	for _, a := range w.apps {
-		if a.conf < 0 && a.established {
+		if a.matchIndex < 0 && a.established {
 			out = append(out, record(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
 		}
 	}
@@ -51,13 +51,14 @@ func (w *Watcher) names(now time.Time) []NameRecord {
 	return out
 }
 
+// record returns the record of a reserved name.
 func record(name string, r appname.Reservation) NameRecord {
 	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
-// recall takes over a map that was kept. What cannot have been written by
-// [Watcher.names] is left out.
-func (w *Watcher) recall(list []NameRecord, now time.Time) {
+// restoreNames reserves the names of saved records. A record that cannot be one
+// of nameRecords is left out.
+func (w *Watcher) restoreNames(list []NameRecord, now time.Time) {
 	for _, r := range list {
 		if len(w.reserved) >= appname.MaxReserved {
 			return
@@ -74,7 +75,7 @@ func (w *Watcher) recall(list []NameRecord, now time.Time) {
 	}
 }
 
-// loadNames takes over the map that was saved, if there is one that can be read.
+// loadNames restores the saved names, as far as they can be read.
 func (w *Watcher) loadNames() {
 	if w.store == nil {
 		return
@@ -83,7 +84,7 @@ func (w *Watcher) loadNames() {
 	if err != nil {
 		w.log.Warn("Ignored the saved names of apps", "err", err)
 	}
-	w.recall(list[:min(len(list), MaxNames)], w.now())
+	w.restoreNames(list[:min(len(list), MaxNames)], w.now())
 }
 
 // sound reports whether a record has the form of one that was written.
@@ -100,18 +101,19 @@ func (r NameRecord) sound() bool {
 }
 
 const (
-	// namesPause is the shortest time between two savings of the map.
-	namesPause = 10 * time.Second
-	// namesLimit is how long a look is waited for to save it.
-	namesLimit = 2 * time.Second
+	// saveInterval is the time between two attempts to save the names.
+	saveInterval = 10 * time.Second
+	// saveTimeout is how long the lock is waited for to save them.
+	saveTimeout = 2 * time.Second
 )
 
-// keepNames saves the map when it has changed, until ctx ends.
-func (w *Watcher) keepNames(ctx context.Context) {
+// saveNamesEvery saves the names when they have changed, until ctx ends and then
+// once more.
+func (w *Watcher) saveNamesEvery(ctx context.Context) {
 	if w.store == nil {
 		return
 	}
-	tick := time.NewTicker(namesPause)
+	tick := time.NewTicker(saveInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -124,8 +126,9 @@ func (w *Watcher) keepNames(ctx context.Context) {
 	}
 }
 
+// saveNames saves the names if they have changed.
 func (w *Watcher) saveNames(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, namesLimit)
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	if w.lock(ctx) != nil {
 		return
@@ -134,7 +137,7 @@ func (w *Watcher) saveNames(ctx context.Context) {
 	w.namesChanged = false
 	var list []NameRecord
 	if changed {
-		list = w.names(w.now())
+		list = w.nameRecords(w.now())
 	}
 	w.unlock()
 	if !changed {

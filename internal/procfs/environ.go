@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Getenv returns one variable of the environment a program was started
-// with, or "". Nothing else of /proc/PID/environ is kept.
+// Getenv returns one variable of the environment that a program was started with
+// (/proc/PID/environ); "" if it is not set or cannot be read. Nothing else of the
+// file is kept.
 func (r *FS) Getenv(pid int, name string) string {
 	b, err := r.Read(pid, "environ")
 	if err != nil {
@@ -20,7 +21,8 @@ func (r *FS) Getenv(pid int, name string) string {
 	return ""
 }
 
-// Cgroups returns the paths of /proc/PID/cgroup; none if it cannot be read.
+// Cgroups returns the paths of the control groups of a process
+// (/proc/PID/cgroup); nil if they cannot be read.
 func (r *FS) Cgroups(pid int) []string {
 	b, err := r.Read(pid, "cgroup")
 	if err != nil {
@@ -29,7 +31,8 @@ func (r *FS) Cgroups(pid int) []string {
 	return ParseCgroups(b)
 }
 
-// ParseCgroups returns the paths in /proc/PID/cgroup, "hierarchy:controllers:path".
+// ParseCgroups returns the paths in /proc/PID/cgroup, each once, without "/". A
+// line is "hierarchy:controllers:path".
 func ParseCgroups(b []byte) []string {
 	var paths []string
 	for line := range strings.Lines(string(b)) {

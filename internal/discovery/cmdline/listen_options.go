@@ -2,8 +2,8 @@ package cmdline
 
 import "strings"
 
-// ListensOn reports whether a listener's label is the one that the match names:
-// the same, or for ":8000" any address with that port.
+// ListensOn reports whether a listener's label is the one that a match names: the
+// same, or for ":8000" any address with that port.
 func ListensOn(want, label string) bool {
 	if want == label {
 		return true
@@ -23,8 +23,8 @@ func ListensOn(want, label string) bool {
 	return ok && (label == "127.0.0.1:"+port || label == "[::1]:"+port)
 }
 
-// BindLabels returns the listeners that a command line asks for, in the form of
-// a listener's label. It serves where the descriptors may not be read.
+// BindLabels returns the listeners that a command line names, as a listener's
+// labels. It is used where descriptors may not be read.
 func BindLabels(argv []string) []string {
 	if len(argv) < 2 {
 		return nil
@@ -53,6 +53,7 @@ func BindLabels(argv []string) []string {
 	return out
 }
 
+// normalBind returns an address of a command line as a listener's label.
 func normalBind(s string) string {
 	switch {
 	case strings.HasPrefix(s, "unix:"):

@@ -1,3 +1,5 @@
+// Package appname gives apps names that stay: the same identity bears the same
+// name after a restart, and no other user's app inherits it. It reads nothing.
 package appname
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// ID is what tells an app apart from others of its name for good: it is the
-// same after a restart of the app, and holds no pid and no container's id.
+// ID identifies an app among others of its base name. It is the same after a
+// restart of the app, and has no pid and no container's id.
 type ID struct {
 	Base  string         // the name itself
 	Owner procfs.Account // whose it is
@@ -22,12 +24,14 @@ type ID struct {
 	Bind  string         // where it listens, as a listener's label; "" if that changes with each start
 }
 
-// But returns the id without the address.
-func (id ID) But() ID {
+// WithoutBind returns the ID without where the app listens.
+func (id ID) WithoutBind() ID {
 	id.Bind = ""
 	return id
 }
 
+// CompareIDs orders IDs by base name, owner, unit, host and bind, as
+// slices.SortFunc takes it.
 func CompareIDs(x, y *ID) int {
 	if c := strings.Compare(x.Base, y.Base); c != 0 {
 		return c
@@ -35,10 +39,11 @@ func CompareIDs(x, y *ID) int {
 	return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.Unit, y.Unit), strings.Compare(x.Host, y.Host), strings.Compare(x.Bind, y.Bind))
 }
 
+// MaxName is how many bytes the name of an app may have.
 const MaxName = text.MaxName // bytes of an app's name
 
-// Qualified returns the names that an app may bear if its plain name is taken,
-// the best first: with what no other app of that name has in common with it.
+// Qualified returns the names that an app may bear if its base name is taken, the
+// best first: each with a part of its ID that no other app of that base name has.
 func Qualified(id ID, others []ID) []string {
 	var out []string
 	add := func(v string) { out = append(out, withSuffix(id.Base, "@"+text.Name(v))) }
@@ -67,7 +72,7 @@ func Qualified(id ID, others []ID) []string {
 	return out
 }
 
-// bindEnds returns an address, or for the path of a socket its ends, the
+// bindEnds returns an address or, for the path of a socket, its ends, the
 // shortest first: "b.sock", "run/b.sock", "unix:/run/b.sock".
 func bindEnds(bind string) []string {
 	p, ok := strings.CutPrefix(bind, "unix:/")
@@ -92,8 +97,9 @@ func endLike(bind, like string) string {
 	return bind
 }
 
-// withSuffix returns a name with a suffix within the bound: what does not fit is
-// cut, and a sum of the whole keeps it apart from others that are cut alike.
+// withSuffix returns a name with a suffix, at most MaxName bytes: what is longer
+// is cut, and a checksum of the whole keeps it apart from others that are cut
+// alike.
 func withSuffix(base, suffix string) string {
 	if len(base)+len(suffix) <= MaxName {
 		return base + suffix
@@ -107,10 +113,10 @@ func withSuffix(base, suffix string) string {
 	return base[:keep] + end + sum
 }
 
-// Ordinal returns the n-th name of replicas that nothing tells apart.
+// Ordinal returns the n-th name of replicas with the same ID.
 func Ordinal(name string, n int) string { return withSuffix(name, "~"+strconv.Itoa(n)) }
 
-// WithoutOrdinal cuts the ordinal off a name.
+// WithoutOrdinal returns a name without its ordinal.
 func WithoutOrdinal(name string) string {
 	before, n, ok := strings.Cut(name, "~")
 	if _, err := strconv.Atoi(n); ok && err == nil {
@@ -131,15 +137,15 @@ var (
 	longNumber = regexp.MustCompile(`-[0-9]+$`)
 )
 
-// HasUUID reports whether a name has a UUID in it.
+// HasUUID reports whether a string contains a UUID.
 func HasUUID(s string) bool { return someUUID.MatchString(s) }
 
-// maxHostName is where the kernel and the kubelet cut a host name.
+// maxHostName is the length at which the kernel and the kubelet cut a host name.
 const maxHostName = 63
 
 // HostTemplate returns what the host names of all replicas of one template have
-// in common: a pod's without the hashes of its ReplicaSet and its own, and
-// nothing of a container's whose host name is its id.
+// in common: of a pod's name the part without the hashes of its ReplicaSet and
+// its own, and "" for a container whose host name is its id.
 func HostTemplate(host string, pod bool) string {
 	host = text.Label(host, 253)
 	switch {
@@ -155,9 +161,10 @@ func HostTemplate(host string, pod bool) string {
 	return host
 }
 
-// LastingUnit returns a systemd unit's name without what changes with each
-// start: units of systemd-run have a pid or a random number for a name.
-func LastingUnit(unit string) string {
+// StableUnit returns the name of a systemd unit without what changes with each
+// start; "" for a transient one: units of systemd-run have a pid or a random
+// number as their name.
+func StableUnit(unit string) string {
 	switch {
 	case strings.HasPrefix(unit, "run-"), HasUUID(unit):
 		return ""
@@ -167,9 +174,15 @@ func LastingUnit(unit string) string {
 	return unit
 }
 
-// Found is what names the app of a root, as far as it was found.
+// Found is what names the app of a root process, as far as it is known.
 type Found struct {
-	Known, Placed bool
-	Base, Host    string
-	ID            ID // as of the last look at which it had no place
+	Known, HostKnown bool
+	Base, Host       string
+	ID               ID // as of the last scan in which it was not admitted
+}
+
+// CompareNames orders names by length first, so that "shop" comes before "shop~2"
+// and that before "shop~10".
+func CompareNames(x, y string) int {
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
 }

@@ -16,8 +16,8 @@ import (
 // rooted returns a process named shop that holds a listener on that port.
 func rooted(w *Watcher, pid int, port uint16) *table.Process {
 	ino := uint64(pid)
-	p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
-	p.Opened = &table.Descriptors{Known: true, Sockets: map[uint64][]int{ino: {5}}}
+	p := &table.Process{PID: pid, Start: uint64(pid), NetNS: w.namespaces.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn, Name: "shop"}}
+	p.Descriptors = &table.Descriptors{Known: true, Sockets: map[uint64][]int{ino: {5}}}
 	n := w.netOf(p)
 	if n.Listeners == nil {
 		n.Listeners = make(map[uint64]sockdiag.Listener)
@@ -78,8 +78,8 @@ func TestTooManyAppsAreCountedOnce(t *testing.T) {
 		w.discover(time.Unix(1000, 0))
 		names(w)
 	}
-	if len(w.apps) != MaxApps || w.overflow != 3 {
-		t.Errorf("%d apps, %d left out", len(w.apps), w.overflow)
+	if len(w.apps) != MaxApps || w.rejectedApps != 3 {
+		t.Errorf("%d apps, %d left out", len(w.apps), w.rejectedApps)
 	}
 }
 
@@ -90,15 +90,15 @@ func TestUnseenServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.table.Boot, w.at = time.Unix(0, 0), time.Unix(100, 0)
-	p := &table.Process{PID: 1, Start: 9800, NetNS: w.sockets.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn}}
+	w.table.Boot, w.scanTime = time.Unix(0, 0), time.Unix(100, 0)
+	p := &table.Process{PID: 1, Start: 9800, NetNS: w.namespaces.GetOwn(1).Inode, Program: cmdline.Program{Server: cmdline.Gunicorn}}
 	for _, c := range []struct {
 		err   error
 		start uint64
 		want  bool
 	}{{errAccess, 9000, true}, {errAccess, 9800, false}, {errGone, 9000, false}} {
-		p.Opened, p.Start = &table.Descriptors{Known: true, Err: c.err}, c.start
-		if got := w.serves(p); got != c.want {
+		p.Descriptors, p.Start = &table.Descriptors{Known: true, Err: c.err}, c.start
+		if got := w.mayServe(p); got != c.want {
 			t.Errorf("%v at %d: %v", c.err, c.start, got)
 		}
 	}

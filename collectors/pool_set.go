@@ -10,9 +10,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// poolBook has the pools of one server: those of the configuration, and one for
-// each other app that is found to be connected.
-type poolBook struct {
+// poolSet is the pools of one server: the configured ones, and one for each other app
+// that is connected to it.
+type poolSet struct {
 	server     string
 	configured map[string][]*pool // by app, in the order of the configuration
 	order      []*pool
@@ -20,9 +20,9 @@ type poolBook struct {
 	names      map[string]map[string]bool
 }
 
-// book opens the book of a server.
-func (c *Pool) book(l poolLook) *poolBook {
-	b := &poolBook{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
+// poolsOf returns the pools of a server, without connections.
+func (c *Pool) poolsOf(l poolRead) *poolSet {
+	b := &poolSet{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
 	for _, a := range c.o.Configured() {
 		b.names[a.Name] = make(map[string]bool, len(a.Pools))
 		for i := range a.Pools {
@@ -39,10 +39,10 @@ func (c *Pool) book(l poolLook) *poolBook {
 	return b
 }
 
-// take returns the pool that a connection belongs to, or nil. Whose process has
-// its other end decides; where that is not known, the user does, and of several
-// pools with that user the first takes it.
-func (b *poolBook) take(t *mysql.Thread, who model.Owner) *pool {
+// take returns the pool to which a connection belongs, or nil. The process at its
+// other end decides. Where that is not known, the user does; of several pools with
+// that user the first gets it.
+func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
 	}
@@ -63,9 +63,9 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// find returns the pool of an app that says nothing about this server. It has the
-// server's name, unless a pool on another server has that.
-func (b *poolBook) find(app string) *pool {
+// find returns the pool of an app for which no pool on this server is configured. It
+// has the server's name, unless a pool on another server has that name.
+func (b *poolSet) find(app string) *pool {
 	p := b.found[app]
 	if p == nil {
 		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}
@@ -77,9 +77,9 @@ func (b *poolBook) find(app string) *pool {
 	return p
 }
 
-// all returns the pools whose connections are known. Without a user, only a look
-// at all of the app's descriptors tells which connections are its own.
-func (b *poolBook) all(v *connectionView) []*pool {
+// all returns the pools whose connections are known. Without a configured user, they
+// are known only where the app's descriptors could be read.
+func (b *poolSet) all(v *sampledConnections) []*pool {
 	var out []*pool
 	for _, p := range b.order {
 		if p.config.User != "" || v.errs[p.app] == nil {
@@ -94,8 +94,8 @@ func (b *poolBook) all(v *connectionView) []*pool {
 	return out
 }
 
-// publish adds the pools.
-func (b *poolBook) publish(s *Sample, l poolLook) {
+// publish adds the series and the state of all pools.
+func (b *poolSet) publish(s *Sample, l poolRead) {
 	processes := make(map[string]int)
 	for i := range l.view.snap.Apps {
 		if a := &l.view.snap.Apps[i]; a.Up {
@@ -130,21 +130,21 @@ func (p *pool) publish(s *Sample, server string, workers int) {
 		})
 	}
 	p.sortLeaks()
-	for _, x := range p.leaks[:min(len(p.leaks), maxNotes)] {
+	for _, x := range p.leaks[:min(len(p.leaks), maxListed)] {
 		out.Leaks = append(out.Leaks, model.Leak{Owner: x.Owner, Server: server, Connection: x.connection, Seconds: x.asleep.Seconds()})
 	}
 	s.State.Pools = append(s.State.Pools, out)
 }
 
-// sortLeaks puts the longest first.
+// sortLeaks sorts the leaks, the longest first.
 func (p *pool) sortLeaks() {
 	slices.SortFunc(p.leaks, func(x, y leak) int {
 		return cmp.Or(-cmp.Compare(x.asleep, y.asleep), cmp.Compare(x.connection, y.connection))
 	})
 }
 
-// capacityOf is how many connections a pool may have with that many worker
-// processes; 0 where that is not known or has no bound.
+// capacityOf returns how many connections a pool may have with that many worker
+// processes; 0 where that is not known or unbounded.
 func capacityOf(p *config.Pool, workers int) int {
 	if p == nil || p.MaxOverflow < 0 {
 		return 0
@@ -152,9 +152,8 @@ func capacityOf(p *config.Pool, workers int) int {
 	return (p.Size + p.MaxOverflow) * workers
 }
 
-// logLeaks hands the leaks that are new to the log, and forgets those that are
-// over.
-func (c *Pool) logLeaks(p *poolServer, l poolLook, b *poolBook) {
+// logLeaks passes new leaks to the log, and removes those that have ended.
+func (c *Pool) logLeaks(p *poolServer, l poolRead, b *poolSet) {
 	now := make(map[leakKey]bool)
 	var lines []leakLine
 	for _, in := range b.all(l.view) {

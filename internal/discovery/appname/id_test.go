@@ -37,7 +37,7 @@ func TestLastingUnit(t *testing.T) {
 		"shop": "shop", "shop@8001": "shop@8001", "run-u42": "", "run-p123-i456": "", "app-gnome-shop-4711": "app-gnome-shop", "shop-2": "shop-2",
 		"tmux-spawn-5f0c8f9e-1234-4abc-8def-0123456789ab": "", "": "",
 	} {
-		if got := LastingUnit(unit); got != want {
+		if got := StableUnit(unit); got != want {
 			t.Errorf("%s: %q, want %q", unit, got, want)
 		}
 	}

@@ -11,34 +11,35 @@ import (
 )
 
 const (
-	// MaxApps bounds the discovered apps of one host, the ended ones that are still
-	// reported included. Each has a place.
+	// MaxApps is how many discovered apps of one host are reported, those that
+	// have ended included.
 	MaxApps = 200
-	// settledShare is how many places root's apps keep whoever else waits.
-	settledShare = MaxApps / 2
-	// othersShare is how many places one other account may hold at all.
-	othersShare = MaxApps / 2
-	// establishedAfter is how long an app must have run until its place and its
-	// name are kept for it while it is down.
+	// rootQuota is how many apps of root are reported whoever else waits.
+	rootQuota = MaxApps / 2
+	// accountQuota is how many apps of one other account are reported.
+	accountQuota = MaxApps / 2
+	// establishedAfter is how long an app must have run for its name to be kept
+	// while it is down.
 	establishedAfter = time.Minute
-	// forgetYoung is how long an app that ended before that is reported as down.
-	forgetYoung = 5 * time.Minute
+	// forgetYoungAfter is how long an app that ended before that is reported as
+	// down.
+	forgetYoungAfter = 5 * time.Minute
 )
 
-// admit gives new roots a place and a name.
+// admit makes apps of new roots, as far as MaxApps permits.
 //
-// Who comes first cannot be had by an early start, a restart or many forks.
-// Places are given in rounds: each account's first app comes before any
-// account's second. Within a round root's come first, then those of system users
-// and services, then the others; within one account the apps that are known.
+// An early start, a restart or many forks do not help a user to be first. Apps
+// are admitted in rounds: each account's first one before any account's second.
+// Within a round root's come first, then those of system users and services, then
+// the others; within one account the apps that are known.
 func (w *Watcher) admit(roots []*table.Process, now time.Time) {
-	w.without = make(map[procfs.Account]int)
+	w.rejectedBy = make(map[procfs.Account]int)
 	if len(roots) == 0 {
 		return
 	}
 	for _, p := range roots {
 		w.table.OwnerWithUnit(p)
-		if !p.Over || p.Names().ID.Base == "" {
+		if !p.Rejected || p.Names().ID.Base == "" {
 			p.Names().ID = w.idOf(p)
 		}
 	}
@@ -47,7 +48,9 @@ func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	})
 	if slices.ContainsFunc(w.apps, func(a *app) bool { return len(a.roots) == 0 }) {
 		roots = slices.DeleteFunc(roots, func(p *table.Process) bool { return w.resume(p, p.Names().ID) })
-		roots = slices.DeleteFunc(roots, func(p *table.Process) bool { return w.join(p, p.Names().ID) || w.move(p, p.Names().ID) })
+		roots = slices.DeleteFunc(roots, func(p *table.Process) bool {
+			return w.joinRunning(p, p.Names().ID) || w.resumeElsewhere(p, p.Names().ID)
+		})
 	}
 	type group struct {
 		account procfs.Account
@@ -56,23 +59,23 @@ func (w *Watcher) admit(roots []*table.Process, now time.Time) {
 	full := make(map[group]bool)
 	for _, p := range roots {
 		g := group{p.Owner.Account, p.Owner.Tier}
-		if !p.Over && w.join(p, p.Names().ID) {
+		if !p.Rejected && w.joinRunning(p, p.Names().ID) {
 			continue
 		}
-		if full[g] || !w.found(p, p.Names().ID, now) {
+		if full[g] || !w.createApp(p, p.Names().ID, now) {
 			full[g] = true
-			w.leftOut(p)
+			w.countRejected(p)
 		}
 	}
 }
 
-// found makes a new app of a root; false: there is no place for it.
-func (w *Watcher) found(p *table.Process, id appname.ID, now time.Time) bool {
-	if p.Over && w.table.RereadStat(p) && p.Ended() {
+// createApp makes a new app of a root; false: there is no room for it.
+func (w *Watcher) createApp(p *table.Process, id appname.ID, now time.Time) bool {
+	if p.Rejected && w.table.RereadStat(p) && p.Ended() {
 		return true
 	}
 	name := w.newName(p, id, now)
-	if name == "" || !w.makeRoom(p, now) {
+	if name == "" || !w.evictFor(p, now) {
 		return false
 	}
 	delete(w.reserved, name)
@@ -84,19 +87,20 @@ func (w *Watcher) found(p *table.Process, id appname.ID, now time.Time) bool {
 	return true
 }
 
-// makeRoom makes sure that there is a place for a new app of p's account.
-func (w *Watcher) makeRoom(p *table.Process, now time.Time) bool {
+// evictFor reports whether there is room for a new app of p's account, after
+// another one has made room if it must.
+func (w *Watcher) evictFor(p *table.Process, now time.Time) bool {
 	held := 0
 	for _, a := range w.apps {
-		if a.conf < 0 && a.owner == p.Owner.Account {
+		if a.matchIndex < 0 && a.owner == p.Owner.Account {
 			held++
 		}
 	}
-	over := p.Owner.Account != 0 && held >= othersShare
+	over := p.Owner.Account != 0 && held >= accountQuota
 	if len(w.apps) < MaxApps && !over {
 		return true
 	}
-	last := w.lastInLine(p, held, over)
+	last := w.evictionCandidate(p, held, over)
 	if last == nil {
 		return false
 	}
@@ -108,13 +112,13 @@ func (w *Watcher) makeRoom(p *table.Process, now time.Time) bool {
 	return true
 }
 
-// lastInLine returns the app whose place p takes: one that has ended of its own
-// account, else the last one of those that hold more places than p's account
-// would, or as many with less reason.
-func (w *Watcher) lastInLine(p *table.Process, held int, own bool) *app {
+// evictionCandidate returns the app that has to make room for p: one that has
+// ended of the same account, else the last one of an account that has more apps,
+// or as many of a lower tier; nil for none.
+func (w *Watcher) evictionCandidate(p *table.Process, held int, own bool) *app {
 	byAccount := make(map[procfs.Account][]*app)
 	for _, a := range w.apps {
-		if a.conf < 0 {
+		if a.matchIndex < 0 {
 			byAccount[a.owner] = append(byAccount[a.owner], a)
 		}
 	}
@@ -128,18 +132,19 @@ func (w *Watcher) lastInLine(p *table.Process, held int, own bool) *app {
 		return nil
 	}
 	delete(byAccount, p.Owner.Account)
-	if len(byAccount[0]) <= settledShare {
+	if len(byAccount[0]) <= rootQuota {
 		delete(byAccount, 0)
 	}
-	last, round := lastOf(byAccount)
+	last, round := lastAdmitted(byAccount)
 	if last == nil || held > round || held == round && p.Owner.Tier >= last.tier {
 		return nil
 	}
 	return last
 }
 
-// lastOf returns the last app of the account with the most, and its round.
-func lastOf(byAccount map[procfs.Account][]*app) (last *app, lastRound int) {
+// lastAdmitted returns the last app of the account with the most apps, and its
+// round.
+func lastAdmitted(byAccount map[procfs.Account][]*app) (last *app, lastRound int) {
 	for owner, list := range byAccount {
 		round, a := len(list)-1, list[len(list)-1]
 		if last == nil || cmp.Or(cmp.Compare(round, lastRound), cmp.Compare(a.tier, last.tier), precedence(a, last), cmp.Compare(owner, last.owner)) > 0 {
@@ -149,8 +154,8 @@ func lastOf(byAccount map[procfs.Account][]*app) (last *app, lastRound int) {
 	return last, lastRound
 }
 
-// precedence orders the apps of one account: those that are known first, those
-// that have ended last.
+// precedence orders the apps of one account: established ones first, ended ones
+// last.
 func precedence(x, y *app) int {
 	ended := func(a *app) int {
 		if len(a.roots) == 0 {
@@ -167,29 +172,29 @@ func precedence(x, y *app) int {
 	return cmp.Or(cmp.Compare(young(x), young(y)), cmp.Compare(ended(x), ended(y)), x.since.Compare(y.since), cmp.Compare(x.name, y.name))
 }
 
-// leftOut counts a root that is one too many, once.
-func (w *Watcher) leftOut(p *table.Process) {
-	w.without[p.Owner.Account]++
-	if !p.Over {
-		p.Over = true
-		w.overflow++
+// countRejected counts a root that was not admitted, once.
+func (w *Watcher) countRejected(p *table.Process) {
+	w.rejectedBy[p.Owner.Account]++
+	if !p.Rejected {
+		p.Rejected = true
+		w.rejectedApps++
 	}
 }
 
-// LeftOut is a user whose apps have no place.
+// LeftOut is a user whose apps were not admitted.
 type LeftOut struct {
 	UID  uint32
 	Apps int
 }
 
-// maxLeftOut bounds the users that are named.
+// maxLeftOut is how many such users are reported.
 const maxLeftOut = 8
 
-// withoutPlace returns the users whose apps have no place, the smallest user id
-// first, at most 8.
-func (w *Watcher) withoutPlace() []LeftOut {
+// rejectedUsers returns the users whose apps were not admitted, the smallest user
+// id first, at most 8.
+func (w *Watcher) rejectedUsers() []LeftOut {
 	var out []LeftOut
-	for a, n := range w.without {
+	for a, n := range w.rejectedBy {
 		out = append(out, LeftOut{UID: uint32(a), Apps: n})
 	}
 	slices.SortFunc(out, func(x, y LeftOut) int { return cmp.Compare(x.UID, y.UID) })

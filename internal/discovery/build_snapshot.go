@@ -13,12 +13,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// snapshot turns what is kept into what is given out, and looks at each worker.
-func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
-	s := &Snapshot{Time: now, Dropped: w.overflow, Celery: w.celeryWorkers(), DroppedFDs: w.table.SkippedFDs,
-		DroppedProcesses: w.table.SkippedProcesses, LeftOut: w.withoutPlace()}
+// buildSnapshot returns a snapshot of the apps, each worker inspected.
+func (w *Watcher) buildSnapshot(ctx context.Context, now time.Time) *Snapshot {
+	s := &Snapshot{Time: now, Dropped: w.rejectedApps, Celery: w.celeryWorkers(), DroppedFDs: w.table.SkippedFDs,
+		DroppedProcesses: w.table.SkippedProcesses, LeftOut: w.rejectedUsers()}
 	for _, a := range w.apps {
-		s.Apps = append(s.Apps, w.appNow(ctx, a, now))
+		s.Apps = append(s.Apps, w.buildApp(ctx, a, now))
 	}
 	if w.inspector != nil {
 		w.inspector.Finish(ctx, w.scan())
@@ -27,10 +27,11 @@ func (w *Watcher) snapshot(ctx context.Context, now time.Time) *Snapshot {
 	return s
 }
 
-func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
+// buildApp returns the snapshot of one app.
+func (w *Watcher) buildApp(ctx context.Context, a *app, now time.Time) App {
 	out := App{
-		Name: a.name, Configured: a.conf >= 0, Restarts: float64(a.Restarts), Unslotted: len(a.Waiting), Dropped: a.Dropped,
-		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.cut, User: float64(a.cpu.User) / procfs.TicksPerSecond, System: float64(a.cpu.System) / procfs.TicksPerSecond, FDs: -1,
+		Name: a.name, Configured: a.matchIndex >= 0, Restarts: float64(a.Restarts), Unslotted: len(a.Waiting), Dropped: a.Dropped,
+		Strangers: a.strangers, MatchErr: a.matchErr, UID: uint32(a.owner), Cut: a.skipped, User: float64(a.cpu.User) / procfs.TicksPerSecond, System: float64(a.cpu.System) / procfs.TicksPerSecond, FDs: -1,
 	}
 	root := a.root()
 	if root == nil {
@@ -39,14 +40,14 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 	out.Up, out.PID, out.Start = true, root.PID, w.table.StartTime(root)
 	out.Server, out.Class = cmp.Or(root.Program.Server, cmdline.Other), root.Program.Class
 	out.CPU, out.CPUKnown = a.rate.PerSecond(now)
-	out.Listeners, out.NetNS = a.sockets, a.net.Inode
-	if a.net.Err != nil {
-		out.QueueErr = a.net.Err
+	out.Listeners, out.NetNS = a.listeners, a.namespace.Inode
+	if a.namespace.Err != nil {
+		out.QueueErr = a.namespace.Err
 	}
 	for _, p := range a.members {
 		out.Threads += p.Stat.Threads
-		out.FDsCut = out.FDsCut || p.FDs().Left > 0
-		pr := Process{PID: p.PID, RSS: p.Stat.RSS * pageSize()}
+		out.FDsCut = out.FDsCut || p.FDs().Skipped > 0
+		pr := Process{PID: p.PID, RSS: p.Stat.RSS * procfs.PageSize()}
 		var err error
 		if pr.Memory, pr.Taken, err = w.memory.Of(p.PID, p.Start); err != nil {
 			out.MemoryErr = err
@@ -54,32 +55,33 @@ func (w *Watcher) appNow(ctx context.Context, a *app, now time.Time) App {
 		out.Processes = append(out.Processes, pr)
 		w.countFiles(&out, p, now)
 	}
-	out.Workers = w.workersNow(ctx, a, &out, now)
-	w.arrivedNow(ctx, a, &out, now)
+	out.Workers = w.buildWorkers(ctx, a, &out, now)
+	w.countArrived(ctx, a, &out, now)
 	if !slices.ContainsFunc(a.Slots, func(s *slots.Slot) bool { return s.Process != nil && (s.State == nil || !s.State.Unready()) }) && out.Arrived[Idle]+out.Arrived[Busy]+out.Arrived[Stuck] == 0 {
 		out.Unready = a.Unready.Count(now)
 	}
 	return out
 }
 
-// countFiles keeps the process that is nearest to its limit: the limit is one
-// of a process, and a sum would hide it.
+// countFiles keeps the process that is nearest to its limit of open files: the
+// limit is one of a process, and a sum would hide it.
 func (w *Watcher) countFiles(out *App, p *table.Process, now time.Time) {
 	n, err := w.table.CountFDs(p.PID)
 	if err != nil {
 		if procfs.Denied(err) {
 			out.FDsErr = err
 		}
-		p.Counts().Open = -1
+		p.Usage().Open = -1
 		return
 	}
-	p.Counts().Open = n
+	p.Usage().Open = n
 	limit := w.table.MaxFiles(p, now)
 	if out.FDs < 0 || nearness(n, limit) > nearness(out.FDs, out.MaxFDs) {
 		out.FDs, out.MaxFDs = n, limit
 	}
 }
 
+// nearness returns the part of the limit that is used; 0 without a limit.
 func nearness(n int, limit uint64) float64 {
 	if limit == 0 {
 		return 0
@@ -87,7 +89,8 @@ func nearness(n int, limit uint64) float64 {
 	return float64(n) / float64(limit)
 }
 
-func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Time) []Worker {
+// buildWorkers returns the workers in their slots.
+func (w *Watcher) buildWorkers(ctx context.Context, a *app, out *App, now time.Time) []Worker {
 	var ws []Worker
 	for i, s := range a.Slots {
 		if s.Process == nil {
@@ -96,7 +99,7 @@ func (w *Watcher) workersNow(ctx context.Context, a *app, out *App, now time.Tim
 		p := s.Process
 		x := Worker{
 			Slot: i, Start: w.table.StartTime(p), CPUTime: float64(s.CPU.User+s.CPU.System) / procfs.TicksPerSecond,
-			Threads: p.Stat.Threads, FDs: p.Counts().Open, MaxFDs: p.Counts().Files.Max,
+			Threads: p.Stat.Threads, FDs: p.Usage().Open, MaxFDs: p.Usage().Files.Max,
 		}
 		if j := slices.IndexFunc(out.Processes, func(q Process) bool { return q.PID == p.PID }); j >= 0 {
 			x.Process = out.Processes[j]
@@ -134,8 +137,8 @@ func (w *Watcher) inspect(ctx context.Context, a *app, s *slots.Slot, x *Worker,
 	return err
 }
 
-// arrivedNow counts the states of the workers that have no slot yet.
-func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Time) {
+// countArrived counts the states of the workers that have no slot yet.
+func (w *Watcher) countArrived(ctx context.Context, a *app, out *App, now time.Time) {
 	for _, p := range a.workers {
 		arrived := a.Waiting[p]
 		if arrived == nil || w.inspector == nil {
@@ -157,9 +160,9 @@ func (w *Watcher) arrivedNow(ctx context.Context, a *app, out *App, now time.Tim
 	}
 }
 
-// toInspect returns what an inspector is told of a worker, until the next call.
+// toInspect returns the argument of an inspection, valid until the next call.
 func (w *Watcher) toInspect(a *app, p *table.Process, t slots.Tracker, now time.Time) *Inspected {
-	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.sockets, Namespace: a.net}
+	w.inspectedApp = InspectedApp{Name: a.name, Owner: a.owner, Server: cmp.Or(a.root().Program.Server, cmdline.Other), Listeners: a.listeners, Namespace: a.namespace}
 	w.inspected = Inspected{App: &w.inspectedApp, Process: p, Tracker: t, Scan: w.scan(), Stuck: w.stuck, Now: now}
 	return &w.inspected
 }

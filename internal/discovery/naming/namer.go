@@ -1,3 +1,6 @@
+// Package naming finds what an app is named after: its title, its command line,
+// the settings that its server reads, its unit, its script, its host name and
+// where it listens.
 package naming
 
 import (
@@ -22,24 +25,25 @@ import (
 
 const (
 	maxSettings     = 64 << 10               // bytes of a file of settings that is read
-	settingsLimit   = 500 * time.Millisecond // how long one is waited for
-	costOfSettings  = 64                     // in descriptors, see costLink
+	settingsTimeout = 500 * time.Millisecond // how long one is waited for
+	settingsCost    = 64                     // in descriptors, see table.CostLink
 	maxSettingFiles = 4                      // of one process
 )
 
-// settingsReader reads files of settings, one at a time. A file system that
-// hangs holds up one look for settingsLimit, and no file is read until it answers.
-type settingsReader struct{ free chan struct{} }
+// fileReader reads files of settings, one at a time. A file system that hangs
+// delays one scan for settingsTimeout, and no file is read until it answers.
+type fileReader struct{ free chan struct{} }
 
-func newSettingsReader() *settingsReader {
-	s := &settingsReader{free: make(chan struct{}, 1)}
+// newFileReader returns a fileReader.
+func newFileReader() *fileReader {
+	s := &fileReader{free: make(chan struct{}, 1)}
 	s.free <- struct{}{}
 	return s
 }
 
-// read returns the content of a regular file that belongs to root, to the
-// exporter or to the owner; "" if it cannot be had in time.
-func (s *settingsReader) read(name string, owner procfs.Account) string {
+// read returns the content of a regular file that root, the exporter's user or
+// owner owns; "" if it cannot be read in time.
+func (s *fileReader) read(name string, owner procfs.Account) string {
 	select {
 	case <-s.free:
 	default:
@@ -54,7 +58,7 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 		}
 		done <- string(b)
 	}()
-	late := time.NewTimer(settingsLimit)
+	late := time.NewTimer(settingsTimeout)
 	defer late.Stop()
 	select {
 	case text := <-done:
@@ -64,29 +68,30 @@ func (s *settingsReader) read(name string, owner procfs.Account) string {
 	}
 }
 
-// Namer finds what names the apps of processes.
+// Namer finds the names of apps by their root process.
 type Namer struct {
-	r        *procfs.FS
+	fs       *procfs.FS
 	table    *table.Table
-	settings *settingsReader
+	settings *fileReader
 }
 
+// NewNamer returns a Namer that reads by r, within the budgets of t.
 func NewNamer(r *procfs.FS, t *table.Table) *Namer {
-	return &Namer{r: r, table: t, settings: newSettingsReader()}
+	return &Namer{fs: r, table: t, settings: newFileReader()}
 }
 
-// settingsFile returns what is in a file that the settings of a process name,
-// relative to its working directory. It is read only where the process sees the
-// files that the exporter sees.
+// settingsFile returns the content of a file that the settings of a process name,
+// relative to its working directory; "" unless the process sees the same files as
+// the exporter.
 func (n *Namer) settingsFile(p *table.Process, name string) string {
 	if name == "" || strings.Contains(name, "://") || strings.ContainsAny(name, "\x00\n") || len(name) > unix.PathMax {
 		return ""
 	}
-	if same, err := n.r.SameFiles(p.PID); err != nil || !same {
+	if same, err := n.fs.SameFiles(p.PID); err != nil || !same {
 		return ""
 	}
 	if !path.IsAbs(name) {
-		dir, err := n.r.Readlink(p.PID, "cwd")
+		dir, err := n.fs.Readlink(p.PID, "cwd")
 		if err != nil || !path.IsAbs(dir) || strings.HasSuffix(dir, " (deleted)") {
 			return ""
 		}
@@ -95,35 +100,36 @@ func (n *Namer) settingsFile(p *table.Process, name string) string {
 	return n.settings.read(name, n.table.Owner(p).Account)
 }
 
-// inDirectory reports whether the working directory of a process has a file of
-// one of these names. Nothing is read.
+// inDirectory returns the first of the names that is in the working directory of
+// a process; "" for none. No file is read.
 func (n *Namer) inDirectory(p *table.Process, names ...string) string {
 	for _, name := range names {
 		var st unix.Stat_t
-		if unix.Fstatat(unix.AT_FDCWD, n.r.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if unix.Fstatat(unix.AT_FDCWD, n.fs.Path(p.PID, "cwd")+"/"+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			return name
 		}
 	}
 	return ""
 }
 
-// BaseName returns the name of the app that a process is the root of: of the
-// title, the command line, the settings that the server reads beside it, the
-// systemd unit, or the script. It is found once for a process.
+// BaseName returns the name of the app whose root a process is: by the title, the
+// command line, the settings that the server reads beside it, the systemd unit,
+// or the script. It is found once a process.
 func (n *Namer) BaseName(p *table.Process) string {
 	if p.Names().Known {
 		return p.Names().Base
 	}
 	name := p.Program.Name
-	if n.table.Budget.Take(n.table.Owner(p).Account, table.CostLink, costOfSettings) {
+	if n.table.Budget.TrySpend(n.table.Owner(p).Account, table.CostLink, settingsCost) {
 		name = cmp.Or(n.settingsName(p), name)
 		p.Names().Known = true
 	}
-	p.Names().Base = text.Name(cmp.Or(name, appname.LastingUnit(p.Unit), p.Program.Script, "app"))
+	p.Names().Base = text.Name(cmp.Or(name, appname.StableUnit(p.Unit), p.Program.Script, "app"))
 	return p.Names().Base
 }
 
-// settingsName returns the name by the settings beside title and command line; "" for none.
+// settingsName returns the name by the settings beside title and command line; ""
+// for none.
 func (n *Namer) settingsName(p *table.Process) string {
 	server := p.Program.Server
 	switch {
@@ -133,15 +139,15 @@ func (n *Namer) settingsName(p *table.Process) string {
 	case server == cmdline.UWSGI:
 		return n.uwsgiSettings(p)
 	case server == cmdline.Uvicorn:
-		return cmdline.ModuleName(n.r.Getenv(p.PID, "UVICORN_APP"))
+		return cmdline.ModuleName(n.fs.Getenv(p.PID, "UVICORN_APP"))
 	case server == cmdline.Flask:
 		return strings.TrimSuffix(n.inDirectory(p, "wsgi.py", "app.py"), ".py")
 	}
 	return ""
 }
 
-// gunicornName returns gunicorn's proc_name, else the module of its application.
-// The command line comes first, then GUNICORN_CMD_ARGS, then the configuration file.
+// gunicornName returns gunicorn's proc_name, else the module of its application:
+// by the command line, then GUNICORN_CMD_ARGS, then the configuration file.
 func (n *Namer) gunicornName(p *table.Process) string {
 	if p.Program.Title && p.Program.Name != "" {
 		if module, ok := cmdline.ApplicationModule(p.Program.Name); ok && n.inDirectory(p, module+".py", module) != "" {
@@ -156,7 +162,7 @@ func (n *Namer) gunicornName(p *table.Process) string {
 	if name := cmdline.Option(args, "-n", "--name"); name != "" {
 		return name
 	}
-	more, _ := cmdline.ParseWords(n.r.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
+	more, _ := cmdline.ParseWords(n.fs.Getenv(p.PID, "GUNICORN_CMD_ARGS"))
 	if name := cmdline.Option(more, "-n", "--name"); name != "" {
 		return name
 	}
@@ -169,10 +175,10 @@ func (n *Namer) gunicornName(p *table.Process) string {
 }
 
 // uwsgiSettings returns the application that UWSGI_ variables or configuration
-// files name, the last file first.
+// files name, the last file first; "" for none.
 func (n *Namer) uwsgiSettings(p *table.Process) string {
 	variable := func(name string) string {
-		return n.r.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		return n.fs.Getenv(p.PID, "UWSGI_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 	if name := cmdline.UWSGIModule(variable); name != "" {
 		return name
@@ -199,29 +205,29 @@ func (n *Namer) uwsgiSettings(p *table.Process) string {
 	return ""
 }
 
-// HostTemplate returns the template of the host name of a process in another UTS
-// namespace than ours, as of a container; "" for the host's own. It is found
-// once for a process.
+// HostTemplate returns the template of the host name of a process in a UTS
+// namespace other than the exporter's, as of a container, see
+// [appname.HostTemplate]; "" for the host's own. It is found once a process.
 func (n *Namer) HostTemplate(p *table.Process) string {
-	if p.Names().Placed {
+	if p.Names().HostKnown {
 		return p.Names().Host
 	}
-	p.Names().Placed = true
+	p.Names().HostKnown = true
 	var theirs, ours unix.Stat_t
-	if unix.Stat(n.r.Path(p.PID, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
+	if unix.Stat(n.fs.Path(p.PID, "ns/uts"), &theirs) != nil || unix.Stat("/proc/self/ns/uts", &ours) != nil || theirs.Ino == ours.Ino {
 		return ""
 	}
-	name := hostName(n.r.Path(p.PID, "ns/uts"))
+	name := hostName(n.fs.Path(p.PID, "ns/uts"))
 	if name == "" { // it needs CAP_SYS_ADMIN
-		name = n.r.Getenv(p.PID, "HOSTNAME")
+		name = n.fs.Getenv(p.PID, "HOSTNAME")
 	}
-	pod := slices.ContainsFunc(n.r.Cgroups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
+	pod := slices.ContainsFunc(n.fs.Cgroups(p.PID), func(g string) bool { return strings.Contains(g, "kubepods") })
 	p.Names().Host = appname.HostTemplate(name, pod)
 	return p.Names().Host
 }
 
 // hostName returns the host name of a UTS namespace, "" if it cannot be entered.
-// A thread enters it that ends afterwards.
+// The thread that enters it ends afterwards.
 func hostName(namespace string) string {
 	fd, err := procfs.OpenRetry(namespace, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
@@ -241,14 +247,14 @@ func hostName(namespace string) string {
 	return <-done
 }
 
-// firstEphemeral is the first port that the kernel hands out by itself
+// firstEphemeral is the first port that the kernel assigns by itself
 // (net.ipv4.ip_local_port_range).
 const firstEphemeral = 32768
 
-// LastingBind returns where a process listens, the first of its labels in their
-// order; "" for a port that the kernel may have picked: one of a script whose
-// command line does not have it.
-func LastingBind(p *table.Process, listeners []sockdiag.Listener) string {
+// StableBind returns where a process listens, as the smallest label of its
+// listeners; "" for a port that the kernel may have assigned: one of a script
+// that its command line does not name.
+func StableBind(p *table.Process, listeners []sockdiag.Listener) string {
 	var labels []string
 	for _, l := range listeners {
 		if p.Program.Server == cmdline.Script && l.Network != sockdiag.Unix && l.Addr.Port() >= firstEphemeral && !mentions(p.Argv, l.Addr.Port()) {
@@ -268,6 +274,7 @@ func LastingBind(p *table.Process, listeners []sockdiag.Listener) string {
 	return slices.Min(labels)
 }
 
+// mentions reports whether a command line has a port as a number of its own.
 func mentions(argv []string, port uint16) bool {
 	s := strconv.Itoa(int(port))
 	return slices.ContainsFunc(argv, func(a string) bool {

@@ -12,36 +12,37 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// connectionView is the sampled connections of the apps, ready to be joined
-// with the lists of servers.
-type connectionView struct {
+// sampledConnections is the sampled connections of the apps, indexed for the join with
+// the servers' lists of threads.
+type sampledConnections struct {
 	snap    *discovery.Snapshot
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
 
 	descriptors uint64 // that were not looked at, since the start
-	list        []viewed
-	byPort      map[uint16]int            // local port to the place in list of the last one with it, see viewed.next
+	list        []sampledConnection
+	byPort      map[uint16]int            // local port to the place in list of the last one with it, see sampledConnection.next
 	slots       map[string]map[int]string // app and pid to worker slot
 	running     bool                      // an app runs
 }
 
-// viewed is one connection. A server that knows it says which one it is.
-type viewed struct {
+// sampledConnection is one connection. Its component is set to the server that lists
+// it.
+type sampledConnection struct {
 	*conns.Connection
 
 	component string
 	next      int // place of another one with this local port; −1: none
 }
 
-func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionView {
-	v := &connectionView{
-		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]viewed, len(c.List)),
+func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledConnections {
+	v := &sampledConnections{
+		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]sampledConnection, len(c.List)),
 		byPort: make(map[uint16]int, len(c.List)), slots: make(map[string]map[int]string, len(snap.Apps)),
 	}
 	for i := range c.List {
-		v.list[i] = viewed{&c.List[i], c.List[i].Component, -1}
+		v.list[i] = sampledConnection{&c.List[i], c.List[i].Component, -1}
 		local := c.List[i].Local
 		if !local.IsValid() {
 			continue
@@ -63,17 +64,17 @@ func newConnectionView(snap *discovery.Snapshot, c *conns.Sample) *connectionVie
 	return v
 }
 
-// known reports whether there is a sample, or nobody to sample.
-func (v *connectionView) known() bool { return !v.taken.IsZero() || !v.running }
+// known reports whether there is a sample, or no app that runs.
+func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
-func (v *connectionView) owner(i int) model.Owner {
+func (v *sampledConnections) owner(i int) model.Owner {
 	x := &v.list[i]
 	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
 }
 
-// client is the other end of a thread, as the server's list has it.
+// client is the client's end of a connection, as the server lists it.
 type client struct {
-	addr netip.Addr // not valid where the server gives a name
+	addr netip.Addr // invalid where the server lists a name
 	name string
 	port uint16 // 0: it came over a UNIX socket, or the server has none
 }
@@ -96,8 +97,8 @@ func parseClient(host string) client {
 	return c
 }
 
-// clientsOf returns the other ends of threads, and how often a port is that of a
-// client that the server knows by name.
+// clientsOf returns the clients of threads, and how many clients that the server lists
+// by name have each port.
 func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) {
 	clients, named = make([]client, len(threads)), make(map[uint16]int)
 	for i := range threads {
@@ -109,14 +110,13 @@ func clientsOf(threads []mysql.Thread) (clients []client, named map[uint16]int) 
 	return clients, named
 }
 
-// find returns the sampled connection that a server sees as c, or −1. The one
-// whose other end is that server's configured address is surer than one that
-// leads to some MySQL, and one whose ends the kernel proves is surer than both;
-// of two that are as sure, neither is taken. One in a network namespace that
-// anybody may have made is never taken. A server that resolves names reports the
-// host by a name, of which only follows whether it is this one's loopback: such a
-// port must be the only one of its kind.
-func (v *connectionView) find(c client, server string, named map[uint16]int) int {
+// find returns the index of the sampled connection that a server lists as c, or −1.
+// Several with that port are ranked: first those whose ends the kernel proves, then
+// those to the server's configured address, then those to any MySQL. Where two rank
+// first, none is returned. Connections in a network namespace that any user could have
+// created are ignored. A server that resolves names lists the host by its name, which
+// says only whether it is the loopback, so such a port must be unique.
+func (v *sampledConnections) find(c client, server string, named map[uint16]int) int {
 	if c.port == 0 || !c.addr.IsValid() && named[c.port] > 1 {
 		return -1
 	}
@@ -143,9 +143,9 @@ func (v *connectionView) find(c client, server string, named map[uint16]int) int
 	return best
 }
 
-// certainty returns how sure it is that a connection leads to that server; 0: it
-// does not lead to any MySQL.
-func certainty(x *viewed, server string) (n int) {
+// certainty returns the rank of a connection as one to that server; 0 if it is not to
+// MySQL.
+func certainty(x *sampledConnection, server string) (n int) {
 	switch x.Component {
 	case "mysql:" + server:
 		n = 2

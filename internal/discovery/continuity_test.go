@@ -29,11 +29,11 @@ func replica(w *Watcher, pid int, host, unit string, port uint16) *table.Process
 	p := server(w, pid, 33, "app")
 	p.NetNS = uint64(1000 + pid)
 	p.Unit = unit
-	*p.Names() = appname.Found{Known: true, Placed: true, Base: "app", Host: host}
+	*p.Names() = appname.Found{Known: true, HostKnown: true, Base: "app", Host: host}
 	n := w.netOf(p)
-	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.sockets.GetOwn(1).Listeners[uint64(pid)]}
+	n.Listeners = map[uint64]sockdiag.Listener{uint64(pid): w.namespaces.GetOwn(1).Listeners[uint64(pid)]}
 	l := n.Listeners[uint64(pid)]
-	delete(w.sockets.GetOwn(1).Listeners, uint64(pid))
+	delete(w.namespaces.GetOwn(1).Listeners, uint64(pid))
 	l.Addr = netipPort(port)
 	n.Listeners[uint64(pid)] = l
 	return p
@@ -202,7 +202,7 @@ func TestNamesDoNotSwap(t *testing.T) {
 	wantListed(t, w, 220, "shop=down shop@:8000=4000")
 
 	next := host(t) // another exporter
-	next.recall(w.names(at(300)), at(300))
+	next.restoreNames(w.nameRecords(at(300)), at(300))
 	server(next, 8000, 33, "shop")
 	wantListed(t, next, 310, "shop@:8000=8000")
 	server(next, 8002, 33, "shop")
@@ -249,7 +249,7 @@ func TestNamesHoldNoPID(t *testing.T) {
 		p := server(w, 70_001+i, 33, "app")
 		p.FDs().Sockets = nil
 		p.FDs().Err, p.Program.Server = errAccess, cmdline.Gunicorn // nothing may be seen of it
-		w.at = at(1 << 40)
+		w.scanTime = at(1 << 40)
 	}
 	discoverAt(w, 1<<30)
 	for _, a := range w.apps {
@@ -270,11 +270,11 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 		{}, {Name: "a"}, {Base: "a"}, {Name: "a b", Base: "a"}, {Name: "a", Base: "a\n"}, {Name: long, Base: "a"}, {Name: "a~x", Base: "a"},
 		{Name: "a", Base: "a", Host: long}, {Name: "a", Base: "a", Unit: "\xff"}, {Name: "a", Base: "a", Bind: "\u202e"},
 	}
-	w.recall(bad, at(100))
+	w.restoreNames(bad, at(100))
 	if len(w.reserved) != 0 {
 		t.Errorf("%v", w.reserved)
 	}
-	w.recall([]NameRecord{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
+	w.restoreNames([]NameRecord{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
 	if r, ok := w.reserved["shop@api~2"]; !ok || !r.Since.Equal(at(100)) {
 		t.Errorf("%v", w.reserved)
 	}
@@ -282,7 +282,7 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 	for i := range many {
 		many[i] = NameRecord{Name: fmt.Sprintf("a%d", i), Base: "a"}
 	}
-	w.recall(many, at(100))
+	w.restoreNames(many, at(100))
 	if len(w.reserved) > appname.MaxReserved {
 		t.Errorf("%d names", len(w.reserved))
 	}

@@ -27,7 +27,7 @@ func TestLastingBind(t *testing.T) {
 		"not seen and not told":   {table.Process{Program: cmdline.Program{Server: cmdline.Gunicorn}, Argv: []string{"gunicorn", "a:app"}}, nil, ""},
 		"the first of its labels": {table.Process{Program: cmdline.Program{Server: cmdline.Gunicorn}}, []sockdiag.Listener{tcp(8001), tcp(8000)}, ":8000"},
 	} {
-		if got := LastingBind(&c.p, c.l); got != c.want {
+		if got := StableBind(&c.p, c.l); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

@@ -21,7 +21,7 @@ func TestRequestsInHand(t *testing.T) {
 	first := sockdiag.Accepted{HasTimes: true, Received: 4 * time.Second, Sent: 4 * time.Second, Unsent: true}
 	answered := sockdiag.Accepted{HasTimes: true, Received: time.Minute, Sent: 4 * time.Second}
 	silent := sockdiag.Accepted{HasTimes: true, Silent: true, Received: time.Minute, Sent: time.Minute}
-	accepts := thread{waits: true, call: procfs.Syscall{NR: unix.SYS_ACCEPT4, Args: [6]uint64{3}}}
+	accepts := thread{accepts: true, call: procfs.Syscall{NR: unix.SYS_ACCEPT4, Args: [6]uint64{3}}}
 	works := thread{call: procfs.Syscall{NR: unix.SYS_FUTEX}, since: now.Add(-time.Minute)}
 	reads := thread{call: procfs.Syscall{NR: unix.SYS_RECVFROM, Args: [6]uint64{10}}, since: now.Add(-time.Minute)}
 	for name, c := range map[string]struct {
@@ -41,15 +41,15 @@ func TestRequestsInHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &table.Process{PID: 1 << 30, Opened: &table.Descriptors{Sockets: map[uint64][]int{7: {10}, 8: {11}}}}
-			s := stateTracker{kinds: map[uint64]kind{7: kindAccepted, 8: kindOther}, hands: map[uint64]time.Time{7: now.Add(-c.seen)}}
-			l := look{main: c.main, others: []thread{c.other}, working: 1, asleep: now.Sub(c.other.since)}
-			caller := &caller{t: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}
-			caller.count(p, &s, &l, &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{7: c.socket}}, now)
-			if l.hands.n != c.n || l.hands.age != c.age {
-				t.Errorf("%d in hand for %s, want %d for %s", l.hands.n, l.hands.age, c.n, c.age)
+			p := &table.Process{PID: 1 << 30, Descriptors: &table.Descriptors{Sockets: map[uint64][]int{7: {10}, 8: {11}}}}
+			s := tracker{sockets: map[uint64]socketKind{7: socketAccepted, 8: socketOther}, inflight: map[uint64]time.Time{7: now.Add(-c.seen)}}
+			l := sample{main: c.main, others: []thread{c.other}, busyThreads: 1, longestCall: now.Sub(c.other.since)}
+			caller := &threadReader{table: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}
+			caller.countInflight(p, &s, &l, &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{7: c.socket}}, now)
+			if l.inflight.n != c.n || l.inflight.age != c.age {
+				t.Errorf("%d in hand for %s, want %d for %s", l.inflight.n, l.inflight.age, c.n, c.age)
 			}
-			if _, kept := s.hands[7]; kept != (c.n > 0) {
+			if _, kept := s.inflight[7]; kept != (c.n > 0) {
 				t.Errorf("kept: %v", kept)
 			}
 		})
@@ -61,18 +61,18 @@ func TestRequestsInHand(t *testing.T) {
 func TestRequestsWaitForThreads(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	p := &table.Process{PID: 1 << 30, Opened: &table.Descriptors{Sockets: map[uint64][]int{}}}
-	s := stateTracker{kinds: map[uint64]kind{}, hands: map[uint64]time.Time{}}
+	p := &table.Process{PID: 1 << 30, Descriptors: &table.Descriptors{Sockets: map[uint64][]int{}}}
+	s := tracker{sockets: map[uint64]socketKind{}, inflight: map[uint64]time.Time{}}
 	found := &conns.Accepted{ByInode: map[uint64]sockdiag.Accepted{}}
 	for ino := uint64(1); ino <= 5; ino++ {
-		p.FDs().Sockets[ino], s.kinds[ino], s.hands[ino] = []int{int(ino) + 10}, kindAccepted, now.Add(-time.Hour)
+		p.FDs().Sockets[ino], s.sockets[ino], s.inflight[ino] = []int{int(ino) + 10}, socketAccepted, now.Add(-time.Hour)
 		found.ByInode[ino] = sockdiag.Accepted{HasTimes: true, Unsent: true, Received: 20 * time.Second, Sent: 20 * time.Second}
 	}
 	for working, want := range map[int]time.Duration{2: time.Second, 5: 20 * time.Second} {
-		l := look{main: thread{waits: true}, working: working, asleep: time.Second}
-		(&caller{t: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}).count(p, &s, &l, found, now)
-		if l.hands.n != 5 || l.hands.age != want {
-			t.Errorf("%d threads: %d in hand for %s, want %s", working, l.hands.n, l.hands.age, want)
+		l := sample{main: thread{accepts: true}, busyThreads: working, longestCall: time.Second}
+		(&threadReader{table: table.New(procfs.New("/proc")), calls: procfs.NewSyscallReader(procfs.New("/proc"))}).countInflight(p, &s, &l, found, now)
+		if l.inflight.n != 5 || l.inflight.age != want {
+			t.Errorf("%d threads: %d in hand for %s, want %s", working, l.inflight.n, l.inflight.age, want)
 		}
 	}
 }
@@ -81,28 +81,28 @@ func TestRequestsWaitForThreads(t *testing.T) {
 // that it does not list is none, if it was there before the list was made.
 func TestSortSockets(t *testing.T) {
 	t.Parallel()
-	p := &table.Process{Opened: &table.Descriptors{Sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
-	var s stateTracker
+	p := &table.Process{Descriptors: &table.Descriptors{Sockets: map[uint64][]int{1: {5}, 2: {6}, 3: {7}}}}
+	var s tracker
 	found := &conns.Accepted{Fresh: true, ByInode: map[uint64]sockdiag.Accepted{1: {}}, Listening: map[uint64]bool{2: true}}
-	var h hands
-	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[2] != kindOther || s.kinds[3] != kindNew || !h.race {
-		t.Errorf("first: %v, %+v", s.kinds, h)
+	var h inflight
+	if s.classifySockets(p, found, &h); s.sockets[1] != socketAccepted || s.sockets[2] != socketOther || s.sockets[3] != socketUnknown || !h.unsorted {
+		t.Errorf("first: %v, %+v", s.sockets, h)
 	}
-	if p.FDs().Sockets[4] = []int{8}; !s.unlisted(p, found) {
+	if p.FDs().Sockets[4] = []int{8}; !s.hasUnlisted(p, found) {
 		t.Error("socket 4 is in no list")
 	}
-	if delete(p.FDs().Sockets, 4); !s.unlisted(p, found) {
+	if delete(p.FDs().Sockets, 4); !s.hasUnlisted(p, found) {
 		t.Error("socket 3 is not settled")
 	}
-	found.ByInode, h = nil, hands{} // the client was gone: reset
-	if s.sort(p, found, &h); s.kinds[1] != kindAccepted || s.kinds[3] != kindOther || h.race {
-		t.Errorf("second: %v, %+v", s.kinds, h)
+	found.ByInode, h = nil, inflight{} // the client was gone: reset
+	if s.classifySockets(p, found, &h); s.sockets[1] != socketAccepted || s.sockets[3] != socketOther || h.unsorted {
+		t.Errorf("second: %v, %+v", s.sockets, h)
 	}
-	if s.unlisted(p, found) {
+	if s.hasUnlisted(p, found) {
 		t.Error("all is settled")
 	}
 	delete(p.FDs().Sockets, 1)
-	if s.unsorted(p) || len(s.kinds) != 2 {
-		t.Errorf("closed: %v", s.kinds)
+	if s.hasConnections(p) || len(s.sockets) != 2 {
+		t.Errorf("closed: %v", s.sockets)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// noteSuspect names the connection that is likely to hold the lock of a table for
-// which others wait: servers do not say who does. It is the oldest transaction
-// that was open before the first of them came to wait and waits for nothing
-// itself; else the one connection of no watched app that has slept since then, as
-// after LOCK TABLES. Where several have, none is named.
-func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
+// addLockSuspect adds the connection that is likely to hold the lock of a table for
+// which others wait, because servers do not report who does. It is the one with the
+// oldest transaction that was open before the first of them began to wait and waits for
+// nothing itself; else the only connection of no watched app that has slept since then,
+// as after LOCK TABLES. Of several such connections none is added.
+func (l *poolRead) addLockSuspect(s *Sample, owners []model.Owner, waits []model.LockWait) {
 	waiting := make(map[uint64]bool)
 	longest := time.Duration(-1)
 	for i := range waits {
@@ -37,9 +37,10 @@ func (l *poolLook) noteSuspect(s *Sample, owners []model.Owner, waits []model.Lo
 	})
 }
 
-// oldestTransaction returns the place and the age of the oldest transaction that
-// has been open for that long at least and waits for nothing; −1: there is none.
-func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
+// oldestTransaction returns the index and the age of the thread with the oldest
+// transaction that has been open for at least that long and waits for nothing; −1 if
+// there is none.
+func (l *poolRead) oldestTransaction(waiting map[uint64]bool, least time.Duration) (place int, age time.Duration) {
 	open := make(map[uint64]time.Duration)
 	for i := range l.transactions {
 		if t := &l.transactions[i]; !t.Waits && !waiting[t.Thread] && t.Age >= least {
@@ -55,10 +56,9 @@ func (l *poolLook) oldestTransaction(waiting map[uint64]bool, least time.Duratio
 	return place, age
 }
 
-// onlySleeper returns the place of the one connection of no watched app that has
-// slept for that long; −1: there is none, or there are several. Servers count in
-// whole seconds.
-func (l *poolLook) onlySleeper(owners []model.Owner, least time.Duration) int {
+// onlySleeper returns the index of the only connection of no watched app that has slept
+// for that long; −1 if there is none or several. Servers count in whole seconds.
+func (l *poolRead) onlySleeper(owners []model.Owner, least time.Duration) int {
 	place := -1
 	for i := range l.threads {
 		t := &l.threads[i]

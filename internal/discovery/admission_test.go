@@ -38,19 +38,19 @@ func server(w *Watcher, pid int, uid uint32, name string) *table.Process {
 
 // discoverAt does one look at that second.
 func discoverAt(w *Watcher, second int) {
-	w.look++
+	w.scanNumber++
 	now := time.Unix(int64(second), 0)
 	w.discover(now)
 	for _, a := range w.apps {
 		if r := a.root(); r != nil {
-			a.last, a.lost = r, time.Time{}
+			a.last, a.downSince = r, time.Time{}
 			if a.since.IsZero() {
 				a.since = now
 			}
 			a.established = a.established || now.Sub(a.since) >= establishedAfter
 			a.members, r.Member = []*table.Process{r}, a
-		} else if a.lost.IsZero() {
-			a.lost = now
+		} else if a.downSince.IsZero() {
+			a.downSince = now
 		}
 	}
 }
@@ -80,8 +80,8 @@ func TestStrangersDoNotTakeAllPlaces(t *testing.T) {
 	for _, s := range []int{0, 30, 90, 120} { // the fakes are known by then
 		discoverAt(w, s)
 	}
-	if got := byOwner(w)[65534]; got != othersShare {
-		t.Errorf("%d places for one user, want %d", got, othersShare)
+	if got := byOwner(w)[65534]; got != accountQuota {
+		t.Errorf("%d places for one user, want %d", got, accountQuota)
 	}
 	for i := range 40 { // other users each start one, long after
 		server(w, 10_000+i, uint32(2000+i), fmt.Sprintf("real%d", i))
@@ -110,7 +110,7 @@ func TestStrangersDoNotTakeAllPlaces(t *testing.T) {
 	if after := fmt.Sprint(byOwner(w)); after != before {
 		t.Errorf("places changed from %s to %s", before, after)
 	}
-	left := w.withoutPlace()
+	left := w.rejectedUsers()
 	if len(left) != 2 || left[0].UID != 0 || left[1].UID != 65534 || left[1].Apps < 500 {
 		t.Errorf("left out: %v", left)
 	}
@@ -119,7 +119,7 @@ func TestStrangersDoNotTakeAllPlaces(t *testing.T) {
 // Root's apps that are known keep their places, up to half of all.
 func TestRootsAppsKeepTheirPlaces(t *testing.T) {
 	w := host(t)
-	for i := range settledShare {
+	for i := range rootQuota {
 		server(w, 1000+i, 0, fmt.Sprintf("roots%d", i))
 	}
 	discoverAt(w, 0)
@@ -128,8 +128,8 @@ func TestRootsAppsKeepTheirPlaces(t *testing.T) {
 		server(w, 5000+int(uid), 2000+uid, fmt.Sprintf("one%d", uid))
 	}
 	discoverAt(w, 100)
-	if got := byOwner(w)[0]; got != settledShare {
-		t.Errorf("root has %d places, want %d", got, settledShare)
+	if got := byOwner(w)[0]; got != rootQuota {
+		t.Errorf("root has %d places, want %d", got, rootQuota)
 	}
 }
 

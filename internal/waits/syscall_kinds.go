@@ -9,14 +9,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// transfers reports whether a system call moves data and so belongs to work in
-// hand.
-func transfers(nr int) bool {
+// movesData reports whether a system call moves data, which is part of working on
+// a request.
+func movesData(nr int) bool {
 	return slices.Contains(transferCalls(), nr)
 }
 
-// locks reports whether a system call waits for a lock.
-func locks(nr int) bool {
+// isLock reports whether a system call waits for a lock.
+func isLock(nr int) bool {
 	switch nr {
 	case unix.SYS_FUTEX, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_FCNTL, unix.SYS_FLOCK:
 		return true
@@ -24,6 +24,7 @@ func locks(nr int) bool {
 	return false
 }
 
+// transferCalls returns the numbers of the system calls that move data.
 func transferCalls() []int {
 	return []int{
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_READV, unix.SYS_WRITEV,
@@ -32,8 +33,8 @@ func transferCalls() []int {
 	}
 }
 
-// words says what a call does, for a person.
-func words(k procfs.Syscall) string {
+// describe returns what a thread in a system call does, as a phrase for people.
+func describe(k procfs.Syscall) string {
 	switch k.NR {
 	case -1:
 		if k.Running {
