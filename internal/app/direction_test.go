@@ -28,7 +28,7 @@ type listed struct {
 // that they can be read from top to bottom. A package joins when it does.
 func oneWay() []string {
 	return []string{
-		"internal/conns", "internal/discovery/...", "internal/ingest/...", "internal/model", "internal/procfs", "internal/procid",
+		"internal/conns", "internal/discovery/...", "internal/heal/...", "internal/ingest/...", "internal/model", "internal/procfs", "internal/procid",
 		"internal/safefile", "internal/sockdiag", "internal/text", "internal/waits",
 	}
 }

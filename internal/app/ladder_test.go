@@ -14,9 +14,9 @@ func rung(pkg string) (float64, bool) {
 		"cmd/resp-exporter": 8,
 		"internal/app":      7,
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
-		"internal/actions": 4,
-		"internal/waits":   3,
-		"internal/health":  2, "internal/discovery": 2,
+		"internal/heal":   4,
+		"internal/waits":  3,
+		"internal/health": 2, "internal/discovery": 2,
 		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
@@ -26,6 +26,33 @@ func rung(pkg string) (float64, bool) {
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		"internal/safefile": -1, "internal/text": -1, // config uses them too
 	}[pkg]
+	if strings.HasPrefix(pkg, "internal/heal/") {
+		return 4, true
+	}
+	return n, ok
+}
+
+// healRung has the place of each package within internal/heal. No action imports
+// another one.
+func healRung(pkg string) (int, bool) {
+	n, ok := map[string]int{
+		"internal/heal":                     4,
+		"internal/heal/guard":               3,
+		"internal/heal/journal":             2,
+		"internal/heal/importcheck":         2,
+		"internal/heal/action/actiontest":   2,
+		"internal/heal/journal/journaltest": 3,
+		"internal/heal/dbconn":              1,
+		"internal/heal/handover":            1,
+		"internal/heal/program":             1,
+		"internal/heal/action":              0,
+		"internal/heal/keyspace":            0,
+		"internal/heal/process":             0,
+		"internal/heal/redact":              0,
+	}[pkg]
+	if !ok && strings.HasPrefix(pkg, "internal/heal/action/") {
+		return 3, true
+	}
 	return n, ok
 }
 
@@ -59,14 +86,25 @@ func climbs(from, to string) string {
 	if !ok {
 		return from + " has no place on the ladder"
 	}
-	if to == "net/http" && high < 5 && from != "internal/actions" { // for call_http
+	if to == "net/http" && high < 5 && from != "internal/heal/action/callhttp" {
 		return from + " speaks HTTP below rung 5"
 	}
-	if to == "os/exec" && from != "internal/actions" {
-		return from + " starts programs; only internal/actions may"
+	if to == "os/exec" && from != "internal/heal/program" && from != "internal/heal/action/actiontest" {
+		return from + " starts programs; only internal/heal/program may"
 	}
 	if strings.HasPrefix(to, "github.com/prometheus/client_golang/") && from != "collectors" && from != "internal/app" {
 		return from + " makes metrics; they belong in collectors"
+	}
+	if low, ok := healRung(to); ok {
+		if high, ok := healRung(from); ok {
+			if low >= high {
+				return from + " imports " + to + ", which is not below it"
+			}
+			return ""
+		}
+	}
+	if _, ok := healRung(from); !ok && strings.HasPrefix(from, "internal/heal/") {
+		return from + " has no place within internal/heal"
 	}
 	if low, ours := rung(to); ours && low >= high {
 		return from + " imports " + to + ", which is not below it"
