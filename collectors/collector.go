@@ -55,34 +55,15 @@ const (
 	Failed      = reason.Failed
 )
 
-// Unavailable is an error that names why a source, or a part of it, cannot be
-// read, in an enumerated reason and a sentence for people.
-type Unavailable struct {
-	Reason Reason
-	Detail string // a sentence without a full stop, e.g. "wait states of shop need CAP_SYS_PTRACE or the app's uid"
-	Short  string // Detail without the name of Of, where that is a server; else ""
-	// Cure is what would give it, ready to be pasted: a statement, a rule, a
-	// setting. Several ways are one a line; "" is none. It is for `doctor` alone
-	// and is never published.
-	Cure string
-	Of   string // what lacks it, as resp_up calls it: "app:shop", "mysql:main"; "" is the collector as a whole
-	// Optional is for an extra that a sound server does not have unless it is
-	// set up for it. The collector counts as available without it.
-	Optional bool
-}
+// Unavailable is a lack as an error. Its field Collector is empty: the [Set] sets
+// it.
+type Unavailable model.Lack
 
 // lackOf returns what an error that states nothing says of a server.
 func lackOf(kind, name string, err error) *Unavailable {
 	u := fault(err)
 	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
 	return u
-}
-
-// lack returns u as the state has it.
-func (u *Unavailable) lack(collector string) model.Lack {
-	return model.Lack{
-		Collector: collector, Of: u.Of, Reason: string(u.Reason), Detail: u.Detail, Short: u.Short, Remedy: u.Cure, Optional: u.Optional,
-	}
 }
 
 // Error implements error.

@@ -10,5 +10,5 @@ const (
 
 // lackOfApp is what cannot be seen of one app.
 func lackOfApp(app string, reason Reason, detail, cure string) error {
-	return &Unavailable{Reason: reason, Detail: detail, Cure: cure, Of: "app:" + app}
+	return &Unavailable{Reason: reason, Detail: detail, Remedy: cure, Of: "app:" + app}
 }

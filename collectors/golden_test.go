@@ -91,6 +91,7 @@ func (a adapter) Collect(ch chan<- prometheus.Metric) {
 	if err != nil && !errors.As(err, &u) {
 		a.t.Errorf("collect: %v", err)
 	}
+	agree(a.t, s)
 	for _, m := range s.Metrics {
 		ch <- m
 	}

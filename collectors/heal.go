@@ -8,8 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 )
 
 var (
@@ -34,7 +34,7 @@ var (
 
 // HealStats is what the receiver of alerts and the runner of actions counted.
 type HealStats struct {
-	Actions   actions.Stats
+	Actions   heal.Stats
 	Requests  map[int]uint64 // of the webhook, by status code
 	Truncated uint64         // alerts left out of notifications
 }
@@ -109,10 +109,10 @@ func flag(on bool) float64 {
 }
 
 // durations makes the buckets cumulative, as the format wants them.
-func durations(d actions.Durations) prometheus.Metric {
+func durations(d heal.Durations) prometheus.Metric {
 	buckets := make(map[float64]uint64)
 	var sum uint64
-	for i, bound := range actions.DurationBounds() {
+	for i, bound := range heal.DurationBounds() {
 		if i < len(d.Buckets) {
 			sum += d.Buckets[i]
 		}

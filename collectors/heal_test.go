@@ -5,17 +5,18 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
 func TestHeal(t *testing.T) {
 	at := time.Unix(1767323045, 500e6)
-	s := actions.Stats{
-		Alerts:      map[actions.Decision]uint64{actions.DecisionQueued: 3, actions.DecisionCooldown: 4, actions.DecisionUnmatched: 0},
-		Blocked:     map[actions.Decision]uint64{actions.DecisionCooldown: 5, actions.DecisionFleet: 0},
-		Runs:        map[actions.RunKey]uint64{{Rule: "leaked", Action: "kill_leaked_connections", Result: actions.DecisionVerified}: 2},
+	s := heal.Stats{
+		Alerts:      map[journal.Decision]uint64{journal.DecisionQueued: 3, journal.DecisionCooldown: 4, journal.DecisionUnmatched: 0},
+		Blocked:     map[journal.Decision]uint64{journal.DecisionCooldown: 5, journal.DecisionFleet: 0},
+		Runs:        map[heal.RunKey]uint64{{Rule: "leaked", Action: "kill_leaked_connections", Result: journal.DecisionVerified}: 2},
 		Dropped:     0,
-		Durations:   actions.Durations{Buckets: []uint64{0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, Sum: 4007.5, Count: 3},
+		Durations:   heal.Durations{Buckets: []uint64{0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, Sum: 4007.5, Count: 3},
 		Victims:     map[string]uint64{"kill_leaked_connections": 17},
 		LastSuccess: map[string]time.Time{"kill_leaked_connections": at},
 		Queue:       1, Paused: true, Mode: "enforce", JournalBytes: 4096, BadLines: 3,
@@ -30,6 +31,6 @@ func TestHeal(t *testing.T) {
 
 // Before anything happened every gauge has its value, and what has none is absent.
 func TestHealNothingYet(t *testing.T) {
-	r := actions.New(actions.Options{})
+	r := heal.New(heal.Options{})
 	goldenAs(t, collectors.NewHeal(func() collectors.HealStats { return collectors.HealStats{Actions: r.Stats()} }), "heal_nothing_yet")
 }

@@ -12,12 +12,12 @@ import (
 
 var healthFamily = gauge("health_status", "How well each component is, as last judged: 0 healthy, 1 warning, 2 critical; overall is the worst. Without an app it is the host and the stores.", "app", "component")
 
-// Health returns the last judgement. It judges nothing itself: a scrape must
-// not be a look of its own, or the scrape interval would decide what flaps.
+// Health returns the last evaluation. It evaluates nothing itself, or the scrape
+// interval would change the hysteresis.
 type Health struct{ last func() health.Evaluation }
 
-// NewHealth returns the collector "health"; last gives the last judgement, the
-// zero one before the first.
+// NewHealth returns the collector "health". last returns the last evaluation, or the
+// zero Evaluation before the first.
 func NewHealth(last func() health.Evaluation) *Health { return &Health{last: last} }
 
 // Name implements [Collector].

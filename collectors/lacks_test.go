@@ -63,10 +63,10 @@ func TestReasonIsBounded(t *testing.T) {
 // The set keeps what the last read lacked, and what is optional takes nothing
 // from availability.
 func TestSetLacks(t *testing.T) {
-	err := error(&collectors.Unavailable{Reason: collectors.Unsupported, Detail: "extra", Cure: "set it", Optional: true})
+	err := error(&collectors.Unavailable{Reason: collectors.Unsupported, Detail: "extra", Remedy: "set it", Optional: true})
 	s := collectors.NewSet([]collectors.Collector{&stub{name: "a", do: func(context.Context) (collectors.Sample, error) { return collectors.Sample{}, err }}}, []string{"off"}, silent)
 	wantLines(t, read(t, s, time.Second), "resp_collector_available a ok 1", "resp_scrape_collector_success a 1")
-	if got := s.Lacks("a"); len(got) != 1 || got[0].Cure != "set it" {
+	if got := s.Lacks("a"); len(got) != 1 || got[0].Remedy != "set it" {
 		t.Errorf("got %v", got)
 	}
 	err = nil

@@ -195,7 +195,7 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	if !errors.As(err, &e) {
 		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: e.Reason, Short: e.Text, Cure: e.Cure, Of: "mysql:" + name}
+	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Cure, Of: "mysql:" + name}
 	stop = e.Broken || e.Reason == NotFound || e.Reason == Busy || e.Reason == Timeout
 	if process = e.Need == "PROCESS"; process {
 		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
@@ -344,7 +344,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 		// to is nothing that is wrong with it.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
-			Cure: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
+			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
 		})
 		return nil
 	}

@@ -254,7 +254,7 @@ func TestMySQLAbsentNotZero(t *testing.T) {
 		t.Errorf("%v, asked %v", err, f.asked)
 	}
 	lacks := collectors.Lacks(err)
-	if len(lacks) != 1 || !lacks[0].Optional || lacks[0].Of != "mysql:main" || !strings.Contains(lacks[0].Cure, "performance_schema=ON") {
+	if len(lacks) != 1 || !lacks[0].Optional || lacks[0].Of != "mysql:main" || !strings.Contains(lacks[0].Remedy, "performance_schema=ON") {
 		t.Errorf("what is missing: %v", err)
 	}
 	for _, r := range facts(s) {

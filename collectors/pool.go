@@ -29,9 +29,9 @@ var (
 const (
 	// defaultLeakAfter is for pools that no configuration names.
 	defaultLeakAfter = time.Minute
-	// maxNotes bounds the leaks of one pool, and the lock waits of one server,
-	// that are named one by one.
-	maxNotes = 20
+	// maxListed bounds the leaks of one pool, and the lock waits of one server,
+	// in the state.
+	maxListed = 20
 	// maxWorkerSeries bounds the series of resp_worker_connections.
 	maxWorkerSeries = 4000
 )
@@ -90,18 +90,18 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var s Sample
-	v := newConnectionView(snap, c.o.Connections.Connections())
+	v := newSampledConnections(snap, c.o.Connections.Connections())
 	if !v.known() {
-		return s, nil // the first sample is a moment away
+		return s, nil // there is no sample of connections yet
 	}
 	servers := make(map[string]*poolServer, len(targets))
 	for i, t := range targets {
 		servers[t.Name] = c.servers[t.Name]
 		if servers[t.Name] == nil {
-			servers[t.Name] = &poolServer{seen: make(map[uint64]*sighting)}
+			servers[t.Name] = &poolServer{seen: make(map[uint64]*seenConnection)}
 		}
 		if lacks[i] = whyNoPools(t.Name, looks[i], lacks[i]); lacks[i] == nil {
-			c.server(&s, servers[t.Name], poolLook{t, looks[i], v})
+			c.server(&s, servers[t.Name], poolRead{t, looks[i], v})
 			if looks[i].left != (mysql.LeftOut{}) {
 				lacks[i] = cutShort(t.Name)
 			}
@@ -112,7 +112,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// whyNoPools is why a look is not enough to tell what the pools do.
+// whyNoPools returns why the pools of a server are not known; nil if they are.
 func whyNoPools(server string, l *activity, err error) error {
 	if err == nil {
 		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
@@ -129,15 +129,15 @@ func whyNoPools(server string, l *activity, err error) error {
 	return lack
 }
 
-// connected is how a process is connected to something.
+// connected is a component to which a process of an app is connected.
 type connected struct {
 	app, component string
 	pid            int
 }
 
-// census counts the connections of each process, and lists what each app is
-// connected to.
-func (v *connectionView) census() (counts map[connected]int, components map[string][]string) {
+// census returns the number of connections of each process to each component, and
+// the components of each app.
+func (v *sampledConnections) census() (counts map[connected]int, components map[string][]string) {
 	counts, components = make(map[connected]int), make(map[string][]string)
 	for i := range v.list {
 		x := &v.list[i]
@@ -154,7 +154,7 @@ func (v *connectionView) census() (counts map[connected]int, components map[stri
 
 // workers adds the connections of each worker. Where one worker of an app is
 // connected to something, the others' count is 0 rather than absent.
-func (c *Pool) workers(s *Sample, v *connectionView) (lack error) {
+func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	counts, components := v.census()
 	left := maxWorkerSeries
 	for i := range v.snap.Apps {

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxQueries bounds the statements of one server that are named one by one.
+	// maxQueries bounds the statements of one server in the state.
 	maxQueries = 5
-	// queryAfter is how long a statement runs until it is named.
+	// queryAfter is how long a statement must run to be in the state.
 	queryAfter = time.Second
 	// maxClientText bounds the name of a user and of a host, in bytes.
 	maxClientText = 64
@@ -29,14 +29,14 @@ func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
 	return c
 }
 
-// noteQueries names the statements of clients that have been running longest,
-// with the workers that sent them. One that waits for a lock is not at work.
-func (l *poolLook) noteQueries(s *Sample, owners []model.Owner) {
+// addQueries adds the longest statements of clients to the state, with the workers
+// that sent them. Statements that wait for a lock are left out.
+func (l *poolRead) addQueries(s *Sample, owners []model.Owner) {
 	waits := make(map[uint64]bool)
 	for _, w := range l.lockWaits() {
 		waits[w.Waiter.ID] = true
 	}
-	var running []int // places in l.threads
+	var running []int // indexes in l.threads
 	for i := range l.threads {
 		if t := &l.threads[i]; !t.Own && t.Time >= queryAfter && ofClient(t) && !waits[t.ID] {
 			running = append(running, i)

@@ -13,7 +13,7 @@ import (
 // poolStates are the values of the label state, in the order of [poolCounts].
 var poolStates = [...]string{"in_use", "idle", "in_transaction", "leaked"} //nolint:gochecknoglobals // a table that nothing changes
 
-// The places in poolStates.
+// The indexes in poolStates.
 const (
 	poolInUse = iota
 	poolIdle
@@ -23,36 +23,35 @@ const (
 
 type poolCounts [len(poolStates)]int
 
-// poolServer is what is remembered of one server from look to look.
+// poolServer is what is kept of one server between reads.
 type poolServer struct {
 	looked time.Time
-	seen   map[uint64]*sighting // by connection id
-	leaks  map[leakKey]bool     // that are leaked now, and are in the log
+	seen   map[uint64]*seenConnection // by connection id
+	leaks  map[leakKey]bool           // leaked now, and logged
 }
 
-// sighting is when a connection was first seen. The same id with another client
+// seenConnection is when a connection was first seen. The same id with another client
 // is another connection: the server has been restarted.
-type sighting struct {
+type seenConnection struct {
 	host  string
-	after time.Time // the last look without it: it is younger than that
+	after time.Time // the last read without it: it is younger than that
 	first time.Time
 	last  time.Time
 }
 
-// leakKey tells one leak from another, also if a server that was restarted
-// uses an id again.
+// leakKey identifies a leak, also if a restarted server reuses a connection id.
 type leakKey struct {
 	connection  uint64
 	transaction string
 }
 
-// poolLook is one look at one server.
-type poolLook struct {
+// poolRead is one read of one server.
+type poolRead struct {
 	MySQLTarget
 
 	*activity
 
-	view *connectionView
+	view *sampledConnections
 }
 
 // pool is one pool of an app on one server.
@@ -76,8 +75,8 @@ type leak struct {
 
 // server adds the pools of one server, and asks for another sample of
 // connections if it has clients that are newer than the last one.
-func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
-	book := c.book(l)
+func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
+	pools := c.poolsOf(l)
 	open := make(map[uint64]*mysql.Transaction, len(l.transactions))
 	for i := range l.transactions {
 		if t := &l.transactions[i]; t.Thread != 0 {
@@ -92,12 +91,12 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 		if t.Own || t.Command == "Daemon" {
 			continue
 		}
-		at := p.sight(t, l.began)
+		at := p.see(t, l.began)
 		who, known := l.owner(clients[i], at, named)
 		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
 			fresh = true
 		}
-		if in := book.take(t, who); in != nil {
+		if in := pools.take(t, who); in != nil {
 			in.add(t, open[t.ID], who)
 			who.App = cmp.Or(who.App, in.app)
 		}
@@ -107,24 +106,24 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolLook) {
 	if fresh {
 		c.o.Connections.SampleConnections()
 	}
-	book.publish(s, l)
-	c.logLeaks(p, l, book)
-	l.noteLockWaits(s, owners)
-	l.noteQueries(s, owners)
+	pools.publish(s, l)
+	c.logLeaks(p, l, pools)
+	l.addLockWaits(s, owners)
+	l.addQueries(s, owners)
 }
 
-// sight gives when a connection was first seen.
-func (p *poolServer) sight(t *mysql.Thread, now time.Time) *sighting {
+// see returns when a connection was first seen.
+func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
 	at := p.seen[t.ID]
 	if at == nil || at.host != t.Host {
-		at = &sighting{host: t.Host, after: p.looked, first: now}
+		at = &seenConnection{host: t.Host, after: p.looked, first: now}
 		p.seen[t.ID] = at
 	}
 	at.last = now
 	return at
 }
 
-// forget forgets the connections that were not seen now.
+// forget removes the connections that were not seen in this read.
 func (p *poolServer) forget(now time.Time) {
 	for id, at := range p.seen {
 		if !at.last.Equal(now) {
@@ -134,9 +133,9 @@ func (p *poolServer) forget(now time.Time) {
 	p.looked = now
 }
 
-// owner tells whose a thread's connection is. A sample from before the
-// connection was made knows its port as that of another one.
-func (l *poolLook) owner(from client, at *sighting, named map[uint16]int) (who model.Owner, known bool) {
+// owner returns whose connection a thread is. A sample that is older than the
+// connection is not used, because its port may have been another connection's.
+func (l *poolRead) owner(from client, at *seenConnection, named map[uint16]int) (who model.Owner, known bool) {
 	if l.view.taken.Before(at.after) {
 		return model.Owner{}, false
 	}
@@ -161,8 +160,9 @@ func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 	}
 }
 
-// poolState judges one connection. The time asleep is in whole seconds, cut or
-// rounded up by the server's clock, so only more than leakAfter is surely over it.
+// poolState returns the state of one connection, an index in poolStates. The time
+// asleep is in whole seconds, truncated or rounded up, so a connection counts as leaked
+// only above leakAfter.
 //
 // Threads and transactions are read one after the other. A connection that slept
 // when the first was read and began a transaction before the second was, is at
@@ -180,9 +180,9 @@ func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration
 	}
 }
 
-// noteLockWaits names who waits for whom, with the workers at both ends,
+// addLockWaits adds who waits for whom to the state, with the workers at both ends,
 // longest first.
-func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
+func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
 	if len(waits) == 0 {
 		return
@@ -197,7 +197,7 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 		}
 		return model.Connection{ID: id}, &mysql.Thread{}
 	}
-	for _, wait := range waits[:min(len(waits), maxNotes)] {
+	for _, wait := range waits[:min(len(waits), maxListed)] {
 		wait.Waiter, _ = find(wait.Waiter.ID)
 		var thread *mysql.Thread
 		wait.Blocker, thread = find(wait.Blocker.ID)
@@ -210,13 +210,13 @@ func (l *poolLook) noteLockWaits(s *Sample, owners []model.Owner) {
 		}
 		s.State.LockWaits = append(s.State.LockWaits, wait)
 	}
-	l.noteSuspect(s, owners, waits)
+	l.addLockSuspect(s, owners, waits)
 }
 
 // lockWaits returns the waits for rows and for tables, longest first, with the ids
-// of the connections only. Who holds the lock of a table, or of its definition, the
-// server does not tell.
-func (l *poolLook) lockWaits() []model.LockWait {
+// of the connections only. The server does not report who holds the lock of a table or
+// of its definition.
+func (l *poolRead) lockWaits() []model.LockWait {
 	var out []model.LockWait
 	add := func(waiter, blocker uint64, took time.Duration) {
 		out = append(out, model.LockWait{

@@ -81,6 +81,6 @@ func pressureError(resources string, err error) error {
 	}
 	return &Unavailable{
 		Reason: Unsupported, Detail: "pressure of " + resources + " needs a kernel with PSI, switched on (boot parameter psi=1)",
-		Cure: "psi=1 on the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub and a restart",
+		Remedy: "psi=1 on the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub and a restart",
 	}
 }

@@ -89,7 +89,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
 			Reason: Busy, Of: fmt.Sprintf("uid:%d", l.UID), Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, discovery.MaxApps),
-			Cure: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
+			Remedy: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
 		})
 	}
 	s.add(seriesDropped, float64(snap.Dropped), "app")

@@ -152,7 +152,7 @@ func redisLack(name string, err error) error {
 	if !errors.As(err, &e) || e == nil {
 		return err
 	}
-	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Cure: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {

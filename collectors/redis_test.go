@@ -3,6 +3,8 @@ package collectors_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,8 +50,8 @@ func wholeInfo() redis.Info {
 func redisOf(servers map[string]*redisStub) *collectors.Redis {
 	return collectors.NewRedis(func() []collectors.RedisTarget {
 		var out []collectors.RedisTarget
-		for name, s := range servers {
-			out = append(out, collectors.RedisTarget{Name: name, Server: s})
+		for _, name := range slices.Sorted(maps.Keys(servers)) {
+			out = append(out, collectors.RedisTarget{Name: name, Server: servers[name]})
 		}
 		return out
 	})

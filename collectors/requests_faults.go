@@ -159,7 +159,7 @@ func (r *Requests) notes() error {
 		out = append(out, &Unavailable{
 			Of: "app:" + s.of, Reason: Misnamed, Optional: true,
 			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is no watched app; they count under that name", s.of, name),
-			Cure:   CureMisnamed(s.of),
+			Remedy: CureMisnamed(s.of),
 		})
 	}
 	slices.SortFunc(out, func(a, b *Unavailable) int { return strings.Compare(a.Error(), b.Error()) })

@@ -174,27 +174,45 @@ func (r *Requests) mayClaim(who claimant) bool {
 }
 
 // makeRoom reports whether one more account may be opened, and closes another
-// one for it if need be. A watched app always has a place.
+// one for it if need be. A watched app always has a place, before those of
+// strangers. The names of trusted senders have places.max beside the watched
+// apps, those of strangers what both leave of it. Of apps that were watched and
+// are gone, the places.max heard of last are kept.
 func (r *Requests) makeRoom(class standing) bool {
-	if class != watched && r.places.full {
-		return false
-	}
-	named := 0
+	all, named, gone := 0, 0, 0
 	for _, a := range r.places.apps {
-		if !a.common() {
+		if a.common() {
+			continue
+		}
+		all++
+		if a.standing != watched {
 			named++
 		}
+		if a.gone {
+			gone++
+		}
+	}
+	stranger := func(a *account) bool { return a.standing == claimed }
+	silent := func(a *account) bool { return (a.standing != watched || a.gone) && r.idle(a) > placeAtLeast }
+	if class == watched {
+		if all >= r.places.max && !r.evict(stranger) && !r.evict(silent) && gone >= r.places.max {
+			r.evict(func(a *account) bool { return a.gone })
+		}
+		return true
+	}
+	if r.places.full {
+		return false
 	}
 	switch {
-	case named < r.places.max:
+	case all < r.places.max:
 		return true
-	case class != claimed && r.evict(func(a *account) bool { return a.standing == claimed }):
+	case class != claimed && r.evict(stranger), r.evict(silent):
 		return true
-	case r.evict(func(a *account) bool { return (a.standing != watched || a.gone) && r.idle(a) > placeAtLeast }):
+	case class != claimed && named < r.places.max:
 		return true
 	}
 	r.places.full = class != claimed // until the next look
-	return class == watched
+	return false
 }
 
 func (r *Requests) idle(a *account) time.Duration { return r.o.Now().Sub(a.seen) }

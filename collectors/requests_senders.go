@@ -235,7 +235,7 @@ func (r *Requests) ignored() error {
 	if n := len(list); n > maxDetails {
 		list = append(list[:maxDetails], fmt.Sprintf("and %d more", n-maxDetails))
 	}
-	return &Unavailable{Reason: Untrusted, Detail: strings.Join(list, "; "), Cure: sorted(cures)}
+	return &Unavailable{Reason: Untrusted, Detail: strings.Join(list, "; "), Remedy: sorted(cures)}
 }
 
 // sorted joins the keys, one a line.

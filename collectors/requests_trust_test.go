@@ -229,6 +229,33 @@ func TestPlacesOfApps(t *testing.T) {
 	}
 }
 
+// Apps of a busy host that come and go take no place of a name that a trusted
+// sender reports, and what is kept of them is bounded.
+func TestPlacesOfTrustedNamesBesideApps(t *testing.T) {
+	w := newWorld(map[string][]uint32{})
+	r := w.requests(10)
+	for i := range 40 {
+		clear(w.users)
+		for j := range 10 {
+			w.users[fmt.Sprintf("app%d", i*10+j)] = []uint32{33}
+		}
+		w.send(r, local(500, 33), fmt.Sprintf("app%d.gunicorn.request.status.200:1|c", i*10))
+		look(t, r)
+		w.pass(10 * time.Second)
+	}
+	for i := range 8 {
+		w.send(r, local(2, 0), fmt.Sprintf("root%d.gunicorn.request.status.200:1|c", i))
+	}
+	look(t, r)
+	got := look(t, r)
+	for i := range 8 {
+		expect(t, got, fmt.Sprintf("resp_http_requests_total root%d 200   1", i))
+	}
+	if n := names(got); len(n) > 10+10+10 { // watched, gone, and named
+		t.Errorf("%d names: %q", len(n), n)
+	}
+}
+
 // One app's flood of routes leaves others theirs.
 func TestRoutesOfOthers(t *testing.T) {
 	w := newWorld(map[string][]uint32{"shop": {33}, "evil0": {66}, "evil1": {66}, "evil2": {66}})

@@ -263,14 +263,16 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 	s.add(leftFamily, float64(left), c.Name())
 	s.available(c.Name(), reason)
 	for _, u := range Lacks(err) {
-		s.State.Lacks = append(s.State.Lacks, u.lack(c.Name()))
+		lack := model.Lack(*u)
+		lack.Collector = c.Name()
+		s.State.Lacks = append(s.State.Lacks, lack)
 	}
 }
 
 // available adds whether a collector gives all it should.
 func (s *Sample) available(collector string, reason Reason) {
 	s.add(availableFamily, flag(reason == OK), collector, string(reason))
-	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: string(reason)})
+	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: reason})
 }
 
 // logLacks logs what is missing since the read that ended with err.

@@ -1,15 +1,18 @@
 package collectors_test
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
 // fact is one number of a sample: a series, or, with a name that begins with
@@ -122,8 +125,16 @@ func (l *factList) pools(s *model.State) {
 }
 
 func (l *factList) apps(s *model.State) {
+	for i := range s.Apps {
+		for _, w := range s.Apps[i].Workers {
+			l.known("worker_cpu_ratio", w.CPU, s.Apps[i].Name, w.Slot)
+		}
+	}
 	for i := range s.Workers {
+		l.add("workers_spare", s.Workers[i].Spare, s.Workers[i].App)
+		l.add("workers_unready", s.Workers[i].Unready, s.Workers[i].App)
 		for _, w := range s.Workers[i].Workers {
+			l.add("worker", w.Seconds, s.Workers[i].App, w.Slot, numberOf(w.PID), w.State, w.Detail)
 			if w.Wait != nil {
 				l.add("worker_wait", w.Seconds, s.Workers[i].App, w.Slot, w.Wait.On, w.Wait.Peer)
 			}
@@ -141,6 +152,9 @@ func (l *factList) apps(s *model.State) {
 	}
 	for i := range s.Listeners {
 		l.known("listen_overflows_5m", s.Listeners[i].Overflows5m, s.Listeners[i].App)
+		for _, x := range s.Listeners[i].Listeners {
+			l.known("listener_fullness", x.Fullness, s.Listeners[i].App, x.Name)
+		}
 	}
 }
 
@@ -165,9 +179,32 @@ func (l *factList) servers(s *model.State) {
 	}
 	for _, x := range s.Lacks {
 		if x.Optional {
-			l.add("note", 0, x.Collector, x.Of, x.Reason, x.Detail)
+			l.add("note", 0, x.Collector, x.Of, string(x.Reason), x.Detail)
 		} else {
-			l.add("unavailable", 0, x.Collector, x.Reason, x.Detail)
+			l.add("unavailable", 0, x.Collector, string(x.Reason), x.Detail)
 		}
+	}
+}
+
+// agree fails the test where the state of a sample does not have the numbers of
+// its series.
+func agree(t *testing.T, s collectors.Sample) {
+	t.Helper()
+	var in []modeltest.Fact
+	for _, f := range facts(s) {
+		in = append(in, modeltest.Fact(f))
+	}
+	want, _ := modeltest.From(in)
+	got := s.State
+	text := func(s *model.State) string {
+		s.Listeners = slices.DeleteFunc(slices.Clone(s.Listeners), func(l model.AppListeners) bool { return len(l.Listeners) == 0 && l.Overflows5m == nil })
+		b, err := json.MarshalIndent(s, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(b), "[]", "null")
+	}
+	if g, w := text(&got), text(want); g != w {
+		t.Errorf("the state is\n%s\nthe series say\n%s", g, w)
 	}
 }

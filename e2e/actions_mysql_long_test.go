@@ -11,8 +11,10 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -69,12 +71,12 @@ func TestKillLongQueries(t *testing.T) {
 		runLong(t, s, "report", false, "SELECT SLEEP(600)"),
 	}
 	settings := config.KillLong{MySQL: "main", Users: []string{"shop"}, MinTime: 2 * time.Second, MaxVictims: 2, Procedure: "resp_heal.kill_query"}
-	deps := actions.KillLongDeps{Database: func(string) actions.Database { return actions.MySQL(server) }}
-	run := func(k *actions.KillLong, total int, measure float64) {
+	deps := killlongqueries.Deps{Database: func(string) dbconn.Database { return dbconn.MySQL(server) }}
+	run := func(k *killlongqueries.Action, total int, measure float64) {
 		t.Helper()
-		var p actions.Plan
+		var p action.Plan
 		eventually(t, 20*time.Second, func() (err error) {
-			p, err = k.Plan(t.Context(), actions.Alert{})
+			p, err = k.Plan(t.Context(), action.PlanRequest{})
 			return all(err, wants("found", p.Measure, measure), wants("planned", p.Total, total))
 		})
 		if done, err := k.Apply(t.Context(), p); done != total || err != nil {
@@ -82,12 +84,12 @@ func TestKillLongQueries(t *testing.T) {
 		}
 		verified(t, k, p)
 	}
-	run(actions.NewKillLong(deps, settings), 2, 3)
+	run(killlongqueries.New(deps, settings), 2, 3)
 	// The last one without the procedure, by a user that may end anything.
 	execute(t, s, "CREATE USER 'healer'@'127.0.0.1' IDENTIFIED BY 'healer'; GRANT PROCESS, CONNECTION ADMIN ON *.* TO 'healer'@'127.0.0.1'")
 	strong := watched(t, s, "healer", "healer")
 	settings.Procedure = ""
-	run(actions.NewKillLong(actions.KillLongDeps{Database: func(string) actions.Database { return actions.MySQL(strong) }}, settings), 1, 1)
+	run(killlongqueries.New(killlongqueries.Deps{Database: func(string) dbconn.Database { return dbconn.MySQL(strong) }}, settings), 1, 1)
 	for i, r := range plain {
 		var answer *mysqldriver.MySQLError
 		select {

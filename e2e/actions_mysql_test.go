@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/mariadb"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
@@ -56,14 +58,14 @@ func allow(t *testing.T, s *mariadb.Server) {
 	execute(t, s, "INSERT INTO resp_heal.allowed VALUES ('shop')")
 }
 
-func killLeaked(server *mysql.Server, settings config.KillLeaked) *actions.KillLeaked {
+func killLeaked(server *mysql.Server, settings config.KillLeaked) *killleakedconnections.Action {
 	// Who holds the connections is not looked for: they are this test's own.
 	settings.App, settings.Clients = "shop", config.ClientsUser
-	return actions.NewKillLeaked(actions.KillLeakedDeps{
+	return killleakedconnections.New(killleakedconnections.Deps{
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop", LeakAfter: time.Minute}}}}
 		},
-		Database: func(string) actions.Database { return actions.MySQL(server) },
+		Database: func(string) dbconn.Database { return dbconn.MySQL(server) },
 	}, settings)
 }
 
@@ -110,7 +112,7 @@ func present(t *testing.T, s *mariadb.Server) (ids []uint64) {
 	return ids
 }
 
-func victimIDs(p actions.Plan) (ids []uint64) {
+func victimIDs(p action.Plan) (ids []uint64) {
 	for _, v := range p.Victims {
 		id, _ := strconv.ParseUint(v.ID, 10, 64)
 		ids = append(ids, id)
@@ -124,7 +126,7 @@ func without(a, b []uint64) []uint64 {
 }
 
 // verified looks until an action has helped, as the runner does.
-func verified(t *testing.T, a actions.Action, p actions.Plan) (seen []actions.Outcome) {
+func verified(t *testing.T, a action.Action, p action.Plan) (seen []action.Outcome) {
 	t.Helper()
 	p.Private = nil // as after a crash
 	eventually(t, 60*time.Second, func() error {
@@ -132,7 +134,7 @@ func verified(t *testing.T, a actions.Action, p actions.Plan) (seen []actions.Ou
 		if err == nil {
 			seen = append(seen, o)
 		}
-		if o != actions.Verified || err != nil {
+		if o != action.Verified || err != nil {
 			return fmt.Errorf("%s, %w", o, err)
 		}
 		return nil
@@ -159,9 +161,9 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 	before := present(t, s)
 	settings := config.KillLeaked{MinIdle: 2 * time.Second, MaxVictims: 25, MaxFraction: 0.5, MaxTrxRows: 10}
 	direct := killLeaked(server, settings)
-	var p actions.Plan
+	var p action.Plan
 	eventually(t, 20*time.Second, func() (err error) {
-		p, err = direct.Plan(t.Context(), actions.Alert{})
+		p, err = direct.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 60))
 	})
 	var fault *mysql.Error
@@ -170,7 +172,7 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 	}
 	settings.Procedure = "resp_heal.kill_idle"
 	k := killLeaked(server, settings)
-	if p, err := k.Plan(t.Context(), actions.Alert{}); err != nil || p.Total != 25 {
+	if p, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || p.Total != 25 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	if done, err := k.Apply(t.Context(), p); done != 0 || err != nil {
@@ -180,7 +182,7 @@ func TestKillLeakedOfTwoHundred(t *testing.T) {
 		t.Fatalf("gone are %v", gone)
 	}
 	allow(t, s)
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || len(p.Victims) != 25 || len(without(victimIDs(p), leaked)) > 0 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
@@ -281,9 +283,9 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 	statements := []string{"START TRANSACTION", "SELECT * FROM shop.orders"}
 	crowd(t, s, "shop", 30, statements...)
 	k := killLeaked(server, config.KillLeaked{MinIdle: time.Second, MaxVictims: 30, MaxFraction: 1, MaxTrxRows: 10, Procedure: "resp_heal.kill_idle"})
-	var p actions.Plan
+	var p action.Plan
 	plan := func() (err error) {
-		p, err = k.Plan(t.Context(), actions.Alert{})
+		p, err = k.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 30))
 	}
 	eventually(t, 20*time.Second, plan)
@@ -303,7 +305,7 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 		t.Errorf("gone are %v", gone)
 	}
 	p.Private = nil
-	if o, err := k.Verify(t.Context(), p); o != actions.Unchanged || err != nil { // 45 leak now
+	if o, err := k.Verify(t.Context(), p); o != action.Unchanged || err != nil { // 45 leak now
 		t.Errorf("%s, %v", o, err)
 	}
 }
@@ -317,10 +319,10 @@ func TestKillLeakedRollback(t *testing.T) {
 	execute(t, s, "CREATE TABLE shop.big (id INT PRIMARY KEY, n INT); INSERT INTO shop.big SELECT seq, 0 FROM shop.seq_1_to_300000")
 	crowd(t, s, "shop", 1, "START TRANSACTION", "UPDATE shop.big SET n = 1")
 	settings := config.KillLeaked{MinIdle: time.Second, MaxVictims: 5, MaxFraction: 1, MaxTrxRows: 10_000, Procedure: "resp_heal.kill_idle"}
-	var p actions.Plan
+	var p action.Plan
 	capped := killLeaked(server, settings)
 	eventually(t, 20*time.Second, func() (err error) {
-		p, err = capped.Plan(t.Context(), actions.Alert{})
+		p, err = capped.Plan(t.Context(), action.PlanRequest{})
 		return all(err, wants("leaked", p.Measure, 1))
 	})
 	if !strings.Contains(p.Refused, "max_trx_rows") || p.Total != 0 {
@@ -328,17 +330,17 @@ func TestKillLeakedRollback(t *testing.T) {
 	}
 	settings.MaxTrxRows = 1_000_000
 	k := killLeaked(server, settings)
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Total != 1 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	if done, err := k.Apply(t.Context(), p); done != 1 || err != nil {
 		t.Fatalf("done %d, %v", done, err)
 	}
-	if again, err := k.Plan(t.Context(), actions.Alert{}); err != nil || again.Total != 0 {
+	if again, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || again.Total != 0 {
 		t.Errorf("what rolls back is in a plan: %+v, %v", again, err)
 	}
-	if seen := verified(t, k, p); seen[0] != actions.InProgress {
+	if seen := verified(t, k, p); seen[0] != action.InProgress {
 		t.Errorf("looks gave %v", seen)
 	}
 }

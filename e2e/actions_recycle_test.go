@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
@@ -93,21 +94,21 @@ func (a *app) load(t *testing.T, sides int, path string) *load {
 	return l
 }
 
-func recycling(w *discovery.Watcher, a *app, c config.Recycle) *actions.Recycle {
+func recycling(w *discovery.Watcher, a *app, c config.Recycle) *recycleworker.Action {
 	c.App = a.name
 	if c.MinWorkers == 0 {
 		c.MinWorkers = 2
 	}
-	return actions.NewRecycle(actions.RecycleDeps{Processes: w, ProcRoot: "/proc"}, c)
+	return recycleworker.New(recycleworker.Deps{Processes: w, ProcRoot: "/proc"}, c)
 }
 
 // recycled plans, applies and verifies; it gives the slot. A verification that
 // ends otherwise than wanted fails the test.
-func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
+func recycled(t *testing.T, a *recycleworker.Action, want action.Outcome) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	p, err := a.Plan(ctx, actions.Alert{Labels: map[string]string{"alertname": "X"}})
+	p, err := a.Plan(ctx, action.PlanRequest{Alert: action.Alert{Labels: map[string]string{"alertname": "X"}}})
 	if err != nil || p.Refused != "" || p.Total != 1 {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -118,7 +119,7 @@ func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
 	p = journalled(t, p)
 	eventually(t, 45*time.Second, func() error {
 		o, err := a.Verify(ctx, p)
-		if err == nil && o == actions.Worse {
+		if err == nil && o == action.Worse {
 			t.Fatal("it got worse")
 		}
 		return all(err, wants("outcome", o, want))
@@ -127,7 +128,7 @@ func recycled(t *testing.T, a *actions.Recycle, want actions.Outcome) string {
 }
 
 // journalled is a plan as it is after a crash.
-func journalled(t *testing.T, p actions.Plan) (out actions.Plan) {
+func journalled(t *testing.T, p action.Plan) (out action.Plan) {
 	t.Helper()
 	b, err := json.Marshal(p)
 	if err == nil {
@@ -177,7 +178,7 @@ func TestRecycle(t *testing.T) {
 				}
 				return nil
 			})
-			slot := recycled(t, recycling(w, a, config.Recycle{Pick: config.PickLargest, ImportCheck: c.check}), actions.Verified)
+			slot := recycled(t, recycling(w, a, config.Recycle{Pick: config.PickLargest, ImportCheck: c.check}), action.Verified)
 			l.end()
 			if good, bad := l.good.Load(), l.bad.Load(); bad != 0 || good < 20 {
 				t.Errorf("%d requests were answered, %d were not", good, bad)
@@ -222,7 +223,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 			}
 			write(t, module, "import no_such_module_any_more\n")
 			r := recycling(w, a, settings)
-			p, err := r.Plan(t.Context(), actions.Alert{})
+			p, err := r.Plan(t.Context(), action.PlanRequest{})
 			if late := c.want == "does not import"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
 				t.Fatalf("%+v, %v", p, err)
 			}
@@ -230,7 +231,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				n, err := r.Apply(ctx, p)
-				if no, ok := errors.AsType[actions.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
+				if no, ok := errors.AsType[action.Refusal](err); n != 0 || !ok || !strings.Contains(string(no), c.want) {
 					t.Fatalf("%d, %v", n, err)
 				}
 			}
@@ -279,7 +280,7 @@ func TestRecycleImportsAsTheApp(t *testing.T) {
 		"    caps = [l.split()[1] for l in open('/proc/self/status') if l.startswith(('CapPrm', 'CapEff', 'CapAmb', 'NoNewPrivs'))]",
 		"    print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ.get('SHOP_MARK'), os.getcwd(), *caps, file=f)"))
 	r := recycling(w, a, config.Recycle{Pick: config.PickLargest})
-	p, err := r.Plan(t.Context(), actions.Alert{})
+	p, err := r.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Refused != "" {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -311,15 +312,15 @@ func TestRecycleStuck(t *testing.T) {
 			w := watcher(t, a)
 			before := settledWorkers(t, w, 3)
 			quiet := recycling(w, a, config.Recycle{Pick: config.PickStuck})
-			if p, err := quiet.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+			if p, err := quiet.Plan(t.Context(), action.PlanRequest{}); err != nil || !p.Cleared {
 				t.Fatalf("nobody is stuck: %+v, %v", p, err)
 			}
 			a.behind("/slow?s=30")
 			eventually(t, 20*time.Second, func() error {
-				p, err := quiet.Plan(t.Context(), actions.Alert{})
+				p, err := quiet.Plan(t.Context(), action.PlanRequest{})
 				return all(err, wants("total", p.Total, 1))
 			})
-			slot := recycled(t, quiet, actions.Verified)
+			slot := recycled(t, quiet, action.Verified)
 			for s, pid := range settledWorkers(t, w, 3) {
 				if changed := pid != before[s]; changed != (fmt.Sprint(s) == slot) {
 					t.Errorf("worker %d changed: %t", s, changed)

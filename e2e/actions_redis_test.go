@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -58,13 +59,13 @@ func (r *redisServer) store() *redis.Server {
 	return s
 }
 
-func purgeOf(store *redis.Server, settings config.Purge) *actions.Purge {
+func purgeOf(store *redis.Server, settings config.Purge) *purgesessions.Action {
 	settings.App = "shop"
-	return actions.NewPurge(actions.PurgeDeps{
+	return purgesessions.New(purgesessions.Deps{
 		Apps: func() []config.App {
 			return []config.App{{Name: "shop", Sessions: []config.Sessions{{Redis: "cache", Prefix: "session:", Lifetime: 2 * time.Hour}}}}
 		},
-		Store: func(string) actions.SessionStore { return store },
+		Store: func(string) purgesessions.SessionStore { return store },
 	}, settings)
 }
 
@@ -83,16 +84,16 @@ func TestPurgeSessions(t *testing.T) {
 	settings := config.Purge{Grace: time.Hour, MaxKeys: 10_000, MaxFraction: 0.5}
 	k := purgeOf(store, settings)
 	var fault *redis.Error
-	if _, err := k.Plan(t.Context(), actions.Alert{}); !errors.As(err, &fault) || !strings.Contains(err.Error(), "docs/actions.md") {
+	if _, err := k.Plan(t.Context(), action.PlanRequest{}); !errors.As(err, &fault) || !strings.Contains(err.Error(), "docs/actions.md") {
 		t.Errorf("without the rights: %v", err)
 	}
 	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Total != 5000 || p.Measure != 5000 || p.Refused != "" {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
 	settings.MaxFraction = 0.3 // of 13,300
-	if p, err := purgeOf(store, settings).Plan(t.Context(), actions.Alert{}); err != nil || !strings.Contains(p.Refused, "max_fraction") {
+	if p, err := purgeOf(store, settings).Plan(t.Context(), action.PlanRequest{}); err != nil || !strings.Contains(p.Refused, "max_fraction") {
 		t.Errorf("plan: %+v, %v", p, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -103,7 +104,7 @@ func TestPurgeSessions(t *testing.T) {
 	}
 	t.Logf("took %s", time.Since(began))
 	verified(t, k, p)
-	if again, err := k.Plan(t.Context(), actions.Alert{}); err != nil || !again.Cleared {
+	if again, err := k.Plan(t.Context(), action.PlanRequest{}); err != nil || !again.Cleared {
 		t.Errorf("plan: %+v, %v", again, err)
 	}
 	for prefix, want := range map[string][2]int{"session:eternal:": {5000, 0}, "session:fresh:": {300, 300}, "session:expires:": {8000, 0}, "cache:eternal:": {2000, 2000}, "session:index:": {100, 100}} {
@@ -127,7 +128,7 @@ func TestPurgeSessionsRemoves(t *testing.T) {
 	r.restored("session:expires:", 2000, 7_200_000, "IDLETIME 9000")
 	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
 	k := purgeOf(r.store(), config.Purge{MaxKeys: 700, MaxFraction: 0.5, Remove: true})
-	p, err := k.Plan(t.Context(), actions.Alert{})
+	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil || p.Total != 700 || p.Measure != 1000 {
 		t.Fatalf("plan: %+v, %v", p, err)
 	}
@@ -153,7 +154,7 @@ func TestPurgeSessionsLFU(t *testing.T) {
 	r := startRedis(t, "--maxmemory-policy", "allkeys-lfu")
 	r.restored("session:eternal:", 10, 0, "")
 	r.cli("ACL", append([]string{"SETUSER", redisUser}, strings.Fields(purgeRights)...)...)
-	p, err := purgeOf(r.store(), config.Purge{MaxKeys: 100, MaxFraction: 1}).Plan(t.Context(), actions.Alert{})
+	p, err := purgeOf(r.store(), config.Purge{MaxKeys: 100, MaxFraction: 1}).Plan(t.Context(), action.PlanRequest{})
 	if err != nil || !strings.Contains(p.Refused, "LFU") {
 		t.Errorf("plan: %+v, %v", p, err)
 	}

@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
@@ -26,7 +27,7 @@ func (b *taskApp) supervised(argv ...string) *run.Proc {
 }
 
 // restarter is the action on one queue, with the exporter's own rights.
-func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
+func (b *taskApp) restarter(kind, queue string) *restarttask.Action {
 	b.t.Helper()
 	host, err := os.Hostname()
 	if err != nil {
@@ -35,20 +36,20 @@ func (b *taskApp) restarter(kind, queue string) *actions.RestartTask {
 	store := b.redis.store()
 	b.grant(restartRights)
 	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}, User: strconv.Itoa(os.Geteuid())}}
-	return actions.NewRestartTask(actions.RestartTaskDeps{
+	return restarttask.New(restarttask.Deps{
 		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: tasks}} },
-		Queues:    func(string) actions.TaskQueues { return store },
+		Queues:    func(string) restarttask.TaskQueues { return store },
 		Processes: watcher(b.t, &app{name: unique("none")}), ProcRoot: "/proc", Host: host,
 	}, config.RestartTask{App: "shop", Queue: queue, Idempotent: true, MinStuck: 4 * time.Second})
 }
 
 // heals waits until the action has a plan, carries it out, and waits until it
 // is verified. It gives the pid of the worker that was ended.
-func heals(t *testing.T, a *actions.RestartTask) int {
+func heals(t *testing.T, a *restarttask.Action) int {
 	t.Helper()
-	var p actions.Plan
+	var p action.Plan
 	eventually(t, 60*time.Second, func() (err error) {
-		if p, err = a.Plan(t.Context(), actions.Alert{}); err != nil || p.Total == 1 {
+		if p, err = a.Plan(t.Context(), action.PlanRequest{}); err != nil || p.Total == 1 {
 			return err
 		}
 		return fmt.Errorf("no plan yet: %+v", p)
@@ -59,7 +60,7 @@ func heals(t *testing.T, a *actions.RestartTask) int {
 	p = journalled(t, p)
 	eventually(t, 60*time.Second, func() error {
 		o, err := a.Verify(t.Context(), p)
-		return all(err, wants("outcome", o, actions.Verified))
+		return all(err, wants("outcome", o, action.Verified))
 	})
 	pid, err := strconv.Atoi(p.Victims[0].ID)
 	if err != nil {
@@ -112,7 +113,7 @@ func TestRestartTaskRQ(t *testing.T) {
 			if c.stop != nil {
 				c.stop(t, worker)
 			}
-			if p, err := a.Plan(t.Context(), actions.Alert{}); err != nil || !p.Cleared {
+			if p, err := a.Plan(t.Context(), action.PlanRequest{}); err != nil || !p.Cleared {
 				t.Fatalf("nothing waits: %+v, %v", p, err)
 			}
 			b.enqueue("default", "0.1", "0.1")
@@ -172,7 +173,7 @@ func TestRestartTaskRefuses(t *testing.T) {
 	a := b.restarter(config.RQ, "default")
 	var refused string
 	eventually(t, 40*time.Second, func() error {
-		p, err := a.Plan(t.Context(), actions.Alert{})
+		p, err := a.Plan(t.Context(), action.PlanRequest{})
 		if refused = p.Refused; err != nil || p.Total != 0 {
 			t.Fatalf("%+v, %v", p, err)
 		}

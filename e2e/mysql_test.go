@@ -66,10 +66,11 @@ func client(t *testing.T, s *mariadb.Server) *sql.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	var conn *sql.Conn
+	eventually(t, 20*time.Second, func() (err error) { // a full server may still have one that was just closed
+		conn, err = db.Conn(t.Context())
+		return err
+	})
 	t.Cleanup(func() { _ = conn.Close(); _ = db.Close() })
 	return conn
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 // Budget is the time that a scrape with this header gets.
@@ -73,4 +75,14 @@ func NewHolders(held *conns.Sample, snap *discovery.Snapshot, component string, 
 		return nil
 	}
 	return h
+}
+
+// EvidenceNumbers returns the names, labels and values of the numbers that evidence
+// about an app and its servers has.
+func EvidenceNumbers(s *model.State, app string, servers ...string) []string {
+	var out []string
+	for _, n := range numbersOf(s, app, servers) {
+		out = append(out, fmt.Sprintf("%s%v %v", n.Name, n.Labels, n.Value))
+	}
+	return out
 }

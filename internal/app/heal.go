@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
@@ -20,15 +20,15 @@ const fleetSettle = 2 * time.Second
 
 // healing is the part that acts: the runner, and what speaks to it.
 type healing struct {
-	runner *actions.Runner
+	runner *heal.Runner
 	hook   *webhook.Webhook
 }
 
 func newHealing(a *App, log *slog.Logger) *healing {
 	h := &healing{}
-	h.runner = actions.New(actions.Options{
+	h.runner = heal.New(heal.Options{
 		StateDir: a.o.StateDir, Build: a.buildAction, Evidence: a.evidence, Settle: fleetSettle, Logger: log,
-		Leases: func(server string) actions.Leases { return &leases{a.redis, server, a.fleetName()} },
+		Leases: func(server string) heal.Leases { return &leases{a.redis, server, a.fleetName()} },
 	})
 	h.hook = webhook.New(webhook.Options{
 		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: log,
@@ -72,7 +72,7 @@ func (l *leases) on() (*redis.Leases, error) {
 	return nil, errNoServer
 }
 
-// Beat implements [actions.Leases].
+// Beat implements [heal.Leases].
 func (l *leases) Beat(ctx context.Context) error {
 	on, err := l.on()
 	if err != nil {
@@ -81,28 +81,28 @@ func (l *leases) Beat(ctx context.Context) error {
 	return on.Beat(ctx)
 }
 
-// Ask implements [actions.Leases].
-func (l *leases) Ask(ctx context.Context, action string) (actions.Fleet, error) {
+// Ask implements [heal.Leases].
+func (l *leases) Ask(ctx context.Context, action string) (heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
-		return actions.Fleet{}, err
+		return heal.Fleet{}, err
 	}
 	f, err := on.Ask(ctx, action)
 	return fleetOf(f), err
 }
 
-// Take implements [actions.Leases].
-func (l *leases) Take(ctx context.Context, want actions.Lease) (bool, actions.Fleet, error) {
+// Take implements [heal.Leases].
+func (l *leases) Take(ctx context.Context, want heal.Lease) (bool, heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
-		return false, actions.Fleet{}, err
+		return false, heal.Fleet{}, err
 	}
 	held, f, err := on.Take(ctx, want.Action, want.Key, want.Run, want.For)
 	return held, fleetOf(f), err
 }
 
-// Give implements [actions.Leases].
-func (l *leases) Give(ctx context.Context, lease actions.Lease) error {
+// Give implements [heal.Leases].
+func (l *leases) Give(ctx context.Context, lease heal.Lease) error {
 	on, err := l.on()
 	if err != nil {
 		return err
@@ -110,6 +110,6 @@ func (l *leases) Give(ctx context.Context, lease actions.Lease) error {
 	return on.Give(ctx, lease.Action, lease.Key, lease.Run)
 }
 
-func fleetOf(f redis.Fleet) actions.Fleet {
-	return actions.Fleet{Members: f.Members, Firing: f.Asked, Repairing: f.Repairing}
+func fleetOf(f redis.Fleet) heal.Fleet {
+	return heal.Fleet{Members: f.Members, Firing: f.Asked, Repairing: f.Repairing}
 }

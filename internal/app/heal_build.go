@@ -10,50 +10,78 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// buildAction makes the action of a step, the only place that knows them all.
-// They look their servers up by name each time: a reload may change them.
-func (a *App) buildAction(s config.HealingStep) (actions.Action, error) {
-	switch {
-	case s.KillLeaked != nil:
-		return actions.NewKillLeaked(actions.KillLeakedDeps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}, *s.KillLeaked), nil
-	case s.KillLong != nil:
-		return actions.NewKillLong(actions.KillLongDeps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}, *s.KillLong), nil
-	case s.Purge != nil:
-		return actions.NewPurge(actions.PurgeDeps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
-	case s.Recycle != nil:
-		return actions.NewRecycle(actions.RecycleDeps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
-	case s.CallHTTP != nil:
-		return actions.NewCallHTTP(actions.CallHTTPDeps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
-	case s.RunCommand != nil:
-		return actions.NewRunCommand(actions.RunCommandDeps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
-	case s.RestartTask != nil:
-		host, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
-		}
-		return actions.NewRestartTask(actions.RestartTaskDeps{
-			Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host,
-		}, *s.RestartTask), nil
+// buildAction returns the action of a step.
+func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
+	if build, ok := a.actions()[s.Action]; ok {
+		return build(s)
 	}
 	return nil, fmt.Errorf("there is no action %q", s.Action)
 }
 
+// actions lists every action by its name in the configuration, with how it is built
+// from the settings of a step. They look their servers up by name each time: a reload
+// may change them.
+func (a *App) actions() map[string]func(config.HealingStep) (action.Action, error) {
+	return map[string]func(config.HealingStep) (action.Action, error){
+		config.ActionKillLeaked: func(s config.HealingStep) (action.Action, error) {
+			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			return killleakedconnections.New(d, *s.KillLeaked), nil
+		},
+		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {
+			d := killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}
+			return killlongqueries.New(d, *s.KillLong), nil
+		},
+		config.ActionPurge: func(s config.HealingStep) (action.Action, error) {
+			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
+		},
+		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
+			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+		},
+		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
+			host, err := os.Hostname()
+			if err != nil {
+				return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
+			}
+			d := restarttask.Deps{Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host}
+			return restarttask.New(d, *s.RestartTask), nil
+		},
+		config.ActionCallHTTP: func(s config.HealingStep) (action.Action, error) {
+			return callhttp.New(callhttp.Deps{Condition: a.condition(s.CallHTTP.App, s.CallHTTP.Component)}, *s.CallHTTP), nil
+		},
+		config.ActionRunCommand: func(s config.HealingStep) (action.Action, error) {
+			return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
+		},
+		config.ActionEscalate: func(config.HealingStep) (action.Action, error) {
+			return escalate.New(func(rule, fingerprint string) { a.heal.runner.NeedPerson(rule, fingerprint) }), nil
+		},
+	}
+}
+
 // condition measures what a program or a call is to repair: whether a component
 // is well by the last judgement. A step that names none has none.
-func (a *App) condition(app, component string) actions.Condition {
+func (a *App) condition(app, component string) action.Condition {
 	if component == "" {
 		return nil
 	}
-	return func(_ context.Context, alert actions.Alert) (bool, error) {
+	return func(_ context.Context, alert action.Alert) (bool, error) {
 		said := alert.Labels["app"]
 		if app != "" && said != "" && said != app {
-			return false, errors.New("the alert is about another app than the rule")
+			return false, errors.New("the alert's label app differs from the rule")
 		}
 		return unwell(a.health(), cmp.Or(app, said), component, time.Now())
 	}
@@ -79,21 +107,21 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 
 func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
 
-func (a *App) database(name string) actions.Database {
+func (a *App) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
-		return actions.MySQL(s)
+		return dbconn.MySQL(s)
 	}
 	return nil
 }
 
-func (a *App) sessionStore(name string) actions.SessionStore {
+func (a *App) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}
 	return nil
 }
 
-func (a *App) taskQueues(name string) actions.TaskQueues {
+func (a *App) taskQueues(name string) restarttask.TaskQueues {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
 // The bounds of looking up the names by which a server reports its clients.
@@ -32,8 +32,8 @@ type holders struct {
 	lookup func(name string) []netip.Addr
 }
 
-// holdersOf implements [actions.HoldersOf].
-func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (actions.Holders, error) {
+// holdersOf implements [dbconn.FindHolders].
+func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
 	cfg := a.config.Load()
 	isServer := func(component string) bool {
 		name, ok := strings.CutPrefix(component, "mysql:")
@@ -69,9 +69,9 @@ func newHolders(held *conns.Sample, snap *discovery.Snapshot, isServer func(comp
 	return h
 }
 
-// Of implements [actions.Holders]. Where processes of two apps hold what may be
+// Of implements [dbconn.Holders]. Where processes of two apps hold what may be
 // the connection, nobody does.
-func (h *holders) Of(host string) actions.Holder {
+func (h *holders) Of(host string) dbconn.Holder {
 	name, text, err := net.SplitHostPort(host)
 	if err != nil {
 		if i := strings.LastIndexByte(host, ':'); i > 0 { // "::1:41872"
@@ -80,9 +80,9 @@ func (h *holders) Of(host string) actions.Holder {
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || port == 0 {
-		return actions.Holder{} // through a UNIX socket: the server reports no end of it
+		return dbconn.Holder{} // through a UNIX socket: the server reports no end of it
 	}
-	var out actions.Holder
+	var out dbconn.Holder
 	for _, c := range h.byPort[uint16(port)] {
 		if !h.fits(name, c.Local.Addr()) {
 			continue
@@ -90,9 +90,9 @@ func (h *holders) Of(host string) actions.Holder {
 		slot, _ := slotOf(h.snap, c.App, c.PID)
 		switch {
 		case out.App == "":
-			out = actions.Holder{App: c.App, Worker: slot}
+			out = dbconn.Holder{App: c.App, Worker: slot}
 		case out.App != c.App:
-			return actions.Holder{}
+			return dbconn.Holder{}
 		case out.Worker != slot:
 			out.Worker = ""
 		}
@@ -118,8 +118,8 @@ func (h *holders) fits(name string, local netip.Addr) bool {
 	return slices.Contains(addrs, local)
 }
 
-// Unseen implements [actions.Holders].
-func (h *holders) Unseen(app string) string {
+// Incomplete implements [dbconn.Holders].
+func (h *holders) Incomplete(app string) string {
 	up := slices.ContainsFunc(h.snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
 	case !up:

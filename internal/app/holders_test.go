@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/app"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
 // A connection is an app's when the two ends that the server and the kernel
@@ -32,7 +32,7 @@ func TestHoldersOf(t *testing.T) {
 	}
 	snap := &discovery.Snapshot{Apps: []discovery.App{{Name: "blog", Up: true}, {Name: "shop", Up: true, Workers: []discovery.Worker{{Process: discovery.Process{PID: 7}, Slot: 3}}}}}
 	h := app.NewHolders(held, snap, "mysql:main", map[string]string{"web-1": "192.0.2.5", "web-2": "192.0.2.6"})
-	for host, want := range map[string]actions.Holder{
+	for host, want := range map[string]dbconn.Holder{
 		"127.0.0.1:1001":   {App: "shop", Worker: "3"},
 		"localhost:1001":   {App: "shop", Worker: "3"},
 		"192.0.2.5:1001":   {App: "shop"},
@@ -58,7 +58,7 @@ func TestHoldersOf(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"shop": "", "blog": "CAP_SYS_PTRACE", "wiki": "no process"} {
-		if got := h.Unseen(name); (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got := h.Incomplete(name); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

@@ -15,9 +15,9 @@ func rung(pkg string) (float64, bool) {
 		"internal/app":      7,
 		"internal/doctor":   6,
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
-		"internal/actions": 4,
-		"internal/waits":   3,
-		"internal/health":  2, "internal/discovery": 2,
+		"internal/heal":   4,
+		"internal/waits":  3,
+		"internal/health": 2, "internal/discovery": 2,
 		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
@@ -27,6 +27,33 @@ func rung(pkg string) (float64, bool) {
 		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		"internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
 	}[pkg]
+	if strings.HasPrefix(pkg, "internal/heal/") {
+		return 4, true
+	}
+	return n, ok
+}
+
+// healRung has the place of each package within internal/heal. No action imports
+// another one.
+func healRung(pkg string) (int, bool) {
+	n, ok := map[string]int{
+		"internal/heal":                     4,
+		"internal/heal/guard":               3,
+		"internal/heal/journal":             2,
+		"internal/heal/importcheck":         2,
+		"internal/heal/action/actiontest":   2,
+		"internal/heal/journal/journaltest": 3,
+		"internal/heal/dbconn":              1,
+		"internal/heal/handover":            1,
+		"internal/heal/program":             1,
+		"internal/heal/action":              0,
+		"internal/heal/keyspace":            0,
+		"internal/heal/process":             0,
+		"internal/heal/redact":              0,
+	}[pkg]
+	if !ok && strings.HasPrefix(pkg, "internal/heal/action/") {
+		return 3, true
+	}
 	return n, ok
 }
 
@@ -60,6 +87,17 @@ func climbs(from, to string) string {
 	high, ok := rung(from)
 	if !ok {
 		return from + " has no place on the ladder"
+	}
+	if low, ok := healRung(to); ok {
+		if high, ok := healRung(from); ok {
+			if low >= high {
+				return from + " imports " + to + ", which is not below it"
+			}
+			return ""
+		}
+	}
+	if _, ok := healRung(from); !ok && strings.HasPrefix(from, "internal/heal/") {
+		return from + " has no place within internal/heal"
 	}
 	if low, ours := rung(to); ours && low >= high {
 		return from + " imports " + to + ", which is not below it"

@@ -13,7 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// AppListeners is an app as far as the sockets of others are told by it.
+// AppListeners is the listening sockets of one app, by which the sockets of
+// others are named.
 type AppListeners struct {
 	Name      string
 	Up        bool
@@ -21,35 +22,36 @@ type AppListeners struct {
 	Listeners []sockdiag.Listener
 }
 
-// Scan is one look at the host: its number, and the apps at that time.
+// Scan is the apps at the time of one scan of the host. Numbers of scans grow.
 type Scan struct {
 	Number uint64
 	Apps   []AppListeners
 }
 
 const (
-	// acceptedShare is the part of one core that asking for accepted connections
-	// may use: after a question that took t of processor time there is none for
-	// 100 t, at most acceptedPause.
+	// acceptedShare is the divisor of the part of one core that queries for
+	// accepted connections may use: a query of CPU time t is followed by a pause
+	// of 100 t, at most acceptedPause.
 	acceptedShare = 100
 	acceptedPause = time.Second
 	// acceptedOverdraft is how much of that pause may be left when a socket has
-	// appeared of which only a question can tell what it is. The pause after that
-	// question begins when the one before it would have ended.
+	// appeared that only a query can classify. The pause after that query begins
+	// when the one before would have ended.
 	acceptedOverdraft = 2 * time.Second
 )
 
-// Accepted are the connections that were accepted from the listeners of
-// the apps of one network namespace.
+// Accepted is the connections that were accepted from the listeners of the apps
+// in one network namespace.
 type Accepted struct {
 	ByInode   map[uint64]sockdiag.Accepted
 	Listening map[uint64]bool // inodes of listeners
-	scan      uint64          // the look that asked, plus 1
-	Fresh     bool            // asked in this look
-	next      time.Time       // not before: by the clock, not by the look
+	scan      uint64          // the number of the scan of the query, plus 1
+	Fresh     bool            // queried in this scan
+	next      time.Time       // no query before: by the clock, not by the time of the scan
 }
 
-// pause returns the end of the pause after the question; zero: none was asked.
+// pause returns the end of the pause after the query; the zero time if there was
+// none.
 func (f *Accepted) pause() time.Time {
 	if f == nil {
 		return time.Time{}
@@ -57,9 +59,10 @@ func (f *Accepted) pause() time.Time {
 	return f.next
 }
 
-// Accepted returns the accepted connections of a namespace. It asks the kernel
-// at most once a look; nil: the kernel does not answer. lacks reports whether a
-// list of an earlier look lacks something that the caller needs.
+// Accepted returns the accepted connections of a namespace. It queries the kernel
+// at most once a scan, else it returns an earlier answer; nil if the kernel does
+// not answer. lacks reports whether an earlier answer lacks what the caller
+// needs.
 func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted) bool) *Accepted {
 	old := n.lastAccepted
 	if old != nil && old.scan == at.Number+1 {
@@ -104,7 +107,8 @@ func (n *Namespace) Accepted(ctx context.Context, at Scan, lacks func(*Accepted)
 	return found
 }
 
-// served returns the ports and the paths at which the apps of a namespace listen.
+// served returns the ports and the socket paths at which the apps of a namespace
+// listen.
 func (at Scan) served(n *Namespace) (ports []uint16, paths []string) {
 	for i := range at.Apps {
 		a := &at.Apps[i]

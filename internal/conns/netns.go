@@ -1,3 +1,6 @@
+// Package conns relates sockets to what they are connected to and to the
+// processes that hold them, in each network namespace in which a watched process
+// runs. The sources are sock_diag(7) and, where that is refused, /proc/PID/net.
 package conns
 
 import (
@@ -12,40 +15,43 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Namespace is one network namespace in which something of interest lives.
+// Namespace is one network namespace in which a watched process runs. Its sockets
+// are valid under the lock of who owns the [Namespaces].
 type Namespace struct {
 	Inode   uint64
-	pid     int // a process that lives in it
+	pid     int // a process in it
 	conn    *sockdiag.Conn
 	Err     error     // why the kernel's socket diagnosis is not to be had here
-	retryAt time.Time // when to try again
+	retryAt time.Time // no attempt before
 
 	Listeners map[uint64]sockdiag.Listener // by inode, as of this refresh
-	fresh     []sockdiag.Listener          // those of them that nobody has been looked up for
-	seen      map[uint64]bool              // inodes somebody has been looked up for
-	account   procfs.Account               // whose process was first seen in it
+	fresh     []sockdiag.Listener          // those whose holders were not looked for
+	seen      map[uint64]bool              // inodes of those whose holders were looked for
+	account   procfs.Account               // of the first process that was seen in it
 	used      bool
 
-	lastAccepted *Accepted  // as last asked for
-	peers        *peerCache // of sockets that workers wait for; nil: none yet
+	lastAccepted *Accepted  // the last answer
+	peers        *peerCache // the other ends of sockets that workers wait for; nil: none yet
 }
 
-// Namespaces knows the listening sockets of every namespace in use.
+// Namespaces holds the listening sockets of every network namespace in use. It
+// must not be used by two goroutines at once.
 type Namespaces struct {
 	r    *procfs.FS
 	own  uint64
-	user procfs.NamespaceID // our user namespace
+	user procfs.NamespaceID // the exporter's user namespace
 	nets map[uint64]*Namespace
 }
 
-// maxNamespaces bounds the namespaces that are watched at once, and
-// maxOthersNamespaces those that were first seen with a process of one account
-// other than root's.
+// maxNamespaces is how many namespaces are held at once, and maxOthersNamespaces
+// how many of those that were first seen with a process of one account other than
+// root's.
 const (
 	maxNamespaces       = 256
 	maxOthersNamespaces = 64
 )
 
+// NewNamespaces returns Namespaces that read /proc by r.
 func NewNamespaces(r *procfs.FS) *Namespaces {
 	s := &Namespaces{r: r, nets: make(map[uint64]*Namespace), user: procfs.OwnUserNS()}
 	var st unix.Stat_t
@@ -55,9 +61,12 @@ func NewNamespaces(r *procfs.FS) *Namespaces {
 	return s
 }
 
-// Get returns the namespace of a process; ino is its inode number, 0 where it is
-// not known yet, and owner whose the process is. One whose namespace may not be read is
-// taken to live in ours: most do, and a wrong guess finds no socket.
+// Get returns the namespace of a process and marks it as used until the next
+// [Namespaces.Sweep]. ino is its inode number, 0 if it is not known; owner is the
+// owner of the process. A namespace that may not be read is taken for the
+// exporter's own: most processes are in it, and a wrong guess finds no socket.
+// Beyond 256 namespaces, or 64 of one account other than root's, the result is
+// one without sockets.
 func (s *Namespaces) Get(pid int, ino uint64, owner procfs.Account) *Namespace {
 	if ino == 0 {
 		ino = s.own
@@ -81,7 +90,8 @@ func (s *Namespaces) Get(pid int, ino uint64, owner procfs.Account) *Namespace {
 // GetOwn returns the exporter's own namespace; pid is a process in it.
 func (s *Namespaces) GetOwn(pid int) *Namespace { return s.Get(pid, s.own, 0) }
 
-// Listens reports whether a socket of a namespace is known to listen.
+// Listens reports whether a socket of a namespace was listening at the last
+// refresh; both are inode numbers.
 func (s *Namespaces) Listens(ino, socket uint64) bool {
 	n := s.nets[ino]
 	if n == nil {
@@ -91,8 +101,8 @@ func (s *Namespaces) Listens(ino, socket uint64) bool {
 	return ok
 }
 
-// Refresh asks for the listening sockets of the namespaces in use, and
-// returns those that nobody was looked up for.
+// Refresh lists the listening sockets of the namespaces in use and returns the
+// new ones: those that [Namespaces.AcknowledgeNew] was not called for.
 func (s *Namespaces) Refresh(ctx context.Context, now time.Time) (news []sockdiag.Listener) {
 	for _, n := range s.nets {
 		if n.used {
@@ -103,7 +113,8 @@ func (s *Namespaces) Refresh(ctx context.Context, now time.Time) (news []sockdia
 	return news
 }
 
-// NewListeners returns the listening sockets that nobody was looked up for.
+// NewListeners returns the listening sockets, as of the last refresh, that
+// [Namespaces.AcknowledgeNew] was not called for.
 func (s *Namespaces) NewListeners() (news []sockdiag.Listener) {
 	for _, n := range s.nets {
 		news = append(news, n.fresh...)
@@ -111,7 +122,8 @@ func (s *Namespaces) NewListeners() (news []sockdiag.Listener) {
 	return news
 }
 
-// AcknowledgeNew notes that somebody was looked up for the new listening sockets.
+// AcknowledgeNew sets that the holders of the new listening sockets were looked
+// for.
 func (s *Namespaces) AcknowledgeNew() {
 	for _, n := range s.nets {
 		for _, l := range n.fresh {
@@ -130,9 +142,9 @@ func (s *Namespaces) count(a procfs.Account) (n int) {
 	return n
 }
 
-// refreshOne asks the kernel for the listening sockets of one namespace: by
-// sock_diag, else from /proc/PID/net, which has the queue of TCP only and no
-// limits. It notes the sockets that nobody was looked up for.
+// refreshOne lists the listening sockets of one namespace: by sock_diag or,
+// without limits and with the queues of TCP only, from /proc/PID/net. Why
+// sock_diag fails is in n.Err.
 func (s *Namespaces) refreshOne(ctx context.Context, n *Namespace, now time.Time) {
 	list, err := s.queryListeners(ctx, n, now)
 	if err != nil {
@@ -157,6 +169,7 @@ func (s *Namespaces) refreshOne(ctx context.Context, n *Namespace, now time.Time
 	}
 }
 
+// queryListeners returns the listening sockets of a namespace by sock_diag.
 func (s *Namespaces) queryListeners(ctx context.Context, n *Namespace, now time.Time) ([]sockdiag.Listener, error) {
 	if err := s.open(n, now); err != nil {
 		return nil, err
@@ -169,12 +182,13 @@ func (s *Namespaces) queryListeners(ctx context.Context, n *Namespace, now time.
 	return list, nil
 }
 
-// open makes sure that there is a way to ask the kernel about a namespace.
+// open dials sock_diag in a namespace unless that was done; a failure is repeated
+// after a minute.
 func (s *Namespaces) open(n *Namespace, now time.Time) error {
 	if n.conn != nil {
 		return nil
 	}
-	if now.Before(n.retryAt) || s.nets[n.Inode] != n { // one over the bound is nobody's to close
+	if now.Before(n.retryAt) || s.nets[n.Inode] != n { // one beyond the bound would never be closed
 		return n.Err
 	}
 	conn, err := s.dial(n)
@@ -186,6 +200,8 @@ func (s *Namespaces) open(n *Namespace, now time.Time) error {
 	return nil
 }
 
+// dial returns a sock_diag connection in a namespace; outside of the exporter's
+// own it takes CAP_SYS_ADMIN.
 func (s *Namespaces) dial(n *Namespace) (*sockdiag.Conn, error) {
 	if n.Inode == s.own {
 		return sockdiag.Dial(0)
@@ -198,7 +214,8 @@ func (s *Namespaces) dial(n *Namespace) (*sockdiag.Conn, error) {
 	return sockdiag.Dial(fd)
 }
 
-// readNetFiles reads what /proc/PID/net tells.
+// readNetFiles returns the listening sockets in /proc/PID/net/tcp, tcp6 and unix,
+// as far as these can be read.
 func (s *Namespaces) readNetFiles(n *Namespace) []sockdiag.Listener {
 	var all []sockdiag.Listener
 	for name, parse := range map[string]func(*os.File) ([]sockdiag.Listener, error){
@@ -217,7 +234,7 @@ func (s *Namespaces) readNetFiles(n *Namespace) []sockdiag.Listener {
 	return all
 }
 
-// Sweep closes the namespaces that nobody lived in since the last sweep.
+// Sweep closes the namespaces that were not used since the last sweep.
 func (s *Namespaces) Sweep() {
 	for ino, n := range s.nets {
 		if !n.used && ino != s.own {
@@ -228,6 +245,7 @@ func (s *Namespaces) Sweep() {
 	}
 }
 
+// drop closes a namespace and forgets it.
 func (s *Namespaces) drop(n *Namespace) {
 	if n.conn != nil {
 		n.conn.Close()
@@ -235,7 +253,7 @@ func (s *Namespaces) drop(n *Namespace) {
 	delete(s.nets, n.Inode)
 }
 
-// Close frees everything.
+// Close closes all namespaces.
 func (s *Namespaces) Close() {
 	for _, n := range s.nets {
 		s.drop(n)

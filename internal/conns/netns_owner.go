@@ -11,26 +11,27 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// netnsOwner is what the addresses of sockets in a network namespace prove.
+// netnsOwner is who owns a network namespace. It decides what the addresses of
+// its sockets prove.
 type netnsOwner int
 
 const (
-	// ownerForeign is a namespace that another user namespace than the exporter's owns.
-	// Every user can make one without any right (unshare -Urn), and has all
-	// addresses there, also those of this host and of others.
+	// ownerForeign is a user namespace other than the exporter's. Any user can
+	// create such a network namespace without privileges (unshare -Urn) and
+	// assign any address in it, also those of this host and of others.
 	ownerForeign netnsOwner = iota
-	// ownerHost is one that the exporter's user namespace owns: it took CAP_SYS_ADMIN
-	// to make it, as a container engine of root's has.
+	// ownerHost is the exporter's user namespace: creating the network namespace
+	// took CAP_SYS_ADMIN, as root's container engine has.
 	ownerHost
-	// ownerSelf is the exporter's own.
+	// ownerSelf means the exporter's own network namespace.
 	ownerSelf
 )
 
 const nsGetUserNS = 0xb701 // NS_GET_USERNS of linux/nsfs.h
 
-// enter opens the network namespace n by a process that lives in it. A process
-// that has moved to another namespace is an error. The caller closes fd, and n
-// keeps its inode number until then.
+// enter returns a descriptor of the network namespace n, opened by a process in
+// it; an error if the process has moved to another namespace. The caller closes
+// it. Until then n keeps its inode number.
 func (s *Namespaces) enter(n *Namespace) (fd int, err error) {
 	path := s.r.Path(n.pid, "ns/net")
 	if fd, err = procfs.OpenRetry(path, unix.O_RDONLY|unix.O_CLOEXEC); err != nil {
@@ -47,9 +48,9 @@ func (s *Namespaces) enter(n *Namespace) (fd int, err error) {
 	return fd, nil
 }
 
-// ownerOf returns what addresses in a namespace prove, by who owns it. Where
-// that cannot be read they prove nothing. It is not cached: the number of a
-// namespace that has ended is another's soon.
+// ownerOf returns who owns a namespace (NS_GET_USERNS of ioctl_ns(2));
+// ownerForeign if that cannot be read. It is not cached: inode numbers of
+// namespaces are reused.
 func (s *Namespaces) ownerOf(n *Namespace) netnsOwner {
 	if n.Inode == s.own {
 		return ownerSelf
@@ -71,13 +72,13 @@ func (s *Namespaces) ownerOf(n *Namespace) netnsOwner {
 	return ownerHost
 }
 
-// addressTrust judges the ends of the connections of one network namespace.
+// addressTrust decides which addresses in one network namespace prove something.
 type addressTrust struct {
 	owner     netnsOwner
-	hostAddrs []netip.Addr // of the interfaces in our own namespace; of a vouched one only
+	hostAddrs []netip.Addr // of the interfaces in the exporter's namespace; for ownerHost only
 }
 
-// trustOf returns how connections of a namespace are judged.
+// trustOf returns the addressTrust of a namespace.
 func (s *Namespaces) trustOf(n *Namespace) addressTrust {
 	p := addressTrust{owner: s.ownerOf(n)}
 	if p.owner == ownerHost {
@@ -89,9 +90,9 @@ func (s *Namespaces) trustOf(n *Namespace) addressTrust {
 	return p
 }
 
-// proves reports whether the client's end of a TCP connection may be compared
-// with what a server reports. Another namespace has a loopback of its own, and
-// no address of this host.
+// proves reports whether the client's address of a TCP connection may be compared
+// with what a server reports. Another namespace has a loopback of its own and no
+// address of this host.
 func (p addressTrust) proves(local netip.AddrPort) bool {
 	switch p.owner {
 	case ownerForeign:
@@ -104,8 +105,8 @@ func (p addressTrust) proves(local netip.AddrPort) bool {
 	return false
 }
 
-// hostAddresses returns those of the interfaces in our network namespace,
-// without zones.
+// hostAddresses returns the addresses of the interfaces in the exporter's network
+// namespace, without zones.
 func hostAddresses() ([]netip.Addr, error) {
 	list, err := net.InterfaceAddrs()
 	if err != nil {

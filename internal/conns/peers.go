@@ -13,16 +13,17 @@ import (
 )
 
 const (
-	// peersShare is the part of one core that asking for the other ends of sockets
-	// may use: after a question that took t of processor time there is none for 100 t.
+	// peersShare is the divisor of the part of one core that queries for the
+	// other ends of sockets may use: a query of CPU time t is followed by a pause
+	// of 100 t.
 	peersShare = 100
-	// peersLimit bounds all the questions about one namespace in one look.
+	// peersLimit is the timeout of all queries about one namespace in one scan.
 	peersLimit = 500 * time.Millisecond
-	// maxPath is the longest path of a UNIX socket that is published, in bytes.
+	// maxPath is how many bytes of the path of a UNIX socket are published.
 	maxPath = 128
 )
 
-// What a wait for a socket is for.
+// The kinds of what a worker waits for in a call on sockets.
 const (
 	OnMySQL    = "mysql"
 	OnRedis    = "redis"
@@ -35,41 +36,41 @@ const (
 // namespace wait for.
 type peerCache struct {
 	byInode map[uint64]sockdiag.Peer
-	next    time.Time // no question before: by the clock, not by the look
+	next    time.Time // no query before: by the clock, not by the time of the scan
 }
 
 // WaitSocket is one socket that a worker waits for.
 type WaitSocket struct {
 	Inode    uint64
-	Accepted bool   // it is the connection of a client
-	Path     string // where a UNIX socket that is no inode's yet is being connected
+	Accepted bool   // it was accepted from a listener of the app
+	Path     string // of the UNIX socket that is being connected, which has no inode yet
 }
 
-// SocketWait is a wait for sockets whose other ends are to be read.
+// SocketWait is a wait for sockets whose other ends are to be named.
 type SocketWait struct {
 	App      *AppListeners // whose worker it is
 	Sockets  []WaitSocket
-	On, Peer string // what it is for; set by [sockets.namePeers]
+	On, Peer string // what it is for; set by [Namespaces.NamePeers]
 }
 
-// peerNamer is what peers are named by, as of one look.
+// peerNamer names the other ends of sockets in one scan.
 type peerNamer struct {
 	nets     *Namespaces
-	look     Scan
+	scan     Scan
 	services *serviceIndex
 	sample   *Sample
 	trusts   map[*Namespace]addressTrust
 }
 
-// NamePeers sets what waits for sockets are for, by the other ends of these. The
-// kernel is asked at most once a look and namespace, and only for sockets that
-// neither an earlier question nor the sample of connections has.
+// NamePeers sets On and Peer of each wait by the other ends of its sockets. The
+// kernel is queried at most once a scan and namespace, and only for sockets that
+// neither an earlier query nor the sample of connections has.
 func (s *Namespaces) NamePeers(ctx context.Context, at Scan, waits []SocketWait, c *Sampler) {
 	s.forgetPeers(waits)
 	if len(waits) == 0 {
 		return
 	}
-	by := &peerNamer{nets: s, look: at, trusts: make(map[*Namespace]addressTrust)}
+	by := &peerNamer{nets: s, scan: at, trusts: make(map[*Namespace]addressTrust)}
 	by.services, by.sample = c.namingData()
 	for n, inodes := range by.wanted(waits) {
 		by.queryPeers(ctx, n, inodes)
@@ -81,7 +82,7 @@ func (s *Namespaces) NamePeers(ctx context.Context, at Scan, waits []SocketWait,
 	}
 }
 
-// forgetPeers drops the other ends of sockets in namespaces where nobody waits.
+// forgetPeers drops the other ends of sockets in namespaces without a wait.
 func (s *Namespaces) forgetPeers(waits []SocketWait) {
 	for _, n := range s.nets {
 		if n.peers != nil && !slices.ContainsFunc(waits, func(u SocketWait) bool { return u.App.Namespace == n }) {
@@ -90,8 +91,8 @@ func (s *Namespaces) forgetPeers(waits []SocketWait) {
 	}
 }
 
-// wanted returns the sockets that workers wait for, by namespace, as far as the
-// sample of connections does not have them.
+// wanted returns the inodes of the sockets that workers wait for, by namespace,
+// without those that the sample of connections has.
 func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	wanted := make(map[*Namespace]map[uint64]bool)
 	for i := range waits {
@@ -109,8 +110,8 @@ func (by *peerNamer) wanted(waits []SocketWait) map[*Namespace]map[uint64]bool {
 	return wanted
 }
 
-// queryPeers brings the book of a namespace up to date, as far as its share of
-// the processor permits, and drops what is no longer wanted.
+// queryPeers brings the peer cache of a namespace up to date, as far as its share
+// of the CPU permits, and drops what is not wanted any more.
 func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	if n.peers == nil {
 		n.peers = &peerCache{byInode: make(map[uint64]sockdiag.Peer)}
@@ -135,7 +136,7 @@ func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[ui
 	began := procfs.ThreadTime()
 	ctx, cancel := context.WithTimeout(ctx, peersLimit)
 	defer cancel()
-	ports, _ := by.look.served(n)
+	ports, _ := by.scan.served(n)
 	lacks := func(inode uint64) bool { return missing[inode] }
 	for _, ask := range []func() ([]sockdiag.Peer, error){
 		func() ([]sockdiag.Peer, error) { return n.conn.Peers(ctx, lacks, ports) },
@@ -155,8 +156,8 @@ func (by *peerNamer) queryPeers(ctx context.Context, n *Namespace, wanted map[ui
 	book.next = time.Now().Add(peersShare * (procfs.ThreadTime() - began))
 }
 
-// queryAccepted adds those sockets that were accepted from a listener of the apps,
-// which the kernel leaves out of the other questions.
+// queryAccepted adds the sockets that were accepted from a listener of the apps,
+// which the other queries leave out.
 func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map[uint64]bool) {
 	var found *Accepted
 	for inode := range wanted {
@@ -164,7 +165,7 @@ func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map
 			continue
 		}
 		if found == nil {
-			if found = n.Accepted(ctx, by.look, func(*Accepted) bool { return false }); found == nil {
+			if found = n.Accepted(ctx, by.scan, func(*Accepted) bool { return false }); found == nil {
 				return
 			}
 		}
@@ -174,8 +175,7 @@ func (by *peerNamer) queryAccepted(ctx context.Context, n *Namespace, wanted map
 	}
 }
 
-// sampled returns the connection of an app to a store that the sample of
-// connections has for a socket.
+// sampled returns the connection that the sample has for a socket of an app.
 func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok bool) {
 	i, ok := by.sample.byInode[s.Inode]
 	if !ok {
@@ -185,8 +185,8 @@ func (by *peerNamer) sampled(a *AppListeners, s WaitSocket) (c *Connection, ok b
 	return c, c.App == a.Name && (c.Remote.IsValid() || c.Vouched && strings.Contains(c.Component, ":"))
 }
 
-// nameAll returns what a wait for several sockets is for: those without a name,
-// as the ends of a pair of a process' own, do not count, and the others must
+// nameAll returns what a wait for several sockets is for. Sockets without a name,
+// such as the ends of a pair within one process, do not count; the others must
 // agree.
 func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
 	for _, s := range u.Sockets {
@@ -207,14 +207,15 @@ func (by *peerNamer) nameAll(u *SocketWait) (on, peer string) {
 	return on, peer
 }
 
-// nameSocket returns what a wait for one socket is for; OnOther: not known.
+// nameSocket returns what a wait for one socket is for; OnOther if it is not
+// known.
 func (by *peerNamer) nameSocket(a *AppListeners, s WaitSocket) (on, peer string) {
 	if s.Accepted {
 		return OnClient, ""
 	}
 	if c, ok := by.sampled(a, s); ok {
 		proven := c.Proven || !c.Remote.IsValid() && c.Vouched
-		return by.look.nameConnection(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
+		return by.scan.nameConnection(a, c.Component, proven, sockdiag.Connection{Local: c.Local, Remote: c.Remote})
 	}
 	p := sockdiag.Peer{Connection: sockdiag.Connection{Path: s.Path}}
 	if s.Path == "" {
@@ -230,14 +231,14 @@ func (by *peerNamer) nameSocket(a *AppListeners, s WaitSocket) (on, peer string)
 		return OnClient, ""
 	}
 	if p.Path != "" {
-		return by.look.nameConnection(a, by.services.pathComponent(p.Path), by.trustOf(a.Namespace).owner != ownerForeign, p.Connection)
+		return by.scan.nameConnection(a, by.services.pathComponent(p.Path), by.trustOf(a.Namespace).owner != ownerForeign, p.Connection)
 	}
 	component := by.services.component(p.Remote)
 	proven := strings.Contains(component, ":") && by.trustOf(a.Namespace).proves(p.Local)
-	return by.look.nameConnection(a, component, proven, p.Connection)
+	return by.scan.nameConnection(a, component, proven, p.Connection)
 }
 
-// trustOf returns how the connections of a namespace are judged in this look.
+// trustOf returns the addressTrust of a namespace, read once a scan.
 func (by *peerNamer) trustOf(n *Namespace) addressTrust {
 	p, ok := by.trusts[n]
 	if !ok {
@@ -247,9 +248,9 @@ func (by *peerNamer) trustOf(n *Namespace) addressTrust {
 	return p
 }
 
-// nameConnection returns what a wait for a connection is for. component is what the
-// place stands for: a configured server, which counts only where the ends of the
-// connection prove it, or a kind of server, or nothing.
+// nameConnection returns what a wait for a connection is for. component is what
+// its address stands for: a configured server, which counts only where the
+// addresses prove it, a kind of server, or "".
 func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c sockdiag.Connection) (on, peer string) {
 	kind, server, _ := strings.Cut(component, ":")
 	on = OnUpstream
@@ -272,8 +273,8 @@ func (at Scan) nameConnection(a *AppListeners, component string, proven bool, c 
 	return on, peer
 }
 
-// address returns the address or the path of the other end. A path that is
-// relative begins with "./", so that it is never taken for another kind of name.
+// address returns the address or the path of the other end. A relative path
+// begins with "./", so that it cannot be mistaken for another kind of name.
 func address(c sockdiag.Connection) string {
 	switch {
 	case c.Path == "":
@@ -285,8 +286,9 @@ func address(c sockdiag.Connection) string {
 	}
 }
 
-// appListeningAt returns the name of the one other app that listens where a connection
-// leads to, if that is in the app's network namespace; "": none, or several.
+// appListeningAt returns the name of the one other app that listens where a
+// connection leads to, in the same network namespace; "" if there is none or
+// several.
 func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	if c.Path == "" && !c.Remote.Addr().IsLoopback() && c.Remote.Addr() != c.Local.Addr() {
 		return ""
@@ -305,7 +307,7 @@ func (at Scan) appListeningAt(a *AppListeners, c sockdiag.Connection) string {
 	return name
 }
 
-// listensAt reports whether a listener takes connections to the remote end.
+// listensAt reports whether a listener accepts connections to the remote end.
 func listensAt(l sockdiag.Listener, c sockdiag.Connection) bool {
 	if c.Path != "" || l.Network == sockdiag.Unix {
 		return c.Path != "" && l.Network == sockdiag.Unix && l.Path == c.Path
@@ -314,8 +316,8 @@ func listensAt(l sockdiag.Listener, c sockdiag.Connection) bool {
 	return l.Addr.Port() == c.Remote.Port() && (at == c.Remote.Addr() || at.IsUnspecified() && (at.Is6() || c.Remote.Addr().Is4()))
 }
 
-// serviceOfPort returns what usually answers at a port that is no store's; "":
-// that cannot be told.
+// serviceOfPort returns the protocol that usually answers at a port outside of
+// the well-known servers'; "" if there is none.
 func serviceOfPort(port uint16) string {
 	switch port {
 	case 53, 853:

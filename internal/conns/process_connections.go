@@ -16,16 +16,17 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// ConnectionsNow reads now the proven TCP connections of these apps to the servers whose
-// component is wanted; without a name, those of all apps.
+// ConnectionsNow reads the connections of these apps now, or of all apps without
+// a name, to the servers whose component is wanted, as far as they are proven. It
+// waits for the kernel and is not for a scrape.
 func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*Sample, error) {
 	from.directMu.Lock()
 	defer from.directMu.Unlock()
 	from.mu.Lock()
-	houses, places := from.apps, from.services
+	all, services := from.apps, from.services
 	from.mu.Unlock()
-	if from.directOf != places { // the configuration's servers are others now
-		from.directOf, from.directServices = places, newServiceIndex(places.services)
+	if from.directOf != services { // the configuration has changed
+		from.directOf, from.directServices = services, newServiceIndex(services.services)
 	}
 	s := NewSampler(from.r.Root, time.Hour, from.log)
 	defer s.nets.Close()
@@ -33,8 +34,8 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 	out := &Sample{Taken: s.now(), Errs: make(map[string]error)}
 	byNet := make(map[uint64]*netnsSockets)
 	spent := make(map[procfs.Account]*quota)
-	for i := range houses {
-		h := &houses[i]
+	for i := range all {
+		h := &all[i]
 		if len(apps) > 0 && !slices.Contains(apps, h.Name) {
 			continue
 		}
@@ -51,7 +52,7 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 		s.join(h, byNet[h.NetNS], spent[h.Owner], out)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err // the look may be cut short
+		return nil, err // the sample may be incomplete
 	}
 	if out.Dropped > 0 {
 		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)
@@ -59,32 +60,33 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 	return out, nil
 }
 
-// keep drops what is not proven, and connections to other places.
+// keep drops connections that are not proven or not wanted.
 func (f *netnsSockets) keep(wanted func(component string) bool) {
 	maps.DeleteFunc(f.byInode, func(_ uint64, s serviceSocket) bool {
 		return !f.trust.proves(s.Local) || !wanted(s.component)
 	})
 }
 
-// ProcessConnections is what a process holds of connections to one server.
+// ProcessConnections is the connections of one process to one server.
 type ProcessConnections struct {
-	List   []sockdiag.Connection // those whose ends prove something
-	OurNet bool                  // the process is in our own network namespace
+	List   []sockdiag.Connection // those whose addresses prove something
+	OurNet bool                  // the process is in the exporter's network namespace
 
-	Unproven int // connections that were left out: their namespace may have any addresses
+	Unproven int // connections that were left out, as their addresses prove nothing
 }
 
-// Endpoints are the places at which a server may be reached.
+// Endpoints is where a server may be reached.
 type Endpoints struct {
 	Ports []uint16 // at most 256
 	Paths []string // of UNIX sockets
 }
 
-// ConnectionsOf reads the established connections of a process to a remote port or a
-// UNIX socket of a server. It needs the right to read the descriptors of the
+// ConnectionsOf returns the established connections of a process to a remote port
+// or a UNIX socket of a server. It takes the right to read the descriptors of the
 // process. A process with more than 65,536 descriptors is an error. In a network
-// namespace that another user namespace owns no connection proves anything, and
-// in one that ours owns none from a loopback or from an address of this host.
+// namespace that a foreign user namespace owns no connection proves anything; in
+// one that the exporter's owns none from a loopback or from an address of this
+// host does.
 func ConnectionsOf(ctx context.Context, root string, pid int, at Endpoints) (ProcessConnections, error) {
 	c := &Sampler{r: procfs.New(root), now: time.Now}
 	c.nets = NewNamespaces(c.r)
@@ -117,9 +119,9 @@ func ConnectionsOf(ctx context.Context, root string, pid int, at Endpoints) (Pro
 	return ProcessConnections{List: list, OurNet: p.owner == ownerSelf, Unproven: held - len(list)}, nil
 }
 
-// IsOwnAddress reports whether an address is one of the loopback's or of this
-// host's interfaces, in our network namespace, or may be, where these cannot be
-// read.
+// IsOwnAddress reports whether an address is a loopback address or one of this
+// host's interfaces, in the exporter's network namespace. It is true where the
+// interfaces cannot be read.
 func IsOwnAddress(at netip.Addr) bool {
 	if at.IsLoopback() {
 		return true

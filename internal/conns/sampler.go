@@ -13,20 +13,22 @@ import (
 )
 
 const (
-	// connectionsPause is the shortest time between two samples that were asked for.
+	// connectionsPause is the shortest time between two requested samples.
 	connectionsPause = 5 * time.Second
-	// connectionsShare is the part of one core that sampling may use: after a
-	// sample that cost t, see [costOf], there is none for 100 t.
+	// connectionsShare is the divisor of the part of one core that sampling may
+	// use: a sample of cost t, see [procfs.CPUCost], is followed by a pause of
+	// 100 t.
 	connectionsShare = 100
-	// maxConnections bounds what one sample keeps.
+	// maxConnections is how many connections one sample keeps.
 	maxConnections = 20_000
-	// maxOthersConnections bounds what one sample keeps of the apps of one account
-	// other than root's, and maxOthersLinks the descriptors that it looks up for it.
+	// maxOthersConnections is how many connections one sample keeps of the apps
+	// of one account other than root's, and maxOthersLinks how many descriptors
+	// it reads for it.
 	maxOthersConnections = maxConnections / 4
 	maxOthersLinks       = 1 << 17
 )
 
-// Connection is one established connection of an app to a store.
+// Connection is one established connection of an app to a server.
 type Connection struct {
 	App       string
 	PID       int    // the process that holds it; of several, such as forks that inherited it, 0
@@ -39,25 +41,26 @@ type Connection struct {
 	inode uint64 // of the socket
 }
 
-// Sample is what one sample found. It is never changed once it is given out.
+// Sample is the connections at one time. It is never changed once it is returned.
 type Sample struct {
 	Taken   time.Time        // when the sample was begun; zero: there was none yet
 	List    []Connection     // at most 20,000
 	Errs    map[string]error // by app: why its connections, or some of them, are not known
 	Dropped int              // connections over the bound, since the start
 
-	DroppedFDs uint64 // descriptors over the bound of one process, which were not looked at, since the start
+	DroppedFDs uint64 // descriptors beyond the bound of one process, which were not read, since the start
 
 	byInode map[uint64]int // place in List
 }
 
-// ProcessKey is one process at one time.
+// ProcessKey identifies a process: pids are reused, a pid with a start time is
+// not.
 type ProcessKey struct {
 	PID   int
 	Start uint64
 }
 
-// AppProcesses is one app as the sampler has to know it.
+// AppProcesses is the processes of one app, whose connections are sampled.
 type AppProcesses struct {
 	Name    string
 	Owner   procfs.Account
@@ -66,9 +69,11 @@ type AppProcesses struct {
 	Workers map[int]bool // by pid
 }
 
-// quota is what is left for one account of one sample.
+// quota is what one sample may still spend on the apps of one account.
 type quota struct{ connections, fds int }
 
+// newQuota returns what one sample may spend on the apps of an account; root's is
+// larger.
 func newQuota(a procfs.Account) *quota {
 	if a == 0 {
 		return &quota{connections: maxConnections, fds: math.MaxInt}
@@ -76,15 +81,15 @@ func newQuota(a procfs.Account) *quota {
 	return &quota{connections: maxOthersConnections, fds: maxOthersLinks}
 }
 
-// Sampler looks for connections of the apps' processes to stores, in
-// the background: the kernel walks all of its sockets for it (1.6 ms and 1 µs a
+// Sampler finds the connections of the apps' processes to servers, in the
+// background: the kernel walks all of its sockets for it (1.6 ms and 1 µs a
 // socket), and every descriptor of every process is read.
 type Sampler struct {
 	r    *procfs.FS
 	nets *Namespaces
 	log  *slog.Logger
 	now  func() time.Time
-	wake chan struct{} // something may be due
+	wake chan struct{} // a sample may be due
 
 	mu               sync.Mutex
 	interval         time.Duration
@@ -92,17 +97,19 @@ type Sampler struct {
 	sampledOf        map[ProcessKey]bool // of the last sample
 	services         *serviceIndex
 	requested        bool
-	next             time.Time     // no sample before
-	resolvedServices *serviceIndex // places, as they were last resolved
+	next             time.Time     // no sample before this time
+	resolvedServices *serviceIndex // services, as they were last resolved
 	last             *Sample
 	sampled          bool
-	inUse            bool // somebody has asked for the result
+	inUse            bool // Latest was called
 
-	directMu       sync.Mutex    // guards what follows, of heldNow
-	directOf       *serviceIndex // whose services heldPlaces has
+	directMu       sync.Mutex    // guards what follows, of ConnectionsNow
+	directOf       *serviceIndex // whose services directServices has
 	directServices *serviceIndex
 }
 
+// NewSampler returns a Sampler over the directory where /proc is mounted. It
+// samples each interval, at least a second, while [Sampler.Run] runs.
 func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler {
 	r := procfs.New(root)
 	return &Sampler{
@@ -111,8 +118,8 @@ func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler 
 	}
 }
 
-// Latest returns the connections of the apps to stores, as last sampled. Before
-// it is first called there are no samples.
+// Latest returns the last sample; an empty one with a zero time if there was none
+// yet. There are no samples before the first call.
 func (c *Sampler) Latest() *Sample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,16 +130,16 @@ func (c *Sampler) Latest() *Sample {
 	return c.last
 }
 
-// namingData returns the servers of the configuration as they were last resolved, and
-// the last sample.
+// namingData returns the configured servers as they were last resolved, and the
+// last sample.
 func (c *Sampler) namingData() (*serviceIndex, *Sample) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.resolvedServices, c.last
 }
 
-// Request asks for another sample soon, at the earliest 5 s after the last
-// one. It does not wait.
+// Request asks for a sample soon, at the earliest 5 s after the last one, and
+// returns at once.
 func (c *Sampler) Request() {
 	c.mu.Lock()
 	c.requested = true
@@ -140,7 +147,7 @@ func (c *Sampler) Request() {
 	c.wakeUp()
 }
 
-// SetServices sets which servers the configuration names.
+// SetServices sets the configured servers and requests a sample.
 func (c *Sampler) SetServices(services []Service) {
 	c.mu.Lock()
 	c.services, c.resolvedServices, c.requested = newServiceIndex(services), unresolvedIndex(services), true
@@ -148,6 +155,7 @@ func (c *Sampler) SetServices(services []Service) {
 	c.wakeUp()
 }
 
+// SetInterval sets the time between samples, at least a second.
 func (c *Sampler) SetInterval(d time.Duration) {
 	c.mu.Lock()
 	c.interval = max(d, time.Second)
@@ -155,6 +163,7 @@ func (c *Sampler) SetInterval(d time.Duration) {
 	c.wakeUp()
 }
 
+// wakeUp makes Run compute anew when the next sample is due.
 func (c *Sampler) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
@@ -162,20 +171,20 @@ func (c *Sampler) wakeUp() {
 	}
 }
 
-// SetApps tells the sampler which apps there are. A process that it has not seen
-// asks for a sample.
-func (c *Sampler) SetApps(houses []AppProcesses) {
+// SetApps sets whose connections are sampled. A process that the last sample does
+// not have requests another one.
+func (c *Sampler) SetApps(apps []AppProcesses) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.apps) == 0 && len(houses) > 0 {
+	if len(c.apps) == 0 && len(apps) > 0 {
 		c.wakeUp()
 	}
-	c.apps = houses
+	c.apps = apps
 	if c.requested {
 		return
 	}
-	for i := range houses {
-		for _, m := range houses[i].Members {
+	for i := range apps {
+		for _, m := range apps[i].Members {
 			if !c.sampledOf[m] {
 				c.requested = true
 				c.wakeUp()
@@ -185,7 +194,7 @@ func (c *Sampler) SetApps(houses []AppProcesses) {
 	}
 }
 
-// Run samples until ctx ends, then frees what it holds.
+// Run samples until ctx ends, then closes the namespaces.
 func (c *Sampler) Run(ctx context.Context) {
 	defer c.nets.Close()
 	t := time.NewTimer(0)
@@ -206,7 +215,7 @@ func (c *Sampler) Run(ctx context.Context) {
 	}
 }
 
-// due tells in how long the next sample is, 0 for now.
+// due returns the time until the next sample, 0 for now.
 func (c *Sampler) due() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,50 +230,50 @@ func (c *Sampler) due() time.Duration {
 	return max(wait, c.next.Sub(now), 0)
 }
 
-// sample does one sample.
+// sample takes one sample and keeps it.
 func (c *Sampler) sample(ctx context.Context) {
 	c.mu.Lock()
-	houses, places := c.apps, c.services
+	apps, services := c.apps, c.services
 	c.requested = false
 	dropped, fds := c.last.Dropped, c.last.DroppedFDs
 	c.mu.Unlock()
 
 	began := c.now()
 	out := &Sample{Taken: began, Errs: make(map[string]error), Dropped: dropped, DroppedFDs: fds}
-	cost := procfs.CPUCost(func() { c.collect(ctx, houses, places, out) })
+	cost := procfs.CPUCost(func() { c.collect(ctx, apps, services, out) })
 	ended := c.now()
 
 	known := make(map[ProcessKey]bool)
-	for i := range houses {
-		for _, m := range houses[i].Members {
+	for i := range apps {
+		for _, m := range apps[i].Members {
 			known[m] = true
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.sampledOf, c.sampled = out, known, true
-	if c.services == places { // the configuration is still the same
-		c.resolvedServices = places.snapshot()
+	if c.services == services { // the configuration is still the same
+		c.resolvedServices = services.snapshot()
 	}
 	c.next = ended.Add(connectionsShare * cost)
 }
 
-// collect fills in one sample. A panic costs the sample and nothing else.
-func (c *Sampler) collect(ctx context.Context, houses []AppProcesses, places *serviceIndex, out *Sample) {
+// collect fills in one sample. A panic is logged and costs this sample only.
+func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *serviceIndex, out *Sample) {
 	defer func() {
 		if r := recover(); r != nil {
 			p := logs.Recovered(r)
-			c.log.Error("Sample of connections panicked", "err", p, "stack", p.Stack)
+			c.log.Error("Sampling connections panicked", "err", p, "stack", p.Stack)
 		}
 	}()
-	places.resolve(ctx, c.now())
+	services.resolve(ctx, c.now())
 	defer out.index()
 	byNet := make(map[uint64]*netnsSockets)
 	spent := make(map[procfs.Account]*quota)
-	for i := range houses {
-		h := &houses[i]
+	for i := range apps {
+		h := &apps[i]
 		if byNet[h.NetNS] == nil {
-			byNet[h.NetNS] = c.socketsOf(ctx, h, places)
+			byNet[h.NetNS] = c.socketsOf(ctx, h, services)
 		}
 		if spent[h.Owner] == nil {
 			spent[h.Owner] = newQuota(h.Owner)
@@ -274,7 +283,7 @@ func (c *Sampler) collect(ctx context.Context, houses []AppProcesses, places *se
 	c.nets.Sweep()
 }
 
-// index makes the connections findable by their sockets.
+// index makes the connections findable by the inode of their socket.
 func (c *Sample) index() {
 	c.byInode = make(map[uint64]int, len(c.List))
 	for i := range c.List {

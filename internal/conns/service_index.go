@@ -21,7 +21,7 @@ type Service struct {
 	Paths     []string // of UNIX sockets
 }
 
-// wellKnown are the ports at which a kind of server listens unless told otherwise.
+// wellKnown has the default ports of kinds of servers.
 var wellKnown = map[uint16]string{ //nolint:gochecknoglobals // a table that nothing changes
 	3306: "mysql", 6033: "mysql", 33060: "mysql", // the protocol, ProxySQL's front, the X protocol
 	5432: "postgresql", 6432: "postgresql", // and PgBouncer's front
@@ -32,15 +32,16 @@ var wellKnown = map[uint16]string{ //nolint:gochecknoglobals // a table that not
 }
 
 const (
-	// resolveAge is how long the addresses of a host name are believed.
+	// resolveAge is how long the addresses of a host name are kept.
 	resolveAge = time.Minute
-	// resolveLimit bounds one look-up. It is in the background, so nobody waits.
+	// resolveLimit is the timeout of one lookup of a name. It runs in the
+	// background.
 	resolveLimit = 2 * time.Second
-	// maxAddrs bounds the addresses that one name may stand for.
+	// maxAddrs is how many addresses of one name are used.
 	maxAddrs = 16
 )
 
-// serviceIndex knows which address is which service's.
+// serviceIndex maps addresses and socket paths to servers.
 type serviceIndex struct {
 	services []Service
 	lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -51,17 +52,19 @@ type serviceIndex struct {
 	kinds    map[uint16]string         // kind by port, the well-known ones included
 }
 
+// newServiceIndex returns an index of services; it is empty until resolve is
+// called.
 func newServiceIndex(services []Service) *serviceIndex {
 	return &serviceIndex{services: services, lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}}
 }
 
-// errNoLookup is the answer of a look-up that is not made.
-var errNoLookup = errors.New("names are not looked up here")
+// errNoLookup means that a host is a name and names are not looked up.
+var errNoLookup = errors.New("names are not looked up")
 
-// unresolvedIndex returns a directory of services as far as it can be made without a
-// look-up of names.
+// unresolvedIndex returns an index of services without those whose host is a
+// name.
 func unresolvedIndex(services []Service) *serviceIndex {
 	d := &serviceIndex{services: services}
 	d.rebuild(func(host string) ([]netip.Addr, error) {
@@ -73,14 +76,14 @@ func unresolvedIndex(services []Service) *serviceIndex {
 	return d
 }
 
-// snapshot returns the directory as it is resolved, for others to read: each
-// resolve makes new maps.
+// snapshot returns the index as it is resolved, for other goroutines to read:
+// each resolve makes new maps.
 func (d *serviceIndex) snapshot() *serviceIndex {
 	return &serviceIndex{exact: d.exact, paths: d.paths, kinds: d.kinds}
 }
 
-// resolve brings the addresses up to date. A name that cannot be resolved keeps
-// its port, so that its connections are still told by kind.
+// resolve brings the addresses up to date, at most once a minute. A name that
+// cannot be resolved keeps its port, so that its connections keep their kind.
 func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
 	if d.exact != nil && now.Sub(d.resolved) < resolveAge {
 		return
@@ -89,7 +92,7 @@ func (d *serviceIndex) resolve(ctx context.Context, now time.Time) {
 	d.rebuild(func(host string) ([]netip.Addr, error) { return d.addresses(ctx, host) })
 }
 
-// rebuild makes the directory anew, with the addresses of hosts that find returns.
+// rebuild makes the maps anew, with the addresses of hosts that find returns.
 func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
 	before := d.exact
 	d.exact, d.paths, d.kinds = make(map[netip.AddrPort]string), make(map[string]string), maps.Clone(wellKnown)
@@ -103,6 +106,8 @@ func (d *serviceIndex) rebuild(find func(host string) ([]netip.Addr, error)) {
 	}
 }
 
+// add enters one host:port of a service; before has the addresses of the last
+// time, which stay while a resolver is down.
 func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]string, find func(host string) ([]netip.Addr, error)) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -126,14 +131,15 @@ func (d *serviceIndex) add(s Service, address string, before map[netip.AddrPort]
 	if err == nil {
 		return
 	}
-	for at, component := range before { // a resolver that is down for a moment must not rename connections
+	for at, component := range before { // a failing resolver must not rename connections
 		if component == s.Component && at.Port() == port && d.exact[at] == "" {
 			d.exact[at] = component
 		}
 	}
 }
 
-// literalAddresses returns the addresses of a host that needs no look-up.
+// literalAddresses returns the addresses of a host that needs no lookup; nil for
+// a name.
 func literalAddresses(host string) []netip.Addr {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}
@@ -144,6 +150,7 @@ func literalAddresses(host string) []netip.Addr {
 	return nil
 }
 
+// addresses returns the addresses of a host, looked up if it is a name.
 func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	if addrs := literalAddresses(host); len(addrs) > 0 {
 		return addrs, nil
@@ -153,11 +160,12 @@ func (d *serviceIndex) addresses(ctx context.Context, host string) ([]netip.Addr
 	return d.lookup(ctx, host)
 }
 
-// ports are the remote ports that are of interest.
+// ports returns the remote ports at which a server may be, sorted.
 func (d *serviceIndex) ports() []uint16 { return slices.Sorted(maps.Keys(d.kinds)) }
 
-// component names what a TCP connection leads to: the configured server with
-// that address, else the kind of server that the port stands for.
+// component returns what a TCP connection leads to: the configured server with
+// that address ("mysql:main"), else the kind of server by the port ("mysql"),
+// else "".
 func (d *serviceIndex) component(to netip.AddrPort) string {
 	if c := d.exact[to]; c != "" {
 		return c
@@ -165,8 +173,8 @@ func (d *serviceIndex) component(to netip.AddrPort) string {
 	return d.kinds[to.Port()]
 }
 
-// pathComponent is component for the path of a UNIX socket; "" for one that
-// is of no interest.
+// pathComponent returns what the path of a UNIX socket leads to, as component
+// does.
 func (d *serviceIndex) pathComponent(p string) string {
 	if c := d.paths[p]; c != "" {
 		return c

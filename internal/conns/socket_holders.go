@@ -13,51 +13,52 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// serviceSocket is one end of a connection to a store.
+// serviceSocket is an app's end of a connection to a server.
 type serviceSocket struct {
 	sockdiag.Connection
 
 	component string
 }
 
-// netnsSockets are the connections to stores of one network namespace.
+// netnsSockets is the connections to servers in one network namespace.
 type netnsSockets struct {
 	byInode map[uint64]serviceSocket
 	trust   addressTrust
-	err     error // why they, or some of them, are not known
+	err     error // why some or all are not known
 }
 
-// socketsOf finds the connections of a namespace: by sock_diag, else, TCP only,
-// in /proc/PID/net.
-func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, places *serviceIndex) *netnsSockets {
+// socketsOf returns the connections to servers in the namespace of an app: by
+// sock_diag or, TCP only, from /proc/PID/net.
+func (c *Sampler) socketsOf(ctx context.Context, h *AppProcesses, services *serviceIndex) *netnsSockets {
 	found := &netnsSockets{byInode: make(map[uint64]serviceSocket)}
 	n := c.nets.Get(h.Members[0].PID, h.NetNS, 0)
 	found.trust = c.nets.trustOf(n)
-	ports := places.ports()
+	ports := services.ports()
 	list, err := c.queryKernel(ctx, n, ports)
 	if err != nil {
 		list, err = c.readNetFiles(n, ports)
 		found.err = err
 	}
 	for _, s := range list {
-		if component := places.component(s.Remote); component != "" {
+		if component := services.component(s.Remote); component != "" {
 			found.byInode[s.Inode] = serviceSocket{s, component}
 		}
 	}
 	if n.conn == nil {
 		return found
 	}
-	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return places.pathComponent(path) != "" })
+	local, err := n.conn.UnixConnections(ctx, func(path string) bool { return services.pathComponent(path) != "" })
 	if err != nil {
 		found.err = cmp.Or(found.err, err)
 	}
 	for _, s := range local {
-		found.byInode[s.Inode] = serviceSocket{s, places.pathComponent(s.Path)}
+		found.byInode[s.Inode] = serviceSocket{s, services.pathComponent(s.Path)}
 	}
 	return found
 }
 
-// queryKernel asks the kernel.
+// queryKernel returns the established TCP connections to any of ports in a
+// namespace, by sock_diag.
 func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
 	if err := c.nets.open(n, c.now()); err != nil {
 		return nil, err
@@ -69,9 +70,8 @@ func (c *Sampler) queryKernel(ctx context.Context, n *Namespace, ports []uint16)
 	return list, err
 }
 
-// readNetFiles reads the connections of a namespace from /proc/PID/net. A process
-// that has left the namespace meanwhile is an error: one without rights cannot
-// come back to it.
+// readNetFiles returns the same from /proc/PID/net; an error if the process has
+// left the namespace meanwhile, as one without privileges cannot come back to it.
 func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connection, error) {
 	if n.Inode == c.nets.own {
 		return c.readNetDir("/proc/self", ports)
@@ -80,7 +80,7 @@ func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connect
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = unix.Close(fd) }() // until then nobody else has its number
+	defer func() { _ = unix.Close(fd) }() // until then its inode number is not reused
 	list, err := c.readNetDir(c.r.Path(n.pid, ""), ports)
 	if again, moved := c.nets.enter(n); moved != nil {
 		return nil, moved
@@ -90,7 +90,8 @@ func (c *Sampler) readNetFiles(n *Namespace, ports []uint16) ([]sockdiag.Connect
 	return list, err
 }
 
-// readNetDir reads net/tcp and net/tcp6 of the directory of one process.
+// readNetDir returns the connections in net/tcp and net/tcp6 of the directory of
+// one process.
 func (c *Sampler) readNetDir(dir string, ports []uint16) ([]sockdiag.Connection, error) {
 	var all []sockdiag.Connection
 	var errs []error
@@ -113,7 +114,8 @@ func (c *Sampler) readNetDir(dir string, ports []uint16) ([]sockdiag.Connection,
 	return nil, errors.Join(errs...)
 }
 
-// join assigns each connection to the process of the app that holds it.
+// join appends the connections that the processes of an app hold to out, each
+// with its holder.
 func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *Sample) {
 	holders := make(map[uint64]int) // pid; 0: several
 	order := make([]uint64, 0, len(found.byInode))
@@ -147,9 +149,9 @@ func (c *Sampler) join(h *AppProcesses, found *netnsSockets, left *quota, out *S
 	}
 }
 
-// holder tells whose a connection is that before and pid hold. One that several
-// processes hold, as forks do what their master opened, belongs to the one
-// worker among them, or to none.
+// holder returns the holder of a connection that was known to be held by before
+// (if shared) and is held by pid too; 0 for several. Of processes that share one,
+// as forks do what their master opened, it is the one worker among them, or none.
 func (h *AppProcesses) holder(before int, shared bool, pid int) int {
 	switch {
 	case !shared:
@@ -163,8 +165,8 @@ func (h *AppProcesses) holder(before int, shared bool, pid int) int {
 	}
 }
 
-// socketsHeld returns the sockets to stores that a process holds, each once, and how many
-// of its descriptors were not looked at.
+// socketsHeld returns the inodes of the wanted sockets that a process holds, each
+// once, and how many of its descriptors were not read.
 func (c *Sampler) socketsHeld(m ProcessKey, wanted map[uint64]serviceSocket, of *quota) (out []uint64, left int, err error) {
 	b, err := c.r.Read(m.PID, "stat")
 	if err != nil {

@@ -12,41 +12,41 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// forget is how long an app that is gone is still reported as down.
-const forget = time.Hour
+// forgetAfter is how long an app that has ended is reported as down.
+const forgetAfter = time.Hour
 
-// app is what is kept of an app between refreshes. It outlives its processes:
-// its counters go on when it is restarted.
+// app is what is kept of an app between scans. It outlives its processes: its
+// counters continue when it is restarted.
 type app struct {
-	name string
-	id   appname.ID     // of a discovered one
-	last *table.Process // the root that it last had; nil: none yet
-	conf int            // index of the configured match, −1 if discovered
+	name       string
+	id         appname.ID     // of a discovered one
+	last       *table.Process // the root that it last had; nil: none yet
+	matchIndex int            // index of the configured match, −1 if discovered
 
-	owner       procfs.Account  // whose it is; of a configured one, as of the roots it last had
-	former      *procfs.Account // of a configured one: whose it was before, for long
+	owner       procfs.Account  // its owner; of a configured one that of its last roots
+	formerOwner *procfs.Account // of a configured one: its owner before, if it was established
 	unit        string          // the service it ran in; "": none
 	tier        table.Tier
 	since       time.Time // when it was first seen to run without a break, or of a discovered one at all
-	established bool      // it has run for a while: its name, and its place, are kept for it
-	strangers   []uint32  // users of other processes that match, listen and are left out; at most 8
-	matchErr    error     // why what the match names is not believed
+	established bool      // it has run for establishedAfter: its name is kept for it
+	strangers   []uint32  // users of other processes that match and listen, which are no part of it; at most 8
+	matchErr    error     // why its pid file is not trusted
 
-	roots   []*table.Process
-	workers []*table.Process
-	members []*table.Process
-	sockets []sockdiag.Listener
-	net     *conns.Namespace
+	roots     []*table.Process
+	workers   []*table.Process
+	members   []*table.Process
+	listeners []sockdiag.Listener
+	namespace *conns.Namespace
 
 	purposes listeners.Purposes // of its listening sockets
 
 	slots.Set
-	cpu      table.CPUTime // ticks
-	rate     slots.Rate
-	searched time.Time // when the holder of its listener was last looked for
-	lost     time.Time // when its last process was gone; zero: it runs
-	cut      int       // processes over a bound, which are not looked at
-	cutMost  int       // the most there were at once
+	cpu         table.CPUTime // ticks
+	rate        slots.Rate
+	searchedAt  time.Time // when the holder of its listener was last searched for
+	downSince   time.Time // when its last process ended; zero: it runs
+	skipped     int       // processes beyond a bound, which are not read
+	skippedMost int       // the most there were at once
 }
 
 // memberOf returns the app that a process belongs to; nil: none.
@@ -55,11 +55,14 @@ func memberOf(p *table.Process) *app {
 	return a
 }
 
+// newApp returns an app without processes; conf is the index of its configured
+// match, −1 for a discovered one.
 func newApp(name string, conf int) *app {
-	return &app{name: name, conf: conf, Set: slots.New()}
+	return &app{name: name, matchIndex: conf, Set: slots.New()}
 }
 
-// root is the process that speaks for the app: the oldest of its roots.
+// root returns the main process of an app, the oldest of its roots; nil while it
+// is down.
 func (a *app) root() *table.Process {
 	if len(a.roots) == 0 {
 		return nil
@@ -67,10 +70,10 @@ func (a *app) root() *table.Process {
 	return a.roots[0]
 }
 
-// count adds the CPU time that each member used since it was last read. What
-// a process used between the last reading and its end is not known and not
-// counted; what it used before the first one is.
-func (a *app) count(now time.Time, bySlot map[*table.Process]*slots.Slot) {
+// countCPU adds the CPU time that each member used since it was last read. What a
+// process used between the last reading and its end is not counted; what it used
+// before the first one is.
+func (a *app) countCPU(now time.Time, bySlot map[*table.Process]*slots.Slot) {
 	for _, p := range a.members {
 		d := p.NewCPU()
 		a.cpu.User += d.User

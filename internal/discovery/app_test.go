@@ -15,13 +15,13 @@ func TestCPUNeverGoesBack(t *testing.T) {
 	p := &table.Process{PID: 1, Stat: procfs.Stat{UTime: 50, STime: 5}}
 	s := &slots.Slot{Process: p}
 	a.members = []*table.Process{p}
-	a.count(now, map[*table.Process]*slots.Slot{p: s})
+	a.countCPU(now, map[*table.Process]*slots.Slot{p: s})
 	q := &table.Process{PID: 2, Stat: procfs.Stat{UTime: 3}} // p is gone, q took its place
 	s.Process = q
 	a.members = []*table.Process{q}
-	a.count(now.Add(5*time.Second), map[*table.Process]*slots.Slot{q: s})
+	a.countCPU(now.Add(5*time.Second), map[*table.Process]*slots.Slot{q: s})
 	q.Stat.UTime = 2 // no kernel does this, but a counter must stand it
-	a.count(now.Add(10*time.Second), map[*table.Process]*slots.Slot{q: s})
+	a.countCPU(now.Add(10*time.Second), map[*table.Process]*slots.Slot{q: s})
 	if a.cpu != (table.CPUTime{User: 53, System: 5}) || s.CPU != (table.CPUTime{User: 53, System: 5}) {
 		t.Errorf("app %+v, slot %+v", a.cpu, s.CPU)
 	}

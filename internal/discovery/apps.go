@@ -1,7 +1,8 @@
 package discovery
 
 import (
-	"os"
+	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
+// byName returns the app of that name; nil for none.
 func (w *Watcher) byName(name string) *app {
 	for _, a := range w.apps {
 		if a.name == name {
@@ -18,6 +20,7 @@ func (w *Watcher) byName(name string) *app {
 	return nil
 }
 
+// remove drops an app.
 func (w *Watcher) remove(a *app) {
 	w.apps = slices.DeleteFunc(w.apps, func(b *app) bool { return a == b })
 	for _, m := range a.members {
@@ -36,25 +39,36 @@ func (a *app) adopt(members []*table.Process) {
 	}
 }
 
-// hadLast reports whether p is the root that an app last had.
-func (a *app) hadLast(p *table.Process) bool {
+// hadRoot reports whether p is the last root of an app.
+func (a *app) hadRoot(p *table.Process) bool {
 	return a.last != nil && a.last.PID == p.PID && a.last.Start == p.Start
 }
 
-// heir reports whether a root may go on as an app that has ended: with its
-// name, its slots and its counters. Another user's may not, and of the services
-// that share a user no other one.
-func (a *app) heir(p *table.Process) bool {
+// mayContinueAs reports whether a root may continue an app that has ended, with
+// its name, slots and counters: another user's may not, and of the services that
+// share a user no other one.
+func (a *app) mayContinueAs(p *table.Process) bool {
 	return a.owner == p.Owner.Account && (a.unit == "" || a.unit == p.Owner.Unit)
 }
 
-func pageSize() uint64 { return uint64(os.Getpagesize()) }
-
-// reserve keeps the name of an app that is forgotten, if it has run for a while.
-// It returns true.
+// reserve keeps the name of an app that is dropped, if it was established. It
+// returns true.
 func (w *Watcher) reserve(a *app, now time.Time) bool {
 	if a.established {
 		w.reserved.Reserve(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now})
 	}
 	return true
 }
+
+// lock takes the watcher's lock, or returns an error when ctx ends first.
+func (w *Watcher) lock(ctx context.Context) error {
+	select {
+	case <-w.token:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another scan of processes: %w", ctx.Err())
+	}
+}
+
+// unlock returns the watcher's lock.
+func (w *Watcher) unlock() { w.token <- struct{}{} }

@@ -6,26 +6,26 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// candidates are the processes that could belong to an app, as of the table's
+// candidates returns the processes that could belong to an app, as of the table's
 // last change, the oldest first: a master comes before its workers when an
 // allowance does not permit to read all.
 func (w *Watcher) candidates() []*table.Process {
-	if w.candsGen == w.table.Generation && w.cands != nil {
-		return w.cands
+	if w.candidateGen == w.table.Generation && w.candidateList != nil {
+		return w.candidateList
 	}
-	w.cands, w.candsGen = w.cands[:0], w.table.Generation
+	w.candidateList, w.candidateGen = w.candidateList[:0], w.table.Generation
 	for _, p := range w.table.Processes {
 		if w.candidate(p) {
-			w.cands = append(w.cands, p)
+			w.candidateList = append(w.candidateList, p)
 		}
 	}
-	slices.SortFunc(w.cands, table.Oldest)
-	return w.cands
+	slices.SortFunc(w.candidateList, table.Oldest)
+	return w.candidateList
 }
 
-// candidate reports whether a process could be an app's root. With a
-// configuration that is what it matches; a match that names nothing but a
-// listener or a pid file is looked for another way, see findConfigured.
+// candidate reports whether a process could belong to an app: a Python server or
+// script or, with a configuration, what a match picks. A match of a listener or a
+// pid file only has no candidates, see findConfigured.
 func (w *Watcher) candidate(p *table.Process) bool {
 	if len(w.matchers) == 0 {
 		return p.IsPython()
@@ -33,16 +33,17 @@ func (w *Watcher) candidate(p *table.Process) bool {
 	return p.Match&^w.alone != 0
 }
 
-// matchBits judges the configured matches for one process.
+// matchBits returns the configured matches that hold for a process, as far as
+// they depend on it alone, one bit each.
 func (w *Watcher) matchBits(p *table.Process) uint64 {
 	var bits uint64
 	var groups []string
 	var read bool
 	user := func() uint32 { return w.table.Owner(p).UID }
 	for i := range w.matchers {
-		if w.matchers[i].Fixed(p, func() []string {
+		if w.matchers[i].MatchesProcess(p, func() []string {
 			if !read {
-				groups, read = w.r.Cgroups(p.PID), true
+				groups, read = w.fs.Cgroups(p.PID), true
 			}
 			return groups
 		}, user) {

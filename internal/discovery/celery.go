@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// The bounds of what is told of Celery's workers.
+// How many of Celery's workers are reported.
 const (
 	maxCelery       = 256 // workers
 	maxOthersCelery = 64  // workers of one account other than root's
@@ -25,13 +25,13 @@ type CeleryWorker struct {
 	Processes int      // that run tasks: those of its pool, or 1 where the pool is of threads or none
 }
 
-// celeryWorkers gives Celery's workers of this host, oldest first, at most 256.
-// It looks through the table only after a change of it, and reads nothing.
+// celeryWorkers returns Celery's workers of this host, oldest first, at most 256.
+// It goes through the table after a change of it only, and reads nothing.
 func (w *Watcher) celeryWorkers() []CeleryWorker {
 	if w.celeryGen == w.table.Generation {
 		return w.celery
 	}
-	w.celery, w.celeryGen = nil, w.table.Generation // a new list: the one before was given out
+	w.celery, w.celeryGen = nil, w.table.Generation // a new list: the one before was returned to others
 	held := make(map[procfs.Account]int)
 	for _, p := range w.celeryMains() {
 		owner := w.table.Owner(p).Account

@@ -11,18 +11,18 @@ import (
 // settleAt does one look at that second; it returns the app's user and how many
 // roots and strangers there are.
 func settleAt(w *Watcher, a *app, second int, tops ...*table.Process) (owner procfs.Account, roots, strangers int) {
-	w.look++
+	w.scanNumber++
 	now := time.Unix(int64(second), 0)
-	w.settle(a, tops, now)
+	w.assignRoots(a, tops, now)
 	switch {
 	case len(a.roots) > 0:
-		a.lost = time.Time{}
+		a.downSince = time.Time{}
 		if a.since.IsZero() {
 			a.since = now
 		}
 		a.established = a.established || now.Sub(a.since) >= establishedAfter
-	case a.lost.IsZero():
-		a.lost = now
+	case a.downSince.IsZero():
+		a.downSince = now
 		fallthrough
 	default:
 		if !a.established {

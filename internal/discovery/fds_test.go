@@ -41,24 +41,24 @@ func TestDescriptorsBeyondTheBound(t *testing.T) {
 	}
 	w.table.FS.MaxFDs = 3
 	p := &table.Process{PID: 7, Start: 77, Program: cmdline.Program{Server: cmdline.Gunicorn}}
-	a := &app{name: "shop", conf: -1, roots: []*table.Process{p}, members: []*table.Process{p}, net: w.netOf(p)}
+	a := &app{name: "shop", matchIndex: -1, roots: []*table.Process{p}, members: []*table.Process{p}, namespace: w.netOf(p)}
 	w.apps = append(w.apps, a)
 	for look := range 2 {
 		w.table.ReadDescriptors(p)
-		if len(p.FDs().Sockets) != 3 || p.FDs().Left != 2 {
-			t.Errorf("%d sockets, %d left out", len(p.FDs().Sockets), p.FDs().Left)
+		if len(p.FDs().Sockets) != 3 || p.FDs().Skipped != 2 {
+			t.Errorf("%d sockets, %d left out", len(p.FDs().Sockets), p.FDs().Skipped)
 		}
-		if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
+		if s := w.buildSnapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != uint64(2*(look+1)) || !s.Apps[0].FDsCut {
 			t.Errorf("look %d: %d left out, %v", look, s.DroppedFDs, s.Apps[0].FDsCut)
 		}
 	}
 	other := &table.Process{PID: 7, Start: 77} // of no app
-	if w.table.ReadDescriptors(other); other.FDs().Left != 2 || w.table.SkippedFDs != 4 {
-		t.Errorf("of no app: %d left out, %d counted", other.FDs().Left, w.table.SkippedFDs)
+	if w.table.ReadDescriptors(other); other.FDs().Skipped != 2 || w.table.SkippedFDs != 4 {
+		t.Errorf("of no app: %d left out, %d counted", other.FDs().Skipped, w.table.SkippedFDs)
 	}
 	w.table.FS.MaxFDs = 5
 	w.table.ReadDescriptors(p)
-	if s := w.snapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
+	if s := w.buildSnapshot(t.Context(), time.Unix(1000, 0)); s.DroppedFDs != 4 || s.Apps[0].FDsCut {
 		t.Errorf("all looked at: %d left out, %v", s.DroppedFDs, s.Apps[0].FDsCut)
 	}
 }

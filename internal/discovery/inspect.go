@@ -13,10 +13,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// State is what a worker is doing, as far as one look from outside can tell.
+// State is what a worker does, by one inspection from outside.
 type State string
 
-// The states. StateUnknown is for a worker we may not look at.
+// The states. StateUnknown is of a worker that may not be read.
 const (
 	Idle         State = "idle"
 	Busy         State = "busy"
@@ -46,8 +46,8 @@ type Wait struct {
 	Call time.Duration // how long the thread has been in this one call, at least
 }
 
-// Inspector reports what workers do. It is called for one worker at a time, and
-// keeps nothing of the arguments but what Finish is for.
+// Inspector reports what workers do. It is called for one worker at a time, under
+// the watcher's lock, and keeps none of its arguments.
 type Inspector interface {
 	// Inspect sets in out what a worker in a slot does: State, For, Detail, Wait,
 	// Requests, Spare and its heartbeat. An error means that its state is unknown;
@@ -61,8 +61,8 @@ type Inspector interface {
 	Finish(ctx context.Context, scan conns.Scan)
 }
 
-// Parts are what an inspector may use of a Watcher, under its lock: while one of
-// its methods is called.
+// Parts is what an inspector may use of a Watcher while one of its methods is
+// called.
 type Parts struct {
 	Table       *table.Table
 	Namespaces  *conns.Namespaces

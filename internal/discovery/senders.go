@@ -9,8 +9,9 @@ import (
 )
 
 // Senders returns the apps that sent from these proven sources, as far as they
-// can be told: by the process id that came with a UNIX datagram, if the app has
-// a process of that user too, or by who holds the UDP socket.
+// are known: by the process id that came with a UNIX datagram, if the app has a
+// process of that user too, or by who holds the UDP socket. Nil if the processes
+// cannot be listed.
 func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[ingest.Source]string {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
@@ -24,7 +25,7 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 		switch {
 		case !s.Proven:
 		case s.PID != 0:
-			// The number may be another process' by now: its user must be the sender's.
+			// The number may be reused by now: the user must be the sender's.
 			if p := w.table.Processes[int(s.PID)]; p != nil && p.Member != nil && slices.Contains(memberOf(p).users(), s.UID) {
 				out[s] = memberOf(p).name
 			}
@@ -38,7 +39,7 @@ func (w *Watcher) Senders(ctx context.Context, sources []ingest.Source) map[inge
 }
 
 // Users returns the user ids of the processes of each app; none for an app that
-// is down. It returns nil when the processes cannot be listed.
+// is down. Nil if the processes cannot be listed.
 func (w *Watcher) Users(ctx context.Context) map[string][]uint32 {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil
@@ -65,14 +66,15 @@ func (a *app) users() []uint32 {
 	return out
 }
 
-// holderOf returns the app that holds a socket. One that nobody is known to hold
-// makes the descriptors of all apps be read again, at most once a second.
+// holderOf returns the name of the app that holds a socket; "" for none. For an
+// unknown socket the descriptors of all apps are read again, at most once a
+// second.
 func (w *Watcher) holderOf(inode uint64) string {
 	if name := w.holderName(inode); name != "" {
 		return name
 	}
-	if now := w.now(); now.Sub(w.ownersAt) > time.Second {
-		w.ownersAt = now
+	if now := w.now(); now.Sub(w.fdsReadAt) > time.Second {
+		w.fdsReadAt = now
 		for _, a := range w.apps {
 			for _, p := range a.members {
 				w.table.ReadDescriptors(p)
@@ -83,6 +85,8 @@ func (w *Watcher) holderOf(inode uint64) string {
 	return ""
 }
 
+// holderName returns the name of the app that is known to hold a socket; "" for
+// none.
 func (w *Watcher) holderName(inode uint64) string {
 	for _, a := range w.apps {
 		for _, p := range a.members {

@@ -10,30 +10,30 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// serving returns the processes that answer the requests of one root: those
-// children that are workers; a server without such children answers itself,
-// unless it is one that always forks.
-func (w *Watcher) serving(root *table.Process) []*table.Process {
+// workersOf returns the processes that answer the requests of one root: those of
+// its children that are workers. A server without such children is its own
+// worker, unless it is one that always forks.
+func (w *Watcher) workersOf(root *table.Process) []*table.Process {
 	var out []*table.Process
 	for _, kid := range w.table.Children[root.PID] {
-		if kid.Member == nil || kid.Member != root.Member || w.foreign(root, kid) {
+		if kid.Member == nil || kid.Member != root.Member || w.hasOtherUser(root, kid) {
 			continue
 		}
 		w.table.ReadOnce(kid)
-		w.readAgain(kid)
+		w.rereadIncomplete(kid)
 		switch {
 		case kid.Program.Aux, kid.Ended():
-		case w.successor(root, kid):
-			out = append(out, w.serving(kid)...)
-		case w.reloaded(root, kid):
-			return w.serving(kid)
+		case w.isNewMaster(root, kid):
+			out = append(out, w.workersOf(kid)...)
+		case w.isReloadedServer(root, kid):
+			return w.workersOf(kid)
 		case w.isWorker(root, kid):
 			out = append(out, kid)
 		}
 	}
 	if root.Program.Server == cmdline.UWSGI {
-		out = w.withoutHelpers(w.withoutRouters(out))
-		if len(out) > 0 && w.servesToo(root) {
+		out = w.dropHelpers(w.dropRouters(out))
+		if len(out) > 0 && w.isServingMaster(root) {
 			out = append(out, root)
 		}
 	}
@@ -46,9 +46,10 @@ func (w *Watcher) serving(root *table.Process) []*table.Process {
 	return out
 }
 
-// foreign reports whether a child runs as another user than its master, which
-// only root's master can make of its workers: of others it is a setuid program.
-func (w *Watcher) foreign(root, kid *table.Process) bool {
+// hasOtherUser reports whether a child runs as another user than its master. Only
+// root's master can change the user of its workers; a child of another one is a
+// setuid program.
+func (w *Watcher) hasOtherUser(root, kid *table.Process) bool {
 	master := w.table.Owner(root)
 	if master.Account == 0 {
 		return false
@@ -57,10 +58,10 @@ func (w *Watcher) foreign(root, kid *table.Process) bool {
 	return o.Changed || o.Account != master.Account
 }
 
-// successor reports whether a gunicorn child is the new master of an upgrade
-// (USR2): it was started by exec with the old one's pid in its environment,
-// which a worker, being a mere fork, is not.
-func (w *Watcher) successor(root, kid *table.Process) bool {
+// isNewMaster reports whether a gunicorn child is the new master of an upgrade
+// (USR2): it was started by exec with the old one's pid in its environment, which
+// a worker, being a fork, is not.
+func (w *Watcher) isNewMaster(root, kid *table.Process) bool {
 	if root.Program.Server != cmdline.Gunicorn || kid.Program.Worker {
 		return false
 	}
@@ -70,23 +71,23 @@ func (w *Watcher) successor(root, kid *table.Process) bool {
 	if len(w.table.Children[kid.PID]) == 0 {
 		return false
 	}
-	if kid.Heir == nil {
-		is := w.r.Getenv(kid.PID, "GUNICORN_PID") == strconv.Itoa(root.PID)
-		kid.Heir = &is
+	if kid.TookOver == nil {
+		is := w.fs.Getenv(kid.PID, "GUNICORN_PID") == strconv.Itoa(root.PID)
+		kid.TookOver = &is
 	}
-	return *kid.Heir
+	return *kid.TookOver
 }
 
-// withoutRouters leaves out uWSGI's gateways. They are forks of the same
-// program with the same command line, but each holds other sockets, and waits
-// for up to 64 events at once where a worker waits for one.
-func (w *Watcher) withoutRouters(kids []*table.Process) []*table.Process {
-	if len(kids) < 2 || w.shareOne(kids) {
+// dropRouters drops uWSGI's gateways. They are forks of the same program with the
+// same command line, but each holds other sockets, and waits for up to 64 events
+// at once where a worker waits for one.
+func (w *Watcher) dropRouters(kids []*table.Process) []*table.Process {
+	if len(kids) < 2 || w.shareOneListener(kids) {
 		return kids
 	}
 	return slices.DeleteFunc(kids, func(p *table.Process) bool {
-		if !p.Router && slices.ContainsFunc(kids, func(q *table.Process) bool { return !w.share(p, q) }) {
-			if b, err := w.r.Read(p.PID, "syscall"); err == nil {
+		if !p.Router && slices.ContainsFunc(kids, func(q *table.Process) bool { return !w.shareListener(p, q) }) {
+			if b, err := w.fs.Read(p.PID, "syscall"); err == nil {
 				k, err := procfs.ParseSyscall(b)
 				p.Router = err == nil && k.NR == procfs.SysEpollWait && k.Args[2] > 1
 			}
@@ -95,9 +96,9 @@ func (w *Watcher) withoutRouters(kids []*table.Process) []*table.Process {
 	})
 }
 
-// shareOne reports whether all hold one listening socket in common.
-func (w *Watcher) shareOne(ps []*table.Process) bool {
-	return slices.ContainsFunc(w.holds(ps[0]), func(l sockdiag.Listener) bool {
+// shareOneListener reports whether all have one listening socket in common.
+func (w *Watcher) shareOneListener(ps []*table.Process) bool {
+	return slices.ContainsFunc(w.listenersOf(ps[0]), func(l sockdiag.Listener) bool {
 		return !slices.ContainsFunc(ps, func(p *table.Process) bool {
 			_, ok := p.FDs().Sockets[l.Inode]
 			return !ok
@@ -105,21 +106,21 @@ func (w *Watcher) shareOne(ps []*table.Process) bool {
 	})
 }
 
-// servesToo reports whether a uWSGI process that has workers below it is no
-// master but a worker itself, as it is without --master: then it waits for
-// connections too. Once seen it is known.
-func (w *Watcher) servesToo(root *table.Process) bool {
-	if root.First || root.Program.Master {
-		return root.First
+// isServingMaster reports whether a uWSGI process that has workers below it is a
+// worker too, as it is without --master: then it waits for connections. Once seen
+// it stays so.
+func (w *Watcher) isServingMaster(root *table.Process) bool {
+	if root.ServesToo || root.Program.Master {
+		return root.ServesToo
 	}
-	if b, err := w.r.Read(root.PID, "syscall"); err == nil {
+	if b, err := w.fs.Read(root.PID, "syscall"); err == nil {
 		if k, err := procfs.ParseSyscall(b); err == nil {
 			var listening []int
-			for _, l := range w.holds(root) {
+			for _, l := range w.listenersOf(root) {
 				listening = append(listening, root.FDs().Sockets[l.Inode]...)
 			}
-			root.First = w.calls.WaitsForConnection(root.PID, k, listening)
+			root.ServesToo = w.calls.WaitsForConnection(root.PID, k, listening)
 		}
 	}
-	return root.First
+	return root.ServesToo
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Snapshot is the apps at one moment. It is never changed once it is given out.
+// Snapshot is the apps at one time. It is never changed once it is returned.
 type Snapshot struct {
 	Time    time.Time
 	Apps    []App          // by name
-	Dropped int            // apps over the bound, since the start
+	Dropped int            // apps beyond the bound, since the start
 	Celery  []CeleryWorker // of this host, whatever apps there are
 
-	DroppedFDs       uint64    // descriptors over the bound of one process, which were not looked at, since the start
-	DroppedProcesses uint64    // processes over a bound or an allowance, which were not read, since the start
-	LeftOut          []LeftOut // whose apps have no place; at most 8 users
+	DroppedFDs       uint64    // descriptors beyond the bound of one process, which were not read, since the start
+	DroppedProcesses uint64    // processes beyond a bound or an allowance, which were not read, since the start
+	LeftOut          []LeftOut // users whose apps were not admitted; at most 8
 }
 
 // App is one watched application.
@@ -26,13 +26,13 @@ type App struct {
 	Up          bool
 	Configured  bool
 	Server      cmdline.Server
-	Class       string        // gunicorn's worker class where the command line tells, else ""
+	Class       string        // gunicorn's worker class if the command line has it, else ""
 	PID         int           // of the oldest master, 0 while down
 	Start       time.Time     // of the oldest master
 	Workers     []Worker      // by slot
-	Unslotted   int           // workers that wait for a slot to come free
+	Unslotted   int           // workers that wait for a slot
 	Arrived     map[State]int // their states
-	Dropped     int           // workers over the bound
+	Dropped     int           // workers beyond the bound
 	Unready     int           // workers that ended in the last minute before they were ready for a request; 0 while one is ready
 	Restarts    float64       // workers replaced, since the exporter first saw the app
 	User        float64       // seconds of CPU outside of the kernel
@@ -47,17 +47,17 @@ type App struct {
 	FDs         int      // open descriptors of the process nearest to its limit; −1 unknown
 	MaxFDs      uint64   // that process' limit; 0 none or unknown
 	FDsErr      error    // why descriptors cannot be read
-	FDsCut      bool     // a process has more than 65,536, of which the rest was not looked at
-	StateErr    error    // why states cannot be told
-	Cut         int      // processes over a bound, which are not looked at
-	UID         uint32   // whose it is
-	Strangers   []uint32 // other users whose processes match too, listen and are left out; at most 8
-	MatchErr    error    // why what its match names is not believed
+	FDsCut      bool     // a process has more than 65,536, of which the rest was not read
+	StateErr    error    // why states are not known
+	Cut         int      // processes beyond a bound, which are not read
+	UID         uint32   // of its owner
+	Strangers   []uint32 // other users whose processes match and listen too, and are no part of it; at most 8
+	MatchErr    error    // why its pid file is not trusted
 	MemoryErr   error    // why some process' shared memory is not known
 	MemoryTaken time.Time
 }
 
-// Process is one process of an app's tree.
+// Process is one process of an app.
 type Process struct {
 	PID    int
 	RSS    uint64        // bytes
@@ -72,9 +72,9 @@ type Worker struct {
 	Start     time.Time
 	State     State
 	For       time.Duration // in that state, at least; of a busy or stuck one, in its oldest request
-	Detail    string        // what its main thread does, in words
+	Detail    string        // what it does, as a phrase for people
 	Wait      *Wait         // what it waits for; nil unless it has been busy or stuck for a second
-	Requests  int           // connections in hand, as far as they were looked at
+	Requests  int           // requests in flight, as far as connections were read
 	Spare     bool          // though it is busy or stuck, it has a thread for another request
 	Heartbeat time.Duration // age; see HasBeat
 	HasBeat   bool

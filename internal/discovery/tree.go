@@ -8,9 +8,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// above returns the parent of p if it belongs to the same app. A known server
-// does not belong to a script that started it.
-func (w *Watcher) above(p *table.Process) *table.Process {
+// parentInApp returns the parent of p if it belongs to the same app, else nil. A
+// known server does not belong to a script that started it.
+func (w *Watcher) parentInApp(p *table.Process) *table.Process {
 	q := w.table.Processes[p.Stat.PPID]
 	if q == nil || q.Program.Aux || q.Ended() || !w.candidate(q) || p.Program.Known() && !q.Program.Known() {
 		return nil
@@ -21,29 +21,29 @@ func (w *Watcher) above(p *table.Process) *table.Process {
 		}
 		return nil
 	}
-	if w.share(p, q) && !launched(p, q) || w.forked(p, q) {
+	if w.shareListener(p, q) && !isOtherScript(p, q) || w.isReusePortWorker(p, q) {
 		return q
 	}
 	return nil
 }
 
-// forked reports whether p is a gunicorn worker that listens on a socket of its
-// own (--reuse-port), which its master does not have.
-func (w *Watcher) forked(p, q *table.Process) bool {
+// isReusePortWorker reports whether p is a gunicorn worker that listens on a
+// socket of its own (--reuse-port), which its master q does not have.
+func (w *Watcher) isReusePortWorker(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Gunicorn && q.Program.Server == cmdline.Gunicorn && (p.Program.Worker && q.Program.Master || slices.Equal(p.Argv, q.Argv)) &&
 		w.table.Owner(p).Account == w.table.Owner(q).Account
 }
 
-// top returns the topmost process of the app that p belongs to.
-func (w *Watcher) top(p *table.Process) *table.Process {
-	for q := w.above(p); q != nil; q = w.above(p) {
+// topOf returns the topmost process of the app that p belongs to.
+func (w *Watcher) topOf(p *table.Process) *table.Process {
+	for q := w.parentInApp(p); q != nil; q = w.parentInApp(p) {
 		p = q
 	}
 	return p
 }
 
-// undecided reports whether the parent of p may turn out to be its master once
-// its turn to be read has come.
+// undecided reports whether the parent of p may turn out to be its master once it
+// is read.
 func (w *Watcher) undecided(p *table.Process) bool {
 	q := w.table.Processes[p.Stat.PPID]
 	if q == nil {
@@ -53,37 +53,37 @@ func (w *Watcher) undecided(p *table.Process) bool {
 	return w.candidate(q) && !q.FDs().Known
 }
 
-// launched reports whether p is another program than its parent, which only
-// started it: both are scripts, and not the same one.
-func launched(p, q *table.Process) bool {
+// isOtherScript reports whether p is another script than its parent, which only
+// started it.
+func isOtherScript(p, q *table.Process) bool {
 	return p.Program.Server == cmdline.Script && q.Program.Server == cmdline.Script && p.Program.Script != q.Program.Script &&
 		p.Program.Script != "python" && !cmdline.Spawned(p.Argv) && !q.Accepts
 }
 
-// standsBy reports whether a script only keeps the listening sockets of the
-// servers that it started, each of them a root and the same user's: then it is no
-// app.
-func (w *Watcher) standsBy(q *table.Process, roots map[*table.Process]bool) bool {
-	if q.Program.Known() || q.FDs().Err != nil || q.Accepts || len(w.table.Children[q.PID]) == 0 && len(q.Handed) == 0 || len(w.holds(q)) == 0 {
+// keepsSocketsOnly reports whether a script only keeps the listening sockets of
+// the servers that it started, each of them a root of the same user: then it is
+// no app.
+func (w *Watcher) keepsSocketsOnly(q *table.Process, roots map[*table.Process]bool) bool {
+	if q.Program.Known() || q.FDs().Err != nil || q.Accepts || len(w.table.Children[q.PID]) == 0 && len(q.HandedOn) == 0 || len(w.listenersOf(q)) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(w.holds(q), func(l sockdiag.Listener) bool { return !w.handedOn(q, l, roots) })
+	return !slices.ContainsFunc(w.listenersOf(q), func(l sockdiag.Listener) bool { return !w.isHandedOn(q, l, roots) })
 }
 
-// handedOn reports whether a child of q that is an app of its own holds q's
+// isHandedOn reports whether a child of q that is an app of its own holds q's
 // socket, or once did: its successor will.
-func (w *Watcher) handedOn(q *table.Process, l sockdiag.Listener, roots map[*table.Process]bool) bool {
-	if q.Handed[l.Inode] {
+func (w *Watcher) isHandedOn(q *table.Process, l sockdiag.Listener, roots map[*table.Process]bool) bool {
+	if q.HandedOn[l.Inode] {
 		return true
 	}
 	has := slices.ContainsFunc(w.table.Children[q.PID], func(kid *table.Process) bool {
 		return roots[kid] && kid.Holds(l) && w.table.Owner(kid).Account == w.table.Owner(q).Account && !w.table.Owner(kid).Changed
 	})
-	if has && q.Handed == nil {
-		q.Handed = make(map[uint64]bool)
+	if has && q.HandedOn == nil {
+		q.HandedOn = make(map[uint64]bool)
 	}
-	if has && len(q.Handed) < maxListeners {
-		q.Handed[l.Inode] = true
+	if has && len(q.HandedOn) < maxListeners {
+		q.HandedOn[l.Inode] = true
 	}
 	return has
 }

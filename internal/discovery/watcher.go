@@ -1,7 +1,7 @@
-// Package proc knows the processes of the watched apps: which ones they are,
-// which worker sits in which slot, what they listen on, what they use and what
-// they do. It reads /proc and asks the kernel about sockets; it never stops,
-// traces or changes a process.
+// Package discovery finds which processes are which app: the roots and workers of
+// each, the slots of its workers, where it listens and what it uses. The
+// [Watcher] reads /proc and asks the kernel about sockets; it never stops, traces
+// or changes a process. What workers do an [Inspector] reports.
 package discovery
 
 import (
@@ -23,15 +23,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// freshFor is how long after it was taken a snapshot serves everyone who asks:
-// the collectors of one scrape, which all ask at once, share one look.
+// freshFor is how long a snapshot is reused: the collectors of one scrape, which
+// all ask at once, share one scan.
 const freshFor = 20 * time.Millisecond
 
-// searchPause is the shortest time between two readings of every process: on a
+// rereadPause is the shortest time between two readings of every process: on a
 // busy host, sockets of others appear all the time.
-const searchPause = 10 * time.Second
+const rereadPause = 10 * time.Second
 
-// Options are what a Watcher needs.
+// Options configures a Watcher.
 type Options struct {
 	ProcRoot  string // "/proc", or where the host's is mounted
 	Interval  time.Duration
@@ -43,39 +43,40 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// Watcher keeps the table of processes and the apps in it.
+// Watcher keeps the process table and the apps in it. Its methods may be called
+// by several goroutines.
 type Watcher struct {
-	turn chan struct{} // one token: a mutex that ends with a context
+	token chan struct{} // holds one value: a mutex whose wait ends with a context
 
-	now     func() time.Time
-	log     *slog.Logger
-	r       *procfs.FS
-	table   *table.Table
-	sockets *conns.Namespaces
-	calls   *procfs.SyscallReader
-	memory  *pss.Sampler
+	now        func() time.Time
+	log        *slog.Logger
+	fs         *procfs.FS
+	table      *table.Table
+	namespaces *conns.Namespaces
+	calls      *procfs.SyscallReader
+	memory     *pss.Sampler
 
 	connections *conns.Sampler
 
-	matchers  []match.Matcher
-	alone     uint64 // bits of the matches that only name a listener or a pid file
-	cands     []*table.Process
-	candsGen  int
-	celery    []CeleryWorker
-	celeryGen int
-	stuck     time.Duration
-	apps      []*app
-	ownersAt  time.Time              // when the descriptors of all apps were last read for a sender
-	searched  time.Time              // when every process was last read again
-	news      bool                   // a listening socket has appeared since the last refresh
-	owed      table.Users            // owners of such that belong to nobody known: their processes are to be read again
-	overflow  int                    // apps over the bound
-	without   map[procfs.Account]int // apps without a place, as of this look
-	reserved  appname.Reservations
-	namer     *naming.Namer
-	roots     map[*table.Process]bool // of the discovered apps, as of this look
+	matchers      []match.Matcher
+	alone         uint64 // bits of the matches that only name a listener or a pid file
+	candidateList []*table.Process
+	candidateGen  int
+	celery        []CeleryWorker
+	celeryGen     int
+	stuck         time.Duration
+	apps          []*app
+	fdsReadAt     time.Time              // when the descriptors of all apps were last read for a sender
+	rereadAt      time.Time              // when every process was last read again
+	newListener   bool                   // a listening socket has appeared since the last refresh
+	unclaimedOf   table.Users            // owners of listening sockets without a known holder: their processes are to be read again
+	rejectedApps  int                    // apps beyond the bound, since the start
+	rejectedBy    map[procfs.Account]int // apps that were not admitted in this scan
+	reserved      appname.Reservations
+	namer         *naming.Namer
+	roots         map[*table.Process]bool // of the discovered apps, as of this scan
 
-	scanned []conns.AppListeners // the apps, as of look scanOf − 1
+	scanned []conns.AppListeners // the apps, as of scan number scanOf − 1
 	scanOf  uint64
 
 	inspector    Inspector // nil: none
@@ -85,15 +86,15 @@ type Watcher struct {
 	store        NameStore // nil: none
 	namesChanged bool      // since they were last saved
 	saveFailed   bool      // and it was logged
-	look         uint64    // number of the look under way
-	at           time.Time // of the refresh under way
+	scanNumber   uint64    // of the scan under way
+	scanTime     time.Time // of the scan under way
 
 	mu    sync.Mutex
 	last  *Snapshot
 	taken time.Time // when last was ready
 }
 
-// New returns a Watcher; it reads nothing yet.
+// New returns a Watcher. It reads nothing but the saved names yet.
 func New(o Options) (*Watcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -105,39 +106,39 @@ func New(o Options) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{
-		turn: make(chan struct{}, 1), now: o.Now, log: o.Logger, r: r,
-		table: table.New(r), sockets: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
+		token: make(chan struct{}, 1), now: o.Now, log: o.Logger, fs: r,
+		table: table.New(r), namespaces: conns.NewNamespaces(r), memory: pss.NewSampler(o.ProcRoot, o.Interval),
 		connections: conns.NewSampler(o.ProcRoot, o.Interval, o.Logger),
 	}
 	w.table.Self, w.table.Boot = os.Getpid(), boot
-	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.sockets.Listens(p.NetNS, ino) }
-	w.owed, w.reserved = make(table.Users), make(appname.Reservations)
+	w.table.Listens = func(p *table.Process, ino uint64) bool { return w.namespaces.Listens(p.NetNS, ino) }
+	w.unclaimedOf, w.reserved = make(table.Users), make(appname.Reservations)
 	w.calls, w.namer = procfs.NewSyscallReader(r), naming.NewNamer(r, w.table)
 	if o.Inspector != nil {
-		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.sockets, Connections: w.connections})
+		w.inspector = o.Inspector(Parts{Table: w.table, Namespaces: w.namespaces, Connections: w.connections})
 	}
 	w.apply(o.Apps, o.Stuck)
 	w.store = o.Names
 	w.loadNames()
-	w.turn <- struct{}{}
+	w.token <- struct{}{}
 	return w, nil
 }
 
-// Run samples what is too dear for a scrape until ctx ends, then frees what
-// the Watcher holds.
+// Run samples what is too expensive for a scrape until ctx ends, then closes the
+// namespaces.
 func (w *Watcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.connections.Run(ctx) })
-	wg.Go(func() { w.keepNames(ctx) })
+	wg.Go(func() { w.saveNamesEvery(ctx) })
 	err := w.memory.Run(ctx)
 	wg.Wait()
-	<-w.turn // the last reader is done; nobody reads after this
-	w.sockets.Close()
+	<-w.token // the last reader is done; nobody reads after this
+	w.namespaces.Close()
 	return err
 }
 
-// Apply takes a new configuration. Counters and slots of apps that keep their
-// name go on.
+// Apply sets a new configuration. Counters and slots of apps that keep their name
+// continue.
 func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval time.Duration) error {
 	if err := w.lock(ctx); err != nil {
 		return err
@@ -155,13 +156,14 @@ func (w *Watcher) Apply(ctx context.Context, apps []config.App, stuck, interval 
 	return nil
 }
 
+// apply is Apply without the lock.
 func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	w.stuck = stuck
-	w.matchers, w.alone, w.cands = nil, 0, nil
+	w.matchers, w.alone, w.candidateList = nil, 0, nil
 	names := make(map[string]int)
 	for i, a := range apps[:min(len(apps), match.MaxMatches)] {
 		w.matchers = append(w.matchers, match.NewMatcher(a))
-		if w.matchers[i].Alone() {
+		if w.matchers[i].OnlyListener() {
 			w.alone |= 1 << i
 		}
 		names[a.Name] = i
@@ -171,11 +173,11 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 		i, configured := names[a.name]
 		switch {
 		case configured:
-			a.conf, a.established = i, false // another match may mean another user's
+			a.matchIndex, a.established = i, false // another match may mean another user's
 		case len(w.matchers) > 0:
 			continue
 		default:
-			a.conf = -1
+			a.matchIndex = -1
 		}
 		kept = append(kept, a)
 	}
@@ -187,21 +189,21 @@ func (w *Watcher) apply(apps []config.App, stuck time.Duration) {
 	}
 }
 
-// Snapshot returns the apps as they are now, or were a moment ago.
-// The caller must not change it. It fails only if /proc cannot be listed or
-// ctx ends first.
+// Snapshot returns the apps as they are now, or were at most 20 ms ago. The
+// caller must not change it. It fails only if /proc cannot be listed or ctx ends
+// first.
 func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
-	if s := w.fresh(); s != nil {
+	if s := w.recent(); s != nil {
 		return s, nil
 	}
 	if err := w.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer w.unlock()
-	if s := w.fresh(); s != nil {
+	if s := w.recent(); s != nil {
 		return s, nil
 	}
-	s, err := w.take(ctx, w.now())
+	s, err := w.takeSnapshot(ctx, w.now())
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
@@ -213,8 +215,8 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// take does one look. A panic costs the look and nothing else.
-func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err error) {
+// takeSnapshot does one scan. A panic is logged and costs this scan only.
+func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			s, err = nil, logs.Recovered(r)
@@ -223,10 +225,11 @@ func (w *Watcher) take(ctx context.Context, now time.Time) (s *Snapshot, err err
 	if err := w.refresh(ctx, now); err != nil {
 		return nil, err
 	}
-	return w.snapshot(ctx, now), nil
+	return w.buildSnapshot(ctx, now), nil
 }
 
-func (w *Watcher) fresh() *Snapshot {
+// recent returns the last snapshot if it is younger than freshFor, else nil.
+func (w *Watcher) recent() *Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.last != nil && w.now().Sub(w.taken) < freshFor {
@@ -238,19 +241,19 @@ func (w *Watcher) fresh() *Snapshot {
 // refresh brings the table, the sockets and the apps up to date.
 func (w *Watcher) refresh(ctx context.Context, now time.Time) error {
 	first := len(w.table.Processes) == 0
-	w.at = now
-	w.look++
+	w.scanTime = now
+	w.scanNumber++
 	if err := w.table.Refresh(now, w.matchBits); err != nil {
 		return err
 	}
-	w.lookAtSockets(ctx, now, first)
+	w.refreshSockets(ctx, now, first)
 	if len(w.matchers) > 0 {
 		w.roots = nil
 		w.findConfigured(now)
 	} else {
 		w.discover(now)
 	}
-	w.sockets.Sweep()
+	w.namespaces.Sweep()
 	for _, a := range w.apps {
 		w.update(a, now)
 	}

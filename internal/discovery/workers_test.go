@@ -34,24 +34,24 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 	add := func(pid, ppid int, c child) *table.Process {
 		p := rooted(w, pid, uint16(8000+pid))
 		delete(w.netOf(p).Listeners, uint64(pid))
-		p.Counts().Reread = at(1000) // what there is was read
+		p.Usage().Reread = at(1000) // what there is was read
 		p.Argv = strings.Split(c.argv, "|")
 		p.Program = cmdline.Classify(p.Argv)
 		p.Owner = table.Ownership{Known: true, Placed: true, Owner: procfs.Owner{Account: 33, UID: 33}}
 		p.Stat = procfs.Stat{PPID: ppid, State: c.state}
-		p.Opened = &table.Descriptors{Known: true, Sockets: map[uint64][]int{}, Heartbeat: -1, Beats: len(c.beats)}
+		p.Descriptors = &table.Descriptors{Known: true, Sockets: map[uint64][]int{}, Heartbeat: -1, Heartbeats: len(c.beats)}
 		if c.inherits {
 			p.FDs().Sockets[7] = []int{5}
 		}
 		if len(c.beats) == 1 {
-			p.FDs().Heartbeat, p.FDs().Beat = 6, c.beats[0]
+			p.FDs().Heartbeat, p.FDs().HeartbeatName = 6, c.beats[0]
 		}
 		if c.dirty {
 			p.FDs().Sockets[8] = []int{6}
 		}
 		if c.waits {
 			p.FDs().Polls = []int{3}
-			dir := filepath.Join(w.r.Path(pid, "fdinfo"))
+			dir := filepath.Join(w.fs.Path(pid, "fdinfo"))
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -76,9 +76,9 @@ func workersOf(t *testing.T, argv string, rootWaits bool, kids ...child) string 
 		a.members = append(a.members, p)
 	}
 	w.table.Link()
-	w.at = at(1000)
+	w.scanTime = at(1000)
 	var out []string
-	for _, p := range w.serving(root) {
+	for _, p := range w.workersOf(root) {
 		if p == root {
 			out = append(out, "root")
 		} else {
@@ -146,10 +146,10 @@ func TestParentThatKeepsASocket(t *testing.T) {
 	parent.FDs().Sockets[8000] = []int{5} // it listens itself as well
 	wantListed(t, w, 10, "shop=8001 start=8000")
 	a := memberOf(parent)
-	a.net, a.roots = w.netOf(parent), []*table.Process{parent}
-	w.listenersOf(a, at(10))
-	if len(a.sockets) != 1 || a.sockets[0].Inode != 8000 {
-		t.Errorf("its listeners are %+v", a.sockets)
+	a.namespace, a.roots = w.netOf(parent), []*table.Process{parent}
+	w.updateListeners(a, at(10))
+	if len(a.listeners) != 1 || a.listeners[0].Inode != 8000 {
+		t.Errorf("its listeners are %+v", a.listeners)
 	}
 }
 
@@ -199,7 +199,7 @@ func TestZombieKeepsNoName(t *testing.T) {
 	master := server(w, 8000, 33, "shop")
 	discoverAt(w, 0)
 	discoverAt(w, 100)
-	dir := w.r.Path(8000, "")
+	dir := w.fs.Path(8000, "")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

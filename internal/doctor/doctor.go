@@ -162,8 +162,8 @@ func (d *doctor) examine(ctx context.Context) {
 // lack adds what a collector lacks, with a cure for this host and this server.
 func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unavailable) {
 	f := Finding{Of: u.Of, Reason: u.Reason, Detail: u.Detail, Fault: d.fault(collector, u)}
-	if u.Cure != "" {
-		f.Cure = strings.Split(u.Cure, "\n")
+	if u.Remedy != "" {
+		f.Cure = strings.Split(u.Remedy, "\n")
 	}
 	kind, name, _ := strings.Cut(u.Of, ":")
 	switch {

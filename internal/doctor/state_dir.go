@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -21,7 +21,7 @@ func (d *doctor) stateDirectory() {
 	}
 	d.mode()
 	dir := d.Flags.StateDir
-	bad, err := actions.InspectState(dir, time.Now())
+	bad, err := journal.Inspect(dir, time.Now())
 	switch {
 	case err != nil:
 		d.add("heal", Finding{

@@ -26,11 +26,11 @@ func TestQueuesAreJudgedOneByOne(t *testing.T) {
 		"few at each, many in all":    {[]listener{{":8000", 30, 2048, 0}, {":8001", 30, 2048, 0}}, ":8000", health.Healthy},
 		"a limit of none is no limit": {[]listener{{":8000", 1, 0, 0}, {":8001", 0, 128, 0}}, ":8000", health.Healthy},
 	} {
-		rs := []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("resp_app_workers", 1, "shop", "idle")}
+		rs := []modeltest.Fact{fact("resp_up", 1, "app:shop"), fact("resp_app_workers", 1, "shop", "idle")}
 		for _, l := range c.list {
-			rs = append(rs, reading("resp_listener_queue_length", l.length, "shop", l.name), reading("resp_listener_queue_limit", l.limit, "shop", l.name))
+			rs = append(rs, fact("resp_listener_queue_length", l.length, "shop", l.name), fact("resp_listener_queue_limit", l.limit, "shop", l.name))
 			if l.fullest > 0 {
-				rs = append(rs, reading("page.listener_fullness", l.fullest, "shop", l.name))
+				rs = append(rs, fact("page.listener_fullness", l.fullest, "shop", l.name))
 			}
 		}
 		in := modeltest.State(rs)

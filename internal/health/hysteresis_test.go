@@ -41,11 +41,11 @@ func TestHysteresisStepByStep(t *testing.T) {
 			x := newTrial()
 			x.in.Redis = []string{"cache"}
 			for _, st := range c.steps {
-				rs := []modeltest.Fact{reading("resp_up", 1, "app:shop"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7")}
+				rs := []modeltest.Fact{fact("resp_up", 1, "app:shop"), fact("resp_up", 1, "redis:cache"), fact("resp_redis_info", 1, "cache", "7")}
 				if c.redis {
-					rs = append(rs, reading("page.redis_hit_ratio", st.value, "cache"))
+					rs = append(rs, fact("page.redis_hit_ratio", st.value, "cache"))
 				} else if st.value >= 0 {
-					rs = append(rs, reading("resp_app_cpu_usage_ratio", st.value, "shop"))
+					rs = append(rs, fact("resp_app_cpu_usage_ratio", st.value, "shop"))
 				}
 				j := x.look(st.after, rs...)
 				if got := levelAt(j, c.redis); got != st.want {
@@ -87,19 +87,19 @@ func recovering(s *health.Status, component string) health.Level {
 // among the findings, and nobody is told to do anything any more.
 func TestDownAndBack(t *testing.T) {
 	x := newTrial()
-	x.look(0, crew("shop", 0, "idle")...)
-	j := x.look(30*time.Second, reading("resp_up", 0, "app:shop"))
+	x.look(0, appOf("shop", 0, "idle")...)
+	j := x.look(30*time.Second, fact("resp_up", 0, "app:shop"))
 	if j.Of("shop").Overall != health.Critical {
 		t.Fatalf("down: %s", brief(j))
 	}
-	j = x.look(50*time.Second, reading("resp_up", 0, "app:shop"))
+	j = x.look(50*time.Second, fact("resp_up", 0, "app:shop"))
 	if f := j.Findings()[0]; f.App != "shop" || f.Name != "app_down" || !f.Since.Equal(noon.Add(30*time.Second)) {
 		t.Errorf("%+v", f)
 	}
 	if a := j.Recommendations(); len(a) != 1 || !strings.Contains(a[0], "has been found for 20 s") {
 		t.Errorf("%q", a)
 	}
-	j = x.look(60*time.Second, crew("shop", 0, "idle")...)
+	j = x.look(60*time.Second, appOf("shop", 0, "idle")...)
 	if st := j.Of("shop"); st.Overall != health.Healthy || len(st.Alerts) != 0 || len(j.Findings()) != 0 || len(j.Recommendations()) != 0 {
 		t.Errorf("back: %s %+v %q", brief(j), j.Findings(), j.Recommendations())
 	}
@@ -109,7 +109,7 @@ func TestDownAndBack(t *testing.T) {
 	if r := j.Recovering(); len(r) != 1 || r[0].App != "shop" {
 		t.Errorf("recovering: %+v", r)
 	}
-	if j = x.look(120*time.Second, crew("shop", 0, "idle")...); len(j.Recovering()) != 0 || len(j.Of("shop").Recovering) != 0 {
+	if j = x.look(120*time.Second, appOf("shop", 0, "idle")...); len(j.Recovering()) != 0 || len(j.Of("shop").Recovering) != 0 {
 		t.Errorf("well for long: %+v", j.Recovering())
 	}
 }
@@ -117,14 +117,14 @@ func TestDownAndBack(t *testing.T) {
 // The next fault begins when it begins, whatever ended shortly before.
 func TestSinceIsOfThisFault(t *testing.T) {
 	x := newTrial()
-	down := reading("resp_up", 0, "app:shop")
+	down := fact("resp_up", 0, "app:shop")
 	x.look(0, down)
-	x.look(10*time.Second, crew("shop", 0, "idle")...)
+	x.look(10*time.Second, appOf("shop", 0, "idle")...)
 	if f := x.look(20*time.Second, down).Findings()[0]; !f.Since.Equal(noon.Add(20 * time.Second)) {
 		t.Errorf("since %s", f.Since)
 	}
 	cpu := func(v float64) []modeltest.Fact {
-		return append(crew("shop", 0, "idle"), reading("resp_app_cpu_usage_ratio", v, "shop"))
+		return append(appOf("shop", 0, "idle"), fact("resp_app_cpu_usage_ratio", v, "shop"))
 	}
 	x = newTrial()
 	x.look(0, cpu(0.81)...)
@@ -149,7 +149,7 @@ func TestSinceIsOfThisFault(t *testing.T) {
 func TestNumbersAreOfThisLook(t *testing.T) {
 	x := newTrial()
 	for after, v := range []float64{0.93, 0.88, 0.84} {
-		rs := append(crew("shop", 0, "idle"), reading("resp_app_cpu_usage_ratio", v, "shop"))
+		rs := append(appOf("shop", 0, "idle"), fact("resp_app_cpu_usage_ratio", v, "shop"))
 		want := "shop uses " + health.FormatPercent(v) + " of its CPU"
 		if f := x.look(time.Duration(after)*10*time.Second, rs...).Findings(); len(f) != 1 || f[0].Summary != want {
 			t.Errorf("%v: %+v", v, f)
@@ -161,7 +161,7 @@ func TestNumbersAreOfThisLook(t *testing.T) {
 // forgotten because the processes could not be read.
 func TestGone(t *testing.T) {
 	x := newTrial()
-	x.look(0, crew("shop", 0, "stuck")...)
+	x.look(0, appOf("shop", 0, "stuck")...)
 	if j := x.look(5*time.Second, unavailable("process", "timeout", "late")...); j.Of("shop") == nil || j.Of("shop").Overall != health.Warning {
 		t.Errorf("not read: %s", brief(j))
 	}
@@ -173,12 +173,12 @@ func TestGone(t *testing.T) {
 // The state that was given is not changed: the same look gives the same.
 func TestEvaluateIsPure(t *testing.T) {
 	x := newTrial()
-	x.look(0, crew("shop", 0, "stuck")...)
+	x.look(0, appOf("shop", 0, "stuck")...)
 	before := x.state
-	first := asJSON(t, x.look(30*time.Second, crew("shop", 0, "idle")...).Apps)
-	x.look(90*time.Second, crew("shop", 0, "idle")...)
+	first := asJSON(t, x.look(30*time.Second, appOf("shop", 0, "idle")...).Apps)
+	x.look(90*time.Second, appOf("shop", 0, "idle")...)
 	x.state = before
-	if again := asJSON(t, x.look(30*time.Second, crew("shop", 0, "idle")...).Apps); again != first {
+	if again := asJSON(t, x.look(30*time.Second, appOf("shop", 0, "idle")...).Apps); again != first {
 		t.Errorf("first %s\nagain %s", first, again)
 	}
 }
@@ -193,7 +193,7 @@ func TestHysteresisKeepsToTheLimits(t *testing.T) {
 		last := time.Duration(-1) // the last look at which it was not well
 		for n := range 100 {
 			at, v := time.Duration(n)*5*time.Second, 0.6+0.4*rnd.Float64()
-			st := x.look(at, reading("resp_up", 1, "app:shop"), reading("resp_app_cpu_usage_ratio", v, "shop")).Of("shop")
+			st := x.look(at, fact("resp_up", 1, "app:shop"), fact("resp_app_cpu_usage_ratio", v, "shop")).Of("shop")
 			now := st.Components["cpu"]
 			if v >= 0.9 && now != health.Critical || v >= 0.8 && now == health.Healthy || v < 0.9*0.95 && now == health.Critical || v < 0.8*0.95 && now != health.Healthy {
 				t.Fatalf("%v is %s", v, now)
@@ -216,7 +216,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		for i := range states {
 			states[i] = "busy"
 		}
-		rs = append(rs, crew(app, 3, states...)...)
+		rs = append(rs, appOf(app, 3, states...)...)
 	}
 	x := newTrial()
 	r := modeltest.State(rs)

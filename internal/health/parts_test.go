@@ -13,19 +13,19 @@ import (
 func poolNow(inUse, idle, inTransaction, leaked int) []modeltest.Fact {
 	var out []modeltest.Fact
 	for state, n := range map[string]int{"in_use": inUse, "idle": idle, "in_transaction": inTransaction, "leaked": leaked} {
-		out = append(out, reading("resp_pool_connections", float64(n), "shop", "main", state))
+		out = append(out, fact("resp_pool_connections", float64(n), "shop", "main", state))
 	}
 	for i := range leaked {
 		slot, pid := "1", "4711"
 		if i == leaked-1 && leaked > 1 {
 			slot, pid = "", ""
 		}
-		out = append(out, reading("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, strconv.Itoa(801+i)))
+		out = append(out, fact("page.pool_leak", float64(58-i), "shop", "main", "db", slot, pid, strconv.Itoa(801+i)))
 	}
 	if leaked > 0 {
-		out = append(out, reading("page.pool_worker", 1, "shop", "main", "0", "in_use"), reading("page.pool_worker", float64(max(leaked-1, 1)), "shop", "main", "1", "leaked"))
+		out = append(out, fact("page.pool_worker", 1, "shop", "main", "0", "in_use"), fact("page.pool_worker", float64(max(leaked-1, 1)), "shop", "main", "1", "leaked"))
 	}
-	return append(out, reading("resp_pool_capacity", 15, "shop", "main"), reading("resp_pool_utilization_ratio", float64(inUse+inTransaction+leaked)/15, "shop", "main"))
+	return append(out, fact("resp_pool_capacity", 15, "shop", "main"), fact("resp_pool_utilization_ratio", float64(inUse+inTransaction+leaked)/15, "shop", "main"))
 }
 
 func parts(in *health.Input) {
@@ -34,8 +34,8 @@ func parts(in *health.Input) {
 }
 
 func TestEvaluateParts(t *testing.T) {
-	calm := crew("shop", 0, "idle", "idle")
-	stores := []modeltest.Fact{reading("resp_up", 1, "mysql:db"), reading("resp_mysql_longest_query_seconds", 0, "db"), reading("resp_up", 1, "redis:cache"), reading("resp_redis_info", 1, "cache", "7", "standalone", "master")}
+	calm := appOf("shop", 0, "idle", "idle")
+	stores := []modeltest.Fact{fact("resp_up", 1, "mysql:db"), fact("resp_mysql_longest_query_seconds", 0, "db"), fact("resp_up", 1, "redis:cache"), fact("resp_redis_info", 1, "cache", "7", "standalone", "master")}
 	with := func(more ...[]modeltest.Fact) []modeltest.Fact {
 		out := append([]modeltest.Fact(nil), calm...)
 		for _, m := range more {
@@ -44,15 +44,15 @@ func TestEvaluateParts(t *testing.T) {
 		return out
 	}
 	one := func(name string, v float64, labels ...string) []modeltest.Fact {
-		return []modeltest.Fact{reading(name, v, labels...)}
+		return []modeltest.Fact{fact(name, v, labels...)}
 	}
 	queue := func(length, workers float64, more ...modeltest.Fact) []modeltest.Fact {
-		return append(more, reading("resp_task_queue_length", length, "shop", "default"), reading("resp_task_workers", workers, "shop", "default"))
+		return append(more, fact("resp_task_queue_length", length, "shop", "default"), fact("resp_task_workers", workers, "shop", "default"))
 	}
-	age := func(v float64) modeltest.Fact { return reading("resp_task_oldest_age_seconds", v, "shop", "default") }
-	running := func(v float64) modeltest.Fact { return reading("resp_task_running", v, "shop", "default") }
+	age := func(v float64) modeltest.Fact { return fact("resp_task_oldest_age_seconds", v, "shop", "default") }
+	running := func(v float64) modeltest.Fact { return fact("resp_task_running", v, "shop", "default") }
 	sessions := func(all, eternal float64, more ...modeltest.Fact) []modeltest.Fact {
-		return append(more, reading("resp_session_scan_coverage_ratio", 1, "shop", "cache"), reading("resp_sessions", all, "shop", "cache"), reading("resp_sessions_without_expiry", eternal, "shop", "cache"))
+		return append(more, fact("resp_session_scan_coverage_ratio", 1, "shop", "cache"), fact("resp_sessions", all, "shop", "cache"), fact("resp_sessions_without_expiry", eternal, "shop", "cache"))
 	}
 	const well, up = " shop/request_queue=healthy", " shop/workers=healthy"
 	const upAll = "/mysql=healthy /redis=healthy"
@@ -80,7 +80,7 @@ func TestEvaluateParts(t *testing.T) {
 
 		"sessions at ease":       {nil, with(sessions(23104, 99)), well[1:] + " shop/sessions=healthy" + up, "", "", true},
 		"few eternal sessions":   {nil, with(sessions(23104, 2000)), well[1:] + " shop/sessions=healthy" + up, "", "", true},
-		"eternal sessions":       {nil, with(sessions(23104, 3002, reading("resp_session_bytes", 10e6, "shop", "cache"))), well[1:] + " shop/sessions=warning" + up, "3002 of 23,104 sessions of shop on Redis cache never expire", "3002 of 23,104 sessions of shop on Redis cache have no expiry, about 1.3 MB that stay for ever: find what", false},
+		"eternal sessions":       {nil, with(sessions(23104, 3002, fact("resp_session_bytes", 10e6, "shop", "cache"))), well[1:] + " shop/sessions=warning" + up, "3002 of 23,104 sessions of shop on Redis cache never expire", "3002 of 23,104 sessions of shop on Redis cache have no expiry, about 1.3 MB that stay for ever: find what", false},
 		"sessions, first walk":   {parts, with(stores, poolNow(0, 1, 0, 0), queue(0, 1), one("resp_session_scan_coverage_ratio", 0.2, "shop", "cache")), upAll + " shop/pool=healthy" + well + " shop/tasks=healthy" + up, "", "", true},
 		"sessions, no right":     {parts, with(stores, poolNow(0, 1, 0, 0), queue(0, 1), unavailable("sessions", "permission", "no right"), one("resp_session_scan_coverage_ratio", 0, "shop", "cache")), upAll + " shop/pool=healthy" + well + " shop/sessions=warning shop/tasks=healthy" + up, "the sessions of shop on Redis cache cannot be read: no right", "", true},
 		"all that is configured": {parts, with(stores, poolNow(0, 1, 0, 0), queue(0, 1), sessions(5, 0)), upAll + " shop/pool=healthy" + well + " shop/sessions=healthy shop/tasks=healthy" + up, "", "", true},
@@ -107,8 +107,8 @@ func TestEvaluateParts(t *testing.T) {
 // What is said of one queue is not said of another whose name ends alike.
 func TestPartIsThatPart(t *testing.T) {
 	x := newTrial()
-	j := x.look(0, append(crew("shop", 0, "idle"), reading("resp_task_queue_length", 3, "shop", "very big"), reading("resp_task_workers", 0, "shop", "very big"),
-		reading("resp_task_queue_length", 0, "shop", "big"), reading("resp_task_workers", 1, "shop", "big"))...)
+	j := x.look(0, append(appOf("shop", 0, "idle"), fact("resp_task_queue_length", 3, "shop", "very big"), fact("resp_task_workers", 0, "shop", "very big"),
+		fact("resp_task_queue_length", 0, "shop", "big"), fact("resp_task_workers", 1, "shop", "big"))...)
 	if s := j.Of("shop"); s.Part("tasks", "very big") != health.Critical || s.Part("tasks", "big") != health.Healthy || s.Part("pool", "very big") != health.Healthy {
 		t.Errorf("%s, %s, %s", s.Part("tasks", "very big"), s.Part("tasks", "big"), s.Part("pool", "very big"))
 	}

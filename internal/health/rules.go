@@ -72,11 +72,11 @@ func (e *evaluator) lack(collector string) string {
 	if reason == "" || reason == "ok" || reason == "disabled" {
 		return ""
 	}
-	return cmp.Or(Missing(e.State, collector), reason)
+	return cmp.Or(Missing(e.State, collector), string(reason))
 }
 
 // reason returns the reason of a collector, "ok" included; "" where it is unknown.
-func (e *evaluator) reason(collector string) string {
+func (e *evaluator) reason(collector string) model.Reason {
 	i := slices.IndexFunc(e.State.Collectors, func(x model.Collector) bool { return x.Name == collector })
 	if i < 0 {
 		return ""
@@ -123,7 +123,7 @@ func (e *evaluator) lackOf(kind, name string) *model.Lack {
 // cannotRead adds a warning where a collector failed or, for the host and
 // configured apps, lacks a permission.
 func (e *evaluator) cannotRead(app, component, collector, what string) {
-	reasons := []string{"failed", "timeout"}
+	reasons := []model.Reason{"failed", "timeout"}
 	if app == "" || slices.Contains(e.Apps, app) {
 		reasons = append(reasons, "permission")
 	}

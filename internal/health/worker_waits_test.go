@@ -13,7 +13,7 @@ import (
 
 // waiting is what a worker waits for.
 func waiting(slot, on, peer string) modeltest.Fact {
-	return reading("page.worker_wait", 42, "shop", slot, on, peer)
+	return fact("page.worker_wait", 42, "shop", slot, on, peer)
 }
 
 // held is a connection of a worker that waits for one of another.
@@ -23,17 +23,17 @@ func held(waiter, slot, blocker string, of ...string) modeltest.Fact {
 		app = "shop"
 	}
 	labels := append([]string{"main", waiter, app, slot, blocker}, of...)
-	return reading("page.lock_wait", 40, labels...)
+	return fact("page.lock_wait", 40, labels...)
 }
 
 func statement(id string, seconds float64, of ...string) modeltest.Fact {
-	return reading("page.mysql_query", seconds, append([]string{"main", id}, of...)...)
+	return fact("page.mysql_query", seconds, append([]string{"main", id}, of...)...)
 }
 
 // The advice names the root first, one line a cause, and never to end a victim.
 func TestAdviceBeginsAtTheRoot(t *testing.T) {
-	stuck := crew("shop", 9, "stuck", "stuck", "stuck")
-	up := []modeltest.Fact{reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 41, "main")}
+	stuck := appOf("shop", 9, "stuck", "stuck", "stuck")
+	up := []modeltest.Fact{fact("resp_up", 1, "mysql:main"), fact("resp_mysql_longest_query_seconds", 41, "main")}
 	foreign := []string{"", "", "", "sleeping", "ann", "10.0.0.7"}
 	for name, c := range map[string]struct {
 		rs      []modeltest.Fact
@@ -55,16 +55,16 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		},
 		"a lock, and one that hangs by itself": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "cpu", ""), waiting("2", "mysql", "mysql:main"),
-				held("11", "0", "91", foreign...), held("12", "2", "91", foreign...), reading("page.worker_cpu_ratio", 0.99, "shop", "1")}),
+				held("11", "0", "91", foreign...), held("12", "2", "91", foreign...), fact("page.worker_cpu_ratio", 0.99, "shop", "1")}),
 			[]string{"Connection 91 ", "Worker 1 (pid 4711) of shop computes for 41 s with 99 % of a core"}, []string{"kill -QUIT 4710", "kill -QUIT 4712"}, "workers 0 and 2 of shop",
 		},
 		"a slow statement": {
-			slices.Concat(stuck[:0:0], crew("shop", 0, "stuck", "idle"), up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"),
+			slices.Concat(stuck[:0:0], appOf("shop", 0, "stuck", "idle"), up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"),
 				statement("812", 41, "shop", "10.0.0.7", "shop", "0", "4710", "SELECT")}),
 			[]string{"Connection 812 of worker 0 (pid 4710) of shop has run a SELECT on MySQL main for 41 s: KILL QUERY 812 ends it"}, []string{"kill -QUIT"}, "",
 		},
 		"a statement of somebody": {
-			slices.Concat(crew("shop", 0, "idle"), up, []modeltest.Fact{statement("7", 5, "x", "y", "", "", "", "SELECT"), statement("812", 41, "ann", "10.0.0.7", "", "", "", "ALTER")}),
+			slices.Concat(appOf("shop", 0, "idle"), up, []modeltest.Fact{statement("7", 5, "x", "y", "", "", "", "SELECT"), statement("812", 41, "ann", "10.0.0.7", "", "", "", "ALTER")}),
 			[]string{"Connection 812 of user ann from 10.0.0.7 has run an ALTER on MySQL main for 41 s: KILL QUERY 812"}, nil, "",
 		},
 		"slow statements": {
@@ -75,7 +75,7 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		},
 		"a table lock of a shell": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
-				held("11", "0", ""), held("12", "1", ""), held("13", "2", ""), reading("page.lock_suspect", 44, "main", "30", "ann", "localhost", "", "", "", "slept"),
+				held("11", "0", ""), held("12", "1", ""), held("13", "2", ""), fact("page.lock_suspect", 44, "main", "30", "ann", "localhost", "", "", "", "slept"),
 				statement("99", 3, "x", "y", "", "", "", "SELECT")}),
 			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it. Connection 30 of user ann from localhost is likely to: it has slept for 44 s. KILL 30 ends it"},
 			[]string{"KILL QUERY", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
@@ -91,12 +91,12 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 others wait for"}, nil, "",
 		},
 		"Redis, a blocking command": {
-			slices.Concat(stuck, []modeltest.Fact{reading("resp_redis_blocked_clients", 3, "cache"), waiting("0", "redis", "redis:cache"), waiting("1", "redis", "redis:cache"), waiting("2", "redis", "redis:cache")}),
+			slices.Concat(stuck, []modeltest.Fact{fact("resp_redis_blocked_clients", 3, "cache"), waiting("0", "redis", "redis:cache"), waiting("1", "redis", "redis:cache"), waiting("2", "redis", "redis:cache")}),
 			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for Redis cache, the longest for 42 s: 3 clients wait in a blocking command there: CLIENT LIST marks them with flags=b"}, nil,
 			"kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2.",
 		},
 		"spins": {
-			slices.Concat(stuck, []modeltest.Fact{waiting("0", "cpu", ""), waiting("1", "cpu", ""), waiting("2", "cpu", ""), reading("page.worker_cpu_ratio", 0.03, "shop", "0")}),
+			slices.Concat(stuck, []modeltest.Fact{waiting("0", "cpu", ""), waiting("1", "cpu", ""), waiting("2", "cpu", ""), fact("page.worker_cpu_ratio", 0.03, "shop", "0")}),
 			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop compute, the longest for 42 s, in one request: kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2."}, []string{"of a core"}, "",
 		},
 		"an upstream": {
@@ -104,27 +104,27 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: see what takes it so long"}, nil, "",
 		},
 		"another app": {
-			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), reading("resp_up", 0, "app:blog")}),
+			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), fact("resp_up", 0, "app:blog")}),
 			[]string{"No process of blog", "Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for the app blog"}, []string{"kill -"}, "",
 		},
 		"a store that hangs": {
-			slices.Concat(stuck, unavailable("mysql", "timeout", "mysql main: it does not answer"), []modeltest.Fact{reading("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
+			slices.Concat(stuck, unavailable("mysql", "timeout", "mysql main: it does not answer"), []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
 			[]string{"MySQL main did not answer at this look (it does not answer): if it takes connections and answers nothing"}, []string{"kill -"}, "",
 		},
 		"a store that is down": {
-			slices.Concat(stuck, []modeltest.Fact{reading("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
+			slices.Concat(stuck, []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
 			[]string{"MySQL main did not answer at this look"}, []string{"kill -"}, "",
 		},
 		"a spin": {
-			slices.Concat(crew("shop", 0, "stuck", "idle"), []modeltest.Fact{waiting("0", "cpu", "")}),
+			slices.Concat(appOf("shop", 0, "stuck", "idle"), []modeltest.Fact{waiting("0", "cpu", "")}),
 			[]string{"Worker 0 (pid 4710) of shop computes for 42 s, in one request: kill -QUIT 4710 gives up the request of worker 0."}, nil, "",
 		},
 		"a deadlock": {
-			slices.Concat(crew("shop", 0, "stuck"), []modeltest.Fact{waiting("0", "lock", "")}),
+			slices.Concat(appOf("shop", 0, "stuck"), []modeltest.Fact{waiting("0", "lock", "")}),
 			[]string{"Worker 0 (pid 4710) of shop waits for a lock of its process for 42 s: no thread of it goes on. kill -KILL 4710"}, nil, "",
 		},
 		"all busy with short requests": {
-			slices.Concat(crew("shop", 9, "busy"), []modeltest.Fact{reading("page.worker_wait", 0.2, "other", "0", "cpu", "")}),
+			slices.Concat(appOf("shop", 9, "busy"), []modeltest.Fact{fact("page.worker_wait", 0.2, "other", "0", "cpu", "")}),
 			[]string{"All 1 worker of shop are taken"}, []string{"kill"}, "",
 		},
 	} {
@@ -155,7 +155,7 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 func TestAdviceOfCircles(t *testing.T) {
 	x := newTrial()
 	x.in.MySQL = []string{"main"}
-	rs := append(crew("shop", 0, "stuck"), reading("resp_up", 1, "mysql:main"), reading("resp_mysql_longest_query_seconds", 41, "main"),
+	rs := append(appOf("shop", 0, "stuck"), fact("resp_up", 1, "mysql:main"), fact("resp_mysql_longest_query_seconds", 41, "main"),
 		held("1", "0", "2"), held("2", "1", "3"), held("3", "2", "1"), held("9", "3", ""))
 	done := make(chan health.Evaluation, 1)
 	go func() { done <- x.look(0, rs...) }()
@@ -171,11 +171,11 @@ func TestAdviceOfCircles(t *testing.T) {
 
 func BenchmarkEvaluateWaits(b *testing.B) {
 	states := make([]string, 512)
-	rs := []modeltest.Fact{reading("resp_up", 1, "mysql:main")}
+	rs := []modeltest.Fact{fact("resp_up", 1, "mysql:main")}
 	for i := range states {
 		states[i] = "stuck"
 	}
-	rs = append(rs, crew("shop", 3, states...)...)
+	rs = append(rs, appOf("shop", 3, states...)...)
 	for i := range states {
 		rs = append(rs, waiting(strconv.Itoa(i), "mysql", "mysql:main"))
 	}

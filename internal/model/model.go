@@ -4,7 +4,11 @@
 // number is not known.
 package model
 
-import "math"
+import (
+	"math"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+)
 
 // State is what one gather read. Each slice is written by one collector.
 type State struct {
@@ -74,19 +78,28 @@ type Threshold struct {
 	Warning, Critical float64
 }
 
+// Reason is why a collector cannot read something: one of a fixed set, the values
+// of the label reason of resp_collector_available.
+type Reason = reason.Reason
+
 // Collector is how the last read of one collector ended.
 type Collector struct {
 	Name   string
-	Reason string // "ok", "disabled", or why it does not give all it should
+	Reason Reason // "ok", "disabled", or the first reason of its lacks
 }
 
 // Lack is one thing that a collector cannot read.
 type Lack struct {
 	Collector string
 	Of        string // what lacks it, as resp_up names it: "app:shop", "mysql:main"; "": the collector as a whole
-	Reason    string // of a fixed set, as the label reason of resp_collector_available
-	Detail    string // a sentence without a full stop that names Of
+	Reason    Reason
+	Detail    string // a sentence without a full stop, e.g. "wait states of shop need CAP_SYS_PTRACE or the app's uid"
 	Short     string // Detail without the name of Of, where that is a server; else ""
-	Remedy    string // what would give it, ready to be pasted; "": nothing is known. It is not published
-	Optional  bool   // a sound server lacks it too, unless it is set up for it
+	// Remedy is what would give it, ready to be pasted: a statement, a rule, a
+	// setting. Several ways are one a line; "" is none. It is for `doctor` alone
+	// and is not published.
+	Remedy string
+	// Optional is for an extra that a sound server does not have unless it is
+	// set up for it. The collector counts as available without it.
+	Optional bool
 }

@@ -6,11 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TicksPerSecond is USER_HZ, fixed in the kernel's interface to user space.
+// TicksPerSecond is the unit of times in /proc/PID/stat: USER_HZ, which the
+// kernel fixes for user space.
 const TicksPerSecond = 100
 
-// BootTime is the time of the host's boot, to which the start times in
-// /proc/PID/stat are relative.
+// BootTime returns the time of the host's boot (CLOCK_REALTIME minus
+// CLOCK_BOOTTIME), from which /proc/PID/stat counts start times.
 func BootTime() (time.Time, error) {
 	var now, up unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wallShare is the part of the elapsed time that counts as cost where the thread
-// has less processor time: what waits for a processor holds up nobody by that,
-// but it may hold a lock of the process that it reads.
+// wallShare is the divisor of the elapsed time that counts as cost where the
+// thread used less CPU: a read that waits for a CPU delays nobody by that, but it
+// may hold a lock of the process that it reads.
 const wallShare = 10
 
-// CPUCost runs f and returns what it cost: the processor time of its thread, the
-// kernel's work for it included, and at least a tenth of the elapsed time. On a
-// busy host the elapsed time says little about what f does.
+// CPUCost runs f and returns its cost: the CPU time of its thread, the kernel's
+// work for it included, but at least a tenth of the elapsed time. On a busy host
+// the elapsed time says little about the work.
 func CPUCost(f func()) time.Duration {
 	runtime.LockOSThread() // the kernel's work is charged to the thread that asks
 	defer runtime.UnlockOSThread()
@@ -23,7 +23,8 @@ func CPUCost(f func()) time.Duration {
 	return max(ThreadTime()-cpu, time.Since(began)/wallShare)
 }
 
-// ThreadTime returns the processor time of the calling thread; 0 on an error.
+// ThreadTime returns the CPU time of the calling thread
+// (CLOCK_THREAD_CPUTIME_ID); 0 on an error. The caller locks the thread.
 func ThreadTime() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {

@@ -8,21 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFDs bounds one reading: a server with more has them for clients.
+// maxFDs is how many descriptors of one process are read: a server with more has
+// them for its clients.
 const maxFDs = 65536
 
-// ErrTooManyFDs says that a process has more descriptors than are looked at.
-var ErrTooManyFDs = fmt.Errorf("a process has more than %d descriptors, and only that many are looked at", maxFDs)
+// ErrTooManyFDs means that a process has more descriptors than are read.
+var ErrTooManyFDs = fmt.Errorf("a process has more than %d descriptors, and only that many are read", maxFDs)
 
-// BoundFDs returns those descriptors that are looked at, and how many are left
-// out. The lowest come first: what a server opened early.
+// BoundFDs returns the descriptors of a listing that are read, at most MaxFDs, and
+// how many are left out. The lowest come first: what a server opened early.
 func (r *FS) BoundFDs(list []Entry) (some []Entry, left int) {
 	n := min(len(list), r.MaxFDs)
 	return list[:n], len(list) - n
 }
 
-// SocketInodes reads the inodes of the sockets that a process holds, all of them or
-// an error.
+// SocketInodes returns the inodes of the sockets that a process has open
+// (/proc/PID/fd), all of them or an error: [ErrTooManyFDs] if it has more
+// descriptors than are read.
 func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	list, err := r.Entries(r.Path(pid, "fd"), nil)
 	if err != nil {
@@ -30,7 +32,7 @@ func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 	}
 	list, left := r.BoundFDs(list)
 	if left > 0 {
-		return nil, ErrTooManyFDs // what is not looked at may be the one
+		return nil, ErrTooManyFDs // one that is not read may be the one in question
 	}
 	held := make(map[uint64]bool)
 	for _, e := range list {
@@ -46,7 +48,8 @@ func (r *FS) SocketInodes(pid int) (map[uint64]bool, error) {
 }
 
 // CountFDs returns how many descriptors a process has open. Since Linux 6.2 the
-// size of the directory is the count; before, it is listed into scratch.
+// size of /proc/PID/fd is the count; on older kernels the directory is listed, into
+// scratch.
 func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 	path := r.Path(pid, "fd")
 	var st unix.Stat_t
@@ -60,8 +63,9 @@ func (r *FS) CountFDs(pid int, scratch []Entry) (int, error) {
 	return len(list), err
 }
 
-// CheckReadable reports whether we may look into a directory: its size is public,
-// but a count that only some kernels and users give would mislead.
+// CheckReadable returns EACCES if the exporter may not list a directory. The size
+// of /proc/PID/fd is public on new kernels, but a count that only some kernels
+// report of processes of others would mislead.
 func CheckReadable(path string) error {
 	// Not access(2), which asks for the real user and without capabilities.
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS)
@@ -71,5 +75,5 @@ func CheckReadable(path string) error {
 	return nil
 }
 
-// FDLink reads the symbolic link /proc/PID/fd/N.
+// FDLink returns the target of the symbolic link /proc/PID/fd/N.
 func (r *FS) FDLink(pid, fd int) (string, error) { return r.Readlink(pid, "fd/"+strconv.Itoa(fd)) }

@@ -1,3 +1,9 @@
+// Package procfs reads what the kernel reports of processes under /proc: what
+// identifies them, their open files, their system calls, their users and their
+// namespaces. Parsers take bytes and read nothing; [FS] reads.
+//
+// github.com/prometheus/procfs reads the same files: docs/decisions/019-rooms.md
+// has the benchmarks by which this package stays.
 package procfs
 
 import (
@@ -10,33 +16,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxRead bounds what is read of one file under /proc; a longer command line
-// is cut.
+// MaxRead is how many bytes are read of one file under /proc. A longer file is
+// cut.
 const MaxRead = 64 << 10
 
-// FS reads small files under /proc into one buffer that it uses again.
-// It calls the kernel directly: os.File registers each file with the runtime's
-// poller, which doubles the price of a read here. It is not safe for use from
-// two goroutines.
+// FS reads small files under /proc into one buffer that it reuses. It calls the
+// kernel directly: os.File registers each file with the runtime's poller, which
+// doubles the cost of a read here. An FS must not be used by two goroutines at
+// once.
 type FS struct {
 	Root   string
 	buf    []byte
-	MaxFDs int // of one process that are looked at
+	MaxFDs int // of one process that are read
 }
 
+// New returns an FS over the directory where /proc is mounted.
 func New(root string) *FS {
 	return &FS{Root: root, buf: make([]byte, 4096), MaxFDs: maxFDs}
 }
 
-// Path returns <root>/<pid>/<name>.
+// Path returns ROOT/PID/name.
 func (r *FS) Path(pid int, name string) string {
 	return r.Root + "/" + strconv.Itoa(pid) + "/" + name
 }
 
-// Read reads /proc/PID/name. What it returns holds until the next call. A
-// process that is gone gives an error for which gone is true.
+// Read returns the content of /proc/PID/name, at most [MaxRead] bytes, valid until
+// the next call. For a process that has ended [Gone] reports true of the error.
 func (r *FS) Read(pid int, name string) ([]byte, error) { return r.ReadFile(r.Path(pid, name)) }
 
+// ReadFile returns the content of a file, as [FS.Read] does.
 func (r *FS) ReadFile(path string) ([]byte, error) {
 	fd, err := OpenRetry(path, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
@@ -63,6 +71,8 @@ func (r *FS) ReadFile(path string) ([]byte, error) {
 	return r.buf[:n], nil
 }
 
+// OpenRetry returns a descriptor from open(2), which is repeated while a signal
+// interrupts it (EINTR). The caller closes it.
 func OpenRetry(path string, flags int) (int, error) {
 	for {
 		fd, err := unix.Open(path, flags, 0)
@@ -72,7 +82,7 @@ func OpenRetry(path string, flags int) (int, error) {
 	}
 }
 
-// Readlink reads the symbolic link /proc/PID/name.
+// Readlink returns the target of the symbolic link /proc/PID/name.
 func (r *FS) Readlink(pid int, name string) (string, error) {
 	n, err := unix.Readlink(r.Path(pid, name), r.buf)
 	if err != nil {
@@ -81,15 +91,17 @@ func (r *FS) Readlink(pid int, name string) (string, error) {
 	return string(r.buf[:n]), nil
 }
 
-// Entry is one numbered directory entry with its inode number.
+// Entry is one directory entry whose name is a number: a process, a thread or a
+// descriptor.
 type Entry struct {
 	N     int
 	Inode uint64
 }
 
-// Entries lists the numbered entries of a directory under /proc: processes,
-// threads or descriptors. The inode number tells a process from another that
-// took its pid, without a read: the kernel makes a new one for each process.
+// Entries appends the numbered entries of a directory under /proc (getdents64(2))
+// to into and returns it: processes, threads or descriptors. The inode number
+// identifies a process without a read: the kernel makes a new one for each, also
+// for one with a reused pid.
 func (r *FS) Entries(path string, into []Entry) ([]Entry, error) {
 	fd, err := OpenRetry(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -114,7 +126,7 @@ func (r *FS) Entries(path string, into []Entry) ([]Entry, error) {
 	}
 }
 
-// parseDirents reads struct linux_dirent64 (getdents64(2)): inode (8 bytes),
+// parseDirents appends the numbered entries of an array of struct linux_dirent64 (getdents64(2)): inode (8 bytes),
 // offset (8), record length (2), type (1), name (ends with 0).
 func parseDirents(b []byte, into []Entry) []Entry {
 	for len(b) >= 19 {
@@ -130,8 +142,8 @@ func parseDirents(b []byte, into []Entry) []Entry {
 	return into
 }
 
-// entryNumber reads a name that is a number of at most nine digits, up to its
-// closing 0.
+// entryNumber returns the number that a name is, of at most nine digits and up to
+// its closing 0; ok is false for any other name.
 func entryNumber(name []byte) (n int, ok bool) {
 	for digits, c := range name {
 		if c == 0 {
@@ -145,14 +157,16 @@ func entryNumber(name []byte) (n int, ok bool) {
 	return n, len(name) > 0
 }
 
-// Gone reports whether err says that the process ended: no such file, no such
-// process. It is the ordinary race of every reader of /proc, not a fault.
+// Gone reports whether an error means that the process has ended (ENOENT, ESRCH).
+// Any reader of /proc may meet that between two reads; it is no fault.
 func Gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
-// Denied reports whether err says that the kernel refuses us this file.
+// Denied reports whether an error means that the kernel refuses the access
+// (EACCES, EPERM).
 func Denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
-// EffectiveUID returns the effective user id of a process: the owner of /proc/PID.
+// EffectiveUID returns the effective user id of a process: the owner of the
+// directory /proc/PID.
 func (r *FS) EffectiveUID(pid int) (uint32, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(r.Root+"/"+strconv.Itoa(pid), &st); err != nil {

@@ -6,12 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NamespaceID is the identity of a namespace, as stat reports it.
+// NamespaceID identifies a namespace: device and inode of /proc/PID/ns/NAME.
 type NamespaceID struct{ Dev, Ino uint64 }
 
+// NamespaceFromStat returns the identity of the namespace whose file was stat'ed.
 func NamespaceFromStat(st *unix.Stat_t) NamespaceID { return NamespaceID{st.Dev, st.Ino} }
 
-// OwnUserNS returns the identity of the exporter's user namespace; zero: not known.
+// OwnUserNS returns the identity of the exporter's user namespace; the zero value
+// if it cannot be read.
 func OwnUserNS() NamespaceID {
 	var st unix.Stat_t
 	if unix.Stat("/proc/self/ns/user", &st) != nil {
@@ -20,7 +22,8 @@ func OwnUserNS() NamespaceID {
 	return NamespaceFromStat(&st)
 }
 
-// SameFiles compares mount namespace and root with our own.
+// SameFiles reports whether a process sees the same files as the exporter: same
+// mount namespace (/proc/PID/ns/mnt) and same root directory (/proc/PID/root).
 func (r *FS) SameFiles(pid int) (bool, error) {
 	theirs, err := r.Readlink(pid, "ns/mnt")
 	if err != nil {

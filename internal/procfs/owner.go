@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Account is the user that the places and the cost of a process are charged to.
-// It is the real user id; for a process in another user namespace whose creator
-// is not root it is the creator, who may hold thousands of user ids there.
+// Account is the user id that a process is charged to: the real user id or, in a
+// user namespace that a user other than root created, that of its creator, who may
+// own thousands of user ids there.
 type Account uint32
 
 const (
@@ -16,15 +16,16 @@ const (
 	nsGetOwnerUID = 0xb704 // NS_GET_OWNER_UID
 )
 
-// owner is whose a process is.
+// Owner is the owner of a process.
 type Owner struct {
 	Account Account
 	UID     uint32 // real
 	Changed bool   // real and effective user id differ, or its program changes them by its mode (setuid, setgid)
 }
 
-// Owner returns whose a process is. What may not be read counts as uid, the
-// owner of /proc/PID. ownNS is the inode of our own user namespace.
+// Owner returns the owner of a process by /proc/PID/status, /proc/PID/exe and
+// /proc/PID/ns/user. Where these may not be read it is uid, the owner of /proc/PID.
+// ownNS is the inode of the exporter's user namespace.
 //
 // The owner of /proc/PID alone is no proof: it is root for every process that is
 // not dumpable, and the effective user of a setuid program such as su, which any
@@ -48,7 +49,8 @@ func (r *FS) Owner(pid int, uid uint32, ownNS uint64) Owner {
 }
 
 // namespaceOwner returns the user id that created the outermost user namespace
-// between a process and ours; ok is false where both live in the same one.
+// between that of a process and the exporter's (ioctl_ns(2)); ok is false if both
+// are in the same one.
 func (r *FS) namespaceOwner(pid int, ownNS uint64) (uid uint32, ok bool) {
 	var st unix.Stat_t
 	if unix.Stat(r.Path(pid, "ns/user"), &st) != nil || st.Ino == ownNS || ownNS == 0 {
@@ -78,7 +80,7 @@ func (r *FS) namespaceOwner(pid int, ownNS uint64) (uid uint32, ok bool) {
 	return uid, ok
 }
 
-// parseUIDs reads the real, effective and saved user id of /proc/PID/status.
+// parseUIDs returns the real, effective and saved user id of /proc/PID/status.
 func parseUIDs(b []byte) (ids [3]uint32, ok bool) {
 	_, rest, found := bytes.Cut(b, []byte("\nUid:"))
 	if !found {

@@ -157,3 +157,28 @@ func BenchmarkParseStat(b *testing.B) {
 		}
 	}
 }
+
+func TestParseStatNames(t *testing.T) {
+	t.Parallel()
+	rest := " 7 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0"
+	for _, name := range []string{"(sh)", "(a) S 1 2)", "(\n) Z 9)", "()"} {
+		p, err := ParseStat([]byte("42 " + name + " S" + rest))
+		if err != nil || p.PPID != 7 || p.Start != 12345 || p.State != 'S' {
+			t.Errorf("%q: %+v, %v", name, p, err)
+		}
+	}
+	for _, bad := range []string{"42 (sh) S 9999999999999999999" + rest[2:], "", "42 (sh)", "42 (sh) S 1", "42 sh S" + rest, "42 (sh) S x" + rest[2:], "42 (sh) SS" + rest} {
+		if p, err := ParseStat([]byte(bad)); err == nil {
+			t.Errorf("%q: %+v", bad, p)
+		}
+	}
+}
+
+func TestSocketLinks(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]uint64{"socket:[12]": 12, "socket:[]": 0, "socket:[12": 0, "socket:[-1]": 0, "pipe:[1]": 0, "/tmp/socket:[1]": 0} {
+		if got, _ := ParseSocketLink(link); got != want {
+			t.Errorf("%q: %d", link, got)
+		}
+	}
+}

@@ -5,14 +5,16 @@ import (
 	"fmt"
 )
 
-// Memory is what a process holds, in bytes, from /proc/PID/smaps_rollup.
+// Memory is the memory of a process in bytes, from /proc/PID/smaps_rollup:
+// resident, proportional, unique and swapped.
 type Memory struct {
 	RSS, PSS, USS, Swap uint64
 }
 
-// ParseSmaps reads smaps_rollup: "Pss:   123 kB". USS is what no other process
-// shares: private clean, private dirty and private huge pages. Swap is the
-// proportional share where the kernel gives it.
+// ParseSmaps returns the sums in /proc/PID/smaps_rollup ("Pss:   123 kB"). USS is
+// what no other process shares: private clean, private dirty and private huge
+// pages. Swap is SwapPss where the kernel has it, else Swap. A file without Pss is
+// [ErrShape].
 func ParseSmaps(b []byte) (Memory, error) {
 	var m Memory
 	var swap, swapPSS uint64

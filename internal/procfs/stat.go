@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"strconv"
 	"strings"
 )
 
-// ErrShape is wrapped by every parser here when a file is not what proc(5) says.
+// ErrShape means that the content of a file is not as proc(5) describes it. Each
+// parser wraps it.
 var ErrShape = errors.New("unexpected form")
 
-// Stat is what we use of /proc/PID/stat (proc_pid_stat(5)). Times are in clock
-// ticks of 1/100 s, start counts from the boot, rss is in pages.
+// Stat is the used fields of /proc/PID/stat (proc_pid_stat(5)). Times are in clock
+// ticks of 1/100 s; Start counts from the boot, RSS is in pages.
 type Stat struct {
 	PPID         int
 	TTY          uint64 // its controlling terminal; 0: none
@@ -24,12 +27,15 @@ type Stat struct {
 	Kernel       bool // it is a thread of the kernel
 }
 
+// PageSize returns the size of a memory page in bytes, the unit of Stat.RSS.
+func PageSize() uint64 { return uint64(os.Getpagesize()) }
+
 // kernelThread is PF_KTHREAD of linux/sched.h. A process id of 2, or a parent of
 // that number, is no proof: in a PID namespace any process may have it.
 const kernelThread = 0x00200000
 
-// cutComm returns the command's name in /proc/PID/stat and what is behind it. The
-// name may hold blanks and brackets, so it ends at the last one.
+// cutComm returns the command's name in /proc/PID/stat and the rest. The name may
+// contain blanks and brackets, so it ends at the last bracket.
 func cutComm(b []byte) (name, rest []byte, ok bool) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open || end+4 > len(b) {
@@ -38,7 +44,8 @@ func cutComm(b []byte) (name, rest []byte, ok bool) {
 	return b[open+1 : end], b[end+1:], true
 }
 
-// ParseStat reads /proc/PID/stat.
+// ParseStat returns the used fields of /proc/PID/stat; a malformed file is
+// [ErrShape].
 func ParseStat(b []byte) (Stat, error) {
 	_, rest, ok := cutComm(b)
 	if !ok {
@@ -72,7 +79,7 @@ func (s *Stat) set(field int, b []byte) bool {
 	v, ok := parseDecimal(b)
 	switch field {
 	case 4:
-		s.PPID = int(v)
+		s.PPID, ok = int(v), ok && v <= math.MaxInt32
 	case 7:
 		s.TTY = v
 	case 9:
@@ -82,7 +89,7 @@ func (s *Stat) set(field int, b []byte) bool {
 	case 15:
 		s.STime = v
 	case 20:
-		s.Threads = int(v)
+		s.Threads, ok = int(v), ok && v <= math.MaxInt32
 	case 22:
 		s.Start = v
 	case 24:
@@ -91,8 +98,8 @@ func (s *Stat) set(field int, b []byte) bool {
 	return ok
 }
 
-// parseDecimal reads a decimal number without a sign; a leading minus counts as 0,
-// for the kernel prints some of these fields as signed.
+// parseDecimal returns a decimal number; 0 for a negative one, as the kernel prints
+// some of these fields signed; ok is false for anything else.
 func parseDecimal(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 19 {
 		return 0, false
@@ -110,8 +117,9 @@ func parseDecimal(b []byte) (uint64, bool) {
 	return v, true
 }
 
-// ParseCmdline splits /proc/PID/cmdline. A process that set its title leaves
-// one string, often padded with blanks or zeros.
+// ParseCmdline returns the arguments in /proc/PID/cmdline; nil if it is empty. Of
+// a process that set its title it is one string, without the blanks and zeros that
+// pad it.
 func ParseCmdline(b []byte) []string {
 	s := strings.TrimRight(string(b), "\x00 ")
 	if s == "" {
@@ -120,8 +128,8 @@ func ParseCmdline(b []byte) []string {
 	return strings.Split(s, "\x00")
 }
 
-// ParseMaxFiles reads the soft limit "Max open files" of /proc/PID/limits;
-// unlimited returns 0.
+// ParseMaxFiles returns the soft limit "Max open files" in /proc/PID/limits; 0 for
+// "unlimited".
 func ParseMaxFiles(b []byte) (uint64, error) {
 	for line := range bytes.Lines(b) {
 		rest, ok := bytes.CutPrefix(line, []byte("Max open files"))
@@ -143,7 +151,8 @@ func ParseMaxFiles(b []byte) (uint64, error) {
 	return 0, fmt.Errorf("limits: %w", ErrShape)
 }
 
-// ParseSocketLink reads the inode of "socket:[123]".
+// ParseSocketLink returns the inode in a link target of /proc/PID/fd,
+// "socket:[123]"; ok is false for a descriptor that is no socket.
 func ParseSocketLink(link string) (uint64, bool) {
 	s, ok := strings.CutPrefix(link, "socket:[")
 	if !ok {

@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// Syscall is what a thread is doing, from /proc/PID/task/TID/syscall.
+// Syscall is the system call that a thread is in, from
+// /proc/PID/task/TID/syscall.
 type Syscall struct {
-	Running bool // on a CPU or ready to be: the kernel gives no call
+	Running bool // on a CPU or ready to be: the file has no call
 	NR      int  // number of the system call; -1: blocked outside of one
 	Args    [6]uint64
 }
 
-// ParseSyscall reads "running", "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
+// ParseSyscall returns the call in /proc/PID/task/TID/syscall: "running",
+// "-1 0xSP 0xPC" or "NR 0xA 0xB 0xC 0xD 0xE 0xF 0xSP 0xPC".
 func ParseSyscall(b []byte) (Syscall, error) {
 	f := strings.Fields(string(b))
 	if len(f) == 1 && f[0] == "running" {
@@ -43,7 +45,7 @@ func ParseSyscall(b []byte) (Syscall, error) {
 	return c, nil
 }
 
-// ParseEpollFDs reads the descriptors an epoll set watches: the "tfd:" lines of
+// ParseEpollFDs returns the descriptors in an epoll set: the lines "tfd:" of
 // /proc/PID/fdinfo/N.
 func ParseEpollFDs(b []byte) []int {
 	var fds []int
@@ -63,9 +65,9 @@ func ParseEpollFDs(b []byte) []int {
 	return fds
 }
 
-// ParseSchedstat reads /proc/PID/schedstat: how long the thread has run or been
-// ready to run, and how often it was put on a CPU. While the latter stays the
-// same the thread never woke.
+// ParseSchedstat returns how long a thread has run or been ready to run, and how
+// often it was put on a CPU (/proc/PID/task/TID/schedstat). While the count stays
+// the same the thread has not woken up.
 func ParseSchedstat(b []byte) (busy time.Duration, slices uint64, err error) {
 	f := bytes.Fields(b)
 	if len(f) != 3 {

@@ -2,7 +2,7 @@ package procfs
 
 import "golang.org/x/sys/unix"
 
-// Calls that newer architectures do without.
+// Calls that newer architectures do not have.
 const (
 	SysAccept    = unix.SYS_ACCEPT
 	SysEpollWait = unix.SYS_EPOLL_WAIT

@@ -10,19 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewSyscallReader returns a callReader over r.
+// NewSyscallReader returns a SyscallReader over r.
 func NewSyscallReader(r *FS) *SyscallReader { return &SyscallReader{fs: r} }
 
-// SyscallReader reads which descriptors the system calls of threads are about. It
-// is not safe for use from two goroutines.
+// SyscallReader reads which descriptors a blocked thread waits for: from the
+// arguments of its system call, from /proc/PID/fdinfo and, for the sets of poll
+// and select, from its memory (process_vm_readv(2)). It must not be used by two
+// goroutines at once.
 type SyscallReader struct {
 	fs      *FS
 	scratch [8192]byte
 }
 
-// WaitsForConnection reports whether a call waits on a listening socket: accept
-// itself, or a poll, select or epoll whose set has it. The sets of poll and
-// select are in the process' memory.
+// WaitsForConnection reports whether a call waits on one of the descriptors of
+// listening sockets: accept(2) itself, or a poll, select or epoll whose set
+// contains one. False where the set cannot be read.
 func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) bool {
 	switch k.NR {
 	case SysAccept, unix.SYS_ACCEPT4:
@@ -40,7 +42,8 @@ func (c *SyscallReader) WaitsForConnection(pid int, k Syscall, listening []int) 
 	return false
 }
 
-// readMemory copies from another process without stopping it (process_vm_readv(2)).
+// readMemory fills into from the memory of another process, which is not stopped
+// (process_vm_readv(2)); false: not all of it could be read.
 func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
 	if addr == 0 {
 		return false
@@ -51,8 +54,8 @@ func (c *SyscallReader) readMemory(pid int, addr uint64, into []byte) bool {
 	return err == nil && n == len(into)
 }
 
-// pollContains reads an array of struct pollfd: descriptor (4 bytes), events (2),
-// returned events (2).
+// pollContains reports whether an array of struct pollfd contains one of fds:
+// descriptor (4 bytes), events (2), returned events (2).
 func pollContains(b []byte, fds []int) bool {
 	for ; len(b) >= 8; b = b[8:] {
 		if slices.Contains(fds, int(int32(binary.NativeEndian.Uint32(b)))) {
@@ -62,7 +65,8 @@ func pollContains(b []byte, fds []int) bool {
 	return false
 }
 
-// selectContains reads an fd_set: one bit a descriptor, in words of 64.
+// selectContains reports whether an fd_set contains one of fds: one bit a
+// descriptor, in words of 64.
 func selectContains(b []byte, fds []int) bool {
 	for _, fd := range fds {
 		if fd >= 0 && fd/64*8+8 <= len(b) && binary.NativeEndian.Uint64(b[fd/64*8:])>>(fd%64)&1 == 1 {
@@ -72,8 +76,8 @@ func selectContains(b []byte, fds []int) bool {
 	return false
 }
 
-// ReadFDs returns the descriptors that a call waits to read from, of a poll, a
-// select or an epoll; at most 1,024.
+// ReadFDs returns the descriptors that a poll, select or epoll waits to read from,
+// at most 1,024; nil for any other call, or where the set cannot be read.
 func (c *SyscallReader) ReadFDs(pid int, k Syscall) []int {
 	switch k.NR {
 	case SysEpollWait, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2:
@@ -92,7 +96,7 @@ func (c *SyscallReader) ReadFDs(pid int, k Syscall) []int {
 	return nil
 }
 
-// pollInFDs returns the descriptors of an array of struct pollfd that wait for input.
+// pollInFDs returns the descriptors of an array of struct pollfd with POLLIN.
 func pollInFDs(b []byte) []int {
 	fds := make([]int, 0, len(b)/8)
 	for ; len(b) >= 8; b = b[8:] {
@@ -114,7 +118,8 @@ func selectedFDs(b []byte) []int {
 	return fds
 }
 
-// EpollFDs returns the descriptors in an epoll set.
+// EpollFDs returns the descriptors in an epoll set (/proc/PID/fdinfo/N); nil if
+// it cannot be read.
 func (c *SyscallReader) EpollFDs(pid int, epoll int) []int {
 	b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(epoll))
 	if err != nil {
@@ -123,7 +128,7 @@ func (c *SyscallReader) EpollFDs(pid int, epoll int) []int {
 	return ParseEpollFDs(b)
 }
 
-// WaitsForData reports whether a call waits for data from one of these descriptors.
+// WaitsForData reports whether a call waits to read from one of fds.
 func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
 	switch k.NR {
 	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG:
@@ -134,8 +139,9 @@ func (c *SyscallReader) WaitsForData(pid int, k Syscall, fds []int) bool {
 	return false
 }
 
-// FDs returns the descriptors that a call waits for. known: the call
-// waits for descriptors only, and these are all of them; none is a mere sleep.
+// FDs returns the descriptors that a call waits for. known is true if the call
+// waits for descriptors only and these are all of them; with none of them it
+// sleeps.
 func (c *SyscallReader) FDs(pid int, k Syscall) (fds []int, known bool) {
 	switch k.NR {
 	case unix.SYS_READ, unix.SYS_READV, unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG,
@@ -171,7 +177,8 @@ func pollFDs(b []byte) []int {
 	return fds
 }
 
-// selectFDs returns the descriptors that a select waits to read from or to write to.
+// selectFDs returns the descriptors that a select waits to read from or to write
+// to; known is false where its sets cannot be read.
 func (c *SyscallReader) selectFDs(pid int, k Syscall) (fds []int, known bool) {
 	n := (int(k.Args[0]) + 63) / 64 * 8
 	if n < 0 || n > len(c.scratch) {
@@ -189,8 +196,9 @@ func (c *SyscallReader) selectFDs(pid int, k Syscall) (fds []int, known bool) {
 	return fds, true
 }
 
-// ConnectPath returns the path of the UNIX socket to which a call connects: while
-// it waits for a place in the queue of the listener it has no peer.
+// ConnectPath returns the path of the UNIX socket that a connect(2) waits for; ""
+// for any other call. While it waits for a place in the listener's queue the
+// socket has no peer.
 func (c *SyscallReader) ConnectPath(pid int, k Syscall) string {
 	if k.NR != unix.SYS_CONNECT {
 		return ""
@@ -202,8 +210,8 @@ func (c *SyscallReader) ConnectPath(pid int, k Syscall) string {
 	return unixPath(c.scratch[:n])
 }
 
-// unixPath reads the path of a struct sockaddr_un, "@name" for an abstract name;
-// "": it is none.
+// unixPath returns the path in a struct sockaddr_un, "@name" for an abstract name,
+// "" for an address of another family.
 func unixPath(b []byte) string {
 	if len(b) <= 2 || binary.NativeEndian.Uint16(b) != unix.AF_UNIX {
 		return ""
@@ -216,8 +224,8 @@ func unixPath(b []byte) string {
 	return string(path)
 }
 
-// FileOffset returns the position in an open file, from the line "pos:" of
-// /proc/PID/fdinfo/N; 0 where it has none, or where that cannot be read.
+// FileOffset returns the position in an open file in bytes, from the line "pos:"
+// of /proc/PID/fdinfo/N; 0 where there is none or it cannot be read.
 func (c *SyscallReader) FileOffset(pid int, fd int) uint64 {
 	b, err := c.fs.Read(pid, "fdinfo/"+strconv.Itoa(fd))
 	if err != nil {

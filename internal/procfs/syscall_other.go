@@ -4,7 +4,7 @@ package procfs
 
 import "golang.org/x/sys/unix"
 
-// Calls that this architecture does without have numbers that no kernel gives.
+// Calls that this architecture does not have get numbers that no kernel reports.
 const (
 	SysAccept    = unix.SYS_ACCEPT
 	SysEpollWait = -100

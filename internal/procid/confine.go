@@ -9,14 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrConfined means that a process is confined in a way in which this process
-// is not: what this process ran in its name would have rights that it has not.
+// ErrConfined means that a process is confined in a way in which the exporter is
+// not: a command that the exporter ran for it would have rights that it does not
+// have.
 var ErrConfined = errors.New("it is confined, or sees another system, unlike the exporter")
 
-// Unconfined returns nil when a process sees the same system as this one, and
-// no sandbox holds it: the same namespaces and root directory, the same label
-// of a security module, no more system call filters than process 1, and, for
-// root's processes, no fewer capabilities to be had. Else it is ErrConfined.
+// Unconfined returns nil if a process sees the same system as the exporter and no
+// sandbox holds it: the same namespaces and root directory, the same label of a
+// security module, no more system call filters than process 1 and, for root's
+// processes, no fewer capabilities in the bounding set. Otherwise it is
+// ErrConfined.
 func Unconfined(root string, pid int) error {
 	for _, ns := range []string{"ns/mnt", "ns/net", "ns/pid", "ns/ipc", "ns/uts", "ns/user"} {
 		theirs, err := os.Readlink(path(root, pid, ns))
@@ -42,8 +44,9 @@ func Unconfined(root string, pid int) error {
 	return unfiltered(root, pid)
 }
 
-// unfiltered compares system call filters with those of process 1, which all
-// inherit, and the capabilities of root's processes with ours.
+// unfiltered compares the system call filters with those of process 1, which all
+// processes inherit, and the capabilities of root's processes with the
+// exporter's.
 func unfiltered(root string, pid int) error {
 	c, err := readCredentials(root, pid)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Credentials are the users and groups of a process, from /proc/PID/status.
+// Credentials is the users and groups of a process, from /proc/PID/status.
 type Credentials struct {
 	UIDs, GIDs [4]uint32 // real, effective, saved, of the filesystem
 	Groups     []uint32  // supplementary, in ascending order, each once
@@ -26,10 +26,10 @@ func (c Credentials) Uniform() bool {
 	return same(c.UIDs) && same(c.GIDs)
 }
 
-// UID returns the real user; it is the only one where c is uniform.
+// UID returns the real user id; the only one if c is uniform.
 func (c Credentials) UID() uint32 { return c.UIDs[0] }
 
-// GID returns the real group; it is the only one where c is uniform.
+// GID returns the real group id; the only one if c is uniform.
 func (c Credentials) GID() uint32 { return c.GIDs[0] }
 
 // Equal reports whether all users, groups and supplementary groups are the same.
@@ -37,9 +37,9 @@ func (c Credentials) Equal(d Credentials) bool {
 	return c.UIDs == d.UIDs && c.GIDs == d.GIDs && slices.Equal(c.Groups, d.Groups)
 }
 
-// Agree returns nil when a process may be taken for one of its master's: both
-// are uniform, and their users, groups and supplementary groups are equal, or
-// the master is root's, who may give them up for any. Else it is ErrUsers.
+// Agree returns nil if a process may be a worker of its master: both are uniform,
+// and their users, groups and supplementary groups are equal, or the master is
+// root's, which may give them up for any. Otherwise it is ErrUsers.
 func Agree(c, master Credentials) error {
 	switch {
 	case !master.Uniform():
@@ -52,7 +52,7 @@ func Agree(c, master Credentials) error {
 	return nil
 }
 
-// String returns the users and groups for people, of bounded length.
+// String returns the users and groups as a phrase of bounded length for people.
 func (c Credentials) String() string {
 	if !c.Uniform() {
 		return fmt.Sprintf("uids %v, gids %v", c.UIDs, c.GIDs)
@@ -60,8 +60,8 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("uid %d, gid %d, %d groups", c.UID(), c.GID(), len(c.Groups))
 }
 
-// parseStatus reads the lines of /proc/PID/status that c has fields for.
-// Uid and Gid must be there, once.
+// parseStatus returns the fields of Credentials in /proc/PID/status. Uid and Gid
+// must be there, once.
 func parseStatus(b []byte) (Credentials, error) {
 	var c Credentials
 	uids, gids := 0, 0
@@ -98,6 +98,7 @@ func parseStatus(b []byte) (Credentials, error) {
 	return c, nil
 }
 
+// four returns the four numbers of a line "Uid:" or "Gid:".
 func four(s string) (out [4]uint32, err error) {
 	list, err := numbers(s)
 	if err != nil || len(list) != len(out) {
@@ -106,6 +107,7 @@ func four(s string) (out [4]uint32, err error) {
 	return [4]uint32(list), nil
 }
 
+// numbers returns the numbers of a line, separated by blanks.
 func numbers(s string) ([]uint32, error) {
 	var out []uint32
 	for f := range strings.FieldsSeq(s) {
@@ -116,22 +118,4 @@ func numbers(s string) ([]uint32, error) {
 		out = append(out, uint32(n))
 	}
 	return out, nil
-}
-
-// parseStat reads parent, state and start time of /proc/PID/stat. The command's
-// name, in parentheses, may hold anything.
-func parseStat(b []byte) (Process, error) {
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 20 || len(f[0]) != 1 || bytes.IndexByte(b, ')') < 0 {
-		return Process{}, errShape
-	}
-	parent, err := strconv.Atoi(string(f[1]))
-	if err != nil || parent < 0 {
-		return Process{}, errShape
-	}
-	start, err := strconv.ParseUint(string(f[19]), 10, 64)
-	if err != nil {
-		return Process{}, errShape
-	}
-	return Process{Parent: parent, State: f[0][0], Start: start}, nil
 }

@@ -8,12 +8,12 @@ import (
 	"strconv"
 )
 
-// maxChildren bounds the children of one master that are read.
+// maxChildren is how many children of one master are read.
 const maxChildren = 512
 
-// Family is a master with all of its children as they are at one moment, with
-// the files that they hold. A worker is proved within its family: what it holds
-// must be its own and no sibling's.
+// Family is a master with all of its children at one time, with the files that
+// they have open. A worker is proved within its family: what it holds must be its
+// own and no sibling's.
 type Family struct {
 	Master    Process
 	Children  map[int]Process
@@ -21,7 +21,7 @@ type Family struct {
 	listeners map[uint64]bool
 }
 
-// ReadFamily reads a master and its children from root, where /proc is mounted.
+// ReadFamily returns a master and its children; root is where /proc is mounted.
 // More than 512 children are ErrTooMany. Children that end meanwhile are left
 // out; a child that may not be read is an error, as its files count.
 func ReadFamily(root string, master int) (*Family, error) {
@@ -52,6 +52,7 @@ func ReadFamily(root string, master int) (*Family, error) {
 	return f, nil
 }
 
+// add reads a child with its files.
 func (f *Family) add(root string, pid int) error {
 	c, err := Read(root, pid)
 	if errors.Is(err, ErrUsers) { // it becomes another user just now: no worker, but its files count
@@ -71,9 +72,9 @@ func (f *Family) add(root string, pid int) error {
 	return nil
 }
 
-// childrenOf returns the numbers of the children of a process. All processes
-// are read: the kernel's own list, task/PID/children, leaves some out while
-// others end (proc(5)).
+// childrenOf returns the pids of the children of a process. All processes are
+// read: the kernel's own list, task/PID/children, leaves some out while others
+// end (proc(5)).
 func childrenOf(root string, parent int) ([]int, error) {
 	dir, err := os.Open(root)
 	if err != nil {
@@ -101,10 +102,10 @@ func childrenOf(root string, parent int) ([]int, error) {
 	return out, nil
 }
 
-// Gunicorn returns nil when pid is a worker of gunicorn: a child of the master
-// with its users and its executable, that holds a listener of the master, and
-// exactly one heartbeat file, which the master holds too and no sibling does. A
-// process that a hook has forked holds none, or those of others.
+// Gunicorn returns nil if pid is a worker of gunicorn: a child of the master with
+// its users and its executable, that holds a listener of the master and exactly
+// one heartbeat file, which the master holds too and no sibling does. A process
+// that a hook has forked holds none, or those of others.
 func (f *Family) Gunicorn(pid int) error {
 	c, err := f.child(pid)
 	if err != nil {
@@ -127,10 +128,10 @@ func (f *Family) Gunicorn(pid int) error {
 	return f.serves(c)
 }
 
-// UWSGI returns nil when pid is a worker of uWSGI: a child of the master with
-// its users and its executable, that holds a listener of the master, and a
-// socket of the master that no sibling holds: its signal pipe. A process that
-// the app has forked in the master holds those of all.
+// UWSGI returns nil if pid is a worker of uWSGI: a child of the master with its
+// users and its executable, that holds a listener of the master and a socket of
+// the master that no sibling holds: its signal pipe. A process that the app has
+// forked in the master holds those of all.
 func (f *Family) UWSGI(pid int) error {
 	c, err := f.child(pid)
 	if err != nil {
@@ -151,6 +152,7 @@ func (f *Family) UWSGI(pid int) error {
 	return nil
 }
 
+// heldByOthers reports whether another child holds a socket.
 func (f *Family) heldByOthers(pid int, socket uint64) bool {
 	for other := range f.Children {
 		if other != pid && f.files[other].Sockets[socket] {
@@ -160,7 +162,8 @@ func (f *Family) heldByOthers(pid int, socket uint64) bool {
 	return false
 }
 
-// child checks what holds for a worker of any server.
+// child returns a child of the master, or an error if it has another executable
+// or other users.
 func (f *Family) child(pid int) (Process, error) {
 	c, ok := f.Children[pid]
 	switch {
@@ -175,7 +178,7 @@ func (f *Family) child(pid int) (Process, error) {
 	return c, nil
 }
 
-// serves checks that a child holds a listener of its master.
+// serves returns an error unless a child holds a listener of its master.
 func (f *Family) serves(c Process) error {
 	if !f.files[c.PID].Shares(f.files[f.Master.PID], f.listeners) {
 		return fmt.Errorf("process %d holds no listener of its master: %w", c.PID, ErrNoProof)
@@ -184,7 +187,7 @@ func (f *Family) serves(c Process) error {
 }
 
 // SamePIDs reports whether a process is in the PID namespace of the exporter, so
-// that its number in a file of its own means the same here.
+// that a pid in a file of its own means the same here.
 func SamePIDs(root string, pid int) (bool, error) {
 	theirs, err := os.Readlink(filepath.Join(root, strconv.Itoa(pid), "ns/pid"))
 	if err != nil {

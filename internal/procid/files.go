@@ -5,20 +5,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Files are what a process holds open that counts as proof.
+// Files is what a process has open that counts as proof.
 type Files struct {
 	Sockets    map[uint64]bool // inodes
 	Heartbeats map[File]bool   // unlinked files that gunicorn makes for its workers (workertmp.py)
 }
 
-// ReadFiles reads the descriptors of a process, /proc/PID/fd. More than 65536
-// are ErrTooMany. It takes the same user, or CAP_SYS_PTRACE.
+// ReadFiles returns what a process has open (/proc/PID/fd). More than 65,536
+// descriptors are ErrTooMany. It takes the same user, or CAP_SYS_PTRACE.
 func ReadFiles(root string, pid int) (Files, error) {
 	dir, err := os.Open(path(root, pid, "fd"))
 	if err != nil {
@@ -39,7 +40,7 @@ func ReadFiles(root string, pid int) (Files, error) {
 		if err != nil {
 			continue // closed meanwhile
 		}
-		if ino, ok := socketInode(link); ok {
+		if ino, ok := procfs.ParseSocketLink(link); ok {
 			f.Sockets[ino] = true
 			continue
 		}
@@ -55,22 +56,14 @@ func ReadFiles(root string, pid int) (Files, error) {
 	return f, nil
 }
 
+// isHeartbeat reports whether a link target has the name of gunicorn's heartbeat
+// file.
 func isHeartbeat(link string) bool {
 	name, unlinked := strings.CutSuffix(link, " (deleted)")
 	return unlinked && strings.HasPrefix(filepath.Base(name), "wgunicorn-")
 }
 
-// socketInode reads the target of a descriptor that is a socket, "socket:[N]".
-func socketInode(link string) (uint64, bool) {
-	s, ok := strings.CutPrefix(link, "socket:[")
-	if s, closed := strings.CutSuffix(s, "]"); ok && closed {
-		n, err := strconv.ParseUint(s, 10, 64)
-		return n, err == nil
-	}
-	return 0, false
-}
-
-// Shares reports whether both hold one of these sockets.
+// Shares reports whether both have one of these sockets open.
 func (f Files) Shares(g Files, sockets map[uint64]bool) bool {
 	for ino := range sockets {
 		if f.Sockets[ino] && g.Sockets[ino] {

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Identity tells one process from every other that ever has its number. The
+// Identity distinguishes one process from every other that ever has its pid. The
 // source is /proc/PID/stat.
 type Identity struct {
 	PID      int
@@ -26,8 +26,8 @@ type Identity struct {
 // when the parent ends.
 func (i Identity) Same(j Identity) bool { return i.PID == j.PID && i.Start == j.Start && i.PID != 0 }
 
-// Identify reads the identity of a process; root is where /proc is mounted. For
-// a process that is not there the error is [os.ErrNotExist].
+// Identify returns the identity of a process; root is where /proc is mounted. If
+// there is no such process the error is [os.ErrNotExist].
 func Identify(root string, pid int) (Identity, error) {
 	if pid <= 0 {
 		return Identity{}, fmt.Errorf("process %d: %w", pid, os.ErrNotExist)
@@ -46,7 +46,7 @@ func Identify(root string, pid int) (Identity, error) {
 	return Identity{PID: pid, Parent: st.PPID, Start: st.Start, State: st.State, Terminal: st.TTY != 0}, nil
 }
 
-// Alive reports whether i still is there and no zombie.
+// Alive reports whether the process is still there and no zombie.
 func (i Identity) Alive(root string) bool {
 	now, err := Identify(root, i.PID)
 	return err == nil && now.Same(i) && now.State != 'Z' && now.State != 'X'
@@ -55,9 +55,9 @@ func (i Identity) Alive(root string) bool {
 // maxForking is of how many threads of a process the children are read.
 const maxForking = 1024
 
-// Children returns the children of a process, whichever of its threads forked
-// them, as the kernel lists them in /proc/PID/task/TID/children; none where it
-// does not. Threads beyond 1,024 are not read.
+// Children returns the pids of the children of a process, whichever of its
+// threads forked them (/proc/PID/task/TID/children); nil where the kernel does
+// not list them. Threads beyond 1,024 are not read.
 func Children(root string, pid int) []int {
 	r := procfs.New(root)
 	threads, err := r.Entries(r.Path(pid, "task"), nil)
@@ -88,10 +88,10 @@ type Launch struct {
 	SameFiles bool     // it sees the files that this process sees: same mount namespace, same root
 }
 
-// errCut says that a file under /proc is longer than is read of it.
+// errCut means that a file under /proc is longer than what is read of it.
 var errCut = errors.New("it is too long")
 
-// LaunchOf reads how a process was started. It takes the right to look at the
+// LaunchOf returns how a process was started. It takes the right to read the
 // process: the same user, or CAP_SYS_PTRACE.
 func LaunchOf(root string, pid int) (Launch, error) {
 	r := procfs.New(root)
@@ -123,7 +123,7 @@ func LaunchOf(root string, pid int) (Launch, error) {
 	return l, nil
 }
 
-// variables keeps what has the form of a variable.
+// variables returns the strings of the form NAME=value.
 func variables(list []string) []string {
 	var out []string
 	for _, v := range list {
@@ -134,7 +134,8 @@ func variables(list []string) []string {
 	return out
 }
 
-// InService reports whether a process runs in a service of systemd, by its cgroup.
+// InService reports whether a process runs in a service of systemd, by its
+// control group.
 func InService(root string, pid int) bool {
 	b, err := procfs.New(root).Read(pid, "cgroup")
 	if err != nil {
@@ -150,7 +151,7 @@ func InService(root string, pid int) bool {
 	return false
 }
 
-// StartTime is when a process began, by the clock of now.
+// StartTime returns when a process began, by the clock of now.
 func (i Identity) StartTime() (time.Time, error) {
 	boot, err := procfs.BootTime()
 	if err != nil {

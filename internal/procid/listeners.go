@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// maxTable bounds what is read of one table of sockets under /proc/PID/net.
+// maxTable is how many bytes of one table of sockets under /proc/PID/net are
+// read.
 const maxTable = 64 << 20
 
 // Listeners returns the inodes of the sockets that listen in the network

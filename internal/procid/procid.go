@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -106,11 +107,12 @@ func readStat(root string, pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	p, err := parseStat(b)
+	st, err := procfs.ParseStat(b)
 	if err != nil {
 		return Process{}, fmt.Errorf("process %d: stat: %w", pid, err)
 	}
-	if p.PID = pid; p.State == 'Z' || p.State == 'X' {
+	p := Process{PID: pid, Parent: st.PPID, Start: st.Start, State: st.State}
+	if p.State == 'Z' || p.State == 'X' {
 		return Process{}, fmt.Errorf("process %d: %w", pid, ErrGone)
 	}
 	return p, nil

@@ -77,7 +77,7 @@ func upstreamOf(datagram []byte) (n int) {
 				l.UID = a.Uint32()
 			}
 		}
-		if a.Err() == nil && l.Path == "/run/shop/shop.sock" {
+		if a.Err() == nil && l.Path == "/run/shop/shop.sock" && l.UID == 0 && l.Queue == l.Limit {
 			n++
 		}
 	}

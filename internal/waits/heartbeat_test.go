@@ -15,17 +15,17 @@ func TestBeat(t *testing.T) {
 	for name, c := range map[string]struct {
 		mode         uint32
 		mtime, ctime unix.Timespec
-		want         beat
+		want         heartbeat
 	}{
-		"20.1 touched, mode 1":  {0o100001, wall(time.Hour), wall(3 * time.Second), beat{age: 3 * time.Second, ok: true}},
-		"20.1 touched, mode 0":  {0o100000, wall(time.Hour), wall(0), beat{ok: true}},
-		"new one, monotonic":    {0o100600, ts(up - 7*time.Second), wall(0), beat{age: 7 * time.Second, ok: true}},
-		"never touched":         {0o100600, wall(time.Second), wall(time.Second), beat{never: true}},
-		"clock was set back":    {0o100001, wall(0), wall(-time.Minute), beat{}},
-		"another time's origin": {0o100600, ts(up + time.Minute), wall(0), beat{}},
+		"20.1 touched, mode 1":  {0o100001, wall(time.Hour), wall(3 * time.Second), heartbeat{age: 3 * time.Second, ok: true}},
+		"20.1 touched, mode 0":  {0o100000, wall(time.Hour), wall(0), heartbeat{ok: true}},
+		"new one, monotonic":    {0o100600, ts(up - 7*time.Second), wall(0), heartbeat{age: 7 * time.Second, ok: true}},
+		"never touched":         {0o100600, wall(time.Second), wall(time.Second), heartbeat{never: true}},
+		"clock was set back":    {0o100001, wall(0), wall(-time.Minute), heartbeat{}},
+		"another time's origin": {0o100600, ts(up + time.Minute), wall(0), heartbeat{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := beatOf(c.mode, c.mtime, c.ctime, now, up); got != c.want {
+			if got := heartbeatFrom(c.mode, c.mtime, c.ctime, now, up); got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})

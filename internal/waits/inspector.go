@@ -1,3 +1,6 @@
+// Package waits reports what each worker does and what it waits for: from the
+// system calls of its threads, its accepted connections and, for gunicorn, its
+// heartbeat file. It never stops, traces or changes a process.
 package waits
 
 import (
@@ -9,53 +12,55 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Inspector reports what workers do.
+// Inspector inspects workers; it is a [discovery.Inspector].
 type Inspector struct {
 	table       *table.Table
-	caller      *caller
+	threads     *threadReader
 	namespaces  *conns.Namespaces
 	connections *conns.Sampler
-	unnamed     []unnamed // waits since the last Finish for sockets whose other ends are not read yet
+	unresolved  []unresolvedWait // since the last Finish
 }
 
 // New returns an Inspector over the parts of a watcher.
 func New(p discovery.Parts) discovery.Inspector { return newInspector(p) }
 
+// newInspector is New with the concrete type.
 func newInspector(p discovery.Parts) *Inspector {
 	return &Inspector{
 		table: p.Table, namespaces: p.Namespaces, connections: p.Connections,
-		caller: &caller{t: p.Table, calls: procfs.NewSyscallReader(p.Table.FS)},
+		threads: &threadReader{table: p.Table, calls: procfs.NewSyscallReader(p.Table.FS)},
 	}
 }
 
-// trackerOf returns what is kept of a worker.
-func trackerOf(in *discovery.Inspected) *stateTracker {
-	s, ok := in.Tracker.(*stateTracker)
+// trackerFor returns the tracker of a worker, a new one at its first inspection.
+func trackerFor(in *discovery.Inspected) *tracker {
+	s, ok := in.Tracker.(*tracker)
 	if !ok {
-		s = new(stateTracker)
+		s = new(tracker)
 		in.Tracker = s
 	}
 	return s
 }
 
-// Inspect sets what a worker does.
+// Inspect sets what a worker does, see [discovery.Inspector].
 func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *discovery.Worker) error {
-	s := trackerOf(in)
-	l, err := w.lookAt(ctx, in, s)
+	s := trackerFor(in)
+	l, err := w.sampleWorker(ctx, in, s)
 	if procfs.Gone(err) {
 		return err
 	}
-	x.Heartbeat, x.HasBeat = l.beat.age, l.beat.ok
+	x.Heartbeat, x.HasBeat = l.heartbeat.age, l.heartbeat.ok
 	x.State, x.For = s.judge(&l, in.Now)
-	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.hands.n, l.spare(x.State, in.Process.Program.Threads)
+	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.inflight.n, l.hasSpareThread(x.State, in.Process.Program.Threads)
 	x.Wait = w.waitOf(in.App, in.Process, s, &l, x, in.Now)
 	return err
 }
 
-// State returns the state of a worker that has no slot yet.
+// State returns the state of a worker that has no slot yet, see
+// [discovery.Inspector].
 func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discovery.State, error) {
-	s := trackerOf(in)
-	l, err := w.lookAt(ctx, in, s)
+	s := trackerFor(in)
+	l, err := w.sampleWorker(ctx, in, s)
 	if procfs.Gone(err) {
 		return discovery.StateUnknown, err
 	}
@@ -63,24 +68,24 @@ func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discove
 	return state, err
 }
 
-// lookAt looks at a worker, unless its user's allowance for this
-// look is used up: then its state is unknown.
-func (w *Inspector) lookAt(ctx context.Context, in *discovery.Inspected, s *stateTracker) (look, error) {
+// sampleWorker returns a sample of a worker; an unreadable one with
+// [discovery.ErrAllowance] if its user's allowance for this scan is used up.
+func (w *Inspector) sampleWorker(ctx context.Context, in *discovery.Inspected, s *tracker) (sample, error) {
 	a, p, now := in.App, in.Process, in.Now
-	if !w.table.Budget.Take(a.Owner, table.CostThread, 1+min(p.Stat.Threads, table.MaxThreads)) {
-		return look{}, discovery.ErrAllowance
+	if !w.table.Budget.TrySpend(a.Owner, table.CostThread, 1+min(p.Stat.Threads, table.MaxThreads)) {
+		return sample{}, discovery.ErrAllowance
 	}
-	l, err := w.caller.look(p, s, a.Server, listening(a, p), now)
+	l, err := w.threads.read(p, s, a.Server, listeningFDs(a, p), now)
 	if err != nil {
-		return look{}, err
+		return sample{}, err
 	}
-	l.beat = w.heartbeat(p, now)
-	l.age, l.stuckIn = now.Sub(w.table.StartTime(p)), in.Stuck
-	l.sync = s.sync && l.beat.ok && !s.idleAt.IsZero() && held(a, p) == 1
-	if !l.plain() && !l.sync {
-		w.checkHands(ctx, in, s, &l)
+	l.heartbeat = w.heartbeat(p, now)
+	l.age, l.stuckAfter = now.Sub(w.table.StartTime(p)), in.Stuck
+	l.sync = s.sync && l.heartbeat.ok && !s.idleAt.IsZero() && listenersHeld(a, p) == 1
+	if !l.noneInflight() && !l.sync {
+		w.countInflight(ctx, in, s, &l)
 	} else {
-		s.hands = nil
+		s.inflight = nil
 	}
 	return l, nil
 }

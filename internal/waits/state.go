@@ -8,114 +8,117 @@ import (
 )
 
 // bootLimit is how long a worker that was never seen waiting for a connection,
-// and that runs or reads files as an import does, counts as booting, where
-// nothing better is known.
+// and that runs or reads files as an import does, counts as booting where nothing
+// better is known.
 const bootLimit = 10 * time.Second
 
-// stateTracker is what is kept of the worker in one slot from look to look.
-type stateTracker struct {
-	state     discovery.State
-	since     time.Time            // of the first look at which it was idle, or booting
-	idled     bool                 // it has been seen without a request in hand
-	served    bool                 // it has been seen with a request in hand
-	mainIdled bool                 // its main thread has been seen waiting for a connection
-	sync      bool                 // it is a sync worker of gunicorn: its main thread selects on its listeners
-	idleAt    time.Time            // of the last look that proved it idle
-	tasks     map[int]task         // its threads, by id
-	kinds     map[uint64]kind      // its sockets, by inode
-	hands     map[uint64]time.Time // connections in hand by inode: the first look at which they were
-	checked   time.Time            // when its connections were last looked at
+// tracker is what is kept of a worker from sample to sample.
+type tracker struct {
+	state        discovery.State
+	since        time.Time             // of the first sample of this state
+	wasIdle      bool                  // it was seen without a request in flight
+	hadRequest   bool                  // it was seen with a request in flight
+	mainAccepted bool                  // its main thread was seen waiting for a connection
+	sync         bool                  // it is a sync worker of gunicorn: its main thread selects on its listeners
+	idleAt       time.Time             // of the last sample that proved it idle
+	threads      map[int]threadHistory // its threads, by id
+	sockets      map[uint64]socketKind // its sockets, by inode
+	inflight     map[uint64]time.Time  // connections with a request in flight by inode: the first sample of that
+	checked      time.Time             // when its connections were last read
 }
 
-// look is one look at a worker.
-type look struct {
-	ok      bool // its system calls could be read
-	server  cmdline.Server
-	main    thread
-	others  []thread
-	working int           // threads that neither wait for a connection nor are at rest
-	asleep  time.Duration // the longest that one of them has been in one call
-	hands   hands
-	sync    bool // it is a sync worker of gunicorn with one listener
-	beat    beat
-	age     time.Duration // of the process
-	stuckIn time.Duration
+// sample is what one inspection of a worker has read.
+type sample struct {
+	readable    bool // its system calls could be read
+	server      cmdline.Server
+	main        thread
+	others      []thread
+	busyThreads int           // threads that neither wait for a connection nor are parked
+	longestCall time.Duration // the longest that one of them has been in one call
+	inflight    inflight
+	sync        bool // it is a sync worker of gunicorn with one listener
+	heartbeat   heartbeat
+	age         time.Duration // of the process
+	stuckAfter  time.Duration
 }
 
-// waits reports whether a thread waits for a connection.
-func (l *look) waits() bool {
-	if l.main.waits {
+// accepts reports whether a thread waits for a connection.
+func (l *sample) accepts() bool {
+	if l.main.accepts {
 		return true
 	}
 	for i := range l.others {
-		if l.others[i].waits {
+		if l.others[i].accepts {
 			return true
 		}
 	}
 	return false
 }
 
-// plain reports whether the calls alone prove that there is no request in hand.
-func (l *look) plain() bool { return l.waits() && l.working == 0 }
+// noneInflight reports whether the system calls alone prove that no request is in
+// flight.
+func (l *sample) noneInflight() bool { return l.accepts() && l.busyThreads == 0 }
 
-// idle reports whether there is no request in hand.
-func (l *look) idle() bool {
+// idle reports whether no request is in flight.
+func (l *sample) idle() bool {
 	switch {
-	case l.plain():
+	case l.noneInflight():
 		return true
-	case l.hands.n > 0, l.waits() && l.hands.pending && l.working > 0:
+	case l.inflight.n > 0, l.accepts() && l.inflight.pending && l.busyThreads > 0:
 		return false
-	case l.waits():
-		return l.hands.known || !l.atWork()
+	case l.accepts():
+		return l.inflight.known || !l.transfersData()
 	default:
-		return l.hands.known && l.takesTurns() && l.locked()
+		return l.inflight.known && l.locksAccept() && l.waitsForLock()
 	}
 }
 
-// passing reports whether a worker that was idle before has no request in hand
-// though no thread waits for a connection: an event loop wakes up by itself.
-func (s *stateTracker) passing(l *look, now time.Time) bool {
-	return s.idled && l.hands.known && l.hands.n == 0 && !l.waits() && s.requestAge(l, now) < l.stuckIn
+// betweenRequests reports whether a worker that was idle before has no request in
+// flight though no thread waits for a connection: an event loop wakes up by
+// itself.
+func (s *tracker) betweenRequests(l *sample, now time.Time) bool {
+	return s.wasIdle && l.inflight.known && l.inflight.n == 0 && !l.accepts() && s.requestAge(l, now) < l.stuckAfter
 }
 
-// takesTurns reports whether threads of the server wait for each other in
-// accepting connections, so that none of a worker may wait for one.
-func (l *look) takesTurns() bool {
+// locksAccept reports whether the threads of the server accept connections under
+// a lock, so that none of a worker's may wait for one.
+func (l *sample) locksAccept() bool {
 	return l.server == cmdline.UWSGI || l.server == cmdline.Other || l.server == cmdline.Script
 }
 
-// locked reports whether a thread that may accept connections waits for a lock.
-func (l *look) locked() bool {
-	if locks(l.main.call.NR) || l.server == cmdline.UWSGI {
-		return locks(l.main.call.NR)
+// waitsForLock reports whether a thread that may accept connections waits for a
+// lock.
+func (l *sample) waitsForLock() bool {
+	if isLock(l.main.call.NR) || l.server == cmdline.UWSGI {
+		return isLock(l.main.call.NR)
 	}
 	for i := range l.others {
-		if locks(l.others[i].call.NR) {
+		if isLock(l.others[i].call.NR) {
 			return true
 		}
 	}
 	return false
 }
 
-// atWork reports whether a thread that is not at rest runs or moves data.
-func (l *look) atWork() bool {
+// transfersData reports whether a thread that is not parked runs or moves data.
+func (l *sample) transfersData() bool {
 	for i := range l.others {
-		if k := l.others[i]; !k.waits && !k.rests && (k.call.Running || transfers(k.call.NR)) {
+		if k := l.others[i]; !k.accepts && !k.parked && (k.call.Running || movesData(k.call.NR)) {
 			return true
 		}
 	}
 	return false
 }
 
-// judge turns a look into a state and the time since the worker is in it, at
-// least. For a busy or stuck worker that is the age of its oldest request.
+// judge returns the state of a worker by a sample and the time since it is in it,
+// at least. For a busy or stuck worker that is the age of its oldest request.
 //
-// A worker is idle unless it has a request in hand, whatever its threads do.
-// Its request has an age where that can be proven: by the heartbeat of a sync
-// worker of gunicorn with one listener, which is touched right before a
-// connection is accepted; else by the connection, since the look that first
-// found it in hand and since data last passed over it.
-func (s *stateTracker) judge(l *look, now time.Time) (discovery.State, time.Duration) {
+// A worker is idle unless a request is in flight, whatever its threads do. Its
+// request has an age where that can be proven: by the heartbeat of a sync worker
+// of gunicorn with one listener, which is touched right before a connection is
+// accepted; else by the connection, since the sample that first had it in flight
+// and since data last passed over it.
+func (s *tracker) judge(l *sample, now time.Time) (discovery.State, time.Duration) {
 	state, in := s.decide(l, now)
 	if state != s.state || s.since.IsZero() {
 		s.state, s.since = state, now
@@ -128,68 +131,69 @@ func (s *stateTracker) judge(l *look, now time.Time) (discovery.State, time.Dura
 	}
 }
 
-// Unready reports whether the worker was looked at and never seen ready for a
+// Unready reports whether the worker was inspected and never seen ready for a
 // request, or in one.
-func (s *stateTracker) Unready() bool {
-	return s.state != discovery.StateUnknown && !s.idled && !s.served
+func (s *tracker) Unready() bool {
+	return s.state != discovery.StateUnknown && !s.wasIdle && !s.hadRequest
 }
 
-func (s *stateTracker) decide(l *look, now time.Time) (discovery.State, time.Duration) {
-	s.served = s.served || l.hands.n > 0
+// decide returns the state and the age of the request that it is by.
+func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Duration) {
+	s.hadRequest = s.hadRequest || l.inflight.n > 0
 	switch {
-	case !l.ok:
+	case !l.readable:
 		return discovery.StateUnknown, 0
-	case l.hands.n == 0 && l.beat.never:
+	case l.inflight.n == 0 && l.heartbeat.never:
 		return discovery.Booting, l.age
 	case l.idle():
-		s.idled = true
-		s.mainIdled = s.mainIdled || l.main.waits
-		if l.plain() || l.hands.known && !l.hands.race {
+		s.wasIdle = true
+		s.mainAccepted = s.mainAccepted || l.main.accepts
+		if l.noneInflight() || l.inflight.known && !l.inflight.unsorted {
 			s.idleAt = now
 		}
 		return discovery.Idle, 0
-	case s.passing(l, now):
+	case s.betweenRequests(l, now):
 		return discovery.Idle, 0
-	case l.hands.n == 0 && l.main.loads() && !s.idled && !l.beat.ok && l.age < bootLimit:
+	case l.inflight.n == 0 && l.main.loads() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
 		return discovery.Booting, l.age
 	}
 	age := s.requestAge(l, now)
-	if age >= l.stuckIn && (s.idled || l.server != cmdline.Other && l.server != cmdline.Script) {
+	if age >= l.stuckAfter && (s.wasIdle || l.server != cmdline.Other && l.server != cmdline.Script) {
 		return discovery.Stuck, age
 	}
 	return discovery.Busy, age
 }
 
 // requestAge returns how long the worker has been in one request, at least.
-func (s *stateTracker) requestAge(l *look, now time.Time) time.Duration {
+func (s *tracker) requestAge(l *sample, now time.Time) time.Duration {
 	switch {
-	case l.sync && l.beat.ok && !s.idleAt.IsZero():
-		return min(l.beat.age, now.Sub(s.idleAt))
-	case l.hands.n > 0:
-		return l.hands.age
-	case s.mainIdled && !l.waits() && !locks(l.main.call.NR):
+	case l.sync && l.heartbeat.ok && !s.idleAt.IsZero():
+		return min(l.heartbeat.age, now.Sub(s.idleAt))
+	case l.inflight.n > 0:
+		return l.inflight.age
+	case s.mainAccepted && !l.accepts() && !isLock(l.main.call.NR):
 		return now.Sub(l.main.since) // it hangs outside of a request, or its connections cannot be seen
 	default:
 		return 0
 	}
 }
 
-// detail returns what the worker does, in words for people.
-func (l *look) detail(state discovery.State) string {
+// detail returns what the worker does, as a phrase for people.
+func (l *sample) detail(state discovery.State) string {
 	switch {
-	case !l.ok:
+	case !l.readable:
 		return ""
-	case state == discovery.Idle && !l.main.waits && l.waits():
+	case state == discovery.Idle && !l.main.accepts && l.accepts():
 		return "a thread waits for a connection"
-	case state == discovery.Idle && !l.main.waits:
+	case state == discovery.Idle && !l.main.accepts:
 		return "waits for its turn to accept"
-	case state == discovery.Idle || !l.waits():
-		return words(l.main.call)
+	case state == discovery.Idle || !l.accepts():
+		return describe(l.main.call)
 	}
 	for i := range l.others {
-		if k := l.others[i]; !k.waits && !k.rests {
-			return "a thread " + words(k.call)
+		if k := l.others[i]; !k.accepts && !k.parked {
+			return "a thread " + describe(k.call)
 		}
 	}
-	return words(l.main.call)
+	return describe(l.main.call)
 }

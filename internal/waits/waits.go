@@ -17,83 +17,84 @@ import (
 )
 
 const (
-	// waitAfter is how long a worker is in one request until what it waits for is read.
+	// waitAfter is how long a worker is in one request until what it waits for is
+	// read.
 	waitAfter = time.Second
-	// cpuShare is how much of the time a worker that computes has run, or been
-	// ready to run on a busy host.
-	cpuShare = 0.5
-	// maxWaitFDs bounds the descriptors of one call that are looked at.
+	// computesShare is the part of the time that a worker that computes has run,
+	// or been ready to run on a busy host.
+	computesShare = 0.5
+	// maxWaitFDs is how many descriptors of one call are read.
 	maxWaitFDs = 64
 )
 
-// unnamed is a wait for sockets whose other ends are still to be read.
-type unnamed struct {
+// unresolvedWait is a wait for sockets whose other ends are not named yet.
+type unresolvedWait struct {
 	wait    *discovery.Wait
 	app     string // by name
 	sockets []conns.WaitSocket
 }
 
 // waitOf returns what a worker waits for that has been busy or stuck for a
-// while; nil: it has not. Peers are set by [Inspector.Finish].
-func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *stateTracker, l *look, x *discovery.Worker, now time.Time) *discovery.Wait {
+// second; nil for any other. Peers are set by [Inspector.Finish].
+func (w *Inspector) waitOf(a *discovery.InspectedApp, p *table.Process, s *tracker, l *sample, x *discovery.Worker, now time.Time) *discovery.Wait {
 	if x.State != discovery.Busy && x.State != discovery.Stuck || x.For < waitAfter {
 		return nil
 	}
-	k := l.speaker(p.Program.Threads)
+	k := l.representative(p.Program.Threads)
 	if k == nil {
 		return &discovery.Wait{On: conns.OnOther}
 	}
 	wait := &discovery.Wait{On: conns.OnOther, Call: now.Sub(k.since)}
-	computes := l.share() >= cpuShare
+	computes := l.cpuShare() >= computesShare
 	switch {
 	case k.call.Running && computes:
 		wait.On = discovery.OnCPU
 		return wait
-	case k.call.Running, computes && locks(k.call.NR) && wait.Call == 0: // it waits for the interpreter's lock, in turns
+	case k.call.Running, computes && isLock(k.call.NR) && wait.Call == 0: // it waits for the interpreter's lock, in turns
 		return wait
 	}
-	if wait.On = plainWait(k.call.NR); wait.On != conns.OnOther {
+	if wait.On = waitOfSyscall(k.call.NR); wait.On != conns.OnOther {
 		return wait
 	}
-	if !w.table.Budget.Take(a.Owner, table.CostLink, 2) {
+	if !w.table.Budget.TrySpend(a.Owner, table.CostLink, 2) {
 		w.table.SkippedProcesses++
 		return wait
 	}
 	var sockets []conns.WaitSocket
-	if wait.On, sockets = w.caller.waitsFor(p, k, a.Owner); len(sockets) > 0 {
+	if wait.On, sockets = w.threads.waitFor(p, k, a.Owner); len(sockets) > 0 {
 		for i := range sockets {
-			sockets[i].Accepted = s.kinds[sockets[i].Inode] == kindAccepted
+			sockets[i].Accepted = s.sockets[sockets[i].Inode] == socketAccepted
 		}
-		w.unnamed = append(w.unnamed, unnamed{wait, a.Name, sockets})
+		w.unresolved = append(w.unresolved, unresolvedWait{wait, a.Name, sockets})
 	}
 	return wait
 }
 
-// speaker returns the thread that stands for a worker that is busy: the main one
-// if it works, else the one that is longest in its call; nil: none works.
+// representative returns the thread that stands for a busy worker: the main one
+// if it works, else the one that is longest in its call; nil if none works.
 //
 // A thread of a pool that has no work waits for a lock, and so does one that
-// waits for another. Threads in a lock count only if more requests are in hand
+// waits for another. Threads in a lock count only if more requests are in flight
 // than the other threads work on. The main thread of uWSGI is one of its pool.
-func (l *look) speaker(threads int) *thread {
+func (l *sample) representative(threads int) *thread {
 	all := l.workingThreads()
-	moving := slices.DeleteFunc(slices.Clone(all), func(k *thread) bool { return locks(k.call.NR) })
+	moving := slices.DeleteFunc(slices.Clone(all), func(k *thread) bool { return isLock(k.call.NR) })
 	pooled := l.server == cmdline.UWSGI && threads > 1
 	switch {
 	case len(all) == 0:
 		return nil
 	case !pooled && slices.Contains(moving, &l.main):
 		return &l.main
-	case len(moving) > 0 && l.hands.n <= len(moving):
+	case len(moving) > 0 && l.inflight.n <= len(moving):
 		all = moving
 	case !pooled && all[0] == &l.main && len(moving) == 0:
 		return &l.main
 	}
 	return slices.MinFunc(all, func(x, y *thread) int {
 		switch d := x.since.Compare(y.since); {
-		case d != 0, locks(x.call.NR) == locks(y.call.NR):
+		case d != 0, isLock(x.call.NR) == isLock(y.call.NR):
 			return d
-		case locks(x.call.NR): // it may wait for the other one
+		case isLock(x.call.NR): // it may wait for the other one
 			return 1
 		default:
 			return -1
@@ -101,9 +102,9 @@ func (l *look) speaker(threads int) *thread {
 	})
 }
 
-// share returns for how much of the time lately the threads have run, or been
-// ready to run, together.
-func (l *look) share() float64 {
+// cpuShare returns the part of the time lately that the threads together have
+// run, or been ready to run.
+func (l *sample) cpuShare() float64 {
 	n := l.main.share
 	for i := range l.others {
 		n += l.others[i].share
@@ -111,19 +112,20 @@ func (l *look) share() float64 {
 	return n
 }
 
-// workingThreads returns the threads that neither wait for a connection nor
-// rest, the main one first.
-func (l *look) workingThreads() []*thread {
+// workingThreads returns the threads that neither wait for a connection nor are
+// parked, the main one first.
+func (l *sample) workingThreads() []*thread {
 	var out []*thread
-	for _, k := range append([]*thread{&l.main}, pointers(l.others)...) {
-		if !k.waits && !k.rests {
+	for _, k := range append([]*thread{&l.main}, pointersTo(l.others)...) {
+		if !k.accepts && !k.parked {
 			out = append(out, k)
 		}
 	}
 	return out
 }
 
-func pointers(list []thread) []*thread {
+// pointersTo returns a pointer to each thread.
+func pointersTo(list []thread) []*thread {
 	out := make([]*thread, len(list))
 	for i := range list {
 		out[i] = &list[i]
@@ -131,9 +133,9 @@ func pointers(list []thread) []*thread {
 	return out
 }
 
-// plainWait returns what a system call waits for whatever its arguments are;
-// OnOther: that depends on them, or it is none of these.
-func plainWait(nr int) string {
+// waitOfSyscall returns what a system call waits for whatever its arguments are;
+// OnOther if that depends on them.
+func waitOfSyscall(nr int) string {
 	switch nr {
 	case unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP:
 		return discovery.OnSleep
@@ -142,16 +144,16 @@ func plainWait(nr int) string {
 	case unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_OPENAT:
 		return discovery.OnDisk
 	}
-	if locks(nr) {
+	if isLock(nr) {
 		return discovery.OnLock
 	}
 	return conns.OnOther
 }
 
-// waitsFor returns what a thread waits for in a call on descriptors: a kind, or
-// the sockets whose other ends decide. What a thread that has gone on meanwhile
-// waits for is not known.
-func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
+// waitFor returns what a thread waits for in a call on descriptors: a kind, or
+// the sockets whose other ends decide; OnOther if the thread has gone on
+// meanwhile.
+func (c *threadReader) waitFor(p *table.Process, k *thread, owner procfs.Account) (on string, sockets []conns.WaitSocket) {
 	if path := c.calls.ConnectPath(p.PID, k.call); path != "" {
 		return conns.OnOther, []conns.WaitSocket{{Path: path}}
 	}
@@ -160,13 +162,13 @@ func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on
 	case known && len(fds) == 0:
 		return discovery.OnSleep, nil
 	case len(fds) > maxWaitFDs:
-		c.t.SkippedFDs += uint64(len(fds) - maxWaitFDs)
+		c.table.SkippedFDs += uint64(len(fds) - maxWaitFDs)
 		return conns.OnOther, nil
 	}
-	c.t.Budget.Spend(owner, table.CostLink, len(fds))
+	c.table.Budget.Spend(owner, table.CostLink, len(fds))
 	file := false
 	for _, fd := range fds {
-		link, err := c.t.FS.FDLink(p.PID, fd)
+		link, err := c.table.FS.FDLink(p.PID, fd)
 		if err != nil {
 			return conns.OnOther, nil
 		}
@@ -175,7 +177,7 @@ func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on
 		}
 		file = file || strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "/dev/")
 	}
-	state, same := c.still(p, k)
+	state, same := c.unchanged(p, k)
 	switch {
 	case !same:
 		return conns.OnOther, nil
@@ -185,11 +187,11 @@ func (c *caller) waitsFor(p *table.Process, k *thread, owner procfs.Account) (on
 	return conns.OnOther, sockets
 }
 
-// still returns the state of a thread (proc_pid_stat(5)), and whether it is in
-// the same call as when it was looked at.
-func (c *caller) still(p *table.Process, k *thread) (state byte, same bool) {
+// unchanged returns the state of a thread (proc_pid_stat(5)), and whether it
+// still is in the sampled call.
+func (c *threadReader) unchanged(p *table.Process, k *thread) (state byte, same bool) {
 	dir := "task/" + strconv.Itoa(k.tid) + "/"
-	b, err := c.t.FS.Read(p.PID, dir+"stat")
+	b, err := c.table.FS.Read(p.PID, dir+"stat")
 	if err != nil {
 		return 0, false
 	}
@@ -197,30 +199,34 @@ func (c *caller) still(p *table.Process, k *thread) (state byte, same bool) {
 	if err != nil {
 		return 0, false
 	}
-	if b, err = c.t.FS.Read(p.PID, dir+"syscall"); err != nil {
+	if b, err = c.table.FS.Read(p.PID, dir+"syscall"); err != nil {
 		return 0, false
 	}
 	again, err := procfs.ParseSyscall(b)
 	return st.State, err == nil && again == k.call
 }
 
-// forgetUnnamed drops the waits that are still to be named.
-func (w *Inspector) forgetUnnamed() {
-	clear(w.unnamed)
-	w.unnamed = w.unnamed[:0]
+// clearUnresolved drops the unresolved waits.
+func (w *Inspector) clearUnresolved() {
+	clear(w.unresolved)
+	w.unresolved = w.unresolved[:0]
 }
 
-// Finish sets what the waits of this scan for sockets are for.
+// Finish names what the unresolved waits are for, see [discovery.Inspector].
 func (w *Inspector) Finish(ctx context.Context, scan conns.Scan) {
-	waits := make([]conns.SocketWait, 0, len(w.unnamed))
-	for i := range w.unnamed {
-		u := &w.unnamed[i]
-		j := slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
-		waits = append(waits, conns.SocketWait{App: &scan.Apps[j], Sockets: u.sockets})
+	appOf := func(u *unresolvedWait) int {
+		return slices.IndexFunc(scan.Apps, func(a conns.AppListeners) bool { return a.Name == u.app })
+	}
+	// Of a scan that panicked there may be waits of apps that are gone.
+	w.unresolved = slices.DeleteFunc(w.unresolved, func(u unresolvedWait) bool { return appOf(&u) < 0 })
+	waits := make([]conns.SocketWait, 0, len(w.unresolved))
+	for i := range w.unresolved {
+		u := &w.unresolved[i]
+		waits = append(waits, conns.SocketWait{App: &scan.Apps[appOf(u)], Sockets: u.sockets})
 	}
 	w.namespaces.NamePeers(ctx, scan, waits, w.connections)
 	for i := range waits {
-		w.unnamed[i].wait.On, w.unnamed[i].wait.Peer = waits[i].On, waits[i].Peer
+		w.unresolved[i].wait.On, w.unresolved[i].wait.Peer = waits[i].On, waits[i].Peer
 	}
-	w.forgetUnnamed()
+	w.clearUnresolved()
 }

@@ -24,8 +24,8 @@ func TestSpeaker(t *testing.T) {
 	in := func(nr, seconds int) thread {
 		return thread{tid: seconds, call: procfs.Syscall{NR: nr}, since: now.Add(-time.Duration(seconds) * time.Second)}
 	}
-	accepts, runs, rests := thread{waits: true}, thread{call: procfs.Syscall{Running: true, NR: -1}, since: now}, in(unix.SYS_RECVFROM, 900)
-	rests.rests = true
+	accepts, runs, rests := thread{accepts: true}, thread{call: procfs.Syscall{Running: true, NR: -1}, since: now}, in(unix.SYS_RECVFROM, 900)
+	rests.parked = true
 	lock, reads := func(s int) thread { return in(unix.SYS_FUTEX, s) }, func(s int) thread { return in(unix.SYS_RECVFROM, s) }
 	for name, c := range map[string]struct {
 		server  cmdline.Server
@@ -48,14 +48,14 @@ func TestSpeaker(t *testing.T) {
 		"one that computes, others in its lock": {cmdline.Waitress, 4, 3, accepts, []thread{lock(0), runs, lock(0)}, 0},
 		"nobody works":                          {cmdline.Waitress, 4, 1, accepts, []thread{rests}, -1},
 	} {
-		l := look{server: c.server, main: c.main, others: c.others, hands: hands{n: c.hands}}
-		k := l.speaker(c.threads)
+		l := sample{server: c.server, main: c.main, others: c.others, inflight: inflight{n: c.hands}}
+		k := l.representative(c.threads)
 		switch {
 		case k == nil != (c.want < 0):
 			t.Errorf("%s: %+v", name, k)
 		case k != nil && k.tid != c.want:
 			t.Errorf("%s: the one since %d s, want %d s", name, k.tid, c.want)
-		case k != nil && locks(k.call.NR) && slices.ContainsFunc(c.others, func(o thread) bool { return o.since.Equal(k.since) && !locks(o.call.NR) }):
+		case k != nil && isLock(k.call.NR) && slices.ContainsFunc(c.others, func(o thread) bool { return o.since.Equal(k.since) && !isLock(o.call.NR) }):
 			t.Errorf("%s: a thread in a lock, want the other one", name)
 		}
 	}
@@ -65,7 +65,7 @@ func TestSpeaker(t *testing.T) {
 func TestThreadShare(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	var k task
+	var k threadHistory
 	for _, c := range []struct{ after, busy, want float64 }{
 		{0, 5, 0}, {0.5, 5.5, 0}, {1, 6, 1}, {1.5, 6, 1 / 1.5}, {2, 6, 0}, {12, 6, 0}, {22, 11, 0.5},
 	} {
@@ -100,13 +100,13 @@ func BenchmarkWaitOf(b *testing.B) {
 		}
 		k.call, _ = procfs.ParseSyscall(text)
 	}
-	l, x := &look{main: k}, &discovery.Worker{State: discovery.Busy, For: time.Minute}
+	l, x := &sample{main: k}, &discovery.Worker{State: discovery.Busy, For: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {
 		w.table.Budget.Begin(true) // a look
-		if w.waitOf(&discovery.InspectedApp{}, p, &stateTracker{}, l, x, time.Now()); len(w.unnamed) != 1 {
-			b.Fatal(w.unnamed)
+		if w.waitOf(&discovery.InspectedApp{}, p, &tracker{}, l, x, time.Now()); len(w.unresolved) != 1 {
+			b.Fatal(w.unresolved)
 		}
-		w.forgetUnnamed()
+		w.clearUnresolved()
 	}
 }

@@ -20,14 +20,14 @@ var (
 
 // Verdict returns the level, sentence and key of the verdict about r.
 func Verdict(r *model.State, j health.Evaluation, now time.Time) (level, sentence, key string) {
-	s := observe(r, j)
+	s := assemble(r, j)
 	v := s.verdict(now)
 	return v.Level.String(), v.Sentence, v.Key
 }
 
 // Ended returns what has ended lately, as the page shows it.
 func Ended(r *model.State, j health.Evaluation, now time.Time) []string {
-	s := observe(r, j)
+	s := assemble(r, j)
 	return s.verdict(now).Ended
 }
 

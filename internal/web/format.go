@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// shown is a number as a person reads it, and exactly.
+// shown is a number formatted for people, and with all its digits.
 type shown struct{ Text, Exact string }
 
 const (
@@ -16,7 +16,7 @@ const (
 	timeLayout = "2006-01-02 15:04:05 UTC"
 )
 
-// show makes both forms of v, or the dash of what is not known.
+// show returns both forms of v, or a dash where v is nil.
 func show(v *float64, format func(float64) string, unit string) shown {
 	if v == nil {
 		return shown{unknown, notKnown}
@@ -33,7 +33,8 @@ func showCores(v *float64) shown   { return show(v, health.FormatPercent, " core
 
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
-// unixTime turns a metric's seconds since 1970 into a time, to the second.
+// unixTime returns the time of a Unix timestamp, to the second; zero where it is not
+// known.
 func unixTime(v *float64) time.Time {
 	if v == nil || *v <= 0 || *v > 1e11 {
 		return time.Time{}
@@ -41,8 +42,8 @@ func unixTime(v *float64) time.Time {
 	return time.Unix(int64(*v), 0).UTC()
 }
 
-// trendText writes an arrow and its rate for bytes per second. Less than
-// 100 kB a minute is noise and counts as level.
+// trendText returns an arrow and a rate for bytes per second. Less than 100 kB a
+// minute counts as level.
 func trendText(perSecond float64, known bool) (arrow string, words shown) {
 	perMinute := perSecond * 60
 	switch {

@@ -9,8 +9,8 @@ import (
 )
 
 // look is the latest gather, put together and judged.
-func (w *Web) look() (system, verdict) {
-	s := observe(w.opts.Source.Latest())
+func (w *Web) look() (pageState, verdict) {
+	s := assemble(w.opts.Source.Latest())
 	return s, s.verdict(w.opts.Now())
 }
 

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
@@ -111,11 +112,11 @@ func severityOf(s string) level {
 	}
 }
 
-func runOf(r *actions.Run) runView {
+func runOf(r *journal.Run) runView {
 	took := r.Updated.Sub(r.Created).Seconds()
 	v := runView{
 		ID: r.ID, Rule: r.Rule, Word: wordOf(r.State), Reason: r.Reason, At: clockOf(r.Created.Truncate(time.Second)),
-		Asks: r.State == actions.DecisionAwaiting, Took: showSeconds(&took),
+		Asks: r.State == journal.DecisionAwaiting, Took: showSeconds(&took),
 	}
 	for _, b := range r.Before {
 		came := wordOf(b.Result)
@@ -149,7 +150,7 @@ func runOf(r *actions.Run) runView {
 }
 
 // victimWords names a victim, with the number of its process if it has one.
-func victimWords(x actions.Victim) string {
+func victimWords(x action.Victim) string {
 	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
 		return x.Kind + " " + x.ID + " (process " + pid + ")"
 	}
@@ -157,19 +158,19 @@ func victimWords(x actions.Victim) string {
 }
 
 // wordOf is a decision for people.
-func wordOf(d actions.Decision) string {
+func wordOf(d journal.Decision) string {
 	switch d {
-	case actions.DecisionDryRun:
+	case journal.DecisionDryRun:
 		return "dry-run"
-	case actions.DecisionAwaiting:
+	case journal.DecisionAwaiting:
 		return "waits for approval"
-	case actions.DecisionStepFailed:
+	case journal.DecisionStepFailed:
 		return "next step"
-	case actions.DecisionVerifying:
+	case journal.DecisionVerifying:
 		return "done, being checked"
-	case actions.DecisionUnwritten:
+	case journal.DecisionUnwritten:
 		return "waits for the journal"
-	case actions.DecisionUnplanned:
+	case journal.DecisionUnplanned:
 		return "could not look"
 	default:
 		return string(d)

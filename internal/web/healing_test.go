@@ -7,41 +7,43 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
 // healingSample has one of everything.
-func healingSample() actions.Snapshot {
-	plan := &actions.Plan{
+func healingSample() heal.Snapshot {
+	plan := &action.Plan{
 		Action: "kill_leaked_connections", Target: "app:shop/pool:main", Summary: "end 3 of 15 connections of pool main of shop", Total: 3,
-		Victims: []actions.Victim{{Kind: "connection", ID: "812"}, {Kind: "connection", ID: "815"}},
+		Victims: []action.Victim{{Kind: "connection", ID: "812"}, {Kind: "connection", ID: "815"}},
 	}
-	run := func(n int, state actions.Decision, reason string) actions.Run {
+	run := func(n int, state journal.Decision, reason string) journal.Run {
 		at := moment.Add(-time.Duration(n) * time.Minute)
-		return actions.Run{
+		return journal.Run{
 			ID: fmt.Sprintf("r-%d", n), Rule: "leaked-connections", State: state, Reason: reason, Created: at, Updated: at.Add(4 * time.Second),
 			Action: "kill_leaked_connections", Target: "app:shop/pool:main",
 		}
 	}
-	asks := run(1, actions.DecisionAwaiting, plan.Summary)
+	asks := run(1, journal.DecisionAwaiting, plan.Summary)
 	asks.Plan = plan
 	asks.Plan.ID = "0123456789abcdef"
-	climbed := run(3, actions.DecisionVerified, "")
+	climbed := run(3, journal.DecisionVerified, "")
 	climbed.Action, climbed.Target, climbed.Applied, climbed.Done = "recycle_worker", "app:shop/workers", climbed.Created.Add(time.Second), 1
-	climbed.Plan = &actions.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []actions.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
-	climbed.Before = []actions.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: actions.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
-	s := actions.Snapshot{
+	climbed.Plan = &action.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []action.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
+	climbed.Before = []journal.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: journal.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
+	s := heal.Snapshot{
 		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
-		Paused: &actions.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
-		Firing: []actions.Firing{
+		Paused: &journal.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
+		Firing: []heal.Firing{
 			{Name: "RespPoolLeak", Severity: "critical", Summary: "3 connections of shop are leaked", Since: moment.Add(-5 * time.Minute), Labels: map[string]string{"app": "shop"}},
 			{Name: "DiskFull", Severity: "warning", Since: moment.Add(-time.Minute), Labels: map[string]string{}},
 		},
-		Runs: []actions.Run{asks, run(2, actions.DecisionDryRun, "would "+plan.Summary), climbed},
+		Runs: []journal.Run{asks, run(2, journal.DecisionDryRun, "would "+plan.Summary), climbed},
 	}
 	for i := range 8 {
-		s.Runs = append(s.Runs, run(10+i, actions.DecisionCleared, "looked at now, there is nothing to do"))
+		s.Runs = append(s.Runs, run(10+i, journal.DecisionCleared, "looked at now, there is nothing to do"))
 	}
 	return s
 }
@@ -75,12 +77,12 @@ func TestReportedAlerts(t *testing.T) {
 // about hostile names stays a page.
 func TestHealingOnThePage(t *testing.T) {
 	o := options(fullSample())
-	o.Healing = func() actions.Snapshot { return actions.Snapshot{Mode: "dry_run"} }
+	o.Healing = func() heal.Snapshot { return heal.Snapshot{Mode: "dry_run"} }
 	if page := get(t, serve(o), "/").Body.String(); strings.Contains(page, "<h2>Healing</h2> <b") || strings.Contains(page, "No run yet") {
 		t.Error("it is there without being used")
 	}
 	const evil = `<script>alert("1")</script>`
-	o.Healing = func() actions.Snapshot {
+	o.Healing = func() heal.Snapshot {
 		s := healingSample()
 		s.Firing[0].Name, s.Firing[0].Summary, s.Paused.Reason = evil, evil, evil
 		s.Runs[0].Reason, s.Runs[0].Rule, s.Runs[0].Plan.Summary = evil, evil, evil

@@ -12,37 +12,36 @@ import (
 )
 
 const (
-	// Points is how many moments the history holds: 30 minutes, one each 5 s.
+	// Points is how many points in time the history holds: 30 minutes, one each 5 s.
 	Points = 360
-	// BytesPerSeries is what one series of the history holds in memory, in
-	// bytes, apart from its name.
+	// BytesPerSeries is the memory of one series of the history in bytes, without
+	// its name.
 	BytesPerSeries = Points * 4
-	// MaxSeries is how many series the history holds at most.
+	// MaxSeries is the maximum number of series that the history holds.
 	MaxSeries = 512
 
 	step         = 5 * time.Second
-	chartedSlots = 32 // an app with more workers has only its sum charted
+	chartedSlots = 32 // of an app with more workers only the sum is charted
 )
 
-// seriesKey names one series; app is empty for the host's own.
+// seriesKey identifies one series; app is empty for series of the host.
 type seriesKey struct{ app, what, slot string }
 
 type series struct {
 	values  [Points]float32
-	touched uint64 // the count of moments when it last got a number
+	touched uint64 // the value of count when it last got a number
 }
 
-// History keeps the numbers of the last 30 minutes for the charts of the
-// page, in a ring of 360 moments. A series takes 1,440 bytes (360 float32);
-// there are never more than 512 of them, 737 kB in all: what comes later is
-// counted and left out. A series without a number for 30 minutes is
-// forgotten. The methods may be called from several goroutines at once.
+// History keeps the numbers of the last 30 minutes for the charts of the page, in a
+// ring of 360 points. A series takes 1,440 bytes (360 float32). There are at most
+// 512 series, 737 kB in all; further ones are counted and left out. A series without
+// a number for 30 minutes is removed. All methods are safe for concurrent use.
 type History struct {
 	mu      sync.RWMutex
-	times   [Points]int64 // unix seconds, ascending in the ring's order
-	count   uint64        // moments ever recorded
+	times   [Points]int64 // Unix seconds, ascending in the order of the ring
+	count   uint64        // points ever recorded
 	series  map[seriesKey]*series
-	workers map[string]float64 // how many workers an app has, of the moment being recorded
+	workers map[string]float64 // workers by app, of the point being recorded
 	refused map[seriesKey]struct{}
 	errors  map[string]*errorCount // by app
 }
@@ -57,9 +56,9 @@ func NewHistory() *History {
 	}
 }
 
-// Record adds what one gather read at t. What the readings do not hold is a
-// gap. A second call within one second is dropped; a clock that was set back
-// begins the history anew, since its axis must ascend.
+// Record adds the state of a gather at t. What is not known is a gap. A second call
+// within one second is ignored. If the clock was set back, the history is cleared,
+// because its times must ascend.
 func (h *History) Record(t time.Time, r *model.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,7 +73,7 @@ func (h *History) Record(t time.Time, r *model.State) {
 			clear(h.errors)
 			h.count = 0
 		case now-last > int64(5*step/2/time.Second):
-			h.advance(last + int64(step/time.Second)) // nothing known in between: no line may bridge it
+			h.advance(last + int64(step/time.Second)) // a gap, so that no line bridges the pause
 		}
 	}
 	h.advance(now)
@@ -86,7 +85,7 @@ func (h *History) Record(t time.Time, r *model.State) {
 	h.recordHost(r)
 }
 
-// advance opens one moment in which nothing is known yet.
+// advance adds a point in which nothing is known yet.
 func (h *History) advance(unix int64) {
 	pos := h.count % Points
 	h.times[pos] = unix
@@ -138,10 +137,9 @@ func (h *History) recordApps(s *model.State) {
 	}
 }
 
-// recordMemory keeps what each app and each worker holds: its proportional share,
-// or its resident size on a host where shares cannot be read. A worker whose share
-// is only not read yet has none: a fall from one to the other would look like
-// memory given back.
+// recordMemory records the memory of each app and worker: PSS, or RSS on a host where
+// PSS cannot be read. A worker whose PSS is only not sampled yet gets no number: the
+// step from RSS to PSS would look like freed memory.
 func (h *History) recordMemory(s *model.State) {
 	shares := slices.Contains(s.Collectors, model.Collector{Name: "memory", Reason: "ok"})
 	for i := range s.Memory {
@@ -169,7 +167,7 @@ func (h *History) recordHost(s *model.State) {
 	h.known(seriesKey{"", "memory", ""}, s.Host.Memory)
 }
 
-// known sets what is known.
+// known sets a number that is not nil.
 func (h *History) known(k seriesKey, v *float64) {
 	if v != nil {
 		h.set(k, *v)
@@ -183,7 +181,8 @@ func (h *History) add(k seriesKey, v float64) {
 	h.set(k, v)
 }
 
-// now returns what k holds in the moment being recorded.
+// now returns the number of a series at the point being recorded; NaN if there is
+// none.
 func (h *History) now(k seriesKey) float64 {
 	s := h.series[k]
 	if s == nil {
@@ -214,18 +213,17 @@ func (h *History) set(k seriesKey, v float64) {
 	s.touched = h.count
 }
 
-// Size returns how many series are held, and how many of the last moment
-// found no room (counted up to 512).
+// Size returns the number of series held, and of those that had no room at the last
+// point (counted up to 512).
 func (h *History) Size() (held, refused int) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return len(h.series), len(h.refused)
 }
 
-// trend returns how fast a worker's memory changed over the last 5 minutes, in
-// bytes per second: the mean of the later half less that of the earlier, over
-// the time between them. It takes 4 minutes of numbers to say anything: a worker
-// that has just started grows, and nobody should look at that.
+// trend returns how fast a worker's memory changed over the last 5 minutes, in bytes
+// per second: the difference of the means of both halves, over the time between them.
+// It needs 4 minutes of numbers, because a worker that has just started grows.
 func (h *History) trend(app, slot string) (float64, bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

@@ -3,20 +3,20 @@ package web
 import "github.com/resp-exporter/resp-exporter/internal/model"
 
 const (
-	errorSeconds = 60 // an error rate is taken over this, as the rate of requests is
-	errorPoints  = 16 // moments kept for it: 75 s
+	errorSeconds = 60 // window of the error rate, as of the request rate
+	errorPoints  = 16 // points kept for it: 75 s
 )
 
-// errorCount is what an app had answered with 5xx at its latest moments.
+// errorCount is the number of 5xx responses of an app at its latest points.
 type errorCount struct {
 	seen   bool
-	total  float64 // of the moment being recorded
+	total  float64 // of the point being recorded
 	times  [errorPoints]int64
 	totals [errorPoints]float64
 	n      uint64
 }
 
-// recordErrors turns the counts of answers into 5xx per second.
+// recordErrors records 5xx responses per second, from their totals.
 func (h *History) recordErrors(r *model.State, now int64) {
 	for _, e := range h.errors {
 		e.seen, e.total = false, 0
@@ -47,8 +47,9 @@ func (h *History) recordErrors(r *model.State, now int64) {
 	}
 }
 
-// rate keeps the total and returns how fast it grew since the newest moment
-// that is a minute old, else since the oldest. A total that fell begins anew.
+// rate adds the total and returns its increase per second since the newest point that
+// is a minute old, else since the oldest. If the total fell, the points before are
+// dropped.
 func (e *errorCount) rate(now int64) (float64, bool) {
 	if e.n > 0 && e.total < e.totals[(e.n-1)%errorPoints] {
 		e.n = 0

@@ -11,17 +11,17 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// tail is a copy of the moments after one moment.
+// tail is a copy of the points after a point in time.
 type tail struct {
-	full  bool // all that is known, not what was added
+	full  bool // all points, not only new ones
 	times []int64
 	names []seriesKey
 	rows  [][]float32
 }
 
-// since copies what came after the moment at unix; where that moment is not in
-// the ring (0, too old, of an exporter before this one) it copies all. The
-// lock is held for the copy only.
+// since returns the points after the Unix time, or all points where the ring has no
+// point of that time (0, too old, of an earlier process). The lock is held only while
+// copying.
 func (h *History) since(unix int64) tail {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -49,7 +49,7 @@ func (h *History) since(unix int64) tail {
 	return t
 }
 
-// MarshalJSON writes {"full":…,"t":[…],"apps":{app:{series:[…]}},"host":{…}}.
+// MarshalJSON returns {"full":…,"t":[…],"apps":{app:{series:[…]}},"host":{…}}.
 // A gap is null.
 func (t tail) MarshalJSON() ([]byte, error) {
 	order := make([]int, len(t.names))
@@ -64,7 +64,7 @@ func (t tail) MarshalJSON() ([]byte, error) {
 		b.WriteString(strconv.FormatInt(x, 10))
 	}
 	b.WriteString(`],"host":{`)
-	split := 0 // the host's own come first
+	split := 0 // series of the host come first
 	for split < len(order) && t.names[order[split]].app == "" {
 		split++
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// What belongs to one app apart from its workers. A nil number is not known.
+// The parts of an app, as the page shows them.
 type (
 	pool        struct{ *model.Pool }
 	queue       struct{ *model.Queue }
@@ -31,7 +31,7 @@ func poolsOf(s *model.State, app string) []pool {
 	return out
 }
 
-// Taken is how many connections nobody else can have now.
+// Taken returns the number of connections that are not idle.
 func (p pool) Taken() *float64 {
 	n := p.InUse + p.InTransaction + p.Leaked
 	return &n
@@ -61,7 +61,7 @@ func sessionsOf(s *model.State, app string) []sessions {
 	return out
 }
 
-// fullestPool is the pool that has least to give; nil if there is none.
+// fullestPool returns the pool with the highest utilization; nil if there is none.
 func (a *app) fullestPool() *pool {
 	var out *pool
 	for i := range a.Pools {
@@ -73,9 +73,8 @@ func (a *app) fullestPool() *pool {
 	return out
 }
 
-// partLines says in one line each what the pools, queues and sessions of the
-// apps do.
-func partLines(s *system) []store {
+// partLines returns one line for each pool, queue and session store of the apps.
+func partLines(s *pageState) []store {
 	var out []store
 	for i := range s.Apps {
 		a := &s.Apps[i]
@@ -95,7 +94,7 @@ func partLines(s *system) []store {
 	return out
 }
 
-func (s *system) partLine(kind, app, component, name string, facts []string) store {
+func (s *pageState) partLine(kind, app, component, name string, facts []string) store {
 	line := store{Kind: kind, Name: app + " " + name, Level: levelUnknown, Word: "unknown", Facts: facts}
 	st := s.health.Of(app)
 	if st == nil {
@@ -108,17 +107,17 @@ func (s *system) partLine(kind, app, component, name string, facts []string) sto
 	return line
 }
 
-// words collects facts; what is not known is left out.
-type words []string
+// facts is a list of numbers in words, without those that are not known.
+type facts []string
 
-func (w *words) add(v *float64, text func(float64) string) {
+func (w *facts) add(v *float64, text func(float64) string) {
 	if v != nil {
 		*w = append(*w, text(*v))
 	}
 }
 
-// some adds a number of things unless there is none.
-func (w *words) some(v *float64, what string) {
+// addNonZero adds a number that is not 0.
+func (w *facts) addNonZero(v *float64, what string) {
 	if v != nil && *v != 0 {
 		*w = append(*w, health.FormatCount(*v)+" "+what)
 	}
@@ -133,7 +132,7 @@ func lasting(what string) func(float64) string {
 }
 
 func (p *pool) facts() []string {
-	var w words
+	var w facts
 	if p.Capacity != nil {
 		text := health.FormatCount(*p.Taken()) + " of " + health.FormatCount(*p.Capacity)
 		if p.Utilization != nil {
@@ -143,25 +142,25 @@ func (p *pool) facts() []string {
 	}
 	w.add(&p.InUse, counted("in use"))
 	w.add(&p.Idle, counted("idle"))
-	w.some(&p.InTransaction, "idle in a transaction")
-	w.some(&p.Leaked, "leaked")
+	w.addNonZero(&p.InTransaction, "idle in a transaction")
+	w.addNonZero(&p.Leaked, "leaked")
 	return w
 }
 
 func (q *queue) facts() []string {
-	var w words
+	var w facts
 	w.add(&q.Length, counted("waiting"))
 	w.add(q.Oldest, lasting("oldest"))
 	w.add(q.Running, counted("running"))
 	w.add(q.Workers, func(v float64) string { return plural(v, "worker", "workers") })
 	w.add(q.WorkerHeartbeatAge, lasting("heartbeat"))
-	w.some(q.Failed, "failed")
-	w.some(q.Orphaned, "without their worker")
+	w.addNonZero(q.Failed, "failed")
+	w.addNonZero(q.Orphaned, "without their worker")
 	return w
 }
 
 func (x *sessions) facts() []string {
-	var w words
+	var w facts
 	if x.Count == nil {
 		w.add(&x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
 		return w
@@ -173,7 +172,7 @@ func (x *sessions) facts() []string {
 	return w
 }
 
-// connectWorkers adds to each worker its connections and its leaks.
+// connectWorkers sets the connections and the leaks of each worker.
 func (a *app) connectWorkers(r *model.State) {
 	at := make(map[string]*worker, len(a.Workers))
 	for i := range a.Workers {

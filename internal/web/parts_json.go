@@ -102,7 +102,7 @@ func connectionStatus(c *model.Connection) connectionJSON {
 	return connectionJSON{Connection: nonZero(c.ID), App: text(c.App), Worker: integer(c.Slot), PID: nonZero(c.PID)}
 }
 
-// nonZero returns nil for 0, which is a number that is not known.
+// nonZero returns nil for 0, which stands for a number that is not known.
 func nonZero[T int | uint64](n T) *T {
 	if n == 0 {
 		return nil

@@ -10,9 +10,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// system is the state of one gather, put together by app. A nil number is one
-// that is not known.
-type system struct {
+// pageState is the state of one gather, grouped by app. A nil number is not known.
+type pageState struct {
 	At     time.Time // zero: there was no gather yet
 	Apps   []app
 	Stores []store // and the pools, tasks and sessions of the apps
@@ -22,8 +21,8 @@ type system struct {
 	health health.Evaluation
 }
 
-// app is one app: what each collector has of it. What one has not read is the
-// zero value.
+// app is one app, with the state of all collectors. What a collector did not read has
+// the zero value.
 type app struct {
 	model.App
 
@@ -41,7 +40,7 @@ type app struct {
 	counts            *model.WorkerCounts
 }
 
-// worker is one worker: what each collector has of it.
+// worker is one worker, with the state of all collectors.
 type worker struct {
 	Slot, State, Detail string
 	PID                 int      // 0: not known
@@ -52,14 +51,14 @@ type worker struct {
 	Leaked              *float64 // connections
 }
 
-// observe puts the state of one gather and its judgement together.
-func observe(st *model.State, j health.Evaluation) system {
-	s := system{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
+// assemble returns the state of one gather and its evaluation, grouped by app.
+func assemble(st *model.State, j health.Evaluation) pageState {
+	s := pageState{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
 	for _, t := range st.Thresholds {
 		s.limits[t.Resource] = t
 	}
 	for _, name := range appNames(st) {
-		s.Apps = append(s.Apps, observeApp(st, name))
+		s.Apps = append(s.Apps, assembleApp(st, name))
 	}
 	s.Stores = append(s.Stores, partLines(&s)...)
 	return s
@@ -79,7 +78,7 @@ func appNames(s *model.State) []string {
 	return slices.Compact(names)
 }
 
-func observeApp(s *model.State, name string) app {
+func assembleApp(s *model.State, name string) app {
 	a := app{App: model.App{Name: name}, Memory: health.AppMemory(s, name)}
 	for i := range s.Apps {
 		if s.Apps[i].Name == name {
@@ -111,8 +110,7 @@ func (a *app) addListeners(l *model.AppListeners) {
 	slices.SortFunc(a.Listeners, func(x, y model.Listener) int { return cmp.Compare(x.Name, y.Name) })
 }
 
-// in returns how many workers are in a state: all that were counted, else those
-// that were seen.
+// in returns the number of workers in a state: by the counts, else of those listed.
 func (a *app) in(state string) float64 {
 	if a.counts != nil {
 		return health.CountIn(a.counts, state)
@@ -126,13 +124,13 @@ func (a *app) in(state string) float64 {
 	return n
 }
 
-// total is how many workers there are, of whatever state.
+// total returns the number of workers.
 func (a *app) total() float64 {
 	known := a.in("busy") + a.in("idle") + a.in("stuck") + a.in("booting")
 	return max(known, float64(len(a.Workers)))
 }
 
-// memory is what the worker holds alone where the kernel tells it.
+// memory returns the PSS of the worker, or its RSS where PSS is not known.
 func (w *worker) memory() *float64 {
 	if w.PSS != nil {
 		return w.PSS
@@ -140,7 +138,7 @@ func (w *worker) memory() *float64 {
 	return w.RSS
 }
 
-// addWorkers adds the app's workers, whichever collector has seen them, by slot.
+// addWorkers adds the workers that any collector has read, by slot.
 func (a *app) addWorkers(s *model.State) {
 	bySlot := make(map[string]*worker)
 	at := func(slot string) *worker {
@@ -198,16 +196,16 @@ func addMemory(of *model.AppMemory, at func(slot string) *worker) {
 	}
 }
 
-// unseen is a collector that does not give all it should, and why.
+// unseen is a collector that is not available, and why.
 type unseen struct{ Collector, Reason, Detail string }
 
-// unseenOf lists what cannot be read and why, by collector. A collector that was
-// switched off is no news.
+// unseenOf returns the collectors that are not available, without those that are
+// switched off, by name.
 func unseenOf(s *model.State) []unseen {
 	var out []unseen
 	for _, c := range s.Collectors {
 		if c.Reason != "ok" && c.Reason != "disabled" {
-			out = append(out, unseen{c.Name, c.Reason, health.Missing(s, c.Name)})
+			out = append(out, unseen{c.Name, string(c.Reason), health.Missing(s, c.Name)})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b unseen) int { return cmp.Compare(a.Collector, b.Collector) })

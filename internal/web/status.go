@@ -17,11 +17,11 @@ type (
 		Started     time.Time      `json:"started"`
 		LastCheck   *time.Time     `json:"last_check"`
 		Health      *health.Status `json:"health"`          // of host and stores; null before the first look
-		Todo        []string       `json:"recommendations"` // of all, what is at the root first, as on the page
+		Todo        []string       `json:"recommendations"` // of all, root causes first, as on the page
 		Apps        []appJSON      `json:"apps"`
 		LockWaits   []lockWaitJSON `json:"lock_waits"` // at most 20 a server
 		Unavailable []unseenJSON   `json:"unavailable"`
-		Notes       []noteJSON     `json:"notes"` // what is worth to know and keeps nothing from being seen
+		Notes       []noteJSON     `json:"notes"` // optional lacks: the collector is available nevertheless
 	}
 	hostJSON struct {
 		Name               string         `json:"name"`
@@ -84,7 +84,7 @@ type (
 	}
 )
 
-func (w *Web) status(s system) statusJSON {
+func (w *Web) status(s pageState) statusJSON {
 	out := statusJSON{
 		Version: w.opts.Version, Started: w.opts.Started.UTC(), Todo: []string{},
 		Apps: make([]appJSON, 0, len(s.Apps)), LockWaits: lockWaitsStatus(s.state.LockWaits), Unavailable: make([]unseenJSON, 0, len(s.Unseen)), Notes: notesOf(s.state),
@@ -107,12 +107,12 @@ func (w *Web) status(s system) statusJSON {
 	return out
 }
 
-// notesOf lists what collectors report that keeps nothing from being seen.
+// notesOf returns the optional lacks of all collectors.
 func notesOf(s *model.State) []noteJSON {
 	out := []noteJSON{}
 	for i := range s.Lacks {
 		if l := &s.Lacks[i]; l.Optional {
-			out = append(out, noteJSON{l.Collector, l.Of, l.Reason, l.Detail})
+			out = append(out, noteJSON{l.Collector, l.Of, string(l.Reason), l.Detail})
 		}
 	}
 	return out
@@ -132,7 +132,7 @@ func hostStatus(name string, s *model.State) hostJSON {
 	return out
 }
 
-func appStatus(s *system, a *app) appJSON {
+func appStatus(s *pageState, a *app) appJSON {
 	at := s.At.UTC()
 	out := appJSON{
 		Name: a.Name, Server: text(a.Server), WorkerClass: text(a.Class),
@@ -163,8 +163,8 @@ func appStatus(s *system, a *app) appJSON {
 	return out
 }
 
-// ageAt is how long before at the unix moment started lies, in seconds, never
-// below 0: the two come from different clocks.
+// ageAt returns the seconds from the Unix time started to at, at least 0 because the
+// two come from different clocks.
 func ageAt(at time.Time, started *float64) *float64 {
 	if started == nil || at.IsZero() {
 		return nil

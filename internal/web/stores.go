@@ -8,15 +8,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// store is one MySQL or Redis server of the configuration, in words.
+// store is one line about a configured server, or a part of an app.
 type store struct {
 	Kind, Name string
 	Level      level
-	Word       string // how well it is, or whether it answers
+	Word       string // its level, or whether it answers
 	Facts      []string
 }
 
-// storesOf returns the stores in the order of kind and name.
+// storesOf returns the servers by kind and name.
 func storesOf(s *model.State, j *health.Evaluation) []store {
 	out := make([]store, 0, len(s.MySQL)+len(s.Redis))
 	for i := range s.MySQL {
@@ -43,7 +43,7 @@ func storesOf(s *model.State, j *health.Evaluation) []store {
 	return out
 }
 
-// storeOf returns a store that answers, as it was judged.
+// storeOf returns the line about a server that answers, without facts.
 func storeOf(component, kind, name string, j *health.Evaluation) store {
 	s := store{Kind: kind, Name: name, Level: levelHealthy, Word: "answers"}
 	if l := j.Host.Part(component, name); l > health.Healthy {
@@ -53,7 +53,7 @@ func storeOf(component, kind, name string, j *health.Evaluation) store {
 }
 
 func mysqlFacts(m *model.MySQLServer) []string {
-	var w words
+	var w facts
 	w.add(m.Connections, func(v float64) string {
 		text := health.FormatCount(v)
 		if m.MaxConnections != nil {
@@ -72,7 +72,7 @@ func mysqlFacts(m *model.MySQLServer) []string {
 }
 
 func redisFacts(r *model.RedisServer) []string {
-	var w words
+	var w facts
 	w.add(r.Memory, func(v float64) string {
 		if r.MaxMemory != nil {
 			return health.FormatBytes(v) + " of " + health.FormatBytes(*r.MaxMemory)

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// level is how bad a finding is.
+// level is a health level; unlike health.Level it may be unknown.
 type level int
 
 const (
@@ -24,12 +24,12 @@ const (
 
 func (l level) String() string { return [...]string{"unknown", "healthy", "warning", "critical"}[l] }
 
-// verdict is one sentence about all that is known now.
+// verdict is the sentence at the top of the page.
 type verdict struct {
 	Level    level
 	Sentence string
-	Key      string   // changes when the verdict is another one, not with its numbers
-	Ended    []string // what has ended lately, with its time
+	Key      string   // changes with the verdict, not with its numbers
+	Ended    []string // alerts that ended lately, with their time
 }
 
 type finding struct {
@@ -39,15 +39,15 @@ type finding struct {
 
 const (
 	emptyText = "No app found on this host yet: start gunicorn, or name it in apps:"
-	maxAge    = 2 * time.Minute // of the last gather, before it is doubted
-	maxAlso   = 2               // findings named beside the worst
-	maxEnded  = 3               // findings that have ended, named below it
+	maxAge    = 2 * time.Minute // of the last gather, before a warning says that it is old
+	maxAlso   = 2               // findings shown beside the worst
+	maxEnded  = 3               // ended findings shown below it
 )
 
-// verdict returns in one sentence how the apps do, by the judgement of the last
-// gather, and what has ended lately. It is pure.
-func (s *system) verdict(now time.Time) verdict {
-	v := s.present(now)
+// verdict returns the verdict by the evaluation of the last gather, with the alerts
+// that ended lately. It is pure.
+func (s *pageState) verdict(now time.Time) verdict {
+	v := s.current(now)
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
 		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", e.Summary, health.FormatSeconds(now.Sub(e.Ended).Seconds())))
@@ -58,8 +58,8 @@ func (s *system) verdict(now time.Time) verdict {
 	return v
 }
 
-// present returns the verdict about what is so now.
-func (s *system) present(now time.Time) verdict {
+// current returns the verdict without the alerts that ended.
+func (s *pageState) current(now time.Time) verdict {
 	if s.At.IsZero() {
 		return verdict{Level: levelUnknown, Sentence: "The first look at this host has not ended yet", Key: "first"}
 	}
@@ -103,25 +103,25 @@ func worst(found []finding) verdict {
 	return v
 }
 
-// trouble ranks the states: the higher, the sooner a person should see it.
-func trouble(state string) int {
+// stateRank returns the rank of a worker's state: the higher, the worse.
+func stateRank(state string) int {
 	return slices.Index([]string{"idle", "", "booting", "busy", "stuck"}, state)
 }
 
-// compareTrouble puts the worst first, and the longest first among equals.
-func compareTrouble(a, b worker) int {
+// compareByState sorts the worst state first, and the longest first among equals.
+func compareByState(a, b worker) int {
 	seconds := func(w worker) float64 {
 		if w.Seconds == nil {
 			return 0
 		}
 		return *w.Seconds
 	}
-	return cmp.Or(cmp.Compare(trouble(b.State), trouble(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
+	return cmp.Or(cmp.Compare(stateRank(b.State), stateRank(a.State)), cmp.Compare(seconds(b), seconds(a)), health.CompareSlots(a.Slot, b.Slot))
 }
 
 // levelAt returns the level of v by the limits of a resource; unknown where v is
 // not known.
-func (s *system) levelAt(resource string, v *float64) level {
+func (s *pageState) levelAt(resource string, v *float64) level {
 	if v == nil {
 		return levelUnknown
 	}
@@ -142,7 +142,7 @@ func healthyApp(a *app) verdict {
 	}
 	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Requests.Rate == nil {
-		v.Sentence = a.Name + " runs" // nobody told us of a request
+		v.Sentence = a.Name + " runs" // no request is reported
 	}
 	if len(parts) > 0 {
 		v.Sentence += ": " + strings.Join(parts, ", ")

@@ -21,13 +21,13 @@ const (
 	docsURL     = "https://github.com/resp-exporter/resp-exporter#readme"
 )
 
-// section is one part of the page that is replaced as a whole.
+// section is a part of the page that the script replaces as a whole.
 type section struct {
 	ID   string
 	HTML template.HTML
 }
 
-// What the templates are given.
+// The data of the templates.
 type (
 	headerView struct {
 		Host, Version string
@@ -68,8 +68,8 @@ type (
 		Metrics, Docs string
 		Series        string
 	}
-	// clock is a moment: as a machine reads it, and in UTC for people. The
-	// script turns it to local time.
+	// clock is a time, for machines and in UTC for people. The script converts it
+	// to local time.
 	clock struct{ Machine, UTC string }
 )
 
@@ -80,7 +80,7 @@ func clockOf(t time.Time) clock {
 	return clock{t.UTC().Format(time.RFC3339), formatTime(t)}
 }
 
-// renderPage writes the whole page.
+// renderPage writes the page to out.
 func (w *Web) renderPage(out io.Writer) error {
 	s, v := w.look()
 	sections, err := w.renderSections(s, v)
@@ -102,8 +102,9 @@ func (w *Web) renderPage(out io.Writer) error {
 	return w.page.ExecuteTemplate(out, "page", view)
 }
 
-// layoutOf changes when an app comes or goes: then the page is built anew.
-func layoutOf(s system) string {
+// layoutOf returns the names of the apps. When it changes, the script reloads the
+// page.
+func layoutOf(s pageState) string {
 	names := make([]string, len(s.Apps))
 	for i := range s.Apps {
 		names[i] = s.Apps[i].Name
@@ -111,9 +112,9 @@ func layoutOf(s system) string {
 	return strings.Join(names, "\n")
 }
 
-// renderSections renders header, verdict, advice, healing, one section an app, stores, host, unseen
-// and footer, in this order.
-func (w *Web) renderSections(s system, v verdict) ([]section, error) {
+// renderSections returns header, verdict, advice, healing, one section per app,
+// stores, host, unseen and footer, in this order.
+func (w *Web) renderSections(s pageState, v verdict) ([]section, error) {
 	now := w.opts.Now()
 	var out []section
 	var failed error
@@ -144,7 +145,7 @@ func (w *Web) renderSections(s system, v verdict) ([]section, error) {
 	return out, failed
 }
 
-// adviceView is what to do; Hidden counts what would not fit the first screen.
+// adviceView is the recommendations; Hidden is the number of those not shown.
 type adviceView struct {
 	Lines  []string
 	Hidden int
@@ -156,7 +157,7 @@ func adviceOf(j *health.Evaluation) adviceView {
 	return adviceView{lines[:n], len(lines) - n}
 }
 
-func (w *Web) appView(s *system, a *app) appView {
+func (w *Web) appView(s *pageState, a *app) appView {
 	v := appView{
 		app: *a, RestartCount: &a.Restarts, Since: clockOf(unixTime(a.Started)), Total: plural(a.total(), "worker", "workers"),
 		QueueAt: s.levelAt("request_queue", a.Queue), MemoryAt: s.levelAt("memory", a.MemoryRatio),
@@ -170,7 +171,7 @@ func (w *Web) appView(s *system, a *app) appView {
 	}
 	workers := slices.Clone(a.Workers)
 	if v.Squares = len(workers) > cellsUpTo; v.Squares {
-		slices.SortFunc(workers, compareTrouble)
+		slices.SortFunc(workers, compareByState)
 	}
 	v.Hidden = max(0, len(workers)-squaresUpTo)
 	for _, x := range workers[:len(workers)-v.Hidden] {
@@ -179,7 +180,7 @@ func (w *Web) appView(s *system, a *app) appView {
 	return v
 }
 
-func (w *Web) cell(s *system, a *app, x worker) cell {
+func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
 	c.Arrow, c.Trend = trendText(w.opts.History.trend(a.Name, x.Slot))
 	c.Word = x.State
@@ -210,7 +211,7 @@ func pressuresOf(s *model.State) []model.Pressure {
 	})
 }
 
-func hostMeters(s *system) []meter {
+func hostMeters(s *pageState) []meter {
 	var out []meter
 	add := func(name, hint string, v *float64, at level) {
 		m := meter{Name: name, Hint: hint, Value: v, At: at, Width: "0"}
@@ -235,7 +236,7 @@ func hostMeters(s *system) []meter {
 	return out
 }
 
-// Because says in words why a collector cannot see.
+// Because returns why a collector is not available, in words.
 func (u unseen) Because() string {
 	if u.Detail != "" {
 		return u.Detail

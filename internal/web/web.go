@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -41,7 +41,7 @@ type Options struct {
 	Ready            func() bool  // nil: always ready
 	Pprof            bool         // serve /debug/pprof/
 
-	Healing func() actions.Snapshot // nil: the page says nothing of healing
+	Healing func() heal.Snapshot // nil: the page says nothing of healing
 
 	// Guard refuses requests for the page, its files and its JSON by a host name
 	// that is not the exporter's, GuardBrowsers those of browsers only. nil: none.

@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -18,7 +19,7 @@ func (w *Webhook) serveRuns(rw http.ResponseWriter, _ *http.Request) {
 func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 	run, err := w.o.Runner.RunByID(req.PathValue("id"))
 	if err != nil {
-		fail(rw, http.StatusNotFound, actions.ErrUnknownRun.Error())
+		fail(rw, http.StatusNotFound, heal.ErrUnknownRun.Error())
 		return
 	}
 	answer(rw, http.StatusOK, run)
@@ -86,7 +87,7 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 		o.By = "the API"
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	p := actions.Pause{Reason: o.Reason, By: o.By, Since: now, Until: now.Add(d)}
+	p := journal.Pause{Reason: o.Reason, By: o.By, Since: now, Until: now.Add(d)}
 	if err := w.o.Runner.Pause(p); err != nil {
 		w.o.Logger.Error("The pause holds, but is not written down", "err", err)
 		fail(rw, http.StatusInternalServerError, "paused, but it cannot be written down: a restart would end it")
@@ -137,9 +138,9 @@ func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
 	}
 	run, err := w.o.Runner.Approve(req.Context(), req.PathValue("id"), string(a.Plan))
 	switch {
-	case errors.Is(err, actions.ErrUnknownRun):
+	case errors.Is(err, heal.ErrUnknownRun):
 		fail(rw, http.StatusNotFound, err.Error())
-	case errors.Is(err, actions.ErrNotWaiting), errors.Is(err, actions.ErrOtherPlan):
+	case errors.Is(err, heal.ErrNotWaiting), errors.Is(err, heal.ErrOtherPlan):
 		fail(rw, http.StatusConflict, err.Error())
 	case err != nil:
 		fail(rw, http.StatusServiceUnavailable, "the journal cannot be written")

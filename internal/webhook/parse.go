@@ -16,7 +16,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 )
 
 // Errors of [Parse].
@@ -29,7 +29,7 @@ var (
 
 // Message is one notification of Alertmanager: a whole group, not only what is new.
 type Message struct {
-	Alerts    []actions.Alert
+	Alerts    []action.Alert
 	Truncated uint64 // alerts of the group that Alertmanager left out
 }
 
@@ -66,12 +66,12 @@ func Parse(body []byte) (Message, error) {
 	if len(p.Alerts) == 0 {
 		return Message{}, ErrEmpty
 	}
-	m := Message{Truncated: p.TruncatedAlerts, Alerts: make([]actions.Alert, len(p.Alerts))}
+	m := Message{Truncated: p.TruncatedAlerts, Alerts: make([]action.Alert, len(p.Alerts))}
 	for i, a := range p.Alerts {
 		if len(a.Labels) == 0 || a.Status != "firing" && a.Status != "resolved" {
 			return Message{}, ErrAlert
 		}
-		m.Alerts[i] = actions.Alert{
+		m.Alerts[i] = action.Alert{
 			Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt.UTC(), Fingerprint: a.Fingerprint, Resolved: a.Status == "resolved",
 		}
 		if m.Alerts[i].Resolved {

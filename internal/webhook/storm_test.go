@@ -10,28 +10,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
 // slowAction holds its place in the runner, so that the queue behind it is full.
 type slowAction struct{}
 
-func (slowAction) Name() string { return config.ActionRunCommand }
+func (slowAction) Target(a action.Alert) string { return "app:" + a.Labels["app"] }
 
-func (slowAction) Plan(ctx context.Context, a actions.Alert) (actions.Plan, error) {
+func (slowAction) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(100 * time.Millisecond):
 	}
-	return actions.Plan{Target: "app:" + a.Labels["app"], Cleared: true}, nil
+	return action.Plan{Target: "app:" + req.Alert.Labels["app"], Cleared: true}, nil
 }
 
-func (slowAction) Apply(context.Context, actions.Plan) (int, error) { return 0, nil }
+func (slowAction) Apply(context.Context, action.Plan) (int, error) { return 0, nil }
 
-func (slowAction) Verify(context.Context, actions.Plan) (actions.Outcome, error) {
-	return actions.Verified, nil
+func (slowAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
+	return action.Verified, nil
 }
 
 // BenchmarkStorm sends notifications of ever other alerts while the queue is full,
@@ -39,7 +41,7 @@ func (slowAction) Verify(context.Context, actions.Plan) (actions.Outcome, error)
 // journal, and what it costs in memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
-	r := actions.New(actions.Options{StateDir: dir, Build: func(config.HealingStep) (actions.Action, error) { return slowAction{}, nil }})
+	r := heal.New(heal.Options{StateDir: dir, Build: func(config.HealingStep) (action.Action, error) { return slowAction{}, nil }})
 	h := config.Default().Healing
 	h.Mode, h.Warmup = config.HealEnforce, 0
 	h.Rules = []config.HealingRule{{
@@ -78,13 +80,14 @@ func BenchmarkStorm(b *testing.B) {
 	if codes[202]+codes[503] != n {
 		b.Errorf("answers %v", codes)
 	}
-	s, err := actions.OpenStore(dir)
+	s, err := journal.Open(dir, journal.FileSize)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	runs := map[string]bool{}
-	if _, err := s.Replay(func(e actions.Entry) {
+	if err := s.Replay(time.Now(), func(l journal.Line) {
+		e := l.Entry
 		if e.Run != nil {
 			runs[e.Run.ID] = true
 		}

@@ -15,7 +15,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
@@ -36,11 +38,11 @@ const errMany = "too many requests at once"
 
 // Runner plans and runs the actions.
 type Runner interface {
-	Take(ctx context.Context, alerts []actions.Alert) ([]actions.Decision, error)
-	Snapshot() actions.Snapshot
-	RunByID(id string) (actions.Run, error)
-	Approve(ctx context.Context, id, plan string) (actions.Run, error)
-	Pause(p actions.Pause) error
+	Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error)
+	Snapshot() heal.Snapshot
+	RunByID(id string) (journal.Run, error)
+	Approve(ctx context.Context, id, plan string) (journal.Run, error)
+	Pause(p journal.Pause) error
 	Resume() error
 }
 
@@ -253,9 +255,9 @@ func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) 
 	switch {
 	case err == nil:
 		return http.StatusAccepted, "", m.Truncated
-	case errors.Is(err, actions.ErrFull):
+	case errors.Is(err, heal.ErrFull):
 		return http.StatusServiceUnavailable, "the queue is full", m.Truncated
-	case errors.Is(err, actions.ErrUnwritten):
+	case errors.Is(err, heal.ErrUnwritten):
 		return http.StatusServiceUnavailable, "the journal cannot be written", m.Truncated
 	}
 	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated

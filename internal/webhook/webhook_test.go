@@ -18,7 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/actions"
+	"github.com/resp-exporter/resp-exporter/internal/heal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -32,12 +34,12 @@ const (
 type runner struct {
 	mu     sync.Mutex
 	err    error
-	alerts []actions.Alert
+	alerts []action.Alert
 	hang   chan struct{}
-	paused *actions.Pause
+	paused *journal.Pause
 }
 
-func (r *runner) Take(_ context.Context, alerts []actions.Alert) ([]actions.Decision, error) {
+func (r *runner) Take(_ context.Context, alerts []action.Alert) ([]journal.Decision, error) {
 	if r.hang != nil {
 		<-r.hang
 	}
@@ -47,31 +49,31 @@ func (r *runner) Take(_ context.Context, alerts []actions.Alert) ([]actions.Deci
 	return nil, r.err
 }
 
-func (r *runner) Snapshot() actions.Snapshot {
-	return actions.Snapshot{Mode: "dry_run", Runs: []actions.Run{{ID: "r-1"}}}
+func (r *runner) Snapshot() heal.Snapshot {
+	return heal.Snapshot{Mode: "dry_run", Runs: []journal.Run{{ID: "r-1"}}}
 }
 
-func (r *runner) RunByID(id string) (actions.Run, error) {
+func (r *runner) RunByID(id string) (journal.Run, error) {
 	if id != "r-1" {
-		return actions.Run{}, actions.ErrUnknownRun
+		return journal.Run{}, heal.ErrUnknownRun
 	}
-	return actions.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
+	return journal.Run{ID: id, Facts: json.RawMessage(`{"a":1}`)}, nil
 }
 
-func (r *runner) Approve(_ context.Context, id, plan string) (actions.Run, error) {
+func (r *runner) Approve(_ context.Context, id, plan string) (journal.Run, error) {
 	if plan != "" && plan != "p-1" {
-		return actions.Run{}, actions.ErrOtherPlan
+		return journal.Run{}, heal.ErrOtherPlan
 	}
 	switch id {
 	case "r-1":
-		return actions.Run{ID: id}, nil
+		return journal.Run{ID: id}, nil
 	case "r-2":
-		return actions.Run{}, actions.ErrNotWaiting
+		return journal.Run{}, heal.ErrNotWaiting
 	}
-	return actions.Run{}, actions.ErrUnknownRun
+	return journal.Run{}, heal.ErrUnknownRun
 }
 
-func (r *runner) Pause(p actions.Pause) error { r.paused = &p; return r.err }
+func (r *runner) Pause(p journal.Pause) error { r.paused = &p; return r.err }
 func (r *runner) Resume() error               { r.paused = nil; return r.err }
 
 type server struct {
@@ -139,8 +141,8 @@ func TestStatusCodes(t *testing.T) {
 		"accepted":           {"POST", one, nil, asJSON, 202},
 		"with a charset":     {"POST", one, nil, []string{"Content-Type", "application/json; charset=utf-8", "Authorization", "bearer " + token}, 202},
 		"token in X":         {"POST", one, nil, []string{"Content-Type", "application/json", "X-Resp-Token", token, "Authorization", "Basic eDp5"}, 202},
-		"queue full":         {"POST", one, actions.ErrFull, asJSON, 503},
-		"no journal":         {"POST", one, fmt.Errorf("%w: disk", actions.ErrUnwritten), asJSON, 503},
+		"queue full":         {"POST", one, heal.ErrFull, asJSON, 503},
+		"no journal":         {"POST", one, fmt.Errorf("%w: disk", heal.ErrUnwritten), asJSON, 503},
 		"anything else":      {"POST", one, errors.New("odd"), asJSON, 503},
 		"no token":           {"POST", one, nil, asJSON[:2], 401},
 		"wrong token":        {"POST", one, nil, []string{"Content-Type", "application/json", "Authorization", "Bearer " + token + "x"}, 401},

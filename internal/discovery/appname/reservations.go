@@ -15,20 +15,20 @@ type Reservation struct {
 }
 
 const (
-	MaxReserved       = 1024 // names
-	maxOthersReserved = 64   // of one account other than root's
+	// MaxReserved is how many names are reserved in all.
+	MaxReserved       = 1024
+	maxOthersReserved = 64 // of one account other than root's
 )
 
-// keptFor is how long the name of an app that is no longer reported is kept
-// from one that differs only by where it listens.
+// keptFor is how long a name is reserved against an app that differs only by
+// where it listens.
 const keptFor = 24 * time.Hour
 
-// Reservations are the names that are kept, each for its identity.
+// Reservations is the reserved names, each for its identity.
 type Reservations map[string]Reservation
 
-// Reserve keeps the name of an app that is forgotten for its identity, so that
-// another user never inherits it. Of one account other than root's the oldest of
-// more than 64 is dropped.
+// Reserve keeps a name for its identity, so that no other user's app inherits it.
+// Of more than 64 names of one account other than root's the oldest is dropped.
 func (all Reservations) Reserve(name string, r Reservation) {
 	bound := MaxReserved
 	if r.Owner != 0 {
@@ -52,10 +52,10 @@ func (all Reservations) Reserve(name string, r Reservation) {
 	all[name] = r
 }
 
-// MayBear reports whether a name is free for an app: it is kept for nobody, or
-// for its identity. What differs from that only by where it listens may have it
-// after keptFor.
-func (all Reservations) MayBear(name string, want Reservation) bool {
+// IsFree reports whether an app may bear a name: it is not reserved, or reserved
+// for this identity. An app that differs only by where it listens may bear it
+// after 24 hours.
+func (all Reservations) IsFree(name string, want Reservation) bool {
 	r, ok := all[name]
 	switch {
 	case !ok:
@@ -63,5 +63,5 @@ func (all Reservations) MayBear(name string, want Reservation) bool {
 	case r.Owner != want.Owner || r.Unit != "" && r.Unit != want.Unit:
 		return false
 	}
-	return r.ID == want.ID || r.ID.But() == want.ID.But() && want.Since.Sub(r.Since) > keptFor
+	return r.ID == want.ID || r.ID.WithoutBind() == want.ID.WithoutBind() && want.Since.Sub(r.Since) > keptFor
 }

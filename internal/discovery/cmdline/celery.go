@@ -8,20 +8,22 @@ import (
 	"strings"
 )
 
-// maxCeleryQueues bounds the queues of one worker of Celery.
+// maxCeleryQueues is how many queues of one worker of Celery are kept.
 const maxCeleryQueues = 50
 
-// Celery is what a command line tells of a worker of Celery.
+// Celery is what a command line says of a worker of Celery.
 type Celery struct {
 	Queues []string
 	Child  bool // a process of a worker's pool, by its title
 	Beat   bool // the scheduler that -B starts, by its title: it runs no task
 }
 
-// celeryTitle is what Celery sets where it can: "[celeryd: celery@host:MainProcess] -active- (-A shop worker -Q mail)".
+// celeryTitle matches the title that Celery sets where it can: "[celeryd:
+// celery@host:MainProcess] -active- (-A shop worker -Q mail)".
 var celeryTitle = regexp.MustCompile(`^\[celeryd: \S*?:([A-Za-z]+)(?:-\d+)?\](?:[^(]*\((.*)\))?$`)
 
-// ParseCelery reads the command line of a worker of Celery; nil: it is none.
+// ParseCelery returns what the command line of a worker of Celery says; nil if it
+// is none.
 func ParseCelery(argv []string) *Celery {
 	if len(argv) == 0 {
 		return nil
@@ -58,7 +60,8 @@ func ParseCelery(argv []string) *Celery {
 	return nil
 }
 
-// celeryArgs finds the command worker among Celery's arguments, and its queues.
+// celeryArgs returns the queues behind the command worker in Celery's arguments;
+// nil for another command.
 func celeryArgs(args []string) *Celery {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -75,6 +78,7 @@ func celeryArgs(args []string) *Celery {
 	return nil
 }
 
+// celeryQueues returns the queues that a worker takes tasks from.
 func celeryQueues(args []string) []string {
 	var out []string
 	not := strings.Split(Option(args, "-X", "--exclude-queues"), ",")

@@ -1,3 +1,5 @@
+// Package cmdline reads command lines and the settings of servers: which server a
+// process is, what its app is called, where it listens. It reads no file.
 package cmdline
 
 import (
@@ -25,7 +27,7 @@ const (
 	Other     Server = "other"
 )
 
-// Program is what a command line tells of a process.
+// Program is what a command line says of a process.
 type Program struct {
 	Server  Server // empty: nothing that could be an app
 	Class   string // gunicorn's worker class, empty if the command line does not say
@@ -38,9 +40,11 @@ type Program struct {
 	Aux     bool   // a helper that serves no request itself: uWSGI's http router
 }
 
+// Known reports whether a program is one of the known servers, not just a script.
 func (id Program) Known() bool { return id.Server != "" && id.Server != Script && id.Server != Other }
 
-// Not apps, though they are Python and listen: parts of the system.
+// systemDaemon reports whether a Python script that listens is a part of the
+// system, and no app.
 func systemDaemon(script string) bool {
 	return slices.Contains([]string{"fail2ban-server", "supervisord", "firewalld", "networkd-dispatcher", "unattended-upgrade-shutdown", "pymp-forkserver", "denyhosts", "salt-minion"}, script)
 }
@@ -56,9 +60,9 @@ var (
 	usual      = regexp.MustCompile(`(?i)^(\w*app\w*|api|wsgi|asgi|server|handler|main|factory|(create|make|get|build)_?\w+)(\.\w+)*$|[)\]]$`)
 )
 
-// Classify tells what a command line serves. It looks only at the places where
-// a program's name stands, so that "sh -c 'gunicorn …'" and "grep gunicorn"
-// are not taken for servers.
+// Classify returns what a command line serves. Only the places of a program's
+// name count, so that "sh -c 'gunicorn …'" and "grep gunicorn" are not taken for
+// servers.
 func Classify(argv []string) Program {
 	if len(argv) == 0 {
 		return Program{}
@@ -75,10 +79,10 @@ func Classify(argv []string) Program {
 	return classifyProgram(program, args)
 }
 
-// classifyTitle returns what the title of a server tells; false: it is none.
-// alone: there is nothing else on the command line. What is longer than 4,096
-// bytes is no title. The expressions cost by the byte, and are tried only on what
-// has their fixed part, which most command lines have not.
+// classifyTitle returns what the title of a server says; ok is false for anything
+// else. alone: there is nothing else on the command line. What is longer than
+// 4,096 bytes is no title. Regular expressions cost by the byte, and are tried
+// only where their fixed part is found.
 func classifyTitle(title string, alone bool) (Program, bool) {
 	if len(title) > MaxLine {
 		return Program{}, false
@@ -99,8 +103,8 @@ func classifyTitle(title string, alone bool) (Program, bool) {
 	return Program{}, false
 }
 
-// classifyPython sees through "python [options] script args" and
-// "python -m module args".
+// classifyPython returns what "python [options] script args" or "python -m module
+// args" serves.
 func classifyPython(args []string) Program {
 	kind, target, rest := pythonTarget(args)
 	switch kind {
@@ -124,7 +128,7 @@ func classifyPython(args []string) Program {
 	return Program{}
 }
 
-// classifyProgram knows servers by the name of their program or module.
+// classifyProgram returns what a program or a module serves, by its name.
 func classifyProgram(program string, args []string) Program {
 	switch {
 	case strings.HasPrefix(program, "gunicorn") && gunicorns.MatchString(program), program == "gunicorn.app.wsgiapp":
@@ -173,8 +177,8 @@ func threadsOf(args []string, preset int) int {
 	return preset
 }
 
-// emperor reports whether a command line of uWSGI only starts others: it names
-// a directory of vassals, and nothing to serve or to serve at.
+// emperor reports whether a command line of uWSGI only starts others: it names a
+// directory of vassals, and nothing to serve or to serve at.
 func emperor(args []string) bool {
 	serves := func(a string) bool {
 		key, _, _ := strings.Cut(a, "=")
@@ -184,9 +188,9 @@ func emperor(args []string) bool {
 }
 
 // titleName returns the name in a title of gunicorn. Without --name that is the
-// application, whose module is meant; "shop:blue" is a name, as its second half
-// is not what applications are called. "gunicorn" is the title of an app whose
-// name stands elsewhere.
+// application, whose module is returned; "shop:blue" is a name, as its second
+// half is not what applications are called. "" for "gunicorn", the title of an
+// app whose name is elsewhere.
 func titleName(s string) string {
 	if m := appSpec.FindStringSubmatch(s); m != nil && usual.MatchString(m[2]) {
 		return m[1]
@@ -206,9 +210,9 @@ func FlaskName(s string) string {
 	return strings.TrimSuffix(ModuleName(path.Base(s)), ".py")
 }
 
-// KeepClass remembers what the command line told before a title replaced it: the
-// worker class, the whole of a name with a colon, and the name where the title
-// has none.
+// KeepClass returns id with what the command line said before a title replaced
+// it: the worker class, the whole of a name with a colon, and the name where the
+// title has none.
 func KeepClass(id, before Program, argv []string) Program {
 	if !id.Title || before.Server != id.Server {
 		return id

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ModuleName cuts ":callable" off a module, and leaves any other name as it is.
+// ModuleName returns a name without ":callable".
 func ModuleName(s string) string {
 	if module, ok := ApplicationModule(s); ok {
 		return module
@@ -13,8 +13,8 @@ func ModuleName(s string) string {
 	return s
 }
 
-// ApplicationModule returns the module of "module:callable"; false: it is not of
-// that form.
+// ApplicationModule returns the module of "module:callable"; ok is false for
+// anything else.
 func ApplicationModule(s string) (module string, ok bool) {
 	if m := appSpec.FindStringSubmatch(s); m != nil {
 		return m[1], true
@@ -22,7 +22,7 @@ func ApplicationModule(s string) (module string, ok bool) {
 	return "", false
 }
 
-// Stem returns a file's name without directory and ending; "" for no file.
+// Stem returns the name of a file without directory and extension; "" for none.
 func Stem(p string) string {
 	base := path.Base(p)
 	if base == "." || base == "/" {

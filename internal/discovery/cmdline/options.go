@@ -2,11 +2,11 @@ package cmdline
 
 import "strings"
 
-// MaxLine bounds the bytes of a command line that a match is about: a regular
+// MaxLine is how many bytes of a command line a match is about: a regular
 // expression costs by the byte, and any user can start processes with long ones.
 const MaxLine = 4 << 10
 
-// CommandLine returns the arguments joined by a space, at most maxLine bytes.
+// CommandLine returns the arguments joined by a space, at most MaxLine bytes.
 func CommandLine(argv []string) string {
 	var b strings.Builder
 	for i, a := range argv {
@@ -22,7 +22,7 @@ func CommandLine(argv []string) string {
 }
 
 // Option returns the value of an option of a command line, written "-k v", "-kv",
-// "--key v" or "--key=v"; "": it is not there.
+// "--key v" or "--key=v"; "" if it is not set.
 func Option(args []string, names ...string) string {
 	for i, a := range args {
 		for _, n := range names {
@@ -40,7 +40,7 @@ func Option(args []string, names ...string) string {
 	return ""
 }
 
-// lastOption returns the last value of "--key v" or "--key=v".
+// lastOption returns the last value of "--key v" or "--key=v"; "" for none.
 func lastOption(args []string, names ...string) string {
 	value := ""
 	for i, a := range args {

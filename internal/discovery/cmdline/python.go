@@ -16,9 +16,9 @@ func isPython(program string) bool {
 	return program != "" && (program[0] == 'p' || program[0] == 'g') && pythonName.MatchString(program)
 }
 
-// pythonTarget returns what a Python interpreter was told to run: a module
-// (-m), a script, or code (-c), and the arguments behind it. Options that are
-// written together ("-um", "-mgunicorn", "-Wd") are taken apart as Python does.
+// pythonTarget returns what a Python interpreter runs: a module (m), a script (s)
+// or code (c), and the arguments behind it. Options that are written together
+// ("-um", "-mgunicorn", "-Wd") are split as Python does.
 func pythonTarget(args []string) (kind byte, target string, rest []string) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -51,8 +51,8 @@ func pythonTarget(args []string) (kind byte, target string, rest []string) {
 	return 0, "", nil
 }
 
-// scriptName returns the name that a script goes by: its file's, or for a
-// __main__.py its directory's.
+// scriptName returns the name of a script: that of its file, or for a __main__.py
+// that of its directory.
 func scriptName(p string) string {
 	if path.Base(p) == "__main__.py" && path.Base(path.Dir(p)) != "." && path.Base(path.Dir(p)) != "/" {
 		p = path.Dir(p)
@@ -60,13 +60,13 @@ func scriptName(p string) string {
 	return strings.TrimSuffix(path.Base(p), ".py")
 }
 
-// Spawned reports whether a command line is that of a process which Python's
-// multiprocessing started anew (its method "spawn"), as servers start workers.
+// Spawned reports whether a command line is that of a process that Python's
+// multiprocessing spawned (its method "spawn"), as servers start workers.
 func Spawned(argv []string) bool {
 	return slices.Contains(argv, "--multiprocessing-fork") || slices.ContainsFunc(argv, func(a string) bool { return strings.Contains(a, "multiprocessing.spawn import") })
 }
 
-// switches returns the options of the servers that stand alone; each other long
+// switches returns the options of the servers without a value; each other long
 // option without "=" has its value in the next word.
 func switches() []string {
 	return []string{
@@ -80,7 +80,8 @@ func switches() []string {
 	}
 }
 
-// valued returns options with a value that may look like an application and is none.
+// valued returns the options with a value that may look like an application and
+// is none.
 func valued() []string {
 	return []string{"--bind", "--config", "--env", "--env-file", "--host", "--http", "--log-config", "--logger-class", "--loop", "--name", "--paste",
 		"--statsd-host", "--worker-class", "--worker-connections", "--app-dir", "--interface", "--user", "--group"}
@@ -135,13 +136,13 @@ func moduleArg(args []string) string {
 	return loose
 }
 
-// scheme reports whether what stands before the colon is no module: "unix:s.sock".
+// scheme reports whether the part before the colon is no module: "unix:s.sock".
 func scheme(v string) bool {
 	before, _, _ := strings.Cut(v, ":")
 	return slices.Contains([]string{"unix", "fd", "file", "python", "egg", "http", "https", "tcp", "udp", "localhost"}, before)
 }
 
-// GenericStem reports whether a file's name is what anybody calls such a file,
+// GenericStem reports whether the name of a file is a usual one for such a file,
 // so that it names no app.
 func GenericStem(s string) bool {
 	return slices.Contains([]string{
@@ -178,7 +179,7 @@ func UWSGIFiles(args []string) []string {
 	return out
 }
 
-// WithoutSection cuts the section off "file.ini:section".
+// WithoutSection returns "file.ini:section" without the section.
 func WithoutSection(file string) string {
 	if i := strings.LastIndexByte(file, ':'); i > 0 && !strings.Contains(file[i:], "/") {
 		return file[:i]
@@ -186,8 +187,8 @@ func WithoutSection(file string) string {
 	return file
 }
 
-// UWSGIModule returns the application that options of uWSGI name: get returns
-// the value of an option, or "".
+// UWSGIModule returns the application that options of uWSGI name, "" for none;
+// get returns the value of an option, or "".
 func UWSGIModule(get func(name string) string) string {
 	for _, key := range []string{"module", "wsgi", "w"} {
 		if v := get(key); v != "" {
@@ -214,7 +215,8 @@ func moduleOrFile(v string) string {
 }
 
 // uwsgiName returns the app's name by a command line of uWSGI: its module, else
-// the last configuration file with a name of its own; script is another one.
+// the last configuration file that is not named generically; script is what is
+// left otherwise.
 func uwsgiName(args []string) (name, script string) {
 	name = UWSGIModule(func(key string) string {
 		if len(key) == 1 {

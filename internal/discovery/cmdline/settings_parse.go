@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxSetting bounds a value that is read from settings, in bytes.
+// maxSetting is how many bytes a value in settings may have.
 const maxSetting = 256
 
 // ParseWords splits a string into words as a POSIX shell does, without any
-// expansion; ok is false for one that a shell would not accept.
+// expansion; ok is false for a string that a shell would refuse.
 func ParseWords(s string) (words []string, ok bool) {
 	for {
 		s = strings.TrimLeft(s, blanks)
@@ -27,7 +27,7 @@ func ParseWords(s string) (words []string, ok bool) {
 
 const blanks = " \t\r\n"
 
-// parseWord reads the word at the start of s.
+// parseWord returns the word at the start of s and the rest.
 func parseWord(s string) (word, rest string, ok bool) {
 	var b strings.Builder
 	quote := byte(0)
@@ -55,10 +55,9 @@ func parseWord(s string) (word, rest string, ok bool) {
 	return b.String(), "", quote == 0
 }
 
-// ParseINI returns the last value of each key in the section "uwsgi", or in the
-// one that is named, of a configuration file of uWSGI. A value with a
-// placeholder other than %n, the file's stem, is left out, for it would have to
-// be computed.
+// ParseINI returns the last value of each key in a section, "uwsgi" by default,
+// of a configuration file of uWSGI. A value with a placeholder other than %n, the
+// file's stem, is left out, as it would have to be computed.
 func ParseINI(text, section, stem string) map[string]string {
 	if section == "" {
 		section = "uwsgi"
@@ -97,10 +96,10 @@ type pyToken struct {
 	ok   bool   // the string is plain: its value is known without Python
 }
 
-// ParsePython returns those names that a Python source assigns a plain string
+// ParsePython returns the names to which a Python source assigns a plain string
 // at its top level, and nothing else anywhere: "proc_name = 'shop'". Nothing is
 // run. A name that is assigned in a block, or anything but a plain string, is
-// left out, because its value would depend on what runs.
+// left out, as its value would depend on what runs.
 func ParsePython(src string, names ...string) map[string]string {
 	out := make(map[string]string)
 	spoilt := make(map[string]bool)
@@ -139,7 +138,8 @@ func (x *pyScanner) line() (line []pyToken, indented, more bool) {
 	}
 }
 
-// plainAssignment reads NAME = 'string' or NAME: str = 'string'.
+// plainAssignment returns the name and the value of NAME = 'string' or NAME: str
+// = 'string'; ok is false for any other line.
 func plainAssignment(line []pyToken) (name, value string, ok bool) {
 	if len(line) == 5 && line[1].text == ":" && line[1].kind == 'o' && line[2].kind == 'n' {
 		line = []pyToken{line[0], line[3], line[4]}
@@ -170,7 +170,7 @@ func readOnly(line []pyToken, i int) bool {
 	return true
 }
 
-// pyScanner cuts a Python source into tokens.
+// pyScanner splits a Python source into tokens.
 type pyScanner struct {
 	src    string
 	pos    int
@@ -207,25 +207,26 @@ func (x *pyScanner) next() (t pyToken, more bool) {
 	return pyToken{}, false
 }
 
-// begin notes how a line of code begins.
+// begin keeps how a line of code begins.
 func (x *pyScanner) begin(indented bool) {
 	if x.fresh && x.depth == 0 {
 		x.fresh, x.indent = false, indented
 	}
 }
 
+// skip moves on as long as while holds.
 func (x *pyScanner) skip(while func(byte) bool) {
 	for x.pos < len(x.src) && while(x.src[x.pos]) {
 		x.pos++
 	}
 }
 
+// nameByte reports whether a byte may be part of a Python name.
 func nameByte(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-// token reads a name with the string that it may be the prefix of, a string or
-// an operator.
+// token returns a name, a string with its prefix or an operator.
 func (x *pyScanner) token() pyToken {
 	from := x.pos
 	for x.pos < len(x.src) && nameByte(x.src[x.pos]) {
@@ -252,7 +253,7 @@ func (x *pyScanner) token() pyToken {
 	return pyToken{kind: 'o', text: x.src[from:x.pos]}
 }
 
-// text reads a string; its value is known if it has no prefix but r and u, and
+// text returns a string; its value is known if it has no prefix but r and u, and
 // no escape.
 func (x *pyScanner) text(prefix string) pyToken {
 	quote := x.src[x.pos : x.pos+1]

@@ -1,3 +1,5 @@
+// Package listeners separates the listening sockets of an app that take requests from
+// those for control, statistics and administration.
 package listeners
 
 import (
@@ -14,17 +16,18 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// DirtySocket is in the paths of the sockets of gunicorn's dirty arbiter.
+// DirtySocket is a part of the paths of the sockets of gunicorn's dirty arbiter.
 const DirtySocket = "/gunicorn-dirty-"
 
-// Internal reports whether a UNIX socket is known by its path to take no
-// requests: those of Python's multiprocessing, gunicorn's control socket, and
-// the sockets between gunicorn's workers and its dirty arbiter.
+// Internal reports whether a UNIX socket takes no requests by its path: those of
+// Python's multiprocessing, gunicorn's control socket, and the sockets between
+// gunicorn's workers and its dirty arbiter.
 func Internal(p string) bool {
 	return path.Base(p) == "gunicorn.ctl" || strings.Contains(p, "/pymp-") || strings.Contains(p, DirtySocket)
 }
 
-// IsControl reports whether the command line names the socket as the control socket.
+// IsControl reports whether the command line of gunicorn names a socket as its
+// control socket.
 func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	if p.Program.Server != cmdline.Gunicorn || l.Network != sockdiag.Unix {
 		return false
@@ -33,9 +36,9 @@ func IsControl(p *table.Process, l sockdiag.Listener) bool {
 	return at != "" && (at == l.Path || !path.IsAbs(at) && strings.HasSuffix(l.Path, "/"+strings.TrimPrefix(at, "./")))
 }
 
-// Watches reports whether one of the epoll sets of a process has a listening
-// socket in it, as that of a worker has even while it is at work.
-func Watches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
+// EpollWatches reports whether one of the epoll sets of a process contains a
+// listening socket, as that of a worker does even while it is at work.
+func EpollWatches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	fds := p.FDs().Sockets[l.Inode]
 	return len(fds) > 0 && slices.ContainsFunc(p.FDs().Polls, func(epoll int) bool {
 		b, err := r.Read(p.PID, "fdinfo/"+strconv.Itoa(epoll))
@@ -43,26 +46,27 @@ func Watches(r *procfs.FS, p *table.Process, l sockdiag.Listener) bool {
 	})
 }
 
-// reviewPause is how long it is believed that a listener is a control socket.
+// reviewPause is how long an epoll set is not read again for that.
 const reviewPause = 30 * time.Second
 
-// Purposes is what is known of an app's listening sockets.
+// Purposes is what is known of the purposes of an app's listening sockets.
 type Purposes struct {
 	control map[string]bool // labels of those that take no requests
 	watched map[uint64]bool // by inode: whether a worker's epoll set has it
 	at      time.Time       // when watched was begun anew
 }
 
-// Tree is the processes of an app: all of them, and which of these are its roots
-// and its workers. The first root speaks for the app.
-type Tree struct{ Members, Roots, Workers []*table.Process }
+// ProcessTree is the processes of an app: all of them, its roots and its workers.
+// The first root is the app's main process.
+type ProcessTree struct{ Members, Roots, Workers []*table.Process }
 
-// Requests returns those of an app's listening sockets that take requests.
+// Requests returns those of an app's listening sockets that take requests; all of
+// them if none would be left.
 //
 // A control, statistics or administration socket is held by the master; the
 // workers do not have it, or only those that were forked after it was opened.
 // uWSGI's workers and routers have all that they serve in an epoll set.
-func (u *Purposes) Requests(r *procfs.FS, of Tree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
+func (u *Purposes) Requests(r *procfs.FS, of ProcessTree, all []sockdiag.Listener, now time.Time) []sockdiag.Listener {
 	s := u.review(r, of, all)
 	if now.Sub(u.at) > reviewPause || now.Before(u.at) {
 		u.at, u.watched = now, make(map[uint64]bool)
@@ -84,8 +88,8 @@ func (u *Purposes) Requests(r *procfs.FS, of Tree, all []sockdiag.Listener, now 
 	return out
 }
 
-// review returns what an app's listeners are judged by.
-func (u *Purposes) review(r *procfs.FS, of Tree, all []sockdiag.Listener) *socketReview {
+// review returns the processes by which an app's listeners are judged.
+func (u *Purposes) review(r *procfs.FS, of ProcessTree, all []sockdiag.Listener) *socketReview {
 	s := &socketReview{r: r, known: u, root: of.Roots[0], all: all}
 	for _, p := range of.Members {
 		serves := p.Router || p.Program.Aux || slices.Contains(of.Workers, p)
@@ -99,7 +103,7 @@ func (u *Purposes) review(r *procfs.FS, of Tree, all []sockdiag.Listener) *socke
 	return s
 }
 
-// socketReview is what an app's listeners are judged by; there are servers.
+// socketReview is the processes by which an app's listeners are judged.
 type socketReview struct {
 	r                *procfs.FS
 	known            *Purposes
@@ -108,8 +112,8 @@ type socketReview struct {
 	servers, masters []*table.Process // that hold listeners and serve; that do not serve
 }
 
-// control reports whether a listener takes no requests; before says that it was
-// judged so at the last look.
+// control reports whether a listener takes no requests; before is the answer of
+// the scan before.
 func (s *socketReview) control(l sockdiag.Listener, before bool) bool {
 	held := 0
 	for _, p := range s.servers {
@@ -135,7 +139,7 @@ func (s *socketReview) watched(l sockdiag.Listener) bool {
 	known := s.known.watched
 	is, ok := known[l.Inode]
 	if !ok {
-		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return Watches(s.r, p, l) })
+		is = slices.ContainsFunc(s.servers, func(p *table.Process) bool { return EpollWatches(s.r, p, l) })
 		known[l.Inode] = is
 	}
 	return is
@@ -151,6 +155,7 @@ func (s *socketReview) lackingServe(l sockdiag.Listener) bool {
 	})
 }
 
+// heldBy reports whether one of ps holds a listener.
 func heldBy(ps []*table.Process, l sockdiag.Listener) bool {
 	return slices.ContainsFunc(ps, func(p *table.Process) bool { return p.Holds(l) })
 }

@@ -30,7 +30,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 	var all []sockdiag.Listener
 	make1 := func(pid int, inodes []uint64, watched []uint64) *table.Process {
 		p := &table.Process{PID: pid, Start: uint64(pid), Program: cmdline.Program{Server: c.server}}
-		p.Opened = &table.Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1}
+		p.Descriptors = &table.Descriptors{Known: true, Sockets: make(map[uint64][]int), Heartbeat: -1}
 		var targets string
 		for _, ino := range inodes {
 			p.FDs().Sockets[ino] = []int{int(ino)}
@@ -53,7 +53,7 @@ func requestsOf(t *testing.T, r *procfs.FS, c socketApp, u *Purposes, at int) []
 		}
 		return p
 	}
-	var of Tree
+	var of ProcessTree
 	of.Roots = []*table.Process{make1(1, c.master, c.watched[-1])}
 	of.Members, of.Workers = slices.Clone(of.Roots), nil
 	if c.alone {

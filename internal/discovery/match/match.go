@@ -1,3 +1,5 @@
+// Package match picks which processes a configured app consists of: by command
+// line, user, unit, control group, listener or pid file.
 package match
 
 import (
@@ -12,11 +14,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// MaxMatches is how many apps a configuration may name: one bit each.
+// MaxMatches is how many apps a configuration may name: each has one bit of
+// table.Process.Match.
 const MaxMatches = 64
 
-// Matcher is one configured match, ready to use. What can be told from a
-// process alone (fixed) is judged once, when the process is read.
+// Matcher is one configured match, ready to use. What depends on a process alone
+// is evaluated once, when the process is read.
 type Matcher struct {
 	Name    string
 	cmdline *regexp.Regexp
@@ -28,8 +31,8 @@ type Matcher struct {
 	Listen  string   // the label of the listener, with a leading ":" it means every address
 }
 
-// NewMatcher prepares a match; the configuration has been checked, so a
-// regular expression that does not compile cannot come here and matches nothing.
+// NewMatcher returns the Matcher of a configured app. The configuration has been
+// checked; a regular expression that does not compile matches nothing.
 func NewMatcher(a config.App) Matcher {
 	m := Matcher{Name: a.Name, Listen: a.Match.Listen, cgroup: strings.TrimRight(a.Match.Cgroup, "/")}
 	if a.Match.Cmdline != "" {
@@ -55,8 +58,8 @@ func NewMatcher(a config.App) Matcher {
 	return m
 }
 
-// LookupUID returns the number of a user by its name or number; false: there is
-// none of that name.
+// LookupUID returns the id of a user by name or number; false: there is no user
+// of that name.
 func LookupUID(s string) (uint32, bool) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 		return uint32(n), true
@@ -69,10 +72,10 @@ func LookupUID(s string) (uint32, bool) {
 	return uint32(n), err == nil
 }
 
-// Fixed reports whether the parts that depend on the process alone hold. groups
-// returns the paths of its control groups, user its real user id; each is
-// called only if needed.
-func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() uint32) bool {
+// MatchesProcess reports whether the parts of a match hold that depend on the
+// process alone. groups returns the paths of its control groups, user its real
+// user id; each is called only if needed.
+func (m *Matcher) MatchesProcess(p *table.Process, groups func() []string, user func() uint32) bool {
 	if m.noUser || p.Stat.Kernel {
 		return false
 	}
@@ -97,7 +100,8 @@ func (m *Matcher) Fixed(p *table.Process, groups func() []string, user func() ui
 	})
 }
 
-// Alone reports whether nothing but a listener or a pid file picks the process.
-func (m *Matcher) Alone() bool {
+// OnlyListener reports whether the match consists of a listener or a pid file
+// only.
+func (m *Matcher) OnlyListener() bool {
 	return m.cmdline == nil && m.uid == nil && m.unit == "" && m.cgroup == ""
 }

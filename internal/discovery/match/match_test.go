@@ -30,13 +30,13 @@ func TestMatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := NewMatcher(config.App{Name: "x", Match: c.m})
-			if got := m.Fixed(p, groups, func() uint32 { return p.UID }); got != c.want {
+			if got := m.MatchesProcess(p, groups, func() uint32 { return p.UID }); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})
 	}
 	m := NewMatcher(config.App{Match: config.Match{Cmdline: ".*"}})
-	if m.Fixed(&table.Process{PID: 7, Stat: procfs.Stat{Kernel: true}}, groups, nil) {
+	if m.MatchesProcess(&table.Process{PID: 7, Stat: procfs.Stat{Kernel: true}}, groups, nil) {
 		t.Error("a kernel thread matched")
 	}
 }

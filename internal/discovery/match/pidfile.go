@@ -16,10 +16,11 @@ import (
 
 const (
 	maxPIDFile = 64               // bytes
-	pidFileAge = 10 * time.Second // how long an unchanged pid file is believed
+	pidFileAge = 10 * time.Second // how long an unchanged pid file is not read again
 )
 
-// errPIDFile says what a pid file must not name.
+// errPIDFile means that a pid file names a process that cannot be an app's
+// master.
 var errPIDFile = errors.New("it names no process that could be the app's master")
 
 // PIDFile is a pid file of the configuration as it was last read.
@@ -27,22 +28,21 @@ type PIDFile struct {
 	path string
 	pid  int
 	uid  uint32 // the file's owner
-	err  error  // why it is not believed; nil: it is, or there is none
+	err  error  // why it is not trusted; nil: it is, or there is none
 
 	file unix.Stat_t // when it was read
 	read time.Time
 }
 
-// same reports whether two states of a path are one unchanged file.
-func same(x, y *unix.Stat_t) bool {
+// sameFile reports whether two results of stat(2) are of one unchanged file.
+func sameFile(x, y *unix.Stat_t) bool {
 	return x.Dev == y.Dev && x.Ino == y.Ino && x.Size == y.Size && x.Mtim == y.Mtim && x.Ctim == y.Ctim && x.Ino != 0
 }
 
-// Current returns the process that the pid file names; nil with an error for
-// one that is not believed, nil without one where there is no file or no process.
-//
-// A pid file counts only if root, the exporter's user or the process's own user
-// owns it, and if nobody else can put another file in its place.
+// Current returns the process that the pid file names; nil with an error if the
+// file is not trusted, nil without one if there is no file or no such process. A
+// pid file is trusted if root, the exporter's user or the process's own user owns
+// it and nobody else can replace it.
 func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(f.path, &st); errors.Is(err, unix.ENOENT) {
@@ -52,7 +52,7 @@ func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error)
 		f.file, f.err = unix.Stat_t{}, fmt.Errorf("pid file %s: %w", f.path, err)
 		return nil, f.err
 	}
-	if !same(&st, &f.file) || now.Sub(f.read) > pidFileAge || now.Before(f.read) {
+	if !sameFile(&st, &f.file) || now.Sub(f.read) > pidFileAge || now.Before(f.read) {
 		f.file, f.read = st, now
 		f.pid, f.uid, f.err = f.load(t)
 	}
@@ -63,14 +63,14 @@ func (f *PIDFile) Current(t *table.Table, now time.Time) (*table.Process, error)
 	if p == nil {
 		return nil, nil //nolint:nilnil // it has ended, or is not listed yet
 	}
-	if err := f.fits(t, p); err != nil {
+	if err := f.checkProcess(t, p); err != nil {
 		return nil, fmt.Errorf("pid file %s: %w", f.path, err)
 	}
 	return p, nil
 }
 
-// load reads the number twice: first to learn whose process it names, then as
-// a file that this user, root or our own must own.
+// load reads the number twice: first to learn whose process it names, then as a
+// file that this user, root or the exporter's user must own.
 func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	claimed, err := safefile.Read(f.path, safefile.Policy{MaxBytes: maxPIDFile, AnyOwner: true})
 	if err != nil {
@@ -100,8 +100,8 @@ func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 	return pid, st.Uid, nil
 }
 
-// fits checks the process that a pid file names.
-func (f *PIDFile) fits(t *table.Table, p *table.Process) error {
+// checkProcess returns an error if the process cannot be meant by the file.
+func (f *PIDFile) checkProcess(t *table.Table, p *table.Process) error {
 	switch o := t.Owner(p); {
 	case p.PID == t.Self, p.Stat.Kernel, p.PID == 1 && !p.Program.Known():
 		return fmt.Errorf("%w: %d", errPIDFile, p.PID)
@@ -113,7 +113,8 @@ func (f *PIDFile) fits(t *table.Table, p *table.Process) error {
 	return nil
 }
 
-// parsePID reads the content of a pid file: one number above 0, and blanks.
+// parsePID returns the number in a pid file: one above 0, blanks around it
+// ignored.
 func parsePID(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	n, err := strconv.ParseUint(text, 10, 31)

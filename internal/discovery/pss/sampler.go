@@ -1,3 +1,5 @@
+// Package pss samples the proportional set size of processes in the background,
+// at a bounded cost.
 package pss
 
 import (
@@ -12,24 +14,26 @@ import (
 )
 
 const (
-	// rssCeiling is the resident size above which a process' shared memory is
-	// not told apart: the kernel walks every page for it and holds up the
-	// process' own page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
-	rssCeiling = 4 << 30
-	// memoryShare is the part of one core that sampling may use: after a
-	// reading that cost t, see [costOf], nothing is read for 100 t.
-	memoryShare = 100
+	// maxRSS is the resident size above which the shared memory of a process is
+	// not read: the kernel walks every page for it and delays the process' own
+	// page faults meanwhile (7 ms for 0.5 GB, seconds for 200 GB).
+	maxRSS = 4 << 30
+	// cpuShare is the divisor of the part of one core that sampling may use: a
+	// reading of cost t, see [procfs.CPUCost], is followed by a pause of 100 t.
+	cpuShare = 100
 )
 
-// ErrTooLarge is why a process has no PSS: to read it would hold it up.
-var ErrTooLarge = errors.New("it is too large to tell its shared pages apart without holding it up")
+// ErrTooLarge means that a process has no PSS, as reading it would delay the
+// process.
+var ErrTooLarge = errors.New("it is too large to read its shared pages without delaying it")
 
+// Key identifies a process: pids are reused, a pid with a start time is not.
 type Key struct {
 	PID   int
 	Start uint64
 }
 
-type memorySample struct {
+type sample struct {
 	mem   procfs.Memory
 	taken time.Time
 	err   error
@@ -38,35 +42,40 @@ type memorySample struct {
 	owner procfs.Account
 }
 
-// Process is a process whose memory is to be sampled.
+// Process is a process whose memory is sampled.
 type Process struct {
 	RSS   uint64 // bytes
 	Owner procfs.Account
 }
 
-// Sampler reads /proc/PID/smaps_rollup of the apps' processes, one at a
-// time, in the background: it costs from 0.3 ms to seconds a process.
+// Sampler reads /proc/PID/smaps_rollup of the apps' processes, one at a time, in
+// the background: one reading takes from 0.3 ms to seconds.
 type Sampler struct {
-	r    *procfs.FS
-	news chan struct{} // a process is there that was never sampled
+	fs   *procfs.FS
+	wake chan struct{} // a process was added that was never sampled
 
 	mu       sync.Mutex
 	interval time.Duration
-	samples  map[Key]*memorySample
+	samples  map[Key]*sample
 	used     map[procfs.Account]time.Duration // time spent on each account's processes
 }
 
+// NewSampler returns a Sampler over the directory where /proc is mounted. It
+// reads each process once an interval, at least a second, while [Sampler.Run]
+// runs.
 func NewSampler(root string, interval time.Duration) *Sampler {
-	return &Sampler{r: procfs.New(root), news: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*memorySample), used: make(map[procfs.Account]time.Duration)}
+	return &Sampler{fs: procfs.New(root), wake: make(chan struct{}, 1), interval: max(interval, time.Second), samples: make(map[Key]*sample), used: make(map[procfs.Account]time.Duration)}
 }
 
+// SetInterval sets the time between two samples of a process, at least a second.
 func (m *Sampler) SetInterval(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.interval = max(d, time.Second)
 }
 
-// Of returns the last sample of a process; the zero time if there is none yet.
+// Of returns the last sample of a process with its time, the zero time if there
+// is none yet; the error is why the last reading failed.
 func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +86,8 @@ func (m *Sampler) Of(pid int, start uint64) (procfs.Memory, time.Time, error) {
 	return s.mem, s.taken, s.err
 }
 
-// SetProcesses sets which processes there are; the others are forgotten.
+// SetProcesses sets which processes are sampled; the samples of all others are
+// dropped.
 func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,9 +100,9 @@ func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	for k, p := range procs {
 		present[p.Owner] = true
 		if m.samples[k] == nil {
-			m.samples[k] = &memorySample{}
+			m.samples[k] = &sample{}
 			select {
-			case m.news <- struct{}{}:
+			case m.wake <- struct{}{}:
 			default:
 			}
 		}
@@ -101,8 +111,9 @@ func (m *Sampler) SetProcesses(procs map[Key]Process) {
 	m.keepAccounts(present)
 }
 
-// keepAccounts forgets the accounts that are gone, and starts a new one where
-// the one that had least stands, so that it owes nothing and is owed nothing.
+// keepAccounts drops the accounts without a process, and starts a new one at the
+// time of the one that has had the least, so that it neither owes nor is owed
+// anything.
 func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	for a := range m.used {
 		if !present[a] {
@@ -122,18 +133,18 @@ func (m *Sampler) keepAccounts(present map[procfs.Account]bool) {
 	}
 }
 
-// Run samples until ctx ends, and sleeps while nothing is due. A new process
-// has its turn at once.
+// Run samples until ctx ends. A new process is sampled at once, within the share
+// of the CPU.
 func (m *Sampler) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
-		news := m.news
+		news := m.wake
 		k, rss, due := m.next()
 		if due == 0 {
 			cost := procfs.CPUCost(func() { m.sample(k, rss) })
 			m.charge(k, cost)
-			due, news = memoryShare*cost, nil // the pause holds for new ones too
+			due, news = cpuShare*cost, nil // the pause holds for new ones too
 		}
 		t.Reset(due)
 		select {
@@ -145,7 +156,7 @@ func (m *Sampler) Run(ctx context.Context) error {
 	}
 }
 
-// charge notes what a sample cost.
+// charge adds the cost of a sample to its account.
 func (m *Sampler) charge(k Key, cost time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,14 +165,15 @@ func (m *Sampler) charge(k Key, cost time.Duration) {
 	}
 }
 
-// next picks, of the processes that are due, one of the account that has had the
-// least time, and of these the one whose sample is oldest: the processes of one
-// user do not delay those of another. If none is due it returns in how long one is.
+// next returns the process to sample next: of those that are due one of the
+// account that has had the least time, and of these the one whose sample is
+// oldest, so that the processes of one user do not delay those of another. If
+// none is due it returns the time until one is.
 func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best Key
-	var bestSample *memorySample
+	var bestSample *sample
 	now := time.Now()
 	due = m.interval
 	for k, s := range m.samples {
@@ -180,14 +192,15 @@ func (m *Sampler) next() (k Key, rss uint64, due time.Duration) {
 	return best, bestSample.rss, 0
 }
 
+// sample reads the memory of one process and keeps it.
 func (m *Sampler) sample(k Key, rss uint64) {
 	var mem procfs.Memory
 	var err error
-	if rss > rssCeiling {
+	if rss > maxRSS {
 		err = fmt.Errorf("process %d holds %d MiB: %w", k.PID, rss>>20, ErrTooLarge)
 	} else {
 		var b []byte
-		if b, err = m.r.Read(k.PID, "smaps_rollup"); err == nil {
+		if b, err = m.fs.Read(k.PID, "smaps_rollup"); err == nil {
 			mem, err = procfs.ParseSmaps(b)
 		}
 	}

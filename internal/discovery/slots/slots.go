@@ -1,3 +1,6 @@
+// Package slots gives each worker of an app a stable number: a worker that
+// replaces another one takes over its slot, so that metrics by worker do not grow
+// with each restart.
 package slots
 
 import (
@@ -9,20 +12,19 @@ import (
 )
 
 const (
-	// settle is how long a new worker waits for a slot to come free before it
-	// gets one of its own: gunicorn's HUP starts the new workers before the old
-	// ones end, and they are the same slots.
-	settle = 15 * time.Second
-	// quiet is how long no slot must have been given for that: while an app
+	// arrivalWait is how long a new worker waits for a slot to become free before
+	// it gets one of its own: on HUP gunicorn starts the new workers before the
+	// old ones end, and they are the same slots.
+	arrivalWait = 15 * time.Second
+	// quietTime is how long no slot must have been given for that: while an app
 	// starts, its workers come one after the other.
-	quiet = 5 * time.Second
+	quietTime = 5 * time.Second
 )
 
-// Slot is a stable place for a worker: 0 to n−1, used again when its process
-// is replaced.
+// Slot is the number of one worker, 0 to n−1, reused when its process is replaced.
 type Slot struct {
 	Process *table.Process // nil: free
-	used    bool           // somebody has been here before
+	used    bool           // it has had a process
 	freed   time.Time
 	CPU     table.CPUTime // of all its processes, in ticks
 	State   Tracker       // nil: not inspected yet
@@ -35,7 +37,7 @@ type arrival struct {
 	State Tracker // nil: not inspected yet
 }
 
-// Tracker is what is kept of a worker from one inspection to the next.
+// Tracker is what an inspector keeps of a worker from one inspection to the next.
 type Tracker interface {
 	// Unready reports whether the worker was never seen ready for a request, or in
 	// one.
@@ -52,9 +54,11 @@ type Set struct {
 	Dropped  int    // workers over the bound
 }
 
+// New returns an empty Set.
 func New() Set { return Set{Waiting: make(map[*table.Process]*arrival)} }
 
-// Assign gives slots to the workers of now.
+// Assign gives slots to the workers of now, sorts them by age and frees the slots
+// of those that have ended.
 func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	slices.SortFunc(workers, func(x, y *table.Process) int {
 		return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
@@ -67,7 +71,7 @@ func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	free := 0
 	for _, s := range a.Slots {
 		if s.Process != nil && !current[s.Process] {
-			a.vacate(s, now)
+			a.free(s, now)
 		}
 		if s.Process == nil {
 			free++
@@ -77,40 +81,41 @@ func (a *Set) Assign(workers []*table.Process, now time.Time) {
 	}
 	for p, arrived := range a.Waiting {
 		if !current[p] {
-			a.ended(arrived.State, now)
+			a.countUnready(arrived.State, now)
 			delete(a.Waiting, p)
 		}
 	}
 	for _, p := range workers {
 		if current[p] {
-			free = a.place(p, free, now)
+			free = a.placeWorker(p, free, now)
 		}
 	}
 	a.trim(len(workers) > 0, now)
 }
 
-// vacate frees the slot of a worker that ended.
-func (a *Set) vacate(s *Slot, now time.Time) {
-	a.ended(s.State, now)
+// free frees the slot of a worker that has ended.
+func (a *Set) free(s *Slot, now time.Time) {
+	a.countUnready(s.State, now)
 	s.Process, s.freed = nil, now
 }
 
-// ended notes the end of a worker that was never ready for a request.
-func (a *Set) ended(s Tracker, now time.Time) {
+// countUnready counts the end of a worker that was never ready for a request.
+func (a *Set) countUnready(s Tracker, now time.Time) {
 	if s != nil && s.Unready() {
 		a.Unready.add(now)
 	}
 }
 
-// place gives p a slot, or lets it wait for one; it returns the free ones left.
-func (a *Set) place(p *table.Process, free int, now time.Time) int {
-	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quiet {
+// placeWorker gives a worker a slot or lets it wait for one, and returns the
+// number of free slots left.
+func (a *Set) placeWorker(p *table.Process, free int, now time.Time) int {
+	if free == 0 && len(a.Slots) > 0 && now.Sub(a.changed) > quietTime {
 		arrived := a.Waiting[p]
 		if arrived == nil {
 			a.Waiting[p] = &arrival{since: now}
 			return 0
 		}
-		if now.Sub(arrived.since) < settle {
+		if now.Sub(arrived.since) < arrivalWait {
 			return 0
 		}
 	}
@@ -136,12 +141,13 @@ func (a *Set) place(p *table.Process, free int, now time.Time) int {
 	return 0
 }
 
-// scaledDown is how long a slot stays empty before it is thought to stay so.
-const scaledDown = 2 * time.Minute
+// shrinkAfter is how long a slot is empty until it is not expected to be filled
+// again.
+const shrinkAfter = 2 * time.Minute
 
 // trim keeps the slots 0 to n−1 of an app that runs: it moves the worker of the
-// last slot into one that has long been free, as after an upgrade in which old
-// and new workers ran side by side, and forgets free slots at the end.
+// last slot into one that has been free for long, as after an upgrade in which
+// old and new workers ran side by side, and drops free slots at the end.
 func (a *Set) trim(running bool, now time.Time) {
 	for len(a.Slots) > 0 && running {
 		last := a.Slots[len(a.Slots)-1]
@@ -161,11 +167,12 @@ func (a *Set) trim(running bool, now time.Time) {
 	}
 }
 
+// longFree reports whether a slot has been free for shrinkAfter.
 func (s *Slot) longFree(now time.Time) bool {
-	return s.Process == nil && now.Sub(s.freed) >= scaledDown
+	return s.Process == nil && now.Sub(s.freed) >= shrinkAfter
 }
 
-// recent is the times of what happened in the last minute, at most 64.
+// recent is the times of events, at most the last 64.
 type recent struct {
 	at   [64]time.Time
 	next int
@@ -176,7 +183,7 @@ func (r *recent) add(now time.Time) {
 	r.next = (r.next + 1) % len(r.at)
 }
 
-// Count returns how many happened in the minute before now.
+// Count returns the number of events in the minute before now.
 func (r *recent) Count(now time.Time) (n int) {
 	for _, at := range r.at {
 		if !at.IsZero() && now.Sub(at) <= time.Minute {
@@ -193,6 +200,7 @@ type Rate struct {
 	n  int
 }
 
+// Add adds a point unless the last one is younger than four seconds.
 func (r *Rate) Add(now time.Time, v float64) {
 	if r.n > 0 && now.Sub(r.at[r.n-1]) < 4*time.Second {
 		return
@@ -206,8 +214,8 @@ func (r *Rate) Add(now time.Time, v float64) {
 	r.n++
 }
 
-// PerSecond is the mean growth over the last minute; false while there is
-// less than a second to judge by.
+// PerSecond returns the mean growth over the last minute; false while the points
+// cover less than a second.
 func (r *Rate) PerSecond(now time.Time) (float64, bool) {
 	if r.n < 2 {
 		return 0, false

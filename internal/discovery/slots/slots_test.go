@@ -81,7 +81,7 @@ func TestScaleUpAndDown(t *testing.T) {
 	a := New()
 	all := workers(3, 100)
 	a.Assign(append([]*table.Process(nil), all[:2]...), now)
-	for _, d := range []time.Duration{time.Minute, time.Minute + settle} {
+	for _, d := range []time.Duration{time.Minute, time.Minute + arrivalWait} {
 		a.Assign(append([]*table.Process(nil), all...), now.Add(d))
 	}
 	expectSlots(t, a, 100, 101, 102)
@@ -89,7 +89,7 @@ func TestScaleUpAndDown(t *testing.T) {
 		t.Errorf("%d restarts, want none: a third worker came", a.Restarts)
 	}
 	now = now.Add(time.Hour)
-	for _, d := range []time.Duration{0, scaledDown + time.Second} {
+	for _, d := range []time.Duration{0, shrinkAfter + time.Second} {
 		a.Assign(append([]*table.Process(nil), all[:2]...), now.Add(d))
 	}
 	expectSlots(t, a, 100, 101)
@@ -107,11 +107,11 @@ func TestSlotsCloseUp(t *testing.T) {
 	at(0, old...)
 	both := append(append([]*table.Process(nil), old...), fresh...)
 	at(time.Minute, both...)
-	at(time.Minute+settle, both...)
+	at(time.Minute+arrivalWait, both...)
 	expectSlots(t, a, 100, 101, 200, 201)
 	at(2*time.Minute, fresh...)
 	expectSlots(t, a, 0, 0, 200, 201)
-	at(2*time.Minute+scaledDown, fresh...)
+	at(2*time.Minute+shrinkAfter, fresh...)
 	expectSlots(t, a, 201, 200)
 	if a.Restarts != 0 {
 		t.Errorf("%d restarts: nobody was replaced in a slot", a.Restarts)

@@ -2,43 +2,48 @@ package table
 
 import "github.com/resp-exporter/resp-exporter/internal/procfs"
 
-// cost is a kind of work that a look does for one account's processes.
-type cost int
+// CostKind is a kind of work that a scan does for the processes of one account.
+type CostKind int
 
 const (
-	costLoad   cost = iota // processes that are new or due to be read again
-	CostLink               // descriptors that are looked up
-	CostMember             // processes of apps that are read
-	CostThread             // threads whose system call is read
+	costLoad CostKind = iota // processes that are new or due to be read again
+	// CostLink is descriptors whose links are read.
+	CostLink
+	// CostMember is processes of apps that are read.
+	CostMember
+	// CostThread is threads whose system call is read.
+	CostThread
 	costs
 )
 
-// What one look may spend on one account. Root's is larger, and the first look
-// of all reads the whole host.
 const (
-	firstLook  = 16 // times as much
-	rootsShare = 16
+	// firstScanFactor multiplies the allowances in the first scan, which reads
+	// the whole host; rootFactor multiplies those of root.
+	firstScanFactor = 16 // times as much
+	rootFactor      = 16
 )
 
+// allowances returns what one scan may spend on one account, by kind of work.
 func allowances() [costs]int { return [costs]int{250, 4096, 2048, 4096} }
 
-// budget bounds what each account costs a look, so that no user's processes
-// delay those of another. What was spent over the allowance, by one process
-// with very many descriptors, is owed in the looks after.
-type budget struct {
+// Budgets bounds the cost of each account a scan, so that no user's processes
+// delay those of another. What was spent beyond the allowance, by one process
+// with very many descriptors, is owed in the scans after.
+type Budgets struct {
 	first bool
 	spent map[procfs.Account]*[costs]int
 }
 
-func newBudget() *budget { return &budget{spent: make(map[procfs.Account]*[costs]int)} }
+// newBudgets returns Budgets of which nothing is spent.
+func newBudgets() *Budgets { return &Budgets{spent: make(map[procfs.Account]*[costs]int)} }
 
-// Begin starts a look.
-func (b *budget) Begin(first bool) {
+// Begin starts a scan: each account gets its allowance again, less what it owes.
+func (b *Budgets) Begin(first bool) {
 	b.first = first
 	for a, s := range b.spent {
 		left := 0
 		for k := range s {
-			s[k] = max(0, s[k]-b.allowed(a, cost(k)))
+			s[k] = max(0, s[k]-b.allowed(a, CostKind(k)))
 			left += s[k]
 		}
 		if left == 0 {
@@ -47,25 +52,26 @@ func (b *budget) Begin(first bool) {
 	}
 }
 
-func (b *budget) allowed(a procfs.Account, k cost) int {
+// allowed returns the allowance of an account in this scan.
+func (b *Budgets) allowed(a procfs.Account, k CostKind) int {
 	n := allowances()[k]
 	if a == 0 {
-		n *= rootsShare
+		n *= rootFactor
 	}
 	if b.first && k != CostMember {
-		n *= firstLook
+		n *= firstScanFactor
 	}
 	return n
 }
 
-// has reports whether anything is left of an account's allowance.
-func (b *budget) has(a procfs.Account, k cost) bool {
+// has reports whether some of an account's allowance is left.
+func (b *Budgets) has(a procfs.Account, k CostKind) bool {
 	s := b.spent[a]
 	return s == nil || s[k] < b.allowed(a, k)
 }
 
-// Spend charges n to an account.
-func (b *budget) Spend(a procfs.Account, k cost, n int) {
+// Spend charges n to an account, also beyond its allowance.
+func (b *Budgets) Spend(a procfs.Account, k CostKind, n int) {
 	s := b.spent[a]
 	if s == nil {
 		s = new([costs]int)
@@ -74,8 +80,9 @@ func (b *budget) Spend(a procfs.Account, k cost, n int) {
 	s[k] += n
 }
 
-// Take charges n if anything is left.
-func (b *budget) Take(a procfs.Account, k cost, n int) bool {
+// TrySpend charges n to an account and reports true if some of its allowance was
+// left; else it charges nothing.
+func (b *Budgets) TrySpend(a procfs.Account, k CostKind, n int) bool {
 	if !b.has(a, k) {
 		return false
 	}
@@ -83,8 +90,8 @@ func (b *budget) Take(a procfs.Account, k cost, n int) bool {
 	return true
 }
 
-// MaxWorkers bounds what one app can publish.
+// MaxWorkers is how many workers of one app are published.
 const MaxWorkers = 512
 
-// MaxThreads bounds the threads looked at in one worker.
+// MaxThreads is how many threads of one worker are read.
 const MaxThreads = 64

@@ -7,17 +7,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Tier orders accounts by who vouches for a process. The lower one comes first.
+// Tier orders accounts by who vouches for a process; the lowest comes first.
 type Tier uint8
 
 const (
-	TierRoot    Tier   = iota // root's
-	TierSystem                // of a system user (uid below 1000), or in a service of the system's manager
-	TierUser                  // anybody's
-	FirstUserID = 1000        // SYS_UID_MAX + 1 of login.defs
+	// TierRoot is root's processes.
+	TierRoot Tier = iota
+	// TierSystem is those of a system user (uid below 1000), or in a service of the
+	// system manager.
+	TierSystem
+	// TierUser is all others.
+	TierUser
+	// FirstUserID is the first user id that is no system user's: SYS_UID_MAX + 1 of
+	// login.defs.
+	FirstUserID = 1000
 )
 
-// Ownership is whose a process is. It is read when it is first needed, and
+// Ownership is the owner of a process. It is read when it is first needed, and
 // again when the process is read again.
 type Ownership struct {
 	procfs.Owner
@@ -27,7 +33,7 @@ type Ownership struct {
 	Unit   string
 }
 
-// Owner returns whose a process is.
+// Owner returns the owner of a process, without unit and tier.
 func (t *Table) Owner(p *Process) *Ownership {
 	if !p.Owner.Known {
 		p.Owner = Ownership{Known: true, Owner: t.FS.Owner(p.PID, p.UID, t.userNS)}
@@ -35,7 +41,8 @@ func (t *Table) Owner(p *Process) *Ownership {
 	return &p.Owner
 }
 
-// OwnerWithUnit returns whose a process is with its unit and its tier.
+// OwnerWithUnit returns the owner of a process with its unit and its tier, and
+// sets p.Unit.
 func (t *Table) OwnerWithUnit(p *Process) *Ownership {
 	o := t.Owner(p)
 	if o.Placed {
@@ -54,8 +61,8 @@ func (t *Table) OwnerWithUnit(p *Process) *Ownership {
 	return o
 }
 
-// serviceOf returns the service of the system's manager that control-group
-// paths lie in; "" for none. A user makes groups only below user.slice.
+// serviceOf returns the service of the system manager that control-group paths
+// are in; "" for none. Users can make groups below user.slice only.
 func serviceOf(paths []string) string {
 	for _, g := range paths {
 		if !strings.HasPrefix(g, "/system.slice/") {
@@ -68,8 +75,8 @@ func serviceOf(paths []string) string {
 	return ""
 }
 
-// unitOf finds the systemd service or scope that control-group paths lie in,
-// without its ending.
+// unitOf returns the systemd service or scope that control-group paths are in,
+// without its ending; "" for none.
 func unitOf(paths []string) string {
 	for _, g := range paths {
 		if unit := cgroup.Unit(g); unit != "" {

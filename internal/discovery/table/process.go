@@ -10,22 +10,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// Process is one entry of the table. What never changes is read once, when
-// the process is first seen; what may change (a program replaced by exec, a
-// title set) is read again a few times while it is young, see due.
+// Process is one entry of the table. What never changes is read once, when the
+// process is first seen; what may change (a program replaced by exec, a title) is
+// read again a few times while it is young, see rereadAges. Other packages read
+// and write it under the watcher's lock.
 type Process struct {
 	PID       int
 	ino       uint64 // of /proc/PID: another number means another process
 	FirstSeen time.Time
 	UID       uint32
-	checks    uint8 // how often it was read, at most 1 + the number of recheckAges
-	settled   bool  // it was old already when it was first seen
+	checks    uint8 // how often it was read, at most 1 + the number of rereadAges
+	old       bool  // it was older than the last of rereadAges when it was first seen
 
-	Stale   bool // opened is to be read again
-	Router  bool // a uWSGI gateway: it passes requests on and serves none
-	First   bool // a uWSGI process that serves, and forked the others that do
-	Accepts bool // it was seen to wait for a connection
-	Over    bool // it was left out because there are too many apps
+	FDsStale  bool // the descriptors are to be read again
+	Router    bool // a uWSGI gateway: it passes requests on and serves none
+	ServesToo bool // a uWSGI process that serves, and forked the others that do
+	Accepts   bool // it was seen waiting for a connection
+	Rejected  bool // it was left out because there are too many apps
 
 	Start   uint64 // clock ticks since the boot
 	Stat    procfs.Stat
@@ -34,63 +35,67 @@ type Process struct {
 	Match   uint64          // bit i: the fixed parts of the i-th configured match hold
 	Celery  *cmdline.Celery // nil: no worker of Celery
 	Owner   Ownership
-	Unit    string // systemd unit of its control group; set with own.placed
+	Unit    string // systemd unit of its control group; set by OwnerWithUnit
 
 	// Of most processes of a host nothing more is kept.
-	Opened *Descriptors    // nil: not read; see fds
-	NetNS  uint64          // inode of its network namespace; 0: not known
-	Member any             // the app it belongs to, as of the last refresh; nil: none
-	named  *appname.Found  // what names its app; see names
-	Heir   *bool           // whether it is a gunicorn master that took over; nil: not looked at
-	Handed map[uint64]bool // listening sockets of its that servers which it started have or had
-	use    *counts         // see counts
+	Descriptors *Descriptors    // nil: not read; see FDs
+	NetNS       uint64          // inode of its network namespace; 0: not known
+	Member      any             // the app it belongs to, as of the last refresh; nil: none
+	names       *appname.Found  // see Names
+	TookOver    *bool           // whether it is a server that took over from its parent; nil: not known
+	HandedOn    map[uint64]bool // its listening sockets that servers which it started have or had
+	counts      *Usage          // see Usage
 }
 
-// counts is what is kept of a process that is one of an app's.
-type counts struct {
+// Usage is what is kept of a process of an app.
+type Usage struct {
 	spent  CPUTime // what has been counted of its CPU time, in ticks
-	Files  fileLimit
+	Files  FileLimit
 	Open   int       // descriptors at the last count; −1 unknown
 	Reread time.Time // when its descriptors were read again because it lacks something
 }
 
-// Counts returns what is kept of a process of an app.
-func (p *Process) Counts() *counts {
-	if p.use == nil {
-		p.use = new(counts)
+// Usage returns what is kept of a process of an app.
+func (p *Process) Usage() *Usage {
+	if p.counts == nil {
+		p.counts = new(Usage)
 	}
-	return p.use
+	return p.counts
 }
 
-// Ages since the first sight at which a process is read again: "sh -c" becomes
-// gunicorn by exec, and gunicorn sets its title once the app is loaded.
-func recheckAges() [4]time.Duration {
+// rereadAges returns the ages since the first sight at which a process is read
+// again: "sh -c" becomes gunicorn by exec, and gunicorn sets its title once the
+// app is loaded.
+func rereadAges() [4]time.Duration {
 	return [...]time.Duration{time.Second, 4 * time.Second, 15 * time.Second, 60 * time.Second}
 }
 
-// due reports whether a process should be read again.
+// due reports whether a process is to be read again.
 func (p *Process) due(now time.Time) bool {
-	if p.settled {
+	if p.old {
 		return false
 	}
-	ages := recheckAges()
+	ages := rereadAges()
 	return p.checks > 0 && int(p.checks) <= len(ages) && now.Sub(p.FirstSeen) >= ages[p.checks-1]
 }
 
+// IsPython reports whether a process runs a Python server or script, by its
+// command line.
 func (p *Process) IsPython() bool { return p.Program.Server != "" }
 
-// seconds of CPU, in and out of the kernel.
+// CPUTime is time on a CPU in clock ticks of 1/100 s, outside of the kernel and
+// inside of it.
 type CPUTime struct{ User, System uint64 }
 
-// NewCPU returns the ticks that were used since the last call.
+// NewCPU returns the CPU time that was used since the last call.
 func (p *Process) NewCPU() CPUTime {
-	spent := &p.Counts().spent
+	spent := &p.Usage().spent
 	d := CPUTime{User: p.Stat.UTime - min(p.Stat.UTime, spent.User), System: p.Stat.STime - min(p.Stat.STime, spent.System)}
 	*spent = CPUTime{User: p.Stat.UTime, System: p.Stat.STime}
 	return d
 }
 
-// RereadStat reads the stat of a member again; false: it is no longer that process.
+// RereadStat reads /proc/PID/stat again; false: it is no longer that process.
 func (t *Table) RereadStat(p *Process) bool {
 	b, err := t.FS.Read(p.PID, "stat")
 	if err != nil {
@@ -104,28 +109,35 @@ func (t *Table) RereadStat(p *Process) bool {
 	return true
 }
 
-// Ended reports whether a process has ended and is only waited for by its parent.
+// Ended reports whether a process has ended and its parent has not waited for it
+// yet (state Z or X).
 func (p *Process) Ended() bool { return p.Stat.State == 'Z' || p.Stat.State == 'X' }
 
+// Holds reports whether a process has a listening socket open, as of the last
+// reading of its descriptors.
 func (p *Process) Holds(l sockdiag.Listener) bool {
 	_, ok := p.FDs().Sockets[l.Inode]
 	return ok
 }
 
+// Oldest compares two processes by their start, then by pid, as slices.SortFunc
+// takes it.
 func Oldest(x, y *Process) int {
 	return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(x.PID, y.PID))
 }
 
-// fileLimit is a process' limit of open files, read once a minute.
-type fileLimit struct {
+// FileLimit is a process' limit of open files, read once a minute.
+type FileLimit struct {
 	Max  uint64 // 0: unlimited or unknown
 	read time.Time
 }
 
+// MaxFiles returns the soft limit of open files of a process (/proc/PID/limits),
+// at most a minute old; 0: unlimited or unknown.
 func (t *Table) MaxFiles(p *Process, now time.Time) uint64 {
-	c := p.Counts()
+	c := p.Usage()
 	if now.Sub(c.Files.read) > time.Minute {
-		c.Files = fileLimit{read: now}
+		c.Files = FileLimit{read: now}
 		if b, err := t.FS.Read(p.PID, "limits"); err == nil {
 			c.Files.Max, _ = procfs.ParseMaxFiles(b)
 		}
@@ -133,18 +145,20 @@ func (t *Table) MaxFiles(p *Process, now time.Time) uint64 {
 	return c.Files.Max
 }
 
-// Names returns what is known of the names of a process.
+// Names returns what is known of the names of a process, which the caller may
+// change.
 func (p *Process) Names() *appname.Found {
-	if p.named == nil {
-		p.named = new(appname.Found)
+	if p.names == nil {
+		p.names = new(appname.Found)
 	}
-	return p.named
+	return p.names
 }
 
-// FDs returns what is known of the descriptors of a process.
+// FDs returns what is known of the descriptors of a process; empty if they were
+// never read.
 func (p *Process) FDs() *Descriptors {
-	if p.Opened == nil {
+	if p.Descriptors == nil {
 		return &Descriptors{}
 	}
-	return p.Opened
+	return p.Descriptors
 }

@@ -1,3 +1,6 @@
+// Package table keeps the processes of the host between scans. A known process
+// that belongs to no app costs one entry of a directory listing a scan. What a
+// scan spends on the processes of one user is bounded.
 package table
 
 import (
@@ -11,17 +14,17 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
-// Table is every process of the host, kept between refreshes. A process that
-// is known and no app's costs nothing but its line in one directory listing.
+// Table is the processes of the host as of the last scan. Its fields are read and
+// written under the watcher's lock.
 type Table struct {
-	FS         *procfs.FS
-	Processes  map[int]*Process
-	Children   map[int][]*Process // by parent's pid; rebuilt when the table changed
-	Generation int                // grows with each change
-	list       []procfs.Entry     // scratch
-	Deferred   map[int]waiting    // by pid: what no allowance was left for, and is read first in the next look
-	Budget     *budget
-	held       map[procfs.Account]int // sockets that are kept in memory
+	FS          *procfs.FS
+	Processes   map[int]*Process
+	Children    map[int][]*Process // by parent's pid; see Link
+	Generation  int                // grows with each change
+	list        []procfs.Entry     // scratch
+	Deferred    map[int]deferral   // by pid: what is read first in the next scan, as no allowance was left
+	Budget      *Budgets
+	keptSockets map[procfs.Account]int // sockets that are kept in memory
 
 	Listens func(p *Process, ino uint64) bool // whether a socket is known to listen
 
@@ -29,19 +32,20 @@ type Table struct {
 	Boot time.Time
 
 	EUID             uint32 // of the exporter
-	userNS           uint64 // inode of our user namespace; 0: not known
-	SkippedFDs       uint64 // descriptors that were not looked at, since the start
+	userNS           uint64 // inode of the exporter's user namespace; 0: not known
+	SkippedFDs       uint64 // descriptors beyond a bound, which were not read, since the start
 	SkippedProcesses uint64 // processes over a bound or an allowance that were not read, since the start
 }
 
-// waiting is a process that is to be read in the next look.
-type waiting struct {
+// deferral is a process that is to be read in the next scan.
+type deferral struct {
 	ino uint64
 	uid uint32
 }
 
+// New returns an empty Table that reads by r.
 func New(r *procfs.FS) *Table {
-	t := &Table{FS: r, Processes: make(map[int]*Process), Deferred: make(map[int]waiting), Budget: newBudget(), held: make(map[procfs.Account]int), EUID: uint32(os.Geteuid())}
+	t := &Table{FS: r, Processes: make(map[int]*Process), Deferred: make(map[int]deferral), Budget: newBudgets(), keptSockets: make(map[procfs.Account]int), EUID: uint32(os.Geteuid())}
 	var st unix.Stat_t
 	if unix.Stat("/proc/self/ns/user", &st) == nil {
 		t.userNS = st.Ino
@@ -49,17 +53,18 @@ func New(r *procfs.FS) *Table {
 	return t
 }
 
-// Refresh lists /proc, reads what is new, and forgets what is gone. matchOf
-// gives the bits of the configured matches for a process.
+// Refresh lists /proc, reads what is new or due, and drops what has ended.
+// matchOf returns the bits of the configured matches for a process. An error
+// means that /proc could not be listed; then nothing has changed.
 func (t *Table) Refresh(now time.Time, matchOf func(*Process) uint64) error {
 	var err error
 	t.list, err = t.FS.Entries(t.FS.Root, t.list[:0])
-	if err != nil { // half a listing would make the other half look ended
+	if err != nil { // half a listing would make the other half seem ended
 		return err
 	}
 	t.Budget.Begin(len(t.Processes) == 0)
 	changed := len(t.list) != len(t.Processes)
-	changed = t.readFresh(now, matchOf) || changed
+	changed = t.readDue(now, matchOf) || changed
 	t.forget(&changed)
 	if changed {
 		t.Link()
@@ -67,22 +72,23 @@ func (t *Table) Refresh(now time.Time, matchOf func(*Process) uint64) error {
 	return nil
 }
 
-// fresh reports whether an entry of the list is new or due to be read again.
-func (t *Table) fresh(e procfs.Entry, now time.Time) bool {
+// isDue reports whether an entry of the listing is new or due to be read again.
+func (t *Table) isDue(e procfs.Entry, now time.Time) bool {
 	p := t.Processes[e.N]
 	return p == nil || p.ino != e.Inode || p.due(now)
 }
 
-// readFresh reads what is new or due, within the allowance of each user: what
-// waits since the last look comes first.
-func (t *Table) readFresh(now time.Time, matchOf func(*Process) uint64) (changed bool) {
-	var waited map[int]waiting
+// readDue reads what is new or due, within the allowance of each user; what was
+// deferred by the last scan comes first. It reports whether the table has
+// changed.
+func (t *Table) readDue(now time.Time, matchOf func(*Process) uint64) (changed bool) {
+	var waited map[int]deferral
 	if len(t.Deferred) > 0 {
-		waited, t.Deferred = t.Deferred, make(map[int]waiting)
-		changed = t.readWaiting(waited, now, matchOf)
+		waited, t.Deferred = t.Deferred, make(map[int]deferral)
+		changed = t.readDeferred(waited, now, matchOf)
 	}
 	for _, e := range t.list {
-		if late, ok := waited[e.N]; ok && late.ino == e.Inode || !t.fresh(e, now) {
+		if late, ok := waited[e.N]; ok && late.ino == e.Inode || !t.isDue(e, now) {
 			continue
 		}
 		uid, err := t.chargedTo(e)
@@ -91,13 +97,13 @@ func (t *Table) readFresh(now time.Time, matchOf func(*Process) uint64) (changed
 			changed = true
 			continue
 		}
-		changed = t.inTurn(e, uid, now, matchOf) || changed
+		changed = t.readOrDefer(e, uid, now, matchOf) || changed
 	}
 	return changed
 }
 
-// chargedTo returns the user whose allowance the reading of a process is of. That
-// of a known one is the user as of its last reading.
+// chargedTo returns the user to whom the reading of a process is charged: of a
+// known one the user as of its last reading.
 func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 	if p := t.Processes[e.N]; p != nil && p.ino == e.Inode {
 		return p.UID, nil
@@ -105,31 +111,31 @@ func (t *Table) chargedTo(e procfs.Entry) (uid uint32, err error) {
 	return t.FS.EffectiveUID(e.N)
 }
 
-// readWaiting reads what waits since the last look.
-func (t *Table) readWaiting(waited map[int]waiting, now time.Time, matchOf func(*Process) uint64) (changed bool) {
+// readDeferred reads what was deferred by the last scan.
+func (t *Table) readDeferred(waited map[int]deferral, now time.Time, matchOf func(*Process) uint64) (changed bool) {
 	there := 0
 	for _, e := range t.list {
-		if late, ok := waited[e.N]; ok && late.ino == e.Inode && t.fresh(e, now) {
+		if late, ok := waited[e.N]; ok && late.ino == e.Inode && t.isDue(e, now) {
 			there++
-			changed = t.inTurn(e, late.uid, now, matchOf) || changed
+			changed = t.readOrDefer(e, late.uid, now, matchOf) || changed
 		}
 	}
-	t.SkippedProcesses += uint64(len(waited) - there) // they ended before their turn
+	t.SkippedProcesses += uint64(len(waited) - there) // they ended before they were read
 	return changed
 }
 
-// inTurn reads a process, or notes that it is to be read in the next look.
-func (t *Table) inTurn(e procfs.Entry, uid uint32, now time.Time, matchOf func(*Process) uint64) (changed bool) {
-	if !t.Budget.Take(procfs.Account(uid), costLoad, 1) {
-		t.Deferred[e.N] = waiting{e.Inode, uid}
+// readOrDefer reads a process, or defers it to the next scan.
+func (t *Table) readOrDefer(e procfs.Entry, uid uint32, now time.Time, matchOf func(*Process) uint64) (changed bool) {
+	if !t.Budget.TrySpend(procfs.Account(uid), costLoad, 1) {
+		t.Deferred[e.N] = deferral{e.Inode, uid}
 		return false
 	}
-	return t.meet(e, now, matchOf)
+	return t.readEntry(e, now, matchOf)
 }
 
-// meet reads a process that is new, or due to be read again; it tells whether
-// the table has changed.
-func (t *Table) meet(e procfs.Entry, now time.Time, matchOf func(*Process) uint64) bool {
+// readEntry reads a process that is new or due, and reports whether the table has
+// changed.
+func (t *Table) readEntry(e procfs.Entry, now time.Time, matchOf func(*Process) uint64) bool {
 	known := t.Processes[e.N]
 	p := known
 	if known == nil || known.ino != e.Inode {
@@ -151,7 +157,7 @@ func (t *Table) meet(e procfs.Entry, now time.Time, matchOf func(*Process) uint6
 	return true
 }
 
-// drop forgets a process and what it is charged for.
+// drop removes a process and what is charged for it.
 func (t *Table) drop(pid int) {
 	if p := t.Processes[pid]; p != nil {
 		t.DropDescriptors(p)
@@ -176,7 +182,7 @@ func (t *Table) forget(changed *bool) {
 	}
 }
 
-// load reads what identifies a process; false: it ended.
+// load reads what identifies a process; false: it has ended.
 func (t *Table) load(p *Process) bool {
 	b, err := t.FS.Read(p.PID, "stat")
 	if err != nil {
@@ -190,10 +196,10 @@ func (t *Table) load(p *Process) bool {
 		return false
 	}
 	p.Stat, p.Start = st, st.Start
-	ages := recheckAges()
+	ages := rereadAges()
 	p.checks = min(p.checks+1, uint8(len(ages)+1))
 	if p.checks == 1 {
-		p.settled = p.FirstSeen.Sub(t.StartTime(p)) > ages[len(ages)-1]
+		p.old = p.FirstSeen.Sub(t.StartTime(p)) > ages[len(ages)-1]
 	}
 	if p.UID, err = t.FS.EffectiveUID(p.PID); err != nil { // a worker changes its user after it was forked
 		return false
@@ -223,15 +229,16 @@ func (t *Table) load(p *Process) bool {
 	return true
 }
 
-// StartTime is when a process began: its start is counted from the boot.
+// StartTime returns when a process began: its start in ticks counts from the
+// boot.
 func (t *Table) StartTime(p *Process) time.Time {
 	return t.Boot.Add(time.Duration(p.Start) * (time.Second / procfs.TicksPerSecond))
 }
 
-// become sets what a process is; what named it before no longer counts.
+// become sets what a process runs; another program has another name.
 func (p *Process) become(id cmdline.Program) {
 	if id != p.Program {
-		p.named = nil
+		p.names = nil
 	}
 	p.Program = id
 }
@@ -244,18 +251,18 @@ func (t *Table) Link() {
 		t.Children[p.Stat.PPID] = append(t.Children[p.Stat.PPID], p)
 	}
 	for _, kids := range t.Children {
-		if len(kids) > MaxWorkers { // which ones a bound leaves out must not change from look to look
+		if len(kids) > MaxWorkers { // which ones a bound leaves out must not change from scan to scan
 			slices.SortFunc(kids, Oldest)
 		}
 	}
 }
 
-// RereadAll reads every process without an app once more that belongs to one
-// of these users (root: every process): a listening socket of theirs has
-// appeared that nobody known holds, so one of them became a server.
+// RereadAll reads once more every process without an app that may hold a socket
+// of one of these users: a listening socket has appeared that no known process
+// holds, so one of them became a server.
 func (t *Table) RereadAll(of Users, matchOf func(*Process) uint64) {
 	for pid, p := range t.Processes {
-		if p.Member != nil || p.Stat.Kernel || !of.Concern(p) || !t.Budget.Take(procfs.Account(p.UID), costLoad, 1) {
+		if p.Member != nil || p.Stat.Kernel || !of.MayHold(p) || !t.Budget.TrySpend(procfs.Account(p.UID), costLoad, 1) {
 			continue
 		}
 		if !t.load(p) {

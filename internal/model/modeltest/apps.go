@@ -134,6 +134,9 @@ func (b *builder) listener() bool {
 		of.Overflows5m = b.v()
 		return true
 	}
+	if b.at(1) == "" {
+		return false
+	}
 	l := entry(&of.Listeners, func(l *model.Listener) bool { return l.Name == b.at(1) }, model.Listener{Name: b.at(1)})
 	return b.set(map[string]**float64{
 		"resp_listener_queue_length": &l.Length, "resp_listener_queue_limit": &l.Limit, "page.listener_fullness": &l.Fullness,

@@ -19,19 +19,29 @@ type Fact struct {
 }
 
 // State returns the state that a gather of these numbers would have. It panics
-// on a name that it does not know.
+// on a name that is in no state.
 func State(facts []Fact) *model.State {
+	s, unknown := From(facts)
+	if len(unknown) > 0 {
+		panic("modeltest: unknown " + unknown[0])
+	}
+	return s
+}
+
+// From returns the state that a gather of these numbers would have, and the names
+// that are in no state.
+func From(facts []Fact) (s *model.State, unknown []string) {
 	b := &builder{}
 	for _, f := range facts {
 		b.fact = f
 		group, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(f.Name, "resp_"), "page."), "_")
-		set := b.groups()[group]
-		if set == nil || !set() {
-			panic("modeltest: unknown " + f.Name)
+		before := b.State
+		if set := b.groups()[group]; set == nil || !set() {
+			unknown, b.State = append(unknown, f.Name), before // without an entry for it
 		}
 	}
 	b.finish()
-	return &b.State
+	return &b.State, unknown
 }
 
 type builder struct {
@@ -131,14 +141,14 @@ func (b *builder) collector() bool {
 		b.collectorNamed()
 	case "page.unavailable":
 		b.collectorNamed()
-		l := model.Lack{Collector: b.at(0), Reason: b.at(1), Detail: b.at(2)}
+		l := model.Lack{Collector: b.at(0), Reason: model.Reason(b.at(1)), Detail: b.at(2)}
 		if rest, ok := strings.CutPrefix(l.Detail, l.Collector+" "); ok {
 			name, short, _ := strings.Cut(rest, " ")
 			l.Of, l.Short = l.Collector+":"+strings.TrimSuffix(name, ":"), short
 		}
 		b.Lacks = append(b.Lacks, l)
 	case "page.note":
-		b.Lacks = append(b.Lacks, model.Lack{Collector: b.at(0), Of: b.at(1), Reason: b.at(2), Detail: b.at(3), Optional: true})
+		b.Lacks = append(b.Lacks, model.Lack{Collector: b.at(0), Of: b.at(1), Reason: model.Reason(b.at(2)), Detail: b.at(3), Optional: true})
 	default:
 		return false
 	}
@@ -146,7 +156,7 @@ func (b *builder) collector() bool {
 }
 
 func (b *builder) collectorNamed() {
-	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = b.at(1)
+	entry(&b.Collectors, func(c *model.Collector) bool { return c.Name == b.at(0) }, model.Collector{Name: b.at(0)}).Reason = model.Reason(b.at(1))
 }
 
 // finish fills in what follows from the rest.

@@ -14,7 +14,11 @@ func (b *builder) pool() bool {
 	case "resp_pool_connections":
 		*map[string]*float64{"in_use": &p.InUse, "idle": &p.Idle, "in_transaction": &p.InTransaction, "leaked": &p.Leaked}[b.at(2)] = b.fact.Value
 	case "page.pool_leak":
-		p.Leaks = append(p.Leaks, model.Leak{Owner: model.Owner{App: p.App, Slot: b.at(3), PID: b.number(4)}, Server: b.at(2), Connection: b.connection(5), Seconds: b.fact.Value})
+		l := model.Leak{Owner: model.Owner{Slot: b.at(3), PID: b.number(4)}, Server: b.at(2), Connection: b.connection(5), Seconds: b.fact.Value}
+		if l.Owner != (model.Owner{}) {
+			l.App = p.App
+		}
+		p.Leaks = append(p.Leaks, l)
 	case "page.pool_worker":
 		w := entry(&p.Workers, func(w *model.PoolWorker) bool { return w.Slot == b.at(2) }, model.PoolWorker{Slot: b.at(2)})
 		*map[string]*float64{"in_use": &w.InUse, "idle": &w.Idle, "in_transaction": &w.InTransaction, "leaked": &w.Leaked}[b.at(3)] = b.fact.Value
@@ -45,13 +49,15 @@ func (b *builder) lock() bool {
 }
 
 func (b *builder) mysql() bool {
-	s := b.mysqlServer(b.at(0))
-	switch b.fact.Name {
-	case "page.mysql_query":
+	if b.fact.Name == "page.mysql_query" {
 		b.Queries = append(b.Queries, model.Query{
-			Server: s.Name, Connection: model.Connection{ID: b.connection(1), User: b.at(2), Host: b.at(3), Owner: b.owner(4)},
+			Server: b.at(0), Connection: model.Connection{ID: b.connection(1), User: b.at(2), Host: b.at(3), Owner: b.owner(4)},
 			Statement: b.at(7), Seconds: b.fact.Value,
 		})
+		return true
+	}
+	s := b.mysqlServer(b.at(0))
+	switch b.fact.Name {
 	case "page.mysql_full":
 		s.Full = b.fact.Value == 1
 	case "page.mysql_holder", "page.mysql_holder_asleep":
@@ -76,7 +82,7 @@ func (b *builder) redis() bool {
 	s := b.redisServer(b.at(0))
 	switch b.fact.Name {
 	case "resp_redis_info":
-		s.Informed = true
+		s.Informed, s.Version, s.Mode, s.Role = true, b.at(1), b.at(2), b.at(3)
 		return true
 	case "resp_redis_cache":
 		s.Stateful = b.fact.Value == 0

@@ -1,0 +1,170 @@
+package collectors
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+)
+
+// poolSet is the pools of one server: the configured ones, and one for each other app
+// that is connected to it.
+type poolSet struct {
+	server     string
+	configured map[string][]*pool // by app, in the order of the configuration
+	order      []*pool
+	found      map[string]*pool // by app
+	names      map[string]map[string]bool
+}
+
+// poolsOf returns the pools of a server, without connections.
+func (c *Pool) poolsOf(l poolRead) *poolSet {
+	b := &poolSet{server: l.Name, configured: make(map[string][]*pool), found: make(map[string]*pool), names: make(map[string]map[string]bool)}
+	for _, a := range c.o.Configured() {
+		b.names[a.Name] = make(map[string]bool, len(a.Pools))
+		for i := range a.Pools {
+			p := &a.Pools[i]
+			b.names[a.Name][p.Name] = true
+			if p.MySQL != l.Name {
+				continue
+			}
+			x := &pool{app: a.Name, name: p.Name, config: p, leakAfter: p.LeakAfter, workers: make(map[string]*poolCounts)}
+			b.configured[a.Name] = append(b.configured[a.Name], x)
+			b.order = append(b.order, x)
+		}
+	}
+	return b
+}
+
+// take returns the pool to which a connection belongs, or nil. The process at its
+// other end decides. Where that is not known, the user does; of several pools with
+// that user the first gets it.
+func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
+	if who.App == "" {
+		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
+	}
+	own := b.configured[who.App]
+	if len(own) == 0 {
+		return b.find(who.App)
+	}
+	if p := firstPool(own, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User }); p != nil {
+		return p
+	}
+	return firstPool(own, func(p *pool) bool { return p.config.User == "" })
+}
+
+func firstPool(list []*pool, fits func(*pool) bool) *pool {
+	if i := slices.IndexFunc(list, fits); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// find returns the pool of an app for which no pool on this server is configured. It
+// has the server's name, unless a pool on another server has that name.
+func (b *poolSet) find(app string) *pool {
+	p := b.found[app]
+	if p == nil {
+		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}
+		if b.names[app][p.name] {
+			p.name = "mysql:" + b.server
+		}
+		b.found[app] = p
+	}
+	return p
+}
+
+// all returns the pools whose connections are known. Without a configured user, they
+// are known only where the app's descriptors could be read.
+func (b *poolSet) all(v *sampledConnections) []*pool {
+	var out []*pool
+	for _, p := range b.order {
+		if p.config.User != "" || v.errs[p.app] == nil {
+			out = append(out, p)
+		}
+	}
+	for _, app := range slices.Sorted(maps.Keys(b.found)) {
+		if v.errs[app] == nil {
+			out = append(out, b.found[app])
+		}
+	}
+	return out
+}
+
+// publish adds the series and the state of all pools.
+func (b *poolSet) publish(s *Sample, l poolRead) {
+	processes := make(map[string]int)
+	for i := range l.view.snap.Apps {
+		if a := &l.view.snap.Apps[i]; a.Up {
+			processes[a.Name] = len(a.Workers)
+		}
+	}
+	for _, p := range b.all(l.view) {
+		p.publish(s, b.server, processes[p.app])
+	}
+}
+
+// publish adds the pool's series and its state; workers is how many processes
+// have one.
+func (p *pool) publish(s *Sample, server string, workers int) {
+	used := -p.counts[poolIdle]
+	for i, n := range p.counts {
+		s.add(poolConnectionsFamily, float64(n), p.app, p.name, poolStates[i])
+		used += n
+	}
+	out := model.Pool{
+		App: p.app, Name: p.name, InUse: float64(p.counts[poolInUse]), Idle: float64(p.counts[poolIdle]),
+		InTransaction: float64(p.counts[poolInTransaction]), Leaked: float64(p.counts[poolLeaked]),
+	}
+	if capacity := capacityOf(p.config, workers); capacity > 0 {
+		s.set(&out.Capacity, poolCapacityFamily, float64(capacity), p.app, p.name)
+		s.set(&out.Utilization, poolUtilizationFamily, float64(used)/float64(capacity), p.app, p.name)
+	}
+	for _, slot := range slices.Sorted(maps.Keys(p.workers)) {
+		n := p.workers[slot]
+		out.Workers = append(out.Workers, model.PoolWorker{
+			Slot: slot, InUse: float64(n[poolInUse]), Idle: float64(n[poolIdle]), InTransaction: float64(n[poolInTransaction]), Leaked: float64(n[poolLeaked]),
+		})
+	}
+	p.sortLeaks()
+	for _, x := range p.leaks[:min(len(p.leaks), maxListed)] {
+		out.Leaks = append(out.Leaks, model.Leak{Owner: x.Owner, Server: server, Connection: x.connection, Seconds: x.asleep.Seconds()})
+	}
+	s.State.Pools = append(s.State.Pools, out)
+}
+
+// sortLeaks sorts the leaks, the longest first.
+func (p *pool) sortLeaks() {
+	slices.SortFunc(p.leaks, func(x, y leak) int {
+		return cmp.Or(-cmp.Compare(x.asleep, y.asleep), cmp.Compare(x.connection, y.connection))
+	})
+}
+
+// capacityOf returns how many connections a pool may have with that many worker
+// processes; 0 where that is not known or unbounded.
+func capacityOf(p *config.Pool, workers int) int {
+	if p == nil || p.MaxOverflow < 0 {
+		return 0
+	}
+	return (p.Size + p.MaxOverflow) * workers
+}
+
+// logLeaks passes new leaks to the log, and removes those that have ended.
+func (c *Pool) logLeaks(p *poolServer, l poolRead, b *poolSet) {
+	now := make(map[leakKey]bool)
+	var lines []leakLine
+	for _, in := range b.all(l.view) {
+		for _, x := range in.leaks {
+			key := leakKey{x.connection, x.transaction.ID}
+			now[key] = true
+			if !p.leaks[key] {
+				lines = append(lines, leakLine{in.app, in.name, l.Name, x})
+			}
+		}
+	}
+	p.leaks = now
+	c.o.Leaks.report(leakBatch{l.Server, lines})
+}

@@ -1,0 +1,162 @@
+package discovery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+)
+
+const (
+	// replicaSettle is how long two replicas of one template must have run side
+	// by side to count as two: in a rolling update the new one starts while the
+	// old one still runs.
+	replicaSettle = 10 * time.Minute
+)
+
+// idOf returns the identity of the app whose root a process is.
+func (w *Watcher) idOf(p *table.Process) appname.ID {
+	return appname.ID{Base: w.namer.BaseName(p), Owner: p.Owner.Account, Unit: appname.StableUnit(p.Unit), Host: w.namer.HostTemplate(p), Bind: w.bindOf(p)}
+}
+
+// resume adds a root to the app of its identity that has ended, which continues
+// with its name, slots and counters; false: there is none.
+func (w *Watcher) resume(p *table.Process, id appname.ID) bool {
+	if w.continueApp(p, id, func(a *app) bool { return a.id == id && a.hadRoot(p) }) {
+		return true // it was out of sight, and it is its own successor
+	}
+	return w.continueApp(p, id, func(a *app) bool { return a.id == id })
+}
+
+// joinRunning adds a root to the running app of its base name with which it
+// shares a listening socket, as workers do whose master has ended; false: there
+// is none.
+func (w *Watcher) joinRunning(p *table.Process, id appname.ID) bool {
+	for _, a := range w.apps {
+		if len(a.roots) > 0 && a.matchIndex < 0 && a.id.Base == id.Base && a.mayContinueAs(p) && w.shareListener(p, a.root()) {
+			a.roots = append(a.roots, p)
+			return true
+		}
+	}
+	return false
+}
+
+// resumeElsewhere adds a root to an app that has ended and differs only by where
+// it listened, unless a name is reserved for the root; false: there is none.
+func (w *Watcher) resumeElsewhere(p *table.Process, id appname.ID) bool {
+	for _, r := range w.reserved {
+		if r.ID == id {
+			return false
+		}
+	}
+	return w.continueApp(p, id, func(a *app) bool { return a.id.WithoutBind() == id.WithoutBind() })
+}
+
+// continueApp adds a root to the first of the ended apps that fit, in the order
+// of their names; false: there is none.
+func (w *Watcher) continueApp(p *table.Process, id appname.ID, fits func(*app) bool) bool {
+	var best *app
+	for _, a := range w.apps {
+		if len(a.roots) == 0 && a.matchIndex < 0 && a.mayContinueAs(p) && fits(a) && (best == nil || appname.CompareNames(a.name, best.name) < 0) {
+			best = a
+		}
+	}
+	if best == nil {
+		return false
+	}
+	w.namesChanged = w.namesChanged || best.id != id
+	best.roots, best.id = []*table.Process{p}, id
+	return true
+}
+
+// newName returns a free name for an app of this identity; "" if there is none.
+// One that the identity has borne comes first, then the base name.
+func (w *Watcher) newName(p *table.Process, id appname.ID, now time.Time) string {
+	borne, others := w.namesOfBase(id)
+	free := func(name string) bool {
+		return w.byName(name) == nil && w.reserved.IsFree(name, appname.Reservation{ID: id, Owner: p.Owner.Account, Unit: p.Owner.Unit, Since: now})
+	}
+	stem := id.Base
+	var tries []string
+	switch {
+	case len(borne) > 0:
+		slices.SortFunc(borne, appname.CompareNames)
+		tries, stem = borne, appname.WithoutOrdinal(borne[0])
+	default:
+		tries = append([]string{id.Base}, appname.Qualified(id, others)...)
+	}
+	for _, name := range tries {
+		if free(name) {
+			return name
+		}
+	}
+	for n := 2; n <= 2*MaxApps; n++ {
+		if name := appname.Ordinal(stem, n); free(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// namesOfBase returns the names that apps of this identity bear or have borne,
+// and the identities of the owner's other apps of its base name.
+func (w *Watcher) namesOfBase(id appname.ID) (borne []string, others []appname.ID) {
+	note := func(name string, o appname.ID) {
+		switch {
+		case o == id:
+			borne = append(borne, name)
+		case o.Base == id.Base && o.Owner == id.Owner:
+			others = append(others, o)
+		}
+	}
+	for _, a := range w.apps {
+		note(a.name, a.id)
+	}
+	for name, r := range w.reserved {
+		note(name, r.ID)
+	}
+	return borne, others
+}
+
+// replaceEnded drops the ended apps that another one has replaced. A replica of
+// the same template that was started to replace one continues under its name;
+// another app of its base name that now listens at its address has a name of its
+// own.
+func (w *Watcher) replaceEnded(now time.Time) {
+	for _, a := range slices.Clone(w.apps) {
+		if len(a.roots) > 0 || a.matchIndex >= 0 || a.last == nil {
+			continue
+		}
+		if i := slices.IndexFunc(w.apps, func(b *app) bool { return a.startedBefore(b) && a.isReplacedBy(b, now) }); i >= 0 {
+			b := w.apps[i]
+			a.roots, b.roots = b.roots, nil
+			a.adopt(b.members)
+			w.remove(b)
+		} else if slices.ContainsFunc(w.apps, func(b *app) bool { return a.startedBefore(b) && a.sameAddress(b) }) {
+			w.reserve(a, now)
+			w.remove(a)
+		}
+	}
+}
+
+// isReplacedBy reports whether b is the replica that was started to replace a.
+func (a *app) isReplacedBy(b *app, now time.Time) bool {
+	lost := a.downSince
+	if lost.IsZero() {
+		lost = now
+	}
+	return b.id == a.id && lost.Sub(b.since) < replicaSettle
+}
+
+// sameAddress reports whether b listens where a did.
+func (a *app) sameAddress(b *app) bool {
+	return a.id.Bind != "" && b.id.Bind == a.id.Bind && a.last.NetNS == b.root().NetNS
+}
+
+// startedBefore reports whether b runs, has the base name and the owner of a,
+// which has ended, and was started after it. When they were first seen proves
+// nothing: an app may have been missing in a scan.
+func (a *app) startedBefore(b *app) bool {
+	return b != a && b.matchIndex < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.mayContinueAs(b.root()) && b.root().Start > a.last.Start
+}

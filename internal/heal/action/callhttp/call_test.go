@@ -1,0 +1,203 @@
+package callhttp_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
+)
+
+// call is one request as the other side got it.
+type call struct {
+	method, uri, host, body string
+	header                  http.Header
+}
+
+// hook answers calls and keeps them.
+func hook(t *testing.T, answer http.HandlerFunc) (url string, calls func() []call) {
+	t.Helper()
+	var mu sync.Mutex
+	var list []call
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		list = append(list, call{r.Method, r.RequestURI, r.Host, string(b), r.Header.Clone()})
+		mu.Unlock()
+		answer(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, func() []call { mu.Lock(); defer mu.Unlock(); return list }
+}
+
+func callHTTP(url, tokenFile string) *callhttp.Action {
+	return callhttp.New(callhttp.Deps{}, config.CallHTTP{URL: url, TokenFile: tokenFile})
+}
+
+// What the alert says arrives in the body's strings and nowhere else.
+func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	t.Setenv("http_proxy", "http://127.0.0.1:1")
+	url, calls := hook(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := callHTTP(url+"/hook?key=1", token)
+	p, n, err := actiontest.Command(t, t.Context(), a, actiontest.Payloads())
+	if n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	got := calls()
+	if len(got) != 1 {
+		t.Fatalf("%d calls", len(got))
+	}
+	c := got[0]
+	if c.method != http.MethodPost || c.uri != "/hook?key=1" || c.host != strings.TrimPrefix(url, "http://") {
+		t.Errorf("%+v", c)
+	}
+	for name, want := range map[string]string{"Idempotency-Key": "r-1", "Authorization": "Bearer hunter2", "Content-Type": "application/json", "User-Agent": "resp-exporter"} {
+		if c.header.Get(name) != want {
+			t.Errorf("%s: %q", name, c.header.Get(name))
+		}
+	}
+	for name, v := range c.header {
+		if strings.Contains(name+strings.Join(v, ""), "vil") {
+			t.Errorf("%s: %q", name, v)
+		}
+	}
+	var body struct {
+		RunID, Action, Target string
+		Alert                 struct {
+			Name   string
+			Labels map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(c.body), &body); err != nil || body.Alert.Labels["e"] != actiontest.Payloads()["e"] || body.Target != "url" {
+		t.Errorf("%v, %s", err, c.body)
+	}
+	if strings.Contains(p.Summary, "/hook") {
+		t.Errorf("the path, which may be a secret, is shown: %q", p.Summary)
+	}
+	if o, err := a.Verify(t.Context(), p); o != action.Verified || err != nil {
+		t.Errorf("%s, %v", o, err)
+	}
+}
+
+func TestCallHTTPFails(t *testing.T) {
+	t.Parallel()
+	elsewhere, others := hook(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "status 403"},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+		}, "status 307"},
+		"headers":       {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "the call failed"},
+		"no answer":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "deadline"},
+		"no HTTP":       {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }, "the call failed"},
+		"hangs up once": {func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }, "the call failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, calls := hook(t, c.answer)
+			a := callHTTP(url+"/secret-path", "")
+			limit := 30 * time.Second
+			if name == "no answer" {
+				limit = 3 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			p, _, err := actiontest.Command(t, ctx, a, nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret-path") {
+				t.Errorf("%v", err)
+			}
+			if len(calls()) != 1 || len(others()) != 0 {
+				t.Errorf("%d calls, and %d elsewhere", len(calls()), len(others()))
+			}
+			if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
+				t.Errorf("%s, %v", o, err)
+			}
+		})
+	}
+	if n, err := gone(t); n != 0 || err == nil {
+		t.Errorf("nobody listens: %d, %v", n, err)
+	}
+}
+
+// gone calls a server that has ended.
+func gone(t *testing.T) (int, error) {
+	t.Helper()
+	s := httptest.NewServer(http.NotFoundHandler())
+	s.Close()
+	_, n, err := actiontest.Command(t, t.Context(), callHTTP(s.URL, ""), nil)
+	return n, err
+}
+
+func hijack(w http.ResponseWriter, say string) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(c, say)
+	_ = c.Close()
+}
+
+// An endless answer is read to its bound.
+func TestCallHTTPEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	url, _ := hook(t, func(w http.ResponseWriter, _ *http.Request) {
+		for b := make([]byte, 64<<10); ; {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	if _, n, err := actiontest.Command(t, t.Context(), callHTTP(url, ""), nil); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+func TestCallHTTPRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	token := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for name, c := range map[string]config.CallHTTP{
+		"file":       {URL: "file:///etc/passwd"},
+		"login":      {URL: "http://user:hunter2@localhost/"},
+		"no host":    {URL: "http:///x"},
+		"opaque":     {URL: "http:localhost"},
+		"none":       {},
+		"no token":   {URL: "http://localhost", TokenFile: filepath.Join(dir, "none")},
+		"empty":      {URL: "http://localhost", TokenFile: token("empty", "\n")},
+		"two lines":  {URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")},
+		"long token": {URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))},
+	} {
+		p, err := callhttp.New(callhttp.Deps{}, c).Plan(t.Context(), action.PlanRequest{})
+		if err != nil || p.Refused == "" || strings.Contains(p.Refused+p.Summary, "hunter2") {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+// Package escalate is the action escalate: it calls for a person and changes nothing
+// else.
+package escalate
+
+import (
+	"context"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+)
+
+// Action is the action escalate.
+type Action struct {
+	call func(rule, fingerprint string)
+}
+
+// New returns the action. call is called when a rule needs a person for an alert.
+func New(call func(rule, fingerprint string)) *Action { return &Action{call} }
+
+// need is the private part of a plan.
+type need struct{ rule, fingerprint string }
+
+// Target implements [action.Action].
+func (*Action) Target(action.Alert) string { return "" }
+
+// Plan implements [action.Action].
+func (*Action) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
+	return action.Plan{Action: config.ActionEscalate, Summary: "call for a person", Private: need{req.Rule, req.Alert.Fingerprint}}, nil
+}
+
+// Apply implements [action.Action]. It has no victims.
+func (a *Action) Apply(_ context.Context, p action.Plan) (int, error) {
+	n, ok := p.Private.(need)
+	if !ok {
+		return 0, action.ErrNotPlanned
+	}
+	a.call(n.rule, n.fingerprint)
+	return 0, nil
+}
+
+// Verify implements [action.Action]. Only the person can tell whether it helped.
+func (*Action) Verify(context.Context, action.Plan) (action.Outcome, error) {
+	return action.Unchanged, nil
+}

@@ -1,0 +1,30 @@
+package killleakedconnections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
+)
+
+// sharedUser returns why connections whose holder is unknown must not be ended
+// by their user: pools of two apps have it on one server.
+func sharedUser(ctx context.Context, r criteria, apps []config.App, db func(name string) dbconn.Database, me dbconn.Session) string {
+	for _, a := range apps {
+		for _, p := range a.Pools {
+			if a.Name == r.app || p.User != "" && !slices.Contains(r.users, p.User) {
+				continue
+			}
+			same, err := dbconn.SameDatabase(ctx, r.server, p.MySQL, db, me)
+			switch {
+			case err != nil:
+				return fmt.Sprintf("app %s has a pool with the same user, and whether it is on the same server is not known: %s", a.Name, err)
+			case same:
+				return fmt.Sprintf("the user is app %s's too, on the same server: with clients: user their connections cannot be told apart", a.Name)
+			}
+		}
+	}
+	return ""
+}

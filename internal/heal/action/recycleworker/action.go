@@ -1,0 +1,96 @@
+// Package recycleworker is the action recycle_worker: it ends one worker of gunicorn
+// or uWSGI, so that its master starts a new one.
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+const (
+	// minWorkers must be alive, whatever the settings are, so that one remains.
+	minWorkers = 2
+	// gracefulTimeout is how long a worker may take to end by itself, unless the command
+	// line sets it (--graceful-timeout, --worker-reload-mercy).
+	gracefulTimeout = 30 * time.Second
+	// graceMargin is added to it before a stuck worker is killed.
+	graceMargin = 5 * time.Second
+	// terminateStep is between two signals that kill.
+	terminateStep = 5 * time.Second
+	// minUptime is how long a new worker must have lived, and its master with it:
+	// gunicorn's master exits seconds after a worker that does not boot.
+	minUptime = 5 * time.Second
+	// minGain is the fraction by which the new worker must be smaller than the largest was.
+	minGain = 0.05
+)
+
+// Deps are the dependencies of the action.
+type Deps struct {
+	Processes process.Snapshotter
+	// Leaks returns the leaked connections of an app's workers by their slot. nil,
+	// or an error: unknown.
+	Leaks    func(ctx context.Context, app string) (map[int]int, error)
+	ProcRoot string // "/proc"; where it is mounted
+}
+
+// Action is the action recycle_worker: it lets one worker of gunicorn or uWSGI
+// finish its requests and end, so that its master starts a new one. It never
+// touches a master.
+type Action struct {
+	d Deps
+	c config.Recycle
+}
+
+// New returns the action with these settings.
+func New(d Deps, c config.Recycle) *Action { return &Action{d: d, c: c} }
+
+// Target implements [action.Action].
+func (r *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", r.c.App) + "/workers"
+}
+
+// target is the private part of a plan.
+type target struct {
+	app            string
+	server         cmdline.Server
+	slot           int
+	worker, master procid.Identity
+	grace          time.Duration
+	checkImport    bool // the app is imported before
+}
+
+// candidate is a worker with the number for which it was chosen.
+type candidate struct {
+	worker discovery.Worker
+	value  float64 // bytes, leaked connections or seconds
+	of     string  // what the value is: "rss", "pss", "leaked" or "stuck"
+}
+
+// String returns why a worker was chosen.
+func (p candidate) String() string {
+	switch p.of {
+	case "leaked":
+		return fmt.Sprintf("which has leaked %.0f connections", p.value)
+	case "stuck":
+		return fmt.Sprintf("which is stuck for %.0f s", p.value)
+	}
+	return fmt.Sprintf("the largest with %.0f MiB", p.value/(1<<20))
+}
+
+// findApp returns an app of a snapshot, running or not; nil: there is none.
+func findApp(snap *discovery.Snapshot, name string) *discovery.App {
+	for i := range snap.Apps {
+		if snap.Apps[i].Name == name && name != "" {
+			return &snap.Apps[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package recycleworker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+)
+
+// gracefulSignal returns the signal after which a worker finishes its requests and ends.
+// The two servers differ: gunicorn's workers die of a HUP, uWSGI's drop their requests on
+// a TERM.
+func gracefulSignal(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
+		return syscall.SIGHUP
+	}
+	return syscall.SIGTERM
+}
+
+// hardSignal returns the signal after which a worker that hangs ends at once, if it still
+// can: ABRT for gunicorn.
+func hardSignal(s cmdline.Server) syscall.Signal {
+	if s == cmdline.UWSGI {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGABRT
+}
+
+// Apply implements [action.Action]. The app is imported first, where that is needed.
+// Then everything is read again with the worker's descriptor open.
+func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
+	t, ok := p.Private.(*target)
+	if !ok {
+		return 0, action.ErrNotPlanned
+	}
+	g, err := process.Open(r.d.ProcRoot, t.worker)
+	if err != nil {
+		return 0, err
+	}
+	defer g.Close()
+	if err := r.checkImport(ctx, t); err != nil {
+		return 0, err
+	}
+	sure, err := r.recheck(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	if err := g.Check(); err != nil {
+		return 0, err
+	}
+	if err := g.Signal(gracefulSignal(t.server)); err != nil {
+		return 0, err
+	}
+	if r.c.Pick != config.PickStuck || g.WaitEnded(ctx, t.grace+graceMargin) {
+		return 1, nil
+	}
+	return 1, r.terminate(ctx, g, sure, t)
+}
+
+// terminate ends a stuck worker that did not end by itself: its request would never
+// end either. Before each signal it must still be the proved process.
+func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven, t *target) error {
+	for _, s := range []syscall.Signal{hardSignal(t.server), syscall.SIGKILL} {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the stuck worker has not ended yet: %w", ctx.Err())
+		}
+		err := sure.checkSame(r.d.ProcRoot, t.worker.PID)
+		if err == nil {
+			err = g.Signal(s)
+		}
+		if err != nil && !g.WaitEnded(ctx, time.Second) {
+			return err
+		}
+		if g.WaitEnded(ctx, terminateStep) {
+			return nil
+		}
+	}
+	return errors.New("the stuck worker survives SIGKILL: it waits in the kernel")
+}
+
+// checkImport imports the app as its next worker would, unless its master has
+// loaded it. It returns a [action.Refusal] when the app does not import.
+func (r *Action) checkImport(ctx context.Context, t *target) error {
+	check, refused, err := r.importer(t).Prepare()
+	if err != nil {
+		return err
+	}
+	defer check.Close()
+	if refused == "" && check != nil {
+		refused = importcheck.Run(ctx, check)
+	}
+	if refused != "" {
+		return action.Refusal(refused)
+	}
+	return nil
+}
+
+// recheck reads again whether everything is as planned. It returns the proof of that
+// moment, or a [action.Refusal].
+func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	app := findApp(snap, t.app)
+	if app == nil || app.PID != t.master.PID || !t.master.Alive(r.d.ProcRoot) {
+		return nil, process.ErrChanged
+	}
+	victim, known, refused, err := r.choose(ctx, app)
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != "":
+		return nil, action.Refusal(refused)
+	case victim == nil:
+		return nil, errors.New("there is nothing left to do")
+	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
+		return nil, process.ErrChanged
+	case r.c.Pick == config.PickLargest:
+		return known, nil // two of about the same size may change places
+	case victim.worker.PID != t.worker.PID:
+		return nil, process.ErrChanged
+	}
+	return known, nil
+}

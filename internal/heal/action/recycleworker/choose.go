@@ -1,0 +1,158 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+// choose returns the worst of the workers that are proved to be workers, with the proof,
+// or why the app may not lose one for a while. It returns neither a worker nor a refusal
+// when there is nothing to do.
+func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *proven, string, error) {
+	if refused := r.notReady(app); refused != "" {
+		return nil, nil, refused, nil
+	}
+	list, refused, err := r.candidates(ctx, app)
+	if refused != "" || err != nil {
+		return nil, nil, refused, err
+	}
+	known, err := r.prove(ctx, app)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	sure := known.onlyProven(app)
+	if n := max(r.c.MinWorkers, minWorkers); len(sure.Workers) < n {
+		return nil, nil, fmt.Sprintf("%d of %d processes are proved to be workers, below %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
+	}
+	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
+	switch {
+	case len(fit) == 0 && len(list) > 0:
+		return nil, nil, "no candidate is proved to be a worker: " + known.doubt, nil
+	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
+		return nil, nil, fmt.Sprintf("%d of %d workers are stuck: they have a common cause", len(fit), len(sure.Workers)), nil
+	}
+	best, refused, err := r.oldEnough(sure, fit)
+	return best, known, refused, err
+}
+
+// candidates returns the workers that may be picked, as far as discovery knows.
+func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidate, string, error) {
+	switch r.c.Pick {
+	case config.PickLargest:
+		return largest(app), "", nil
+	case config.PickStuck:
+		if app.StateErr != nil {
+			return nil, "the state of the workers cannot be read: it takes their user, or CAP_SYS_PTRACE", nil
+		}
+		return stuck(app), "", nil
+	case config.PickLeaked:
+		if r.d.Leaks == nil {
+			return nil, "which worker leaks is not known: it takes apps[].pools", nil
+		}
+		leaks, err := r.d.Leaks(ctx, app.Name)
+		if err != nil {
+			return nil, "", fmt.Errorf("which worker leaks: %w", err)
+		}
+		return leaking(app, leaks), "", nil
+	}
+	return nil, "pick has an unknown value", nil
+}
+
+// oldEnough returns the worst of the workers, or a refusal when it is too young: then its
+// predecessor was recycled without effect.
+func (r *Action) oldEnough(app *discovery.App, list []candidate) (*candidate, string, error) {
+	if len(list) == 0 {
+		return nil, "", nil
+	}
+	slices.SortStableFunc(list, func(x, y candidate) int {
+		switch {
+		case x.value > y.value:
+			return -1
+		case x.value < y.value:
+			return 1
+		}
+		return x.worker.Start.Compare(y.worker.Start)
+	})
+	worst := list[0]
+	if age := time.Since(worst.worker.Start); age < r.c.MinAge {
+		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, below %s: to recycle it again would not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
+	}
+	for _, w := range app.Workers {
+		if w.PID != worst.worker.PID && (w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown) {
+			return &worst, "", nil
+		}
+	}
+	return nil, "no other worker would serve requests", nil
+}
+
+// notReady returns why no worker of an app may be recycled now; "": one may.
+func (r *Action) notReady(app *discovery.App) string {
+	switch {
+	case !app.Up:
+		return "the app is down"
+	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
+		return fmt.Sprintf("the app is served by %s: only workers of gunicorn and uWSGI are started anew by their master", app.Server)
+	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
+		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
+	case app.Unslotted > 0 || app.Dropped > 0:
+		return "workers are being replaced just now, or there are too many"
+	}
+	for _, w := range app.Workers {
+		switch {
+		case w.State == discovery.Booting:
+			return fmt.Sprintf("worker %d is just starting: one at a time", w.Slot)
+		case w.PID == app.PID:
+			return "the app has no master that would start a new worker"
+		}
+		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
+			return "the workers have more than one master: an upgrade is under way, or the app runs twice"
+		}
+	}
+	return ""
+}
+
+func largest(app *discovery.App) []candidate {
+	shared := !slices.ContainsFunc(app.Workers, func(w discovery.Worker) bool { return w.Taken.IsZero() || w.Memory.PSS == 0 })
+	var out []candidate
+	for _, w := range app.Workers {
+		if shared {
+			out = append(out, candidate{w, shareOf(w), "pss"})
+		} else {
+			out = append(out, candidate{w, float64(w.RSS), "rss"})
+		}
+	}
+	return out
+}
+
+// shareOf returns a worker's proportional share of memory in bytes, as last sampled,
+// with what it has grown since.
+func shareOf(w discovery.Worker) float64 {
+	return max(0, float64(w.Memory.PSS)+float64(w.RSS)-float64(w.Memory.RSS))
+}
+
+func stuck(app *discovery.App) []candidate {
+	var out []candidate
+	for _, w := range app.Workers {
+		if w.State == discovery.Stuck {
+			out = append(out, candidate{w, w.For.Seconds(), "stuck"})
+		}
+	}
+	return out
+}
+
+func leaking(app *discovery.App, leaks map[int]int) []candidate {
+	var out []candidate
+	for _, w := range app.Workers {
+		if n := leaks[w.Slot]; n > 0 {
+			out = append(out, candidate{w, float64(n), "leaked"})
+		}
+	}
+	return out
+}

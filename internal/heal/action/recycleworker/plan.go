@@ -1,0 +1,62 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+)
+
+// Plan implements [action.Action].
+func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan, error) {
+	p := action.Plan{Action: config.ActionRecycle, Target: "app:?/workers"}
+	name, refused := action.NameFrom(req.Alert, "app", r.c.App)
+	if refused != "" {
+		p.Refused = refused
+		return p, nil
+	}
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return action.Plan{}, err
+	}
+	app := findApp(snap, name)
+	if app == nil {
+		p.Refused = "neither the rule nor the alert names a known app"
+		return p, nil
+	}
+	p.Target = "app:" + app.Name + "/workers"
+	victim, _, refused, err := r.choose(ctx, app)
+	switch {
+	case err != nil:
+		return action.Plan{}, err
+	case refused != "":
+		p.Refused = refused
+		return p, nil
+	case victim == nil:
+		p.Cleared = true
+		return p, nil
+	}
+	p.Measure, p.Total = victim.value, 1
+	p.Summary = fmt.Sprintf("recycle worker %d of %d of %s, %s", victim.worker.Slot, len(app.Workers), app.Name, victim)
+	t, refused, err := r.target(ctx, app, victim.worker)
+	if err != nil {
+		return action.Plan{}, err
+	}
+	p.Refused = refused
+	if t == nil {
+		return p, nil
+	}
+	info := process.Info(t.worker)
+	info["master_pid"], info["master_start"] = strconv.Itoa(t.master.PID), strconv.FormatUint(t.master.Start, 10)
+	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
+	if info["import_check"] = "not needed"; t.checkImport {
+		info["import_check"] = "not run yet"
+		p.Summary += "; the app is imported first, which a plan does not do"
+	}
+	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: process.IdentityOf(t.worker), Info: info}}
+	p.Private = t
+	return p, nil
+}

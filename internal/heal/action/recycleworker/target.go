@@ -1,0 +1,66 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+// target reads the processes, and how to check whether the next worker would start.
+// nil: refused.
+func (r *Action) target(ctx context.Context, app *discovery.App, w discovery.Worker) (*target, string, error) {
+	t := &target{app: app.Name, server: app.Server, slot: w.Slot, grace: gracefulTimeout}
+	var err error
+	if t.worker, err = procid.Identify(r.d.ProcRoot, w.PID); err != nil {
+		return nil, "", err
+	}
+	if t.master, err = procid.Identify(r.d.ProcRoot, app.PID); err != nil {
+		return nil, "", err
+	}
+	if err := process.CheckSignalable(r.d.ProcRoot, w.PID); err != nil {
+		return nil, err.Error(), nil
+	}
+	if refused := t.readGrace(ctx, r); refused != "" {
+		return nil, refused, nil
+	}
+	check, refused, err := r.importer(t).Prepare() // read, and not run
+	if err != nil {
+		return nil, "", err
+	}
+	defer check.Close()
+	if t.checkImport = check != nil; refused != "" {
+		return nil, refused, nil
+	}
+	return t, "", nil
+}
+
+func (r *Action) importer(t *target) importcheck.Checker {
+	return importcheck.Checker{Root: r.d.ProcRoot, Argv: r.c.ImportCheck, Server: t.server, Master: t.master, Worker: t.worker}
+}
+
+// readGrace sets how long a worker may take to end by itself. A stuck one is killed
+// after that; it returns a refusal when the timeout of the step is too short for both.
+func (t *target) readGrace(ctx context.Context, r *Action) (refused string) {
+	option := "--graceful-timeout"
+	if t.server == cmdline.UWSGI {
+		option = "--worker-reload-mercy"
+	}
+	if l, err := procid.LaunchOf(r.d.ProcRoot, t.master.PID); err == nil {
+		if n, err := strconv.Atoi(cmdline.Option(l.Argv, option)); err == nil && n >= 0 && n <= 3600 {
+			t.grace = time.Duration(n) * time.Second
+		}
+	}
+	need := t.grace + graceMargin + 2*terminateStep
+	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
+		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is killed after that", need, t.grace+graceMargin)
+	}
+	return ""
+}

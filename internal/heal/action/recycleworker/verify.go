@@ -1,0 +1,106 @@
+package recycleworker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+)
+
+// Verify implements [action.Action]. It uses the public part of the plan only: the run
+// may have been interrupted.
+func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, error) {
+	if len(p.Victims) != 1 {
+		return action.Unchanged, nil
+	}
+	info := p.Victims[0].Info
+	old, ok := process.IdentityFrom(info, "")
+	master, alsoOK := process.IdentityFrom(info, "master_")
+	before, err := strconv.Atoi(info["workers"])
+	if !ok || !alsoOK || err != nil {
+		return action.Unchanged, nil
+	}
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case !master.Alive(r.d.ProcRoot):
+		return action.Worse, nil
+	case old.Alive(r.d.ProcRoot):
+		return action.InProgress, nil // it finishes its requests
+	}
+	for i := range snap.Apps {
+		if app := &snap.Apps[i]; app.PID == master.PID {
+			return r.verifyReplaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
+		}
+	}
+	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
+}
+
+// verifyReplaced returns whether a new worker serves in place of the old one, and whether
+// that has helped.
+func (r *Action) verifyReplaced(ctx context.Context, app *discovery.App, old, before int, planned time.Time, p action.Plan) (action.Outcome, error) {
+	var next *discovery.Worker
+	for i := range app.Workers {
+		w := &app.Workers[i]
+		// A start is known to the hundredth of a second only, and a plan's time to the second.
+		if w.PID != old && w.Start.After(planned.Add(-time.Second)) && (next == nil || w.Start.After(next.Start)) {
+			next = w
+		}
+	}
+	if next == nil || len(app.Workers) < before || !serves(*next) || time.Since(next.Start) < minUptime {
+		return action.InProgress, nil
+	}
+	switch p.Victims[0].Info["of"] {
+	case "pss":
+		if next.Taken.IsZero() && app.MemoryErr == nil {
+			return action.InProgress, nil
+		}
+		return verifySmaller(shareOf(*next), p.Measure), nil
+	case "rss":
+		return verifySmaller(float64(next.RSS), p.Measure), nil
+	case "leaked":
+		return r.verifyLeaks(ctx, app.Name, p.Measure, next.Slot)
+	}
+	return action.Verified, nil
+}
+
+// serves reports whether a worker accepts requests, as far as its state is readable.
+func serves(w discovery.Worker) bool {
+	switch w.State {
+	case discovery.Idle, discovery.Busy:
+		return true
+	case discovery.StateUnknown:
+		return !w.HasBeat || w.Heartbeat < minUptime
+	default:
+		return false
+	}
+}
+
+// verifySmaller returns Verified when memory is smaller by more than chance explains.
+func verifySmaller(now, before float64) action.Outcome {
+	if now <= before*(1-minGain) {
+		return action.Verified
+	}
+	return action.Unchanged
+}
+
+func (r *Action) verifyLeaks(ctx context.Context, app string, before float64, slot int) (action.Outcome, error) {
+	if r.d.Leaks == nil || r.c.Pick != config.PickLeaked {
+		return action.Verified, nil // the worker is new, and leaks are not measured
+	}
+	leaks, err := r.d.Leaks(ctx, app)
+	if err != nil {
+		return "", err
+	}
+	if float64(leaks[slot]) < before {
+		return action.Verified, nil
+	}
+	return action.Unchanged, nil
+}

@@ -1,0 +1,79 @@
+// Package restarttask is the action restart_task: it ends one worker process of RQ or
+// Celery that makes no progress.
+package restarttask
+
+import (
+	"context"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// TaskQueues reads the queues of a Redis; [redis.Server] is one.
+type TaskQueues interface {
+	RQWorkers(ctx context.Context, queue string) (redis.RQLook, error)
+	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
+	Keyspace(ctx context.Context) (string, error)
+}
+
+// Deps are the dependencies of the action.
+type Deps struct {
+	Apps      func() []config.App          // of the present configuration
+	Queues    func(name string) TaskQueues // a server of the section redis; nil: there is none with that name
+	Processes process.Snapshotter
+	ProcRoot  string // "/proc"; where it is mounted
+	Host      string // this host's name, as os.Hostname returns it
+}
+
+// Action is the action restart_task: it ends one worker process of RQ or
+// Celery that makes no progress, so that its supervisor starts a new one.
+type Action struct {
+	d Deps
+	c config.RestartTask
+}
+
+// New returns the action with these settings.
+func New(d Deps, c config.RestartTask) *Action {
+	return &Action{d: d, c: c}
+}
+
+// Target implements [action.Action].
+func (r *Action) Target(a action.Alert) string {
+	return "app:" + action.TargetName(a, "app", r.c.App) + "/queue:" + action.TargetName(a, "queue", r.c.Queue)
+}
+
+// queue is one queue of the configuration.
+type queue struct {
+	app, kind, redis, name string
+	user                   string // that its workers run as; "": not configured
+}
+
+func (q queue) target() string { return "app:" + q.app + "/queue:" + q.name }
+
+// stuckTask is a worker process that makes no progress.
+type stuckTask struct {
+	id   procid.Identity
+	key  string        // of RQ's entry; "": of Celery
+	job  string        // that it works on; never shown
+	held time.Duration // without progress for that long
+	why  string        // the evidence, for people
+}
+
+// lookup is the result of reading a queue's workers.
+type lookup struct {
+	stuck   []stuckTask // on this host and fit to be ended, the worst first
+	refused string      // why none may be ended although one is stuck
+	workers int         // that serve the queue
+	server  redis.ServerID
+}
+
+// prepared is the private part of a plan.
+type prepared struct {
+	queue  queue
+	task   stuckTask
+	server redis.ServerID
+}

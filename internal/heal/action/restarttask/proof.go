@@ -1,0 +1,294 @@
+package restarttask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/match"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// Anybody who may write to the Redis can write an entry, and a process can choose its own
+// command line or title. A process counts as a worker of a queue only by what the kernel
+// and the Redis server report:
+//
+//   - it is in our PID namespace, and executes Python;
+//   - its users and groups are uniform, and those of the app's workers or the
+//     user of the configuration;
+//   - it is not a process of another watched app;
+//   - it holds a connection that is in CLIENT LIST of this Redis and database, under the
+//     name of the entry if the connection has a name. If the list may not be read: one to
+//     the address at which the exporter itself is connected, in the network namespace in
+//     which that address is valid.
+//
+// All of it is read again with the pidfd open, right before the signal.
+
+// maxAppProcesses bounds the processes of an app whose user is compared.
+const maxAppProcesses = 64
+
+// claim is the worker that a process is said to be.
+type claim struct {
+	queue queue
+	at    redis.ServerState
+	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
+}
+
+// disprove returns why a process is not believed to be a worker; "": it is
+// proved. An error means that it could not be read.
+func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (string, error) {
+	same, err := procid.SamePIDs(r.d.ProcRoot, id.PID)
+	if err != nil {
+		return notReadable(err), nil
+	}
+	if !same {
+		return "the worker's process is in another PID namespace", nil
+	}
+	p, err := procid.Read(r.d.ProcRoot, id.PID)
+	switch {
+	case errors.Is(err, procid.ErrGone) || errors.Is(err, procid.ErrUsers):
+		return "the worker's process: " + err.Error(), nil
+	case err != nil:
+		return notReadable(err), nil
+	case p.Start != id.Start:
+		return "the worker's process has just been replaced", nil
+	case !isPython(p.ExePath):
+		return "the process that calls itself a worker does not execute Python", nil
+	}
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	if refused := r.otherUser(p, c.queue, snap); refused != "" {
+		return refused, nil
+	}
+	return r.unconnected(ctx, id.PID, c)
+}
+
+func notReadable(error) string {
+	return "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+}
+
+// isPython reports whether the file that a process executes is an interpreter of
+// Python. The kernel reports it, not the process.
+func isPython(exe string) bool {
+	name := filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
+	return strings.HasPrefix(name, "python") || strings.HasPrefix(name, "pypy")
+}
+
+// otherUser returns why the user of a process is not one of the app; "": it is.
+func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) string {
+	for i := range snap.Apps {
+		a := &snap.Apps[i]
+		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x discovery.Process) bool { return x.PID == p.PID }) {
+			return "the worker's process is one of app " + a.Name
+		}
+	}
+	if !p.Uniform() {
+		return "the worker's process has users or groups that disagree with each other"
+	}
+	app, _ := action.FindApp(r.d.Apps(), q.app)
+	user := q.user
+	if user == "" {
+		user = app.Match.User
+	}
+	if user != "" {
+		uid, ok := match.LookupUID(user)
+		switch {
+		case !ok:
+			return "the user of the configuration that the workers run as does not exist"
+		case uid != p.UID():
+			return fmt.Sprintf("the worker's process runs as uid %d, not as the user of the configuration", p.UID())
+		}
+		return ""
+	}
+	return r.differsFromApp(p, q.app, snap)
+}
+
+// differsFromApp returns why the user of a process differs from those of the app's server:
+// of its workers, if it has some, as a master may be root's.
+func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Snapshot) string {
+	seen := 0
+	for _, pid := range appProcesses(app, snap) {
+		own, err := procid.Read(r.d.ProcRoot, pid)
+		switch {
+		case errors.Is(err, procid.ErrGone):
+			continue
+		case err != nil:
+			return "the user of the app's processes cannot be read: name it in apps[].tasks[].user"
+		case !own.Uniform() || own.UID() != p.UID() || own.GID() != p.GID():
+			return fmt.Sprintf("the worker's process runs as uid %d, gid %d, and process %d of the app does not: where that is right, name it in apps[].tasks[].user",
+				p.UID(), p.GID(), pid)
+		}
+		seen++
+	}
+	if seen == 0 {
+		return "no process of the app runs on this host to compare the worker's user with: name it in apps[].tasks[].user"
+	}
+	return ""
+}
+
+// appProcesses returns at most 64 pids of the workers of an app, or of its processes if it
+// has no workers.
+func appProcesses(app string, snap *discovery.Snapshot) (pids []int) {
+	i := slices.IndexFunc(snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
+	if i < 0 {
+		return nil
+	}
+	for _, w := range snap.Apps[i].Workers {
+		pids = append(pids, w.PID)
+	}
+	if len(pids) == 0 {
+		for _, x := range snap.Apps[i].Processes {
+			pids = append(pids, x.PID)
+		}
+	}
+	return pids[:min(len(pids), maxAppProcesses)]
+}
+
+// unconnected returns why a process is not believed to be connected to the Redis
+// of its queue.
+func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, error) {
+	held, err := conns.ConnectionsOf(ctx, r.d.ProcRoot, pid, endpoints(c.at))
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return notReadable(err), nil
+	}
+	return disconnected(held, c), nil
+}
+
+// maxEndpoints bounds the addresses of a server to which a worker may be connected.
+const maxEndpoints = 16
+
+// endpoints returns the ports and paths at which the server reports to be reached.
+func endpoints(at redis.ServerState) (e conns.Endpoints) {
+	port := func(n uint16) {
+		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
+			e.Ports = append(e.Ports, n)
+		}
+	}
+	path := func(s string) {
+		if s != "" && !slices.Contains(e.Paths, s) && len(e.Paths) < maxEndpoints {
+			e.Paths = append(e.Paths, s)
+		}
+	}
+	port(at.Peer.Port())
+	path(at.Path)
+	for _, c := range at.Clients {
+		port(c.To.Port())
+		path(c.Path)
+	}
+	return e
+}
+
+// disconnected returns why no connection of a process is in the server's list of
+// clients; "": one is.
+func disconnected(held conns.ProcessConnections, c claim) string {
+	if c.at.Hidden != "" {
+		if !reaches(held, c.at) {
+			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
+		}
+		return ""
+	}
+	found, inDB := false, false
+	var names []string
+	taken := false // another client has the name
+	for _, x := range c.at.Clients {
+		if !isClient(held, c, x) {
+			taken = taken || x.Name == c.name
+			continue
+		}
+		found, inDB = true, inDB || x.DB == c.at.DB
+		if x.Name != "" {
+			names = append(names, x.Name)
+		}
+	}
+	switch {
+	case !found && held.Unproven > 0:
+		return "the worker's process is in a network namespace of which its addresses prove nothing, as of a rootless container"
+	case !found:
+		return "the worker's process holds no connection that the Redis lists (CLIENT LIST): it is a worker of another Redis, or behind a proxy"
+	case !inDB:
+		return "the worker's process is connected to another database of the Redis"
+	case c.name == "" || slices.Contains(names, c.name):
+		return ""
+	case len(names) > 0:
+		return "the worker's process has another name at the Redis (CLIENT LIST) than its entry"
+	case taken:
+		return "the name of the worker's entry is that of another process at the Redis (CLIENT LIST)"
+	}
+	return ""
+}
+
+// reaches reports whether a process holds a connection to the address to which
+// the exporter itself is connected. One of the host's own addresses means the
+// same server in our network namespace only.
+func reaches(held conns.ProcessConnections, at redis.ServerState) bool {
+	for _, s := range held.List {
+		if at.Path != "" && s.Path == at.Path {
+			return true
+		}
+		if at.Peer.IsValid() && s.Remote == at.Peer && (held.OurNet || !conns.IsOwnAddress(at.Peer.Addr())) {
+			return true
+		}
+	}
+	return false
+}
+
+// isClient reports whether a client of the list is a connection of the process:
+// both ends are the same. On a loopback that is a proof only where process,
+// exporter and server share it.
+func isClient(held conns.ProcessConnections, c claim, x redis.Client) bool {
+	near := held.OurNet && (c.at.Path != "" || conns.IsOwnAddress(c.at.Peer.Addr()))
+	for _, s := range held.List {
+		switch {
+		case s.Path != "":
+			// The list has no ends of UNIX sockets: the name must agree, or the path of the configuration.
+			if s.Path == x.Path && (c.name != "" && x.Name == c.name || c.name == "" && s.Path == c.at.Path) {
+				return true
+			}
+		case !x.Addr.IsValid() || s.Local != x.Addr || s.Remote != x.To && s.Remote != c.at.Peer:
+		case near || !s.Local.Addr().IsLoopback():
+			return true
+		}
+	}
+	return false
+}
+
+// sharedQueue returns why the owner of a queue is not certain: an
+// app of the configuration has one of that name in the same database.
+func (r *Action) sharedQueue(ctx context.Context, q queue) string {
+	for _, app := range r.d.Apps() {
+		for _, t := range app.Tasks {
+			if app.Name == q.app || t.Type != q.kind || !slices.Contains(t.Names(), q.name) {
+				continue
+			}
+			same, err := keyspace.Same(ctx, q.redis, t.Redis, func(ctx context.Context, name string) (string, error) {
+				if s := r.d.Queues(name); s != nil {
+					return s.Keyspace(ctx)
+				}
+				return "", keyspace.ErrNotConfigured
+			})
+			switch {
+			case err != nil:
+				return fmt.Sprintf("app %s has a queue of that name too, and whether it is the same one is not known: %s", app.Name, err)
+			case same:
+				return fmt.Sprintf("the queue is app %s's too, in the same database of one Redis: the owner of the worker is not certain", app.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// workerName returns RQ's name of the worker with an entry.
+func workerName(w redis.RQWorker) string { return strings.TrimPrefix(w.Key, "rq:worker:") }

@@ -1,0 +1,118 @@
+package restarttask_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/conns"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+)
+
+func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// A process is the worker of an entry when both ends of a connection of its own
+// are in the server's list, in the same database, and no name speaks against it.
+func TestDisconnected(t *testing.T) {
+	t.Parallel()
+	tcp := func(local, remote string) sockdiag.Connection {
+		return sockdiag.Connection{Local: ap(local), Remote: ap(remote)}
+	}
+	client := func(addr, to, name string, db int) redis.Client {
+		c := redis.Client{Addr: ap(addr), Name: name, DB: db}
+		if to != "" {
+			c.To = ap(to)
+		}
+		return c
+	}
+	near := func(list ...sockdiag.Connection) conns.ProcessConnections {
+		return conns.ProcessConnections{List: list, OurNet: true}
+	}
+	const here, there = "127.0.0.1:6379", "192.0.2.9:6379"
+	listed := func(peer string, clients ...redis.Client) redis.ServerState {
+		return redis.ServerState{Peer: ap(peer), Clients: clients}
+	}
+	hidden := redis.ServerState{Peer: ap(here), Hidden: "not allowed"}
+	for name, c := range map[string]struct {
+		held conns.ProcessConnections
+		at   redis.ServerState
+		name string // of the entry
+		want string
+	}{
+		"both ends":                     {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", ""},
+		"no name any more":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0)), "w", ""},
+		"one of several names":          {near(tcp("127.0.0.1:5000", here), tcp("127.0.0.1:5001", here)), listed(here, client("127.0.0.1:5000", here, "x", 0), client("127.0.0.1:5001", here, "w", 0)), "w", ""},
+		"of Celery":                     {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "anything", 0)), "", ""},
+		"by another own address":        {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), listed(here, client("127.0.0.1:5000", "127.0.0.2:6379", "w", 0)), "w", ""},
+		"from a container":              {conns.ProcessConnections{List: []sockdiag.Connection{tcp("192.0.2.5:5000", there)}}, listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", ""},
+		"before Redis 6.2":              {near(tcp("192.0.2.5:5000", there)), listed(there, client("192.0.2.5:5000", "", "w", 0)), "w", ""},
+		"another port":                  {near(tcp("127.0.0.1:5002", here)), listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
+		"a port of another server":      {near(tcp("192.0.2.5:5000", "192.0.2.8:6379")), listed(there, client("192.0.2.5:5000", there, "w", 0)), "w", "no connection that the Redis lists"},
+		"a container's own loopback":    {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, listed(here, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
+		"our loopback, a far Redis":     {near(tcp("127.0.0.1:5000", here)), listed(there, client("127.0.0.1:5000", here, "w", 0)), "w", "no connection that the Redis lists"},
+		"another database":              {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "w", 1)), "w", "another database"},
+		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", "another name"},
+		"a name that is another's":      {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0), client("127.0.0.1:5001", here, "w", 0)), "w", "that of another process"},
+		"nobody is listed":              {near(tcp("127.0.0.1:5000", here)), listed(here), "w", "no connection that the Redis lists"},
+		"by its name over a socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Peer: ap(here), Clients: []redis.Client{{Path: "/r", Name: "w"}}}, "w", ""},
+		"another name over a socket":    {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r", Name: "v"}}}, "w", "no connection that the Redis lists"},
+		"of Celery over our socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", ""},
+		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection that the Redis lists"},
+		"hidden, and there":             {near(tcp("127.0.0.1:5000", here)), hidden, "w", ""},
+		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", "not allowed"},
+		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
+		"hidden, with nothing":          {near(), hidden, "w", "not allowed"},
+		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Hidden: "not allowed"}, "w", ""},
+	} {
+		if got := restarttask.Disconnected(c.held, c.at, c.name); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Whose a queue is must be certain, also under two names of one server.
+func TestRestartTaskSharedQueue(t *testing.T) {
+	t.Parallel()
+	tasks := func(redis, kind string, queues ...string) []config.Tasks {
+		return []config.Tasks{{Type: kind, Redis: redis, Queues: queues}}
+	}
+	for name, c := range map[string]struct {
+		other []config.Tasks
+		want  string
+	}{
+		"one name":           {tasks("broker", config.RQ, "slow", "mail"), "app blog's too"},
+		"two names":          {tasks("again", config.RQ, "mail"), "app blog's too"},
+		"another server":     {tasks("other", config.RQ, "mail"), "no worker of the queue lives"},
+		"another queue":      {tasks("broker", config.RQ, "slow"), "no worker of the queue lives"},
+		"another library":    {tasks("broker", config.Celery, "mail"), "no worker of the queue lives"},
+		"no answer":          {tasks("down", config.RQ, "mail"), "is not known"},
+		"not there any more": {tasks("gone", config.RQ, "mail"), "is not known"},
+	} {
+		servers := map[string]restarttask.TaskQueues{
+			"broker": &queues{waiting: 1, keyspace: "a/0"}, "again": &queues{keyspace: "a/0"}, "other": &queues{keyspace: "b/0"}, "down": &queues{err: actiontest.ErrDown},
+		}
+		r := restarttask.New(restarttask.Deps{
+			Apps: func() []config.App {
+				return []config.App{{Name: "shop", Tasks: tasks("broker", config.RQ, "mail")}, {Name: "blog", Tasks: c.other}}
+			},
+			Queues: func(name string) restarttask.TaskQueues { return lookIn(servers, name) }, ProcRoot: "/proc", Host: "here", Processes: &actiontest.Processes{},
+		}, mail())
+		p, err := r.Plan(t.Context(), action.PlanRequest{})
+		if err != nil || !strings.Contains(p.Refused, c.want) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
+// lookIn is nil for a server that is not there.
+func lookIn(servers map[string]restarttask.TaskQueues, name string) restarttask.TaskQueues {
+	if s, ok := servers[name]; ok {
+		return s
+	}
+	return nil
+}

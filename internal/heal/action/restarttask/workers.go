@@ -1,0 +1,265 @@
+package restarttask
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+const (
+	// A worker of RQ writes a heartbeat every 30 s while it works and every 405 s while
+	// it is idle; these limits are above that.
+	silentAtWork = 90 * time.Second
+	silentAtRest = 465 * time.Second
+	// A worker registers itself within this time after the start of its process.
+	longestBirth = 10 * time.Minute
+	// clockSlack is the tolerated difference between two clocks of one host.
+	clockSlack = 2 * time.Second
+	// As many workers or more that hang at the same time have a common cause.
+	commonCauseWorkers = 3
+)
+
+// findRQ returns the workers of an RQ queue that make no progress: that work on one job
+// of this queue for too long, or write no heartbeat, while jobs wait. The processor time
+// of a job is no evidence: one that spins makes no progress either.
+func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
+	look, err := server.RQWorkers(ctx, q.name)
+	if err != nil {
+		return lookup{}, err
+	}
+	if look.Waiting == 0 {
+		return lookup{}, nil
+	}
+	now := time.Now()
+	f := lookup{server: look.At.ID}
+	hang, elsewhere := 0, 0
+	var unfit []string
+	for _, w := range look.Workers {
+		if w.Host == r.d.Host && r.hasEnded(w) {
+			continue
+		}
+		f.workers++
+		held, why := r.stalledFor(w, q.name, now)
+		if why == "" {
+			continue
+		}
+		if hang++; w.Host != r.d.Host {
+			elsewhere++
+			continue
+		}
+		id, refused, err := r.rqProcess(ctx, w, claim{q, look.At, workerName(w)})
+		switch {
+		case err != nil:
+			return lookup{}, err
+		case refused != "":
+			unfit = append(unfit, refused)
+			continue
+		}
+		f.stuck = append(f.stuck, stuckTask{id, w.Key, w.Job, held, why})
+	}
+	slices.SortFunc(f.stuck, func(x, y stuckTask) int {
+		return cmp.Or(cmp.Compare(y.held, x.held), cmp.Compare(x.id.PID, y.id.PID))
+	})
+	switch {
+	case f.workers >= commonCauseWorkers && 2*hang > f.workers:
+		f.refused = fmt.Sprintf("%d of %d workers hang: they have a common cause", hang, f.workers)
+	case len(f.stuck) > 0:
+	case len(unfit) > 0:
+		f.refused = unfit[0]
+	case elsewhere > 0:
+		f.refused = "the worker that hangs is on another host"
+	case f.workers == 0:
+		f.refused = "no worker of the queue lives: there is nothing to restart"
+	}
+	return f, nil
+}
+
+// hasEnded reports whether a worker of this host has ended without removing its entry,
+// which expires after some minutes.
+func (r *Action) hasEnded(w redis.RQWorker) bool {
+	_, err := procid.Identify(r.d.ProcRoot, w.PID)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// stalledFor returns for how long a worker has made no progress, and by which evidence;
+// "": it makes progress, or works on another queue.
+func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time.Duration, string) {
+	silence, limit := now.Sub(w.Heartbeat), silentAtRest
+	if w.Job != "" {
+		limit = silentAtWork
+	}
+	switch held := now.Sub(w.JobStarted); {
+	case w.Job != "" && w.JobQueue != queue:
+		return 0, ""
+	case w.Job != "" && !w.JobStarted.IsZero() && held >= r.c.MinStuck:
+		return held, "it works on one job"
+	case silence >= max(limit, r.c.MinStuck):
+		return silence, "it writes no heartbeat"
+	}
+	return 0, ""
+}
+
+// rqTitle matches the process title that RQ sets where it can.
+var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
+
+// rqProcess returns the process of a worker, and why it must not be ended. Anybody who
+// may write to the Redis may have written the entry: the process
+// must be one of RQ's by its own command line, as old as the entry says, and
+// proved to be this queue's.
+func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id procid.Identity, refused string, err error) {
+	id, err = procid.Identify(r.d.ProcRoot, w.PID)
+	if err != nil {
+		return id, "", err
+	}
+	started, err := id.StartTime()
+	if err != nil {
+		return id, "", err
+	}
+	if age := w.Birth.Sub(started); age < -clockSlack || age > longestBirth {
+		return id, "the worker's process is not the one that registered itself: it runs in a container, or its number is another's now", nil
+	}
+	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
+	if err != nil {
+		return id, "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
+	}
+	if !isRQ(l) {
+		return id, "the process that calls itself a worker is none by its command line: start it with rq worker, or install setproctitle for it", nil
+	}
+	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+		return id, refused, err
+	}
+	return id, r.unsupervised(id), nil
+}
+
+// isRQ reports whether a command line is that of a worker of RQ.
+func isRQ(l procid.Launch) bool {
+	if len(l.Argv) == 0 || !isPython(l.Program) {
+		return false
+	}
+	if rqTitle.MatchString(l.Argv[0]) {
+		return true
+	}
+	for i, a := range l.Argv {
+		name := filepath.Base(a)
+		module := i > 0 && l.Argv[i-1] == "-m" && (a == "rq" || a == "rq.cli")
+		if name == "rqworker" && i <= 3 {
+			return true
+		}
+		if i <= 3 && (name == "rq" || module) {
+			return slices.ContainsFunc(l.Argv[i+1:], func(s string) bool { return s == "worker" || s == "worker-pool" })
+		}
+	}
+	return false
+}
+
+// unsupervised returns why a process must not be ended: nothing would restart it.
+func (r *Action) unsupervised(id procid.Identity) string {
+	if err := process.CheckSignalable(r.d.ProcRoot, id.PID); err != nil {
+		return err.Error()
+	}
+	switch {
+	case id.State == 't':
+		return "the worker's process is being traced: somebody debugs it"
+	case id.Terminal:
+		return "the worker runs in a terminal: nothing would restart it"
+	case id.Parent <= 1 && !procid.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
+		return "the worker has no supervisor: nothing would restart it"
+	}
+	return ""
+}
+
+// supervisedByInit reports whether process 1 restarts its children, as in a
+// container whose only program is a supervisor.
+func (r *Action) supervisedByInit() bool {
+	l, err := procid.LaunchOf(r.d.ProcRoot, 1)
+	if err != nil {
+		return false
+	}
+	for _, a := range l.Argv[:min(len(l.Argv), 3)] {
+		if slices.Contains([]string{"supervisord", "circusd", "s6-svscan", "runsvdir", "honcho", "foreman"}, filepath.Base(a)) {
+			return true
+		}
+	}
+	return false
+}
+
+// findCelery returns the worker of a Celery queue that makes no progress: messages wait,
+// and none was fetched for min_stuck, though workers hold some.
+func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
+	in, err := server.CeleryIntake(ctx, q.name, time.Now().Add(-r.c.MinStuck))
+	if err != nil {
+		return lookup{}, err
+	}
+	if in.Waiting == 0 || in.Fresh {
+		return lookup{}, nil
+	}
+	snap, err := r.d.Processes.Snapshot(ctx)
+	if err != nil {
+		return lookup{}, err
+	}
+	f := lookup{server: in.At.ID}
+	var unfit []string
+	for _, w := range snap.Celery {
+		if !slices.Contains(w.Queues, q.name) {
+			continue
+		}
+		t, refused, err := r.celeryProcess(ctx, w, claim{queue: q, at: in.At})
+		switch {
+		case err != nil:
+			return lookup{}, err
+		case refused != "":
+			unfit = append(unfit, refused)
+		default:
+			f.stuck = append(f.stuck, t)
+		}
+	}
+	f.workers = len(f.stuck)
+	switch {
+	case len(f.stuck) >= commonCauseWorkers:
+		f.refused = fmt.Sprintf("all %d workers hang: they have a common cause", len(f.stuck))
+	case len(f.stuck) > 0 && in.Held == 0:
+		f.refused = "no worker holds a message, so that the time for which they hang is not known"
+	case len(f.stuck) > 0:
+	case len(unfit) > 0:
+		f.refused = unfit[0]
+	default:
+		f.refused = "no worker of the queue runs on this host"
+	}
+	return f, nil
+}
+
+// celeryProcess returns why a worker must not be ended. Its command line
+// names queues and no broker, so its connections must prove the broker.
+func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
+	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
+		return t, "the worker serves other queues too, whose tasks it would cut off", nil
+	}
+	id, err := procid.Identify(r.d.ProcRoot, w.PID)
+	if errors.Is(err, os.ErrNotExist) {
+		return t, "the worker has just ended", nil
+	}
+	if err != nil {
+		return t, "", err
+	}
+	if started, err := id.StartTime(); err != nil || started.Sub(w.Start).Abs() > clockSlack {
+		return t, "the worker has just been replaced", err
+	}
+	if time.Since(w.Start) < r.c.MinStuck {
+		return t, "the worker is younger than min_stuck", nil
+	}
+	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
+		return t, refused, err
+	}
+	return stuckTask{id: id, held: r.c.MinStuck, why: "it has fetched no message"}, r.unsupervised(id), nil
+}

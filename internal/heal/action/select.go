@@ -1,0 +1,66 @@
+package action
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// plainName matches the label values that may be part of a target. They are only
+// compared with known names.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._:@/~-]+$`)
+
+// TargetName returns the part of a target that a setting or, without one, the
+// alert's label names; "?" where neither does.
+func TargetName(a Alert, label, setting string) string {
+	switch v := a.Labels[label]; {
+	case setting != "":
+		return setting
+	case text.Matches(plainName, v, 128):
+		return v
+	}
+	return "?"
+}
+
+// NameFrom returns the name in a setting or, where it is empty, in the alert's label. It
+// returns a refusal when both are there and differ.
+func NameFrom(a Alert, label, setting string) (name, refused string) {
+	said := a.Labels[label]
+	switch {
+	case setting == "":
+		return said, ""
+	case said != "" && said != setting:
+		return "", fmt.Sprintf("the alert's label %s differs from the rule", label)
+	default:
+		return setting, ""
+	}
+}
+
+// FindApp returns the app of a name, and whether there is one.
+func FindApp(apps []config.App, name string) (config.App, bool) {
+	for _, a := range apps {
+		if a.Name == name && name != "" {
+			return a, true
+		}
+	}
+	return config.App{}, false
+}
+
+// Sleep waits for d. It reports false when ctx ended first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
+	}
+}
+
+// RoundTenths returns a duration as text, rounded to tenths of a second.
+func RoundTenths(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -1,0 +1,235 @@
+package heal
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// flow is where a run goes after a step.
+type flow int
+
+const (
+	flowEnd      flow = iota
+	flowNext          // the step did not help: the next one
+	flowEscalate      // another act could do harm: the step escalate, if the rule has it
+	flowWait          // for an approval, or for the journal
+	flowStop          // the exporter ends: the next start verifies the step
+)
+
+// result is how one step ended.
+type result struct {
+	decision journal.Decision
+	reason   string
+	flow     flow
+}
+
+// execution is a run that has not ended: the state machine of one run. Each method
+// is one transition or reads the state, and locks. The runs that it returns are
+// copies, of which nothing is changed afterwards.
+type execution struct {
+	id    string
+	rule  *guard.Rule
+	alert action.Alert
+
+	mu          sync.Mutex
+	run         journal.Run
+	interrupted bool // the exporter ended in the middle of the step: it is only verified
+	notBefore   time.Time
+	cancelled   bool
+}
+
+// newExecution returns the execution of a run. One whose action may have been applied
+// is interrupted.
+func newExecution(run journal.Run, rl *guard.Rule, a action.Alert) *execution {
+	return &execution{id: run.ID, rule: rl, alert: a, run: run, interrupted: run.State.Inflight()}
+}
+
+// snapshot returns the run as it is now.
+func (e *execution) snapshot() journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.run
+}
+
+// step returns the current step with its action, and whether it is only to be
+// verified.
+func (e *execution) step() (config.HealingStep, action.Action, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rule.Steps[e.run.Step], e.rule.Actions[e.run.Step], e.interrupted
+}
+
+// isFor reports whether the run is of a rule and an alert.
+func (e *execution) isFor(rule, fingerprint string) bool {
+	return e.rule.Name == rule && e.alert.Fingerprint == fingerprint
+}
+
+// due reports whether the run may start at a moment; warm is the end of the warm-up,
+// for which an interrupted one does not wait.
+func (e *execution) due(now, warm time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.notBefore.After(now) && (e.interrupted || !now.Before(warm))
+}
+
+// cancel ends a run that waits; false: it is interrupted, and is verified first.
+func (e *execution) cancel(reason string, now time.Time) (journal.Run, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.interrupted {
+		return e.run, false
+	}
+	e.run.State, e.run.Reason, e.run.Updated = journal.DecisionCancelled, reason, now
+	return e.run, true
+}
+
+// requestCancel marks a run that is under way: it ends before its next act.
+func (e *execution) requestCancel() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cancelled = true
+}
+
+func (e *execution) isCancelled() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cancelled
+}
+
+// planned records the plan of the step, within the bounds of the journal.
+func (e *execution) planned(p *action.Plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.Plan, e.run.Target = p, p.Target
+}
+
+// observed records the evidence.
+func (e *execution) observed(facts json.RawMessage) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.Facts = facts
+}
+
+// approval returns a result that waits, unless a person approved all that the plan
+// touches. An approval that does not cover the plan is dropped.
+func (e *execution) approval() result {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	plan, approved := e.run.Plan, e.run.Approved
+	if approved == nil {
+		return result{journal.DecisionAwaiting, plan.Summary, flowWait}
+	}
+	why := approved.Covers(*plan)
+	if why == "" {
+		return result{}
+	}
+	e.run.Approved = nil
+	return result{journal.DecisionAwaiting, plan.Summary + " (approval is needed again: " + why + ")", flowWait}
+}
+
+// begin starts to act.
+func (e *execution) begin(now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.State, e.run.Reason, e.run.Applied, e.run.Updated = journal.DecisionRunning, "", now, now
+	return e.run
+}
+
+// acted records how many victims the action was applied to.
+func (e *execution) acted(done int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.Done = done
+}
+
+// verifying goes on to the verification; err is that of the action.
+func (e *execution) verifying(err error, now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.State, e.run.Updated = journal.DecisionVerifying, now
+	if err != nil {
+		e.run.Reason = text.Clip(err.Error(), action.MaxText)
+	}
+	return e.run
+}
+
+// measured records what a verification measured.
+func (e *execution) measured(o action.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.Outcome = o
+}
+
+// settle records when the step ended.
+func (e *execution) settle(now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.Settled = now
+	return e.run
+}
+
+// advance appends the result of the step to those before and goes on to another one.
+func (e *execution) advance(r result, next int, now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	run := &e.run
+	summary := ""
+	if run.Plan != nil {
+		summary = run.Plan.Summary
+	}
+	run.Before = append(slices.Clone(run.Before), journal.StepResult{
+		Action: run.Action, Target: run.Target, Result: r.decision, Reason: text.Clip(r.reason, action.MaxText), Summary: summary,
+		Applied: run.Applied, Ended: run.Settled, Done: run.Done,
+	})
+	run.Step, run.Action, run.Target = next, e.rule.Steps[next].Action, e.rule.Actions[next].Target(e.alert)
+	run.Settled, run.Applied = time.Time{}, time.Time{}
+	run.Plan, run.Done, run.Outcome, run.Approved, run.Facts = nil, 0, "", nil, nil
+	run.State, run.Reason, run.Updated = journal.DecisionStepFailed, text.Clip(r.reason, action.MaxText), now
+	e.interrupted = false
+	return e.run
+}
+
+// end ends the run.
+func (e *execution) end(r result, now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.State, e.run.Reason, e.run.Updated = r.decision, text.Clip(r.reason, action.MaxText), now
+	return e.run
+}
+
+// postpone waits for the journal until a later moment: what was approved or begun is
+// done again from the start.
+func (e *execution) postpone(reason string, until time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run.State, e.run.Reason = journal.DecisionUnwritten, text.Clip(reason, action.MaxText)
+	e.run.Approved, e.run.Applied = nil, time.Time{}
+	e.notBefore = until
+	return e.run
+}
+
+// approved returns the run as it is when a person approves its plan; nothing changes
+// before [execution.approve].
+func (e *execution) approved(now time.Time) journal.Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	run := e.run
+	run.State, run.Reason, run.Updated = journal.DecisionQueued, "a person approved the plan", now
+	run.Approved = journal.ApprovalOf(*run.Plan)
+	return run
+}
+
+// approve sets the run to one that [execution.approved] returned.
+func (e *execution) approve(run journal.Run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.run = run
+}

@@ -1,0 +1,109 @@
+package heal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+const beatEvery = 20 * time.Second // between two registrations of this exporter as alive
+
+// keepBeating registers this exporter as alive again and again, until ctx ends.
+func (s *state) keepBeating(ctx context.Context) {
+	t := time.NewTicker(beatEvery)
+	defer t.Stop()
+	for {
+		if l := s.current.Load().leases; l != nil {
+			if err := l.Beat(ctx); err != nil {
+				s.log.Debug("Fleet heartbeat failed", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// askFleet registers that this exporter is asked for an action, waits for pause so that
+// the others can do the same, and counts them. It returns why the action is not done;
+// "": it may be.
+func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) string {
+	set := s.current.Load()
+	l := set.leases
+	if set.Coordination.Redis == "" {
+		return ""
+	}
+	if l == nil {
+		return "the fleet has no Redis"
+	}
+	if _, err := l.Ask(ctx, name); err == nil {
+		action.Sleep(ctx, pause)
+	}
+	f, err := l.Ask(ctx, name)
+	if err != nil {
+		return "the fleet's Redis does not answer: " + err.Error()
+	}
+	return fleetGuard(f, name, set.Budgets)
+}
+
+// acquire acquires the lease of a target in this process, and among all exporters. It was
+// not acquired when the result has a decision.
+func (s *state) acquire(ctx context.Context, want Lease) result {
+	if !s.runs.claim(want.Key, want.Run) {
+		return result{journal.DecisionLease, "another run works on the target", flowEnd}
+	}
+	set := s.current.Load()
+	if set.leases == nil {
+		return result{}
+	}
+	held, f, err := set.leases.Take(ctx, want)
+	var r result
+	switch {
+	case err != nil:
+		r = result{journal.DecisionFleet, "the fleet's Redis does not answer: " + err.Error(), flowEnd}
+	case !held:
+		r = result{journal.DecisionLease, "another exporter works on the target", flowEnd}
+	default:
+		if why := fleetGuard(f, want.Action, set.Budgets); why != "" {
+			r = result{journal.DecisionFleet, why, flowEnd}
+		}
+	}
+	if r.decision != "" {
+		s.release(ctx, want)
+	}
+	return r
+}
+
+// release releases a lease, also when the exporter is ending.
+func (s *state) release(ctx context.Context, l Lease) {
+	s.runs.release(l.Key, l.Run)
+	leases := s.current.Load().leases
+	if leases == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := leases.Give(ctx, l); err != nil {
+		s.log.Warn("Lease not released, it expires by itself", "run", l.Run, "err", err)
+	}
+}
+
+// fleetGuard returns why the fleet keeps an action from being done; "": it does not.
+func fleetGuard(f Fleet, action string, b config.Budgets) string {
+	n := max(f.Firing, f.Repairing)
+	switch {
+	case f.Members < 1 || n < 1:
+		return "the fleet's Redis has no registration of this exporter"
+	case float64(n) > b.FleetMaxFraction*float64(f.Members):
+		return fmt.Sprintf("%d of %d exporters need %s; more than a fraction of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
+	case f.Members-n < b.FleetMinHealthy:
+		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
+	}
+	return ""
+}

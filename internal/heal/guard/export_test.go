@@ -1,0 +1,69 @@
+package guard
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+// Past is what a runner goes by after it read a journal.
+type Past struct {
+	Last, Known map[string]time.Time
+	Spent       int
+	Failures    map[string]int
+	Human       []string
+	Waiting     []string // runs that would act when their turn comes
+	Begun       []string // runs that are only looked after
+	Bad, Runs   int
+	Good        [2][]byte // the lines of both files that are entries
+}
+
+// Recall reads the two files of a journal, the older one first.
+func Recall(h config.Healing, now time.Time, files [2][]byte) (p Past, err error) {
+	set, err := Compile(h, func(s config.HealingStep) (action.Action, error) {
+		if s.KillLeaked != nil {
+			return killleakedconnections.New(killleakedconnections.Deps{}, *s.KillLeaked), nil
+		}
+		return escalate.New(nil), nil
+	})
+	if err != nil {
+		return p, err
+	}
+	c := NewRecovery(set, now)
+	for i, data := range files {
+		err := journal.ReadLines(bytes.NewReader(data), now, func(l journal.Line) {
+			if l.OK {
+				p.Good[i] = append(p.Good[i], l.Text...)
+			}
+			l.Current = i == 1
+			c.Add(l)
+		})
+		if err != nil {
+			return p, err
+		}
+	}
+	for _, run := range c.Finish() {
+		p.Runs++
+		switch {
+		case run.Terminal():
+		case run.State.Inflight():
+			p.Begun = append(p.Begun, run.ID)
+		default:
+			p.Waiting = append(p.Waiting, run.ID)
+		}
+	}
+	p.Last, p.Known, p.Spent, p.Bad = c.last, c.dedup, len(c.applied), c.Bad
+	p.Human = slices.Sorted(maps.Keys(c.human))
+	p.Failures = make(map[string]int)
+	for a, list := range c.failures {
+		p.Failures[a] = len(list)
+	}
+	return p, nil
+}

@@ -1,0 +1,217 @@
+package guard
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+// The bounds of the state of the guards.
+const (
+	MaxDedup = 10_000        // alerts that are known again, and keys that were acted on
+	actsFor  = 2 * time.Hour // for which the acts of a key are kept after the newest
+)
+
+// InterruptedReason begins the reason of a step in which the exporter ended: what was
+// done of it is not known.
+const InterruptedReason = "the exporter ended in the middle of it; "
+
+// Memory is the state of the guards. It outlives the process.
+type Memory struct {
+	dedup    map[string]time.Time   // until when an alert is a duplicate
+	last     map[string]time.Time   // when a key was last acted on
+	acts     map[string][]time.Time // when something was done to a key, the newest last
+	applied  []time.Time            // all acts, for the budget
+	failures map[string][]time.Time // by action
+	human    map[string]string      // rule: fingerprint of the alert it could not help
+}
+
+func newMemory() Memory {
+	return Memory{
+		dedup: make(map[string]time.Time), last: make(map[string]time.Time), acts: make(map[string][]time.Time),
+		failures: make(map[string][]time.Time), human: make(map[string]string),
+	}
+}
+
+// began records that a step began to act on a key.
+func (m *Memory) began(key string, at time.Time) {
+	m.last[key] = at
+	if m.applied = append(m.applied, at); len(m.applied) > journal.MaxApplied {
+		m.applied = slices.Delete(m.applied, 0, journal.MaxApplied/2)
+	}
+}
+
+// did records that something was done to a key: a worker signalled, a
+// connection ended.
+func (m *Memory) did(key string, at time.Time) {
+	m.acts[key] = insertTime(m.acts[key], at)
+}
+
+// failed records that an action did not help.
+func (m *Memory) failed(action string, at time.Time) {
+	list := append(m.failures[action], at)
+	m.failures[action] = list[max(0, len(list)-journal.MaxActs):]
+}
+
+// insertTime adds a time to a list in order, of which the newest are kept.
+func insertTime(list []time.Time, at time.Time) []time.Time {
+	if slices.ContainsFunc(list, at.Equal) {
+		return list
+	}
+	list = append(slices.Clone(list), at)
+	slices.SortFunc(list, time.Time.Compare)
+	return list[max(0, len(list)-journal.MaxActs):]
+}
+
+// cooldownUntil returns when a key may be acted on again, by the longest cooldown of
+// the rules that could: two rules on one target share it.
+func (m *Memory) cooldownUntil(set *Settings, key string) time.Time {
+	last, ok := m.last[key]
+	if !ok {
+		return time.Time{}
+	}
+	var longest time.Duration
+	for _, rl := range set.Rules {
+		for _, s := range rl.Steps {
+			if strings.HasPrefix(key, s.Action+"/") {
+				longest = max(longest, rl.Cooldown)
+			}
+		}
+	}
+	return last.Add(longest)
+}
+
+// breakerUntil returns until when the breaker of an action is open: for a while after
+// the last of several failures within one window.
+func (m *Memory) breakerUntil(br config.Breaker, action string, now time.Time) time.Time {
+	recent := slices.DeleteFunc(m.failures[action], func(t time.Time) bool { return now.Sub(t) > max(br.Window, br.Hold) })
+	m.failures[action] = recent
+	n := len(recent)
+	if n < br.Failures || recent[n-1].Sub(recent[n-br.Failures]) > br.Window {
+		return time.Time{}
+	}
+	return recent[n-1].Add(br.Hold)
+}
+
+// spent returns how many acts are within the time of the budget.
+func (m *Memory) spent(b config.Budgets, now time.Time) int {
+	m.applied = slices.DeleteFunc(m.applied, func(t time.Time) bool { return now.Sub(t) >= b.Per })
+	return len(m.applied)
+}
+
+// forget removes keys whose cooldown is over, and acts that are long past.
+func (m *Memory) forget(set *Settings, now time.Time) {
+	maps.DeleteFunc(m.last, func(key string, _ time.Time) bool { return !m.cooldownUntil(set, key).After(now) })
+	maps.DeleteFunc(m.acts, func(_ string, list []time.Time) bool { return now.Sub(list[len(list)-1]) > actsFor })
+}
+
+// rememberRun records the acts of a run from one of its lines; before is the line ahead
+// of it, nil for the first.
+func (m *Memory) rememberRun(before, run *journal.Run) {
+	known := 0
+	if before != nil {
+		known = len(before.Before)
+	}
+	for _, b := range run.Before[min(known, len(run.Before)):] {
+		if b.Applied.IsZero() {
+			continue
+		}
+		m.rememberAct(TargetKey(run.Rule, b.Action, b.Target), b.Applied, b.Done > 0 || b.Result == journal.DecisionVerified || strings.HasPrefix(b.Reason, InterruptedReason))
+		m.rememberEnd(b.Action, b.Result, b.Ended)
+	}
+	if run.State == journal.DecisionEscalated {
+		m.human[run.Rule] = run.Alert.Fingerprint
+	}
+	if run.State == journal.DecisionVerified {
+		delete(m.human, run.Rule)
+	}
+	if run.Applied.IsZero() {
+		return
+	}
+	m.rememberAct(TargetKey(run.Rule, run.Action, run.Target), run.Applied,
+		run.Terminal() && (run.Done > 0 || run.State == journal.DecisionVerified || strings.HasPrefix(run.Reason, InterruptedReason)))
+	if run.Terminal() {
+		at := run.Settled
+		if at.IsZero() {
+			at = run.Updated
+		}
+		m.rememberEnd(run.Action, run.State, at)
+	}
+}
+
+// rememberEnd records how a step that acted ended.
+func (m *Memory) rememberEnd(action string, result journal.Decision, at time.Time) {
+	if result == journal.DecisionVerified {
+		delete(m.failures, action)
+		return
+	}
+	if result == journal.DecisionRefused { // nothing was done
+		return
+	}
+	m.failures[action] = insertTime(m.failures[action], at) // the file may have begun with it
+}
+
+// rememberAct records that a step began to act on a key; done reports whether it
+// did something, or may have.
+func (m *Memory) rememberAct(key string, at time.Time, done bool) {
+	if done {
+		m.did(key, at)
+	}
+	for _, t := range slices.Backward(m.applied) {
+		if t.Equal(at) { // another line of the same step
+			m.last[key] = laterOf(m.last[key], at)
+			return
+		}
+	}
+	last := laterOf(m.last[key], at)
+	m.began(key, at)
+	m.last[key] = last
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// merge adds what a file began with. Alerts are known until latest at most.
+func (m *Memory) merge(g *journal.GuardState, latest time.Time) {
+	for k, t := range g.Last {
+		if t.After(m.last[k]) {
+			m.last[k] = t
+		}
+	}
+	for k, list := range g.Acts {
+		for _, t := range list {
+			m.did(k, t)
+		}
+	}
+	for _, t := range g.Applied {
+		if len(m.applied) < journal.MaxApplied && !slices.ContainsFunc(m.applied, t.Equal) {
+			m.applied = append(m.applied, t)
+		}
+	}
+	for k, list := range g.Failures {
+		for _, t := range list {
+			m.failures[k] = insertTime(m.failures[k], t)
+		}
+	}
+	maps.Copy(m.human, g.Human)
+	m.mergeKnown(g.Known, latest)
+}
+
+func (m *Memory) mergeKnown(known map[string]time.Time, latest time.Time) {
+	for k, t := range known {
+		if t.After(latest) {
+			t = latest
+		}
+		if len(m.dedup) < MaxDedup && t.After(m.dedup[k]) {
+			m.dedup[k] = t
+		}
+	}
+}

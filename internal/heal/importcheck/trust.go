@@ -1,0 +1,212 @@
+package importcheck
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+)
+
+// The import check runs code of the app. It runs only as the worker's user, and only code
+// that no other user can change: an ordinary user's code runs as that user, who cannot gain
+// rights by it; root's runs only from files that nobody else can change.
+
+// owners are a master and its worker at one moment.
+type owners struct {
+	master, worker procid.Process
+	confined       error // of the master or the worker, unlike the exporter
+}
+
+func (o owners) equal(b owners) bool {
+	return o.master.Same(b.master) && o.worker.Same(b.worker) && o.master.Exe == b.master.Exe && o.worker.Exe == b.worker.Exe &&
+		o.master.Equal(b.master.Credentials) && o.worker.Equal(b.worker.Credentials)
+}
+
+// readOwners reads the users and groups of master and worker. It returns an error unless
+// they are the planned processes, and a refusal unless their users agree.
+func readOwners(root string, master, worker procid.Identity) (o owners, refused string, err error) {
+	if o.master, err = procid.Read(root, master.PID); err != nil {
+		return o, "", err
+	}
+	if o.worker, err = procid.Read(root, worker.PID); err != nil {
+		return o, "", err
+	}
+	if o.master.Start != master.Start || o.worker.Start != worker.Start || o.worker.Parent != o.master.PID {
+		return o, "", process.ErrChanged
+	}
+	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
+		return o, fmt.Sprintf("worker %d is not run by its master's user alone: %s", o.worker.PID, err), nil
+	}
+	if o.confined = procid.Unconfined(root, o.master.PID); o.confined == nil {
+		o.confined = procid.Unconfined(root, o.worker.PID)
+	}
+	return o, "", nil
+}
+
+// runAs returns the worker's user and groups, as which the app is imported; nil: they are
+// the exporter's own.
+func (o owners) runAs() (as *syscall.Credential, refused string) {
+	me := os.Geteuid()
+	switch {
+	case me == 0:
+		return &syscall.Credential{Uid: o.worker.UID(), Gid: o.worker.GID(), Groups: o.worker.Groups}, ""
+	case int64(o.worker.UID()) == int64(me):
+		return nil, ""
+	}
+	return nil, "the app is imported as its own user only, which takes an exporter that runs as that user or as root: start gunicorn with --preload, or run the exporter so"
+}
+
+// configuredCommand returns the program of the configuration. Where the app sees
+// another system, or is confined, it gets nothing of the app's environment or
+// directory, as it runs on the exporter's system.
+func configuredCommand(argv []string, master procid.Launch, o owners) (p *program.Program, refused string) {
+	if !filepath.IsAbs(argv[0]) {
+		return nil, "import_check does not begin with an absolute path"
+	}
+	uid := o.worker.UID()
+	if refused := checkProgram(argv[0], uid); refused != "" {
+		return nil, "import_check: " + refused
+	}
+	p = &program.Program{Path: argv[0], Argv: argv}
+	switch {
+	case o.confined != nil:
+		p.Dir, p.Env = "/", []string{noBytecode, program.BasePath}
+	case master.Dir == "":
+		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
+	case uid == 0:
+		if !ownedByRoot(master.Dir) {
+			return nil, "the app runs as root from a directory that others can change: nothing of it is run"
+		}
+		p.Env = rootEnv(master.Env)
+	default:
+		p.Env = appEnv(master.Env)
+	}
+	return p, ""
+}
+
+// checkProgram returns why a program must not be run as a user: it, or a directory above
+// it, belongs to somebody else than root, the exporter or that user.
+func checkProgram(name string, uid uint32) (refused string) {
+	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
+	if err != nil {
+		return "the program cannot be trusted: " + err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || info.Mode()&0o111 == 0 {
+		return "the program may not be executed"
+	}
+	return ""
+}
+
+// asRoot restricts a check that runs as root to what nobody but root can change:
+// interpreter, script, directory, module path and settings.
+func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, string) {
+	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
+	p.Env = rootEnv(master.Env)
+	if _, why := program.Resolve(p.Path); why != "" {
+		return nil, fmt.Sprintf(refused, "its interpreter")
+	}
+	args := slices.Clone(master.Argv[at+1:])
+	for _, v := range p.Env {
+		if more, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
+			args = append(args, strings.Fields(more)...)
+		}
+	}
+	paths := []string{master.Dir}
+	if filepath.IsAbs(master.Argv[at]) {
+		paths = append(paths, master.Argv[at])
+	}
+	if conf := cmdline.Option(args, "-c", "--config"); conf != "" && !strings.HasPrefix(conf, "python:") {
+		paths = append(paths, strings.TrimPrefix(conf, "file:"))
+	}
+	for _, list := range []string{cmdline.Option(args, "--chdir"), cmdline.Option(args, "--pythonpath"), cmdline.Option(args, "--paste", "--paster")} {
+		paths = append(paths, strings.FieldsFunc(list, func(r rune) bool { return r == ',' })...)
+	}
+	for _, name := range paths {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(master.Dir, name)
+		}
+		if !ownedByRoot(name) {
+			return nil, fmt.Sprintf(refused, "a path on its command line, or its directory")
+		}
+	}
+	return p, ""
+}
+
+// ownedByRoot reports whether a file or directory is root's, and nobody else can change
+// or replace it.
+func ownedByRoot(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	at := name
+	if info.IsDir() { // a file in it must be as safe
+		at = filepath.Join(name, "x")
+	}
+	if safefile.Closed(at) != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == 0 && info.Mode()&0o022 == 0
+}
+
+// rootEnv returns the part of an environment that a check gets that runs as root: known
+// variables only, and of their directories only those that are root's.
+func rootEnv(env []string) []string {
+	out := []string{noBytecode, noUserSite, program.BasePath}
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		switch {
+		case name == "HOME":
+			if filepath.IsAbs(value) && ownedByRoot(value) {
+				out = append(out, v)
+			}
+		case name == "PYTHONPATH":
+			var own []string
+			for _, dir := range filepath.SplitList(value) {
+				if filepath.IsAbs(dir) && ownedByRoot(dir) {
+					own = append(own, dir)
+				}
+			}
+			out = append(out, name+"="+strings.Join(own, string(os.PathListSeparator)))
+		case slices.Contains([]string{"LANG", "LC_ALL", "LC_CTYPE", "TZ", "FLASK_ENV", "FLASK_DEBUG", "DJANGO_SETTINGS_MODULE", "GUNICORN_CMD_ARGS"}, name):
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// noUserSite keeps Python from the modules in a home directory (usercustomize).
+const noUserSite = "PYTHONNOUSERSITE=1"
+
+// noBytecode keeps Python from writing files beside the app's code.
+const noBytecode = "PYTHONDONTWRITEBYTECODE=1"
+
+// appEnv returns the app's own environment, without the variables that would connect the
+// check to the sockets, notifications and files of the running server.
+func appEnv(env []string) []string {
+	out := []string{noBytecode}
+	path := false
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if slices.Contains([]string{"GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PYTHONDONTWRITEBYTECODE"}, name) {
+			continue
+		}
+		path = path || name == "PATH"
+		out = append(out, v)
+	}
+	if !path {
+		out = append(out, program.BasePath)
+	}
+	return out
+}

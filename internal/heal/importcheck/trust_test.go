@@ -1,0 +1,79 @@
+package importcheck_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
+	"github.com/resp-exporter/resp-exporter/internal/procid"
+)
+
+// What is run as root is nobody else's.
+func TestCheckOfRoot(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test makes files of other users: run it as root")
+	}
+	dir := t.TempDir()
+	theirs := filepath.Join(dir, "theirs")
+	if err := errors.Join(os.Mkdir(theirs, 0o755), os.Chown(theirs, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	python, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		dir, args string
+		uid       uint32
+		argv      []string
+		confined  error
+		ok        bool
+	}{
+		"root's own":               {dir: dir, ok: true},
+		"a stranger's directory":   {dir: theirs},
+		"module path":              {dir: dir, args: "--pythonpath /usr/lib," + theirs},
+		"settings":                 {dir: dir, args: "-c theirs/gunicorn.conf.py"},
+		"settings, by file":        {dir: dir, args: "--config=file:" + theirs + "/x.py"},
+		"chdir":                    {dir: dir, args: "--chdir " + theirs},
+		"a stranger's, as himself": {dir: theirs, uid: 65534, ok: true},
+		"confined":                 {dir: dir, uid: 65534, confined: errors.New("confined")},
+		"confined, configured":     {dir: theirs, uid: 65534, confined: errors.New("confined"), argv: []string{"/bin/true"}, ok: true},
+		"configured, his own":      {dir: theirs, uid: 65534, argv: []string{filepath.Join(theirs, "run")}, ok: true},
+		"configured, another's":    {dir: dir, uid: 65533, argv: []string{filepath.Join(theirs, "run")}},
+		"configured, as root":      {dir: dir, argv: []string{filepath.Join(theirs, "run")}},
+		"configured, in his place": {dir: theirs, argv: []string{"/bin/true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := filepath.Join(theirs, "run")
+			if err := errors.Join(os.WriteFile(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
+				t.Fatal(err)
+			}
+			l := procid.Launch{
+				Argv: append([]string{"/bin/sh", "/bin/gunicorn", "shop:app"}, strings.Fields(c.args)...), Program: python, Dir: c.dir, SameFiles: true,
+				Env: []string{"LD_PRELOAD=/x", "PYTHONPATH=" + dir},
+			}
+			l.Argv = slices.DeleteFunc(l.Argv, func(s string) bool { return s == "" })
+			if c.uid == 0 { // gunicorn's program must be there
+				l.Argv[1] = "-m"
+				l.Argv = slices.Insert(l.Argv, 2, "gunicorn")
+			}
+			_, _, env, refused := importcheck.CheckOf(l, c.uid, c.confined, c.argv...)
+			if (refused == "") != c.ok {
+				t.Errorf("%q", refused)
+			}
+			if own := c.uid == 65534 && c.confined == nil; c.ok && slices.Contains(env, "LD_PRELOAD=/x") != own {
+				t.Errorf("%q", env)
+			}
+		})
+	}
+	got := importcheck.RootEnv([]string{"LD_PRELOAD=/x", "LD_AUDIT=/x", "PYTHONHOME=/x", "PYTHONSTARTUP=/x", "GCONV_PATH=/x", "BASH_ENV=/x", "PATH=" + theirs, "TZ=UTC",
+		"PYTHONPATH=" + strings.Join([]string{dir, theirs, "rel", ""}, ":"), "SHOP_DSN=x", "HOME=" + theirs, "HOME=rel", "HOME=" + dir})
+	if want := []string{"PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ=UTC", "PYTHONPATH=" + dir, "HOME=" + dir}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

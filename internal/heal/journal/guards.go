@@ -1,0 +1,24 @@
+package journal
+
+import "time"
+
+// GuardState is a part of the guards as they stood when a file of the journal was
+// begun. Every part is a line; the runs that had not ended follow, a line each.
+type GuardState struct {
+	Part     int                    `json:"part"` // from 1
+	Parts    int                    `json:"parts"`
+	Open     int                    `json:"open,omitempty"`     // lines of runs that follow the last part
+	Last     map[string]time.Time   `json:"last,omitempty"`     // when an action was last done to a target
+	Acts     map[string][]time.Time `json:"acts,omitempty"`     // when it did something
+	Applied  []time.Time            `json:"applied,omitempty"`  // all acts
+	Failures map[string][]time.Time `json:"failures,omitempty"` // by action
+	Human    map[string]string      `json:"human,omitempty"`    // rules that call for a person
+	Known    map[string]time.Time   `json:"known,omitempty"`    // alerts that were accepted, as hashes, and until when they are duplicates
+}
+
+// The bounds of the state of the guards.
+const (
+	maxParts   = 10_000
+	MaxApplied = 2000 // acts that are kept for the budget: more than any budget
+	MaxActs    = 100  // of one key
+)

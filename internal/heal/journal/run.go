@@ -1,0 +1,99 @@
+package journal
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// The bounds of a run in the journal, so that a line is bounded.
+const (
+	maxLabels   = 32
+	MaxEvidence = 64 << 10 // bytes
+)
+
+// Run is the processing of one alert by the steps of its rule. A published Run is never
+// changed.
+type Run struct {
+	ID       string          `json:"id"`
+	Rule     string          `json:"rule"`
+	Alert    Subject         `json:"alert"`
+	State    Decision        `json:"state"`
+	Reason   string          `json:"reason,omitempty"`
+	Created  time.Time       `json:"created"`
+	Updated  time.Time       `json:"updated"`
+	Step     int             `json:"step"` // of the rule, from 0
+	Action   string          `json:"action"`
+	Target   string          `json:"target,omitempty"`
+	Applied  time.Time       `json:"applied,omitzero"` // when this step began to act
+	Settled  time.Time       `json:"settled,omitzero"` // when this step ended
+	Plan     *action.Plan    `json:"plan,omitempty"`   // of this step
+	Done     int             `json:"done,omitempty"`   // victims that it was done to
+	Outcome  action.Outcome  `json:"outcome,omitempty"`
+	Approved *Approval       `json:"approved,omitempty"` // of this step; nil: nobody has approved
+	Before   []StepResult    `json:"before,omitempty"`
+	Facts    json.RawMessage `json:"evidence,omitempty"` // evidence from right before the act, as JSON
+}
+
+// Subject is what is kept of an alert.
+type Subject struct {
+	Name        string            `json:"name"`
+	Fingerprint string            `json:"fingerprint"`
+	StartsAt    time.Time         `json:"starts_at"`
+	Labels      map[string]string `json:"labels,omitempty"`
+}
+
+// StepResult is the result of one step of a run.
+type StepResult struct {
+	Action  string    `json:"action"`
+	Target  string    `json:"target,omitempty"`
+	Result  Decision  `json:"result"`
+	Reason  string    `json:"reason,omitempty"`
+	Summary string    `json:"summary,omitempty"` // of its plan
+	Applied time.Time `json:"applied,omitzero"`
+	Ended   time.Time `json:"ended"`
+	Done    int       `json:"done,omitempty"`
+}
+
+// NewRunID returns a new id of a run: "r-" and twelve random letters or digits.
+func NewRunID() string { return "r-" + strings.ToLower(rand.Text()[:12]) }
+
+// SubjectOf returns the part of an alert, within bounds, that is needed to act on it after
+// a restart.
+func SubjectOf(a action.Alert) Subject {
+	s := Subject{Name: text.Clip(a.Name(), action.MaxValue), Fingerprint: text.Clip(a.Fingerprint, 64), StartsAt: a.StartsAt, Labels: make(map[string]string)}
+	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
+		if len(s.Labels) == maxLabels {
+			break
+		}
+		// A shortened value would be another one, and could name something else.
+		if v := a.Labels[name]; len(name) <= 64 && len(v) <= action.MaxValue {
+			s.Labels[name] = v
+		}
+	}
+	return s
+}
+
+// Alert returns the alert for an action. It has no annotations.
+func (s Subject) Alert() action.Alert {
+	return action.Alert{Labels: maps.Clone(s.Labels), StartsAt: s.StartsAt, Fingerprint: s.Fingerprint}
+}
+
+// Terminal reports whether the run has ended.
+func (r *Run) Terminal() bool { return !r.State.Open() }
+
+// DedupKey returns the key by which an alert is a duplicate: a hash of its fingerprint and
+// its start, the rule, and the key of the rule's first target.
+func (s Subject) DedupKey(rule, what string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{rule, what, s.Fingerprint, strconv.FormatInt(s.StartsAt.UnixNano(), 10)}, " ")))
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,205 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+)
+
+// The files of the state directory.
+const (
+	journalFile = "journal.jsonl"
+	olderFile   = "journal.1.jsonl"
+	pauseFile   = "pause.json"
+	lockFile    = "lock"
+	suffixNew   = ".new" // of a file that is renamed when it is whole
+)
+
+// The bounds of the journal, in bytes.
+const (
+	FileSize = 8 << 20   // of one file before the next is begun; two are kept
+	LineSize = 256 << 10 // of one line
+)
+
+// Bounds of the files in the state directory, in bytes.
+const (
+	maxJournal = 4 * FileSize
+	maxPause   = 64 << 10
+)
+
+// Errors of the state directory.
+var (
+	ErrLocked = errors.New("another exporter uses the state directory")
+	// ErrLost is permanent: whoever has the directory now may act on the same alerts.
+	ErrLost   = errors.New("the state directory is no longer the one that was opened; healing stays off until the exporter is restarted")
+	ErrClosed = errors.New("the state directory is closed")
+	errLinks  = errors.New("it has several hard links")
+)
+
+// stateDir is the open and locked state directory. Every file in it is opened,
+// renamed and removed through root.
+type stateDir struct {
+	path string
+	root *os.Root
+	self *os.File // the directory; locked, because its lock file could be replaced
+	lock *os.File // locked too: older versions lock nothing else
+}
+
+// openState opens and locks the directory at path, which it makes if its parent
+// is there.
+func openState(path string) (*stateDir, error) {
+	root, err := safefile.MakeRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	d := &stateDir{path: path, root: root}
+	if err := d.lockAll(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// lockAll locks the directory and the lock file.
+func (d *stateDir) lockAll() (err error) {
+	if d.self, err = d.root.Open("."); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if info, err := d.self.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		_ = d.self.Chmod(0o700) // whoever can open it can lock it
+	}
+	if d.lock, err = d.open(lockFile, os.O_RDWR|os.O_CREATE, maxPause); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	for _, f := range []*os.File{d.lock, d.self} {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
+		switch {
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return ErrLocked
+		case err != nil:
+			return fmt.Errorf("lock the state directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *stateDir) close() error {
+	err := d.root.Close()
+	for _, f := range []*os.File{d.lock, d.self} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// open opens a file of the directory. It must be a regular one of at most limit
+// bytes with one name, which nobody but root and the exporter's user can write.
+func (d *stateDir) open(name string, flag int, limit int64) (*os.File, error) {
+	info, err := d.root.Lstat(name)
+	if err == nil {
+		err = acceptable(info, limit)
+	} else if flag&os.O_CREATE != 0 && errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return nil, unusable(name, err)
+	}
+	f, err := d.root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err = f.Stat(); err == nil {
+		err = acceptable(info, limit)
+	}
+	if err == nil {
+		err = d.checkSame(name, f)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, unusable(name, err)
+	}
+	return f, nil
+}
+
+// acceptable returns why a file of the state directory is not used; nil: it is.
+func acceptable(info fs.FileInfo, limit int64) error {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.Mode().IsRegular() || !ok:
+		return safefile.ErrNotRegular
+	case info.Size() > limit:
+		return fmt.Errorf("%w: %d bytes, at most %d are read", safefile.ErrTooLarge, info.Size(), limit)
+	case st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()):
+		return fmt.Errorf("%w: user id %d", safefile.ErrOwner, st.Uid)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%w: its mode is %04o", safefile.ErrMode, info.Mode().Perm())
+	case st.Nlink > 1:
+		return errLinks
+	}
+	return nil
+}
+
+func unusable(name string, err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return err
+	}
+	return &fs.PathError{Op: "open safely", Path: name, Err: err}
+}
+
+// checkSame returns ErrLost unless the open file is the one that has the name now.
+func (d *stateDir) checkSame(name string, f *os.File) error {
+	at, err := d.root.Lstat(name)
+	return checkSameFile(name, at, err, f)
+}
+
+func checkSameFile(name string, at fs.FileInfo, err error, f *os.File) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%w: %s was removed", ErrLost, name)
+	}
+	if err != nil {
+		return err
+	}
+	is, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(at, is) {
+		return fmt.Errorf("%w: %s was replaced", ErrLost, name)
+	}
+	return nil
+}
+
+// checkHeld returns ErrLost unless the path still leads to the directory that is
+// locked, and its lock file is the one that is locked.
+func (d *stateDir) checkHeld() error {
+	at, err := os.Stat(d.path)
+	if err := checkSameFile("the directory", at, err, d.self); err != nil {
+		return err
+	}
+	if at.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("state directory: %w: its mode is %04o", safefile.ErrMode, at.Mode().Perm())
+	}
+	return d.checkSame(lockFile, d.lock)
+}
+
+// write writes a new file, which is on the disk when it returns.
+func (d *stateDir) write(name string, data []byte) (*os.File, error) {
+	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), d.root.Remove(name))
+	}
+	return f, nil
+}

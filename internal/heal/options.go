@@ -1,0 +1,62 @@
+package heal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+)
+
+// Errors of [Runner.Take]: nothing of the alert is kept, and it is to be sent again.
+var (
+	ErrFull      = errors.New("the queue is full")
+	ErrUnwritten = errors.New("the journal cannot be written")
+)
+
+// Errors of [Runner.Approve] and [Runner.RunByID].
+var (
+	ErrUnknownRun = errors.New("there is no such run")
+	ErrNotWaiting = errors.New("the run does not wait for approval")
+	ErrOtherPlan  = errors.New("the run waits for the approval of another plan: read the run again")
+)
+
+// Fleet is the state of all exporters that share a Redis.
+type Fleet struct {
+	Members   int // exporters that live
+	Firing    int // of these, that were asked for the action lately
+	Repairing int // of these, that carry it out
+}
+
+// Leases are shared by all exporters of a fleet. With an error the state of the fleet is
+// unknown, and nothing is done.
+type Leases interface {
+	// Beat registers this exporter as alive.
+	Beat(ctx context.Context) error
+	// Ask registers that this exporter was asked for an action, and returns the fleet.
+	Ask(ctx context.Context, action string) (Fleet, error)
+	// Take acquires the lease of a key for a run. held is false when another run has it.
+	Take(ctx context.Context, l Lease) (held bool, f Fleet, err error)
+	// Give releases it, if the run has it.
+	Give(ctx context.Context, l Lease) error
+}
+
+// Lease is the right to do one action to one target.
+type Lease struct {
+	Action, Key, Run string
+	For              time.Duration // it ends by itself after that
+}
+
+// Options are what a [Runner] needs.
+type Options struct {
+	StateDir    string
+	JournalSize int64                                                    // bytes of one file of the journal; 0: 8 MiB
+	Build       func(config.HealingStep) (action.Action, error)          // returns the action of a step
+	Leases      func(redis string) Leases                                // of a server in the section redis
+	Evidence    func(ctx context.Context, target string) json.RawMessage // nil: none is kept
+	Settle      time.Duration                                            // between asking the fleet and acting, so that others ask too
+	Logger      *slog.Logger
+}

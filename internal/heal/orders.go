@@ -1,0 +1,62 @@
+package heal
+
+import (
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+const approveFor = 10 * time.Minute // a plan that nobody approved is too old
+
+// startPause begins a pause. It holds at once, even if it cannot be written.
+func (s *state) startPause(p journal.Pause) error {
+	p.Reason, p.By = text.Clip(p.Reason, action.MaxText), text.Clip(p.By, action.MaxValue)
+	s.pause.Store(&p)
+	return s.storage.setPause(&p)
+}
+
+// endPause ends the pause, once that is written: or a restart would bring it back.
+func (s *state) endPause() error {
+	if err := s.storage.setPause(nil); err != nil {
+		return err
+	}
+	s.pause.Store(nil)
+	return nil
+}
+
+// approve implements [Runner.Approve].
+func (s *state) approve(id, plan string) (journal.Run, error) {
+	e, err := s.runs.takeAwaiting(id, plan)
+	if err != nil {
+		return journal.Run{}, err
+	}
+	if e == nil {
+		if _, known := s.index.get(id); known {
+			return journal.Run{}, ErrNotWaiting
+		}
+		return journal.Run{}, ErrUnknownRun
+	}
+	run := e.approved(time.Now())
+	if err := s.storage.append(journal.EntryOf(&run)); err != nil {
+		s.runs.await(e)
+		return journal.Run{}, err
+	}
+	e.approve(run)
+	s.index.publish(run)
+	s.runs.enqueue(e)
+	s.poke()
+	return run, nil
+}
+
+// expire ends the runs that nobody approved in time, and removes what is over.
+func (s *state) expire(now time.Time) {
+	s.guards.Prune(now)
+	s.firing.prune(now)
+	for _, e := range s.runs.takeExpired(now.Add(-approveFor)) {
+		r := result{journal.DecisionExpired, "nobody approved it within " + approveFor.String(), flowEnd}
+		s.settle(e, r)
+		s.end(e, r)
+	}
+}

@@ -1,0 +1,114 @@
+package heal_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+// A pause and its reason survive a restart; what is resumed stays so.
+func TestPauseSurvives(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		if err := b.Pause(journal.Pause{Reason: "deploy", By: "ann", Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		if p := b.Snapshot().Paused; p == nil || p.Reason != "deploy" || p.By != "ann" {
+			t.Errorf("%+v", p)
+		}
+		if got := b.take(firing()); got != "paused" {
+			t.Error(got)
+		}
+		if err := b.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		defer b.stop()
+		if got := b.take(firing()); got != "queued" {
+			t.Error(got)
+		}
+	})
+}
+
+// What the exporter did before it ended, the guards know after.
+func TestGuardsSurvive(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		b.take(firing())
+		b.wait(time.Minute)
+		b.stop()
+		b = start(t, dir, section(nil), nil)
+		if got := b.take(firing("pod", "b")); got != "cooldown" {
+			t.Error(got)
+		}
+		b.stop()
+		b = start(t, dir, section(func(h *config.Healing) { h.Budgets.MaxRuns = 1 }), nil)
+		defer b.stop()
+		if got := b.take(firing("app", "blog")); got != "budget" {
+			t.Error(got)
+		}
+		if len(b.Snapshot().Runs) != 1 {
+			t.Errorf("runs: %+v", b.Snapshot().Runs)
+		}
+	})
+}
+
+// Two exporters never share a directory.
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), nil)
+		other := start(t, dir, section(nil), nil)
+		defer other.stop()
+		s := other.Snapshot()
+		if s.Mode != config.HealOff || !strings.Contains(s.Why, "another exporter") {
+			t.Errorf("%+v", s)
+		}
+		if got := other.take(firing()); !strings.HasPrefix(got, "unwritten (the journal cannot be written") {
+			t.Error(got)
+		}
+		b.stop()
+		other.wait(10 * time.Second)
+		if got := other.take(firing()); got != "queued" {
+			t.Errorf("when the other has ended: %s", got)
+		}
+	})
+}
+
+// That a person is needed survives a restart, until the alert is resolved.
+func TestNeedsHuman(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		refused := func(b *harness) { b.first.plan.Refused = "all of them match" }
+		needs := func(b *harness, want bool) {
+			t.Helper()
+			if got := b.Stats().NeedsHuman["leaked"]; got != want {
+				t.Errorf("needs a person: %v", got)
+			}
+		}
+		b := start(t, dir, section(nil), refused)
+		b.take(firing())
+		b.wait(time.Second)
+		needs(b, true)
+		b.stop()
+		b = start(t, dir, section(nil), refused)
+		needs(b, true)
+		a := firing()
+		a.Resolved = true
+		b.take(a)
+		needs(b, false)
+		b.stop()
+		b = start(t, dir, section(nil), refused)
+		defer b.stop()
+		needs(b, false)
+	})
+}

@@ -1,0 +1,221 @@
+package heal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/heal/redact"
+)
+
+// stepper does the steps of runs.
+type stepper struct {
+	*state
+
+	evidence    func(ctx context.Context, target string) json.RawMessage
+	settlePause time.Duration // between asking the fleet and acting
+}
+
+// step does one step of a run, from the guards to its result.
+func (x *stepper) step(ctx context.Context, e *execution) result {
+	step, act, interrupted := e.step()
+	switch {
+	case step.Action == config.ActionEscalate: // a rule that only calls for a person
+		return x.escalateOnly(ctx, e)
+	case interrupted:
+		return x.verifyInterrupted(ctx, e, act, step)
+	}
+	plan, r := x.prepare(ctx, e, act, step)
+	if r.decision != "" {
+		return r
+	}
+	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
+	lease := Lease{step.Action, key, e.id, step.Timeout + step.VerifyWithin + time.Minute}
+	if r := x.acquire(ctx, lease); r.decision != "" {
+		return r
+	}
+	defer x.release(ctx, lease)
+	return x.act(ctx, e, act, plan)
+}
+
+// escalateOnly does the step of a rule that only calls for a person. It has a cooldown as
+// the others have, and does not count for the budget.
+func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
+	key := guard.TargetKey(e.rule.Name, config.ActionEscalate, "")
+	if d, why := x.recheckGuards(e, config.ActionEscalate, key); d != "" {
+		return result{d, why, flowEnd}
+	}
+	if x.dryRun() {
+		return result{journal.DecisionDryRun, "would call for a person", flowEnd}
+	}
+	if err := x.callPerson(ctx, e); err != nil {
+		return result{journal.DecisionUnplanned, err.Error(), flowEnd}
+	}
+	x.guards.Escalated(key, time.Now())
+	return result{journal.DecisionEscalated, "the rule has no other step", flowEnd}
+}
+
+// callPerson plans and applies the action escalate. It asks no guard: the caller does.
+func (x *stepper) callPerson(ctx context.Context, e *execution) error {
+	_, act, _ := e.step()
+	run := e.snapshot()
+	return safely(func() error {
+		p, err := act.Plan(ctx, action.PlanRequest{Alert: run.Alert.Alert(), Rule: run.Rule, RunID: run.ID})
+		if err == nil {
+			_, err = act.Apply(ctx, p)
+		}
+		return err
+	})
+}
+
+// prepare asks the guards again, plans, and keeps the evidence. With a decision the
+// step ends there.
+func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, step config.HealingStep) (action.Plan, result) {
+	run := e.snapshot()
+	blocked := flowEnd
+	if run.Step > 0 {
+		blocked = flowEscalate // something was done and did not help
+	}
+	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, run.Target)); d != "" {
+		return action.Plan{}, result{d, why, blocked}
+	}
+	if why := x.askFleet(ctx, step.Action, x.settlePause); why != "" {
+		return action.Plan{}, result{journal.DecisionFleet, why, blocked}
+	}
+	plan, err := x.plan(ctx, e, act, step)
+	if err != nil {
+		return action.Plan{}, result{journal.DecisionUnplanned, err.Error(), flowEscalate}
+	}
+	switch {
+	case plan.Cleared:
+		return plan, result{journal.DecisionCleared, "measured again, there is nothing to do", flowEnd}
+	case plan.Refused != "":
+		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
+	}
+	// By now the target is known for sure.
+	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, plan.Target)); d != "" {
+		return plan, result{d, why, blocked}
+	}
+	e.observed(x.readEvidence(ctx, plan.Target))
+	switch {
+	case x.dryRun():
+		return plan, result{journal.DecisionDryRun, "would " + plan.Summary, flowEnd}
+	case step.Approve:
+		return plan, e.approval()
+	}
+	return plan, result{}
+}
+
+// recheckGuards asks the guards right before something is done.
+func (x *stepper) recheckGuards(e *execution, action, key string) (journal.Decision, string) {
+	x.storage.check()
+	if e.isCancelled() {
+		return journal.DecisionCancelled, "the alert was resolved"
+	}
+	if x.storage.current() == nil {
+		return journal.DecisionOff, "the state directory cannot be used"
+	}
+	return x.checkGuards(action, key, time.Now())
+}
+
+// plan asks the action for its plan. A panic of it is an error.
+func (x *stepper) plan(ctx context.Context, e *execution, act action.Action, step config.HealingStep) (p action.Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, step.Timeout)
+	defer cancel()
+	req := action.PlanRequest{Alert: e.alert, Rule: e.rule.Name, RunID: e.id, Acts: x.guards.ActsOf(step.Action)}
+	err = safely(func() (err error) {
+		p, err = act.Plan(ctx, req)
+		return err
+	})
+	if err != nil {
+		return action.Plan{}, err
+	}
+	p.Action = step.Action
+	shown := p.Bounded()
+	shown.SetID(step)
+	p.ID, p.Scope = shown.ID, shown.Scope
+	e.planned(shown)
+	return p, nil
+}
+
+// readEvidence returns the evidence, as it may be written down.
+func (x *stepper) readEvidence(ctx context.Context, target string) (out json.RawMessage) {
+	if x.evidence == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := safely(func() error { out = redact.JSON(x.evidence(ctx, target), journal.MaxEvidence); return nil }); err != nil {
+		return nil
+	}
+	return out
+}
+
+// act writes to the journal that the step begins, applies the plan, and verifies it.
+func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan action.Plan) result {
+	step, _, _ := e.step()
+	key := guard.TargetKey(e.rule.Name, step.Action, plan.Target)
+	// Planning took its time: the guards are asked a last time.
+	if d, why := x.recheckGuards(e, step.Action, key); d != "" {
+		return result{d, why, flowEnd}
+	}
+	if x.dryRun() {
+		return result{journal.DecisionDryRun, "would " + plan.Summary, flowEnd}
+	}
+	began := time.Now()
+	if !x.record(e.begin(began)) {
+		return result{journal.DecisionUnwritten, "the journal cannot be written; nothing is done until it can", flowWait}
+	}
+	x.guards.Began(x.settings(), key, began)
+	done, err := apply(ctx, act, plan, step.Timeout)
+	e.acted(done)
+	if done > 0 || ctx.Err() != nil { // it did something, or may have
+		x.guards.Did(key, began)
+	}
+	if ctx.Err() != nil {
+		return result{flow: flowStop}
+	}
+	if refusal, ok := errors.AsType[action.Refusal](err); ok && done == 0 {
+		return result{journal.DecisionRefused, string(refusal), flowEscalate}
+	}
+	x.record(e.verifying(err, time.Now()))
+	patience := step.VerifyWithin
+	if err != nil && done == 0 {
+		patience = 0 // nothing was done: it is measured once
+	}
+	r := verify(ctx, e, act, plan, patience)
+	if err != nil && r.decision == journal.DecisionFailed {
+		r.reason = err.Error()
+	}
+	return r
+}
+
+func apply(ctx context.Context, act action.Action, plan action.Plan, timeout time.Duration) (done int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err = safely(func() (err error) {
+		done, err = act.Apply(ctx, plan)
+		return err
+	})
+	return done, err
+}
+
+// verifyInterrupted verifies a step in which the exporter ended: it is never done again.
+func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act action.Action, step config.HealingStep) result {
+	run := e.snapshot()
+	lease := Lease{step.Action, guard.TargetKey(run.Rule, step.Action, run.Target), run.ID, 0}
+	defer x.release(ctx, lease)
+	if run.Plan == nil {
+		return result{journal.DecisionFailed, "the step was interrupted, and its plan is not known", flowEscalate}
+	}
+	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
+	if r.decision == journal.DecisionFailed {
+		r.reason, r.flow = guard.InterruptedReason+"it was not repeated; "+r.reason, flowEscalate
+	}
+	return r
+}

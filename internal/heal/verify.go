@@ -1,0 +1,58 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+)
+
+// verify measures again and again whether the step of a run helped, for at most
+// patience.
+func verify(ctx context.Context, e *execution, act action.Action, plan action.Plan, patience time.Duration) result {
+	end := time.Now().Add(patience)
+	for pause := time.Second; ; pause = min(pause*3/2, 5*time.Second) {
+		got, err := verifyOnce(ctx, act, plan)
+		if ctx.Err() != nil {
+			return result{flow: flowStop}
+		}
+		e.measured(got)
+		switch {
+		case err == nil && got == action.Verified:
+			return result{journal.DecisionVerified, "", flowEnd}
+		case err == nil && got == action.Worse:
+			return result{journal.DecisionFailed, "another measurement got worse", flowEscalate}
+		case time.Now().Before(end):
+			action.Sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
+		case err != nil:
+			return result{journal.DecisionFailed, "it cannot be verified: " + err.Error(), flowEscalate}
+		case got == action.InProgress: // to do more to what is on its way would make it longer
+			return result{journal.DecisionFailed, "it is still in progress after " + patience.String(), flowEscalate}
+		default:
+			return result{journal.DecisionFailed, "it did not help within " + patience.String(), flowNext}
+		}
+	}
+}
+
+func verifyOnce(ctx context.Context, act action.Action, plan action.Plan) (got action.Outcome, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	err = safely(func() (err error) {
+		got, err = act.Verify(ctx, plan)
+		return err
+	})
+	return got, err
+}
+
+// safely turns a panic of an action into an error.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Join(err, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return f()
+}
