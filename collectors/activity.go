@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // activityFresh is how long after its end a look at a server still serves a
@@ -88,7 +89,7 @@ func (a *Activity) of(ctx context.Context, t MySQLTarget, collector string) (*ac
 	case <-f.done:
 		return f.look, nil
 	case <-ctx.Done():
-		return nil, &mysql.Error{Kind: mysql.Timeout, Text: "another read of it has not ended yet"}
+		return nil, &mysql.Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // Collector reads one source once. It returns, never sends, so that a late one
@@ -35,23 +36,23 @@ type Sample struct {
 	State   model.State
 }
 
-// Reason is why a collector cannot give all it should: one of a fixed set.
-type Reason = model.Reason
+// Reason is why a collector cannot give all it should.
+type Reason = reason.Reason
 
-// The reasons, as values of the label reason of resp_collector_available.
+// The reasons, by their names in package reason.
 const (
-	OK          Reason = "ok"          // it can
-	Disabled    Reason = "disabled"    // switched off by flag or configuration
-	Permission  Reason = "permission"  // the kernel or a server refuses
-	Unsupported Reason = "unsupported" // this kernel or server has no such thing
-	NotFound    Reason = "not_found"   // what it looks at is not there
-	InUse       Reason = "in_use"      // somebody else holds the address
-	Untrusted   Reason = "untrusted"   // what is sent is dropped, because the sender may not report it
-	Malformed   Reason = "malformed"   // what an app sends cannot be read; optional
-	Misnamed    Reason = "misnamed"    // what an app sends names an app that is not watched; optional
-	Busy        Reason = "busy"        // a server has no time or no place for one more
-	Timeout     Reason = "timeout"     // no answer within the budget
-	Failed      Reason = "failed"      // anything else; the log says what
+	OK          = reason.OK
+	Disabled    = reason.Disabled
+	Permission  = reason.Permission
+	Unsupported = reason.Unsupported
+	NotFound    = reason.NotFound
+	InUse       = reason.InUse
+	Untrusted   = reason.Untrusted
+	Malformed   = reason.Malformed
+	Misnamed    = reason.Misnamed
+	Busy        = reason.Busy
+	Timeout     = reason.Timeout
+	Failed      = reason.Failed
 )
 
 // Unavailable is a lack as an error. Its field Collector is empty: the [Set] sets

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -42,7 +43,7 @@ type LeakLog struct {
 
 // NewLeakLog returns a log of leaks; nothing is written before Run.
 func NewLeakLog(log *slog.Logger) *LeakLog {
-	return &LeakLog{log: log, batches: make(chan leakBatch, 20)}
+	return &LeakLog{log: logs.Or(log), batches: make(chan leakBatch, 20)}
 }
 
 // report takes new leaks. It never waits.

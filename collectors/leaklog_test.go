@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // logging runs f beside the log of leaks, and gives what was logged.
@@ -48,7 +49,7 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 			look()
 			f.threads[0].Time++ // still the same leak
 			look()
-			f.errs = map[string]error{"statements": &mysql.Error{Kind: mysql.Unsupported}}
+			f.errs = map[string]error{"statements": &mysql.Error{Reason: reason.Unsupported}}
 			f.threads[1].Time, f.transactions[1].Age, f.statements = 62*time.Second, 62*time.Second, nil
 			look()
 			f.transactions[0].ID = "c" // another one on the same connection

@@ -12,6 +12,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // MySQLServer is what this collector needs of a server.
@@ -194,22 +195,8 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	if !errors.As(err, &e) {
 		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: Failed, Short: e.Text, Remedy: e.Cure, Of: "mysql:" + name}
-	switch e.Kind {
-	case mysql.Denied:
-		u.Reason = Permission
-	case mysql.Unreachable:
-		u.Reason, stop = NotFound, true
-	case mysql.Busy:
-		u.Reason, stop = Busy, true
-	case mysql.Timeout:
-		u.Reason, stop = Timeout, true
-	case mysql.Unsupported:
-		u.Reason = Unsupported
-	case mysql.Broken:
-		stop = true
-	case mysql.Other:
-	}
+	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Cure, Of: "mysql:" + name}
+	stop = e.Broken || e.Reason == NotFound || e.Reason == Busy || e.Reason == Timeout
 	if process = e.Need == "PROCESS"; process {
 		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
 	}
@@ -306,11 +293,11 @@ func LacksOfMySQL(name string, err error) []*Unavailable {
 // performance_schema, which needs a right of its own.
 func waitsRefused(err error) error {
 	var e *mysql.Error
-	if !errors.As(err, &e) || e.Kind != mysql.Denied || e.Need != "SELECT" {
+	if !errors.As(err, &e) || e.Reason != reason.Permission || e.Need != "SELECT" {
 		return err
 	}
 	return &mysql.Error{
-		Kind: mysql.Denied, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
+		Reason: reason.Permission, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
 		Cure: CureLockWaits,
 	}
 }
@@ -363,9 +350,9 @@ func (l *mysqlLook) time(ctx context.Context) error {
 	}
 	took, err := l.Server.StatementTime(ctx)
 	var e *mysql.Error
-	if errors.As(err, &e) && e.Kind == mysql.Denied {
+	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
-			Kind: mysql.Denied, Cure: CureStatementTime,
+			Reason: reason.Permission, Cure: CureStatementTime,
 			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // fakeMySQL answers from memory. An error of a part is given in its place.
@@ -43,7 +44,7 @@ func (f *fakeMySQL) answer(ctx context.Context, part string) error {
 	f.mu.Unlock()
 	if f.hang {
 		<-ctx.Done()
-		return &mysql.Error{Kind: mysql.Timeout, Text: "it does not answer in time"}
+		return &mysql.Error{Reason: reason.Timeout, Text: "it does not answer in time"}
 	}
 	return f.errs[part]
 }
@@ -188,8 +189,8 @@ func TestMySQLLeavesOut(t *testing.T) {
 }
 
 func TestMySQLLacks(t *testing.T) {
-	failed := func(kind mysql.Kind, need string) error {
-		return &mysql.Error{Kind: kind, Text: "so it is", Need: need}
+	failed := func(kind reason.Reason, need string) error {
+		return &mysql.Error{Reason: kind, Text: "so it is", Need: need}
 	}
 	tests := map[string]struct {
 		part   string
@@ -199,14 +200,14 @@ func TestMySQLLacks(t *testing.T) {
 		absent []string
 		asks   []string // parts that are still asked for
 	}{
-		"down":      {"ping", failed(mysql.Unreachable, ""), collectors.NotFound, "mysql main: so it is", []string{"ping_seconds", "connections", "info"}, nil},
-		"refused":   {"ping", failed(mysql.Denied, ""), collectors.Permission, "so it is", []string{"ping_seconds"}, nil},
-		"full":      {"ping", failed(mysql.Busy, ""), collectors.Busy, "so it is", []string{"ping_seconds"}, nil},
-		"hung":      {"threads", failed(mysql.Timeout, ""), collectors.Timeout, "so it is", []string{"connections", "longest_query_seconds"}, nil},
-		"strange":   {"status", failed(mysql.Other, ""), collectors.Failed, "so it is", []string{"connections"}, []string{"threads", "time"}},
-		"no right":  {"threads", failed(mysql.Denied, "PROCESS"), collectors.Permission, "GRANT PROCESS ON *.*", []string{"longest_query_seconds", "oldest_transaction_seconds", "lock_waits"}, []string{"time"}},
-		"no select": {"time", failed(mysql.Denied, "SELECT"), collectors.Permission, "GRANT SELECT ON performance_schema.", []string{"query_seconds_total"}, nil},
-		"no waits":  {"waits", failed(mysql.Unsupported, ""), collectors.Unsupported, "so it is", []string{"blocking_transactions"}, []string{"time"}},
+		"down":      {"ping", failed(reason.NotFound, ""), collectors.NotFound, "mysql main: so it is", []string{"ping_seconds", "connections", "info"}, nil},
+		"refused":   {"ping", failed(reason.Permission, ""), collectors.Permission, "so it is", []string{"ping_seconds"}, nil},
+		"full":      {"ping", failed(reason.Busy, ""), collectors.Busy, "so it is", []string{"ping_seconds"}, nil},
+		"hung":      {"threads", failed(reason.Timeout, ""), collectors.Timeout, "so it is", []string{"connections", "longest_query_seconds"}, nil},
+		"strange":   {"status", failed(reason.Failed, ""), collectors.Failed, "so it is", []string{"connections"}, []string{"threads", "time"}},
+		"no right":  {"threads", failed(reason.Permission, "PROCESS"), collectors.Permission, "GRANT PROCESS ON *.*", []string{"longest_query_seconds", "oldest_transaction_seconds", "lock_waits"}, []string{"time"}},
+		"no select": {"time", failed(reason.Permission, "SELECT"), collectors.Permission, "GRANT SELECT ON performance_schema.", []string{"query_seconds_total"}, nil},
+		"no waits":  {"waits", failed(reason.Unsupported, ""), collectors.Unsupported, "so it is", []string{"blocking_transactions"}, []string{"time"}},
 		"no ours":   {"transactions", errors.New("what"), collectors.Failed, "what", []string{"oldest_transaction_seconds", "lock_waits"}, []string{"time"}},
 	}
 	for name, test := range tests {

@@ -18,6 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // fakeConnections returns one sample, and counts who asks for another.
@@ -307,13 +308,13 @@ func TestPoolLacks(t *testing.T) {
 		want   []string // names of readings that are there
 	}{
 		"no right": {func(_ *rig, f *fakeMySQL) {
-			f.errs = map[string]error{"threads": &mysql.Error{Kind: mysql.Denied, Text: "so it is", Need: "PROCESS"}}
+			f.errs = map[string]error{"threads": &mysql.Error{Reason: reason.Permission, Text: "so it is", Need: "PROCESS"}}
 		}, collectors.Permission, "GRANT PROCESS", []string{"resp_worker_connections"}},
 		"down": {func(_ *rig, f *fakeMySQL) {
-			f.errs = map[string]error{"ping": &mysql.Error{Kind: mysql.Unreachable, Text: "nobody"}}
+			f.errs = map[string]error{"ping": &mysql.Error{Reason: reason.NotFound, Text: "nobody"}}
 		}, collectors.NotFound, "mysql main: nobody", []string{"resp_worker_connections"}},
 		"half": {func(_ *rig, f *fakeMySQL) {
-			f.errs = map[string]error{"transactions": &mysql.Error{Kind: mysql.Timeout, Text: "late"}}
+			f.errs = map[string]error{"transactions": &mysql.Error{Reason: reason.Timeout, Text: "late"}}
 		}, collectors.Timeout, "late", []string{"resp_worker_connections"}},
 		"descriptors": {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "the connections of shop need", nil},
 		"user is known": {func(r *rig, _ *fakeMySQL) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -205,7 +206,7 @@ const maxGroups = 256
 
 // NewLimits returns a reader of the control groups under fs.
 func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
-	return &Limits{fs: fs, log: log, groups: make(map[int]*group)}
+	return &Limits{fs: fs, log: logs.Or(log), groups: make(map[int]*group)}
 }
 
 // of returns what an app's control group allows and uses; nothing where that is

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -139,7 +140,7 @@ func (l *redisLook) read(ctx context.Context) {
 // answered reports whether a server answers, though perhaps with a refusal.
 func answered(err error) bool {
 	var e *redis.Error
-	return err == nil || errors.As(err, &e) && (e.Answered || e.Kind == redis.Permission)
+	return err == nil || errors.As(err, &e) && (e.Answered || e.Reason == reason.Permission)
 }
 
 // lack is why something is not in the sample.
@@ -151,10 +152,7 @@ func redisLack(name string, err error) error {
 	if !errors.As(err, &e) || e == nil {
 		return err
 	}
-	reason := map[redis.Kind]Reason{
-		redis.Failed: Failed, redis.Timeout: Timeout, redis.Permission: Permission, redis.NotFound: NotFound, redis.Busy: Busy, redis.Unsupported: Unsupported,
-	}[e.Kind]
-	return &Unavailable{Reason: reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
 func (l *redisLook) publish() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -24,7 +25,7 @@ type redisStub struct {
 func (r *redisStub) Ping(ctx context.Context) (time.Duration, error) {
 	if r.hangs {
 		<-ctx.Done()
-		return 0, &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+		return 0, &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	}
 	if r.panics {
 		panic("on purpose")
@@ -60,25 +61,25 @@ func TestRedisGolden(t *testing.T) {
 	noLimit := redis.Info{Version: "6.0.16", Mode: "cluster", Role: "master", Memory: known(2 << 20), Clients: known(1)}
 	golden(t, redisOf(map[string]*redisStub{
 		"cache": {info: wholeInfo()}, "queue": {info: noLimit},
-		"gone":   {ping: &redis.Error{Kind: redis.NotFound, Detail: "does not listen at its address"}},
-		"closed": {noInfo: &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +info"}},
+		"gone":   {ping: &redis.Error{Reason: reason.NotFound, Detail: "does not listen at its address"}},
+		"closed": {noInfo: &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +info"}},
 	}))
 }
 
 func TestRedisReasons(t *testing.T) {
 	for _, c := range []struct {
-		kind redis.Kind
+		kind reason.Reason
 		want collectors.Reason
 	}{
-		{redis.Failed, collectors.Failed},
-		{redis.Timeout, collectors.Timeout},
-		{redis.Permission, collectors.Permission},
-		{redis.NotFound, collectors.NotFound},
-		{redis.Busy, collectors.Busy},
+		{reason.Failed, collectors.Failed},
+		{reason.Timeout, collectors.Timeout},
+		{reason.Permission, collectors.Permission},
+		{reason.NotFound, collectors.NotFound},
+		{reason.Busy, collectors.Busy},
 	} {
-		_, err := redisOf(map[string]*redisStub{"cache": {ping: &redis.Error{Kind: c.kind, Detail: "does so"}}}).Collect(t.Context())
+		_, err := redisOf(map[string]*redisStub{"cache": {ping: &redis.Error{Reason: c.kind, Detail: "does so"}}}).Collect(t.Context())
 		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
-			t.Errorf("%d: %s %q", c.kind, reason, detail)
+			t.Errorf("%s: %s %q", c.kind, reason, detail)
 		}
 	}
 	if s, err := redisOf(nil).Collect(t.Context()); err != nil || len(s.Metrics) != 0 {

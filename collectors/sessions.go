@@ -14,7 +14,7 @@ import (
 // SessionTarget is where an app keeps its sessions.
 type SessionTarget struct {
 	App, Redis string
-	Look       func() redis.Look // how far the walk over that Redis is; reads nothing
+	Look       func() redis.SessionStatus // how far the scan over that Redis is; reads nothing
 }
 
 var (
@@ -62,19 +62,19 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func (s *Sample) sessions(t SessionTarget, l redis.Look, now time.Time) {
+func (s *Sample) sessions(t SessionTarget, l redis.SessionStatus, now time.Time) {
 	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
 	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)
 	s.add(sessionScanAgeFamily, out.Age, t.App, t.Redis)
-	if l.Tally != nil {
-		s.set(&out.Count, sessionsFamily, l.Tally.Keys, t.App, t.Redis)
-		if n := l.Tally.NoExpiry; n != nil {
+	if l.Counts != nil {
+		s.set(&out.Count, sessionsFamily, l.Counts.Keys, t.App, t.Redis)
+		if n := l.Counts.NoExpiry; n != nil {
 			s.set(&out.WithoutExpiry, sessionsForeverFamily, *n, t.App, t.Redis)
 		}
-		if n := l.Tally.OverLifetime; n != nil {
+		if n := l.Counts.OverLifetime; n != nil {
 			s.add(sessionsLateFamily, *n, t.App, t.Redis)
 		}
-		if n := l.Tally.Bytes; n != nil {
+		if n := l.Counts.Bytes; n != nil {
 			s.set(&out.Bytes, sessionBytesFamily, *n, t.App, t.Redis)
 		}
 	}

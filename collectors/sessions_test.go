@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -16,35 +17,35 @@ func sessionsOf(targets ...collectors.SessionTarget) *collectors.Sessions {
 	return c
 }
 
-func sessionsIn(app, store string, l redis.Look) collectors.SessionTarget {
-	return collectors.SessionTarget{App: app, Redis: store, Look: func() redis.Look { return l }}
+func sessionsIn(app, store string, l redis.SessionStatus) collectors.SessionTarget {
+	return collectors.SessionTarget{App: app, Redis: store, Look: func() redis.SessionStatus { return l }}
 }
 
 func TestSessionsGolden(t *testing.T) {
-	refused := &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +ttl"}
+	refused := &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +ttl"}
 	golden(t, sessionsOf(
-		sessionsIn("shop", "cache", redis.Look{Coverage: 0.25, Since: at(40), Tally: &redis.Tally{Keys: 23104, NoExpiry: known(3002), OverLifetime: known(12), Bytes: known(9.5e6)}}),
-		sessionsIn("blog", "cache", redis.Look{Coverage: 1, Since: at(99), Tally: &redis.Tally{NoExpiry: known(0), Bytes: known(0)}}),
-		sessionsIn("first walk", "queue", redis.Look{Coverage: 0.5, Since: at(0)}),
-		sessionsIn("refused", "queue", redis.Look{Coverage: 1, Since: at(0), Tally: &redis.Tally{Keys: 7}, Err: refused}),
+		sessionsIn("shop", "cache", redis.SessionStatus{Coverage: 0.25, Since: at(40), Counts: &redis.SessionCounts{Keys: 23104, NoExpiry: known(3002), OverLifetime: known(12), Bytes: known(9.5e6)}}),
+		sessionsIn("blog", "cache", redis.SessionStatus{Coverage: 1, Since: at(99), Counts: &redis.SessionCounts{NoExpiry: known(0), Bytes: known(0)}}),
+		sessionsIn("first walk", "queue", redis.SessionStatus{Coverage: 0.5, Since: at(0)}),
+		sessionsIn("refused", "queue", redis.SessionStatus{Coverage: 1, Since: at(0), Counts: &redis.SessionCounts{Keys: 7}, Err: refused}),
 	))
 }
 
 func TestSessionsReasons(t *testing.T) {
 	for _, c := range []struct {
-		kind redis.Kind
+		kind reason.Reason
 		want collectors.Reason
 	}{
-		{redis.Failed, collectors.Failed},
-		{redis.Timeout, collectors.Timeout},
-		{redis.Permission, collectors.Permission},
-		{redis.NotFound, collectors.NotFound},
-		{redis.Busy, collectors.Busy},
+		{reason.Failed, collectors.Failed},
+		{reason.Timeout, collectors.Timeout},
+		{reason.Permission, collectors.Permission},
+		{reason.NotFound, collectors.NotFound},
+		{reason.Busy, collectors.Busy},
 	} {
-		l := redis.Look{Since: at(40), Err: &redis.Error{Kind: c.kind, Detail: "does so"}}
+		l := redis.SessionStatus{Since: at(40), Err: &redis.Error{Reason: c.kind, Detail: "does so"}}
 		s, err := sessionsOf(sessionsIn("shop", "cache", l), sessionsIn("blog", "cache", l)).Collect(t.Context())
 		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
-			t.Errorf("%d: %s %q", c.kind, reason, detail)
+			t.Errorf("%s: %s %q", c.kind, reason, detail)
 		}
 		if _, err := reading(s, "resp_sessions", "shop", "cache"); err == nil {
 			t.Error("sessions of a server that was not walked")
@@ -53,8 +54,8 @@ func TestSessionsReasons(t *testing.T) {
 			t.Errorf("age %v, %v", age, err)
 		}
 	}
-	l := redis.Look{Err: &redis.Error{Kind: redis.Busy, Detail: "waits"}}
-	_, err := sessionsOf(sessionsIn("a", "one", redis.Look{}), sessionsIn("b", "two", l), sessionsIn("c", "three", l)).Collect(t.Context())
+	l := redis.SessionStatus{Err: &redis.Error{Reason: reason.Busy, Detail: "waits"}}
+	_, err := sessionsOf(sessionsIn("a", "one", redis.SessionStatus{}), sessionsIn("b", "two", l), sessionsIn("c", "three", l)).Collect(t.Context())
 	if _, detail := collectors.ReasonOf(err); detail != "redis two waits; redis three waits" {
 		t.Errorf("%q", detail)
 	}
@@ -68,7 +69,7 @@ func TestSessionsReasons(t *testing.T) {
 func BenchmarkSessions(b *testing.B) {
 	var targets []collectors.SessionTarget
 	for app := range strings.FieldsSeq("a b c d e f g h i j") {
-		targets = append(targets, sessionsIn(app, "cache", redis.Look{Coverage: 1, Since: time.Unix(1, 0), Tally: &redis.Tally{Keys: 1e6, NoExpiry: known(3e5), Bytes: known(2e8)}}))
+		targets = append(targets, sessionsIn(app, "cache", redis.SessionStatus{Coverage: 1, Since: time.Unix(1, 0), Counts: &redis.SessionCounts{Keys: 1e6, NoExpiry: known(3e5), Bytes: known(2e8)}}))
 	}
 	c := sessionsOf(targets...)
 	b.ReportAllocs()

@@ -3,9 +3,7 @@ package collectors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -36,6 +35,7 @@ type Set struct {
 
 // NewSet returns a set of cs. The names in off are published as disabled.
 func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
+	log = logs.Or(log)
 	s := &Set{off: off, log: log}
 	for _, c := range cs {
 		s.sources = append(s.sources, &source{Collector: c, log: log.With("collector", c.Name())})
@@ -178,8 +178,7 @@ func (c *source) fly(ctx context.Context, f *flight) {
 func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("Collector panicked", "panic", r, "stack", string(debug.Stack()))
-			s, err = Sample{}, fmt.Errorf("panic: %v", r)
+			s, err = Sample{}, logs.Recovered(r)
 		}
 	}()
 	return c.Collect(ctx)
@@ -220,7 +219,7 @@ func (c *source) meta(s *Sample, err error, took time.Duration) {
 	c.mu.Unlock()
 	switch {
 	case len(fresh) > 0:
-		c.logLacks(fresh)
+		c.logLacks(fresh, err)
 	case len(now) == 0 && len(before) > 0:
 		c.log.Info("Collector is available again", "was", string(before[0].reason))
 	}
@@ -276,8 +275,8 @@ func (s *Sample) available(collector string, reason Reason) {
 	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: reason})
 }
 
-// logLacks logs what is missing since this read.
-func (c *source) logLacks(fresh []*Unavailable) {
+// logLacks logs what is missing since the read that ended with err.
+func (c *source) logLacks(fresh []*Unavailable, err error) {
 	errs := make([]error, len(fresh))
 	for i, u := range fresh {
 		errs[i] = u
@@ -285,9 +284,13 @@ func (c *source) logLacks(fresh []*Unavailable) {
 	reason, detail := ReasonOf(errors.Join(errs...))
 	switch reason {
 	case Failed, Timeout:
-		c.log.Error("Collector failed", "reason", string(reason), "err", detail)
+		attrs := []any{"reason", string(reason), "err", detail}
+		if p, ok := errors.AsType[*logs.Panic](err); ok {
+			attrs = append(attrs, "stack", p.Stack)
+		}
+		c.log.Error("Collector failed", attrs...)
 	default:
-		c.log.Warn("Collector does not see everything", "reason", string(reason), "detail", detail)
+		c.log.Warn("Collector does not see everything", "reason", string(reason), "err", detail)
 	}
 }
 

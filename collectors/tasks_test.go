@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -29,7 +30,7 @@ func (s *taskStub) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Que
 	s.asked.Add(1)
 	if s.hangs {
 		<-ctx.Done()
-		return redis.Queues{}, &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+		return redis.Queues{}, &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	}
 	if s.panics {
 		panic("on purpose")
@@ -60,7 +61,7 @@ func TestTasksGolden(t *testing.T) {
 		cache := &taskStub{queues: map[string]redis.Queue{
 			"default": {Length: 3, Oldest: ago(42), Started: 5, Orphaned: 2, Failed: 7, Workers: 2, Heartbeat: ago(31)},
 			"empty":   {},
-			"refused": {Err: &redis.Error{Kind: redis.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +llen"}},
+			"refused": {Err: &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +llen"}},
 		}}
 		broker := &taskStub{unacked: &redis.Unacked{Count: 6, Oldest: ago(90)}, queues: map[string]redis.Queue{
 			"celery": {Length: 9, Heads: []redis.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
@@ -84,7 +85,7 @@ func TestTasksFirstSeen(t *testing.T) {
 		}{
 			{[]redis.Head{{Part: 0, ID: 1}}, nil, 0},
 			{[]redis.Head{{Part: 0, ID: 1}}, nil, 10},
-			{nil, &redis.Error{Kind: redis.NotFound, Detail: "does not listen at its address"}, -1},
+			{nil, &redis.Error{Reason: reason.NotFound, Detail: "does not listen at its address"}, -1},
 			{[]redis.Head{{Part: 0, ID: 1}, {Part: 3, ID: 7}}, nil, 30},
 			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7}}, nil, 10}, // the older one of two
 			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7, Unread: true}}, nil, 10},
@@ -172,15 +173,15 @@ func TestTasksReasons(t *testing.T) {
 	if s, err := tasksOf(nil).Collect(t.Context()); err != nil || len(s.Metrics) != 0 {
 		t.Errorf("with no tasks: %d metrics, %v", len(s.Metrics), err)
 	}
-	refused := &redis.Error{Kind: redis.Permission, Detail: "needs more rights"}
+	refused := &redis.Error{Reason: reason.Permission, Detail: "needs more rights"}
 	stub := &taskStub{unacked: &redis.Unacked{Err: refused}, queues: map[string]redis.Queue{
 		"a": {Err: refused}, "b": {Length: 1, Heads: []redis.Head{{Unread: true}}}, "c": {Length: 2},
 	}}
 	tasks := tasksOf(nil, celeryTask("shop", "broker", stub, "a", "b", "c"))
 	s, err := tasks.Collect(t.Context())
-	reason, detail := collectors.ReasonOf(err)
-	if reason != collectors.Permission || strings.Count(detail, "needs more rights") != 1 || !strings.Contains(detail, "too large") {
-		t.Errorf("%s %q", reason, detail)
+	got, detail := collectors.ReasonOf(err)
+	if got != collectors.Permission || strings.Count(detail, "needs more rights") != 1 || !strings.Contains(detail, "too large") {
+		t.Errorf("%s %q", got, detail)
 	}
 	for name, labels := range map[string][]string{
 		"resp_task_queue_length": {"shop", "a"}, "resp_task_oldest_age_seconds": {"shop", "b"}, "resp_task_unacked": {"shop", "broker"}, "resp_task_running": {"shop", "c"},
@@ -199,9 +200,9 @@ func TestTasksReasons(t *testing.T) {
 	if n, err := reading(s, "resp_task_queue_length", "shop", "c"); err != nil || n != 2 {
 		t.Errorf("the queue that can be read: %v, %v", n, err)
 	}
-	stub.err = &redis.Error{Kind: redis.Unsupported, Detail: "is a cluster"}
+	stub.err = &redis.Error{Reason: reason.Unsupported, Detail: "is a cluster"}
 	_, err = tasksOf(nil, rqTask("shop", "broker", stub, "a")).Collect(t.Context())
-	if reason, _ := collectors.ReasonOf(err); reason != collectors.Unsupported {
+	if got, _ := collectors.ReasonOf(err); got != collectors.Unsupported {
 		t.Error(err)
 	}
 	gone := collectors.NewTasks(func() []collectors.TaskTarget {

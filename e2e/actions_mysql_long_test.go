@@ -112,7 +112,7 @@ func TestKillLongQueries(t *testing.T) {
 		}
 	}
 	for user, want := range map[*mysql.Server]string{server: "", strong: "CONNECTION ADMIN"} {
-		if got, err := user.Excess(t.Context()); err != nil || strings.Join(got, ",") != want {
+		if got, err := user.ExcessPrivileges(t.Context()); err != nil || strings.Join(got, ",") != want {
 			t.Errorf("excess is %v, %v", got, err)
 		}
 	}

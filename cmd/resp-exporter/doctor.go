@@ -11,6 +11,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
 // doctorOptions are the settings of the command doctor.
@@ -39,7 +40,7 @@ func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func printDiagnosis(found *app.Diagnosis, output string, w io.Writer) error {
+func printDiagnosis(found *doctor.Diagnosis, output string, w io.Writer) error {
 	if output == "json" {
 		return printJSON(found, w)
 	}
@@ -62,7 +63,7 @@ func printDiagnosis(found *app.Diagnosis, output string, w io.Writer) error {
 
 // printFinding writes a finding and its cures. Those that were printed before
 // are not printed again: one missing capability is missed by many.
-func printFinding(b *lines, section string, f *app.Finding, told map[string]string) {
+func printFinding(b *lines, section string, f *doctor.Finding, told map[string]string) {
 	word := "note"
 	if f.Fault {
 		word = "fault"

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
 func TestDoctor(t *testing.T) {
@@ -60,13 +60,13 @@ func TestDoctor(t *testing.T) {
 
 // A cure that several need is printed once.
 func TestPrintDiagnosis(t *testing.T) {
-	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) app.Finding {
-		return app.Finding{Reason: reason, Detail: detail, Fault: isFault, Cure: append([]string{}, cure...)}
+	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) doctor.Finding {
+		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Cure: append([]string{}, cure...)}
 	}
-	d := &app.Diagnosis{Status: "fault", Summary: "1 thing that is configured cannot work, 3 notes", Sections: []app.Section{
+	d := &doctor.Diagnosis{Status: "fault", Summary: "1 thing that is configured cannot work, 3 notes", Sections: []doctor.Section{
 		{Name: "exporter", Status: "ok", Facts: []string{"looks as zoe (uid 5)"}},
-		{Name: "process", Status: "fault", Findings: []app.Finding{finding("no", collectors.Permission, true, "one", "two"), finding("so it is", collectors.OK, false)}},
-		{Name: "workers", Status: "note", Findings: []app.Finding{finding("no too", collectors.Permission, false, "one", "two"), finding("so it is too", collectors.OK, false)}},
+		{Name: "process", Status: "fault", Findings: []doctor.Finding{finding("no", collectors.Permission, true, "one", "two"), finding("so it is", collectors.OK, false)}},
+		{Name: "workers", Status: "note", Findings: []doctor.Finding{finding("no too", collectors.Permission, false, "one", "two"), finding("so it is too", collectors.OK, false)}},
 	}}
 	var out bytes.Buffer
 	if err := printDiagnosis(d, "text", &out); err != nil {
@@ -92,7 +92,7 @@ workers: note
 	if err := printDiagnosis(d, "json", &out); err != nil {
 		t.Fatal(err)
 	}
-	var back app.Diagnosis
+	var back doctor.Diagnosis
 	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Sections[1].Findings[0].Cure[1] != "two" {
 		t.Errorf("%v\n%s", err, out.String())
 	}

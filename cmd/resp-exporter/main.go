@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"os"
 	"os/signal"
@@ -105,12 +104,10 @@ func serve(f flags) error {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				if err := a.Reload(ctx); err != nil {
-					f.app.Logger.Debug("Reload by signal failed", "err", err)
-				}
+				_ = a.Reload(ctx) // which logs why it fails
 			}
 		}
 	}()
-	f.app.Logger.Info("Starting resp-exporter", "version", f.app.Version, "config", slog.StringValue(f.app.ConfigFile))
+	f.app.Logger.Info("Starting resp-exporter", "version", f.app.Version, "file", f.app.ConfigFile)
 	return a.Run(ctx)
 }

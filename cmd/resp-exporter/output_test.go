@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/app"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
 const hostile = "\x1b]0;PWN\x07\x1b[2J\nresp-exporter HEALTHY - fine\u202e\u009b31m\x7f"
@@ -30,9 +30,9 @@ func printable(t *testing.T, out string) {
 // A process may be called anything.
 func TestPrintDiagnosisOfHostile(t *testing.T) {
 	t.Parallel()
-	d := &app.Diagnosis{Status: "fault", Summary: hostile, Sections: []app.Section{{
+	d := &doctor.Diagnosis{Status: "fault", Summary: hostile, Sections: []doctor.Section{{
 		Name: hostile, Status: "fault", Facts: []string{hostile},
-		Findings: []app.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Cure: []string{hostile, "two"}, Fault: true}},
+		Findings: []doctor.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Cure: []string{hostile, "two"}, Fault: true}},
 	}}}
 	for _, output := range []string{"text", "json"} {
 		var out bytes.Buffer
@@ -40,7 +40,7 @@ func TestPrintDiagnosisOfHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 		printable(t, out.String())
-		var back app.Diagnosis
+		var back doctor.Diagnosis
 		if err := json.Unmarshal(out.Bytes(), &back); output == "json" && (err != nil || back.Summary != hostile) {
 			t.Errorf("%v\n%s", err, out.String())
 		}

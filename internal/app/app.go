@@ -22,13 +22,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
 // pageInterval is how often everything is read for the status page and its
-// charts, scraped or not.
+// charts, also without scrapes.
 const pageInterval = 5 * time.Second
 
 // Options are the settings of the command line.
@@ -55,47 +56,48 @@ type Options struct {
 	Listener net.Listener      // instead of the addresses in Web, for tests
 
 	Version string
-	Logger  *slog.Logger
+	Logger  *slog.Logger // nil: no log
 }
 
-// App is the whole exporter.
+// App is the exporter with all its parts.
 type App struct {
 	o   Options
 	log *slog.Logger
 
-	watcher    *discovery.Watcher
-	requests   *collectors.Requests
-	thresholds *collectors.Thresholds
-	receivers  *receivers
-	senders    *senders
-	mysql      *mysqlServers
-	leaks      *collectors.LeakLog
-	redis      *redisServers
-	walks      *walks
-	heal       *healing
-	set        *collectors.Set
-	limits     *bounds // of the server
-	history    *web.History
-	server     *http.Server
+	watcher         *discovery.Watcher
+	requests        *collectors.Requests
+	thresholds      *collectors.Thresholds
+	receivers       *receivers
+	senders         *senders
+	mysql           *mysqlServers
+	leaks           *collectors.LeakLog
+	redis           *redisServers
+	sessionScanners *sessionScanners
+	heal            *healing
+	set             *collectors.Set
+	limits          *httpLimits // of the server
+	history         *web.History
+	server          *http.Server
 
 	reloading sync.Mutex
 	config    atomic.Pointer[config.Config] // in force
-	latest    atomic.Pointer[look]
+	latest    atomic.Pointer[snapshot]
 }
 
-// look is all that one gather read, and how it was judged.
-type look struct {
+// snapshot is what one gather read, and its evaluation.
+type snapshot struct {
 	state      *model.State
 	evaluation health.Evaluation
 }
 
-// New loads the configuration and builds every part; nothing runs yet. All
-// that can fail at the start fails here.
+// New loads the configuration and builds every part; nothing runs yet. Every
+// error that can occur at the start is returned here.
 func New(o Options) (*App, error) {
 	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
 	if err != nil {
 		return nil, err
 	}
+	o.Logger = logs.Or(o.Logger)
 	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
 	a.config.Store(&cfg)
 	a.watcher, err = discovery.New(discovery.Options{
@@ -120,11 +122,11 @@ func New(o Options) (*App, error) {
 	a.mysql.apply(cfg.MySQL)
 	a.redis = newRedisServers(o.Logger)
 	a.redis.apply(&cfg)
-	a.walks = newWalks(a.redis.server, o.Off["sessions"], o.Logger)
-	a.walks.apply(cfg)
+	a.sessionScanners = newSessionScanners(a.redis.server, o.Off["sessions"], o.Logger)
+	a.sessionScanners.apply(cfg)
 	a.leaks = collectors.NewLeakLog(o.Logger)
 	a.watcher.SetServices(services(&cfg))
-	if a.limits, err = newBounds(&a.o); err != nil {
+	if a.limits, err = newHTTPLimits(&a.o); err != nil {
 		return nil, err
 	}
 	a.heal = newHealing(a, o.Logger)
@@ -148,7 +150,7 @@ func (a *App) collectors() *collectors.Set {
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
 		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
-		Sessions: a.walks.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
+		Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
 			Configured: func() []config.App { return a.config.Load().Apps },
@@ -190,18 +192,17 @@ func (a *App) health() health.Evaluation {
 
 // Run serves until ctx ends or a part fails.
 func (a *App) Run(ctx context.Context) error {
-	return together(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.keepLooking, a.serve, a.shutDown)...)
+	return runAll(ctx, append(a.sources(), a.leaks.Run, a.heal.runner.Run, a.poll, a.serve, a.shutDown)...)
 }
 
-// sources are the parts that collectors read from and that live by themselves.
+// sources returns the Run functions of the parts from which collectors read.
 func (a *App) sources() []func(context.Context) error {
-	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.walks.Run}
+	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
-// keepLooking reads everything for the page, the same way as a scrape does, and
-// judges it. Each look is judged, so that what goes wrong is known at once; that
-// it is well again is believed after two monitoring intervals.
-func (a *App) keepLooking(ctx context.Context) error {
+// poll reads everything for the page, as a scrape does, and judges it. A fault
+// counts at its first read; its end counts after two monitoring intervals.
+func (a *App) poll(ctx context.Context) error {
 	t := time.NewTicker(pageInterval)
 	defer t.Stop()
 	var state health.State
@@ -209,7 +210,7 @@ func (a *App) keepLooking(ctx context.Context) error {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
 		seen := a.set.Read(read, nil).State // without the metrics
-		l := &look{state: &seen}
+		l := &snapshot{state: &seen}
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)
 		a.history.Record(now, l.state)
@@ -222,7 +223,7 @@ func (a *App) keepLooking(ctx context.Context) error {
 	}
 }
 
-// input is what one look gives to the judge.
+// input returns the input of [health.Evaluate] for one read.
 func (a *App) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
 	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
@@ -239,7 +240,8 @@ func (a *App) input(s *model.State, at time.Time) health.Input {
 	return in
 }
 
-// partsOf lists what the configuration names as belonging to an app.
+// partsOf returns the pools, sessions and queues that the configuration gives
+// an app.
 func partsOf(x config.App) []health.Part {
 	var out []health.Part
 	for _, p := range x.Pools {
@@ -256,8 +258,9 @@ func partsOf(x config.App) []health.Part {
 	return out
 }
 
-// Reload applies the configuration file anew. Nothing changes unless all of it
-// is good; counters go on.
+// Reload applies the configuration file again. If any of it is invalid, nothing
+// changes. Counters continue. It logs the error that it returns, so that a
+// caller need not.
 func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -281,7 +284,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.receivers.apply(cfg.StatsD.Listen)
 	a.mysql.apply(cfg.MySQL)
 	a.redis.apply(&cfg)
-	a.walks.apply(cfg)
+	a.sessionScanners.apply(cfg)
 	a.watcher.SetServices(services(&cfg))
 	a.thresholds.Apply(cfg.Thresholds, time.Now())
 	a.config.Store(&cfg)
@@ -291,8 +294,9 @@ func (a *App) Reload(ctx context.Context) error {
 	return nil
 }
 
-// together runs each part until the first error or ctx's end, then waits for all.
-func together(ctx context.Context, parts ...func(context.Context) error) error {
+// runAll runs all parts until the first error or the end of ctx, then waits for
+// all of them.
+func runAll(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup

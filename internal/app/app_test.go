@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,8 +174,17 @@ func TestTooManyScrapes(t *testing.T) {
 	}
 }
 
+// errorLog counts the records at Error.
+type errorLog struct{ atomic.Int64 }
+
+func (l *errorLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (l *errorLog) Handle(context.Context, slog.Record) error        { l.Add(1); return nil }
+func (l *errorLog) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *errorLog) WithGroup(string) slog.Handler                    { return l }
+
 func TestReload(t *testing.T) {
-	e := run(t, "statsd: {listen: [\"udp://127.0.0.1:0\"]}\nthresholds: {cpu: {warning: 0.5}}", nil)
+	var failures errorLog
+	e := run(t, "statsd: {listen: [\"udp://127.0.0.1:0\"]}\nthresholds: {cpu: {warning: 0.5}}", func(o *app.Options) { o.Logger = slog.New(&failures) })
 	has := func(lines ...string) {
 		t.Helper()
 		_, body := get(t, e.url+"/metrics")
@@ -189,6 +199,9 @@ func TestReload(t *testing.T) {
 	code, body := ask(t, http.MethodPost, e.url+"/-/reload")
 	if code != 500 || !strings.Contains(body, "resp-exporter.yml:2: slow_reqest: unknown key") {
 		t.Errorf("%d %s", code, body)
+	}
+	if n := failures.Load(); n != 1 {
+		t.Errorf("a reload that failed is logged %d times, want once", n)
 	}
 	has(`resp_threshold{resource="cpu",severity="warning"} 0.5`, "resp_config_last_reload_successful 0")
 	write(t, e.file, "statsd: {listen: [\"udp://127.0.0.1:0\"]}\nthresholds: {cpu: {warning: 0.6}}\n")

@@ -8,9 +8,10 @@ import (
 	"sync"
 )
 
-// compressed answers with gzip at its fastest where the client takes it. A
-// scrape's text is so repetitive that the default level gains a tenth in size
-// for twice the time, which would be a fifth of all that a scrape costs.
+// compressed compresses responses with gzip at its fastest level for clients
+// that accept it. Metrics are so repetitive that the default level gains a
+// tenth in size for twice the time, which would be a fifth of the cost of a
+// scrape.
 func compressed(next http.Handler) http.Handler {
 	pool := sync.Pool{New: func() any {
 		w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
@@ -20,7 +21,7 @@ func compressed(next http.Handler) http.Handler {
 		return w
 	}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !takesGzip(r.Header.Get("Accept-Encoding")) {
+		if !acceptsGzip(r.Header.Get("Accept-Encoding")) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -38,8 +39,8 @@ func compressed(next http.Handler) http.Handler {
 	})
 }
 
-// takesGzip reports whether an Accept-Encoding header allows gzip.
-func takesGzip(header string) bool {
+// acceptsGzip reports whether an Accept-Encoding header allows gzip.
+func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if strings.TrimSpace(name) == "gzip" {

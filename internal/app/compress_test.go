@@ -14,7 +14,7 @@ func TestTakesGzip(t *testing.T) {
 		"gzip": true, "deflate, gzip;q=0.5": true, "zstd, gzip": true, "br,gzip": true,
 		"": false, "identity": false, "gzip;q=0": false, "gzip; q=0.0": false, "xgzip": false,
 	} {
-		if got := takesGzip(header); got != want {
+		if got := acceptsGzip(header); got != want {
 			t.Errorf("takesGzip(%q) = %v", header, got)
 		}
 	}

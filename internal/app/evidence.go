@@ -42,7 +42,7 @@ type threadJSON struct {
 	Waits        bool    `json:"waits_for_lock,omitempty"`
 }
 
-// evidence is what is seen of a target now.
+// evidence returns what is seen of a target now.
 func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
 	state, evaluation := a.Latest()
 	app, servers := a.about(target)

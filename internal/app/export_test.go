@@ -8,10 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -32,7 +29,7 @@ func ScrapeWhenFull(limit int) int {
 		panic(err)
 	}
 	for range limit {
-		m.places.Take(context.Background())
+		m.inflight.Acquire(context.Background())
 	}
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
@@ -60,29 +57,6 @@ func NewScrape(ctx context.Context, o Options) (scrape func() int, stop func()) 
 		h.ServeHTTP(w, r)
 		return w.Code
 	}, func() { cancel(); <-done }
-}
-
-// IsFault tells what the doctor makes of something that is missing.
-func IsFault(cfg config.Config, collector string, u *collectors.Unavailable) bool {
-	return (&doctor{cfg: cfg}).fault(collector, u)
-}
-
-// Holder is the process, other than this one, that has an address.
-func Holder(procRoot, listen string) int { return holderOf(procRoot, listen).pid }
-
-// Inodes are the sockets at an address.
-func Inodes(procRoot, listen string) []uint64 {
-	fs, err := procfs.NewFS(procRoot)
-	if err != nil {
-		panic(err)
-	}
-	return inodesOf(fs, procRoot, listen)
-}
-
-// Instead is the way from rights that are too strong, and what the rules say.
-func Instead(cfg config.Config, server string, rights []string, account string, mariadb bool) (way string, heals, bare bool) {
-	k, heals := killerOn(cfg, server)
-	return k.instead(rights, account, mariadb), heals, k.bare
 }
 
 // Unwell reports whether a component is unwell by a judgement.

@@ -45,7 +45,7 @@ func (h *healing) stats() collectors.HealStats {
 	return collectors.HealStats{Actions: h.runner.Stats(), Requests: s.Requests, Truncated: s.Truncated}
 }
 
-// fleetName is how the other exporters know this one.
+// fleetName returns how the other exporters know this one.
 func (a *App) fleetName() string {
 	if id := a.config.Load().Healing.Identity.Value; id != "" {
 		return id

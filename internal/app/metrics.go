@@ -30,19 +30,19 @@ const (
 
 // metrics serves /metrics: always 200, in time, with what is known by then.
 type metrics struct {
-	set    *collectors.Set
-	own    *prometheus.Registry // about the exporter itself
-	offset time.Duration
-	places *serve.Places
+	set      *collectors.Set
+	own      *prometheus.Registry // about the exporter itself
+	offset   time.Duration
+	inflight *serve.Semaphore
 
 	refused atomic.Uint64 // scrapes without a place
 }
 
 func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
-	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset, places: serve.NewPlaces(o.MaxRequests)}
+	m := &metrics{set: set, own: prometheus.NewRegistry(), offset: o.TimeoutOffset, inflight: serve.NewSemaphore(o.MaxRequests)}
 	m.own.MustRegister(versioncollector.NewCollector("resp_exporter"))
 	if !o.DisableExporterMetrics {
-		s, err := newSelf()
+		s, err := newProcessStats()
 		if err != nil {
 			return nil, fmt.Errorf("the exporter's own process: %w", err)
 		}
@@ -54,14 +54,14 @@ func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
 // ServeHTTP implements [http.Handler]. It holds its place among the scrapes
 // while it renders; w must not wait for the client (see [serve.Responses]).
 func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	free, ok := m.places.Take(r.Context())
+	free, ok := m.inflight.Acquire(r.Context())
 	if !ok {
 		m.refused.Add(1)
-		http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, or three quarters of it for one client, try again later.", m.places.Limit()), http.StatusServiceUnavailable)
+		http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, or three quarters of it for one client, try again later.", m.inflight.Limit()), http.StatusServiceUnavailable)
 		return
 	}
 	defer free()
-	pick, err := m.pick(r)
+	pick, err := m.selectCollectors(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -80,8 +80,8 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// budget is how long this scrape may take: what the header says less the
-// offset for the way back.
+// budget returns the time limit of a scrape: the value of the header less the
+// offset for the network.
 func (m *metrics) budget(r *http.Request) time.Duration {
 	s, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(s > 0 && s < 3600) {
@@ -94,9 +94,9 @@ func (m *metrics) budget(r *http.Request) time.Duration {
 	return max(d*8/10, minBudget)
 }
 
-// pick reads collect[] and exclude[]; a name that does not exist is an error,
-// for it would silently give too much or too little.
-func (m *metrics) pick(r *http.Request) (func(string) bool, error) {
+// selectCollectors reads collect[] and exclude[]. An unknown name is an error:
+// it would silently select too much or too little.
+func (m *metrics) selectCollectors(r *http.Request) (func(string) bool, error) {
 	q := r.URL.Query()
 	only, but := q["collect[]"], q["exclude[]"]
 	if len(only) > 0 && len(but) > 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// mysqlServers keeps one connection for each MySQL server of the
-// configuration. One that a reload does not change keeps its connection.
+// mysqlServers holds one connection for each configured MySQL server. A reload
+// that does not change a server keeps its connection.
 type mysqlServers struct {
 	log *slog.Logger
 
@@ -28,7 +28,7 @@ type mysqlServer struct {
 
 func newMySQLServers(log *slog.Logger) *mysqlServers { return &mysqlServers{log: log} }
 
-// apply takes the servers of a configuration. Nothing connects before it is read.
+// apply sets the configured servers. They connect at their first read.
 func (m *mysqlServers) apply(sections []config.MySQL) {
 	m.mu.Lock()
 	before := m.have
@@ -57,7 +57,8 @@ func (m *mysqlServers) apply(sections []config.MySQL) {
 	}
 }
 
-// keep moves the server of b to the section that is the same as before.
+// keep moves the server of b to the section that equals its own, and reports
+// whether there is one.
 func (m *mysqlServers) keep(b mysqlServer) bool {
 	for i := range m.have {
 		if h := &m.have[i]; h.server == nil && reflect.DeepEqual(h.section, b.section) {
@@ -68,7 +69,7 @@ func (m *mysqlServers) keep(b mysqlServer) bool {
 	return false
 }
 
-// targets returns the servers as the collector takes them.
+// targets returns the servers for the collector.
 func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,7 +80,7 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 	return out
 }
 
-// mysqlTargets are the targets with the users of the apps.
+// mysqlTargets returns the targets with the users of the apps.
 func (a *App) mysqlTargets() []collectors.MySQLTarget {
 	out := a.mysql.targets()
 	cfg := a.config.Load()
@@ -101,7 +102,7 @@ func (m *mysqlServers) server(name string) *mysql.Server {
 	return nil
 }
 
-// Run ends the connections when ctx ends.
+// Run closes the connections when ctx ends.
 func (m *mysqlServers) Run(ctx context.Context) error {
 	<-ctx.Done()
 	m.mu.Lock()

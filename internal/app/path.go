@@ -2,7 +2,7 @@ package app
 
 import "strings"
 
-// prefixed puts a path below the route prefix.
+// prefixed returns a path below the route prefix.
 func prefixed(prefix, path string) string {
 	return strings.TrimRight("/"+strings.Trim(prefix, "/"), "/") + "/" + strings.TrimLeft(path, "/")
 }

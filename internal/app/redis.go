@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// redisServers keeps one connection for each Redis of the configuration. One
-// that a reload does not change keeps its connection.
+// redisServers holds one connection for each configured Redis. A reload that
+// does not change a server keeps its connection.
 type redisServers struct {
 	log *slog.Logger
 
@@ -21,7 +21,7 @@ type redisServers struct {
 	list []collectors.RedisTarget
 }
 
-// connection is what a section says of the connection to a server.
+// connection returns the settings of a section that matter for the connection.
 func connection(r config.Redis) config.Redis {
 	r.Cache = ""
 	return r
@@ -29,8 +29,7 @@ func connection(r config.Redis) config.Redis {
 
 func newRedisServers(log *slog.Logger) *redisServers { return &redisServers{log: log} }
 
-// apply takes the servers of a checked configuration. Nothing connects before
-// it is read.
+// apply sets the configured servers. They connect at their first read.
 func (r *redisServers) apply(cfg *config.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,7 +64,7 @@ func (r *redisServers) end(name string, server *redis.Server) {
 	}
 }
 
-// targets returns the servers as the collector takes them.
+// targets returns the servers for the collector.
 func (r *redisServers) targets() []collectors.RedisTarget {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,8 +83,8 @@ func (r *redisServers) server(name string) *redis.Server {
 	return nil
 }
 
-// Run ends the connections when ctx ends. The servers stay in the list, closed,
-// so that a last scrape finds them and connects to none.
+// Run closes the connections when ctx ends. The closed servers stay in the
+// list, so that a last scrape finds them and connects to none.
 func (r *redisServers) Run(ctx context.Context) error {
 	<-ctx.Done()
 	r.mu.Lock()

@@ -16,24 +16,24 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
-// defaultFiles is assumed where the limit of open files cannot be read.
+// defaultFiles is the limit of open files where it cannot be read.
 const defaultFiles = 1024
 
 // headerLimit is how long a client may take to send the headers of a request.
 const headerLimit = 10 * time.Second
 
-// bounds is what keeps clients of the HTTP server from taking it up.
-type bounds struct {
+// httpLimits keeps clients from exhausting the HTTP server.
+type httpLimits struct {
 	connections *serve.Connections
 	responses   *serve.Responses
 	hosts       *serve.Hosts
 }
 
-func newBounds(o *Options) (*bounds, error) {
+func newHTTPLimits(o *Options) (*httpLimits, error) {
 	hostname, _ := os.Hostname() // without one, no name is the host's own
 	limit := unix.Rlimit{Cur: defaultFiles}
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	b := &bounds{connections: serve.NewConnections(serve.Limit(limit.Cur))}
+	b := &httpLimits{connections: serve.NewConnections(serve.Limit(limit.Cur))}
 	b.responses = serve.NewResponses(b.connections)
 	var err error
 	b.hosts, err = serve.NewHosts(serve.HostOptions{
@@ -66,7 +66,7 @@ func (a *App) newServer() (*http.Server, error) {
 	a.heal.register(mux)
 	mux.Handle("GET "+prefixed(a.o.RoutePrefix, a.o.MetricsPath), compressed(scrape))
 	s := &http.Server{
-		Handler: bounded(limits, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: headerLimit,
+		Handler: withLimits(limits, mux, prefixed(a.o.RoutePrefix, web.PprofPath)), ReadHeaderTimeout: headerLimit,
 		// For bodies that the server reads without a handler.
 		ReadTimeout: headerLimit + serve.BodyLimit,
 		// For what is written before or without a handler, and for profiles, which
@@ -79,10 +79,10 @@ func (a *App) newServer() (*http.Server, error) {
 	return s, nil
 }
 
-// bounded returns mux with each request and response bounded. A response is
-// rendered before it is sent, but for profiles, which are written while they are
-// taken.
-func bounded(b *bounds, mux *http.ServeMux, profiles string) http.Handler {
+// withLimits returns mux with limits on each request and response. A response
+// is rendered before it is sent, except for profiles, which are written while
+// they are taken.
+func withLimits(b *httpLimits, mux *http.ServeMux, profiles string) http.Handler {
 	direct := b.connections.Bodies(mux)
 	whole := b.responses.Buffered(direct)
 	return b.connections.Requests(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -10,9 +10,9 @@ var (
 	webRefused     = prometheus.NewDesc("resp_web_requests_refused_total", "Requests that were refused: by a host name that is not the exporter's, or beyond --web.max-requests.", []string{"reason"}, nil)
 )
 
-// serverStats publishes what bounded the clients of the HTTP server.
+// serverStats publishes how often the HTTP server's limits were reached.
 type serverStats struct {
-	*bounds
+	*httpLimits
 
 	scrapes func() uint64 // refused by --web.max-requests
 }
@@ -32,7 +32,7 @@ func (s *serverStats) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range c.Closed {
 		ch <- prometheus.MustNewConstMetric(webClosed, prometheus.CounterValue, float64(n), reason)
 	}
-	for reason, n := range s.responses.Cut() {
+	for reason, n := range s.responses.Aborted() {
 		ch <- prometheus.MustNewConstMetric(webCut, prometheus.CounterValue, float64(n), reason)
 	}
 	ch <- prometheus.MustNewConstMetric(webRefused, prometheus.CounterValue, float64(s.hosts.Refused()), "host")

@@ -5,8 +5,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// tasks returns the background tasks of the configuration in force, each with the
-// connection that its Redis has anyway.
+// tasks returns the configured background tasks, each with the connection of
+// its Redis.
 func (a *App) tasks() []collectors.TaskTarget {
 	servers := a.redis.servers()
 	var out []collectors.TaskTarget

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/origin"
 )
 
-// senders judges who may report for every app, and proves who sends by UDP.
+// senders decides who may report for every app, and proves who sends by UDP.
 type senders struct {
 	prover *origin.Prover
 	log    *slog.Logger
@@ -20,7 +20,7 @@ type senders struct {
 	trust  atomic.Pointer[trust]
 }
 
-// trust is what the section statsd.trust names.
+// trust is the entries of statsd.trust.
 type trust struct {
 	users map[uint32]bool
 	nets  []netip.Prefix
@@ -32,7 +32,7 @@ func newSenders(log *slog.Logger) *senders {
 	return s
 }
 
-// apply takes over the entries of statsd.trust, which were checked before.
+// apply sets the entries of statsd.trust, which are checked already.
 func (s *senders) apply(entries []string) {
 	t := &trust{users: make(map[uint32]bool)}
 	for _, e := range entries {
@@ -76,7 +76,7 @@ func (s *senders) prove(ctx context.Context, asked []ingest.Source) map[ingest.S
 	return out
 }
 
-// Run frees what proving took when ctx ends.
+// Run frees the resources of the proofs when ctx ends.
 func (s *senders) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return s.prover.Close()

@@ -11,21 +11,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// The forms of addresses, as told to whoever wrote another one.
-const (
-	listenForms = `an address such as ":8000", "127.0.0.1:8000", "[::1]:8000" or "unix:/run/app.sock"`
-	trustForms  = `a user id such as "uid:1001", or an address or network such as "10.0.0.0/8"`
-	statsdForms = `an address such as "udp://127.0.0.1:9125" or "unixgram:///run/resp-exporter/statsd.sock"`
-)
-
 // maxSocketPath is the longest path of a UNIX socket in bytes: sun_path of
 // sockaddr_un holds 108 with the closing zero.
 const maxSocketPath = 107
 
 var (
-	errListen = errors.New("expected " + listenForms)
-	errStatsD = errors.New("expected " + statsdForms)
-	errTrust  = errors.New("expected " + trustForms)
+	errListen = errors.New("expected " + wanted[Match]("listen"))
+	errStatsD = errors.New("expected " + wantedItem[StatsD]("listen"))
+	errTrust  = errors.New("expected " + wantedItem[StatsD]("trust"))
 )
 
 // hostName is a name that a resolver may know. Its last label is no number, so
@@ -40,7 +33,7 @@ type Listen struct {
 	Port uint16 // 1 to 65535 for TCP, 0 for a UNIX socket
 }
 
-// String is the listener in the one form that [ParseListen] gives back
+// String returns the listener in the one form that [ParseListen] gives back
 // unchanged: ":8000", "127.0.0.1:8000", "[::1]:8000", "unix:/run/app.sock".
 func (l Listen) String() string {
 	if l.Unix != "" {

@@ -21,21 +21,6 @@ const (
 	maxApps     = 50 // what is watched and shown; one more would be dropped in silence
 )
 
-// What is expected of a value; the same words whether its type or its size is
-// wrong.
-const (
-	wantInterval    = "a duration from 1s to 1h"
-	wantSlow        = "a duration above 0, such as 5s"
-	wantName        = "1 to 64 letters, digits or . _ : @ - /"
-	wantMatch       = "at least one of cmdline, pid_file, listen, systemd_unit, cgroup, user"
-	wantCmdline     = "a regular expression in the syntax of RE2"
-	wantPIDFile     = "an absolute path such as /run/shop.pid"
-	wantSystemdUnit = "the name of a unit, such as shop.service"
-	wantCgroup      = "a path below the root of the control groups, such as /system.slice/shop.service"
-	wantUser        = "the name or the number of a user"
-	wantMaxRoutes   = "a whole number from 1 to 10000"
-)
-
 var (
 	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]+$`)
 	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]+$`)
@@ -46,16 +31,16 @@ func isAppName(s string) bool  { return text.Matches(appName, s, 64) }
 func isUnitName(s string) bool { return text.Matches(unitName, s, 255) }
 func isUserName(s string) bool { return text.Matches(userName, s, 256) }
 
-// problem is one value that may not be, told apart from where it was written.
+// problem is one wrong value, without the line where it was written.
 type problem struct {
 	path string // "apps[0].match.listen"
 	got  string // what is there, e.g. `got "x"`
-	want string // what is expected
+	want string // what is expected; in checks: "" or an addition to what the schema says, see Config.expect
 }
 
 func (p problem) String() string { return p.path + ": " + p.got + "; expected " + p.want }
 
-// Check tells everything that is wrong with the values of c, one joined error
+// Check returns everything that is wrong with the values of c, one joined error
 // each, as "apps[0].name: got "a b"; expected 1 to 64 letters, …". [Load]
 // returns only what Check accepts.
 func (c Config) Check() error {
@@ -66,11 +51,12 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// valueProblems looks at each value by itself, and at the lists.
+// valueProblems returns what is wrong with each value by itself, and with the
+// lists.
 func (c *Config) valueProblems() []problem {
 	var out []problem
 	if c.MonitoringInterval < minInterval || c.MonitoringInterval > maxInterval {
-		out = append(out, problem{"monitoring_interval", "got " + c.MonitoringInterval.String(), wantInterval})
+		out = append(out, problem{"monitoring_interval", "got " + c.MonitoringInterval.String(), ""})
 	}
 	for _, b := range c.Thresholds.bounds() {
 		for _, half := range b.halves() {
@@ -80,7 +66,7 @@ func (c *Config) valueProblems() []problem {
 		}
 	}
 	if c.SlowRequest <= 0 {
-		out = append(out, problem{"slow_request", "got " + c.SlowRequest.String(), wantSlow})
+		out = append(out, problem{"slow_request", "got " + c.SlowRequest.String(), ""})
 	}
 	out = append(out, appProblems(c.Apps)...)
 	for i := range c.Apps {
@@ -89,11 +75,11 @@ func (c *Config) valueProblems() []problem {
 	out = append(out, mysqlProblems(c.MySQL)...)
 	out = append(out, redisProblems(c.Redis)...)
 	out = append(out, statsdProblems(c.StatsD)...)
-	return append(out, c.healingProblems()...)
+	return c.expect(append(out, c.healingProblems()...))
 }
 
-// orderProblems looks at the pairs of thresholds whose numbers are good each by
-// itself.
+// orderProblems returns the thresholds whose two numbers are valid but in the
+// wrong order.
 func (c *Config) orderProblems() []problem {
 	var out []problem
 	for _, b := range c.Thresholds.bounds() {
@@ -114,9 +100,9 @@ func appProblems(apps []App) []problem {
 		path := fmt.Sprintf("apps[%d]", i)
 		switch j, again := first[a.Name]; {
 		case a.Name == "":
-			out = append(out, problem{path + ".name", "missing", wantName})
+			out = append(out, problem{path + ".name", "missing", ""})
 		case !isAppName(a.Name):
-			out = append(out, problem{path + ".name", "got " + quote(a.Name), wantName})
+			out = append(out, problem{path + ".name", "got " + quote(a.Name), ""})
 		case again:
 			out = append(out, problem{path + ".name", fmt.Sprintf("%q is the name of apps[%d] already", a.Name, j), "another name"})
 		default:
@@ -129,22 +115,22 @@ func appProblems(apps []App) []problem {
 
 func matchProblems(m Match, path string) []problem {
 	if m == (Match{}) {
-		return []problem{{path, "empty", wantMatch}}
+		return []problem{{path, "empty", ""}}
 	}
 	var out []problem
-	given := func(key, value, want string, ok func(string) bool) {
+	given := func(key, value string, ok func(string) bool) {
 		if value != "" && !ok(value) {
-			out = append(out, problem{path + "." + key, "got " + quote(value), want})
+			out = append(out, problem{path + "." + key, "got " + quote(value), ""})
 		}
 	}
 	if _, err := regexp.Compile(m.Cmdline); err != nil {
-		out = append(out, problem{path + ".cmdline", regexpFault(err), wantCmdline})
+		out = append(out, problem{path + ".cmdline", regexpFault(err), ""})
 	}
-	given("pid_file", m.PIDFile, wantPIDFile, isAbsolute)
-	given("listen", m.Listen, listenForms, func(s string) bool { _, err := ParseListen(s); return err == nil })
-	given("systemd_unit", m.SystemdUnit, wantSystemdUnit, isUnitName)
-	given("cgroup", m.Cgroup, wantCgroup, isAbsolute)
-	given("user", m.User, wantUser, isUserName)
+	given("pid_file", m.PIDFile, isAbsolute)
+	given("listen", m.Listen, func(s string) bool { _, err := ParseListen(s); return err == nil })
+	given("systemd_unit", m.SystemdUnit, isUnitName)
+	given("cgroup", m.Cgroup, isAbsolute)
+	given("user", m.User, isUserName)
 	return out
 }
 
@@ -153,7 +139,7 @@ func isAbsolute(s string) bool {
 	return strings.HasPrefix(s, "/") && strings.Trim(s, "/") != "" && !strings.Contains(s, "\x00")
 }
 
-// regexpFault is the parser's own reason without its prefix, with the part of
+// regexpFault returns the parser's own reason without its prefix, with the part of
 // the expression that is wrong.
 func regexpFault(err error) string {
 	return oneLine(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
@@ -170,7 +156,7 @@ func statsdProblems(s StatsD) []problem {
 		_, address, err := ParseStatsDListen(l)
 		switch {
 		case err != nil:
-			out = append(out, problem{path, "got " + quote(l), statsdForms})
+			out = append(out, problem{path, "got " + quote(l), ""})
 		case seen[address]:
 			out = append(out, problem{path, quote(l) + " is in the list already", "another address"})
 		}
@@ -181,11 +167,11 @@ func statsdProblems(s StatsD) []problem {
 	}
 	for i, t := range s.Trust {
 		if _, err := ParseTrust(t); err != nil {
-			out = append(out, problem{fmt.Sprintf("statsd.trust[%d]", i), "got " + quote(t), trustForms})
+			out = append(out, problem{fmt.Sprintf("statsd.trust[%d]", i), "got " + quote(t), ""})
 		}
 	}
 	if s.MaxRoutes < 1 || s.MaxRoutes > maxRoutes {
-		out = append(out, problem{"statsd.max_routes", fmt.Sprintf("got %d", s.MaxRoutes), wantMaxRoutes})
+		out = append(out, problem{"statsd.max_routes", fmt.Sprintf("got %d", s.MaxRoutes), ""})
 	}
 	return out
 }

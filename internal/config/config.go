@@ -5,17 +5,23 @@ import "time"
 
 // Config is one whole, checked configuration. It is never changed after Load.
 type Config struct {
-	MonitoringInterval time.Duration `yaml:"monitoring_interval"` // of health, leaks and the slow samplers; 1s to 1h
+	// Of health, leaks and the slow samplers; 1s to 1h.
+	MonitoringInterval time.Duration `yaml:"monitoring_interval" want:"a duration from 1s to 1h" type:"a duration such as 30s"`
 	Thresholds         Thresholds    `yaml:"thresholds"`
-	SlowRequest        time.Duration `yaml:"slow_request"` // a request that takes longer counts as slow; above 0
-	Apps               []App         `yaml:"apps"`         // at most 50; none: apps are discovered
-	MySQL              []MySQL       `yaml:"mysql"`        // at most 20
-	Redis              []Redis       `yaml:"redis"`        // at most 20
-	StatsD             StatsD        `yaml:"statsd"`
-	Healing            Healing       `yaml:"healing"`
+	// A request that takes longer counts as slow; above 0.
+	SlowRequest time.Duration `yaml:"slow_request" want:"a duration above 0, such as 5s" type:"a duration such as 5s"`
+	// At most 50; none: apps are discovered.
+	Apps []App `yaml:"apps" want:"a list of apps"`
+	// At most 20.
+	MySQL []MySQL `yaml:"mysql" want:"a list of servers"`
+	// At most 20.
+	Redis   []Redis `yaml:"redis" want:"a list of servers"`
+	StatsD  StatsD  `yaml:"statsd"`
+	Healing Healing `yaml:"healing"`
 }
 
-// Limit is where one value turns from well to warned to critical.
+// Limit holds the values from which a resource is in warning and in critical
+// state.
 type Limit struct {
 	Warning  float64 `yaml:"warning"`
 	Critical float64 `yaml:"critical"`
@@ -24,43 +30,55 @@ type Limit struct {
 // Thresholds are the limits, one a resource. Ratios are 0 to 1, times are
 // seconds, the request queue is connections.
 type Thresholds struct {
-	Memory         Limit `yaml:"memory"`
-	CPU            Limit `yaml:"cpu"`
-	Disk           Limit `yaml:"disk"`
-	ConnectionPool Limit `yaml:"connection_pool"`
-	RequestQueue   Limit `yaml:"request_queue"`
-	ResponseTime   Limit `yaml:"response_time"`
-	ErrorRate      Limit `yaml:"error_rate"`
-	QueryTime      Limit `yaml:"query_time"`
-	CacheHitRate   Limit `yaml:"cache_hit_rate"` // the one that warns when it falls below
-	TaskAge        Limit `yaml:"task_age"`
+	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1"`
+	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1"`
+	Disk           Limit `yaml:"disk" want:"a number from 0 to 1" max:"1"`
+	ConnectionPool Limit `yaml:"connection_pool" want:"a number from 0 to 1" max:"1"`
+	RequestQueue   Limit `yaml:"request_queue" want:"a number of connections, 0 or more"`
+	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more"`
+	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1"`
+	QueryTime      Limit `yaml:"query_time" want:"a number of seconds, 0 or more"`
+	// The one that warns when it falls below.
+	CacheHitRate Limit `yaml:"cache_hit_rate" want:"a number from 0 to 1" max:"1" falls:"true"`
+	TaskAge      Limit `yaml:"task_age" want:"a number of seconds, 0 or more"`
 }
 
 // App is one named application.
 type App struct {
-	Name     string     `yaml:"name"` // 1 to 64 letters, digits or . _ : @ - /
-	Match    Match      `yaml:"match"`
-	Pools    []Pool     `yaml:"pools,omitempty"`    // at most 10
-	Sessions []Sessions `yaml:"sessions,omitempty"` // at most 10
-	Tasks    []Tasks    `yaml:"tasks,omitempty"`    // at most 10
+	Name  string `yaml:"name" want:"1 to 64 letters, digits or . _ : @ - /"`
+	Match Match  `yaml:"match" want:"at least one of cmdline, pid_file, listen, systemd_unit, cgroup, user"`
+	// At most 10.
+	Pools []Pool `yaml:"pools,omitempty" want:"a list of pools"`
+	// At most 10.
+	Sessions []Sessions `yaml:"sessions,omitempty" want:"a list of kinds of sessions"`
+	// At most 10.
+	Tasks []Tasks `yaml:"tasks,omitempty" want:"a list of kinds of tasks"`
 }
 
-// Match says which process trees are the app's; all that is given must hold,
+// Match selects the process trees of an app: all given conditions must hold,
 // and at least one is given.
 type Match struct {
-	Cmdline     string `yaml:"cmdline,omitempty"`      // regexp over the command line, arguments joined by a space
-	PIDFile     string `yaml:"pid_file,omitempty"`     // path of a file that holds the master's pid
-	Listen      string `yaml:"listen,omitempty"`       // ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [Listen.String] does
-	SystemdUnit string `yaml:"systemd_unit,omitempty"` // "shop.service"; ".service" may be left out
-	Cgroup      string `yaml:"cgroup,omitempty"`       // path of a control group, or the start of one
-	User        string `yaml:"user,omitempty"`         // name or number of the owner
+	// Regexp over the command line, arguments joined by a space.
+	Cmdline string `yaml:"cmdline,omitempty" want:"a regular expression in the syntax of RE2"`
+	// Path of a file that holds the master's pid.
+	PIDFile string `yaml:"pid_file,omitempty" want:"an absolute path such as /run/shop.pid"`
+	// ":8000", "127.0.0.1:8000", "unix:/run/x.sock"; Load writes it as [Listen.String] does.
+	Listen string `yaml:"listen,omitempty" want:"an address such as \":8000\", \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:/run/app.sock\""`
+	// "shop.service"; ".service" may be left out.
+	SystemdUnit string `yaml:"systemd_unit,omitempty" want:"the name of a unit, such as shop.service"`
+	// Path of a control group, or the start of one.
+	Cgroup string `yaml:"cgroup,omitempty" want:"a path below the root of the control groups, such as /system.slice/shop.service"`
+	// Name or number of the owner.
+	User string `yaml:"user,omitempty" want:"the name or the number of a user" form:"user"`
 }
 
 // StatsD is the section of the statsd listener.
 type StatsD struct {
-	Listen    []string `yaml:"listen"`     // "udp://host:port", "unixgram:///path"; at most 8; none: off
-	MaxRoutes int      `yaml:"max_routes"` // distinct routes an app may have; the rest count as "other"; 1 to 10000
+	// "udp://host:port", "unixgram:///path"; at most 8; none: off.
+	Listen []string `yaml:"listen" want:"a list of addresses, or [] for none" item:"an address such as \"udp://127.0.0.1:9125\" or \"unixgram:///run/resp-exporter/statsd.sock\"" form:"replace"`
+	// Distinct routes an app may have; the rest count as "other"; 1 to 10000.
+	MaxRoutes int `yaml:"max_routes" want:"a whole number from 1 to 10000"`
 	// Trust names who may report for every app beside root and the exporter's own
-	// user: "uid:1001", or a network or address such as "10.0.0.0/8"; at most 32.
-	Trust []string `yaml:"trust,omitempty"`
+	// User: "uid:1001", or a network or address such as "10.0.0.0/8"; at most 32.
+	Trust []string `yaml:"trust,omitempty" want:"a list of users and networks" item:"a user id such as \"uid:1001\", or an address or network such as \"10.0.0.0/8\""`
 }

@@ -2,8 +2,8 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,131 +23,177 @@ const (
 	tagNull  = "!!null"
 )
 
-// setter takes the value of one key; path is where it stands.
+// setter reads the value of one key; path is its place in the file.
 type setter func(n *yaml.Node, path string)
 
-// field is one key that a mapping may have.
-type field struct {
+// entry returns the entry of a key; nil and a fault if there is none.
+type entry struct {
 	key string
 	set setter
 }
 
-// config is the schema of the whole file.
+// config reads the whole file.
 func (d *decoder) config(n *yaml.Node, c *Config) {
-	d.mapping([]field{
-		{"monitoring_interval", d.duration(&c.MonitoringInterval, "a duration such as 30s")},
-		{"thresholds", d.thresholds(&c.Thresholds)},
-		{"slow_request", d.duration(&c.SlowRequest, "a duration such as 5s")},
-		{"apps", d.list("a list of apps", func(n *yaml.Node, path string) {
-			c.Apps = append(c.Apps, App{})
-			d.app(&c.Apps[len(c.Apps)-1])(n, path)
-		})},
-		{"mysql", d.list("a list of servers", func(n *yaml.Node, path string) {
-			c.MySQL = append(c.MySQL, MySQL{})
-			d.mysql(&c.MySQL[len(c.MySQL)-1])(n, path)
-		})},
-		{"redis", d.list("a list of servers", func(n *yaml.Node, path string) {
-			c.Redis = append(c.Redis, Redis{})
-			d.redis(&c.Redis[len(c.Redis)-1])(n, path)
-		})},
-		{"statsd", d.mapping([]field{
-			{"listen", d.addresses(&c.StatsD.Listen)},
-			{"max_routes", d.whole(&c.StatsD.MaxRoutes, wantMaxRoutes)},
-			{"trust", d.list("a list of users and networks", func(n *yaml.Node, path string) {
-				c.StatsD.Trust = append(c.StatsD.Trust, "")
-				d.text(&c.StatsD.Trust[len(c.StatsD.Trust)-1], trustForms)(n, path)
-			})},
-		})},
-		{"healing", d.healing(&c.Healing)},
-	})(n, "")
+	d.structure(reflect.ValueOf(c).Elem(), field{})(n, "")
 }
 
-func (d *decoder) thresholds(t *Thresholds) setter {
-	bounds := t.bounds()
-	fields := make([]field, 0, len(bounds))
-	for _, b := range bounds {
-		var halves []field
-		for _, h := range b.halves() {
-			halves = append(halves, field{h.key, d.number(h.value, b.want)})
-		}
-		fields = append(fields, field{b.resource, d.mapping(halves)})
+// structure reads a mapping into a struct, as its tags say.
+func (d *decoder) structure(v reflect.Value, around field) setter {
+	if s, ok := reflect.TypeAssert[*HealingStep](v.Addr()); ok {
+		return d.step(s)
 	}
-	return d.mapping(fields)
+	return d.mapping(d.entries(v, around))
 }
 
-func (d *decoder) app(a *App) setter {
-	m := &a.Match
-	return d.mapping([]field{
-		{"name", d.text(&a.Name, wantName)},
-		{"match", d.mapping([]field{
-			{"cmdline", d.text(&m.Cmdline, wantCmdline)},
-			{"pid_file", d.text(&m.PIDFile, wantPIDFile)},
-			{"listen", d.text(&m.Listen, listenForms)},
-			{"systemd_unit", d.text(&m.SystemdUnit, wantSystemdUnit)},
-			{"cgroup", d.text(&m.Cgroup, wantCgroup)},
-			{"user", d.userID(&m.User)},
-		})},
-		{"pools", d.list("a list of pools", func(n *yaml.Node, path string) {
-			a.Pools = append(a.Pools, defaultPool())
-			d.pool(&a.Pools[len(a.Pools)-1])(n, path)
-		})},
-		{"sessions", d.list("a list of kinds of sessions", func(n *yaml.Node, path string) {
-			a.Sessions = append(a.Sessions, Sessions{})
-			d.sessions(&a.Sessions[len(a.Sessions)-1])(n, path)
-		})},
-		{"tasks", d.list("a list of kinds of tasks", func(n *yaml.Node, path string) {
-			a.Tasks = append(a.Tasks, Tasks{})
-			d.tasks(&a.Tasks[len(a.Tasks)-1])(n, path)
-		})},
-	})
+func (d *decoder) entries(v reflect.Value, around field) []entry {
+	var out []entry
+	for _, f := range fieldsOf(v.Type(), around) {
+		out = append(out, entry{f.key, d.value(v.Field(f.index), f)})
+	}
+	return out
 }
 
-// mapping takes the keys it knows and reports the others. A mapping with
-// nothing in it, as when every line below its key is commented out, is well.
-func (d *decoder) mapping(fields []field) setter {
+// step reads a step of healing. It looks for the action first: "with" is of its
+// kind, wherever it stands. Where there is no such action, that is a fault, and
+// nothing is said about its settings.
+func (d *decoder) step(s *HealingStep) setter {
 	return func(n *yaml.Node, path string) {
-		if empty(n) || !d.is(n, path, "a mapping of "+keys(fields), tagMap) {
+		*s = NewHealingStep(actionOf(n))
+		v := reflect.ValueOf(s).Elem()
+		entries := append(d.entries(v, field{}), entry{"with", func(*yaml.Node, string) {}})
+		if with := settings(v); with.IsValid() {
+			entries[len(entries)-1].set = d.structure(with, field{})
+		}
+		if s.Action == ActionEscalate {
+			entries = entries[:1] // it does nothing that could take time or go wrong
+		}
+		d.mapping(entries)(n, path)
+	}
+}
+
+// actionOf returns the text of the key "action" in a step; "" if there is none.
+func actionOf(n *yaml.Node) string {
+	if n.Kind != yaml.MappingNode {
+		return ""
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "action" && n.Content[i+1].Kind == yaml.ScalarNode {
+			return n.Content[i+1].Value
+		}
+	}
+	return ""
+}
+
+// value reads a value of the type of v.
+func (d *decoder) value(v reflect.Value, f field) setter {
+	switch to := v.Addr().Interface().(type) {
+	case *time.Duration:
+		return d.duration(to, f.kind)
+	case *Secret:
+		return d.secret(to, f.kind)
+	case *Choice:
+		return d.choice(to)
+	case *string:
+		switch f.form {
+		case "user":
+			return d.userID(to, f.kind)
+		case "hidden":
+			return d.hidden(to, f.kind)
+		}
+		return d.text(to, f.kind)
+	case *int:
+		return d.integer(to, f.kind)
+	case *float64:
+		return d.number(to, f.kind)
+	case *bool:
+		return d.boolean(to)
+	case *map[string]string:
+		return d.labels(to, f)
+	}
+	if v.Kind() == reflect.Slice {
+		return d.slice(v, f)
+	}
+	return d.structure(v, f)
+}
+
+// slice reads a list, each item of which begins with its defaults.
+func (d *decoder) slice(v reflect.Value, f field) setter {
+	item := func(n *yaml.Node, path string) {
+		v.Set(reflect.Append(v, defaultOf(v.Type().Elem())))
+		d.value(v.Index(v.Len()-1), field{want: f.item, kind: f.item})(n, path)
+	}
+	_, secret := reflect.TypeAssert[[]Secret](v)
+	return func(n *yaml.Node, path string) {
+		switch {
+		case secret && n.Kind != yaml.SequenceNode && !empty(n): // it may be a secret too
+			d.reject(n.Line, problem{path, "got something that is no list", f.kind})
+		case f.form != "replace":
+			d.list(f.kind, item)(n, path)
+		case d.is(n, path, f.kind, tagSeq): // nothing is a fault: it could mean the default as well as none
+			v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
+			d.items(n, path, item)
+		}
+	}
+}
+
+// defaultOf returns an item of a list before it is read.
+func defaultOf(t reflect.Type) reflect.Value {
+	switch t {
+	case reflect.TypeFor[Pool]():
+		return reflect.ValueOf(defaultPool())
+	case reflect.TypeFor[HealingRule]():
+		return reflect.ValueOf(defaultRule())
+	default:
+		return reflect.Zero(t)
+	}
+}
+
+// mapping reads the known keys and reports the others. An empty mapping, as
+// when every line below its key is commented out, is accepted.
+func (d *decoder) mapping(entries []entry) setter {
+	return func(n *yaml.Node, path string) {
+		if empty(n) || !d.is(n, path, "a mapping of "+keys(entries), tagMap) {
 			return
 		}
-		seen := make(map[string]int, len(fields))
+		seen := make(map[string]int, len(entries))
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, value := n.Content[i], n.Content[i+1]
-			if f := d.field(key, path, fields); f != nil && !d.again(key, path, seen) {
-				at := under(path, f.key)
+			if e := d.entry(key, path, entries); e != nil && !d.duplicate(key, path, seen) {
+				at := joinPath(path, e.key)
 				d.lines[at] = key.Line
-				f.set(value, at)
+				e.set(value, at)
 			}
 		}
 	}
 }
 
-// field finds the field of a key; nil and a fault if there is none.
-func (d *decoder) field(key *yaml.Node, path string, fields []field) *field {
+// entry finds the entry of a key; nil and a fault if there is none.
+func (d *decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
 	name := describe(key)
 	if key.Kind == yaml.ScalarNode && key.Anchor == "" {
 		name = keyText(key.Value)
-		for i := range fields {
-			if fields[i].key == key.Value && key.ShortTag() == tagStr {
-				return &fields[i]
+		for i := range entries {
+			if entries[i].key == key.Value && key.ShortTag() == tagStr {
+				return &entries[i]
 			}
 		}
 	}
-	d.reject(key.Line, problem{under(path, name), "unknown key", "one of " + keys(fields)})
+	d.reject(key.Line, problem{joinPath(path, name), "unknown key", "one of " + keys(entries)})
 	return nil
 }
 
-// again reports whether the key was given before, which is a fault.
-func (d *decoder) again(key *yaml.Node, path string, seen map[string]int) bool {
+// duplicate reports whether the key was given before, which is a fault.
+func (d *decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {
-		d.fault(key.Line, problem{under(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once"})
+		d.fault(key.Line, problem{joinPath(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once"})
 		return true
 	}
 	seen[key.Value] = key.Line
 	return false
 }
 
-// list takes each item of a list; one with nothing in it is well.
+// list reads each item of a list; an empty one is accepted.
 func (d *decoder) list(want string, item setter) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, want, tagSeq) {
@@ -165,100 +211,12 @@ func (d *decoder) items(n *yaml.Node, path string, item setter) {
 	}
 }
 
-// addresses takes a list in place of the default one. Here nothing is a fault:
-// it could mean the default as well as none.
-func (d *decoder) addresses(to *[]string) setter {
-	return func(n *yaml.Node, path string) {
-		if !d.is(n, path, "a list of addresses, or [] for none", tagSeq) {
-			return
-		}
-		*to = make([]string, len(n.Content))
-		next := 0
-		d.items(n, path, func(n *yaml.Node, path string) {
-			d.text(&(*to)[next], statsdForms)(n, path)
-			next++
-		})
-	}
-}
-
-func (d *decoder) duration(to *time.Duration, want string) setter {
-	return func(n *yaml.Node, path string) {
-		if !d.is(n, path, want, tagStr) {
-			return
-		}
-		v, err := parseDuration(n.Value)
-		if err != nil {
-			d.wrong(n, path, want)
-			return
-		}
-		*to = v
-	}
-}
-
-func (d *decoder) number(to *float64, want string) setter {
-	return func(n *yaml.Node, path string) {
-		if !d.is(n, path, want, tagInt, tagFloat) {
-			return
-		}
-		var v float64
-		if n.Decode(&v) != nil {
-			d.wrong(n, path, want)
-			return
-		}
-		*to = v
-	}
-}
-
-func (d *decoder) whole(to *int, want string) setter {
-	return func(n *yaml.Node, path string) {
-		if !d.is(n, path, want, tagInt) {
-			return
-		}
-		var v int
-		if n.Decode(&v) != nil {
-			d.wrong(n, path, want)
-			return
-		}
-		*to = v
-	}
-}
-
-// text takes text that is not empty.
-func (d *decoder) text(to *string, want string) setter {
-	return func(n *yaml.Node, path string) {
-		want := want
-		if n.Kind == yaml.ScalarNode && !empty(n) && n.ShortTag() != tagStr {
-			want += ", in quotes" // 8000 and true are no text to YAML
-		}
-		if !d.is(n, path, want, tagStr) {
-			return
-		}
-		if n.Value == "" {
-			d.wrong(n, path, want)
-			return
-		}
-		*to = n.Value
-	}
-}
-
-// userID takes text, and a number without asking for quotes around it.
-func (d *decoder) userID(to *string) setter {
-	return func(n *yaml.Node, path string) {
-		var id uint32
-		if n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagInt && n.Decode(&id) == nil {
-			*to = strconv.FormatUint(uint64(id), 10)
-			return
-		}
-		d.text(to, wantUser)(n, path)
-	}
-}
-
 // empty reports whether a key has nothing after it.
 func empty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagNull
 }
 
-// is reports whether the node is of one of these tags, and reports it otherwise.
+// is reports whether the node has one of these tags; if not, it adds a fault.
 // It refuses anchors and aliases: a file this small needs none, and without
 // them it cannot grow while it is read.
 func (d *decoder) is(n *yaml.Node, path, want string, tags ...string) bool {
@@ -286,24 +244,24 @@ func kindOf(tag string) yaml.Kind {
 	}
 }
 
-func under(path, key string) string {
+func joinPath(path, key string) string {
 	if path == "" {
 		return key
 	}
 	return path + "." + key
 }
 
-func keys(fields []field) string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.key
+func keys(entries []entry) string {
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.key
 	}
 	return strings.Join(names, ", ")
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// keyText is an unknown key as part of a path.
+// keyText returns an unknown key as part of a path.
 func keyText(s string) string {
 	if text.Matches(plainKey, s, 64) {
 		return s
@@ -311,7 +269,7 @@ func keyText(s string) string {
 	return quote(s)
 }
 
-// describe says what a node is, without the inside of a list or a mapping.
+// describe returns what a node is, without the contents of a list or a mapping.
 func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.AliasNode:

@@ -6,9 +6,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder walks the nodes of a file. It does so by hand because the library's
-// own strict decoding stops short: it names neither paths nor what is expected.
-// Its depth is that of the schema, whatever the file nests.
+// decoder reads the nodes of a file. The library's own strict decoding names
+// neither the path of a value nor what is expected. Its depth is that of the
+// schema, however deep the file is nested.
 type decoder struct {
 	lines  map[string]int    // where each known path was given
 	envs   map[string]string // which variable gave a path, `NAME="value"`
@@ -21,12 +21,12 @@ func newDecoder() *decoder {
 	return &decoder{lines: map[string]int{"": 1}, envs: map[string]string{}, bad: map[string]bool{}, parts: map[string]bool{}}
 }
 
-// wrong reports a node that is not what is expected.
+// wrong adds the fault that a node is not what is expected.
 func (d *decoder) wrong(n *yaml.Node, path, want string) {
 	d.reject(n.Line, problem{path, "got " + describe(n), want})
 }
 
-// reject reports a value that was not taken.
+// reject adds the fault that a value was refused.
 func (d *decoder) reject(line int, p problem) {
 	d.refuse(p.path)
 	d.fault(line, p)
@@ -36,8 +36,8 @@ func (d *decoder) fault(line int, p problem) {
 	d.faults = append(d.faults, fault{problem: p, line: line})
 }
 
-// refuse remembers a path whose value is not in the configuration, so that
-// nothing is said about what stands there instead.
+// refuse records a path whose value is not in the configuration, so that no
+// further fault is reported for it.
 func (d *decoder) refuse(path string) {
 	d.bad[path] = true
 	for path != "" {
@@ -61,8 +61,8 @@ func (d *decoder) refused(path string) bool {
 	return true
 }
 
-// problems adds what is wrong with values to the faults, unless it follows from
-// a fault that is reported already.
+// problems adds faults for wrong values, except where a fault for the same
+// value is reported already.
 func (d *decoder) problems(ps []problem) {
 	var found []string
 	for _, p := range ps {
@@ -78,7 +78,8 @@ func (d *decoder) problems(ps []problem) {
 	}
 }
 
-// origin finds what gave the value at a path, or else the nearest around it.
+// origin returns the variable or the line that gave the value at a path, or
+// else the nearest line around it.
 func (d *decoder) origin(path string) (env string, line int) {
 	for _, p := range []string{path, path + ".warning", path + ".critical"} {
 		if env = d.envs[p]; env != "" {
@@ -93,5 +94,5 @@ func (d *decoder) origin(path string) (env string, line int) {
 	}
 }
 
-// parent is the path of what is around a path; the root's is empty.
+// parent returns the path of what contains a path; the root's is empty.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }

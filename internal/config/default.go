@@ -2,8 +2,9 @@ package config
 
 import "time"
 
-// Default is the configuration of an exporter that was told nothing. It is the
-// only place where a default is written; each call gives a value of its own.
+// Default returns the configuration without a file and without variables. It is
+// the only place where a default is written; each call returns a value of its
+// own.
 func Default() Config {
 	return Config{
 		MonitoringInterval: 30 * time.Second,

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// days is the part of a duration that package time does not know, bounded so
-// that it is far from overflowing.
+// days matches the weeks and days of a duration, which package time does not
+// know, bounded so that they cannot overflow.
 var days = regexp.MustCompile(`^(?:([0-9]{1,3})w)?(?:([0-9]{1,4})d)?(.*)$`)
 
 var errDuration = errors.New("expected a duration such as 30s")
@@ -46,7 +46,7 @@ func wrapDuration(v time.Duration, err error) (time.Duration, error) {
 	return v, nil
 }
 
-// atoi reads up to four digits; nothing is 0.
+// atoi reads up to four digits; "" is 0.
 func atoi(s string) int {
 	n := 0
 	for _, r := range s {

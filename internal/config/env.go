@@ -10,8 +10,8 @@ import (
 
 const envPrefix = "RESPONSIVENESS_"
 
-// serviceLink is a variable that Kubernetes sets in every pod for a service
-// whose name begins with "responsiveness"; it is nobody's typo.
+// serviceLink matches the variables that Kubernetes sets in every pod for a
+// service whose name begins with "responsiveness"; they are no typing errors.
 var serviceLink = regexp.MustCompile(`^RESPONSIVENESS_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // variable is one environment variable that is read.
@@ -25,7 +25,7 @@ type variable struct {
 // variables lists what the environment may say; their setters write into c.
 func variables(c *Config) []variable {
 	out := []variable{
-		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wantInterval, func(s string) bool {
+		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wanted[Config]("monitoring_interval"), func(s string) bool {
 			return setInterval(&c.MonitoringInterval, s)
 		}},
 		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {
@@ -61,7 +61,7 @@ func setInterval(to *time.Duration, s string) bool {
 	return true
 }
 
-// environment lays the variables over c.
+// environment applies the variables to c.
 func (d *decoder) environment(env []string, c *Config) {
 	known := make(map[string]variable)
 	for _, v := range variables(c) {
@@ -93,7 +93,8 @@ func (d *decoder) environment(env []string, c *Config) {
 	}
 }
 
-// wantVariable names the variables that there are, the thresholds by pattern.
+// wantVariable returns the names of all variables, those of thresholds as a
+// pattern.
 func wantVariable(c *Config) string {
 	var resources []string
 	c.Thresholds.Each(func(resource string, _ Limit) { resources = append(resources, strings.ToUpper(resource)) })

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxFaults bounds how many faults an error spells out; the rest are counted.
+// maxFaults limits the faults that an error lists; the rest are counted.
 const maxFaults = 100
 
 // maxQuoted bounds how much of a value, in bytes, an error repeats.
@@ -49,8 +49,8 @@ func (f fault) in(file string) error {
 	return errors.New(strings.Join(parts, ": "))
 }
 
-// join makes one error of all faults: those of the file by line, then those of
-// the environment by name. It is nil if there are none.
+// join returns one error for all faults: those of the file by line, then those
+// of the environment by name; nil if there are none.
 func join(file string, faults []fault) error {
 	slices.SortStableFunc(faults, func(a, b fault) int {
 		return cmp.Or(cmp.Compare(a.env, b.env), cmp.Compare(a.line, b.line))
@@ -65,7 +65,7 @@ func join(file string, faults []fault) error {
 	return errors.Join(errs...)
 }
 
-// quote puts a value into an error: in quotes, on one line, shortened.
+// quote returns a value for an error: in quotes, on one line, shortened.
 func quote(s string) string { return strconv.Quote(shorten(s)) }
 
 // shorten cuts s, without cutting a character in two.

@@ -11,61 +11,78 @@ const (
 
 // Healing is the section of the webhook and the clean-up actions.
 type Healing struct {
-	Mode         string        `yaml:"mode"`                 // HealOff, HealDryRun or HealEnforce
-	TokenFile    string        `yaml:"token_file,omitempty"` // absolute path; what a caller must present as a bearer token
-	Identity     Identity      `yaml:"identity"`
-	Coordination Coordination  `yaml:"coordination"`
-	QueueSize    int           `yaml:"queue_size"` // runs that may wait; 1 to 1000
-	Budgets      Budgets       `yaml:"budgets"`
-	Breaker      Breaker       `yaml:"breaker"`
-	Warmup       time.Duration `yaml:"warmup"`          // after the start nothing is done for that long
-	Rules        []HealingRule `yaml:"rules,omitempty"` // at most 50
+	Mode string `yaml:"mode" want:"off, dry_run or enforce"`
+	// Absolute path; what a caller must present as a bearer token.
+	TokenFile    string       `yaml:"token_file,omitempty" want:"an absolute path such as /etc/resp-exporter/webhook-token"`
+	Identity     Identity     `yaml:"identity"`
+	Coordination Coordination `yaml:"coordination"`
+	// Runs that may wait; 1 to 1000.
+	QueueSize int     `yaml:"queue_size" want:"a whole number from 1 to 1000"`
+	Budgets   Budgets `yaml:"budgets"`
+	Breaker   Breaker `yaml:"breaker"`
+	// After the start nothing is done for that long.
+	Warmup time.Duration `yaml:"warmup" want:"a duration from 0s to 1h"`
+	// At most 50.
+	Rules []HealingRule `yaml:"rules,omitempty" want:"a list of rules"`
 }
 
 // Identity is the label that an alert must carry for this exporter to act on
 // it. Both are empty: it acts on all.
 type Identity struct {
-	Label string `yaml:"label,omitempty"`
-	Value string `yaml:"value,omitempty"`
+	Label string `yaml:"label,omitempty" want:"the name of a label, such as instance"`
+	Value string `yaml:"value,omitempty" want:"the value of that label in this host's alerts, of at most 256 bytes"`
 }
 
 // Coordination is where leases and the fleet's budget are kept for all
 // exporters together.
 type Coordination struct {
-	Redis string `yaml:"redis,omitempty"` // the name of a server in the section redis; "": this exporter alone
+	// The name of a server in the section redis; "": this exporter alone.
+	Redis string `yaml:"redis,omitempty" want:"the name of a server in the section redis"`
 }
 
 // Budgets bound what is done, whatever the alerts ask for.
 type Budgets struct {
-	MaxRuns          int           `yaml:"max_runs"` // in Per; 1 to 1000
-	Per              time.Duration `yaml:"per"`
-	MaxConcurrent    int           `yaml:"max_concurrent"`     // 1 to 10
-	FleetMaxFraction float64       `yaml:"fleet_max_fraction"` // of the targets of one action that may be under repair at once; above 0, at most 1
-	FleetMinHealthy  int           `yaml:"fleet_min_healthy"`  // targets that must stay without repair
+	// In Per; 1 to 1000.
+	MaxRuns int           `yaml:"max_runs" want:"a whole number from 1 to 1000"`
+	Per     time.Duration `yaml:"per" want:"a duration from 1s to 24h"`
+	// 1 to 10.
+	MaxConcurrent int `yaml:"max_concurrent" want:"a whole number from 1 to 10"`
+	// Of the targets of one action that may be under repair at once; above 0, at most 1.
+	FleetMaxFraction float64 `yaml:"fleet_max_fraction" want:"a number above 0, at most 1"`
+	// Targets that must stay without repair.
+	FleetMinHealthy int `yaml:"fleet_min_healthy" want:"a whole number from 0 to 1000"`
 }
 
 // Breaker stops an action that keeps failing.
 type Breaker struct {
-	Failures int           `yaml:"failures"` // within Window; 1 to 100
-	Window   time.Duration `yaml:"window"`
-	Hold     time.Duration `yaml:"hold"` // how long it stays open
+	// Within Window; 1 to 100.
+	Failures int           `yaml:"failures" want:"a whole number from 1 to 100"`
+	Window   time.Duration `yaml:"window" want:"a duration from 1s to 24h"`
+	// How long it stays open.
+	Hold time.Duration `yaml:"hold" want:"a duration from 1s to 24h"`
 }
 
 // HealingRule says which alerts start which actions.
 type HealingRule struct {
-	Name     string            `yaml:"name"`     // 1 to 64 letters, digits or . _ : @ - /
-	Match    map[string]string `yaml:"match"`    // label: value, or "~" and a regular expression that must match all of it; not empty
-	Cooldown time.Duration     `yaml:"cooldown"` // between two runs on one target
-	Steps    []HealingStep     `yaml:"steps"`    // the next one only when the one before did not help; 1 to 5
+	Name string `yaml:"name" want:"1 to 64 letters, digits or . _ : @ - /"`
+	// Label: value, or "~" and a regular expression that must match all of it; not empty.
+	Match map[string]string `yaml:"match" want:"labels and their values, at least one, such as {alertname: RespPoolLeak}" item:"a value, or \"~\" and a regular expression that must match all of it"`
+	// Between two runs on one target.
+	Cooldown time.Duration `yaml:"cooldown" want:"a duration from 1s to 24h, not below the verify_within of any step"`
+	// The next one only when the one before did not help; 1 to 5.
+	Steps []HealingStep `yaml:"steps" want:"a list of steps"`
 }
 
 // HealingStep is one action with its settings. Exactly the section of its
 // action is set.
 type HealingStep struct {
-	Action       string        `yaml:"action"`
-	Timeout      time.Duration `yaml:"timeout"`       // of the action itself
-	VerifyWithin time.Duration `yaml:"verify_within"` // how long it may take until it has helped
-	Approve      bool          `yaml:"approve"`       // a person must approve the plan first
+	Action string `yaml:"action" want:"one of kill_leaked_connections, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"`
+	// Of the action itself.
+	Timeout time.Duration `yaml:"timeout" want:"a duration from 1s to 10m"`
+	// How long it may take until it has helped.
+	VerifyWithin time.Duration `yaml:"verify_within" want:"a duration from 1s to 30m"`
+	// A person must approve the plan first.
+	Approve bool `yaml:"approve" want:"true or false"`
 
 	// Its settings, in the file under "with".
 	KillLeaked  *KillLeaked  `yaml:"-"`
@@ -86,25 +103,37 @@ const (
 // KillLeaked are the settings of kill_leaked_connections. App and Pool may be
 // empty where the alert's labels name them.
 type KillLeaked struct {
-	App         string        `yaml:"app,omitempty"`
-	Pool        string        `yaml:"pool,omitempty"`
-	MinIdle     time.Duration `yaml:"min_idle"`            // asleep for longer; 1s or more
-	MaxVictims  int           `yaml:"max_victims"`         // required; 1 to 1000
-	MaxFraction float64       `yaml:"max_fraction"`        // of the pool's connections; required; above 0, at most 1
-	MaxTrxRows  int           `yaml:"max_trx_rows"`        // rows changed in its transaction; required
-	Users       []string      `yaml:"users,omitempty"`     // of the server, whose connections may be ended; none: the pool's user, without which the action is refused
-	Clients     string        `yaml:"clients,omitempty"`   // ClientsApp or ClientsUser; "": ClientsApp
-	Procedure   string        `yaml:"procedure,omitempty"` // "schema.name" of the procedure that ends a connection; "": KILL itself
+	App  string `yaml:"app,omitempty" want:"the name of an app"`
+	Pool string `yaml:"pool,omitempty" want:"the name of a pool of the app"`
+	// Asleep for longer; 1s or more.
+	MinIdle time.Duration `yaml:"min_idle" want:"a duration from 1s to 24h"`
+	// Required; 1 to 1000.
+	MaxVictims int `yaml:"max_victims" want:"a whole number from 1 to 1000"`
+	// Of the pool's connections; required; above 0, at most 1.
+	MaxFraction float64 `yaml:"max_fraction" want:"a number above 0, at most 1"`
+	// Rows changed in its transaction; required.
+	MaxTrxRows int `yaml:"max_trx_rows" want:"a whole number, 0 or more"`
+	// Of the server, whose connections may be ended; none: the pool's user, without which the action is refused.
+	Users []string `yaml:"users,omitempty" want:"a list of users of the server" item:"the name of a user of the server"`
+	// ClientsApp or ClientsUser; "": ClientsApp.
+	Clients string `yaml:"clients,omitempty" want:"app or user"`
+	// "schema.name" of the procedure that ends a connection; "": KILL itself.
+	Procedure string `yaml:"procedure,omitempty" want:"schema.name of a stored procedure"`
 }
 
 // KillLong are the settings of kill_long_queries.
 type KillLong struct {
-	MySQL      string        `yaml:"mysql"`         // the name of a server; may be empty where the alert's label mysql names one
-	App        string        `yaml:"app,omitempty"` // statements of its processes on this host only; "": of all that log in as one of Users
-	Users      []string      `yaml:"users"`         // whose statements may be ended; required
-	MinTime    time.Duration `yaml:"min_time"`      // runs for longer; required, 1s or more
-	MaxVictims int           `yaml:"max_victims"`   // required
-	Procedure  string        `yaml:"procedure,omitempty"`
+	// The name of a server; may be empty where the alert's label mysql names one.
+	MySQL string `yaml:"mysql" want:"the name of a server in the section mysql"`
+	// Statements of its processes on this host only; "": of all that log in as one of Users.
+	App string `yaml:"app,omitempty" want:"the name of an app"`
+	// Whose statements may be ended; required.
+	Users []string `yaml:"users" want:"a list of users of the server" item:"the name of a user of the server"`
+	// Runs for longer; required, 1s or more.
+	MinTime time.Duration `yaml:"min_time" want:"a duration from 1s to 24h"`
+	// Required.
+	MaxVictims int    `yaml:"max_victims" want:"a whole number from 1 to 1000"`
+	Procedure  string `yaml:"procedure,omitempty" want:"schema.name of a stored procedure"`
 }
 
 // The values of [Recycle.Pick].
@@ -117,43 +146,60 @@ const (
 
 // Recycle are the settings of recycle_worker.
 type Recycle struct {
-	App         string        `yaml:"app,omitempty"`
-	Pick        string        `yaml:"pick"`
-	MinAge      time.Duration `yaml:"min_age"`                // of the worker; younger ones are left alone
-	MinWorkers  int           `yaml:"min_workers"`            // workers that must be alive; 2 or more
-	ImportCheck []string      `yaml:"import_check,omitempty"` // argv that imports the app as its master does; none: gunicorn itself is asked to check
+	App  string `yaml:"app,omitempty" want:"the name of an app"`
+	Pick string `yaml:"pick" want:"largest, most_leaked_connections or stuck"`
+	// Of the worker; younger ones are left alone.
+	MinAge time.Duration `yaml:"min_age" want:"a duration from 0s to 24h"`
+	// Workers that must be alive; 2 or more.
+	MinWorkers int `yaml:"min_workers" want:"a whole number from 2 to 1000"`
+	// Argv that imports the app as its master does; none: gunicorn itself is asked to check.
+	ImportCheck []string `yaml:"import_check,omitempty" want:"a list: the absolute path of a program and its arguments" item:"an argument"`
 }
 
 // Purge are the settings of purge_sessions.
 type Purge struct {
-	App         string        `yaml:"app,omitempty"`
-	Redis       string        `yaml:"redis,omitempty"`
-	Grace       time.Duration `yaml:"grace"`        // the expiry that is set
-	MinIdle     time.Duration `yaml:"min_idle"`     // untouched for longer; 0: the lifetime of the sessions
-	MaxKeys     int           `yaml:"max_keys"`     // required
-	MaxFraction float64       `yaml:"max_fraction"` // of the sessions; more is refused; required
-	Remove      bool          `yaml:"remove"`       // remove them at once
+	App   string `yaml:"app,omitempty" want:"the name of an app"`
+	Redis string `yaml:"redis,omitempty" want:"the name of a server in the section redis"`
+	// The expiry that is set.
+	Grace time.Duration `yaml:"grace" want:"a duration from 1m to 24h"`
+	// Untouched for longer; 0: the lifetime of the sessions.
+	MinIdle time.Duration `yaml:"min_idle" want:"a duration, 0s or more; 0s is the lifetime of the sessions"`
+	// Required.
+	MaxKeys int `yaml:"max_keys" want:"a whole number from 1 to 1000000"`
+	// Of the sessions; more is refused; required.
+	MaxFraction float64 `yaml:"max_fraction" want:"a number above 0, at most 1"`
+	// Remove them at once.
+	Remove bool `yaml:"remove" want:"true or false"`
 }
 
 // RestartTask are the settings of restart_task.
 type RestartTask struct {
-	App        string        `yaml:"app,omitempty"`
-	Queue      string        `yaml:"queue,omitempty"`
-	Idempotent bool          `yaml:"idempotent"` // its jobs may run twice; required to be true
-	MinStuck   time.Duration `yaml:"min_stuck"`  // without progress for longer; required
+	App   string `yaml:"app,omitempty" want:"the name of an app"`
+	Queue string `yaml:"queue,omitempty" want:"the name of a queue, of at most 128 bytes"`
+	// Its jobs may run twice; required to be true.
+	Idempotent bool `yaml:"idempotent" want:"true: the jobs of the queue may run twice, for a job that is cut off is run again"`
+	// Without progress for longer; required.
+	MinStuck time.Duration `yaml:"min_stuck" want:"a duration from 1s to 24h"`
 }
 
 // CallHTTP are the settings of call_http.
 type CallHTTP struct {
-	URL       string `yaml:"url"`                  // http or https, fixed
-	TokenFile string `yaml:"token_file,omitempty"` // absolute path; sent as a bearer token
-	App       string `yaml:"app,omitempty"`        // whose Component
-	Component string `yaml:"component,omitempty"`  // of the exporter's judgement, that must be unwell before and well after; "": nothing is measured
+	// Http or https, fixed.
+	URL string `yaml:"url" want:"a URL with http or https, without a user" form:"hidden"`
+	// Absolute path; sent as a bearer token.
+	TokenFile string `yaml:"token_file,omitempty" want:"an absolute path such as /etc/resp-exporter/webhook-token"`
+	// Whose Component.
+	App string `yaml:"app,omitempty" want:"the name of an app"`
+	// Of the exporter's judgement, that must be unwell before and well after; "": nothing is measured.
+	Component string `yaml:"component,omitempty" want:"a component of resp_health_status, such as disk"`
 }
 
 // RunCommand are the settings of run_command.
 type RunCommand struct {
-	Argv      []string `yaml:"argv"`                // the program's absolute path and its arguments, fixed
-	App       string   `yaml:"app,omitempty"`       // whose Component
-	Component string   `yaml:"component,omitempty"` // as of CallHTTP
+	// The program's absolute path and its arguments, fixed.
+	Argv []string `yaml:"argv" want:"a list: the absolute path of a program and its arguments" item:"an argument"`
+	// Whose Component.
+	App string `yaml:"app,omitempty" want:"the name of an app"`
+	// As of CallHTTP.
+	Component string `yaml:"component,omitempty" want:"a component of resp_health_status, such as disk"`
 }

@@ -24,45 +24,9 @@ const (
 	maxDay          = 24 * time.Hour
 )
 
-// What is expected of the values.
+// What is expected of values beside what the schema says.
 const (
-	wantMode       = "off, dry_run or enforce"
-	wantTokenFile  = "an absolute path such as /etc/resp-exporter/webhook-token"
-	wantLabel      = "the name of a label, such as instance"
-	wantIdentity   = "the value of that label in this host's alerts, of at most 256 bytes"
-	wantQueueSize  = "a whole number from 1 to 1000"
-	wantMaxRuns    = "a whole number from 1 to 1000"
-	wantPer        = "a duration from 1s to 24h"
-	wantConcurrent = "a whole number from 1 to 10"
-	wantFraction   = "a number above 0, at most 1"
-	wantMinHealthy = "a whole number from 0 to 1000"
-	wantFailures   = "a whole number from 1 to 100"
-	wantWarmup     = "a duration from 0s to 1h"
-	wantMatchers   = `labels and their values, at least one, such as {alertname: RespPoolLeak}`
-	wantValue      = `a value, or "~" and a regular expression that must match all of it`
-	wantCooldown   = "a duration from 1s to 24h, not below the verify_within of any step"
-	wantSteps      = "1 to 5 steps"
-	wantAction     = "one of kill_leaked_connections, kill_long_queries, recycle_worker, purge_sessions, restart_task, call_http, run_command, escalate"
-	wantTimeout    = "a duration from 1s to 10m"
-	wantVerify     = "a duration from 1s to 30m"
-	wantApp        = "the name of an app"
-	wantPool       = "the name of a pool of the app"
-	wantSeconds    = "a duration from 1s to 24h"
-	wantVictims    = "a whole number from 1 to 1000"
-	wantRows       = "a whole number, 0 or more"
-	wantProcedure  = "schema.name of a stored procedure"
-	wantClients    = "app or user"
-	wantPick       = "largest, most_leaked_connections or stuck"
-	wantMinAge     = "a duration from 0s to 24h"
-	wantMinWorkers = "a whole number from 2 to 1000"
-	wantArgv       = "a list: the absolute path of a program and its arguments"
-	wantGrace      = "a duration from 1m to 24h"
-	wantMinIdle    = "a duration, 0s or more; 0s is the lifetime of the sessions"
-	wantKeys       = "a whole number from 1 to 1000000"
-	wantHookURL    = "a URL with http or https, without a user"
-	wantComponent  = "a component of resp_health_status, such as disk"
-	wantWell       = "three times monitoring_interval or more, for a component gets better no sooner"
-	wantIdempotent = "true: the jobs of the queue may run twice, for a job that is cut off is run again"
+	wantWell = "three times monitoring_interval or more, for a component gets better no sooner"
 )
 
 var (
@@ -76,14 +40,15 @@ type checks struct {
 	out  []problem
 }
 
-// need reports key unless ok; got is what is there.
+// need adds a problem with key unless ok; got is the value, want as in
+// [problem].
 func (k *checks) need(ok bool, key string, got any, want string) {
 	if ok {
 		return
 	}
 	at := k.path
 	if key != "" {
-		at = under(at, key)
+		at = joinPath(at, key)
 	}
 	text := fmt.Sprintf("got %v", got)
 	if s, isText := got.(string); isText {
@@ -96,38 +61,39 @@ func (k *checks) need(ok bool, key string, got any, want string) {
 	k.out = append(k.out, problem{at, text, want})
 }
 
-// given reports a required number that is not there, and one out of range.
-func given[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T, want string) {
+// required adds a problem with a required number that is missing or out of
+// range.
+func required[T int | float64 | time.Duration](c *checks, key string, v, missing, least, most T) {
 	if v == missing {
-		c.need(false, key, nil, want+" (required)")
+		c.need(false, key, nil, " (required)")
 		return
 	}
-	c.need(v >= least && v <= most, key, v, want)
+	c.need(v >= least && v <= most, key, v, "")
 }
 
 func within[T int | float64 | time.Duration](v, least, most T) bool { return v >= least && v <= most }
 
-// healingProblems looks at the whole section.
+// healingProblems returns what is wrong with the section healing.
 func (c *Config) healingProblems() []problem {
 	h := &c.Healing
 	k := &checks{path: "healing"}
-	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, wantMode)
-	k.need(h.TokenFile == "" || isAbsolute(h.TokenFile), "token_file", h.TokenFile, wantTokenFile)
-	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, wantTokenFile+", without which nothing may be enforced")
+	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, "")
+	k.need(h.TokenFile == "" || isAbsolute(h.TokenFile), "token_file", h.TokenFile, "")
+	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, ", without which nothing may be enforced")
 	k.identity(h.Identity)
 	if h.Coordination.Redis != "" {
 		k.out = append(k.out, c.redisNamed("healing.coordination.redis", h.Coordination.Redis)...)
 	}
-	k.need(within(h.QueueSize, 1, maxQueueSize), "queue_size", h.QueueSize, wantQueueSize)
-	k.need(within(h.Budgets.MaxRuns, 1, 1000), "budgets.max_runs", h.Budgets.MaxRuns, wantMaxRuns)
-	k.need(within(h.Budgets.Per, time.Second, maxDay), "budgets.per", h.Budgets.Per, wantPer)
-	k.need(within(h.Budgets.MaxConcurrent, 1, 10), "budgets.max_concurrent", h.Budgets.MaxConcurrent, wantConcurrent)
-	k.need(isFraction(h.Budgets.FleetMaxFraction), "budgets.fleet_max_fraction", h.Budgets.FleetMaxFraction, wantFraction)
-	k.need(within(h.Budgets.FleetMinHealthy, 0, 1000), "budgets.fleet_min_healthy", h.Budgets.FleetMinHealthy, wantMinHealthy)
-	k.need(within(h.Breaker.Failures, 1, 100), "breaker.failures", h.Breaker.Failures, wantFailures)
-	k.need(within(h.Breaker.Window, time.Second, maxDay), "breaker.window", h.Breaker.Window, wantPer)
-	k.need(within(h.Breaker.Hold, time.Second, maxDay), "breaker.hold", h.Breaker.Hold, wantPer)
-	k.need(within(h.Warmup, 0, time.Hour), "warmup", h.Warmup, wantWarmup)
+	k.need(within(h.QueueSize, 1, maxQueueSize), "queue_size", h.QueueSize, "")
+	k.need(within(h.Budgets.MaxRuns, 1, 1000), "budgets.max_runs", h.Budgets.MaxRuns, "")
+	k.need(within(h.Budgets.Per, time.Second, maxDay), "budgets.per", h.Budgets.Per, "")
+	k.need(within(h.Budgets.MaxConcurrent, 1, 10), "budgets.max_concurrent", h.Budgets.MaxConcurrent, "")
+	k.need(isFraction(h.Budgets.FleetMaxFraction), "budgets.fleet_max_fraction", h.Budgets.FleetMaxFraction, "")
+	k.need(within(h.Budgets.FleetMinHealthy, 0, 1000), "budgets.fleet_min_healthy", h.Budgets.FleetMinHealthy, "")
+	k.need(within(h.Breaker.Failures, 1, 100), "breaker.failures", h.Breaker.Failures, "")
+	k.need(within(h.Breaker.Window, time.Second, maxDay), "breaker.window", h.Breaker.Window, "")
+	k.need(within(h.Breaker.Hold, time.Second, maxDay), "breaker.hold", h.Breaker.Hold, "")
+	k.need(within(h.Warmup, 0, time.Hour), "warmup", h.Warmup, "")
 	k.need(len(h.Rules) <= maxHealingRules, "rules", len(h.Rules), "at most 50 rules")
 	names := nameList{kind: "healing.rules", first: make(map[string]int)}
 	for i := range h.Rules {
@@ -138,35 +104,35 @@ func (c *Config) healingProblems() []problem {
 }
 
 func (k *checks) identity(id Identity) {
-	k.need(id.Label == "" || isLabelName(id.Label), "identity.label", id.Label, wantLabel)
-	k.need(id.Label != "" || id.Value == "", "identity.label", nil, wantLabel)
-	k.need(id.Value != "" || id.Label == "", "identity.value", nil, wantIdentity)
-	k.need(len(id.Value) <= 256 && !hasControl(id.Value), "identity.value", id.Value, wantIdentity)
+	k.need(id.Label == "" || isLabelName(id.Label), "identity.label", id.Label, "")
+	k.need(id.Label != "" || id.Value == "", "identity.label", nil, "")
+	k.need(id.Value != "" || id.Label == "", "identity.value", nil, "")
+	k.need(len(id.Value) <= 256 && !hasControl(id.Value), "identity.value", id.Value, "")
 }
 
 func isFraction(f float64) bool { return f > 0 && f <= 1 }
 
 func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	k := &checks{path: path}
-	k.need(len(r.Match) > 0, "match", nil, wantMatchers)
+	k.need(len(r.Match) > 0, "match", nil, "")
 	k.need(len(r.Match) <= maxMatchers, "match", fmt.Sprintf("%d labels", len(r.Match)), "at most 20 labels")
 	selects := false
 	for _, label := range slices.Sorted(maps.Keys(r.Match)) {
 		value := r.Match[label]
-		k.need(isLabelName(label), "match."+keyText(label), label, wantLabel)
-		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, wantValue)
+		k.need(isLabelName(label), "match."+keyText(label), label, wanted[Identity]("label"))
+		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, "")
 		matches, err := MatchValue(value)
 		if err != nil {
-			k.out = append(k.out, problem{under(path, "match."+keyText(label)), regexpFault(err), wantValue})
+			k.out = append(k.out, problem{joinPath(path, "match."+keyText(label)), regexpFault(err), ""})
 		}
 		selects = selects || err != nil || !matches("")
 	}
 	k.need(selects || len(r.Match) == 0, "match", "only expressions that match nothing too", "at least one that a label which is not there does not match")
-	k.need(within(len(r.Steps), 1, maxSteps), "steps", fmt.Sprintf("%d steps", len(r.Steps)), wantSteps)
-	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, wantCooldown)
+	k.need(within(len(r.Steps), 1, maxSteps), "steps", fmt.Sprintf("%d steps", len(r.Steps)), "1 to 5 steps")
+	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, "")
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.VerifyWithin > r.Cooldown {
-			k.out = append(k.out, problem{under(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), wantCooldown})
+			k.out = append(k.out, problem{joinPath(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
 			break
 		}
 	}
@@ -180,8 +146,8 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	return k.out
 }
 
-// MatchValue returns the function that tells whether a label's value is what a
-// rule's match asks for.
+// MatchValue returns a function that reports whether a label's value matches
+// that of a rule.
 func MatchValue(want string) (func(string) bool, error) {
 	expr, ok := strings.CutPrefix(want, "~")
 	if !ok {
@@ -199,14 +165,14 @@ func MatchValue(want string) (func(string) bool, error) {
 
 func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	k := &checks{path: at}
-	k.need(slices.Contains(ActionNames(), s.Action), "action", s.Action, wantAction)
+	k.need(slices.Contains(ActionNames(), s.Action), "action", s.Action, "")
 	if s.Action == ActionEscalate || len(k.out) > 0 {
 		return k.out
 	}
-	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, wantTimeout)
-	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, wantVerify)
+	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, "")
+	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, "")
 	k.need(!s.judged() || s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
-	k.path = under(at, "with")
+	k.path = joinPath(at, "with")
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
 		c.killLeakedProblems(k, s.KillLeaked)
@@ -220,9 +186,9 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		c.restartProblems(k, s.RestartTask)
 	case s.CallHTTP != nil && s.Action == ActionCallHTTP:
 		if !isHookURL(s.CallHTTP.URL) {
-			k.out = append(k.out, problem{under(k.path, "url"), "missing, or another form (not shown, it may hold a password)", wantHookURL})
+			k.out = append(k.out, problem{joinPath(k.path, "url"), "missing, or another form (not shown, it may hold a password)", ""})
 		}
-		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, wantTokenFile)
+		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
 		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)
 	case s.RunCommand != nil && s.Action == ActionRunCommand:
 		k.argv("argv", s.RunCommand.Argv, true)
@@ -233,7 +199,8 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	return k.out
 }
 
-// judged reports whether a step is measured by the judgement of a component.
+// judged reports whether the result of a step is measured by the state of a
+// component.
 func (s *HealingStep) judged() bool {
 	return s.CallHTTP != nil && s.CallHTTP.Component != "" || s.RunCommand != nil && s.RunCommand.Component != ""
 }
@@ -251,54 +218,54 @@ var componentForm = regexp.MustCompile(`^[a-z_]+$`)
 // judged checks the settings of a step that is measured by the judgement.
 func (c *Config) judged(k *checks, app, component string) {
 	c.appNamed(k, app)
-	k.need(component == "" && app == "" || text.Matches(componentForm, component, 64), "component", component, wantComponent)
+	k.need(component == "" && app == "" || text.Matches(componentForm, component, 64), "component", component, "")
 }
 
 func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 	c.appNamed(k, s.App)
 	if a := c.appOf(s.App); a != nil && s.Pool != "" && len(a.Pools) > 0 {
-		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == s.Pool }), "pool", s.Pool, wantPool)
+		k.need(slices.ContainsFunc(a.Pools, func(p Pool) bool { return p.Name == s.Pool }), "pool", s.Pool, "")
 	}
-	k.need(s.Pool == "" || isAppName(s.Pool), "pool", s.Pool, wantPool)
-	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, wantSeconds)
-	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
+	k.need(s.Pool == "" || isAppName(s.Pool), "pool", s.Pool, "")
+	k.need(within(s.MinIdle, time.Second, maxDay), "min_idle", s.MinIdle, "")
+	required(k, "max_victims", s.MaxVictims, 0, 1, 1000)
 	k.fraction(s.MaxFraction)
-	given(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40, wantRows)
+	required(k, "max_trx_rows", s.MaxTrxRows, notGiven, 0, 1<<40)
 	k.users(s.Users)
-	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, wantClients)
-	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	k.need(slices.Contains([]string{"", ClientsApp, ClientsUser}, s.Clients), "clients", s.Clients, "")
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
 }
 
 func (c *Config) killLongProblems(k *checks, s *KillLong) {
 	if s.MySQL != "" {
 		exists := slices.ContainsFunc(c.MySQL, func(m MySQL) bool { return m.Name == s.MySQL })
-		k.out = append(k.out, serverProblems(under(k.path, "mysql"), "mysql", s.MySQL, exists)...)
+		k.out = append(k.out, serverProblems(joinPath(k.path, "mysql"), s.MySQL, exists)...)
 	}
 	c.appNamed(k, s.App)
 	k.need(len(s.Users) > 0, "users", nil, "the users whose statements may be ended (required)")
 	k.users(s.Users)
-	given(k, "min_time", s.MinTime, 0, time.Second, maxDay, wantSeconds)
-	given(k, "max_victims", s.MaxVictims, 0, 1, 1000, wantVictims)
-	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, wantProcedure)
+	required(k, "min_time", s.MinTime, 0, time.Second, maxDay)
+	required(k, "max_victims", s.MaxVictims, 0, 1, 1000)
+	k.need(s.Procedure == "" || isProcedure(s.Procedure), "procedure", s.Procedure, "")
 }
 
 func (c *Config) recycleProblems(k *checks, s *Recycle) {
 	c.appNamed(k, s.App)
 	// PickLeaking waits for the detector of leaks; a setting that does nothing would be worse than this.
-	k.need(slices.Contains([]string{PickLargest, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, wantPick)
-	k.need(within(s.MinAge, 0, maxDay), "min_age", s.MinAge, wantMinAge)
-	k.need(within(s.MinWorkers, 2, 1000), "min_workers", s.MinWorkers, wantMinWorkers)
+	k.need(slices.Contains([]string{PickLargest, PickLeaked, PickStuck}, s.Pick), "pick", s.Pick, "")
+	k.need(within(s.MinAge, 0, maxDay), "min_age", s.MinAge, "")
+	k.need(within(s.MinWorkers, 2, 1000), "min_workers", s.MinWorkers, "")
 	k.argv("import_check", s.ImportCheck, false)
 }
 
 func (c *Config) purgeProblems(k *checks, s *Purge) {
 	c.appNamed(k, s.App)
 	if s.Redis != "" {
-		k.out = append(k.out, c.redisNamed(under(k.path, "redis"), s.Redis)...)
+		k.out = append(k.out, c.redisNamed(joinPath(k.path, "redis"), s.Redis)...)
 	}
-	k.need(within(s.Grace, time.Minute, maxDay), "grace", s.Grace, wantGrace)
-	k.need(s.MinIdle >= 0, "min_idle", s.MinIdle, wantMinIdle)
-	given(k, "max_keys", s.MaxKeys, 0, 1, 1_000_000, wantKeys)
+	k.need(within(s.Grace, time.Minute, maxDay), "grace", s.Grace, "")
+	k.need(s.MinIdle >= 0, "min_idle", s.MinIdle, "")
+	required(k, "max_keys", s.MaxKeys, 0, 1, 1_000_000)
 	k.fraction(s.MaxFraction)
 }
 
@@ -308,16 +275,16 @@ func (c *Config) restartProblems(k *checks, s *RestartTask) {
 		has := slices.ContainsFunc(a.Tasks, func(t Tasks) bool { return slices.Contains(t.Names(), s.Queue) })
 		k.need(has, "queue", s.Queue, "the name of a queue of the app")
 	}
-	k.need(len(s.Queue) <= maxQueue && !hasControl(s.Queue), "queue", s.Queue, wantQueue)
-	k.need(s.Idempotent, "idempotent", s.Idempotent, wantIdempotent)
-	given(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay, wantSeconds)
+	k.need(len(s.Queue) <= maxQueue && !hasControl(s.Queue), "queue", s.Queue, "")
+	k.need(s.Idempotent, "idempotent", s.Idempotent, "")
+	required(k, "min_stuck", s.MinStuck, 0, time.Second, maxDay)
 }
 
-// appNamed looks for an app where apps are configured; discovered ones are not
-// known yet.
+// appNamed checks the name of an app if apps are configured; discovered ones
+// are not known yet.
 func (c *Config) appNamed(k *checks, name string) {
 	known := name == "" || isAppName(name) && (len(c.Apps) == 0 || c.appOf(name) != nil)
-	k.need(known, "app", name, wantApp+" in the section apps")
+	k.need(known, "app", name, " in the section apps")
 }
 
 func (c *Config) appOf(name string) *App {
@@ -331,23 +298,23 @@ func (c *Config) appOf(name string) *App {
 
 func (k *checks) fraction(f float64) {
 	if f == 0 {
-		k.need(false, "max_fraction", nil, wantFraction+" (required)")
+		k.need(false, "max_fraction", nil, " (required)")
 		return
 	}
-	k.need(isFraction(f), "max_fraction", f, wantFraction)
+	k.need(isFraction(f), "max_fraction", f, "")
 }
 
 func (k *checks) users(users []string) {
 	k.need(len(users) <= maxUsers, "users", len(users), "at most 20 users")
 	for i, u := range users {
-		k.need(u != "" && len(u) <= 128 && !hasControl(u) && !strings.ContainsAny(u, "*%"), fmt.Sprintf("users[%d]", i), u, wantLogin+", without a wildcard")
+		k.need(u != "" && len(u) <= 128 && !hasControl(u) && !strings.ContainsAny(u, "*%"), fmt.Sprintf("users[%d]", i), u, ", without a wildcard")
 	}
 }
 
-// argv looks at a command line: nothing in it is looked up in a path.
+// argv checks a command line, whose program is an absolute path.
 func (k *checks) argv(key string, argv []string, required bool) {
 	if len(argv) == 0 {
-		k.need(!required, key, nil, wantArgv)
+		k.need(!required, key, nil, "")
 		return
 	}
 	k.need(len(argv) <= maxArgv, key, fmt.Sprintf("%d arguments", len(argv)), "at most 64 arguments")

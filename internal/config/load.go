@@ -29,7 +29,10 @@ const maxFile = 1 << 20
 // "name:12: apps[0].match.cmdlin: unknown key; expected one of …" or
 // `environment: RESPONSIVENESS_CPU_WARNING_THRESHOLD="x": expected …`.
 func Load(r io.Reader, name string, env []string) (Config, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	data, err := safefile.ReadAll(r, maxFile)
+	if errors.Is(err, safefile.ErrTooLarge) {
+		return Config{}, fault{problem: problem{got: "larger than 1 MiB", want: "less"}}.in(name)
+	}
 	if err != nil {
 		return Config{}, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -43,14 +46,15 @@ func LoadFile(path string, env []string) (Config, error) {
 	if path == "" {
 		return load(nil, "defaults", env)
 	}
-	data, err := safefile.Read(path, safefile.Policy{MaxBytes: maxFile, Administrator: true})
+	f, err := safefile.Open(path, safefile.Policy{MaxBytes: maxFile, Administrator: true})
 	if errors.Is(err, safefile.ErrNotRegular) {
 		return Config{}, fmt.Errorf("configuration: %s is not a regular file", path)
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	return load(data, path, env)
+	defer func() { _ = f.Close() }()
+	return Load(f, path, env)
 }
 
 // FileNotes returns what an administrator should know about the owner and the
@@ -118,12 +122,9 @@ func (d *decoder) document(data []byte, c *Config) {
 	}
 }
 
-// textFault finds what no YAML file may hold, because the parser would name no
-// line: too much, bytes that are not UTF-8, control characters.
+// textFault returns the fault of a file that is not text: bytes that are not
+// UTF-8, control characters. The parser would name no line for it.
 func textFault(data []byte) (fault, bool) {
-	if len(data) > maxFile {
-		return fault{problem: problem{got: "larger than 1 MiB", want: "less"}}, true
-	}
 	line := 1
 	for rest := bytes.TrimPrefix(data, []byte("\ufeff")); len(rest) > 0; {
 		r, n := utf8.DecodeRune(rest)
@@ -148,8 +149,8 @@ var (
 	noLine = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 
-// syntaxFault takes the parser's error apart. Its line is where the parser gave
-// up, or where the block begins that it could not understand.
+// syntaxFault returns the fault for the parser's error. Its line is where the
+// parser gave up, or where the block begins that it could not read.
 func syntaxFault(err error, data []byte) fault {
 	s := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1 // the library names no line if it is the first

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// RedisKind is how the servers behind a URL belong together.
+// RedisKind is the kind of deployment behind a URL.
 type RedisKind int
 
 // The kinds, each with schemes of its own.
@@ -18,7 +18,7 @@ const (
 	RedisCluster                   // redis+cluster://, rediss+cluster://: all masters of a cluster
 )
 
-// RedisURL is what the URL of a Redis says. It may hold a password, so print
+// RedisURL holds the parts of a Redis URL. It may hold a password, so print
 // none of it.
 type RedisURL struct {
 	Kind       RedisKind
@@ -37,8 +37,8 @@ type RedisURL struct {
 // maxRedisAddrs bounds the addresses of one URL.
 const maxRedisAddrs = 16
 
-// errRedisURL never says what was there: it may be a password.
-var errRedisURL = errors.New("expected " + wantRedisURL)
+// errRedisURL repeats nothing of the URL, which may hold a password.
+var errRedisURL = errors.New("expected " + wanted[Redis]("url"))
 
 // ParseRedisURL reads the forms
 //
@@ -71,8 +71,8 @@ func ParseRedisURL(s Secret) (RedisURL, error) {
 	return u, nil
 }
 
-// splitPath cuts before the path. What is before the last @ may be a password
-// with a slash in it.
+// splitPath splits a URL before its path. The part before the last @ may be a
+// password with a slash in it.
 func splitPath(s string) (authority, path string) {
 	if strings.HasPrefix(s, "/") {
 		return "", s
@@ -84,7 +84,7 @@ func splitPath(s string) (authority, path string) {
 	return s, ""
 }
 
-// login takes "user", "user:password" or ":password".
+// login reads "user", "user:password" or ":password".
 func (u *RedisURL) login(s string) bool {
 	user, password, _ := strings.Cut(s, ":")
 	user, err1 := url.PathUnescape(user)
@@ -93,7 +93,7 @@ func (u *RedisURL) login(s string) bool {
 	return err1 == nil && err2 == nil
 }
 
-// place takes the scheme, the addresses and the path.
+// place reads the scheme, the addresses and the path.
 func (u *RedisURL) place(scheme, authority, path string) bool {
 	base, kind, _ := strings.Cut(scheme, "+")
 	u.TLS = base == "rediss"
@@ -138,7 +138,7 @@ func (u *RedisURL) hosts(list []string, port string) bool {
 	return true
 }
 
-// database takes the number of a database; nothing means 0.
+// database reads the number of a database; "" is 0.
 func (u *RedisURL) database(s string) bool {
 	if s == "" {
 		return true
@@ -148,7 +148,7 @@ func (u *RedisURL) database(s string) bool {
 	return err == nil && (u.Kind != RedisCluster || n == 0)
 }
 
-// options takes what follows the question mark.
+// options reads the query string.
 func (u *RedisURL) options(query string) bool {
 	values, err := url.ParseQuery(query)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// hidden is what every way of printing a [Secret] gives, so that not even its
-// length, or whether there is one, can be seen.
+// hidden is what every way of printing a [Secret] returns, so that not even its
+// length, or whether it is empty, can be seen.
 const hidden = "<secret>"
 
 // Secret is text that hides itself: whichever way it is printed, logged or

@@ -169,9 +169,8 @@ func (c *Config) addressesOf(name string) (out []string) {
 			continue
 		}
 		for _, dsn := range append([]Secret{m.DSN}, m.FallbackDSNs...) {
-			if isDSN(string(dsn)) {
-				_, address := DSNAddress(dsn)
-				out = append(out, address)
+			if cfg, _ := ParseDSN(dsn); cfg != nil {
+				out = append(out, cfg.Addr)
 			}
 		}
 	}

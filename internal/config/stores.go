@@ -1,14 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"net"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
 // maxStores bounds the servers of one kind, maxFallbacks what stands in for one.
@@ -17,31 +13,26 @@ const (
 	maxFallbacks = 4
 )
 
-// The forms of the addresses of stores. What was given instead is never
-// repeated: it may hold a password.
-const (
-	wantDSN          = `a DSN such as "resp@tcp(127.0.0.1:3306)/" or "resp@unix(/run/mysqld/mysqld.sock)/"`
-	wantRedisURL     = `a URL such as "redis://resp@127.0.0.1:6379/0", "rediss://…" for TLS or "unix:///run/redis/redis.sock"`
-	wantPasswordFile = "an absolute path such as /etc/resp-exporter/password"
-)
-
-// dsnAddress is what stands between the user and the database of a DSN.
-var dsnAddress = regexp.MustCompile(`^(?:|tcp|tcp\(([^()\s]+)\)|unix\(([^()]+)\))$`)
-
 // MySQL is one MySQL or MariaDB server.
 type MySQL struct {
-	Name         string   `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
-	DSN          Secret   `yaml:"dsn"`                     // user[:password]@tcp(host:port)/[database][?key=value], or unix(/path)
-	PasswordFile string   `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in a DSN
-	FallbackDSNs []Secret `yaml:"fallback_dsns,omitempty"` // at most 4; tried in this order while the server of DSN cannot be reached
+	Name string `yaml:"name" want:"1 to 64 letters, digits or . _ : @ - /"`
+	// User[:password]@tcp(host:port)/[database][?key=value], or unix(/path).
+	DSN Secret `yaml:"dsn" want:"a DSN such as \"resp@tcp(127.0.0.1:3306)/\" or \"resp@unix(/run/mysqld/mysqld.sock)/\""`
+	// Absolute path; read at each connect; wins over a password in a DSN.
+	PasswordFile string `yaml:"password_file,omitempty" want:"an absolute path such as /etc/resp-exporter/password"`
+	// At most 4; tried in this order while the server of DSN cannot be reached.
+	FallbackDSNs []Secret `yaml:"fallback_dsns,omitempty" want:"a list of DSNs" item:"a DSN such as \"resp@tcp(127.0.0.1:3306)/\" or \"resp@unix(/run/mysqld/mysqld.sock)/\""`
 }
 
 // Redis is one Redis server, or one cluster.
 type Redis struct {
-	Name         string `yaml:"name"`                    // 1 to 64 letters, digits or . _ : @ - /
-	URL          Secret `yaml:"url"`                     // as ParseRedisURL takes it
-	PasswordFile string `yaml:"password_file,omitempty"` // absolute path; read at each connect; wins over a password in the URL
-	Cache        Choice `yaml:"cache,omitempty"`         // whether its hit rate is judged; left out: unless sessions or tasks name it
+	Name string `yaml:"name" want:"1 to 64 letters, digits or . _ : @ - /"`
+	// As ParseRedisURL takes it.
+	URL Secret `yaml:"url" want:"a URL such as \"redis://resp@127.0.0.1:6379/0\", \"rediss://…\" for TLS or \"unix:///run/redis/redis.sock\""`
+	// Absolute path; read at each connect; wins over a password in the URL.
+	PasswordFile string `yaml:"password_file,omitempty" want:"an absolute path such as /etc/resp-exporter/password"`
+	// Whether its hit rate is judged; left out: unless sessions or tasks name it.
+	Cache Choice `yaml:"cache,omitempty" want:"true or false"`
 }
 
 // Choice is a boolean that may be left out. It can be compared.
@@ -89,68 +80,6 @@ func (c *Config) PoolUsers(mysql string) map[string]string {
 	return out
 }
 
-func (d *decoder) mysql(m *MySQL) setter {
-	return d.mapping([]field{
-		{"name", d.text(&m.Name, wantName)},
-		{"dsn", d.secret(&m.DSN, wantDSN)},
-		{"password_file", d.text(&m.PasswordFile, wantPasswordFile)},
-		{"fallback_dsns", d.secrets(&m.FallbackDSNs, "a list of DSNs")},
-	})
-}
-
-func (d *decoder) redis(r *Redis) setter {
-	return d.mapping([]field{
-		{"name", d.text(&r.Name, wantName)},
-		{"url", d.secret(&r.URL, wantRedisURL)},
-		{"password_file", d.text(&r.PasswordFile, wantPasswordFile)},
-		{"cache", d.choice(&r.Cache)},
-	})
-}
-
-// choice takes true or false.
-func (d *decoder) choice(to *Choice) setter {
-	return func(n *yaml.Node, path string) {
-		var v bool
-		d.truth(&v)(n, path)
-		if n.ShortTag() != tagBool {
-			return // it was refused
-		}
-		if *to = No; v {
-			*to = Yes
-		}
-	}
-}
-
-// secret takes text that is not empty, and repeats none of it in a fault.
-func (d *decoder) secret(to *Secret, want string) setter {
-	return func(n *yaml.Node, path string) {
-		switch {
-		case empty(n):
-			d.reject(n.Line, problem{path, "got nothing", want})
-		case n.Kind != yaml.ScalarNode || n.Anchor != "" || n.ShortTag() != tagStr:
-			d.reject(n.Line, problem{path, "got something that is no text", want})
-		case n.Value == "":
-			d.reject(n.Line, problem{path, `got ""`, want})
-		default:
-			*to = Secret(n.Value)
-		}
-	}
-}
-
-// secrets takes a list of them. What stands there instead may be a secret too.
-func (d *decoder) secrets(to *[]Secret, want string) setter {
-	return func(n *yaml.Node, path string) {
-		if n.Kind != yaml.SequenceNode && !empty(n) {
-			d.reject(n.Line, problem{path, "got something that is no list", want})
-			return
-		}
-		d.list(want, func(n *yaml.Node, path string) {
-			*to = append(*to, "")
-			d.secret(&(*to)[len(*to)-1], wantDSN)(n, path)
-		})(n, path)
-	}
-}
-
 func mysqlProblems(list []MySQL) []problem {
 	names := nameList{kind: "mysql", first: make(map[string]int, len(list))}
 	out := names.tooMany(len(list))
@@ -177,9 +106,9 @@ func redisProblems(list []Redis) []problem {
 		out = append(out, names.check(i, r.Name)...)
 		switch {
 		case r.URL == "":
-			out = append(out, problem{path + ".url", "missing", wantRedisURL})
+			out = append(out, problem{path + ".url", "missing", ""})
 		case !isRedisURL(r.URL):
-			out = append(out, problem{path + ".url", "another form (not shown, it may hold a password)", wantRedisURL})
+			out = append(out, problem{path + ".url", "another form (not shown, it may hold a password)", ""})
 		}
 		out = append(out, passwordFileProblems(r.PasswordFile, path)...)
 	}
@@ -203,9 +132,9 @@ func (l nameList) check(i int, name string) []problem {
 	path := fmt.Sprintf("%s[%d].name", l.kind, i)
 	switch j, again := l.first[name]; {
 	case name == "":
-		return []problem{{path, "missing", wantName}}
+		return []problem{{path, "missing", ""}}
 	case !isAppName(name):
-		return []problem{{path, "got " + quote(name), wantName}}
+		return []problem{{path, "got " + quote(name), ""}}
 	case again:
 		return []problem{{path, fmt.Sprintf("%q is the name of %s[%d] already", name, l.kind, j), "another name"}}
 	}
@@ -216,9 +145,9 @@ func (l nameList) check(i int, name string) []problem {
 func dsnProblems(dsn Secret, path string) []problem {
 	switch {
 	case dsn == "":
-		return []problem{{path, "missing", wantDSN}}
-	case !isDSN(string(dsn)):
-		return []problem{{path, "another form (not shown, it may hold a password)", wantDSN}}
+		return []problem{{path, "missing", ""}}
+	case !isDSN(dsn):
+		return []problem{{path, "another form (not shown, it may hold a password)", ""}}
 	}
 	return nil
 }
@@ -227,32 +156,12 @@ func passwordFileProblems(file, path string) []problem {
 	if file == "" || isAbsolute(file) {
 		return nil
 	}
-	return []problem{{path + ".password_file", "got " + quote(file), wantPasswordFile}}
+	return []problem{{path + ".password_file", "got " + quote(file), ""}}
 }
 
-// isDSN reports whether s has the form [user[:password]@][tcp(host:port)]/[database][?key=value&…]
-// or the one with unix(/path). Only the form: whether the driver knows each
-// key is seen when it is opened.
-func isDSN(s string) bool {
-	slash := strings.LastIndexByte(s, '/')
-	if slash < 0 || hasControl(s) {
-		return false
-	}
-	front, back := s[:slash], s[slash+1:]
-	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
-	if m == nil || m[1] != "" && !isHostPort(m[1]) || m[2] != "" && !isSocketPath(m[2]) {
-		return false
-	}
-	_, params, ok := strings.Cut(back, "?")
-	if !ok {
-		return true
-	}
-	for p := range strings.SplitSeq(params, "&") {
-		if key, _, ok := strings.Cut(p, "="); !ok || key == "" {
-			return false
-		}
-	}
-	return true
+func isDSN(s Secret) bool {
+	_, err := ParseDSN(s)
+	return err == nil || errors.Is(err, ErrDSNParameter)
 }
 
 func isRedisURL(s Secret) bool {
@@ -262,35 +171,4 @@ func isRedisURL(s Secret) bool {
 
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// isHostPort reports whether s is "host:port", or a host alone.
-func isHostPort(s string) bool {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return isHost(strings.Trim(s, "[]"))
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0 && host != "" && isHost(host)
-}
-
-// DSNAddress tells where a DSN of the right form leads: network is "tcp" with
-// address "host:port", or "unix" with a path. What is left out is filled in as
-// the driver does.
-func DSNAddress(dsn Secret) (network, address string) {
-	front := string(dsn)
-	if i := strings.LastIndexByte(front, '/'); i >= 0 {
-		front = front[:i]
-	}
-	m := dsnAddress.FindStringSubmatch(front[strings.LastIndexByte(front, '@')+1:])
-	switch {
-	case m == nil || m[1] == "" && m[2] == "":
-		return "tcp", "127.0.0.1:3306"
-	case m[2] != "":
-		return "unix", m[2]
-	}
-	if _, _, err := net.SplitHostPort(m[1]); err == nil {
-		return "tcp", m[1]
-	}
-	return "tcp", net.JoinHostPort(strings.Trim(m[1], "[]"), "3306")
 }

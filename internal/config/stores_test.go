@@ -13,11 +13,11 @@ func TestStoreAddresses(t *testing.T) {
 		"mysql: [{name: a, dsn: %q}]": {
 			true: {
 				"/", "a@/", "a:b@/db", "resp@tcp(127.0.0.1:3306)/", "resp@tcp(db.example)/", "resp@tcp([::1]:3306)/x?tls=true&timeout=1s", "resp@tcp/",
-				"resp@unix(/run/mysqld/mysqld.sock)/", "resp:p@:/w?rd@tcp(db:1)/", "a@/?collation=", "a:ü b@/",
+				"resp@unix(/run/mysqld/mysqld.sock)/", "resp:p@:/w?rd@tcp(db:1)/", "a@/?collation=", "a:ü b@/", "a@/?timeout=soon", "a@/?tls=maybe",
 			},
 			false: {
 				"a", "a@tcp(127.0.0.1:3306)", "a@127.0.0.1:3306/", "mysql://a@127.0.0.1:3306/", "a@tcp(127.0.0.1:0)/", "a@tcp(127.0.0.1:70000)/", "a@tcp(10.0.0.999:1)/",
-				"a@tcp()/", "a@tcp(a b:1)/", "a@unix(run/x)/", "a@unix(@abstract)/", "a@unix()/", "a@udp(127.0.0.1:1)/", "a@tcp(h:1/", "a@/db?tls", "a@/db?=x", "a@/db?", "a\n@/", " ",
+				"a@tcp()/", "a@tcp(a b:1)/", "a@unix(run/x)/", "a@unix(@abstract)/", "a@unix()/", "a@udp(127.0.0.1:1)/", "a@tcp(h:1/", "a@/db?tls", "a@/db?=x", "a@/db?", "a\n@/", " ", "a@unix/",
 			},
 		},
 		"redis: [{name: a, url: %q}]": {

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"math"
+	"reflect"
+	"strconv"
 )
 
 // Each calls f for every threshold, always in the order of the type's fields.
@@ -24,28 +26,22 @@ type bound struct {
 	falls    bool    // it warns when the value falls below, so warning is the larger number
 }
 
-// bounds lists the thresholds; the limits point into t.
+// bounds returns the thresholds, as the tags of their fields describe them; the
+// limits point into t.
 func (t *Thresholds) bounds() []bound {
-	ratio := func(resource string, l *Limit) bound {
-		return bound{resource: resource, limit: l, want: "a number from 0 to 1", most: 1}
+	v := reflect.ValueOf(t).Elem()
+	fields := fieldsOf(v.Type(), field{})
+	out := make([]bound, len(fields))
+	for i, f := range fields {
+		tag := v.Type().Field(f.index).Tag
+		most, err := strconv.ParseFloat(tag.Get("max"), 64)
+		if err != nil {
+			most = math.MaxFloat64
+		}
+		limit, _ := reflect.TypeAssert[*Limit](v.Field(f.index).Addr())
+		out[i] = bound{resource: f.key, limit: limit, want: f.want, most: most, falls: tag.Get("falls") == "true"}
 	}
-	count := func(resource string, l *Limit, unit string) bound {
-		return bound{resource: resource, limit: l, want: "a number of " + unit + ", 0 or more", most: math.MaxFloat64}
-	}
-	hits := ratio("cache_hit_rate", &t.CacheHitRate)
-	hits.falls = true
-	return []bound{
-		ratio("memory", &t.Memory),
-		ratio("cpu", &t.CPU),
-		ratio("disk", &t.Disk),
-		ratio("connection_pool", &t.ConnectionPool),
-		count("request_queue", &t.RequestQueue, "connections"),
-		count("response_time", &t.ResponseTime, "seconds"),
-		ratio("error_rate", &t.ErrorRate),
-		count("query_time", &t.QueryTime, "seconds"),
-		hits,
-		count("task_age", &t.TaskAge, "seconds"),
-	}
+	return out
 }
 
 // allows reports whether v may be one of the two numbers. NaN and the infinities
@@ -66,7 +62,7 @@ func (b bound) disorder() (got, want string) {
 	}
 }
 
-// path is the threshold's place in the file.
+// path returns the threshold's place in the file.
 func (b bound) path() string { return "thresholds." + b.resource }
 
 // half is one of the two numbers of a threshold.

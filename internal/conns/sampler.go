@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -113,7 +113,7 @@ type Sampler struct {
 func NewSampler(root string, interval time.Duration, log *slog.Logger) *Sampler {
 	r := procfs.New(root)
 	return &Sampler{
-		r: r, nets: NewNamespaces(r), log: log, now: time.Now, wake: make(chan struct{}, 1), interval: max(interval, time.Second),
+		r: r, nets: NewNamespaces(r), log: logs.Or(log), now: time.Now, wake: make(chan struct{}, 1), interval: max(interval, time.Second),
 		services: newServiceIndex(nil), resolvedServices: &serviceIndex{kinds: wellKnown}, last: &Sample{},
 	}
 }
@@ -262,7 +262,8 @@ func (c *Sampler) sample(ctx context.Context) {
 func (c *Sampler) collect(ctx context.Context, apps []AppProcesses, services *serviceIndex, out *Sample) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("Sampling connections panicked", "panic", r, "stack", string(debug.Stack()))
+			p := logs.Recovered(r)
+			c.log.Error("Sampling connections panicked", "err", p, "stack", p.Stack)
 		}
 	}()
 	services.resolve(ctx, c.now())

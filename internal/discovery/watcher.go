@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/naming"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 )
 
@@ -99,6 +99,7 @@ func New(o Options) (*Watcher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Logger = logs.Or(o.Logger)
 	r := procfs.New(o.ProcRoot)
 	boot, err := procfs.BootTime()
 	if err != nil {
@@ -218,8 +219,7 @@ func (w *Watcher) Snapshot(ctx context.Context) (*Snapshot, error) {
 func (w *Watcher) takeSnapshot(ctx context.Context, now time.Time) (s *Snapshot, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.log.Error("Scan of processes panicked", "panic", r, "stack", string(debug.Stack()))
-			s, err = nil, fmt.Errorf("panic: %v", r)
+			s, err = nil, logs.Recovered(r)
 		}
 	}()
 	if err := w.refresh(ctx, now); err != nil {

@@ -4,7 +4,11 @@
 // number is not known.
 package model
 
-import "math"
+import (
+	"math"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+)
 
 // State is what one gather read. Each slice is written by one collector.
 type State struct {
@@ -76,7 +80,7 @@ type Threshold struct {
 
 // Reason is why a collector cannot read something: one of a fixed set, the values
 // of the label reason of resp_collector_available.
-type Reason string
+type Reason = reason.Reason
 
 // Collector is how the last read of one collector ended.
 type Collector struct {

@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/config"
 )
 
 // maxAccount bounds an account, in bytes.
@@ -19,7 +19,7 @@ const maxAccount = 512
 // of `doctor`; never publish it.
 func (s *Server) Account(ctx context.Context) string {
 	account := "USER@HOST"
-	if cfg, err := mysqldriver.ParseDSN(string(s.o.DSN)); err == nil && cfg.User != "" {
+	if cfg, _ := config.ParseDSN(s.o.DSN); cfg != nil && cfg.User != "" {
 		account = cfg.User + "@HOST"
 	}
 	_ = s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {

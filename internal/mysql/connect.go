@@ -4,11 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -32,22 +36,23 @@ const (
 	eachLimit = 3 * time.Second
 )
 
-// attempt is a connect under way. It outlives the reader that began it.
+// attempt is a connection attempt in progress. It may outlast the reader that
+// started it.
 type attempt struct {
 	began  time.Time
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// connected returns the connection, or makes one. The caller has the turn.
+// connected returns the connection, or opens one. The caller holds connLock.
 func (s *Server) connected(ctx context.Context) (*link, error) {
-	l, t, err := s.begin(ctx)
+	l, t, err := s.connectionOrAttempt(ctx)
 	if l != nil || err != nil {
 		return l, err
 	}
 	wait := time.NewTimer(time.Until(t.began.Add(connectPatience)))
 	defer wait.Stop()
-	late := &Error{Kind: Timeout, Text: "it does not answer; a connect is under way"}
+	late := &Error{Reason: reason.Timeout, Text: "it does not answer; a connect is under way"}
 	select {
 	case <-t.done:
 	default:
@@ -61,45 +66,46 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.takeReady(); s.link != nil {
+	if s.adoptReady(); s.link != nil {
 		return s.link, nil
 	}
 	return nil, s.failure()
 }
 
-// failure is why there is no connection.
+// failure returns why there is no connection.
 func (s *Server) failure() error {
-	if s.fail == nil {
-		return &Error{Text: "it is no longer looked at"}
+	if s.lastError == nil {
+		return &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
-	return s.fail
+	return s.lastError
 }
 
-// begin returns the connection, the connect under way, which it begins unless the
-// last one failed a moment ago, or why there is neither.
-func (s *Server) begin(ctx context.Context) (*link, *attempt, error) {
+// connectionOrAttempt returns the connection; without one, the attempt in
+// progress, which it starts unless the backoff has not passed; else the last
+// error.
+func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, &Error{Text: "it is no longer looked at"}
+		return nil, nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
-	s.takeReady()
+	s.adoptReady()
 	now := time.Now()
 	if l := s.link; l != nil {
-		s.renew(ctx, l, now)
+		s.reconnectIfDue(ctx, l, now)
 		return l, nil, nil
 	}
-	if s.try == nil {
-		if now.Before(s.next) && !s.passwordChanged() {
+	if s.connecting == nil {
+		if now.Before(s.retryAt) && !s.passwordChanged() {
 			return nil, nil, s.failure()
 		}
-		s.start(ctx, 1+len(s.o.Fallbacks))
+		s.startConnect(ctx, 1+len(s.o.Fallbacks))
 	}
-	return nil, s.try, nil
+	return nil, s.connecting, nil
 }
 
-// takeReady puts the connection that was made meanwhile in place of the old one.
-func (s *Server) takeReady() {
+// adoptReady replaces the connection by the one that an attempt has opened.
+func (s *Server) adoptReady() {
 	if s.ready == nil {
 		return
 	}
@@ -108,24 +114,24 @@ func (s *Server) takeReady() {
 	if before != nil {
 		before.close()
 	}
-	if s.o.Logger != nil && (before == nil && s.link.index > 0 || before != nil && before.index != s.link.index) {
+	if before == nil && s.link.index > 0 || before != nil && before.index != s.link.index {
 		s.o.Logger.Info("Another address of the server serves now", "mysql", s.o.Name, "fallback", s.link.index)
 	}
 }
 
-// renew begins to connect beside the connection in use: to the primary while a
-// fallback serves, and anew while a right is missing.
-func (s *Server) renew(ctx context.Context, l *link, now time.Time) {
+// reconnectIfDue starts an attempt beside the connection in use: to the primary
+// while a fallback serves, and with the same login while a right is missing.
+func (s *Server) reconnectIfDue(ctx context.Context, l *link, now time.Time) {
 	due := l.index > 0 || l.process != nil
-	if !due || s.try != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.again)) {
+	if !due || s.connecting != nil || now.Before(s.primaryAt) || now.Before(l.made.Add(s.refreshAfter)) {
 		return
 	}
-	s.primaryAt = now.Add(s.again)
-	s.start(ctx, 1)
+	s.primaryAt = now.Add(s.refreshAfter)
+	s.startConnect(ctx, 1)
 }
 
-// start begins a connect to the first n addresses.
-func (s *Server) start(ctx context.Context, n int) {
+// startConnect starts an attempt to connect to the first n addresses.
+func (s *Server) startConnect(ctx context.Context, n int) {
 	limit := greetingLimit
 	if n > 1 || s.link != nil {
 		limit = time.Duration(n) * eachLimit
@@ -133,20 +139,20 @@ func (s *Server) start(ctx context.Context, n int) {
 	// A scrape that ends must not end the connect with it, see greetingLimit.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	t := &attempt{began: time.Now(), cancel: cancel, done: make(chan struct{})}
-	s.try = t
-	s.password = s.stampOf()
+	s.connecting = t
+	s.password = secret.VersionOf(s.o.PasswordFile)
 	s.wg.Go(func() {
 		defer cancel()
 		l, err := s.dialAny(ctx, n)
-		s.finish(t, l, err)
+		s.finishConnect(t, l, err)
 	})
 }
 
-func (s *Server) finish(t *attempt, l *link, err *Error) {
+func (s *Server) finishConnect(t *attempt, l *link, err *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(t.done)
-	s.try = nil
+	s.connecting = nil
 	switch {
 	case s.closed:
 		l.close()
@@ -154,27 +160,28 @@ func (s *Server) finish(t *attempt, l *link, err *Error) {
 		s.ready = l
 	case s.link == nil:
 		s.failures++
-		s.fail, s.next = err, t.began.Add(backoff(s.failures, err.Kind))
+		s.lastError, s.retryAt = err, t.began.Add(backoff(s.failures, err))
 	}
 }
 
-// backoff is how long to wait after n failures in a row: twice as long each
-// time, with jitter, so that a fleet does not come back at once.
-func backoff(n int, kind Kind) time.Duration {
-	if n <= 0 && kind != Timeout && kind != Broken {
+// backoff returns how long to wait after n consecutive failures, the last of
+// which is e. An address where nothing listens is tried again sooner. The first
+// failure of a working connection is followed by an attempt at once, except
+// after a timeout or a protocol error.
+func backoff(n int, e *Error) time.Duration {
+	if n <= 0 && e.Reason != reason.Timeout && !e.Broken {
 		return 0
 	}
-	limit := maxBackoff
-	if kind == Unreachable {
-		limit = maxNobodyBackoff
+	b := retry.Backoff{First: firstBackoff, Max: maxBackoff}
+	if e.Reason == reason.NotFound {
+		b.Max = maxNobodyBackoff
 	}
-	d := min(firstBackoff<<min(max(n-1, 0), 10), limit)
-	return d/2 + rand.N(d/2+1)
+	return b.Jittered(max(n, 1))
 }
 
 // dialAny connects to the first of n addresses that answers. A server that
-// refuses us is there: the fallbacks must not hide that. The error is that of
-// the first, which is the one to repair.
+// refuses the login does answer: its fallbacks are not tried. The error is that
+// of the first address.
 func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 	var first *Error
 	for i := range n {
@@ -187,18 +194,18 @@ func (s *Server) dialAny(ctx context.Context, n int) (*link, *Error) {
 		if err == nil {
 			return l, nil
 		}
-		e := explain(err)
+		e := classify(err)
 		if first == nil {
 			first = e
 		}
-		if e.Kind != Unreachable && e.Kind != Timeout && e.Kind != Busy {
+		if e.Reason != reason.NotFound && e.Reason != reason.Timeout && e.Reason != reason.Busy {
 			break
 		}
 	}
 	return nil, first
 }
 
-// dial makes one connection and prepares its session.
+// dial opens one connection and sets up its session.
 func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	cfg, err := s.driverConfig(index)
 	if err != nil {
@@ -215,7 +222,7 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	}
 	connector, err := mysqldriver.NewConnector(cfg)
 	if err != nil {
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	l.db = sql.OpenDB(connector)
 	l.db.SetMaxOpenConns(1)
@@ -235,22 +242,21 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	if index > 0 {
 		dsn = s.o.Fallbacks[index-1]
 	}
-	cfg, err := mysqldriver.ParseDSN(string(dsn))
+	cfg, err := config.ParseDSN(dsn)
 	if err != nil {
-		// The driver's own words repeat parts of the DSN.
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	if s.o.PasswordFile != "" {
-		password, err := readPassword(s.o.PasswordFile)
+		password, err := secret.Read(s.o.PasswordFile)
 		if err != nil {
-			return nil, err
+			return nil, passwordError(err)
 		}
-		cfg.Passwd = string(password)
+		cfg.Passwd = password
 	}
 	// What a server could use against us, or us against a server, stays off.
 	cfg.AllowAllFiles, cfg.MultiStatements = false, false
 	if err := cfg.Apply(mysqldriver.EnableCompression(false)); err != nil {
-		return nil, &Error{Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
 	}
 	cfg.Logger = &mysqldriver.NopLogger{} // it would write addresses to stderr
 	cfg.ConnectionAttributes = "program_name:resp-exporter"
@@ -261,7 +267,8 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	return cfg, nil
 }
 
-// prepare bounds what the session may cost the server, and learns what it is.
+// prepare limits what the session may cost the server, and reads the server's
+// version and the exporter's rights.
 func (l *link) prepare(ctx context.Context) error {
 	var version string
 	err := l.each(ctx, "SELECT VERSION(), CONNECTION_ID()", func(rows *sql.Rows) error { return rows.Scan(&version, &l.id) })
@@ -269,12 +276,12 @@ func (l *link) prepare(ctx context.Context) error {
 		return fmt.Errorf("version: %w", err)
 	}
 	if l.version, err = ParseVersion(version); err != nil {
-		return &Error{Kind: Unsupported, Text: "it is neither MySQL nor MariaDB"}
+		return &Error{Reason: reason.Unsupported, Text: "it is neither MySQL nor MariaDB"}
 	}
-	if err := l.exec(ctx, sessionOf(l.version)); err != nil {
+	if err := l.exec(ctx, sessionSetup(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	if err := l.stay(ctx); err != nil {
+	if err := l.setIdleTimeout(ctx); err != nil {
 		return err
 	}
 	// Without this right the list of threads is not refused but short, and a
@@ -283,17 +290,17 @@ func (l *link) prepare(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if e := explain(err); e.Kind == Denied && !e.lost {
+	if e := classify(err); e.Reason == reason.Permission && !e.lost {
 		l.process = e
 		return nil
 	}
 	return fmt.Errorf("rights: %w", err)
 }
 
-// sessionOf is the statement that sets up a session. InnoDB tells when its
-// transactions began in the time zone of the host, whatever that of the session
-// is, so the session's must be the same.
-func sessionOf(v Version) string {
+// sessionSetup returns the statement that sets up a session. InnoDB reports the
+// start of transactions in the time zone of the host, whatever that of the
+// session is, so the session's must be the same.
+func sessionSetup(v Version) string {
 	s := "SET SESSION autocommit=1, lock_wait_timeout=1, time_zone='SYSTEM'"
 	switch {
 	case !v.has(Version{Major: 10, Minor: 1, Patch: 1}, Version{Major: 5, Minor: 7, Patch: 8}):

@@ -15,32 +15,21 @@ import (
 	"syscall"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// Kind is why something could not be had of a server.
-type Kind int
-
-// The kinds of failures.
-const (
-	Other       Kind = iota
-	Denied           // the login or a right is refused
-	Unreachable      // nobody answers there
-	Busy             // it takes no more connections
-	Timeout          // no answer in time
-	Unsupported      // it has no such thing
-	Broken           // it does not keep to the protocol, or sends too much
-)
-
-// textBroken is about a server that does not keep to the protocol.
+// textBroken is the text of an error of a server that violates the protocol.
 const textBroken = "it does not keep to the protocol of MySQL"
 
-// Error is a failure in our own words. It repeats nothing that the server or
-// the DSN say, because both name users, hosts and passwords.
+// Error is a failure in the exporter's own words. It repeats nothing that the
+// server or the DSN say, because both name users, hosts and passwords.
 type Error struct {
-	Kind Kind
-	Text string // a sentence without a full stop
-	Need string // the right that is missing, such as "PROCESS"; "" for none
-	Full bool   // the server has no connection left for anybody
+	Reason reason.Reason
+	Broken bool   // it does not keep to the protocol, or sends too much
+	Text   string // a sentence without a full stop
+	Need   string // the right that is missing, such as "PROCESS"; "" for none
+	Full   bool   // the server has no connection left for anybody
 	// Cure is what an administrator does about it, one way a line, with
 	// [Placeholder] for the account; "" where there is nothing to paste.
 	Cure string
@@ -71,26 +60,26 @@ const (
 // Error implements error.
 func (e *Error) Error() string { return e.Text }
 
-// Is makes a [Timeout] a [context.DeadlineExceeded].
+// Is makes a timeout a [context.DeadlineExceeded].
 func (e *Error) Is(target error) bool {
-	return e.Kind == Timeout && target == context.DeadlineExceeded
+	return e.Reason == reason.Timeout && target == context.DeadlineExceeded
 }
 
-// explain turns any error into an [Error].
-func explain(err error) *Error {
+// classify returns the [Error] for any error.
+func classify(err error) *Error {
 	var ours *Error
 	var answer *mysqldriver.MySQLError
 	switch {
 	case errors.As(err, &ours):
 		return ours
 	case errors.Is(err, errProtocol):
-		return &Error{Kind: Broken, Text: textBroken, lost: true}
+		return &Error{Reason: reason.Failed, Broken: true, Text: textBroken, lost: true}
 	case errors.Is(err, errTooLarge):
-		return &Error{Kind: Broken, Text: "it answers more than a MySQL server would", lost: true}
+		return &Error{Reason: reason.Failed, Broken: true, Text: "it answers more than a MySQL server would", lost: true}
 	case errors.As(err, &answer):
 		return explainAnswer(answer.Number)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		return &Error{Kind: Timeout, Text: "it does not answer in time", lost: true}
+		return &Error{Reason: reason.Timeout, Text: "it does not answer in time", lost: true}
 	}
 	if e := explainTLS(err); e != nil {
 		return e
@@ -100,43 +89,43 @@ func explain(err error) *Error {
 
 // answers are the server's error numbers that mean something to us.
 var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
-	1040: {Kind: Busy, Full: true, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
-	1203: {Kind: Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
-	1226: {Kind: Busy, Text: "the user has used up a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
-	1044: {Kind: Denied, Text: "the user may not use this database", lost: true},
-	1045: {Kind: Denied, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
-	1698: {Kind: Denied, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
-	1130: {Kind: Denied, Text: "it lets nobody in from this host", Cure: cureHost, lost: true},
-	1129: {Kind: Denied, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
-	1820: {Kind: Denied, Text: "the user's password has expired", Cure: curePassword},
-	1862: {Kind: Denied, Text: "the user's password has expired", Cure: curePassword, lost: true},
-	3118: {Kind: Denied, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
-	4151: {Kind: Denied, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
-	1142: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
-	1143: {Kind: Denied, Text: "the user lacks a right", Need: "SELECT"},
-	1227: {Kind: Denied, Text: "the user lacks a right", Need: "PROCESS", Cure: cureProcess},
-	1095: {Kind: Denied, Text: "the user may not end connections of others", Need: "CONNECTION ADMIN"},
-	1370: {Kind: Denied, Text: "the user may not call the procedure", Need: "EXECUTE"},
-	1305: {Kind: Unsupported, Text: "it has no such procedure"},
-	1318: {Kind: Unsupported, Text: "its procedure takes other arguments, see deploy/sql"},
-	1449: {Kind: Unsupported, Text: "the account that the procedure runs as is gone"},
-	1969: {Kind: Timeout, Text: "the server ended the statement after its time"},
-	3024: {Kind: Timeout, Text: "the server ended the statement after its time"},
-	1205: {Kind: Timeout, Text: "the statement waited too long for a lock"},
-	1053: {Kind: Unreachable, Text: "it is shutting down", lost: true},
-	1927: {Kind: Unreachable, Text: "the connection was cut", lost: true, cut: true}, // MariaDB: killed
-	4031: {Kind: Unreachable, Text: "the connection was cut", lost: true, cut: true}, // MySQL 8: wait_timeout
-	1049: {Kind: Unsupported, Text: "it has no such database", lost: true},
-	1109: {Kind: Unsupported, Text: "it has no such table"},
-	1146: {Kind: Unsupported, Text: "it has no such table"},
-	1193: {Kind: Unsupported, Text: "it has no such variable"},
+	1040: {Reason: reason.Busy, Full: true, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
+	1203: {Reason: reason.Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
+	1226: {Reason: reason.Busy, Text: "the user has used up a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
+	1044: {Reason: reason.Permission, Text: "the user may not use this database", lost: true},
+	1045: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
+	1698: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
+	1130: {Reason: reason.Permission, Text: "it lets nobody in from this host", Cure: cureHost, lost: true},
+	1129: {Reason: reason.Permission, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
+	1820: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword},
+	1862: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword, lost: true},
+	3118: {Reason: reason.Permission, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
+	4151: {Reason: reason.Permission, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
+	1142: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
+	1143: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
+	1227: {Reason: reason.Permission, Text: "the user lacks a right", Need: "PROCESS", Cure: cureProcess},
+	1095: {Reason: reason.Permission, Text: "the user may not end connections of others", Need: "CONNECTION ADMIN"},
+	1370: {Reason: reason.Permission, Text: "the user may not call the procedure", Need: "EXECUTE"},
+	1305: {Reason: reason.Unsupported, Text: "it has no such procedure"},
+	1318: {Reason: reason.Unsupported, Text: "its procedure takes other arguments, see deploy/sql"},
+	1449: {Reason: reason.Unsupported, Text: "the account that the procedure runs as is gone"},
+	1969: {Reason: reason.Timeout, Text: "the server ended the statement after its time"},
+	3024: {Reason: reason.Timeout, Text: "the server ended the statement after its time"},
+	1205: {Reason: reason.Timeout, Text: "the statement waited too long for a lock"},
+	1053: {Reason: reason.NotFound, Text: "it is shutting down", lost: true},
+	1927: {Reason: reason.NotFound, Text: "the connection was cut", lost: true, cut: true}, // MariaDB: killed
+	4031: {Reason: reason.NotFound, Text: "the connection was cut", lost: true, cut: true}, // MySQL 8: wait_timeout
+	1049: {Reason: reason.Unsupported, Text: "it has no such database", lost: true},
+	1109: {Reason: reason.Unsupported, Text: "it has no such table"},
+	1146: {Reason: reason.Unsupported, Text: "it has no such table"},
+	1193: {Reason: reason.Unsupported, Text: "it has no such variable"},
 }
 
 func explainAnswer(number uint16) *Error {
 	if e, ok := answers[number]; ok {
 		return &e
 	}
-	return &Error{Text: fmt.Sprintf("it answers with error %d", number)}
+	return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it answers with error %d", number)}
 }
 
 func explainTLS(err error) *Error {
@@ -148,7 +137,7 @@ func explainTLS(err error) *Error {
 	text, cure := "", ""
 	switch {
 	case errors.Is(err, mysqldriver.ErrNoTLS):
-		return &Error{Kind: Unsupported, Text: "the DSN asks for TLS and it has none", Cure: cureNoTLS, lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "the DSN asks for TLS and it has none", Cure: cureNoTLS, lost: true}
 	case errors.As(err, &host):
 		text = "its certificate is for another name"
 	case errors.As(err, &authority):
@@ -161,13 +150,13 @@ func explainTLS(err error) *Error {
 	default:
 		return nil
 	}
-	return &Error{Text: text, Cure: cure, lost: true}
+	return &Error{Reason: reason.Failed, Text: text, Cure: cure, lost: true}
 }
 
 func explainNet(err error) *Error {
 	var dns *net.DNSError
 	var wire net.Error
-	lost := &Error{Kind: Unreachable, lost: true}
+	lost := &Error{Reason: reason.NotFound, lost: true}
 	switch {
 	case errors.As(err, &dns):
 		lost.Text = "its host name is not known"
@@ -178,18 +167,18 @@ func explainNet(err error) *Error {
 	case errors.Is(err, fs.ErrNotExist):
 		lost.Text = "its socket is not there"
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Kind: Denied, Text: "its socket may not be opened by the exporter's user", lost: true}
+		return &Error{Reason: reason.Permission, Text: "its socket may not be opened by the exporter's user", lost: true}
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysqldriver.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		lost.Text, lost.cut = "the connection was cut", true
 	case errors.As(err, &wire) && wire.Timeout():
-		return &Error{Kind: Timeout, Text: "it does not answer in time", lost: true}
+		return &Error{Reason: reason.Timeout, Text: "it does not answer in time", lost: true}
 	case errors.Is(err, context.Canceled):
-		return &Error{Text: "it was given up", lost: true}
+		return &Error{Reason: reason.Failed, Text: "it was given up", lost: true}
 	default:
 		// Its words are not ours to repeat, and after an error that nobody
 		// foresaw a fresh connection is the safe choice.
-		return &Error{Text: fmt.Sprintf("it failed in a way that is not foreseen (%T)", err), lost: true}
+		return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it failed in a way that is not foreseen (%T)", err), lost: true}
 	}
 	return lost
 }

@@ -17,22 +17,23 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 func TestBackoff(t *testing.T) {
 	for n, limit := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
 		for range 100 {
-			if d := mysql.Backoff(n, mysql.Denied); d < limit*time.Second/2 || d > limit*time.Second {
+			if d := mysql.Backoff(n, &mysql.Error{Reason: reason.Permission}); d < limit*time.Second/2 || d > limit*time.Second {
 				t.Fatalf("after %d failures %s, want up to %d s", n, d, limit)
 			}
 		}
 	}
 	for _, n := range []int{10, 100, 1 << 30} {
-		if d := mysql.Backoff(n, mysql.Unreachable); d > 4*time.Second || d < 2*time.Second {
+		if d := mysql.Backoff(n, &mysql.Error{Reason: reason.NotFound}); d > 4*time.Second || d < 2*time.Second {
 			t.Errorf("where nobody is: %s", d)
 		}
 	}
-	if d := mysql.Backoff(0, mysql.Timeout); d < time.Second/2 {
+	if d := mysql.Backoff(0, &mysql.Error{Reason: reason.Timeout}); d < time.Second/2 {
 		t.Errorf("after a hang: %s", d)
 	}
 }
@@ -44,25 +45,25 @@ func TestExplain(t *testing.T) {
 	op := func(err error) error { return &net.OpError{Op: "dial", Net: word, Err: err} }
 	tests := []struct {
 		err  error
-		kind mysql.Kind
+		kind reason.Reason
 	}{
-		{answer(1045), mysql.Denied}, {answer(1227), mysql.Denied}, {answer(1129), mysql.Denied}, {answer(1040), mysql.Busy}, {answer(1203), mysql.Busy}, {answer(1226), mysql.Busy},
-		{answer(1969), mysql.Timeout}, {answer(3024), mysql.Timeout}, {answer(1146), mysql.Unsupported}, {answer(1064), mysql.Other}, {answer(1053), mysql.Unreachable},
-		{fmt.Errorf("%s: %w", word, context.DeadlineExceeded), mysql.Timeout}, {op(os.ErrDeadlineExceeded), mysql.Timeout}, {op(syscall.ETIMEDOUT), mysql.Timeout},
-		{op(syscall.ECONNREFUSED), mysql.Unreachable}, {op(syscall.ENOENT), mysql.Unreachable}, {op(syscall.EHOSTUNREACH), mysql.Unreachable}, {op(syscall.EACCES), mysql.Denied},
-		{&net.DNSError{Err: word, Name: word}, mysql.Unreachable}, {driver.ErrBadConn, mysql.Unreachable}, {mysqldriver.ErrInvalidConn, mysql.Unreachable}, {io.ErrUnexpectedEOF, mysql.Unreachable},
-		{mysqldriver.ErrNoTLS, mysql.Unsupported}, {x509.UnknownAuthorityError{}, mysql.Other}, {x509.CertificateInvalidError{Detail: word}, mysql.Other},
-		{context.Canceled, mysql.Other}, {errors.New(word), mysql.Other}, {mysqldriver.ErrMalformPkt, mysql.Other},
+		{answer(1045), reason.Permission}, {answer(1227), reason.Permission}, {answer(1129), reason.Permission}, {answer(1040), reason.Busy}, {answer(1203), reason.Busy}, {answer(1226), reason.Busy},
+		{answer(1969), reason.Timeout}, {answer(3024), reason.Timeout}, {answer(1146), reason.Unsupported}, {answer(1064), reason.Failed}, {answer(1053), reason.NotFound},
+		{fmt.Errorf("%s: %w", word, context.DeadlineExceeded), reason.Timeout}, {op(os.ErrDeadlineExceeded), reason.Timeout}, {op(syscall.ETIMEDOUT), reason.Timeout},
+		{op(syscall.ECONNREFUSED), reason.NotFound}, {op(syscall.ENOENT), reason.NotFound}, {op(syscall.EHOSTUNREACH), reason.NotFound}, {op(syscall.EACCES), reason.Permission},
+		{&net.DNSError{Err: word, Name: word}, reason.NotFound}, {driver.ErrBadConn, reason.NotFound}, {mysqldriver.ErrInvalidConn, reason.NotFound}, {io.ErrUnexpectedEOF, reason.NotFound},
+		{mysqldriver.ErrNoTLS, reason.Unsupported}, {x509.UnknownAuthorityError{}, reason.Failed}, {x509.CertificateInvalidError{Detail: word}, reason.Failed},
+		{context.Canceled, reason.Failed}, {errors.New(word), reason.Failed}, {mysqldriver.ErrMalformPkt, reason.Failed},
 	}
 	for _, test := range tests {
 		e := mysql.Explain(test.err)
-		if e.Kind != test.kind || e.Text == "" || strings.Contains(fmt.Sprintf("%v %+v", e, *e), word) {
-			t.Errorf("%T %v gives kind %d, %+v; want kind %d", test.err, test.err, e.Kind, *e, test.kind)
+		if e.Reason != test.kind || e.Text == "" || strings.Contains(fmt.Sprintf("%v %+v", e, *e), word) {
+			t.Errorf("%T %v gives kind %s, %+v; want kind %s", test.err, test.err, e.Reason, *e, test.kind)
 		}
-		if (test.kind == mysql.Busy || errors.Is(test.err, syscall.ECONNREFUSED)) && e.Cure == "" {
+		if (test.kind == reason.Busy || errors.Is(test.err, syscall.ECONNREFUSED)) && e.Cure == "" {
 			t.Errorf("%v has no cure", test.err)
 		}
-		if errors.Is(e, context.DeadlineExceeded) != (test.kind == mysql.Timeout) {
+		if errors.Is(e, context.DeadlineExceeded) != (test.kind == reason.Timeout) {
 			t.Errorf("%v is a deadline: %t", e, errors.Is(e, context.DeadlineExceeded))
 		}
 	}

@@ -3,16 +3,16 @@ package mysql
 import "time"
 
 // SetAgain shortens the pause between two tries of the primary.
-func SetAgain(s *Server, d time.Duration) { s.again = d }
+func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
 
 // Explain turns an error into one in our own words.
-func Explain(err error) *Error { return explain(err) }
+func Explain(err error) *Error { return classify(err) }
 
 // Backoff is the pause after n failures in a row.
-func Backoff(n int, kind Kind) time.Duration { return backoff(n, kind) }
+func Backoff(n int, e *Error) time.Duration { return backoff(n, e) }
 
 // SessionOf is the statement that sets up a session.
-func SessionOf(v Version) string { return sessionOf(v) }
+func SessionOf(v Version) string { return sessionSetup(v) }
 
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }

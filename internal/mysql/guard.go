@@ -23,7 +23,7 @@ const (
 	readAhead       = 16 << 10
 )
 
-// phase is which packet a server sends next.
+// phase is which packet of the server comes next.
 type phase int
 
 const (
@@ -73,7 +73,7 @@ func (g *guard) begin() {
 	g.left = maxAnswerBytes
 }
 
-// fault is why the guard ended the connection; nil: it did not.
+// fault returns why the guard ended the connection; nil if it did not.
 func (g *guard) fault() error {
 	if g == nil {
 		return nil
@@ -83,7 +83,7 @@ func (g *guard) fault() error {
 	return g.broken
 }
 
-// spend counts bytes that came.
+// spend counts received bytes.
 func (g *guard) spend(n int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

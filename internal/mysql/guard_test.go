@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -18,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -186,14 +188,17 @@ func TestHostileServer(t *testing.T) {
 			_, err := s.Threads(t.Context())
 			runtime.ReadMemStats(&after)
 			k := kind(t, err)
-			late := k == mysql.Timeout && name == "endless rows"                                                          // on a slow machine
-			if k != mysql.Broken && !late && (k != mysql.Other || name != "an old protocol" && name != "endless login") { // those the driver refuses
-				t.Errorf("kind %d: %v", k, err)
+			e, _ := errors.AsType[*mysql.Error](err)
+			broken := e.Broken                                                                      // kind has seen to it that it is one
+			late := k == reason.Timeout && name == "endless rows"                                   // on a slow machine
+			refused := k == reason.Failed && (name == "an old protocol" || name == "endless login") // by the driver
+			if !broken && !late && !refused {
+				t.Errorf("%s: %v", k, err)
 			}
 			if used := after.TotalAlloc - before.TotalAlloc; used > 150<<20 {
 				t.Errorf("it made room for %d MB", used>>20)
 			}
-			if _, err := s.Ping(t.Context()); err == nil && k == mysql.Broken {
+			if _, err := s.Ping(t.Context()); err == nil && broken {
 				t.Error("right after it the server is asked again")
 			}
 		})
@@ -216,7 +221,7 @@ func TestSlowServer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := s.Threads(ctx); kind(t, err) != mysql.Timeout {
+	if _, err := s.Threads(ctx); kind(t, err) != reason.Timeout {
 		t.Error(err)
 	}
 }

@@ -20,7 +20,7 @@ func (k Keyword) String() string {
 	return ""
 }
 
-// keywords are the first words of statements that may be published.
+// keywords returns the first words of statements that may be published.
 func keywords() [14]string {
 	return [...]string{
 		"", "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "ALTER", "CALL", "LOAD", "OPTIMIZE", "CREATE", "DROP", "TRUNCATE", "ANALYZE",

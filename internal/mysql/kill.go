@@ -12,6 +12,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -26,7 +27,7 @@ const (
 const maxStatement = 60_000
 
 // errProcedure is about a name that is put into a statement.
-var errProcedure = &Error{Kind: Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
+var errProcedure = &Error{Reason: reason.Unsupported, Text: "the procedure must be named schema.name, of letters, digits, _ and $"}
 
 // procedureForm is the form of each half of schema.name.
 var procedureForm = regexp.MustCompile(`^[A-Za-z0-9_$]+$`)
@@ -59,7 +60,7 @@ func (v *Session) Statement(ctx context.Context, c Connection) (text string, who
 // connection was gone already. What c is must have been looked at a moment ago.
 func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error) {
 	if c.ID == v.l.id {
-		return false, &Error{Text: "an action does not end its own connection"}
+		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own connection"}
 	}
 	return v.exec(ctx, fmt.Sprintf("KILL CONNECTION %d", c.ID))
 }
@@ -70,7 +71,7 @@ func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error)
 func (v *Session) KillQuery(ctx context.Context, c Connection) (done bool, err error) {
 	switch {
 	case c.ID == v.l.id:
-		return false, &Error{Text: "an action does not end its own statement"}
+		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own statement"}
 	case v.l.version.MariaDB && c.Query == 0:
 		return false, nil
 	case v.l.version.MariaDB:
@@ -92,7 +93,7 @@ func (v *Session) CallKillQuery(ctx context.Context, procedure string, c Connect
 	return v.call(ctx, procedure, fmt.Sprintf("%d, %d, %d", c.ID, c.Query, max(minTime.Milliseconds(), 0)))
 }
 
-// call calls a procedure whose last argument says whether it did something.
+// call calls a procedure whose last argument reports whether it did something.
 func (v *Session) call(ctx context.Context, procedure, arguments string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
@@ -119,13 +120,13 @@ func (v *Session) exec(ctx context.Context, statement string) (done bool, err er
 	case errors.As(err, &answer) && (answer.Number == noSuchThread || answer.Number == noSuchQuery):
 		return false, nil
 	default:
-		return false, explain(err)
+		return false, classify(err)
 	}
 }
 
-// Calls reports whether the login may call a procedure, "schema.name": those that
+// CanExecute reports whether the login may call a procedure, "schema.name": those that
 // it may not call are not in its information_schema.ROUTINES.
-func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
+func (s *Server) CanExecute(ctx context.Context, procedure string) (bool, error) {
 	schema, name, _ := strings.Cut(procedure, ".")
 	if !text.Matches(procedureForm, schema, 64) || !text.Matches(procedureForm, name, 64) {
 		return false, errProcedure
@@ -138,10 +139,10 @@ func (s *Server) Calls(ctx context.Context, procedure string) (bool, error) {
 	return n > 0, err
 }
 
-// Excess returns those rights of the login that end any connection of the server,
+// ExcessPrivileges returns those rights of the login that end any connection of the server,
 // and let it set variables with which it could run statements as others:
 // SHOW GRANTS. The procedures of deploy/sql need none of them.
-func (s *Server) Excess(ctx context.Context) ([]string, error) {
+func (s *Server) ExcessPrivileges(ctx context.Context) ([]string, error) {
 	var grants []string
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		return l.each(ctx, "SHOW GRANTS", func(rows *sql.Rows) error {
@@ -154,13 +155,13 @@ func (s *Server) Excess(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Excess(grants), nil
+	return ParseExcessPrivileges(grants), nil
 }
 
-// Excess finds in lines of SHOW GRANTS the rights that are too strong for an
+// ParseExcessPrivileges finds in lines of SHOW GRANTS the rights that are too strong for an
 // exporter, in alphabetical order: "ALL PRIVILEGES", "CONNECTION ADMIN",
 // "CONNECTION_ADMIN" and "SUPER".
-func Excess(grants []string) []string {
+func ParseExcessPrivileges(grants []string) []string {
 	tooStrong := []string{"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"}
 	var out []string
 	for _, line := range grants {

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// link is one connection.
+// link is one connection and what is known of its server.
 type link struct {
 	db      *sql.DB
 	conn    *sql.Conn
@@ -53,7 +55,7 @@ func (l *link) try(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.panicked = true
-			err = &Error{Kind: Broken, Text: textBroken, lost: true}
+			err = &Error{Reason: reason.Failed, Broken: true, Text: textBroken, lost: true}
 		}
 		if broken := l.guard.fault(); err != nil && broken != nil {
 			err = broken

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -23,61 +26,62 @@ const (
 	connectPatience = 1500 * time.Millisecond
 )
 
-// Options say which server.
+// Options are the settings of [Open].
 type Options struct {
 	Name         string          // for logs
 	DSN          config.Secret   // as the driver writes them
 	Fallbacks    []config.Secret // tried in this order while DSN cannot be reached
 	PasswordFile string          // read at each connect; "": the password of the DSN
-	Logger       *slog.Logger
+	Logger       *slog.Logger    // nil: no log
 }
 
-// Server is one server, with at most one connection in use and one being made.
-// Its methods may be called side by side; they take turns.
+// Server is one server, with at most one connection in use and one being
+// opened. Its methods may be called concurrently; reads wait for each other.
 type Server struct {
-	o     Options
-	left  leftOut
-	turn  chan struct{}  // holds the connection
-	acts  chan struct{}  // holds the session of an action
-	wg    sync.WaitGroup // of connects under way
-	again time.Duration  // primaryInterval
+	o            Options
+	left         leftOut
+	connLock     chan struct{}  // holds the connection
+	sessionLock  chan struct{}  // holds the session of an action
+	wg           sync.WaitGroup // of connects under way
+	refreshAfter time.Duration  // primaryInterval
 
-	mu        sync.Mutex
-	link      *link // nil: not connected
-	ready     *link // made and not used yet
-	try       *attempt
-	fail      *Error // of the last try; nil: none failed
-	failures  int    // in a row
-	next      time.Time
-	primaryAt time.Time // when the primary is tried again while a fallback serves
-	password  stamp     // of the password file when it was last read
-	closed    bool
+	mu         sync.Mutex
+	link       *link // nil: not connected
+	ready      *link // made and not used yet
+	connecting *attempt
+	lastError  *Error // of the last try; nil: none failed
+	failures   int    // in a row
+	retryAt    time.Time
+	primaryAt  time.Time      // when the primary is tried again while a fallback serves
+	password   secret.Version // of the password file when it was last read
+	closed     bool
 }
 
-// Open returns a server. It connects when it is first asked something.
+// Open returns a server. It connects at the first read.
 func Open(o Options) *Server {
-	return &Server{o: o, turn: make(chan struct{}, 1), acts: make(chan struct{}, 1), again: primaryInterval}
+	o.Logger = logs.Or(o.Logger)
+	return &Server{o: o, connLock: make(chan struct{}, 1), sessionLock: make(chan struct{}, 1), refreshAfter: primaryInterval}
 }
 
 // Close ends the connection and every connect under way. Later reads fail.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	if s.try != nil {
-		s.try.cancel()
+	if s.connecting != nil {
+		s.connecting.cancel()
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
-	s.turn <- struct{}{}
+	s.connLock <- struct{}{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link.close()
 	s.ready.close()
 	s.link, s.ready = nil, nil
-	<-s.turn
+	<-s.connLock
 }
 
-// Serving tells which address serves, 0 for the primary and n for the n-th
+// Serving reports which address serves, 0 for the primary and n for the n-th
 // fallback, and the server's version; ok is false while there is no connection.
 func (s *Server) Serving() (index int, v Version, ok bool) {
 	s.mu.Lock()
@@ -88,16 +92,16 @@ func (s *Server) Serving() (index int, v Version, ok bool) {
 	return s.link.index, s.link.version, true
 }
 
-// use calls f with the connection, alone, for at most limit. A failure that
-// spoils the connection ends it. A connection that was cut while nobody used
-// it, as a server does after its wait_timeout, is made anew and f called once
-// more: what f fills, it must begin anew.
+// use calls f with the connection, exclusively, for at most limit. A failure
+// that breaks the connection closes it. If the server had closed it while it
+// was idle, as after its wait_timeout, use connects again and calls f a second
+// time: f must start over with its results.
 func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Context, *link) error) error {
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.connLock <- struct{}{}:
+		defer func() { <-s.connLock }()
 	case <-ctx.Done():
-		return &Error{Kind: Timeout, Text: "another read of it has not ended yet"}
+		return &Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
 	}
 	for again := true; ; again = false {
 		l, err := s.connected(ctx)
@@ -114,12 +118,12 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	}
 }
 
-// once calls f with a connection, and ends it after a failure that spoils it.
+// once calls f with a connection, and closes it after a failure that breaks it.
 func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(context.Context, *link) error) *Error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := f(ctx, l); err != nil {
-		e := explain(err)
+		e := classify(err)
 		if e.lost {
 			s.drop(e)
 		}
@@ -127,17 +131,18 @@ func (s *Server) once(ctx context.Context, limit time.Duration, l *link, f func(
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failures, s.fail, l.worked = 0, nil, true
+	s.failures, s.lastError, l.worked = 0, nil, true
 	return nil
 }
 
-// drop ends the connection in use. The first failure after a success is
-// followed by a connect at once, for it may only have been idle for too long.
+// drop closes the connection in use. The first failure after a success is
+// followed by an attempt at once, because the connection may only have been
+// idle for too long.
 func (s *Server) drop(e *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link.close()
 	s.link = nil
-	s.fail, s.next = e, time.Now().Add(backoff(s.failures, e.Kind))
+	s.lastError, s.retryAt = e, time.Now().Add(backoff(s.failures, e))
 	s.failures++
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // The bounds of what one read keeps.
@@ -66,8 +68,9 @@ func (s *Server) LeftOut() LeftOut {
 	return LeftOut{s.left.threads.Load(), s.left.transactions.Load(), s.left.lockWaits.Load()}
 }
 
-// kept appends to list unless it is full, and counts what had no place.
-func kept[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
+// appendBounded appends x to list up to bound items, and counts the rest in
+// left.
+func appendBounded[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	if len(list) >= bound {
 		left.Add(1)
 		return list
@@ -75,7 +78,7 @@ func kept[T any](list []T, x T, bound int, left *atomic.Uint64) []T {
 	return append(list, x)
 }
 
-// Ping asks the server for a sign of life and gives the time it took.
+// Ping sends a ping and returns its round-trip time.
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	err := s.use(ctx, pingLimit, func(ctx context.Context, l *link) error {
@@ -182,7 +185,7 @@ func (l *link) threads(ctx context.Context, out *[]Thread, left *atomic.Uint64) 
 			return err
 		}
 		t.Own = t.ID == l.id
-		*out = kept(*out, t, maxThreads, left)
+		*out = appendBounded(*out, t, maxThreads, left)
 		return nil
 	})
 }
@@ -202,7 +205,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 			return Thread{}, err
 		}
 		if len(columns) < 7 {
-			return Thread{}, &Error{Kind: Unsupported, Text: "its list of threads has another form", lost: true}
+			return Thread{}, &Error{Reason: reason.Unsupported, Text: "its list of threads has another form", lost: true}
 		}
 		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, of which only the keyword is kept
 		for i := range l.cells {
@@ -287,7 +290,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 			if waiting.Valid {
 				t.Waiting = seconds(now - waiting.Float64)
 			}
-			out = kept(out, t, maxTransactions, &s.left.transactions)
+			out = appendBounded(out, t, maxTransactions, &s.left.transactions)
 			return nil
 		})
 	})
@@ -297,7 +300,7 @@ func (s *Server) Transactions(ctx context.Context) ([]Transaction, error) {
 	return out, nil
 }
 
-// seconds is a length of time of the server's, at most some years; a step of
+// seconds returns a length of time of the server's, at most some years; a step of
 // its clock may have made it negative.
 func seconds(v float64) time.Duration {
 	if !(v > 0) { // nor is it a number, perhaps
@@ -325,7 +328,7 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 				return err
 			}
 			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
-			out = kept(out, w, maxLockWaits, &s.left.lockWaits)
+			out = appendBounded(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})
 	})

@@ -15,6 +15,8 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
@@ -29,7 +31,7 @@ func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
 }
 
 // kind returns the kind of an error, which must be one of ours and keep quiet.
-func kind(t *testing.T, err error) mysql.Kind {
+func kind(t *testing.T, err error) reason.Reason {
 	t.Helper()
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Text == "" {
@@ -40,7 +42,7 @@ func kind(t *testing.T, err error) mysql.Kind {
 			t.Errorf("%q shows %q", err, word)
 		}
 	}
-	return e.Kind
+	return e.Reason
 }
 
 // nobody is an address at which nobody listens.
@@ -179,7 +181,7 @@ func TestMuteServerHasOneConnection(t *testing.T) {
 	s := open(t, f.address())
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if _, err := s.Ping(ctx); kind(t, err) != mysql.Timeout || !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Ping(ctx); kind(t, err) != reason.Timeout || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		cancel()
@@ -206,12 +208,12 @@ func TestDeafServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	if _, err := s.Status(ctx); kind(t, err) != mysql.Timeout {
+	if _, err := s.Status(ctx); kind(t, err) != reason.Timeout {
 		t.Errorf("got %v", err)
 	}
 	soon(t, "its connection ended", func() bool { open, _ := f.counts(); return open == 0 })
 	// The pause is half a second at least; a machine may be so busy that it is over.
-	if _, err := s.Ping(t.Context()); time.Since(began) < 500*time.Millisecond && kind(t, err) != mysql.Timeout {
+	if _, err := s.Ping(t.Context()); time.Since(began) < 500*time.Millisecond && kind(t, err) != reason.Timeout {
 		t.Errorf("in the pause: %v", err)
 	}
 	soon(t, "it is asked again", func() bool { _, err := s.Ping(t.Context()); return err == nil })
@@ -227,7 +229,7 @@ func TestCutConnection(t *testing.T) {
 		}
 	}
 	f.set(func() { f.refuse["SHOW"] = 1053 })
-	if _, err := s.Status(t.Context()); kind(t, err) != mysql.Unreachable {
+	if _, err := s.Status(t.Context()); kind(t, err) != reason.NotFound {
 		t.Errorf("got %v", err)
 	}
 	f.set(func() { delete(f.refuse, "SHOW") })
@@ -265,7 +267,7 @@ func TestFallbackDoesNotHideRefusal(t *testing.T) {
 	first, second := newFake(t, "127.0.0.1:0"), newFake(t, "127.0.0.1:0")
 	first.set(func() { first.refuse["SELECT VERSION"] = 1045 })
 	s := open(t, first.address(), second.address())
-	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Permission {
 		t.Errorf("got %v", err)
 	}
 	if _, taken := second.counts(); taken != 0 {
@@ -273,7 +275,7 @@ func TestFallbackDoesNotHideRefusal(t *testing.T) {
 	}
 	// When both fail, the first one's reason is told.
 	s = open(t, nobody(t), first.address())
-	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Unreachable {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound {
 		t.Errorf("got %v", err)
 	}
 }
@@ -285,7 +287,7 @@ func TestGrantLater(t *testing.T) {
 	s := open(t, f.address())
 	mysql.SetAgain(s, 20*time.Millisecond)
 	_, err := s.Threads(t.Context())
-	if kind(t, err) != mysql.Denied {
+	if kind(t, err) != reason.Permission {
 		t.Errorf("got %v", err)
 	}
 	var e *mysql.Error
@@ -306,7 +308,7 @@ func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/"), PasswordFile: file})
 	defer s.Close()
-	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Unreachable || !strings.Contains(err.Error(), "password file is not there") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || !strings.Contains(err.Error(), "password_file") || strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
 	}
 	write := func(text string) {
@@ -316,15 +318,26 @@ func TestPasswordFile(t *testing.T) {
 		}
 	}
 	write(strings.Repeat("x", 5000))
-	if _, err := s.Ping(t.Context()); !strings.Contains(fmt.Sprint(err), "larger than 4 KiB") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") {
 		t.Errorf("got %v", err)
 	}
+	for _, empty := range []string{"", "\n", " \r\n"} { // else it would log in with an empty password
+		write(empty)
+		_, tries := f.counts()
+		_, err := s.Ping(t.Context())
+		if kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") || !strings.Contains(err.Error(), secret.ErrEmpty.Error()) {
+			t.Errorf("a password file with %q: %v", empty, err)
+		}
+		if _, after := f.counts(); after != tries {
+			t.Errorf("a password file with %q: it logs in", empty)
+		}
+	}
 	write("old\n")
-	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Permission {
 		t.Errorf("got %v", err)
 	}
 	_, before := f.counts()
-	if _, err := s.Ping(t.Context()); kind(t, err) != mysql.Denied {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Permission {
 		t.Errorf("got %v", err)
 	}
 	if _, after := f.counts(); after != before {

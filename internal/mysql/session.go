@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // sessionLimit bounds the connect of a [Session].
@@ -34,15 +36,15 @@ type Session struct {
 // Session connects to the address that serves now. Close it.
 func (s *Server) Session(ctx context.Context) (*Session, error) {
 	select {
-	case s.acts <- struct{}{}:
+	case s.sessionLock <- struct{}{}:
 	case <-ctx.Done():
-		return nil, &Error{Kind: Timeout, Text: "another action on it has not ended yet"}
+		return nil, &Error{Reason: reason.Timeout, Text: "another action on it has not ended yet"}
 	}
-	free := func() { <-s.acts }
+	free := func() { <-s.sessionLock }
 	v, err := s.session(ctx)
 	if err != nil {
 		free()
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	v.end = free
 	return v, nil
@@ -56,17 +58,17 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	}
 	s.mu.Unlock()
 	if closed {
-		return nil, &Error{Text: "it is no longer looked at"}
+		return nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	v := &Session{}
 	var err error
 	if v.l, err = s.dial(ctx, index); err != nil {
-		if explain(err).Kind != Busy {
+		if classify(err).Reason != reason.Busy {
 			return nil, err
 		}
-		if v.l = s.lend(ctx); v.l == nil {
+		if v.l = s.lendConnection(ctx); v.l == nil {
 			return nil, err
 		}
 		v.lender = s
@@ -82,12 +84,13 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
-// lend takes the shared connection out of use; nil: there is none, or a read of
-// it does not end. Reads meanwhile fail, or connect if the server has room again.
-func (s *Server) lend(ctx context.Context) *link {
+// lendConnection takes the shared connection out of use; nil if there is none,
+// or if a read of it does not end. Meanwhile reads fail, or connect if the
+// server allows one more connection.
+func (s *Server) lendConnection(ctx context.Context) *link {
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case s.connLock <- struct{}{}:
+		defer func() { <-s.connLock }()
 	case <-ctx.Done():
 		return nil
 	}
@@ -98,16 +101,16 @@ func (s *Server) lend(ctx context.Context) *link {
 	return l
 }
 
-// takeBack puts a connection that was lent in its place, also one that broke,
-// which the next read finds out, unless there is another one by now.
-func (s *Server) takeBack(l *link) {
+// returnConnection puts the connection back into use, also a broken one, which
+// the next read finds out; it closes it if there is another one by now.
+func (s *Server) returnConnection(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.link != nil || s.ready != nil {
 		l.close()
 		return
 	}
-	s.link, s.fail, s.failures = l, nil, 0
+	s.link, s.lastError, s.failures = l, nil, 0
 }
 
 // identify learns which process of which server this is. Uptime and
@@ -126,7 +129,7 @@ func (v *Session) identify(ctx context.Context) error {
 		return err
 	}
 	if v.server == "" {
-		return &Error{Kind: Unsupported, Text: "it does not tell since when it runs", lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "it does not tell since when it runs", lost: true}
 	}
 	if i := strings.LastIndexByte(v.user, '@'); i >= 0 {
 		v.user = v.user[:i]
@@ -138,18 +141,19 @@ func (v *Session) identify(ctx context.Context) error {
 // and another one after each start. It holds no name, user or address.
 func (v *Session) Server() string { return v.server }
 
-// User is the login's own user, not to be published.
+// User returns the login's own user, not to be published.
 func (v *Session) User() string { return v.user }
 
-// Version is the server's.
+// Version returns the server's version.
 func (v *Session) Version() Version { return v.l.version }
 
-// Close ends the connection, or gives it back. The session is of no use then.
+// Close closes the connection, or returns the shared one. The session cannot be
+// used afterwards.
 func (v *Session) Close() {
 	switch {
 	case v.closed || v.l == nil:
 	case v.lender != nil:
-		v.lender.takeBack(v.l)
+		v.lender.returnConnection(v.l)
 	default:
 		v.l.close()
 	}
@@ -165,7 +169,7 @@ func (v *Session) read(ctx context.Context, query string, f func(*sql.Rows) erro
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
 	if err := v.l.each(ctx, query, f); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	return nil
 }
@@ -216,7 +220,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 		}
 		c.Transaction, c.TrxState = clip(c.Transaction), clip(c.TrxState)
 		if len(transactions) == maxTransactions {
-			return &Error{Text: "it has more than 20,000 open transactions"}
+			return &Error{Reason: reason.Failed, Text: "it has more than 20,000 open transactions"}
 		}
 		transactions[c.ID] = c
 		return nil
@@ -238,7 +242,7 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 			return err
 		}
 		if len(out) == maxThreads {
-			return &Error{Text: "it has more than 20,000 connections"}
+			return &Error{Reason: reason.Failed, Text: "it has more than 20,000 connections"}
 		}
 		c.User, c.Host, c.Command, c.State = clip(user.String), clip(host.String), clip(command.String), clip(c.State)
 		c.Time, c.Own = milliseconds(ms.Float64), c.ID == v.l.id
@@ -251,7 +255,8 @@ func (v *Session) connections(ctx context.Context, ofThreads, ofTransactions str
 	return out, err
 }
 
-// milliseconds takes what a server says; a step of its clock, or nonsense, is 0.
+// milliseconds returns a duration that a server reports; 0 for a negative or
+// absurd one.
 func milliseconds(ms float64) time.Duration {
 	const most = 10 * 365 * 24 * time.Hour
 	if !(ms > 0) || ms > float64(most/time.Millisecond) {

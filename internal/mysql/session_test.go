@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // session opens one on a fake that tells who it is.
@@ -95,7 +96,7 @@ func TestSessionRefused(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	s := open(t, f.address())
 	var fault *mysql.Error
-	if _, err := s.Session(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Unsupported {
+	if _, err := s.Session(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Unsupported {
 		t.Errorf("a server that does not say who it is: %v", err)
 	}
 	f.set(func() { f.rows["SELECT CONCAT(UNIX_TIMESTAMP()"] = []string{"1-1|resp@h"} })
@@ -125,7 +126,7 @@ func TestSessionOfFullServer(t *testing.T) {
 		t.Errorf("%d connections open of %d", open, taken)
 	}
 	var fault *mysql.Error
-	if _, err := s.Ping(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+	if _, err := s.Ping(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Busy {
 		t.Errorf("a read beside the action: %v", err)
 	}
 	v.Close()
@@ -149,7 +150,7 @@ func TestSessionOfFullServer(t *testing.T) {
 		t.Errorf("it was not given back after a failure: %v", err)
 	}
 	none := open(t, f.address())
-	if _, err := none.Session(t.Context()); !errors.As(err, &fault) || fault.Kind != mysql.Busy {
+	if _, err := none.Session(t.Context()); !errors.As(err, &fault) || fault.Reason != reason.Busy {
 		t.Errorf("with no connection at all: %v", err)
 	}
 	f.set(func() { delete(f.refuse, "SELECT CONCAT(UNIX_TIMESTAMP()") })
@@ -270,13 +271,13 @@ func TestExcess(t *testing.T) {
 		{[]string{"GRANT ALL PRIVILEGES ON `shop`.* TO `x`@`%`", "GRANT `SUPER` TO `x`@`%`", "SUPER ON *.* TO x"}, ""},
 		{nil, ""},
 	} {
-		if got := strings.Join(mysql.Excess(c.lines), ","); got != c.want {
+		if got := strings.Join(mysql.ParseExcessPrivileges(c.lines), ","); got != c.want {
 			t.Errorf("%q: %q", c.lines, got)
 		}
 	}
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.rows["SHOW GRANTS"] = []string{"GRANT SUPER ON *.* TO x"} })
-	if got, err := open(t, f.address()).Excess(t.Context()); err != nil || !slices.Equal(got, []string{"SUPER"}) {
+	if got, err := open(t, f.address()).ExcessPrivileges(t.Context()); err != nil || !slices.Equal(got, []string{"SUPER"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -286,7 +287,7 @@ func FuzzExcess(f *testing.F) {
 	f.Add("GRANT SUPER, PROCESS ON *.* TO `x`@`%` IDENTIFIED BY PASSWORD '*B690'")
 	f.Add("GRANT ALL PRIVILEGES ON *.* TO x")
 	f.Fuzz(func(t *testing.T, line string) {
-		for _, right := range mysql.Excess([]string{line, line}) {
+		for _, right := range mysql.ParseExcessPrivileges([]string{line, line}) {
 			if !slices.Contains([]string{"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"}, right) {
 				t.Errorf("%q gave %q", line, right)
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 const (
@@ -23,7 +25,7 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 	if len(ids) == 0 {
 		return map[uint64]string{}, nil
 	}
-	if err := s.addsUp(ctx); err != nil {
+	if err := s.requirePerformanceSchema(ctx); err != nil {
 		return nil, err
 	}
 	out := make(map[uint64]string)
@@ -37,11 +39,12 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 	return out, nil
 }
 
-// addsUp is an error where performance_schema is switched off.
-func (s *Server) addsUp(ctx context.Context) error {
+// requirePerformanceSchema returns an error if performance_schema is switched
+// off.
+func (s *Server) requirePerformanceSchema(ctx context.Context) error {
 	variables, err := s.Variables(ctx)
 	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
-		err = &Error{Kind: Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
+		err = &Error{Reason: reason.Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
 	}
 	return err
 }
@@ -50,7 +53,7 @@ func (s *Server) addsUp(ctx context.Context) error {
 // it looks for the row of our own connection, which must be there. false means
 // that the consumer events_statements_current is off. Errors are as there.
 func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {
-	if err := s.addsUp(ctx); err != nil {
+	if err := s.requirePerformanceSchema(ctx); err != nil {
 		return false, err
 	}
 	var rows int
@@ -65,7 +68,7 @@ func (s *Server) KeepsStatements(ctx context.Context) (bool, error) {
 func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]string) (found int, err error) {
 	connections := make(map[uint64]uint64) // by thread
 	var threads []uint64
-	query := "SELECT THREAD_ID, PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IN (" + listOf(ids) + ")"
+	query := "SELECT THREAD_ID, PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IN (" + inList(ids) + ")"
 	err = l.each(ctx, query, func(rows *sql.Rows) error {
 		var thread, id uint64
 		err := rows.Scan(&thread, &id)
@@ -78,7 +81,7 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 	if err != nil || len(threads) == 0 {
 		return 0, err
 	}
-	query = fmt.Sprintf("SELECT THREAD_ID, LEFT(DIGEST_TEXT, %d) FROM performance_schema.events_statements_current WHERE THREAD_ID IN (%s)", maxDigest, listOf(threads))
+	query = fmt.Sprintf("SELECT THREAD_ID, LEFT(DIGEST_TEXT, %d) FROM performance_schema.events_statements_current WHERE THREAD_ID IN (%s)", maxDigest, inList(threads))
 	err = l.each(ctx, query, func(rows *sql.Rows) error {
 		var thread uint64
 		var digest sql.NullString
@@ -97,14 +100,14 @@ func (l *link) lastStatements(ctx context.Context, ids []uint64, out map[uint64]
 	return found, err
 }
 
-// bounded trusts no server to have cut what it was told to.
+// bounded cuts text that a server should have cut.
 func bounded(s string) string {
 	r := []rune(strings.TrimSpace(s))
 	return string(r[:min(len(r), maxDigest)])
 }
 
-// listOf writes at most 100 numbers for an IN.
-func listOf(ids []uint64) string {
+// inList returns at most 100 numbers for an IN clause.
+func inList(ids []uint64) string {
 	var b []byte
 	for i, id := range ids[:min(len(ids), maxStatementIDs)] {
 		if i > 0 {

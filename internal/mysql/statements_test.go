@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // The digests come by connection; threads, values that are not there and
@@ -40,7 +40,7 @@ func TestLastStatements(t *testing.T) {
 		}
 		f.refuse = map[string]uint16{"SELECT THREAD_ID": 1142}
 	})
-	if _, err := s.LastStatements(t.Context(), []uint64{7}); kind(t, err) != mysql.Denied {
+	if _, err := s.LastStatements(t.Context(), []uint64{7}); kind(t, err) != reason.Permission {
 		t.Errorf("refused: %v", err)
 	}
 }
@@ -69,11 +69,11 @@ func TestKeepsStatements(t *testing.T) {
 		}
 	}
 	f.set(func() { f.refuse = map[string]uint16{"SELECT THREAD_ID": 1143} })
-	if _, err := s.KeepsStatements(t.Context()); kind(t, err) != mysql.Denied {
+	if _, err := s.KeepsStatements(t.Context()); kind(t, err) != reason.Permission {
 		t.Errorf("refused: %v", err)
 	}
 	rows("OFF", "", "")
-	if _, err := open(t, f.address()).KeepsStatements(t.Context()); kind(t, err) != mysql.Unsupported {
+	if _, err := open(t, f.address()).KeepsStatements(t.Context()); kind(t, err) != reason.Unsupported {
 		t.Errorf("switched off: %v", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestLastStatementsSwitchedOff(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.rows = map[string][]string{"SHOW GLOBAL VARIABLES": {"performance_schema|OFF"}} })
 	s := open(t, f.address())
-	if _, err := s.LastStatements(t.Context(), []uint64{7}); kind(t, err) != mysql.Unsupported {
+	if _, err := s.LastStatements(t.Context(), []uint64{7}); kind(t, err) != reason.Unsupported {
 		t.Errorf("got %v", err)
 	}
 	f.set(func() {

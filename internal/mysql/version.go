@@ -15,7 +15,7 @@ type Version struct {
 	Major, Minor, Patch int
 }
 
-// errVersion is given for text that names no version.
+// errVersion is the error for text without a version.
 var errVersion = errors.New("not a version of MySQL or MariaDB")
 
 var versionForm = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?`)
@@ -64,7 +64,7 @@ func (v Version) has(mariadb, mysql Version) bool {
 	return !v.Less(mysql)
 }
 
-// Flavour is "mariadb" or "mysql".
+// Flavour returns "mariadb" or "mysql".
 func (v Version) Flavour() string {
 	if v.MariaDB {
 		return "mariadb"
@@ -72,5 +72,5 @@ func (v Version) Flavour() string {
 	return "mysql"
 }
 
-// String is the number alone, such as "10.11.6".
+// String returns the number alone, such as "10.11.6".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }

@@ -10,13 +10,13 @@ package procid
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 // Errors that say why a process is not believed. They are wrapped with what was
@@ -141,14 +141,11 @@ func read(name string) ([]byte, error) {
 		return nil, ended(err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, ended(err)
-	case len(b) > maxFile:
+	b, err := safefile.ReadAll(f, maxFile)
+	if errors.Is(err, safefile.ErrTooLarge) {
 		return nil, fmt.Errorf("%s: %w", name, ErrTooMany)
 	}
-	return b, nil
+	return b, ended(err)
 }
 
 // ended makes ErrGone of the errors that a process leaves behind when it ends.

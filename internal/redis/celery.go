@@ -85,7 +85,7 @@ func (c *celeryLengths) counts() (Queue, []celeryPart) {
 
 // readUnacked reads what workers hold: the hash unacked, whose messages are
 // never read, and unacked_index, by the Unix time at which each was taken.
-func (q *queueLook) readUnacked(ctx context.Context) error {
+func (q *queueReader) readUnacked(ctx context.Context) error {
 	var n *redis.IntCmd
 	var first *redis.ZSliceCmd
 	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
@@ -111,7 +111,7 @@ type knownHead struct {
 }
 
 // heads reads the oldest message of each part, at the right end of its list.
-func (q *queueLook) heads(ctx context.Context, parts []celeryPart) error {
+func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 	var read []celeryPart
 	for _, p := range parts {
 		if k, ok := q.server.headOf(p.key); ok && q.now.Before(k.next) {
@@ -127,7 +127,7 @@ func (q *queueLook) heads(ctx context.Context, parts []celeryPart) error {
 		switch {
 		case errors.Is(err, errTooLarge):
 			// The driver has ended the connection and makes a new one. What came with
-			// the large message is lost too, so that only a read of one tells which it was.
+			// the large message is lost too, so that only a read of one reports which it was.
 			if broken++; atOne == 1 {
 				q.keepHead(read[0], knownHead{Head: Head{Unread: true}, next: q.now.Add(tooLargeRest)})
 				read = read[1:]
@@ -143,8 +143,8 @@ func (q *queueLook) heads(ctx context.Context, parts []celeryPart) error {
 	return nil
 }
 
-// readHeads reads some, and tells how many it could.
-func (q *queueLook) readHeads(ctx context.Context, parts []celeryPart) (int, error) {
+// readHeads reads some, and reports how many it could.
+func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, error) {
 	cmds := make([]*redis.StringSliceCmd, len(parts))
 	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
 		for i, part := range parts {
@@ -169,7 +169,7 @@ func (q *queueLook) readHeads(ctx context.Context, parts []celeryPart) (int, err
 
 // learnHead takes a message that was read; one that is the same as before is
 // not taken apart again.
-func (q *queueLook) learnHead(p celeryPart, message string) {
+func (q *queueReader) learnHead(p celeryPart, message string) {
 	sum := maphash.String(q.server.seed, message)
 	k, ok := q.server.headOf(p.key)
 	if !ok || k.sum != sum || k.Unread {
@@ -185,12 +185,12 @@ func (q *queueLook) learnHead(p celeryPart, message string) {
 	q.keepHead(p, k)
 }
 
-func (q *queueLook) keepHead(p celeryPart, k knownHead) {
+func (q *queueReader) keepHead(p celeryPart, k knownHead) {
 	q.server.setHead(p.key, k)
 	q.addHead(p, k.Head)
 }
 
-func (q *queueLook) addHead(p celeryPart, h Head) {
+func (q *queueReader) addHead(p celeryPart, h Head) {
 	h.Part = p.part
 	if to := &q.list[p.queue]; to.Err == nil && to.Lack == nil {
 		to.Heads = append(to.Heads, h)

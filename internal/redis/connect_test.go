@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -29,7 +30,7 @@ func TestBackoff(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	for range 100 {
-		if k, detail := kind(t, ping()); k != redis.Timeout {
+		if k, detail := kind(t, ping()); k != reason.Timeout {
 			t.Fatal(k, detail)
 		}
 	}
@@ -86,12 +87,12 @@ func TestPasswordFile(t *testing.T) {
 	})
 	file := filepath.Join(t.TempDir(), "password")
 	s := open(t, "redis://resp:unused@"+f.addr, file)
-	if k, detail := kind(t, ping(t, s)); k != redis.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
-		t.Errorf("without a file: %d %s", k, detail)
+	if k, detail := kind(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
+		t.Errorf("without a file: %s %s", k, detail)
 	}
 	save(t, file, "first\n")
-	if k, detail := kind(t, ping(t, s)); k != redis.Permission || !strings.Contains(detail, "refuses") {
-		t.Errorf("with the wrong password: %d %s", k, detail)
+	if k, detail := kind(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "refuses") {
+		t.Errorf("with the wrong password: %s %s", k, detail)
 	}
 	tries := f.accepted.Load()
 	_ = ping(t, s)
@@ -136,12 +137,12 @@ func TestNobodyThere(t *testing.T) {
 	} {
 		s := open(t, url, "")
 		k, detail := kind(t, ping(t, s))
-		if k != redis.NotFound || !strings.Contains(detail, want) {
-			t.Errorf("%s: %d %q, want %q", url, k, detail, want)
+		if k != reason.NotFound || !strings.Contains(detail, want) {
+			t.Errorf("%s: %s %q, want %q", url, k, detail, want)
 		}
 	}
-	if k, detail := kind(t, ping(t, open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != redis.NotFound {
-		t.Errorf("%d %s", k, detail)
+	if k, detail := kind(t, ping(t, open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != reason.NotFound {
+		t.Errorf("%s %s", k, detail)
 	}
 }
 
@@ -157,18 +158,18 @@ func TestSentinels(t *testing.T) {
 		t.Error(err)
 	}
 	for answer, want := range map[string]struct {
-		kind redis.Kind
+		kind reason.Reason
 		has  string
 	}{
-		"*-1\r\n":                  {redis.NotFound, "know no master"},
-		"*1\r\n$1\r\nx\r\n":        {redis.Failed, "no sentinel that tells"},
-		"*0\r\n":                   {redis.Failed, "no sentinel that tells"},
-		":1\r\n":                   {redis.Failed, "no sentinel that tells"},
-		"-NOAUTH hunter2\r\n":      {redis.Permission, "no sentinel that tells"},
-		"*2\r\n$1\r\nx\r\n$-1\r\n": {redis.NotFound, ""},
+		"*-1\r\n":                  {reason.NotFound, "know no master"},
+		"*1\r\n$1\r\nx\r\n":        {reason.Failed, "no sentinel that tells"},
+		"*0\r\n":                   {reason.Failed, "no sentinel that tells"},
+		":1\r\n":                   {reason.Failed, "no sentinel that tells"},
+		"-NOAUTH hunter2\r\n":      {reason.Permission, "no sentinel that tells"},
+		"*2\r\n$1\r\nx\r\n$-1\r\n": {reason.NotFound, ""},
 	} {
 		if k, detail := kind(t, ping(t, open(t, "redis+sentinel://"+say(answer).addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
-			t.Errorf("%q: %d %s", answer, k, detail)
+			t.Errorf("%q: %s %s", answer, k, detail)
 		}
 	}
 }
@@ -184,7 +185,7 @@ func TestTLSMismatch(t *testing.T) {
 	}
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "empty.pem"), "")
-	if k, detail := kind(t, ping(t, open(t, "rediss://"+f.addr+"?ca_file="+dir+"/empty.pem", ""))); k != redis.Permission || !strings.Contains(detail, "certificate file") {
+	if k, detail := kind(t, ping(t, open(t, "rediss://"+f.addr+"?ca_file="+dir+"/empty.pem", ""))); k != reason.Permission || !strings.Contains(detail, "certificate file") {
 		t.Error(k, detail)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Guarded reads from r through a guard and gives what came through, and why it ended.
+// Guarded reads from r through a guard and returns what came through, and why it ended.
 func Guarded(r net.Conn) (read int, reply string, err error) {
 	var last atomic.Pointer[string]
 	g := &guard{Conn: r, reply: &last}
@@ -43,7 +43,7 @@ func ParseTime(s string) time.Time { return parseTime(s) }
 // EternalNode is what INFO tells of where sessions are: how many keys, and
 // whether EXPIRE NX is known.
 func EternalNode(reply string, db int) (keys float64, nx bool, err error) {
-	n, err := parseEternal(reply, db)
+	n, err := parseScannedNode(reply, db)
 	return n.keys, n.nx, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -121,11 +122,11 @@ func open(t *testing.T, url, passwordFile string) *redis.Server {
 }
 
 // kind is what sort of error it is, and its words.
-func kind(t *testing.T, err error) (redis.Kind, string) {
+func kind(t *testing.T, err error) (reason.Reason, string) {
 	t.Helper()
 	var e *redis.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("%v is no *redis.Error", err)
 	}
-	return e.Kind, e.Detail
+	return e.Reason, e.Detail
 }

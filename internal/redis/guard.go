@@ -43,7 +43,7 @@ func (g *guard) Write(b []byte) (int, error) {
 	return g.Conn.Write(b)
 }
 
-// Read gives only what is within the bounds.
+// Read returns only what is within the bounds.
 func (g *guard) Read(b []byte) (int, error) {
 	if g.broken != nil {
 		return 0, g.broken
@@ -55,7 +55,7 @@ func (g *guard) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check follows the protocol through the bytes that came.
+// check follows the protocol through received bytes.
 func (g *guard) check(b []byte) error {
 	if g.read += len(b); g.read > maxReply {
 		return errTooLarge

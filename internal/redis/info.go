@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Info is what INFO tells, as far as it is of use here. What a server does not
-// tell is nil or "". Of a cluster the numbers are the sums over its masters,
-// and nil if one of them does not tell.
+// Info holds the used fields of INFO. What a server does not report is nil or
+// "". For a cluster the numbers are the sums over its masters, and nil if one
+// of them does not report it.
 type Info struct {
 	Version string // "7.0.15"; of a cluster the first by name
 	Mode    string // standalone, sentinel or cluster
@@ -24,8 +24,8 @@ type Info struct {
 // maxText bounds a version, a mode and a role, in bytes.
 const maxText = 32
 
-// ParseInfo reads the reply of INFO: lines of key:value, and of # Section.
-// It takes what it knows and passes over everything else.
+// ParseInfo reads the reply of INFO: lines of key:value, and of # Section. It
+// ignores unknown lines.
 func ParseInfo(reply string) Info {
 	var i Info
 	numbers := i.numbers()
@@ -67,8 +67,8 @@ func number(s string) *float64 {
 	return &v
 }
 
-// plainText passes short text of letters, digits, dots and dashes, and nothing else:
-// it becomes the value of a label.
+// plainText returns short text of letters, digits, dots and dashes, else "": it
+// becomes the value of a label.
 func plainText(s string) string {
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
@@ -79,14 +79,14 @@ func plainText(s string) string {
 	return s
 }
 
-// sum adds up what the masters of a cluster tell.
+// sum adds up the INFO of a cluster's masters.
 func sum(infos []Info) Info {
 	if len(infos) == 0 {
 		return Info{}
 	}
 	all := infos[0]
 	to := all.numbers()
-	for key, place := range to {
+	for key, serverState := range to {
 		total := 0.0
 		for n := range infos {
 			v := *infos[n].numbers()[key]
@@ -96,8 +96,8 @@ func sum(infos []Info) Info {
 			}
 			total += *v
 		}
-		if *place = nil; !math.IsNaN(total) {
-			*place = &total
+		if *serverState = nil; !math.IsNaN(total) {
+			*serverState = &total
 		}
 	}
 	for _, i := range infos[1:] {

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// keyspace is what a [Walker] needs of a server, one short read at a time.
+// keyspace is what a [SessionScanner] needs of a server, one short read at a time.
 type keyspace interface {
 	// nodes lists who holds the keys: the server, or each master of a cluster.
 	nodes(ctx context.Context) ([]node, error)
@@ -21,18 +23,19 @@ type keyspace interface {
 	ping(ctx context.Context, addr string) (time.Duration, error)
 	// scan returns some of a node's keys, and where the next ones begin.
 	scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error)
-	// ask asks after some keys, all in one trip.
-	ask(ctx context.Context, addr string, qs []question) (answers, error)
+	// ask queries some keys, all in one trip.
+	ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error)
 }
 
-// errStale says that the connection is not the one that the nodes were listed on.
+// errStale is the error of a read on another connection than the one on which
+// the nodes were listed.
 var errStale = errors.New("another connection than before")
 
 // node is one process that holds keys.
 type node struct {
 	addr string
 	id   string  // another one after each start (run_id of INFO); without INFO another one with each connection
-	keys float64 // in the database that is walked; 0 also where that is not known
+	keys float64 // in the database that is scanned; 0 also where that is not known
 	lack *Error  // why neither is known; nil: they are
 }
 
@@ -43,14 +46,14 @@ type page struct {
 	took time.Duration
 }
 
-// question says what to ask after one key.
-type question struct {
+// keyQuery is what to read about one key.
+type keyQuery struct {
 	key            string
 	expiry, memory bool
 }
 
-// answer is what a server said of one key.
-type answer struct {
+// keyInfo is what a server reports about one key.
+type keyInfo struct {
 	ttl   int64 // seconds, or one of the four below
 	bytes int64 // negative: not known
 }
@@ -63,18 +66,18 @@ const (
 	ttlMoved   = -4 // another node of the cluster has it now
 )
 
-// answers are in the order of the questions.
-type answers struct {
-	of             []answer
+// keyInfos are in the order of the queries.
+type keyInfos struct {
+	of             []keyInfo
 	took           time.Duration
 	expiry, memory *Error // why there is no answer; nil: there is one
 }
 
-// remote is the keyspace of a [Server]. It shares the server's connections: a
-// trip holds one of the two for less than a millisecond, so that a scrape
-// always finds the other, and login, waits after a fault and bounds on replies
-// are there already.
-type remote struct {
+// serverKeyspace is the keyspace of a [Server]. It shares the server's
+// connections: a round trip holds one of the two for less than a millisecond,
+// so that a scrape always finds the other one free. Login, backoff and limits
+// on replies are the server's.
+type serverKeyspace struct {
 	server *Server
 
 	link    *link // that the clients are of
@@ -82,9 +85,9 @@ type remote struct {
 	clients map[string]*redis.Client
 }
 
-func (r *remote) nodes(ctx context.Context) ([]node, error) {
+func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 	var list []node
-	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
 		var mu sync.Mutex
 		clients := make(map[string]*redis.Client)
 		err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
@@ -102,8 +105,8 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 }
 
 // identify asks two sections of INFO, one at a time as old servers want it. A
-// server that has no INFO can be walked all the same.
-func (r *remote) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
+// server that has no INFO can be scanned all the same.
+func (r *serverKeyspace) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
 	pipe := c.Pipeline()
 	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
 	_, err := pipe.Exec(ctx)
@@ -139,11 +142,11 @@ func parseKeyspace(reply string, db int) (id string, keys float64) {
 // maxRunID bounds what is kept of a run_id, in bytes; Redis' have 40.
 const maxRunID = 64
 
-// on calls f with the client of one node, if the connection is still the one
-// that the nodes were listed on, and gives the time that f took.
-func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
+// on calls f with the client of one node, if the connection is still the one on
+// which the nodes were listed, and returns the time that f took.
+func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
 	var took time.Duration
-	err := r.server.lend(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
 		c := r.clients[addr]
 		if l != r.link || l.dials.Load() != r.dials || c == nil {
 			return errStale
@@ -159,11 +162,11 @@ func (r *remote) on(ctx context.Context, addr string, f func(context.Context, *r
 	return took, err
 }
 
-func (r *remote) ping(ctx context.Context, addr string) (time.Duration, error) {
+func (r *serverKeyspace) ping(ctx context.Context, addr string) (time.Duration, error) {
 	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return r.link.pinged(c.Ping(ctx).Err()) })
 }
 
-func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
+func (r *serverKeyspace) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
 	var p page
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) (err error) {
 		p.keys, p.next, err = c.Scan(ctx, cursor, match, int64(count)).Result()
@@ -176,8 +179,8 @@ func (r *remote) scan(ctx context.Context, addr string, cursor uint64, match str
 // memorySamples is how many elements of a hash or list MEMORY USAGE looks at.
 const memorySamples = 5
 
-func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, error) {
-	a := answers{of: make([]answer, len(qs))}
+func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error) {
+	a := keyInfos{of: make([]keyInfo, len(qs))}
 	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error {
 		pipe := c.Pipeline()
 		ttls, sizes := make([]*redis.IntCmd, len(qs)), make([]*redis.IntCmd, len(qs))
@@ -194,7 +197,7 @@ func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, 
 			return err
 		}
 		for i := range qs {
-			a.of[i] = answer{ttl: a.ttl(ttls[i]), bytes: a.size(sizes[i])}
+			a.of[i] = keyInfo{ttl: a.ttl(ttls[i]), bytes: a.size(sizes[i])}
 		}
 		return nil
 	})
@@ -202,13 +205,13 @@ func (r *remote) ask(ctx context.Context, addr string, qs []question) (answers, 
 	return a, err
 }
 
-// isReply is whether all that is wrong, if anything is, is what the server said.
+// isReply reports whether err is nil or an error reply of the server.
 func isReply(err error) bool {
 	var answered redis.Error
 	return err == nil || errors.As(err, &answered)
 }
 
-func (a *answers) ttl(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) ttl(cmd *redis.IntCmd) int64 {
 	if cmd == nil {
 		return ttlUnasked
 	}
@@ -223,7 +226,7 @@ func (a *answers) ttl(cmd *redis.IntCmd) int64 {
 	}
 }
 
-func (a *answers) size(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) size(cmd *redis.IntCmd) int64 {
 	if cmd == nil {
 		return -1
 	}
@@ -238,25 +241,25 @@ func (a *answers) size(cmd *redis.IntCmd) int64 {
 	}
 }
 
-// isMoved is whether a key went to another node of the cluster.
+// isMoved reports whether a key went to another node of the cluster.
 func isMoved(err error) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
 	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"
 }
 
-// keyFault says why a server tells nothing of a key.
+// keyFault returns the error for a refused read of a key.
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &Error{
-			Kind: Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
+			Reason: reason.Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
 			Cure: "ACL SETUSER " + Placeholder + " %R~<prefix>*",
 		}
 	}
 	return classify(err, "", false)
 }
 
-// matchOf is the pattern of the keys that begin with prefix.
-func matchOf(prefix string) string {
+// scanPattern returns the pattern of the keys that begin with prefix.
+func scanPattern(prefix string) string {
 	var b strings.Builder
 	for _, c := range []byte(prefix) {
 		if strings.IndexByte(`*?[]\`, c) >= 0 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -35,11 +36,11 @@ func keys(replies map[string]string, keys ...string) func(string, net.Conn) bool
 	return well(all)
 }
 
-// walker walks over a fake until the test ends.
-func walker(t *testing.T, f *fake) (*redis.Walker, *redis.Server) {
+// scanner scans over a fake until the test ends.
+func scanner(t *testing.T, f *fake) (*redis.SessionScanner, *redis.Server) {
 	t.Helper()
 	s := open(t, "redis://hunter2:hunter2@"+f.addr, "")
-	w := redis.NewWalker(redis.WalkOptions{
+	w := redis.NewSessionScanner(redis.ScannerOptions{
 		Server: s, Sets: []redis.KeySet{shop}, Interval: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	done := make(chan struct{})
@@ -49,10 +50,10 @@ func walker(t *testing.T, f *fake) (*redis.Walker, *redis.Server) {
 }
 
 // await looks until ok, or for 20 s.
-func await(t *testing.T, w *redis.Walker, ok func(redis.Look) bool) redis.Look {
+func await(t *testing.T, w *redis.SessionScanner, ok func(redis.SessionStatus) bool) redis.SessionStatus {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		l := w.Look(shop)
+		l := w.Status(shop)
 		if ok(l) {
 			return l
 		}
@@ -66,9 +67,9 @@ func await(t *testing.T, w *redis.Walker, ok func(redis.Look) bool) redis.Look {
 func TestKeyspace(t *testing.T) {
 	t.Parallel()
 	f := serve(t, keys(nil, "session:1", "session:2", "secret", "session", "session:3"))
-	w, _ := walker(t, f)
-	l := await(t, w, func(l redis.Look) bool { return l.Tally != nil })
-	sameTally(t, l.Tally, redis.Tally{Keys: 3, NoExpiry: known(3), OverLifetime: known(0), Bytes: known(300)})
+	w, _ := scanner(t, f)
+	l := await(t, w, func(l redis.SessionStatus) bool { return l.Counts != nil })
+	sameTally(t, l.Counts, redis.SessionCounts{Keys: 3, NoExpiry: known(3), OverLifetime: known(0), Bytes: known(300)})
 	if n := f.accepted.Load(); n != 1 || l.Err != nil {
 		t.Errorf("%d connections, %v", n, l.Err)
 	}
@@ -83,25 +84,25 @@ func TestKeyspaceRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		replies map[string]string
 		has     string
-		tally   *redis.Tally
+		tally   *redis.SessionCounts
 	}{
 		"scan":     {map[string]string{"scan": noperm("scan")}, "ACL SETUSER <user> +scan", nil},
-		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0), Bytes: known(200)}},
-		"ttl":      {map[string]string{"ttl": noperm("ttl")}, "ACL SETUSER <user> +ttl", &redis.Tally{Keys: 2, Bytes: known(200)}},
-		"memory":   {map[string]string{"memory": noperm("memory|usage")}, "ACL SETUSER <user> +memory|usage", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
-		"memory 6": {map[string]string{"memory": "-NOPERM this user has no permissions to run the 'memory' command or its subcommand\r\n"}, "+memory|usage", &redis.Tally{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
-		"keys":     {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n", "memory": "-NOPERM No permissions to access a key\r\n"}, "%R~<prefix>*", &redis.Tally{Keys: 2}},
-		"keys 6":   {map[string]string{"ttl": "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"}, "%R~<prefix>*", &redis.Tally{Keys: 2, Bytes: known(200)}},
+		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0), Bytes: known(200)}},
+		"ttl":      {map[string]string{"ttl": noperm("ttl")}, "ACL SETUSER <user> +ttl", &redis.SessionCounts{Keys: 2, Bytes: known(200)}},
+		"memory":   {map[string]string{"memory": noperm("memory|usage")}, "ACL SETUSER <user> +memory|usage", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
+		"memory 6": {map[string]string{"memory": "-NOPERM this user has no permissions to run the 'memory' command or its subcommand\r\n"}, "+memory|usage", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
+		"keys":     {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n", "memory": "-NOPERM No permissions to access a key\r\n"}, "%R~<prefix>*", &redis.SessionCounts{Keys: 2}},
+		"keys 6":   {map[string]string{"ttl": "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"}, "%R~<prefix>*", &redis.SessionCounts{Keys: 2, Bytes: known(200)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, s := walker(t, serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
-			l := await(t, w, func(l redis.Look) bool { return l.Err != nil && (l.Tally != nil) == (c.tally != nil) })
-			if l.Err.Kind != redis.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
-				t.Errorf("%d %q, want %q and no name", l.Err.Kind, l.Err.Detail, c.has)
+			w, s := scanner(t, serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
+			l := await(t, w, func(l redis.SessionStatus) bool { return l.Err != nil && (l.Counts != nil) == (c.tally != nil) })
+			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
+				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Detail, c.has)
 			}
 			if c.tally != nil {
-				sameTally(t, l.Tally, *c.tally)
+				sameTally(t, l.Counts, *c.tally)
 			}
 			if _, err := s.Ping(t.Context()); err != nil {
 				t.Errorf("a ping beside it: %v", err)
@@ -127,10 +128,10 @@ func TestKeyspaceHostile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, s := walker(t, serve(t, keys(c, "session:hunter2")))
-			l := await(t, w, func(l redis.Look) bool { return l.Err != nil || l.Tally != nil })
-			if l.Err == nil && (l.Tally.Keys != 0 || *l.Tally.Bytes != 0) || l.Err != nil && strings.Contains(l.Err.Detail, "hunter2") {
-				t.Errorf("%+v %v", l.Tally, l.Err)
+			w, s := scanner(t, serve(t, keys(c, "session:hunter2")))
+			l := await(t, w, func(l redis.SessionStatus) bool { return l.Err != nil || l.Counts != nil })
+			if l.Err == nil && (l.Counts.Keys != 0 || *l.Counts.Bytes != 0) || l.Err != nil && strings.Contains(l.Err.Detail, "hunter2") {
+				t.Errorf("%+v %v", l.Counts, l.Err)
 			}
 			for range 20 {
 				if _, err := s.Ping(t.Context()); err != nil {
@@ -142,14 +143,14 @@ func TestKeyspaceHostile(t *testing.T) {
 	}
 }
 
-// A page of many more keys than were asked for is asked after in bounded trips.
+// A page of many more keys than were asked for is queried in bounded trips.
 func TestKeyspaceMany(t *testing.T) {
 	t.Parallel()
 	many := make([]string, 1000)
 	for i := range many {
 		many[i] = fmt.Sprintf("session:%d", i)
 	}
-	w, _ := walker(t, serve(t, keys(nil, many...)))
-	l := await(t, w, func(l redis.Look) bool { return l.Tally != nil })
-	sameTally(t, l.Tally, redis.Tally{Keys: 1000, NoExpiry: known(1000), OverLifetime: known(0), Bytes: known(100_000)})
+	w, _ := scanner(t, serve(t, keys(nil, many...)))
+	l := await(t, w, func(l redis.SessionStatus) bool { return l.Counts != nil })
+	sameTally(t, l.Counts, redis.SessionCounts{Keys: 1000, NoExpiry: known(1000), OverLifetime: known(0), Bytes: known(100_000)})
 }

@@ -84,7 +84,7 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 	return held, f, err
 }
 
-// Give gives a lease back; one that another run holds is left alone.
+// Give returns a lease back; one that another run holds is left alone.
 func (l *Leases) Give(ctx context.Context, action, key, run string) error {
 	return l.s.keyed(ctx, func(ctx context.Context, k *link) error {
 		err := k.client.Watch(ctx, func(tx *redis.Tx) error {
@@ -110,7 +110,7 @@ func (l *Leases) Give(ctx context.Context, action, key, run string) error {
 
 func leaseKey(key string) string { return healPrefix + "lease:" + key }
 
-// beat notes this exporter as a member, and gives the time of the Redis.
+// beat notes this exporter as a member and returns the time of the Redis.
 func (l *Leases) beat(ctx context.Context, c redis.UniversalClient) (time.Time, error) {
 	now, err := c.Time(ctx).Result()
 	if err != nil {

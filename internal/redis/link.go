@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"sync/atomic"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -27,9 +26,9 @@ const (
 	maxPEM = 1 << 20
 )
 
-// link is one client of go-redis. It is thrown away at its first fault, with
-// all that the client may have running, and never repairs itself: when to try
-// again is for [Server] to say.
+// link is one client of go-redis. It is discarded at its first error, with all
+// that the client may have running, and never reconnects by itself: [Server]
+// decides when to try again.
 type link struct {
 	client redis.UniversalClient
 	nodes  *nodes                 // addresses connected to
@@ -45,14 +44,14 @@ type link struct {
 	single atomic.Bool            // connects no more: what is done must be done on the connections that stand
 }
 
-// newLink makes a client; nothing is connected yet.
+// newLink returns a client that has not connected yet.
 func newLink(u config.RedisURL, passwordFile string) *link {
 	l := &link{db: u.DB, nodes: newNodes()}
 	login := func(context.Context) (string, string, error) {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
 		}
-		password, err := readSecret(passwordFile)
+		password, err := secret.Read(passwordFile)
 		return u.User, password, err
 	}
 	// It would write a line for each connect that fails. What went wrong is in
@@ -102,7 +101,8 @@ func (l *link) greet(ctx context.Context, c *redis.Conn) error {
 	return nil
 }
 
-// pinged is the error of a PING. One that is refused was answered, too.
+// pinged returns the error of a PING; nil if it was refused, because a refusal
+// is an answer, too.
 func (l *link) pinged(err error) error {
 	if l.greets.Load() && refusesCommand(err) {
 		l.noPing.Store(replyFault(err.Error()))
@@ -111,7 +111,7 @@ func (l *link) pinged(err error) error {
 	return err
 }
 
-// keys is why keys cannot be read; nil: they can.
+// keys returns why keys cannot be read; nil if they can.
 func (l *link) keys() error {
 	if e := l.noKeys.Load(); e != nil {
 		return e
@@ -119,7 +119,7 @@ func (l *link) keys() error {
 	return nil
 }
 
-// clientOptions bounds what a client of go-redis may do.
+// clientOptions sets the limits of a client of go-redis.
 func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	o.DisableIdentity = true
 	o.Protocol = 2 // the least that the guard has to know
@@ -132,7 +132,7 @@ func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	return o
 }
 
-// each calls f for the server, or side by side for each master of a cluster.
+// each calls f for the server, or concurrently for each master of a cluster.
 func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
 	switch c := l.client.(type) {
 	case *redis.Client:
@@ -149,7 +149,7 @@ func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) 
 	}
 }
 
-// lastReply is the last error reply read; "" if there was none.
+// lastReply returns the last error reply read; "" if there was none.
 func (l *link) lastReply() string {
 	if s := l.reply.Load(); s != nil {
 		return *s
@@ -157,7 +157,7 @@ func (l *link) lastReply() string {
 	return ""
 }
 
-// dialer returns what connects, and counts it.
+// dialer returns the dial function of a client; it counts the connections.
 func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if l.single.Load() {
@@ -184,8 +184,8 @@ func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (
 	}
 }
 
-// connect connects by TCP, a UNIX socket or TLS, with a guard before it that
-// notes error replies in reply.
+// connect opens a connection by TCP, a UNIX socket or TLS, with a guard that
+// stores error replies in reply.
 func connect(ctx context.Context, network, addr string, u config.RedisURL, reply *atomic.Pointer[string]) (net.Conn, error) {
 	conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
 	if err == nil && u.TLS {
@@ -197,7 +197,8 @@ func connect(ctx context.Context, network, addr string, u config.RedisURL, reply
 	return &guard{Conn: conn, reply: reply}, nil
 }
 
-// startTLS reads the certificates anew, for they may have been renewed.
+// startTLS starts TLS on a connection. It reads the certificates each time,
+// because they may have been renewed.
 func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL) (net.Conn, error) {
 	conf, err := tlsConfig(u)
 	if err == nil {
@@ -238,28 +239,7 @@ func tlsConfig(u config.RedisURL) (*tls.Config, error) {
 	return conf, nil
 }
 
-// readSecret reads the password.
-func readSecret(file string) (string, error) {
-	password, err := safefile.ReadSecret(file)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return "", errPasswordFile
-	}
-	if err != nil {
-		return "", &secretError{safefile.Why(err)}
-	}
-	return password, nil
-}
-
-// secretError is why a password file is refused, without its path.
-type secretError struct{ why string }
-
-// Error implements error.
-func (e *secretError) Error() string { return e.why }
-
-// Is makes it an errPasswordFile.
-func (*secretError) Is(target error) bool { return target == errPasswordFile }
-
-// silence takes what go-redis would print to standard error.
+// silence discards what go-redis would print to standard error.
 type silence struct{}
 
 // Printf implements the logger of go-redis.

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // The bounds of one look at queues. Each is far above what a healthy queue
@@ -80,12 +81,12 @@ type Queues struct {
 // known; what only one queue lacks is in [Queue.Err].
 func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	if s.o.URL.Kind == config.RedisCluster {
-		return Queues{}, &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return Queues{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues
 	err := s.keyed(ctx, func(ctx context.Context, l *link) error {
-		look := &queueLook{server: s, link: l, now: s.o.Now(), refs: asked, list: make([]Queue, len(asked))}
+		look := &queueReader{server: s, link: l, now: s.o.Now(), refs: asked, list: make([]Queue, len(asked))}
 		err := look.all(ctx)
 		out = Queues{List: look.list, Unacked: look.unacked, Over: len(refs) - len(asked)}
 		return err
@@ -96,8 +97,8 @@ func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	return out, nil
 }
 
-// queueLook is one look at the queues of one server.
-type queueLook struct {
+// queueReader is one look at the queues of one server.
+type queueReader struct {
 	server  *Server
 	link    *link
 	now     time.Time
@@ -107,7 +108,7 @@ type queueLook struct {
 }
 
 // all reads everything, the lengths first and the messages last.
-func (q *queueLook) all(ctx context.Context) error {
+func (q *queueReader) all(ctx context.Context) error {
 	var jobs []rqQueue
 	var parts []celeryPart
 	for chunk := range slices.Chunk(indexes(len(q.refs)), queuesAtOne) {
@@ -130,7 +131,7 @@ func (q *queueLook) all(ctx context.Context) error {
 
 // first is the first pipeline over some queues: lengths, and who is to be
 // looked at next.
-func (q *queueLook) first(ctx context.Context, chunk []int) ([]rqQueue, []celeryPart, error) {
+func (q *queueReader) first(ctx context.Context, chunk []int) ([]rqQueue, []celeryPart, error) {
 	var jobs []rqQueue
 	var lengths []celeryLengths
 	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -229,21 +230,21 @@ func TestQueueRefusals(t *testing.T) {
 		ref     redis.QueueRef
 		command string
 		reply   string
-		kind    redis.Kind
+		kind    reason.Reason
 		has     string
 		length  bool
 	}{
-		"command":     {rq, "llen rq:queue:hunter2", "-NOPERM User hunter2 has no permissions to run the 'llen' command\r\n", redis.Permission, "ACL SETUSER <user> +llen", false},
-		"old command": {rq, "llen rq:queue:hunter2", "-NOPERM this user has no permissions to run the 'llen' command or its subcommand\r\n", redis.Permission, "ACL SETUSER <user> +llen", false},
-		"key":         {rq, "zcard rq:wip:hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~rq:*", true},
-		"old key":     {rq, "zcard rq:wip:hunter2", "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n", redis.Permission, "%R~rq:*", true},
-		"celery key":  {celery, "llen hunter2", "-NOPERM No permissions to access a key\r\n", redis.Permission, "%R~unacked", false},
-		"wrong type":  {celery, "llen hunter2", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", redis.Failed, "something else", false},
-		"loading":     {celery, "llen hunter2", "-LOADING Redis is loading the dataset in memory\r\n", redis.Busy, "is loading", false},
-		"head":        {celery, "lrange hunter2 -1 -1", "-NOPERM User hunter2 has no permissions to run the 'lrange' command\r\n", redis.Permission, "+lrange", true},
-		"no command":  {rq, "llen rq:queue:hunter2", "-ERR unknown command 'llen', with args beginning with: 'rq:queue:hunter2' \r\n", redis.Unsupported, "the command LLEN", false},
-		"no set":      {rq, "srandmember rq:workers:hunter2 256", "-ERR unknown command `srandmember`, with args beginning with: `rq:workers:hunter2`, `256`, \r\n", redis.Unsupported, "SRANDMEMBER", true},
-		"no hash":     {celery, "lrange hunter2 -1 -1", "-ERR This command is not available: 'hunter2'\r\n", redis.Unsupported, "a command", true},
+		"command":     {rq, "llen rq:queue:hunter2", "-NOPERM User hunter2 has no permissions to run the 'llen' command\r\n", reason.Permission, "ACL SETUSER <user> +llen", false},
+		"old command": {rq, "llen rq:queue:hunter2", "-NOPERM this user has no permissions to run the 'llen' command or its subcommand\r\n", reason.Permission, "ACL SETUSER <user> +llen", false},
+		"key":         {rq, "zcard rq:wip:hunter2", "-NOPERM No permissions to access a key\r\n", reason.Permission, "%R~rq:*", true},
+		"old key":     {rq, "zcard rq:wip:hunter2", "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n", reason.Permission, "%R~rq:*", true},
+		"celery key":  {celery, "llen hunter2", "-NOPERM No permissions to access a key\r\n", reason.Permission, "%R~unacked", false},
+		"wrong type":  {celery, "llen hunter2", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", reason.Failed, "something else", false},
+		"loading":     {celery, "llen hunter2", "-LOADING Redis is loading the dataset in memory\r\n", reason.Busy, "is loading", false},
+		"head":        {celery, "lrange hunter2 -1 -1", "-NOPERM User hunter2 has no permissions to run the 'lrange' command\r\n", reason.Permission, "+lrange", true},
+		"no command":  {rq, "llen rq:queue:hunter2", "-ERR unknown command 'llen', with args beginning with: 'rq:queue:hunter2' \r\n", reason.Unsupported, "the command LLEN", false},
+		"no set":      {rq, "srandmember rq:workers:hunter2 256", "-ERR unknown command `srandmember`, with args beginning with: `rq:workers:hunter2`, `256`, \r\n", reason.Unsupported, "SRANDMEMBER", true},
+		"no hash":     {celery, "lrange hunter2 -1 -1", "-ERR This command is not available: 'hunter2'\r\n", reason.Unsupported, "a command", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -261,8 +262,8 @@ func TestQueueRefusals(t *testing.T) {
 			if c.length { // what is not refused is known
 				why = q.Lack
 			}
-			if why == nil || why.Kind != c.kind || !strings.Contains(why.Detail, c.has) || strings.Contains(why.Detail, "hunter2") {
-				t.Errorf("%+v, want %d and %q", q, c.kind, c.has)
+			if why == nil || why.Reason != c.kind || !strings.Contains(why.Detail, c.has) || strings.Contains(why.Detail, "hunter2") {
+				t.Errorf("%+v, want %s and %q", q, c.kind, c.has)
 			}
 			if c.length && (q.Err != nil || q.Length != 1) {
 				t.Errorf("%+v, want its length", q)
@@ -274,12 +275,12 @@ func TestQueueRefusals(t *testing.T) {
 	}
 	f := serve(t, well(map[string]string{"client": "-NOAUTH Authentication required.\r\n"}))
 	_, err := open(t, "redis://"+f.addr, "").Queues(t.Context(), []redis.QueueRef{rq})
-	if k, detail := kind(t, err); k != redis.Permission || !strings.Contains(detail, "login") {
-		t.Errorf("%d %s", k, detail)
+	if k, detail := kind(t, err); k != reason.Permission || !strings.Contains(detail, "login") {
+		t.Errorf("%s %s", k, detail)
 	}
 	_, err = open(t, "redis+cluster://127.0.0.1:1", "").Queues(t.Context(), []redis.QueueRef{rq})
-	if k, _ := kind(t, err); k != redis.Unsupported {
-		t.Errorf("a cluster: %d", k)
+	if k, _ := kind(t, err); k != reason.Unsupported {
+		t.Errorf("a cluster: %s", k)
 	}
 }
 

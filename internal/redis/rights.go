@@ -61,7 +61,7 @@ func (r Rights) Rules(before7 bool) []string {
 	return out
 }
 
-// selector gives commands and the keys that they are for.
+// selector returns commands and the keys that they are for.
 func selector(before7 bool, commands, access string, keys []string) []string {
 	if before7 {
 		access = "~"
@@ -76,5 +76,5 @@ func selector(before7 bool, commands, access string, keys []string) []string {
 	return []string{"(" + strings.Join(rules, " ") + ")"}
 }
 
-// literal is a pattern of Redis that means s and nothing else.
-func literal(s string) string { return strings.TrimSuffix(matchOf(s), "*") }
+// literal returns a pattern of Redis that means s and nothing else.
+func literal(s string) string { return strings.TrimSuffix(scanPattern(s), "*") }

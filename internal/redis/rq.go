@@ -46,7 +46,7 @@ func askRQ(ctx context.Context, p redis.Pipeliner, i int, name string, now time.
 	}
 }
 
-// counts is what the first pipeline tells.
+// counts returns what the first pipeline tells.
 func (r *rqQueue) counts() Queue {
 	if err := refused(rqKeys, r.length); err != nil {
 		return Queue{Err: err}
@@ -90,7 +90,7 @@ func jobOf(entry string) string {
 
 // hashes reads the hashes of jobs and workers: when a job was put into its queue
 // and who works on it, and when a worker last gave a sign of life.
-func (q *queueLook) hashes(ctx context.Context, jobs []rqQueue) error {
+func (q *queueReader) hashes(ctx context.Context, jobs []rqQueue) error {
 	b := newHashBatch(q.link)
 	for i := range jobs {
 		jobs[i].ask(ctx, b)
@@ -217,7 +217,7 @@ func (b *hashBatch) send(ctx context.Context) error {
 	return nil
 }
 
-// text is one field of a reply to HMGET; "" if there is none.
+// text returns one field of a reply to HMGET; "" if there is none.
 func text(c *redis.SliceCmd, field int) string {
 	if v := c.Val(); field < len(v) {
 		s, _ := v[field].(string)
@@ -239,7 +239,7 @@ func parseTime(s string) time.Time {
 	return at
 }
 
-// earlier is the first of two times; zero is none.
+// earlier returns the first of two times; zero is none.
 func earlier(x, y time.Time) time.Time {
 	if x.IsZero() || !y.IsZero() && y.Before(x) {
 		return y

@@ -19,7 +19,7 @@ var (
 )
 
 // findMaster asks all sentinels side by side, so that one that hangs does not
-// matter, and gives the first answer: the master's host:port. It is asked at
+// matter and returns the first answer: the master's host:port. It is asked at
 // each connect. After a failover the sentinels end the connections of the old
 // master's clients, or it is dead, so that a connect is what follows.
 //
@@ -28,23 +28,23 @@ var (
 func findMaster(ctx context.Context, u config.RedisURL) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type answer struct {
+	type reply struct {
 		addr string
 		err  error
 	}
-	answers := make(chan answer, len(u.Addrs))
+	replies := make(chan reply, len(u.Addrs))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	for _, sentinel := range u.Addrs {
 		wg.Go(func() {
 			addr, err := askSentinel(ctx, u, sentinel)
-			answers <- answer{addr, err}
+			replies <- reply{addr, err}
 		})
 	}
 	errs := []error{errSentinel}
 	for range u.Addrs {
-		a := <-answers
+		a := <-replies
 		if a.err == nil {
 			return a.addr, nil
 		}

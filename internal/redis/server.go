@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +14,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -50,14 +51,8 @@ type Server struct {
 	fault  *Error // of the last try; nil: it worked
 	faults int    // tries in a row that failed
 	until  time.Time
-	stamp  stamp // of the password file at the last fault
+	secret secret.Version // of the password file at the last fault
 	heads  map[string]knownHead
-}
-
-// stamp tells one state of a file from another.
-type stamp struct {
-	changed time.Time
-	size    int64
 }
 
 // Open returns a server. It connects at the first read, not here.
@@ -206,7 +201,7 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error) error {
 	return s.do(ctx, func(ctx context.Context, l *link) error {
 		// A refused login must be seen as such, not as that of single commands.
-		if err := s.prove(ctx, l); err != nil {
+		if err := s.verify(ctx, l); err != nil {
 			return err
 		}
 		if err := l.keys(); err != nil {
@@ -219,9 +214,9 @@ func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error
 // lend calls f once with a link that may be new, for work in the background.
 // The work may end at any time, but what is on its way to the server is waited
 // for: a link that is left in the middle of an answer is of no more use.
-func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error) error {
+func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Kind: Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -229,7 +224,7 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	if fault != nil {
 		return fault
 	}
-	err := s.prove(ctx, l)
+	err := s.verify(ctx, l)
 	if err == nil {
 		err = l.keys()
 	}
@@ -247,9 +242,9 @@ func (s *Server) lend(ctx context.Context, f func(context.Context, *link) error)
 	return fault
 }
 
-// prove pings on a link that never worked. What f of lend asks may be refused,
+// verify pings on a link that never worked. What f of lend asks may be refused,
 // and that must not look as if the server could not be reached at all.
-func (s *Server) prove(ctx context.Context, l *link) error {
+func (s *Server) verify(ctx context.Context, l *link) error {
 	if l.worked.Load() {
 		return nil
 	}
@@ -267,7 +262,7 @@ func (s *Server) ready() (*link, *Error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, &Error{Kind: Failed, Detail: "is no longer in the configuration"}
+		return nil, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
 	case s.link != nil:
 		return s.link, nil
 	case s.fault != nil && s.o.Now().Before(s.until) && !s.renewed():
@@ -279,7 +274,7 @@ func (s *Server) ready() (*link, *Error) {
 
 // renewed reports whether a login that was refused may go well now.
 func (s *Server) renewed() bool {
-	return s.fault.Kind == Permission && s.o.PasswordFile != "" && s.stamp != stampOf(s.o.PasswordFile)
+	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
 }
 
 func (s *Server) succeeded(l *link) {
@@ -291,7 +286,7 @@ func (s *Server) succeeded(l *link) {
 	}
 }
 
-// failed takes a fault of l and tells whether to try again at once.
+// failed takes a fault of l and reports whether to try again at once.
 func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 	var answered redis.Error
 	var ours *Error
@@ -300,7 +295,7 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 		return false // the connection is well; only this was refused
 	}
 	s.mu.Lock()
-	again = worked && fault.Kind != Timeout && !s.closed
+	again = worked && fault.Reason != reason.Timeout && !s.closed
 	if s.link == l { // else another reader found it broken first
 		s.link = nil
 		if !again {
@@ -314,22 +309,12 @@ func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
 
 // wait sets when the next try may be.
 func (s *Server) wait(fault *Error) {
-	longest := maxWait
-	if fault.Kind == Permission {
-		longest = maxRefused
+	b := retry.Backoff{First: firstWait, Max: maxWait}
+	if fault.Reason == reason.Permission {
+		b.Max = maxRefused
 	}
-	delay := min(longest, firstWait<<min(s.faults, 10))
 	s.faults++
 	s.fault = fault
-	// Apart from each other, so that many exporters do not come back at once.
-	s.until = s.o.Now().Add(time.Duration(float64(delay) * (0.75 + rand.Float64()/2)))
-	s.stamp = stampOf(s.o.PasswordFile)
-}
-
-func stampOf(file string) stamp {
-	info, err := os.Stat(file)
-	if file == "" || err != nil {
-		return stamp{}
-	}
-	return stamp{info.ModTime(), info.Size()}
+	s.until = s.o.Now().Add(b.Jittered(s.faults))
+	s.secret = secret.VersionOf(s.o.PasswordFile)
 }

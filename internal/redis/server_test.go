@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -69,23 +70,23 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		replies map[string]string
-		kind    redis.Kind
+		kind    reason.Reason
 		has     string
 	}{
-		"no login":     {map[string]string{"client": "-NOAUTH Authentication required.\r\n"}, redis.Permission, "wants a login"},
-		"no login v6":  {map[string]string{"hello": "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used\r\n", "client": "-NOAUTH Authentication required.\r\n"}, redis.Permission, "wants a login"},
-		"wrong word":   {map[string]string{"hello": "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "auth": "-WRONGPASS invalid username-password pair or user is disabled.\r\n"}, redis.Permission, "refuses the user or the password"},
-		"no ping":      {map[string]string{"ping": "-NOPERM User hunter2 has no permissions to run the 'ping' command\r\n"}, redis.Permission, "ACL SETUSER <user> +ping"},
-		"no such ping": {map[string]string{"ping": "-ERR unknown command 'ping', with args beginning with: \r\n"}, redis.Unsupported, "the command PING"},
-		"no login cmd": {map[string]string{"hello": "-ERR unknown command 'HELLO', with args beginning with: 'hunter2'\r\n", "auth": "-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n"}, redis.Unsupported, "the command AUTH"},
-		"no keys":      {map[string]string{"ping": "-NOPERM No permissions to access a key\r\n"}, redis.Permission, "docs/redis.md"},
-		"loading":      {map[string]string{"ping": "-LOADING Redis is loading the dataset in memory\r\n"}, redis.Busy, "is loading"},
-		"script":       {map[string]string{"ping": "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"}, redis.Busy, "script"},
-		"max clients":  {map[string]string{"hello": "-ERR max number of clients reached\r\n"}, redis.Busy, "maxclients"},
-		"protected":    {map[string]string{"hello": "-DENIED Redis is running in protected mode\r\n", "client": "-DENIED Redis is running in protected mode\r\n"}, redis.Permission, "protected mode"},
-		"database":     {map[string]string{"select": "-ERR DB index is out of range\r\n"}, redis.NotFound, "no database"},
-		"strange":      {map[string]string{"ping": "-MISCONF hunter2\r\n"}, redis.Failed, "answers with an error, MISCONF"},
-		"more strange": {map[string]string{"ping": "-hunter2 hunter2\r\n"}, redis.Failed, "answers with an error"},
+		"no login":     {map[string]string{"client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "wants a login"},
+		"no login v6":  {map[string]string{"hello": "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used\r\n", "client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "wants a login"},
+		"wrong word":   {map[string]string{"hello": "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "auth": "-WRONGPASS invalid username-password pair or user is disabled.\r\n"}, reason.Permission, "refuses the user or the password"},
+		"no ping":      {map[string]string{"ping": "-NOPERM User hunter2 has no permissions to run the 'ping' command\r\n"}, reason.Permission, "ACL SETUSER <user> +ping"},
+		"no such ping": {map[string]string{"ping": "-ERR unknown command 'ping', with args beginning with: \r\n"}, reason.Unsupported, "the command PING"},
+		"no login cmd": {map[string]string{"hello": "-ERR unknown command 'HELLO', with args beginning with: 'hunter2'\r\n", "auth": "-ERR unknown command 'AUTH', with args beginning with: 'hunter2' \r\n"}, reason.Unsupported, "the command AUTH"},
+		"no keys":      {map[string]string{"ping": "-NOPERM No permissions to access a key\r\n"}, reason.Permission, "docs/redis.md"},
+		"loading":      {map[string]string{"ping": "-LOADING Redis is loading the dataset in memory\r\n"}, reason.Busy, "is loading"},
+		"script":       {map[string]string{"ping": "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"}, reason.Busy, "script"},
+		"max clients":  {map[string]string{"hello": "-ERR max number of clients reached\r\n"}, reason.Busy, "maxclients"},
+		"protected":    {map[string]string{"hello": "-DENIED Redis is running in protected mode\r\n", "client": "-DENIED Redis is running in protected mode\r\n"}, reason.Permission, "protected mode"},
+		"database":     {map[string]string{"select": "-ERR DB index is out of range\r\n"}, reason.NotFound, "no database"},
+		"strange":      {map[string]string{"ping": "-MISCONF hunter2\r\n"}, reason.Failed, "answers with an error, MISCONF"},
+		"more strange": {map[string]string{"ping": "-hunter2 hunter2\r\n"}, reason.Failed, "answers with an error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,10 +94,10 @@ func TestRefusals(t *testing.T) {
 			_, err := open(t, "redis://hunter2:hunter2@"+f.addr+"/1", "").Ping(t.Context())
 			k, detail := kind(t, err)
 			if k != c.kind || !strings.Contains(detail, c.has) || strings.Contains(detail, "hunter2") || strings.Contains(detail, f.addr) {
-				t.Errorf("%d %q, want %d and %q, and no name or address", k, detail, c.kind, c.has)
+				t.Errorf("%s %q, want %s and %q, and no name or address", k, detail, c.kind, c.has)
 			}
 			var e *redis.Error
-			if errors.As(err, &e); strings.Contains(e.Cure, "hunter2") || k == redis.Busy && e.Cure == "" {
+			if errors.As(err, &e); strings.Contains(e.Cure, "hunter2") || k == reason.Busy && e.Cure == "" {
 				t.Errorf("the cure is %q", e.Cure)
 			}
 		})
@@ -125,8 +126,8 @@ func TestWithoutACommand(t *testing.T) {
 				t.Errorf("ping: %s, %v", took, err)
 			}
 			i, err := s.Info(t.Context())
-			if k, detail := kind(t, err); i.Hits == nil || k != redis.Unsupported && k != redis.Permission || strings.Contains(detail, "hunter2") || detail == "" {
-				t.Errorf("%s: %d %q", show(i), k, detail)
+			if k, detail := kind(t, err); i.Hits == nil || k != reason.Unsupported && k != reason.Permission || strings.Contains(detail, "hunter2") || detail == "" {
+				t.Errorf("%s: %s %q", show(i), k, detail)
 			}
 			if _, err := s.Queues(t.Context(), []redis.QueueRef{rqRef("default")}); err == nil {
 				t.Error("keys of another database are read")
@@ -185,20 +186,20 @@ func TestHostile(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answer func(string, net.Conn) bool
-		kind   redis.Kind
+		kind   reason.Reason
 	}{
-		"silence":     {func(string, net.Conn) bool { return true }, redis.Timeout},
-		"hangs up":    {func(string, net.Conn) bool { return false }, redis.Failed},
-		"garbage":     {say("\x00\xff\x15\x03\x03\r\n\r\n"), redis.Failed},
-		"HTTP":        {say("HTTP/1.1 400 Bad Request\r\n\r\n"), redis.Failed},
-		"huge bulk":   {say("$2000000000\r\n"), redis.Failed},
-		"huge info":   {well(map[string]string{"info": "$2000000000\r\n"}), redis.Failed},
-		"huge array":  {say("*2000000000\r\n"), redis.Failed},
-		"deep arrays": {say(strings.Repeat("*1\r\n", 100_000)), redis.Failed},
-		"wide arrays": {say(strings.Repeat("*100000\r\n", 100_000)), redis.Failed},
-		"drip":        {drip, redis.Timeout},
-		"flood":       {flood, redis.Failed},
-		"half info":   {well(map[string]string{"info": "$100\r\nkeyspace_hits:7\r\n"}), redis.Timeout},
+		"silence":     {func(string, net.Conn) bool { return true }, reason.Timeout},
+		"hangs up":    {func(string, net.Conn) bool { return false }, reason.Failed},
+		"garbage":     {say("\x00\xff\x15\x03\x03\r\n\r\n"), reason.Failed},
+		"HTTP":        {say("HTTP/1.1 400 Bad Request\r\n\r\n"), reason.Failed},
+		"huge bulk":   {say("$2000000000\r\n"), reason.Failed},
+		"huge info":   {well(map[string]string{"info": "$2000000000\r\n"}), reason.Failed},
+		"huge array":  {say("*2000000000\r\n"), reason.Failed},
+		"deep arrays": {say(strings.Repeat("*1\r\n", 100_000)), reason.Failed},
+		"wide arrays": {say(strings.Repeat("*100000\r\n", 100_000)), reason.Failed},
+		"drip":        {drip, reason.Timeout},
+		"flood":       {flood, reason.Failed},
+		"half info":   {well(map[string]string{"info": "$100\r\nkeyspace_hits:7\r\n"}), reason.Timeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := serve(t, c.answer)
@@ -206,7 +207,7 @@ func TestHostile(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			limit := 30 * time.Second // what fails must do so by itself, however busy the machine is
-			if c.kind == redis.Timeout {
+			if c.kind == reason.Timeout {
 				limit = 300 * time.Millisecond
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -216,7 +217,7 @@ func TestHostile(t *testing.T) {
 				_, err = s.Info(ctx)
 			}
 			if k, detail := kind(t, err); k != c.kind {
-				t.Errorf("%d %s, want %d", k, detail, c.kind)
+				t.Errorf("%s %s, want %s", k, detail, c.kind)
 			}
 			runtime.ReadMemStats(&after)
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 24<<20 {

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // RQWorker is one worker of RQ, as it has registered itself under
@@ -30,9 +31,9 @@ type RQWorker struct {
 
 // RQLook is a queue of RQ as one look at its server had it.
 type RQLook struct {
-	Workers []RQWorker // registered ones, at most 256
-	Waiting int64      // jobs in the queue
-	At      Place      // with the list of clients where workers are registered and jobs wait
+	Workers []RQWorker  // registered ones, at most 256
+	Waiting int64       // jobs in the queue
+	At      ServerState // with the list of clients where workers are registered and jobs wait
 }
 
 // RQWorkers reads the workers of a queue of RQ and how many jobs wait in it, all
@@ -41,14 +42,14 @@ func (s *Server) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
 	if err := s.oneServer(); err != nil {
 		return RQLook{}, err
 	}
-	var look rqWorkerLook
-	var at Place
+	var look rqWorkerReader
+	var at ServerState
 	err := s.onOne(ctx, func(ctx context.Context, l *link) (err error) {
-		look = rqWorkerLook{link: l, queue: queue}
+		look = rqWorkerReader{link: l, queue: queue}
 		if err := look.all(ctx); err != nil || look.fault != nil {
 			return err
 		}
-		at, err = s.place(ctx, l)
+		at, err = s.serverState(ctx, l)
 		return err
 	})
 	switch {
@@ -65,7 +66,7 @@ func (s *Server) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
 func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error) error {
 	return s.do(ctx, func(ctx context.Context, l *link) error {
 		for range 2 {
-			if err := s.prove(ctx, l); err != nil {
+			if err := s.verify(ctx, l); err != nil {
 				return err
 			}
 			if err := l.keys(); err != nil {
@@ -83,16 +84,16 @@ func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error
 	})
 }
 
-// oneServer is an error where the server is a cluster.
+// oneServer returns an error if the server is a cluster.
 func (s *Server) oneServer() error {
 	if s.o.URL.Kind == config.RedisCluster {
-		return &Error{Kind: Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
 	}
 	return nil
 }
 
-// rqWorkerLook is one look at the workers of a queue, in three pipelines.
-type rqWorkerLook struct {
+// rqWorkerReader reads the workers of a queue, in three pipelines.
+type rqWorkerReader struct {
 	link    *link
 	queue   string
 	length  int64
@@ -100,7 +101,7 @@ type rqWorkerLook struct {
 	fault   *Error // what was not answered; the connection is well all the same
 }
 
-func (q *rqWorkerLook) all(ctx context.Context) error {
+func (q *rqWorkerReader) all(ctx context.Context) error {
 	var length *redis.IntCmd
 	var keys *redis.StringSliceCmd
 	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
@@ -118,7 +119,7 @@ func (q *rqWorkerLook) all(ctx context.Context) error {
 }
 
 // entries reads the workers' own entries, and leaves out those that have ended.
-func (q *rqWorkerLook) entries(ctx context.Context, keys []string) error {
+func (q *rqWorkerReader) entries(ctx context.Context, keys []string) error {
 	b := newHashBatch(q.link)
 	var known []string
 	var cmds []*redis.SliceCmd
@@ -171,7 +172,7 @@ func jobCount(s string) int64 {
 }
 
 // jobs reads of the jobs that workers hold when they began.
-func (q *rqWorkerLook) jobs(ctx context.Context) error {
+func (q *rqWorkerReader) jobs(ctx context.Context) error {
 	b := newHashBatch(q.link)
 	cmds := make([]*redis.SliceCmd, len(q.workers))
 	for i, w := range q.workers {
@@ -203,7 +204,7 @@ type Intake struct {
 	Held    int64 // messages that workers have taken and not acknowledged, of all queues of the broker
 	Fresh   bool  // one of those was taken since the time that was asked for
 
-	At Place
+	At ServerState
 }
 
 // CeleryIntake reports whether workers have taken messages of a broker since some
@@ -233,7 +234,7 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 		}
 		out = Intake{Waiting: q.Length, Held: size(held), Fresh: len(fresh.Val()) > 0}
 		if fault == nil {
-			out.At, err = s.place(ctx, l)
+			out.At, err = s.serverState(ctx, l)
 		}
 		return err
 	})

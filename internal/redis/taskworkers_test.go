@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
@@ -104,7 +105,7 @@ func TestTaskWorkersRefused(t *testing.T) {
 				_, err = s.CeleryIntake(t.Context(), "mail", time.Now())
 			}
 			var fault *redis.Error
-			if !errors.As(err, &fault) || fault.Kind != redis.Permission {
+			if !errors.As(err, &fault) || fault.Reason != reason.Permission {
 				t.Errorf("%s: %v", command, err)
 			}
 		}
@@ -132,7 +133,7 @@ func TestCeleryIntake(t *testing.T) {
 		if got.At.Peer.String() != f.addr || got.At.ID != "c0ffee" {
 			t.Errorf("%s: it is at %+v, not %s", name, got.At, f.addr)
 		}
-		got.At = redis.Place{}
+		got.At = redis.ServerState{}
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}

@@ -77,12 +77,22 @@ func Read(path string, p Policy) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, p.limit()+1))
+	b, err := ReadAll(f, p.limit())
+	if errors.Is(err, ErrTooLarge) {
+		return nil, refusal(path, err)
+	}
+	return b, err
+}
+
+// ReadAll returns all that r holds. More than limit bytes are an [ErrTooLarge],
+// never cut.
+func ReadAll(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(b)) > p.limit() {
-		return nil, refusal(path, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, p.limit()))
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
 	}
 	return b, nil
 }

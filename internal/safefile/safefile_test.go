@@ -3,7 +3,6 @@ package safefile_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -212,40 +211,5 @@ func TestClosed(t *testing.T) {
 		if err := safefile.Closed(path); (err == nil) != ok {
 			t.Errorf("Closed(%s): %v", path, err)
 		}
-	}
-}
-
-func TestReadSecret(t *testing.T) {
-	at := base(t)
-	for name, c := range map[string]struct {
-		text string
-		mode os.FileMode
-		uid  int
-		want string
-		err  error
-	}{
-		"a line":              {"s3cret\n", 0o600, 0, "s3cret", nil},
-		"no line end":         {"s3cret", 0o400, 0, "s3cret", nil},
-		"Windows' line end":   {"s3cret\r\n", 0o644, 0, "s3cret", nil},
-		"a byte order mark":   {"\xef\xbb\xbfs3cret\n", 0o600, 0, "s3cret", nil},
-		"spaces are its own":  {" a b \n", 0o600, 0, " a b ", nil},
-		"two lines":           {"one\ntwo\n", 0o600, 0, "", safefile.ErrLines},
-		"an old Mac's lines":  {"one\rtwo", 0o600, 0, "", safefile.ErrLines},
-		"empty":               {"", 0o600, 0, "", safefile.ErrEmpty},
-		"a mark alone":        {"\xef\xbb\xbf\n", 0o600, 0, "", safefile.ErrEmpty},
-		"UTF-16":              {"\xff\xfes\x003\x00", 0o600, 0, "", safefile.ErrText},
-		"a zero byte":         {"a\x00b", 0o600, 0, "", safefile.ErrText},
-		"all may write":       {"s3cret", 0o666, 0, "", safefile.ErrMode},
-		"a stranger's":        {"s3cret", 0o600, stranger, "", safefile.ErrOwner},
-		"more than 4 KiB":     {strings.Repeat("x", 4097), 0o600, 0, "", safefile.ErrTooLarge},
-		"a mark in the midst": {"a\ufeffb", 0o600, 0, "", safefile.ErrText},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := safefile.ReadSecret(put(t, filepath.Join(at, "secret"), c.text, c.mode, c.uid))
-			_ = os.Remove(filepath.Join(at, "secret"))
-			if got != c.want || !errors.Is(err, c.err) {
-				t.Errorf("%q, %v, want %q, %v", got, err, c.want, c.err)
-			}
-		})
 	}
 }

@@ -109,26 +109,26 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) {
 	}
 	c.mu.Unlock()
 	if victim != nil {
-		_ = plain(victim).Close()
+		_ = unwrap(victim).Close()
 	}
 }
 
-// admit notes a new connection and returns the one to close for it, if any.
+// admit registers a new connection and returns the one to close for it, if any.
 func (c *Connections) admit(conn net.Conn) net.Conn {
 	x := &connection{conn: conn, remote: remoteOf(conn), state: http.StateNew, since: c.now()}
 	var victim *connection
 	var reason string
 	switch {
 	case c.remotes[x.remote] >= c.share:
-		victim, reason = c.victim(func(o *connection) bool { return o.remote == x.remote })
+		victim, reason = c.longestWaiting(func(o *connection) bool { return o.remote == x.remote })
 	case len(c.open) >= c.limit:
 		most := 0
 		for _, n := range c.remotes {
 			most = max(most, n)
 		}
-		victim, reason = c.victim(func(o *connection) bool { return c.remotes[o.remote] == most })
+		victim, reason = c.longestWaiting(func(o *connection) bool { return c.remotes[o.remote] == most })
 		if victim == nil {
-			victim, reason = c.victim(func(*connection) bool { return true })
+			victim, reason = c.longestWaiting(func(*connection) bool { return true })
 		}
 	default:
 		c.add(x)
@@ -181,9 +181,10 @@ func (x *connection) rank(now time.Time) (int, time.Time) {
 	return rankWorking, oldest
 }
 
-// victim returns the connection to close first among those that f accepts, the
-// oldest of the lowest rank, and the reason; nil if all are worked for.
-func (c *Connections) victim(f func(*connection) bool) (*connection, string) {
+// longestWaiting returns the connection to close first among those that f
+// accepts, that is the oldest of the lowest rank, and the reason; nil if all
+// have a request in progress.
+func (c *Connections) longestWaiting(f func(*connection) bool) (*connection, string) {
 	var first *connection
 	var since time.Time
 	rank, now := rankWorking, c.now()
@@ -223,17 +224,18 @@ func connOf(ctx context.Context) net.Conn {
 	return conn
 }
 
-// plain returns the connection below TLS: closing TLS waits for the client.
-func plain(conn net.Conn) net.Conn {
+// unwrap returns the connection below TLS: closing TLS would wait for the
+// client.
+func unwrap(conn net.Conn) net.Conn {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		return t.NetConn()
 	}
 	return conn
 }
 
-// remoteOf returns what one client can choose addresses from: an IPv4 address,
-// an IPv6 network of 64 bits, the whole loopback. Other networks, such as UNIX
-// sockets, are one remote.
+// remoteOf returns the range from which one client can choose addresses: an
+// IPv4 address, an IPv6 network of 64 bits, the whole loopback. All connections
+// without an IP address, such as UNIX sockets, are one range.
 func remoteOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

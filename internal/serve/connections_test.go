@@ -115,7 +115,7 @@ func TestSlowConnectionIsClosed(t *testing.T) {
 	if f := c.enter("10.0.0.1:1"); !f.closed || c.Stats().Closed[ClosedRefused] != 1 {
 		t.Error("a connection beyond the share was accepted while all others work")
 	}
-	c.writing(context.WithValue(t.Context(), requestKey{}, requests[1]))
+	c.setWriting(context.WithValue(t.Context(), requestKey{}, requests[1]))
 	if f := c.enter("10.0.0.1:1"); !f.closed {
 		t.Error("a response that was begun a moment ago was cut")
 	}

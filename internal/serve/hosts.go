@@ -23,7 +23,7 @@ type Hosts struct {
 	refused atomic.Uint64
 }
 
-// HostOptions say which names are the exporter's.
+// HostOptions are the settings of [NewHosts].
 type HostOptions struct {
 	Own         []string    // names of this host
 	ExternalURL string      // its host is allowed; "": none
@@ -60,7 +60,7 @@ func NewHosts(o HostOptions) (*Hosts, error) {
 
 var errName = errors.New("expected a host name such as resp.example.com, without port, in ASCII (xn--… for other letters)")
 
-// hostName returns a name of the configuration as it is compared.
+// hostName returns a configured name in the form in which names are compared.
 func hostName(name string) (string, error) {
 	s := strings.ToLower(strings.TrimSuffix(name, "."))
 	if s == "" || len(s) > maxName || strings.ContainsFunc(s, func(r rune) bool {
@@ -100,7 +100,7 @@ func (h *Hosts) Refused() uint64 { return h.refused.Load() }
 // exporter's.
 func (h *Hosts) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !h.passes(r) {
+		if !h.accepts(r) {
 			h.refuse(w)
 			return
 		}
@@ -113,7 +113,7 @@ func (h *Hosts) Guard(next http.Handler) http.Handler {
 // clients do not send.
 func (h *Hosts) GuardBrowsers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if fromBrowser(r) && !h.passes(r) {
+		if fromBrowser(r) && !h.accepts(r) {
 			h.refuse(w)
 			return
 		}
@@ -130,7 +130,7 @@ func fromBrowser(r *http.Request) bool {
 	return false
 }
 
-func (h *Hosts) passes(r *http.Request) bool {
+func (h *Hosts) accepts(r *http.Request) bool {
 	if h.Allows(r.Host) {
 		return true
 	}

@@ -11,14 +11,15 @@ import (
 // BodyLimit is how long a client may take to send the body of a request.
 const BodyLimit = 2 * time.Second
 
-// request is one request whose handler runs. It waits for its client while a
-// body has not come whole, and while its response is sent.
+// request is a request in progress. It waits for its client while its body is
+// incomplete and while its response is sent.
 type request struct {
 	reading time.Time // since then its body is awaited; zero: it is here, or there is none
 	writing time.Time // since then its response is sent; zero: the handler works at it
 }
 
-// waits returns since when a request waits for its client; zero: it does not.
+// waits returns since when a request waits for its client; the zero time if it
+// does not.
 func (q *request) waits() time.Time {
 	if !q.reading.IsZero() {
 		return q.reading
@@ -28,8 +29,9 @@ func (q *request) waits() time.Time {
 
 type requestKey struct{}
 
-// Requests returns a handler that notes for each connection which requests are
-// worked at and which wait for their clients. It is the outermost one.
+// Requests returns a handler that records for each connection which requests
+// are in progress and which wait for their clients. It is the outermost
+// handler.
 func (c *Connections) Requests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := &request{}
@@ -67,10 +69,10 @@ func (c *Connections) Bodies(next http.Handler) http.Handler {
 		_ = control.SetReadDeadline(began.Add(BodyLimit))
 		q, _ := r.Context().Value(requestKey{}).(*request)
 		b := &body{ReadCloser: r.Body, whole: func() {
-			c.reads(q, false)
+			c.setReading(q, false)
 			_ = control.SetReadDeadline(time.Time{})
 		}}
-		c.reads(q, true)
+		c.setReading(q, true)
 		r.Body = b
 		next.ServeHTTP(w, r)
 		if !b.ended { // it is awaited on, within the limit, before the response
@@ -104,7 +106,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin notes a request of a connection until the function that it returns is called.
+// begin records a request of a connection until the returned function is
+// called.
 func (c *Connections) begin(ctx context.Context, q *request) (end func()) {
 	conn := connOf(ctx)
 	c.mu.Lock()
@@ -127,8 +130,8 @@ func (c *Connections) begin(ctx context.Context, q *request) (end func()) {
 	}
 }
 
-// reads notes whether the body of a request is awaited.
-func (c *Connections) reads(q *request, awaited bool) {
+// setReading records whether the server waits for the body of a request.
+func (c *Connections) setReading(q *request, awaited bool) {
 	if q == nil {
 		return
 	}
@@ -140,8 +143,8 @@ func (c *Connections) reads(q *request, awaited bool) {
 	}
 }
 
-// writing notes that the response to a request is on its way to the client.
-func (c *Connections) writing(ctx context.Context) {
+// setWriting records that the response to a request is being sent.
+func (c *Connections) setWriting(ctx context.Context) {
 	if q, ok := ctx.Value(requestKey{}).(*request); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()

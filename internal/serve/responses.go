@@ -31,9 +31,9 @@ const (
 
 var errTooLarge = errors.New("the response is too large")
 
-// Responses renders each response whole before the first byte of it is sent, and
-// bounds the time and the memory of sending. A handler thus never waits for its
-// client, and what it holds, such as a place among the scrapes, is free again
+// Responses renders each response completely before its first byte is sent, and
+// limits the time and the memory of sending. So a handler never waits for its
+// client, and what it holds, such as a slot of --web.max-requests, is free
 // before the client reads.
 type Responses struct {
 	connections *Connections
@@ -47,7 +47,8 @@ type Responses struct {
 	cut     map[string]uint64
 }
 
-// NewResponses returns a Responses that tells c which connections wait for their clients.
+// NewResponses returns a Responses that reports to c which connections wait for
+// their clients.
 func NewResponses(c *Connections) *Responses {
 	return &Responses{
 		connections: c, limit: WriteLimit, room: maxWaiting, pool: sync.Pool{New: func() any { return new(bytes.Buffer) }},
@@ -55,14 +56,16 @@ func NewResponses(c *Connections) *Responses {
 	}
 }
 
-// Cut returns how many responses did not reach their clients whole, by reason.
-func (r *Responses) Cut() map[string]uint64 {
+// Aborted returns the number of responses that did not reach their clients
+// completely, by reason.
+func (r *Responses) Aborted() map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.cut)
 }
 
-// Buffered returns a handler that sends what next responds once it is whole.
+// Buffered returns a handler that sends the response of next once it is
+// complete.
 func (r *Responses) Buffered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, ok := r.pool.Get().(*bytes.Buffer)
@@ -80,7 +83,7 @@ func (r *Responses) Buffered(next http.Handler) http.Handler {
 	})
 }
 
-// response keeps what a handler writes.
+// response buffers what a handler writes.
 type response struct {
 	http.ResponseWriter
 
@@ -115,7 +118,7 @@ func (*response) FlushError() error { return http.ErrNotSupported }
 // Unwrap is for [http.ResponseController], to set deadlines.
 func (x *response) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// send sends a whole response within the limit.
+// send sends a complete response within the time limit.
 func (r *Responses) send(x *response, req *http.Request) {
 	if x.over {
 		r.count(CutTooLarge)
@@ -136,7 +139,7 @@ func (r *Responses) send(x *response, req *http.Request) {
 	x.size = x.body.Len()
 	r.begin(x)
 	defer r.end(x)
-	r.connections.writing(req.Context())
+	r.connections.setWriting(req.Context())
 	x.ResponseWriter.WriteHeader(x.code)
 	if x.size == 0 {
 		return
@@ -151,8 +154,8 @@ func (r *Responses) send(x *response, req *http.Request) {
 	}
 }
 
-// begin adds a response to those under way, and cuts the oldest ones off while
-// there are too many bytes.
+// begin adds a response to those being sent, and aborts the oldest ones while
+// they hold too many bytes.
 func (r *Responses) begin(x *response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -65,8 +65,8 @@ func TestResponses(t *testing.T) {
 		if err != nil || resp.ProtoMajor != 2 || got != want && path != "/same" && path != "/large" {
 			t.Errorf("%s: %q over %s, %v; want %q", path, got, resp.Proto, err, want)
 		}
-		if path == "/large" && (resp.StatusCode != 500 || resp.Header.Get("Content-Encoding") != "" || r.Cut()[CutTooLarge] != 1) {
-			t.Errorf("a response beyond the bound: %s, %v, %v", got, resp.Header, r.Cut())
+		if path == "/large" && (resp.StatusCode != 500 || resp.Header.Get("Content-Encoding") != "" || r.Aborted()[CutTooLarge] != 1) {
+			t.Errorf("a response beyond the bound: %s, %v, %v", got, resp.Header, r.Aborted())
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestSlowReader(t *testing.T) {
 					}
 				}
 				for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-					cut := r.Cut()
+					cut := r.Aborted()
 					if cut[CutSlow]+cut[CutMemory] == 1 {
 						break
 					}

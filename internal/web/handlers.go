@@ -99,7 +99,6 @@ func (w *Web) serveReload(rw http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	if err := w.opts.Reload(); err != nil {
-		w.opts.Logger.Error("Reload failed", "err", err)
 		http.Error(rw, fmt.Sprintf("failed to reload config: %s", err), http.StatusInternalServerError)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -36,7 +37,7 @@ type Options struct {
 	MetricsPath string // as seen from RoutePrefix; "" is /metrics
 
 	LifecycleEnabled bool         // POST /-/reload may be used
-	Reload           func() error // applies a new configuration
+	Reload           func() error // applies a new configuration, and logs why it cannot
 	Ready            func() bool  // nil: always ready
 	Pprof            bool         // serve /debug/pprof/
 
@@ -79,9 +80,7 @@ func New(o Options) *Web {
 	if o.GuardBrowsers == nil {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	return &Web{opts: o, page: parsePage(), assets: loadAssets()}
 }
 

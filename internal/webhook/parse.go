@@ -33,7 +33,8 @@ type Message struct {
 	Truncated uint64 // alerts of the group that Alertmanager left out
 }
 
-// payload is what is read of version 4; Alertmanager adds to it now and then.
+// payload is what is read of version 4 of the payload; unknown fields are
+// ignored.
 type payload struct {
 	Version         string `json:"version"`
 	TruncatedAlerts uint64 `json:"truncatedAlerts"`
@@ -83,8 +84,8 @@ func Parse(body []byte) (Message, error) {
 	return m, nil
 }
 
-// fingerprintOf stands in where none is given: it is of the labels alone, as
-// Alertmanager's own is.
+// fingerprintOf returns a substitute for a missing fingerprint: a hash of the
+// labels alone, as Alertmanager's own is.
 func fingerprintOf(labels map[string]string) string {
 	h := fnv.New64a()
 	for _, k := range slices.Sorted(maps.Keys(labels)) {

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-// errTokenFile is all that a client hears; the log has the reason.
+// errTokenFile is the error that clients see; the log has the reason.
 var errTokenFile = errors.New("the token_file cannot be read, or holds no token")
 
 // tokenOf returns the token that a request carries; "" for none.
@@ -26,7 +26,7 @@ func tokenOf(req *http.Request) string {
 // comparison takes the same time for each wrong one. The file is read at each
 // request, so that a new token needs no restart.
 func authorized(req *http.Request, file string) (bool, error) {
-	want, err := safefile.ReadSecret(file)
+	want, err := secret.Read(file)
 	if err != nil {
 		return false, err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
@@ -31,10 +33,10 @@ const (
 	maxTruncate = 1 << 20 // alerts that one notification may say it left out
 )
 
-// errMany is the answer to one request too many.
+// errMany is the answer while too many requests are in progress.
 const errMany = "too many requests at once"
 
-// Runner is what decides and acts.
+// Runner plans and runs the actions.
 type Runner interface {
 	Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error)
 	Snapshot() heal.Snapshot
@@ -81,6 +83,7 @@ func New(o Options) *Webhook {
 	if o.GuardBrowsers == nil {
 		o.GuardBrowsers = func(h http.Handler) http.Handler { return h }
 	}
+	o.Logger = logs.Or(o.Logger)
 	w := &Webhook{o: o, slots: make(chan struct{}, maxAtOnce), large: make(chan struct{}, maxLarge), requests: make(map[int]uint64)}
 	for _, code := range []int{202, 400, 401, 405, 413, 415, 503} {
 		w.requests[code] = 0
@@ -118,15 +121,14 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 	each(mux, prefix+"/alerts", w.o.GuardBrowsers(guard.Handler(http.HandlerFunc(w.serveAlerts))))
 	handle("/runs", http.MethodGet, w.serveRuns)
 	handle("/runs/{id}", http.MethodGet, w.serveRun)
-	handle("/runs/{id}/approve", http.MethodPost, w.ordered(w.serveApprove))
-	handle("/pause", http.MethodPost, w.ordered(w.servePause))
-	handle("/resume", http.MethodPost, w.ordered(w.serveResume))
+	handle("/runs/{id}/approve", http.MethodPost, w.withToken(w.serveApprove))
+	handle("/pause", http.MethodPost, w.withToken(w.servePause))
+	handle("/resume", http.MethodPost, w.withToken(w.serveResume))
 }
 
-// guarded checks the host name of a request, unless the request carries the
-// token, which no page of another site has. Notifications come by whatever name
-// an operator wrote for Alertmanager, so that of those only a browser's are
-// checked.
+// guarded checks the host name of a request, unless the request has the token,
+// which no page of another site has. Alertmanager may use any name for the
+// exporter, so of its notifications only those from browsers are checked.
 func (w *Webhook) guarded(next http.Handler) http.Handler {
 	checked := w.o.Guard(next)
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
@@ -140,15 +142,16 @@ func (w *Webhook) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// each names the methods, for a pattern without one would be at odds with
-// metrics at "GET /".
+// each registers a handler with each method: a pattern without one would
+// conflict with "GET /".
 func each(mux *http.ServeMux, path string, h http.Handler) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
 		mux.Handle(method+" "+path, h)
 	}
 }
 
-// serveAlerts answers before anything is done, and counts its answers.
+// serveAlerts answers a notification before any action runs, and counts its
+// answers.
 func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
 	code, text, truncated := w.receive(rw, req)
 	w.mu.Lock()
@@ -163,13 +166,14 @@ func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
 	fail(rw, code, text)
 }
 
-// receive is one notification, to the status code of its answer.
+// receive handles one notification and returns the status code and text of its
+// answer.
 func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, text string, truncated uint64) {
 	if req.Method != http.MethodPost {
 		rw.Header().Set("Allow", http.MethodPost)
 		return http.StatusMethodNotAllowed, "only POST is understood here", 0
 	}
-	if code, text := w.admit(req); code != 0 {
+	if code, text := w.authorize(req); code != 0 {
 		return code, text, 0
 	}
 	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -184,7 +188,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
 	}
-	body, release, code, text := w.body(ctx, req.Body)
+	body, release, code, text := w.readBody(ctx, req.Body)
 	defer release()
 	if code != 0 {
 		return code, text, 0
@@ -199,14 +203,14 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	if err != nil {
 		return http.StatusBadRequest, sentence(err), 0
 	}
-	return w.hand(ctx, m)
+	return w.enqueue(ctx, m)
 }
 
-// body reads a body. Up to maxShort bytes need no place, so that clients that
-// send slowly keep out nobody else; what they hold is bounded by the number of
-// connections. A larger one waits for a place, and has it until release is
+// readBody reads a body. Up to maxShort bytes need no slot, so that slow
+// clients do not keep out others; the number of connections limits their
+// memory. A larger body waits for a slot, which it holds until release is
 // called.
-func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
+func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
 	release = func() {}
 	body, err := io.ReadAll(io.LimitReader(from, maxShort))
 	if err == nil && len(body) == maxShort {
@@ -217,21 +221,21 @@ func (w *Webhook) body(ctx context.Context, from io.Reader) (body []byte, releas
 			return nil, release, http.StatusServiceUnavailable, errMany
 		}
 		var rest []byte
-		rest, err = io.ReadAll(io.LimitReader(from, maxBody-maxShort+1))
+		rest, err = safefile.ReadAll(from, maxBody-maxShort)
 		body = append(body, rest...)
 	}
 	switch {
+	case errors.Is(err, safefile.ErrTooLarge):
+		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	case err != nil:
 		return nil, release, http.StatusBadRequest, "the body did not come in time, or not whole"
-	case len(body) > maxBody:
-		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	}
 	return body, release, 0, ""
 }
 
-// hand gives the alerts to the runner and waits for its answer, but not for longer
-// than the deadline: a disk may hang.
-func (w *Webhook) hand(ctx context.Context, m Message) (int, string, uint64) {
+// enqueue hands the alerts to the runner and waits for its answer, at most
+// until the deadline: a disk may hang.
+func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) {
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -259,15 +263,16 @@ func (w *Webhook) hand(ctx context.Context, m Message) (int, string, uint64) {
 	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated
 }
 
-// admit looks at the token; 0 lets in.
-func (w *Webhook) admit(req *http.Request) (int, string) {
+// authorize checks the token; it returns 0 if the request is authorized, else
+// the status and text of the answer.
+func (w *Webhook) authorize(req *http.Request) (int, string) {
 	file := w.o.TokenFile()
 	if file == "" {
 		return 0, ""
 	}
 	switch ok, err := authorized(req, file); {
 	case err != nil:
-		w.o.Logger.Warn("No request is admitted: the token_file cannot be used", "err", err)
+		w.o.Logger.Warn("Token file unreadable, all requests refused", "err", err)
 		return http.StatusServiceUnavailable, errTokenFile.Error()
 	case !ok:
 		return http.StatusUnauthorized, "the bearer token is missing or wrong"
@@ -275,7 +280,8 @@ func (w *Webhook) admit(req *http.Request) (int, string) {
 	return 0, ""
 }
 
-// sentence is an error of [Parse] without what the body holds.
+// sentence returns the text of an error of [Parse], without anything of the
+// body.
 func sentence(err error) string {
 	for _, e := range []error{ErrVersion, ErrEmpty, ErrAlert} {
 		if errors.Is(err, e) {
@@ -285,7 +291,7 @@ func sentence(err error) string {
 	return ErrJSON.Error()
 }
 
-// answer sends JSON. That the client went away is its own affair.
+// answer sends v as JSON. Errors of sending are ignored: the client has gone.
 func answer(rw http.ResponseWriter, code int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 // The pause between two looks at a UDP socket that packets keep coming to.
@@ -57,9 +58,7 @@ func New(o Options) *Listener {
 	if o.Counters == nil {
 		o.Counters = &Counters{}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	return &Listener{o: o}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/handover"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
 const (
@@ -86,11 +86,11 @@ func (c *Action) token() (string, error) {
 	if c.c.TokenFile == "" {
 		return "", nil
 	}
-	secret, err := safefile.ReadSecret(c.c.TokenFile)
-	if err != nil {
-		return "", fmt.Errorf("token_file cannot be used: %s", safefile.Why(err))
+	text, err := secret.Read(c.c.TokenFile)
+	if e, ok := errors.AsType[*secret.Error](err); ok {
+		return "", fmt.Errorf("token_file cannot be read: %s", e.Why())
 	}
-	token := strings.TrimSpace(secret)
+	token := strings.TrimSpace(text)
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", errors.New("token_file does not hold one token")
 	}

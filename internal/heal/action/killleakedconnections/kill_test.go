@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // leakCaps are settings that bound little.
@@ -198,7 +199,7 @@ func TestKillLeakedApply(t *testing.T) {
 	t.Run("refused by the server", func(t *testing.T) {
 		t.Parallel()
 		f, k, p := planned(t, leakCaps())
-		f.Refuse = &mysql.Error{Kind: mysql.Denied, Text: "no"}
+		f.Refuse = &mysql.Error{Reason: reason.Permission, Text: "no"}
 		if done, err := k.Apply(t.Context(), p); done != 0 || !errors.Is(err, f.Refuse) || len(f.Calls) != 1 {
 			t.Error(done, err, f.Calls)
 		}

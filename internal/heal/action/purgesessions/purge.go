@@ -25,8 +25,8 @@ const (
 
 // SessionStore is a Redis in which an app keeps sessions; [redis.Server] is one.
 type SessionStore interface {
-	CountEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
-	ExpireEternal(ctx context.Context, q redis.EternalQuery) (redis.EternalCount, error)
+	CountNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
+	CleanUpNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
 	Keyspace(ctx context.Context) (string, error)
 }
 
@@ -56,7 +56,7 @@ func (p *Action) Target(a action.Alert) string {
 type criteria struct {
 	app   string
 	redis string
-	query redis.EternalQuery
+	query redis.NoExpiryQuery
 }
 
 func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
@@ -85,7 +85,7 @@ func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
 }
 
 func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
-	q := redis.EternalQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
+	q := redis.NoExpiryQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
 	if q.MinIdle == 0 {
 		q.MinIdle = s.Lifetime
 	}
@@ -145,7 +145,7 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return out, nil
 	}
 	count, err := p.count(ctx, rule)
-	if refusal, ok := errors.AsType[*redis.Declined](err); ok {
+	if refusal, ok := errors.AsType[*redis.Refusal](err); ok {
 		out.Refused = "redis " + rule.redis + " " + refusal.Text
 		return out, nil
 	}
@@ -160,14 +160,14 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 }
 
 // count counts the sessions at this moment.
-func (p *Action) count(ctx context.Context, r criteria) (redis.EternalCount, error) {
+func (p *Action) count(ctx context.Context, r criteria) (redis.NoExpiryCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
-		return redis.EternalCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
+		return redis.NoExpiryCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
 	}
 	q := r.query
 	q.Budget, q.Only = budget(ctx, countBudget), "" // counting is harmless
-	count, err := store.CountEternal(ctx, q)
+	count, err := store.CountNoExpiry(ctx, q)
 	if err != nil {
 		return count, fmt.Errorf("redis %s: %w", r.redis, err)
 	}
@@ -189,27 +189,27 @@ func budget(ctx context.Context, most time.Duration) time.Duration {
 
 // estimate returns how many sessions there are in all, from those in the part that was
 // read.
-func estimate(c redis.EternalCount) float64 {
+func estimate(c redis.NoExpiryCount) float64 {
 	if c.Coverage <= 0 || c.Coverage >= 1 {
-		return float64(c.Eternal)
+		return float64(c.Matching)
 	}
-	return math.Round(float64(c.Eternal) / c.Coverage)
+	return math.Round(float64(c.Matching) / c.Coverage)
 }
 
 // describe sets the sentences and figures of a plan.
-func (p *Action) describe(out *action.Plan, r criteria, c redis.EternalCount) {
-	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Eternal, p.c.MaxKeys), c.Eternal == 0
+func (p *Action) describe(out *action.Plan, r criteria, c redis.NoExpiryCount) {
+	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Matching, p.c.MaxKeys), c.Matching == 0
 	does := "give an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {
 		does = "remove"
 	}
 	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: without an expiry and idle for %s or longer are %d",
-		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Eternal)
+		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Matching)
 	if c.Coverage < 1 {
 		out.Summary += fmt.Sprintf("; %.0f%% of the keys were read", 100*c.Coverage)
 	}
-	if c.Eternal > 0 && float64(c.Eternal) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
-		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Eternal, c.Sessions)
+	if c.Matching > 0 && float64(c.Matching) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
+		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Matching, c.Sessions)
 	}
 }
 
@@ -232,7 +232,7 @@ func (p *Action) Apply(ctx context.Context, plan action.Plan) (done int, err err
 	}
 	q := rule.query
 	q.MaxKeys, q.Budget = min(p.c.MaxKeys, plan.Total), budget(ctx, 0)
-	count, err := store.ExpireEternal(ctx, q)
+	count, err := store.CleanUpNoExpiry(ctx, q)
 	if err != nil {
 		return count.Changed, fmt.Errorf("redis %s: %w", rule.redis, err)
 	}

@@ -12,14 +12,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // fakeStore tells counts and takes what it is asked to do.
 type fakeStore struct {
-	count redis.EternalCount
+	count redis.NoExpiryCount
 	err   error
-	asked redis.EternalQuery
+	asked redis.NoExpiryQuery
 	did   int    // calls that change something
 	space string // its keyspace
 	down  error  // why that is not known
@@ -27,17 +28,17 @@ type fakeStore struct {
 
 func (f *fakeStore) Keyspace(context.Context) (string, error) { return f.space, f.down }
 
-func (f *fakeStore) CountEternal(_ context.Context, q redis.EternalQuery) (redis.EternalCount, error) {
+func (f *fakeStore) CountNoExpiry(_ context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error) {
 	f.asked = q
 	return f.count, f.err
 }
 
-func (f *fakeStore) ExpireEternal(_ context.Context, q redis.EternalQuery) (redis.EternalCount, error) {
+func (f *fakeStore) CleanUpNoExpiry(_ context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error) {
 	f.asked = q
 	f.did++
 	c := f.count
-	c.Changed = min(q.MaxKeys, c.Eternal)
-	f.count.Eternal -= c.Changed
+	c.Changed = min(q.MaxKeys, c.Matching)
+	f.count.Matching -= c.Changed
 	return c, f.err
 }
 
@@ -56,13 +57,13 @@ func purge(f *fakeStore, c config.Purge) *purgesessions.Action {
 
 func TestPurgePlan(t *testing.T) {
 	t.Parallel()
-	seen := func(sessions, eternal int, coverage float64) redis.EternalCount {
-		return redis.EternalCount{Sessions: sessions, Eternal: eternal, Coverage: coverage}
+	seen := func(sessions, eternal int, coverage float64) redis.NoExpiryCount {
+		return redis.NoExpiryCount{Sessions: sessions, Matching: eternal, Coverage: coverage}
 	}
 	for name, c := range map[string]struct {
 		settings func(*config.Purge)
 		alert    action.Alert
-		count    redis.EternalCount
+		count    redis.NoExpiryCount
 		err      error
 		total    int
 		measure  float64
@@ -78,7 +79,7 @@ func TestPurgePlan(t *testing.T) {
 		"empty":            {cleared: true},
 		"most of them":     {count: seen(1000, 501, 1), total: 100, measure: 501, refused: "more than max_fraction"},
 		"half is allowed":  {count: seen(1000, 500, 1), total: 100, measure: 500},
-		"LFU":              {err: &redis.Declined{Text: "does not know"}, refused: "redis cache does not know"},
+		"LFU":              {err: &redis.Refusal{Text: "does not know"}, refused: "redis cache does not know"},
 		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "required"},
 		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "required"},
 		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: "names an app"},
@@ -107,7 +108,7 @@ func TestPurgePlan(t *testing.T) {
 			}
 		})
 	}
-	if _, err := purge(&fakeStore{err: &redis.Error{Kind: redis.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), action.PlanRequest{}); err == nil {
+	if _, err := purge(&fakeStore{err: &redis.Error{Reason: reason.Timeout, Detail: "x"}}, purgeCaps()).Plan(t.Context(), action.PlanRequest{}); err == nil {
 		t.Error("a redis that does not answer makes a plan")
 	}
 }
@@ -116,7 +117,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	t.Parallel()
 	settings := purgeCaps()
 	settings.Grace, settings.MinIdle, settings.Remove = time.Minute, time.Hour, true
-	f := &fakeStore{count: redis.EternalCount{Sessions: 1000, Eternal: 120, Coverage: 1}}
+	f := &fakeStore{count: redis.NoExpiryCount{Sessions: 1000, Matching: 120, Coverage: 1}}
 	k := purge(f, settings)
 	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
@@ -133,18 +134,18 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	done, err := k.Apply(ctx, p)
-	want := redis.EternalQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 100, Grace: time.Minute, Remove: true, Budget: f.asked.Budget}
+	want := redis.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 100, Grace: time.Minute, Remove: true, Budget: f.asked.Budget}
 	if err != nil || done != 100 || f.asked != want || want.Budget <= 0 || want.Budget > 15*time.Second {
 		t.Errorf("done %d, %v, asked %+v", done, err, f.asked)
 	}
 	if got, err := k.Verify(t.Context(), journalled); got != action.Verified || err != nil {
 		t.Errorf("after it: %s, %v", got, err)
 	}
-	f.err = &redis.Error{Kind: redis.Timeout, Detail: "did not answer in time"}
+	f.err = &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	if _, err := k.Verify(t.Context(), journalled); !errors.Is(err, f.err) {
 		t.Errorf("unreachable: %v", err)
 	}
-	f.count.Eternal = 50
+	f.count.Matching = 50
 	if done, err := k.Apply(t.Context(), p); done != 50 || !errors.Is(err, f.err) {
 		t.Errorf("cut off: %d, %v", done, err)
 	}
@@ -190,5 +191,5 @@ func TestPurgeSharedPrefix(t *testing.T) {
 
 // someEternal is a store with ten sessions that stay for ever.
 func someEternal() *fakeStore {
-	return &fakeStore{space: "a/0", count: redis.EternalCount{Sessions: 100, Eternal: 10, Coverage: 1, Server: "c0ffee"}}
+	return &fakeStore{space: "a/0", count: redis.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
 }

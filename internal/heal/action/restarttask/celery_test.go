@@ -29,7 +29,7 @@ func TestRestartTaskCelery(t *testing.T) {
 	at := broker.Addr().(*net.TCPAddr)
 	connect := fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))", at.Port)
 	pid, stranger := rqProcess(t, connect).Process.Pid, rqProcess(t, "").Process.Pid
-	still := redis.Intake{Waiting: 5, Held: 2, At: redis.Place{Peer: at.AddrPort(), Hidden: "not allowed"}}
+	still := redis.Intake{Waiting: 5, Held: 2, At: redis.ServerState{Peer: at.AddrPort(), Hidden: "not allowed"}}
 	for name, c := range map[string]struct {
 		intake func(*redis.Intake)
 		change func(*discovery.CeleryWorker)

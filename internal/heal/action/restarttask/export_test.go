@@ -18,6 +18,6 @@ func IsRQ(l procid.Launch) bool { return isRQ(l) }
 func TooSoon(restarts []time.Time, now time.Time) string { return backoffLeft(restarts, now) }
 
 // Disconnected says why a process is not believed to be connected to a Redis.
-func Disconnected(held conns.ProcessConnections, at redis.Place, name string) string {
+func Disconnected(held conns.ProcessConnections, at redis.ServerState, name string) string {
 	return disconnected(held, claim{at: at, name: name})
 }

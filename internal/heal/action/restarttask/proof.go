@@ -38,7 +38,7 @@ const maxAppProcesses = 64
 // claim is the worker that a process is said to be.
 type claim struct {
 	queue queue
-	at    redis.Place
+	at    redis.ServerState
 	name  string // RQ's name of the worker; "" of Celery, whose workers have none in Redis
 }
 
@@ -171,7 +171,7 @@ func (r *Action) unconnected(ctx context.Context, pid int, c claim) (string, err
 const maxEndpoints = 16
 
 // endpoints returns the ports and paths at which the server reports to be reached.
-func endpoints(at redis.Place) (e conns.Endpoints) {
+func endpoints(at redis.ServerState) (e conns.Endpoints) {
 	port := func(n uint16) {
 		if n != 0 && !slices.Contains(e.Ports, n) && len(e.Ports) < maxEndpoints {
 			e.Ports = append(e.Ports, n)
@@ -233,7 +233,7 @@ func disconnected(held conns.ProcessConnections, c claim) string {
 // reaches reports whether a process holds a connection to the address to which
 // the exporter itself is connected. One of the host's own addresses means the
 // same server in our network namespace only.
-func reaches(held conns.ProcessConnections, at redis.Place) bool {
+func reaches(held conns.ProcessConnections, at redis.ServerState) bool {
 	for _, s := range held.List {
 		if at.Path != "" && s.Path == at.Path {
 			return true

@@ -34,13 +34,13 @@ func TestDisconnected(t *testing.T) {
 		return conns.ProcessConnections{List: list, OurNet: true}
 	}
 	const here, there = "127.0.0.1:6379", "192.0.2.9:6379"
-	listed := func(peer string, clients ...redis.Client) redis.Place {
-		return redis.Place{Peer: ap(peer), Clients: clients}
+	listed := func(peer string, clients ...redis.Client) redis.ServerState {
+		return redis.ServerState{Peer: ap(peer), Clients: clients}
 	}
-	hidden := redis.Place{Peer: ap(here), Hidden: "not allowed"}
+	hidden := redis.ServerState{Peer: ap(here), Hidden: "not allowed"}
 	for name, c := range map[string]struct {
 		held conns.ProcessConnections
-		at   redis.Place
+		at   redis.ServerState
 		name string // of the entry
 		want string
 	}{
@@ -59,15 +59,15 @@ func TestDisconnected(t *testing.T) {
 		"another name":                  {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "v", 0)), "w", "another name"},
 		"a name that is another's":      {near(tcp("127.0.0.1:5000", here)), listed(here, client("127.0.0.1:5000", here, "", 0), client("127.0.0.1:5001", here, "w", 0)), "w", "that of another process"},
 		"nobody is listed":              {near(tcp("127.0.0.1:5000", here)), listed(here), "w", "no connection that the Redis lists"},
-		"by its name over a socket":     {near(sockdiag.Connection{Path: "/r"}), redis.Place{Peer: ap(here), Clients: []redis.Client{{Path: "/r", Name: "w"}}}, "w", ""},
-		"another name over a socket":    {near(sockdiag.Connection{Path: "/r"}), redis.Place{Path: "/r", Clients: []redis.Client{{Path: "/r", Name: "v"}}}, "w", "no connection that the Redis lists"},
-		"of Celery over our socket":     {near(sockdiag.Connection{Path: "/r"}), redis.Place{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", ""},
-		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.Place{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection that the Redis lists"},
+		"by its name over a socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Peer: ap(here), Clients: []redis.Client{{Path: "/r", Name: "w"}}}, "w", ""},
+		"another name over a socket":    {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r", Name: "v"}}}, "w", "no connection that the Redis lists"},
+		"of Celery over our socket":     {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", ""},
+		"of Celery over another socket": {near(sockdiag.Connection{Path: "/s"}), redis.ServerState{Path: "/r", Clients: []redis.Client{{Path: "/r"}}}, "", "no connection that the Redis lists"},
 		"hidden, and there":             {near(tcp("127.0.0.1:5000", here)), hidden, "w", ""},
 		"hidden, of another address":    {near(tcp("127.0.0.1:5000", "127.0.0.2:6379")), hidden, "w", "not allowed"},
 		"hidden, of a container":        {conns.ProcessConnections{List: []sockdiag.Connection{tcp("127.0.0.1:5000", here)}}, hidden, "w", "not allowed"},
 		"hidden, with nothing":          {near(), hidden, "w", "not allowed"},
-		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.Place{Path: "/r", Hidden: "not allowed"}, "w", ""},
+		"hidden, over our socket":       {near(sockdiag.Connection{Path: "/r"}), redis.ServerState{Path: "/r", Hidden: "not allowed"}, "w", ""},
 	} {
 		if got := restarttask.Disconnected(c.held, c.at, c.name); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

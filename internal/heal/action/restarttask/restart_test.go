@@ -29,7 +29,7 @@ type queues struct {
 	workers  []redis.RQWorker
 	waiting  int64
 	intake   redis.Intake
-	at       redis.Place
+	at       redis.ServerState
 	keyspace string
 	err      error
 }
@@ -41,14 +41,14 @@ func (q *queues) RQWorkers(context.Context, string) (redis.RQLook, error) {
 func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }
 
 // brokerAt is a server to which workers of the test connect, and where it is.
-func brokerAt(t *testing.T) redis.Place {
+func brokerAt(t *testing.T) redis.ServerState {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	return redis.Place{ID: "c0ffee", Peer: l.Addr().(*net.TCPAddr).AddrPort(), Hidden: "not allowed"}
+	return redis.ServerState{ID: "c0ffee", Peer: l.Addr().(*net.TCPAddr).AddrPort(), Hidden: "not allowed"}
 }
 
 func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake, error) {
@@ -77,7 +77,7 @@ func mail() config.RestartTask {
 }
 
 // connected is a worker that has a connection to a broker.
-func connected(t *testing.T, at redis.Place, body string) *exec.Cmd {
+func connected(t *testing.T, at redis.ServerState, body string) *exec.Cmd {
 	t.Helper()
 	return rqProcess(t, fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))\n", at.Peer.Port())+body)
 }

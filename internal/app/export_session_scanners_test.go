@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// SessionScanners are the session scanners of an app, over servers of their own.
+type SessionScanners struct {
+	servers *redisServers
+	w       *sessionScanners
+}
+
+// NewSessionScanners has no server yet.
+func NewSessionScanners(off bool) *SessionScanners {
+	r := newRedisServers(slog.New(slog.DiscardHandler))
+	return &SessionScanners{r, newSessionScanners(r.server, off, slog.New(slog.DiscardHandler))}
+}
+
+// Apply takes a configuration.
+func (w *SessionScanners) Apply(cfg config.Config) {
+	w.servers.apply(&cfg)
+	w.w.apply(cfg)
+}
+
+// Run runs them.
+func (w *SessionScanners) Run(ctx context.Context) error { return w.w.Run(ctx) }
+
+// Targets are what the collector sees.
+func (w *SessionScanners) Targets() []collectors.SessionTarget { return w.w.targets() }
+
+// Scanner returns the scanner of a Redis; nil if there is none.
+func (w *SessionScanners) Scanner(name string) *redis.SessionScanner {
+	w.w.mu.Lock()
+	defer w.w.mu.Unlock()
+	for _, x := range w.w.want {
+		if x.name == name {
+			return x.scanner
+		}
+	}
+	return nil
+}

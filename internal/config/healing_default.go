@@ -1,0 +1,63 @@
+package config
+
+import "time"
+
+// The names of the actions.
+const (
+	ActionKillLeaked  = "kill_leaked_connections"
+	ActionKillLong    = "kill_long_queries"
+	ActionRecycle     = "recycle_worker"
+	ActionPurge       = "purge_sessions"
+	ActionRestartTask = "restart_task"
+	ActionCallHTTP    = "call_http"
+	ActionRunCommand  = "run_command"
+	ActionEscalate    = "escalate"
+)
+
+// ActionNames lists the actions in the order of the documentation.
+func ActionNames() []string {
+	return []string{
+		ActionKillLeaked, ActionKillLong, ActionRecycle, ActionPurge, ActionRestartTask, ActionCallHTTP, ActionRunCommand, ActionEscalate,
+	}
+}
+
+func defaultHealing() Healing {
+	return Healing{
+		Mode:      HealDryRun,
+		QueueSize: 64,
+		Budgets:   Budgets{MaxRuns: 20, Per: time.Hour, MaxConcurrent: 1, FleetMaxFraction: 0.34, FleetMinHealthy: 2},
+		Breaker:   Breaker{Failures: 3, Window: time.Hour, Hold: 30 * time.Minute},
+		Warmup:    2 * time.Minute,
+	}
+}
+
+func defaultRule() HealingRule { return HealingRule{Cooldown: 5 * time.Minute} }
+
+// notGiven is the value of a required number for which 0 is a valid value.
+const notGiven = -1
+
+// NewHealingStep returns a step of an action with the defaults of its settings;
+// what is required has no default. For an unknown action it has no settings.
+func NewHealingStep(action string) HealingStep {
+	s := HealingStep{Action: action, Timeout: 30 * time.Second, VerifyWithin: time.Minute}
+	switch action {
+	case ActionKillLeaked:
+		s.KillLeaked = &KillLeaked{MinIdle: time.Minute, MaxTrxRows: notGiven}
+	case ActionKillLong:
+		s.KillLong = &KillLong{}
+	case ActionRecycle:
+		s.Timeout = time.Minute // a stuck worker gets its graceful timeout, and is ended hard after that
+		s.Recycle = &Recycle{MinAge: 2 * time.Minute, MinWorkers: 2}
+	case ActionPurge:
+		s.Purge = &Purge{Grace: time.Hour}
+	case ActionRestartTask:
+		s.RestartTask = &RestartTask{}
+	case ActionCallHTTP:
+		s.CallHTTP = &CallHTTP{}
+	case ActionRunCommand:
+		s.RunCommand = &RunCommand{}
+	case ActionEscalate:
+		s.Timeout, s.VerifyWithin = 0, 0
+	}
+	return s
+}

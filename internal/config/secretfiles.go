@@ -1,0 +1,27 @@
+package config
+
+import (
+	"maps"
+	"slices"
+)
+
+// SecretFiles returns the files of passwords and tokens that the configuration
+// names, in alphabetical order.
+func (c *Config) SecretFiles() []string {
+	files := map[string]bool{c.Healing.TokenFile: true}
+	for _, m := range c.MySQL {
+		files[m.PasswordFile] = true
+	}
+	for _, r := range c.Redis {
+		files[r.PasswordFile] = true
+	}
+	for _, r := range c.Healing.Rules {
+		for _, s := range r.Steps {
+			if s.CallHTTP != nil {
+				files[s.CallHTTP.TokenFile] = true
+			}
+		}
+	}
+	delete(files, "")
+	return slices.Sorted(maps.Keys(files))
+}

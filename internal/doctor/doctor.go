@@ -1,0 +1,311 @@
+// Package doctor examines what keeps the exporter from what it is configured to
+// do, and names the cure for this host and this server. It changes nothing.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
+)
+
+const (
+	readTimeout = 4 * time.Second // for one read of everything
+	// A part that works in the background has not begun at the first look, and
+	// a connect may not have ended. Two looks that agree are believed.
+	readPause = 1500 * time.Millisecond
+	maxReads  = 3
+)
+
+// Diagnosis is the result of [Examine].
+type Diagnosis struct {
+	Status   string    `json:"status"` // "ok", or "fault": something configured cannot work
+	Summary  string    `json:"summary"`
+	Sections []Section `json:"sections"` // the exporter, then each collector by name
+}
+
+// Section is about the exporter itself or one collector.
+type Section struct {
+	Name     string    `json:"name"`
+	Status   string    `json:"status"` // "ok", "note", "fault" or "off"
+	Facts    []string  `json:"facts"`
+	Findings []Finding `json:"findings"` // faults first
+}
+
+// Finding is one thing that is missing, or worth knowing.
+type Finding struct {
+	Of     string            `json:"of"`     // as in resp_up: "app:shop", "mysql:main"; "" is all of the section
+	Reason collectors.Reason `json:"reason"` // "ok" where nothing is missing
+	Detail string            `json:"detail"` // a sentence without a full stop
+	Cure   []string          `json:"cure"`   // ways to have it, any of them, ready to be pasted
+	Fault  bool              `json:"fault"`  // something configured cannot work
+}
+
+// Subject is the exporter to examine. The sources of its collectors run
+// already.
+type Subject struct {
+	Config     config.Config
+	Flags      Flags
+	Collectors *collectors.Set
+	Apps       func(context.Context) ([]discovery.App, error) // those that run
+	MySQL      func(name string) *mysql.Server                // nil: none of that name
+	Redis      func(name string) *redis.Server                // nil: none of that name
+}
+
+// Flags are the command-line settings that an examination depends on.
+type Flags struct {
+	ConfigFile        string          // "": defaults and environment
+	Off               map[string]bool // collectors, by name
+	ProcRoot, SysRoot string
+	StateDir          string
+	Listen            []string // TCP addresses of the page; nil: not known
+	SystemdSocket     bool     // systemd passes the socket of the page
+	StatusPath        string   // of the page's JSON, with the route prefix
+}
+
+// Examine reads everything that the collectors read until two reads agree, and
+// returns what is missing and its cures. It serves nothing and logs nothing.
+func Examine(ctx context.Context, s Subject) *Diagnosis {
+	d := &doctor{Subject: s, who: currentUser(), sections: make(map[string]*Section)}
+	d.readUntilStable(ctx)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if apps, err := d.Apps(ctx); err == nil {
+		d.apps = apps
+	}
+	d.examine(ctx)
+	return d.diagnosis()
+}
+
+// doctor is one examination in progress.
+type doctor struct {
+	Subject
+
+	who      effectiveUser
+	state    *model.State // of the last read
+	apps     []discovery.App
+	sections map[string]*Section
+}
+
+// readUntilStable reads everything until two consecutive reads lack the same.
+func (d *doctor) readUntilStable(ctx context.Context) {
+	var before []string
+	for i := range maxReads {
+		read, cancel := context.WithTimeout(ctx, readTimeout)
+		seen := d.Collectors.Read(read, nil).State
+		d.state = &seen
+		cancel()
+		now, late := d.missing()
+		if i > 0 && !late && reflect.DeepEqual(now, before) {
+			break
+		}
+		if before = now; i == maxReads-1 {
+			break
+		}
+		if !retry.Sleep(ctx, readPause) {
+			return
+		}
+	}
+}
+
+// missing returns what the last read lacks, and whether some of it timed out.
+func (d *doctor) missing() (all []string, late bool) {
+	for _, name := range d.Collectors.Names() {
+		for _, u := range d.Collectors.Lacks(name) {
+			all = append(all, name+" "+u.Error())
+			late = late || u.Reason == collectors.Timeout
+		}
+	}
+	return all, late
+}
+
+// examine fills the sections.
+func (d *doctor) examine(ctx context.Context) {
+	d.exporter(ctx)
+	for _, e := range collectors.Catalog() {
+		s := d.section(e.Name)
+		if d.Flags.Off[e.Name] {
+			s.Status = "off"
+			continue
+		}
+		if (e.Name == "mysql" || e.Name == "redis") && !d.configured(e.Name) {
+			d.fact(e.Name, "no server is in the configuration")
+		}
+		for _, u := range d.Collectors.Lacks(e.Name) {
+			d.lack(ctx, e.Name, u)
+		}
+		switch e.Name {
+		case "heal":
+			d.stateDirectory()
+		case "process":
+			d.processes()
+		case "requests":
+			d.requests(ctx)
+		case "mysql":
+			d.mysqlServers(ctx)
+		case "redis":
+			d.redisServers()
+		}
+	}
+}
+
+// lack adds what a collector lacks, with a cure for this host and this server.
+func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unavailable) {
+	f := Finding{Of: u.Of, Reason: u.Reason, Detail: u.Detail, Fault: d.fault(collector, u)}
+	if u.Remedy != "" {
+		f.Cure = strings.Split(u.Remedy, "\n")
+	}
+	kind, name, _ := strings.Cut(u.Of, ":")
+	switch {
+	case collector == "statsd" && u.Reason == collectors.Disabled:
+		d.section(collector).Status = "off"
+		return
+	case kind == "statsd" && u.Reason == collectors.InUse:
+		if d.heldByExporter(collector, name, &f) {
+			return
+		}
+	case kind == "app" && u.Reason == collectors.Permission:
+		d.cureApp(collector, name, &f)
+	case kind == "mysql":
+		d.cureMySQL(ctx, name, &f)
+	case kind == "redis":
+		d.cureRedis(ctx, name, &f)
+	}
+	for i := range f.Cure {
+		f.Cure[i] = strings.ReplaceAll(f.Cure[i], "-o USER", "-o "+d.who.name)
+	}
+	d.add(collector, f)
+}
+
+// fault reports whether a lack keeps something configured from working. It is
+// no fault if this kernel, or an app of that size, cannot have it, or if the
+// app is not configured.
+func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
+	kind, name, _ := strings.Cut(u.Of, ":")
+	switch {
+	case u.Optional, u.Reason == collectors.Disabled:
+		return false
+	case kind == "mysql", kind == "redis":
+		return true
+	case u.Reason == collectors.Unsupported:
+		return false
+	case kind == "app":
+		return d.named(name)
+	case kind == "statsd":
+		return !slices.Equal(d.Config.StatsD.Listen, config.Default().StatsD.Listen)
+	default:
+		return d.configured(collector)
+	}
+}
+
+// named reports whether the configuration has an app of that name.
+func (d *doctor) named(app string) bool {
+	return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return a.Name == app })
+}
+
+// configured reports whether the configuration needs a collector.
+func (d *doctor) configured(collector string) bool {
+	has := func(part func(config.App) int) bool {
+		return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return part(a) > 0 })
+	}
+	switch collector {
+	case "mysql":
+		return len(d.Config.MySQL) > 0
+	case "redis":
+		return len(d.Config.Redis) > 0
+	case "pool":
+		return has(func(a config.App) int { return len(a.Pools) })
+	case "sessions":
+		return has(func(a config.App) int { return len(a.Sessions) })
+	case "tasks":
+		return has(func(a config.App) int { return len(a.Tasks) })
+	default:
+		return false
+	}
+}
+
+func (d *doctor) section(name string) *Section {
+	s := d.sections[name]
+	if s == nil {
+		s = &Section{Name: name, Status: "ok", Facts: []string{}, Findings: []Finding{}}
+		d.sections[name] = s
+	}
+	return s
+}
+
+func (d *doctor) add(section string, f Finding) {
+	s := d.section(section)
+	if f.Cure == nil {
+		f.Cure = []string{}
+	}
+	if slices.ContainsFunc(s.Findings, func(have Finding) bool { return reflect.DeepEqual(have, f) }) {
+		return
+	}
+	s.Findings = append(s.Findings, f)
+	switch {
+	case f.Fault:
+		s.Status = "fault"
+	case s.Status == "ok":
+		s.Status = "note"
+	}
+}
+
+func (d *doctor) fact(section, format string, args ...any) {
+	s := d.section(section)
+	s.Facts = append(s.Facts, fmt.Sprintf(format, args...))
+}
+
+// diagnosis returns the sections in order, with a summary.
+func (d *doctor) diagnosis() *Diagnosis {
+	out := &Diagnosis{Status: "ok"}
+	faults, notes := 0, 0
+	names := []string{"exporter"}
+	for _, e := range collectors.Catalog() {
+		names = append(names, e.Name)
+	}
+	for _, name := range names {
+		s := d.section(name)
+		slices.SortStableFunc(s.Findings, func(a, b Finding) int {
+			switch {
+			case a.Fault == b.Fault:
+				return 0
+			case a.Fault:
+				return -1
+			default:
+				return 1
+			}
+		})
+		for _, f := range s.Findings {
+			if f.Fault {
+				faults++
+			} else {
+				notes++
+			}
+		}
+		out.Sections = append(out.Sections, *s)
+	}
+	out.Summary = "all that is configured works"
+	switch {
+	case faults == 1:
+		out.Status, out.Summary = "fault", "1 thing that is configured cannot work"
+	case faults > 1:
+		out.Status, out.Summary = "fault", fmt.Sprintf("%d things that are configured cannot work", faults)
+	}
+	switch {
+	case notes == 1:
+		out.Summary += ", 1 note"
+	case notes > 1:
+		out.Summary += fmt.Sprintf(", %d notes", notes)
+	}
+	return out
+}

@@ -1,0 +1,195 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+)
+
+// cureStatements are the rights to the last statement of a leaked connection,
+// of single columns: docs/mysql.md.
+const (
+	cureStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
+		"GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO " + mysql.Placeholder + ";"
+	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
+)
+
+// killTargets is what the healing rules may end on one MySQL server.
+type killTargets struct {
+	procedures []string // of deploy/sql, that do it without a right to kill
+	calls      []string // the procedures that steps name
+	users      []string // of the server, whose connections may be ended
+	bare       bool     // a step names no procedure, so that the login's own right is used
+}
+
+// killTargetsOn returns what the steps may end on a server; heals is false if
+// no step may end anything.
+func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool) {
+	add := func(standard, procedure string, users []string) {
+		heals = true
+		k.bare = k.bare || procedure == ""
+		k.procedures = append(k.procedures, standard)
+		if procedure != "" {
+			k.calls = append(k.calls, procedure)
+		}
+		k.users = append(k.users, users...)
+	}
+	for _, r := range cfg.Healing.Rules {
+		for _, s := range r.Steps {
+			switch {
+			case s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == ""):
+				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
+			case s.KillLeaked != nil:
+				if pools, users := leaksOn(cfg.Apps, *s.KillLeaked, server); pools {
+					add("resp_heal.kill_idle", s.KillLeaked.Procedure, users)
+				}
+			}
+		}
+	}
+	slices.Sort(k.procedures)
+	slices.Sort(k.users)
+	slices.Sort(k.calls)
+	k.procedures, k.users, k.calls = slices.Compact(k.procedures), slices.Compact(k.users), slices.Compact(k.calls)
+	return k, heals
+}
+
+// leaksOn reports whether a step may be about pools on a server, and whose
+// connections they have. What the step leaves out, an alert may name.
+func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool, users []string) {
+	for _, a := range apps {
+		for _, p := range a.Pools {
+			if p.MySQL != server || s.App != "" && s.App != a.Name || s.Pool != "" && s.Pool != p.Name {
+				continue
+			}
+			if pools = true; len(s.Users) == 0 && p.User != "" {
+				users = append(users, p.User)
+			}
+		}
+	}
+	return pools, append(users, s.Users...)
+}
+
+// excessPrivileges adds a note on a login that may end any connection: it
+// works, but nothing here needs it.
+func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	rights, err := server.ExcessPrivileges(ctx)
+	if err != nil || len(rights) == 0 {
+		return
+	}
+	k, heals := killTargetsOn(d.Config, name)
+	f := Finding{
+		Of: "mysql:" + name, Reason: collectors.OK,
+		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", with which it ends anybody's connection and may have other logins run statements; ",
+		Cure:   []string{k.procedureCure(rights, server.Account(ctx), v.MariaDB)},
+	}
+	switch {
+	case heals && k.bare:
+		f.Detail += "a step of healing without a procedure works by it, and the procedures of deploy/sql do without"
+	case heals:
+		f.Detail += "the procedures that healing calls do without"
+	default:
+		f.Detail += "to look needs PROCESS only"
+	}
+	d.add("mysql", f)
+}
+
+// killRights checks that healing can end what its steps name: by their
+// procedures, or by the login's own right. A plan needs neither, so what is
+// missing is a fault only in mode enforce.
+func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
+	k, heals := killTargetsOn(d.Config, name)
+	if !heals || d.Config.Healing.Mode == config.HealOff {
+		return
+	}
+	lacks := func(reason collectors.Reason, detail string) {
+		d.add("mysql", Finding{
+			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
+			Cure: []string{k.procedureCure(nil, server.Account(ctx), v.MariaDB)},
+		})
+	}
+	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
+		lacks(collectors.Permission, "the user may not end the connections of others, and a step of healing names no procedure that does: when enforced, it fails")
+	}
+	for _, procedure := range k.calls {
+		switch may, err := server.CanExecute(ctx, procedure); {
+		case err != nil:
+			d.add("mysql", Finding{
+				Of: "mysql:" + name, Reason: collectors.Failed,
+				Detail: "mysql " + name + ": whether the procedure " + procedure + ", which a step of healing calls, is there cannot be told: " + err.Error(),
+			})
+		case !may:
+			lacks(collectors.NotFound, "the procedure "+procedure+", which a step of healing calls, is not there, or the user may not call it")
+		}
+	}
+}
+
+// procedureCure returns how to replace excess privileges by the procedures.
+// From a login with all privileges, an administrator's, none are revoked.
+func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
+	var way, statements []string
+	if slices.Contains(rights, "ALL PRIVILEGES") {
+		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]
+		way = append(way, "CREATE USER "+account+" IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; and that user in the dsn")
+		rights = nil
+	}
+	if len(k.procedures) > 0 {
+		load := "mysql < deploy/sql/mysql8-heal.sql"
+		if mariadb {
+			load = "mariadb < deploy/sql/mariadb-heal.sql"
+		}
+		way = append(way, load, "procedure: "+strings.Join(k.procedures, " or ")+" in the step")
+	}
+	for _, u := range k.users {
+		statements = append(statements, "INSERT IGNORE INTO resp_heal.allowed VALUES ('"+strings.NewReplacer(`\`, `\\`, "'", "''").Replace(u)+"');")
+	}
+	for _, p := range k.procedures {
+		statements = append(statements, "GRANT EXECUTE ON PROCEDURE "+p+" TO "+account+";")
+	}
+	statements = append(statements, "GRANT PROCESS ON *.* TO "+account+";")
+	if len(rights) > 0 {
+		statements = append(statements, "REVOKE "+strings.Join(rights, ", ")+" ON *.* FROM "+account+";")
+	}
+	return strings.Join(append(way, strings.Join(statements, " ")), ", then ")
+}
+
+// hasPool reports whether an app has a pool on a server.
+func (d *doctor) hasPool(server string) bool {
+	pools := func(a config.App) bool {
+		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })
+	}
+	return !d.Flags.Off["pool"] && slices.ContainsFunc(d.Config.Apps, pools)
+}
+
+// statements checks that the last statement of a leaked connection can be read,
+// which a collector does only after a leak, on servers with pools.
+func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
+	if !d.hasPool(name) {
+		return
+	}
+	kept, err := server.KeepsStatements(ctx)
+	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statement of a leaked connection is not known: "}
+	var e *mysql.Error
+	switch {
+	case errors.As(err, &e) && e.Reason == reason.Permission:
+		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
+		f.Detail += "the user lacks a right to two columns each of two tables"
+	case errors.As(err, &e) && e.Reason == reason.Unsupported:
+		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
+		f.Detail += "it needs performance_schema=ON in its configuration"
+	case err == nil && !kept:
+		f.Reason, f.Cure = collectors.Disabled, []string{
+			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
+		}
+		f.Detail += "the server does not keep it"
+	default:
+		return // it keeps them; or what is wrong is said elsewhere
+	}
+	d.cureMySQL(ctx, name, &f)
+	d.add("mysql", f)
+}

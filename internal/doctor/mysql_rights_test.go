@@ -1,0 +1,62 @@
+package doctor_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/doctor"
+)
+
+// What is to be pasted instead of a right to kill is for the procedures and the
+// users of those steps that may act on that very server.
+func TestInstead(t *testing.T) {
+	t.Parallel()
+	step := func(s config.HealingStep) config.HealingRule {
+		return config.HealingRule{Steps: []config.HealingStep{s}}
+	}
+	long := func(server, procedure string) config.HealingRule {
+		return step(config.HealingStep{KillLong: &config.KillLong{MySQL: server, Users: []string{"report", "o'neil"}, MinTime: time.Minute, Procedure: procedure}})
+	}
+	leaked := func(appName, pool string, users ...string) config.HealingRule {
+		return step(config.HealingStep{KillLeaked: &config.KillLeaked{App: appName, Pool: pool, Users: users}})
+	}
+	const idle, query = "GRANT EXECUTE ON PROCEDURE resp_heal.kill_idle TO 'x'@'h';", "GRANT EXECUTE ON PROCEDURE resp_heal.kill_query TO 'x'@'h';"
+	for name, c := range map[string]struct {
+		rules        []config.HealingRule
+		rights       string
+		mysql        bool
+		heals, bare  bool
+		has, hasNone []string
+	}{
+		"no healing":     {nil, "SUPER", false, false, false, []string{"GRANT PROCESS ON *.* TO 'x'@'h'; REVOKE SUPER ON *.* FROM 'x'@'h';"}, []string{"resp_heal"}},
+		"another server": {[]config.HealingRule{long("other", ""), leaked("shop", "second")}, "SUPER", false, false, false, nil, []string{"resp_heal"}},
+		"of the pool":    {[]config.HealingRule{leaked("shop", "")}, "CONNECTION ADMIN,SUPER", false, true, true, []string{"mariadb < deploy/sql/mariadb-heal.sql, then procedure: resp_heal.kill_idle in the step", "VALUES ('shop');", idle, "REVOKE CONNECTION ADMIN, SUPER ON *.*"}, []string{"kill_query", "'other'"}},
+		"of the step":    {[]config.HealingRule{leaked("", "", "admin")}, "SUPER", false, true, true, []string{"VALUES ('admin');", idle}, []string{"'shop'"}},
+		"of the alert":   {[]config.HealingRule{long("", "resp_heal.kill_query")}, "CONNECTION_ADMIN", true, true, false, []string{"mysql < deploy/sql/mysql8-heal.sql", "VALUES ('report');", "VALUES ('o''neil');", query}, []string{"kill_idle", "mariadb"}},
+		"an admin":       {[]config.HealingRule{long("main", "")}, "ALL PRIVILEGES", false, true, true, []string{"CREATE USER 'resp'@'h' IDENTIFIED BY 'PASSWORD'", "TO 'resp'@'h';"}, []string{"REVOKE", "'x'"}},
+		"an idle admin":  {nil, "ALL PRIVILEGES,SUPER", false, false, false, []string{"CREATE USER 'resp'@'h'"}, []string{"REVOKE", "deploy/sql"}},
+	} {
+		cfg := config.Default()
+		cfg.Apps = []config.App{
+			{Name: "shop", Pools: []config.Pool{{Name: "main", MySQL: "main", User: "shop"}, {Name: "second", MySQL: "other", User: "other"}}},
+			{Name: "blog", Pools: []config.Pool{{Name: "main", MySQL: "other", User: "blog"}}},
+		}
+		cfg.Healing.Rules = c.rules
+		got, heals, bare := doctor.Instead(cfg, "main", strings.Split(c.rights, ","), "'x'@'h'", !c.mysql)
+		if heals != c.heals || bare != c.bare {
+			t.Errorf("%s: heals %t, without a procedure %t", name, heals, bare)
+		}
+		for _, want := range c.has {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: no %q in %s", name, want, got)
+			}
+		}
+		for _, none := range c.hasNone {
+			if strings.Contains(got, none) {
+				t.Errorf("%s: %q in %s", name, none, got)
+			}
+		}
+	}
+}

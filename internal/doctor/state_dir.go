@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
+)
+
+// stateDirectory examines the state directory of healing, if healing is
+// configured.
+func (d *doctor) stateDirectory() {
+	if len(d.Config.Healing.Rules) == 0 && d.Config.Healing.TokenFile == "" {
+		return
+	}
+	d.mode()
+	dir := d.Flags.StateDir
+	bad, err := journal.Inspect(dir, time.Now())
+	switch {
+	case err != nil:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.Permission, Fault: true, Cure: d.cureState(dir, err),
+			Detail: "healing is off: its state directory cannot be used: " + err.Error(),
+		})
+	case bad > 0:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.OK,
+			Detail: strconv.Itoa(bad) + " lines of the journal in " + dir + " are broken; they are passed over at the start",
+		})
+	default:
+		d.fact("heal", "the state directory is %s", dir)
+	}
+}
+
+// mode adds the mode of healing.
+func (d *doctor) mode() {
+	switch d.Config.Healing.Mode {
+	case config.HealEnforce:
+		d.fact("heal", "mode enforce: plans are carried out")
+	case config.HealDryRun:
+		d.fact("heal", "mode dry_run: plans are made and shown, and nothing is done")
+	default:
+		d.add("heal", Finding{
+			Of: "heal", Reason: collectors.Disabled, Cure: []string{"healing: {mode: dry_run} in the configuration, for plans that nothing comes of"},
+			Detail: "healing is off by the configuration: alerts are taken, and nothing is planned",
+		})
+	}
+}
+
+// cureState returns what makes the state directory usable.
+func (d *doctor) cureState(dir string, err error) []string {
+	whole := strings.TrimSuffix(dir, "/") + "/" // also where it is a link that root made
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{"install -d -m 0700 -o " + d.who.name + " " + dir}
+	case errors.Is(err, safefile.ErrOwner), errors.Is(err, safefile.ErrMode), errors.Is(err, fs.ErrPermission):
+		return []string{"while the exporter is stopped: chown -R " + d.who.name + ": " + whole + " && chmod -R go-rwx " + whole}
+	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
+		return []string{"while the exporter is stopped: move that file away"}
+	}
+	return []string{"--state.dir with a directory above which only root can write, such as /var/lib/resp-exporter"}
+}

@@ -1,0 +1,331 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
+	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/text"
+)
+
+// The bounds of what the doctor reads of the exporter that runs, and of the
+// processes of apps.
+const (
+	statusLimit  = 2 * time.Second
+	statusBytes  = 16 << 20
+	maxNotes     = 40
+	noteBytes    = 512
+	maxClients   = 16 // processes of one app whose descriptors are read
+	unreportedAt = time.Minute
+)
+
+// exporterStatus is what /api/v1/status of a running exporter has of requests.
+type exporterStatus struct {
+	Unavailable, Notes []struct{ Collector, Of, Reason, Detail string }
+	Apps               []struct {
+		Name        string
+		Performance struct {
+			AvgResponseTime *float64 `json:"avg_response_time"`
+			ErrorRate       *float64 `json:"error_rate"`
+			Throughput      *float64 `json:"throughput_rps"`
+		}
+	}
+}
+
+// requests examines what apps report of their requests: what the running
+// exporter has received, and which apps cannot report.
+func (d *doctor) requests(ctx context.Context) {
+	if d.Flags.Off["statsd"] || len(d.Config.StatsD.Listen) == 0 {
+		return
+	}
+	r := d.exporterStatus(ctx)
+	if r != nil {
+		d.addStatusNotes(r)
+	}
+	d.clients(ctx, r)
+}
+
+// exporterStatus reads the status of the exporter that holds the StatsD addresses, if
+// it is proved by its descriptors and serves where this one would; nil if not.
+func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
+	pid := d.exporterPID()
+	if pid == 0 || d.Flags.Listen == nil {
+		return nil
+	}
+	var why error
+	for _, address := range d.Flags.Listen {
+		host, port, err := net.SplitHostPort(address)
+		if h := holderOf(d.Flags.ProcRoot, "tcp://"+address); err != nil || !h.sure || h.pid != pid {
+			continue
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		r, err := status(ctx, "http://"+net.JoinHostPort(host, port)+d.Flags.StatusPath)
+		if err == nil {
+			return r
+		}
+		why = err
+	}
+	if why != nil {
+		d.fact("requests", "what the running exporter (pid %d) has received is on its status page; it cannot be asked here: %s", pid, why)
+	} else {
+		d.fact("requests", "what the running exporter (pid %d) has received is on its status page: it does not serve at the address of these flags", pid)
+	}
+	return nil
+}
+
+// exporterPID returns the pid of the exporter that holds a StatsD address; 0 if
+// that is not proved.
+func (d *doctor) exporterPID() int {
+	for _, listen := range d.Config.StatsD.Listen {
+		if h := holderOf(d.Flags.ProcRoot, listen); h.sure && h.name == exporterName {
+			return h.pid
+		}
+	}
+	return 0
+}
+
+// status reads a status page as JSON.
+func status(ctx context.Context, url string) (*exporterStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	c := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true}, // and no proxy
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, errors.New("no answer by HTTP")
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New("it answers with status " + strconv.Itoa(resp.StatusCode))
+	}
+	var r exporterStatus
+	if err := json.NewDecoder(io.LimitReader(resp.Body, statusBytes)).Decode(&r); err != nil {
+		return nil, errors.New("its answer is no status of an exporter")
+	}
+	return &r, nil
+}
+
+// addStatusNotes adds the lines that a running exporter could not use.
+func (d *doctor) addStatusNotes(r *exporterStatus) {
+	for _, n := range slices.Concat(r.Notes, r.Unavailable) {
+		reason := collectors.Reason(n.Reason)
+		lines := reason == collectors.Malformed || reason == collectors.Misnamed || reason == collectors.Untrusted
+		if n.Collector != "requests" || !lines || len(d.section("requests").Findings) >= maxNotes {
+			continue
+		}
+		f := Finding{Of: text.Label(n.Of, noteBytes), Reason: reason, Detail: text.Label(n.Detail, noteBytes)}
+		if app, ok := strings.CutPrefix(f.Of, "app:"); ok && reason == collectors.Misnamed {
+			f.Cure = strings.Split(collectors.CureMisnamed(app), "\n")
+		}
+		d.add("requests", f)
+	}
+}
+
+// clients examines the gunicorn apps that are set up to report requests.
+func (d *doctor) clients(ctx context.Context, r *exporterStatus) {
+	links := d.statsdLinks(ctx)
+	for i := range d.apps {
+		a := &d.apps[i]
+		if !a.Up || a.Server != cmdline.Gunicorn {
+			continue
+		}
+		argv := d.commandLine(a.PID)
+		host := cmdline.Option(argv, "--statsd-host")
+		l := links.of(d.Flags.ProcRoot, a)
+		if host == "" && l == noSocket {
+			continue
+		}
+		class := a.Class
+		if class == "" {
+			class = cmdline.Option(argv, "-k", "--worker-class")
+		}
+		if class == "asgi" && cmdline.Option(argv, "--access-logfile") != "" {
+			continue
+		}
+		d.client(a, text.Label(class, noteBytes), l, r)
+	}
+}
+
+// client adds what keeps one app from reporting, if it can be seen.
+func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatus) {
+	of := "app:" + a.Name
+	lower := strings.ToLower(class)
+	switch {
+	case strings.Contains(lower, "uvicorn"):
+		d.add("requests", Finding{
+			Of: of, Reason: collectors.Unsupported,
+			Detail: fmt.Sprintf("%s reports no requests: gunicorn's workers of the class %s send none by StatsD", a.Name, class),
+			Cure:   []string{"send resp.request lines from the app: docs/statsd.md", "serve it with hypercorn --statsd-host"},
+		})
+	case class == "asgi" && reported(r, a.Name) != "yes":
+		d.add("requests", Finding{
+			Of: of, Reason: collectors.Unsupported,
+			Detail: a.Name + " reports requests only where gunicorn writes an access log: its worker class asgi sends none by StatsD without one",
+			Cure:   []string{"start gunicorn with --access-logfile /dev/null or another file"},
+		})
+	case l == disconnected:
+		d.add("requests", Finding{
+			Of: of, Reason: collectors.NotFound,
+			Detail: a.Name + " has a UNIX datagram socket that is connected to nothing: if it is that of --statsd-host, the exporter was restarted since, and gunicorn does not connect again",
+			Cure:   []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) outlives a restart of the exporter"},
+		})
+	case class == "" && l == connected && time.Since(a.Start) > unreportedAt && reported(r, a.Name) == "no":
+		d.add("requests", Finding{
+			Of: of, Reason: collectors.OK,
+			Detail: a.Name + " is set up to report requests, and has reported none in the last minutes: none has ended, or its workers are of a class that reports none (UvicornWorker)",
+		})
+	}
+}
+
+// reported returns "yes" or "no" for whether a running exporter has received
+// requests of an app in the last minutes; "" if that is not known.
+func reported(r *exporterStatus, app string) string {
+	if r == nil {
+		return ""
+	}
+	for _, a := range r.Apps {
+		if a.Name == app {
+			if p := a.Performance; p.AvgResponseTime != nil || p.ErrorRate != nil || p.Throughput != nil && *p.Throughput > 0 {
+				return "yes"
+			}
+			return "no"
+		}
+	}
+	return ""
+}
+
+// commandLine returns the arguments of a process and those of GUNICORN_CMD_ARGS,
+// as far as they can be read and no title has replaced them.
+func (d *doctor) commandLine(pid int) []string {
+	fs, err := procfs.NewFS(d.Flags.ProcRoot)
+	if err != nil {
+		return nil
+	}
+	p, err := fs.Proc(pid)
+	if err != nil {
+		return nil
+	}
+	argv, _ := p.CmdLine()
+	env, _ := p.Environ()
+	for _, v := range env {
+		if args, ok := strings.CutPrefix(v, "GUNICORN_CMD_ARGS="); ok {
+			argv = append(argv, strings.Fields(args)...)
+		}
+	}
+	return argv
+}
+
+// link is the state of an app's StatsD socket.
+type link int
+
+const (
+	noSocket     link = iota
+	connected         // connected to one
+	disconnected      // a UNIX datagram socket of theirs is connected to nothing
+)
+
+// links are the sockets of this network namespace that send to the exporter,
+// and those without a peer, by inode.
+type links map[uint64]link
+
+// statsdLinks reads the sockets from the kernel's tables; what cannot be read
+// is left out.
+func (d *doctor) statsdLinks(ctx context.Context) links {
+	out := make(links)
+	conn, err := sockdiag.Dial(0)
+	if err != nil {
+		return out
+	}
+	defer func() { _ = conn.Close() }()
+	var ports []uint16
+	var paths []string
+	for _, listen := range d.Config.StatsD.Listen {
+		network, address, err := config.ParseStatsDListen(listen)
+		_, port, _ := net.SplitHostPort(address)
+		n, e := strconv.ParseUint(port, 10, 16)
+		switch {
+		case err != nil:
+		case network == "unixgram":
+			paths = append(paths, address)
+		case e == nil:
+			ports = append(ports, uint16(n))
+		}
+	}
+	udp, _ := conn.UDP(ctx, 0) // what was read counts
+	for _, s := range udp {
+		if p := s.Remote.Port(); p != 0 && slices.Contains(ports, p) {
+			out[s.Inode] = connected
+		}
+	}
+	if len(paths) == 0 {
+		return out
+	}
+	datagrams, _ := conn.UnixDatagrams(ctx)
+	ours := make(map[uint64]bool)
+	for _, s := range datagrams {
+		ours[s.Inode] = slices.Contains(paths, s.Path)
+	}
+	for _, s := range datagrams {
+		switch {
+		case s.Path != "":
+		case ours[s.Peer]:
+			out[s.Inode] = connected
+		case s.Peer == 0:
+			out[s.Inode] = disconnected
+		}
+	}
+	return out
+}
+
+// of returns the best state of the sockets of an app's processes.
+func (k links) of(procRoot string, a *discovery.App) link {
+	fs, err := procfs.NewFS(procRoot)
+	if err != nil || len(k) == 0 {
+		return noSocket
+	}
+	best := noSocket
+	for _, m := range a.Processes[:min(len(a.Processes), maxClients)] {
+		p, err := fs.Proc(m.PID)
+		if err != nil {
+			continue
+		}
+		targets, _ := p.FileDescriptorTargets() // of other users only with a right to it
+		for _, t := range targets {
+			number, ok := strings.CutPrefix(strings.TrimSuffix(t, "]"), "socket:[")
+			inode, err := strconv.ParseUint(number, 10, 64)
+			if !ok || err != nil {
+				continue
+			}
+			if l := k[inode]; l == connected {
+				return connected
+			} else if l == disconnected {
+				best = disconnected
+			}
+		}
+	}
+	return best
+}

@@ -1,0 +1,274 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/secret"
+)
+
+// Error is why a read failed, in the exporter's own words: what servers and the
+// network say may hold users' names, addresses and keys.
+type Error struct {
+	Reason reason.Reason
+	Detail string // completes "redis cache …", e.g. "refuses the user or the password"
+	// Cure is what an administrator does about it, one way a line, with
+	// [Placeholder] for the user; "" where there is nothing to paste.
+	Cure string
+	// Answered is that the server answers, and refused no more than a command.
+	Answered bool
+}
+
+// Placeholder stands for the exporter's user in a cure.
+const Placeholder = "<user>"
+
+// The cures of what a server answers. Before version 6 it has no users.
+const (
+	cureNoLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD +ping +info +client|setname; and that user into the url, PASSWORD into password_file\n" +
+		"before Redis 6: no user in the url, and the password of requirepass into password_file"
+	cureLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD; and PASSWORD into password_file\n" +
+		"before Redis 6: no user in the url, and the password of requirepass into password_file"
+	cureProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
+	cureLoading   = "INFO persistence (loading_eta_seconds): how long it still takes"
+	cureScript    = "SCRIPT KILL"
+	cureNobody    = "systemctl status redis-server: does it run, and with that port and bind?"
+	cureFull      = "CLIENT LIST: who holds the connections?\nCONFIG SET maxclients with a larger number"
+)
+
+// Error implements error.
+func (e *Error) Error() string { return e.Detail }
+
+// Errors of ours, inside of what go-redis gives back.
+var (
+	errCertificate = errors.New("certificate files")
+	errHandshake   = errors.New("TLS handshake")
+	errProtocol    = errors.New("not Redis' protocol")
+	errTooLarge    = errors.New("a reply beyond all measure")
+	errNodes       = errors.New("too many nodes")
+)
+
+// used are the commands that the exporter sends, as an ACL rule writes them.
+// What a server says is repeated only where it is one of them.
+const used = `ping|info|select|cluster\|slots|cluster|client\|setname|client\|list|client|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|` +
+	`hmget|hlen|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
+	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel`
+
+var (
+	// command is what a user may not run: "… no permissions to run the 'client|setname' command".
+	command = regexp.MustCompile(`'(` + used + `)'`)
+	// unknown is what a server does not have: "ERR unknown command 'INFO', with args beginning with: …".
+	unknown = regexp.MustCompile("(?i)['`\"](" + used + ")['`\"]")
+	// missing is that a server does not have a command, or does not let it be
+	// used by anybody, in the words of Redis, its kin and managed services.
+	missing = regexp.MustCompile(`(?i)^ERR .*(unknown (sub)?command|unsupported command|not (be )?(supported?|available|allowed|enabled|permitted)|is disabled|no such command)`)
+)
+
+// refusesCommand reports whether a server refused one command and no more: it
+// does not have it, or the user may not use it. Where a connect failed, the
+// command is one of those that log in.
+func refusesCommand(err error) bool {
+	var answered redis.Error
+	if !errors.As(err, &answered) {
+		return false
+	}
+	text := answered.Error()
+	return missing.MatchString(text) || strings.HasPrefix(text, "NOPERM ") && command.MatchString(text)
+}
+
+// ofAll reports whether an error reply is about the connection or the server as a
+// whole, not about the command that it is the reply to.
+func ofAll(err error) bool {
+	code, rest, _ := strings.Cut(err.Error(), " ")
+	switch code {
+	case "NOAUTH", "WRONGPASS", "DENIED", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN":
+		return true
+	}
+	return strings.HasPrefix(rest, "max number of clients")
+}
+
+// classify returns the [Error] for err. reply is the last error reply that the
+// connection read, because go-redis forgets it when the server closes the
+// connection. encrypted is whether TLS is used.
+func classify(err error, reply string, encrypted bool) *Error {
+	if f, ok := errors.AsType[*Error](err); ok {
+		return f
+	}
+	if errors.Is(err, errStale) {
+		return &Error{Reason: reason.Failed, Detail: "has ended the connection in the middle of it"}
+	}
+	if errors.Is(err, errNoMaster) {
+		return &Error{Reason: reason.NotFound, Detail: "has sentinels that know no master of that name"}
+	}
+	if errors.Is(err, errSentinel) {
+		return &Error{Reason: faultOf(err, "", encrypted).Reason, Detail: "has no sentinel that tells where it is"}
+	}
+	return faultOf(err, reply, encrypted)
+}
+
+func faultOf(err error, reply string, encrypted bool) *Error {
+	if ours, ok := errors.AsType[*Error](err); ok {
+		return ours
+	}
+	if f := localFault(err); f != nil {
+		return f
+	}
+	if answered, ok := errors.AsType[redis.Error](err); ok {
+		return replyFault(answered.Error())
+	}
+	if f := networkFault(err); f != nil {
+		return f
+	}
+	if reply != "" {
+		return replyFault(reply)
+	}
+	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
+		return &Error{Reason: reason.Failed, Detail: "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
+	}
+	return &Error{Reason: reason.Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
+}
+
+// localFault returns the error for what the exporter itself found wrong; nil
+// for anything else.
+func localFault(err error) *Error {
+	if e, ok := errors.AsType[*secret.Error](err); ok {
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
+	}
+	switch {
+	case errors.Is(err, errCertificate):
+		return &Error{Reason: reason.Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
+	case errors.Is(err, errProtocol):
+		return &Error{Reason: reason.Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+	case errors.Is(err, errNodes):
+		return &Error{Reason: reason.Failed, Detail: "names more nodes than are connected to: at most 500, and an eighth of the limit of open files (ulimit -n)"}
+	case errors.Is(err, errTooLarge):
+		return &Error{Reason: reason.Failed, Detail: "answers more than a Redis would"}
+	}
+	return nil
+}
+
+// replyFault returns the error for an error reply, such as "-NOAUTH
+// Authentication required.".
+func replyFault(text string) *Error {
+	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
+	switch {
+	case code == "NOAUTH":
+		return &Error{Reason: reason.Permission, Detail: "wants a login: give its url a user, and a password_file", Cure: cureNoLogin}
+	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
+		return &Error{Reason: reason.Permission, Detail: "refuses the user or the password", Cure: cureLogin}
+	case code == "NOPERM":
+		if m := command.FindStringSubmatch(text); m != nil {
+			if m[1] == "memory" { // before Redis 7 the command is named without the rest
+				m[1] = "memory|usage"
+			}
+			cure := "ACL SETUSER " + Placeholder + " +" + m[1]
+			return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure, Answered: true}
+		}
+		return &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
+	case code == "DENIED":
+		return &Error{Reason: reason.Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
+	case code == "LOADING":
+		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
+	case code == "BUSY":
+		return &Error{Reason: reason.Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
+	case code == "MASTERDOWN", code == "CLUSTERDOWN":
+		return &Error{Reason: reason.Failed, Detail: "says " + code}
+	case strings.HasPrefix(rest, "max number of clients"):
+		return &Error{Reason: reason.Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
+	case missing.MatchString(strings.TrimPrefix(text, "-")):
+		return missingFault(text)
+	case strings.HasPrefix(rest, "DB index"):
+		return &Error{Reason: reason.NotFound, Detail: "has no database of that number"}
+	}
+	return &Error{Reason: reason.Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
+}
+
+// missingFault returns the error for a command that the server does not know by
+// its name.
+func missingFault(text string) *Error {
+	what := "a command that is asked of it"
+	if m := unknown.FindStringSubmatch(text); m != nil {
+		what = "the command " + strings.ToUpper(strings.ReplaceAll(m[1], "|", " "))
+	}
+	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
+}
+
+// queueFault returns the error for the reply to a command about a queue; keys
+// is the part of an ACL rule that allows those keys.
+func queueFault(text, keys string) *Error {
+	code, rest, _ := strings.Cut(text, " ")
+	switch {
+	case code == "NOPERM" && command.FindString(text) == "" && strings.Contains(rest, "key"):
+		cure := "ACL SETUSER " + Placeholder + " " + keys
+		return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
+	case code == "WRONGTYPE":
+		return &Error{Reason: reason.Failed, Detail: "has something else under the name of a queue"}
+	}
+	return replyFault(text)
+}
+
+var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
+
+// codeOf returns the code of an error reply if it is one; the rest of a reply
+// may hold anything.
+func codeOf(code string) string {
+	if code == "ERR" || !plainCode.MatchString(code) {
+		return ""
+	}
+	return ", " + code
+}
+
+// networkFault returns the error of the network or of TLS; nil for anything
+// else.
+func networkFault(err error) *Error {
+	var dns *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return &Error{Reason: reason.NotFound, Detail: "has a host name that nobody knows"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
+			return &Error{Reason: reason.Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+		}
+		return &Error{Reason: reason.Timeout, Detail: "did not answer in time"}
+	case errors.Is(err, context.Canceled):
+		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &Error{Reason: reason.NotFound, Detail: "does not listen at its address", Cure: cureNobody}
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{Reason: reason.NotFound, Detail: "has no socket at its path"}
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{Reason: reason.Permission, Detail: "has a socket that this user may not open"}
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return &Error{Reason: reason.NotFound, Detail: "cannot be reached: no way to its address"}
+	}
+	return tlsFault(err)
+}
+
+func tlsFault(err error) *Error {
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var alert *net.OpError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &record):
+		return &Error{Reason: reason.Failed, Detail: "does not speak TLS; its url must begin with redis, not rediss"}
+	case errors.As(err, &host):
+		return &Error{Reason: reason.Failed, Detail: "has a certificate for another name; server_name in its url may help"}
+	case errors.As(err, &verify):
+		return &Error{Reason: reason.Failed, Detail: "has a certificate that is not trusted; ca_file in its url may help"}
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return &Error{Reason: reason.Failed, Detail: "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+	}
+	return nil
+}
