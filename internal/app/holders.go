@@ -39,7 +39,7 @@ func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbc
 		name, ok := strings.CutPrefix(component, "mysql:")
 		return ok && cfg.SameMySQL(name, server)
 	}
-	held, err := a.watcher.HeldNow(ctx, isServer, apps...)
+	held, err := a.watcher.ConnectionsNow(ctx, isServer, apps...)
 	if err != nil {
 		return nil, err
 	}
