@@ -20,6 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
@@ -360,7 +361,7 @@ func recycledByAlert(t *testing.T, wrap []string) {
 	mine := filepath.Join(dir, "resp-exporter") // the one of all tests is in a directory that is closed to others
 	program, err := os.ReadFile(binary)
 	if err == nil {
-		err = errors.Join(os.WriteFile(mine, program, 0o755), os.Mkdir(state, 0o700))
+		err = errors.Join(actiontest.WriteProgram(mine, program, 0o755), os.Mkdir(state, 0o700))
 	}
 	if err == nil && wrap != nil {
 		err = os.Chown(state, 65533, 65533)

@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/rules"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 // confinedTo is the user of shop and exporter in the compose file, without any
@@ -203,7 +204,7 @@ func (u *uncontained) startMariaDB() {
 	slices.Sort(files)
 	// The client's own way to this server; in the image it needs none.
 	bin := u.t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "mysql"), []byte("#!/bin/sh\nexec mariadb --no-defaults --socket="+db.Socket+` "$@"`+"\n"), 0o700); err != nil {
+	if err := actiontest.WriteProgram(filepath.Join(bin, "mysql"), []byte("#!/bin/sh\nexec mariadb --no-defaults --socket="+db.Socket+` "$@"`+"\n"), 0o700); err != nil {
 		u.t.Fatal(err)
 	}
 	for _, target := range files {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,10 +31,19 @@ func Script(t *testing.T, lines ...string) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	file := filepath.Join(dir, "program")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil { //nolint:gosec // to be run
+	if err := WriteProgram(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// WriteProgram writes a file that is to be run. No process is started meanwhile:
+// a child of a parallel test would have the file open for writing until its exec,
+// and the kernel would refuse to run it (ETXTBSY, "text file busy").
+func WriteProgram(path string, code []byte, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, code, mode)
 }
 
 // Payloads are label values that mean something to a shell, SQL, a template, a

@@ -200,7 +200,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	inWide := filepath.Join(wide, "program")
-	if err := os.WriteFile(inWide, []byte("#!/bin/sh\n"), 0o700); err != nil { //nolint:gosec // to be run
+	if err := actiontest.WriteProgram(inWide, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	hop, link := filepath.Join(wide, "hop"), filepath.Join(dir, "link")
