@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const beatEvery = 20 * time.Second // between two registrations of this exporter as alive
@@ -43,7 +43,7 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 		return "the fleet has no Redis"
 	}
 	if _, err := l.Ask(ctx, name); err == nil {
-		action.Sleep(ctx, pause)
+		retry.Sleep(ctx, pause)
 	}
 	f, err := l.Ask(ctx, name)
 	if err != nil {

@@ -6,13 +6,13 @@ package heal
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 const housekeeping = 5 * time.Second // between two checks of what waits for a time
@@ -28,9 +28,7 @@ type Runner struct {
 
 // New returns a runner; nothing runs before [Runner.Run].
 func New(o Options) *Runner {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	s := newState(o)
 	return &Runner{o: o, state: s, intake: newIntake(s), executor: &executor{stepper: stepper{state: s, evidence: o.Evidence, settlePause: o.Settle}}}
 }

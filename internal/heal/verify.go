@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // verify measures again and again whether the step of a run helped, for at most
@@ -26,7 +27,7 @@ func verify(ctx context.Context, e *execution, act action.Action, plan action.Pl
 		case err == nil && got == action.Worse:
 			return result{journal.DecisionFailed, "another measurement got worse", flowEscalate}
 		case time.Now().Before(end):
-			action.Sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
+			retry.Sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
 		case err != nil:
 			return result{journal.DecisionFailed, "it cannot be verified: " + err.Error(), flowEscalate}
 		case got == action.InProgress: // to do more to what is on its way would make it longer

@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const (
@@ -174,7 +175,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, dbconn.ErrRestarted
 	}
 	for i, c := range private.victims {
-		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
+		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.endConnection(ctx, db, private.criteria, c)

@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // Deps are the dependencies of the action.
@@ -249,7 +250,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, dbconn.ErrRestarted
 	}
 	for i, q := range private.victims {
-		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
+		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.endStatement(ctx, db, private, q)

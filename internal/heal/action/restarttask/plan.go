@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // After the n-th restart in a row on one queue, nothing is done to it for
@@ -110,10 +111,7 @@ func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 
 // backoff returns for how long nothing is done after n restarts in a row.
 func backoff(n int) time.Duration {
-	if n < 1 {
-		return 0
-	}
-	return min(maxBackoff, firstBackoff<<min(n-1, 10))
+	return retry.Backoff{First: firstBackoff, Max: maxBackoff}.Delay(n)
 }
 
 // backoffLeft returns why a queue that was restarted at these times, the oldest first,
