@@ -10,7 +10,7 @@ import (
 // warnOfFiles warns of unsafe owners and modes of the configuration file and
 // the files of secrets. Secrets that everybody may read are usual in
 // containers, so they are not refused.
-func (a *App) warnOfFiles(cfg *config.Config) {
+func (a *parts) warnOfFiles(cfg *config.Config) {
 	for _, note := range config.FileNotes(a.o.ConfigFile) {
 		a.log.Warn("The configuration file is not safe", "file", a.o.ConfigFile, "reason", note)
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -24,14 +23,14 @@ type healing struct {
 	hook   *webhook.Webhook
 }
 
-func newHealing(a *App, log *slog.Logger) *healing {
+func newHealing(a *parts) *healing {
 	h := &healing{}
 	h.runner = heal.New(heal.Options{
-		StateDir: a.o.StateDir, Build: a.buildAction, Evidence: a.evidence, Settle: fleetSettle, Logger: log,
+		StateDir: a.o.StateDir, Evidence: a.evidence, Settle: fleetSettle, Logger: a.log,
 		Leases: func(server string) heal.Leases { return &leases{a.redis, server, a.fleetName()} },
 	})
 	h.hook = webhook.New(webhook.Options{
-		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: log,
+		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: a.log,
 		TokenFile: func() string { return a.config.Load().Healing.TokenFile },
 		Guard:     a.limits.hosts.Guard, GuardBrowsers: a.limits.hosts.GuardBrowsers,
 	})
@@ -46,7 +45,7 @@ func (h *healing) stats() collectors.HealStats {
 }
 
 // fleetName returns how the other exporters know this one.
-func (a *App) fleetName() string {
+func (a *parts) fleetName() string {
 	if id := a.config.Load().Healing.Identity.Value; id != "" {
 		return id
 	}

@@ -67,14 +67,14 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
 		},
 		config.ActionEscalate: func(config.HealingStep) (action.Action, error) {
-			return escalate.New(func(rule, fingerprint string) { a.heal.runner.NeedPerson(rule, fingerprint) }), nil
+			return escalate.New(a.heal.runner.NeedPerson), nil
 		},
 	}
 }
 
 // condition measures what a program or a call is to repair: whether a component
 // is well by the last judgement. A step that names none has none.
-func (a *App) condition(app, component string) action.Condition {
+func (a *parts) condition(app, component string) action.Condition {
 	if component == "" {
 		return nil
 	}
@@ -105,23 +105,23 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 	return false, fmt.Errorf("there is no judgement about the component %s there", component)
 }
 
-func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
+func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
 
-func (a *App) database(name string) dbconn.Database {
+func (a *parts) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
 		return dbconn.MySQL(s)
 	}
 	return nil
 }
 
-func (a *App) sessionStore(name string) purgesessions.SessionStore {
+func (a *parts) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}
 	return nil
 }
 
-func (a *App) taskQueues(name string) restarttask.TaskQueues {
+func (a *parts) taskQueues(name string) restarttask.TaskQueues {
 	if s := a.redis.server(name); s != nil {
 		return s
 	}

@@ -33,7 +33,7 @@ type holders struct {
 }
 
 // holdersOf implements [dbconn.FindHolders].
-func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
+func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
 	cfg := a.config.Load()
 	isServer := func(component string) bool {
 		name, ok := strings.CutPrefix(component, "mysql:")
@@ -133,7 +133,7 @@ func (h *holders) Incomplete(app string) string {
 }
 
 // isWatched reports whether an app is configured or discovered.
-func (a *App) isWatched(ctx context.Context, name string) bool {
+func (a *parts) isWatched(ctx context.Context, name string) bool {
 	if slices.ContainsFunc(a.configuredApps(), func(c config.App) bool { return c.Name == name }) {
 		return true
 	}

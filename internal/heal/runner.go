@@ -33,11 +33,11 @@ func New(o Options) *Runner {
 	return &Runner{o: o, state: s, intake: newIntake(s), executor: &executor{stepper: stepper{state: s, evidence: o.Evidence, settlePause: o.Settle}}}
 }
 
-// Prepare checks a section and builds its actions; nothing changes before apply is
+// Prepare checks a section and builds its actions with build; nothing changes before apply is
 // called. Runs under way keep the settings that they began with; whether the mode or
 // the pause lets them begin is read when they do.
-func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
-	set, err := guard.Compile(h, r.o.Build)
+func (r *Runner) Prepare(h config.Healing, build Builder) (apply func(), err error) {
+	set, err := guard.Compile(h, build)
 	if err != nil {
 		return nil, fmt.Errorf("healing: %w", err)
 	}
