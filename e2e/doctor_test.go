@@ -162,7 +162,7 @@ func TestDoctorMySQLStates(t *testing.T) {
 	s := database(t, "--performance-schema=ON")
 	section := mysqlSection(t, "main", s)
 	code, x := doctor(t, examination{config: section})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "the time of its queries is refused",
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "query time cannot be read",
 		[]string{"GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1';"}, true})); err != nil {
 		t.Error(err)
 	}
@@ -263,7 +263,7 @@ func TestDoctorUnprivileged(t *testing.T) {
 	for _, want := range []string{
 		"looks as nobody (uid 65534), without CAP_SYS_PTRACE", "shop is gunicorn: 2 processes of root (uid 0)",
 		"fault, permission: the listeners of shop need its uid or CAP_SYS_PTRACE", "fault, permission: what the workers of shop do needs CAP_SYS_PTRACE",
-		"cure: in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH", "or: as root: setcap cap_sys_ptrace,cap_dac_read_search=ep " + program,
+		"remedy: in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH", "or: as root: setcap cap_sys_ptrace,cap_dac_read_search=ep " + program,
 		"fault, not_found: no process is found of none",
 	} {
 		if !strings.Contains(out, want) {

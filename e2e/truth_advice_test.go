@@ -143,7 +143,7 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 			[]string{"LOCK TABLES shop.orders WRITE"}, false, 1,
 		},
 		"a change of a table behind a transaction": {
-			wait, `^3 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to: it has had a transaction open.*KILL \d+ ends it`,
+			wait, `^3 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to: it has had an open transaction.*KILL \d+ ends it`,
 			[]string{"START TRANSACTION", "SELECT * FROM shop.orders"}, true, 1,
 		},
 		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each have run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},

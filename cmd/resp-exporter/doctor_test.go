@@ -32,12 +32,12 @@ func TestDoctor(t *testing.T) {
 		"well":            {[]string{"doctor", here, file("well.yml", quiet)}, 0, "resp-exporter OK - all that is configured works", ""},
 		"defaults off":    {[]string{"doctor", here, "--collector.disable-defaults", "--collector.host", file("well.yml", quiet)}, 0, "mysql: off\n", ""},
 		"no such app":     {[]string{"doctor", here, file("app.yml", quiet+"apps: [{name: gone, match: {cmdline: \"no such program\"}}]\n")}, 1, "  fault, not_found: no process is found of gone", ""},
-		"nobody there":    {[]string{"doctor", here, file("redis.yml", quiet+"redis: [{name: cache, url: \"redis://zoe:s3cret@127.0.0.1:1\"}]\n")}, 1, "  fault, not_found: redis cache does not listen at its address\n    cure: systemctl status redis-server", ""},
+		"nobody there":    {[]string{"doctor", here, file("redis.yml", quiet+"redis: [{name: cache, url: \"redis://zoe:s3cret@127.0.0.1:1\"}]\n")}, 1, "  fault, not_found: redis cache does not listen at its address\n    remedy: systemctl status redis-server", ""},
 		"bad file":        {[]string{"doctor", file("bad.yml", "colour: red\n")}, 1, "", "bad.yml:1: colour: unknown key"},
 		"no file":         {[]string{"doctor", "--config.file=" + dir + "/none.yml"}, 1, "", "none.yml"},
 		"unknown flag":    {[]string{"doctor", "--docter"}, 2, "", "unknown long flag"},
 		"unknown printer": {[]string{"doctor", "--output=xml"}, 2, "", "must be one of text,json"},
-		"only a check":    {[]string{"doctor", "--config.check", file("well.yml", quiet)}, 0, "configuration is good", ""},
+		"only a check":    {[]string{"doctor", "--config.check", file("well.yml", quiet)}, 0, "configuration is valid", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +58,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// A cure that several need is printed once.
+// A remedy that several need is printed once.
 func TestPrintDiagnosis(t *testing.T) {
 	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) doctor.Finding {
 		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Cure: append([]string{}, cure...)}
@@ -77,12 +77,12 @@ exporter: ok
   looks as zoe (uid 5)
 process: fault
   fault, permission: no
-    cure: one
-      or: two
+    remedy: one
+        or: two
   note: so it is
 workers: note
   note, permission: no too
-    cure: as above, of process
+    remedy: same as in section process
   note: so it is too
 `
 	if out.String() != want {
