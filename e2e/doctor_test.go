@@ -140,9 +140,9 @@ func TestDoctorMySQL(t *testing.T) {
 		"well":     {"resp:" + word + "@" + at, found{"mysql:main", "unsupported", "performance_schema=ON", []string{"performance_schema=ON below [mysqld]"}, false}, "main is MariaDB 10.", 0},
 		"password": {"resp:wrong@" + at, found{"mysql:main", "permission", "refuses the user or the password", []string{"ALTER USER 'resp'@'HOST' IDENTIFIED BY 'PASSWORD'"}, true}, "main cannot be asked, by TCP", 1},
 		"grant":    {"bare:" + word + "@" + at, found{"mysql:main", "permission", "the user lacks a right", []string{"GRANT PROCESS ON *.* TO 'bare'@'127.0.0.1';"}, true}, "main is MariaDB 10.", 1},
-		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), found{"mysql:main", "not_found", "nobody listens", []string{"systemctl status mariadb"}, true}, "", 1},
-		"socket":   {"resp:" + word + "@unix(" + s.Socket + ".none)/", found{"mysql:main", "not_found", "its socket is not there", nil, true}, "by a UNIX socket", 1},
-		"tls":      {"resp:" + word + "@" + at + "?tls=true", found{"mysql:main", "unsupported", "it has none", []string{"ssl_cert and ssl_key"}, true}, "by TLS", 1},
+		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), found{"mysql:main", "not_found", "connection refused", []string{"systemctl status mariadb"}, true}, "", 1},
+		"socket":   {"resp:" + word + "@unix(" + s.Socket + ".none)/", found{"mysql:main", "not_found", "its socket does not exist", nil, true}, "by a UNIX socket", 1},
+		"tls":      {"resp:" + word + "@" + at + "?tls=true", found{"mysql:main", "unsupported", "the DSN requires TLS", []string{"ssl_cert and ssl_key"}, true}, "by TLS", 1},
 		"crowded":  {"crowded:" + word + "@" + at, found{"mysql:main", "busy", "max_user_connections", []string{"ALTER USER 'crowded'@'HOST' WITH MAX_USER_CONNECTIONS 3;"}, true}, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -337,8 +337,8 @@ redis: [{name: socket, url: "unix://%s:%s@%s"}, {name: secret, url: "redis://%s@
 	code, out := printed(t, append(slices.Clone(nobody), program, "doctor", "--config.file="+file, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t))))
 	err := wants("exit code", code, 1)
 	for _, want := range []string{
-		"redis socket has a socket that this user may not open", "in the unit: SupplementaryGroups=root", "usermod -aG root nobody",
-		"redis secret cannot be asked: its password_file cannot be read", "chown nobody " + secret,
+		"redis socket has a socket that the exporter's user may not open", "in the unit: SupplementaryGroups=root", "usermod -aG root nobody",
+		"redis secret cannot be queried: its password_file cannot be read", "chown nobody " + secret,
 		"may not be opened", "install -d -o nobody " + dir + "/closed",
 		file + " holds a password, and every user may read it (mode 0644)", "chmod o-rwx,g-w " + file,
 	} {
