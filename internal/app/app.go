@@ -106,7 +106,7 @@ func New(o Options) (*App, error) {
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watch processes: %w", err)
+		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
 	counters := &statsd.Counters{}
 	a.senders = newSenders(o.Logger)
@@ -276,7 +276,7 @@ func (a *App) Reload(ctx context.Context) error {
 	}
 	if err != nil {
 		a.thresholds.Fail()
-		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
+		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
 		return err
 	}
 	a.senders.apply(cfg.StatsD.Trust)
