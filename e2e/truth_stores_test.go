@@ -168,8 +168,8 @@ func TestTruthMySQLIdleConnections(t *testing.T) {
 			t.Errorf("scrape %d: %v", i, err)
 		}
 	}
-	if n := strings.Count(x.Output(1<<20), "was cut"); n > 0 {
-		t.Errorf("%d lines about connections that were cut:\n%s", n, x.Output(3000))
+	if n := strings.Count(x.Output(1<<20), "was closed"); n > 0 {
+		t.Errorf("%d lines about connections that were closed:\n%s", n, x.Output(3000))
 	}
 }
 
