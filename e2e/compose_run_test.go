@@ -295,7 +295,7 @@ func (u *uncontained) doctor() {
 	argv := append(slices.Clone(confinedTo), filepath.Join(u.dir, "resp-exporter"), "doctor", "--config.file="+filepath.Join(u.dir, "resp-exporter.yml"),
 		"--web.listen-address=127.0.0.1:0", "--state.dir="+filepath.Join(u.dir, "state"))
 	out, err := composeRun(u.dir, argv[0], argv[1:]...)
-	if strings.Contains(out, "permission") || !strings.Contains(out, "looks as") {
+	if strings.Contains(out, "permission") || !strings.Contains(out, "runs as") {
 		u.t.Errorf("doctor: %v\n%s", err, out)
 	}
 }

@@ -221,7 +221,7 @@ func (a *App) Reload(ctx context.Context) error {
 	}
 	if err != nil {
 		a.thresholds.Fail()
-		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
+		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
 		return err
 	}
 	a.senders.apply(cfg.StatsD.Trust)

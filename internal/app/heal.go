@@ -52,7 +52,7 @@ func (a *parts) fleetName() string {
 	if host, err := os.Hostname(); err == nil {
 		return host
 	}
-	return "an exporter without a host name"
+	return "the exporter has no host name"
 }
 
 // leases are those of one server of the section redis, looked up each time.

@@ -30,7 +30,7 @@ func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
 	if build, ok := a.actions()[s.Action]; ok {
 		return build(s)
 	}
-	return nil, fmt.Errorf("there is no action %q", s.Action)
+	return nil, fmt.Errorf("unknown action %q", s.Action)
 }
 
 // actions lists every action by its name in the configuration, with how it is built
@@ -55,7 +55,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
 			host, err := os.Hostname()
 			if err != nil {
-				return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
+				return nil, fmt.Errorf("read the host name that RQ workers use: %w", err)
 			}
 			d := restarttask.Deps{Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host}
 			return restarttask.New(d, *s.RestartTask), nil
@@ -94,7 +94,7 @@ const lookTooOld = 4 * pageInterval
 // app is "", is not healthy, or has not been for as long as it takes to be sure.
 func unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
-		return false, errors.New("nobody has looked lately how it is")
+		return false, errors.New("the last health evaluation is too old")
 	}
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
 		if level, judged := s.Components[component]; judged && s.App == app {
@@ -102,7 +102,7 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 			return level != health.Healthy || slices.ContainsFunc(s.Recovering, ended), nil
 		}
 	}
-	return false, fmt.Errorf("there is no judgement about the component %s there", component)
+	return false, fmt.Errorf("component %s has no health level", component)
 }
 
 func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
@@ -145,7 +145,7 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 		}
 	}
 	if !known {
-		return nil, fmt.Errorf("no pool of %s is known", app)
+		return nil, fmt.Errorf("no pool of app %s is configured", app)
 	}
 	return out, nil
 }

@@ -123,9 +123,9 @@ func (h *holders) Incomplete(app string) string {
 	up := slices.ContainsFunc(h.snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
 	case !up:
-		return "no process of the app is seen on this host"
+		return "no process of the app was found on this host"
 	case errors.Is(err, fs.ErrPermission):
-		return "its connections need its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+		return "reading its connections needs its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 	case err != nil:
 		return err.Error()
 	}

@@ -58,7 +58,7 @@ func newParts(o Options) (*parts, error) {
 		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watch processes: %w", err)
+		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
 	a.watcher.SetServices(services(&cfg))
 	counters := &statsd.Counters{}

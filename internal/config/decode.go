@@ -126,7 +126,7 @@ func (d *decoder) slice(v reflect.Value, f field) setter {
 	return func(n *yaml.Node, path string) {
 		switch {
 		case secret && n.Kind != yaml.SequenceNode && !empty(n): // it may be a secret too
-			d.reject(n.Line, problem{path, "got something that is no list", f.kind})
+			d.reject(n.Line, problem{path, "got a value that is not a list", f.kind})
 		case f.form != "replace":
 			d.list(f.kind, item)(n, path)
 		case d.is(n, path, f.kind, tagSeq): // nothing is a fault: it could mean the default as well as none
@@ -186,7 +186,7 @@ func (d *decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
 func (d *decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {
-		d.fault(key.Line, problem{joinPath(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once"})
+		d.fault(key.Line, problem{joinPath(path, key.Value), fmt.Sprintf("duplicate key, first set on line %d", first), "it once"})
 		return true
 	}
 	seen[key.Value] = key.Line

@@ -125,7 +125,7 @@ func (d *decoder) secret(to *Secret, want string) setter {
 		case empty(n):
 			d.reject(n.Line, problem{path, "got nothing", want})
 		case n.Kind != yaml.ScalarNode || n.Anchor != "" || n.ShortTag() != tagStr:
-			d.reject(n.Line, problem{path, "got something that is no text", want})
+			d.reject(n.Line, problem{path, "got a value that is not text", want})
 		case n.Value == "":
 			d.reject(n.Line, problem{path, `got ""`, want})
 		default:

@@ -60,7 +60,7 @@ func join(file string, faults []fault) error {
 		errs = append(errs, f.in(file))
 	}
 	if more := len(faults) - maxFaults; more > 0 {
-		errs = append(errs, fmt.Errorf("%s: %d more faults", file, more))
+		errs = append(errs, fmt.Errorf("%s: %d more errors", file, more))
 	}
 	return errors.Join(errs...)
 }

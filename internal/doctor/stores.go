@@ -30,7 +30,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		server := d.MySQL(m.Name)
 		index, v, serves := server.Serving()
 		if !serves {
-			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Transport())
+			d.fact("mysql", "%s cannot be queried, %s", m.Name, m.Transport())
 			continue
 		}
 		way := m.Transport().String()
@@ -38,7 +38,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 			way = "by fallback " + strconv.Itoa(index)
 			d.add("mysql", Finding{
 				Of: "mysql:" + m.Name, Reason: collectors.NotFound, Fault: true,
-				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, number %d of fallback_dsns serves in its place", m.Name, index),
+				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, so number %d of fallback_dsns is in use", m.Name, index),
 			})
 		}
 		d.fact("mysql", "%s is %s %s, %s", m.Name, map[bool]string{true: "MariaDB", false: "MySQL"}[v.MariaDB], v, way)
@@ -71,7 +71,7 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 	}
 	d.add("mysql", Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
-		Detail: "mysql " + name + " is read-only, as a replica is: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+		Detail: "mysql " + name + " is read-only, probably a replica: its metrics are not those of the server that the app writes to, and actions that write are not possible",
 	})
 }
 
@@ -110,9 +110,9 @@ func (d *doctor) redisServers() {
 	for _, r := range d.Config.Redis {
 		info := d.redisState(r.Name)
 		if info == nil || !info.Informed {
-			word := "cannot be asked"
+			word := "cannot be queried"
 			if info != nil && info.Up {
-				word = "answers, and does not tell what it is"
+				word = "answers, but does not report its version and role"
 			}
 			d.fact("redis", "%s %s, %s", r.Name, word, r.Transport())
 			continue
@@ -122,7 +122,7 @@ func (d *doctor) redisServers() {
 		if role == "slave" {
 			d.add("redis", Finding{
 				Of: "redis:" + r.Name, Reason: collectors.OK,
-				Detail: "redis " + r.Name + " is a replica: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+				Detail: "redis " + r.Name + " is a replica: its metrics are not those of the server that the app writes to, and actions that write are not possible",
 			})
 		}
 	}
@@ -154,7 +154,7 @@ func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string
 	if group, open := inaccessible(socket); group != "" {
 		if !open {
-			out = append(out, "the group "+group+" first needs the right to its socket and the folders above it; in redis.conf: unixsocketperm 770")
+			out = append(out, "the group "+group+" needs access to its socket and the directories above it; in redis.conf: unixsocketperm 770")
 		}
 		out = append(out, "in the unit: SupplementaryGroups="+group, "usermod -aG "+group+" "+d.who.name)
 	}

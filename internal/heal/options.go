@@ -19,9 +19,9 @@ var (
 
 // Errors of [Runner.Approve] and [Runner.RunByID].
 var (
-	ErrUnknownRun = errors.New("there is no such run")
+	ErrUnknownRun = errors.New("no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
-	ErrOtherPlan  = errors.New("the run waits for the approval of another plan: read the run again")
+	ErrOtherPlan  = errors.New("the plan of the run has changed: read the run again")
 )
 
 // Fleet is the state of all exporters that share a Redis.

@@ -139,7 +139,7 @@ func (b *blocker) advice(c *evaluator) advice {
 	if own := c.waitOf(b.App, b.Slot); own != nil && own.On != "mysql" {
 		line += "; its worker " + waitText(own, true)
 	}
-	line += fmt.Sprintf(": KILL %d ends it, if it may not finish", b.ID)
+	line += fmt.Sprintf(": let it finish, or end it with KILL %d", b.ID)
 	return advice{rankRoot, connectionCause(b.server, b.ID), line + "." + b.waitersText()}
 }
 
@@ -197,14 +197,14 @@ func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 		a := queryAdvice(all[:1])
 		return func(time.Duration) []advice { return []advice{a} }
 	}
-	return symptoms(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
+	return symptoms(fmt.Sprintf("A statement on MySQL %s has run for %s: find it with SHOW FULL PROCESSLIST and end it with KILL QUERY.", name, FormatSeconds(seconds)))
 }
 
 func waitFor(n int) string {
 	if n == 1 {
-		return "1 other waits"
+		return "1 other connection waits"
 	}
-	return fmt.Sprintf("%d others wait", n)
+	return fmt.Sprintf("%d other connections wait", n)
 }
 
 // queries returns the statements that run longest on a server, the longest

@@ -47,9 +47,9 @@ func (b *blocker) tableAdvice() advice {
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",
 		plural(float64(n), "connection"), choose(n == 1, "waits", "wait"), b.server, FormatSeconds(b.longest))
 	if b.ID == 0 {
-		line += ": SHOW PROCESSLIST has who sleeps meanwhile."
+		line += ": look for a sleeping connection in SHOW PROCESSLIST."
 	} else {
-		line += fmt.Sprintf(". Connection %d%s is likely to: it has %s for %s. KILL %d ends it, if it may not finish.", b.ID, ownerOf(&b.Connection), b.state, FormatSeconds(b.idle), b.ID)
+		line += fmt.Sprintf(". It is probably connection %d%s: it has %s for %s. Let it finish, or end it with KILL %d.", b.ID, ownerOf(&b.Connection), b.state, FormatSeconds(b.idle), b.ID)
 	}
 	return advice{rankRoot, "mysql:" + b.server + "/table-lock", line + b.waitersText()}
 }
@@ -61,7 +61,7 @@ func queryAdvice(all []*model.Query) advice {
 	q := all[0]
 	cause := connectionCause(q.Server, q.ID)
 	if len(all) == 1 {
-		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: KILL QUERY %d ends it; SHOW FULL PROCESSLIST has its text.",
+		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: end it with KILL QUERY %d; SHOW FULL PROCESSLIST shows its text.",
 			q.ID, ownerOf(&q.Connection), statementOf(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
 	}
 	var who, kill []string
@@ -69,7 +69,7 @@ func queryAdvice(all []*model.Query) advice {
 		who = append(who, fmt.Sprint(x.ID, ownerOf(&x.Connection)))
 		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
 	}
-	return advice{rankCause, cause, fmt.Sprintf("Connections %s each have run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST has their text.",
+	return advice{rankCause, cause, fmt.Sprintf("Connections %s each run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST shows their text.",
 		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
 }
 

@@ -29,7 +29,7 @@ type keyspace interface {
 
 // errStale is the error of a read on another connection than the one on which
 // the nodes were listed.
-var errStale = errors.New("another connection than before")
+var errStale = errors.New("the connection was replaced")
 
 // node is one process that holds keys.
 type node struct {
@@ -251,7 +251,7 @@ func isMoved(err error) bool {
 func keyFault(err error) *Error {
 	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
 		return &Error{
-			Reason: reason.Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
+			Reason: reason.Permission, Detail: "does not let the exporter's user read the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
 			Cure: "ACL SETUSER " + Placeholder + " %R~<prefix>*",
 		}
 	}

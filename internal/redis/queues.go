@@ -81,7 +81,7 @@ type Queues struct {
 // known; what only one queue lacks is in [Queue.Err].
 func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	if s.o.URL.Kind == config.RedisCluster {
-		return Queues{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return Queues{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues on a single server"}
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues

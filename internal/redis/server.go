@@ -216,7 +216,7 @@ func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error
 // for: a link that is left in the middle of an answer is of no more use.
 func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

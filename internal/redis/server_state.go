@@ -147,7 +147,7 @@ func (s *Server) serverState(ctx context.Context, l *link) (ServerState, error) 
 	var refusal redis.Error
 	switch {
 	case errors.As(err, &refusal):
-		p.Hidden = "the exporter's user may not list its connections: ACL SETUSER " + Placeholder + " +client|list"
+		p.Hidden = "the exporter's user may not list connections: ACL SETUSER " + Placeholder + " +client|list"
 	case err != nil:
 		return ServerState{}, err
 	default:

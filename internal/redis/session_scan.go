@@ -29,7 +29,7 @@ const (
 
 // errKeysMoved is the error of a page of which no key is where SCAN had found
 // it.
-var errKeysMoved = errors.New("the keys are another node's")
+var errKeysMoved = errors.New("the keys are on another node")
 
 // sessionScan is a scan in progress.
 type sessionScan struct {
@@ -174,7 +174,7 @@ func (w *SessionScanner) awaitBaseline(ctx context.Context, p *throttle, addr st
 			w.setDelayed(nil)
 			return nil
 		case time.Since(began) >= slowAfter:
-			w.setDelayed(&Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the scan of its keys waits"})
+			w.setDelayed(&Error{Reason: reason.Busy, Detail: "answers slowly, so the scan of its keys is paused"})
 		}
 		retry.Sleep(ctx, wait)
 		wait = min(2*wait, maxPause)

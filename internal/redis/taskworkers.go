@@ -87,7 +87,7 @@ func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error
 // oneServer returns an error if the server is a cluster.
 func (s *Server) oneServer() error {
 	if s.o.URL.Kind == config.RedisCluster {
-		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues on a single server"}
 	}
 	return nil
 }

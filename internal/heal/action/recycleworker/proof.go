@@ -50,7 +50,7 @@ func (r *Action) prove(ctx context.Context, app *discovery.App) (best *proven, e
 func (r *Action) proveOnce(app *discovery.App) (*proven, error) {
 	f, err := procid.ReadFamily(r.d.ProcRoot, app.PID)
 	if err != nil {
-		return nil, fmt.Errorf("proof of the workers: %w", process.WithoutPath(err))
+		return nil, fmt.Errorf("prove the workers: %w", process.WithoutPath(err))
 	}
 	p := &proven{family: f, workers: make(map[int]bool)}
 	check := f.Gunicorn
