@@ -23,8 +23,15 @@ func Main(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	args := os.Args[1:]
-	if len(args) == 3 { // sleep, signals and a file
-		exitOnSignal(args[2])
+	if len(args) >= 3 { // sleep, what it does, and a file
+		switch args[1] {
+		case "signals":
+			exitOnSignal(args[2])
+		case "deaf":
+			deaf(args[2])
+		case "master":
+			master(args[2])
+		}
 	}
 	time.Sleep(5 * time.Minute)
 }
@@ -33,13 +40,7 @@ func Main(m *testing.M) {
 func exitOnSignal(ready string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGABRT)
-	f, err := os.OpenFile(ready, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(f)
-	}
-	if err != nil {
-		os.Exit(1)
-	}
+	writeReady(ready)
 	switch <-c {
 	case syscall.SIGTERM:
 		os.Exit(7)
@@ -47,6 +48,17 @@ func exitOnSignal(ready string) {
 		os.Exit(8)
 	}
 	os.Exit(9)
+}
+
+// writeReady adds a byte to a file, so that the test knows that this process is ready.
+func writeReady(ready string) {
+	f, err := os.OpenFile(ready, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(f)
+	}
+	if err != nil {
+		os.Exit(1)
+	}
 }
 
 // SleepLine is a command line that sleeps for five minutes.
