@@ -198,7 +198,7 @@ func draw(ctx context.Context, opt options, list []goPackage) ([]function, error
 
 // try plants the first fault of a function that compiles and returns the line of the
 // result, "" if none compiles: caught, timeout or missed, package, function, place,
-// kind, before, after, the package whose test noticed it, seconds.
+// kind, before, after, package and test that noticed it, seconds.
 func try(ctx context.Context, opt options, list []goPackage, f function) (string, error) {
 	src, err := os.ReadFile(f.file)
 	if err != nil {
@@ -245,7 +245,8 @@ func write(dir, original string, src []byte) (string, error) {
 }
 
 // judge runs the tests of a package, then those of the packages that import it,
-// until one fails. It returns caught or timeout with the package that failed, or missed.
+// until one fails. It returns caught or timeout with the package and the test that
+// failed, or missed.
 func judge(ctx context.Context, opt options, overlay string, list []goPackage, pkg string) (result, where string) {
 	for _, p := range append([]string{pkg}, importers(list, pkg)...) {
 		out := run(ctx, opt, overlay, "test", "-vet=off", "-failfast", "-timeout", opt.timeout.String(), p)
@@ -253,10 +254,17 @@ func judge(ctx context.Context, opt options, overlay string, list []goPackage, p
 			return "timeout", p
 		}
 		if out != "" {
-			return "caught", p
+			return "caught", p + " " + failed(out)
 		}
 	}
 	return "missed", ""
+}
+
+// failed returns the name of the first test that failed, by the output of go test.
+func failed(out string) string {
+	_, after, _ := strings.Cut(out, "--- FAIL: ")
+	name, _, _ := strings.Cut(after, " ")
+	return name
 }
 
 // tested returns the packages whose tests are run for at least one of the functions.
