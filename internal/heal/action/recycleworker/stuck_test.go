@@ -25,44 +25,39 @@ func graceOption(server cmdline.Server) []string {
 }
 
 // A stuck worker that does not end by itself is ended: by the signal that its server
-// knows for that, or by KILL if it is stopped. The others go on.
+// knows for that (gunicorn), or by KILL if it is stopped (uWSGI). The others go on.
 func TestRecycleEndsStuckWorker(t *testing.T) {
 	t.Parallel()
-	for _, server := range []cmdline.Server{cmdline.Gunicorn, cmdline.UWSGI} {
-		for _, stopped := range []bool{false, true} {
-			if server == cmdline.UWSGI && !stopped {
-				continue // its hard signal is TERM, which the helper ignores as gunicorn's
+	for server, stopped := range map[cmdline.Server]bool{cmdline.Gunicorn: false, cmdline.UWSGI: true} {
+		t.Run(string(server), func(t *testing.T) {
+			t.Parallel()
+			f := actiontest.StartMaster(t, server, graceOption(server)...)
+			app := &f.Snap.Apps[0]
+			hang(app, 1)
+			victim := app.Workers[1].PID
+			if stopped {
+				if err := syscall.Kill(victim, syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
 			}
-			t.Run(string(server)+"/stopped "+strconv.FormatBool(stopped), func(t *testing.T) {
-				t.Parallel()
-				f := actiontest.StartMaster(t, server, graceOption(server)...)
-				app := &f.Snap.Apps[0]
-				hang(app, 1)
-				victim := app.Workers[1].PID
-				if stopped {
-					if err := syscall.Kill(victim, syscall.SIGSTOP); err != nil {
-						t.Fatal(err)
-					}
+			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
+			p, err := a.Plan(t.Context(), action.PlanRequest{})
+			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			began := time.Now()
+			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			if after := time.Since(began); after < 6*time.Second {
+				t.Errorf("it had only %s to end by itself", after)
+			}
+			for _, w := range app.Workers {
+				if alive := actiontest.Alive(strconv.Itoa(w.PID)); alive != (w.PID != victim) {
+					t.Errorf("worker %d is alive: %t", w.Slot, alive)
 				}
-				a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
-				p, err := a.Plan(t.Context(), action.PlanRequest{})
-				if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
-					t.Fatalf("%+v, %v", p, err)
-				}
-				began := time.Now()
-				if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
-					t.Fatal(n, err)
-				}
-				if after := time.Since(began); after < 6*time.Second {
-					t.Errorf("it had only %s to end by itself", after)
-				}
-				for _, w := range app.Workers {
-					if alive := actiontest.Alive(strconv.Itoa(w.PID)); alive != (w.PID != victim) {
-						t.Errorf("worker %d is alive: %t", w.Slot, alive)
-					}
-				}
-			})
-		}
+			}
+		})
 	}
 }
 
