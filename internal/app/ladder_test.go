@@ -24,7 +24,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
 		"internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
-		"grafana/generate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
+		"grafana/generate": 0, "tools/mutate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
 		"internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {

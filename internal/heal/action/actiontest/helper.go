@@ -96,6 +96,29 @@ func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Process
 	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
 }
 
+// StartMaster starts a master with three workers that ignore TERM and HUP, and with
+// options on its command line.
+func StartMaster(t *testing.T, server cmdline.Server, options ...string) *Processes {
+	t.Helper()
+	ready := t.TempDir() + "/ready"
+	files := []*os.File{Listener(t)}
+	for range masterWorkers {
+		files = append(files, WorkerFile(t, server))
+	}
+	m := StartHelper(t, append([]string{"sleep", "master", ready}, options...), files...)
+	WaitFor(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == masterWorkers })
+	app := discovery.App{Name: "shop", Up: true, Server: server, PID: m.Process.Pid}
+	for slot, pid := range procid.Children("/proc", m.Process.Pid) {
+		app.Workers = append(app.Workers, discovery.Worker{
+			Process: discovery.Process{PID: pid, RSS: 50 * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
+		})
+	}
+	if len(app.Workers) != masterWorkers {
+		t.Fatal(strconv.Itoa(len(app.Workers)) + " workers")
+	}
+	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}
+}
+
 // WaitFor waits for something that happens soon, on a busy machine too.
 func WaitFor(t *testing.T, f func() bool) {
 	t.Helper()

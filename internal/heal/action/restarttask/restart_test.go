@@ -155,6 +155,8 @@ func TestRestartTaskPlan(t *testing.T) {
 		"only a dead one":       {workers: with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
 		"a dead one and a well": {workers: append(with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), redis.RQWorker{Host: "there", Heartbeat: time.Now()})},
 		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
+		"half of four":          {workers: append(with(same), elsewhere(), well(), well()), want: "planned"},
+		"more than half":        {workers: append(with(same), elsewhere(), elsewhere(), well(), well()), want: "refused"},
 		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
 		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
 		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
@@ -217,6 +219,9 @@ func boot(t *testing.T) time.Time {
 	}
 	return time.Now()
 }
+
+// well is a worker of another host that makes progress.
+func well() redis.RQWorker { return redis.RQWorker{Host: "there", Heartbeat: time.Now()} }
 
 func elsewhere() redis.RQWorker {
 	w := stuckWorker(7)
