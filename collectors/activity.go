@@ -13,7 +13,7 @@ import (
 // activityFresh is how long after its end a look at a server still serves a
 // collector that has not had it: those of one scrape do not ask at the very same
 // moment.
-const activityFresh = time.Second
+const activityLifetime = time.Second
 
 // Activity looks at what the MySQL servers do. The collectors of one scrape
 // share one look at each server, for the list of threads and that of
@@ -23,7 +23,7 @@ type Activity struct {
 	targets func() []MySQLTarget
 
 	mu      sync.Mutex
-	servers map[string]*serverLooks // by name
+	servers map[string]*activityReads // by name
 }
 
 // activity is one look at one server. Nothing in it changes any more.
@@ -37,31 +37,31 @@ type activity struct {
 	transactionsErr error
 	waits           []mysql.LockWait // asked for only if a transaction waits
 	waitsErr        error
-	left            mysql.LeftOut // rows that are missing here
+	leftOut         mysql.LeftOut // rows that are missing here
 }
 
 // serverLooks is the latest look at one server.
-type serverLooks struct {
+type activityReads struct {
 	server MySQLServer
-	last   *activityFlight
+	latest *activityRead
 }
 
-type activityFlight struct {
-	done  chan struct{}
-	ended time.Time // set before done is closed; so is look
-	look  *activity
-	had   map[string]bool // by collector
+type activityRead struct {
+	done    chan struct{}
+	ended   time.Time // set before done is closed; so is look
+	result  *activity
+	readers map[string]bool // by collector
 }
 
-var errLookPanicked = errors.New("the look at it panicked")
+var errReadPanicked = errors.New("the look at it panicked")
 
 // NewActivity returns an Activity of these servers; it asks them nothing yet.
 func NewActivity(targets func() []MySQLTarget) *Activity {
-	return &Activity{targets: targets, servers: make(map[string]*serverLooks)}
+	return &Activity{targets: targets, servers: make(map[string]*activityReads)}
 }
 
 // list returns the servers, and forgets those that are no longer there.
-func (a *Activity) list() []MySQLTarget {
+func (a *Activity) currentTargets() []MySQLTarget {
 	targets := a.targets()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,75 +73,75 @@ func (a *Activity) list() []MySQLTarget {
 
 // of returns a look at a server that this collector has not had yet: the one under
 // way, one that has just ended, or a new one.
-func (a *Activity) of(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
-	f, mine := a.join(t, collector)
-	if mine {
+func (a *Activity) read(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
+	r, first := a.join(t, collector)
+	if first {
 		// A panic goes on to the one who asked; the others get an error.
-		defer close(f.done)
-		f.look = &activity{began: time.Now(), pingErr: errLookPanicked}
-		f.look = lookAt(ctx, t.Server)
+		defer close(r.done)
+		r.result = &activity{began: time.Now(), pingErr: errReadPanicked}
+		r.result = readActivity(ctx, t.Server)
 		a.mu.Lock()
-		f.ended = time.Now()
+		r.ended = time.Now()
 		a.mu.Unlock()
-		return f.look, nil
+		return r.result, nil
 	}
 	select {
-	case <-f.done:
-		return f.look, nil
+	case <-r.done:
+		return r.result, nil
 	case <-ctx.Done():
 		return nil, &mysql.Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
 	}
 }
 
-func (a *Activity) join(t MySQLTarget, collector string) (f *activityFlight, mine bool) {
+func (a *Activity) join(t MySQLTarget, collector string) (r *activityRead, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.servers[t.Name]
 	if s == nil || s.server != t.Server {
-		s = &serverLooks{server: t.Server}
+		s = &activityReads{server: t.Server}
 		a.servers[t.Name] = s
 	}
-	if f := s.last; f != nil && !f.had[collector] && (f.ended.IsZero() || time.Since(f.ended) < activityFresh) {
-		f.had[collector] = true
-		return f, false
+	if r := s.latest; r != nil && !r.readers[collector] && (r.ended.IsZero() || time.Since(r.ended) < activityLifetime) {
+		r.readers[collector] = true
+		return r, false
 	}
-	s.last = &activityFlight{done: make(chan struct{}), had: map[string]bool{collector: true}}
-	return s.last, true
+	s.latest = &activityRead{done: make(chan struct{}), readers: map[string]bool{collector: true}}
+	return s.latest, true
 }
 
 // lookAt asks a server. The ping is first: it has the shortest limit, so a
 // server that hangs costs no more.
-func lookAt(ctx context.Context, s MySQLServer) *activity {
-	l := &activity{began: time.Now()}
+func readActivity(ctx context.Context, s MySQLServer) *activity {
+	a := &activity{began: time.Now()}
 	before := s.LeftOut()
 	defer func() {
 		after := s.LeftOut()
-		l.left = mysql.LeftOut{Threads: after.Threads - before.Threads, Transactions: after.Transactions - before.Transactions, LockWaits: after.LockWaits - before.LockWaits}
+		a.leftOut = mysql.LeftOut{Threads: after.Threads - before.Threads, Transactions: after.Transactions - before.Transactions, LockWaits: after.LockWaits - before.LockWaits}
 	}()
-	if l.ping, l.pingErr = s.Ping(ctx); l.pingErr != nil {
-		return l
+	if a.ping, a.pingErr = s.Ping(ctx); a.pingErr != nil {
+		return a
 	}
-	if l.threads, l.threadsErr = s.Threads(ctx); l.threadsErr != nil {
-		l.transactionsErr = l.threadsErr
-		return l
+	if a.threads, a.threadsErr = s.Threads(ctx); a.threadsErr != nil {
+		a.transactionsErr = a.threadsErr
+		return a
 	}
-	if l.transactions, l.transactionsErr = s.Transactions(ctx); l.transactionsErr != nil {
-		return l
+	if a.transactions, a.transactionsErr = s.Transactions(ctx); a.transactionsErr != nil {
+		return a
 	}
-	for i := range l.transactions {
-		if l.transactions[i].Waits {
-			l.waits, l.waitsErr = s.LockWaits(ctx)
+	for i := range a.transactions {
+		if a.transactions[i].Waits {
+			a.waits, a.waitsErr = s.LockWaits(ctx)
 			break
 		}
 	}
-	return l
+	return a
 }
 
 // byID returns the transactions by their ids.
-func (l *activity) byID() map[string]*mysql.Transaction {
-	out := make(map[string]*mysql.Transaction, len(l.transactions))
-	for i := range l.transactions {
-		out[l.transactions[i].ID] = &l.transactions[i]
+func (a *activity) transactionsByID() map[string]*mysql.Transaction {
+	out := make(map[string]*mysql.Transaction, len(a.transactions))
+	for i := range a.transactions {
+		out[a.transactions[i].ID] = &a.transactions[i]
 	}
 	return out
 }

@@ -61,7 +61,7 @@ type Unavailable model.Lack
 
 // lackOf returns what an error that states nothing says of a server.
 func lackOf(kind, name string, err error) *Unavailable {
-	u := fault(err)
+	u := unforeseenLack(err)
 	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
 	return u
 }
@@ -75,47 +75,47 @@ func Lacks(err error) []*Unavailable {
 	if err == nil {
 		return nil
 	}
-	if out := stated(err); len(out) > 0 {
-		return append(out, unforeseen(err)...)
+	if out := statedLacks(err); len(out) > 0 {
+		return append(out, unforeseenLacks(err)...)
 	}
-	return []*Unavailable{fault(err)}
+	return []*Unavailable{unforeseenLack(err)}
 }
 
 // stated finds each [Unavailable] in an error's tree.
-func stated(err error) []*Unavailable {
+func statedLacks(err error) []*Unavailable {
 	switch x := err.(type) { //nolint:errorlint // this is the walk that errors.As does for one
 	case *Unavailable:
 		return []*Unavailable{x}
 	case interface{ Unwrap() []error }:
 		var out []*Unavailable
 		for _, e := range x.Unwrap() {
-			out = append(out, stated(e)...)
+			out = append(out, statedLacks(e)...)
 		}
 		return out
 	case interface{ Unwrap() error }:
-		return stated(x.Unwrap())
+		return statedLacks(x.Unwrap())
 	}
 	return nil
 }
 
 // unforeseen returns the parts of a joined error that state nothing.
-func unforeseen(err error) []*Unavailable {
+func unforeseenLacks(err error) []*Unavailable {
 	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
 		return nil
 	}
 	var out []*Unavailable
 	for _, e := range joined.Unwrap() {
-		if len(stated(e)) == 0 {
-			out = append(out, fault(e))
+		if len(statedLacks(e)) == 0 {
+			out = append(out, unforeseenLack(e))
 			continue
 		}
-		out = append(out, unforeseen(e)...)
+		out = append(out, unforeseenLacks(e)...)
 	}
 	return out
 }
 
-func fault(err error) *Unavailable {
+func unforeseenLack(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Unavailable{Reason: Timeout, Detail: "it did not answer within the scrape's budget"}
 	}

@@ -25,7 +25,7 @@ var diskUsage = gauge("disk_usage_ratio",
 const (
 	// statfsLimit is how long a filesystem may take to tell its size. Local ones
 	// take microseconds; a network filesystem whose server is gone takes for ever.
-	statfsLimit = 500 * time.Millisecond
+	statfsTimeout = 500 * time.Millisecond
 	// maxFilesystems bounds the series.
 	maxFilesystems = 128
 )
@@ -91,7 +91,7 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	for i, f := range all {
 		probes[i] = d.start(f.path)
 	}
-	limit := time.NewTimer(diskPatience(ctx))
+	limit := time.NewTimer(diskTimeout(ctx))
 	defer limit.Stop()
 	for i, f := range all {
 		p := probes[i]
@@ -113,11 +113,11 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 
 // diskPatience is how long to wait for all filesystems together: half of what is
 // left, so that those that did answer are still in time.
-func diskPatience(ctx context.Context) time.Duration {
+func diskTimeout(ctx context.Context) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
-		return min(statfsLimit, time.Until(end)/2)
+		return min(statfsTimeout, time.Until(end)/2)
 	}
-	return statfsLimit
+	return statfsTimeout
 }
 
 // start asks a filesystem for its space, or joins the question that is already
@@ -148,7 +148,7 @@ func (p *diskProbe) wait(limit *time.Timer) bool {
 		return true
 	default:
 	}
-	if time.Since(p.since) >= statfsLimit {
+	if time.Since(p.since) >= statfsTimeout {
 		return false
 	}
 	select {
@@ -209,7 +209,7 @@ func realFilesystems(mounts []*procfs.MountInfo) []filesystem {
 	}
 	byDevice := make(map[string]filesystem)
 	for label, m := range at {
-		if notReal(m.FSType, label) {
+		if isExcluded(m.FSType, label) {
 			continue
 		}
 		old, ok := byDevice[m.MajorMinorVer]
@@ -234,7 +234,7 @@ func shorterMount(a, b string) int {
 // be asked: that would mount them. An overlay counts where it is all that a
 // container has. The files that container runtimes mount over an image's lie
 // on the host's disk, and must not hide a volume that lies there too.
-func notReal(kind, mountpoint string) bool {
+func isExcluded(kind, mountpoint string) bool {
 	switch mountpoint {
 	case "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log":
 		return true
@@ -281,10 +281,10 @@ func (f *diskFailures) add(label string, err error) {
 func (f *diskFailures) err() error {
 	var errs []error
 	if len(f.stuck) > 0 {
-		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no answer from the filesystem at " + few(f.stuck)})
+		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no answer from the filesystem at " + firstThree(f.stuck)})
 	}
 	if len(f.refused) > 0 {
-		errs = append(errs, &Unavailable{Reason: Permission, Detail: "no right to look at the filesystem at " + few(f.refused)})
+		errs = append(errs, &Unavailable{Reason: Permission, Detail: "no right to look at the filesystem at " + firstThree(f.refused)})
 	}
 	if f.more > 0 {
 		errs = append(errs, &Unavailable{Reason: Failed, Detail: fmt.Sprintf("%d filesystems beyond the first %d are left out", f.more, maxFilesystems)})
@@ -293,7 +293,7 @@ func (f *diskFailures) err() error {
 }
 
 // few names at most three of them.
-func few(names []string) string {
+func firstThree(names []string) string {
 	if len(names) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 	}

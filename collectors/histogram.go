@@ -34,12 +34,12 @@ func histogram(name, help string, labels ...string) *family {
 
 // weighted counts events that may each stand for several. The part that is
 // left of a whole is kept for the next one, so that long sums are exact.
-type weighted struct {
+type weightedCount struct {
 	n     uint64
 	carry float64
 }
 
-func (w *weighted) add(weight float64) (whole uint64) {
+func (w *weightedCount) add(weight float64) (whole uint64) {
 	if weight == 1 {
 		w.n++
 		return 1
@@ -51,28 +51,28 @@ func (w *weighted) add(weight float64) (whole uint64) {
 	return whole
 }
 
-func (w *weighted) merge(o weighted) {
+func (w *weightedCount) merge(o weightedCount) {
 	w.n += o.n
 	w.add(o.carry)
 }
 
 // times gathers times in seconds in classic and native buckets at once. An
 // observation costs the same whatever its weight.
-type times struct {
-	count   weighted
+type durationBuckets struct {
+	count   weightedCount
 	sum     float64
 	classic [classicCount + 1]uint64 // not cumulative; the last is +Inf
 	native  [nativeSlots]uint64      // the first is the zero bucket
 }
 
-func (h *times) observe(seconds, weight float64) {
+func (h *durationBuckets) observe(seconds, weight float64) {
 	h.sum += seconds * weight
 	n := h.count.add(weight)
-	h.classic[classicSlot(seconds)] += n
-	h.native[nativeSlot(seconds)] += n
+	h.classic[classicIndex(seconds)] += n
+	h.native[nativeIndex(seconds)] += n
 }
 
-func (h *times) merge(o *times) {
+func (h *durationBuckets) merge(o *durationBuckets) {
 	h.sum += o.sum
 	h.count.n += o.count.n
 	// A carry belongs to no bucket yet: the next observation takes it along.
@@ -85,7 +85,7 @@ func (h *times) merge(o *times) {
 	}
 }
 
-func classicSlot(v float64) int {
+func classicIndex(v float64) int {
 	for i, bound := range classicBounds() {
 		if v <= bound {
 			return i
@@ -94,17 +94,17 @@ func classicSlot(v float64) int {
 	return classicCount
 }
 
-func nativeSlot(v float64) int {
+func nativeIndex(v float64) int {
 	if v <= nativeZero {
 		return 0
 	}
 	frac, exp := math.Frexp(v)
-	return min((exp-1)*8+eighth(frac), nativeLast) - nativeFirst + 1
+	return min((exp-1)*8+eighthBucket(frac), nativeLast) - nativeFirst + 1
 }
 
 // eighth finds the first of the bounds 2^(i/8)/2 that f, from 0.5 to 1, does
 // not exceed.
-func eighth(f float64) int {
+func eighthBucket(f float64) int {
 	switch {
 	case f <= 0.5:
 		return 0
@@ -156,37 +156,37 @@ func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 
 // timesMetric is one histogram of one moment, with classic and native
 // buckets: the format that is asked for decides which are sent.
-type timesMetric struct {
-	desc   *prometheus.Desc
-	labels []*dto.LabelPair
-	h      *times // never changed
+type durationMetric struct {
+	desc    *prometheus.Desc
+	labels  []*dto.LabelPair
+	buckets *durationBuckets // never changed
 }
 
-func newTimesMetric(desc *prometheus.Desc, h *times, labels ...string) timesMetric {
-	return timesMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
+func newDurationMetric(desc *prometheus.Desc, h *durationBuckets, labels ...string) durationMetric {
+	return durationMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
 }
 
 // Desc implements prometheus.Metric.
-func (m timesMetric) Desc() *prometheus.Desc { return m.desc }
+func (m durationMetric) Desc() *prometheus.Desc { return m.desc }
 
 // Write implements prometheus.Metric.
-func (m timesMetric) Write(out *dto.Metric) error {
+func (m durationMetric) Write(out *dto.Metric) error {
 	h := &dto.Histogram{
-		SampleCount:   new(m.h.count.n),
-		SampleSum:     new(m.h.sum),
+		SampleCount:   new(m.buckets.count.n),
+		SampleSum:     new(m.buckets.sum),
 		Schema:        new(int32(nativeSchema)),
 		ZeroThreshold: new(float64(nativeZero)),
-		ZeroCount:     new(m.h.native[0]),
+		ZeroCount:     new(m.buckets.native[0]),
 	}
 	var cumulative uint64
 	for i, bound := range classicBounds() {
-		cumulative += m.h.classic[i]
+		cumulative += m.buckets.classic[i]
 		h.Bucket = append(h.Bucket, &dto.Bucket{
 			UpperBound:      new(bound),
 			CumulativeCount: new(cumulative),
 		})
 	}
-	h.PositiveSpan, h.PositiveDelta = spans(&m.h.native)
+	h.PositiveSpan, h.PositiveDelta = spans(&m.buckets.native)
 	out.Label, out.Histogram = m.labels, h
 	return nil
 }

@@ -29,7 +29,7 @@ const (
 	// differ by a few ticks of 10 ms and say nothing.
 	cpuStep = time.Second
 	// cpuKept is enough for a window of steps, with one older to start from.
-	cpuKept = int(cpuWindow/cpuStep) + 2
+	maxCPUReadings = int(cpuWindow/cpuStep) + 2
 )
 
 // Host reads the memory and the CPU of the whole host from /proc/meminfo and
@@ -115,7 +115,7 @@ func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 		ratio, ok = now.since(h.past[0])
 	}
 	if n := len(h.past); n == 0 || now.at.Sub(h.past[n-1].at) >= cpuStep {
-		if n == cpuKept {
+		if n == maxCPUReadings {
 			h.past = append(h.past[:0], h.past[1:]...)
 		}
 		h.past = append(h.past, now)

@@ -16,7 +16,7 @@ const (
 	maxLeakLines = 100
 	leakWindow   = time.Minute
 	// leakPatience bounds the question what the leaked connections last did.
-	leakPatience = 2 * time.Second
+	statementTimeout = 2 * time.Second
 	// unknownStatement is said where the server does not tell.
 	unknownStatement = "not known"
 )
@@ -38,7 +38,7 @@ type leakBatch struct {
 type LeakLog struct {
 	log     *slog.Logger
 	batches chan leakBatch
-	lost    atomic.Int64 // leaks that found no place in batches
+	dropped atomic.Int64 // leaks that found no place in batches
 }
 
 // NewLeakLog returns a log of leaks; nothing is written before Run.
@@ -54,7 +54,7 @@ func (l *LeakLog) report(b leakBatch) {
 	select {
 	case l.batches <- b:
 	default:
-		l.lost.Add(int64(len(b.lines)))
+		l.dropped.Add(int64(len(b.lines)))
 	}
 }
 
@@ -70,7 +70,7 @@ func (l *LeakLog) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			left += int(l.lost.Swap(0))
+			left += int(l.dropped.Swap(0))
 			if left > 0 {
 				l.log.Warn("More connections are leaked than are named one by one", "connections", left)
 			}
@@ -107,14 +107,14 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 			statement = unknownStatement
 		}
 		l.log.Warn("A connection sleeps in a transaction for too long", "app", x.app, "pool", x.pool, "mysql", x.mysql,
-			"connection", x.leak.connection, "worker", worker(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
+			"connection", x.leak.connection, "worker", slotName(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
 			"transaction_age", x.leak.transaction.Age, "rows_locked", x.leak.transaction.RowsLocked, "rows_modified", x.leak.transaction.RowsModified,
 			"statement", statement)
 	}
 }
 
 // worker names a slot for people.
-func worker(o model.Owner) string {
+func slotName(o model.Owner) string {
 	if o.Slot == "" {
 		return "unattributed"
 	}
@@ -128,7 +128,7 @@ func lastStatements(ctx context.Context, server MySQLServer, ids []uint64) (out 
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, leakPatience)
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	return server.LastStatements(ctx, ids)
 }

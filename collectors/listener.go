@@ -32,7 +32,7 @@ type Listener struct {
 
 	mu        sync.Mutex
 	overflows map[uint64]*window // by network namespace
-	left      map[string]int     // by app: the most listeners that were over the bound at once
+	leftOut   map[string]int     // by app: the most listeners that were over the bound at once
 	dropped   int                // sum of all that was ever in left
 }
 
@@ -45,7 +45,7 @@ const (
 
 // NewListener returns the collector "listener".
 func NewListener(apps Apps, procRoot string) *Listener {
-	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window), left: make(map[string]int)}
+	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window), leftOut: make(map[string]int)}
 }
 
 // Name implements [Collector].
@@ -65,53 +65,53 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
 	var lacks []error
 	netstat := make(map[uint64]listenCounters) // one reading a namespace
-	left := make(map[string]int)
+	leftOut := make(map[string]int)
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
 		out := model.AppListeners{App: a.Name}
-		over, why := queues(&s, &out, a)
+		more, why := publishQueues(&s, &out, a)
 		if why != nil {
 			lacks = append(lacks, why)
 		}
-		left[a.Name] = over
+		leftOut[a.Name] = more
 		n, ok := netstat[a.NetNS]
 		if !ok {
-			n = c.counters(a.PID)
+			n = c.readCounters(a.PID)
 			netstat[a.NetNS] = n
-			c.remember(a.NetNS, n, snap.Time)
+			c.addOverflows(a.NetNS, n, snap.Time)
 		}
 		if n.ok {
 			s.add(overflowsFamily, n.overflows, a.Name)
 			s.add(dropsFamily, n.drops, a.Name)
-			if grown, ok := c.grown(a.NetNS, n, snap.Time); ok {
-				out.Overflows5m = model.Known(grown)
+			if growth, ok := c.overflowGrowth(a.NetNS, n, snap.Time); ok {
+				out.Overflows5m = model.Known(growth)
 			}
 		}
 		s.State.Listeners = append(s.State.Listeners, out)
 	}
-	c.forget(netstat)
-	s.add(seriesDropped, float64(c.count(left)), queueFamily.name)
+	c.prune(netstat)
+	s.add(seriesDropped, float64(c.countLeftOut(leftOut)), queueFamily.name)
 	return s, errors.Join(lacks...)
 }
 
 // count returns how many listeners were ever over the bound of an app.
-func (c *Listener) count(left map[string]int) int {
+func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for app, n := range left {
-		c.dropped += max(0, n-c.left[app])
-		left[app] = max(n, c.left[app])
+	for app, n := range leftOut {
+		c.dropped += max(0, n-c.leftOut[app])
+		leftOut[app] = max(n, c.leftOut[app])
 	}
-	c.left = left
+	c.leftOut = leftOut
 	return c.dropped
 }
 
 // remember, grown and forget keep the last minutes of each namespace: its
 // counter began with the namespace, so its value alone says nothing about now.
-func (c *Listener) remember(ns uint64, n listenCounters, now time.Time) {
+func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.overflows[ns] == nil {
@@ -122,13 +122,13 @@ func (c *Listener) remember(ns uint64, n listenCounters, now time.Time) {
 	}
 }
 
-func (c *Listener) grown(ns uint64, n listenCounters, now time.Time) (float64, bool) {
+func (c *Listener) overflowGrowth(ns uint64, n listenCounters, now time.Time) (float64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.overflows[ns].growth(now, n.overflows)
 }
 
-func (c *Listener) forget(seen map[uint64]listenCounters) {
+func (c *Listener) prune(seen map[uint64]listenCounters) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ns := range c.overflows {
@@ -146,7 +146,7 @@ type queue struct {
 }
 
 // queueOf returns the accept queue of one socket.
-func queueOf(l sockdiag.Listener) queue {
+func socketQueue(l sockdiag.Listener) queue {
 	q := queue{length: float64(l.Queue), limit: float64(l.Limit), hasLength: l.HasQueue, hasLimit: l.HasLimit}
 	if l.HasQueue && l.HasLimit && l.Limit > 0 {
 		q.fullness = q.length / q.limit
@@ -165,7 +165,7 @@ func (q *queue) add(o queue) {
 // queuesOf returns an app's accept queues by label. Several sockets with one
 // address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
 // listener. Those over the bound, the last in the order of labels, are one too.
-func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
+func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
 		name := sockdiag.Label(l)
@@ -173,24 +173,24 @@ func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, ove
 			byLabel[name] = &queue{}
 			labels = append(labels, name)
 		}
-		byLabel[name].add(queueOf(l))
+		byLabel[name].add(socketQueue(l))
 	}
 	sort.Strings(labels)
 	if len(labels) <= maxListeners {
 		return byLabel, labels, 0
 	}
-	rest := &queue{}
+	others := &queue{}
 	for _, name := range labels[maxListeners:] {
-		rest.add(*byLabel[name])
+		others.add(*byLabel[name])
 	}
 	over = len(labels) - maxListeners
-	byLabel[otherListeners] = rest
+	byLabel[otherListeners] = others
 	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
 }
 
 // queues publishes one app's listeners; over is how many have no series of their own.
-func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
-	byLabel, labels, over := queuesOf(a)
+func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
+	byLabel, labels, over := queuesByLabel(a)
 	complete := true
 	for _, name := range labels {
 		q := byLabel[name]
@@ -213,14 +213,14 @@ func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why
 	case len(labels) == 0 && a.Configured:
 		why = lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:
-		why = queuesRefused(a)
+		why = queuesLack(a)
 	}
 	return over, why
 }
 
 // queuesRefused says what the accept queues need: in another network namespace
 // a capability, in ours only that sock_diag is not forbidden.
-func queuesRefused(a *discovery.App) error {
+func queuesLack(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
 			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)
@@ -236,7 +236,7 @@ type listenCounters struct {
 
 // counters reads ListenOverflows and ListenDrops of the network namespace of a
 // process (/proc/PID/net/netstat).
-func (c *Listener) counters(pid int) listenCounters {
+func (c *Listener) readCounters(pid int) listenCounters {
 	b, err := os.ReadFile(c.procRoot + "/" + strconv.Itoa(pid) + "/net/netstat")
 	if err != nil {
 		return listenCounters{}

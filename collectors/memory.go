@@ -62,15 +62,15 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 		if !a.Up {
 			continue
 		}
-		c.app(&s, a, c.limits.of(a, snap.Time), float64(total))
+		c.app(&s, a, c.limits.statsOf(a, snap.Time), float64(total))
 		if a.MemoryErr != nil {
-			lacks = append(lacks, whyNoMemory(a))
+			lacks = append(lacks, memoryLack(a))
 		}
 	}
 	return s, errors.Join(lacks...)
 }
 
-func whyNoMemory(a *discovery.App) error {
+func memoryLack(a *discovery.App) error {
 	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}

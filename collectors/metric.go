@@ -39,7 +39,7 @@ func descs(fs ...*family) []*prometheus.Desc {
 func (s *Sample) add(f *family, v float64, labels ...string) {
 	labels = clean(labels)
 	if s.Metrics == nil {
-		s.grow(firstRoom)
+		s.grow(initialCapacity)
 	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
 }
@@ -53,7 +53,7 @@ func (s *Sample) set(number **float64, f *family, v float64, labels ...string) {
 
 // firstRoom is for how many values there is room at first: more than half of the
 // collectors have more.
-const firstRoom = 8
+const initialCapacity = 8
 
 // grow makes room for n more values.
 func (s *Sample) grow(n int) {

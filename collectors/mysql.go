@@ -62,8 +62,8 @@ const (
 type MySQL struct {
 	activity *Activity
 
-	mu   sync.Mutex
-	left mysql.LeftOut // of all servers, since the start
+	mu      sync.Mutex
+	leftOut mysql.LeftOut // of all servers, since the start
 }
 
 // NewMySQL returns the collector "mysql".
@@ -80,56 +80,56 @@ func (*MySQL) Descs() []*prometheus.Desc {
 
 // Collect implements [Collector].
 func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
-	targets := c.activity.list()
-	looks := make([]mysqlLook, len(targets))
+	targets := c.activity.currentTargets()
+	reads := make([]mysqlRead, len(targets))
 	for i, t := range targets {
-		looks[i].MySQLTarget, looks[i].server.Name = t, t.Name
+		reads[i].MySQLTarget, reads[i].server.Name = t, t.Name
 	}
-	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx, c.activity) }, func(i int, err error) {
-		l := &looks[i]
+	eachServer(ctx, len(reads), func(ctx context.Context, i int) { reads[i].readServer(ctx, c.activity) }, func(i int, err error) {
+		l := &reads[i]
 		l.Sample, l.server = Sample{}, model.MySQLServer{Name: l.Name}
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.errs = []error{lackOf("mysql", l.Name, err)}
 	})
 	var s Sample
 	var errs []error
-	for i := range looks {
-		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.State.MySQL = append(s.State.MySQL, looks[i].server)
-		errs = append(errs, looks[i].errs...)
+	for i := range reads {
+		s.Metrics = append(s.Metrics, reads[i].Metrics...)
+		s.State.MySQL = append(s.State.MySQL, reads[i].server)
+		errs = append(errs, reads[i].errs...)
 	}
-	c.leftOut(&s, looks)
+	c.addLeftOut(&s, reads)
 	return s, errors.Join(errs...)
 }
 
 // leftOut adds up the rows that bounds kept out of the looks.
-func (c *MySQL) leftOut(s *Sample, looks []mysqlLook) {
+func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range looks {
-		c.left.Threads += looks[i].left.Threads
-		c.left.Transactions += looks[i].left.Transactions
-		c.left.LockWaits += looks[i].left.LockWaits
+	for i := range reads {
+		c.leftOut.Threads += reads[i].leftOut.Threads
+		c.leftOut.Transactions += reads[i].leftOut.Transactions
+		c.leftOut.LockWaits += reads[i].leftOut.LockWaits
 	}
-	s.add(seriesDropped, float64(c.left.Threads), "mysql_thread")
-	s.add(seriesDropped, float64(c.left.Transactions), "mysql_transaction")
-	s.add(seriesDropped, float64(c.left.LockWaits), "mysql_lock_wait")
+	s.add(seriesDropped, float64(c.leftOut.Threads), "mysql_thread")
+	s.add(seriesDropped, float64(c.leftOut.Transactions), "mysql_transaction")
+	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
 }
 
 // mysqlLook is one look at one server.
-type mysqlLook struct {
+type mysqlRead struct {
 	MySQLTarget
 	Sample
-	server  model.MySQLServer
-	errs    []error
-	refused bool // one error of that kind is enough
-	counted bool // the server has told how many threads run
-	running *int // and how many are in its list of threads
-	left    mysql.LeftOut
+	server            model.MySQLServer
+	errs              []error
+	processRefused    bool // one error of that kind is enough
+	hasThreadsRunning bool // the server has told how many threads run
+	listedRunning     *int // and how many are in its list of threads
+	leftOut           mysql.LeftOut
 }
 
-func (l *mysqlLook) read(ctx context.Context, from *Activity) {
-	now, err := from.of(ctx, l.MySQLTarget, "mysql")
+func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
+	now, err := from.read(ctx, l.MySQLTarget, "mysql")
 	if err == nil {
 		err = now.pingErr
 	}
@@ -137,11 +137,11 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		var e *mysql.Error
 		l.server.Full = errors.As(err, &e) && e.Full
 		l.add(upFamily, 0, "mysql:"+l.Name)
-		l.lack(err)
+		l.addLack(err)
 		return
 	}
-	if l.left = now.left; l.left != (mysql.LeftOut{}) {
-		l.errs = append(l.errs, cutShort(l.Name))
+	if l.leftOut = now.leftOut; l.leftOut != (mysql.LeftOut{}) {
+		l.errs = append(l.errs, incompleteLack(l.Name))
 	}
 	l.server.Up = true
 	l.add(upFamily, 1, "mysql:"+l.Name)
@@ -151,38 +151,38 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		l.add(mysqlFallbackFamily, float64(index), l.Name)
 	}
 	defer func() {
-		if !l.counted && l.running != nil {
-			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.running), l.Name)
+		if !l.hasThreadsRunning && l.listedRunning != nil {
+			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.listedRunning), l.Name)
 		}
 	}()
 	// What is read already comes first: it may say that the server hangs.
-	if err := l.activity(now); err != nil && l.lack(err) {
+	if err := l.addActivity(now); err != nil && l.addLack(err) {
 		return
 	}
-	for _, part := range []func(context.Context) error{l.status, l.limits, l.time} {
-		if err := part(ctx); err != nil && l.lack(err) {
+	for _, part := range []func(context.Context) error{l.readStatus, l.readLimits, l.readStatementTime} {
+		if err := part(ctx); err != nil && l.addLack(err) {
 			return
 		}
 	}
-	l.holders(now.threads)
+	l.addHolders(now.threads)
 }
 
-var errCutShort = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
+var errIncomplete = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
 
 // cutShort says that a look does not have all. It names no number, so that it
 // is said once and not at each scrape.
-func cutShort(server string) *Unavailable {
-	return lackOf("mysql", server, errCutShort)
+func incompleteLack(server string) *Unavailable {
+	return lackOf("mysql", server, errIncomplete)
 }
 
 // lack notes why something is not in the sample, and tells whether there is no
 // point in going on.
-func (l *mysqlLook) lack(err error) (stop bool) {
+func (l *mysqlRead) addLack(err error) (stop bool) {
 	stop, process, u := mysqlLack(l.Name, err)
-	if process && l.refused {
+	if process && l.processRefused {
 		return false
 	}
-	l.refused = l.refused || process
+	l.processRefused = l.processRefused || process
 	l.errs = append(l.errs, u)
 	return stop
 }
@@ -204,13 +204,13 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	return stop, process, u
 }
 
-func (l *mysqlLook) status(ctx context.Context) error {
+func (l *mysqlRead) readStatus(ctx context.Context) error {
 	status, err := l.Server.Status(ctx)
 	if err != nil {
 		return err
 	}
 	if v, ok := status["Threads_running"]; ok {
-		l.counted = true
+		l.hasThreadsRunning = true
 		l.set(&l.server.ThreadsRunning, mysqlRunningFamily, max(v-1, 0), l.Name)
 	}
 	if v, ok := status["Threads_connected"]; ok {
@@ -228,11 +228,11 @@ func (l *mysqlLook) status(ctx context.Context) error {
 }
 
 // activity adds what runs, what is open and what waits.
-func (l *mysqlLook) activity(now *activity) error {
+func (l *mysqlRead) addActivity(now *activity) error {
 	if now.threadsErr != nil {
 		return now.threadsErr
 	}
-	waits := l.threads(now.threads)
+	waits := l.addThreads(now.threads)
 	if now.transactionsErr != nil {
 		return now.transactionsErr
 	}
@@ -244,15 +244,15 @@ func (l *mysqlLook) activity(now *activity) error {
 			waits[t.Thread] = true
 		}
 	}
-	l.queryTime(now.threads, waits)
+	l.addQueryTime(now.threads, waits)
 	l.set(&l.server.OldestTransaction, mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.set(&l.server.LockWaits, mysqlLockWaitsFamily, float64(len(waits)), l.Name)
-	return l.blockers(now)
+	return l.addBlockers(now)
 }
 
 // threads adds what the list of threads tells, and gives the ones that wait for
 // a lock of a table.
-func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
+func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	waits = make(map[uint64]bool)
 	longest, running := time.Duration(0), 0
 	for i := range threads {
@@ -260,7 +260,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		if t.Own {
 			continue
 		}
-		if ofClient(t) {
+		if isClientStatement(t) {
 			longest = max(longest, t.Time)
 		}
 		if t.Command != "Sleep" && t.Command != "Daemon" {
@@ -271,7 +271,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		}
 	}
 	l.set(&l.server.LongestQuery, mysqlLongestFamily, longest.Seconds(), l.Name)
-	l.running = &running
+	l.listedRunning = &running
 	return waits
 }
 
@@ -284,14 +284,14 @@ func waitsForLock(state string) bool {
 // LacksOfMySQL says why something of a server is missing, as the collector
 // would.
 func LacksOfMySQL(name string, err error) []*Unavailable {
-	l := mysqlLook{MySQLTarget: MySQLTarget{Name: name}}
-	l.lack(waitsRefused(err))
+	l := mysqlRead{MySQLTarget: MySQLTarget{Name: name}}
+	l.addLack(lockWaitsError(err))
 	return Lacks(errors.Join(l.errs...))
 }
 
 // waitsRefused adds the cure to an error of LockWaits: MySQL 8 has lock waits in
 // performance_schema, which needs a right of its own.
-func waitsRefused(err error) error {
+func lockWaitsError(err error) error {
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission || e.Need != "SELECT" {
 		return err
@@ -303,11 +303,11 @@ func waitsRefused(err error) error {
 }
 
 // blockers counts the transactions at the root of the waits for locks.
-func (l *mysqlLook) blockers(now *activity) error {
+func (l *mysqlRead) addBlockers(now *activity) error {
 	if now.waitsErr != nil {
-		return waitsRefused(now.waitsErr)
+		return lockWaitsError(now.waitsErr)
 	}
-	byID := now.byID()
+	byID := now.transactionsByID()
 	roots := make(map[string]bool)
 	for _, p := range now.waits {
 		waiter, blocker := byID[p.Waiting], byID[p.Blocking]
@@ -322,7 +322,7 @@ func (l *mysqlLook) blockers(now *activity) error {
 	return nil
 }
 
-func (l *mysqlLook) limits(ctx context.Context) error {
+func (l *mysqlRead) readLimits(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
 		return err
@@ -334,7 +334,7 @@ func (l *mysqlLook) limits(ctx context.Context) error {
 }
 
 // time reads how long statements took, which only performance_schema adds up.
-func (l *mysqlLook) time(ctx context.Context) error {
+func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
 		return err

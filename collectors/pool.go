@@ -80,11 +80,11 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	targets := c.o.Activity.list()
-	looks := make([]*activity, len(targets))
+	targets := c.o.Activity.currentTargets()
+	activities := make([]*activity, len(targets))
 	lacks := make([]error, len(targets))
 	eachServer(ctx, len(targets), func(ctx context.Context, i int) {
-		looks[i], lacks[i] = c.o.Activity.of(ctx, targets[i], c.Name())
+		activities[i], lacks[i] = c.o.Activity.read(ctx, targets[i], c.Name())
 	}, func(i int, err error) { lacks[i] = err })
 
 	c.mu.Lock()
@@ -100,10 +100,10 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 		if servers[t.Name] == nil {
 			servers[t.Name] = &poolServer{seen: make(map[uint64]*seenConnection)}
 		}
-		if lacks[i] = whyNoPools(t.Name, looks[i], lacks[i]); lacks[i] == nil {
-			c.server(&s, servers[t.Name], poolRead{t, looks[i], v})
-			if looks[i].left != (mysql.LeftOut{}) {
-				lacks[i] = cutShort(t.Name)
+		if lacks[i] = poolsLack(t.Name, activities[i], lacks[i]); lacks[i] == nil {
+			c.server(&s, servers[t.Name], poolRead{t, activities[i], v})
+			if activities[i].leftOut != (mysql.LeftOut{}) {
+				lacks[i] = incompleteLack(t.Name)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 }
 
 // whyNoPools returns why the pools of a server are not known; nil if they are.
-func whyNoPools(server string, l *activity, err error) error {
+func poolsLack(server string, l *activity, err error) error {
 	if err == nil {
 		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
 			if e != nil {
@@ -137,7 +137,7 @@ type connected struct {
 
 // census returns the number of connections of each process to each component, and
 // the components of each app.
-func (v *sampledConnections) census() (counts map[connected]int, components map[string][]string) {
+func (v *sampledConnections) countConnections() (counts map[connected]int, components map[string][]string) {
 	counts, components = make(map[connected]int), make(map[string][]string)
 	for i := range v.list {
 		x := &v.list[i]
@@ -155,12 +155,12 @@ func (v *sampledConnections) census() (counts map[connected]int, components map[
 // workers adds the connections of each worker. Where one worker of an app is
 // connected to something, the others' count is 0 rather than absent.
 func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
-	counts, components := v.census()
+	counts, components := v.countConnections()
 	left := maxWorkerSeries
 	for i := range v.snap.Apps {
 		a := &v.snap.Apps[i]
 		if err := v.errs[a.Name]; err != nil && a.Up {
-			lack = errors.Join(lack, whyNoConnections(a.Name, err))
+			lack = errors.Join(lack, connectionsLack(a.Name, err))
 			continue
 		}
 		for _, component := range components[a.Name] {
@@ -183,7 +183,7 @@ func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	return lack
 }
 
-func whyNoConnections(app string, err error) error {
+func connectionsLack(app string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
 	}

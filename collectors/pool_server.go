@@ -25,9 +25,9 @@ type poolCounts [len(poolStates)]int
 
 // poolServer is what is kept of one server between reads.
 type poolServer struct {
-	looked time.Time
-	seen   map[uint64]*seenConnection // by connection id
-	leaks  map[leakKey]bool           // leaked now, and logged
+	lastRead time.Time
+	seen     map[uint64]*seenConnection // by connection id
+	leaks    map[leakKey]bool           // leaked now, and logged
 }
 
 // seenConnection is when a connection was first seen. The same id with another client
@@ -91,18 +91,18 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 		if t.Own || t.Command == "Daemon" {
 			continue
 		}
-		at := p.see(t, l.began)
+		at := p.markSeen(t, l.began)
 		who, known := l.owner(clients[i], at, named)
 		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
 			fresh = true
 		}
-		if in := pools.take(t, who); in != nil {
+		if in := pools.poolFor(t, who); in != nil {
 			in.add(t, open[t.ID], who)
 			who.App = cmp.Or(who.App, in.app)
 		}
 		owners[i] = who
 	}
-	p.forget(l.began)
+	p.prune(l.began)
 	if fresh {
 		c.o.Connections.SampleConnections()
 	}
@@ -113,24 +113,24 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 }
 
 // see returns when a connection was first seen.
-func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
-	at := p.seen[t.ID]
-	if at == nil || at.host != t.Host {
-		at = &seenConnection{host: t.Host, after: p.looked, first: now}
-		p.seen[t.ID] = at
+func (p *poolServer) markSeen(t *mysql.Thread, now time.Time) *seenConnection {
+	seen := p.seen[t.ID]
+	if seen == nil || seen.host != t.Host {
+		seen = &seenConnection{host: t.Host, after: p.lastRead, first: now}
+		p.seen[t.ID] = seen
 	}
-	at.last = now
-	return at
+	seen.last = now
+	return seen
 }
 
 // forget removes the connections that were not seen in this read.
-func (p *poolServer) forget(now time.Time) {
+func (p *poolServer) prune(now time.Time) {
 	for id, at := range p.seen {
 		if !at.last.Equal(now) {
 			delete(p.seen, id)
 		}
 	}
-	p.looked = now
+	p.lastRead = now
 }
 
 // owner returns whose connection a thread is. A sample that is older than the
@@ -224,7 +224,7 @@ func (l *poolRead) lockWaits() []model.LockWait {
 		})
 	}
 	if len(l.waits) > 0 {
-		byID := l.byID()
+		byID := l.transactionsByID()
 		for _, p := range l.waits {
 			if waiter, blocker := byID[p.Waiting], byID[p.Blocking]; waiter != nil && blocker != nil {
 				add(waiter.Thread, blocker.Thread, waiter.Waiting)

@@ -42,13 +42,13 @@ func (c *Pool) poolsOf(l poolRead) *poolSet {
 // take returns the pool to which a connection belongs, or nil. The process at its
 // other end decides. Where that is not known, the user does; of several pools with
 // that user the first gets it.
-func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
+func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
 	}
 	own := b.configured[who.App]
 	if len(own) == 0 {
-		return b.find(who.App)
+		return b.foundPool(who.App)
 	}
 	if p := firstPool(own, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User }); p != nil {
 		return p
@@ -65,7 +65,7 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 
 // find returns the pool of an app for which no pool on this server is configured. It
 // has the server's name, unless a pool on another server has that name.
-func (b *poolSet) find(app string) *pool {
+func (b *poolSet) foundPool(app string) *pool {
 	p := b.found[app]
 	if p == nil {
 		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}

@@ -43,7 +43,7 @@ func (p *Pressure) Collect(context.Context) (Sample, error) {
 	for _, resource := range []string{"cpu", "memory", "io"} {
 		psi, err := proc.PSIStatsForResource(resource)
 		switch {
-		case noPSI(err):
+		case isPSIMissing(err):
 			none, off = append(none, resource), err
 			continue
 		case err != nil:
@@ -70,13 +70,13 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 
 // noPSI tells a kernel without PSI: no file, or one that cannot be opened
 // because of psi=0.
-func noPSI(err error) bool {
+func isPSIMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
 // pressureError is why some resources are not there.
 func pressureError(resources string, err error) error {
-	if !noPSI(err) {
+	if !isPSIMissing(err) {
 		return fileError("pressure of "+resources, err)
 	}
 	return &Unavailable{

@@ -84,7 +84,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		if a.FDsCut {
 			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more descriptors than are looked at: a listener may be missing, and a worker with it", ""))
 		}
-		lacks = append(lacks, distrusted(a)...)
+		lacks = append(lacks, trustLacks(a)...)
 	}
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
@@ -100,7 +100,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 }
 
 // distrusted states what is not believed of an app's processes, or not read.
-func distrusted(a *discovery.App) (lacks []error) {
+func trustLacks(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
 		lacks = append(lacks, lackOfApp(a.Name, Permission, "what the match of "+a.Name+" names is not believed: "+a.MatchErr.Error(),
 			"the pid file has to belong to root or to the user of the app, in a directory where nobody else can write"))
@@ -147,7 +147,7 @@ func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.
 			s.set(&out.MaxFDs, maxFDsFamily, float64(a.MaxFDs), a.Name)
 		}
 	}
-	st := c.limits.of(a, now)
+	st := c.limits.statsOf(a, now)
 	if st.ThrottledSeconds != nil {
 		s.add(throttledFamily, *st.ThrottledSeconds, a.Name)
 	}
@@ -195,7 +195,7 @@ type Limits struct {
 // group is the place of one app's oldest master, and what was last read there.
 type group struct {
 	start time.Time
-	place cgroup.Group
+	group cgroup.Group
 	err   error
 	read  time.Time // when stats was read, by the snapshot's clock
 	stats cgroup.Stats
@@ -213,7 +213,7 @@ func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 // not to be had. Where a process belongs is read once in its life, for it
 // seldom moves. A group that cannot be read is no reason to be unavailable:
 // the host's own limits hold then.
-func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
+func (l *Limits) statsOf(a *discovery.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.groups[a.PID]
@@ -222,13 +222,13 @@ func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
 			clear(l.groups)
 		}
 		g = &group{start: a.Start}
-		if g.place, g.err = l.fs.Of(a.PID); g.err != nil {
+		if g.group, g.err = l.fs.Of(a.PID); g.err != nil {
 			l.log.Debug("Control group cannot be told", "app", a.Name, "err", g.err)
 		}
 		l.groups[a.PID] = g
 	}
 	if g.err == nil && !g.read.Equal(now) { // what could not be read is absent
-		g.stats, _ = l.fs.Read(g.place)
+		g.stats, _ = l.fs.Read(g.group)
 		g.read = now
 	}
 	return g.stats

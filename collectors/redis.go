@@ -42,7 +42,7 @@ var (
 
 // redisPatience is how long one look at a server may take at most, whoever
 // waits: a Redis that takes longer is, to an app, not there.
-const redisPatience = 1500 * time.Millisecond
+const redisTimeout = 1500 * time.Millisecond
 
 // Redis returns the state of Redis servers.
 type Redis struct {
@@ -56,7 +56,7 @@ type Redis struct {
 type lookups struct {
 	hits, misses         window
 	lastHits, lastMisses float64
-	seen                 float64 // lookups in the window, as of the last reading
+	total                float64 // lookups in the window, as of the last reading
 }
 
 // NewRedis returns the collector "redis".
@@ -77,35 +77,35 @@ func (*Redis) Descs() []*prometheus.Desc {
 // first by the configuration gives the reason.
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
-	looks := make([]redisLook, len(targets))
+	reads := make([]redisRead, len(targets))
 	for i, t := range targets {
-		looks[i].RedisTarget, looks[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
+		reads[i].RedisTarget, reads[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
 	}
-	eachServer(ctx, len(looks), func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
+		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
-		looks[i].read(ctx)
+		reads[i].readServer(ctx)
 	}, func(i int, err error) {
-		l := &looks[i]
+		l := &reads[i]
 		l.Sample, l.server = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}
 		l.add(upFamily, 0, "redis:"+l.Name)
 		l.err = lackOf("redis", l.Name, err)
 	})
 	var s Sample
 	var errs []error
-	for i := range looks {
-		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		errs = append(errs, looks[i].err)
+	for i := range reads {
+		s.Metrics = append(s.Metrics, reads[i].Metrics...)
+		errs = append(errs, reads[i].err)
 	}
-	c.hitRatios(looks, time.Now())
-	for i := range looks {
-		s.State.Redis = append(s.State.Redis, looks[i].server)
+	c.setHitRatios(reads, time.Now())
+	for i := range reads {
+		s.State.Redis = append(s.State.Redis, reads[i].server)
 	}
 	return s, errors.Join(errs...)
 }
 
 // redisLook is one look at one server.
-type redisLook struct {
+type redisRead struct {
 	RedisTarget
 	Sample
 	server model.RedisServer
@@ -115,7 +115,7 @@ type redisLook struct {
 
 // read returns the numbers of one server. A server that refuses single commands is up: what it
 // does not tell is missing, with the reason, and nothing else is.
-func (l *redisLook) read(ctx context.Context) {
+func (l *redisRead) readServer(ctx context.Context) {
 	took, err := l.Server.Ping(ctx)
 	up := 0.0
 	if err == nil || took > 0 {
@@ -125,7 +125,7 @@ func (l *redisLook) read(ctx context.Context) {
 		}
 		err = cmp.Or(err, refused)
 	}
-	l.err = l.lack(err)
+	l.err = l.lackFor(err)
 	l.add(upFamily, up, "redis:"+l.Name)
 	if up == 0 {
 		return
@@ -144,7 +144,7 @@ func answered(err error) bool {
 }
 
 // lack is why something is not in the sample.
-func (l *redisLook) lack(err error) error { return redisLack(l.Name, err) }
+func (l *redisRead) lackFor(err error) error { return redisLack(l.Name, err) }
 
 // redisLack says what a Redis lacks, with its name, as the reason of a collector.
 func redisLack(name string, err error) error {
@@ -155,7 +155,7 @@ func redisLack(name string, err error) error {
 	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
-func (l *redisLook) publish() {
+func (l *redisRead) publish() {
 	cache := 1.0
 	if l.Stateful {
 		cache = 0
@@ -181,12 +181,12 @@ func (l *redisLook) publish() {
 
 // hitRatios notes the share of lookups that found their key over five minutes,
 // of each server that had any.
-func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
+func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := make(map[string]*lookups, len(looks))
-	for i := range looks {
-		name, info := looks[i].Name, looks[i].info
+	known := make(map[string]*lookups, len(reads))
+	for i := range reads {
+		name, info := reads[i].Name, reads[i].info
 		past := c.lookups[name]
 		if past == nil {
 			past = &lookups{}
@@ -195,8 +195,8 @@ func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
 		if info.Hits == nil || info.Misses == nil {
 			continue
 		}
-		if ratio, ok := past.ratio(now, *info.Hits, *info.Misses); ok {
-			looks[i].server.HitRatio, looks[i].server.Lookups = model.Known(ratio), model.Known(past.seen)
+		if ratio, ok := past.addReading(now, *info.Hits, *info.Misses); ok {
+			reads[i].server.HitRatio, reads[i].server.Lookups = model.Known(ratio), model.Known(past.total)
 		}
 	}
 	c.lookups = known
@@ -204,7 +204,7 @@ func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
 
 // ratio takes a reading; false while there is none before it, or no lookup
 // since. Counters that went back are those of a server that was restarted.
-func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
+func (l *lookups) addReading(now time.Time, hits, misses float64) (float64, bool) {
 	if hits < l.lastHits || misses < l.lastMisses {
 		*l = lookups{}
 	}
@@ -213,7 +213,7 @@ func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
 	missed, _ := l.misses.growth(now, misses)
 	l.hits.add(now, hits)
 	l.misses.add(now, misses)
-	l.seen = found + missed
+	l.total = found + missed
 	if found+missed == 0 {
 		return 0, false
 	}

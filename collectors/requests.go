@@ -76,18 +76,18 @@ type RequestsOptions struct {
 // gunicorn says of its durations and statuses is ignored from then on, because
 // it is the same requests again. Its log levels still count.
 type Requests struct {
-	o       RequestsOptions
-	started time.Time
-	wake    chan struct{} // somebody waits to be proven
+	o          RequestsOptions
+	started    time.Time
+	resolveNow chan struct{} // somebody waits to be proven
 
-	mu      sync.Mutex // guards all down to parsed; Observe takes it for each event
-	limits  limits
-	places  places
-	senders senders
-	parsed  float64 // the most that was published as parsed
-	misread map[string]*misread
+	mu              sync.Mutex // guards all down to parsed; Observe takes it for each event
+	limits          limits
+	accounts        accountTable
+	senders         senders
+	publishedParsed float64 // the most that was published as parsed
+	appFaults       map[string]*appFaults
 
-	page pages // has a mutex of its own
+	history requestHistory // has a mutex of its own
 }
 
 // NewRequests makes the collector.
@@ -104,12 +104,12 @@ func NewRequests(o RequestsOptions) *Requests {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Requests{o: o, started: o.Now(), wake: make(chan struct{}, 1)}
-	r.places = places{max: o.MaxApps, apps: make(map[string]*account)}
-	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusal]*blame)}
-	r.misread = make(map[string]*misread)
-	r.page.before = r.started
-	r.page.apps = make(map[string]*history)
+	r := &Requests{o: o, started: o.Now(), resolveNow: make(chan struct{}, 1)}
+	r.accounts = accountTable{maxNames: o.MaxApps, apps: make(map[string]*account)}
+	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusedSender]*refusals)}
+	r.appFaults = make(map[string]*appFaults)
+	r.history.lastRead = r.started
+	r.history.apps = make(map[string]*appHistory)
 	r.Apply(o.SlowRequest, o.MaxRoutes)
 	return r
 }
@@ -120,7 +120,7 @@ func (r *Requests) Apply(slow time.Duration, maxRoutes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.limits.slow, r.limits.maxRoutes = slow.Seconds(), maxRoutes
-	r.places.epoch++ // whom the configuration trusts may have changed too
+	r.accounts.epoch++ // whom the configuration trusts may have changed too
 }
 
 // Name implements Collector.
@@ -140,40 +140,40 @@ func (r *Requests) Observe(e *ingest.Event, from ingest.Source) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a, folded := r.account(e, from)
+	a, folded := r.accountFor(e, from)
 	if a == nil {
 		return
 	}
 	if a.observe(e, &r.limits) || folded {
-		r.limits.refuse(e) // once, however many bounds it met
+		r.limits.countFolded(e) // once, however many bounds it met
 	}
 }
 
 // account returns where an event counts; nil: nowhere, and that is counted.
-func (r *Requests) account(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
+func (r *Requests) accountFor(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	s := r.senders.last
 	if s == nil || s.key != from {
 		if s = r.sender(from); s == nil {
-			return r.homeless(e, from)
+			return r.accountWithoutSender(e, from)
 		}
 		r.senders.last = s
 	}
-	s.heard = true
+	s.active = true
 	switch {
 	case len(e.App) == 0:
-		if s.pending { // it is to be proven while its socket is open
-			r.knock()
+		if s.unproven { // it is to be proven while its socket is open
+			r.requestResolve()
 		}
-		return &s.own, false
-	case s.verdict.epoch == r.places.epoch && s.verdict.app == string(e.App):
-		a, folded = s.verdict.account, s.verdict.folded
+		return &s.unnamed, false
+	case s.cached.epoch == r.accounts.epoch && s.cached.app == string(e.App):
+		a, folded = s.cached.account, s.cached.folded
 	default:
-		a, folded = r.judge(s, e.App)
+		a, folded = r.accountByName(s, e.App)
 	}
 	switch {
 	case a == nil:
-		r.refuse(s, e)
-	case a.standing == waiting && !e.Again:
+		r.refuseEvent(s, e)
+	case a.class == classPending && !e.Again:
 		a.lines++
 	}
 	return a, folded

@@ -10,34 +10,34 @@ import (
 
 // appView is one account of one moment. Nothing in it changes any more.
 type appView struct {
-	name   string
-	began  uint64 // which account of that name
-	pairs  []pairView
-	slow   uint64
-	logs   [levelCount]weighted
-	timed  bool
-	server bool
+	name         string
+	serial       uint64 // which account of that name
+	pairs        []pairView
+	slow         uint64
+	logs         [levelCount]weightedCount
+	hasDurations bool
+	fromServer   bool
 }
 
 type pairView struct {
 	method, route string
 	codes         []codeCount
-	times         *times
+	durations     *durationBuckets
 }
 
 // Collect implements Collector. It also gives the readings of the status page:
 // of each app the rate, the share of errors, the mean and the quantiles over
 // the last minutes. Its error is what RequestsOptions.Problem says.
 func (r *Requests) Collect(ctx context.Context) (Sample, error) {
-	r.settle(ctx, true)
+	r.resolve(ctx, true)
 	// The page's mutex is held from the look at the accounts to the end of the
 	// page's work, so that looks enter its history in their order.
-	r.page.mu.Lock()
-	views, dropped := r.freeze()
+	r.history.mu.Lock()
+	views, dropped := r.snapshot()
 	var s Sample
-	r.page.forget(views)
-	r.page.look(&s, views, r.o.Now())
-	r.page.mu.Unlock()
+	r.history.prune(views)
+	r.history.addPoints(&s, views, r.o.Now())
+	r.history.mu.Unlock()
 
 	for i := range views {
 		views[i].publish(&s)
@@ -45,8 +45,8 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	s.add(seriesDropped, float64(dropped.requests), httpRequests.name)
 	s.add(seriesDropped, float64(dropped.durations), httpDuration.name)
 	s.add(seriesDropped, float64(dropped.logs), appLogMessages.name)
-	r.received(&s, &dropped)
-	err := errors.Join(r.ignored(), r.notes())
+	r.publishReceived(&s, &dropped)
+	err := errors.Join(r.refusedLack(), r.faultLacks())
 	if r.o.Problem != nil {
 		err = errors.Join(r.o.Problem(), err)
 	}
@@ -54,7 +54,7 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 }
 
 // received publishes what the listeners count.
-func (r *Requests) received(s *Sample, l *limits) {
+func (r *Requests) publishReceived(s *Sample, l *limits) {
 	if r.o.Stats == nil {
 		return
 	}
@@ -63,8 +63,8 @@ func (r *Requests) received(s *Sample, l *limits) {
 	// Listeners count a little later than Observe, and a counter must not go
 	// back, so the most that was ever published stands.
 	r.mu.Lock()
-	r.parsed = max(r.parsed, float64(st.Parsed)-float64(l.lines)-float64(l.untrusted))
-	parsed := r.parsed
+	r.publishedParsed = max(r.publishedParsed, float64(st.Parsed)-float64(l.lines)-float64(l.untrusted))
+	parsed := r.publishedParsed
 	r.mu.Unlock()
 	s.add(statsdLines, parsed, "parsed")
 	s.add(statsdLines, float64(st.Unknown), "unknown")
@@ -79,11 +79,11 @@ func (r *Requests) received(s *Sample, l *limits) {
 }
 
 // freeze copies all accounts, in the order of their names.
-func (r *Requests) freeze() ([]appView, limits) {
+func (r *Requests) snapshot() ([]appView, limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	views := make([]appView, 0, len(r.places.apps))
-	for _, a := range r.places.apps {
+	views := make([]appView, 0, len(r.accounts.apps))
+	for _, a := range r.accounts.apps {
 		views = append(views, a.view())
 	}
 	slices.SortFunc(views, func(a, b appView) int { return cmp.Compare(a.name, b.name) })
@@ -91,15 +91,15 @@ func (r *Requests) freeze() ([]appView, limits) {
 }
 
 func (a *account) view() appView {
-	v := appView{name: a.name, began: a.began, slow: a.slow.n, logs: a.logs, timed: a.timed, server: a.server}
+	v := appView{name: a.name, serial: a.serial, slow: a.slow.n, logs: a.logs, hasDurations: a.hasDurations, fromServer: a.fromServer}
 	for _, r := range a.routes {
 		for m, p := range r.methods {
 			if p == nil {
 				continue
 			}
 			pv := pairView{method: methodNames()[m], route: r.name, codes: slices.Clone(p.codes)}
-			if p.times != nil {
-				pv.times = p.times.clone()
+			if p.durations != nil {
+				pv.durations = p.durations.clone()
 			}
 			v.pairs = append(v.pairs, pv)
 		}
@@ -110,7 +110,7 @@ func (a *account) view() appView {
 	return v
 }
 
-func (h *times) clone() *times {
+func (h *durationBuckets) clone() *durationBuckets {
 	c := *h
 	return &c
 }
@@ -120,14 +120,14 @@ func (v *appView) publish(s *Sample) {
 		for _, c := range p.codes {
 			s.add(httpRequests, float64(c.n), v.name, strconv.Itoa(c.code), p.method, p.route)
 		}
-		if p.times != nil {
-			s.Metrics = append(s.Metrics, newTimesMetric(httpDuration.desc, p.times, v.name, p.method, p.route))
+		if p.durations != nil {
+			s.Metrics = append(s.Metrics, newDurationMetric(httpDuration.desc, p.durations, v.name, p.method, p.route))
 		}
 	}
-	if v.timed {
+	if v.hasDurations {
 		s.add(httpSlow, float64(v.slow), v.name)
 	}
-	if v.server {
+	if v.fromServer {
 		for i, level := range logLevels() {
 			s.add(appLogMessages, float64(v.logs[i].n), v.name, level)
 		}

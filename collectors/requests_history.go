@@ -13,22 +13,22 @@ const (
 	longWindow  = 5 * time.Minute
 	// lookGap is the least time between two points of a history: scrapes may
 	// come at any moment and must not fill it.
-	lookGap = 4 * time.Second
+	minPointInterval = 4 * time.Second
 	// leastSpan is the least time that a rate is taken over.
-	leastSpan = time.Second
+	minRateSpan = time.Second
 )
 
 // pages keeps the last minutes of each app, for the status page.
-type pages struct {
-	mu     sync.Mutex
-	before time.Time // of the last look: an app that is new since had nothing then
-	apps   map[string]*history
+type requestHistory struct {
+	mu       sync.Mutex
+	lastRead time.Time // of the last look: an app that is new since had nothing then
+	apps     map[string]*appHistory
 }
 
 // history is one app's points, oldest first, and none much older than longWindow.
-type history struct {
+type appHistory struct {
 	points []point
-	began  uint64 // which account of that name it is about
+	serial uint64 // which account of that name it is about
 }
 
 // point is what an app had counted at one moment.
@@ -42,13 +42,13 @@ type point struct {
 
 // forget drops the histories of apps that gave up their place, and of those whose
 // counts began anew because somebody else had claimed their name.
-func (p *pages) forget(views []appView) {
+func (p *requestHistory) prune(views []appView) {
 	began := make(map[string]uint64, len(views))
 	for i := range views {
-		began[views[i].name] = views[i].began
+		began[views[i].name] = views[i].serial
 	}
 	for name, h := range p.apps {
-		if n, ok := began[name]; !ok || n != h.began {
+		if n, ok := began[name]; !ok || n != h.serial {
 			delete(p.apps, name)
 		}
 	}
@@ -56,19 +56,19 @@ func (p *pages) forget(views []appView) {
 
 // look adds a point for each app, and to the state what has happened since earlier
 // ones.
-func (p *pages) look(s *Sample, views []appView, now time.Time) {
+func (p *requestHistory) addPoints(s *Sample, views []appView, now time.Time) {
 	for i := range views {
 		v := &views[i]
 		h := p.apps[v.name]
 		if h == nil {
-			h = &history{began: v.began, points: []point{{at: p.before, native: new([nativeSlots]uint64)}}}
+			h = &appHistory{serial: v.serial, points: []point{{at: p.lastRead, native: new([nativeSlots]uint64)}}}
 			p.apps[v.name] = h
 		}
 		current := v.point(now)
-		s.State.Requests = append(s.State.Requests, h.since(v, &current))
-		h.keep(current)
+		s.State.Requests = append(s.State.Requests, h.summary(v, &current))
+		h.append(current)
 	}
-	p.before = now
+	p.lastRead = now
 }
 
 func (v *appView) point(now time.Time) point {
@@ -80,12 +80,12 @@ func (v *appView) point(now time.Time) point {
 				p.errors += c.n
 			}
 		}
-		if pair.times == nil {
+		if pair.durations == nil {
 			continue
 		}
-		p.count += pair.times.count.n
-		p.sum += pair.times.sum
-		for i, n := range pair.times.native {
+		p.count += pair.durations.count.n
+		p.sum += pair.durations.sum
+		for i, n := range pair.durations.native {
 			p.native[i] += n
 		}
 	}
@@ -93,7 +93,7 @@ func (v *appView) point(now time.Time) point {
 }
 
 // base returns the newest point that is at least that old, else the oldest.
-func (h *history) base(now time.Time, age time.Duration) *point {
+func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
 	b := &h.points[0]
 	for i := range h.points {
 		if now.Sub(h.points[i].at) >= age {
@@ -104,16 +104,16 @@ func (h *history) base(now time.Time, age time.Duration) *point {
 }
 
 // keep appends a point and forgets what no window reaches any more.
-func (h *history) keep(p point) {
-	if p.at.Sub(h.points[len(h.points)-1].at) < lookGap {
+func (h *appHistory) append(p point) {
+	if p.at.Sub(h.points[len(h.points)-1].at) < minPointInterval {
 		return
 	}
 	h.points = append(h.points, p)
-	old := h.base(p.at, longWindow)
+	old := h.pointBefore(p.at, longWindow)
 	for len(h.points) > 1 && &h.points[0] != old {
 		h.points = h.points[1:]
 	}
-	short := h.base(p.at, shortWindow)
+	short := h.pointBefore(p.at, shortWindow)
 	for i := range h.points {
 		if h.points[i].at.Before(short.at) {
 			h.points[i].native = nil
@@ -123,23 +123,23 @@ func (h *history) keep(p point) {
 
 // since returns what has happened until now. What had no traffic has no share and
 // no time.
-func (h *history) since(v *appView, now *point) model.AppRequests {
+func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	out := model.AppRequests{App: v.name}
 	if now.requests > 0 {
 		out.Errors = model.Known(float64(now.errors))
 	}
-	base := h.base(now.at, longWindow)
+	base := h.pointBefore(now.at, longWindow)
 	if n := now.requests - base.requests; n > 0 {
 		out.ErrorRatio = model.Known(float64(now.errors-base.errors) / float64(n))
 	}
 	if n := now.count - base.count; n > 0 {
 		out.Mean = model.Known((now.sum - base.sum) / float64(n))
 	}
-	if v.timed {
+	if v.hasDurations {
 		out.Slow5m = model.Known(float64(now.slow - base.slow))
 	}
-	base = h.base(now.at, shortWindow)
-	if span := now.at.Sub(base.at); span >= leastSpan && len(v.pairs) > 0 {
+	base = h.pointBefore(now.at, shortWindow)
+	if span := now.at.Sub(base.at); span >= minRateSpan && len(v.pairs) > 0 {
 		out.Rate = model.Known(float64(now.requests-base.requests) / span.Seconds())
 	}
 	if base.native == nil {

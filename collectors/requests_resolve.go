@@ -10,18 +10,18 @@ import (
 const (
 	// patience is how long a sender may wait for its app to be found, and how long
 	// a silent one is remembered.
-	patience = time.Minute
+	attributionTimeout = time.Minute
 	// proofFor is how long a proof of a UDP source holds: after that the port may
 	// be another's.
-	proofFor = 500 * time.Millisecond
+	proofLifetime = 500 * time.Millisecond
 	// proofIdle is how long proofs are renewed after the last datagram.
-	proofIdle = 5 * time.Second
+	proofRenewalLimit = 5 * time.Second
 	// usersFor is the least time between two looks at the users of apps that are
 	// made because of a name that nobody knows.
-	usersFor = time.Second
+	usersInterval = time.Second
 	// Looks at who sent take at most one part in looksShare of the time.
-	looksShare  = 20
-	shortestGap = 10 * time.Millisecond
+	resolveShare       = 20
+	minResolveInterval = 10 * time.Millisecond
 )
 
 // Run judges senders soon after they first send, as long as their sockets are
@@ -33,39 +33,39 @@ func (r *Requests) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.wake:
+		case <-r.resolveNow:
 		case <-t.C:
 		}
 		began := time.Now()
-		look, cancel := context.WithTimeout(ctx, patience/10)
-		r.settle(look, false)
+		resolveCtx, cancel := context.WithTimeout(ctx, attributionTimeout/10)
+		r.resolve(resolveCtx, false)
 		cancel()
-		gap := min(max(shortestGap, looksShare*time.Since(began)), proofFor)
+		gap := min(max(minResolveInterval, resolveShare*time.Since(began)), proofLifetime)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(gap):
 		}
-		if r.sending() {
-			t.Reset(proofFor - gap)
+		if r.hasActiveUDP() {
+			t.Reset(proofLifetime - gap)
 		}
 	}
 }
 
 // sending reports whether UDP senders are to be proven again. Where all have
 // long been silent, no proof of before holds any more.
-func (r *Requests) sending() bool {
+func (r *Requests) hasActiveUDP() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Now()
 	for _, s := range r.senders.all {
-		if s.udp() && (s.heard || now.Sub(s.seen) < proofIdle) {
+		if s.udp() && (s.active || now.Sub(s.lastActive) < proofRenewalLimit) {
 			return true
 		}
 	}
 	for _, s := range r.senders.all {
 		if s.udp() && r.o.Prove != nil {
-			s.pending, s.verdict = true, verdict{}
+			s.unproven, s.cached = true, cachedAccount{}
 		}
 	}
 	return false
@@ -75,179 +75,179 @@ func (r *Requests) sending() bool {
 // of their apps: each event once. A full look also finds the apps of those who
 // named none. The functions of the options may take their time; events may come
 // in and others may settle meanwhile.
-func (r *Requests) settle(ctx context.Context, full bool) {
-	r.prove(ctx, !full)
+func (r *Requests) resolve(ctx context.Context, full bool) {
+	r.proveSenders(ctx, !full)
 	var users map[string][]uint32
-	if r.o.Users != nil && (full || r.strange()) {
+	if r.o.Users != nil && (full || r.hasUnknownApps()) {
 		users = r.o.Users(ctx)
 	}
 	r.mu.Lock()
 	now := r.o.Now()
 	if users != nil {
-		r.learn(users)
-		r.senders.usersAt = now
+		r.setWatchedApps(users)
+		r.senders.usersReadAt = now
 	}
-	r.commit(full || users != nil)
-	r.age(now)
-	nameless := r.tidy(now, full)
+	r.resolvePending(full || users != nil)
+	r.expireAccounts(now)
+	unnamed := r.expireSenders(now, full)
 	r.mu.Unlock()
-	if len(nameless) > 0 {
-		r.attribute(ctx, nameless, now)
+	if len(unnamed) > 0 {
+		r.attributeUnnamed(ctx, unnamed, now)
 	}
 	if full {
-		r.trace(ctx, now)
+		r.attributeFaults(ctx, now)
 	}
 }
 
 // prove reads from the kernel who the UDP senders are. Unless renew is true, it does so
 // only if a proof is older than proofFor, or one is missing of a sender that has
 // sent something.
-func (r *Requests) prove(ctx context.Context, renew bool) {
+func (r *Requests) proveSenders(ctx context.Context, renew bool) {
 	if r.o.Prove == nil {
 		return
 	}
 	r.mu.Lock()
 	began := r.o.Now()
-	renew = renew || began.Sub(r.senders.provenAt) >= proofFor
-	var asked []ingest.Source
+	renew = renew || began.Sub(r.senders.provenAt) >= proofLifetime
+	var sources []ingest.Source
 	for key, s := range r.senders.all {
 		if s.udp() {
-			asked = append(asked, key)
-			renew = renew || s.pending && (s.heard || s.own.dirty || len(s.owed) > 0)
+			sources = append(sources, key)
+			renew = renew || s.unproven && (s.active || s.unnamed.dirty || len(s.pending) > 0)
 		}
 	}
 	r.mu.Unlock()
-	if len(asked) == 0 || !renew {
+	if len(sources) == 0 || !renew {
 		return
 	}
-	found := r.o.Prove(ctx, asked)
+	found := r.o.Prove(ctx, sources)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if found != nil {
 		r.senders.provenAt = began
 	}
-	for _, key := range asked {
+	for _, key := range sources {
 		if s := r.senders.all[key]; s != nil {
-			now, told := found[key]
-			r.believe(s, now, told)
+			now, proven := found[key]
+			r.setProof(s, now, proven)
 		}
 	}
 }
 
 // believe takes over what the kernel reported about a UDP sender; told is false
 // if it could not be asked.
-func (r *Requests) believe(s *sender, now ingest.Source, told bool) {
+func (r *Requests) setProof(s *sender, proof ingest.Source, answered bool) {
 	switch {
-	case s.pending && !told:
-		if len(s.owed) > 0 && r.o.Now().Sub(s.seen) >= patience {
-			s.pending = false
+	case s.unproven && !answered:
+		if len(s.pending) > 0 && r.o.Now().Sub(s.lastActive) >= attributionTimeout {
+			s.unproven = false
 		}
-	case s.pending:
-		s.source, s.pending = now, false
-		if !now.Proven && s.own.dirty { // whose it was will never be known
-			r.move(s, unknown)
+	case s.unproven:
+		s.source, s.unproven = proof, false
+		if !proof.Proven && s.unnamed.dirty { // whose it was will never be known
+			r.moveUnnamed(s, unknown)
 		}
-	case s.source != now: // the socket was closed, and its port may be another's
-		r.leave(s)
-		s.faults, s.of = faults{}, ""
-		s.source, s.pending, s.verdict, s.blame = s.key, true, verdict{}, nil
+	case s.source != proof: // the socket was closed, and its port may be another's
+		r.releaseUnnamed(s)
+		s.faults, s.processApp = lineFaults{}, ""
+		s.source, s.unproven, s.cached, s.refusals = s.key, true, cachedAccount{}, nil
 	}
 }
 
 // leave moves what a sender sent without a name to the app that it last was.
-func (r *Requests) leave(s *sender) {
-	if s.own.dirty {
-		name := s.home
+func (r *Requests) releaseUnnamed(s *sender) {
+	if s.unnamed.dirty {
+		name := s.unnamedApp
 		if name == "" {
 			name = unknown
 		}
-		r.move(s, name)
+		r.moveUnnamed(s, name)
 	}
-	s.home = ""
+	s.unnamedApp = ""
 }
 
 // strange reports whether somebody named an app that is not known, and the apps
 // were not looked at just now.
-func (r *Requests) strange() bool {
+func (r *Requests) hasUnknownApps() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.senders.owed > 0 && r.o.Now().Sub(r.senders.usersAt) >= usersFor
+	return r.senders.pendingAccounts > 0 && r.o.Now().Sub(r.senders.usersReadAt) >= usersInterval
 }
 
 // commit judges what was kept apart. Unless all is true, names that are not
 // known yet wait on.
-func (r *Requests) commit(all bool) {
+func (r *Requests) resolvePending(all bool) {
 	for _, s := range r.senders.all {
-		if s.pending || len(s.owed) == 0 {
+		if s.unproven || len(s.pending) == 0 {
 			continue
 		}
-		kept := s.owed[:0]
-		for _, o := range s.owed {
-			if !all && r.places.apps[o.name] == nil {
+		kept := s.pending[:0]
+		for _, o := range s.pending {
+			if !all && r.accounts.apps[o.name] == nil {
 				kept = append(kept, o)
 				continue
 			}
-			r.senders.owed--
-			r.book(s, o)
+			r.senders.pendingAccounts--
+			r.applyPending(s, o)
 		}
-		clear(s.owed[len(kept):])
-		s.owed, s.verdict = kept, verdict{}
+		clear(s.pending[len(kept):])
+		s.pending, s.cached = kept, cachedAccount{}
 	}
 }
 
 // book moves what a sender sent for one app to that app, or drops it.
-func (r *Requests) book(s *sender, o *account) {
+func (r *Requests) applyPending(s *sender, o *account) {
 	lines := o.lines
-	a, folded := r.admit(s, o.name)
+	a, folded := r.accountForSender(s, o.name)
 	if a == nil {
-		r.limits.pairs[o.standing] -= o.pairs
-		r.convict(r.blame(s, o.name), lines)
+		r.limits.pairs[o.class] -= o.pairs
+		r.countRefused(r.refusalsOf(s, o.name), lines)
 		return
 	}
 	if folded {
-		o.refuse(&r.limits)
+		o.countFolded(&r.limits)
 		r.limits.lines += lines
 	}
 	a.merge(o, &r.limits)
-	r.know(s, a)
+	r.markKnown(s, a)
 }
 
 // know notes that a sender reports for an app that is believed.
-func (r *Requests) know(s *sender, a *account) {
-	if !s.known && !a.common() && a.standing >= trusted && r.senders.known < maxKnown {
-		s.known, s.own.standing = true, homed
+func (r *Requests) markKnown(s *sender, a *account) {
+	if !s.known && !a.isShared() && a.class >= classTrusted && r.senders.known < maxKnownSenders {
+		s.known, s.unnamed.class = true, classAttributed
 		r.senders.known++
-		r.limits.pairs[waiting] -= s.own.pairs
-		r.limits.pairs[homed] += s.own.pairs
+		r.limits.pairs[classPending] -= s.unnamed.pairs
+		r.limits.pairs[classAttributed] += s.unnamed.pairs
 	}
 }
 
 // tidy lists those who sent without naming an app, and forgets those who have
 // long been silent. Where strangers take the places of senders, they lose them.
-func (r *Requests) tidy(now time.Time, full bool) (nameless []*sender) {
-	crowded := len(r.senders.all)-r.senders.known > maxSources*3/4
+func (r *Requests) expireSenders(now time.Time, full bool) (unnamed []*sender) {
+	overfull := len(r.senders.all)-r.senders.known > maxUnknownSenders*3/4
 	for _, s := range r.senders.all {
-		if s.heard || s.own.dirty {
-			s.heard, s.seen = false, now
+		if s.active || s.unnamed.dirty {
+			s.active, s.lastActive = false, now
 		}
-		if s.own.dirty && s.since.IsZero() {
-			s.since = now
+		if s.unnamed.dirty && s.unnamedSince.IsZero() {
+			s.unnamedSince = now
 		}
 		switch {
-		case s.own.dirty && full:
-			nameless = append(nameless, s)
-		case s.own.dirty, len(s.owed) > 0:
-		case now.Sub(s.seen) > patience, crowded && !s.known:
-			r.forget(s)
+		case s.unnamed.dirty && full:
+			unnamed = append(unnamed, s)
+		case s.unnamed.dirty, len(s.pending) > 0:
+		case now.Sub(s.lastActive) > attributionTimeout, overfull && !s.known:
+			r.removeSender(s)
 		}
 		if s.udp() && !s.source.Proven && !s.source.Foreign && r.o.Prove != nil {
-			s.pending, s.verdict = true, verdict{} // another socket may have its port next
+			s.unproven, s.cached = true, cachedAccount{} // another socket may have its port next
 		}
 	}
-	return nameless
+	return unnamed
 }
 
-func (r *Requests) forget(s *sender) {
+func (r *Requests) removeSender(s *sender) {
 	delete(r.senders.all, s.key)
 	if s.known {
 		r.senders.known--
@@ -259,55 +259,55 @@ func (r *Requests) forget(s *sender) {
 
 // attribute finds the apps of those who named none, and moves what they sent.
 // Who cannot be told for long, or is one of very many, counts as unknown.
-func (r *Requests) attribute(ctx context.Context, nameless []*sender, now time.Time) {
-	asked := make([]ingest.Source, len(nameless))
+func (r *Requests) attributeUnnamed(ctx context.Context, unnamed []*sender, now time.Time) {
+	sources := make([]ingest.Source, len(unnamed))
 	r.mu.Lock()
-	for i, s := range nameless {
-		asked[i] = s.source
+	for i, s := range unnamed {
+		sources[i] = s.source
 	}
 	r.mu.Unlock()
 	var found map[ingest.Source]string
 	if r.o.Attribute != nil {
-		found = r.o.Attribute(ctx, asked)
+		found = r.o.Attribute(ctx, sources)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	crowded := len(r.senders.all)-r.senders.known > maxSources*3/4
-	for i, s := range nameless {
-		if !s.own.dirty || s.source.Inode != asked[i].Inode {
+	overfull := len(r.senders.all)-r.senders.known > maxUnknownSenders*3/4
+	for i, s := range unnamed {
+		if !s.unnamed.dirty || s.source.Inode != sources[i].Inode {
 			continue
 		}
-		switch name := found[asked[i]]; {
+		switch name := found[sources[i]]; {
 		case name != "":
-			r.move(s, name)
-			s.home = name
-			if a := r.places.apps[name]; a != nil {
-				r.know(s, a)
+			r.moveUnnamed(s, name)
+			s.unnamedApp = name
+			if a := r.accounts.apps[name]; a != nil {
+				r.markKnown(s, a)
 			}
-		case now.Sub(s.since) >= patience, crowded && !s.known:
-			r.move(s, unknown)
+		case now.Sub(s.unnamedSince) >= attributionTimeout, overfull && !s.known:
+			r.moveUnnamed(s, unknown)
 		}
 	}
 }
 
 // move returns all that a sender sent without a name to an app that is its own by
 // the kernel's word, or to the one that stands for many.
-func (r *Requests) move(s *sender, name string) {
-	a := r.places.apps[name]
-	if a != nil && a.standing == claimed && !a.common() { // it was a stranger's claim
-		r.places.drop(a, &r.limits)
+func (r *Requests) moveUnnamed(s *sender, name string) {
+	a := r.accounts.apps[name]
+	if a != nil && a.class == classClaimed && !a.isShared() { // it was a stranger's claim
+		r.accounts.remove(a, &r.limits)
 		a = nil
 	}
 	switch {
 	case a != nil:
 	case name == unknown:
-		a = r.places.shared(unknown)
-	case r.makeRoom(trusted):
-		a = r.places.open(&account{name: name, standing: trusted, seen: r.o.Now()})
+		a = r.accounts.sharedAccount(unknown)
+	case r.makeRoom(classTrusted):
+		a = r.accounts.open(&account{name: name, class: classTrusted, lastEvent: r.o.Now()})
 	default:
-		a = r.places.shared(other)
-		s.own.refuse(&r.limits)
+		a = r.accounts.sharedAccount(other)
+		s.unnamed.countFolded(&r.limits)
 	}
-	a.merge(&s.own, &r.limits)
-	s.since = time.Time{}
+	a.merge(&s.unnamed, &r.limits)
+	s.unnamedSince = time.Time{}
 }

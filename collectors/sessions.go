@@ -14,7 +14,7 @@ import (
 // SessionTarget is where an app keeps its sessions.
 type SessionTarget struct {
 	App, Redis string
-	Look       func() redis.SessionStatus // how far the scan over that Redis is; reads nothing
+	Status     func() redis.SessionStatus // how far the scan over that Redis is; reads nothing
 }
 
 var (
@@ -53,7 +53,7 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	var lacks []error
 	now := c.now()
 	for _, t := range c.targets() {
-		l := t.Look()
+		l := t.Status()
 		s.sessions(t, l, now)
 		if l.Err != nil {
 			lacks = append(lacks, redisLack(t.Redis, l.Err))

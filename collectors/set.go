@@ -23,7 +23,7 @@ var (
 )
 
 // maxLeft is how many hung reads of one source may be left behind at once.
-const maxLeft = 2
+const maxAbandoned = 2
 
 // Set reads its collectors side by side.
 type Set struct {
@@ -73,7 +73,7 @@ const readBudget = 8 * time.Second
 
 // fairWait is how long a source must have been waited for to count as late: a
 // scrape that has less time says nothing about it.
-const fairWait = time.Second
+const minLateWait = time.Second
 
 // Read reads every source that pick takes (nil: all), each once, until ctx
 // ends, which must have a deadline. Two calls at the same time share one read
@@ -108,22 +108,22 @@ type source struct {
 	Collector
 	log *slog.Logger
 
-	mu    sync.Mutex
-	now   *flight
-	left  int       // reads that were given up and have not come back
-	lacks []lackKey // as of the last read, so that each is logged once
-	err   error     // of the last read
+	mu        sync.Mutex
+	current   *flight
+	abandoned int       // reads that were given up and have not come back
+	lacks     []lackKey // as of the last read, so that each is logged once
+	err       error     // of the last read
 }
 
 // flight is one read of a source, shared by all who ask meanwhile.
 type flight struct {
-	began    time.Time
-	deadline time.Time
-	done     chan struct{}
-	over     bool   // its deadline has passed: counted as left behind
-	sample   Sample // set before done is closed
-	err      error
-	took     time.Duration
+	began     time.Time
+	deadline  time.Time
+	done      chan struct{}
+	abandoned bool   // its deadline has passed: counted as left behind
+	sample    Sample // set before done is closed
+	err       error
+	took      time.Duration
 }
 
 // join returns the read under way, or begins one; nil if too many hang.
@@ -131,15 +131,15 @@ func (c *source) join(ctx context.Context) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := time.Now()
-	if f := c.now; f != nil {
+	if f := c.current; f != nil {
 		if began.Before(f.deadline) {
 			return f
 		}
-		f.over = true
-		c.left++
-		c.now = nil
+		f.abandoned = true
+		c.abandoned++
+		c.current = nil
 	}
-	if c.left >= maxLeft {
+	if c.abandoned >= maxAbandoned {
 		return nil
 	}
 	// A scrape that has little time must not fail the one that joined it.
@@ -148,28 +148,28 @@ func (c *source) join(ctx context.Context) *flight {
 		deadline = d
 	}
 	f := &flight{began: began, deadline: deadline, done: make(chan struct{})}
-	c.now = f
+	c.current = f
 	// Nor must one that hangs up.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	go func() {
 		defer cancel()
-		c.fly(ctx, f)
+		c.run(ctx, f)
 	}()
 	return f
 }
 
 // fly does one read and clears its place.
-func (c *source) fly(ctx context.Context, f *flight) {
+func (c *source) run(ctx context.Context, f *flight) {
 	defer close(f.done)
 	f.sample, f.err = c.collect(ctx)
 	f.took = time.Since(f.began)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.over {
-		c.left--
+	if f.abandoned {
+		c.abandoned--
 	}
-	if c.now == f {
-		c.now = nil
+	if c.current == f {
+		c.current = nil
 	}
 }
 
@@ -188,7 +188,7 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 // it gave and what all collectors publish.
 func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sample) {
 	if f == nil {
-		c.meta(sum, context.DeadlineExceeded, 0)
+		c.finish(sum, context.DeadlineExceeded, 0)
 		return
 	}
 	select {
@@ -197,21 +197,21 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			if time.Since(asked) < fairWait { // the scrape is short, the source may be well
+			if time.Since(asked) < minLateWait { // the scrape is short, the source may be well
 				c.describe(sum, context.DeadlineExceeded, time.Since(f.began))
 				return
 			}
-			c.meta(sum, context.DeadlineExceeded, time.Since(f.began))
+			c.finish(sum, context.DeadlineExceeded, time.Since(f.began))
 			return
 		}
 	}
 	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
 	sum.State.Append(&f.sample.State)
-	c.meta(sum, f.err, f.took)
+	c.finish(sum, f.err, f.took)
 }
 
 // meta notes how a read ended, and appends to s what all collectors publish.
-func (c *source) meta(s *Sample, err error, took time.Duration) {
+func (c *source) finish(s *Sample, err error, took time.Duration) {
 	c.mu.Lock()
 	before := c.lacks
 	now, fresh := newLacks(before, err)
@@ -256,7 +256,7 @@ func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable)
 func (c *source) describe(s *Sample, err error, took time.Duration) {
 	reason, _ := ReasonOf(err)
 	c.mu.Lock()
-	left := c.left
+	left := c.abandoned
 	c.mu.Unlock()
 	s.add(successFamily, flag(reason != Timeout && reason != Failed), c.Name())
 	s.add(durationFamily, took.Seconds(), c.Name())

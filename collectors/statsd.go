@@ -44,7 +44,7 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 			continue
 		}
 		s.add(listeningFamily, 0, k.Listen)
-		lacks = append(lacks, whyNotListening(k))
+		lacks = append(lacks, socketLack(k))
 	}
 	if len(list) == 0 {
 		return s, &Unavailable{Reason: Disabled, Detail: "statsd.listen is empty: no request can be reported"}
@@ -52,7 +52,7 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func whyNotListening(k Socket) error {
+func socketLack(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
 	case errors.Is(k.Err, syscall.EADDRINUSE):

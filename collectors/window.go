@@ -5,9 +5,9 @@ import "time"
 // window keeps the last few minutes of a growing number, for the page; a
 // query on the counter tells the same to Prometheus.
 type window struct {
-	at [windowPoints]time.Time
-	v  [windowPoints]float64
-	n  int // points held
+	times  [windowPoints]time.Time
+	values [windowPoints]float64
+	n      int // points held
 }
 
 const (
@@ -18,15 +18,15 @@ const (
 
 // add takes a reading; one that comes sooner than windowStep is not kept.
 func (w *window) add(now time.Time, v float64) {
-	if w.n > 0 && now.Sub(w.at[w.n-1]) < windowStep {
+	if w.n > 0 && now.Sub(w.times[w.n-1]) < windowStep {
 		return
 	}
 	if w.n == windowPoints {
-		copy(w.at[:], w.at[1:])
-		copy(w.v[:], w.v[1:])
+		copy(w.times[:], w.times[1:])
+		copy(w.values[:], w.values[1:])
 		w.n--
 	}
-	w.at[w.n], w.v[w.n] = now, v
+	w.times[w.n], w.values[w.n] = now, v
 	w.n++
 }
 
@@ -34,8 +34,8 @@ func (w *window) add(now time.Time, v float64) {
 // reading if that is less long ago; false without an earlier reading.
 func (w *window) growth(now time.Time, v float64) (float64, bool) {
 	for i := range w.n {
-		if now.Sub(w.at[i]) <= windowSpan+windowStep {
-			return max(0, v-w.v[i]), now.After(w.at[i])
+		if now.Sub(w.times[i]) <= windowSpan+windowStep {
+			return max(0, v-w.values[i]), now.After(w.times[i])
 		}
 	}
 	return 0, false
