@@ -209,7 +209,7 @@ func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over i
 	}
 	switch {
 	case len(labels) == 0 && a.FDsErr != nil:
-		why = lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+		why = lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses)
 	case len(labels) == 0 && a.Configured:
 		why = lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:
@@ -223,10 +223,10 @@ func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over i
 func queuesLack(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
-			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)
+			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), remedyNetlink)
 		}
 	}
-	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), cureNamespaces)
+	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), remedyNamespaces)
 }
 
 type listenCounters struct {

@@ -74,7 +74,7 @@ func memoryLack(a *discovery.App) error {
 	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
-	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
+	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", RemedyProcesses)
 }
 
 // app publishes one app. Resident sizes are never summed: forks share most of

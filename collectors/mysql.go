@@ -54,8 +54,8 @@ var (
 
 // The rights to see how long statements took and, of MySQL 8, who waits for whom.
 const (
-	CureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
-	CureLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+	RemedyStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+	RemedyLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
 )
 
 // MySQL returns the state of MySQL and MariaDB servers.
@@ -298,7 +298,7 @@ func lockWaitsError(err error) error {
 	}
 	return &mysql.Error{
 		Reason: reason.Permission, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: CureLockWaits,
+		Cure: RemedyLockWaits,
 	}
 }
 
@@ -344,7 +344,7 @@ func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 		// to is nothing that is wrong with it.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
-			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
+			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + RemedyStatementTime,
 		})
 		return nil
 	}
@@ -352,7 +352,7 @@ func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
-			Reason: reason.Permission, Cure: CureStatementTime,
+			Reason: reason.Permission, Cure: RemedyStatementTime,
 			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

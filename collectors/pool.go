@@ -185,7 +185,7 @@ func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 
 func connectionsLack(app string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses)
 	}
 	return fmt.Errorf("the connections of %s: %w", app, err)
 }

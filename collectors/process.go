@@ -79,7 +79,7 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		workers += a.Dropped
 		c.app(&s, a, snap.Time)
 		if a.FDsErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses))
 		}
 		if a.FDsCut {
 			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more descriptors than are looked at: a listener may be missing, and a worker with it", ""))

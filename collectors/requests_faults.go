@@ -159,7 +159,7 @@ func (r *Requests) faultLacks() error {
 		out = append(out, &Unavailable{
 			Of: "app:" + s.processApp, Reason: Misnamed, Optional: true,
 			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is no watched app; they count under that name", s.processApp, name),
-			Remedy: CureMisnamed(s.processApp),
+			Remedy: RemedyMisnamed(s.processApp),
 		})
 	}
 	slices.SortFunc(out, func(a, b *Unavailable) int { return strings.Compare(a.Error(), b.Error()) })
@@ -172,7 +172,7 @@ func (r *Requests) faultLacks() error {
 }
 
 // CureMisnamed returns what makes the lines of an app count for it, one way a line.
-func CureMisnamed(app string) string {
+func RemedyMisnamed(app string) string {
 	return "start gunicorn without --statsd-prefix, and without app: in --dogstatsd-tags: the sender's process decides then\n" +
 		"start gunicorn with --dogstatsd-tags app:" + app
 }

@@ -58,16 +58,16 @@ func socketLack(k Socket) error {
 	case errors.Is(k.Err, syscall.EADDRINUSE):
 		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is taken by another program, so no request is reported there", Remedy: "in the configuration: statsd: {listen: [\"udp://127.0.0.1:9126\"]}, and the same port in the apps' --statsd-host"}
 	case errors.Is(k.Err, fs.ErrPermission):
-		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err), Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err), Remedy: remedyRuntime(k.Listen)}
 	case errors.Is(k.Err, fs.ErrNotExist):
-		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its folder does not exist", Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its folder does not exist", Remedy: remedyRuntime(k.Listen)}
 	default:
 		return &Unavailable{Reason: Failed, Of: of, Detail: fmt.Sprintf("%s: %v", k.Listen, k.Err)}
 	}
 }
 
 // cureRuntime makes the folder of a socket that is ours to make.
-func cureRuntime(listen string) string {
+func remedyRuntime(listen string) string {
 	socket, ok := strings.CutPrefix(listen, "unixgram://")
 	if !ok {
 		return ""

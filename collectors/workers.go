@@ -43,7 +43,7 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 		}
 		workerStates(&s, a)
 		if a.StateErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", CureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", RemedyProcesses))
 		}
 	}
 	return s, errors.Join(lacks...)

@@ -34,7 +34,7 @@ var ErrTooMany = fmt.Errorf("more than %d sockets", maxSockets)
 // open between questions and may be used by several goroutines, one at a time
 // being served.
 type Conn struct {
-	free   chan struct{} // holds one token while nobody asks; a mutex that ends with a context
+	token  chan struct{} // holds one token while nobody asks; a mutex that ends with a context
 	netns  int           // our own copy of the namespace's descriptor, 0 for our own
 	closed bool
 
@@ -62,13 +62,13 @@ type transfer struct {
 // lives as long as the Conn.
 func Dial(netnsFD int) (*Conn, error) {
 	c := &Conn{
-		free: make(chan struct{}, 1),
-		tcp:  inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		tcp6: inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		unix: unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
+		token: make(chan struct{}, 1),
+		tcp:   inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		tcp6:  inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		unix:  unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
 	}
 	c.buffers.init()
-	c.free <- struct{}{}
+	c.token <- struct{}{}
 	if netnsFD != 0 {
 		fd, err := unix.FcntlInt(uintptr(netnsFD), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
@@ -116,7 +116,7 @@ func (c *Conn) dial() error {
 // Close frees the socket and the copy of the namespace's descriptor, after the
 // question that is being answered, if any. A second Close does nothing.
 func (c *Conn) Close() error {
-	<-c.free
+	<-c.token
 	defer c.unlock()
 	if c.closed {
 		return nil
@@ -144,7 +144,7 @@ func (c *Conn) lock(ctx context.Context) error {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
 	select {
-	case <-c.free:
+	case <-c.token:
 	case <-ctx.Done():
 		return fmt.Errorf("sock_diag: wait for another question: %w", ctx.Err())
 	}
@@ -155,7 +155,7 @@ func (c *Conn) lock(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) unlock() { c.free <- struct{}{} }
+func (c *Conn) unlock() { c.token <- struct{}{} }
 
 // Listeners returns every listening TCP and UNIX stream socket of the namespace.
 // If the kernel refuses one kind (ENOENT: it has no such module), the others
