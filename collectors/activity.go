@@ -10,23 +10,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// activityFresh is how long after its end a look at a server still serves a
-// collector that has not had it: those of one scrape do not ask at the very same
-// moment.
+// activityLifetime is how long a finished read is shared with collectors that
+// have not used it: the collectors of one scrape do not start at the same moment.
 const activityLifetime = time.Second
 
-// Activity looks at what the MySQL servers do. The collectors of one scrape
-// share one look at each server, for the list of threads and that of
-// transactions are what a scrape costs a server. A collector gets each look once,
-// so the next scrape has one of its own.
+// Activity reads the threads, transactions and lock waits of the MySQL servers.
+// The collectors of one scrape share one read of each server, because these lists
+// are most of what a scrape costs a server. A collector gets each read once, so
+// the next scrape starts a new one.
 type Activity struct {
 	targets func() []MySQLTarget
 
 	mu      sync.Mutex
-	servers map[string]*activityReads // by name
+	servers map[string]*activityReads // by the name of the server
 }
 
-// activity is one look at one server. Nothing in it changes any more.
+// activity is the result of one read of one server. It is not changed after the
+// read.
 type activity struct {
 	began           time.Time
 	ping            time.Duration
@@ -35,32 +35,34 @@ type activity struct {
 	threadsErr      error
 	transactions    []mysql.Transaction
 	transactionsErr error
-	waits           []mysql.LockWait // asked for only if a transaction waits
+	waits           []mysql.LockWait // read only if a transaction waits
 	waitsErr        error
-	leftOut         mysql.LeftOut // rows that are missing here
+	leftOut         mysql.LeftOut // rows over the limits, which are missing here
 }
 
-// serverLooks is the latest look at one server.
+// activityReads is the latest read of one server.
 type activityReads struct {
 	server MySQLServer
 	latest *activityRead
 }
 
+// activityRead is one read of one server, under way or finished.
 type activityRead struct {
 	done    chan struct{}
-	ended   time.Time // set before done is closed; so is look
+	ended   time.Time // set before done is closed, as is result
 	result  *activity
-	readers map[string]bool // by collector
+	readers map[string]bool // the collectors that got this read
 }
 
 var errReadPanicked = errors.New("the look at it panicked")
 
-// NewActivity returns an Activity of these servers; it asks them nothing yet.
+// NewActivity returns an Activity of these servers. It reads nothing yet.
 func NewActivity(targets func() []MySQLTarget) *Activity {
 	return &Activity{targets: targets, servers: make(map[string]*activityReads)}
 }
 
-// list returns the servers, and forgets those that are no longer there.
+// currentTargets returns the configured servers. It drops all finished reads if
+// there are fewer servers than before.
 func (a *Activity) currentTargets() []MySQLTarget {
 	targets := a.targets()
 	a.mu.Lock()
@@ -71,12 +73,13 @@ func (a *Activity) currentTargets() []MySQLTarget {
 	return targets
 }
 
-// of returns a look at a server that this collector has not had yet: the one under
-// way, one that has just ended, or a new one.
+// read returns a read of a server that this collector has not used yet: the one
+// under way, one that has just ended, or a new one. The error is a [mysql.Error]
+// with reason timeout if ctx ends first.
 func (a *Activity) read(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
 	r, first := a.join(t, collector)
 	if first {
-		// A panic goes on to the one who asked; the others get an error.
+		// The first reader gets the panic, the others get an error.
 		defer close(r.done)
 		r.result = &activity{began: time.Now(), pingErr: errReadPanicked}
 		r.result = readActivity(ctx, t.Server)
@@ -93,6 +96,8 @@ func (a *Activity) read(ctx context.Context, t MySQLTarget, collector string) (*
 	}
 }
 
+// join returns the read of a server to wait for. first is true if this caller has
+// to do the read.
 func (a *Activity) join(t MySQLTarget, collector string) (r *activityRead, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -109,8 +114,8 @@ func (a *Activity) join(t MySQLTarget, collector string) (r *activityRead, first
 	return s.latest, true
 }
 
-// lookAt asks a server. The ping is first: it has the shortest limit, so a
-// server that hangs costs no more.
+// readActivity reads one server. The ping comes first because it has the shortest
+// timeout: a server that hangs costs no more than that.
 func readActivity(ctx context.Context, s MySQLServer) *activity {
 	a := &activity{began: time.Now()}
 	before := s.LeftOut()
@@ -137,7 +142,7 @@ func readActivity(ctx context.Context, s MySQLServer) *activity {
 	return a
 }
 
-// byID returns the transactions by their ids.
+// transactionsByID returns the transactions by their ids.
 func (a *activity) transactionsByID() map[string]*mysql.Transaction {
 	out := make(map[string]*mysql.Transaction, len(a.transactions))
 	for i := range a.transactions {

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// maxLeakLines bounds the lines of a minute, leakWindow is that minute.
+	// maxLeakLines is the maximum number of lines per leakWindow.
 	maxLeakLines = 100
 	leakWindow   = time.Minute
-	// leakPatience bounds the question what the leaked connections last did.
+	// statementTimeout limits the query for the last statements of leaked connections.
 	statementTimeout = 2 * time.Second
-	// unknownStatement is said where the server does not tell.
+	// unknownStatement is logged if the server does not report the statement.
 	unknownStatement = "not known"
 )
 
@@ -27,18 +27,19 @@ type leakLine struct {
 	leak             leak
 }
 
-// leakBatch is the new leaks of one look at one server.
+// leakBatch is the new leaks of one read of one server.
 type leakBatch struct {
 	server MySQLServer
 	lines  []leakLine
 }
 
-// LeakLog writes one line for each leaked connection, with what diagnoses it.
-// It asks the server what the connection last did, so it is no part of a scrape.
+// LeakLog logs one line for each leaked connection, with its worker, transaction
+// and last statement. It queries the server for the statement, so it runs outside
+// of scrapes.
 type LeakLog struct {
 	log     *slog.Logger
 	batches chan leakBatch
-	dropped atomic.Int64 // leaks that found no place in batches
+	dropped atomic.Int64 // leaks dropped because batches was full
 }
 
 // NewLeakLog returns a log of leaks; nothing is written before Run.
@@ -46,7 +47,8 @@ func NewLeakLog(log *slog.Logger) *LeakLog {
 	return &LeakLog{log: logs.Or(log), batches: make(chan leakBatch, 20)}
 }
 
-// report takes new leaks. It never waits.
+// report queues new leaks for Run. It never blocks: if the queue is full, the leaks
+// are only counted.
 func (l *LeakLog) report(b leakBatch) {
 	if len(b.lines) == 0 || l == nil {
 		return
@@ -58,13 +60,13 @@ func (l *LeakLog) report(b leakBatch) {
 	}
 }
 
-// Run writes until ctx ends.
+// Run logs the reported leaks until ctx ends. It returns nil.
 func (l *LeakLog) Run(ctx context.Context) error {
 	timer := time.NewTimer(leakWindow)
 	timer.Stop()
 	defer timer.Stop()
 	written, left := 0, 0
-	open := false // a minute is under way
+	open := false // a leakWindow has begun
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,7 +89,7 @@ func (l *LeakLog) Run(ctx context.Context) error {
 	}
 }
 
-// write writes some lines. No user is named, and no value of a statement.
+// write logs one line per leak. It logs neither users nor the values in statements.
 func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLine) {
 	if len(lines) == 0 {
 		return
@@ -113,7 +115,7 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 	}
 }
 
-// worker names a slot for people.
+// slotName returns the slot of an owner, or "unattributed" without one.
 func slotName(o model.Owner) string {
 	if o.Slot == "" {
 		return "unattributed"
@@ -121,7 +123,9 @@ func slotName(o model.Owner) string {
 	return o.Slot
 }
 
-// lastStatements asks the server. A panic there must not end the exporter.
+// lastStatements returns the last statement of each connection by connection id.
+// A panic of the server's client becomes an error, so that it does not end the
+// exporter.
 func lastStatements(ctx context.Context, server MySQLServer, ids []uint64) (out map[uint64]string, err error) {
 	defer func() {
 		if r := recover(); r != nil {

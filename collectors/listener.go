@@ -25,19 +25,20 @@ var (
 	dropsFamily     = counter("listen_drops_total", "Connection requests dropped for any reason while listening, in the app's network namespace; apps that share it show the same number.", "app")
 )
 
-// Listener returns the accept queues of the apps' listening sockets.
+// Listener is the collector "listener": the accept queues of the apps' listening
+// sockets.
 type Listener struct {
 	apps     Apps
 	procRoot string
 
 	mu        sync.Mutex
 	overflows map[uint64]*window // by network namespace
-	leftOut   map[string]int     // by app: the most listeners that were over the bound at once
-	dropped   int                // sum of all that was ever in left
+	leftOut   map[string]int     // by app: the most listeners that were over maxListeners at once
+	dropped   int                // sum of all values that were ever in leftOut
 }
 
-// maxListeners bounds the series of one app's listeners. The others are added up
-// under the label [otherListeners].
+// maxListeners is the maximum number of listeners of one app with their own series.
+// The others are summed under the label value otherListeners.
 const (
 	maxListeners   = 64
 	otherListeners = "other"
@@ -64,7 +65,7 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	}
 	var s Sample
 	var lacks []error
-	netstat := make(map[uint64]listenCounters) // one reading a namespace
+	netstat := make(map[uint64]listenCounters) // one read per network namespace
 	leftOut := make(map[string]int)
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
@@ -97,7 +98,8 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// count returns how many listeners were ever over the bound of an app.
+// countLeftOut returns how many listeners were over the limit of their app since the
+// start. leftOut has the number of this scrape by app.
 func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,8 +111,8 @@ func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	return c.dropped
 }
 
-// remember, grown and forget keep the last minutes of each namespace: its
-// counter began with the namespace, so its value alone says nothing about now.
+// addOverflows adds a reading to the window of a network namespace. The counter
+// starts with the namespace, so only its growth says something about the present.
 func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,12 +124,15 @@ func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	}
 }
 
+// overflowGrowth returns by how much the overflows of a network namespace grew in
+// the last five minutes; false before the second reading.
 func (c *Listener) overflowGrowth(ns uint64, n listenCounters, now time.Time) (float64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.overflows[ns].growth(now, n.overflows)
 }
 
+// prune removes the windows of network namespaces that are not in seen.
 func (c *Listener) prune(seen map[uint64]listenCounters) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,14 +143,14 @@ func (c *Listener) prune(seen map[uint64]listenCounters) {
 	}
 }
 
-// queue is the accept queue of the sockets with one label.
+// queue is the sum of the accept queues of the sockets with one label.
 type queue struct {
 	length, limit       float64
-	fullness            float64 // length of its limit, of the fullest socket
+	fullness            float64 // length divided by limit, of the fullest socket
 	hasLength, hasLimit bool
 }
 
-// queueOf returns the accept queue of one socket.
+// socketQueue returns the accept queue of one socket.
 func socketQueue(l sockdiag.Listener) queue {
 	q := queue{length: float64(l.Queue), limit: float64(l.Limit), hasLength: l.HasQueue, hasLimit: l.HasLimit}
 	if l.HasQueue && l.HasLimit && l.Limit > 0 {
@@ -154,6 +159,7 @@ func socketQueue(l sockdiag.Listener) queue {
 	return q
 }
 
+// add adds the queue of another socket.
 func (q *queue) add(o queue) {
 	q.length += o.length
 	q.limit += o.limit
@@ -162,9 +168,10 @@ func (q *queue) add(o queue) {
 	q.hasLimit = q.hasLimit || o.hasLimit
 }
 
-// queuesOf returns an app's accept queues by label. Several sockets with one
-// address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
-// listener. Those over the bound, the last in the order of labels, are one too.
+// queuesByLabel returns an app's accept queues by label, and the sorted labels.
+// Several sockets with one address (SO_REUSEPORT, or the wildcard addresses of IPv4
+// and IPv6) are one listener. Those over maxListeners, the last by label, are summed
+// as otherListeners; over is their number.
 func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
@@ -188,7 +195,8 @@ func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string
 	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
 }
 
-// queues publishes one app's listeners; over is how many have no series of their own.
+// publishQueues adds the series and the state of one app's listeners. over is the
+// number of listeners without their own series, why the lack if something is missing.
 func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
 	byLabel, labels, over := queuesByLabel(a)
 	complete := true
@@ -218,8 +226,8 @@ func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over i
 	return over, why
 }
 
-// queuesRefused says what the accept queues need: in another network namespace
-// a capability, in ours only that sock_diag is not forbidden.
+// queuesLack returns why accept queues are missing, and the remedy: in another
+// network namespace a capability, in the exporter's own one that sock_diag is allowed.
 func queuesLack(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
@@ -229,13 +237,14 @@ func queuesLack(a *discovery.App) error {
 	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), remedyNamespaces)
 }
 
+// listenCounters is ListenOverflows and ListenDrops of a network namespace.
 type listenCounters struct {
 	overflows, drops float64
 	ok               bool
 }
 
-// counters reads ListenOverflows and ListenDrops of the network namespace of a
-// process (/proc/PID/net/netstat).
+// readCounters returns the counters of the network namespace of a process
+// (/proc/PID/net/netstat); ok is false if they cannot be read.
 func (c *Listener) readCounters(pid int) listenCounters {
 	b, err := os.ReadFile(c.procRoot + "/" + strconv.Itoa(pid) + "/net/netstat")
 	if err != nil {

@@ -1,14 +1,14 @@
 package collectors
 
-// Cures that name the capabilities which the apps' processes ask for.
+// Remedies for missing capabilities.
 const (
-	// CureProcesses is for everything of other users' processes.
+	// RemedyProcesses allows reading the processes of other users.
 	RemedyProcesses  = "in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH, and the same in CapabilityBoundingSet= where that is set"
 	remedyNamespaces = "in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYS_ADMIN, and the same in CapabilityBoundingSet= where that is set"
 	remedyNetlink    = "in the unit: AF_NETLINK in RestrictAddressFamilies=; in a container: a seccomp profile that allows it"
 )
 
-// lackOfApp is what cannot be seen of one app.
+// lackOfApp returns the lack of one app as an [Unavailable].
 func lackOfApp(app string, reason Reason, detail, remedy string) error {
 	return &Unavailable{Reason: reason, Detail: detail, Remedy: remedy, Of: "app:" + app}
 }

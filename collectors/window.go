@@ -2,8 +2,8 @@ package collectors
 
 import "time"
 
-// window keeps the last few minutes of a growing number, for the page; a
-// query on the counter tells the same to Prometheus.
+// window holds the readings of a counter over the last windowSpan, for the status
+// page. In Prometheus, increase() over the counter is the same.
 type window struct {
 	times  [windowPoints]time.Time
 	values [windowPoints]float64
@@ -16,7 +16,7 @@ const (
 	windowSpan   = 5 * time.Minute
 )
 
-// add takes a reading; one that comes sooner than windowStep is not kept.
+// add adds a reading. One that is less than windowStep after the last is ignored.
 func (w *window) add(now time.Time, v float64) {
 	if w.n > 0 && now.Sub(w.times[w.n-1]) < windowStep {
 		return
@@ -30,8 +30,8 @@ func (w *window) add(now time.Time, v float64) {
 	w.n++
 }
 
-// growth is by how much v is more than five minutes ago, or than at the first
-// reading if that is less long ago; false without an earlier reading.
+// growth returns how much v exceeds the reading of windowSpan ago, or the first
+// reading if that is newer; ok is false without an earlier reading.
 func (w *window) growth(now time.Time, v float64) (float64, bool) {
 	for i := range w.n {
 		if now.Sub(w.times[i]) <= windowSpan+windowStep {
