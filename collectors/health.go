@@ -12,8 +12,8 @@ import (
 
 var healthFamily = gauge("health_status", "How well each component is, as last judged: 0 healthy, 1 warning, 2 critical; overall is the worst. Without an app it is the host and the stores.", "app", "component")
 
-// Health returns the last evaluation. It evaluates nothing itself, or the scrape
-// interval would change the hysteresis.
+// Health is the collector "health": the levels of the last evaluation. It does not
+// evaluate, because the scrape interval would then change the hysteresis.
 type Health struct{ last func() health.Evaluation }
 
 // NewHealth returns the collector "health". last returns the last evaluation, or the

@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// MySQLServer is what this collector needs of a server.
+// MySQLServer is the part of a [mysql.Server] that the collectors use.
 type MySQLServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Serving() (index int, v mysql.Version, ok bool)
@@ -52,18 +52,18 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
 )
 
-// The rights to see how long statements took and, of MySQL 8, who waits for whom.
+// The grants to read the statement times and, of MySQL 8, the lock waits.
 const (
 	RemedyStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
 	RemedyLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
 )
 
-// MySQL returns the state of MySQL and MariaDB servers.
+// MySQL is the collector "mysql": the state of MySQL and MariaDB servers.
 type MySQL struct {
 	activity *Activity
 
 	mu      sync.Mutex
-	leftOut mysql.LeftOut // of all servers, since the start
+	leftOut mysql.LeftOut // rows over the limits, of all servers, since the start
 }
 
 // NewMySQL returns the collector "mysql".
@@ -102,7 +102,7 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(errs...)
 }
 
-// leftOut adds up the rows that bounds kept out of the looks.
+// addLeftOut adds the rows over the limits to the total, and publishes it.
 func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,18 +116,20 @@ func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
 }
 
-// mysqlLook is one look at one server.
+// mysqlRead is one read of one server.
 type mysqlRead struct {
 	MySQLTarget
 	Sample
 	server            model.MySQLServer
 	errs              []error
-	processRefused    bool // one error of that kind is enough
-	hasThreadsRunning bool // the server has told how many threads run
-	listedRunning     *int // and how many are in its list of threads
+	processRefused    bool // the right PROCESS is missing, and that is in errs
+	hasThreadsRunning bool // the server reported Threads_running
+	listedRunning     *int // running threads in its list of threads
 	leftOut           mysql.LeftOut
 }
 
+// readServer sets the metrics and the state of the server. What is missing is in
+// errs.
 func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
 	now, err := from.read(ctx, l.MySQLTarget, "mysql")
 	if err == nil {
@@ -155,7 +157,7 @@ func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
 			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.listedRunning), l.Name)
 		}
 	}()
-	// What is read already comes first: it may say that the server hangs.
+	// The activity is read already and comes first: it shows whether the server hangs.
 	if err := l.addActivity(now); err != nil && l.addLack(err) {
 		return
 	}
@@ -169,14 +171,14 @@ func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
 
 var errIncomplete = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
 
-// cutShort says that a look does not have all. It names no number, so that it
-// is said once and not at each scrape.
+// incompleteLack returns the lack of a read with rows over the limits. It has no
+// number, so that it is logged once and not at each scrape.
 func incompleteLack(server string) *Unavailable {
 	return lackOf("mysql", server, errIncomplete)
 }
 
-// lack notes why something is not in the sample, and tells whether there is no
-// point in going on.
+// addLack adds the lack of an error. stop reports whether further queries would fail
+// too.
 func (l *mysqlRead) addLack(err error) (stop bool) {
 	stop, process, u := mysqlLack(l.Name, err)
 	if process && l.processRefused {
@@ -187,8 +189,8 @@ func (l *mysqlRead) addLack(err error) (stop bool) {
 	return stop
 }
 
-// mysqlLack is an error of a server as one of a collector: stop tells that there
-// is no point in asking that server more, process that the right PROCESS is
+// mysqlLack returns an error of a server as an [Unavailable]. stop reports whether
+// further queries to that server would fail too, process whether the right PROCESS is
 // missing.
 func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	var e *mysql.Error
@@ -204,6 +206,7 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	return stop, process, u
 }
 
+// readStatus adds the counters of SHOW GLOBAL STATUS.
 func (l *mysqlRead) readStatus(ctx context.Context) error {
 	status, err := l.Server.Status(ctx)
 	if err != nil {
@@ -227,7 +230,7 @@ func (l *mysqlRead) readStatus(ctx context.Context) error {
 	return nil
 }
 
-// activity adds what runs, what is open and what waits.
+// addActivity adds the threads, the transactions and the lock waits of a read.
 func (l *mysqlRead) addActivity(now *activity) error {
 	if now.threadsErr != nil {
 		return now.threadsErr
@@ -250,8 +253,8 @@ func (l *mysqlRead) addActivity(now *activity) error {
 	return l.addBlockers(now)
 }
 
-// threads adds what the list of threads tells, and gives the ones that wait for
-// a lock of a table.
+// addThreads adds the longest query and sets listedRunning. It returns the ids of
+// the threads that wait for the lock of a table.
 func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	waits = make(map[uint64]bool)
 	longest, running := time.Duration(0), 0
@@ -275,22 +278,22 @@ func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	return waits
 }
 
-// waitsForLock reports whether the state of a thread, such as "Waiting for table
-// metadata lock", is that it waits for one.
+// waitsForLock reports whether a thread with this state, such as "Waiting for table
+// metadata lock", waits for a lock.
 func waitsForLock(state string) bool {
 	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
 }
 
-// LacksOfMySQL says why something of a server is missing, as the collector
-// would.
+// LacksOfMySQL returns the lacks that the collector "mysql" would report for an error
+// of a server.
 func LacksOfMySQL(name string, err error) []*Unavailable {
 	l := mysqlRead{MySQLTarget: MySQLTarget{Name: name}}
 	l.addLack(lockWaitsError(err))
 	return Lacks(errors.Join(l.errs...))
 }
 
-// waitsRefused adds the cure to an error of LockWaits: MySQL 8 has lock waits in
-// performance_schema, which needs a right of its own.
+// lockWaitsError returns an error of LockWaits with its remedy: in MySQL 8 the lock
+// waits are in performance_schema, which needs a separate grant.
 func lockWaitsError(err error) error {
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission || e.Need != "SELECT" {
@@ -302,7 +305,8 @@ func lockWaitsError(err error) error {
 	}
 }
 
-// blockers counts the transactions at the root of the waits for locks.
+// addBlockers adds the number of transactions that block others and wait for none
+// themselves.
 func (l *mysqlRead) addBlockers(now *activity) error {
 	if now.waitsErr != nil {
 		return lockWaitsError(now.waitsErr)
@@ -312,7 +316,7 @@ func (l *mysqlRead) addBlockers(now *activity) error {
 	for _, p := range now.waits {
 		waiter, blocker := byID[p.Waiting], byID[p.Blocking]
 		if waiter == nil || blocker == nil {
-			continue // it ended between the two questions
+			continue // it ended between the two queries
 		}
 		if !blocker.Waits {
 			roots[blocker.ID] = true
@@ -322,6 +326,7 @@ func (l *mysqlRead) addBlockers(now *activity) error {
 	return nil
 }
 
+// readLimits adds max_connections.
 func (l *mysqlRead) readLimits(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
@@ -333,15 +338,15 @@ func (l *mysqlRead) readLimits(ctx context.Context) error {
 	return nil
 }
 
-// time reads how long statements took, which only performance_schema adds up.
+// readStatementTime adds the total time of all statements, which only
+// performance_schema has.
 func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(variables["performance_schema"], "ON") {
-		// MariaDB is installed so. What a server does not add up unless it is told
-		// to is nothing that is wrong with it.
+		// This is the default of MariaDB, so it is no fault of the server.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
 			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + RemedyStatementTime,

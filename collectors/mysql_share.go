@@ -15,18 +15,18 @@ import (
 var mysqlAppQueryFamily = gauge("mysql_app_query_seconds", "How long the oldest running statement that concerns the apps has been running: one of a user that their pools name, one that waits for a lock, or one of many. A dump by another user is none.", "mysql")
 
 const (
-	// nearlyFull is the share of max_connections from which on it is noted who
-	// holds connections.
+	// holdersFrom is the share of max_connections in use from which on the state has
+	// the users that hold connections.
 	holdersFrom = 0.9
-	// maxHolders bounds how many users are noted of a server that is full, and
-	// maxHolderText how much of a name, in bytes.
+	// maxHolders is the maximum number of such users, maxHolderText the maximum length
+	// of a name in bytes.
 	maxHolders    = 3
 	maxHolderText = 64
 )
 
-// queryTime adds how long the statements have been running that concern the
-// apps, and notes for the judgement how long those that more than one request
-// waits for. One long statement by itself, such as a dump, holds nobody up.
+// addQueryTime adds the age of the oldest statement that concerns the apps, and sets
+// in the state the age of the oldest that more than one request waits for. A single
+// long statement, such as a dump, delays no app.
 func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) {
 	var blocking, own time.Duration
 	var apps []time.Duration
@@ -40,7 +40,7 @@ func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) 
 		}
 		switch _, known := l.Users[t.User]; {
 		case strings.HasPrefix(t.State, "Writing to net"), strings.HasPrefix(t.State, "Sending to client"):
-			// It has its answer, and waits for its client to read: a dump does.
+			// It waits for its client to read the result, as a dump does.
 		case len(l.Users) == 0:
 			apps = append(apps, t.Time)
 		case known:
@@ -53,14 +53,14 @@ func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) 
 	l.set(&l.server.AppQuery, mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
 }
 
-// ofClient reports whether a thread runs a statement of a client, and not one of
-// replication or of the event scheduler.
+// isClientStatement reports whether a thread runs a statement of a client, and not
+// one of replication or of the event scheduler.
 func isClientStatement(t *mysql.Thread) bool {
 	return (t.Command == "Query" || t.Command == "Execute") && t.User != "system user" && t.User != "event_scheduler"
 }
 
-// ofMany is how long at least one in four of some statements, and two of them,
-// have been running; 0 where there are fewer than two.
+// sharedDuration returns how long at least a quarter of some statements, and at least
+// two of them, have been running; 0 for fewer than two statements.
 func sharedDuration(running []time.Duration) time.Duration {
 	if len(running) < 2 {
 		return 0
@@ -69,7 +69,8 @@ func sharedDuration(running []time.Duration) time.Duration {
 	return running[max(2, (len(running)+3)/4)-1]
 }
 
-// holders notes who holds the connections of a server that has hardly any left.
+// addHolders sets in the state the users with the most connections, if the server has
+// hardly any connections left.
 func (l *mysqlRead) addHolders(threads []mysql.Thread) {
 	open, limit := l.server.Connections, l.server.MaxConnections
 	if open == nil || limit == nil || *limit <= 0 || *open < holdersFrom**limit {
@@ -104,7 +105,8 @@ func (l *mysqlRead) addHolders(threads []mysql.Thread) {
 	l.server.Holders = list[:min(len(list), maxHolders)]
 }
 
-// plainName cuts and cleans a name that whoever logs in may have chosen.
+// cleanName returns a user or host name as printable text of bounded length: clients
+// choose these names.
 func cleanName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// RedisServer is what this collector needs of a server.
+// RedisServer is the part of a Redis client that this collector uses.
 type RedisServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Info(ctx context.Context) (redis.Info, error)
@@ -24,7 +24,7 @@ type RedisServer interface {
 type RedisTarget struct {
 	Name     string
 	Server   RedisServer
-	Stateful bool // what is in it is no cache: its hit rate is not judged
+	Stateful bool // it is no cache: its hit ratio gets no level
 }
 
 var (
@@ -40,11 +40,11 @@ var (
 	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that wait in a blocking command such as BLPOP.", "redis")
 )
 
-// redisPatience is how long one look at a server may take at most, whoever
-// waits: a Redis that takes longer is, to an app, not there.
+// redisTimeout is the timeout of one read of a server, whatever the deadline of the
+// scrape: for an app, a Redis that takes longer is down.
 const redisTimeout = 1500 * time.Millisecond
 
-// Redis returns the state of Redis servers.
+// Redis is the collector "redis": the state of Redis servers.
 type Redis struct {
 	targets func() []RedisTarget
 
@@ -52,11 +52,11 @@ type Redis struct {
 	lookups map[string]*lookups // by name, of those in the configuration
 }
 
-// lookups is the recent past of one server's hits and misses.
+// lookups is the hits and misses of one server over the last minutes.
 type lookups struct {
 	hits, misses         window
 	lastHits, lastMisses float64
-	total                float64 // lookups in the window, as of the last reading
+	total                float64 // lookups in the window at the last reading
 }
 
 // NewRedis returns the collector "redis".
@@ -104,7 +104,7 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(errs...)
 }
 
-// redisLook is one look at one server.
+// redisRead is one read of one server.
 type redisRead struct {
 	RedisTarget
 	Sample
@@ -113,8 +113,8 @@ type redisRead struct {
 	err    error
 }
 
-// read returns the numbers of one server. A server that refuses single commands is up: what it
-// does not tell is missing, with the reason, and nothing else is.
+// readServer sets the metrics and the state of the server. A server that refuses
+// single commands is up: only what these commands return is missing, with the reason.
 func (l *redisRead) readServer(ctx context.Context) {
 	took, err := l.Server.Ping(ctx)
 	up := 0.0
@@ -143,10 +143,11 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &e) && (e.Answered || e.Reason == reason.Permission)
 }
 
-// lack is why something is not in the sample.
+// lackFor returns an error of this server as an [Unavailable].
 func (l *redisRead) lackFor(err error) error { return redisLack(l.Name, err) }
 
-// redisLack says what a Redis lacks, with its name, as the reason of a collector.
+// redisLack returns an error of a Redis as an [Unavailable] with the server's name;
+// an error that is no [redis.Error] is returned as it is.
 func redisLack(name string, err error) error {
 	var e *redis.Error
 	if !errors.As(err, &e) || e == nil {
@@ -155,6 +156,7 @@ func redisLack(name string, err error) error {
 	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
+// publish adds the series and the state of a server that is up.
 func (l *redisRead) publish() {
 	cache := 1.0
 	if l.Stateful {
@@ -179,8 +181,8 @@ func (l *redisRead) publish() {
 	}
 }
 
-// hitRatios notes the share of lookups that found their key over five minutes,
-// of each server that had any.
+// setHitRatios sets the hit ratio of the last five minutes in the state of each
+// server that had lookups.
 func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,8 +204,9 @@ func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.lookups = known
 }
 
-// ratio takes a reading; false while there is none before it, or no lookup
-// since. Counters that went back are those of a server that was restarted.
+// addReading adds a reading and returns the hit ratio of the window; false for the
+// first reading, or without lookups. If a counter went back, the server was
+// restarted, and the window starts again.
 func (l *lookups) addReading(now time.Time, hits, misses float64) (float64, bool) {
 	if hits < l.lastHits || misses < l.lastMisses {
 		*l = lookups{}

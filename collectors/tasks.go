@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// TaskServer is what this collector needs of a Redis.
+// TaskServer is the part of a Redis client that this collector uses.
 type TaskServer interface {
 	Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error)
 }
@@ -41,7 +41,7 @@ var (
 	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "How long the longest of those has been held; beyond the visibility timeout it goes to another worker.", "app", "redis")
 )
 
-// Tasks returns the queues of background tasks.
+// Tasks is the collector "tasks": the queues of background tasks.
 type Tasks struct {
 	targets func() []TaskTarget
 	apps    Apps
@@ -49,7 +49,7 @@ type Tasks struct {
 	mu      sync.Mutex
 	seen    map[taskPart]firstSeen
 	workers map[string]bool // queues for which a Celery worker ran on this host, by name
-	leftOut [3]int64        // queues, workers and started jobs over their bounds, each time they were
+	leftOut [3]int64        // queues, workers and started jobs over their limits, summed over all reads
 }
 
 // taskPart is one part of a Celery queue, with messages of one priority.
@@ -58,13 +58,13 @@ type taskPart struct {
 	priority     int
 }
 
-// firstSeen is since when a message is known to be the oldest.
+// firstSeen is when a message was first seen as the oldest.
 type firstSeen struct {
 	id    uint64
 	since time.Time
 }
 
-// NewTasks returns the collector "tasks"; apps tells of Celery's workers.
+// NewTasks returns the collector "tasks"; apps reports Celery's workers on this host.
 func NewTasks(targets func() []TaskTarget, apps Apps) *Tasks {
 	return &Tasks{targets: targets, apps: apps, seen: make(map[taskPart]firstSeen), workers: make(map[string]bool)}
 }
@@ -108,7 +108,7 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	return out.Sample, errors.Join(out.lacks...)
 }
 
-// taskRead is all that is asked of one server, in one read.
+// taskRead is one read of all queues of one server.
 type taskRead struct {
 	name    string
 	server  TaskServer
@@ -118,8 +118,8 @@ type taskRead struct {
 	err     error
 }
 
-// taskReads gathers the targets by their server. A queue that two apps share is
-// asked for twice; that is cheap, and seldom.
+// taskReads returns one read per server. A queue that two apps share is read twice;
+// that is cheap, and rare.
 func taskReads(targets []TaskTarget) []*taskRead {
 	var out []*taskRead
 	for _, t := range targets {
@@ -141,7 +141,7 @@ func taskReads(targets []TaskTarget) []*taskRead {
 	return out
 }
 
-// forget drops what is kept of queues that are no longer in the configuration.
+// prune removes what is kept of queues that are no longer in the configuration.
 func (c *Tasks) prune(targets []TaskTarget) {
 	type place struct{ redis, queue string }
 	wanted := make(map[place]bool)
@@ -163,7 +163,7 @@ func (c *Tasks) prune(targets []TaskTarget) {
 	}
 }
 
-// taskSample is the sample of one look, and what it lacks.
+// taskSample is the sample of one scrape, and its lacks.
 type taskSample struct {
 	Sample
 
@@ -172,10 +172,10 @@ type taskSample struct {
 	lacks []error
 }
 
-// lack notes why something is not there.
+// addLack adds why something is missing.
 func (s *taskSample) addLack(err error) { s.lacks = append(s.lacks, err) }
 
-// server publishes what one server told.
+// addServer adds the queues of one server.
 func (s *taskSample) addServer(r *taskRead) {
 	if r.err != nil {
 		s.addLack(redisLack(r.name, r.err))
@@ -197,7 +197,7 @@ func (s *taskSample) addServer(r *taskRead) {
 	s.addUnacked(r)
 }
 
-// queue publishes one queue.
+// addQueue adds the series and the state of one queue.
 func (s *taskSample) addQueue(t TaskTarget, name string, q *redis.Queue) {
 	out := model.Queue{App: t.App, Name: name, Length: float64(q.Length)}
 	s.add(taskLengthFamily, out.Length, t.App, name)
@@ -219,16 +219,16 @@ func (s *taskSample) addQueue(t TaskTarget, name string, q *redis.Queue) {
 	s.State.Queues = append(s.State.Queues, out)
 }
 
-// age publishes the time since then; the clocks of two hosts may differ a
-// little, so that it can lie ahead.
+// setAge publishes the seconds since a time, unless that is zero. The clocks of two
+// hosts may differ, so a time in the future is an age of 0.
 func (s *taskSample) setAge(number **float64, f *family, then time.Time, labels ...string) {
 	if !then.IsZero() {
 		s.set(number, f, max(0, s.now.Sub(then).Seconds()), labels...)
 	}
 }
 
-// celeryOldest returns when the oldest message over all priorities was sent; zero
-// where there is none.
+// celeryOldest returns when the oldest message of all priorities was sent; the zero
+// time without any.
 func (s *taskSample) celeryOldest(t TaskTarget, name string, q *redis.Queue) (oldest time.Time) {
 	there := make(map[int]bool, len(q.Heads))
 	for _, h := range q.Heads {
@@ -258,7 +258,7 @@ func (s *taskSample) celeryOldest(t TaskTarget, name string, q *redis.Queue) (ol
 	return oldest
 }
 
-// since is when a message was first seen as the oldest of its part.
+// firstSeenAt returns when a message was first seen as the oldest of its part.
 func (c *Tasks) firstSeenAt(part taskPart, id uint64, now time.Time) time.Time {
 	was, ok := c.seen[part]
 	if !ok || was.id != id {
@@ -268,8 +268,8 @@ func (c *Tasks) firstSeenAt(part taskPart, id uint64, now time.Time) time.Time {
 	return was.since
 }
 
-// unacked publishes what Celery's workers hold, for each app that uses the
-// broker: it is one number for all of its queues.
+// addUnacked adds the messages that Celery's workers hold, for each app that uses the
+// broker: the broker has one number for all of its queues.
 func (s *taskSample) addUnacked(r *taskRead) {
 	u := r.queues.Unacked
 	if u == nil {
@@ -292,8 +292,8 @@ func (s *taskSample) addUnacked(r *taskRead) {
 	}
 }
 
-// celeryNow returns the processes on this host that run tasks, by the name of
-// their Celery queue; nil: that is not known.
+// celeryProcesses returns the number of processes on this host that run tasks, by the
+// name of their Celery queue; nil if there is no Celery queue or no snapshot.
 func (c *Tasks) celeryProcesses(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
 	if !slices.ContainsFunc(targets, func(t TaskTarget) bool { return t.Type == config.Celery }) {
 		return nil
@@ -312,8 +312,8 @@ func (c *Tasks) celeryProcesses(ctx context.Context, s *taskSample, targets []Ta
 	return out
 }
 
-// workers publishes Celery's workers: nothing where none was ever seen, for
-// they may be on another host.
+// addWorkers adds the number of Celery's workers of each queue. A queue without any
+// worker so far has no series: its workers may be on another host.
 func (s *taskSample) addWorkers(targets []TaskTarget, celery map[string]int) {
 	if celery == nil {
 		return
@@ -334,8 +334,8 @@ func (s *taskSample) addWorkers(targets []TaskTarget, celery map[string]int) {
 	}
 }
 
-// workersOf returns where the state has the workers of a queue. One that was not
-// read is not in it.
+// workersField returns the field of the state for the workers of a queue, or an
+// unused one if the queue was not read.
 func (s *taskSample) workersField(app, name string) **float64 {
 	i := slices.IndexFunc(s.State.Queues, func(q model.Queue) bool { return q.App == app && q.Name == name })
 	if i < 0 {
@@ -344,8 +344,8 @@ func (s *taskSample) workersField(app, name string) **float64 {
 	return &s.State.Queues[i].Workers
 }
 
-// celeryBrokers returns the broker of each queue, "" where two have a queue of
-// that name: a worker's command line names queues and no broker.
+// celeryBrokers returns the Redis of each queue name, "" if two have a queue of that
+// name: a worker's command line has the queues but not the broker.
 func celeryBrokers(targets []TaskTarget) map[string]string {
 	out := make(map[string]string)
 	for _, t := range targets {
