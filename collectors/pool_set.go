@@ -39,9 +39,9 @@ func (c *Pool) poolsOf(l poolRead) *poolSet {
 	return b
 }
 
-// take returns the pool to which a connection belongs, or nil. The process at its
-// other end decides. Where that is not known, the user does; of several pools with
-// that user the first gets it.
+// poolFor returns the pool to which a connection belongs, or nil: by the process at its
+// other end, or if that is not known by its user. Of several pools with that user it is
+// the first.
 func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
@@ -56,6 +56,7 @@ func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	return firstPool(own, func(p *pool) bool { return p.config.User == "" })
 }
 
+// firstPool returns the first pool for which fits is true, or nil.
 func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	if i := slices.IndexFunc(list, fits); i >= 0 {
 		return list[i]
@@ -63,8 +64,9 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// find returns the pool of an app for which no pool on this server is configured. It
-// has the server's name, unless a pool on another server has that name.
+// foundPool returns the pool of an app for which no pool on this server is configured,
+// and creates it at the first call. It has the server's name, or "mysql:" and that if a
+// configured pool of the app has that name.
 func (b *poolSet) foundPool(app string) *pool {
 	p := b.found[app]
 	if p == nil {

@@ -22,10 +22,10 @@ var (
 	leftFamily      = gauge("scrape_collector_left_behind", "Reads of this collector that were given up and have not come back yet; at two, no new one is begun.", "collector")
 )
 
-// maxLeft is how many hung reads of one source may be left behind at once.
+// maxAbandoned is the maximum number of abandoned reads of one source at once.
 const maxAbandoned = 2
 
-// Set reads its collectors side by side.
+// Set reads its collectors concurrently.
 type Set struct {
 	sources []*source
 	off     []string
@@ -43,7 +43,7 @@ func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
 	return s
 }
 
-// Names lists the collectors that are on.
+// Names returns the names of the collectors that are on.
 func (s *Set) Names() []string {
 	var names []string
 	for _, c := range s.sources {
@@ -52,10 +52,10 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// Off lists the collectors that are off.
+// Off returns the names of the collectors that are off.
 func (s *Set) Off() []string { return s.off }
 
-// Lacks lists all that the last read of one collector said is missing.
+// Lacks returns the lacks of the last read of one collector.
 func (s *Set) Lacks(name string) []*Unavailable {
 	for _, c := range s.sources {
 		if c.Name() == name {
@@ -67,18 +67,18 @@ func (s *Set) Lacks(name string) []*Unavailable {
 	return nil
 }
 
-// readBudget is how long a source may take for one read at least, whatever time
-// the scrape has that began it.
+// readBudget is the minimum time that a source has for one read, whatever the deadline
+// of the scrape that began it.
 const readBudget = 8 * time.Second
 
-// fairWait is how long a source must have been waited for to count as late: a
-// scrape that has less time says nothing about it.
+// minLateWait is the minimum time that a scrape must have waited for a source to
+// report it as late: a shorter scrape proves nothing about the source.
 const minLateWait = time.Second
 
-// Read reads every source that pick takes (nil: all), each once, until ctx
-// ends, which must have a deadline. Two calls at the same time share one read
-// of a source. A source that hangs is left behind: its place is free again
-// when its deadline has passed, whether it has come back or not.
+// Read returns the samples of every source for which pick is true (nil: all), each
+// read once, as one sample. It returns when ctx ends, which must have a deadline. Two
+// calls at the same time share one read of a source. A read that hangs is abandoned
+// when its deadline has passed, and the next call may begin another one.
 func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	type wait struct {
 		c *source
@@ -103,7 +103,7 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	return sum
 }
 
-// source is a collector and the read of it now under way, if any.
+// source is a collector and its read under way, if any.
 type source struct {
 	Collector
 	log *slog.Logger
@@ -115,7 +115,7 @@ type source struct {
 	err       error     // of the last read
 }
 
-// flight is one read of a source, shared by all who ask meanwhile.
+// flight is one read of a source, shared by all concurrent calls of [Set.Read].
 type flight struct {
 	began     time.Time
 	deadline  time.Time
@@ -126,7 +126,7 @@ type flight struct {
 	took      time.Duration
 }
 
-// join returns the read under way, or begins one; nil if too many hang.
+// join returns the read under way, or begins one; nil if maxAbandoned reads hang.
 func (c *source) join(ctx context.Context) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +149,7 @@ func (c *source) join(ctx context.Context) *flight {
 	}
 	f := &flight{began: began, deadline: deadline, done: make(chan struct{})}
 	c.current = f
-	// Nor must one that hangs up.
+	// Nor must a scrape that is cancelled.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	go func() {
 		defer cancel()
@@ -158,7 +158,7 @@ func (c *source) join(ctx context.Context) *flight {
 	return f
 }
 
-// fly does one read and clears its place.
+// run does one read, and then lets the next one begin.
 func (c *source) run(ctx context.Context, f *flight) {
 	defer close(f.done)
 	f.sample, f.err = c.collect(ctx)
@@ -173,8 +173,8 @@ func (c *source) run(ctx context.Context, f *flight) {
 	}
 }
 
-// collect calls the collector and turns a panic into an error: one source must
-// not take the others with it.
+// collect returns the sample of the collector. A panic becomes an error, so that one
+// source does not end the others.
 func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -184,8 +184,8 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read, since asked and until ctx ends, and appends to sum what
-// it gave and what all collectors publish.
+// await waits for a read until ctx ends, and appends its sample and the metrics that
+// all collectors have to sum. asked is when the call began.
 func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sample) {
 	if f == nil {
 		c.finish(sum, context.DeadlineExceeded, 0)
@@ -210,7 +210,8 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 	c.finish(sum, f.err, f.took)
 }
 
-// meta notes how a read ended, and appends to s what all collectors publish.
+// finish stores the error of a read, logs what changed, and appends to s the metrics
+// that all collectors have.
 func (c *source) finish(s *Sample, err error, took time.Duration) {
 	c.mu.Lock()
 	before := c.lacks
@@ -226,15 +227,15 @@ func (c *source) finish(s *Sample, err error, took time.Duration) {
 	c.describe(s, err, took)
 }
 
-// lackKey tells one lack from another. The sentence counts only where there is
-// nothing else to tell them by, and is not that of an unforeseen error, which may
-// differ each time.
+// lackKey identifies a lack from read to read. The sentence is part of it only if there
+// is no object, and not for an unforeseen error, whose text may differ each time.
 type lackKey struct {
 	of, detail string
 	reason     Reason
 }
 
-// newLacks returns what an error says is missing, and of that what was not before.
+// newLacks returns the keys of the lacks of an error, and the lacks that are not in
+// before.
 func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable) {
 	for _, u := range Lacks(err) {
 		k := lackKey{of: u.Of, reason: u.Reason}
@@ -252,7 +253,7 @@ func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable)
 	return now, fresh
 }
 
-// describe appends to s what all collectors publish.
+// describe appends to s the metrics that all collectors have, and the lacks of err.
 func (c *source) describe(s *Sample, err error, took time.Duration) {
 	reason, _ := ReasonOf(err)
 	c.mu.Lock()
@@ -269,13 +270,14 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 	}
 }
 
-// available adds whether a collector gives all it should.
+// available appends whether a collector is available, with the reason.
 func (s *Sample) available(collector string, reason Reason) {
 	s.add(availableFamily, flag(reason == OK), collector, string(reason))
 	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: reason})
 }
 
-// logLacks logs what is missing since the read that ended with err.
+// logLacks logs the lacks that are new since the read before. err is the error of the
+// read.
 func (c *source) logLacks(fresh []*Unavailable, err error) {
 	errs := make([]error, len(fresh))
 	for i, u := range fresh {
@@ -294,19 +296,20 @@ func (c *source) logLacks(fresh []*Unavailable, err error) {
 	}
 }
 
-// Bind ties the set to one scrape, as an unchecked prometheus collector.
+// Bind returns the set for one scrape, as an unchecked prometheus collector.
 func (s *Set) Bind(ctx context.Context, pick func(string) bool) prometheus.Collector {
 	return bound{set: s, ctx: ctx, pick: pick}
 }
 
+// bound is a set for one scrape.
 type bound struct {
 	set  *Set
 	ctx  context.Context //nolint:containedctx // lives for one scrape only
 	pick func(string) bool
 }
 
-// Describe sends nothing: what a collector returns differs from scrape to
-// scrape, and the tests hold it against Descs with a pedantic registry.
+// Describe sends nothing: what a collector returns differs from scrape to scrape. The
+// tests compare it with Descs by a pedantic registry.
 func (bound) Describe(chan<- *prometheus.Desc) {}
 
 func (b bound) Collect(ch chan<- prometheus.Metric) {

@@ -14,14 +14,14 @@ import (
 
 var listeningFamily = gauge("statsd_listening", "Whether this StatsD address of the configuration is listened at.", "listen")
 
-// Socket is one StatsD address of the configuration; Err says why it is not
-// listened at.
+// Socket is one StatsD address of the configuration. Err is why it is not bound, or
+// nil.
 type Socket struct {
 	Listen string
 	Err    error
 }
 
-// Sockets reports whether requests can be reported at all.
+// Sockets is the collector "statsd": whether the StatsD sockets are bound.
 type Sockets struct{ list func() []Socket }
 
 // NewSockets returns the collector "statsd".
@@ -52,6 +52,7 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
+// socketLack returns why a socket is not bound, with its remedy.
 func socketLack(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
@@ -66,7 +67,8 @@ func socketLack(k Socket) error {
 	}
 }
 
-// cureRuntime makes the folder of a socket that is ours to make.
+// remedyRuntime returns the remedy for a missing directory of a UNIX socket; "" for
+// another kind of address.
 func remedyRuntime(listen string) string {
 	socket, ok := strings.CutPrefix(listen, "unixgram://")
 	if !ok {

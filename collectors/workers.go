@@ -16,7 +16,7 @@ var (
 	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "How long ago a gunicorn worker last touched its heartbeat file. A sync worker does not during a request, and need not for half the timeout while idle.", "app", "worker")
 )
 
-// Workers returns what each worker does, by one look from outside.
+// Workers is the collector "workers": the state of each worker.
 type Workers struct{ apps Apps }
 
 // NewWorkers returns the collector "workers".
@@ -49,6 +49,7 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
+// workerStates adds the series and the state of one app's workers.
 func workerStates(s *Sample, a *discovery.App) {
 	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
 	out := model.AppWorkers{App: a.Name, Unready: float64(a.Unready), Workers: make([]model.Worker, len(a.Workers))}
