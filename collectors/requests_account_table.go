@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// placeFor is how long an app that is not watched keeps its place without an
-// event, and placeAtLeast how long before another may have it.
+// accountIdleLimit is how long an unwatched app keeps its account without an event,
+// and minIdleBeforeEviction how long before the account may be evicted for another.
 const (
 	accountIdleLimit      = time.Hour
 	minIdleBeforeEviction = 10 * time.Minute
 )
 
-// claimant is for whom a name that no watched app has is kept: one user, or all
-// whose user cannot be proven.
+// userKey is the user of a sender; the zero value stands for all senders whose user is
+// not proven.
 type userKey struct {
 	uid    uint32
 	proven bool
 }
 
-// places are the accounts of apps, and who may report for them.
+// accountTable has the accounts of the apps.
 type accountTable struct {
-	maxNames int // names, beside those of watched apps
+	maxNames int // maximum number of accounts without those of watched apps
 	apps     map[string]*account
-	// epoch grows when a judgement of before may not hold any more.
+	// epoch grows when a cachedAccount may be out of date.
 	epoch  uint64
-	opened uint64 // accounts that were opened
-	full   bool   // there was no place for one more, since the last look
+	opened uint64 // accounts opened so far
+	full   bool   // no account could be opened since the last expireAccounts
 }
 
-// open adds an account. The caller has made sure of its place.
+// open adds an account and returns it. The caller has checked the limit.
 func (p *accountTable) open(a *account) *account {
 	p.opened++
 	a.serial = p.opened
@@ -38,14 +38,15 @@ func (p *accountTable) open(a *account) *account {
 	return a
 }
 
-// drop removes an account with all that it counted.
+// remove removes an account with its counts.
 func (p *accountTable) remove(a *account, l *limits) {
 	l.pairs[a.class] -= a.pairs
 	delete(p.apps, a.name)
 	p.epoch++
 }
 
-// shared returns the account of a name that stands for many.
+// sharedAccount returns the account "other" or "unknown", and opens it at the first
+// call.
 func (p *accountTable) sharedAccount(name string) *account {
 	if a := p.apps[name]; a != nil {
 		return a
@@ -53,14 +54,14 @@ func (p *accountTable) sharedAccount(name string) *account {
 	return p.open(&account{name: name, class: classClaimed})
 }
 
-// common reports whether an account stands for many.
+// isShared reports whether an account stands for several apps.
 func (a *account) isShared() bool {
 	return a.class == classClaimed && (a.name == other || a.name == unknown)
 }
 
-// learn takes over which apps are watched, with the user ids of their processes.
-// What strangers reported under a name that turns out to be a watched app's is
-// dropped: it was never that app's.
+// setWatchedApps sets which apps are watched, with the user ids of their processes. If
+// a claimed name turns out to be that of a watched app, what other users reported
+// under it is dropped.
 func (r *Requests) setWatchedApps(users map[string][]uint32) {
 	for name, uids := range users {
 		if a := r.accounts.apps[name]; a != nil && a.class == classWatched {
@@ -76,7 +77,7 @@ func (r *Requests) setWatchedApps(users map[string][]uint32) {
 	}
 }
 
-// renew notes the users of a watched app; one that is down keeps those that it had.
+// setUsers sets the users of a watched app. An app that is down keeps its last users.
 func (p *accountTable) setUsers(a *account, uids []uint32) {
 	if !a.unwatched && (len(uids) == 0 || slices.Equal(a.users, uids)) {
 		return
@@ -88,8 +89,8 @@ func (p *accountTable) setUsers(a *account, uids []uint32) {
 	p.epoch++
 }
 
-// adopt makes the account of an app that is watched from now on. What its own
-// user or somebody trusted reported before is kept.
+// watchApp opens the account of an app that is watched from now on. An account that its
+// own user or a trusted sender reported for is kept.
 func (r *Requests) watchApp(a *account, name string, uids []uint32) {
 	if a != nil && (a.class == classTrusted || a.owner.proven && slices.Contains(uids, a.owner.uid)) {
 		r.limits.pairs[a.class] -= a.pairs
@@ -105,7 +106,7 @@ func (r *Requests) watchApp(a *account, name string, uids []uint32) {
 	r.accounts.open(&account{name: name, class: classWatched, users: uids, lastEvent: r.o.Now()})
 }
 
-// may reports whether a sender may report for an app.
+// mayReport reports whether a sender may report for an app.
 func (r *Requests) mayReport(s *sender, a *account) bool {
 	switch {
 	case a.isShared(), r.isTrusted(s):
@@ -117,11 +118,12 @@ func (r *Requests) mayReport(s *sender, a *account) bool {
 	}
 }
 
+// isTrusted reports whether a sender may report for every app.
 func (r *Requests) isTrusted(s *sender) bool { return r.o.Trusts == nil || r.o.Trusts(s.source) }
 
-// admit returns the account of an app for a sender who may report for it, and
-// opens one if there is a place; folded: it is that of all for whom there is
-// none. nil: the sender may not.
+// accountForSender returns the account of an app for a sender, and opens it within the
+// limits; folded: it is "other" because of a limit. nil: the sender may not report for
+// that app.
 func (r *Requests) accountForSender(s *sender, name string) (a *account, folded bool) {
 	if a = r.accounts.apps[name]; a != nil {
 		if !r.mayReport(s, a) {
@@ -130,7 +132,7 @@ func (r *Requests) accountForSender(s *sender, name string) (a *account, folded 
 		if a.class != classClaimed || a.isShared() || a.owner == s.user() {
 			return a, false
 		}
-		r.accounts.remove(a, &r.limits) // somebody to be believed uses the name that a stranger claimed
+		r.accounts.remove(a, &r.limits) // a trusted sender uses a name that another user claimed
 	}
 	if name == other || name == unknown {
 		return r.accounts.sharedAccount(name), false
@@ -148,8 +150,9 @@ func (r *Requests) accountForSender(s *sender, name string) (a *account, folded 
 	return r.accounts.open(a), false
 }
 
-// mayClaim reports whether a stranger may have one more name: each user a fifth
-// of the places, those who are not proven, and all of them together, the half.
+// mayClaim reports whether a user that is not trusted may claim one more name: each
+// user a fifth of maxNames, the unproven senders, and all users together, a half. It
+// evicts an idle claimed account if needed.
 func (r *Requests) mayClaim(user userKey) bool {
 	own, all := 0, 0
 	for _, a := range r.accounts.apps {
@@ -173,13 +176,12 @@ func (r *Requests) mayClaim(user userKey) bool {
 	})
 }
 
-// makeRoom reports whether one more account may be opened, and closes another
-// one for it if need be. A watched app always has a place, before those of
-// strangers. The names of trusted senders have places.max beside the watched
-// apps, those of strangers what both leave of it. Of apps that were watched and
-// are gone, the places.max heard of last are kept.
+// makeRoom reports whether one more account of a class may be opened, and evicts
+// another one if needed. A watched app always gets one. Trusted senders get up to
+// maxNames beside the watched apps, and untrusted ones what both leave of maxNames.
+// Of apps that are not watched any more, the maxNames with the newest events are kept.
 func (r *Requests) makeRoom(class accountClass) bool {
-	all, named, gone := 0, 0, 0
+	all, named, unwatched := 0, 0, 0
 	for _, a := range r.accounts.apps {
 		if a.isShared() {
 			continue
@@ -189,15 +191,15 @@ func (r *Requests) makeRoom(class accountClass) bool {
 			named++
 		}
 		if a.unwatched {
-			gone++
+			unwatched++
 		}
 	}
-	stranger := func(a *account) bool { return a.class == classClaimed }
-	silent := func(a *account) bool {
+	isClaimed := func(a *account) bool { return a.class == classClaimed }
+	isIdle := func(a *account) bool {
 		return (a.class != classWatched || a.unwatched) && r.idleTime(a) > minIdleBeforeEviction
 	}
 	if class == classWatched {
-		if all >= r.accounts.maxNames && !r.evict(stranger) && !r.evict(silent) && gone >= r.accounts.maxNames {
+		if all >= r.accounts.maxNames && !r.evict(isClaimed) && !r.evict(isIdle) && unwatched >= r.accounts.maxNames {
 			r.evict(func(a *account) bool { return a.unwatched })
 		}
 		return true
@@ -208,18 +210,20 @@ func (r *Requests) makeRoom(class accountClass) bool {
 	switch {
 	case all < r.accounts.maxNames:
 		return true
-	case class != classClaimed && r.evict(stranger), r.evict(silent):
+	case class != classClaimed && r.evict(isClaimed), r.evict(isIdle):
 		return true
 	case class != classClaimed && named < r.accounts.maxNames:
 		return true
 	}
-	r.accounts.full = class != classClaimed // until the next look
+	r.accounts.full = class != classClaimed // until the next expireAccounts
 	return false
 }
 
+// idleTime returns the time since the last event of an account.
 func (r *Requests) idleTime(a *account) time.Duration { return r.o.Now().Sub(a.lastEvent) }
 
-// evict closes the account that was silent for longest, of those that may be.
+// evict removes the longest idle account for which allowed is true, and reports
+// whether there was one.
 func (r *Requests) evict(allowed func(*account) bool) bool {
 	var oldest *account
 	for _, a := range r.accounts.apps {
@@ -234,7 +238,8 @@ func (r *Requests) evict(allowed func(*account) bool) bool {
 	return true
 }
 
-// age notes which apps were heard of, and closes those that have long been silent.
+// expireAccounts sets the time of the last event of each account, and removes those of
+// unwatched apps that are idle for longer than accountIdleLimit.
 func (r *Requests) expireAccounts(now time.Time) {
 	r.accounts.full = false
 	for _, a := range r.accounts.apps {

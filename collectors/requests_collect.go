@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// appView is one account of one moment. Nothing in it changes any more.
+// appView is a copy of an account. It is not changed.
 type appView struct {
 	name         string
-	serial       uint64 // which account of that name
+	serial       uint64 // of the account
 	pairs        []pairView
 	slow         uint64
 	logs         [levelCount]weightedCount
@@ -19,19 +19,20 @@ type appView struct {
 	fromServer   bool
 }
 
+// pairView is a copy of a pair.
 type pairView struct {
 	method, route string
 	codes         []codeCount
 	durations     *durationBuckets
 }
 
-// Collect implements Collector. It also gives the readings of the status page:
-// of each app the rate, the share of errors, the mean and the quantiles over
-// the last minutes. Its error is what RequestsOptions.Problem says.
+// Collect implements [Collector]. The state has the rate, the error ratio, the mean
+// and the quantiles of each app over the last minutes. The error has the error of
+// RequestsOptions.Problem and what is wrong with the received lines.
 func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	r.resolve(ctx, true)
-	// The page's mutex is held from the look at the accounts to the end of the
-	// page's work, so that looks enter its history in their order.
+	// The mutex of the history is held from the snapshot on, so that concurrent calls
+	// add their points in the order of their snapshots.
 	r.history.mu.Lock()
 	views, dropped := r.snapshot()
 	var s Sample
@@ -53,15 +54,15 @@ func (r *Requests) Collect(ctx context.Context) (Sample, error) {
 	return s, err
 }
 
-// received publishes what the listeners count.
+// publishReceived adds the counters of the listeners.
 func (r *Requests) publishReceived(s *Sample, l *limits) {
 	if r.o.Stats == nil {
 		return
 	}
 	st := r.o.Stats()
 	// The outcomes are disjoint: a line whose event was folded or dropped is not "parsed".
-	// Listeners count a little later than Observe, and a counter must not go
-	// back, so the most that was ever published stands.
+	// Listeners count a little later than Observe, and a counter must not decrease, so
+	// the highest published value is kept.
 	r.mu.Lock()
 	r.publishedParsed = max(r.publishedParsed, float64(st.Parsed)-float64(l.lines)-float64(l.untrusted))
 	parsed := r.publishedParsed
@@ -78,7 +79,7 @@ func (r *Requests) publishReceived(s *Sample, l *limits) {
 	}
 }
 
-// freeze copies all accounts, in the order of their names.
+// snapshot returns copies of all accounts, sorted by name, and of the limits.
 func (r *Requests) snapshot() ([]appView, limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,6 +91,7 @@ func (r *Requests) snapshot() ([]appView, limits) {
 	return views, r.limits
 }
 
+// view returns a copy of an account.
 func (a *account) view() appView {
 	v := appView{name: a.name, serial: a.serial, slow: a.slow.n, logs: a.logs, hasDurations: a.hasDurations, fromServer: a.fromServer}
 	for _, r := range a.routes {
@@ -110,11 +112,13 @@ func (a *account) view() appView {
 	return v
 }
 
+// clone returns a copy.
 func (h *durationBuckets) clone() *durationBuckets {
 	c := *h
 	return &c
 }
 
+// publish adds the series of an account.
 func (v *appView) publish(s *Sample) {
 	for _, p := range v.pairs {
 		for _, c := range p.codes {

@@ -11,13 +11,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The bounds of what is kept of lines that cannot be read.
+// The limits of what is stored about malformed lines.
 const (
-	maxFaultySenders = 64  // senders that are looked up in one look
-	maxFaultyApps    = 256 // apps
+	maxFaultySenders = 64  // senders whose app is looked up per scrape
+	maxFaultyApps    = 256 // apps with malformed lines
 )
 
-// faults counts the lines of a sender that cannot be read.
+// lineFaults is the number of malformed lines by fault.
 type lineFaults [ingest.Faults]uint64
 
 func (f *lineFaults) any() bool { return *f != lineFaults{} }
@@ -33,14 +33,14 @@ func (f *lineFaults) String() string {
 	return strings.Join(out, ", ")
 }
 
-// misread is what of a watched app could not be read lately.
+// appFaults is the recent malformed lines of a watched app.
 type appFaults struct {
 	faults lineFaults
 	lastAt time.Time
 }
 
-// Refused notes a line or datagram that cannot be read. It allocates nothing for
-// a sender that is known.
+// ObserveFault counts a malformed line or datagram. It does not allocate if the sender
+// is known.
 func (r *Requests) ObserveFault(why ingest.Fault, from ingest.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,14 +53,14 @@ func (r *Requests) ObserveFault(why ingest.Fault, from ingest.Source) {
 	}
 	s.active = true
 	s.faults[why]++
-	if s.unproven { // it is to be proven while its socket is open
+	if s.unproven { // it can be proven only while its socket is open
 		r.requestResolve()
 	}
 }
 
-// trace sets the apps of proven senders whose lines cannot be read or name an
-// app that nobody watches. It looks up only those that have the user id of a
-// watched app's processes.
+// attributeFaults sets the apps of proven senders whose lines are malformed or name an
+// app that is not watched. It looks up only senders with the user id of a watched
+// app's processes.
 func (r *Requests) attributeFaults(ctx context.Context, now time.Time) {
 	faulty := r.faultySenders()
 	var found map[ingest.Source]string
@@ -88,7 +88,8 @@ func (r *Requests) attributeFaults(ctx context.Context, now time.Time) {
 	}
 }
 
-// traced returns the senders to look up, by what the listener reports of them.
+// faultySenders returns the proven sources of the senders to look up, by the source
+// that the listener reports.
 func (r *Requests) faultySenders() map[ingest.Source]ingest.Source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,7 +111,7 @@ func (r *Requests) faultySenders() map[ingest.Source]ingest.Source {
 	return out
 }
 
-// blot adds what of a sender could not be read to its app.
+// addAppFaults moves the faults of a sender to its app.
 func (r *Requests) addAppFaults(s *sender, now time.Time) {
 	if !s.faults.any() {
 		return
@@ -129,8 +130,8 @@ func (r *Requests) addAppFaults(s *sender, now time.Time) {
 	m.lastAt, s.faults = now, lineFaults{}
 }
 
-// misnames returns the name that a sender last used, if no watched app has it;
-// "" otherwise.
+// unwatchedName returns the app that a sender last named if that is not watched; ""
+// otherwise.
 func (r *Requests) unwatchedName(s *sender) string {
 	a := r.accounts.apps[s.cached.app]
 	if a == nil || s.cached.folded || a.isShared() || a.class == classWatched && !a.unwatched {
@@ -139,8 +140,8 @@ func (r *Requests) unwatchedName(s *sender) string {
 	return a.name
 }
 
-// notes reports which apps send lines that cannot be read, and which name an app
-// that is not watched, as optional [Unavailable]s.
+// faultLacks returns which apps send malformed lines, and which name an app that is
+// not watched, as optional [Unavailable]s.
 func (r *Requests) faultLacks() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,7 +172,8 @@ func (r *Requests) faultLacks() error {
 	return errors.Join(errs...)
 }
 
-// CureMisnamed returns what makes the lines of an app count for it, one way a line.
+// RemedyMisnamed returns the remedies for lines of an app that name another one, one
+// per line.
 func RemedyMisnamed(app string) string {
 	return "start gunicorn without --statsd-prefix, and without app: in --dogstatsd-tags: the sender's process decides then\n" +
 		"start gunicorn with --dogstatsd-tags app:" + app

@@ -7,31 +7,31 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// What the page's figures are taken over.
+// The windows of the figures on the status page.
 const (
 	shortWindow = time.Minute
 	longWindow  = 5 * time.Minute
-	// lookGap is the least time between two points of a history: scrapes may
-	// come at any moment and must not fill it.
+	// minPointInterval is the least time between two points of a history, so that
+	// frequent scrapes do not fill it.
 	minPointInterval = 4 * time.Second
-	// leastSpan is the least time that a rate is taken over.
+	// minRateSpan is the least time over which a rate is computed.
 	minRateSpan = time.Second
 )
 
-// pages keeps the last minutes of each app, for the status page.
+// requestHistory is the last minutes of each app, for the status page.
 type requestHistory struct {
 	mu       sync.Mutex
-	lastRead time.Time // of the last look: an app that is new since had nothing then
+	lastRead time.Time // an app that is newer had no requests then
 	apps     map[string]*appHistory
 }
 
 // history is one app's points, oldest first, and none much older than longWindow.
 type appHistory struct {
 	points []point
-	serial uint64 // which account of that name it is about
+	serial uint64 // of the account
 }
 
-// point is what an app had counted at one moment.
+// point is the counters of an app at one time.
 type point struct {
 	at                     time.Time
 	requests, errors, slow uint64
@@ -40,22 +40,22 @@ type point struct {
 	native                 *[nativeSlots]uint64 // nil once older than shortWindow
 }
 
-// forget drops the histories of apps that gave up their place, and of those whose
-// counts began anew because somebody else had claimed their name.
+// prune removes the histories of accounts that were removed, or replaced by a new
+// account of that name.
 func (p *requestHistory) prune(views []appView) {
-	began := make(map[string]uint64, len(views))
+	serials := make(map[string]uint64, len(views))
 	for i := range views {
-		began[views[i].name] = views[i].serial
+		serials[views[i].name] = views[i].serial
 	}
 	for name, h := range p.apps {
-		if n, ok := began[name]; !ok || n != h.serial {
+		if n, ok := serials[name]; !ok || n != h.serial {
 			delete(p.apps, name)
 		}
 	}
 }
 
-// look adds a point for each app, and to the state what has happened since earlier
-// ones.
+// addPoints adds a point for each app, and the figures since earlier points to the
+// state.
 func (p *requestHistory) addPoints(s *Sample, views []appView, now time.Time) {
 	for i := range views {
 		v := &views[i]
@@ -66,11 +66,12 @@ func (p *requestHistory) addPoints(s *Sample, views []appView, now time.Time) {
 		}
 		current := v.point(now)
 		s.State.Requests = append(s.State.Requests, h.summary(v, &current))
-		h.append(current)
+		h.addPoint(current)
 	}
 	p.lastRead = now
 }
 
+// point returns the counters of all pairs together.
 func (v *appView) point(now time.Time) point {
 	p := point{at: now, slow: v.slow, native: new([nativeSlots]uint64)}
 	for _, pair := range v.pairs {
@@ -92,7 +93,7 @@ func (v *appView) point(now time.Time) point {
 	return p
 }
 
-// base returns the newest point that is at least that old, else the oldest.
+// pointBefore returns the newest point that is at least that old, else the oldest.
 func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
 	b := &h.points[0]
 	for i := range h.points {
@@ -103,8 +104,9 @@ func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
 	return b
 }
 
-// keep appends a point and forgets what no window reaches any more.
-func (h *appHistory) append(p point) {
+// addPoint appends a point unless the last is too recent, and removes points and native
+// buckets that no window needs any more.
+func (h *appHistory) addPoint(p point) {
 	if p.at.Sub(h.points[len(h.points)-1].at) < minPointInterval {
 		return
 	}
@@ -121,8 +123,8 @@ func (h *appHistory) append(p point) {
 	}
 }
 
-// since returns what has happened until now. What had no traffic has no share and
-// no time.
+// summary returns the figures of the windows that end with now. Ratios and times are
+// nil without requests.
 func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
 	out := model.AppRequests{App: v.name}
 	if now.requests > 0 {

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// patience is how long a sender may wait for its app to be found, and how long
-	// a silent one is remembered.
+	// attributionTimeout is how long unnamed events of a sender wait for its app to be
+	// found, and how long an inactive sender is kept.
 	attributionTimeout = time.Minute
-	// proofFor is how long a proof of a UDP source holds: after that the port may
-	// be another's.
+	// proofLifetime is how long a proof of a UDP source holds: after that another socket
+	// may have its port.
 	proofLifetime = 500 * time.Millisecond
-	// proofIdle is how long proofs are renewed after the last datagram.
+	// proofRenewalLimit is how long proofs are renewed after the last datagram.
 	proofRenewalLimit = 5 * time.Second
-	// usersFor is the least time between two looks at the users of apps that are
-	// made because of a name that nobody knows.
+	// usersInterval is the least time between two calls of RequestsOptions.Users that are
+	// made because of an unknown app.
 	usersInterval = time.Second
-	// Looks at who sent take at most one part in looksShare of the time.
+	// Run spends at most one part in resolveShare of the time with resolving.
 	resolveShare       = 20
 	minResolveInterval = 10 * time.Millisecond
 )
 
-// Run judges senders soon after they first send, as long as their sockets are
-// open, and renews the proofs while they go on. It returns nil when ctx ends.
+// Run resolves senders soon after they first send, while their sockets are open, and
+// renews the proofs of active senders. It returns nil when ctx ends.
 func (r *Requests) Run(ctx context.Context) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -52,8 +52,8 @@ func (r *Requests) Run(ctx context.Context) error {
 	}
 }
 
-// sending reports whether UDP senders are to be proven again. Where all have
-// long been silent, no proof of before holds any more.
+// hasActiveUDP reports whether UDP senders are to be proven again. If all have been
+// inactive for proofRenewalLimit, it marks all of them as unproven.
 func (r *Requests) hasActiveUDP() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,10 +71,11 @@ func (r *Requests) hasActiveUDP() bool {
 	return false
 }
 
-// settle judges the senders that wait and moves what they sent to the accounts
-// of their apps: each event once. A full look also finds the apps of those who
-// named none. The functions of the options may take their time; events may come
-// in and others may settle meanwhile.
+// resolve determines for which apps the senders may report, and moves their pending
+// events to the accounts of these apps, each event once. If full is true, it also
+// attributes unnamed events and malformed lines. The functions of the options may be
+// slow: they are called without the lock, and events and other calls may come
+// meanwhile.
 func (r *Requests) resolve(ctx context.Context, full bool) {
 	r.proveSenders(ctx, !full)
 	var users map[string][]uint32
@@ -99,9 +100,9 @@ func (r *Requests) resolve(ctx context.Context, full bool) {
 	}
 }
 
-// prove reads from the kernel who the UDP senders are. Unless renew is true, it does so
-// only if a proof is older than proofFor, or one is missing of a sender that has
-// sent something.
+// proveSenders reads the users and sockets of the UDP senders from the kernel. Unless
+// renew is true, it does so only if the proofs are older than proofLifetime, or if a
+// sender that has sent something is unproven.
 func (r *Requests) proveSenders(ctx context.Context, renew bool) {
 	if r.o.Prove == nil {
 		return
@@ -134,8 +135,8 @@ func (r *Requests) proveSenders(ctx context.Context, renew bool) {
 	}
 }
 
-// believe takes over what the kernel reported about a UDP sender; told is false
-// if it could not be asked.
+// setProof sets what the kernel reported about a UDP sender; answered is false without
+// a report.
 func (r *Requests) setProof(s *sender, proof ingest.Source, answered bool) {
 	switch {
 	case s.unproven && !answered:
@@ -144,17 +145,18 @@ func (r *Requests) setProof(s *sender, proof ingest.Source, answered bool) {
 		}
 	case s.unproven:
 		s.source, s.unproven = proof, false
-		if !proof.Proven && s.unnamed.dirty { // whose it was will never be known
+		if !proof.Proven && s.unnamed.dirty { // the user is not known, and never will be
 			r.moveUnnamed(s, unknown)
 		}
-	case s.source != proof: // the socket was closed, and its port may be another's
+	case s.source != proof: // the socket was closed, and another one may have its port
 		r.releaseUnnamed(s)
 		s.faults, s.processApp = lineFaults{}, ""
 		s.source, s.unproven, s.cached, s.refusals = s.key, true, cachedAccount{}, nil
 	}
 }
 
-// leave moves what a sender sent without a name to the app that it last was.
+// releaseUnnamed moves the unnamed events of a sender to the app that its last ones were
+// attributed to, else to "unknown".
 func (r *Requests) releaseUnnamed(s *sender) {
 	if s.unnamed.dirty {
 		name := s.unnamedApp
@@ -166,16 +168,16 @@ func (r *Requests) releaseUnnamed(s *sender) {
 	s.unnamedApp = ""
 }
 
-// strange reports whether somebody named an app that is not known, and the apps
-// were not looked at just now.
+// hasUnknownApps reports whether there are pending accounts, and the users of the apps
+// were not read within usersInterval.
 func (r *Requests) hasUnknownApps() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.senders.pendingAccounts > 0 && r.o.Now().Sub(r.senders.usersReadAt) >= usersInterval
 }
 
-// commit judges what was kept apart. Unless all is true, names that are not
-// known yet wait on.
+// resolvePending applies the pending accounts of all proven senders. Unless all is
+// true, those of apps without an account stay pending.
 func (r *Requests) resolvePending(all bool) {
 	for _, s := range r.senders.all {
 		if s.unproven || len(s.pending) == 0 {
@@ -195,7 +197,8 @@ func (r *Requests) resolvePending(all bool) {
 	}
 }
 
-// book moves what a sender sent for one app to that app, or drops it.
+// applyPending moves a pending account to the account of its app, or drops it if the
+// sender may not report for that app.
 func (r *Requests) applyPending(s *sender, o *account) {
 	lines := o.lines
 	a, folded := r.accountForSender(s, o.name)
@@ -212,7 +215,7 @@ func (r *Requests) applyPending(s *sender, o *account) {
 	r.markKnown(s, a)
 }
 
-// know notes that a sender reports for an app that is believed.
+// markKnown marks a sender as known if it reports for a watched or trusted app.
 func (r *Requests) markKnown(s *sender, a *account) {
 	if !s.known && !a.isShared() && a.class >= classTrusted && r.senders.known < maxKnownSenders {
 		s.known, s.unnamed.class = true, classAttributed
@@ -222,8 +225,9 @@ func (r *Requests) markKnown(s *sender, a *account) {
 	}
 }
 
-// tidy lists those who sent without naming an app, and forgets those who have
-// long been silent. Where strangers take the places of senders, they lose them.
+// expireSenders removes inactive senders, and unknown ones at once if there are nearly
+// maxUnknownSenders of them. If full is true, it returns the senders with unnamed
+// events.
 func (r *Requests) expireSenders(now time.Time, full bool) (unnamed []*sender) {
 	overfull := len(r.senders.all)-r.senders.known > maxUnknownSenders*3/4
 	for _, s := range r.senders.all {
@@ -241,12 +245,13 @@ func (r *Requests) expireSenders(now time.Time, full bool) (unnamed []*sender) {
 			r.removeSender(s)
 		}
 		if s.udp() && !s.source.Proven && !s.source.Foreign && r.o.Prove != nil {
-			s.unproven, s.cached = true, cachedAccount{} // another socket may have its port next
+			s.unproven, s.cached = true, cachedAccount{} // another socket may get its port
 		}
 	}
 	return unnamed
 }
 
+// removeSender removes a sender.
 func (r *Requests) removeSender(s *sender) {
 	delete(r.senders.all, s.key)
 	if s.known {
@@ -257,8 +262,9 @@ func (r *Requests) removeSender(s *sender) {
 	}
 }
 
-// attribute finds the apps of those who named none, and moves what they sent.
-// Who cannot be told for long, or is one of very many, counts as unknown.
+// attributeUnnamed moves unnamed events to the apps of their senders. If the app of a
+// sender is not found within attributionTimeout, or there are too many unknown senders,
+// they count for "unknown".
 func (r *Requests) attributeUnnamed(ctx context.Context, unnamed []*sender, now time.Time) {
 	sources := make([]ingest.Source, len(unnamed))
 	r.mu.Lock()
@@ -290,11 +296,11 @@ func (r *Requests) attributeUnnamed(ctx context.Context, unnamed []*sender, now 
 	}
 }
 
-// move returns all that a sender sent without a name to an app that is its own by
-// the kernel's word, or to the one that stands for many.
+// moveUnnamed moves the unnamed events of a sender to an app, which the kernel proves
+// to be that of the sender, or to a shared account.
 func (r *Requests) moveUnnamed(s *sender, name string) {
 	a := r.accounts.apps[name]
-	if a != nil && a.class == classClaimed && !a.isShared() { // it was a stranger's claim
+	if a != nil && a.class == classClaimed && !a.isShared() { // another user claimed it
 		r.accounts.remove(a, &r.limits)
 		a = nil
 	}

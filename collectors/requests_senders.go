@@ -10,74 +10,77 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The bounds of what is kept of senders.
+// The limits of what is stored about senders.
 const (
-	maxUnknownSenders   = 1024 // senders that report for no app that is believed
-	maxKnownSenders     = 4096 // and those that do
-	maxPendingPerSender = 8    // apps that one sender may name before it is judged
-	maxPendingAccounts  = 512  // and all of them together
-	maxRefusedSenders   = 64   // pairs of sender and app that are remembered as refused
+	maxUnknownSenders   = 1024 // senders without a watched or trusted app
+	maxKnownSenders     = 4096 // senders of a watched or trusted app
+	maxPendingPerSender = 8    // pending accounts of one sender
+	maxPendingAccounts  = 512  // pending accounts of all senders
+	maxRefusedSenders   = 64   // pairs of user and app whose refused lines are counted
 )
 
-// refusedFor is how long a refusal is reported after the last line.
+// refusedFor is how long refused or malformed lines are reported after the last one.
 const refusedFor = 10 * time.Minute
 
-// senders is what is kept of those who sent.
+// senders has the senders, and what was refused of them.
 type senders struct {
 	all             map[ingest.Source]*sender
 	last            *sender // of the last event
-	known           int     // how many report for apps that are believed
-	pendingAccounts int     // accounts that wait for a judgement
-	transient       sender  // stands for one for whom there is no place
+	known           int     // senders with sender.known
+	pendingAccounts int     // of all senders
+	transient       sender  // reused for senders over maxUnknownSenders
 	refused         map[refusedSender]*refusals
-	usersReadAt     time.Time // of the last look at the apps' users
+	usersReadAt     time.Time // when RequestsOptions.Users was last called
 
-	provenAt time.Time // when the kernel was last asked about all UDP senders
+	provenAt time.Time // when RequestsOptions.Prove was last called with success
 }
 
 // sender is one source of events.
 type sender struct {
 	key    ingest.Source // as the listener reports it
-	source ingest.Source // with what was proven of it
-	// pending: it is not proven yet, or not any more. What it sends for apps is
-	// kept in owed until it is.
+	source ingest.Source // key, with what the kernel reports about it
+	// unproven: the source is to be proven, for the first time or again. Until then its
+	// events that name an app count in pending.
 	unproven     bool
-	known        bool
-	transient    bool // nothing is kept of it
-	unnamed      account
-	pending      []*account
-	cached       cachedAccount
-	refusals     *refusals
-	faults       lineFaults
-	processApp   string    // the app whose process it is, where that was looked up because of faults or names
-	unnamedApp   string    // the app of what it last sent without a name
-	unnamedSince time.Time // when it was first found waiting for its app
-	lastActive   time.Time // when it was last found to have sent something
-	active       bool      // it has sent something since
+	known        bool          // it reports for a watched or trusted app
+	transient    bool          // it is over maxUnknownSenders, and not stored
+	unnamed      account       // events without an app that are not attributed yet
+	pending      []*account    // events for apps that it is not known to report for yet
+	cached       cachedAccount // of the last app that it named
+	refusals     *refusals     // of the last app that was refused; may be nil
+	faults       lineFaults    // malformed lines that are not attributed yet
+	processApp   string        // the app whose process it is, if that was looked up because of faults or names
+	unnamedApp   string        // the app to which its last unnamed events were attributed
+	unnamedSince time.Time     // when unnamed events were first found
+	lastActive   time.Time     // when active was last found set
+	active       bool          // it has sent something since lastActive
 }
 
-// verdict is where the last app that a sender named is counted.
+// cachedAccount is the account of the last app that a sender named. It is valid while
+// epoch is that of the account table.
 type cachedAccount struct {
 	app     string
 	epoch   uint64
-	account *account // nil: nowhere
-	folded  bool
+	account *account // nil: the sender is refused
+	folded  bool     // account is shared because of a limit
 }
 
-// refusal is a user whose lines for a watched app are dropped.
+// refusedSender is a user whose lines for a watched app are dropped.
 type refusedSender struct {
 	user    userKey
 	foreign bool
 	app     string
 }
 
+// refusals is the dropped lines of a refusedSender.
 type refusals struct {
-	app     string
+	app     string // "" once the entry is removed
 	lines   uint64
-	changed bool // since the last look
-	lastAt  time.Time
+	changed bool      // lines were dropped since the last scrape
+	lastAt  time.Time // of the last scrape with changed set
 }
 
+// user returns the user of a sender.
 func (s *sender) user() userKey {
 	if !s.source.Proven {
 		return userKey{}
@@ -85,9 +88,11 @@ func (s *sender) user() userKey {
 	return userKey{s.source.UID, true}
 }
 
+// udp reports whether a sender sends by UDP.
 func (s *sender) udp() bool { return s.key.Addr.IsValid() }
 
-// sender returns the sender of a source; nil: there is no place for it.
+// sender returns the sender of a source, and adds it at the first call; nil if there
+// are maxUnknownSenders unknown ones.
 func (r *Requests) sender(from ingest.Source) *sender {
 	if s := r.senders.all[from]; s != nil {
 		return s
@@ -102,7 +107,7 @@ func (r *Requests) sender(from ingest.Source) *sender {
 	return s
 }
 
-// homeless is for an event of a sender for whom there is no place.
+// accountWithoutSender is accountFor for a sender over maxUnknownSenders.
 func (r *Requests) accountWithoutSender(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	if len(e.App) == 0 {
 		return r.accounts.sharedAccount(unknown), true
@@ -115,8 +120,9 @@ func (r *Requests) accountWithoutSender(e *ingest.Event, from ingest.Source) (a 
 	return a, folded
 }
 
-// judge finds where an event counts that names an app. What cannot be told yet
-// is kept apart until the next look.
+// accountByName returns the account for an event that names an app: a pending one if
+// the sender is unproven or the app is not known yet, else that of the app. nil: the
+// event is refused.
 func (r *Requests) accountByName(s *sender, name []byte) (a *account, folded bool) {
 	existing := r.accounts.apps[string(name)]
 	switch {
@@ -139,8 +145,8 @@ func (r *Requests) accountByName(s *sender, name []byte) (a *account, folded boo
 	return a, folded
 }
 
-// owe returns what a sender that waits for its judgement sent for an app; nil:
-// there is no place for that.
+// pendingAccount returns the pending account of a sender for an app, and adds it within
+// the limits; nil over a limit. It requests that pending accounts are resolved.
 func (r *Requests) pendingAccount(s *sender, name []byte) *account {
 	r.requestResolve()
 	for _, a := range s.pending {
@@ -157,7 +163,7 @@ func (r *Requests) pendingAccount(s *sender, name []byte) *account {
 	return a
 }
 
-// knock asks for a look at those who wait.
+// requestResolve makes Run resolve the senders soon. It never blocks.
 func (r *Requests) requestResolve() {
 	select {
 	case r.resolveNow <- struct{}{}:
@@ -165,7 +171,7 @@ func (r *Requests) requestResolve() {
 	}
 }
 
-// refuse counts an event of a sender who may not report for the app it named.
+// refuseEvent counts an event as dropped, because its sender may not report for the app.
 func (r *Requests) refuseEvent(s *sender, e *ingest.Event) {
 	if e.Again {
 		return
@@ -176,57 +182,59 @@ func (r *Requests) refuseEvent(s *sender, e *ingest.Event) {
 	r.countRefused(s.refusals, 1)
 }
 
-func (r *Requests) countRefused(b *refusals, lines uint64) {
+// countRefused counts dropped lines; b may be nil.
+func (r *Requests) countRefused(counter *refusals, lines uint64) {
 	r.limits.untrusted += lines
-	if b != nil {
-		b.lines, b.changed = b.lines+lines, true
+	if counter != nil {
+		counter.lines, counter.changed = counter.lines+lines, true
 	}
 }
 
-// blame returns where the refusals of a sender for a watched app are counted;
-// nil: nowhere, as for names that strangers made up.
+// refusalsOf returns the counter of dropped lines of a sender for a watched app; nil if
+// the app is not watched, or over maxRefusedSenders.
 func (r *Requests) refusalsOf(s *sender, app string) *refusals {
 	if a := r.accounts.apps[app]; a == nil || a.class != classWatched {
 		return nil
 	}
 	key := refusedSender{s.user(), s.source.Foreign, app}
-	b := r.senders.refused[key]
-	if b == nil && len(r.senders.refused) < maxRefusedSenders {
-		b = &refusals{app: app}
-		r.senders.refused[key] = b
+	counter := r.senders.refused[key]
+	if counter == nil && len(r.senders.refused) < maxRefusedSenders {
+		counter = &refusals{app: app}
+		r.senders.refused[key] = counter
 	}
-	return b
+	return counter
 }
 
-// ignored reports whose lines for watched apps are dropped, as an [Unavailable].
+// refusedLack returns which users' lines for watched apps are dropped, as an
+// [Unavailable]; nil without any.
 func (r *Requests) refusedLack() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Now()
 	var details []string
 	remedies := map[string]bool{}
-	for key, b := range r.senders.refused {
+	for key, counter := range r.senders.refused {
 		switch {
-		case b.changed:
-			b.changed, b.lastAt = false, now
-		case now.Sub(b.lastAt) > refusedFor:
-			b.app = "" // its senders look for another one
+		case counter.changed:
+			counter.changed, counter.lastAt = false, now
+		case now.Sub(counter.lastAt) > refusedFor:
+			counter.app = "" // so that its senders get a new counter
 			delete(r.senders.refused, key)
 			continue
 		}
-		who := fmt.Sprintf("user id %d", key.user.uid)
+		user := fmt.Sprintf("user id %d", key.user.uid)
 		switch {
 		case key.foreign:
-			who = "another host or container"
+			user = "another host or container"
 			remedies[`in the configuration, if its network is known: statsd: {trust: ["NETWORK/BITS"]}`] = true
 		case !key.user.proven:
-			who = "a UDP socket whose user cannot be proven"
+			user = "a UDP socket whose user cannot be proven"
 			remedies["send over a UNIX socket: in the configuration: statsd: {listen: [\"unixgram:///run/resp-exporter/statsd.sock\"]}"] = true
 		default:
 			remedies["run the sender as the app's user"] = true
 			remedies[fmt.Sprintf(`in the configuration, if the user is known: statsd: {trust: ["uid:%d"]}`, key.user.uid)] = true
 		}
-		details = append(details, fmt.Sprintf("StatsD lines for %s from %s are ignored", key.app, who))
+		details = append(details, fmt.Sprintf("StatsD lines for %s from %s are ignored", key.app, user))
 	}
 	if len(details) == 0 {
 		return nil
@@ -238,7 +246,7 @@ func (r *Requests) refusedLack() error {
 	return &Unavailable{Reason: Untrusted, Detail: strings.Join(details, "; "), Remedy: joinSorted(remedies)}
 }
 
-// sorted joins the keys, one a line.
+// joinSorted returns the sorted keys, one per line, at most maxDetails.
 func joinSorted(set map[string]bool) string {
 	var out []string
 	for k := range set {
