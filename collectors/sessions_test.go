@@ -18,7 +18,7 @@ func sessionsOf(targets ...collectors.SessionTarget) *collectors.Sessions {
 }
 
 func sessionsIn(app, store string, l redis.SessionStatus) collectors.SessionTarget {
-	return collectors.SessionTarget{App: app, Redis: store, Look: func() redis.SessionStatus { return l }}
+	return collectors.SessionTarget{App: app, Redis: store, Status: func() redis.SessionStatus { return l }}
 }
 
 func TestSessionsGolden(t *testing.T) {

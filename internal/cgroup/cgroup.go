@@ -25,16 +25,16 @@ type FS struct {
 
 // remountAfter is how long a hierarchy that was not found stays unfound before
 // the mount table is read again.
-const remountAfter = time.Minute
+const mountsLifetime = time.Minute
 
 // Group is one place in the hierarchies. Groups are equal when their keys are.
 type Group struct {
 	path        string
-	memory, cpu place
+	memory, cpu hierarchyDir
 }
 
 // place is a directory of one hierarchy; the zero value means there is none.
-type place struct {
+type hierarchyDir struct {
 	v2  bool
 	top string // where the hierarchy is mounted
 	dir string // top, or a directory below it
@@ -69,22 +69,22 @@ func (f *FS) Of(pid int) (Group, error) {
 	if err != nil {
 		return Group{}, fmt.Errorf("groups of process %d: %w", pid, err)
 	}
-	g, err := f.locate(m)
+	g, err := f.groupOf(m)
 	if err != nil {
 		return Group{}, fmt.Errorf("groups of process %d: %w", pid, err)
 	}
 	return g, nil
 }
 
-func (f *FS) locate(m membership) (Group, error) {
-	mounts, err := f.table(false)
+func (f *FS) groupOf(m membership) (Group, error) {
+	mounts, err := f.mountTable(false)
 	if err != nil {
 		return Group{}, err
 	}
 	g, err := m.group(mounts)
 	if errors.Is(err, errNotMounted) {
 		// Perhaps it was mounted since.
-		if mounts, err = f.table(true); err != nil {
+		if mounts, err = f.mountTable(true); err != nil {
 			return Group{}, err
 		}
 		g, err = m.group(mounts)
@@ -97,10 +97,10 @@ func (f *FS) locate(m membership) (Group, error) {
 
 // table returns the mounted hierarchies, which are read once and again at most
 // each remountAfter.
-func (f *FS) table(again bool) ([]mount, error) {
+func (f *FS) mountTable(again bool) ([]mount, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mounts != nil && (!again || time.Since(f.read) < remountAfter) {
+	if f.mounts != nil && (!again || time.Since(f.read) < mountsLifetime) {
 		return f.mounts, nil
 	}
 	name := filepath.Join(f.proc(), "self/mountinfo")
@@ -113,11 +113,11 @@ func (f *FS) table(again bool) ([]mount, error) {
 	return f.mounts, nil
 }
 
-func (f *FS) proc() string { return fallback(f.ProcRoot, "/proc") }
+func (f *FS) proc() string { return orDefault(f.ProcRoot, "/proc") }
 
-func (f *FS) sys() string { return fallback(f.SysRoot, "/sys") }
+func (f *FS) sys() string { return orDefault(f.SysRoot, "/sys") }
 
-func fallback(s, otherwise string) string {
+func orDefault(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
@@ -131,14 +131,14 @@ func fallback(s, otherwise string) string {
 func Unit(cgroupPath string) string {
 	unit := ""
 	for part := range strings.SplitSeq(cgroupPath, "/") {
-		if namesApp(part) {
+		if isAppUnit(part) {
 			unit = part
 		}
 	}
 	return unit
 }
 
-func namesApp(part string) bool {
+func isAppUnit(part string) bool {
 	if name, ok := strings.CutSuffix(part, ".service"); ok {
 		return name != "" && !strings.HasPrefix(name, "user@")
 	}
@@ -146,10 +146,10 @@ func namesApp(part string) bool {
 	if !ok || name == "" || name == "init" || strings.HasPrefix(name, "session-") || strings.HasPrefix(name, "vte-spawn-") {
 		return false
 	}
-	return !isID(name[strings.LastIndexByte(name, '-')+1:])
+	return !isContainerID(name[strings.LastIndexByte(name, '-')+1:])
 }
 
 // isID reports whether s looks like a container's id.
-func isID(s string) bool {
+func isContainerID(s string) bool {
 	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

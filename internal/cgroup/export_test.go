@@ -6,7 +6,7 @@ var (
 	ParseCPUMax      = parseCPUMax
 	ParseQuota       = parseQuota
 	Field            = field
-	Within           = within
+	Within           = relativeTo
 )
 
 // Locate finds the group of a process from the texts of its /proc/PID/cgroup

@@ -9,7 +9,7 @@ import (
 )
 
 // errLong says that a file holds more than its parser will look at.
-var errLong = errors.New("file is too long")
+var errTooLong = errors.New("file is too long")
 
 // file reads the kernel's small files one after another into one buffer. What
 // read returns holds until the next read.
@@ -19,8 +19,8 @@ var errLong = errors.New("file is too long")
 type file struct{ buf []byte }
 
 const (
-	firstLen = 8 << 10
-	maxLen   = 1 << 20 // the mount table of a host with thousands of containers
+	initialBufferBytes = 8 << 10
+	maxFileBytes       = 1 << 20 // the mount table of a host with thousands of containers
 )
 
 func (f *file) read(name string) ([]byte, error) {
@@ -30,7 +30,7 @@ func (f *file) read(name string) ([]byte, error) {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	if f.buf == nil {
-		f.buf = make([]byte, firstLen)
+		f.buf = make([]byte, initialBufferBytes)
 	}
 	for n := 0; ; {
 		k, err := unix.Read(fd, f.buf[n:])
@@ -45,8 +45,8 @@ func (f *file) read(name string) ([]byte, error) {
 		if n += k; n < len(f.buf) {
 			continue
 		}
-		if n >= maxLen {
-			return nil, fmt.Errorf("%s: %w", name, errLong)
+		if n >= maxFileBytes {
+			return nil, fmt.Errorf("%s: %w", name, errTooLong)
 		}
 		f.buf = append(f.buf, make([]byte, n)...)
 	}
@@ -56,7 +56,7 @@ func (f *file) read(name string) ([]byte, error) {
 // it is not: without it every file would merely look absent.
 func (r *reader) exists(dir string) bool {
 	if err := unix.Access(dir, unix.X_OK); err != nil {
-		r.fail(&os.PathError{Op: "access", Path: dir, Err: err})
+		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})
 		return false
 	}
 	return true

@@ -15,7 +15,7 @@ var ErrOutside = errors.New("the control group is outside the mounted hierarchy"
 
 var (
 	errNotMounted = errors.New("the control group hierarchy is not mounted")
-	errLine       = errors.New("malformed line")
+	errMalformed  = errors.New("malformed line")
 )
 
 // maxMounts bounds the hierarchies kept of a mount table.
@@ -71,16 +71,16 @@ func unescape(s string) string {
 func relocate(all []mount, sys string) []mount {
 	out := make([]mount, 0, len(all))
 	for _, m := range all {
-		if below(m.dir, sys) {
+		if isBelow(m.dir, sys) {
 			out = append(out, m)
 		}
 	}
 	for _, m := range all {
 		switch {
-		case below(m.dir, sys):
+		case isBelow(m.dir, sys):
 		case sys == "/sys":
 			out = append(out, m)
-		case below(m.dir, "/sys"):
+		case isBelow(m.dir, "/sys"):
 			m.dir = filepath.Join(sys, strings.TrimPrefix(m.dir, "/sys"))
 			out = append(out, m)
 		}
@@ -88,7 +88,7 @@ func relocate(all []mount, sys string) []mount {
 	return out
 }
 
-func below(dir, top string) bool {
+func isBelow(dir, top string) bool {
 	return dir == top || strings.HasPrefix(dir, strings.TrimSuffix(top, "/")+"/")
 }
 
@@ -104,7 +104,7 @@ func parseMembership(b []byte) (membership, error) {
 	for line := range bytes.Lines(b) {
 		f := strings.SplitN(strings.TrimSuffix(string(line), "\n"), ":", 3)
 		if len(f) != 3 || !strings.HasPrefix(f[2], "/") {
-			return membership{}, fmt.Errorf("%w: %q", errLine, line)
+			return membership{}, fmt.Errorf("%w: %q", errMalformed, line)
 		}
 		if f[0] == "0" && f[1] == "" {
 			m.unified = f[2]
@@ -122,7 +122,7 @@ func parseMembership(b []byte) (membership, error) {
 		}
 	}
 	if m == (membership{}) {
-		return m, fmt.Errorf("%w: no control group", errLine)
+		return m, fmt.Errorf("%w: no control group", errMalformed)
 	}
 	return m, nil
 }
@@ -137,8 +137,8 @@ func (m membership) group(mounts []mount) (Group, error) {
 		}
 	}
 	var err1, err2 error
-	g.memory, err1 = find(mounts, "memory", m.memory, m.unified)
-	g.cpu, err2 = find(mounts, "cpu", m.cpu, m.unified)
+	g.memory, err1 = findDir(mounts, "memory", m.memory, m.unified)
+	g.cpu, err2 = findDir(mounts, "cpu", m.cpu, m.unified)
 	for _, err := range []error{err1, err2} {
 		if errors.Is(err, ErrOutside) {
 			return Group{}, err
@@ -147,32 +147,32 @@ func (m membership) group(mounts []mount) (Group, error) {
 	return g, errors.Join(err1, err2)
 }
 
-func find(mounts []mount, controller, v1, unified string) (place, error) {
+func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, error) {
 	path, v2 := v1, false
 	if v1 == "" {
 		path, v2 = unified, true
 	}
 	err := fmt.Errorf("%s: %w", controller, errNotMounted)
 	if path == "" {
-		return place{}, err
+		return hierarchyDir{}, err
 	}
 	for _, m := range mounts {
 		if m.v2 != v2 || !v2 && !slices.Contains(m.controllers, controller) {
 			continue
 		}
-		rest, ok := within(path, m.root)
+		rest, ok := relativeTo(path, m.root)
 		if ok {
-			return place{v2: v2, top: m.dir, dir: filepath.Join(m.dir, rest)}, nil
+			return hierarchyDir{v2: v2, top: m.dir, dir: filepath.Join(m.dir, rest)}, nil
 		}
 		err = fmt.Errorf("%s: %s below %s: %w", controller, path, m.root, ErrOutside)
 	}
-	return place{}, err
+	return hierarchyDir{}, err
 }
 
 // within gives path relative to the mounted root. Both are as seen from our
 // cgroup namespace and may begin with "/..".
-func within(path, root string) (rest string, ok bool) {
-	if !below(path, root) {
+func relativeTo(path, root string) (rest string, ok bool) {
+	if !isBelow(path, root) {
 		return "", false
 	}
 	rest = strings.TrimPrefix(path, strings.TrimSuffix(root, "/"))

@@ -14,7 +14,7 @@ const noLimitV1 = 1 << 62
 func parseNumber(b []byte) (uint64, error) {
 	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %q", errLine, short(b))
+		return 0, fmt.Errorf("%w: %q", errMalformed, truncate(b))
 	}
 	return n, nil
 }
@@ -37,7 +37,7 @@ func parseMemoryLimit(b []byte) (limit uint64, ok bool, err error) {
 func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
 	f := bytes.Fields(b)
 	if len(f) != 2 {
-		return 0, false, fmt.Errorf("%w: %q", errLine, short(b))
+		return 0, false, fmt.Errorf("%w: %q", errMalformed, truncate(b))
 	}
 	if string(f[0]) == "max" {
 		return 0, false, nil
@@ -50,14 +50,14 @@ func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
 func parseQuota(quota, period []byte) (cores float64, ok bool, err error) {
 	q, err := strconv.ParseInt(string(bytes.TrimSpace(quota)), 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("%w: quota %q", errLine, short(quota))
+		return 0, false, fmt.Errorf("%w: quota %q", errMalformed, truncate(quota))
 	}
 	if q < 0 {
 		return 0, false, nil
 	}
 	p, err := parseNumber(period)
 	if err != nil || p == 0 || q == 0 {
-		return 0, false, fmt.Errorf("%w: quota %q of %q", errLine, short(quota), short(period))
+		return 0, false, fmt.Errorf("%w: quota %q of %q", errMalformed, truncate(quota), truncate(period))
 	}
 	return float64(q) / float64(p), true, nil
 }
@@ -77,4 +77,4 @@ func field(b []byte, name string) (n uint64, ok bool) {
 }
 
 // short keeps an error's text bounded.
-func short(b []byte) []byte { return b[:min(len(b), 64)] }
+func truncate(b []byte) []byte { return b[:min(len(b), 64)] }

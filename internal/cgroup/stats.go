@@ -50,10 +50,10 @@ func (f *FS) Read(g Group) (Stats, error) {
 	r := reader{}
 	var s Stats
 	if g.memory.dir != "" && r.exists(g.memory.dir) {
-		r.memory(g.memory, &s)
+		r.readMemory(g.memory, &s)
 	}
 	if g.cpu.dir != "" && (g.cpu.dir == g.memory.dir || r.exists(g.cpu.dir)) {
-		r.cpu(g.cpu, &s)
+		r.readCPU(g.cpu, &s)
 	}
 	if r.err != nil {
 		return s, fmt.Errorf("group %s: %w", g.path, r.err)
@@ -67,37 +67,37 @@ type reader struct {
 	err  error
 }
 
-func (r *reader) fail(err error) { r.err = errors.Join(r.err, err) }
+func (r *reader) addError(err error) { r.err = errors.Join(r.err, err) }
 
 // get reads one file of a group; nil means it has none, or it failed.
-func (r *reader) get(dir, name string) []byte {
+func (r *reader) readFile(dir, name string) []byte {
 	b, err := r.file.read(dir + "/" + name)
 	switch {
 	case err == nil && b != nil:
 		return b
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		r.fail(err)
+		r.addError(err)
 	}
 	return nil
 }
 
 // memory fills the memory part. Version 1 and 2 differ in names only.
-func (r *reader) memory(p place, s *Stats) {
+func (r *reader) readMemory(p hierarchyDir, s *Stats) {
 	names := memoryNames{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"}
 	if p.v2 {
 		names = memoryNames{"memory.max", "memory.current", "inactive_file", "memory.events"}
 	}
-	if b := r.get(p.dir, names.events); b != nil {
-		s.OOMKills = known(field(b, "oom_kill"))
+	if b := r.readFile(p.dir, names.events); b != nil {
+		s.OOMKills = pointerIf(field(b, "oom_kill"))
 	}
-	at := r.bind(p, func(dir string) (float64, bool) {
-		b := r.get(dir, names.limit)
+	at := r.effectiveDir(p, func(dir string) (float64, bool) {
+		b := r.readFile(dir, names.limit)
 		if b == nil {
 			return 0, false
 		}
 		n, ok, err := parseMemoryLimit(b)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/%s: %w", dir, names.limit, err))
+			r.addError(fmt.Errorf("%s/%s: %w", dir, names.limit, err))
 		}
 		if ok && (s.MemoryLimit == nil || n <= *s.MemoryLimit) {
 			s.MemoryLimit = &n
@@ -105,17 +105,17 @@ func (r *reader) memory(p place, s *Stats) {
 		return float64(n), ok
 	})
 	if !p.v2 {
-		r.hiddenLimit(p, s)
+		r.applyHierarchicalLimit(p, s)
 	}
-	if b := r.get(at, names.current); b != nil {
+	if b := r.readFile(at, names.current); b != nil {
 		n, err := parseNumber(b)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/%s: %w", at, names.current, err))
+			r.addError(fmt.Errorf("%s/%s: %w", at, names.current, err))
 		}
-		s.MemoryCurrent = known(n, err == nil)
+		s.MemoryCurrent = pointerIf(n, err == nil)
 	}
-	if b := r.get(at, "memory.stat"); b != nil {
-		s.MemoryInactiveFile = known(field(b, names.inactive))
+	if b := r.readFile(at, "memory.stat"); b != nil {
+		s.MemoryInactiveFile = pointerIf(field(b, names.inactive))
 	}
 }
 
@@ -123,8 +123,8 @@ type memoryNames struct{ limit, current, inactive, events string }
 
 // hiddenLimit takes version 1's own count of all limits above, which also sees
 // those above what is mounted here.
-func (r *reader) hiddenLimit(p place, s *Stats) {
-	b := r.get(p.dir, "memory.stat")
+func (r *reader) applyHierarchicalLimit(p hierarchyDir, s *Stats) {
+	b := r.readFile(p.dir, "memory.stat")
 	n, ok := field(b, "hierarchical_memory_limit")
 	if ok && n < noLimitV1 && (s.MemoryLimit == nil || n < *s.MemoryLimit) {
 		s.MemoryLimit = &n
@@ -132,19 +132,19 @@ func (r *reader) hiddenLimit(p place, s *Stats) {
 }
 
 // cpu fills the CPU part.
-func (r *reader) cpu(p place, s *Stats) {
-	at := r.bind(p, func(dir string) (float64, bool) {
-		cores, ok, err := r.quota(p.v2, dir)
+func (r *reader) readCPU(p hierarchyDir, s *Stats) {
+	at := r.effectiveDir(p, func(dir string) (float64, bool) {
+		cores, ok, err := r.readQuota(p.v2, dir)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/cpu quota: %w", dir, err))
+			r.addError(fmt.Errorf("%s/cpu quota: %w", dir, err))
 		}
 		if ok && (s.CPULimit == nil || cores <= *s.CPULimit) {
 			s.CPULimit = &cores
 		}
 		return cores, ok
 	})
-	b := r.get(at, "cpu.stat")
-	s.NrThrottled = known(field(b, "nr_throttled"))
+	b := r.readFile(at, "cpu.stat")
+	s.NrThrottled = pointerIf(field(b, "nr_throttled"))
 	name, unit := "throttled_time", 1e-9
 	if p.v2 {
 		name, unit = "throttled_usec", 1e-6
@@ -155,19 +155,19 @@ func (r *reader) cpu(p place, s *Stats) {
 	}
 }
 
-func (r *reader) quota(v2 bool, dir string) (cores float64, ok bool, err error) {
+func (r *reader) readQuota(v2 bool, dir string) (cores float64, ok bool, err error) {
 	if v2 {
-		if b := r.get(dir, "cpu.max"); b != nil {
+		if b := r.readFile(dir, "cpu.max"); b != nil {
 			return parseCPUMax(b)
 		}
 		return 0, false, nil
 	}
-	b := r.get(dir, "cpu.cfs_quota_us")
+	b := r.readFile(dir, "cpu.cfs_quota_us")
 	if b == nil {
 		return 0, false, nil
 	}
 	quota := string(b)
-	b = r.get(dir, "cpu.cfs_period_us")
+	b = r.readFile(dir, "cpu.cfs_period_us")
 	if b == nil {
 		return 0, false, nil
 	}
@@ -177,10 +177,10 @@ func (r *reader) quota(v2 bool, dir string) (cores float64, ok bool, err error) 
 // bind walks from the group to the top and gives the directory with the
 // smallest limit; the outer one of two equals, for it holds more. Without any
 // it is the group itself.
-func (r *reader) bind(p place, limit func(dir string) (float64, bool)) string {
+func (r *reader) effectiveDir(p hierarchyDir, limit func(dir string) (float64, bool)) string {
 	at, least := p.dir, 0.0
 	found := false
-	for dir := p.dir; below(dir, p.top); dir = filepath.Dir(dir) {
+	for dir := p.dir; isBelow(dir, p.top); dir = filepath.Dir(dir) {
 		if v, ok := limit(dir); ok && (!found || v <= least) {
 			at, least, found = dir, v, true
 		}
@@ -192,7 +192,7 @@ func (r *reader) bind(p place, limit func(dir string) (float64, bool)) string {
 }
 
 // known makes a pointer of what is ok.
-func known(n uint64, ok bool) *uint64 {
+func pointerIf(n uint64, ok bool) *uint64 {
 	if !ok {
 		return nil
 	}

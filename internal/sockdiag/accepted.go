@@ -57,7 +57,7 @@ func (c *Conn) Accepted(ctx context.Context, ports []uint16) ([]Accepted, error)
 		case len(out) >= maxSockets:
 			return ErrTooMany
 		}
-		a, err := parseTimes(p[inetMsgLen:])
+		a, err := parseTCPInfo(p[inetMsgLen:])
 		a.Inode = uint64(s.inode)
 		out = append(out, a)
 		return err
@@ -115,7 +115,7 @@ func acceptedRequest(family uint8, ports []uint16) []byte {
 
 // parseTimes reads the attributes of one answer. An older kernel has a shorter
 // struct tcp_info.
-func parseTimes(b []byte) (Accepted, error) {
+func parseTCPInfo(b []byte) (Accepted, error) {
 	var a Accepted
 	err := eachAttribute(b, func(kind uint16, v []byte) {
 		if kind != inetDiagInfo || len(v) < infoBytesReceived+8 {

@@ -24,7 +24,7 @@ const (
 	maxSockets = 1 << 16
 	// maxOwned bounds the listening sockets of one user other than root's in one
 	// dump, so that no user's push out those of another.
-	maxOwned = 1024
+	maxPerUser = 1024
 )
 
 // ErrTooMany says that there are more sockets than this package will hold.
@@ -34,7 +34,7 @@ var ErrTooMany = fmt.Errorf("more than %d sockets", maxSockets)
 // open between questions and may be used by several goroutines, one at a time
 // being served.
 type Conn struct {
-	turn   chan struct{} // holds one token while nobody asks; a mutex that ends with a context
+	token  chan struct{} // holds one token while nobody asks; a mutex that ends with a context
 	netns  int           // our own copy of the namespace's descriptor, 0 for our own
 	closed bool
 
@@ -43,12 +43,12 @@ type Conn struct {
 	seq uint32
 
 	tcp, tcp6, unix []byte // the requests, made once
-	io              exchange
+	buffers         transfer
 }
 
 // exchange is the state that the two functions below share with a RawConn, so
 // that a question allocates no closure.
-type exchange struct {
+type transfer struct {
 	out, buf []byte
 	n        int
 	err      error
@@ -62,13 +62,13 @@ type exchange struct {
 // lives as long as the Conn.
 func Dial(netnsFD int) (*Conn, error) {
 	c := &Conn{
-		turn: make(chan struct{}, 1),
-		tcp:  inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		tcp6: inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		unix: unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
+		token: make(chan struct{}, 1),
+		tcp:   inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		tcp6:  inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		unix:  unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
 	}
-	c.io.init()
-	c.turn <- struct{}{}
+	c.buffers.init()
+	c.token <- struct{}{}
 	if netnsFD != 0 {
 		fd, err := unix.FcntlInt(uintptr(netnsFD), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
@@ -82,7 +82,7 @@ func Dial(netnsFD int) (*Conn, error) {
 	return c, nil
 }
 
-func (e *exchange) init() {
+func (e *transfer) init() {
 	e.buf = make([]byte, bufferLen)
 	e.send = func(fd uintptr) bool {
 		for {
@@ -116,20 +116,20 @@ func (c *Conn) dial() error {
 // Close frees the socket and the copy of the namespace's descriptor, after the
 // question that is being answered, if any. A second Close does nothing.
 func (c *Conn) Close() error {
-	<-c.turn
+	<-c.token
 	defer c.unlock()
 	if c.closed {
 		return nil
 	}
 	c.closed = true
-	err := c.hangUp()
+	err := c.closeSocket()
 	if c.netns != 0 {
 		err = errors.Join(err, unix.Close(c.netns))
 	}
 	return err
 }
 
-func (c *Conn) hangUp() error {
+func (c *Conn) closeSocket() error {
 	if c.nl == nil {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (c *Conn) lock(ctx context.Context) error {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
 	select {
-	case <-c.turn:
+	case <-c.token:
 	case <-ctx.Done():
 		return fmt.Errorf("sock_diag: wait for the previous request: %w", ctx.Err())
 	}
@@ -155,7 +155,7 @@ func (c *Conn) lock(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) unlock() { c.turn <- struct{}{} }
+func (c *Conn) unlock() { c.token <- struct{}{} }
 
 // Listeners returns every listening TCP and UNIX stream socket of the namespace.
 // If the kernel refuses one kind (ENOENT: it has no such module), the others
@@ -167,7 +167,7 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	}
 	defer c.unlock()
 	out := make([]Listener, 0, 32)
-	var owned map[uint32]int
+	var perUser map[uint32]int
 	keep := func(l Listener, ok bool, err error) error {
 		switch {
 		case err != nil:
@@ -178,10 +178,10 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 			return ErrTooMany
 		}
 		if l.UID != 0 {
-			if owned == nil {
-				owned = make(map[uint32]int)
+			if perUser == nil {
+				perUser = make(map[uint32]int)
 			}
-			if owned[l.UID]++; owned[l.UID] > maxOwned {
+			if perUser[l.UID]++; perUser[l.UID] > maxPerUser {
 				return nil
 			}
 		}
@@ -241,7 +241,7 @@ func (c *Conn) UDPInode(ctx context.Context, local netip.AddrPort) (inode uint64
 // own wins. ok is false if there is none.
 func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 	addr := local.Addr().Unmap().WithZone("")
-	best, score := UDPSocket{}, 0
+	best, rank := UDPSocket{}, 0
 	for _, s := range sockets {
 		if s.Local.Port() != local.Port() {
 			continue
@@ -255,23 +255,23 @@ func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 		case a.IsUnspecified() && a.Is6():
 			n = 1
 		}
-		if n > score {
-			best, score = s, n
+		if n > rank {
+			best, rank = s, n
 		}
 	}
-	return best, score > 0
+	return best, rank > 0
 }
 
 // dump asks one question and gives each answer to fn. The caller holds the
 // turn. After a failure that may leave answers unread the socket is closed.
-func (c *Conn) dump(ctx context.Context, what string, request []byte, fn func([]byte) error) error {
-	err := c.exchange(ctx, request, fn)
+func (c *Conn) dump(ctx context.Context, what string, message []byte, fn func([]byte) error) error {
+	err := c.request(ctx, message, fn)
 	if err == nil {
 		return nil
 	}
 	var refused syscall.Errno
 	if !errors.As(err, &refused) || errors.Is(err, errTransport) {
-		err = errors.Join(err, c.hangUp())
+		err = errors.Join(err, c.closeSocket())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// Callers know how to treat the end of a context.
@@ -283,7 +283,7 @@ func (c *Conn) dump(ctx context.Context, what string, request []byte, fn func([]
 // errTransport marks a failed system call, as opposed to a refusal by the kernel.
 var errTransport = errors.New("netlink")
 
-func (c *Conn) exchange(ctx context.Context, request []byte, fn func([]byte) error) error {
+func (c *Conn) request(ctx context.Context, message []byte, fn func([]byte) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -296,27 +296,27 @@ func (c *Conn) exchange(ctx context.Context, request []byte, fn func([]byte) err
 		return fmt.Errorf("%w: deadline: %w", errTransport, err)
 	}
 	c.seq++
-	setSequence(request, c.seq)
-	c.io.out = request
-	if err := c.system("send", c.raw.Write(c.io.send)); err != nil {
+	setSequence(message, c.seq)
+	c.buffers.out = message
+	if err := c.wrapError("send", c.raw.Write(c.buffers.send)); err != nil {
 		return err
 	}
 	for {
-		if err := c.system("receive", c.raw.Read(c.io.receive)); err != nil {
+		if err := c.wrapError("receive", c.raw.Read(c.buffers.receive)); err != nil {
 			return err
 		}
-		if c.io.n == len(c.io.buf) {
-			return fmt.Errorf("%w: a response of %d bytes or more", errMalformed, c.io.n)
+		if c.buffers.n == len(c.buffers.buf) {
+			return fmt.Errorf("%w: a response of %d bytes or more", errMalformed, c.buffers.n)
 		}
-		if done, err := eachAnswer(c.io.buf[:c.io.n], c.seq, fn); done || err != nil {
+		if done, err := eachAnswer(c.buffers.buf[:c.buffers.n], c.seq, fn); done || err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Conn) system(what string, err error) error {
+func (c *Conn) wrapError(what string, err error) error {
 	if err == nil {
-		err = c.io.err
+		err = c.buffers.err
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", errTransport, what, err)

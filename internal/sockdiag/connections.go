@@ -124,7 +124,7 @@ func parseUnixDatagram(p []byte) (s UnixDatagram, ok bool, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			s.Path = socketName(v)
+			s.Path = parseSocketName(v)
 		case kind == unixDiagPeer && len(v) >= 4:
 			s.Peer = uint64(binary.NativeEndian.Uint32(v))
 		}
@@ -147,7 +147,7 @@ const (
 // of ports.
 func connectionsRequest(family uint8, ports []uint16) []byte {
 	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished, 0)
-	return newRequest(appendFilter(p[:], remotePorts(ports)))
+	return newRequest(appendFilter(p[:], remotePortsFilter(ports)))
 }
 
 // appendFilter adds a program for the kernel's socket filter to the payload of a
@@ -161,7 +161,7 @@ func appendFilter(p, code []byte) []byte {
 }
 
 // remotePorts returns the program for sockets whose remote port is one of ports.
-func remotePorts(ports []uint16) []byte {
+func remotePortsFilter(ports []uint16) []byte {
 	return portFilter(bytecodeRemoteFrom, bytecodeRemoteTo, ports)
 }
 
@@ -206,7 +206,7 @@ func parseUnixAccepted(p []byte) (path string, peer uint32, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			path = socketName(v)
+			path = parseSocketName(v)
 		case kind == unixDiagPeer && len(v) >= 4:
 			peer = binary.NativeEndian.Uint32(v)
 		}
@@ -230,11 +230,11 @@ func ParseProcNetConnections(r io.Reader, ports []uint16) ([]Connection, error) 
 		if string(f[3]) != "01" {
 			return true, nil
 		}
-		remote, err := hexAddrPort(f[2])
+		remote, err := parseHexAddrPort(f[2])
 		if err != nil || !slices.Contains(ports, remote.Port()) {
 			return err == nil, err
 		}
-		local, err1 := hexAddrPort(f[1])
+		local, err1 := parseHexAddrPort(f[1])
 		inode, err2 := strconv.ParseUint(string(f[9]), 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
 			return false, fmt.Errorf("%w: %w", errRow, err)
@@ -244,5 +244,5 @@ func ParseProcNetConnections(r io.Reader, ports []uint16) ([]Connection, error) 
 		}
 		return true, nil
 	})
-	return out, wrap("net/tcp", err)
+	return out, wrapRow("net/tcp", err)
 }

@@ -14,14 +14,14 @@ var (
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
 	ParseUnixDatagram = parseUnixDatagram
-	RemotePorts       = remotePorts
-	OtherPorts        = otherPorts
+	RemotePorts       = remotePortsFilter
+	OtherPorts        = excludePortsFilter
 	ParseUnixPending  = parseUnixPending
 	NewRequest        = newRequest
 )
 
 // Break makes the next question fail as one whose answer never comes does.
-func (c *Conn) Break(ctx context.Context) error {
+func (c *Conn) FailNext(ctx context.Context) error {
 	if err := c.lock(ctx); err != nil {
 		return err
 	}
@@ -40,6 +40,6 @@ func (c *Conn) Break(ctx context.Context) error {
 }
 
 // Hold takes the turn and returns what gives it back.
-func (c *Conn) Hold(ctx context.Context) (release func(), err error) {
+func (c *Conn) HoldLock(ctx context.Context) (release func(), err error) {
 	return c.unlock, c.lock(ctx)
 }

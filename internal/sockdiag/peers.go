@@ -148,7 +148,7 @@ func parseUnixPending(p []byte) (path string, inodes []byte, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch kind {
 		case unixDiagName:
-			path = socketName(v)
+			path = parseSocketName(v)
 		case unixDiagPending:
 			inodes = v
 		}
@@ -173,7 +173,7 @@ func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte
 	if len(served) == 0 {
 		return newRequest(p[:])
 	}
-	return newRequest(appendFilter(p[:], otherPorts(served)))
+	return newRequest(appendFilter(p[:], excludePortsFilter(served)))
 }
 
 // otherPorts returns a program for the kernel's socket filter that accepts a
@@ -181,7 +181,7 @@ func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte
 // a program in which the way on where a comparison holds does not reach the end
 // of all instructions, so each port is passed by "this port or higher", and where
 // that holds by "the next port or higher".
-func otherPorts(ports []uint16) []byte {
+func excludePortsFilter(ports []uint16) []byte {
 	const compare, leave = 8, 4
 	ports = ports[:min(len(ports), maxPorts)]
 	var b []byte

@@ -37,14 +37,14 @@ func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 		default:
 			return false, nil
 		}
-		l, err := tcpRow(f)
+		l, err := parseTCPRow(f)
 		if err != nil {
 			return false, err
 		}
 		out = append(out, l)
 		return true, nil
 	})
-	return out, wrap("net/tcp", err)
+	return out, wrapRow("net/tcp", err)
 }
 
 // ParseProcNetUnix reads the listening stream sockets from /proc/PID/net/unix,
@@ -74,7 +74,7 @@ func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 		}
 		return true, nil
 	})
-	return out, wrap("net/unix", err)
+	return out, wrapRow("net/unix", err)
 }
 
 // eachRow gives fn each line after the heading until it wants no more. What it
@@ -96,7 +96,7 @@ func eachRow(r io.Reader, fn func(line []byte) (more bool, err error)) error {
 	return lines.Err()
 }
 
-func wrap(what string, err error) error {
+func wrapRow(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -105,8 +105,8 @@ func wrap(what string, err error) error {
 
 // tcpRow reads a row of at least ten fields:
 // sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode.
-func tcpRow(f [][]byte) (Listener, error) {
-	addr, err := hexAddrPort(f[1])
+func parseTCPRow(f [][]byte) (Listener, error) {
+	addr, err := parseHexAddrPort(f[1])
 	if err != nil {
 		return Listener{}, err
 	}
@@ -132,7 +132,7 @@ func tcpRow(f [][]byte) (Listener, error) {
 
 // hexAddrPort reads "0100007F:1F90": the address in words of the machine's
 // byte order, the port as a number.
-func hexAddrPort(b []byte) (netip.AddrPort, error) {
+func parseHexAddrPort(b []byte) (netip.AddrPort, error) {
 	host, port, _ := bytes.Cut(b, []byte(":"))
 	var raw [16]byte
 	if len(host) != 8 && len(host) != 32 {

@@ -73,7 +73,7 @@ func newRequest(payload []byte) []byte {
 	return b
 }
 
-func setSequence(request []byte, seq uint32) { binary.NativeEndian.PutUint32(request[8:], seq) }
+func setSequence(message []byte, seq uint32) { binary.NativeEndian.PutUint32(message[8:], seq) }
 
 // eachAnswer walks one datagram of a dump and gives fn the payload of each
 // answer that carries seq. It reports whether the dump ended, and the kernel's
@@ -115,10 +115,10 @@ func answerError(payload []byte) error {
 
 // inetSocket is what we use of struct inet_diag_msg.
 type inetSocket struct {
-	family, state  uint8
-	local, remote  netip.AddrPort
-	rqueue, wqueue uint32
-	uid, inode     uint32
+	family, state           uint8
+	local, remote           netip.AddrPort
+	receiveQueue, sendQueue uint32
+	uid, inode              uint32
 }
 
 func parseInet(p []byte) (inetSocket, error) {
@@ -126,12 +126,12 @@ func parseInet(p []byte) (inetSocket, error) {
 		return inetSocket{}, fmt.Errorf("%w: %d bytes of inet_diag_msg", errMalformed, len(p))
 	}
 	s := inetSocket{
-		family: p[0],
-		state:  p[1],
-		rqueue: binary.NativeEndian.Uint32(p[56:]),
-		wqueue: binary.NativeEndian.Uint32(p[60:]),
-		uid:    binary.NativeEndian.Uint32(p[64:]),
-		inode:  binary.NativeEndian.Uint32(p[68:]),
+		family:       p[0],
+		state:        p[1],
+		receiveQueue: binary.NativeEndian.Uint32(p[56:]),
+		sendQueue:    binary.NativeEndian.Uint32(p[60:]),
+		uid:          binary.NativeEndian.Uint32(p[64:]),
+		inode:        binary.NativeEndian.Uint32(p[68:]),
 	}
 	var a, b netip.Addr
 	switch s.family {
@@ -161,7 +161,7 @@ func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
 	}
 	return Listener{
 		Network: network, Addr: s.local, Inode: uint64(s.inode), UID: s.uid,
-		Queue: s.rqueue, Limit: s.wqueue, HasQueue: true, HasLimit: true,
+		Queue: s.receiveQueue, Limit: s.sendQueue, HasQueue: true, HasLimit: true,
 	}, true, nil
 }
 
@@ -178,7 +178,7 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			l.Path = socketName(v)
+			l.Path = parseSocketName(v)
 		case kind == unixDiagRQLen && len(v) >= 8:
 			l.Queue, l.Limit = binary.NativeEndian.Uint32(v), binary.NativeEndian.Uint32(v[4:])
 			l.HasQueue, l.HasLimit = true, true
@@ -204,7 +204,7 @@ func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
 
 // socketName turns sun_path into text the way /proc/net/unix does: a path ends
 // at its first NUL, in an abstract name each NUL shows as "@".
-func socketName(v []byte) string {
+func parseSocketName(v []byte) string {
 	out := make([]byte, 0, len(v))
 	abstract := len(v) > 0 && v[0] == 0
 	for _, c := range v {

@@ -58,7 +58,7 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 		return
 	}
 	if fds := listeningFDs(a, p); !slices.Equal(before, fds) {
-		w.threads.rejudge(p, s, l, fds, now)
+		w.threads.reclassify(p, s, l, fds, now)
 		if l.noneInflight() {
 			return
 		}

@@ -118,8 +118,8 @@ func (l *sample) transfersData() bool {
 // of gunicorn with one listener, which is touched right before a connection is
 // accepted; else by the connection, since the sample that first had it in flight
 // and since data last passed over it.
-func (s *tracker) judge(l *sample, now time.Time) (discovery.State, time.Duration) {
-	state, in := s.decide(l, now)
+func (s *tracker) update(l *sample, now time.Time) (discovery.State, time.Duration) {
+	state, in := s.stateOf(l, now)
 	if state != s.state || s.since.IsZero() {
 		s.state, s.since = state, now
 	}
@@ -138,7 +138,7 @@ func (s *tracker) Unready() bool {
 }
 
 // decide returns the state and the age of the request that it is by.
-func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Duration) {
+func (s *tracker) stateOf(l *sample, now time.Time) (discovery.State, time.Duration) {
 	s.hadRequest = s.hadRequest || l.inflight.n > 0
 	switch {
 	case !l.readable:
@@ -154,7 +154,7 @@ func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Durati
 		return discovery.Idle, 0
 	case s.betweenRequests(l, now):
 		return discovery.Idle, 0
-	case l.inflight.n == 0 && l.main.loads() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
+	case l.inflight.n == 0 && l.main.loadsFiles() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
 		return discovery.Booting, l.age
 	}
 	age := s.requestAge(l, now)

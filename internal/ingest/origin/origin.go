@@ -18,18 +18,18 @@ import (
 )
 
 // addressesFor is how long the list of this host's addresses is used.
-const addressesFor = 10 * time.Second
+const addressesLifetime = 10 * time.Second
 
 // maxPorts is how many ports are asked for one by one.
-const maxPorts = 64
+const maxSinglePorts = 64
 
 // Prover looks up UDP sources in the network namespace of the exporter. It may
 // be used by several goroutines.
 type Prover struct {
-	mu    sync.Mutex
-	conn  *sockdiag.Conn // nil until the first question, and after a failure to open it
-	own   map[netip.Addr]bool
-	ownAt time.Time
+	mu                 sync.Mutex
+	conn               *sockdiag.Conn // nil until the first question, and after a failure to open it
+	ownAddresses       map[netip.Addr]bool
+	ownAddressesReadAt time.Time
 }
 
 // New returns a Prover; nothing is opened before the first [Prover.Prove].
@@ -63,13 +63,13 @@ func (p *Prover) Prove(ctx context.Context, asked []ingest.Source) (map[ingest.S
 	}
 	out := make(map[ingest.Source]ingest.Source, len(asked))
 	for _, s := range asked {
-		out[s] = prove(s, byPort[s.Addr.Port()], own)
+		out[s] = proveSource(s, byPort[s.Addr.Port()], own)
 	}
 	return out, nil
 }
 
 // prove judges one source by all sockets that have its port.
-func prove(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) ingest.Source {
+func proveSource(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) ingest.Source {
 	addr := s.Addr.Addr().Unmap().WithZone("")
 	if !addr.IsLoopback() && !own[addr] {
 		s.Foreign = true
@@ -100,23 +100,23 @@ func (p *Prover) sockets(ctx context.Context, ports map[uint16][]sockdiag.UDPSoc
 	}
 	list, err := p.conn.UDP(ctx, 0)
 	if !errors.Is(err, sockdiag.ErrTooMany) {
-		return list, unlessRefused(err)
+		return list, withoutMissingFamily(err)
 	}
 	list, err = nil, nil
 	n := 0
 	for port := range ports {
-		if n++; n > maxPorts {
+		if n++; n > maxSinglePorts {
 			break
 		}
 		some, e := p.conn.UDP(ctx, port)
-		list, err = append(list, some...), errors.Join(err, unlessRefused(e))
+		list, err = append(list, some...), errors.Join(err, withoutMissingFamily(e))
 	}
 	return list, err
 }
 
 // unlessRefused drops the error of a kernel without one of the two families.
 // What else is missing from a list could be the socket of another user.
-func unlessRefused(err error) error {
+func withoutMissingFamily(err error) error {
 	if errors.Is(err, unix.ENOENT) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, sockdiag.ErrTooMany) {
 		return nil
 	}
@@ -126,8 +126,8 @@ func unlessRefused(err error) error {
 // addresses returns the addresses of this host, read at most once in addressesFor.
 func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 	now := time.Now()
-	if p.own != nil && now.Sub(p.ownAt) < addressesFor {
-		return p.own, nil
+	if p.ownAddresses != nil && now.Sub(p.ownAddressesReadAt) < addressesLifetime {
+		return p.ownAddresses, nil
 	}
 	list, err := net.InterfaceAddrs()
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 			}
 		}
 	}
-	p.own, p.ownAt = own, now
+	p.ownAddresses, p.ownAddressesReadAt = own, now
 	return own, nil
 }
 

@@ -37,7 +37,7 @@ func (c *Counters) Stats() Stats {
 	defer c.mu.Unlock()
 	bytes := 0
 	for s := range c.open {
-		c.dropped.Add(s.newDrops())
+		c.dropped.Add(s.dropsSinceLast())
 		bytes += s.buffer
 	}
 	return Stats{
@@ -50,7 +50,7 @@ func (c *Counters) Stats() Stats {
 	}
 }
 
-func (c *Counters) opened(s *socket) {
+func (c *Counters) addSocket(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
@@ -60,21 +60,21 @@ func (c *Counters) opened(s *socket) {
 }
 
 // closing takes the last count of a socket's drops; the socket must still be open.
-func (c *Counters) closing(s *socket) {
+func (c *Counters) removeSocket(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.open[s]; ok {
-		c.dropped.Add(s.newDrops())
+		c.dropped.Add(s.dropsSinceLast())
 		delete(c.open, s)
 	}
 }
 
 // tally counts one batch without touching memory that others read.
-type tally struct{ parsed, unknown, malformed, packets uint64 }
+type batchCounts struct{ parsed, unknown, malformed, packets uint64 }
 
-func (c *Counters) add(t tally) {
-	c.packets.Add(t.packets)
-	c.parsed.Add(t.parsed)
-	c.unknown.Add(t.unknown)
-	c.malformed.Add(t.malformed)
+func (c *Counters) add(b batchCounts) {
+	c.packets.Add(b.packets)
+	c.parsed.Add(b.parsed)
+	c.unknown.Add(b.unknown)
+	c.malformed.Add(b.malformed)
 }

@@ -12,11 +12,11 @@ import (
 )
 
 // maxTable bounds what is read of /proc/net/udp, in bytes: about 100,000 sockets.
-const maxTable = 16 << 20
+const maxTableBytes = 16 << 20
 
 // newDrops returns how many datagrams the kernel dropped since the last call. The
 // kernel's count is 32 bits wide and wraps; the difference does not mind.
-func (s *socket) newDrops() uint64 {
+func (s *socket) dropsSinceLast() uint64 {
 	now, ok := s.readDrops()
 	if !ok {
 		return 0
@@ -35,15 +35,15 @@ func (s *socket) readDrops() (n uint32, ok bool) {
 
 // fileDrops is for kernels that do not know SO_MEMINFO.
 func (s *socket) fileDrops() (uint32, bool) {
-	if s.table == "" {
+	if s.procTable == "" {
 		return 0, false
 	}
-	f, err := os.Open(s.table)
+	f, err := os.Open(s.procTable)
 	if err != nil {
 		return 0, false
 	}
 	defer func() { _ = f.Close() }() // only read
-	return tableDrops(io.LimitReader(f, maxTable), s.inode)
+	return tableDrops(io.LimitReader(f, maxTableBytes), s.inode)
 }
 
 // memInfoDrops asks getsockopt(SO_MEMINFO), Linux 4.12 and later: nine or more

@@ -4,10 +4,10 @@ package statsd
 var TableDrops = tableDrops
 
 // DropsBothWays reads the kernel's count by getsockopt and from the table.
-func (l *Listener) DropsBothWays() (asked, read uint32, ok bool) {
-	asked, first := memInfoDrops(l.sock.fd)
-	read, second := l.sock.fileDrops()
-	return asked, read, first && second
+func (l *Listener) DropsBothWays() (fromOption, fromTable uint32, ok bool) {
+	fromOption, first := memInfoDrops(l.sock.fd)
+	fromTable, second := l.sock.fileDrops()
+	return fromOption, fromTable, first && second
 }
 
 // InheritedOf is what a supervisor passed one socket to.

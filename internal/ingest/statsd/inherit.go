@@ -29,7 +29,7 @@ type Inherited struct{ fds map[string]int }
 // the first ones, in their order, and the environment lists them alone. It must
 // be called once, before anything else opens a file or reads these variables.
 func Inherit() *Inherited {
-	n := passed()
+	n := passedDescriptors()
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	i := &Inherited{fds: make(map[string]int)}
 	var kept []string
@@ -38,7 +38,7 @@ func Inherit() *Inherited {
 		if at < len(names) {
 			name = names[at]
 		}
-		if name == InheritName && i.adopt(firstInherited+at) {
+		if name == InheritName && i.keep(firstInherited+at) {
 			continue
 		}
 		if unix.Dup3(firstInherited+at, firstInherited+len(kept), unix.O_CLOEXEC) == nil || at == len(kept) {
@@ -51,13 +51,13 @@ func Inherit() *Inherited {
 	for fd := firstInherited + len(kept); fd < firstInherited+n; fd++ {
 		_ = unix.Close(fd)
 	}
-	relist(kept)
+	setEnvironment(kept)
 	return i
 }
 
 // passed returns how many descriptors the environment lists for this process, if
 // each of them can have been passed; else 0.
-func passed() int {
+func passedDescriptors() int {
 	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	n, e := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || e != nil || pid != os.Getpid() || n < 1 || n > maxInherited {
@@ -73,7 +73,7 @@ func passed() int {
 }
 
 // relist makes the environment list the descriptors that are left.
-func relist(names []string) {
+func setEnvironment(names []string) {
 	if len(names) == 0 {
 		for _, v := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 			_ = os.Unsetenv(v)
@@ -85,7 +85,7 @@ func relist(names []string) {
 }
 
 // adopt keeps a copy of a descriptor if it is a bound datagram socket.
-func (i *Inherited) adopt(fd int) bool {
+func (i *Inherited) keep(fd int) bool {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_DGRAM {
 		return false

@@ -32,7 +32,7 @@ type Options struct {
 	Sink    ingest.Sink // takes every event; must not block
 	// Refused is called for each line or datagram that cannot be read; it must not
 	// block. It may be nil.
-	Refused func(why ingest.Fault, from ingest.Source)
+	OnFault func(why ingest.Fault, from ingest.Source)
 	Logger  *slog.Logger
 	// Inherited are sockets that are read instead of being bound anew, where they
 	// have the address. It may be nil.
@@ -83,7 +83,7 @@ func (l *Listener) Listen(ctx context.Context) error {
 		return fmt.Errorf("statsd listener %s %s: %w", l.o.Network, l.o.Address, err)
 	}
 	l.sock = s
-	l.o.Counters.opened(s)
+	l.o.Counters.addSocket(s)
 	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", s.addr, "receive_buffer_bytes", s.buffer)
 	return nil
 }
@@ -120,7 +120,7 @@ func (l *Listener) close() error {
 		return nil
 	}
 	l.closed = true
-	l.o.Counters.closing(l.sock)
+	l.o.Counters.removeSocket(l.sock)
 	return l.sock.close()
 }
 
@@ -139,7 +139,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 	r := newReceiver(l.sock, l.o)
 	// The deadline of every read is the end of ctx.
-	silent := context.AfterFunc(ctx, l.sock.bell.stop)
+	silent := context.AfterFunc(ctx, l.sock.poller.interrupt)
 	defer silent()
 	err := r.loop(ctx)
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -158,7 +158,7 @@ func (l *Listener) Run(ctx context.Context) error {
 type receiver struct {
 	sock     *socket
 	sink     ingest.Sink
-	refused  func(ingest.Fault, ingest.Source)
+	onFault  func(ingest.Fault, ingest.Source)
 	counters *Counters
 	batch    *batch
 	pause    time.Duration
@@ -167,9 +167,9 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.unix)}
-	if r.refused == nil {
-		r.refused = func(ingest.Fault, ingest.Source) {}
+	r := &receiver{sock: s, sink: o.Sink, onFault: o.OnFault, counters: o.Counters, batch: newBatch(s.unix)}
+	if r.onFault == nil {
+		r.onFault = func(ingest.Fault, ingest.Source) {}
 	}
 	if !s.unix {
 		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
@@ -184,7 +184,7 @@ func newReceiver(s *socket, o Options) *receiver {
 // than ten packets do. A lone packet is not worth the second wake-up.
 func (r *receiver) loop(ctx context.Context) error {
 	var last time.Time // of the last read that found packets
-	rested := false
+	paused := false
 	for ctx.Err() == nil {
 		n, err := r.batch.receive(r.sock.fd)
 		if err != nil {
@@ -196,10 +196,10 @@ func (r *receiver) loop(ctx context.Context) error {
 		if n == batchPackets {
 			continue // there may be more already
 		}
-		if rested = r.rest(n, rested, &last); rested {
+		if paused = r.pauseAfter(n, paused, &last); paused {
 			continue
 		}
-		if err := r.sock.bell.wait(); err != nil {
+		if err := r.sock.poller.wait(); err != nil {
 			return err
 		}
 	}
@@ -208,12 +208,12 @@ func (r *receiver) loop(ctx context.Context) error {
 
 // rest pauses if n packets, found in a read after a rest or after waiting, are
 // a sign of more to come soon. It says whether it did.
-func (r *receiver) rest(n int, rested bool, last *time.Time) bool {
+func (r *receiver) pauseAfter(n int, paused bool, last *time.Time) bool {
 	if n == 0 || r.pause == 0 {
 		return false
 	}
 	now := time.Now()
-	soon := rested && n > 1 || now.Sub(*last) < r.pause
+	soon := paused && n > 1 || now.Sub(*last) < r.pause
 	*last = now
 	if soon {
 		time.Sleep(r.pause)
@@ -223,34 +223,34 @@ func (r *receiver) rest(n int, rested bool, last *time.Time) bool {
 
 // handle takes a batch apart, line by line.
 func (r *receiver) handle(n int) {
-	t := tally{packets: uint64(n)}
+	counts := batchCounts{packets: uint64(n)}
 	for i := range n {
 		p, whole := r.batch.packet(i)
 		if !whole {
-			t.malformed++
-			r.refused(ingest.FaultSize, r.batch.source(i))
+			counts.malformed++
+			r.onFault(ingest.FaultSize, r.batch.source(i))
 			continue
 		}
-		r.packet(p, r.batch.source(i), &t)
+		r.packet(p, r.batch.source(i), &counts)
 	}
 	r.batch.reset(n)
-	r.counters.add(t)
+	r.counters.add(counts)
 }
 
-func (r *receiver) packet(p []byte, from ingest.Source, t *tally) {
+func (r *receiver) packet(p []byte, from ingest.Source, counts *batchCounts) {
 	rest := Packet(p)
 	for line, ok := rest.Next(); ok; line, ok = rest.Next() {
 		switch err := Parse(line, &r.line); {
 		case err == nil:
-			t.parsed++
+			counts.parsed++
 			for r.line.Next(&r.event) {
 				r.sink.Observe(&r.event, from)
 			}
 		case errors.Is(err, ErrUnknown):
-			t.unknown++
+			counts.unknown++
 		default:
-			t.malformed++
-			r.refused(faultOf(err), from)
+			counts.malformed++
+			r.onFault(faultOf(err), from)
 		}
 	}
 }

@@ -71,13 +71,13 @@ func Parse(line []byte, l *Line) error {
 	if !isType(kind) {
 		return ErrType
 	}
-	if err := l.sections(rest, more); err != nil {
+	if err := l.parseSections(rest, more); err != nil {
 		return err
 	}
-	if err := l.judge(name, kind); err != nil {
+	if err := l.interpret(name, kind); err != nil {
 		return err
 	}
-	return l.values(values, len(kind) == 1 && kind[0] == 'g')
+	return l.parseValues(values, len(kind) == 1 && kind[0] == 'g')
 }
 
 // splitName splits a line after its name. A colon that stands in the prefix of a
@@ -164,7 +164,7 @@ func (l *Line) advance() {
 
 // sections reads what follows the type. Only the rate and the tags matter; the
 // protocol may grow others.
-func (l *Line) sections(rest []byte, more bool) error {
+func (l *Line) parseSections(rest []byte, more bool) error {
 	rated := false
 	for more {
 		var s []byte
@@ -180,7 +180,7 @@ func (l *Line) sections(rest []byte, more bool) error {
 			}
 			l.rate, rated = r, true
 		case '#':
-			l.tags(s[1:])
+			l.parseTags(s[1:])
 		}
 	}
 	return nil
@@ -188,7 +188,7 @@ func (l *Line) sections(rest []byte, more bool) error {
 
 // tags keeps the four tags that mean something here, each as it is. An app
 // without a name is none.
-func (l *Line) tags(rest []byte) {
+func (l *Line) parseTags(rest []byte) {
 	for more := true; more; {
 		var tag []byte
 		tag, rest, more = cut(rest, ',')
@@ -212,8 +212,8 @@ func (l *Line) tags(rest []byte) {
 }
 
 // judge finds out what the name says, and whether its type fits.
-func (l *Line) judge(name, kind []byte) error {
-	app, err := l.meaning(name)
+func (l *Line) interpret(name, kind []byte) error {
+	app, err := l.setKind(name)
 	if err != nil {
 		return err
 	}
@@ -243,30 +243,30 @@ func (l *Line) judge(name, kind []byte) error {
 
 // meaning sets the event's kind by the name, and returns the prefix that
 // --statsd-prefix puts before the server's name; nil for none.
-func (l *Line) meaning(name []byte) ([]byte, error) {
+func (l *Line) setKind(name []byte) ([]byte, error) {
 	if rest, ok := afterServer(name); ok {
-		if err := l.server(rest); !errors.Is(err, ErrUnknown) {
+		if err := l.setServerKind(rest); !errors.Is(err, ErrUnknown) {
 			return nil, err
 		}
 	}
 	if string(name) == "resp.request" {
 		l.event.Kind = ingest.Request
-		return nil, l.status(l.code)
+		return nil, l.setCode(l.code)
 	}
 	if i := lastServer(name); i >= 0 {
 		rest, _ := afterServer(name[i:])
 		prefix := bytes.TrimRight(name[:i], ".")
-		return slices.Clip(prefix), l.server(rest)
+		return slices.Clip(prefix), l.setServerKind(rest)
 	}
 	// gunicorn puts no dot behind a prefix of one letter.
 	if rest, ok := afterServer(name[1:]); ok {
-		return name[:1:1], l.server(rest)
+		return name[:1:1], l.setServerKind(rest)
 	}
 	return nil, unknownName(name)
 }
 
 // server reads what follows "gunicorn." in a name.
-func (l *Line) server(rest []byte) error {
+func (l *Line) setServerKind(rest []byte) error {
 	switch string(rest) {
 	case "request.duration":
 		l.event.Kind = ingest.Duration
@@ -283,7 +283,7 @@ func (l *Line) server(rest []byte) error {
 	switch {
 	case hasPrefix(rest, status):
 		l.event.Kind = ingest.Status
-		return l.status(rest[len(status):])
+		return l.setCode(rest[len(status):])
 	case hasPrefix(rest, "log."):
 		l.event.Kind = ingest.Ignored
 		return nil
@@ -291,7 +291,7 @@ func (l *Line) server(rest []byte) error {
 	return ErrUnknown
 }
 
-func (l *Line) status(b []byte) error {
+func (l *Line) setCode(b []byte) error {
 	if b == nil {
 		return ErrShape // resp.request without its code
 	}
@@ -304,7 +304,7 @@ func (l *Line) status(b []byte) error {
 
 // values checks every value and keeps the first. Gauges alone may be signed:
 // a sign means "by so much" there, and no gauge is used.
-func (l *Line) values(values []byte, signed bool) error {
+func (l *Line) parseValues(values []byte, signed bool) error {
 	limit := maxCount
 	if l.event.Kind == ingest.Duration || l.event.Kind == ingest.Request {
 		limit = maxSeconds * 1000

@@ -35,8 +35,8 @@ var (
 // path is where a UNIX socket of ours is bound. Only its own inode is changed
 // and removed, by the descriptor of a directory in which no stranger can
 // replace it.
-type path struct {
-	place    *safefile.Place
+type socketPath struct {
+	file     *safefile.Place
 	full     string
 	dev, ino uint64 // of what we bound; 0: nothing yet
 }
@@ -44,23 +44,23 @@ type path struct {
 // clearPath opens the directory of a path for a socket, and removes a socket of
 // ours that nobody reads any more, as a crash leaves it. Anything else at the
 // path is somebody's: a live socket, a file or a link.
-func clearPath(ctx context.Context, full string) (*path, error) {
+func prepareSocketPath(ctx context.Context, full string) (*socketPath, error) {
 	if len(full) < 2 || len(full) > maxPath || full[0] != '/' || strings.ContainsRune(full, 0) {
 		return nil, ErrPath
 	}
-	place, err := safefile.Locate(full)
+	file, err := safefile.Locate(full)
 	if err != nil {
 		return nil, err
 	}
-	p := &path{place: place, full: full}
-	if err := p.clear(ctx); err != nil {
-		return nil, errors.Join(err, place.Close())
+	p := &socketPath{file: file, full: full}
+	if err := p.removeStale(ctx); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return p, nil
 }
 
-func (p *path) clear(ctx context.Context) error {
-	st, err := p.place.Stat()
+func (p *socketPath) removeStale(ctx context.Context) error {
+	st, err := p.file.Stat()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -68,7 +68,7 @@ func (p *path) clear(ctx context.Context) error {
 		return err
 	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
 		return fmt.Errorf("%s is not a socket: %w", p.full, syscall.EADDRINUSE)
-	case !ours(st.Uid):
+	case !isOwn(st.Uid):
 		return fmt.Errorf("%s: %w (user id %d): %w", p.full, ErrOwner, st.Uid, syscall.EADDRINUSE)
 	}
 	// The kernel answers a connect to a socket that nobody reads with "connection
@@ -80,7 +80,7 @@ func (p *path) clear(ctx context.Context) error {
 		_ = c.Close()
 		return fmt.Errorf("a process already listens on %s: %w", p.full, syscall.EADDRINUSE)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return p.place.Remove(st.Dev, st.Ino)
+		return p.file.Remove(st.Dev, st.Ino)
 	default:
 		return fmt.Errorf("a process may already listen on %s (%w): %w", p.full, err, syscall.EADDRINUSE)
 	}
@@ -88,8 +88,8 @@ func (p *path) clear(ctx context.Context) error {
 
 // bound notes what bind(2) has just made at the path, which follows no link
 // there and replaces nothing, and opens it for all to send.
-func (p *path) bound() error {
-	st, err := p.place.Stat()
+func (p *socketPath) setBound() error {
+	st, err := p.file.Stat()
 	if err != nil {
 		return err
 	}
@@ -97,17 +97,17 @@ func (p *path) bound() error {
 		return fmt.Errorf("%s was replaced while it was bound", p.full)
 	}
 	p.dev, p.ino = st.Dev, st.Ino
-	return p.place.Chmod(p.dev, p.ino, socketMode)
+	return p.file.Chmod(p.dev, p.ino, socketMode)
 }
 
 // close removes the socket if it is still the one that was bound.
-func (p *path) close() error {
+func (p *socketPath) close() error {
 	var err error
 	if p.ino != 0 {
-		err = p.place.Remove(p.dev, p.ino)
+		err = p.file.Remove(p.dev, p.ino)
 	}
-	return errors.Join(err, p.place.Close())
+	return errors.Join(err, p.file.Close())
 }
 
 // ours reports whether a user id is root's or the exporter's own.
-func ours(uid uint32) bool { return uid == 0 || int64(uid) == int64(os.Geteuid()) }
+func isOwn(uid uint32) bool { return uid == 0 || int64(uid) == int64(os.Geteuid()) }

@@ -17,74 +17,74 @@ import (
 // packet wakes a thread, whether a goroutine waits or rests. Between the socket
 // and that poller therefore stands an epoll set of our own, which is armed for
 // one event each time somebody waits (EPOLLONESHOT in epoll_ctl(2)).
-type bell struct {
+type poller struct {
 	socket int
 	epoll  *os.File
 	raw    syscall.RawConn
 	events [1]unix.EpollEvent
-	rung   func(fd uintptr) bool // made once: a method value is an allocation
+	ready  func(fd uintptr) bool // made once: a method value is an allocation
 	err    error
 }
 
-func newBell(socket int) (*bell, error) {
+func newPoller(socket int) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	b := &bell{socket: socket}
-	b.rung = b.take
+	p := &poller{socket: socket}
+	p.ready = p.check
 	// os.NewFile gives to the runtime's poller only what does not block.
 	err = unix.SetNonblock(fd, true)
-	b.epoll = os.NewFile(uintptr(fd), "statsd epoll")
+	p.epoll = os.NewFile(uintptr(fd), "statsd epoll")
 	if err == nil {
 		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, socket, &unix.EpollEvent{Events: unix.EPOLLONESHOT})
 	}
 	if err == nil {
-		err = b.epoll.SetReadDeadline(time.Time{}) // fails if no poller has it
+		err = p.epoll.SetReadDeadline(time.Time{}) // fails if no poller has it
 	}
 	if err == nil {
-		b.raw, err = b.epoll.SyscallConn()
+		p.raw, err = p.epoll.SyscallConn()
 	}
 	if err != nil {
-		_ = b.epoll.Close()
+		_ = p.epoll.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	return b, nil
+	return p, nil
 }
 
 // wait returns when the socket has something to read. Its deadline is set from
 // outside, by stop: os.ErrDeadlineExceeded.
-func (b *bell) wait() error {
-	b.err = nil
-	if err := b.raw.Control(b.arm); err != nil {
+func (p *poller) wait() error {
+	p.err = nil
+	if err := p.raw.Control(p.arm); err != nil {
 		return err
 	}
-	if b.err != nil {
-		return b.err
+	if p.err != nil {
+		return p.err
 	}
-	if err := b.raw.Read(b.rung); err != nil {
+	if err := p.raw.Read(p.ready); err != nil {
 		return err
 	}
-	return b.err
+	return p.err
 }
 
-func (b *bell) arm(fd uintptr) {
-	b.events[0] = unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
-	b.err = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, b.socket, &b.events[0])
+func (p *poller) arm(fd uintptr) {
+	p.events[0] = unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+	p.err = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, p.socket, &p.events[0])
 }
 
 // take is what the runtime's poller calls. Its false means: park until the set
 // has an event.
-func (b *bell) take(fd uintptr) bool {
-	n, err := unix.EpollWait(int(fd), b.events[:], 0)
+func (p *poller) check(fd uintptr) bool {
+	n, err := unix.EpollWait(int(fd), p.events[:], 0)
 	if err != nil && !errors.Is(err, syscall.EINTR) {
-		b.err = fmt.Errorf("epoll: %w", err)
+		p.err = fmt.Errorf("epoll: %w", err)
 		return true
 	}
 	return n > 0
 }
 
 // stop makes this wait and all later ones return at once.
-func (b *bell) stop() { _ = b.epoll.SetReadDeadline(time.Unix(1, 0)) }
+func (p *poller) interrupt() { _ = p.epoll.SetReadDeadline(time.Unix(1, 0)) }
 
-func (b *bell) close() error { return b.epoll.Close() }
+func (p *poller) close() error { return p.epoll.Close() }
