@@ -154,7 +154,7 @@ func (s *pageState) levelAt(resource string, v *float64) level {
 func healthyApp(a *app) verdict {
 	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
-		return verdict{Level: levelUnknown, Sentence: "What " + a.Name + " does is not known yet", Key: a.Name + " unknown"}
+		return verdict{Level: levelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
 	}
 	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Requests.Rate == nil {

@@ -43,7 +43,7 @@ func TestVerdict(t *testing.T) {
 		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name the app in the section apps of the configuration"},
 		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
 			"critical", "disk / is at 97 %"},
-		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "What shop does is not known yet"},
+		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "The state of shop is not known yet"},
 		"nothing to be seen": {func(s *sample) {
 			s.add("resp_up", 1, "app:shop")
 			s.add("page.worker", 10, "shop", "0", "42", "", "")
