@@ -8,14 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLong says that a file holds more than its parser will look at.
+// errTooLong is the error for a file over maxFileBytes.
 var errTooLong = errors.New("file is too long")
 
-// file reads the kernel's small files one after another into one buffer. What
-// read returns holds until the next read.
+// file reads the kernel's small files one after another into one buffer.
 //
-// It calls the kernel directly: os.Open would put each of these files into the
-// poller, which costs more than reading them.
+// It uses system calls: os.Open would add each file to the runtime's poller, which costs
+// more than reading it.
 type file struct{ buf []byte }
 
 const (
@@ -23,6 +22,7 @@ const (
 	maxFileBytes       = 1 << 20 // the mount table of a host with thousands of containers
 )
 
+// read returns the content of a file. It is valid until the next read.
 func (f *file) read(name string) ([]byte, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -52,8 +52,8 @@ func (f *file) read(name string) ([]byte, error) {
 	}
 }
 
-// exists reports whether a group's directory is there, and keeps the error if
-// it is not: without it every file would merely look absent.
+// exists reports whether a group's directory exists, and records the error if not:
+// without the directory, every file would only seem to be absent.
 func (r *reader) exists(dir string) bool {
 	if err := unix.Access(dir, unix.X_OK); err != nil {
 		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ErrOutside says that a process is in a group that cannot be reached from
-// here: outside our cgroup namespace, or not below what is mounted.
+// ErrOutside is the error if a process is in a group that cannot be read: outside the
+// exporter's cgroup namespace, or not below a mounted hierarchy.
 var ErrOutside = errors.New("the control group is outside the mounted hierarchy")
 
 var (
@@ -18,19 +18,19 @@ var (
 	errMalformed  = errors.New("malformed line")
 )
 
-// maxMounts bounds the hierarchies kept of a mount table.
+// maxMounts is the maximum number of hierarchies of a mount table.
 const maxMounts = 256
 
 // mount is one mounted hierarchy.
 type mount struct {
 	v2          bool
 	controllers []string // of version 1
-	root        string   // which group appears at dir
+	root        string   // the group that is mounted at dir
 	dir         string
 }
 
-// parseMounts keeps the control group mounts of /proc/PID/mountinfo. A line
-// that it does not understand is none.
+// parseMounts returns the control group mounts of /proc/PID/mountinfo. Malformed lines
+// are skipped.
 func parseMounts(b []byte) []mount {
 	var out []mount
 	for line := range bytes.Lines(b) {
@@ -56,7 +56,8 @@ func parseMounts(b []byte) []mount {
 	return out
 }
 
-// unescape undoes mountinfo's octal escapes of blank, tab, newline and backslash.
+// unescape returns a path without mountinfo's octal escapes of space, tab, newline and
+// backslash.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -64,10 +65,9 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// relocate turns mount points into directories that can be opened here. If
-// sysfs is elsewhere (the host's, mounted into a container), what our own
-// mount table has below that comes first, and what it has below /sys is looked
-// for there.
+// relocate returns the mounts with directories that can be opened. If sysfs is not at
+// /sys (the host's, mounted into a container), the mounts below sys come first, then
+// those below /sys with their path moved below sys.
 func relocate(all []mount, sys string) []mount {
 	out := make([]mount, 0, len(all))
 	for _, m := range all {
@@ -88,17 +88,18 @@ func relocate(all []mount, sys string) []mount {
 	return out
 }
 
+// isBelow reports whether dir is top or a directory below it.
 func isBelow(dir, top string) bool {
 	return dir == top || strings.HasPrefix(dir, strings.TrimSuffix(top, "/")+"/")
 }
 
-// membership is a process's /proc/PID/cgroup: the path in each hierarchy, ""
-// where it is in none.
+// membership is a process's /proc/PID/cgroup: the path in each hierarchy, "" if it is
+// not in that.
 type membership struct {
 	unified, systemd, memory, cpu string
 }
 
-// parseMembership reads lines of hierarchy-ID:controllers:path.
+// parseMembership parses lines of hierarchy-ID:controllers:path.
 func parseMembership(b []byte) (membership, error) {
 	var m membership
 	for line := range bytes.Lines(b) {
@@ -127,8 +128,8 @@ func parseMembership(b []byte) (membership, error) {
 	return m, nil
 }
 
-// group finds the directories. A controller of version 1 wins over version 2:
-// the kernel gives a controller to one hierarchy only.
+// group returns the directories of a membership. A controller of version 1 takes
+// precedence over version 2: the kernel has each controller in one hierarchy only.
 func (m membership) group(mounts []mount) (Group, error) {
 	var g Group
 	for _, p := range []string{m.unified, m.systemd, m.memory, m.cpu} {
@@ -147,6 +148,8 @@ func (m membership) group(mounts []mount) (Group, error) {
 	return g, errors.Join(err1, err2)
 }
 
+// findDir returns the directory of a controller: by the path v1 in version 1, or if that
+// is "" by the path unified in version 2.
 func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, error) {
 	path, v2 := v1, false
 	if v1 == "" {
@@ -169,8 +172,8 @@ func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, erro
 	return hierarchyDir{}, err
 }
 
-// within gives path relative to the mounted root. Both are as seen from our
-// cgroup namespace and may begin with "/..".
+// relativeTo returns path relative to the mounted root; false if it is not below that.
+// Both are relative to the exporter's cgroup namespace and may begin with "/..".
 func relativeTo(path, root string) (rest string, ok bool) {
 	if !isBelow(path, root) {
 		return "", false

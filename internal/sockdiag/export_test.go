@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// The unexported parts that tests of the outer package look at.
+// The unexported functions that are tested directly.
 var (
 	EachAnswer        = eachAnswer
 	ParseTCPListener  = parseTCPListener
@@ -20,7 +20,7 @@ var (
 	NewRequest        = newRequest
 )
 
-// Break makes the next question fail as one whose answer never comes does.
+// FailNext runs a query that gets no answer, and returns its error.
 func (c *Conn) FailNext(ctx context.Context) error {
 	if err := c.lock(ctx); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (c *Conn) FailNext(ctx context.Context) error {
 	return err
 }
 
-// Hold takes the turn and returns what gives it back.
+// HoldLock locks the Conn and returns a function that unlocks it.
 func (c *Conn) HoldLock(ctx context.Context) (release func(), err error) {
 	return c.unlock, c.lock(ctx)
 }

@@ -51,12 +51,12 @@ type thread struct {
 	parked  bool      // it has been in this call since before the worker was last idle
 }
 
-// loads reports whether the thread runs or reads files, as an import does.
+// loadsFiles reports whether the thread runs or reads files, as an import does.
 func (k *thread) loadsFiles() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
 
-// threadReader reads what threads do.
+// threadReader reads the system calls and CPU times of threads.
 type threadReader struct {
 	table  *table.Table
 	calls  *procfs.SyscallReader
@@ -84,15 +84,15 @@ func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server,
 	return l, nil
 }
 
-// rejudge sets anew which threads wait for a connection and which are parked,
-// after the descriptors of the listeners have changed.
+// reclassify sets again which threads wait for a connection and which are parked, after
+// the descriptors of the listeners have changed.
 func (c *threadReader) reclassify(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.main.accepts = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
 	c.classifyThreads(p, s, l, listening, now)
 }
 
-// judgeThreads is rejudge for a sample of which it is known whether the main
-// thread waits for a connection.
+// classifyThreads sets which other threads wait for a connection, and which threads are
+// parked. l.main.accepts is set already.
 func (c *threadReader) classifyThreads(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.busyThreads, l.longestCall = 0, 0
 	classify := func(k *thread) {
@@ -141,8 +141,8 @@ func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Ti
 	return k, nil
 }
 
-// readOthers reads the threads beside the main one, and forgets those that have
-// ended.
+// readOthers sets c.others to the threads other than the main one, and removes the
+// history of those that have ended.
 func (c *threadReader) readOthers(p *table.Process, s *tracker, now time.Time) {
 	c.others = c.others[:0]
 	list, err := c.table.FS.Entries(c.table.FS.Path(p.PID, "task"), nil)

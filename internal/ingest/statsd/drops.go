@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxTable bounds what is read of /proc/net/udp, in bytes: about 100,000 sockets.
+// maxTableBytes is how much of /proc/net/udp is read: about 100,000 sockets.
 const maxTableBytes = 16 << 20
 
-// newDrops returns how many datagrams the kernel dropped since the last call. The
-// kernel's count is 32 bits wide and wraps; the difference does not mind.
+// dropsSinceLast returns the number of datagrams that the kernel dropped since the last
+// call. The kernel's counter has 32 bits and wraps; the difference is right even then.
 func (s *socket) dropsSinceLast() uint64 {
 	now, ok := s.readDrops()
 	if !ok {
@@ -26,6 +26,7 @@ func (s *socket) dropsSinceLast() uint64 {
 	return uint64(d)
 }
 
+// readDrops returns the kernel's counter of dropped datagrams.
 func (s *socket) readDrops() (n uint32, ok bool) {
 	if n, ok = memInfoDrops(s.fd); ok {
 		return n, true
@@ -33,7 +34,7 @@ func (s *socket) readDrops() (n uint32, ok bool) {
 	return s.fileDrops()
 }
 
-// fileDrops is for kernels that do not know SO_MEMINFO.
+// fileDrops is readDrops for kernels without SO_MEMINFO (/proc/net/udp).
 func (s *socket) fileDrops() (uint32, bool) {
 	if s.procTable == "" {
 		return 0, false
@@ -46,8 +47,8 @@ func (s *socket) fileDrops() (uint32, bool) {
 	return tableDrops(io.LimitReader(f, maxTableBytes), s.inode)
 }
 
-// memInfoDrops asks getsockopt(SO_MEMINFO), Linux 4.12 and later: nine or more
-// 32-bit numbers, of which SK_MEMINFO_DROPS counts datagrams.
+// memInfoDrops returns the counter of getsockopt(SO_MEMINFO), Linux 4.12 and later: nine
+// or more 32-bit numbers, one of which (SK_MEMINFO_DROPS) is the dropped datagrams.
 func memInfoDrops(fd int) (uint32, bool) {
 	var info [16]uint32
 	size := uint32(unsafe.Sizeof(info))
@@ -59,8 +60,8 @@ func memInfoDrops(fd int) (uint32, bool) {
 	return info[unix.SK_MEMINFO_DROPS], true
 }
 
-// tableDrops finds a socket's drops, the last column of /proc/net/udp and
-// udp6, by the inode in the tenth.
+// tableDrops returns the drops of the socket with an inode from /proc/net/udp or udp6:
+// the inode is the tenth column, the drops are the last.
 func tableDrops(table io.Reader, inode uint64) (uint32, bool) {
 	const inodeColumn, dropsColumn = 9, 12
 	lines := bufio.NewScanner(table)

@@ -10,22 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bell rings once when its socket has something to read, and is silent until
-// it is waited for again.
+// poller waits until a socket is readable.
 //
-// The runtime's poller watches a descriptor for as long as it is open, and each
-// packet wakes a thread, whether a goroutine waits or rests. Between the socket
-// and that poller therefore stands an epoll set of our own, which is armed for
-// one event each time somebody waits (EPOLLONESHOT in epoll_ctl(2)).
+// The runtime's poller watches a descriptor as long as it is open, and each packet wakes
+// a thread even if no goroutine waits. So the socket is in an epoll set of the exporter,
+// which is armed for one event per wait (EPOLLONESHOT in epoll_ctl(2)), and only that
+// set is in the runtime's poller.
 type poller struct {
 	socket int
 	epoll  *os.File
 	raw    syscall.RawConn
 	events [1]unix.EpollEvent
-	ready  func(fd uintptr) bool // made once: a method value is an allocation
+	ready  func(fd uintptr) bool // check; created once because a method value allocates
 	err    error
 }
 
+// newPoller returns a poller of a socket.
 func newPoller(socket int) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -33,14 +33,14 @@ func newPoller(socket int) (*poller, error) {
 	}
 	p := &poller{socket: socket}
 	p.ready = p.check
-	// os.NewFile gives to the runtime's poller only what does not block.
+	// os.NewFile adds only nonblocking descriptors to the runtime's poller.
 	err = unix.SetNonblock(fd, true)
 	p.epoll = os.NewFile(uintptr(fd), "statsd epoll")
 	if err == nil {
 		err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, socket, &unix.EpollEvent{Events: unix.EPOLLONESHOT})
 	}
 	if err == nil {
-		err = p.epoll.SetReadDeadline(time.Time{}) // fails if no poller has it
+		err = p.epoll.SetReadDeadline(time.Time{}) // fails if it is not in the runtime's poller
 	}
 	if err == nil {
 		p.raw, err = p.epoll.SyscallConn()
@@ -52,8 +52,8 @@ func newPoller(socket int) (*poller, error) {
 	return p, nil
 }
 
-// wait returns when the socket has something to read. Its deadline is set from
-// outside, by stop: os.ErrDeadlineExceeded.
+// wait returns nil when the socket is readable, and os.ErrDeadlineExceeded after
+// interrupt.
 func (p *poller) wait() error {
 	p.err = nil
 	if err := p.raw.Control(p.arm); err != nil {
@@ -68,13 +68,14 @@ func (p *poller) wait() error {
 	return p.err
 }
 
+// arm arms the epoll set for one event.
 func (p *poller) arm(fd uintptr) {
 	p.events[0] = unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
 	p.err = unix.EpollCtl(int(fd), unix.EPOLL_CTL_MOD, p.socket, &p.events[0])
 }
 
-// take is what the runtime's poller calls. Its false means: park until the set
-// has an event.
+// check reports whether the epoll set has an event or failed. The runtime parks the
+// goroutine until the set is readable if it returns false.
 func (p *poller) check(fd uintptr) bool {
 	n, err := unix.EpollWait(int(fd), p.events[:], 0)
 	if err != nil && !errors.Is(err, syscall.EINTR) {
@@ -84,7 +85,8 @@ func (p *poller) check(fd uintptr) bool {
 	return n > 0
 }
 
-// stop makes this wait and all later ones return at once.
+// interrupt makes the current wait and all later ones return at once.
 func (p *poller) interrupt() { _ = p.epoll.SetReadDeadline(time.Unix(1, 0)) }
 
+// close closes the epoll set, but not the socket.
 func (p *poller) close() error { return p.epoll.Close() }

@@ -10,13 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wantBuffer is asked of the kernel as the queue of each socket. 4 MiB hold
-// about ten thousand small packets: what a busy host sends in a few milliseconds.
+// receiveBufferBytes is the requested receive buffer of each socket. 4 MiB hold about
+// ten thousand small packets: what a busy host sends in a few milliseconds.
 const receiveBufferBytes = 4 << 20
 
-// socket is one bound datagram socket. Its descriptor is not in the runtime's
-// poller, which would wake a thread for every packet even while nobody waits
-// for one; see bell.
+// socket is one bound datagram socket. Its descriptor is not in the runtime's poller,
+// which would wake a thread for every packet even if no goroutine waits; see poller.
 type socket struct {
 	fd        int
 	poller    *poller
@@ -29,7 +28,7 @@ type socket struct {
 	drops     uint32 // the kernel's count when it was last read
 }
 
-// inherit returns the socket at an address that a supervisor passed; nil for none.
+// inherit returns the socket that a supervisor passed for an address; nil without one.
 func inherit(from *Inherited, network, address string) (*socket, error) {
 	fd, ok, err := from.open(network, address)
 	if !ok || err != nil {
@@ -42,6 +41,7 @@ func inherit(from *Inherited, network, address string) (*socket, error) {
 	return s, nil
 }
 
+// bind returns a new socket that is bound to an address of network "udp" or "unixgram".
 func bind(ctx context.Context, network, address string) (*socket, error) {
 	s := &socket{fd: -1, unix: network == "unixgram"}
 	switch network {
@@ -63,8 +63,8 @@ func bind(ctx context.Context, network, address string) (*socket, error) {
 		err = s.path.setBound()
 	}
 	s.addr = conn.LocalAddr().String()
-	// Package net resolved and bound; from here on only a copy of the descriptor
-	// is used. Closing conn takes the original out of the runtime's poller.
+	// Package net resolved and bound the address; from here on only a copy of the
+	// descriptor is used. Closing conn removes the original from the runtime's poller.
 	if err = errors.Join(err, s.copyDescriptor(conn), conn.Close()); err == nil {
 		err = s.setUp()
 	}
@@ -74,7 +74,7 @@ func bind(ctx context.Context, network, address string) (*socket, error) {
 	return s, nil
 }
 
-// take copies the descriptor of conn.
+// copyDescriptor sets fd to a copy of the descriptor of conn.
 func (s *socket) copyDescriptor(conn net.PacketConn) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -89,7 +89,7 @@ func (s *socket) copyDescriptor(conn net.PacketConn) error {
 	return errors.Join(err, inner)
 }
 
-// prepare sets what must be set before the first packet is read.
+// setUp sets the options and the poller, before the first packet is read.
 func (s *socket) setUp() error {
 	if err := s.setOptions(s.fd); err != nil {
 		return err
@@ -99,9 +99,11 @@ func (s *socket) setUp() error {
 	return err
 }
 
+// setOptions sets the receive buffer and SO_PASSCRED, and reads the inode of a UDP
+// socket.
 func (s *socket) setOptions(fd int) error {
-	// FORCE goes beyond net.core.rmem_max, with CAP_NET_ADMIN. Without it the
-	// kernel returns as much of what we ask as it allows; the metric shows that.
+	// SO_RCVBUFFORCE exceeds net.core.rmem_max, with CAP_NET_ADMIN. Otherwise the kernel
+	// limits the buffer to that; the metric shows the result.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBufferBytes) != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBufferBytes); err != nil {
 			return fmt.Errorf("receive buffer: %w", err)
@@ -130,8 +132,8 @@ func (s *socket) setOptions(fd int) error {
 	return nil
 }
 
-// close closes the socket and removes its path, if it is still ours: a newer
-// exporter may have put its own socket there.
+// close closes the socket and removes its path, unless another socket was bound there
+// since, as by a newer exporter.
 func (s *socket) close() error {
 	var err error
 	if s.poller != nil {

@@ -16,34 +16,34 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
-// socketMode lets every local user send, because gunicorn runs as the app's
-// user and not as ours. The kernel attaches the sender's user id to each
-// datagram, and that decides for which apps it counts.
+// socketMode allows every local user to send, because gunicorn runs as the app's user.
+// The kernel attaches the sender's user id to each datagram, and by that the collector
+// decides for which apps it counts.
 const socketMode = 0o666
 
-// maxPath is the longest path of a UNIX socket in bytes: sun_path of
-// sockaddr_un holds 108 with the closing zero.
+// maxPath is the maximum length of the path of a UNIX socket in bytes: sun_path of
+// sockaddr_un has 108 with the final zero.
 const maxPath = 107
 
-// Errors of paths that no socket is bound at.
+// Errors of paths at which no socket can be bound.
 var (
 	ErrPath = errors.New("the path of a UNIX socket must begin with / and have at most 107 bytes, none of them zero")
-	// ErrOwner means that the socket at the path is a stranger's.
+	// ErrOwner is the error if the socket at the path belongs to another user.
 	ErrOwner = errors.New("the path is the socket of another user")
 )
 
-// path is where a UNIX socket of ours is bound. Only its own inode is changed
-// and removed, by the descriptor of a directory in which no stranger can
+// socketPath is the path of a bound UNIX socket. Only the inode that was bound is
+// changed and removed, through the descriptor of a directory in which no other user can
 // replace it.
 type socketPath struct {
 	file     *safefile.Place
 	full     string
-	dev, ino uint64 // of what we bound; 0: nothing yet
+	dev, ino uint64 // of the bound socket; 0: none yet
 }
 
-// clearPath opens the directory of a path for a socket, and removes a socket of
-// ours that nobody reads any more, as a crash leaves it. Anything else at the
-// path is somebody's: a live socket, a file or a link.
+// prepareSocketPath opens the directory of a socket's path, and removes a socket of root
+// or the exporter's user that no process reads any more, as after a crash. Anything else
+// at the path is an error: a socket that is read, a file or a link.
 func prepareSocketPath(ctx context.Context, full string) (*socketPath, error) {
 	if len(full) < 2 || len(full) > maxPath || full[0] != '/' || strings.ContainsRune(full, 0) {
 		return nil, ErrPath
@@ -71,8 +71,8 @@ func (p *socketPath) removeStale(ctx context.Context) error {
 	case !isOwn(st.Uid):
 		return fmt.Errorf("%s: %w (user id %d): %w", p.full, ErrOwner, st.Uid, syscall.EADDRINUSE)
 	}
-	// The kernel answers a connect to a socket that nobody reads with "connection
-	// refused". Nobody but root and we can have replaced it since it was looked at.
+	// A connect to a socket that no process reads returns ECONNREFUSED. Only root and the
+	// exporter's user can have replaced the socket since Stat.
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, "unixgram", p.full)
 	switch {
@@ -86,8 +86,8 @@ func (p *socketPath) removeStale(ctx context.Context) error {
 	}
 }
 
-// bound notes what bind(2) has just made at the path, which follows no link
-// there and replaces nothing, and opens it for all to send.
+// setBound records the inode that bind(2) has just created at the path, and sets its
+// mode to socketMode. bind follows no link there and replaces nothing.
 func (p *socketPath) setBound() error {
 	st, err := p.file.Stat()
 	if err != nil {
@@ -109,5 +109,5 @@ func (p *socketPath) close() error {
 	return errors.Join(err, p.file.Close())
 }
 
-// ours reports whether a user id is root's or the exporter's own.
+// isOwn reports whether a user id is that of root or of the exporter's user.
 func isOwn(uid uint32) bool { return uid == 0 || int64(uid) == int64(os.Geteuid()) }
