@@ -136,3 +136,10 @@ func BenchmarkRefused(b *testing.B) {
 		r.ObserveFault(ingest.FaultShape, from)
 	}
 }
+
+// proofs returns how often Prove was called.
+func (w *fakeKernel) proofs() int {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	return w.asked
+}

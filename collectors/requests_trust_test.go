@@ -362,13 +362,6 @@ func TestRunProvesAtOnce(t *testing.T) {
 	}
 }
 
-// proofs returns how often Prove was called.
-func (w *fakeKernel) proofs() int {
-	w.lock.Lock()
-	defer w.lock.Unlock()
-	return w.asked
-}
-
 // A hostile crowd keeps memory bounded, and an app that starts amid it is heard.
 func TestCrowdOfSenders(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {33}})
