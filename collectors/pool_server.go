@@ -21,6 +21,7 @@ const (
 	poolLeaked
 )
 
+// poolCounts is the number of connections by the index in poolStates.
 type poolCounts [len(poolStates)]int
 
 // poolServer is what is kept of one server between reads.

@@ -46,8 +46,8 @@ func (*Sessions) Descs() []*prometheus.Desc {
 	return descs(sessionsFamily, sessionsForeverFamily, sessionsLateFamily, sessionBytesFamily, sessionCoverageFamily, sessionScanAgeFamily)
 }
 
-// Collect implements [Collector]. Of several servers that lack something, the
-// first by the configuration gives the reason.
+// Collect implements [Collector]. The lacks are in the order of the configuration, so the
+// reason of the collector is that of the first server with one.
 func (c *Sessions) Collect(context.Context) (Sample, error) {
 	var s Sample
 	var lacks []error

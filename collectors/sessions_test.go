@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// sessionsOf is a collector of looks, at second 100.
+// sessionsOf returns a collector whose clock is at second 100.
 func sessionsOf(targets ...collectors.SessionTarget) *collectors.Sessions {
 	c := collectors.NewSessions(func() []collectors.SessionTarget { return targets })
 	collectors.SetSessionsNow(c, at(100))

@@ -78,8 +78,8 @@ func (*Tasks) Descs() []*prometheus.Desc {
 		taskUnackedFamily, taskUnackedAge, seriesDropped)
 }
 
-// Collect implements [Collector]. Of several queues that lack something, the
-// first by the configuration gives the reason.
+// Collect implements [Collector]. The lacks are in the order of the configuration, so the
+// reason of the collector is that of the first queue with one.
 func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	if len(targets) == 0 {

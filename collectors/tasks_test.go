@@ -16,8 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// taskStub is a server that answers from memory, by the name of a queue.
-type taskStub struct {
+// fakeTaskServer is a server that returns fixed values, by the name of a queue.
+type fakeTaskServer struct {
 	queues        map[string]redis.Queue
 	unacked       *redis.Unacked
 	over          int
@@ -26,7 +26,7 @@ type taskStub struct {
 	asked         atomic.Int64
 }
 
-func (s *taskStub) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error) {
+func (s *fakeTaskServer) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error) {
 	s.asked.Add(1)
 	if s.hangs {
 		<-ctx.Done()
@@ -42,11 +42,11 @@ func (s *taskStub) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Que
 	return out, s.err
 }
 
-func rqTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+func rqTask(app, server string, s *fakeTaskServer, queues ...string) collectors.TaskTarget {
 	return collectors.TaskTarget{App: app, Type: config.RQ, Redis: server, Queues: queues, Server: s}
 }
 
-func celeryTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+func celeryTask(app, server string, s *fakeTaskServer, queues ...string) collectors.TaskTarget {
 	return collectors.TaskTarget{App: app, Type: config.Celery, Redis: server, Queues: queues, Server: s}
 }
 
@@ -58,12 +58,12 @@ func tasksOf(celery []discovery.CeleryWorker, targets ...collectors.TaskTarget) 
 func TestTasksGolden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ago := func(s int) time.Time { return time.Now().Add(-time.Duration(s) * time.Second) }
-		cache := &taskStub{queues: map[string]redis.Queue{
+		cache := &fakeTaskServer{queues: map[string]redis.Queue{
 			"default": {Length: 3, Oldest: ago(42), Started: 5, Orphaned: 2, Failed: 7, Workers: 2, Heartbeat: ago(31)},
 			"empty":   {},
 			"refused": {Err: &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +llen"}},
 		}}
-		broker := &taskStub{unacked: &redis.Unacked{Count: 6, Oldest: ago(90)}, queues: map[string]redis.Queue{
+		broker := &fakeTaskServer{unacked: &redis.Unacked{Count: 6, Oldest: ago(90)}, queues: map[string]redis.Queue{
 			"celery": {Length: 9, Heads: []redis.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
 			"mail":   {Length: 1, Heads: []redis.Head{{Part: 9, ID: 3}}},
 		}}
@@ -76,7 +76,7 @@ func TestTasksGolden(t *testing.T) {
 // was first seen as the oldest, and not from when the exporter lost the server.
 func TestTasksFirstSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &taskStub{}
+		s := &fakeTaskServer{}
 		c := tasksOf(nil, celeryTask("shop", "broker", s, "mail"))
 		for i, step := range []struct {
 			heads []redis.Head
@@ -111,7 +111,7 @@ func TestTasksFirstSeen(t *testing.T) {
 // enough; when the last one has gone there are none, which is not the same as
 // never having seen one.
 func TestTasksCeleryWorkers(t *testing.T) {
-	s := &taskStub{}
+	s := &fakeTaskServer{}
 	snap := &discovery.Snapshot{}
 	targets := []collectors.TaskTarget{celeryTask("shop", "broker", s, "mail", "both"), celeryTask("desk", "broker", s, "mail"), celeryTask("desk", "other", s, "both")}
 	c := collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: snap})
@@ -149,7 +149,7 @@ func TestTasksSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		well, hung, mad := &taskStub{queues: map[string]redis.Queue{"q": {Length: 4}}}, &taskStub{hangs: true}, &taskStub{panics: true}
+		well, hung, mad := &fakeTaskServer{queues: map[string]redis.Queue{"q": {Length: 4}}}, &fakeTaskServer{hangs: true}, &fakeTaskServer{panics: true}
 		s, err := tasksOf(nil, rqTask("a", "hung", hung, "q"), rqTask("b", "mad", mad, "q"), rqTask("c", "well", well, "q"), celeryTask("c", "hung", hung, "c")).Collect(ctx)
 		if ctx.Err() != nil {
 			t.Error("not before the deadline")
@@ -174,7 +174,7 @@ func TestTasksReasons(t *testing.T) {
 		t.Errorf("with no tasks: %d metrics, %v", len(s.Metrics), err)
 	}
 	refused := &redis.Error{Reason: reason.Permission, Detail: "needs more rights"}
-	stub := &taskStub{unacked: &redis.Unacked{Err: refused}, queues: map[string]redis.Queue{
+	stub := &fakeTaskServer{unacked: &redis.Unacked{Err: refused}, queues: map[string]redis.Queue{
 		"a": {Err: refused}, "b": {Length: 1, Heads: []redis.Head{{Unread: true}}}, "c": {Length: 2},
 	}}
 	tasks := tasksOf(nil, celeryTask("shop", "broker", stub, "a", "b", "c"))
@@ -206,7 +206,7 @@ func TestTasksReasons(t *testing.T) {
 		t.Error(err)
 	}
 	gone := collectors.NewTasks(func() []collectors.TaskTarget {
-		return []collectors.TaskTarget{celeryTask("shop", "broker", &taskStub{}, "c")}
+		return []collectors.TaskTarget{celeryTask("shop", "broker", &fakeTaskServer{}, "c")}
 	}, fakeApps{err: errors.New("no /proc")})
 	s, err = gone.Collect(t.Context())
 	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed || len(s.Metrics) == 0 {
@@ -215,7 +215,7 @@ func TestTasksReasons(t *testing.T) {
 }
 
 func BenchmarkTasksCollect(b *testing.B) {
-	s := &taskStub{unacked: &redis.Unacked{}, queues: map[string]redis.Queue{"mail": {Length: 1, Heads: []redis.Head{{ID: 1}}}, "default": {Length: 1, Workers: 3, Heartbeat: time.Now()}}}
+	s := &fakeTaskServer{unacked: &redis.Unacked{}, queues: map[string]redis.Queue{"mail": {Length: 1, Heads: []redis.Head{{ID: 1}}}, "default": {Length: 1, Workers: 3, Heartbeat: time.Now()}}}
 	c := tasksOf(nil, rqTask("shop", "cache", s, "default"), celeryTask("shop", "cache", s, "mail"))
 	b.ReportAllocs()
 	for b.Loop() {

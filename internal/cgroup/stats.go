@@ -67,6 +67,7 @@ type reader struct {
 	err  error
 }
 
+// addError joins an error to those of the earlier reads.
 func (r *reader) addError(err error) { r.err = errors.Join(r.err, err) }
 
 // readFile returns the content of one file of a group; nil if there is none or the read
