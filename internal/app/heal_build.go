@@ -23,6 +23,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // buildAction returns the action of a step.
@@ -116,14 +117,14 @@ func (a *App) database(name string) dbconn.Database {
 
 func (a *App) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
-		return s
+		return sessions.NewStore(s)
 	}
 	return nil
 }
 
 func (a *App) taskQueues(name string) restarttask.TaskQueues {
-	if s := a.redis.server(name); s != nil {
-		return s
+	if r := a.redis.readers()[name]; r != nil {
+		return r
 	}
 	return nil
 }

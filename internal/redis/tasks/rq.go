@@ -1,4 +1,4 @@
-package redis
+package tasks
 
 import (
 	"context"
@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // rqKeys is what RQ calls its keys, as the end of an ACL rule.
@@ -16,13 +18,13 @@ const rqKeys = "%R~rq:* (before Redis 7 ~rq:*)"
 // rqQueue is what was asked of one RQ queue.
 type rqQueue struct {
 	queue                   int // index of its [Queue]
-	length                  *redis.IntCmd
-	ahead                   *redis.StringSliceCmd // ids of the jobs that come next
-	started, expired        *redis.IntCmd
-	alive                   *redis.StringSliceCmd // started jobs whose time is not up
-	failed, workers         *redis.IntCmd
-	names                   *redis.StringSliceCmd // keys of workers
-	jobTimes, jobWorkers    []*redis.SliceCmd
+	length                  *driver.IntCmd
+	ahead                   *driver.StringSliceCmd // ids of the jobs that come next
+	started, expired        *driver.IntCmd
+	alive                   *driver.StringSliceCmd // started jobs whose time is not up
+	failed, workers         *driver.IntCmd
+	names                   *driver.StringSliceCmd // keys of workers
+	jobTimes, jobWorkers    []*driver.SliceCmd
 	workerKeys, startedJobs []string
 }
 
@@ -30,7 +32,7 @@ type rqQueue struct {
 // left end, the sorted sets rq:wip:NAME (started jobs by the Unix time at which
 // they are given up, which their worker puts off while it lives) and
 // rq:failed:NAME, and the set rq:workers:NAME.
-func askRQ(ctx context.Context, p redis.Pipeliner, i int, name string, now time.Time) rqQueue {
+func askRQ(ctx context.Context, p driver.Pipeliner, i int, name string, now time.Time) rqQueue {
 	at := strconv.FormatInt(now.Unix(), 10)
 	list, wip, workers := "rq:queue:"+name, "rq:wip:"+name, "rq:workers:"+name
 	return rqQueue{
@@ -39,7 +41,7 @@ func askRQ(ctx context.Context, p redis.Pipeliner, i int, name string, now time.
 		ahead:   p.LRange(ctx, list, 0, aheadJobs-1),
 		started: p.ZCard(ctx, wip),
 		expired: p.ZCount(ctx, wip, "0", "("+at),
-		alive:   p.ZRangeByScore(ctx, wip, &redis.ZRangeBy{Min: at, Max: "+inf", Count: maxStarted}),
+		alive:   p.ZRangeByScore(ctx, wip, &driver.ZRangeBy{Min: at, Max: "+inf", Count: maxStarted}),
 		failed:  p.ZCard(ctx, "rq:failed:"+name),
 		workers: p.SCard(ctx, workers),
 		names:   p.SRandMemberN(ctx, workers, maxWorkers),
@@ -71,9 +73,6 @@ func (r *rqQueue) counts() Queue {
 		WorkersOver: max(0, size(r.workers)-maxWorkers),
 	}
 }
-
-// size returns what a command counted. A server that is none may count below zero.
-func size(c *redis.IntCmd) int64 { return max(0, c.Val()) }
 
 // jobOf returns the job of an entry among the started ones: its id, which since
 // RQ 2 has the id of the execution behind it, 32 hexadecimal digits. It is ""
@@ -136,8 +135,8 @@ func (r *rqQueue) askWorkers(ctx context.Context, b *hashBatch) {
 }
 
 // finish adds what the hashes tell.
-func (r *rqQueue) finish(to *Queue, workers map[string]*redis.SliceCmd) {
-	cmds := make([]redis.Cmder, 0, len(r.jobTimes)+len(r.jobWorkers)+len(r.workerKeys))
+func (r *rqQueue) finish(to *Queue, workers map[string]*driver.SliceCmd) {
+	cmds := make([]driver.Cmder, 0, len(r.jobTimes)+len(r.jobWorkers)+len(r.workerKeys))
 	for _, c := range slices.Concat(r.jobTimes, r.jobWorkers) {
 		cmds = append(cmds, c)
 	}
@@ -171,27 +170,27 @@ func (r *rqQueue) finish(to *Queue, workers map[string]*redis.SliceCmd) {
 
 // lives reports whether a worker gives signs of life: its hash expires without
 // them, and holds its death once it has ended.
-func lives(c *redis.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
+func lives(c *driver.SliceCmd) bool { return text(c, 0) != "" && text(c, 1) == "" }
 
 // hashBatch asks for fields of many hashes in pipelines of a bounded length,
 // and for each worker once, however many queues it takes.
 type hashBatch struct {
-	link    *link
-	open    []*redis.SliceCmd
-	workers map[string]*redis.SliceCmd // last_heartbeat and death, by key
+	link    *redis.Link
+	open    []*driver.SliceCmd
+	workers map[string]*driver.SliceCmd // last_heartbeat and death, by key
 }
 
-func newHashBatch(l *link) *hashBatch {
-	return &hashBatch{link: l, workers: make(map[string]*redis.SliceCmd)}
+func newHashBatch(l *redis.Link) *hashBatch {
+	return &hashBatch{link: l, workers: make(map[string]*driver.SliceCmd)}
 }
 
 // get asks for fields; the answer is there after send.
-func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *redis.SliceCmd {
+func (b *hashBatch) get(ctx context.Context, key string, fields ...string) *driver.SliceCmd {
 	args := []any{"hmget", key}
 	for _, f := range fields {
 		args = append(args, f)
 	}
-	c := redis.NewSliceCmd(ctx, args...)
+	c := driver.NewSliceCmd(ctx, args...)
 	b.open = append(b.open, c)
 	return c
 }
@@ -204,7 +203,7 @@ func (b *hashBatch) worker(ctx context.Context, key string) {
 
 func (b *hashBatch) send(ctx context.Context) error {
 	for chunk := range slices.Chunk(b.open, hashesAtOne) {
-		err := pipelined(ctx, b.link, func(p redis.Pipeliner) {
+		err := pipelined(ctx, b.link, func(p driver.Pipeliner) {
 			for _, c := range chunk {
 				_ = p.Process(ctx, c) // it is only queued
 			}
@@ -218,7 +217,7 @@ func (b *hashBatch) send(ctx context.Context) error {
 }
 
 // text returns one field of a reply to HMGET; "" if there is none.
-func text(c *redis.SliceCmd, field int) string {
+func text(c *driver.SliceCmd, field int) string {
 	if v := c.Val(); field < len(v) {
 		s, _ := v[field].(string)
 		return s

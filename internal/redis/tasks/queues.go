@@ -1,15 +1,16 @@
-package redis
+// Package tasks reads the queues and workers of background tasks, of RQ and of
+// Celery, in a Redis.
+package tasks
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
 
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // The bounds of one look at queues. Each is far above what a healthy queue
@@ -41,9 +42,9 @@ type QueueRef struct {
 
 // Queue is what a server tells of one queue. Counts are whole numbers of tasks.
 type Queue struct {
-	Err    *Error // why nothing is known of it; nil: what follows holds
-	Lack   *Error // why no more than Length is known; nil: all is
-	Length int64  // tasks that wait for a worker
+	Err    *redis.Error // why nothing is known of it; nil: what follows holds
+	Lack   *redis.Error // why no more than Length is known; nil: all is
+	Length int64        // tasks that wait for a worker
 
 	// Oldest is when the oldest waiting job was put into an RQ queue; zero: not
 	// known, or none waits.
@@ -64,29 +65,41 @@ type Queue struct {
 // Unacked is what Celery's workers have taken from a broker and not yet
 // acknowledged, of all its queues together.
 type Unacked struct {
-	Err    *Error    // why it is not known
-	Count  int64     // messages
-	Oldest time.Time // when the one held longest was taken; zero: none is, or not known
+	Err    *redis.Error // why it is not known
+	Count  int64        // messages
+	Oldest time.Time    // when the one held longest was taken; zero: none is, or not known
 }
 
-// Queues is the answer of [Server.Queues].
+// Queues is the answer of [Reader.Queues].
 type Queues struct {
 	List    []Queue  // as asked for, the first maxQueues of them
 	Unacked *Unacked // nil where no Celery queue was asked for
 	Over    int      // queues that were asked for and are not in List
 }
 
+// Reader reads the queues of one server. Its methods may be called side by side.
+type Reader struct {
+	server *redis.Server
+	heads  *headStore
+}
+
+// NewReader returns a reader of the queues of a server.
+func NewReader(s *redis.Server) *Reader { return &Reader{s, newHeadStore()} }
+
+// Keyspace calls [redis.Server.Keyspace].
+func (r *Reader) Keyspace(ctx context.Context) (string, error) { return r.server.Keyspace(ctx) }
+
 // Queues looks at background tasks in a few pipelines; what it asks of each queue
-// does not grow with the queue. Its error is an [Error] and means that nothing is
+// does not grow with the queue. Its error is an [redis.Error] and means that nothing is
 // known; what only one queue lacks is in [Queue.Err].
-func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
-	if s.o.URL.Kind == config.RedisCluster {
-		return Queues{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
+	if err := r.oneServer(); err != nil {
+		return Queues{}, err
 	}
 	asked := refs[:min(len(refs), maxQueues)]
 	var out Queues
-	err := s.keyed(ctx, func(ctx context.Context, l *link) error {
-		look := &queueReader{server: s, link: l, now: s.o.Now(), refs: asked, list: make([]Queue, len(asked))}
+	err := r.server.WithKeys(ctx, func(ctx context.Context, l *redis.Link) error {
+		look := &queueReader{known: r.heads, link: l, now: r.server.Now(), refs: asked, list: make([]Queue, len(asked))}
 		err := look.all(ctx)
 		out = Queues{List: look.list, Unacked: look.unacked, Over: len(refs) - len(asked)}
 		return err
@@ -97,10 +110,18 @@ func (s *Server) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 	return out, nil
 }
 
+// oneServer returns an error if the server is a cluster.
+func (r *Reader) oneServer() error {
+	if r.server.IsCluster() {
+		return &redis.Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+	}
+	return nil
+}
+
 // queueReader is one look at the queues of one server.
 type queueReader struct {
-	server  *Server
-	link    *link
+	known   *headStore
+	link    *redis.Link
 	now     time.Time
 	refs    []QueueRef
 	list    []Queue // one a ref
@@ -134,7 +155,7 @@ func (q *queueReader) all(ctx context.Context) error {
 func (q *queueReader) first(ctx context.Context, chunk []int) ([]rqQueue, []celeryPart, error) {
 	var jobs []rqQueue
 	var lengths []celeryLengths
-	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
 		for _, i := range chunk {
 			if q.refs[i].Kind == RQ {
 				jobs = append(jobs, askRQ(ctx, p, i, q.refs[i].Name, q.now))
@@ -167,39 +188,4 @@ func indexes(n int) []int {
 		out[i] = i
 	}
 	return out
-}
-
-// pipelined sends what fill asks for at once. Its error is one of the
-// connection; what a single command was answered is in the command.
-func pipelined(ctx context.Context, l *link, fill func(redis.Pipeliner)) error {
-	p := l.client.Pipeline()
-	fill(p)
-	if p.Len() == 0 {
-		return nil
-	}
-	cmds, err := p.Exec(ctx)
-	if err == nil {
-		return nil
-	}
-	for _, c := range cmds {
-		var answered redis.Error
-		if err := c.Err(); err != nil && !errors.As(err, &answered) {
-			return err
-		}
-	}
-	return nil
-}
-
-// refused returns why one of some commands was not answered; nil: all were.
-// keys is the part of an ACL rule that would let the user at the keys.
-func refused(keys string, cmds ...redis.Cmder) *Error {
-	for _, c := range cmds {
-		err := c.Err()
-		var answered redis.Error
-		if err == nil || errors.Is(err, redis.Nil) || !errors.As(err, &answered) {
-			continue
-		}
-		return queueFault(answered.Error(), keys)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package redis
+package sessions
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// MatchOf, ParseKeyspace and GroupByFirstByte are what a scan is made of.
+// ParseKeyspace and GroupByFirstByte are what a scan is made of.
 var (
-	MatchOf          = scanPattern
 	ParseKeyspace    = parseKeyspace
 	GroupByFirstByte = groupByFirstByte
 	Common           = commonPrefix
@@ -54,7 +54,7 @@ type Space struct {
 	Spent time.Duration
 
 	mu      sync.Mutex // guards all above while a scanner runs
-	refused *Error
+	refused *redis.Error
 }
 
 // Do calls f while nothing reads or changes the space.
@@ -65,7 +65,7 @@ func (s *Space) Do(f func()) {
 }
 
 // Refuse makes the space refuse to tell expiries and sizes.
-func (s *Space) Refuse(e *Error) { s.Do(func() { s.refused = e }) }
+func (s *Space) Refuse(e *redis.Error) { s.Do(func() { s.refused = e }) }
 
 // trip is called with the lock held, and sleeps without it: who waits for a
 // lock stops the clock of a test.
@@ -140,20 +140,17 @@ func (s *Space) ask(_ context.Context, _ string, qs []keyQuery) (keyInfos, error
 }
 
 // ScannerOf is a scanner over a space in memory.
-func ScannerOf(s *Space, interval time.Duration, sets ...KeySet) *SessionScanner {
-	w := NewSessionScanner(ScannerOptions{Sets: sets, Interval: interval, Logger: slog.New(slog.DiscardHandler)})
+func ScannerOf(s *Space, interval time.Duration, sets ...KeySet) *Scanner {
+	w := NewScanner(ScannerOptions{Sets: sets, Interval: interval, Logger: slog.New(slog.DiscardHandler)})
 	w.space = s
 	return w
 }
 
-// ErrStale is what a trip on another connection ends with.
-var ErrStale = errStale
-
 // KeyRefusal is an error reply of the server, as a trip gives it.
-func KeyRefusal() error { return &Error{Reason: reason.Permission, Detail: "refuses"} }
+func KeyRefusal() error { return &redis.Error{Reason: reason.Permission, Detail: "refuses"} }
 
 // ErrBroken is a connection that ended.
-var ErrBroken error = &Error{Reason: reason.Failed, Detail: "hung up"}
+var ErrBroken error = &redis.Error{Reason: reason.Failed, Detail: "hung up"}
 
 // CountPage returns a function that counts one page of keys, without a server.
 func CountPage(keys []string, sets ...KeySet) func() error {
@@ -165,4 +162,11 @@ func CountPage(keys []string, sets ...KeySet) func() error {
 		g.counts = counts
 		return err
 	}
+}
+
+// EternalNode is what INFO tells of where sessions are: how many keys, and
+// whether EXPIRE NX is known.
+func EternalNode(reply string, db int) (keys float64, nx bool, err error) {
+	n, err := parseScannedNode(reply, db)
+	return n.keys, n.nx, err
 }

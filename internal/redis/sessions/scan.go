@@ -1,4 +1,4 @@
-package redis
+package sessions
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
@@ -40,9 +41,9 @@ type sessionScan struct {
 	examined, keys float64
 	counts         []counter
 
-	probed         bool   // whether one key was queried
-	expiry, memory *Error // why that is not asked any more
-	info           *Error // why a node does not say which process it is and how many keys it has
+	probed         bool         // whether one key was queried
+	expiry, memory *redis.Error // why that is not asked any more
+	info           *redis.Error // why a node does not say which process it is and how many keys it has
 }
 
 // done reports whether every node was scanned.
@@ -51,7 +52,7 @@ func (s *sessionScan) done() bool { return s.at == len(s.nodes) }
 // scanGroup scans all keys once. After an error it continues where it was: a
 // cursor is valid for as long as the server's process lives. With another
 // process it starts over.
-func (w *SessionScanner) scanGroup(ctx context.Context, t *prefixGroup) {
+func (w *Scanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	var s *sessionScan
 	for faults := 0; ctx.Err() == nil; {
 		var pages int
@@ -63,7 +64,7 @@ func (w *SessionScanner) scanGroup(ctx context.Context, t *prefixGroup) {
 		if pages > 0 {
 			faults = 0
 		}
-		var fault *Error
+		var fault *redis.Error
 		switch {
 		case errors.Is(err, errKeysMoved):
 			s = nil
@@ -77,9 +78,16 @@ func (w *SessionScanner) scanGroup(ctx context.Context, t *prefixGroup) {
 	}
 }
 
+// failed records why the server cannot be scanned.
+func (w *Scanner) failed(e *redis.Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = e
+}
+
 // continueScan continues s until its end or an error, and returns the scan to
 // continue with and the number of pages.
-func (w *SessionScanner) continueScan(ctx context.Context, t *prefixGroup, s *sessionScan) (next *sessionScan, pages int, err error) {
+func (w *Scanner) continueScan(ctx context.Context, t *prefixGroup, s *sessionScan) (next *sessionScan, pages int, err error) {
 	next, err = w.resume(ctx, t, s)
 	if err != nil {
 		return s, 0, err
@@ -95,12 +103,12 @@ func (w *SessionScanner) continueScan(ctx context.Context, t *prefixGroup, s *se
 
 // resume lists the nodes and returns the scan to continue with: s, or a new one
 // if there is none or the processes are other ones.
-func (w *SessionScanner) resume(ctx context.Context, t *prefixGroup, s *sessionScan) (*sessionScan, error) {
+func (w *Scanner) resume(ctx context.Context, t *prefixGroup, s *sessionScan) (*sessionScan, error) {
 	began := time.Now()
 	nodes, err := w.space.nodes(ctx)
 	took := time.Since(began)
 	if err == nil && len(nodes) == 0 {
-		err = &Error{Reason: reason.NotFound, Detail: "has no master"}
+		err = &redis.Error{Reason: reason.NotFound, Detail: "has no master"}
 	}
 	if err != nil {
 		return nil, err
@@ -134,7 +142,7 @@ func (w *SessionScanner) resume(ctx context.Context, t *prefixGroup, s *sessionS
 
 // scanPage scans one page, publishes the counts if it was the last one, and
 // pauses.
-func (w *SessionScanner) scanPage(ctx context.Context, s *sessionScan) error {
+func (w *Scanner) scanPage(ctx context.Context, s *sessionScan) error {
 	addr := s.nodes[s.at].addr
 	p := w.throttles[addr]
 	if err := w.awaitBaseline(ctx, p, addr); err != nil || ctx.Err() != nil {
@@ -158,7 +166,7 @@ func (w *SessionScanner) scanPage(ctx context.Context, s *sessionScan) error {
 }
 
 // awaitBaseline pings until the round-trip time is near the server's baseline.
-func (w *SessionScanner) awaitBaseline(ctx context.Context, p *throttle, addr string) error {
+func (w *Scanner) awaitBaseline(ctx context.Context, p *throttle, addr string) error {
 	began, wait := time.Now(), firstPause
 	for ctx.Err() == nil {
 		took, err := w.space.ping(ctx, addr)
@@ -174,7 +182,7 @@ func (w *SessionScanner) awaitBaseline(ctx context.Context, p *throttle, addr st
 			w.setDelayed(nil)
 			return nil
 		case time.Since(began) >= slowAfter:
-			w.setDelayed(&Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the scan of its keys waits"})
+			w.setDelayed(&redis.Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the scan of its keys waits"})
 		}
 		retry.Sleep(ctx, wait)
 		wait = min(2*wait, maxPause)
@@ -182,7 +190,7 @@ func (w *SessionScanner) awaitBaseline(ctx context.Context, p *throttle, addr st
 	return nil
 }
 
-func (w *SessionScanner) setDelayed(e *Error) {
+func (w *Scanner) setDelayed(e *redis.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.slow = e
@@ -196,7 +204,7 @@ type inspectCost struct {
 
 // inspectPage returns the counts with one page more; s keeps its own until the
 // page is complete.
-func (w *SessionScanner) inspectPage(ctx context.Context, s *sessionScan, addr string, keys []string) ([]counter, inspectCost, error) {
+func (w *Scanner) inspectPage(ctx context.Context, s *sessionScan, addr string, keys []string) ([]counter, inspectCost, error) {
 	counts := slices.Clone(s.counts)
 	var e inspectCost
 	there := 0
@@ -223,7 +231,7 @@ func (w *SessionScanner) inspectPage(ctx context.Context, s *sessionScan, addr s
 }
 
 // ask reads about some keys, unless the server refuses all of it.
-func (w *SessionScanner) ask(ctx context.Context, s *sessionScan, addr string, qs []keyQuery) (keyInfos, error) {
+func (w *Scanner) ask(ctx context.Context, s *sessionScan, addr string, qs []keyQuery) (keyInfos, error) {
 	a := keyInfos{of: make([]keyInfo, len(qs))}
 	if len(qs) == 0 || s.expiry != nil && s.memory != nil {
 		return a, nil
@@ -292,8 +300,8 @@ func (s *sessionScan) noteRefusals(a keyInfos) {
 }
 
 // refusal returns why the counts are incomplete; nil if they are not.
-func (s *sessionScan) refusal() *Error {
-	for _, e := range []*Error{s.expiry, s.memory} {
+func (s *sessionScan) refusal() *redis.Error {
+	for _, e := range []*redis.Error{s.expiry, s.memory} {
 		if e != nil {
 			return e
 		}
@@ -302,7 +310,7 @@ func (s *sessionScan) refusal() *Error {
 }
 
 // applyPage adds the counts of a page to the scan.
-func (w *SessionScanner) applyPage(s *sessionScan, counts []counter, got page, asked int) {
+func (w *Scanner) applyPage(s *sessionScan, counts []counter, got page, asked int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = nil
@@ -319,11 +327,11 @@ func (w *SessionScanner) applyPage(s *sessionScan, counts []counter, got page, a
 	}
 }
 
-// publish makes the counts of the scan visible to [SessionScanner.Status].
-func (w *SessionScanner) publish(s *sessionScan) {
+// publish makes the counts of the scan visible to [Scanner.Status].
+func (w *Scanner) publish(s *sessionScan) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.results = make([]SessionCounts, len(s.sets))
+	s.results = make([]Counts, len(s.sets))
 	for i := range s.counts {
 		s.results[i] = s.counts[i].tally(s.sets[i].Lifetime, s.expiry == nil, s.memory == nil)
 	}

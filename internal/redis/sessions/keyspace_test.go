@@ -1,4 +1,4 @@
-package redis_test
+package sessions_test
 
 import (
 	"fmt"
@@ -11,37 +11,31 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
-
-// bulk is a string as Redis sends it.
-func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
-
-// array is a list as Redis sends it.
-func array(items ...string) string {
-	return fmt.Sprintf("*%d\r\n%s", len(items), strings.Join(items, ""))
-}
 
 // keys answers as a Redis with these keys, none of which expires, with what
 // replies has in its stead.
 func keys(replies map[string]string, keys ...string) func(string, net.Conn) bool {
 	list := make([]string, len(keys))
 	for i, k := range keys {
-		list[i] = bulk(k)
+		list[i] = redistest.Bulk(k)
 	}
 	all := map[string]string{
-		"info": bulk(fmt.Sprintf("run_id:one\r\ndb0:keys=%d,expires=0\r\n", len(keys))),
-		"scan": array(bulk("0"), array(list...)), "ttl": ":-1\r\n", "memory": ":100\r\n",
+		"info": redistest.Bulk(fmt.Sprintf("run_id:one\r\ndb0:keys=%d,expires=0\r\n", len(keys))),
+		"scan": redistest.Array(redistest.Bulk("0"), redistest.Array(list...)), "ttl": ":-1\r\n", "memory": ":100\r\n",
 	}
 	maps.Copy(all, replies)
-	return well(all)
+	return redistest.Well(all)
 }
 
 // scanner scans over a fake until the test ends.
-func scanner(t *testing.T, f *fake) (*redis.SessionScanner, *redis.Server) {
+func scanner(t *testing.T, f *redistest.Fake) (*sessions.Scanner, *redis.Server) {
 	t.Helper()
-	s := open(t, "redis://hunter2:hunter2@"+f.addr, "")
-	w := redis.NewSessionScanner(redis.ScannerOptions{
-		Server: s, Sets: []redis.KeySet{shop}, Interval: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	s := redistest.Open(t, "redis://hunter2:hunter2@"+f.Addr, "")
+	w := sessions.NewScanner(sessions.ScannerOptions{
+		Server: s, Sets: []sessions.KeySet{shop}, Interval: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.Run(t.Context()) }()
@@ -50,7 +44,7 @@ func scanner(t *testing.T, f *fake) (*redis.SessionScanner, *redis.Server) {
 }
 
 // await looks until ok, or for 20 s.
-func await(t *testing.T, w *redis.SessionScanner, ok func(redis.SessionStatus) bool) redis.SessionStatus {
+func await(t *testing.T, w *sessions.Scanner, ok func(sessions.Status) bool) sessions.Status {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		l := w.Status(shop)
@@ -66,11 +60,11 @@ func await(t *testing.T, w *redis.SessionScanner, ok func(redis.SessionStatus) b
 // What a server matches that does not begin with the prefix is not counted.
 func TestKeyspace(t *testing.T) {
 	t.Parallel()
-	f := serve(t, keys(nil, "session:1", "session:2", "secret", "session", "session:3"))
+	f := redistest.Serve(t, keys(nil, "session:1", "session:2", "secret", "session", "session:3"))
 	w, _ := scanner(t, f)
-	l := await(t, w, func(l redis.SessionStatus) bool { return l.Counts != nil })
-	sameTally(t, l.Counts, redis.SessionCounts{Keys: 3, NoExpiry: known(3), OverLifetime: known(0), Bytes: known(300)})
-	if n := f.accepted.Load(); n != 1 || l.Err != nil {
+	l := await(t, w, func(l sessions.Status) bool { return l.Counts != nil })
+	sameTally(t, l.Counts, sessions.Counts{Keys: 3, NoExpiry: known(3), OverLifetime: known(0), Bytes: known(300)})
+	if n := f.Accepted.Load(); n != 1 || l.Err != nil {
 		t.Errorf("%d connections, %v", n, l.Err)
 	}
 }
@@ -84,20 +78,20 @@ func TestKeyspaceRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		replies map[string]string
 		has     string
-		tally   *redis.SessionCounts
+		tally   *sessions.Counts
 	}{
 		"scan":     {map[string]string{"scan": noperm("scan")}, "ACL SETUSER <user> +scan", nil},
-		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0), Bytes: known(200)}},
-		"ttl":      {map[string]string{"ttl": noperm("ttl")}, "ACL SETUSER <user> +ttl", &redis.SessionCounts{Keys: 2, Bytes: known(200)}},
-		"memory":   {map[string]string{"memory": noperm("memory|usage")}, "ACL SETUSER <user> +memory|usage", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
-		"memory 6": {map[string]string{"memory": "-NOPERM this user has no permissions to run the 'memory' command or its subcommand\r\n"}, "+memory|usage", &redis.SessionCounts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
-		"keys":     {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n", "memory": "-NOPERM No permissions to access a key\r\n"}, "%R~<prefix>*", &redis.SessionCounts{Keys: 2}},
-		"keys 6":   {map[string]string{"ttl": "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"}, "%R~<prefix>*", &redis.SessionCounts{Keys: 2, Bytes: known(200)}},
+		"info":     {map[string]string{"info": noperm("info")}, "ACL SETUSER <user> +info", &sessions.Counts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0), Bytes: known(200)}},
+		"ttl":      {map[string]string{"ttl": noperm("ttl")}, "ACL SETUSER <user> +ttl", &sessions.Counts{Keys: 2, Bytes: known(200)}},
+		"memory":   {map[string]string{"memory": noperm("memory|usage")}, "ACL SETUSER <user> +memory|usage", &sessions.Counts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
+		"memory 6": {map[string]string{"memory": "-NOPERM this user has no permissions to run the 'memory' command or its subcommand\r\n"}, "+memory|usage", &sessions.Counts{Keys: 2, NoExpiry: known(2), OverLifetime: known(0)}},
+		"keys":     {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n", "memory": "-NOPERM No permissions to access a key\r\n"}, "%R~<prefix>*", &sessions.Counts{Keys: 2}},
+		"keys 6":   {map[string]string{"ttl": "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n"}, "%R~<prefix>*", &sessions.Counts{Keys: 2, Bytes: known(200)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, s := scanner(t, serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
-			l := await(t, w, func(l redis.SessionStatus) bool { return l.Err != nil && (l.Counts != nil) == (c.tally != nil) })
+			w, s := scanner(t, redistest.Serve(t, keys(c.replies, "session:hunter2", "session:hunter2:b")))
+			l := await(t, w, func(l sessions.Status) bool { return l.Err != nil && (l.Counts != nil) == (c.tally != nil) })
 			if l.Err.Reason != reason.Permission || !strings.Contains(l.Err.Detail, c.has) || strings.Contains(l.Err.Detail, "hunter2") {
 				t.Errorf("%s %q, want %q and no name", l.Err.Reason, l.Err.Detail, c.has)
 			}
@@ -128,8 +122,8 @@ func TestKeyspaceHostile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, s := scanner(t, serve(t, keys(c, "session:hunter2")))
-			l := await(t, w, func(l redis.SessionStatus) bool { return l.Err != nil || l.Counts != nil })
+			w, s := scanner(t, redistest.Serve(t, keys(c, "session:hunter2")))
+			l := await(t, w, func(l sessions.Status) bool { return l.Err != nil || l.Counts != nil })
 			if l.Err == nil && (l.Counts.Keys != 0 || *l.Counts.Bytes != 0) || l.Err != nil && strings.Contains(l.Err.Detail, "hunter2") {
 				t.Errorf("%+v %v", l.Counts, l.Err)
 			}
@@ -150,7 +144,7 @@ func TestKeyspaceMany(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("session:%d", i)
 	}
-	w, _ := scanner(t, serve(t, keys(nil, many...)))
-	l := await(t, w, func(l redis.SessionStatus) bool { return l.Counts != nil })
-	sameTally(t, l.Counts, redis.SessionCounts{Keys: 1000, NoExpiry: known(1000), OverLifetime: known(0), Bytes: known(100_000)})
+	w, _ := scanner(t, redistest.Serve(t, keys(nil, many...)))
+	l := await(t, w, func(l sessions.Status) bool { return l.Counts != nil })
+	sameTally(t, l.Counts, sessions.Counts{Keys: 1000, NoExpiry: known(1000), OverLifetime: known(0), Bytes: known(100_000)})
 }

@@ -1,4 +1,4 @@
-package redis
+package sessions
 
 import (
 	"slices"
@@ -12,11 +12,11 @@ type KeySet struct {
 	Lifetime time.Duration // how long such a key should live at most; 0: not said
 }
 
-// SessionCounts is what a full scan counted of a [KeySet], by SCAN, TTL and
+// Counts is what a full scan counted of a [KeySet], by SCAN, TTL and
 // MEMORY USAGE. It is an estimate: a key that comes or goes meanwhile may be
 // counted or not, and one may be counted twice while the server resizes its
 // table. What the server refuses is nil.
-type SessionCounts struct {
+type Counts struct {
 	Keys         float64
 	NoExpiry     *float64 // keys that never expire
 	OverLifetime *float64 // keys that expire later than Lifetime from now; nil also without one
@@ -60,8 +60,8 @@ func (c *counter) record(a keyInfo, lifetime time.Duration) {
 }
 
 // tally returns the counts.
-func (c *counter) tally(lifetime time.Duration, expiry, memory bool) SessionCounts {
-	t := SessionCounts{Keys: float64(c.keys)}
+func (c *counter) tally(lifetime time.Duration, expiry, memory bool) Counts {
+	t := Counts{Keys: float64(c.keys)}
 	if expiry {
 		t.NoExpiry = new(float64(c.noExpiry))
 	}

@@ -1,4 +1,4 @@
-package redis
+package tasks
 
 import (
 	"context"
@@ -7,10 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
 
-	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // RQWorker is one worker of RQ, as it has registered itself under
@@ -31,25 +30,25 @@ type RQWorker struct {
 
 // RQLook is a queue of RQ as one look at its server had it.
 type RQLook struct {
-	Workers []RQWorker  // registered ones, at most 256
-	Waiting int64       // jobs in the queue
-	At      ServerState // with the list of clients where workers are registered and jobs wait
+	Workers []RQWorker        // registered ones, at most 256
+	Waiting int64             // jobs in the queue
+	At      redis.ServerState // with the list of clients where workers are registered and jobs wait
 }
 
 // RQWorkers reads the workers of a queue of RQ and how many jobs wait in it, all
-// on one connection. Its error is an [Error].
-func (s *Server) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
-	if err := s.oneServer(); err != nil {
+// on one connection. Its error is an [redis.Error].
+func (r *Reader) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
+	if err := r.oneServer(); err != nil {
 		return RQLook{}, err
 	}
 	var look rqWorkerReader
-	var at ServerState
-	err := s.onOne(ctx, func(ctx context.Context, l *link) (err error) {
+	var at redis.ServerState
+	err := r.server.OnOneConnection(ctx, func(ctx context.Context, l *redis.Link) (err error) {
 		look = rqWorkerReader{link: l, queue: queue}
 		if err := look.all(ctx); err != nil || look.fault != nil {
 			return err
 		}
-		at, err = s.serverState(ctx, l)
+		at, err = r.server.State(ctx, l)
 		return err
 	})
 	switch {
@@ -61,50 +60,19 @@ func (s *Server) RQWorkers(ctx context.Context, queue string) (RQLook, error) {
 	return RQLook{look.workers, look.length, at}, nil
 }
 
-// onOne calls f as [Server.do] does, and again with a new connection if the
-// client has replaced it meanwhile without a word: what f saw is of one server.
-func (s *Server) onOne(ctx context.Context, f func(context.Context, *link) error) error {
-	return s.do(ctx, func(ctx context.Context, l *link) error {
-		for range 2 {
-			if err := s.verify(ctx, l); err != nil {
-				return err
-			}
-			if err := l.keys(); err != nil {
-				return err
-			}
-			before := l.dials.Load()
-			if err := f(ctx, l); err != nil {
-				return err
-			}
-			if l.dials.Load() == before {
-				return nil
-			}
-		}
-		return errStale
-	})
-}
-
-// oneServer returns an error if the server is a cluster.
-func (s *Server) oneServer() error {
-	if s.o.URL.Kind == config.RedisCluster {
-		return &Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
-	}
-	return nil
-}
-
 // rqWorkerReader reads the workers of a queue, in three pipelines.
 type rqWorkerReader struct {
-	link    *link
+	link    *redis.Link
 	queue   string
 	length  int64
 	workers []RQWorker
-	fault   *Error // what was not answered; the connection is well all the same
+	fault   *redis.Error // what was not answered; the connection is well all the same
 }
 
 func (q *rqWorkerReader) all(ctx context.Context) error {
-	var length *redis.IntCmd
-	var keys *redis.StringSliceCmd
-	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+	var length *driver.IntCmd
+	var keys *driver.StringSliceCmd
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
 		length = p.LLen(ctx, "rq:queue:"+q.queue)
 		keys = p.SRandMemberN(ctx, "rq:workers:"+q.queue, maxWorkers)
 	})
@@ -122,7 +90,7 @@ func (q *rqWorkerReader) all(ctx context.Context) error {
 func (q *rqWorkerReader) entries(ctx context.Context, keys []string) error {
 	b := newHashBatch(q.link)
 	var known []string
-	var cmds []*redis.SliceCmd
+	var cmds []*driver.SliceCmd
 	for _, key := range keys {
 		if strings.HasPrefix(key, "rq:worker:") && len(key) <= maxNameLen && !slices.Contains(known, key) {
 			known = append(known, key)
@@ -174,7 +142,7 @@ func jobCount(s string) int64 {
 // jobs reads of the jobs that workers hold when they began.
 func (q *rqWorkerReader) jobs(ctx context.Context) error {
 	b := newHashBatch(q.link)
-	cmds := make([]*redis.SliceCmd, len(q.workers))
+	cmds := make([]*driver.SliceCmd, len(q.workers))
 	for i, w := range q.workers {
 		if w.Job != "" {
 			cmds[i] = b.get(ctx, "rq:job:"+w.Job, "started_at", "origin")
@@ -204,26 +172,26 @@ type Intake struct {
 	Held    int64 // messages that workers have taken and not acknowledged, of all queues of the broker
 	Fresh   bool  // one of those was taken since the time that was asked for
 
-	At ServerState
+	At redis.ServerState
 }
 
 // CeleryIntake reports whether workers have taken messages of a broker since some
-// time. Its error is an [Error].
-func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time) (Intake, error) {
-	if err := s.oneServer(); err != nil {
+// time. Its error is an [redis.Error].
+func (r *Reader) CeleryIntake(ctx context.Context, queue string, since time.Time) (Intake, error) {
+	if err := r.oneServer(); err != nil {
 		return Intake{}, err
 	}
 	var out Intake
-	var fault *Error
-	err := s.onOne(ctx, func(ctx context.Context, l *link) error {
+	var fault *redis.Error
+	err := r.server.OnOneConnection(ctx, func(ctx context.Context, l *redis.Link) error {
 		var lengths celeryLengths
-		var held *redis.IntCmd
-		var fresh *redis.StringSliceCmd
-		err := pipelined(ctx, l, func(p redis.Pipeliner) {
+		var held *driver.IntCmd
+		var fresh *driver.StringSliceCmd
+		err := pipelined(ctx, l, func(p driver.Pipeliner) {
 			lengths = askCelery(ctx, p, 0, queue)
 			held = p.HLen(ctx, "unacked")
 			from := strconv.FormatFloat(float64(since.UnixMilli())/1000, 'f', 3, 64)
-			fresh = p.ZRangeByScore(ctx, "unacked_index", &redis.ZRangeBy{Min: "(" + from, Max: "+inf", Count: 1})
+			fresh = p.ZRangeByScore(ctx, "unacked_index", &driver.ZRangeBy{Min: "(" + from, Max: "+inf", Count: 1})
 		})
 		if err != nil {
 			return err
@@ -234,7 +202,7 @@ func (s *Server) CeleryIntake(ctx context.Context, queue string, since time.Time
 		}
 		out = Intake{Waiting: q.Length, Held: size(held), Fresh: len(fresh.Val()) > 0}
 		if fault == nil {
-			out.At, err = s.serverState(ctx, l)
+			out.At, err = r.server.State(ctx, l)
 		}
 		return err
 	})

@@ -1,4 +1,4 @@
-package redis
+package sessions
 
 import (
 	"context"
@@ -10,12 +10,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// keyspace is what a [SessionScanner] needs of a server, one short read at a time.
+// keyspace is what a [Scanner] needs of a server, one short read at a time.
 type keyspace interface {
 	// nodes lists who holds the keys: the server, or each master of a cluster.
 	nodes(ctx context.Context) ([]node, error)
@@ -27,16 +28,12 @@ type keyspace interface {
 	ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error)
 }
 
-// errStale is the error of a read on another connection than the one on which
-// the nodes were listed.
-var errStale = errors.New("another connection than before")
-
 // node is one process that holds keys.
 type node struct {
 	addr string
-	id   string  // another one after each start (run_id of INFO); without INFO another one with each connection
-	keys float64 // in the database that is scanned; 0 also where that is not known
-	lack *Error  // why neither is known; nil: they are
+	id   string       // another one after each start (run_id of INFO); without INFO another one with each connection
+	keys float64      // in the database that is scanned; 0 also where that is not known
+	lack *redis.Error // why neither is known; nil: they are
 }
 
 // page is the reply of SCAN.
@@ -70,34 +67,34 @@ const (
 type keyInfos struct {
 	of             []keyInfo
 	took           time.Duration
-	expiry, memory *Error // why there is no answer; nil: there is one
+	expiry, memory *redis.Error // why there is no answer; nil: there is one
 }
 
-// serverKeyspace is the keyspace of a [Server]. It shares the server's
+// serverKeyspace is the keyspace of a [redis.Server]. It shares the server's
 // connections: a round trip holds one of the two for less than a millisecond,
 // so that a scrape always finds the other one free. Login, backoff and limits
 // on replies are the server's.
 type serverKeyspace struct {
-	server *Server
+	server *redis.Server
 
-	link    *link // that the clients are of
-	dials   int64 // of that link, when the nodes were listed
-	clients map[string]*redis.Client
+	link    *redis.Link // that the clients are of
+	dials   int64       // of that link, when the nodes were listed
+	clients map[string]*driver.Client
 }
 
 func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 	var list []node
-	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.InBackground(ctx, func(ctx context.Context, l *redis.Link) error {
 		var mu sync.Mutex
-		clients := make(map[string]*redis.Client)
-		err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+		clients := make(map[string]*driver.Client)
+		err := l.Each(ctx, func(ctx context.Context, c *driver.Client) error {
 			n, err := r.identify(ctx, l, c)
 			mu.Lock()
 			defer mu.Unlock()
 			list, clients[n.addr] = append(list, n), c
 			return err
 		})
-		r.link, r.dials, r.clients = l, l.dials.Load(), clients
+		r.link, r.dials, r.clients = l, l.Dials(), clients
 		return err
 	})
 	slices.SortFunc(list, func(a, b node) int { return strings.Compare(a.addr, b.addr) })
@@ -106,17 +103,17 @@ func (r *serverKeyspace) nodes(ctx context.Context) ([]node, error) {
 
 // identify asks two sections of INFO, one at a time as old servers want it. A
 // server that has no INFO can be scanned all the same.
-func (r *serverKeyspace) identify(ctx context.Context, l *link, c *redis.Client) (node, error) {
+func (r *serverKeyspace) identify(ctx context.Context, l *redis.Link, c *driver.Client) (node, error) {
 	pipe := c.Pipeline()
 	server, keys := pipe.Info(ctx, "server"), pipe.Info(ctx, "keyspace")
 	_, err := pipe.Exec(ctx)
 	n := node{addr: c.Options().Addr}
-	if refusesCommand(err) {
-		n.lack = replyFault(err.Error())
-		n.id = fmt.Sprintf("%p %d", l, l.dials.Load())
+	if redis.RefusesCommand(err) {
+		n.lack = redis.ReplyFault(err.Error())
+		n.id = fmt.Sprintf("%p %d", l, l.Dials())
 		return n, nil
 	}
-	n.id, n.keys = parseKeyspace(server.Val()+"\n"+keys.Val(), r.server.o.URL.DB)
+	n.id, n.keys = parseKeyspace(server.Val()+"\n"+keys.Val(), r.server.DB())
 	return n, err
 }
 
@@ -131,7 +128,7 @@ func parseKeyspace(reply string, db int) (id string, keys float64) {
 		}
 		if s, ok := strings.CutPrefix(line, prefix); ok {
 			s, _, _ = strings.Cut(s, ",")
-			if n := number(s); n != nil {
+			if n := redis.Number(s); n != nil {
 				keys = *n
 			}
 		}
@@ -144,18 +141,18 @@ const maxRunID = 64
 
 // on calls f with the client of one node, if the connection is still the one on
 // which the nodes were listed, and returns the time that f took.
-func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *redis.Client) error) (time.Duration, error) {
+func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Context, *driver.Client) error) (time.Duration, error) {
 	var took time.Duration
-	err := r.server.withLink(ctx, func(ctx context.Context, l *link) error {
+	err := r.server.InBackground(ctx, func(ctx context.Context, l *redis.Link) error {
 		c := r.clients[addr]
-		if l != r.link || l.dials.Load() != r.dials || c == nil {
-			return errStale
+		if l != r.link || l.Dials() != r.dials || c == nil {
+			return redis.ErrStale
 		}
 		began := time.Now()
 		err := f(ctx, c)
 		took = time.Since(began)
-		if err == nil && l.dials.Load() != r.dials {
-			return errStale // perhaps to another process, to which the cursor means nothing
+		if err == nil && l.Dials() != r.dials {
+			return redis.ErrStale // perhaps to another process, to which the cursor means nothing
 		}
 		return err
 	})
@@ -163,12 +160,12 @@ func (r *serverKeyspace) on(ctx context.Context, addr string, f func(context.Con
 }
 
 func (r *serverKeyspace) ping(ctx context.Context, addr string) (time.Duration, error) {
-	return r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error { return r.link.pinged(c.Ping(ctx).Err()) })
+	return r.on(ctx, addr, func(ctx context.Context, c *driver.Client) error { return r.link.PingError(c.Ping(ctx).Err()) })
 }
 
 func (r *serverKeyspace) scan(ctx context.Context, addr string, cursor uint64, match string, count int) (page, error) {
 	var p page
-	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) (err error) {
+	took, err := r.on(ctx, addr, func(ctx context.Context, c *driver.Client) (err error) {
 		p.keys, p.next, err = c.Scan(ctx, cursor, match, int64(count)).Result()
 		return err
 	})
@@ -181,19 +178,19 @@ const memorySamples = 5
 
 func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (keyInfos, error) {
 	a := keyInfos{of: make([]keyInfo, len(qs))}
-	took, err := r.on(ctx, addr, func(ctx context.Context, c *redis.Client) error {
+	took, err := r.on(ctx, addr, func(ctx context.Context, c *driver.Client) error {
 		pipe := c.Pipeline()
-		ttls, sizes := make([]*redis.IntCmd, len(qs)), make([]*redis.IntCmd, len(qs))
+		ttls, sizes := make([]*driver.IntCmd, len(qs)), make([]*driver.IntCmd, len(qs))
 		for i, q := range qs {
 			if q.expiry {
-				ttls[i] = redis.NewIntCmd(ctx, "ttl", q.key)
+				ttls[i] = driver.NewIntCmd(ctx, "ttl", q.key)
 				_ = pipe.Process(ctx, ttls[i])
 			}
 			if q.memory {
 				sizes[i] = pipe.MemoryUsage(ctx, q.key, memorySamples)
 			}
 		}
-		if _, err := pipe.Exec(ctx); !isReply(err) {
+		if _, err := pipe.Exec(ctx); !redis.IsReply(err) {
 			return err
 		}
 		for i := range qs {
@@ -205,13 +202,7 @@ func (r *serverKeyspace) ask(ctx context.Context, addr string, qs []keyQuery) (k
 	return a, err
 }
 
-// isReply reports whether err is nil or an error reply of the server.
-func isReply(err error) bool {
-	var answered redis.Error
-	return err == nil || errors.As(err, &answered)
-}
-
-func (a *keyInfos) ttl(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) ttl(cmd *driver.IntCmd) int64 {
 	if cmd == nil {
 		return ttlUnasked
 	}
@@ -226,14 +217,14 @@ func (a *keyInfos) ttl(cmd *redis.IntCmd) int64 {
 	}
 }
 
-func (a *keyInfos) size(cmd *redis.IntCmd) int64 {
+func (a *keyInfos) size(cmd *driver.IntCmd) int64 {
 	if cmd == nil {
 		return -1
 	}
 	switch err := cmd.Err(); {
 	case err == nil:
 		return cmd.Val()
-	case errors.Is(err, redis.Nil), isMoved(err): // it is gone
+	case errors.Is(err, driver.Nil), isMoved(err): // it is gone
 		return -1
 	default:
 		a.memory = keyFault(err)
@@ -241,32 +232,19 @@ func (a *keyInfos) size(cmd *redis.IntCmd) int64 {
 	}
 }
 
+// keyFault returns the error for a refused read of a key.
+func keyFault(err error) *redis.Error {
+	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
+		return &redis.Error{
+			Reason: reason.Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
+			Cure: "ACL SETUSER " + redis.Placeholder + " %R~<prefix>*",
+		}
+	}
+	return redis.FaultOf(err)
+}
+
 // isMoved reports whether a key went to another node of the cluster.
 func isMoved(err error) bool {
 	code, _, _ := strings.Cut(err.Error(), " ")
 	return code == "MOVED" || code == "ASK" || code == "TRYAGAIN"
-}
-
-// keyFault returns the error for a refused read of a key.
-func keyFault(err error) *Error {
-	if text := err.Error(); strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") {
-		return &Error{
-			Reason: reason.Permission, Detail: "needs its user to see the keys of sessions: ACL SETUSER <user> %R~<prefix>*, before Redis 7 ~<prefix>*",
-			Cure: "ACL SETUSER " + Placeholder + " %R~<prefix>*",
-		}
-	}
-	return classify(err, "", false)
-}
-
-// scanPattern returns the pattern of the keys that begin with prefix.
-func scanPattern(prefix string) string {
-	var b strings.Builder
-	for _, c := range []byte(prefix) {
-		if strings.IndexByte(`*?[]\`, c) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	b.WriteByte('*')
-	return b.String()
 }

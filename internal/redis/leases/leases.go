@@ -1,4 +1,6 @@
-package redis
+// Package leases is what several exporters agree on through one Redis: who of them
+// lives, and who of them holds a lease.
+package leases
 
 import (
 	"context"
@@ -6,13 +8,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 const (
-	// healPrefix is what all keys of the fleet begin with; docs/healing.md has
-	// the rights that they need.
-	healPrefix = "resp:heal:"
 	// memberFor is how long an exporter counts that was not heard of.
 	memberFor = time.Minute
 	// askedFor is how long an exporter counts as asked for an action.
@@ -27,19 +28,19 @@ type Fleet struct {
 }
 
 // Leases is what exporters agree on, in keys below "resp:heal:". All clocks are
-// that of the Redis. Its errors are an [Error] each.
+// that of the Redis. Its errors are an [redis.Error] each.
 type Leases struct {
-	s  *Server
+	s  *redis.Server
 	me string
 }
 
-// NewLeases returns the leases of one exporter, named me among the others.
-func NewLeases(s *Server, me string) *Leases { return &Leases{s, me} }
+// New returns the leases of one exporter, named me among the others.
+func New(s *redis.Server, me string) *Leases { return &Leases{s, me} }
 
 // Beat says that this exporter lives.
 func (l *Leases) Beat(ctx context.Context) error {
-	return l.s.keyed(ctx, func(ctx context.Context, k *link) error {
-		_, err := l.beat(ctx, k.client)
+	return l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
+		_, err := l.beat(ctx, k.Client())
 		return err
 	})
 }
@@ -47,16 +48,16 @@ func (l *Leases) Beat(ctx context.Context) error {
 // Ask says that this exporter was asked for an action, and counts.
 func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 	var f Fleet
-	err := l.s.keyed(ctx, func(ctx context.Context, k *link) error {
-		now, err := l.beat(ctx, k.client)
+	err := l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
+		now, err := l.beat(ctx, k.Client())
 		if err != nil {
 			return err
 		}
-		asked := healPrefix + "asked:" + action
-		if err := note(ctx, k.client, asked, l.me, now.Add(askedFor)); err != nil {
+		asked := redis.HealPrefix + "asked:" + action
+		if err := note(ctx, k.Client(), asked, l.me, now.Add(askedFor)); err != nil {
 			return err
 		}
-		f, err = countFleet(ctx, k.client, action, now)
+		f, err = countFleet(ctx, k.Client(), action, now)
 		return err
 	})
 	return f, err
@@ -65,20 +66,20 @@ func (l *Leases) Ask(ctx context.Context, action string) (Fleet, error) {
 // Take takes the lease of a key for a run, and counts with it. The lease ends by
 // itself after ttl. Where another run has it, held is false and nothing is changed.
 func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Duration) (held bool, f Fleet, err error) {
-	err = l.s.keyed(ctx, func(ctx context.Context, k *link) error {
-		now, err := l.beat(ctx, k.client)
+	err = l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
+		now, err := l.beat(ctx, k.Client())
 		if err != nil {
 			return err
 		}
-		held, err = k.client.SetNX(ctx, leaseKey(key), run, ttl).Result()
+		held, err = k.Client().SetNX(ctx, leaseKey(key), run, ttl).Result()
 		if err != nil || !held {
 			return err
 		}
 		// First in, then counted: of two that come at once both may go away, but never are there too many.
-		if err := note(ctx, k.client, healPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
+		if err := note(ctx, k.Client(), redis.HealPrefix+"repairing:"+action, l.me+" "+run, now.Add(ttl)); err != nil {
 			return err
 		}
-		f, err = countFleet(ctx, k.client, action, now)
+		f, err = countFleet(ctx, k.Client(), action, now)
 		return err
 	})
 	return held, f, err
@@ -86,17 +87,17 @@ func (l *Leases) Take(ctx context.Context, action, key, run string, ttl time.Dur
 
 // Give returns a lease back; one that another run holds is left alone.
 func (l *Leases) Give(ctx context.Context, action, key, run string) error {
-	return l.s.keyed(ctx, func(ctx context.Context, k *link) error {
-		err := k.client.Watch(ctx, func(tx *redis.Tx) error {
+	return l.s.WithKeys(ctx, func(ctx context.Context, k *redis.Link) error {
+		err := k.Client().Watch(ctx, func(tx *driver.Tx) error {
 			holder, err := tx.Get(ctx, leaseKey(key)).Result()
-			if errors.Is(err, redis.Nil) || err == nil && holder != run {
+			if errors.Is(err, driver.Nil) || err == nil && holder != run {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Del(ctx, leaseKey(key)).Err() })
-			if errors.Is(err, redis.TxFailedErr) { // it changed hands meanwhile
+			_, err = tx.TxPipelined(ctx, func(p driver.Pipeliner) error { return p.Del(ctx, leaseKey(key)).Err() })
+			if errors.Is(err, driver.TxFailedErr) { // it changed hands meanwhile
 				return nil
 			}
 			return err
@@ -104,40 +105,40 @@ func (l *Leases) Give(ctx context.Context, action, key, run string) error {
 		if err != nil {
 			return err
 		}
-		return k.client.ZRem(ctx, healPrefix+"repairing:"+action, l.me+" "+run).Err()
+		return k.Client().ZRem(ctx, redis.HealPrefix+"repairing:"+action, l.me+" "+run).Err()
 	})
 }
 
-func leaseKey(key string) string { return healPrefix + "lease:" + key }
+func leaseKey(key string) string { return redis.HealPrefix + "lease:" + key }
 
 // beat notes this exporter as a member and returns the time of the Redis.
-func (l *Leases) beat(ctx context.Context, c redis.UniversalClient) (time.Time, error) {
+func (l *Leases) beat(ctx context.Context, c driver.UniversalClient) (time.Time, error) {
 	now, err := c.Time(ctx).Result()
 	if err != nil {
 		return now, err
 	}
-	return now, note(ctx, c, healPrefix+"members", l.me, now.Add(memberFor))
+	return now, note(ctx, c, redis.HealPrefix+"members", l.me, now.Add(memberFor))
 }
 
 // note puts a member with its end into a set, and lets the set itself end.
-func note(ctx context.Context, c redis.UniversalClient, key, member string, until time.Time) error {
-	if err := c.ZAdd(ctx, key, redis.Z{Score: float64(until.Unix()), Member: member}).Err(); err != nil {
+func note(ctx context.Context, c driver.UniversalClient, key, member string, until time.Time) error {
+	if err := c.ZAdd(ctx, key, driver.Z{Score: float64(until.Unix()), Member: member}).Err(); err != nil {
 		return err
 	}
 	return c.Expire(ctx, key, time.Hour).Err()
 }
 
 // countFleet counts what has not ended, and takes out what has.
-func countFleet(ctx context.Context, c redis.UniversalClient, action string, now time.Time) (f Fleet, err error) {
+func countFleet(ctx context.Context, c driver.UniversalClient, action string, now time.Time) (f Fleet, err error) {
 	for _, x := range []struct {
 		key string
 		to  *int
 	}{{"members", &f.Members}, {"asked:" + action, &f.Asked}, {"repairing:" + action, &f.Repairing}} {
 		at := strconv.FormatInt(now.Unix(), 10)
-		if err := c.ZRemRangeByScore(ctx, healPrefix+x.key, "-inf", "("+at).Err(); err != nil {
+		if err := c.ZRemRangeByScore(ctx, redis.HealPrefix+x.key, "-inf", "("+at).Err(); err != nil {
 			return f, err
 		}
-		n, err := c.ZCount(ctx, healPrefix+x.key, at, "+inf").Result()
+		n, err := c.ZCount(ctx, redis.HealPrefix+x.key, at, "+inf").Result()
 		if err != nil {
 			return f, err
 		}

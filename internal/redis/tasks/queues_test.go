@@ -1,4 +1,4 @@
-package redis_test
+package tasks_test
 
 import (
 	"context"
@@ -11,49 +11,40 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
-
-// strs is a list of strings as Redis sends it.
-func strs(ss ...string) string {
-	items := make([]string, len(ss))
-	for i, s := range ss {
-		items[i] = bulk(s)
-	}
-	return array(items...)
-}
 
 // store answers whole commands with what is in it, and others as an empty Redis does.
 func store(replies map[string]string) func(string, net.Conn) bool {
 	return func(command string, c net.Conn) bool {
 		if s, ok := replies[command]; ok {
-			return write(c, s)
+			return redistest.Write(c, s)
 		}
 		switch word, rest, _ := strings.Cut(command, " "); word {
 		case "llen", "zcard", "zcount", "scard", "hlen":
-			return write(c, ":0\r\n")
+			return redistest.Write(c, ":0\r\n")
 		case "lrange", "zrangebyscore", "srandmember":
 			if s, ok := replies[word+" "+strings.Fields(rest)[0]]; ok {
-				return write(c, s)
+				return redistest.Write(c, s)
 			}
-			return write(c, "*0\r\n")
+			return redistest.Write(c, "*0\r\n")
 		case "hmget":
-			return write(c, "*"+strconv.Itoa(len(strings.Fields(rest))-1)+"\r\n"+strings.Repeat("$-1\r\n", len(strings.Fields(rest))-1))
+			return redistest.Write(c, "*"+strconv.Itoa(len(strings.Fields(rest))-1)+"\r\n"+strings.Repeat("$-1\r\n", len(strings.Fields(rest))-1))
 		case "info":
-			return write(c, bulk("run_id:c0ffee\r\nconnected_clients:2\r\n"))
+			return redistest.Write(c, redistest.Bulk("run_id:c0ffee\r\nconnected_clients:2\r\n"))
 		case "client":
 			if strings.HasPrefix(rest, "list") {
-				return write(c, bulk("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a age=1 db=0 cmd=brpop\n"))
+				return redistest.Write(c, redistest.Bulk("id=3 addr=127.0.0.1:41872 laddr=127.0.0.1:6379 fd=8 name=a age=1 db=0 cmd=brpop\n"))
 			}
 		}
-		return well(nil)(command, c)
+		return redistest.Well(nil)(command, c)
 	}
 }
 
-func rqRef(name string) redis.QueueRef     { return redis.QueueRef{Kind: redis.RQ, Name: name} }
-func celeryRef(name string) redis.QueueRef { return redis.QueueRef{Kind: redis.Celery, Name: name} }
+func rqRef(name string) tasks.QueueRef     { return tasks.QueueRef{Kind: tasks.RQ, Name: name} }
+func celeryRef(name string) tasks.QueueRef { return tasks.QueueRef{Kind: tasks.Celery, Name: name} }
 
 const (
 	execution = "0123456789abcdef0123456789abcdef"
@@ -64,59 +55,54 @@ func rqStore() map[string]string {
 	return map[string]string{
 		"llen rq:queue:high": ":3\r\n",
 		// The first was put at the front, the second was deleted, the third is of an old RQ.
-		"lrange rq:queue:high":                           strs("front", "gone", "old"),
-		"hmget rq:job:front enqueued_at created_at":      strs("2026-01-02T03:04:06.500000Z", "2026-01-02T03:00:00.000000Z"),
-		"hmget rq:job:old enqueued_at created_at":        "*2\r\n$-1\r\n" + bulk("2026-01-02T03:04:05Z"),
+		"lrange rq:queue:high":                           redistest.Strings("front", "gone", "old"),
+		"hmget rq:job:front enqueued_at created_at":      redistest.Strings("2026-01-02T03:04:06.500000Z", "2026-01-02T03:00:00.000000Z"),
+		"hmget rq:job:old enqueued_at created_at":        "*2\r\n$-1\r\n" + redistest.Bulk("2026-01-02T03:04:05Z"),
 		"zcard rq:wip:high":                              ":5\r\n",
 		"zcount rq:wip:high 0 (1767323046":               ":1\r\n",
-		"zrangebyscore rq:wip:high":                      strs("a", "b:"+execution, "c", "d"),
-		"hmget rq:job:a worker_name":                     strs("w1"),
-		"hmget rq:job:b worker_name":                     strs("dead"),
-		"hmget rq:job:c worker_name":                     strs("elsewhere"),
+		"zrangebyscore rq:wip:high":                      redistest.Strings("a", "b:"+execution, "c", "d"),
+		"hmget rq:job:a worker_name":                     redistest.Strings("w1"),
+		"hmget rq:job:b worker_name":                     redistest.Strings("dead"),
+		"hmget rq:job:c worker_name":                     redistest.Strings("elsewhere"),
 		"zcard rq:failed:high":                           ":7\r\n",
 		"scard rq:workers:high":                          ":300\r\n",
-		"srandmember rq:workers:high":                    strs("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "rq:worker:expired", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
-		"hmget rq:worker:w1 last_heartbeat death":        strs("2026-01-02T03:04:00.25Z", ""),
-		"hmget rq:worker:w2 last_heartbeat death":        strs("2026-01-02T03:03:00.000000Z", ""),
-		"hmget rq:worker:dead last_heartbeat death":      strs("2026-01-02T03:02:00.000000Z", died),
-		"hmget rq:worker:elsewhere last_heartbeat death": strs("2026-01-02T03:04:01.000000Z", ""),
+		"srandmember rq:workers:high":                    redistest.Strings("rq:worker:w1", "rq:worker:w2", "rq:worker:dead", "rq:worker:expired", "secret:key", "rq:worker:"+strings.Repeat("x", 300)),
+		"hmget rq:worker:w1 last_heartbeat death":        redistest.Strings("2026-01-02T03:04:00.25Z", ""),
+		"hmget rq:worker:w2 last_heartbeat death":        redistest.Strings("2026-01-02T03:03:00.000000Z", ""),
+		"hmget rq:worker:dead last_heartbeat death":      redistest.Strings("2026-01-02T03:02:00.000000Z", died),
+		"hmget rq:worker:elsewhere last_heartbeat death": redistest.Strings("2026-01-02T03:04:01.000000Z", ""),
 	}
 }
 
-func openAt(t *testing.T, f *fake, now func() time.Time) *redis.Server {
+// readerAt returns the reader of a fake, by a clock.
+func readerAt(t *testing.T, f *redistest.Fake, now func() time.Time) *tasks.Reader {
 	t.Helper()
-	u, err := config.ParseRedisURL(config.Secret("redis://" + f.addr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := redis.Open(redis.Options{URL: u, Now: now})
-	t.Cleanup(func() { _ = s.Close() })
-	return s
+	return tasks.NewReader(redistest.OpenAt(t, f, now))
 }
 
 func TestRQ(t *testing.T) {
 	t.Parallel()
-	f := serve(t, store(rqStore()))
-	got, err := openAt(t, f, func() time.Time { return time.Unix(1767323046, 0) }).Queues(t.Context(), []redis.QueueRef{rqRef("high"), rqRef("empty")})
+	f := redistest.Serve(t, store(rqStore()))
+	got, err := readerAt(t, f, func() time.Time { return time.Unix(1767323046, 0) }).Queues(t.Context(), []tasks.QueueRef{rqRef("high"), rqRef("empty")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := got.List[0]
 	q.Oldest, q.Heartbeat = q.Oldest.UTC(), q.Heartbeat.UTC()
-	want := redis.Queue{
+	want := tasks.Queue{
 		Length: 3, Oldest: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Started: 5, Orphaned: 2, Failed: 7,
 		Workers: 2, Heartbeat: time.Date(2026, 1, 2, 3, 3, 0, 0, time.UTC), WorkersOver: 44,
 	}
 	if fmt.Sprintf("%+v", q) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got  %+v\nwant %+v", q, want)
 	}
-	if e := fmt.Sprintf("%+v", got.List[1]); e != fmt.Sprintf("%+v", redis.Queue{}) {
+	if e := fmt.Sprintf("%+v", got.List[1]); e != fmt.Sprintf("%+v", tasks.Queue{}) {
 		t.Errorf("an empty queue: %s", e)
 	}
 	if got.Unacked != nil || got.Over != 0 {
 		t.Errorf("%+v", got)
 	}
-	if n := f.accepted.Load(); n != 1 {
+	if n := f.Accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -128,17 +114,17 @@ func message(tag, more string) string {
 func TestCelery(t *testing.T) {
 	t.Parallel()
 	replies := map[string]string{
-		"llen mail": ":2\r\n", "lrange mail": strs(message("one", "")),
-		"llen mail\x06\x163": ":1\r\n", "lrange mail\x06\x163": strs("no JSON"),
-		"llen mail\x06\x167": ":4\r\n", "lrange mail\x06\x167": strs(message("sent", `, "timestamp": 1767323000`)),
+		"llen mail": ":2\r\n", "lrange mail": redistest.Strings(message("one", "")),
+		"llen mail\x06\x163": ":1\r\n", "lrange mail\x06\x163": redistest.Strings("no JSON"),
+		"llen mail\x06\x167": ":4\r\n", "lrange mail\x06\x167": redistest.Strings(message("sent", `, "timestamp": 1767323000`)),
 		"llen mail\x06\x169": ":1\r\n", // taken by a worker meanwhile
-		"hlen unacked":       ":6\r\n", "zrangebyscore unacked_index": strs("tag", "1767323000.5"),
+		"hlen unacked":       ":6\r\n", "zrangebyscore unacked_index": redistest.Strings("tag", "1767323000.5"),
 	}
-	f := serve(t, store(replies))
-	s := openAt(t, f, nil)
-	look := func() redis.Queues {
+	f := redistest.Serve(t, store(replies))
+	s := readerAt(t, f, nil)
+	look := func() tasks.Queues {
 		t.Helper()
-		got, err := s.Queues(t.Context(), []redis.QueueRef{celeryRef("mail"), celeryRef("empty")})
+		got, err := s.Queues(t.Context(), []tasks.QueueRef{celeryRef("mail"), celeryRef("empty")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,10 +143,10 @@ func TestCelery(t *testing.T) {
 	}
 	// A message that the broker took back and put in again is the same one.
 	next := maps.Clone(replies)
-	next["lrange mail"] = strs(message("one", `, "delivery_info": {"redelivered": true}`))
-	next["lrange mail\x06\x163"] = strs("another")
+	next["lrange mail"] = redistest.Strings(message("one", `, "delivery_info": {"redelivered": true}`))
+	next["lrange mail\x06\x163"] = redistest.Strings("another")
 	answer := store(next)
-	f.answer.Store(&answer)
+	f.Answer.Store(&answer)
 	again := look().List[0]
 	if again.Heads[0].ID != q.Heads[0].ID || again.Heads[1].ID == q.Heads[1].ID {
 		t.Errorf("%+v after %+v", again.Heads, q.Heads)
@@ -174,12 +160,12 @@ func TestCeleryLargeMessages(t *testing.T) {
 	var reads atomic.Int64
 	replies := map[string]string{
 		"llen huge": ":1\r\n", "llen large": ":1\r\n", "llen small": ":1\r\n",
-		"lrange large -1 -1": strs(message("large", `, "x": "`+strings.Repeat("x", 100_000)+`"`)),
-		"lrange small -1 -1": strs(message("small", "")),
+		"lrange large -1 -1": redistest.Strings(message("large", `, "x": "`+strings.Repeat("x", 100_000)+`"`)),
+		"lrange small -1 -1": redistest.Strings(message("small", "")),
 	}
-	f := serve(t, func(command string, c net.Conn) bool {
+	f := redistest.Serve(t, func(command string, c net.Conn) bool {
 		if command == "lrange huge -1 -1" {
-			return write(c, "*1\r\n$2000000\r\n"+strings.Repeat("x", 1000))
+			return redistest.Write(c, "*1\r\n$2000000\r\n"+strings.Repeat("x", 1000))
 		}
 		if command == "lrange large -1 -1" {
 			reads.Add(1)
@@ -188,10 +174,11 @@ func TestCeleryLargeMessages(t *testing.T) {
 	})
 	var now atomic.Int64
 	now.Store(1767323046)
-	s := openAt(t, f, func() time.Time { return time.Unix(now.Load(), 0) })
+	server := redistest.OpenAt(t, f, func() time.Time { return time.Unix(now.Load(), 0) })
+	s := tasks.NewReader(server)
 	look := func(huge bool) {
 		t.Helper()
-		got, err := s.Queues(t.Context(), []redis.QueueRef{celeryRef("large"), celeryRef("huge"), celeryRef("small")})
+		got, err := s.Queues(t.Context(), []tasks.QueueRef{celeryRef("large"), celeryRef("huge"), celeryRef("small")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,21 +191,21 @@ func TestCeleryLargeMessages(t *testing.T) {
 	for range 5 {
 		look(true)
 	}
-	if n, r := f.accepted.Load(), reads.Load(); n != 3 || r > 2 {
+	if n, r := f.Accepted.Load(), reads.Load(); n != 3 || r > 2 {
 		t.Errorf("%d connections, %d reads of the large one", n, r)
 	}
 	reads.Store(0)
 	now.Add(40)
 	look(true)
-	if n, r := f.accepted.Load(), reads.Load(); n != 3 || r != 1 {
+	if n, r := f.Accepted.Load(), reads.Load(); n != 3 || r != 1 {
 		t.Errorf("after 40 s: %d connections, %d reads of the large one", n, r)
 	}
-	if _, err := s.Ping(t.Context()); err != nil {
+	if _, err := server.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
 	now.Add(600)
 	look(true)
-	if n := f.accepted.Load(); n != 5 && n != 4 {
+	if n := f.Accepted.Load(); n != 5 && n != 4 {
 		t.Errorf("after ten minutes: %d connections", n)
 	}
 }
@@ -227,7 +214,7 @@ func TestQueueRefusals(t *testing.T) {
 	t.Parallel()
 	rq, celery := rqRef("hunter2"), celeryRef("hunter2")
 	for name, c := range map[string]struct {
-		ref     redis.QueueRef
+		ref     tasks.QueueRef
 		command string
 		reply   string
 		kind    reason.Reason
@@ -252,8 +239,8 @@ func TestQueueRefusals(t *testing.T) {
 			if c.length {
 				replies["llen hunter2"], replies["llen rq:queue:hunter2"] = ":1\r\n", ":1\r\n"
 			}
-			f := serve(t, store(replies))
-			got, err := open(t, "redis://"+f.addr, "").Queues(t.Context(), []redis.QueueRef{c.ref, rqRef("well")})
+			f := redistest.Serve(t, store(replies))
+			got, err := tasks.NewReader(redistest.Open(t, "redis://"+f.Addr, "")).Queues(t.Context(), []tasks.QueueRef{c.ref, rqRef("well")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,13 +260,13 @@ func TestQueueRefusals(t *testing.T) {
 			}
 		})
 	}
-	f := serve(t, well(map[string]string{"client": "-NOAUTH Authentication required.\r\n"}))
-	_, err := open(t, "redis://"+f.addr, "").Queues(t.Context(), []redis.QueueRef{rq})
-	if k, detail := kind(t, err); k != reason.Permission || !strings.Contains(detail, "login") {
+	f := redistest.Serve(t, redistest.Well(map[string]string{"client": "-NOAUTH Authentication required.\r\n"}))
+	_, err := tasks.NewReader(redistest.Open(t, "redis://"+f.Addr, "")).Queues(t.Context(), []tasks.QueueRef{rq})
+	if k, detail := redistest.Fault(t, err); k != reason.Permission || !strings.Contains(detail, "login") {
 		t.Errorf("%s %s", k, detail)
 	}
-	_, err = open(t, "redis+cluster://127.0.0.1:1", "").Queues(t.Context(), []redis.QueueRef{rq})
-	if k, _ := kind(t, err); k != reason.Unsupported {
+	_, err = tasks.NewReader(redistest.Open(t, "redis+cluster://127.0.0.1:1", "")).Queues(t.Context(), []tasks.QueueRef{rq})
+	if k, _ := redistest.Fault(t, err); k != reason.Unsupported {
 		t.Errorf("a cluster: %s", k)
 	}
 }
@@ -293,18 +280,18 @@ func TestHostileQueues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := serve(t, func(command string, c net.Conn) bool {
+			f := redistest.Serve(t, func(command string, c net.Conn) bool {
 				switch word, _, _ := strings.Cut(command, " "); word {
 				case "llen", "lrange", "zcard", "zcount", "zrangebyscore", "scard", "srandmember", "hmget", "hlen":
-					return write(c, reply)
+					return redistest.Write(c, reply)
 				}
-				return well(nil)(command, c)
+				return redistest.Well(nil)(command, c)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
-			got, err := open(t, "redis://"+f.addr, "").Queues(ctx, []redis.QueueRef{rqRef("a"), celeryRef("b")})
+			got, err := tasks.NewReader(redistest.Open(t, "redis://"+f.Addr, "")).Queues(ctx, []tasks.QueueRef{rqRef("a"), celeryRef("b")})
 			if err != nil {
-				_, _ = kind(t, err)
+				_, _ = redistest.Fault(t, err)
 				return
 			}
 			for _, q := range got.List {
@@ -319,12 +306,12 @@ func TestHostileQueues(t *testing.T) {
 // Many queues are asked for in few round trips, and too many are counted.
 func TestManyQueues(t *testing.T) {
 	t.Parallel()
-	f := serve(t, store(nil))
-	refs := make([]redis.QueueRef, 1100)
+	f := redistest.Serve(t, store(nil))
+	refs := make([]tasks.QueueRef, 1100)
 	for i := range refs {
 		refs[i] = rqRef("q" + strconv.Itoa(i))
 	}
-	got, err := open(t, "redis://"+f.addr, "").Queues(t.Context(), refs)
+	got, err := tasks.NewReader(redistest.Open(t, "redis://"+f.Addr, "")).Queues(t.Context(), refs)
 	if err != nil || len(got.List) != 1000 || got.Over != 100 {
 		t.Errorf("%d queues, %d over, %v", len(got.List), got.Over, err)
 	}
@@ -335,7 +322,7 @@ func FuzzParseMessage(f *testing.F) {
 	f.Add([]byte(`{"properties": {"delivery_tag": 1, "timestamp": "x"}}`))
 	f.Add([]byte(`{"properties": []}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m := redis.ParseMessage(b)
+		m := tasks.ParseMessage(b)
 		if len(m.Tag) > 256 {
 			t.Errorf("a tag of %d bytes", len(m.Tag))
 		}
@@ -349,11 +336,11 @@ func FuzzJobOf(f *testing.F) {
 	f.Add("id:" + execution)
 	f.Add("a:b")
 	f.Fuzz(func(t *testing.T, s string) {
-		id := redis.JobOf(s)
+		id := tasks.JobOf(s)
 		if !strings.HasPrefix(s, id) || len(id) > 256 || id == "" && s != "" && len(s) <= 256 {
 			t.Errorf("%q of %q", id, s)
 		}
-		if at := redis.ParseTime(s); !at.IsZero() && at.Unix() <= 0 {
+		if at := tasks.ParseTime(s); !at.IsZero() && at.Unix() <= 0 {
 			t.Errorf("%q is %s", s, at)
 		}
 	})
@@ -363,6 +350,6 @@ func BenchmarkParseMessage(b *testing.B) {
 	m := []byte(message("f006384f-7cad-4008-afc7-85020479a2d6", `, "timestamp": 1767323000`))
 	b.ReportAllocs()
 	for b.Loop() {
-		redis.ParseMessage(m)
+		tasks.ParseMessage(m)
 	}
 }

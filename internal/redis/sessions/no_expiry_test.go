@@ -1,4 +1,4 @@
-package redis_test
+package sessions_test
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // vault answers as a Redis does that holds strings, each with its expiry and
@@ -31,15 +32,13 @@ type vault struct {
 
 const masterInfo = "redis_version:7.0.15\r\nrun_id:c0ffee\r\nrole:master\r\nmaxmemory_policy:noeviction\r\ndb0:keys=400,expires=1,avg_ttl=0\r\n"
 
-func bulkOf(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
-
 func (k *vault) reply(command string, c net.Conn) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	words := strings.Fields(command)
 	k.asked = append(k.asked, command)
 	if s, ok := k.refuse[words[0]]; ok {
-		return write(c, s)
+		return redistest.Write(c, s)
 	}
 	number := func(m map[string]int, key string, gone string) string {
 		if v, ok := m[key]; ok {
@@ -49,41 +48,41 @@ func (k *vault) reply(command string, c net.Conn) bool {
 	}
 	switch words[0] {
 	case "info":
-		return write(c, bulkOf(k.info))
+		return redistest.Write(c, redistest.Bulk(k.info))
 	case "scan":
 		out := fmt.Sprintf("*2\r\n$1\r\n0\r\n*%d\r\n", len(k.list))
 		for _, key := range k.list {
-			out += bulkOf(key)
+			out += redistest.Bulk(key)
 		}
-		return write(c, out)
+		return redistest.Write(c, out)
 	case "ttl":
-		return write(c, number(k.ttl, words[1], ":-2\r\n"))
+		return redistest.Write(c, number(k.ttl, words[1], ":-2\r\n"))
 	case "object":
-		return write(c, number(k.idle, words[2], "$-1\r\n"))
+		return redistest.Write(c, number(k.idle, words[2], "$-1\r\n"))
 	case "expire":
 		if k.ttl[words[1]] != -1 {
-			return write(c, ":0\r\n")
+			return redistest.Write(c, ":0\r\n")
 		}
 		k.ttl[words[1]], _ = strconv.Atoi(words[2])
-		return write(c, ":1\r\n")
+		return redistest.Write(c, ":1\r\n")
 	case "watch":
 		if k.onWatch != nil {
 			k.onWatch()
 		}
-		return write(c, "+OK\r\n")
+		return redistest.Write(c, "+OK\r\n")
 	case "unlink":
 		k.queued = words[1:]
-		return write(c, "+QUEUED\r\n")
+		return redistest.Write(c, "+QUEUED\r\n")
 	case "exec":
 		if k.changed {
-			return write(c, "*-1\r\n")
+			return redistest.Write(c, "*-1\r\n")
 		}
 		for _, key := range k.queued {
 			delete(k.ttl, key)
 		}
-		return write(c, fmt.Sprintf("*1\r\n:%d\r\n", len(k.queued)))
+		return redistest.Write(c, fmt.Sprintf("*1\r\n:%d\r\n", len(k.queued)))
 	}
-	return well(nil)(command, c)
+	return redistest.Well(nil)(command, c)
 }
 
 // store holds three keys that are meant, and three that are not.
@@ -95,20 +94,20 @@ func vaultOf() *vault {
 	}
 }
 
-func eternal() redis.NoExpiryQuery {
-	return redis.NoExpiryQuery{Prefix: "session:", MinIdle: 2 * time.Hour, MaxKeys: 100, Grace: time.Hour}
+func eternal() sessions.NoExpiryQuery {
+	return sessions.NoExpiryQuery{Prefix: "session:", MinIdle: 2 * time.Hour, MaxKeys: 100, Grace: time.Hour}
 }
 
-func (k *vault) serve(t *testing.T) *redis.Server {
+func (k *vault) serve(t *testing.T) sessions.Store {
 	t.Helper()
-	return open(t, "redis://"+serve(t, k.reply).addr+"/0", "")
+	return sessions.NewStore(redistest.Open(t, "redis://"+redistest.Serve(t, k.reply).Addr+"/0", ""))
 }
 
 func TestEternalCount(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
 	got, err := k.serve(t).CountNoExpiry(t.Context(), eternal())
-	if want := (redis.NoExpiryCount{Sessions: 6, Matching: 3, Coverage: 1, Server: "c0ffee"}); err != nil || got != want {
+	if want := (sessions.NoExpiryCount{Sessions: 6, Matching: 3, Coverage: 1, Server: "c0ffee"}); err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, command := range k.asked {
@@ -191,22 +190,22 @@ func TestEternalRemove(t *testing.T) {
 
 func TestEternalRefused(t *testing.T) {
 	t.Parallel()
-	with := func(f func(*redis.NoExpiryQuery)) redis.NoExpiryQuery {
+	with := func(f func(*sessions.NoExpiryQuery)) sessions.NoExpiryQuery {
 		q := eternal()
 		f(&q)
 		return q
 	}
 	for name, c := range map[string]struct {
-		query redis.NoExpiryQuery
+		query sessions.NoExpiryQuery
 		info  string
 	}{
-		"an empty prefix":   {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "" })},
-		"a short prefix":    {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "abc" })},
-		"short in letters":  {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "äöü" })},
-		"only wildcards":    {query: with(func(q *redis.NoExpiryQuery) { q.Prefix = "*?*?*" })},
-		"no idle time":      {query: with(func(q *redis.NoExpiryQuery) { q.MinIdle = 0 })},
-		"no cap":            {query: with(func(q *redis.NoExpiryQuery) { q.MaxKeys = 0 })},
-		"no grace":          {query: with(func(q *redis.NoExpiryQuery) { q.Grace = 0 })},
+		"an empty prefix":   {query: with(func(q *sessions.NoExpiryQuery) { q.Prefix = "" })},
+		"a short prefix":    {query: with(func(q *sessions.NoExpiryQuery) { q.Prefix = "abc" })},
+		"short in letters":  {query: with(func(q *sessions.NoExpiryQuery) { q.Prefix = "äöü" })},
+		"only wildcards":    {query: with(func(q *sessions.NoExpiryQuery) { q.Prefix = "*?*?*" })},
+		"no idle time":      {query: with(func(q *sessions.NoExpiryQuery) { q.MinIdle = 0 })},
+		"no cap":            {query: with(func(q *sessions.NoExpiryQuery) { q.MaxKeys = 0 })},
+		"no grace":          {query: with(func(q *sessions.NoExpiryQuery) { q.Grace = 0 })},
 		"LFU":               {query: eternal(), info: strings.Replace(masterInfo, "noeviction", "allkeys-lfu", 1)},
 		"a replica":         {query: eternal(), info: strings.Replace(masterInfo, "role:master", "role:slave", 1)},
 		"an old one":        {query: eternal(), info: strings.Replace(masterInfo, "7.0.15", "5.0.14", 1)},
@@ -220,7 +219,7 @@ func TestEternalRefused(t *testing.T) {
 				k.info = c.info
 			}
 			got, err := k.serve(t).CleanUpNoExpiry(t.Context(), c.query)
-			var refusal *redis.Refusal
+			var refusal *sessions.Refusal
 			if !errors.As(err, &refusal) || got.Changed != 0 {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -260,9 +259,9 @@ func TestEternalFaults(t *testing.T) {
 	if _, err := k.serve(t).CleanUpNoExpiry(ctx, eternal()); err == nil || k.ttl["session:a"] != -1 {
 		t.Errorf("after its end: %v", err)
 	}
-	s := vaultOf().serve(t)
-	_ = s.Close()
-	if _, err := s.CountNoExpiry(t.Context(), eternal()); err == nil {
+	server := redistest.Open(t, "redis://"+redistest.Serve(t, vaultOf().reply).Addr+"/0", "")
+	_ = server.Close()
+	if _, err := sessions.NewStore(server).CountNoExpiry(t.Context(), eternal()); err == nil {
 		t.Error("a closed server was scanned")
 	}
 }
@@ -271,7 +270,7 @@ func TestEternalFaults(t *testing.T) {
 func TestEternalBudget(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
-	k.refuse = map[string]string{"scan": "*2\r\n$1\r\n7\r\n*1\r\n" + bulkOf("session:a")}
+	k.refuse = map[string]string{"scan": "*2\r\n$1\r\n7\r\n*1\r\n" + redistest.Bulk("session:a")}
 	q := eternal()
 	q.Budget = 50 * time.Millisecond
 	got, err := k.serve(t).CountNoExpiry(t.Context(), q)
@@ -285,7 +284,7 @@ func FuzzEternalNode(f *testing.F) {
 	f.Add(masterInfo)
 	f.Add("redis_version:x\r\nrole:slave\r\ndb0:keys=-1")
 	f.Fuzz(func(t *testing.T, reply string) {
-		n, nx, err := redis.EternalNode(reply, 0)
+		n, nx, err := sessions.EternalNode(reply, 0)
 		if n < 0 || err == nil && !strings.Contains(reply, "redis_version:") || nx && err != nil {
 			t.Errorf("%q gives %v, %v, %v", reply, n, nx, err)
 		}
@@ -296,10 +295,10 @@ func FuzzEternalNode(f *testing.F) {
 func TestExpireEternalOnAnotherServer(t *testing.T) {
 	t.Parallel()
 	k := &vault{info: masterInfo, list: []string{"session:a"}, ttl: map[string]int{"session:a": -1}, idle: map[string]int{"session:a": 9000}}
-	f := serve(t, k.reply)
-	s := openAt(t, f, time.Now)
-	q := redis.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 10, Grace: time.Hour, Only: "abc"}
-	var refusal *redis.Refusal
+	f := redistest.Serve(t, k.reply)
+	s := sessions.NewStore(redistest.OpenAt(t, f, time.Now))
+	q := sessions.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 10, Grace: time.Hour, Only: "abc"}
+	var refusal *sessions.Refusal
 	if got, err := s.CleanUpNoExpiry(t.Context(), q); !errors.As(err, &refusal) || got.Changed != 0 || k.ttl["session:a"] != -1 {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -1,4 +1,4 @@
-package redis
+package tasks
 
 import (
 	"context"
@@ -7,9 +7,12 @@ import (
 	"hash/maphash"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 // The bounds of reading messages. One can be megabytes, and its length is not
@@ -39,7 +42,7 @@ type Head struct {
 type celeryLengths struct {
 	queue   int // index of its [Queue]
 	name    string
-	lengths []*redis.IntCmd // by priority
+	lengths []*driver.IntCmd // by priority
 }
 
 // celeryPart is one part of a queue in which messages wait.
@@ -52,7 +55,7 @@ type celeryPart struct {
 // into a list of the queue's name, and those of priority N into one with the
 // bytes 6, 22 and the digit N behind it. Which priorities there are is a setting
 // of the app (0, 3, 6, 9), so all ten are asked for.
-func askCelery(ctx context.Context, p redis.Pipeliner, i int, name string) celeryLengths {
+func askCelery(ctx context.Context, p driver.Pipeliner, i int, name string) celeryLengths {
 	c := celeryLengths{queue: i, name: name}
 	for part := range priorities {
 		c.lengths = append(c.lengths, p.LLen(ctx, partKey(name, part)))
@@ -86,11 +89,11 @@ func (c *celeryLengths) counts() (Queue, []celeryPart) {
 // readUnacked reads what workers hold: the hash unacked, whose messages are
 // never read, and unacked_index, by the Unix time at which each was taken.
 func (q *queueReader) readUnacked(ctx context.Context) error {
-	var n *redis.IntCmd
-	var first *redis.ZSliceCmd
-	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+	var n *driver.IntCmd
+	var first *driver.ZSliceCmd
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
 		n = p.HLen(ctx, "unacked")
-		first = p.ZRangeByScoreWithScores(ctx, "unacked_index", &redis.ZRangeBy{Min: "0", Max: "+inf", Count: 1})
+		first = p.ZRangeByScoreWithScores(ctx, "unacked_index", &driver.ZRangeBy{Min: "0", Max: "+inf", Count: 1})
 	})
 	if err != nil {
 		return err
@@ -114,7 +117,7 @@ type knownHead struct {
 func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 	var read []celeryPart
 	for _, p := range parts {
-		if k, ok := q.server.headOf(p.key); ok && q.now.Before(k.next) {
+		if k, ok := q.known.headOf(p.key); ok && q.now.Before(k.next) {
 			q.addHead(p, k.Head)
 			continue
 		}
@@ -125,7 +128,7 @@ func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 		done, err := q.readHeads(ctx, read[:min(len(read), atOne)])
 		read = read[done:]
 		switch {
-		case errors.Is(err, errTooLarge):
+		case errors.Is(err, redis.ErrTooLarge):
 			// The driver has ended the connection and makes a new one. What came with
 			// the large message is lost too, so that only a read of one reports which it was.
 			if broken++; atOne == 1 {
@@ -145,14 +148,14 @@ func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
 
 // readHeads reads some, and reports how many it could.
 func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, error) {
-	cmds := make([]*redis.StringSliceCmd, len(parts))
-	err := pipelined(ctx, q.link, func(p redis.Pipeliner) {
+	cmds := make([]*driver.StringSliceCmd, len(parts))
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
 		for i, part := range parts {
 			cmds[i] = p.LRange(ctx, part.key, -1, -1)
 		}
 	})
 	for i, c := range cmds {
-		if err != nil && errors.Is(c.Err(), errTooLarge) {
+		if err != nil && errors.Is(c.Err(), redis.ErrTooLarge) {
 			return i, err
 		}
 		if err := refused(celeryKeys, c); err != nil {
@@ -170,13 +173,13 @@ func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, e
 // learnHead takes a message that was read; one that is the same as before is
 // not taken apart again.
 func (q *queueReader) learnHead(p celeryPart, message string) {
-	sum := maphash.String(q.server.seed, message)
-	k, ok := q.server.headOf(p.key)
+	sum := maphash.String(q.known.seed, message)
+	k, ok := q.known.headOf(p.key)
 	if !ok || k.sum != sum || k.Unread {
 		m := ParseMessage([]byte(message))
 		k = knownHead{Head: Head{ID: sum, Sent: m.Sent}, sum: sum}
 		if m.Tag != "" { // it stays when the broker puts a message back
-			k.ID = maphash.String(q.server.seed, m.Tag)
+			k.ID = maphash.String(q.known.seed, m.Tag)
 		}
 	}
 	if k.next = (time.Time{}); len(message) > largeHead {
@@ -186,7 +189,7 @@ func (q *queueReader) learnHead(p celeryPart, message string) {
 }
 
 func (q *queueReader) keepHead(p celeryPart, k knownHead) {
-	q.server.setHead(p.key, k)
+	q.known.setHead(p.key, k)
 	q.addHead(p, k.Head)
 }
 
@@ -197,14 +200,26 @@ func (q *queueReader) addHead(p celeryPart, h Head) {
 	}
 }
 
-func (s *Server) headOf(key string) (knownHead, bool) {
+// headStore remembers the oldest message of each key between two reads.
+type headStore struct {
+	seed maphash.Seed
+
+	mu    sync.Mutex // guards heads, and is never held while reading
+	heads map[string]knownHead
+}
+
+func newHeadStore() *headStore {
+	return &headStore{seed: maphash.MakeSeed(), heads: make(map[string]knownHead)}
+}
+
+func (s *headStore) headOf(key string) (knownHead, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.heads[key]
 	return k, ok
 }
 
-func (s *Server) setHead(key string, k knownHead) {
+func (s *headStore) setHead(key string, k knownHead) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.heads) >= maxHeads {

@@ -1,4 +1,4 @@
-package redis_test
+package sessions_test
 
 import (
 	"context"
@@ -9,14 +9,15 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-var shop = redis.KeySet{Prefix: "session:", Lifetime: 2 * time.Hour}
+var shop = sessions.KeySet{Prefix: "session:", Lifetime: 2 * time.Hour}
 
-// sessions are n keys, of which the first forever have no expiry, the next
+// spaceOf returns a space of n keys, of which the first forever have no expiry, the next
 // late ones a long one, and of all there are others in between.
-func sessions(n, forever, late int) *redis.Space {
-	s := &redis.Space{TTL: make(map[string]int64), ID: "one", Bytes: 200, Took: 400 * time.Microsecond}
+func spaceOf(n, forever, late int) *sessions.Space {
+	s := &sessions.Space{TTL: make(map[string]int64), ID: "one", Bytes: 200, Took: 400 * time.Microsecond}
 	for i := range n {
 		key := fmt.Sprintf("session:%d", i)
 		s.Keys = append(s.Keys, key, fmt.Sprintf("other:%d", i))
@@ -32,7 +33,7 @@ func sessions(n, forever, late int) *redis.Space {
 }
 
 // scans runs a scanner in a bubble of its own time until check is done.
-func scans(t *testing.T, w *redis.SessionScanner, check func(t *testing.T)) {
+func scans(t *testing.T, w *sessions.Scanner, check func(t *testing.T)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -43,7 +44,7 @@ func scans(t *testing.T, w *redis.SessionScanner, check func(t *testing.T)) {
 }
 
 // trips is how often the scanner did that.
-func trips(s *redis.Space, name string) int {
+func trips(s *sessions.Space, name string) int {
 	var n int
 	s.Do(func() { n = s.Trips[name] })
 	return n
@@ -64,7 +65,7 @@ func same(t *testing.T, what string, got, want *float64) {
 	}
 }
 
-func sameTally(t *testing.T, got *redis.SessionCounts, want redis.SessionCounts) {
+func sameTally(t *testing.T, got *sessions.Counts, want sessions.Counts) {
 	t.Helper()
 	if got == nil {
 		t.Fatal("no tally")
@@ -80,9 +81,9 @@ func sameTally(t *testing.T, got *redis.SessionCounts, want redis.SessionCounts)
 // A scan counts what there is, and begins again an interval after its end.
 func TestWalk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(5000, 1234, 100)
+		s := spaceOf(5000, 1234, 100)
 		began := time.Now()
-		w := redis.ScannerOf(s, time.Minute, shop)
+		w := sessions.ScannerOf(s, time.Minute, shop)
 		if l := w.Status(shop); l.Counts != nil || l.Coverage != 0 || !l.Since.Equal(began) || l.Err != nil {
 			t.Errorf("before: %+v", l)
 		}
@@ -93,7 +94,7 @@ func TestWalk(t *testing.T) {
 			}
 			time.Sleep(20 * time.Second)
 			l := w.Status(shop)
-			sameTally(t, l.Counts, redis.SessionCounts{Keys: 5000, NoExpiry: known(1234), OverLifetime: known(100), Bytes: known(1e6)})
+			sameTally(t, l.Counts, sessions.Counts{Keys: 5000, NoExpiry: known(1234), OverLifetime: known(100), Bytes: known(1e6)})
 			if l.Coverage != 1 || !l.Since.After(began) || l.Err != nil {
 				t.Errorf("after: %+v", l)
 			}
@@ -103,7 +104,7 @@ func TestWalk(t *testing.T) {
 			s.Do(func() { s.Keys = nil }) // FLUSHALL
 			time.Sleep(time.Minute)
 			l = w.Status(shop)
-			sameTally(t, l.Counts, redis.SessionCounts{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
+			sameTally(t, l.Counts, sessions.Counts{NoExpiry: known(0), OverLifetime: known(0), Bytes: known(0)})
 			if n := trips(s, "nodes"); n != 2 {
 				t.Errorf("%d scans", n)
 			}
@@ -115,12 +116,12 @@ func TestWalk(t *testing.T) {
 // less than a quarter of an hour.
 func TestWalkBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &redis.Space{ID: "one", Took: 300 * time.Microsecond, Keys: make([]string, 1_000_000)}
+		s := &sessions.Space{ID: "one", Took: 300 * time.Microsecond, Keys: make([]string, 1_000_000)}
 		for i := range s.Keys {
 			s.Keys[i] = "session:x"
 		}
 		began := time.Now()
-		w := redis.ScannerOf(s, time.Hour, shop)
+		w := sessions.ScannerOf(s, time.Hour, shop)
 		scans(t, w, func(t *testing.T) {
 			for w.Status(shop).Counts == nil {
 				time.Sleep(time.Second)
@@ -143,13 +144,13 @@ func TestWalkBudget(t *testing.T) {
 // and what the one before had counted is no longer told.
 func TestWalkGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(2000, 500, 0)
-		w := redis.ScannerOf(s, time.Minute, shop)
+		s := spaceOf(2000, 500, 0)
+		w := sessions.ScannerOf(s, time.Minute, shop)
 		n := 0
 		s.Fail = func(trip string) error {
 			switch n++; {
 			case n%29 == 0 && trip != "nodes":
-				return redis.ErrBroken
+				return sessions.ErrBroken
 			case n%31 == 0 && trip != "nodes":
 				return redis.ErrStale
 			}
@@ -158,7 +159,7 @@ func TestWalkGoesOn(t *testing.T) {
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			l := w.Status(shop)
-			sameTally(t, l.Counts, redis.SessionCounts{Keys: 2000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(4e5)})
+			sameTally(t, l.Counts, sessions.Counts{Keys: 2000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(4e5)})
 			if l.Err != nil {
 				t.Errorf("one connection that ended is a fault: %v", l.Err)
 			}
@@ -166,7 +167,7 @@ func TestWalkGoesOn(t *testing.T) {
 				t.Errorf("%d pages of 40", n)
 			}
 			time.Sleep(35 * time.Second) // into the second scan
-			s.Do(func() { s.Fail = func(string) error { return redis.ErrBroken } })
+			s.Do(func() { s.Fail = func(string) error { return sessions.ErrBroken } })
 			time.Sleep(5 * time.Second)
 			if l := w.Status(shop); l.Counts != nil || l.Err == nil {
 				t.Errorf("gone: %+v", l)
@@ -177,7 +178,7 @@ func TestWalkGoesOn(t *testing.T) {
 				t.Errorf("back: %+v", l)
 			}
 			time.Sleep(20 * time.Second)
-			sameTally(t, w.Status(shop).Counts, redis.SessionCounts{Keys: 1000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(2e5)})
+			sameTally(t, w.Status(shop).Counts, sessions.Counts{Keys: 1000, NoExpiry: known(500), OverLifetime: known(0), Bytes: known(2e5)})
 		})
 	})
 }
@@ -185,8 +186,8 @@ func TestWalkGoesOn(t *testing.T) {
 // A server that answers slower than it can is left alone; if that lasts it is told.
 func TestWalkWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(5000, 0, 0)
-		w := redis.ScannerOf(s, time.Second, shop)
+		s := spaceOf(5000, 0, 0)
+		w := sessions.ScannerOf(s, time.Second, shop)
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			s.Do(func() { s.Took = 40 * time.Millisecond }) // a ping of 10 ms
@@ -216,13 +217,13 @@ func TestWalkWaits(t *testing.T) {
 // What the server will not tell is absent, and it is asked once a scan.
 func TestWalkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(1000, 10, 0)
+		s := spaceOf(1000, 10, 0)
 		s.Refuse(&redis.Error{Reason: reason.Permission, Detail: "needs a right"})
-		w := redis.ScannerOf(s, time.Minute, shop)
+		w := sessions.ScannerOf(s, time.Minute, shop)
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			l := w.Status(shop)
-			sameTally(t, l.Counts, redis.SessionCounts{Keys: 1000})
+			sameTally(t, l.Counts, sessions.Counts{Keys: 1000})
 			asked := 0
 			s.Do(func() { asked = s.Asked })
 			if l.Err == nil || l.Err.Detail != "needs a right" || asked != 1 {
@@ -236,7 +237,7 @@ func TestWalkRefused(t *testing.T) {
 			s.Do(func() {
 				s.Fail = func(trip string) error {
 					if trip == "scan" {
-						return redis.KeyRefusal()
+						return sessions.KeyRefusal()
 					}
 					return nil
 				}
@@ -252,21 +253,21 @@ func TestWalkRefused(t *testing.T) {
 // Several sets, of several apps, in as few scans as can be; and a cluster.
 func TestWalkSets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(300, 0, 0)
+		s := spaceOf(300, 0, 0)
 		s.Nodes = 3
 		for i := range 50 {
 			s.Keys = append(s.Keys, fmt.Sprintf("session:admin:%d", i), fmt.Sprintf("s:%d", i), fmt.Sprintf("web[*]%d", i))
 		}
-		admin, short, odd := redis.KeySet{Prefix: "session:admin:"}, redis.KeySet{Prefix: "s:"}, redis.KeySet{Prefix: "other:"}
-		w := redis.ScannerOf(s, time.Minute, shop, admin, short, odd, shop)
+		admin, short, odd := sessions.KeySet{Prefix: "session:admin:"}, sessions.KeySet{Prefix: "s:"}, sessions.KeySet{Prefix: "other:"}
+		w := sessions.ScannerOf(s, time.Minute, shop, admin, short, odd, shop)
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
-			for set, want := range map[redis.KeySet]float64{shop: 1050, admin: 150, short: 150, odd: 900} {
+			for set, want := range map[sessions.KeySet]float64{shop: 1050, admin: 150, short: 150, odd: 900} {
 				if l := w.Status(set); l.Counts == nil || l.Counts.Keys != want || *l.Counts.Bytes != 200*want {
 					t.Errorf("%s: %+v, want %v", set.Prefix, l.Counts, want)
 				}
 			}
-			if l := w.Status(redis.KeySet{Prefix: "none:"}); l.Counts != nil {
+			if l := w.Status(sessions.KeySet{Prefix: "none:"}); l.Counts != nil {
 				t.Errorf("a set that is not scanned: %+v", l)
 			}
 			if n := trips(s, "nodes"); n != 2 {
@@ -280,12 +281,12 @@ func TestWalkSets(t *testing.T) {
 // is none.
 func TestWalkMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(100, 0, 0)
+		s := spaceOf(100, 0, 0)
 		for i := range 10 {
 			s.TTL[fmt.Sprintf("session:%d", i)] = -2
 			s.TTL[fmt.Sprintf("session:%d", 10+i)] = -4
 		}
-		w := redis.ScannerOf(s, time.Minute, shop)
+		w := sessions.ScannerOf(s, time.Minute, shop)
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			if l := w.Status(shop); l.Counts == nil || l.Counts.Keys != 80 {
@@ -307,9 +308,9 @@ func TestWalkMoved(t *testing.T) {
 // A panic ends one scan, and is told.
 func TestWalkPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sessions(100, 0, 0)
+		s := spaceOf(100, 0, 0)
 		s.Fail = func(string) error { panic("on purpose") }
-		w := redis.ScannerOf(s, time.Second, shop)
+		w := sessions.ScannerOf(s, time.Second, shop)
 		scans(t, w, func(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			if l := w.Status(shop); l.Err == nil || l.Err.Reason != reason.Failed {

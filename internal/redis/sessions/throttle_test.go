@@ -1,4 +1,4 @@
-package redis_test
+package sessions_test
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 func TestPace(t *testing.T) {
-	p := redis.NewThrottle()
+	p := sessions.NewThrottle()
 	for range 5 {
 		if p.Ping(100 * time.Microsecond) {
 			t.Error("quiet, and slow")
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 	for range 20 {
 		p.Charge(500*time.Microsecond, 2, 200)
 	}
-	if got := p.Charge(time.Second, 2, 200); got != 420*time.Microsecond || redis.Rest(got) != 99*got {
+	if got := p.Charge(time.Second, 2, 200); got != 420*time.Microsecond || sessions.Rest(got) != 99*got {
 		t.Errorf("what waited for something else: %s", got)
 	}
 	for range 100 {
@@ -56,13 +56,13 @@ func TestPace(t *testing.T) {
 }
 
 func TestGroup(t *testing.T) {
-	set := func(p string) redis.KeySet { return redis.KeySet{Prefix: p} }
-	got := redis.GroupByFirstByte([]redis.KeySet{set("session:b"), set("x"), {}, set("session:a"), set("x"), set("sess")})
-	want := [][]redis.KeySet{{set("sess"), set("session:a"), set("session:b")}, {set("x")}}
+	set := func(p string) sessions.KeySet { return sessions.KeySet{Prefix: p} }
+	got := sessions.GroupByFirstByte([]sessions.KeySet{set("session:b"), set("x"), {}, set("session:a"), set("x"), set("sess")})
+	want := [][]sessions.KeySet{{set("sess"), set("session:a"), set("session:b")}, {set("x")}}
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("%v", got)
 	}
-	if c := redis.Common(got[0]); c != "sess" {
+	if c := sessions.Common(got[0]); c != "sess" {
 		t.Errorf("common %q", c)
 	}
 }
@@ -70,7 +70,7 @@ func TestGroup(t *testing.T) {
 func TestParseKeyspace(t *testing.T) {
 	reply := "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\n# Keyspace\r\ndb0:keys=7,expires=1,avg_ttl=3\r\ndb10:keys=9,expires=0\r\ndb1:keys=x\r\n"
 	for db, want := range map[int]float64{0: 7, 10: 9, 1: 0, 2: 0} {
-		if id, keys := redis.ParseKeyspace(reply, db); id != "abc" || keys != want {
+		if id, keys := sessions.ParseKeyspace(reply, db); id != "abc" || keys != want {
 			t.Errorf("db %d: %q, %v", db, id, keys)
 		}
 	}
@@ -81,34 +81,8 @@ func FuzzParseKeyspace(f *testing.F) {
 	f.Add("run_id:abc\r\ndb0:keys=7,expires=1\r\n", 0)
 	f.Add("db0:keys=-7\nrun_id:"+strings.Repeat("x", 1000), 0)
 	f.Fuzz(func(t *testing.T, reply string, db int) {
-		if id, keys := redis.ParseKeyspace(reply, db); len(id) > 64 || !(keys >= 0) {
+		if id, keys := sessions.ParseKeyspace(reply, db); len(id) > 64 || !(keys >= 0) {
 			t.Errorf("%q %v", id, keys)
-		}
-	})
-}
-
-// The pattern of a prefix has nothing of a meaning but its end, and says the prefix.
-func FuzzMatchOf(f *testing.F) {
-	f.Add("session:")
-	f.Add(`a*b?[c]\d^-`)
-	f.Fuzz(func(t *testing.T, prefix string) {
-		pattern, ok := strings.CutSuffix(redis.MatchOf(prefix), "*")
-		if !ok {
-			t.Fatal("no * at its end")
-		}
-		var plain []byte
-		for i := 0; i < len(pattern); i++ {
-			c := pattern[i]
-			if c == '\\' {
-				i++ // there is one more, or this panics
-				c = pattern[i]
-			} else if strings.IndexByte("*?[]", c) >= 0 {
-				t.Fatalf("%q is bare in %q", c, pattern)
-			}
-			plain = append(plain, c)
-		}
-		if string(plain) != prefix {
-			t.Errorf("%q for %q", plain, prefix)
 		}
 	})
 }
@@ -119,7 +93,7 @@ func BenchmarkCountPage(b *testing.B) {
 	for i := range keys {
 		keys[i] = fmt.Sprintf("session:%032x", i)
 	}
-	page := redis.CountPage(keys, shop)
+	page := sessions.CountPage(keys, shop)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := page(); err != nil {

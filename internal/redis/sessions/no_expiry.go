@@ -1,4 +1,4 @@
-package redis
+package sessions
 
 import (
 	"context"
@@ -7,10 +7,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/redis/go-redis/v9"
+	driver "github.com/redis/go-redis/v9"
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
-	"github.com/resp-exporter/resp-exporter/internal/retry"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
 const (
@@ -40,12 +40,12 @@ func (e *Refusal) Error() string { return e.Text }
 // NoExpiryQuery selects keys: strings whose name begins with Prefix, without an
 // expiry, neither read nor written for longer than MinIdle.
 type NoExpiryQuery struct {
-	Prefix  string        // as it is, not a pattern; 4 characters or more
-	MinIdle time.Duration // 1s or more; OBJECT IDLETIME tells whole seconds
-	Budget  time.Duration // how long the scan may take; 0: as long as its context
-	Only    ServerID      // on this server and no other; "": on whichever answers
+	Prefix  string         // as it is, not a pattern; 4 characters or more
+	MinIdle time.Duration  // 1s or more; OBJECT IDLETIME tells whole seconds
+	Budget  time.Duration  // how long the scan may take; 0: as long as its context
+	Only    redis.ServerID // on this server and no other; "": on whichever answers
 
-	// What [Server.CleanUpNoExpiry] does to them.
+	// What [Store.CleanUpNoExpiry] does to them.
 	MaxKeys int           // at most so many
 	Grace   time.Duration // the expiry they get; 1s or more
 	Remove  bool          // UNLINK them instead
@@ -57,12 +57,21 @@ type NoExpiryCount struct {
 	Matching int     // of those, the ones that are meant
 	Changed  int     // of those, the ones that were given an expiry or removed
 	Coverage float64 // share of the server's keys that the scan has seen; 1: all
-	Server   ServerID
+	Server   redis.ServerID
 }
 
+// Store is a Redis in which an app keeps sessions.
+type Store struct{ server *redis.Server }
+
+// NewStore returns the store of a server.
+func NewStore(s *redis.Server) Store { return Store{s} }
+
+// Keyspace calls [redis.Server.Keyspace].
+func (s Store) Keyspace(ctx context.Context) (string, error) { return s.server.Keyspace(ctx) }
+
 // CountNoExpiry counts the selected keys and changes nothing: SCAN, TTL and
-// OBJECT IDLETIME, never a value. Its errors are a [Refusal] or an [Error].
-func (s *Server) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
+// OBJECT IDLETIME, never a value. Its errors are a [Refusal] or an [redis.Error].
+func (s Store) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	return s.scanNoExpiry(ctx, q, nil)
 }
 
@@ -71,51 +80,27 @@ func (s *Server) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCo
 // has no NX, TTL is asked once more right before. With Remove it removes the
 // keys, unless they are changed meanwhile (WATCH). A key that is gone meanwhile
 // is no error.
-func (s *Server) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
+func (s Store) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	if q.MaxKeys < 1 || q.Grace < time.Second {
 		return NoExpiryCount{}, &Refusal{"is left alone: how many keys, and for how long they stay, must be said"}
 	}
 	return s.scanNoExpiry(ctx, q, cleanUp)
 }
 
-// noExpiryScan is a scan in progress, on a connection of its own: an action
-// takes seconds, and neither may wait for scrapes nor they for it.
-type noExpiryScan struct {
-	NoExpiryQuery
-	NoExpiryCount
-
-	link     *link
-	nodes    []scannedNode
-	at       int // which node
-	examined float64
-	slow     int // trips in a row
-	cluster  bool
-}
-
-// scannedNode is a server, or one master of a cluster.
-type scannedNode struct {
-	client *redis.Client
-	id     string // run_id
-	keys   float64
-	nx     bool // it knows EXPIRE NX
-}
-
 // change changes keys as the query says, and returns how many it changed.
 type change func(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error)
 
-func (s *Server) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoExpiryCount, error) {
+func (s Store) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoExpiryCount, error) {
 	if refusal := q.refused(); refusal != nil {
 		return NoExpiryCount{}, refusal
 	}
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return NoExpiryCount{}, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
+	link, err := s.server.OpenLink()
+	if err != nil {
+		return NoExpiryCount{}, err
 	}
-	w := &noExpiryScan{NoExpiryQuery: q, link: newLink(s.o.URL, s.o.PasswordFile)}
-	defer func() { _ = w.link.client.Close() }()
-	err := w.run(ctx, f)
+	w := &noExpiryScan{NoExpiryQuery: q, link: link}
+	defer func() { _ = w.link.Close() }()
+	err = w.run(ctx, f)
 	var refusal *Refusal
 	switch {
 	case err == nil:
@@ -125,9 +110,9 @@ func (s *Server) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (N
 	case strings.Contains(err.Error(), "LFU"): // the policy was changed under way
 		return w.NoExpiryCount, &Refusal{noIdleTime}
 	}
-	fault := classify(err, w.link.lastReply(), s.o.URL.TLS)
+	fault := s.server.Classify(err, w.link)
 	if fault.Reason == reason.Permission && strings.Contains(err.Error(), "NOPERM") {
-		fault = &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
+		fault = &redis.Error{Reason: reason.Permission, Detail: "needs more rights for its user: see purge_sessions in docs/actions.md"}
 	}
 	return w.NoExpiryCount, fault
 }
@@ -151,13 +136,13 @@ func (w *noExpiryScan) begin(ctx context.Context) error {
 	if err := w.list(ctx); err != nil {
 		return err
 	}
-	if err := w.link.keys(); err != nil {
+	if err := w.link.KeysError(); err != nil {
 		return err
 	}
 	if err := w.identify(); err != nil {
 		return err
 	}
-	w.link.single.Store(true) // from here on no other connection: it might be to another server
+	w.link.Pin() // from here on no other connection: it might be to another server
 	return nil
 }
 
@@ -207,7 +192,7 @@ func (w *noExpiryScan) page(ctx context.Context, cursor uint64, f change) (next 
 	n := w.nodes[w.at]
 	var keys []string
 	err = w.roundTrip(ctx, func(ctx context.Context) (err error) {
-		keys, next, err = n.client.ScanType(ctx, cursor, scanPattern(w.Prefix), noExpiryPage, "string").Result()
+		keys, next, err = n.client.ScanType(ctx, cursor, redis.KeyPattern(w.Prefix), noExpiryPage, "string").Result()
 		return err
 	})
 	if err != nil {
@@ -254,21 +239,21 @@ func (w *noExpiryScan) processBatch(ctx context.Context, n scannedNode, keys []s
 
 // matching returns those keys that have no expiry and are idle, in one round
 // trip.
-func (w *noExpiryScan) matching(ctx context.Context, pipe redis.Pipeliner, keys []string) ([]string, error) {
+func (w *noExpiryScan) matching(ctx context.Context, pipe driver.Pipeliner, keys []string) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	ttls, idles := make([]*redis.IntCmd, len(keys)), make([]*redis.IntCmd, len(keys))
+	ttls, idles := make([]*driver.IntCmd, len(keys)), make([]*driver.IntCmd, len(keys))
 	for i, key := range keys {
-		ttls[i], idles[i] = redis.NewIntCmd(ctx, "ttl", key), redis.NewIntCmd(ctx, "object", "idletime", key)
+		ttls[i], idles[i] = driver.NewIntCmd(ctx, "ttl", key), driver.NewIntCmd(ctx, "object", "idletime", key)
 		_, _ = pipe.Process(ctx, ttls[i]), pipe.Process(ctx, idles[i])
 	}
-	if _, err := pipe.Exec(ctx); !isReply(err) {
+	if _, err := pipe.Exec(ctx); !redis.IsReply(err) {
 		return nil, err
 	}
 	var out []string
 	for i, key := range keys {
-		for _, cmd := range []*redis.IntCmd{ttls[i], idles[i]} {
+		for _, cmd := range []*driver.IntCmd{ttls[i], idles[i]} {
 			if err := cmd.Err(); err != nil && !isElsewhere(err) {
 				return nil, err
 			}
@@ -282,7 +267,7 @@ func (w *noExpiryScan) matching(ctx context.Context, pipe redis.Pipeliner, keys 
 	return out, nil
 }
 
-// cleanUp is the change of [Server.CleanUpNoExpiry].
+// cleanUp is the change of [Store.CleanUpNoExpiry].
 func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string) (int, error) {
 	switch {
 	case w.Remove && w.cluster: // keys of one WATCH must be of one slot
@@ -302,19 +287,19 @@ func cleanUp(ctx context.Context, w *noExpiryScan, n scannedNode, keys []string)
 }
 
 func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
-	command := func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.ExpireNX(ctx, key, w.Grace) }
+	command := func(pipe driver.Pipeliner, key string) *driver.BoolCmd { return pipe.ExpireNX(ctx, key, w.Grace) }
 	if !n.nx {
 		if keys, err = w.matching(ctx, n.client.Pipeline(), keys); err != nil {
 			return 0, err
 		}
-		command = func(pipe redis.Pipeliner, key string) *redis.BoolCmd { return pipe.Expire(ctx, key, w.Grace) }
+		command = func(pipe driver.Pipeliner, key string) *driver.BoolCmd { return pipe.Expire(ctx, key, w.Grace) }
 	}
 	pipe := n.client.Pipeline()
-	cmds := make([]*redis.BoolCmd, len(keys))
+	cmds := make([]*driver.BoolCmd, len(keys))
 	for i, key := range keys {
 		cmds[i] = command(pipe, key)
 	}
-	if _, err := pipe.Exec(ctx); !isReply(err) {
+	if _, err := pipe.Exec(ctx); !redis.IsReply(err) {
 		return 0, err
 	}
 	for _, cmd := range cmds {
@@ -331,20 +316,20 @@ func (w *noExpiryScan) expire(ctx context.Context, n scannedNode, keys []string)
 // remove removes all of the keys that are still selected, or none of them if
 // one is changed meanwhile.
 func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string) (changed int, err error) {
-	var removed *redis.IntCmd
-	err = n.client.Watch(ctx, func(tx *redis.Tx) error {
+	var removed *driver.IntCmd
+	err = n.client.Watch(ctx, func(tx *driver.Tx) error {
 		still, err := w.matching(ctx, tx.Pipeline(), keys)
 		if err != nil || len(still) == 0 {
 			return err
 		}
-		_, err = tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+		_, err = tx.TxPipelined(ctx, func(pipe driver.Pipeliner) error {
 			removed = pipe.Unlink(ctx, still...)
 			return nil
 		})
 		return err
 	}, keys...)
 	switch {
-	case errors.Is(err, redis.TxFailedErr), err != nil && isElsewhere(err):
+	case errors.Is(err, driver.TxFailedErr), err != nil && isElsewhere(err):
 		return 0, nil
 	case err != nil || removed == nil:
 		return 0, err
@@ -353,28 +338,6 @@ func (w *noExpiryScan) remove(ctx context.Context, n scannedNode, keys []string)
 	}
 }
 
-// roundTrip calls f, which does one round trip, with the time limit of all
-// reads, and pauses after it.
-func (w *noExpiryScan) roundTrip(ctx context.Context, f func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	began := time.Now()
-	if err := f(limited); err != nil {
-		return err
-	}
-	took := time.Since(began)
-	if w.slow++; took < slowRoundTrip {
-		w.slow = 0
-	}
-	if w.slow >= maxSlowRoundTrips {
-		return &Refusal{"answers too slowly to be scanned now"}
-	}
-	if !retry.Sleep(ctx, min(max(3*took, minRest), maxRest)) {
-		return ctx.Err()
-	}
-	return nil
-}
-
 // isElsewhere reports whether a key is gone, or moved to another node of the
 // cluster.
-func isElsewhere(err error) bool { return errors.Is(err, redis.Nil) || isMoved(err) }
+func isElsewhere(err error) bool { return errors.Is(err, driver.Nil) || isMoved(err) }
