@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ var days = regexp.MustCompile(`^(?:([0-9]{1,3})w)?(?:([0-9]{1,4})d)?(.*)$`)
 
 var errDuration = errors.New("expected a duration such as 30s")
 
-// parseDuration reads what [time.ParseDuration] reads, with whole weeks and
+// ParseDuration reads what [time.ParseDuration] reads, with whole weeks and
 // days before it: "30s", "1h30m", "1d", "2w3d12h".
-func parseDuration(s string) (time.Duration, error) {
+func ParseDuration(s string) (time.Duration, error) {
 	m := days.FindStringSubmatch(s)
 	if m == nil {
 		return 0, errDuration

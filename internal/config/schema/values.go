@@ -1,4 +1,4 @@
-package config
+package schema
 
 import (
 	"strconv"
@@ -7,12 +7,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func (d *decoder) duration(to *time.Duration, want string) setter {
+func (d *Decoder) duration(to *time.Duration, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagStr) {
 			return
 		}
-		v, err := parseDuration(n.Value)
+		v, err := ParseDuration(n.Value)
 		if err != nil {
 			d.wrong(n, path, want)
 			return
@@ -21,7 +21,7 @@ func (d *decoder) duration(to *time.Duration, want string) setter {
 	}
 }
 
-func (d *decoder) number(to *float64, want string) setter {
+func (d *Decoder) number(to *float64, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt, tagFloat) {
 			return
@@ -35,7 +35,7 @@ func (d *decoder) number(to *float64, want string) setter {
 	}
 }
 
-func (d *decoder) integer(to *int, want string) setter {
+func (d *Decoder) integer(to *int, want string) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, want, tagInt) {
 			return
@@ -50,7 +50,7 @@ func (d *decoder) integer(to *int, want string) setter {
 }
 
 // text reads text that is not empty.
-func (d *decoder) text(to *string, want string) setter {
+func (d *Decoder) text(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		want := want
 		if n.Kind == yaml.ScalarNode && !empty(n) && n.ShortTag() != tagStr {
@@ -68,7 +68,7 @@ func (d *decoder) text(to *string, want string) setter {
 }
 
 // userID reads text, or a number without quotes.
-func (d *decoder) userID(to *string, want string) setter {
+func (d *Decoder) userID(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
 		var id uint32
 		if n.Kind == yaml.ScalarNode && n.Anchor == "" && n.ShortTag() == tagInt && n.Decode(&id) == nil {
@@ -80,7 +80,7 @@ func (d *decoder) userID(to *string, want string) setter {
 }
 
 // boolean reads true or false.
-func (d *decoder) boolean(to *bool) setter {
+func (d *Decoder) boolean(to *bool) setter {
 	return func(n *yaml.Node, path string) {
 		if !d.is(n, path, "true or false", tagBool) {
 			return
@@ -94,48 +94,50 @@ func (d *decoder) boolean(to *bool) setter {
 	}
 }
 
+// plain is text that is read like a secret.
+type plain string
+
+// SetSecret implements [SecretSetter].
+func (p *plain) SetSecret(s string) { *p = plain(s) }
+
 // hidden reads text that may hold a password, and repeats none of it in a
 // fault.
-func (d *decoder) hidden(to *string, want string) setter {
+func (d *Decoder) hidden(to *string, want string) setter {
 	return func(n *yaml.Node, path string) {
-		var s Secret
-		d.secret(&s, want)(n, path)
-		*to = string(s)
+		d.secret((*plain)(to), want)(n, path)
 	}
 }
 
 // choice reads true or false.
-func (d *decoder) choice(to *Choice) setter {
+func (d *Decoder) choice(to BoolSetter) setter {
 	return func(n *yaml.Node, path string) {
 		var v bool
 		d.boolean(&v)(n, path)
 		if n.ShortTag() != tagBool {
 			return // it was refused
 		}
-		if *to = No; v {
-			*to = Yes
-		}
+		to.SetBool(v)
 	}
 }
 
 // secret reads text that is not empty, and repeats none of it in a fault.
-func (d *decoder) secret(to *Secret, want string) setter {
+func (d *Decoder) secret(to SecretSetter, want string) setter {
 	return func(n *yaml.Node, path string) {
 		switch {
 		case empty(n):
-			d.reject(n.Line, problem{path, "got nothing", want})
+			d.reject(n.Line, path, "got nothing", want)
 		case n.Kind != yaml.ScalarNode || n.Anchor != "" || n.ShortTag() != tagStr:
-			d.reject(n.Line, problem{path, "got something that is no text", want})
+			d.reject(n.Line, path, "got something that is no text", want)
 		case n.Value == "":
-			d.reject(n.Line, problem{path, `got ""`, want})
+			d.reject(n.Line, path, `got ""`, want)
 		default:
-			*to = Secret(n.Value)
+			to.SetSecret(n.Value)
 		}
 	}
 }
 
 // labels reads a mapping with any keys.
-func (d *decoder) labels(to *map[string]string, f field) setter {
+func (d *Decoder) labels(to *map[string]string, f Field) setter {
 	return func(n *yaml.Node, path string) {
 		if empty(n) || !d.is(n, path, f.kind, tagMap) {
 			return
@@ -151,7 +153,7 @@ func (d *decoder) labels(to *map[string]string, f field) setter {
 			if d.duplicate(key, path, seen) {
 				continue
 			}
-			at := joinPath(path, keyText(key.Value))
+			at := JoinPath(path, KeyText(key.Value))
 			d.lines[at] = key.Line
 			var value string
 			d.text(&value, f.item)(n.Content[i+1], at)
