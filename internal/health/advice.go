@@ -42,13 +42,6 @@ func (e *evaluator) causeKnown(w *appWorkers) bool {
 	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
 }
 
-func (x *worker) name(word string) string {
-	if x.PID == 0 {
-		return word + " " + x.Slot
-	}
-	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
-}
-
 // adviseMore returns a line that says whether more workers would help, which
 // depends on the CPU that is left.
 func (e *evaluator) adviseMore(w *appWorkers) string {
@@ -140,15 +133,6 @@ func busiest(a *model.App) (slot string, cores float64) {
 	return slot, cores
 }
 
-func (w *appWorkers) named(slot string) string {
-	for i := range w.workers {
-		if w.workers[i].Slot == slot {
-			return w.workers[i].name("worker")
-		}
-	}
-	return "worker " + slot
-}
-
 func (w *appWorkers) adviseMemory() adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
 	if limit := w.memory.Limit; limit != nil {
@@ -194,28 +178,6 @@ func (e *evaluator) adviseHostCPU() string {
 		return "; no app takes part in it: look for another process"
 	}
 	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
-}
-
-func (e *evaluator) adviseStore(kind, word, name string) adviser {
-	detail, late := "", e.reason(kind) == "timeout"
-	if l := e.lackOf(kind, name); l != nil {
-		detail, late = l.Short, l.Reason == "timeout"
-	}
-	return func(since time.Duration) []advice {
-		line := word + " " + name + " did not answer at this look"
-		if since > 0 {
-			line = fmt.Sprintf("%s %s has not answered for %s", word, name, FormatSeconds(since.Seconds()))
-		}
-		if detail != "" {
-			line += " (" + detail + ")"
-		}
-		if late {
-			line += ": if it takes connections and answers nothing, see what holds it up, or restart it."
-		} else {
-			line += ": see that it runs and that its address and login are right."
-		}
-		return []advice{{rankRoot, kind + ":" + name, line}}
-	}
 }
 
 func adviseHits(s *model.RedisServer) adviser {

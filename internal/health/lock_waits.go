@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -182,54 +181,11 @@ func workerList(waiters []waiter) string {
 	return enumerate(out)
 }
 
-// adviseQuery returns advice about long statements on a server: about the blocker
-// if connections wait for a lock, else about the statement that runs longest.
-func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
-	if b := e.blocker(name); b != nil {
-		a := b.advice(e)
-		return rootCause(a.cause, a.line)
-	}
-	if b := e.tableLock(name); b != nil {
-		a := b.tableAdvice()
-		return rootCause(a.cause, a.line)
-	}
-	if all := e.queries(name); len(all) > 0 {
-		a := queryAdvice(all[:1])
-		return func(time.Duration) []advice { return []advice{a} }
-	}
-	return symptoms(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
-}
-
 func waitFor(n int) string {
 	if n == 1 {
 		return "1 other waits"
 	}
 	return fmt.Sprintf("%d others wait", n)
-}
-
-// queries returns the statements that run longest on a server, the longest
-// first.
-func (e *evaluator) queries(server string) []*model.Query {
-	var out []*model.Query
-	for i := range e.State.Queries {
-		if q := &e.State.Queries[i]; q.Server == server {
-			out = append(out, q)
-		}
-	}
-	return out
-}
-
-// queryOf returns the statement that a worker runs; nil if none is known.
-func (e *evaluator) queryOf(server, app, slot string) *model.Query {
-	if slot == "" {
-		return nil
-	}
-	for i := range e.State.Queries {
-		if q := &e.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
-			return q
-		}
-	}
-	return nil
 }
 
 // CompareSlots orders the slots of workers: 2 before 10.

@@ -2,7 +2,6 @@ package health
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -17,43 +16,6 @@ const (
 	// nearlyFull is the share of max_connections that is a warning.
 	nearlyFull = 0.9
 )
-
-// mysqlServer returns a MySQL server; nil if it was not read.
-func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
-	i := slices.IndexFunc(e.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &e.State.MySQL[i]
-}
-
-// redisServer returns a Redis server; nil if it was not read.
-func (e *evaluator) redisServer(name string) *model.RedisServer { return redisServer(e.State, name) }
-
-func redisServer(s *model.State, name string) *model.RedisServer {
-	i := slices.IndexFunc(s.Redis, func(r model.RedisServer) bool { return r.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &s.Redis[i]
-}
-
-// isDown reports whether a server was read and did not answer.
-func (e *evaluator) isDown(kind, name string) bool {
-	if kind == "mysql" {
-		s := e.mysqlServer(name)
-		return s != nil && !s.Up
-	}
-	s := e.redisServer(name)
-	return s != nil && !s.Up
-}
-
-// isFull reports whether a MySQL server refused the exporter because it has no
-// connection left.
-func (e *evaluator) isFull(name string) bool {
-	s := e.mysqlServer(name)
-	return s != nil && s.Full
-}
 
 // evaluateStores evaluates the configured servers.
 func (e *evaluator) evaluateStores() {

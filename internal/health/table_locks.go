@@ -1,10 +1,6 @@
 package health
 
-import (
-	"fmt"
-
-	"github.com/resp-exporter/resp-exporter/internal/model"
-)
+import "fmt"
 
 // tableLock returns the connections that wait for the lock of a table, or of its
 // definition, on a server, with the connection that is likely to hold it; nil if
@@ -52,36 +48,4 @@ func (b *blocker) tableAdvice() advice {
 		line += fmt.Sprintf(". Connection %d%s is likely to: it has %s for %s. KILL %d ends it, if it may not finish.", b.ID, ownerOf(&b.Connection), b.state, FormatSeconds(b.idle), b.ID)
 	}
 	return advice{rankRoot, "mysql:" + b.server + "/table-lock", line + b.waitersText()}
-}
-
-// queryAdvice returns the line about long statements of one server, sorted longest
-// first. It names at most maxNamed.
-func queryAdvice(all []*model.Query) advice {
-	all = all[:min(len(all), maxNamed)]
-	q := all[0]
-	cause := connectionCause(q.Server, q.ID)
-	if len(all) == 1 {
-		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: KILL QUERY %d ends it; SHOW FULL PROCESSLIST has its text.",
-			q.ID, ownerOf(&q.Connection), statementOf(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
-	}
-	var who, kill []string
-	for _, x := range all {
-		who = append(who, fmt.Sprint(x.ID, ownerOf(&x.Connection)))
-		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
-	}
-	return advice{rankCause, cause, fmt.Sprintf("Connections %s each have run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST has their text.",
-		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
-}
-
-// statementOf returns a statement by its keyword, e.g. "an UPDATE", or "a
-// statement".
-func statementOf(q *model.Query) string {
-	switch word := q.Statement; {
-	case word == "" || word == "statement":
-		return "a statement"
-	case word[0] == 'A' || word[0] == 'E' || word[0] == 'I' || word[0] == 'O' || word[0] == 'U':
-		return "an " + word
-	default:
-		return "a " + word
-	}
 }
