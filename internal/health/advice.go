@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -157,7 +158,7 @@ func (w *appWorkers) adviseCPU() adviser {
 func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
-		if v := AppMemory(e.State, app); v != nil && *v > most {
+		if v := measures.AppMemory(e.State, app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -170,7 +171,7 @@ func (e *evaluator) adviseHostMemory() string {
 func (e *evaluator) adviseHostCPU() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
-		if a := appOf(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
+		if a := measures.App(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
 			name, most = app, *a.CPU
 		}
 	}

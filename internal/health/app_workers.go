@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -38,14 +39,14 @@ type appWorkers struct {
 }
 
 func (e *evaluator) appWorkers(app string) *appWorkers {
-	w := &appWorkers{app: app, process: appOf(e.State, app), memory: memoryOf(e.State, app), requests: requestsOf(e.State, app), queues: listenersOf(e.State, app)}
+	w := &appWorkers{app: app, process: measures.App(e.State, app), memory: measures.Memory(e.State, app), requests: measures.Requests(e.State, app), queues: measures.Listeners(e.State, app)}
 	cores := make(map[string]*float64)
 	if w.process != nil {
 		for i := range w.process.Workers {
 			cores[w.process.Workers[i].Slot] = w.process.Workers[i].CPU
 		}
 	}
-	if list := workersOf(e.State, app); list != nil {
+	if list := measures.Workers(e.State, app); list != nil {
 		w.workers = make([]worker, len(list.Workers))
 		for i := range list.Workers {
 			w.workers[i] = worker{&list.Workers[i], cores[list.Workers[i].Slot]}
@@ -58,8 +59,8 @@ func (e *evaluator) appWorkers(app string) *appWorkers {
 			w.blocked["redis:"+s.Name] = *s.Blocked
 		}
 	}
-	w.queue = QueueLength(e.State, app)
-	w.fullest = Fullest(w.queues)
+	w.queue = measures.QueueLength(e.State, app)
+	w.fullest = measures.Fullest(w.queues)
 	w.stuck = w.in("stuck")
 	w.taken = w.stuck + w.in("busy")
 	w.total = max(w.taken+w.in("idle")+w.in("booting"), float64(len(w.workers)))
@@ -160,4 +161,17 @@ func (w *appWorkers) named(slot string) string {
 		}
 	}
 	return "worker " + slot
+}
+
+// queueText returns the length of a queue with its limit, and with the listener
+// where there are several.
+func queueText(q *model.Listener, several bool) string {
+	out := FormatCount(*q.Length)
+	if q.Limit != nil {
+		out += " of " + FormatCount(*q.Limit)
+	}
+	if several {
+		out += " at " + q.Name
+	}
+	return out
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health/locks"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -48,7 +49,7 @@ type Subject struct {
 // for the next call. It is pure. It may be called at any interval, because
 // durations are computed from Input.At, but in the order of these times.
 func Evaluate(in Input, before State) (Evaluation, State) {
-	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
+	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*locks.Blocker), tableLocks: make(map[string]*locks.Blocker)}
 	e.names = e.appNames()
 	for _, app := range e.names {
 		e.evaluateApp(app)

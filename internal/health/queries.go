@@ -11,11 +11,11 @@ import (
 // if connections wait for a lock, else about the statement that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 	if b := e.blocker(name); b != nil {
-		a := b.advice(e)
+		a := blockerAdvice(b, e)
 		return rootCause(a.cause, a.line)
 	}
 	if b := e.tableLock(name); b != nil {
-		a := b.tableAdvice()
+		a := tableAdvice(b)
 		return rootCause(a.cause, a.line)
 	}
 	if all := e.queries(name); len(all) > 0 {

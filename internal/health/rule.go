@@ -3,6 +3,8 @@ package health
 import (
 	"cmp"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health/locks"
 )
 
 // rule is the result of one rule for one subject at one evaluation.
@@ -48,8 +50,8 @@ type evaluator struct {
 	before, after State
 	names         []string
 	rules         []rule
-	blockers      map[string]*blocker // by server; nil: none
-	tableLocks    map[string]*blocker // the same
+	blockers      map[string]*locks.Blocker // by server; nil: none
+	tableLocks    map[string]*locks.Blocker // the same
 }
 
 func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }

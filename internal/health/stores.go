@@ -125,8 +125,8 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	r.release = max(r.release, r.level)
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
 	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
-		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.waiting)), "connection"), name,
-			choose(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
+		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.Waiting)), "connection"), name,
+			choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
 	}
 	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
 	e.add(r)

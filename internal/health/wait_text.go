@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -20,7 +21,7 @@ func WaitsFor(w *model.AppWorkers) map[string]string {
 
 // waitOf returns what a worker waits for; nil if nothing or not known.
 func (e *evaluator) waitOf(app, slot string) *model.Wait {
-	w := workersOf(e.State, app)
+	w := measures.Workers(e.State, app)
 	if slot == "" || w == nil {
 		return nil
 	}

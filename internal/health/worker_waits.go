@@ -87,11 +87,11 @@ func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if kind != "mysql" {
 		return advice{}, nil
 	}
-	if b := e.blocker(name); b.holdsUp(w.app, x.Slot) {
-		return b.advice(e), nil
+	if b := e.blocker(name); b.HoldsUp(w.app, x.Slot) {
+		return blockerAdvice(b, e), nil
 	}
-	if b := e.tableLock(name); b.holdsUp(w.app, x.Slot) {
-		return b.tableAdvice(), nil
+	if b := e.tableLock(name); b.HoldsUp(w.app, x.Slot) {
+		return tableAdvice(b), nil
 	}
 	return advice{}, e.queryOf(name, w.app, x.Slot)
 }

@@ -3,6 +3,8 @@ package health
 import (
 	"fmt"
 	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 )
 
 // evaluateWorkers evaluates whether workers are left to answer.
@@ -58,7 +60,7 @@ func (e *evaluator) evaluateQueue(w *appWorkers, workers *rule) {
 		return
 	}
 	r := rule{Subject: Subject{App: w.app, Rule: "request_queue"}, component: "request_queue"}
-	most := longest(w.queues)
+	most := measures.Longest(w.queues)
 	r.level, r.release = rises(*most.Length, e.Limits.RequestQueue)
 	r.summary = queueText(most, len(w.queues) > 1) + " connections wait for " + w.app
 	if w.full(1 - margin) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -119,7 +120,7 @@ func (h *History) recordApps(s *model.State) {
 		h.known(seriesKey{r.App, "p99", ""}, r.P99)
 	}
 	for i := range s.Listeners {
-		if q := health.Fullest(s.Listeners[i].Listeners); q != nil {
+		if q := measures.Fullest(s.Listeners[i].Listeners); q != nil {
 			h.known(seriesKey{s.Listeners[i].App, "queue", ""}, q.Length)
 			h.known(seriesKey{s.Listeners[i].App, "limit", ""}, q.Limit)
 		}
@@ -144,7 +145,7 @@ func (h *History) recordMemory(s *model.State) {
 	shares := slices.Contains(s.Collectors, model.Collector{Name: "memory", Reason: "ok"})
 	for i := range s.Memory {
 		m := &s.Memory[i]
-		h.known(seriesKey{m.App, "memory", ""}, health.AppMemory(s, m.App))
+		h.known(seriesKey{m.App, "memory", ""}, measures.AppMemory(s, m.App))
 		if h.workers[m.App] > chartedSlots {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -79,7 +80,7 @@ func appNames(s *model.State) []string {
 }
 
 func assembleApp(s *model.State, name string) app {
-	a := app{App: model.App{Name: name}, Memory: health.AppMemory(s, name)}
+	a := app{App: model.App{Name: name}, Memory: measures.AppMemory(s, name)}
 	for i := range s.Apps {
 		if s.Apps[i].Name == name {
 			a.App, a.Known = s.Apps[i], true
@@ -103,7 +104,7 @@ func assembleApp(s *model.State, name string) app {
 
 func (a *app) addListeners(l *model.AppListeners) {
 	a.Overflows = l.Overflows5m
-	if q := health.Fullest(l.Listeners); q != nil {
+	if q := measures.Fullest(l.Listeners); q != nil {
 		a.Queue, a.QueueLimit = q.Length, q.Limit
 	}
 	a.Listeners = slices.Clone(l.Listeners)

@@ -1,4 +1,4 @@
-package health
+package measures
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// listenersOf returns the accept queues of an app.
-func listenersOf(s *model.State, app string) []model.Listener {
+// Listeners returns the accept queues of an app.
+func Listeners(s *model.State, app string) []model.Listener {
 	i := slices.IndexFunc(s.Listeners, func(l model.AppListeners) bool { return l.App == app })
 	if i < 0 {
 		return nil
@@ -19,7 +19,7 @@ func listenersOf(s *model.State, app string) []model.Listener {
 // QueueLength returns how many connections wait at all listeners of an app.
 func QueueLength(s *model.State, app string) *float64 {
 	var sum *float64
-	for _, l := range listenersOf(s, app) {
+	for _, l := range Listeners(s, app) {
 		if l.Length == nil {
 			continue
 		}
@@ -44,8 +44,8 @@ func Fullest(qs []model.Listener) *model.Listener {
 	return worst
 }
 
-// longest returns the queue in which most connections wait; nil: none is known.
-func longest(qs []model.Listener) *model.Listener {
+// Longest returns the queue in which most connections wait; nil: none is known.
+func Longest(qs []model.Listener) *model.Listener {
 	var most *model.Listener
 	for i := range qs {
 		if q := &qs[i]; q.Length != nil && (most == nil || *q.Length > *most.Length) {
@@ -60,17 +60,4 @@ func orZero(v *float64) float64 {
 		return 0
 	}
 	return *v
-}
-
-// queueText returns the length of a queue with its limit, and with the listener
-// where there are several.
-func queueText(q *model.Listener, several bool) string {
-	out := FormatCount(*q.Length)
-	if q.Limit != nil {
-		out += " of " + FormatCount(*q.Limit)
-	}
-	if several {
-		out += " at " + q.Name
-	}
-	return out
 }

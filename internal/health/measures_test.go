@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
@@ -54,7 +54,7 @@ func TestResources(t *testing.T) {
 			`"cpu_usage_percent":25,"disk_usage_percent":75,"connection_pool_utilization":0.2,"active_threads":9,"request_queue_size":4}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := asJSON(t, health.Resources(modeltest.State(c.in), "shop", at)); got != c.want {
+			if got := asJSON(t, measures.Resources(modeltest.State(c.in), "shop", at)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -93,7 +93,7 @@ func TestPerformance(t *testing.T) {
 		"blog": `{"timestamp":"2026-01-02T03:04:05Z","avg_response_time":null,"slow_request_count":null,"error_rate":null,` +
 			`"throughput_rps":null,"database_query_time":null,"cache_hit_rate":null}`,
 	} {
-		if got := asJSON(t, health.Performance(r, app, at)); got != want {
+		if got := asJSON(t, measures.Performance(r, app, at)); got != want {
 			t.Errorf("%s: got  %s\nwant %s", app, got, want)
 		}
 	}
@@ -101,10 +101,10 @@ func TestPerformance(t *testing.T) {
 
 func TestAppMemoryFallsBackToResident(t *testing.T) {
 	r := modeltest.State([]modeltest.Fact{fact("resp_app_memory_bytes", 9, "shop", "rss")})
-	if v := health.AppMemory(r, "shop"); v == nil || *v != 9 {
+	if v := measures.AppMemory(r, "shop"); v == nil || *v != 9 {
 		t.Errorf("got %v, want 9", v)
 	}
-	if v := health.AppMemory(r, "blog"); v != nil {
+	if v := measures.AppMemory(r, "blog"); v != nil {
 		t.Errorf("got %v for an app that was not read, want nil", *v)
 	}
 }

@@ -1,4 +1,5 @@
-package health
+// Package measures reads the numbers of one app from a gathered state.
+package measures
 
 import (
 	"slices"
@@ -42,10 +43,10 @@ func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 		Timestamp: at, MemoryUsageMB: times(AppMemory(s, app), 1e-6), DiskUsagePercent: times(fullestDisk(s), 100),
 		ConnectionPoolUtilization: utilization(s, app), RequestQueueSize: QueueLength(s, app),
 	}
-	if m := memoryOf(s, app); m != nil {
+	if m := Memory(s, app); m != nil {
 		out.MemoryUsagePercent = times(m.Usage, 100)
 	}
-	if a := appOf(s, app); a != nil {
+	if a := App(s, app); a != nil {
 		out.CPUUsagePercent, out.ActiveThreads = times(a.CPU, 100), a.Threads
 	}
 	return out
@@ -55,14 +56,14 @@ func Resources(s *model.State, app string, at time.Time) ResourceMetrics {
 // time.
 func Performance(s *model.State, app string, at time.Time) PerformanceMetrics {
 	out := PerformanceMetrics{Timestamp: at, DatabaseQueryTime: longestQuery(s, app), CacheHitRate: hitRate(s, app)}
-	if r := requestsOf(s, app); r != nil {
+	if r := Requests(s, app); r != nil {
 		out.AvgResponseTime, out.SlowRequestCount, out.ErrorRate, out.ThroughputRPS = r.Mean, r.Slow5m, r.ErrorRatio, r.Rate
 	}
 	return out
 }
 
-// appOf returns an app; nil if its processes were not read.
-func appOf(s *model.State, app string) *model.App {
+// App returns an app; nil if its processes were not read.
+func App(s *model.State, app string) *model.App {
 	i := slices.IndexFunc(s.Apps, func(a model.App) bool { return a.Name == app })
 	if i < 0 {
 		return nil
@@ -70,8 +71,8 @@ func appOf(s *model.State, app string) *model.App {
 	return &s.Apps[i]
 }
 
-// memoryOf returns the memory of an app; nil if it is not known.
-func memoryOf(s *model.State, app string) *model.AppMemory {
+// Memory returns the memory of an app; nil if it is not known.
+func Memory(s *model.State, app string) *model.AppMemory {
 	i := slices.IndexFunc(s.Memory, func(m model.AppMemory) bool { return m.App == app })
 	if i < 0 {
 		return nil
@@ -79,8 +80,8 @@ func memoryOf(s *model.State, app string) *model.AppMemory {
 	return &s.Memory[i]
 }
 
-// workersOf returns the workers of an app; nil if they are not known.
-func workersOf(s *model.State, app string) *model.AppWorkers {
+// Workers returns the workers of an app; nil if they are not known.
+func Workers(s *model.State, app string) *model.AppWorkers {
 	i := slices.IndexFunc(s.Workers, func(w model.AppWorkers) bool { return w.App == app })
 	if i < 0 {
 		return nil
@@ -88,8 +89,8 @@ func workersOf(s *model.State, app string) *model.AppWorkers {
 	return &s.Workers[i]
 }
 
-// requestsOf returns the requests of an app; nil if none are reported.
-func requestsOf(s *model.State, app string) *model.AppRequests {
+// Requests returns the requests of an app; nil if none are reported.
+func Requests(s *model.State, app string) *model.AppRequests {
 	i := slices.IndexFunc(s.Requests, func(r model.AppRequests) bool { return r.App == app })
 	if i < 0 {
 		return nil
@@ -153,7 +154,7 @@ func isConnected(s *model.State, app, component string) bool {
 // the kernel tells it, else what is resident, which counts shared pages once a
 // process. It is nil where neither is known.
 func AppMemory(s *model.State, app string) *float64 {
-	m := memoryOf(s, app)
+	m := Memory(s, app)
 	if m == nil {
 		return nil
 	}
