@@ -157,5 +157,3 @@ func oldestSample(ps []discovery.Process) time.Time {
 	}
 	return t
 }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -80,3 +81,5 @@ func clean(labels []string) []string {
 	}
 	return labels
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

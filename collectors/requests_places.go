@@ -12,13 +12,6 @@ const (
 	placeAtLeast = 10 * time.Minute
 )
 
-// claimant is for whom a name that no watched app has is kept: one user, or all
-// whose user cannot be proven.
-type claimant struct {
-	uid    uint32
-	proven bool
-}
-
 // places are the accounts of apps, and who may report for them.
 type places struct {
 	max  int // names, beside those of watched apps

@@ -78,15 +78,6 @@ type blame struct {
 	last  time.Time
 }
 
-func (s *sender) claimant() claimant {
-	if !s.source.Proven {
-		return claimant{}
-	}
-	return claimant{s.source.UID, true}
-}
-
-func (s *sender) udp() bool { return s.key.Addr.IsValid() }
-
 // sender returns the sender of a source; nil: there is no place for it.
 func (r *Requests) sender(from ingest.Source) *sender {
 	if s := r.senders.all[from]; s != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
@@ -106,8 +105,6 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 	return false, fmt.Errorf("there is no judgement about the component %s there", component)
 }
 
-func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
-
 func (a *App) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
 		return dbconn.MySQL(s)
@@ -149,15 +146,4 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 		return nil, fmt.Errorf("no pool of %s is known", app)
 	}
 	return out, nil
-}
-
-func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
-	for i := range snap.Apps {
-		for j := range snap.Apps[i].Workers {
-			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {
-				return strconv.Itoa(w.Slot), true
-			}
-		}
-	}
-	return "", false
 }

@@ -51,13 +51,3 @@ func (f *file) read(name string) ([]byte, error) {
 		f.buf = append(f.buf, make([]byte, n)...)
 	}
 }
-
-// exists reports whether a group's directory is there, and keeps the error if
-// it is not: without it every file would merely look absent.
-func (r *reader) exists(dir string) bool {
-	if err := unix.Access(dir, unix.X_OK); err != nil {
-		r.fail(&os.PathError{Op: "access", Path: dir, Err: err})
-		return false
-	}
-	return true
-}

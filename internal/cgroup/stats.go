@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats is what a group may use and does. A nil field is not known, or not
@@ -197,4 +200,14 @@ func known(n uint64, ok bool) *uint64 {
 		return nil
 	}
 	return &n
+}
+
+// exists reports whether a group's directory is there, and keeps the error if
+// it is not: without it every file would merely look absent.
+func (r *reader) exists(dir string) bool {
+	if err := unix.Access(dir, unix.X_OK); err != nil {
+		r.fail(&os.PathError{Op: "access", Path: dir, Err: err})
+		return false
+	}
+	return true
 }

@@ -25,14 +25,6 @@ const (
 	chartedSlots = 32 // of an app with more workers only the sum is charted
 )
 
-// seriesKey identifies one series; app is empty for series of the host.
-type seriesKey struct{ app, what, slot string }
-
-type series struct {
-	values  [Points]float32
-	touched uint64 // the value of count when it last got a number
-}
-
 // History keeps the numbers of the last 30 minutes for the charts of the page, in a
 // ring of 360 points. A series takes 1,440 bytes (360 float32). There are at most
 // 512 series, 737 kB in all; further ones are counted and left out. A series without
@@ -166,52 +158,6 @@ func (h *History) recordMemory(s *model.State) {
 func (h *History) recordHost(s *model.State) {
 	h.known(seriesKey{"", "cpu", ""}, s.Host.CPU)
 	h.known(seriesKey{"", "memory", ""}, s.Host.Memory)
-}
-
-// known sets a number that is not nil.
-func (h *History) known(k seriesKey, v *float64) {
-	if v != nil {
-		h.set(k, *v)
-	}
-}
-
-func (h *History) add(k seriesKey, v float64) {
-	if old := h.now(k); !math.IsNaN(old) {
-		v += old
-	}
-	h.set(k, v)
-}
-
-// now returns the number of a series at the point being recorded; NaN if there is
-// none.
-func (h *History) now(k seriesKey) float64 {
-	s := h.series[k]
-	if s == nil {
-		return math.NaN()
-	}
-	return float64(s.values[(h.count-1)%Points])
-}
-
-func (h *History) set(k seriesKey, v float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return
-	}
-	s := h.series[k]
-	if s == nil {
-		if len(h.series) >= MaxSeries {
-			if len(h.refused) < MaxSeries {
-				h.refused[k] = struct{}{}
-			}
-			return
-		}
-		s = &series{}
-		for i := range s.values {
-			s.values[i] = float32(math.NaN())
-		}
-		h.series[k] = s
-	}
-	s.values[(h.count-1)%Points] = float32(v)
-	s.touched = h.count
 }
 
 // Size returns the number of series held, and of those that had no room at the last

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
@@ -180,19 +179,4 @@ func percent(ratio *float64) *float64 {
 	}
 	v := *ratio * 100
 	return &v
-}
-
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func integer(s string) *int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return nil
-	}
-	return &n
 }
