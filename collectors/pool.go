@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -35,12 +34,6 @@ const (
 	// maxWorkerSeries bounds the series of resp_worker_connections.
 	maxWorkerSeries = 4000
 )
-
-// Connections is what the collector needs of the sampler of connections.
-type Connections interface {
-	Connections() *conns.Sample
-	SampleConnections()
-}
 
 // PoolOptions are what a Pool needs.
 type PoolOptions struct {

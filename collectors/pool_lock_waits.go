@@ -7,7 +7,6 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // addLockWaits adds who waits for whom to the state, with the workers at both ends,
@@ -70,14 +69,4 @@ func (l *poolRead) lockWaits() []model.LockWait {
 		return cmp.Or(-cmp.Compare(x.Seconds, y.Seconds), cmp.Compare(x.Waiter.ID, y.Waiter.ID), cmp.Compare(x.Blocker.ID, y.Blocker.ID))
 	})
 	return out
-}
-
-// connectionOf returns a thread's connection; the names of user and host are
-// cleaned and bounded.
-func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
-	c := model.Connection{Owner: who, ID: t.ID}
-	if t.Host != "" || t.User != "" {
-		c.User, c.Host = text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
-	}
-	return c
 }

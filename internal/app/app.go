@@ -135,10 +135,6 @@ func New(o Options) (*App, error) {
 	return a, err
 }
 
-func stuckAfter(cfg config.Config) time.Duration {
-	return time.Duration(cfg.Thresholds.ResponseTime.Critical * float64(time.Second))
-}
-
 func (a *App) collectors() *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{

@@ -42,3 +42,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.log.Info("Configuration reloaded")
 	return nil
 }
+
+func stuckAfter(cfg config.Config) time.Duration {
+	return time.Duration(cfg.Thresholds.ResponseTime.Critical * float64(time.Second))
+}

@@ -2,12 +2,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // mysqlServers adds what each server is, and what only a server that answers
@@ -83,4 +85,32 @@ func (d *doctor) redisServers() {
 			})
 		}
 	}
+}
+
+// statements checks that the last statement of a leaked connection can be read,
+// which a collector does only after a leak, on servers with pools.
+func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
+	if !d.hasPool(name) {
+		return
+	}
+	kept, err := server.KeepsStatements(ctx)
+	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statement of a leaked connection is not known: "}
+	var e *mysql.Error
+	switch {
+	case errors.As(err, &e) && e.Reason == reason.Permission:
+		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
+		f.Detail += "the user lacks a right to two columns each of two tables"
+	case errors.As(err, &e) && e.Reason == reason.Unsupported:
+		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
+		f.Detail += "it needs performance_schema=ON in its configuration"
+	case err == nil && !kept:
+		f.Reason, f.Cure = collectors.Disabled, []string{
+			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
+		}
+		f.Detail += "the server does not keep it"
+	default:
+		return // it keeps them; or what is wrong is said elsewhere
+	}
+	d.cureMySQL(ctx, name, &f)
+	d.add("mysql", f)
 }

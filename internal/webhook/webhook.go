@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
@@ -31,16 +29,6 @@ const (
 
 // errMany is the answer while too many requests are in progress.
 const errMany = "too many requests at once"
-
-// Runner plans and runs the actions.
-type Runner interface {
-	Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error)
-	Snapshot() heal.Snapshot
-	RunByID(id string) (journal.Run, error)
-	Approve(ctx context.Context, id, plan string) (journal.Run, error)
-	Pause(p journal.Pause) error
-	Resume() error
-}
 
 // Options are what a [Webhook] needs.
 type Options struct {
