@@ -24,7 +24,6 @@ func on(metric string, more ...string) string { return metric + selector("", mor
 
 // ofMySQL and ofRedis select a metric of the server that is chosen.
 func ofMySQL(metric string, more ...string) string { return metric + selector("mysql", more...) }
-
 func ofRedis(metric string, more ...string) string { return metric + selector("redis", more...) }
 
 // rate is what a counter gains a second; more is what increase shows.
@@ -34,7 +33,6 @@ func rate(selected string) string { return "rate(" + selected + "[$__rate_interv
 // requests a second; quantile is a share of them. Each is of the classic
 // histogram, or of the native one where Prometheus keeps that only.
 func timeOf(by string, more ...string) string  { return eitherSum("sum", by, more...) }
-
 func counted(by string, more ...string) string { return eitherSum("count", by, more...) }
 
 func eitherSum(part, by string, more ...string) string {
