@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-young trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -119,6 +119,12 @@ trial-cost: build ## OLD=path: CPU and memory of a scrape, old and new build in 
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)
+
+trial-mutants: SEED ?= 1
+trial-mutants: N ?= 40
+trial-mutants: ## plant N faults, one a function, drawn by SEED, in discovery, heal and health, as root: 9 of 10 must fail a test; MUTANTS='-again' tries again what was missed; about 30 minutes
+	go build -o build/ ./tools/mutate
+	@bash e2e/trials/apart.sh build/mutate -seed $(SEED) -n $(N) -out build/trials/mutants-$(SEED).tsv $(MUTANTS) ./internal/discovery/... ./internal/heal/... ./internal/health
 
 clean:
 	rm -rf build

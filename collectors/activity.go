@@ -53,7 +53,7 @@ type activityFlight struct {
 	had   map[string]bool // by collector
 }
 
-var errLookPanicked = errors.New("the look at it panicked")
+var errLookPanicked = errors.New("reading it panicked")
 
 // NewActivity returns an Activity of these servers; it asks them nothing yet.
 func NewActivity(targets func() []MySQLTarget) *Activity {
@@ -89,7 +89,7 @@ func (a *Activity) of(ctx context.Context, t MySQLTarget, collector string) (*ac
 	case <-f.done:
 		return f.look, nil
 	case <-ctx.Done():
-		return nil, &mysql.Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
+		return nil, &mysql.Error{Reason: reason.Timeout, Text: "the previous read has not finished yet"}
 	}
 }
 

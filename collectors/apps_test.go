@@ -51,7 +51,7 @@ func shop() *discovery.Snapshot {
 			},
 			Workers: []discovery.Worker{
 				{Process: procs[1], Slot: 0, Start: at(-3500), State: discovery.Idle, For: 2 * time.Second, Heartbeat: 2 * time.Second, HasBeat: true, CPUTime: 6, Threads: 1, FDs: 12, MaxFDs: 1024},
-				{Process: procs[2], Slot: 1, Start: at(-60), State: discovery.Stuck, For: 12 * time.Second, Detail: "waits for an answer", Heartbeat: 12 * time.Second, HasBeat: true, CPUTime: 4, CPU: 0.2, CPUKnown: true, Threads: 1, FDs: -1},
+				{Process: procs[2], Slot: 1, Start: at(-60), State: discovery.Stuck, For: 12 * time.Second, Detail: "waits for a response", Heartbeat: 12 * time.Second, HasBeat: true, CPUTime: 4, CPU: 0.2, CPUKnown: true, Threads: 1, FDs: -1},
 			},
 		},
 	}}

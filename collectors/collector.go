@@ -117,7 +117,7 @@ func unforeseen(err error) []*Unavailable {
 
 func fault(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Unavailable{Reason: Timeout, Detail: "it did not answer within the scrape's budget"}
+		return &Unavailable{Reason: Timeout, Detail: "no response within the time budget of the scrape"}
 	}
 	return &Unavailable{Reason: Failed, Detail: err.Error()}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 var diskUsage = gauge("disk_usage_ratio",
-	"Share of a filesystem's space that is used, of what users other than root may use, as df shows it.", "mountpoint")
+	"Used share (0 to 1) of a file system's space that users other than root can use, as in df.", "mountpoint")
 
 const (
 	// statfsLimit is how long a filesystem may take to tell its size. Local ones
@@ -281,13 +281,13 @@ func (f *diskFailures) add(label string, err error) {
 func (f *diskFailures) err() error {
 	var errs []error
 	if len(f.stuck) > 0 {
-		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no answer from the filesystem at " + few(f.stuck)})
+		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no response from the file system at " + few(f.stuck)})
 	}
 	if len(f.refused) > 0 {
-		errs = append(errs, &Unavailable{Reason: Permission, Detail: "no right to look at the filesystem at " + few(f.refused)})
+		errs = append(errs, &Unavailable{Reason: Permission, Detail: "permission denied for the file system at " + few(f.refused)})
 	}
 	if f.more > 0 {
-		errs = append(errs, &Unavailable{Reason: Failed, Detail: fmt.Sprintf("%d filesystems beyond the first %d are left out", f.more, maxFilesystems)})
+		errs = append(errs, &Unavailable{Reason: Failed, Detail: fmt.Sprintf("%d file systems beyond the limit of %d are not reported", f.more, maxFilesystems)})
 	}
 	return errors.Join(append(errs, f.other)...)
 }

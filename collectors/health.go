@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-var healthFamily = gauge("health_status", "How well each component is, as last judged: 0 healthy, 1 warning, 2 critical; overall is the worst. Without an app it is the host and the stores.", "app", "component")
+var healthFamily = gauge("health_status", "Level of each component at the last evaluation: 0 healthy, 1 warning, 2 critical; component overall is the worst. An empty app stands for the host and the stores.", "app", "component")
 
 // Health returns the last evaluation. It evaluates nothing itself, or the scrape
 // interval would change the hysteresis.

@@ -18,8 +18,8 @@ import (
 )
 
 var (
-	hostMemoryUsage = gauge("host_memory_usage_ratio", "Share of the host's memory that is not available to new work (1 - MemAvailable/MemTotal).")
-	hostCPUUsage    = gauge("host_cpu_usage_ratio", "Share of the host's CPU time of the last minute that was not idle; waiting for I/O is idle, stolen time is not.")
+	hostMemoryUsage = gauge("host_memory_usage_ratio", "Used share (0 to 1) of the host's memory: 1 - MemAvailable/MemTotal.")
+	hostCPUUsage    = gauge("host_cpu_usage_ratio", "Busy share (0 to 1) of the host's CPU time over the last minute; iowait counts as idle, steal counts as busy.")
 )
 
 const (
@@ -73,7 +73,7 @@ func (h *Host) memory(s *Sample) error {
 		return fileError("the host's memory", err)
 	}
 	if m.MemTotal == nil || m.MemAvailable == nil || *m.MemTotal == 0 {
-		return &Unavailable{Reason: Unsupported, Detail: "the host's memory: this kernel does not tell MemAvailable"}
+		return &Unavailable{Reason: Unsupported, Detail: "the host's memory: this kernel does not report MemAvailable"}
 	}
 	s.set(&s.State.Host.Memory, hostMemoryUsage, 1-float64(*m.MemAvailable)/float64(*m.MemTotal))
 	return nil
@@ -138,7 +138,7 @@ func parseCPULine(b []byte) (cpuReading, error) {
 	line, _, complete := bytes.Cut(b, []byte("\n"))
 	rest, found := bytes.CutPrefix(line, []byte("cpu "))
 	if !complete || !found {
-		return cpuReading{}, fmt.Errorf("/proc/stat begins with %q", line[:min(len(line), 32)])
+		return cpuReading{}, fmt.Errorf("/proc/stat: unexpected first line %q", line[:min(len(line), 32)])
 	}
 	var r cpuReading
 	n := 0
@@ -157,7 +157,7 @@ func parseCPULine(b []byte) (cpuReading, error) {
 		n++
 	}
 	if n < 4 {
-		return cpuReading{}, fmt.Errorf("/proc/stat has %d times of the CPU", n)
+		return cpuReading{}, fmt.Errorf("/proc/stat: %d CPU fields, too few", n)
 	}
 	return r, nil
 }

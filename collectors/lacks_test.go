@@ -30,7 +30,7 @@ func TestLacks(t *testing.T) {
 		"optional only":      {extra, "unsupported extra", collectors.OK, ""},
 		"optional first":     {errors.Join(extra, one), "unsupported extra, permission one", collectors.Permission, "one"},
 		"unforeseen":         {errors.New("odd"), "failed odd", collectors.Failed, "odd"},
-		"late":               {fmt.Errorf("read: %w", context.DeadlineExceeded), "timeout it did not answer within the scrape's budget", collectors.Timeout, "it did not answer within the scrape's budget"},
+		"late":               {fmt.Errorf("read: %w", context.DeadlineExceeded), "timeout no response within the time budget of the scrape", collectors.Timeout, "no response within the time budget of the scrape"},
 		"stated goes before": {errors.Join(errors.New("odd"), one), "permission one, failed odd", collectors.Permission, "one; odd"},
 		"optional and odd":   {errors.Join(extra, errors.Join(errors.New("odd"))), "unsupported extra, failed odd", collectors.Failed, "odd"},
 	} {

@@ -72,7 +72,7 @@ func (l *LeakLog) Run(ctx context.Context) error {
 		case <-timer.C:
 			left += int(l.lost.Swap(0))
 			if left > 0 {
-				l.log.Warn("More connections are leaked than are named one by one", "connections", left)
+				l.log.Warn("More leaked connections than are logged one by one", "connections", left)
 			}
 			written, left, open = 0, 0, false
 		case b := <-l.batches:
@@ -98,7 +98,7 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 	}
 	statements, err := lastStatements(ctx, server, ids)
 	if err != nil {
-		l.log.Debug("The last statements of leaked connections are not known", "mysql", lines[0].mysql, "err", err)
+		l.log.Debug("Last statements of leaked connections not available", "mysql", lines[0].mysql, "err", err)
 	}
 	for i := range lines {
 		x := &lines[i]
@@ -106,7 +106,7 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 		if !ok {
 			statement = unknownStatement
 		}
-		l.log.Warn("A connection sleeps in a transaction for too long", "app", x.app, "pool", x.pool, "mysql", x.mysql,
+		l.log.Warn("Leaked connection: idle in a transaction for too long", "app", x.app, "pool", x.pool, "mysql", x.mysql,
 			"connection", x.leak.connection, "worker", worker(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
 			"transaction_age", x.leak.transaction.Age, "rows_locked", x.leak.transaction.RowsLocked, "rows_modified", x.leak.transaction.RowsModified,
 			"statement", statement)

@@ -55,7 +55,7 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 			f.transactions[0].ID = "c" // another one on the same connection
 			look()
 		})
-		const line = `level=WARN msg="A connection sleeps in a transaction for too long" app=shop pool=main mysql=main `
+		const line = `level=WARN msg="Leaked connection: idle in a transaction for too long" app=shop pool=main mysql=main `
 		want := line + "connection=7 worker=0 pid=101 asleep=1m1s transaction_age=1m2s rows_locked=3 rows_modified=2 statement=\"UPDATE `orders` SET `paid` = ?\"\n" +
 			line + "connection=8 worker=unattributed pid=0 asleep=1m2s transaction_age=1m2s rows_locked=0 rows_modified=0 statement=\"not known\"\n" +
 			line + "connection=7 worker=0 pid=101 asleep=1m1.000000001s transaction_age=1m2s rows_locked=3 rows_modified=2 statement=\"not known\"\n"
@@ -92,8 +92,8 @@ func TestLeakLogIsBounded(t *testing.T) {
 			look()
 			time.Sleep(61 * time.Second)
 		})
-		lines := strings.Count(got, "A connection sleeps in a transaction")
-		if lines != 105 || strings.Count(got, "More connections are leaked than are named one by one\" connections=50\n") != 1 || strings.Count(got, "\n") != 106 {
+		lines := strings.Count(got, "Leaked connection: idle in a transaction")
+		if lines != 105 || strings.Count(got, "More leaked connections than are logged one by one\" connections=50\n") != 1 || strings.Count(got, "\n") != 106 {
 			t.Errorf("%d lines, the end of which is %s", lines, got[max(0, len(got)-600):])
 		}
 	})

@@ -19,10 +19,10 @@ import (
 )
 
 var (
-	queueFamily     = gauge("listener_queue_length", "Connections that wait for the app to accept them.", "app", "listener")
-	queueMaxFamily  = gauge("listener_queue_limit", "How many connections may wait; the kernel lets one more in.", "app", "listener")
-	overflowsFamily = counter("listen_overflows_total", "Connections refused because an accept queue was full, in the app's network namespace; apps that share it show the same number.", "app")
-	dropsFamily     = counter("listen_drops_total", "Connection requests dropped for any reason while listening, in the app's network namespace; apps that share it show the same number.", "app")
+	queueFamily     = gauge("listener_queue_length", "Connections in the accept queue that the app has not accepted yet.", "app", "listener")
+	queueMaxFamily  = gauge("listener_queue_limit", "Limit of the accept queue (backlog); the kernel accepts one more.", "app", "listener")
+	overflowsFamily = counter("listen_overflows_total", "Connections dropped because an accept queue was full, in the app's network namespace; apps that share the namespace have the same value.", "app")
+	dropsFamily     = counter("listen_drops_total", "Connection requests dropped by listening sockets for any reason, in the app's network namespace; apps that share the namespace have the same value.", "app")
 )
 
 // Listener returns the accept queues of the apps' listening sockets.
@@ -223,10 +223,10 @@ func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why
 func queuesRefused(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
-			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s need netlink sockets, which are refused (%v)", a.Name, a.QueueErr), cureNetlink)
+			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s cannot be read: netlink sockets are refused (%v)", a.Name, a.QueueErr), cureNetlink)
 		}
 	}
-	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s in its network namespace need CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), cureNamespaces)
+	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s are in another network namespace; reading them needs CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), cureNamespaces)
 }
 
 type listenCounters struct {

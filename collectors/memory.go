@@ -17,11 +17,11 @@ import (
 )
 
 var (
-	appMemoryFamily    = gauge("app_memory_bytes", "Memory of the whole app: pss and uss are sums over its processes; rss counts pages that its processes share once, where that can be told; swap is its share of swap. Sampled in the background, see app_memory_sample_age_seconds.", "app", "kind")
-	appMemLimitFamily  = gauge("app_memory_limit_bytes", "How much memory the app may use: the limit of its control group, or the host's memory.", "app")
-	appMemUseFamily    = gauge("app_memory_usage_ratio", "Memory in use of what the app may use: its control group's working set where that is limited, else the app's pss of the host's memory.", "app")
+	appMemoryFamily    = gauge("app_memory_bytes", "Memory of the whole app: pss, uss and swap are sums over its processes; rss counts pages that its processes share only once, if the kernel reports them. Sampled in the background, see app_memory_sample_age_seconds.", "app", "kind")
+	appMemLimitFamily  = gauge("app_memory_limit_bytes", "Memory limit of the app: that of its control group, or the host's memory.", "app")
+	appMemUseFamily    = gauge("app_memory_usage_ratio", "Used share (0 to 1) of the app's memory limit: the working set of its control group if that is limited, else the app's pss divided by the host's memory.", "app")
 	appMemAgeFamily    = gauge("app_memory_sample_age_seconds", "Age of the oldest sample in app_memory_bytes.", "app")
-	workerMemoryFamily = gauge("worker_memory_bytes", "Memory of one worker; rss is read at each scrape, the other kinds are sampled in the background.", "app", "worker", "kind")
+	workerMemoryFamily = gauge("worker_memory_bytes", "Memory of one worker; rss is read at each scrape, pss and uss are sampled in the background.", "app", "worker", "kind")
 )
 
 // Memory returns what apps and workers hold, and how near they are to their limit.

@@ -16,19 +16,19 @@ import (
 )
 
 var (
-	mysqlInfoFamily        = gauge("mysql_info", "The server that answers: its flavour (mysql, mariadb) and version.", "mysql", "flavour", "version")
-	mysqlFallbackFamily    = gauge("mysql_fallback", "Which address serves: 0 is dsn, n is the n-th of fallback_dsns.", "mysql")
-	mysqlPingFamily        = gauge("mysql_ping_seconds", "Time of a round trip to the server and back.", "mysql")
-	mysqlConnectionsFamily = gauge("mysql_connections", "Open connections, the exporter's own one included.", "mysql")
-	mysqlMaxFamily         = gauge("mysql_max_connections", "How many connections the server takes; it keeps one more for an administrator.", "mysql")
-	mysqlRunningFamily     = gauge("mysql_threads_running", "Connections that are at work at this moment, the exporter's own one left out.", "mysql")
-	mysqlQueriesFamily     = counter("mysql_queries_total", "Statements that the server ran, those inside stored programs included.", "mysql")
-	mysqlQueryTimeFamily   = counter("mysql_query_seconds_total", "Time that statements took, as performance_schema adds it up; absent where that is switched off.", "mysql")
-	mysqlSlowFamily        = counter("mysql_slow_queries_total", "Statements that took longer than the server's long_query_time; of MariaDB at most ten seconds old.", "mysql")
+	mysqlInfoFamily        = gauge("mysql_info", "Flavour (mysql, mariadb) and version of the server; the value is 1.", "mysql", "flavour", "version")
+	mysqlFallbackFamily    = gauge("mysql_fallback", "Address in use: 0 is dsn, n is the n-th of fallback_dsns.", "mysql")
+	mysqlPingFamily        = gauge("mysql_ping_seconds", "Round-trip time of a ping to the server.", "mysql")
+	mysqlConnectionsFamily = gauge("mysql_connections", "Open connections, including the exporter's own.", "mysql")
+	mysqlMaxFamily         = gauge("mysql_max_connections", "Maximum number of connections (max_connections); the server reserves one more for an administrator.", "mysql")
+	mysqlRunningFamily     = gauge("mysql_threads_running", "Connections that run a statement now, without the exporter's own.", "mysql")
+	mysqlQueriesFamily     = counter("mysql_queries_total", "Statements executed by the server, including those in stored programs.", "mysql")
+	mysqlQueryTimeFamily   = counter("mysql_query_seconds_total", "Total execution time of statements according to performance_schema; absent if performance_schema is off.", "mysql")
+	mysqlSlowFamily        = counter("mysql_slow_queries_total", "Statements that took longer than the server's long_query_time. On MariaDB the value is up to ten seconds old.", "mysql")
 	mysqlOldestTrxFamily   = gauge("mysql_oldest_transaction_seconds", "Age of the oldest open InnoDB transaction; 0 if there is none.", "mysql")
-	mysqlLockWaitsFamily   = gauge("mysql_lock_waits", "Connections that wait for a lock of a row, a table or a table's definition.", "mysql")
-	mysqlBlockersFamily    = gauge("mysql_blocking_transactions", "InnoDB transactions that others wait for and that wait for none themselves.", "mysql")
-	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "How long the oldest statement of a client that runs now has been running; 0 if there is none.", "mysql")
+	mysqlLockWaitsFamily   = gauge("mysql_lock_waits", "Connections that wait for a row lock, a table lock or a metadata lock.", "mysql")
+	mysqlBlockersFamily    = gauge("mysql_blocking_transactions", "InnoDB transactions that block others and do not wait themselves.", "mysql")
+	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "Run time of the longest-running statement of a client; 0 if there is none.", "mysql")
 )
 
 // The rights to see how long statements took and, of MySQL 8, who waits for whom.
@@ -146,7 +146,7 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 	l.holders(now.threads)
 }
 
-var errCutShort = errors.New("it has more connections, transactions or lock waits than are looked at, so that what is made of them is too low")
+var errCutShort = errors.New("it has more connections, transactions or lock waits than the exporter reads, so the values derived from them are too low")
 
 // cutShort says that a look does not have all. It names no number, so that it
 // is said once and not at each scrape.
@@ -276,7 +276,7 @@ func waitsRefused(err error) error {
 		return err
 	}
 	return &mysql.Error{
-		Reason: reason.Permission, Text: "who waits for whom is refused: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
+		Reason: reason.Permission, Text: "lock waits cannot be read: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
 		Cure: CureLockWaits,
 	}
 }
@@ -322,7 +322,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 		// MariaDB is installed so. What a server does not add up unless it is told
 		// to is nothing that is wrong with it.
 		l.errs = append(l.errs, &Unavailable{
-			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": the time of its queries needs performance_schema=ON in its configuration",
+			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": query time needs performance_schema=ON in the configuration of the server",
 			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
 		})
 		return nil
@@ -332,7 +332,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
 			Reason: reason.Permission, Cure: CureStatementTime,
-			Text: "the time of its queries is refused: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
+			Text: "query time cannot be read: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}
 	if err != nil {

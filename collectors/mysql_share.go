@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-var mysqlAppQueryFamily = gauge("mysql_app_query_seconds", "How long the oldest running statement that concerns the apps has been running: one of a user that their pools name, one that waits for a lock, or one of many. A dump by another user is none.", "mysql")
+var mysqlAppQueryFamily = gauge("mysql_app_query_seconds", "Run time of the longest-running statement that concerns the apps: it belongs to a user of their pools, waits for a lock, or is one of many long statements. A dump by another user does not count.", "mysql")
 
 const (
 	// nearlyFull is the share of max_connections from which on it is noted who

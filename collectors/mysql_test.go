@@ -173,7 +173,7 @@ func TestMySQLLeavesOut(t *testing.T) {
 	c := collectors.NewMySQL(activity)
 	for i := 1; i <= 2; i++ {
 		s, err := c.Collect(t.Context())
-		if reason, detail := collectors.ReasonOf(err); reason != collectors.Failed || strings.Count(detail, "is too low") != 2 {
+		if reason, detail := collectors.ReasonOf(err); reason != collectors.Failed || strings.Count(detail, "are too low") != 2 {
 			t.Errorf("%s: %s", reason, detail)
 		}
 		if got := left(s); got != float64(7*i) {

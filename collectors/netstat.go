@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-var errNetstat = errors.New("no TcpExt ListenOverflows and ListenDrops")
+var errNetstat = errors.New("TcpExt ListenOverflows and ListenDrops are missing")
 
 // parseListenCounters reads two fields of /proc/net/netstat: lines come in
 // pairs, the names and below them the values.

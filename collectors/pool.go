@@ -18,11 +18,11 @@ import (
 )
 
 var (
-	poolConnectionsFamily   = gauge("pool_connections", "Connections of the pool by what they do: in_use runs a statement, idle sleeps outside of a transaction, in_transaction sleeps in one, leaked has slept in one for longer than leak_after. Each is counted once.", "app", "pool", "state")
-	poolCapacityFamily      = gauge("pool_capacity", "Connections that the pool may have: size and max_overflow times the app's worker processes. Absent without a configured size, or without a bound.", "app", "pool")
-	poolUtilizationFamily   = gauge("pool_utilization_ratio", "Connections of the pool that are not idle, of its capacity.", "app", "pool")
+	poolConnectionsFamily   = gauge("pool_connections", "Connections of the pool by state: in_use runs a statement, idle sleeps outside a transaction, in_transaction sleeps in a transaction, leaked has slept in a transaction for longer than leak_after. Each connection has one state.", "app", "pool", "state")
+	poolCapacityFamily      = gauge("pool_capacity", "Maximum number of connections of the pool: size plus max_overflow, times the number of the app's worker processes. Absent if no size is configured or the pool is unlimited.", "app", "pool")
+	poolUtilizationFamily   = gauge("pool_utilization_ratio", "Share (0 to 1) of the pool's capacity that is not idle.", "app", "pool")
 	workerConnectionsFamily = gauge("worker_connections", "Established connections of the worker to a configured server (mysql:NAME, redis:NAME) or to another known kind of server. Sampled in the background, see worker_connections_sample_age_seconds.", "app", "worker", "component")
-	connectionsAgeFamily    = gauge("worker_connections_sample_age_seconds", "Age of the sample of connections by which workers are told.")
+	connectionsAgeFamily    = gauge("worker_connections_sample_age_seconds", "Age of the sample that assigns connections to workers.")
 )
 
 const (

@@ -25,7 +25,7 @@ func (l *poolRead) addLockSuspect(s *Sample, owners []model.Owner, waits []model
 		return
 	}
 	i, age := l.oldestTransaction(waiting, longest)
-	did := "had a transaction open"
+	did := "had an open transaction"
 	if i < 0 {
 		if i = l.onlySleeper(owners, longest); i < 0 {
 			return

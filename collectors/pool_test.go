@@ -320,7 +320,7 @@ func TestPoolLacks(t *testing.T) {
 		"user is known": {func(r *rig, _ *fakeMySQL) {
 			r.conns.sample.Errs, r.apps[0].Pools[0].User = map[string]error{"shop": syscall.EACCES}, "shop"
 		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
-		"cut short": {func(_ *rig, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "is too low", []string{"resp_pool_connections", "resp_worker_connections"}},
+		"cut short": {func(_ *rig, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "are too low", []string{"resp_pool_connections", "resp_worker_connections"}},
 		"sockets":   {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")} }, collectors.Failed, "broken", nil},
 		"no sample": {func(r *rig, _ *fakeMySQL) { r.conns.sample = conns.Sample{} }, collectors.OK, "", nil},
 		"well":      {func(*rig, *fakeMySQL) {}, collectors.OK, "", []string{"resp_pool_connections", "resp_worker_connections"}},
@@ -383,7 +383,7 @@ func TestPoolLockWaits(t *testing.T) {
 		"main 10         ": 3,
 	})
 	// 7 has a transaction open for longer than 10 has waited.
-	same(t, "suspects", r.readings(t, "page.lock_suspect"), map[string]float64{"main 7 shop 10.0.0.1 shop 0 101 had a transaction open": 60})
+	same(t, "suspects", r.readings(t, "page.lock_suspect"), map[string]float64{"main 7 shop 10.0.0.1 shop 0 101 had an open transaction": 60})
 	for i := range 100 {
 		f.threads = append(f.threads, mysql.Thread{ID: uint64(100 + i), Command: "Query", State: "Waiting for table metadata lock", Time: time.Second})
 	}

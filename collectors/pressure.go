@@ -14,7 +14,7 @@ import (
 )
 
 var pressureWaiting = counter("pressure_waiting_seconds_total",
-	"Time in which some, or all (full), runnable tasks of the host waited for the resource. The kernel keeps cpu/full at 0.",
+	"Time during which some or all (full) runnable tasks of the host waited for the resource. The kernel reports 0 for cpu/full.",
 	"resource", "kind")
 
 // Pressure reads how long work waited for CPU, memory and I/O from
@@ -80,7 +80,7 @@ func pressureError(resources string, err error) error {
 		return fileError("pressure of "+resources, err)
 	}
 	return &Unavailable{
-		Reason: Unsupported, Detail: "pressure of " + resources + " needs a kernel with PSI, switched on (boot parameter psi=1)",
+		Reason: Unsupported, Detail: "pressure of " + resources + " needs a kernel with PSI enabled (boot parameter psi=1)",
 		Remedy: "psi=1 on the kernel's command line: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub and a restart",
 	}
 }

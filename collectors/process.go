@@ -24,22 +24,22 @@ type Apps interface {
 }
 
 var (
-	upFamily = gauge("up", "Whether this component answers or, for an app, runs.", "component")
+	upFamily = gauge("up", "Whether the component responds or, for an app, runs (1).", "component")
 
-	appInfoFamily   = gauge("app_info", "An app that is watched: the server that runs it and the worker class where the command line tells it.", "app", "server", "worker_class")
-	appStartFamily  = gauge("app_start_time_seconds", "When the app's oldest master started, in Unix time.", "app")
-	appCPUFamily    = counter("app_cpu_seconds_total", "CPU time of all processes of the app, ended ones included up to their last reading.", "app", "mode")
-	appCPUUseFamily = gauge("app_cpu_usage_ratio", "CPU that the app used over the last minute, of what its control group allows it, or of all cores.", "app")
-	throttledFamily = counter("app_cpu_throttled_seconds_total", "How long the app's control group was held back for having used up its CPU quota.", "app")
-	oomFamily       = counter("app_oom_kills_total", "Processes of the app's control group that the kernel killed for want of memory.", "app")
+	appInfoFamily   = gauge("app_info", "Server and worker class of an app; worker_class is empty if the command line does not name it. The value is 1.", "app", "server", "worker_class")
+	appStartFamily  = gauge("app_start_time_seconds", "Start time of the app's oldest master, in Unix time.", "app")
+	appCPUFamily    = counter("app_cpu_seconds_total", "CPU time of all processes of the app, including exited processes up to their last read.", "app", "mode")
+	appCPUUseFamily = gauge("app_cpu_usage_ratio", "Used share (0 to 1) of the app's CPU over the last minute; 1 is the quota of its control group, or all cores.", "app")
+	throttledFamily = counter("app_cpu_throttled_seconds_total", "Time for which the app's control group was throttled by its CPU quota.", "app")
+	oomFamily       = counter("app_oom_kills_total", "Processes of the app's control group that the kernel's OOM killer has killed.", "app")
 	threadsFamily   = gauge("app_threads", "Threads of all processes of the app.", "app")
-	openFDsFamily   = gauge("app_open_fds", "Open file descriptors of the app's process that is nearest to its limit.", "app")
-	maxFDsFamily    = gauge("app_max_fds", "Limit of open file descriptors of that same process.", "app")
-	restartsFamily  = counter("worker_restarts_total", "Workers that took the place of another since the exporter first saw the app.", "app")
+	openFDsFamily   = gauge("app_open_fds", "Open file descriptors of the app's process that is closest to its limit.", "app")
+	maxFDsFamily    = gauge("app_max_fds", "Limit of open file descriptors of the same process.", "app")
+	restartsFamily  = counter("worker_restarts_total", "Workers that replaced another worker since the exporter first saw the app.", "app")
 
-	workerInfoFamily  = gauge("worker_info", "The process that is in a worker slot.", "app", "worker", "pid")
-	workerCPUFamily   = counter("worker_cpu_seconds_total", "CPU time of all processes that were in this worker slot.", "app", "worker")
-	workerStartFamily = gauge("worker_start_time_seconds", "When the worker's process started, in Unix time.", "app", "worker")
+	workerInfoFamily  = gauge("worker_info", "Process of a worker slot; the value is 1.", "app", "worker", "pid")
+	workerCPUFamily   = counter("worker_cpu_seconds_total", "CPU time of all processes that have used this worker slot.", "app", "worker")
+	workerStartFamily = gauge("worker_start_time_seconds", "Start time of the worker's process, in Unix time.", "app", "worker")
 	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
 )
 
@@ -79,16 +79,16 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		workers += a.Dropped
 		c.app(&s, a, snap.Time)
 		if a.FDsErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and with them its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and therefore its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
 		}
 		if a.FDsCut {
-			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more descriptors than are looked at: a listener may be missing, and a worker with it", ""))
+			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more file descriptors than the exporter reads: a listener and its workers may be missing", ""))
 		}
 		lacks = append(lacks, distrusted(a)...)
 	}
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
-			Reason: Busy, Of: fmt.Sprintf("uid:%d", l.UID), Detail: fmt.Sprintf("%d apps of user id %d have no place: at most %d are discovered, and not all of one user's", l.Apps, l.UID, discovery.MaxApps),
+			Reason: Busy, Of: fmt.Sprintf("uid:%d", l.UID), Detail: fmt.Sprintf("%d apps of user id %d are not watched: at most %d apps are discovered, and a part of them is reserved for other users", l.Apps, l.UID, discovery.MaxApps),
 			Remedy: "in the configuration, name the apps to watch: apps: [{name: shop, match: {listen: \":8000\", user: shop}}]",
 		})
 	}
@@ -102,15 +102,15 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 // distrusted states what is not believed of an app's processes, or not read.
 func distrusted(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
-		lacks = append(lacks, lackOfApp(a.Name, Permission, "what the match of "+a.Name+" names is not believed: "+a.MatchErr.Error(),
-			"the pid file has to belong to root or to the user of the app, in a directory where nobody else can write"))
+		lacks = append(lacks, lackOfApp(a.Name, Permission, "the pid file in the match of "+a.Name+" is not trusted: "+a.MatchErr.Error(),
+			"make root or the user of the app the owner of the pid file, in a directory that nobody else can write to"))
 	}
 	if len(a.Strangers) > 0 {
-		lacks = append(lacks, lackOfApp(a.Name, InUse, fmt.Sprintf("servers of other users match %s too and are left out: user ids %s", a.Name, numbers(a.Strangers)),
+		lacks = append(lacks, lackOfApp(a.Name, InUse, fmt.Sprintf("servers of other users also match %s and are ignored: user ids %s", a.Name, numbers(a.Strangers)),
 			"in the configuration, name the user of "+a.Name+": match: {…, user: NAME}"))
 	}
 	if a.Cut > 0 {
-		lacks = append(lacks, lackOfApp(a.Name, Busy, fmt.Sprintf("%d processes of %s, or workers' states, are over the bound of what one user may cost a scrape", a.Cut, a.Name), ""))
+		lacks = append(lacks, lackOfApp(a.Name, Busy, fmt.Sprintf("%d processes or worker states of %s were not read: the limit of work per user and scrape is reached", a.Cut, a.Name), ""))
 	}
 	return lacks
 }
@@ -223,7 +223,7 @@ func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
 		}
 		g = &group{start: a.Start}
 		if g.place, g.err = l.fs.Of(a.PID); g.err != nil {
-			l.log.Debug("Control group cannot be told", "app", a.Name, "err", g.err)
+			l.log.Debug("Control group of an app not readable", "app", a.Name, "err", g.err)
 		}
 		l.groups[a.PID] = g
 	}

@@ -28,16 +28,16 @@ type RedisTarget struct {
 }
 
 var (
-	redisInfoFamily      = gauge("redis_info", "The server that answers: its version, its mode (standalone, sentinel, cluster) and its role (master, slave).", "redis", "version", "mode", "role")
-	redisPingFamily      = gauge("redis_ping_seconds", "Time of a round trip to the server and back; of a cluster the longest over its masters.", "redis")
-	redisHitsFamily      = counter("redis_keyspace_hits_total", "Lookups that found their key.", "redis")
-	redisMissesFamily    = counter("redis_keyspace_misses_total", "Lookups that did not find their key.", "redis")
-	redisEvictedFamily   = counter("redis_evicted_keys_total", "Keys that were thrown out because memory had reached maxmemory.", "redis")
-	redisMemoryFamily    = gauge("redis_memory_bytes", "Memory that the server's data and buffers take.", "redis")
-	redisMaxMemoryFamily = gauge("redis_maxmemory_bytes", "How much memory the server may take for that; absent where no limit is set.", "redis")
-	redisClientsFamily   = gauge("redis_connected_clients", "Connections of clients, the exporter's own one included.", "redis")
-	redisCacheFamily     = gauge("redis_cache", "Whether the server is a cache, whose hit rate is judged (1), or holds what is no cache, such as sessions and tasks (0).", "redis")
-	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that wait in a blocking command such as BLPOP.", "redis")
+	redisInfoFamily      = gauge("redis_info", "Version, mode (standalone, sentinel, cluster) and role (master, slave) of the server; the value is 1.", "redis", "version", "mode", "role")
+	redisPingFamily      = gauge("redis_ping_seconds", "Round-trip time of a ping to the server; for a cluster, the longest of its masters.", "redis")
+	redisHitsFamily      = counter("redis_keyspace_hits_total", "Key lookups that found the key.", "redis")
+	redisMissesFamily    = counter("redis_keyspace_misses_total", "Key lookups that did not find the key.", "redis")
+	redisEvictedFamily   = counter("redis_evicted_keys_total", "Keys evicted because memory had reached maxmemory.", "redis")
+	redisMemoryFamily    = gauge("redis_memory_bytes", "Memory used by the server's data and buffers.", "redis")
+	redisMaxMemoryFamily = gauge("redis_maxmemory_bytes", "Memory limit of the server (maxmemory); absent if there is no limit.", "redis")
+	redisClientsFamily   = gauge("redis_connected_clients", "Client connections, including the exporter's own.", "redis")
+	redisCacheFamily     = gauge("redis_cache", "Whether the server is a cache, for which the hit rate is evaluated (1), or also holds other data such as sessions and tasks (0).", "redis")
+	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that are blocked in a command such as BLPOP.", "redis")
 )
 
 // redisPatience is how long one look at a server may take at most, whoever

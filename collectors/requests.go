@@ -16,25 +16,25 @@ const unknown = "unknown"
 
 var (
 	httpRequests = counter("http_requests_total",
-		"Answered requests, as the app's server or the app itself reports them. Method and route are empty unless the app reports them.",
+		"Completed requests, as reported by the app's server or the app itself. Method and route are empty unless the app reports them.",
 		"app", "code", "method", "route")
 	httpDuration = histogram("http_request_duration_seconds",
-		"Time that requests took, as the app's server or the app itself reports it.",
+		"Duration of requests, as reported by the app's server or the app itself.",
 		"app", "method", "route")
 	httpSlow = counter("http_slow_requests_total",
 		"Requests that took longer than slow_request.", "app")
 	appLogMessages = counter("app_log_messages_total",
-		"Lines that the app's server logged, by level.", "app", "level")
+		"Log messages of the app's server, by level.", "app", "level")
 	statsdLines = counter("statsd_lines_total",
-		"StatsD lines received: parsed, unknown (of no use here), malformed, over_limit (counted, but not under a name of its own), or untrusted (dropped: the sender may not report for the app that it named).", "outcome")
+		"StatsD lines received, by result: parsed, unknown (a valid line of a metric that is not used), malformed, over_limit (counted under the name other), or untrusted (dropped because the sender may not report for the app).", "outcome")
 	statsdPackets = counter("statsd_packets_total",
 		"StatsD datagrams received.")
 	statsdDropped = counter("statsd_packets_dropped_total",
-		"StatsD datagrams lost: the socket's receive buffer was full.", "where")
+		"StatsD datagrams lost because the receive buffer of the socket was full.", "where")
 	statsdBuffer = gauge("statsd_receive_buffer_bytes",
-		"Receive buffers of the open StatsD sockets, as the kernel granted them.")
+		"Receive buffer sizes of the open StatsD sockets, as granted by the kernel.")
 	seriesDropped = counter("series_dropped_total",
-		"What a bound left out: events without a series of their own; apps, workers, queues, rows and descriptors that were not looked at.", "family")
+		"Items dropped because of a limit: events without a series of their own, and apps, workers, queues, rows and file descriptors that were not read.", "family")
 )
 
 // RequestsOptions are the settings of [NewRequests].

@@ -148,7 +148,7 @@ func (r *Requests) notes() error {
 	for app, m := range r.misread {
 		out = append(out, &Unavailable{
 			Of: "app:" + app, Reason: Malformed, Optional: true,
-			Detail: fmt.Sprintf("%s sent StatsD lines that cannot be read (%s), the last one within 10 min", app, &m.faults),
+			Detail: fmt.Sprintf("%s sent malformed StatsD lines (%s), the last one within 10 min", app, &m.faults),
 		})
 	}
 	for _, s := range r.senders.all {
@@ -158,7 +158,7 @@ func (r *Requests) notes() error {
 		}
 		out = append(out, &Unavailable{
 			Of: "app:" + s.of, Reason: Misnamed, Optional: true,
-			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is no watched app; they count under that name", s.of, name),
+			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is not a watched app; they are counted under that name", s.of, name),
 			Remedy: CureMisnamed(s.of),
 		})
 	}
@@ -173,6 +173,6 @@ func (r *Requests) notes() error {
 
 // CureMisnamed returns what makes the lines of an app count for it, one way a line.
 func CureMisnamed(app string) string {
-	return "start gunicorn without --statsd-prefix, and without app: in --dogstatsd-tags: the sender's process decides then\n" +
+	return "start gunicorn without --statsd-prefix and without app: in --dogstatsd-tags, so that the app is taken from the sender's process\n" +
 		"start gunicorn with --dogstatsd-tags app:" + app
 }

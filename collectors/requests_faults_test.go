@@ -56,7 +56,7 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	r.Refused(ingest.FaultSize, foreign)      // of nobody, by UDP
 	r.Refused(ingest.Faults, local(12, 1001)) // no such fault
 	notes(t, r)
-	want := []string{"app:shop malformed shop sent StatsD lines that cannot be read (shape 3, value 1), the last one within 10 min"}
+	want := []string{"app:shop malformed shop sent malformed StatsD lines (shape 3, value 1), the last one within 10 min"}
 	if got := notes(t, r); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -87,7 +87,7 @@ func TestMisnamedLines(t *testing.T) {
 		w.send(r, stranger, "mine.gunicorn.request.status.200:1|c")
 		notes(t, r)
 	}
-	want := []string{"app:shop misnamed the StatsD lines of shop name prod.shop, which is no watched app; they count under that name"}
+	want := []string{"app:shop misnamed the StatsD lines of shop name prod.shop, which is not a watched app; they are counted under that name"}
 	w.send(r, shop, "prod.shop.gunicorn.request.status.200:1|c")
 	if got := notes(t, r); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

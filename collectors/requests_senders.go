@@ -211,13 +211,13 @@ func (r *Requests) ignored() error {
 			who = "another host or container"
 			cures[`in the configuration, if its network is known: statsd: {trust: ["NETWORK/BITS"]}`] = true
 		case !key.who.proven:
-			who = "a UDP socket whose user cannot be proven"
+			who = "a UDP socket whose owner cannot be verified"
 			cures["send over a UNIX socket: in the configuration: statsd: {listen: [\"unixgram:///run/resp-exporter/statsd.sock\"]}"] = true
 		default:
 			cures["run the sender as the app's user"] = true
 			cures[fmt.Sprintf(`in the configuration, if the user is known: statsd: {trust: ["uid:%d"]}`, key.who.uid)] = true
 		}
-		list = append(list, fmt.Sprintf("StatsD lines for %s from %s are ignored", key.app, who))
+		list = append(list, fmt.Sprintf("StatsD lines for %s from %s are dropped", key.app, who))
 	}
 	if len(list) == 0 {
 		return nil

@@ -18,12 +18,12 @@ type SessionTarget struct {
 }
 
 var (
-	sessionsFamily        = gauge("sessions", "Sessions of the app that the last full walk over the keys found; an estimate while keys come and go.", "app", "redis")
-	sessionsForeverFamily = gauge("sessions_without_expiry", "Sessions of the app that never expire, so that nothing bounds their number but memory.", "app", "redis")
-	sessionsLateFamily    = gauge("sessions_over_lifetime", "Sessions of the app that, when they were counted, had longer to live than the configured lifetime; absent without one.", "app", "redis")
-	sessionBytesFamily    = gauge("session_bytes", "Memory that all sessions of the app take: their number times the mean of a sample.", "app", "redis")
-	sessionCoverageFamily = gauge("session_scan_coverage_ratio", "Share of the server's keys that the walk under way has seen; 1 while none is.", "app", "redis")
-	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full walk over the keys ended; before the first, since the exporter took the walk up.", "app", "redis")
+	sessionsFamily        = gauge("sessions", "Sessions of the app found by the last full scan of the keys; an estimate if keys change during the scan.", "app", "redis")
+	sessionsForeverFamily = gauge("sessions_without_expiry", "Sessions of the app without an expiry; their number is limited only by memory.", "app", "redis")
+	sessionsLateFamily    = gauge("sessions_over_lifetime", "Sessions of the app whose time to live exceeded the configured lifetime when they were counted; absent if no lifetime is configured.", "app", "redis")
+	sessionBytesFamily    = gauge("session_bytes", "Estimated memory of all sessions of the app: their number times the mean size of a sample.", "app", "redis")
+	sessionCoverageFamily = gauge("session_scan_coverage_ratio", "Share (0 to 1) of the server's keys that the current scan has read; 1 if no scan is running.", "app", "redis")
+	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full scan of the keys ended; before the end of the first scan, time since it was started.", "app", "redis")
 )
 
 // Sessions returns the sessions that apps keep in Redis, as counted in the

@@ -16,10 +16,10 @@ import (
 )
 
 var (
-	successFamily   = gauge("scrape_collector_success", "Whether the last read of this collector worked; what it may not see is in resp_collector_available.", "collector")
-	durationFamily  = gauge("scrape_collector_duration_seconds", "How long the last read of this collector took.", "collector")
-	availableFamily = gauge("collector_available", "Whether this collector gives all it should (1) or not (0), and the reason.", "collector", "reason")
-	leftFamily      = gauge("scrape_collector_left_behind", "Reads of this collector that were given up and have not come back yet; at two, no new one is begun.", "collector")
+	successFamily   = gauge("scrape_collector_success", "Whether the last read of this collector succeeded (1); missing permissions are reported by resp_collector_available.", "collector")
+	durationFamily  = gauge("scrape_collector_duration_seconds", "Duration of the last read of this collector.", "collector")
+	availableFamily = gauge("collector_available", "Whether this collector returns complete data (1) or not (0), with the reason.", "collector", "reason")
+	leftFamily      = gauge("scrape_collector_left_behind", "Reads of this collector that timed out and have not returned yet; while there are two, no new read is started.", "collector")
 )
 
 // maxLeft is how many hung reads of one source may be left behind at once.
@@ -221,7 +221,7 @@ func (c *source) meta(s *Sample, err error, took time.Duration) {
 	case len(fresh) > 0:
 		c.logLacks(fresh, err)
 	case len(now) == 0 && len(before) > 0:
-		c.log.Info("Collector is available again", "was", string(before[0].reason))
+		c.log.Info("Collector data complete again", "was", string(before[0].reason))
 	}
 	c.describe(s, err, took)
 }
@@ -290,7 +290,7 @@ func (c *source) logLacks(fresh []*Unavailable, err error) {
 		}
 		c.log.Error("Collector failed", attrs...)
 	default:
-		c.log.Warn("Collector does not see everything", "reason", string(reason), "err", detail)
+		c.log.Warn("Collector data incomplete", "reason", string(reason), "err", detail)
 	}
 }
 

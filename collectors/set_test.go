@@ -198,7 +198,7 @@ func TestEachOutageIsLoggedOnce(t *testing.T) {
 		{errors.Join(down("main", "no connection"), down("other", "no route")), []string{"level=WARN", "reason=not_found", "mysql other: no route"}},
 		{down("other", "no route"), nil},
 		{errors.Join(down("main", "again"), down("other", "no route")), []string{"level=WARN", "mysql main: again"}},
-		{nil, []string{"level=INFO", "available again", "was=not_found"}},
+		{nil, []string{"level=INFO", "complete again", "was=not_found"}},
 		{nil, nil},
 		{stuck("/a"), []string{"level=ERROR", "reason=timeout", "/a"}},
 		{errors.Join(stuck("/a"), stuck("/b")), []string{"level=ERROR", "err=/b"}},

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var listeningFamily = gauge("statsd_listening", "Whether this StatsD address of the configuration is listened at.", "listen")
+var listeningFamily = gauge("statsd_listening", "Whether the exporter listens on this configured StatsD address (1).", "listen")
 
 // Socket is one StatsD address of the configuration; Err says why it is not
 // listened at.
@@ -47,7 +47,7 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 		lacks = append(lacks, whyNotListening(k))
 	}
 	if len(list) == 0 {
-		return s, &Unavailable{Reason: Disabled, Detail: "statsd.listen is empty: no request can be reported"}
+		return s, &Unavailable{Reason: Disabled, Detail: "statsd.listen is empty: apps cannot report requests"}
 	}
 	return s, errors.Join(lacks...)
 }
@@ -56,11 +56,11 @@ func whyNotListening(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
 	case errors.Is(k.Err, syscall.EADDRINUSE):
-		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is taken by another program, so no request is reported there", Remedy: "in the configuration: statsd: {listen: [\"udp://127.0.0.1:9126\"]}, and the same port in the apps' --statsd-host"}
+		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is in use by another program: no requests are received there", Remedy: "in the configuration: statsd: {listen: [\"udp://127.0.0.1:9126\"]}, and the same port in the apps' --statsd-host"}
 	case errors.Is(k.Err, fs.ErrPermission):
-		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s may not be opened: %v", k.Listen, k.Err), Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s cannot be opened: %v", k.Listen, k.Err), Remedy: cureRuntime(k.Listen)}
 	case errors.Is(k.Err, fs.ErrNotExist):
-		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its folder does not exist", Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its directory does not exist", Remedy: cureRuntime(k.Listen)}
 	default:
 		return &Unavailable{Reason: Failed, Of: of, Detail: fmt.Sprintf("%s: %v", k.Listen, k.Err)}
 	}

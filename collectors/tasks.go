@@ -30,15 +30,15 @@ type TaskTarget struct {
 }
 
 var (
-	taskLengthFamily    = gauge("task_queue_length", "Tasks that wait for a worker; of Celery those of all priorities, without what workers have prefetched.", "app", "queue")
-	taskAgeFamily       = gauge("task_oldest_age_seconds", "How long the oldest waiting task has waited. A Celery message without the property timestamp counts from when the exporter first saw it as the oldest, which is a lower bound.", "app", "queue")
-	taskRunningFamily   = gauge("task_running", "RQ jobs that a worker has begun and not finished. Celery does not tell its broker.", "app", "queue")
-	taskOrphanedFamily  = gauge("task_orphaned", "Started RQ jobs that no worker works on any more: their worker is gone, or has put off the job's end no longer.", "app", "queue")
-	taskFailedFamily    = gauge("task_failed", "Jobs that RQ keeps as failed.", "app", "queue")
-	taskWorkersFamily   = gauge("task_workers", "Of RQ the workers that are registered for the queue and give signs of life, on any host; of Celery the processes on this host that run tasks of the queue.", "app", "queue")
-	taskHeartbeatFamily = gauge("task_worker_heartbeat_age_seconds", "Age of the oldest heartbeat among the queue's RQ workers. A worker at rest gives one in 405 s by default, one at work in 30 s.", "app", "queue")
-	taskUnackedFamily   = gauge("task_unacked", "Messages that Celery workers hold unacknowledged, of all queues of the broker: prefetched ones and, with acks_late, running ones.", "app", "redis")
-	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "How long the longest of those has been held; beyond the visibility timeout it goes to another worker.", "app", "redis")
+	taskLengthFamily    = gauge("task_queue_length", "Tasks that wait for a worker; for Celery, those of all priorities, without prefetched ones.", "app", "queue")
+	taskAgeFamily       = gauge("task_oldest_age_seconds", "Age of the oldest waiting task. For a Celery message without a timestamp it is a lower bound: the time since the exporter first saw the message as the oldest.", "app", "queue")
+	taskRunningFamily   = gauge("task_running", "RQ jobs that a worker has started and not finished. Absent for Celery, which does not report them to the broker.", "app", "queue")
+	taskOrphanedFamily  = gauge("task_orphaned", "Started RQ jobs whose worker is gone or no longer sends heartbeats for them.", "app", "queue")
+	taskFailedFamily    = gauge("task_failed", "Jobs in RQ's registry of failed jobs.", "app", "queue")
+	taskWorkersFamily   = gauge("task_workers", "For RQ, the workers of the queue that send heartbeats, on any host; for Celery, the processes on this host that run tasks of the queue.", "app", "queue")
+	taskHeartbeatFamily = gauge("task_worker_heartbeat_age_seconds", "Age of the oldest heartbeat of the queue's RQ workers. By default an idle worker sends one every 405 s, a busy one every 30 s.", "app", "queue")
+	taskUnackedFamily   = gauge("task_unacked", "Unacknowledged messages held by Celery workers, over all queues of the broker: prefetched messages and, with acks_late, running ones.", "app", "redis")
+	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "Age of the oldest unacknowledged message; after the visibility timeout it is delivered to another worker.", "app", "redis")
 )
 
 // Tasks returns the queues of background tasks.
@@ -238,7 +238,7 @@ func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (ol
 			delete(s.known.seen, part)
 			s.lack(&Unavailable{
 				Reason: Unsupported, Of: "redis:" + t.Redis,
-				Detail: fmt.Sprintf("the oldest message of %s in redis %s is not read, for it is too large, and with it its age", name, t.Redis),
+				Detail: fmt.Sprintf("the age of the oldest message of %s in redis %s is not known: the message is too large to read", name, t.Redis),
 			})
 			continue
 		}

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	thresholdFamily  = gauge("threshold", "Where a resource is called worth a warning, and critical; the shipped rules compare with these.", "resource", "severity")
-	reloadOKFamily   = gauge("config_last_reload_successful", "Whether the last load of the configuration worked.")
-	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded without a fault, in Unix time.")
+	thresholdFamily  = gauge("threshold", "Configured warning and critical thresholds of each resource; the shipped alerting rules use them.", "resource", "severity")
+	reloadOKFamily   = gauge("config_last_reload_successful", "Whether the last load of the configuration succeeded (1).")
+	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.")
 )
 
 // Thresholds returns the limits in force and how the last reload went.

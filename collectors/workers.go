@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	workersFamily   = gauge("app_workers", "Workers by what they do at this moment: idle has no request in hand, busy has one, stuck has been in one for longer than the critical response time, booting has not served yet.", "app", "state")
-	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "How long ago a gunicorn worker last touched its heartbeat file. A sync worker does not during a request, and need not for half the timeout while idle.", "app", "worker")
+	workersFamily   = gauge("app_workers", "Workers by current state: idle has no request, busy has one, stuck has had one for longer than the critical response time, booting has not served a request yet.", "app", "state")
+	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "Time since a gunicorn worker last updated its heartbeat file. A sync worker does not update it during a request, and when idle only every half timeout.", "app", "worker")
 )
 
 // Workers returns what each worker does, by one look from outside.

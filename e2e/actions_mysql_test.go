@@ -89,6 +89,28 @@ func crowd(t *testing.T, s *mariadb.Server, user string, n int, statements ...st
 	return ids
 }
 
+// unchanged waits until connections have been in their present state for d.
+func unchanged(t *testing.T, s *mariadb.Server, d time.Duration, ids ...uint64) {
+	t.Helper()
+	db, err := s.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	eventually(t, 10*d, func() error {
+		for _, id := range ids {
+			var ms float64
+			if err := db.QueryRowContext(t.Context(), "SELECT TIME_MS FROM information_schema.processlist WHERE ID = ?", id).Scan(&ms); err != nil {
+				return fmt.Errorf("connection %d: %w", id, err)
+			}
+			if ms <= float64(d.Milliseconds()) {
+				return fmt.Errorf("connection %d has been in its state for %.0f ms only", id, ms)
+			}
+		}
+		return nil
+	})
+}
+
 // present lists the connections of a server by number, but for our own and the root's.
 func present(t *testing.T, s *mariadb.Server) (ids []uint64) {
 	t.Helper()
@@ -245,7 +267,7 @@ func TestHealProceduresRefuse(t *testing.T) {
 		}
 		return n
 	}
-	time.Sleep(1200 * time.Millisecond)
+	unchanged(t, s, time.Second, idle, foreign, changed)
 	before := present(t, s)
 	do(t, young, "START TRANSACTION", "SELECT * FROM shop.orders")
 	for name, id := range map[string]uint64{"idle": idle, "foreign": foreign, "young": connectionID(t, young)} {
@@ -297,7 +319,7 @@ func TestKillLeakedAfterRestart(t *testing.T) {
 	if len(without(victimIDs(p), again)) == 30 {
 		t.Fatalf("no number is used again: %v, %v", victimIDs(p), again)
 	}
-	time.Sleep(1500 * time.Millisecond) // so that they could be taken for leaked ones
+	unchanged(t, s, time.Second, again...) // so that they could be taken for leaked ones
 	if done, err := k.Apply(t.Context(), p); done != 0 || err == nil {
 		t.Errorf("done %d, %v", done, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
 	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
@@ -202,8 +203,8 @@ func TestRecycleBrokenApp(t *testing.T) {
 		check func(*app) []string
 		want  string
 	}{
-		"gunicorn checks itself": {nil, untitled, nil, "does not import"},
-		"a check of its own":     {nil, nil, func(a *app) []string { return []string{python, "-c", "import " + a.name} }, "does not import"},
+		"gunicorn checks itself": {nil, untitled, nil, "import check of the app failed"},
+		"a check of its own":     {nil, nil, func(a *app) []string { return []string{python, "-c", "import " + a.name} }, "import check of the app failed"},
 		"a title, and no check":  {nil, nil, nil, "set import_check"},
 		"preloaded":              {[]string{"--preload"}, untitled, nil, ""},
 	} {
@@ -224,10 +225,10 @@ func TestRecycleBrokenApp(t *testing.T) {
 			write(t, module, "import no_such_module_any_more\n")
 			r := recycling(w, a, settings)
 			p, err := r.Plan(t.Context(), action.PlanRequest{})
-			if late := c.want == "does not import"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
+			if late := c.want == "import check of the app failed"; err != nil || late && p.Refused != "" || !late && (!strings.Contains(p.Refused, c.want) || (p.Refused == "") != (c.want == "")) {
 				t.Fatalf("%+v, %v", p, err)
 			}
-			if c.want == "does not import" { // found out by the first act, after the plan
+			if c.want == "import check of the app failed" { // found out by the first act, after the plan
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				n, err := r.Apply(ctx, p)
@@ -239,7 +240,7 @@ func TestRecycleBrokenApp(t *testing.T) {
 			if a.get("/healthz") != http.StatusOK || fmt.Sprint(before) != fmt.Sprint(after) {
 				t.Errorf("the site is not as it was: %v, then %v", before, after)
 			}
-			if c.want != "does not import" {
+			if c.want != "import check of the app failed" {
 				return
 			}
 			write(t, module, string(text))
@@ -360,7 +361,7 @@ func recycledByAlert(t *testing.T, wrap []string) {
 	mine := filepath.Join(dir, "resp-exporter") // the one of all tests is in a directory that is closed to others
 	program, err := os.ReadFile(binary)
 	if err == nil {
-		err = errors.Join(os.WriteFile(mine, program, 0o755), os.Mkdir(state, 0o700))
+		err = errors.Join(actiontest.WriteProgram(mine, program, 0o755), os.Mkdir(state, 0o700))
 	}
 	if err == nil && wrap != nil {
 		err = os.Chown(state, 65533, 65533)

@@ -45,7 +45,7 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 		m := h.scrape(t)
 		return all(m.between(4, 9, "resp_pool_connections", "app=shop", "state=leaked"), m.between(4, 9, "resp_pool_connections", "app=blog", "state=leaked"))
 	})
-	time.Sleep(3 * time.Second) // so that all of them sleep for longer than min_idle
+	unchanged(t, s, 2*time.Second, slices.Concat(ours, theirs)...) // min_idle
 	h.reported(t, "Leak", "app=shop", "pool=main")
 	last := h.ends(t, "pool")
 	if gone := without(before, present(t, s)); !slices.Equal(gone, ours) || last.State != "verified" || last.Done != len(ours) {
@@ -55,7 +55,7 @@ func TestAttackTenantsOfOneDatabaseUser(t *testing.T) {
 	long := client(t, s)
 	background(t, long, "SELECT SLEEP(600)")
 	id := connectionID(t, client(t, s)) - 1
-	time.Sleep(2 * time.Second)
+	unchanged(t, s, time.Second, id) // min_time
 	h.reported(t, "Slow", "app=shop", "mysql=main")
 	if last := h.ends(t, "query"); last.Done != 0 {
 		t.Errorf("a query that is not the app's was ended: %s, done %d, %s", last.State, last.Done, last.Reason)

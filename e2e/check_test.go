@@ -59,10 +59,10 @@ func TestCheckFollowsTheApp(t *testing.T) {
 	a.behind("/slow?s=120")
 	a.behind("/slow?s=120")
 	eventually(t, 30*time.Second, func() error {
-		return x.says(t, a, "warning", a.name+" has no free worker: 2 of 2 workers busy", "All 2 workers of "+a.name+" are taken")
+		return x.says(t, a, "warning", a.name+" has no free worker: 2 of 2 workers busy", "All 2 workers of "+a.name+" are busy or stuck")
 	})
 	eventually(t, 40*time.Second, func() error {
-		return x.says(t, a, "critical", a.name+" does not answer: 2 of 2 workers stuck", "gives up the requests of workers")
+		return x.says(t, a, "critical", a.name+" does not answer: 2 of 2 workers stuck", "aborts the requests of workers")
 	})
 	if code, out := x.check("--output=json"); code != 2 || !strings.Contains(out, `"status": "critical"`) {
 		t.Errorf("JSON: %d\n%s", code, out)

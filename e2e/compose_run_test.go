@@ -19,6 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/e2e/internal/prom"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/rules"
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 // confinedTo is the user of shop and exporter in the compose file, without any
@@ -203,7 +204,7 @@ func (u *uncontained) startMariaDB() {
 	slices.Sort(files)
 	// The client's own way to this server; in the image it needs none.
 	bin := u.t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "mysql"), []byte("#!/bin/sh\nexec mariadb --no-defaults --socket="+db.Socket+` "$@"`+"\n"), 0o700); err != nil {
+	if err := actiontest.WriteProgram(filepath.Join(bin, "mysql"), []byte("#!/bin/sh\nexec mariadb --no-defaults --socket="+db.Socket+` "$@"`+"\n"), 0o700); err != nil {
 		u.t.Fatal(err)
 	}
 	for _, target := range files {
@@ -294,7 +295,7 @@ func (u *uncontained) doctor() {
 	argv := append(slices.Clone(confinedTo), filepath.Join(u.dir, "resp-exporter"), "doctor", "--config.file="+filepath.Join(u.dir, "resp-exporter.yml"),
 		"--web.listen-address=127.0.0.1:0", "--state.dir="+filepath.Join(u.dir, "state"))
 	out, err := composeRun(u.dir, argv[0], argv[1:]...)
-	if strings.Contains(out, "permission") || !strings.Contains(out, "looks as") {
+	if strings.Contains(out, "permission") || !strings.Contains(out, "runs as") {
 		u.t.Errorf("doctor: %v\n%s", err, out)
 	}
 }

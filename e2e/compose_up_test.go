@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 // upScript is `make up` in a directory of its own, with engines that are scripts.
@@ -41,7 +43,7 @@ func newUp(t *testing.T) *upScript {
 // engine puts a program of that name there, whose words are those of a shell.
 func (u *upScript) engine(name, script string) {
 	u.t.Helper()
-	if err := os.WriteFile(filepath.Join(u.path, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+	if err := actiontest.WriteProgram(filepath.Join(u.path, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		u.t.Fatal(err)
 	}
 }

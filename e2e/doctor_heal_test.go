@@ -39,7 +39,7 @@ healing:
 		t.Error(err)
 	}
 	for _, f := range x.findings("mysql") {
-		if strings.Contains(f.Detail, "anybody's connection") {
+		if strings.Contains(f.Detail, "end any connection") {
 			t.Errorf("after the cure: %+v", f)
 		}
 	}
@@ -109,7 +109,7 @@ func TestTruthDoctorKnowsThatHealingIsOff(t *testing.T) {
 		"a parent that is not there": {"enforce", dir + "/none/state", 1, found{"heal", "permission", "healing is off", nil, true}},
 		"a file in its place":        {"enforce", write(t, dir+"/file", "x"), 1, found{"heal", "permission", "healing is off", nil, true}},
 		"below a file":               {"dry_run", dir + "/file/state", 1, found{"heal", "permission", "healing is off", nil, true}},
-		"by the configuration":       {"off", dir + "/state", 0, found{"heal", "disabled", "off by the configuration", nil, false}},
+		"by the configuration":       {"off", dir + "/state", 0, found{"heal", "disabled", "off in the configuration", nil, false}},
 	} {
 		code, x := doctor(t, examination{config: strings.Replace(healing(t), "mode: enforce", "mode: "+c.mode, 1), args: []string{"--state.dir=" + c.state}})
 		if err := all(wants("exit code", code, c.code), x.says("heal", c.want)); err != nil {
@@ -125,7 +125,7 @@ func TestDoctorLastStatements(t *testing.T) {
 	s := database(t, "--performance-schema=ON")
 	execute(t, s, "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1'")
 	section := mysqlSection(t, "main", s)
-	const unknown = "the last statement of a leaked connection is not known"
+	const unknown = "the last statements of leaked connections cannot be read"
 	if _, x := doctor(t, examination{config: section}); len(x.findings("mysql")) != 0 {
 		t.Errorf("without a pool: %+v", x.findings("mysql"))
 	}

@@ -138,11 +138,11 @@ func TestDoctorMySQL(t *testing.T) {
 		code int
 	}{
 		"well":     {"resp:" + word + "@" + at, found{"mysql:main", "unsupported", "performance_schema=ON", []string{"performance_schema=ON below [mysqld]"}, false}, "main is MariaDB 10.", 0},
-		"password": {"resp:wrong@" + at, found{"mysql:main", "permission", "refuses the user or the password", []string{"ALTER USER 'resp'@'HOST' IDENTIFIED BY 'PASSWORD'"}, true}, "main cannot be asked, by TCP", 1},
+		"password": {"resp:wrong@" + at, found{"mysql:main", "permission", "refuses the user or the password", []string{"ALTER USER 'resp'@'HOST' IDENTIFIED BY 'PASSWORD'"}, true}, "main cannot be queried, by TCP", 1},
 		"grant":    {"bare:" + word + "@" + at, found{"mysql:main", "permission", "the user lacks a right", []string{"GRANT PROCESS ON *.* TO 'bare'@'127.0.0.1';"}, true}, "main is MariaDB 10.", 1},
-		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), found{"mysql:main", "not_found", "nobody listens", []string{"systemctl status mariadb"}, true}, "", 1},
-		"socket":   {"resp:" + word + "@unix(" + s.Socket + ".none)/", found{"mysql:main", "not_found", "its socket is not there", nil, true}, "by a UNIX socket", 1},
-		"tls":      {"resp:" + word + "@" + at + "?tls=true", found{"mysql:main", "unsupported", "it has none", []string{"ssl_cert and ssl_key"}, true}, "by TLS", 1},
+		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), found{"mysql:main", "not_found", "connection refused", []string{"systemctl status mariadb"}, true}, "", 1},
+		"socket":   {"resp:" + word + "@unix(" + s.Socket + ".none)/", found{"mysql:main", "not_found", "its socket does not exist", nil, true}, "by a UNIX socket", 1},
+		"tls":      {"resp:" + word + "@" + at + "?tls=true", found{"mysql:main", "unsupported", "the DSN requires TLS", []string{"ssl_cert and ssl_key"}, true}, "by TLS", 1},
 		"crowded":  {"crowded:" + word + "@" + at, found{"mysql:main", "busy", "max_user_connections", []string{"ALTER USER 'crowded'@'HOST' WITH MAX_USER_CONNECTIONS 3;"}, true}, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestDoctorMySQLStates(t *testing.T) {
 	s := database(t, "--performance-schema=ON")
 	section := mysqlSection(t, "main", s)
 	code, x := doctor(t, examination{config: section})
-	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "the time of its queries is refused",
+	if err := all(wants("exit code", code, 1), x.says("mysql", found{"mysql:main", "permission", "query time cannot be read",
 		[]string{"GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO 'resp'@'127.0.0.1';"}, true})); err != nil {
 		t.Error(err)
 	}
@@ -171,13 +171,13 @@ func TestDoctorMySQLStates(t *testing.T) {
 	}
 	execute(t, s, "SET GLOBAL read_only = ON")
 	code, x = doctor(t, examination{config: section})
-	if err := all(wants("exit code", code, 0), x.says("mysql", found{"mysql:main", "ok", "is read-only, as a replica is", nil, false})); err != nil {
+	if err := all(wants("exit code", code, 0), x.says("mysql", found{"mysql:main", "ok", "is read-only, probably a replica", nil, false})); err != nil {
 		t.Error(err)
 	}
 	replica := fmt.Sprintf("mysql: [{name: main, dsn: \"resp@tcp(127.0.0.1:%d)/\", fallback_dsns: [\"resp@unix(%s)/\"], password_file: %s}]\n", freePort(t), s.Socket, passwordFile(t))
 	code, x = doctor(t, examination{config: replica})
 	if err := all(wants("exit code", code, 1), x.tells("mysql", "by fallback 1"), x.says("mysql", found{"mysql:main", "ok", "is read-only", nil, false}),
-		x.says("mysql", found{"mysql:main", "not_found", "number 1 of fallback_dsns serves", nil, true})); err != nil {
+		x.says("mysql", found{"mysql:main", "not_found", "number 1 of fallback_dsns is in use", nil, true})); err != nil {
 		t.Error(err)
 	}
 	execute(t, s, "SET GLOBAL read_only = OFF; SET GLOBAL max_connections = 10")
@@ -225,8 +225,8 @@ func TestDoctorRedis(t *testing.T) {
 	}{
 		"well":           {"redis://" + login + local, nil, "cache is Redis ", 0},
 		"replica":        {strings.Replace(replica.url(), redisUser+"@", login, 1), &found{"redis:cache", "ok", "is a replica", nil, false}, "slave", 0},
-		"wrong password": {"redis://" + redisUser + ":wrong@" + local, &found{"redis:cache", "permission", "refuses the user or the password", []string{"ACL SETUSER " + redisUser + " on '>PASSWORD'"}, true}, "cache cannot be asked, by TCP", 1},
-		"no info":        {"redis://noinfo:" + redisPassword + "@" + local, &found{"redis:cache", "permission", "needs a right", []string{"ACL SETUSER noinfo +info"}, true}, "answers, and does not tell", 1},
+		"wrong password": {"redis://" + redisUser + ":wrong@" + local, &found{"redis:cache", "permission", "refuses the user or the password", []string{"ACL SETUSER " + redisUser + " on '>PASSWORD'"}, true}, "cache cannot be queried, by TCP", 1},
+		"no info":        {"redis://noinfo:" + redisPassword + "@" + local, &found{"redis:cache", "permission", "needs a right", []string{"ACL SETUSER noinfo +info"}, true}, "answers, but does not report", 1},
 		"loading":        {strings.Replace(loading.url(), redisUser+"@", login, 1), &found{"redis:cache", "busy", "is loading its data", []string{"INFO persistence"}, true}, "", 1},
 		"full":           {strings.Replace(full.url(), redisUser+"@", login, 1), &found{"redis:cache", "busy", "maxclients", []string{"CLIENT LIST"}, true}, "", 1},
 		"nobody":         {fmt.Sprintf("redis://127.0.0.1:%d", freePort(t)), &found{"redis:cache", "not_found", "does not listen", []string{"systemctl status redis-server"}, true}, "", 1},
@@ -263,8 +263,8 @@ func TestDoctorUnprivileged(t *testing.T) {
 	for _, want := range []string{
 		"looks as nobody (uid 65534), without CAP_SYS_PTRACE", "shop is gunicorn: 2 processes of root (uid 0)",
 		"fault, permission: the listeners of shop need its uid or CAP_SYS_PTRACE", "fault, permission: what the workers of shop do needs CAP_SYS_PTRACE",
-		"cure: in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH", "or: as root: setcap cap_sys_ptrace,cap_dac_read_search=ep " + program,
-		"fault, not_found: no process is found of none",
+		"remedy: in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH", "or: as root: setcap cap_sys_ptrace,cap_dac_read_search=ep " + program,
+		"fault, not_found: no process found of none",
 	} {
 		if !strings.Contains(out, want) {
 			err = all(err, fmt.Errorf("no %q", want))
@@ -310,7 +310,7 @@ func TestDoctorBesideAnExporter(t *testing.T) {
 	}
 	a := serve(t, launch{server: "gunicorn", args: []string{"-w", "1"}})
 	code, seen = doctor(t, examination{args: []string{"--web.listen-address=" + a.listen}})
-	if err := all(wants("exit code", code, 1), seen.says("exporter", found{"", "in_use", a.listen + " is taken by gunicorn", []string{"--web.listen-address="}, true})); err != nil {
+	if err := all(wants("exit code", code, 1), seen.says("exporter", found{"", "in_use", a.listen + " is in use by gunicorn", []string{"--web.listen-address="}, true})); err != nil {
 		t.Error(err)
 	}
 }
@@ -337,10 +337,10 @@ redis: [{name: socket, url: "unix://%s:%s@%s"}, {name: secret, url: "redis://%s@
 	code, out := printed(t, append(slices.Clone(nobody), program, "doctor", "--config.file="+file, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t))))
 	err := wants("exit code", code, 1)
 	for _, want := range []string{
-		"redis socket has a socket that this user may not open", "in the unit: SupplementaryGroups=root", "usermod -aG root nobody",
-		"redis secret cannot be asked: its password_file cannot be read", "chown nobody " + secret,
-		"may not be opened", "install -d -o nobody " + dir + "/closed",
-		file + " holds a password, and every user may read it (mode 0644)", "chmod o-rwx,g-w " + file,
+		"redis socket has a socket that the exporter's user may not open", "in the unit: SupplementaryGroups=root", "usermod -aG root nobody",
+		"redis secret cannot be queried: its password_file cannot be read", "chown nobody " + secret,
+		"cannot be opened", "install -d -o nobody " + dir + "/closed",
+		file + " contains a password, and every user can read it (mode 0644)", "chmod o-rwx,g-w " + file,
 	} {
 		if !strings.Contains(out, want) {
 			err = all(err, fmt.Errorf("no %q", want))
@@ -375,7 +375,7 @@ func TestDoctorHiddenProcesses(t *testing.T) {
 		"unshare", "--mount", "sh", "-c", `mount -t proc -o hidepid=invisible proc "$0" && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`, root,
 		program, "doctor", "--config.file=" + file, "--path.procfs=" + root, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t)),
 	})
-	if code != 1 || !strings.Contains(out, "does not show the processes of other users (hidepid=") || !strings.Contains(out, "in the unit: ProtectProc=default") || !strings.Contains(out, "no process is found of shop") {
+	if code != 1 || !strings.Contains(out, "does not show the processes of other users (hidepid=") || !strings.Contains(out, "in the unit: ProtectProc=default") || !strings.Contains(out, "no process found of shop") {
 		t.Errorf("%d\n%s", code, out)
 	}
 }

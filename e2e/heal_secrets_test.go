@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/e2e/internal/run"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 // everyRule has one rule for each action. URL, HOOK and ARGV are replaced.
@@ -73,7 +74,7 @@ func hookCommand(t *testing.T) (path, out string) {
 	out = filepath.Join(dir, "out")
 	path = filepath.Join(dir, "note")
 	text := "#!/bin/sh\n{ for a in \"$@\"; do printf '%s\\n' \"$a\"; done; env; cat; } > " + out + ".new && mv " + out + ".new " + out + "\n"
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := actiontest.WriteProgram(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path, out

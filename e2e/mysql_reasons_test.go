@@ -29,12 +29,12 @@ func TestMySQLReasons(t *testing.T) {
 		"password": {fmt.Sprintf("resp:wrong%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
 		"user":     {fmt.Sprintf("nobody:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "refuses the user or the password", 0},
 		"grant":    {fmt.Sprintf("bare:%s@tcp(127.0.0.1:%d)/", word, s.Port), "permission", "GRANT PROCESS ON *.*", 1},
-		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), "not_found", "nobody listens", 0},
-		"socket":   {fmt.Sprintf("resp:%s@unix(%s.none)/", word, s.Socket), "not_found", "socket is not there", 0},
+		"port":     {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/", word, freePort(t)), "not_found", "connection refused", 0},
+		"socket":   {fmt.Sprintf("resp:%s@unix(%s.none)/", word, s.Socket), "not_found", "socket does not exist", 0},
 		"name":     {"resp:" + word + "@tcp(no.such.host.invalid:3306)/", "not_found", "host name", 0},
-		"tls":      {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?tls=true", word, s.Port), "unsupported", "it has none", 0},
+		"tls":      {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?tls=true", word, s.Port), "unsupported", "the DSN requires TLS", 0},
 		"crowded":  {fmt.Sprintf("crowded:%s@tcp(127.0.0.1:%d)/", word, s.Port), "busy", "max_user_connections", 0},
-		"option":   {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?timeout=%s", word, s.Port, word), "failed", "does not understand the DSN", 0},
+		"option":   {fmt.Sprintf("resp:%s@tcp(127.0.0.1:%d)/?timeout=%s", word, s.Port, word), "failed", "cannot parse the DSN", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestMySQLTLS(t *testing.T) {
 	eventually(t, 20*time.Second, func() error {
 		m := x.scrape(t)
 		_, body, _ := x.get("/api/v1/status")
-		if says := "mysql looks: its certificate is signed by an authority that this host does not know"; !strings.Contains(body, says) {
+		if says := "mysql looks: its certificate is signed by a CA that this host does not trust"; !strings.Contains(body, says) {
 			return fmt.Errorf("the page does not say %q: %s", says, body)
 		}
 		return all(m.want(0, "resp_up", "component=mysql:looks"), m.want(1, "resp_up", "component=mysql:trusts"), m.has("resp_mysql_connections", "mysql=trusts"))

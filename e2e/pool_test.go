@@ -156,7 +156,7 @@ func perWorker(m metrics, a *app, workers, each int, component string) error {
 // connection has.
 func logged(t *testing.T, x *exporter, a *app, leaked map[int][]int) {
 	t.Helper()
-	const says = "A connection sleeps in a transaction for too long"
+	const says = "Leaked connection: idle in a transaction for too long"
 	pids := map[string]int{} // by connection
 	for pid, connections := range leaked {
 		for _, id := range connections {

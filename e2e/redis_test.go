@@ -181,7 +181,7 @@ func TestRedisReasons(t *testing.T) {
 		"no socket":      {"unix:///run/no/such.sock", "not_found", "no socket", 0},
 		"full":           {full.url(), "busy", "maxclients", 0},
 		"loading":        {loading.url(), "busy", "loading its data", 0},
-		"not TLS":        {"rediss://" + local, "timeout", "did not answer in TLS", 0},
+		"not TLS":        {"rediss://" + local, "timeout", "did not answer the TLS handshake", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(c.url, redisPassword) && !strings.Contains(c.url, "wrong") {
@@ -278,7 +278,7 @@ func TestRedisTLS(t *testing.T) {
 		"server name": {"rediss", "?server_name=cache.example&ca_file=" + path("ca.pem") + "&" + own, "ok", "", 1},
 		"no trust":    {"rediss", "?" + own, "failed", "not trusted", 0},
 		"other name":  {"rediss", "?server_name=other.example&ca_file=" + path("ca.pem") + "&" + own, "failed", "another name", 0},
-		"no own":      {"rediss", "?ca_file=" + path("ca.pem"), "failed", "certificate of ours", 0},
+		"no own":      {"rediss", "?ca_file=" + path("ca.pem"), "failed", "require a client certificate", 0},
 		"no file":     {"rediss", "?ca_file=" + path("none.pem"), "permission", "certificate file", 0},
 		"no TLS":      {"redis", "", "failed", "rediss", 0},
 	} {

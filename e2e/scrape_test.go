@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
 func TestScrapeChoosesCollectors(t *testing.T) {
@@ -122,7 +124,7 @@ func public(t *testing.T) (dir, path string) {
 		t.Fatal(err)
 	}
 	path = filepath.Join(dir, "resp-exporter")
-	if err := os.WriteFile(path, code, 0o755); err != nil {
+	if err := actiontest.WriteProgram(path, code, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return dir, path

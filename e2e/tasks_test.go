@@ -237,7 +237,7 @@ func TestTasksReasons(t *testing.T) {
 	b.grantCelery("hunterqueue")
 	eventually(t, 10*time.Second, func() error { return tasksReason(x.scrape(t), "ok") })
 	b.redis.cli("SET", "hunterqueue", "secretkey")
-	says("failed", "something else under the name of a queue")
+	says("failed", "a key with the name of a queue")
 	b.redis.proc.Stop()
 	eventually(t, 10*time.Second, func() error { return tasksReason(x.scrape(t), "not_found") })
 	keepsRedisSecrets(t, x, "hunterqueue??")

@@ -135,20 +135,20 @@ func TestTruthAdviceEndsTheTrouble(t *testing.T) {
 		steps int      // how often the first line is followed, at most
 	}{
 		"a lock of a foreign shell": {
-			wait, `^Connection (\d+) of user root from localhost on MySQL main.* 2 others wait .*KILL \d+ ends it.*Do not end workers 0 and 1 of `,
+			wait, `^Connection (\d+) of user root from localhost on MySQL main.* 2 other connections wait .*end it with KILL \d+.*Do not end workers 0 and 1 of `,
 			[]string{"START TRANSACTION", "UPDATE shop.orders SET paid = 9 WHERE id = 1"}, false, 1,
 		},
 		"a locked table": {
-			wait, `^2 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to.*KILL \d+ ends it.*Do not end workers 0 and 1 of `,
+			wait, `^2 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost.*end it with KILL \d+.*Do not end workers 0 and 1 of `,
 			[]string{"LOCK TABLES shop.orders WRITE"}, false, 1,
 		},
 		"a change of a table behind a transaction": {
-			wait, `^3 connections wait for a lock of a table on MySQL main.* Connection \d+ of user root from localhost is likely to: it has had a transaction open.*KILL \d+ ends it`,
+			wait, `^3 connections wait for a lock of a table on MySQL main.* It is probably connection \d+ of user root from localhost: it has had an open transaction.*end it with KILL \d+`,
 			[]string{"START TRANSACTION", "SELECT * FROM shop.orders"}, true, 1,
 		},
-		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each have run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},
-		"a hung upstream": {"/upstream?port=PORT", `^Workers .* wait for 127\.0\.0\.1:PORT.* for .*kill -QUIT \d+ \d+ gives up`, nil, false, 2},
-		"spins":           {"/spin?s=300", `^Workers? .* computes?,? .*for .*kill -QUIT \d+( \d+)? gives up`, nil, false, 2},
+		"slow statements": {"/query?s=300", `^Connections \d+ of worker [01] \(pid \d+\) of .* each run a statement on MySQL main.*KILL QUERY \d+ and KILL QUERY \d+ end them`, nil, false, 2},
+		"a hung upstream": {"/upstream?port=PORT", `^Workers .* wait for 127\.0\.0\.1:PORT.* for .*kill -QUIT \d+ \d+ aborts`, nil, false, 2},
+		"spins":           {"/spin?s=300", `^Workers? .* computes?,? .*for .*kill -QUIT \d+( \d+)? aborts`, nil, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := holder(t, 2, address(s), launch{})

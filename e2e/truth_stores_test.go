@@ -168,8 +168,8 @@ func TestTruthMySQLIdleConnections(t *testing.T) {
 			t.Errorf("scrape %d: %v", i, err)
 		}
 	}
-	if n := strings.Count(x.Output(1<<20), "was cut"); n > 0 {
-		t.Errorf("%d lines about connections that were cut:\n%s", n, x.Output(3000))
+	if n := strings.Count(x.Output(1<<20), "was closed"); n > 0 {
+		t.Errorf("%d lines about connections that were closed:\n%s", n, x.Output(3000))
 	}
 }
 
@@ -230,7 +230,7 @@ func TestTruthMySQLFull(t *testing.T) {
 		return full(early, 1, "of user shop from 127.0.0.1, pool of store", "12 of its 12 connections")
 	})
 	late := watch(t, export{config: config})
-	eventually(t, 20*time.Second, func() error { return full(late, 0, "takes no more connections") })
+	eventually(t, 20*time.Second, func() error { return full(late, 0, "accepts no more connections") })
 	silent(t, early)
 }
 

@@ -95,7 +95,7 @@ func checkSelf(ctx context.Context, base string, stdout io.Writer) int {
 		return exitUnknown
 	}
 	_ = resp.Body.Close()
-	printLine(stdout, "resp-exporter HEALTHY - it answers")
+	printLine(stdout, "resp-exporter HEALTHY - the exporter is ready")
 	return exitHealthy
 }
 
@@ -108,7 +108,7 @@ func fetch(ctx context.Context, base string) (a answer, now time.Time, err error
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, answerLimit)).Decode(&a); err != nil {
-		return a, now, fmt.Errorf("what answers at %s is no status of an exporter: %w", shown, err)
+		return a, now, fmt.Errorf("the response of %s is not the status of an exporter: %w", shown, err)
 	}
 	if now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
 		now = time.Now()
@@ -121,14 +121,14 @@ func fetch(ctx context.Context, base string) (a answer, now time.Time, err error
 func get(ctx context.Context, base, path string) (resp *http.Response, shown string, err error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, "", errors.New("--url: expected http://host:port or https://host:port, with the path where the exporter lives if it has one")
+		return nil, "", errors.New("--url: expected http://host:port or https://host:port, with the path of the exporter if it has one")
 	}
 	public := *u
 	public.User = nil // whoever reads the result need not know the login
 	shown = public.String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(path).String(), nil)
 	if err != nil {
-		return nil, shown, fmt.Errorf("the exporter at %s cannot be asked: %w", shown, err)
+		return nil, shown, fmt.Errorf("cannot reach the exporter at %s: %w", shown, err)
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err = http.DefaultClient.Do(req)
@@ -136,11 +136,11 @@ func get(ctx context.Context, base, path string) (resp *http.Response, shown str
 		if inner, ok := errors.AsType[*url.Error](err); ok { // it names the whole URL
 			err = inner.Err
 		}
-		return nil, shown, fmt.Errorf("the exporter at %s cannot be asked: %w", shown, err)
+		return nil, shown, fmt.Errorf("cannot reach the exporter at %s: %w", shown, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		_ = resp.Body.Close()
-		return nil, shown, fmt.Errorf("the exporter at %s answers %s", shown, resp.Status)
+		return nil, shown, fmt.Errorf("the exporter at %s returned %s", shown, resp.Status)
 	}
 	return resp, shown, nil
 }
@@ -153,10 +153,10 @@ func unknownReport(why string) report {
 // no app; no finding is good news only of an app that was looked at lately.
 func (a *answer) report(now time.Time) report {
 	if a.LastCheck == nil || a.Health == nil {
-		return unknownReport("the exporter has not ended its first look at the host yet")
+		return unknownReport("the exporter has not finished its first check of the host yet")
 	}
 	if age := now.Sub(*a.LastCheck); age > oldAfter {
-		return unknownReport("the exporter's last look is " + health.FormatSeconds(age.Seconds()) + " old")
+		return unknownReport("the exporter's last check is " + health.FormatSeconds(age.Seconds()) + " old")
 	}
 	r := report{LastCheck: a.LastCheck, Host: a.Health, Apps: make(map[string]health.Status), Alerts: []health.Alert{}, Recovering: []health.Recovery{}, Recommendations: []string{}}
 	worst := health.Healthy
@@ -181,11 +181,11 @@ func (a *answer) report(now time.Time) report {
 			r.Summary = r.Alerts[0].Summary
 		}
 	case len(unknown) > 0:
-		r.Status, r.code, r.Summary = "unknown", exitUnknown, "nothing is known of "+strings.Join(unknown, ", ")
+		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no data yet for "+strings.Join(unknown, ", ")
 	case len(r.Apps) == 0:
-		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app is found on this host"
+		r.Status, r.code, r.Summary = "unknown", exitUnknown, "no app found on this host"
 	default:
-		r.Status, r.Summary = "healthy", "well: "+strings.Join(slices.Sorted(maps.Keys(r.Apps)), ", ")
+		r.Status, r.Summary = "healthy", "no alerts for "+strings.Join(slices.Sorted(maps.Keys(r.Apps)), ", ")
 	}
 	return r
 }
@@ -225,7 +225,7 @@ func (r *report) print(output string, w io.Writer) error {
 		b.add("host and stores are %s: %s", r.Host.Overall, componentsText(r.Host.Components))
 	}
 	if len(r.Alerts) > 0 {
-		b.add("What is not well:")
+		b.add("Alerts:")
 		for _, a := range r.Alerts {
 			b.add("  %s since %s: %s", a.Severity, utc(a.Since), a.Summary)
 		}
@@ -233,7 +233,7 @@ func (r *report) print(output string, w io.Writer) error {
 	if len(r.Recovering) > 0 {
 		b.add("Recovering:")
 		for _, a := range r.Recovering {
-			b.add("  %s since %s, ended %s: %s", a.Severity, utc(a.Since), utc(a.Ended), a.Summary)
+			b.add("  %s from %s to %s: %s", a.Severity, utc(a.Since), utc(a.Ended), a.Summary)
 		}
 	}
 	if len(r.Recommendations) > 0 {

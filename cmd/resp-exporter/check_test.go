@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 		out  string // what standard output begins with
 		has  []string
 	}{
-		"healthy": {statusOf(0, none, well, well), 0, "resp-exporter HEALTHY - well: app0, app1\n", []string{"app0 is healthy: workers healthy\n"}},
+		"healthy": {statusOf(0, none, well, well), 0, "resp-exporter HEALTHY - no alerts for app0, app1\n", []string{"app0 is healthy: workers healthy\n"}},
 		"warning": {statusOf(0, healthOf("warning", disk, `"Free space."`), healthOf("warning", disk, `"Free space."`)), 1, "resp-exporter WARNING - disk / is at 90 %\n",
 			[]string{"  warning since 2026-01-02 12:00:00 UTC: disk / is at 90 %\n", "What to do:\n  1. Free space.\n"}},
 		"critical": {statusOf(0, none, healthOf("warning", disk, ""), healthOf("critical", stuck+","+disk, `"End it.","Free space."`)), 2, "resp-exporter CRITICAL - app1 does not answer: 2 of 2 workers stuck\n",
@@ -50,14 +50,14 @@ func TestCheck(t *testing.T) {
 		"a store without an app": {statusOf(0, healthOf("critical", stuck, "")), 2, "resp-exporter CRITICAL - ", nil},
 		"in the order of the page": {strings.Replace(statusOf(0, healthOf("critical", "", `"Root."`), healthOf("critical", stuck, `"Symptom."`)), `{"version"`, `{"recommendations":["Root.","Symptom."],"version"`, 1), 2,
 			"resp-exporter CRITICAL - app1 does not answer", []string{"What to do:\n  1. Root.\n  2. Symptom.\n"}},
-		"what has ended": {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0, "resp-exporter HEALTHY - well: app0\n",
-			[]string{"Recovering:\n  critical since 2026-01-02 11:59:00 UTC, ended 2026-01-02 12:00:00 UTC: app1 does not answer"}},
-		"no app":              {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app is found on this host\n", nil},
-		"an app not known":    {statusOf(0, none, well, "null"), 3, "resp-exporter UNKNOWN - nothing is known of app1\n", nil},
-		"not yet looked":      {`{"last_check":null,"health":null,"apps":[]}`, 3, "resp-exporter UNKNOWN - the exporter has not ended its first look", nil},
-		"looked long ago":     {statusOf(10*time.Minute, none, well), 3, "resp-exporter UNKNOWN - the exporter's last look is 10 min", nil},
-		"no JSON":             {"<html>", 3, "resp-exporter UNKNOWN - what answers at http://127.0.0.1", nil},
-		"an unheard-of level": {statusOf(0, none, healthOf("fine", "", "")), 3, "resp-exporter UNKNOWN - what answers", nil},
+		"what has ended": {statusOf(0, none, strings.Replace(well, `"recommendations"`, `"recovering":[`+strings.Replace(stuck, "}", `,"ended":"2026-01-02T12:00:00Z"}`, 1)+`],"recommendations"`, 1)), 0, "resp-exporter HEALTHY - no alerts for app0\n",
+			[]string{"Recovering:\n  critical from 2026-01-02 11:59:00 UTC to 2026-01-02 12:00:00 UTC: app1 does not answer"}},
+		"no app":              {statusOf(0, none), 3, "resp-exporter UNKNOWN - no app found on this host\n", nil},
+		"an app not known":    {statusOf(0, none, well, "null"), 3, "resp-exporter UNKNOWN - no data yet for app1\n", nil},
+		"not yet looked":      {`{"last_check":null,"health":null,"apps":[]}`, 3, "resp-exporter UNKNOWN - the exporter has not finished its first check", nil},
+		"looked long ago":     {statusOf(10*time.Minute, none, well), 3, "resp-exporter UNKNOWN - the exporter's last check is 10 min", nil},
+		"no JSON":             {"<html>", 3, "resp-exporter UNKNOWN - the response of http://127.0.0.1", nil},
+		"an unheard-of level": {statusOf(0, none, healthOf("fine", "", "")), 3, "resp-exporter UNKNOWN - the response of", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +94,7 @@ func TestCheckSelf(t *testing.T) {
 		status, code int
 		out          string
 	}{
-		"ready":     {http.StatusOK, 0, "resp-exporter HEALTHY - it answers\n"},
+		"ready":     {http.StatusOK, 0, "resp-exporter HEALTHY - the exporter is ready\n"},
 		"not ready": {http.StatusServiceUnavailable, 3, "resp-exporter UNKNOWN - the exporter at http://127.0.0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func examine(o app.Options, d doctorOptions, stdout, stderr io.Writer) int {
 		return 1
 	}
 	if err := printDiagnosis(found, d.output, stdout); err != nil {
-		printLine(stderr, "resp-exporter: print what was found: %v", err)
+		printLine(stderr, "resp-exporter: print the findings: %v", err)
 		return 1
 	}
 	if found.Status != "ok" {
@@ -46,7 +46,7 @@ func printDiagnosis(found *doctor.Diagnosis, output string, w io.Writer) error {
 	}
 	var b lines
 	b.add("resp-exporter %s - %s", strings.ToUpper(found.Status), found.Summary)
-	told := make(map[string]string) // cures, and where they were printed
+	printed := make(map[string]string) // remedies, and the section where they were printed
 	for i := range found.Sections {
 		s := &found.Sections[i]
 		b.add("%s: %s", s.Name, s.Status)
@@ -54,16 +54,16 @@ func printDiagnosis(found *doctor.Diagnosis, output string, w io.Writer) error {
 			b.add("  %s", f)
 		}
 		for j := range s.Findings {
-			printFinding(&b, s.Name, &s.Findings[j], told)
+			printFinding(&b, s.Name, &s.Findings[j], printed)
 		}
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// printFinding writes a finding and its cures. Those that were printed before
-// are not printed again: one missing capability is missed by many.
-func printFinding(b *lines, section string, f *doctor.Finding, told map[string]string) {
+// printFinding writes a finding and its remedies. Those that were printed before
+// are not printed again: one missing capability affects many collectors.
+func printFinding(b *lines, section string, f *doctor.Finding, printed map[string]string) {
 	word := "note"
 	if f.Fault {
 		word = "fault"
@@ -73,15 +73,15 @@ func printFinding(b *lines, section string, f *doctor.Finding, told map[string]s
 	}
 	b.add("  %s: %s", word, f.Detail)
 	key := strings.Join(f.Cure, "\n")
-	if where, ok := told[key]; ok && key != "" {
-		b.add("    cure: as above, of %s", where)
+	if where, ok := printed[key]; ok && key != "" {
+		b.add("    remedy: same as in section %s", where)
 		return
 	}
-	told[key] = section
+	printed[key] = section
 	for i, c := range f.Cure {
-		lead := "cure"
+		lead := "remedy"
 		if i > 0 {
-			lead = "  or"
+			lead = "    or"
 		}
 		b.add("    %s: %s", lead, c)
 	}

@@ -29,15 +29,15 @@ func TestDoctor(t *testing.T) {
 		code        int
 		out, errOut string // what they hold
 	}{
-		"well":            {[]string{"doctor", here, file("well.yml", quiet)}, 0, "resp-exporter OK - all that is configured works", ""},
+		"well":            {[]string{"doctor", here, file("well.yml", quiet)}, 0, "resp-exporter OK - everything that is configured works", ""},
 		"defaults off":    {[]string{"doctor", here, "--collector.disable-defaults", "--collector.host", file("well.yml", quiet)}, 0, "mysql: off\n", ""},
-		"no such app":     {[]string{"doctor", here, file("app.yml", quiet+"apps: [{name: gone, match: {cmdline: \"no such program\"}}]\n")}, 1, "  fault, not_found: no process is found of gone", ""},
-		"nobody there":    {[]string{"doctor", here, file("redis.yml", quiet+"redis: [{name: cache, url: \"redis://zoe:s3cret@127.0.0.1:1\"}]\n")}, 1, "  fault, not_found: redis cache does not listen at its address\n    cure: systemctl status redis-server", ""},
+		"no such app":     {[]string{"doctor", here, file("app.yml", quiet+"apps: [{name: gone, match: {cmdline: \"no such program\"}}]\n")}, 1, "  fault, not_found: no process found for gone", ""},
+		"nobody there":    {[]string{"doctor", here, file("redis.yml", quiet+"redis: [{name: cache, url: \"redis://zoe:s3cret@127.0.0.1:1\"}]\n")}, 1, "  fault, not_found: redis cache does not listen at its address\n    remedy: systemctl status redis-server", ""},
 		"bad file":        {[]string{"doctor", file("bad.yml", "colour: red\n")}, 1, "", "bad.yml:1: colour: unknown key"},
 		"no file":         {[]string{"doctor", "--config.file=" + dir + "/none.yml"}, 1, "", "none.yml"},
 		"unknown flag":    {[]string{"doctor", "--docter"}, 2, "", "unknown long flag"},
 		"unknown printer": {[]string{"doctor", "--output=xml"}, 2, "", "must be one of text,json"},
-		"only a check":    {[]string{"doctor", "--config.check", file("well.yml", quiet)}, 0, "configuration is good", ""},
+		"only a check":    {[]string{"doctor", "--config.check", file("well.yml", quiet)}, 0, "configuration is valid", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,13 +58,13 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// A cure that several need is printed once.
+// A remedy that several need is printed once.
 func TestPrintDiagnosis(t *testing.T) {
 	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) doctor.Finding {
 		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Cure: append([]string{}, cure...)}
 	}
 	d := &doctor.Diagnosis{Status: "fault", Summary: "1 thing that is configured cannot work, 3 notes", Sections: []doctor.Section{
-		{Name: "exporter", Status: "ok", Facts: []string{"looks as zoe (uid 5)"}},
+		{Name: "exporter", Status: "ok", Facts: []string{"runs as zoe (uid 5)"}},
 		{Name: "process", Status: "fault", Findings: []doctor.Finding{finding("no", collectors.Permission, true, "one", "two"), finding("so it is", collectors.OK, false)}},
 		{Name: "workers", Status: "note", Findings: []doctor.Finding{finding("no too", collectors.Permission, false, "one", "two"), finding("so it is too", collectors.OK, false)}},
 	}}
@@ -74,15 +74,15 @@ func TestPrintDiagnosis(t *testing.T) {
 	}
 	const want = `resp-exporter FAULT - 1 thing that is configured cannot work, 3 notes
 exporter: ok
-  looks as zoe (uid 5)
+  runs as zoe (uid 5)
 process: fault
   fault, permission: no
-    cure: one
-      or: two
+    remedy: one
+        or: two
   note: so it is
 workers: note
   note, permission: no too
-    cure: as above, of process
+    remedy: same as in section process
   note: so it is too
 `
 	if out.String() != want {

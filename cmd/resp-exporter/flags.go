@@ -28,7 +28,7 @@ type flags struct {
 
 func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	f := flags{app: app.Options{Env: os.Environ(), Version: version.Version}}
-	k := kingpin.New("resp-exporter", "Sees from outside what the Flask and other WSGI apps of this host are doing.")
+	k := kingpin.New("resp-exporter", "Monitors Flask and other Python web apps on this host from outside and exports Prometheus metrics.")
 	k.UsageWriter(stdout).ErrorWriter(stderr)
 	k.Terminate(func(int) { f.done = true })
 	k.Version(version.Print("resp_exporter"))
@@ -37,19 +37,19 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 	ask, seek := checkFlags(k), doctorFlags(k)
 
 	f.app.Web = kingpinflag.AddFlags(k, ":9868")
-	k.Flag("config.file", "Configuration file; none is needed.").StringVar(&f.app.ConfigFile)
+	k.Flag("config.file", "Configuration file (optional).").StringVar(&f.app.ConfigFile)
 	k.Flag("config.check", "Check the configuration and exit.").BoolVar(&f.check)
-	k.Flag("web.external-url", "URL under which the exporter is reached from outside, if not its own; its path is the default of --web.route-prefix.").StringVar(&f.app.ExternalURL)
-	k.Flag("web.allowed-host", "Host name by which browsers may reach the page, beside IP addresses, localhost, this host's own names and that of --web.external-url; may be repeated.").StringsVar(&f.app.AllowedHosts)
-	prefix := k.Flag("web.route-prefix", "Path below which everything is served.").String()
-	k.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&f.app.MetricsPath)
-	k.Flag("web.enable-lifecycle", "Allow a reload by POST /-/reload.").BoolVar(&f.app.Lifecycle)
-	k.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.app.Pprof)
-	k.Flag("web.max-requests", "Most scrapes at once; 0 is no limit.").Default("40").IntVar(&f.app.MaxRequests)
-	k.Flag("web.disable-exporter-metrics", "Leave out go_*, process_* and promhttp_*.").BoolVar(&f.app.DisableExporterMetrics)
-	k.Flag("timeout-offset", "Taken off the scrape timeout that Prometheus sends, for the way back.").Default("0.25s").DurationVar(&f.app.TimeoutOffset)
+	k.Flag("web.external-url", "URL under which clients reach the exporter, for example through a proxy; its path is the default of --web.route-prefix.").StringVar(&f.app.ExternalURL)
+	k.Flag("web.allowed-host", "Additional host name that is accepted in requests. IP addresses, localhost, the names of this host and that of --web.external-url are always accepted. Can be repeated.").StringsVar(&f.app.AllowedHosts)
+	prefix := k.Flag("web.route-prefix", "Path prefix of all pages and endpoints.").String()
+	k.Flag("web.telemetry-path", "Path of the metrics endpoint.").Default("/metrics").StringVar(&f.app.MetricsPath)
+	k.Flag("web.enable-lifecycle", "Enable POST /-/reload, which reloads the configuration.").BoolVar(&f.app.Lifecycle)
+	k.Flag("web.enable-pprof", "Enable profiles under /debug/pprof/.").BoolVar(&f.app.Pprof)
+	k.Flag("web.max-requests", "Maximum number of concurrent scrapes; 0 means no limit.").Default("40").IntVar(&f.app.MaxRequests)
+	k.Flag("web.disable-exporter-metrics", "Do not export go_*, process_* and promhttp_*.").BoolVar(&f.app.DisableExporterMetrics)
+	k.Flag("timeout-offset", "Time to subtract from the scrape timeout that Prometheus sends, to leave time for the response.").Default("0.25s").DurationVar(&f.app.TimeoutOffset)
 	pathFlags(k, &f.app)
-	disable := k.Flag("collector.disable-defaults", "Switch off all collectors that are not switched on by their own flag.").Bool()
+	disable := k.Flag("collector.disable-defaults", "Disable all collectors that are not enabled by their own flag.").Bool()
 	wanted := collectorFlags(k)
 	log := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(k, log)
@@ -76,27 +76,27 @@ func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
 
 // pathFlags adds where things lie.
 func pathFlags(k *kingpin.Application, o *app.Options) {
-	k.Flag("path.procfs", "Where procfs is mounted.").Default("/proc").StringVar(&o.ProcRoot)
-	k.Flag("path.sysfs", "Where sysfs is mounted.").Default("/sys").StringVar(&o.SysRoot)
-	k.Flag("path.rootfs", "Where the host's root is mounted.").Default("/").StringVar(&o.RootFS)
-	k.Flag("state.dir", "Where healing keeps its journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
+	k.Flag("path.procfs", "Mount point of procfs.").Default("/proc").StringVar(&o.ProcRoot)
+	k.Flag("path.sysfs", "Mount point of sysfs.").Default("/sys").StringVar(&o.SysRoot)
+	k.Flag("path.rootfs", "Mount point of the host's root file system.").Default("/").StringVar(&o.RootFS)
+	k.Flag("state.dir", "Directory of the healing journal; used only with rules or a token in the section healing.").Default("/var/lib/resp-exporter").StringVar(&o.StateDir)
 }
 
 // checkFlags adds the command check, and gives its options by its name.
 func checkFlags(k *kingpin.Application) map[string]*checkOptions {
 	o := &checkOptions{}
-	c := k.Command("check", "Ask a running exporter how all is; exit 0 if healthy, 1 warning, 2 critical, 3 unknown.")
-	c.Flag("url", "Where that exporter is, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
-	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
-	c.Flag("self", "Ask only whether the exporter itself is ready; exit 0 or 3.").BoolVar(&o.self)
+	c := k.Command("check", "Print the status that a running exporter reports; exit code 0 healthy, 1 warning, 2 critical, 3 unknown.")
+	c.Flag("url", "URL of the exporter, with its path if it has one.").Envar("RESP_EXPORTER_URL").Default("http://localhost:9868").StringVar(&o.url)
+	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	c.Flag("self", "Check only whether the exporter itself is ready; exit code 0 or 3.").BoolVar(&o.self)
 	return map[string]*checkOptions{c.FullCommand(): o}
 }
 
 // doctorFlags adds the command doctor, and gives its options by its name.
 func doctorFlags(k *kingpin.Application) map[string]*doctorOptions {
 	o := &doctorOptions{}
-	c := k.Command("doctor", "Look at everything once, with the flags of serve, and say what is missing and how to have it; exit 1 if something configured cannot work.")
-	c.Flag("output", "How to print it: text or json.").Default("text").EnumVar(&o.output, "text", "json")
+	c := k.Command("doctor", "Check the whole setup once, with the flags of serve, and print what is missing and how to fix it; exit code 1 if something that is configured cannot work.")
+	c.Flag("output", "Output format: text or json.").Default("text").EnumVar(&o.output, "text", "json")
 	return map[string]*doctorOptions{c.FullCommand(): o}
 }
 

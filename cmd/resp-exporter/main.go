@@ -22,7 +22,7 @@ import (
 
 func main() {
 	if err := keepSecret(); err != nil {
-		fmt.Fprintln(os.Stderr, "resp-exporter: memory can be read by processes of the same user:", err)
+		fmt.Fprintln(os.Stderr, "resp-exporter: memory is readable by processes of the same user:", err)
 	}
 	keepDescriptors()
 	beModest()
@@ -77,7 +77,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, err)
 			return 1
 		}
-		fmt.Fprintln(stdout, "configuration is good")
+		fmt.Fprintln(stdout, "configuration is valid")
 		return 0
 	}
 	if err := serve(f); err != nil {

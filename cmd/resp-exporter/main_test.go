@@ -26,7 +26,7 @@ func TestCommandLine(t *testing.T) {
 		"version":               {[]string{"--version"}, 0, `^resp_exporter, version`, `^$`},
 		"unknown flag":          {[]string{"--colector.host"}, 2, ``, `unknown long flag`},
 		"unknown command":       {[]string{"sevre"}, 2, ``, `sevre`},
-		"good configuration":    {[]string{"--config.file=" + good, "--config.check"}, 0, `configuration is good`, `^$`},
+		"good configuration":    {[]string{"--config.file=" + good, "--config.check"}, 0, `configuration is valid`, `^$`},
 		"bad configuration":     {[]string{"--config.file=" + bad, "--config.check"}, 1, `^$`, `bad.yml:2: slow: unknown key`},
 		"no such file":          {[]string{"--config.file=" + dir + "/none.yml", "--config.check"}, 1, `^$`, `none.yml`},
 		"bad configuration run": {[]string{"serve", "--config.file=" + bad}, 1, ``, `bad.yml:2: slow: unknown key`},

@@ -83,7 +83,7 @@ func (d *dashboard) healState() {
 
 func (d *dashboard) healNow() {
 	d.line(6,
-		graph("Runs in the queue", "Runs that wait to begin. If the line does not return to zero within minutes, a run hangs, or there is a flood of alerts.", unitNumber).
+		graph("Runs in the queue", "Runs that wait in the queue. If the line does not return to zero within minutes, a run hangs, or there is a flood of alerts.", unitNumber).
 			query(on("resp_heal_queue_length"), ofHost).none("no healing metrics"),
 		graph("Plans that wait for approval", "Runs that wait until a person approves their plan, on the status page or through the API; each for at most ten minutes.", unitNumber).
 			query(on("resp_heal_awaiting_approval"), "{{rule}} {{instance}}").none("no rule is configured"),

@@ -4,13 +4,11 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
@@ -19,12 +17,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
-	"github.com/resp-exporter/resp-exporter/internal/logs"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/waits"
 	"github.com/resp-exporter/resp-exporter/internal/web"
 )
 
@@ -61,85 +56,41 @@ type Options struct {
 
 // App is the exporter with all its parts.
 type App struct {
-	o   Options
-	log *slog.Logger
-
-	watcher         *discovery.Watcher
-	requests        *collectors.Requests
-	thresholds      *collectors.Thresholds
-	receivers       *receivers
-	senders         *senders
-	mysql           *mysqlServers
-	leaks           *collectors.LeakLog
-	redis           *redisServers
-	sessionScanners *sessionScanners
-	heal            *healing
-	set             *collectors.Set
-	limits          *httpLimits // of the server
-	history         *web.History
-	server          *http.Server
+	*parts
+	heal    *healing
+	set     *collectors.Set
+	history *web.History
+	server  *http.Server
 
 	reloading sync.Mutex
-	config    atomic.Pointer[config.Config] // in force
-	latest    atomic.Pointer[snapshot]
 }
 
 // New loads the configuration and builds every part; nothing runs yet. Every
 // error that can occur at the start is returned here.
 func New(o Options) (*App, error) {
-	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
+	p, err := newParts(o)
 	if err != nil {
 		return nil, err
 	}
-	o.Logger = logs.Or(o.Logger)
-	a := &App{o: o, log: o.Logger, history: web.NewHistory(), thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
-	a.config.Store(&cfg)
-	a.watcher, err = discovery.New(discovery.Options{
-		Inspector: waits.New,
-		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
-		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watch processes: %w", err)
-	}
-	counters := &statsd.Counters{}
-	a.senders = newSenders(o.Logger)
-	a.senders.apply(cfg.StatsD.Trust)
-	a.requests = collectors.NewRequests(collectors.RequestsOptions{
-		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
-		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
-	})
-	a.receivers = newReceivers(a.requests, counters, o.Logger)
-	a.receivers.passed = o.StatsD
-	a.receivers.apply(cfg.StatsD.Listen)
-	a.mysql = newMySQLServers(o.Logger)
-	a.mysql.apply(cfg.MySQL)
-	a.redis = newRedisServers(o.Logger)
-	a.redis.apply(&cfg)
-	a.sessionScanners = newSessionScanners(a.redis.server, o.Off["sessions"], o.Logger)
-	a.sessionScanners.apply(cfg)
-	a.leaks = collectors.NewLeakLog(o.Logger)
-	a.watcher.SetServices(services(&cfg))
-	if a.limits, err = newHTTPLimits(&a.o); err != nil {
-		return nil, err
-	}
-	a.heal = newHealing(a, o.Logger)
-	apply, err := a.heal.runner.Prepare(cfg.Healing)
+	h := newHealing(p)
+	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: web.NewHistory()}
+	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
 		return nil, err
 	}
 	apply()
-	a.warnOfFiles(&cfg)
-	a.set = a.collectors()
+	p.warnOfFiles(p.config.Load())
 	a.server, err = a.newServer()
 	return a, err
 }
 
-func (a *App) collectors() *collectors.Set {
+// collectors returns the collectors that are on, with the counters of healing
+// that they publish.
+func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
 	activity := collectors.NewActivity(a.mysqlTargets)
 	d := collectors.Deps{
 		Apps: a.watcher, Limits: collectors.NewLimits(&cgroup.FS{ProcRoot: a.o.ProcRoot, SysRoot: a.o.SysRoot}, a.log),
-		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: a.heal.stats, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
+		Requests: a.requests, Thresholds: a.thresholds, Health: a.health, Heal: heal, Sockets: a.receivers.sockets, Activity: activity, Redis: a.redis.targets, Tasks: a.tasks,
 		Sessions: a.sessionScanners.targets, ProcRoot: a.o.ProcRoot, RootFS: a.o.RootFS, Cores: runtime.NumCPU(), Total: sync.OnceValues(hostMemory),
 		Pools: collectors.PoolOptions{
 			Apps: a.watcher, Activity: activity, Connections: a.watcher, Leaks: a.leaks,
@@ -173,7 +124,7 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // sources returns the Run functions of the parts from which collectors read.
-func (a *App) sources() []func(context.Context) error {
+func (a *parts) sources() []func(context.Context) error {
 	return []func(context.Context) error{a.watcher.Run, a.receivers.Run, a.requests.Run, a.senders.Run, a.mysql.Run, a.redis.Run, a.sessionScanners.Run}
 }
 
@@ -201,7 +152,7 @@ func (a *App) poll(ctx context.Context) error {
 }
 
 // input returns the input of [health.Evaluate] for one read.
-func (a *App) input(s *model.State, at time.Time) health.Input {
+func (a *parts) input(s *model.State, at time.Time) health.Input {
 	cfg := a.config.Load()
 	in := health.Input{State: s, At: at, Limits: cfg.Thresholds, Interval: cfg.MonitoringInterval}
 	for _, x := range cfg.Apps {

@@ -29,7 +29,7 @@ func Diagnose(ctx context.Context, o Options) (*doctor.Diagnosis, error) {
 }
 
 // apps returns the apps that run.
-func (a *App) apps(ctx context.Context) ([]discovery.App, error) {
+func (a *parts) apps(ctx context.Context) ([]discovery.App, error) {
 	snap, err := a.watcher.Snapshot(ctx)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ type threadJSON struct {
 }
 
 // evidence returns what is seen of a target now.
-func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
+func (a *parts) evidence(ctx context.Context, target string) json.RawMessage {
 	state, evaluation := a.Latest()
 	app, servers := a.about(target)
 	e := evidenceJSON{LastLook: evaluation.At.UTC(), Servers: make(map[string][]threadJSON), Missing: make(map[string]string)}
@@ -72,7 +72,7 @@ func (a *App) evidence(ctx context.Context, target string) json.RawMessage {
 
 // about takes a target apart: "app:shop/pool:main" is about the app shop and the
 // servers that it uses, "mysql:main" about that server.
-func (a *App) about(target string) (app string, servers []string) {
+func (a *parts) about(target string) (app string, servers []string) {
 	rest, ok := strings.CutPrefix(target, "app:")
 	if !ok {
 		return "", []string{target}

@@ -10,13 +10,13 @@ import (
 // warnOfFiles warns of unsafe owners and modes of the configuration file and
 // the files of secrets. Secrets that everybody may read are usual in
 // containers, so they are not refused.
-func (a *App) warnOfFiles(cfg *config.Config) {
+func (a *parts) warnOfFiles(cfg *config.Config) {
 	for _, note := range config.FileNotes(a.o.ConfigFile) {
-		a.log.Warn("The configuration file is not safe", "file", a.o.ConfigFile, "reason", note)
+		a.log.Warn("Configuration file not safe", "file", a.o.ConfigFile, "reason", note)
 	}
 	for _, file := range cfg.SecretFiles() {
 		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
-			a.log.Warn("Every user may read a secret", "file", file, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+			a.log.Warn("Secret file readable by every user", "file", file, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -24,14 +23,14 @@ type healing struct {
 	hook   *webhook.Webhook
 }
 
-func newHealing(a *App, log *slog.Logger) *healing {
+func newHealing(a *parts) *healing {
 	h := &healing{}
 	h.runner = heal.New(heal.Options{
-		StateDir: a.o.StateDir, Build: a.buildAction, Evidence: a.evidence, Settle: fleetSettle, Logger: log,
+		StateDir: a.o.StateDir, Evidence: a.evidence, Settle: fleetSettle, Logger: a.log,
 		Leases: func(server string) heal.Leases { return &serverLeases{a.redis, server, a.fleetName()} },
 	})
 	h.hook = webhook.New(webhook.Options{
-		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: log,
+		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: a.log,
 		TokenFile: func() string { return a.config.Load().Healing.TokenFile },
 		Guard:     a.limits.hosts.Guard, GuardBrowsers: a.limits.hosts.GuardBrowsers,
 	})
@@ -46,14 +45,14 @@ func (h *healing) stats() collectors.HealStats {
 }
 
 // fleetName returns how the other exporters know this one.
-func (a *App) fleetName() string {
+func (a *parts) fleetName() string {
 	if id := a.config.Load().Healing.Identity.Value; id != "" {
 		return id
 	}
 	if host, err := os.Hostname(); err == nil {
 		return host
 	}
-	return "an exporter without a host name"
+	return "the exporter has no host name"
 }
 
 // serverLeases are those of one server of the section redis, looked up each time.

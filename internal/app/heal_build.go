@@ -30,7 +30,7 @@ func (a *App) buildAction(s config.HealingStep) (action.Action, error) {
 	if build, ok := a.actions()[s.Action]; ok {
 		return build(s)
 	}
-	return nil, fmt.Errorf("there is no action %q", s.Action)
+	return nil, fmt.Errorf("unknown action %q", s.Action)
 }
 
 // actions lists every action by its name in the configuration, with how it is built
@@ -55,7 +55,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
 			host, err := os.Hostname()
 			if err != nil {
-				return nil, fmt.Errorf("by which name RQ's workers know this host: %w", err)
+				return nil, fmt.Errorf("read the host name that RQ workers use: %w", err)
 			}
 			d := restarttask.Deps{Apps: a.configuredApps, Queues: a.taskQueues, Processes: a.watcher, ProcRoot: a.o.ProcRoot, Host: host}
 			return restarttask.New(d, *s.RestartTask), nil
@@ -67,14 +67,14 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return runcommand.New(runcommand.Deps{Condition: a.condition(s.RunCommand.App, s.RunCommand.Component)}, *s.RunCommand), nil
 		},
 		config.ActionEscalate: func(config.HealingStep) (action.Action, error) {
-			return escalate.New(func(rule, fingerprint string) { a.heal.runner.NeedPerson(rule, fingerprint) }), nil
+			return escalate.New(a.heal.runner.NeedPerson), nil
 		},
 	}
 }
 
 // condition measures what a program or a call is to repair: whether a component
 // is well by the last judgement. A step that names none has none.
-func (a *App) condition(app, component string) action.Condition {
+func (a *parts) condition(app, component string) action.Condition {
 	if component == "" {
 		return nil
 	}
@@ -94,7 +94,7 @@ const lookTooOld = 4 * pageInterval
 // app is "", is not healthy, or has not been for as long as it takes to be sure.
 func unwell(j health.Evaluation, app, component string, now time.Time) (bool, error) {
 	if now.Sub(j.At) > lookTooOld {
-		return false, errors.New("nobody has looked lately how it is")
+		return false, errors.New("the last health evaluation is too old")
 	}
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {
 		if level, judged := s.Components[component]; judged && s.App == app {
@@ -102,24 +102,24 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 			return level != health.Healthy || slices.ContainsFunc(s.Recovering, ended), nil
 		}
 	}
-	return false, fmt.Errorf("there is no judgement about the component %s there", component)
+	return false, fmt.Errorf("component %s has no health level", component)
 }
 
-func (a *App) database(name string) dbconn.Database {
+func (a *parts) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
 		return dbconn.MySQL(s)
 	}
 	return nil
 }
 
-func (a *App) sessionStore(name string) purgesessions.SessionStore {
+func (a *parts) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
 		return sessions.NewStore(s)
 	}
 	return nil
 }
 
-func (a *App) taskQueues(name string) restarttask.TaskQueues {
+func (a *parts) taskQueues(name string) restarttask.TaskQueues {
 	if r := a.redis.readers()[name]; r != nil {
 		return r
 	}
@@ -143,7 +143,7 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 		}
 	}
 	if !known {
-		return nil, fmt.Errorf("no pool of %s is known", app)
+		return nil, fmt.Errorf("no pool of app %s is configured", app)
 	}
 	return out, nil
 }

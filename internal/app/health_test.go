@@ -78,7 +78,7 @@ func TestAdviceHasTheWholeHint(t *testing.T) {
 	}
 	advice := strings.Join(status.Recommendations, "\n")
 	_, page := get(t, e.url+"/")
-	for _, hint := range []string{"if it speaks TLS, its url must begin with rediss", "ca_file in its url may help"} {
+	for _, hint := range []string{"if it uses TLS, its url must begin with rediss", "set ca_file in its url"} {
 		if !strings.Contains(advice, hint) {
 			t.Errorf("no %q in %q", hint, advice)
 		}

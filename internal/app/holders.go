@@ -33,13 +33,13 @@ type holders struct {
 }
 
 // holdersOf implements [dbconn.FindHolders].
-func (a *App) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
+func (a *parts) holdersOf(ctx context.Context, server string, apps ...string) (dbconn.Holders, error) {
 	cfg := a.config.Load()
 	isServer := func(component string) bool {
 		name, ok := strings.CutPrefix(component, "mysql:")
 		return ok && cfg.SameMySQL(name, server)
 	}
-	held, err := a.watcher.HeldNow(ctx, isServer, apps...)
+	held, err := a.watcher.ConnectionsNow(ctx, isServer, apps...)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,9 @@ func (h *holders) Incomplete(app string) string {
 	up := slices.ContainsFunc(h.snap.Apps, func(a discovery.App) bool { return a.Name == app && a.Up })
 	switch err := h.errs[app]; {
 	case !up:
-		return "no process of the app is seen on this host"
+		return "no process of the app was found on this host"
 	case errors.Is(err, fs.ErrPermission):
-		return "its connections need its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+		return "reading its connections needs its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 	case err != nil:
 		return err.Error()
 	}
@@ -133,7 +133,7 @@ func (h *holders) Incomplete(app string) string {
 }
 
 // isWatched reports whether an app is configured or discovered.
-func (a *App) isWatched(ctx context.Context, name string) bool {
+func (a *parts) isWatched(ctx context.Context, name string) bool {
 	if slices.ContainsFunc(a.configuredApps(), func(c config.App) bool { return c.Name == name }) {
 		return true
 	}
@@ -141,7 +141,7 @@ func (a *App) isWatched(ctx context.Context, name string) bool {
 	return err == nil && slices.ContainsFunc(snap.Apps, func(x discovery.App) bool { return x.Name == name })
 }
 
-func (a *App) configuredApps() []config.App { return a.config.Load().Apps }
+func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
 
 func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
 	for i := range snap.Apps {

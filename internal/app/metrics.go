@@ -44,7 +44,7 @@ func newMetrics(set *collectors.Set, o Options) (*metrics, error) {
 	if !o.DisableExporterMetrics {
 		s, err := newProcessStats()
 		if err != nil {
-			return nil, fmt.Errorf("the exporter's own process: %w", err)
+			return nil, fmt.Errorf("read the exporter's own process: %w", err)
 		}
 		m.own.MustRegister(promcollectors.NewGoCollector(), s)
 	}
@@ -57,7 +57,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	free, ok := m.inflight.Acquire(r.Context())
 	if !ok {
 		m.refused.Add(1)
-		http.Error(w, fmt.Sprintf("Limit of %d scrapes at once reached, or three quarters of it for one client, try again later.", m.inflight.Limit()), http.StatusServiceUnavailable)
+		http.Error(w, fmt.Sprintf("Limit of concurrent scrapes (%d) reached, or three quarters of it for one client, try again later.", m.inflight.Limit()), http.StatusServiceUnavailable)
 		return
 	}
 	defer free()
@@ -108,7 +108,7 @@ func (m *metrics) selectCollectors(r *http.Request) (func(string) bool, error) {
 	names := m.set.Names()
 	for _, n := range slices.Concat(only, but) {
 		if !slices.Contains(names, n) {
-			return nil, fmt.Errorf("no collector %q; there are %v", n, names)
+			return nil, fmt.Errorf("unknown collector %q, expected one of %v", n, names)
 		}
 	}
 	if len(only) > 0 {

@@ -81,7 +81,7 @@ func (m *mysqlServers) targets() []collectors.MySQLTarget {
 }
 
 // mysqlTargets returns the targets with the users of the apps.
-func (a *App) mysqlTargets() []collectors.MySQLTarget {
+func (a *parts) mysqlTargets() []collectors.MySQLTarget {
 	out := a.mysql.targets()
 	cfg := a.config.Load()
 	for i := range out {

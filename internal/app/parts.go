@@ -1,24 +1,83 @@
 package app
 
 import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+	"github.com/resp-exporter/resp-exporter/internal/waits"
 )
 
-// partsOf returns the pools, sessions and queues that the configuration gives
-// an app.
-func partsOf(x config.App) []health.Part {
-	var out []health.Part
-	for _, p := range x.Pools {
-		out = append(out, health.Part{App: x.Name, Component: "pool", Name: p.Name, Store: "mysql:" + p.MySQL})
+// parts are what collectors, healing and the page read from, each of them ready
+// before one of those is built.
+type parts struct {
+	o   Options
+	log *slog.Logger
+
+	watcher         *discovery.Watcher
+	requests        *collectors.Requests
+	thresholds      *collectors.Thresholds
+	receivers       *receivers
+	senders         *senders
+	mysql           *mysqlServers
+	leaks           *collectors.LeakLog
+	redis           *redisServers
+	sessionScanners *sessionScanners
+	limits          *httpLimits // of the server
+
+	config atomic.Pointer[config.Config] // in force
+	latest atomic.Pointer[snapshot]
+}
+
+// snapshot is what one gather read, and its evaluation.
+type snapshot struct {
+	state      *model.State
+	evaluation health.Evaluation
+}
+
+// newParts loads the configuration and returns the parts that it names.
+func newParts(o Options) (*parts, error) {
+	cfg, err := config.LoadFile(o.ConfigFile, o.Env)
+	if err != nil {
+		return nil, err
 	}
-	for _, s := range x.Sessions {
-		out = append(out, health.Part{App: x.Name, Component: "sessions", Name: s.Redis, Store: "redis:" + s.Redis})
+	o.Logger = logs.Or(o.Logger)
+	a := &parts{o: o, log: o.Logger, thresholds: collectors.NewThresholds(cfg.Thresholds, time.Now())}
+	a.config.Store(&cfg)
+	a.watcher, err = discovery.New(discovery.Options{
+		Inspector: waits.New,
+		ProcRoot:  o.ProcRoot, Interval: cfg.MonitoringInterval, Apps: cfg.Apps,
+		Stuck: stuckAfter(cfg), Names: nameFile{o.StateDir}, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start watching processes: %w", err)
 	}
-	for _, t := range x.Tasks {
-		for _, q := range t.Names() {
-			out = append(out, health.Part{App: x.Name, Component: "tasks", Name: q, Store: "redis:" + t.Redis})
-		}
-	}
-	return out
+	a.watcher.SetServices(services(&cfg))
+	counters := &statsd.Counters{}
+	a.senders = newSenders(o.Logger)
+	a.senders.apply(cfg.StatsD.Trust)
+	a.requests = collectors.NewRequests(collectors.RequestsOptions{
+		SlowRequest: cfg.SlowRequest, MaxRoutes: cfg.StatsD.MaxRoutes, Stats: counters.Stats,
+		Attribute: a.watcher.Senders, Users: a.watcher.Users, Prove: a.senders.prove, Trusts: a.senders.trusts,
+	})
+	a.receivers = newReceivers(a.requests, counters, o.Logger)
+	a.receivers.passed = o.StatsD
+	a.receivers.apply(cfg.StatsD.Listen)
+	a.mysql = newMySQLServers(o.Logger)
+	a.mysql.apply(cfg.MySQL)
+	a.redis = newRedisServers(o.Logger)
+	a.redis.apply(&cfg)
+	a.sessionScanners = newSessionScanners(a.redis.server, o.Off["sessions"], o.Logger)
+	a.sessionScanners.apply(cfg)
+	a.leaks = collectors.NewLeakLog(o.Logger)
+	a.limits, err = newHTTPLimits(&a.o)
+	return a, err
 }

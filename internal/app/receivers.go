@@ -69,7 +69,7 @@ func (r *receivers) warnOfPassed(listen []string) {
 			network, address, err := config.ParseStatsDListen(l)
 			return err == nil && network+" "+address == passed
 		}) {
-			r.log.Warn("Passed StatsD socket is not in statsd.listen and is not read; its senders wait", "listen", passed)
+			r.log.Warn("Passed StatsD socket not in statsd.listen, not read; its senders block", "listen", passed)
 		}
 	}
 }
@@ -137,11 +137,11 @@ func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	if err != nil {
 		x.err = err
 		if before == nil || before.err == nil || before.err.Error() != err.Error() {
-			r.log.Warn("StatsD address cannot be listened at", "listen", listen, "err", err)
+			r.log.Warn("Cannot listen on StatsD address", "listen", listen, "err", err)
 		}
 		return
 	}
-	r.log.Info("Listening for StatsD", "listen", listen)
+	r.log.Info("Listening on StatsD address", "listen", listen)
 	ctx, x.stop = context.WithCancel(ctx)
 	r.wg.Go(func() {
 		err := x.listener.Run(ctx)

@@ -51,7 +51,7 @@ func (r *redisServers) apply(cfg *config.Config) {
 		if !known {
 			u, err := config.ParseRedisURL(section.URL)
 			if err != nil { // the check of the configuration does the same
-				r.log.Error("Redis cannot be asked", "redis", section.Name, "err", fmt.Errorf("url: %w", err))
+				r.log.Error("Redis cannot be queried", "redis", section.Name, "err", fmt.Errorf("url: %w", err))
 				continue
 			}
 			opened := redis.Open(redis.Options{URL: u, PasswordFile: section.PasswordFile})
@@ -70,7 +70,7 @@ func (r *redisServers) apply(cfg *config.Config) {
 
 func (r *redisServers) end(name string, server redisServer) {
 	if err := server.Close(); err != nil {
-		r.log.Debug("Connection not ended well", "redis", name, "err", err)
+		r.log.Debug("Connection not closed cleanly", "redis", name, "err", err)
 	}
 }
 

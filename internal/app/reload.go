@@ -16,7 +16,7 @@ func (a *App) Reload(ctx context.Context) error {
 	var heal func()
 	cfg, err := config.LoadFile(a.o.ConfigFile, a.o.Env)
 	if err == nil {
-		heal, err = a.heal.runner.Prepare(cfg.Healing)
+		heal, err = a.heal.runner.Prepare(cfg.Healing, a.buildAction)
 	}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -25,7 +25,7 @@ func (a *App) Reload(ctx context.Context) error {
 	}
 	if err != nil {
 		a.thresholds.Fail()
-		a.log.Error("Configuration not reloaded, the one before stays", "err", err)
+		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
 		return err
 	}
 	a.senders.apply(cfg.StatsD.Trust)

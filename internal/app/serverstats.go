@@ -3,11 +3,11 @@ package app
 import "github.com/prometheus/client_golang/prometheus"
 
 var (
-	webConnections = prometheus.NewDesc("resp_web_connections", "Connections to the exporter's HTTP server that are open.", nil, nil)
-	webLimit       = prometheus.NewDesc("resp_web_connections_limit", "The most connections that may be open at once; three quarters of it for one remote address.", nil, nil)
-	webClosed      = prometheus.NewDesc("resp_web_connections_closed_total", "Connections that were closed because there were too many.", []string{"reason"}, nil)
-	webCut         = prometheus.NewDesc("resp_web_responses_cut_total", "Responses that did not reach their client whole.", []string{"reason"}, nil)
-	webRefused     = prometheus.NewDesc("resp_web_requests_refused_total", "Requests that were refused: by a host name that is not the exporter's, or beyond --web.max-requests.", []string{"reason"}, nil)
+	webConnections = prometheus.NewDesc("resp_web_connections", "Open connections to the exporter's HTTP server.", nil, nil)
+	webLimit       = prometheus.NewDesc("resp_web_connections_limit", "Maximum number of open connections; three quarters of it for one remote address.", nil, nil)
+	webClosed      = prometheus.NewDesc("resp_web_connections_closed_total", "Connections closed because the limit was reached.", []string{"reason"}, nil)
+	webCut         = prometheus.NewDesc("resp_web_responses_cut_total", "Responses that the client did not receive completely.", []string{"reason"}, nil)
+	webRefused     = prometheus.NewDesc("resp_web_requests_refused_total", "Requests refused because of their host name, or because of --web.max-requests.", []string{"reason"}, nil)
 )
 
 // serverStats publishes how often the HTTP server's limits were reached.

@@ -7,7 +7,7 @@ import (
 
 // tasks returns the configured background tasks, each with the connection of
 // its Redis.
-func (a *App) tasks() []collectors.TaskTarget {
+func (a *parts) tasks() []collectors.TaskTarget {
 	readers := a.redis.readers()
 	var out []collectors.TaskTarget
 	for _, app := range a.config.Load().Apps {

@@ -71,7 +71,7 @@ func (s *senders) trusts(from ingest.Source) bool {
 func (s *senders) prove(ctx context.Context, asked []ingest.Source) map[ingest.Source]ingest.Source {
 	out, err := s.prover.Prove(ctx, asked)
 	if err != nil {
-		s.log.Debug("UDP senders cannot be proven", "err", err)
+		s.log.Debug("UDP senders cannot be verified", "err", err)
 	}
 	return out
 }

@@ -11,10 +11,10 @@ import (
 
 // ErrOutside says that a process is in a group that cannot be reached from
 // here: outside our cgroup namespace, or not below what is mounted.
-var ErrOutside = errors.New("group is outside of what is mounted here")
+var ErrOutside = errors.New("the control group is outside the mounted hierarchy")
 
 var (
-	errNotMounted = errors.New("no such hierarchy is mounted")
+	errNotMounted = errors.New("the control group hierarchy is not mounted")
 	errLine       = errors.New("malformed line")
 )
 
@@ -122,7 +122,7 @@ func parseMembership(b []byte) (membership, error) {
 		}
 	}
 	if m == (membership{}) {
-		return m, fmt.Errorf("%w: no group at all", errLine)
+		return m, fmt.Errorf("%w: no control group", errLine)
 	}
 	return m, nil
 }

@@ -88,7 +88,7 @@ func (c *Config) partProblems(a *App, path string) []problem {
 		at := fmt.Sprintf("%s.sessions[%d]", path, i)
 		out = append(out, c.sessionProblems(s, at)...)
 		if first, again := servers[s.Redis]; again {
-			out = append(out, problem{at + ".redis", fmt.Sprintf("%q is the server of sessions[%d] already", s.Redis, first), "one entry a server, with a prefix that all its sessions share"})
+			out = append(out, problem{at + ".redis", fmt.Sprintf("%q is already the server of sessions[%d]", s.Redis, first), "one entry per server, with a prefix that all its sessions share"})
 		} else if s.Redis != "" {
 			servers[s.Redis] = i
 		}
@@ -160,7 +160,7 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 		case len(q) > maxQueue || hasControl(q):
 			out = append(out, problem{at, "got " + schema.Quote(q), ""})
 		case again:
-			out = append(out, problem{at, fmt.Sprintf("the queue %q is at %s already", q, first), "each queue of an app once"})
+			out = append(out, problem{at, fmt.Sprintf("the queue %q is already at %s", q, first), "each queue of an app only once"})
 		default:
 			queues[q] = at
 		}
@@ -177,7 +177,7 @@ func serverProblems(path, name string, exists bool) []problem {
 	case name == "":
 		return []problem{{path, "missing", ""}}
 	case !exists:
-		return []problem{{path, "got " + schema.Quote(name) + ", which is not there", ""}}
+		return []problem{{path, "got " + schema.Quote(name) + ", which does not exist", ""}}
 	}
 	return nil
 }

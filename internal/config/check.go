@@ -93,7 +93,7 @@ func appProblems(apps []App) []problem {
 		case !isAppName(a.Name):
 			out = append(out, problem{path + ".name", "got " + schema.Quote(a.Name), ""})
 		case again:
-			out = append(out, problem{path + ".name", fmt.Sprintf("%q is the name of apps[%d] already", a.Name, j), "another name"})
+			out = append(out, problem{path + ".name", fmt.Sprintf("%q is already the name of apps[%d]", a.Name, j), "another name"})
 		default:
 			first[a.Name] = i
 		}
@@ -136,7 +136,7 @@ func statsdProblems(s StatsD) []problem {
 		case err != nil:
 			out = append(out, problem{path, "got " + schema.Quote(l), ""})
 		case seen[address]:
-			out = append(out, problem{path, schema.Quote(l) + " is in the list already", "another address"})
+			out = append(out, problem{path, schema.Quote(l) + " is already in the list", "another address"})
 		}
 		seen[address] = true
 	}

@@ -108,7 +108,7 @@ func TestEnvironmentFaults(t *testing.T) {
 		{"lower case", "", []string{"Cpu_WARNING_THRESHOLD=0.5"}, []string{prefix + "Cpu_WARNING_THRESHOLD" + unknown}},
 		{"a name of two lines", "", []string{"A\nB=0.5"}, []string{prefix + "A\ufffdB" + unknown}},
 		{"order", "", []string{"CACHE_HIT_RATE_CRITICAL_THRESHOLD=0.9"}, []string{
-			prefix + `CACHE_HIT_RATE_CRITICAL_THRESHOLD="0.9": warning 0.8 is below critical 0.9; expected warning at or above critical, as this one warns when the value falls`,
+			prefix + `CACHE_HIT_RATE_CRITICAL_THRESHOLD="0.9": warning 0.8 is below critical 0.9; expected warning at or above critical, because this threshold warns about low values`,
 		}},
 		{"order against the file", "thresholds:\n  cpu: {critical: 0.85}\n", []string{"CPU_WARNING_THRESHOLD=0.86"}, []string{
 			prefix + `CPU_WARNING_THRESHOLD="0.86": warning 0.86 is above critical 0.85; expected warning at or below critical`,

@@ -177,7 +177,7 @@ type RestartTask struct {
 	App   string `yaml:"app,omitempty" want:"the name of an app"`
 	Queue string `yaml:"queue,omitempty" want:"the name of a queue, of at most 128 bytes"`
 	// Its jobs may run twice; required to be true.
-	Idempotent bool `yaml:"idempotent" want:"true: the jobs of the queue may run twice, for a job that is cut off is run again"`
+	Idempotent bool `yaml:"idempotent" want:"true, if its jobs may run twice: a job that is interrupted is run again"`
 	// Without progress for longer; required.
 	MinStuck time.Duration `yaml:"min_stuck" want:"a duration from 1s to 24h"`
 }

@@ -27,7 +27,7 @@ const (
 
 // What is expected of values beside what the schema says.
 const (
-	wantWell = "three times monitoring_interval or more, for a component gets better no sooner"
+	wantWell = "three times monitoring_interval or more, because a component takes that long to recover"
 )
 
 var (
@@ -80,7 +80,7 @@ func (c *Config) healingProblems() []problem {
 	k := &checks{path: "healing"}
 	k.need(slices.Contains([]string{HealOff, HealDryRun, HealEnforce}, h.Mode), "mode", h.Mode, "")
 	k.need(h.TokenFile == "" || isAbsolute(h.TokenFile), "token_file", h.TokenFile, "")
-	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, ", without which nothing may be enforced")
+	k.need(h.Mode != HealEnforce || h.TokenFile != "", "token_file", nil, ", which enforce requires")
 	k.identity(h.Identity)
 	if h.Coordination.Redis != "" {
 		k.out = append(k.out, c.redisNamed("healing.coordination.redis", h.Coordination.Redis)...)
@@ -128,12 +128,12 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 		}
 		selects = selects || err != nil || !matches("")
 	}
-	k.need(selects || len(r.Match) == 0, "match", "only expressions that match nothing too", "at least one that a label which is not there does not match")
+	k.need(selects || len(r.Match) == 0, "match", "only expressions that match the empty string", "at least one expression that does not match a missing label")
 	k.need(within(len(r.Steps), 1, maxSteps), "steps", fmt.Sprintf("%d steps", len(r.Steps)), "1 to 5 steps")
 	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, "")
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.VerifyWithin > r.Cooldown {
-			k.out = append(k.out, problem{schema.JoinPath(path, "cooldown"), fmt.Sprintf("got %v, and verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
+			k.out = append(k.out, problem{schema.JoinPath(path, "cooldown"), fmt.Sprintf("got %v, but verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
 			break
 		}
 	}
@@ -142,7 +142,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 		at := fmt.Sprintf("%s.steps[%d]", path, i)
 		k.out = append(k.out, c.stepProblems(s, at)...)
 		k.out = append(k.out, c.sharedProblems(s, at)...)
-		k.need(s.Action != ActionEscalate || i == len(r.Steps)-1, fmt.Sprintf("steps[%d].action", i), s.Action, "it as the last step")
+		k.need(s.Action != ActionEscalate || i == len(r.Steps)-1, fmt.Sprintf("steps[%d].action", i), s.Action, "escalate only as the last step")
 	}
 	return k.out
 }
@@ -187,7 +187,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		c.restartProblems(k, s.RestartTask)
 	case s.CallHTTP != nil && s.Action == ActionCallHTTP:
 		if !isHookURL(s.CallHTTP.URL) {
-			k.out = append(k.out, problem{schema.JoinPath(k.path, "url"), "missing, or another form (not shown, it may hold a password)", ""})
+			k.out = append(k.out, problem{schema.JoinPath(k.path, "url"), "missing or invalid (not shown, it may contain a password)", ""})
 		}
 		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
 		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)

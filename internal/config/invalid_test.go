@@ -25,7 +25,7 @@ const (
 	dsn       = `a DSN such as "resp@tcp(127.0.0.1:3306)/" or "resp@unix(/run/mysqld/mysqld.sock)/"`
 	redisURL  = `a URL such as "redis://resp@127.0.0.1:6379/0", "rediss://…" for TLS or "unix:///run/redis/redis.sock"`
 	password  = "an absolute path such as /etc/resp-exporter/password"
-	notShown  = "another form (not shown, it may hold a password)"
+	notShown  = "an invalid value (not shown, it may contain a password)"
 )
 
 // invalid holds, for each testdata/invalid-<name>.yml, every line of its error
@@ -44,10 +44,10 @@ var invalid = map[string][]string{
 		`:6: "<<": unknown key; expected one of ` + topKeys,
 	},
 	"duplicate-key": {
-		":3: thresholds.cpu.warning: given again, first on line 3; expected it once",
-		":4: slow_request: given again, first on line 1; expected it once",
+		":3: thresholds.cpu.warning: duplicate key, first set on line 3; expected it once",
+		":4: slow_request: duplicate key, first set on line 1; expected it once",
 	},
-	"duplicate-app-name": {`:5: apps[1].name: "shop" is the name of apps[0] already; expected another name`},
+	"duplicate-app-name": {`:5: apps[1].name: "shop" is already the name of apps[0]; expected another name`},
 	"duration": {
 		":1: monitoring_interval: got 30; expected a duration such as 30s",
 		`:2: slow_request: got "5 seconds"; expected a duration such as 5s`,
@@ -78,7 +78,7 @@ var invalid = map[string][]string{
 	},
 	"threshold-order": {
 		":2: thresholds.memory: warning 0.95 is above critical 0.9; expected warning at or below critical",
-		":4: thresholds.cache_hit_rate: warning 0.4 is below critical 0.5; expected warning at or above critical, as this one warns when the value falls",
+		":4: thresholds.cache_hit_rate: warning 0.4 is below critical 0.5; expected warning at or above critical, because this threshold warns about low values",
 		":6: thresholds.request_queue: warning 20 is above critical 10; expected warning at or below critical",
 	},
 	"section-type": {
@@ -153,7 +153,7 @@ var invalid = map[string][]string{
 		`:8: statsd.listen[5]: got ""; expected ` + statsd,
 	},
 	"statsd-null":     {":2: statsd.listen: got nothing; expected a list of addresses, or [] for none"},
-	"statsd-twice":    {`:2: statsd.listen[2]: "udp://127.0.0.1:09125" is in the list already; expected another address`},
+	"statsd-twice":    {`:2: statsd.listen[2]: "udp://127.0.0.1:09125" is already in the list; expected another address`},
 	"statsd-too-many": {":2: statsd.listen: got 9 addresses; expected at most 8"},
 	"apps-too-many":   {":2: apps: got 51 apps; expected at most 50"},
 	"statsd-trust": {
@@ -165,11 +165,11 @@ var invalid = map[string][]string{
 	"max-routes":      {":1: statsd.max_routes: got 0; expected a whole number from 1 to 10000"},
 	"max-routes-type": {":1: statsd.max_routes: got 2.5; expected a whole number from 1 to 10000"},
 	"pools": {
-		`:5: apps[0].pools[0].mysql: got "nowhere", which is not there; expected the name of a server in the section mysql`,
+		`:5: apps[0].pools[0].mysql: got "nowhere", which does not exist; expected the name of a server in the section mysql`,
 		":5: apps[0].pools[0].size: got 0; expected a whole number from 1 to 10000",
 		":5: apps[0].pools[0].max_overflow: got -2; expected a whole number from 0 to 10000, or -1 for no limit",
 		":5: apps[0].pools[0].leak_after: got 10ms; expected a duration of 1s or more, such as 60s",
-		`:6: apps[0].pools[1].name: "main" is the name of apps[0].pools[0] already; expected another name`,
+		`:6: apps[0].pools[1].name: "main" is already the name of apps[0].pools[0]; expected another name`,
 		":7: apps[0].pools[2].size: got 5.5; expected a whole number from 1 to 10000",
 		":7: apps[0].pools[2].sise: unknown key; expected one of name, mysql, user, size, max_overflow, leak_after",
 		":7: apps[0].pools[2].name: missing; expected " + name,
@@ -178,16 +178,16 @@ var invalid = map[string][]string{
 	},
 	"sessions": {
 		`:5: apps[0].sessions[0].prefix: missing; expected 1 to 128 bytes that the keys begin with, such as "session:"`,
-		`:6: apps[0].sessions[1].redis: "cache" is the server of sessions[0] already; expected one entry a server, with a prefix that all its sessions share`,
-		`:7: apps[0].sessions[2].redis: got "mysql", which is not there; expected the name of a server in the section redis`,
+		`:6: apps[0].sessions[1].redis: "cache" is already the server of sessions[0]; expected one entry per server, with a prefix that all its sessions share`,
+		`:7: apps[0].sessions[2].redis: got "mysql", which does not exist; expected the name of a server in the section redis`,
 		`:7: apps[0].sessions[2].prefix: got "a\nb"; expected 1 to 128 bytes that the keys begin with, such as "session:"`,
 		`:7: apps[0].sessions[2].lifetime: got 5ms; expected a duration of 1s or more, such as 2h`,
 		`:8: apps[0].sessions[3].prefix: got ""; expected 1 to 128 bytes that the keys begin with, such as "session:"`,
 		`:8: apps[0].sessions[3].redis: missing; expected the name of a server in the section redis`,
 	},
 	"tasks": {
-		`:6: apps[0].tasks[1].queues[1]: the queue "default" is at apps[0].tasks[0].queues already; expected each queue of an app once`,
-		`:6: apps[0].tasks[1].queues[2]: the queue "celery" is at apps[0].tasks[1].queues[0] already; expected each queue of an app once`,
+		`:6: apps[0].tasks[1].queues[1]: the queue "default" is already at apps[0].tasks[0].queues; expected each queue of an app only once`,
+		`:6: apps[0].tasks[1].queues[2]: the queue "celery" is already at apps[0].tasks[1].queues[0]; expected each queue of an app only once`,
 		`:7: apps[0].tasks[2].queues[0]: got ""; expected the name of a queue, of at most 128 bytes`,
 		`:7: apps[0].tasks[2].type: got "sidekiq"; expected rq or celery`,
 		`:7: apps[0].tasks[2].queues[1]: got "a\tb"; expected the name of a queue, of at most 128 bytes`,
@@ -203,11 +203,11 @@ var invalid = map[string][]string{
 		`:3: mysql[1].password_file: got "secret.txt"; expected ` + password,
 		":4: mysql[2].dsn: missing; expected " + dsn,
 		`:5: mysql[2].pasword_file: unknown key; expected one of name, dsn, password_file, fallback_dsns`,
-		`:6: mysql[3].name: "main" is the name of mysql[2] already; expected another name`,
+		`:6: mysql[3].name: "main" is already the name of mysql[2]; expected another name`,
 		":6: mysql[3].dsn: missing; expected " + dsn,
 		":8: mysql[3].fallback_dsns[0]: " + notShown + "; expected " + dsn,
 		":9: mysql[3].fallback_dsns[1]: got nothing; expected " + dsn,
-		":10: mysql[3].fallback_dsns[2]: got something that is no text; expected " + dsn,
+		":10: mysql[3].fallback_dsns[2]: got a value that is not text; expected " + dsn,
 		":11: mysql[4].fallback_dsns: got 5; expected at most 4",
 	},
 	"mysql-type": {
@@ -217,9 +217,9 @@ var invalid = map[string][]string{
 	"redis": {
 		":2: redis[0].url: " + notShown + "; expected " + redisURL,
 		":3: redis[1].url: missing; expected " + redisURL,
-		":4: redis[2].url: got something that is no text; expected " + redisURL,
+		":4: redis[2].url: got a value that is not text; expected " + redisURL,
 		`:5: redis[3].url: got ""; expected ` + redisURL,
-		`:5: redis[3].name: "cache" is the name of redis[0] already; expected another name`,
+		`:5: redis[3].name: "cache" is already the name of redis[0]; expected another name`,
 		`:5: redis[3].password_file: got "/"; expected ` + password,
 	},
 	"everything-at-once": {

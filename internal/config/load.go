@@ -61,7 +61,7 @@ func FileNotes(path string) []string {
 	}
 	var out []string
 	if st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid()) {
-		out = append(out, fmt.Sprintf("it belongs to user id %d, who can change what the exporter does", st.Uid))
+		out = append(out, fmt.Sprintf("its owner is user id %d, who can change what the exporter does", st.Uid))
 	}
 	if st.Mode&0o022 != 0 {
 		out = append(out, fmt.Sprintf("others can write to it (mode %04o)", st.Mode&0o7777))

@@ -147,7 +147,7 @@ func TestCheck(t *testing.T) {
 	c.Apps[1].Name, c.SlowRequest = "shop", -1
 	c.Thresholds.Disk.Warning = 0.9
 	want := "slow_request: got -1ns; expected a duration above 0, such as 5s\n" +
-		`apps[1].name: "shop" is the name of apps[0] already; expected another name` + "\n" +
+		`apps[1].name: "shop" is already the name of apps[0]; expected another name` + "\n" +
 		"thresholds.disk: warning 0.9 is above critical 0.2; expected warning at or below critical"
 	if err := c.Check(); err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
@@ -176,7 +176,7 @@ func TestErrorIsBounded(t *testing.T) {
 			if n := len(err.Error()); n > 20_000 {
 				t.Errorf("an error of %d bytes: %.200s", n, err)
 			}
-			if strings.Count(err.Error(), "\n") >= 100 && !strings.HasSuffix(err.Error(), " more faults") {
+			if strings.Count(err.Error(), "\n") >= 100 && !strings.HasSuffix(err.Error(), " more errors") {
 				t.Errorf("does not count the rest: %s", err)
 			}
 		})

@@ -13,9 +13,9 @@ import (
 
 // What two apps must not share where an action is about one of them.
 const (
-	wantOwnPrefix = "prefixes of which none begins with another one"
-	wantOwnQueue  = "a queue of one app only"
-	wantOwnUser   = "app, or a user of the server for each app"
+	wantOwnPrefix = "prefixes of which none is the beginning of another one"
+	wantOwnQueue  = "each queue in one app only"
+	wantOwnUser   = "app, or a separate database user for each app"
 )
 
 // maxShared bounds what one step reports of that.
@@ -64,7 +64,7 @@ func (c *Config) sharedSessions(s *Purge, at string) (out []problem) {
 				out = append(out, problem{
 					fmt.Sprintf("apps[%d].sessions[%d].prefix", j, m),
 					fmt.Sprintf("got %s, and apps[%d].sessions[%d] has %s in the same database of Redis", schema.Quote(y.Prefix), i, n, schema.Quote(x.Prefix)),
-					wantOwnPrefix + ", as " + at + " purges by prefix",
+					wantOwnPrefix + ", because " + at + " purges by prefix",
 				})
 			}
 		}
@@ -87,7 +87,7 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 					out = append(out, problem{
 						fmt.Sprintf("apps[%d].tasks[%d].queues", j, m),
 						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", schema.Quote(q), a.Name),
-						wantOwnQueue + ", as " + at + " restarts its workers",
+						wantOwnQueue + ", because " + at + " restarts its workers",
 					})
 				}
 			}

@@ -116,7 +116,7 @@ func redisProblems(list []Redis) []problem {
 		case r.URL == "":
 			out = append(out, problem{path + ".url", "missing", ""})
 		case !isRedisURL(r.URL):
-			out = append(out, problem{path + ".url", "another form (not shown, it may hold a password)", ""})
+			out = append(out, problem{path + ".url", "an invalid value (not shown, it may contain a password)", ""})
 		}
 		out = append(out, passwordFileProblems(r.PasswordFile, path)...)
 	}
@@ -144,7 +144,7 @@ func (l nameList) check(i int, name string) []problem {
 	case !isAppName(name):
 		return []problem{{path, "got " + schema.Quote(name), ""}}
 	case again:
-		return []problem{{path, fmt.Sprintf("%q is the name of %s[%d] already", name, l.kind, j), "another name"}}
+		return []problem{{path, fmt.Sprintf("%q is already the name of %s[%d]", name, l.kind, j), "another name"}}
 	}
 	l.first[name] = i
 	return nil
@@ -155,7 +155,7 @@ func dsnProblems(dsn Secret, path string) []problem {
 	case dsn == "":
 		return []problem{{path, "missing", ""}}
 	case !isDSN(dsn):
-		return []problem{{path, "another form (not shown, it may hold a password)", ""}}
+		return []problem{{path, "an invalid value (not shown, it may contain a password)", ""}}
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (b bound) disorder() (got, want string) {
 	w, c := b.limit.Warning, b.limit.Critical
 	switch {
 	case b.falls && w < c:
-		return fmt.Sprintf("warning %v is below critical %v", w, c), "warning at or above critical, as this one warns when the value falls"
+		return fmt.Sprintf("warning %v is below critical %v", w, c), "warning at or above critical, because this threshold warns about low values"
 	case !b.falls && w > c:
 		return fmt.Sprintf("warning %v is above critical %v", w, c), "warning at or below critical"
 	default:

@@ -55,7 +55,7 @@ func (from *Sampler) ConnectionsNow(ctx context.Context, wanted func(component s
 		return nil, err // the sample may be incomplete
 	}
 	if out.Dropped > 0 {
-		return nil, fmt.Errorf("the apps have more than %d connections to stores", maxConnections)
+		return nil, fmt.Errorf("the apps have more than %d connections to databases and Redis", maxConnections)
 	}
 	return out, nil
 }

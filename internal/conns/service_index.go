@@ -61,7 +61,7 @@ func newServiceIndex(services []Service) *serviceIndex {
 }
 
 // errNoLookup means that a host is a name and names are not looked up.
-var errNoLookup = errors.New("names are not looked up")
+var errNoLookup = errors.New("host name lookup is disabled")
 
 // unresolvedIndex returns an index of services without those whose host is a
 // name.

@@ -66,7 +66,7 @@ func (w *Watcher) lock(ctx context.Context) error {
 	case <-w.token:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for another scan of processes: %w", ctx.Err())
+		return fmt.Errorf("wait for the current scan of processes: %w", ctx.Err())
 	}
 }
 

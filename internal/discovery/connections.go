@@ -17,13 +17,13 @@ func (w *Watcher) SampleConnections() { w.connections.Request() }
 // SetServices sets the configured servers.
 func (w *Watcher) SetServices(services []conns.Service) { w.connections.SetServices(services) }
 
-// HeldNow reads now the proven connections of these apps to the servers whose
+// ConnectionsNow reads now the proven connections of these apps to the servers whose
 // component is wanted, for an action that is about to end some; of all apps
 // without a name. It waits for the kernel and is not for a scrape. Why the
 // connections of an app are not known, or not all of them, is in Errs of the
 // sample. Connections to other servers do not count for the bound: any user can
 // have any number of them.
-func (w *Watcher) HeldNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*conns.Sample, error) {
+func (w *Watcher) ConnectionsNow(ctx context.Context, wanted func(component string) bool, apps ...string) (*conns.Sample, error) {
 	if _, err := w.Snapshot(ctx); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // The look of an action is as the samples in the background, and now.
-func TestHeldNowIsBounded(t *testing.T) {
+func TestConnectionsNowIsBounded(t *testing.T) {
 	t.Parallel()
 	w, err := discovery.New(discovery.Options{ProcRoot: "/proc", Interval: 3600e9})
 	if err != nil {
@@ -16,12 +16,12 @@ func TestHeldNowIsBounded(t *testing.T) {
 	}
 	all := func(string) bool { return true }
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := w.HeldNow(ctx, all, "nobody")
+	c, err := w.ConnectionsNow(ctx, all, "nobody")
 	if err != nil || len(c.List) != 0 || len(c.Errs) != 0 || c.Taken.IsZero() {
 		t.Errorf("%+v, %v", c, err)
 	}
 	cancel()
-	if _, err := w.HeldNow(ctx, all); err == nil {
+	if _, err := w.ConnectionsNow(ctx, all); err == nil {
 		t.Error("an ended context")
 	}
 }

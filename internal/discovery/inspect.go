@@ -71,7 +71,7 @@ type Parts struct {
 
 // ErrAllowance means that a worker was not inspected, as its user's allowance for
 // this scan is used up.
-var ErrAllowance = errors.New("the allowance for this scan is used up")
+var ErrAllowance = errors.New("the work limit of this scan is reached")
 
 // Inspected is a worker that is to be inspected.
 type Inspected struct {

@@ -63,7 +63,7 @@ func (w *Watcher) loadNames() {
 	}
 	list, err := w.store.Load()
 	if err != nil {
-		w.log.Warn("Ignored the saved names of apps", "err", err)
+		w.log.Warn("Saved app names not usable, ignored", "err", err)
 	}
 	w.restoreNames(list[:min(len(list), MaxNames)], w.now())
 }
@@ -113,6 +113,6 @@ func (w *Watcher) saveNames(ctx context.Context) {
 	}
 	if err := w.store.Save(list); err != nil && !w.saveFailed {
 		w.saveFailed = true
-		w.log.Info("The names of apps last only as long as this process", "err", err)
+		w.log.Info("App names cannot be saved, they may change after a restart", "err", err)
 	}
 }

@@ -138,7 +138,7 @@ func (d *doctor) examine(ctx context.Context) {
 			continue
 		}
 		if (e.Name == "mysql" || e.Name == "redis") && !d.configured(e.Name) {
-			d.fact(e.Name, "no server is in the configuration")
+			d.fact(e.Name, "no server is configured")
 		}
 		for _, u := range d.Collectors.Lacks(e.Name) {
 			d.lack(ctx, e.Name, u)
@@ -187,7 +187,7 @@ func (d *doctor) diagnosis() *Diagnosis {
 		}
 		out.Sections = append(out.Sections, *s)
 	}
-	out.Summary = "all that is configured works"
+	out.Summary = "everything that is configured works"
 	switch {
 	case faults == 1:
 		out.Status, out.Summary = "fault", "1 thing that is configured cannot work"

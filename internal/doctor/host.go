@@ -73,7 +73,7 @@ func (w effectiveUser) String() string {
 			without = append(without, c.name)
 		}
 	}
-	s := fmt.Sprintf("looks as %s (uid %d)", w.name, w.uid)
+	s := fmt.Sprintf("runs as %s (uid %d)", w.name, w.uid)
 	if len(with) > 0 {
 		s += ", with " + strings.Join(with, ", ")
 	}
@@ -87,7 +87,7 @@ func (w effectiveUser) String() string {
 func (d *doctor) exporter(ctx context.Context) {
 	d.fact("exporter", "%s", d.who)
 	if d.who.uid == 0 {
-		d.fact("exporter", "a service that runs as another user may see less: look as that one, with setpriv --reuid=USER --regid=GROUP --init-groups")
+		d.fact("exporter", "the exporter may run as another user that can see less: run doctor as that user, with setpriv --reuid=USER --regid=GROUP --init-groups")
 	}
 	d.secretFiles()
 	d.listenAddresses(ctx)
@@ -119,12 +119,12 @@ func (d *doctor) secretFiles() {
 		if err != nil || info.Mode().Perm()&0o027 == 0 {
 			continue
 		}
-		what := "every user may read it"
+		what := "every user can read it"
 		if info.Mode().Perm()&0o004 == 0 {
-			what = "others may change it"
+			what = "others can change it"
 		}
 		d.add("exporter", Finding{
-			Reason: collectors.OK, Detail: fmt.Sprintf("%s holds a password, and %s (mode %04o)", file, what, info.Mode().Perm()),
+			Reason: collectors.OK, Detail: fmt.Sprintf("%s contains a password, and %s (mode %04o)", file, what, info.Mode().Perm()),
 			Cure: []string{"chmod o-rwx,g-w " + file},
 		})
 	}
@@ -171,10 +171,10 @@ func (d *doctor) listenAddresses(ctx context.Context) {
 			_ = l.Close()
 			continue
 		}
-		f := Finding{Reason: collectors.Failed, Detail: fmt.Sprintf("%s cannot be listened at: %v", address, err), Cure: []string{"--web.listen-address=:9869"}, Fault: true}
+		f := Finding{Reason: collectors.Failed, Detail: fmt.Sprintf("cannot listen on %s: %v", address, err), Cure: []string{"--web.listen-address=:9869"}, Fault: true}
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
-			f.Reason, f.Detail = collectors.InUse, address+" is taken by another program, so that nothing can be served there"
+			f.Reason, f.Detail = collectors.InUse, address+" is in use by another program, so the exporter cannot listen there"
 			if d.heldByExporter("exporter", "tcp://"+address, &f) {
 				continue
 			}
@@ -196,13 +196,13 @@ func (d *doctor) heldByExporter(section, listen string, f *Finding) bool {
 	case h.pid == 0:
 		return false
 	case h.pid == 1 && h.name == "systemd" && section == "statsd":
-		d.fact(section, "%s is held by process 1 (%s), which hands it to the exporter when that starts", shown, h.name)
+		d.fact(section, "%s is held by process 1 (%s), which passes it to the exporter at its start", shown, h.name)
 		return true
 	case h.name == exporterName && h.sure:
 		d.fact(section, "%s is in use by resp-exporter (pid %d)", shown, h.pid)
 		return true
 	case h.name == exporterName:
-		d.fact(section, "%s is in use, it seems by resp-exporter, which runs (pid %d)", shown, h.pid)
+		d.fact(section, "%s is in use, probably by the running resp-exporter (pid %d)", shown, h.pid)
 		return true
 	}
 	f.Detail = strings.Replace(f.Detail, "another program", fmt.Sprintf("%s (pid %d)", h.name, h.pid), 1)
@@ -219,11 +219,11 @@ func (d *doctor) processes() {
 			continue
 		}
 		found++
-		owner := "a user who cannot be told"
+		owner := "an unknown user"
 		if uid, ok := d.ownerOf(a); ok {
 			owner = fmt.Sprintf("%s (uid %d)", userName(uid), uid)
 		}
-		d.fact("process", "%s is %s: %d processes of %s", a.Name, a.Server, len(a.Processes), owner)
+		d.fact("process", "%s is %s: %d processes, user %s", a.Name, a.Server, len(a.Processes), owner)
 		d.group(groups, a)
 	}
 	for _, app := range d.Config.Apps {
@@ -231,7 +231,7 @@ func (d *doctor) processes() {
 	}
 	if len(d.Config.Apps) == 0 && found == 0 {
 		d.add("process", Finding{
-			Reason: collectors.NotFound, Detail: "no app is found: gunicorn, uWSGI, uvicorn, hypercorn, waitress, granian, flask run or a Python script, that listens on a socket; another one has to be named",
+			Reason: collectors.NotFound, Detail: "no app found: gunicorn, uWSGI, uvicorn, hypercorn, waitress, granian, flask run and Python scripts are found if they listen on a socket; other apps must be configured",
 			Cure: []string{`in the configuration: apps: [{name: shop, match: {listen: ":8000"}}]`},
 		})
 	}
@@ -246,11 +246,11 @@ func (d *doctor) notFound(app config.App) {
 	}
 	f := Finding{
 		Of: "app:" + app.Name, Reason: collectors.NotFound, Fault: true,
-		Detail: "no process is found of " + app.Name + ": it does not run, or its match does not fit (" + strings.Join(conditions(app.Match), ", ") + ")",
-		Cure:   []string{"ps -eo pid,user,args: is it there, and does every part of match hold?"},
+		Detail: "no process found for " + app.Name + ": it does not run, or its match is wrong (" + strings.Join(conditions(app.Match), ", ") + ")",
+		Cure:   []string{"ps -eo pid,user,args: check that it runs and that every part of match is true"},
 	}
 	if app.Match.Listen != "" && !d.who.caps[unix.CAP_SYS_PTRACE] {
-		f.Detail += "; who listens is seen of other users' processes with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH only"
+		f.Detail += "; to see the sockets of other users' processes, the exporter needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 		f.Cure = append(f.Cure, collectors.CureProcesses)
 	}
 	d.add("process", f)
@@ -281,8 +281,8 @@ func (d *doctor) group(groups *cgroup.FS, a *discovery.App) {
 		reason = collectors.Permission
 	}
 	d.add("process", Finding{
-		Of: "app:" + a.Name, Reason: reason, Detail: fmt.Sprintf("the control group of %s cannot be read, so that the host's limits count as its own (%v)", a.Name, err),
-		Cure: []string{"in a container: the host's /sys mounted read-only, and --path.sysfs with that path"},
+		Of: "app:" + a.Name, Reason: reason, Detail: fmt.Sprintf("the control group of %s cannot be read, so the limits of the host are used (%v)", a.Name, err),
+		Cure: []string{"in a container: mount the host's /sys read-only, and set --path.sysfs to that path"},
 	})
 }
 

@@ -83,16 +83,16 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	k, heals := killTargetsOn(d.Config, name)
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
-		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", with which it ends anybody's connection and may have other logins run statements; ",
+		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", which allow it to end any connection and to run statements as other users; ",
 		Cure:   []string{k.procedureCure(rights, server.Account(ctx), v.MariaDB)},
 	}
 	switch {
 	case heals && k.bare:
-		f.Detail += "a step of healing without a procedure works by it, and the procedures of deploy/sql do without"
+		f.Detail += "a healing step without procedure needs it; the procedures of deploy/sql do not"
 	case heals:
-		f.Detail += "the procedures that healing calls do without"
+		f.Detail += "the procedures that healing calls do not need it"
 	default:
-		f.Detail += "to look needs PROCESS only"
+		f.Detail += "monitoring needs only PROCESS"
 	}
 	d.add("mysql", f)
 }
@@ -112,17 +112,17 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 		})
 	}
 	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
-		lacks(collectors.Permission, "the user may not end the connections of others, and a step of healing names no procedure that does: when enforced, it fails")
+		lacks(collectors.Permission, "the user may not end connections of other users, and a healing step sets no procedure: in mode enforce the step fails")
 	}
 	for _, procedure := range k.calls {
 		switch may, err := server.CanExecute(ctx, procedure); {
 		case err != nil:
 			d.add("mysql", Finding{
 				Of: "mysql:" + name, Reason: collectors.Failed,
-				Detail: "mysql " + name + ": whether the procedure " + procedure + ", which a step of healing calls, is there cannot be told: " + err.Error(),
+				Detail: "mysql " + name + ": cannot check if the procedure " + procedure + ", which a healing step calls, exists: " + err.Error(),
 			})
 		case !may:
-			lacks(collectors.NotFound, "the procedure "+procedure+", which a step of healing calls, is not there, or the user may not call it")
+			lacks(collectors.NotFound, "the procedure "+procedure+", which a healing step calls, does not exist, or the user may not call it")
 		}
 	}
 }
@@ -133,7 +133,7 @@ func (k killTargets) procedureCure(rights []string, account string, mariadb bool
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
 		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]
-		way = append(way, "CREATE USER "+account+" IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; and that user in the dsn")
+		way = append(way, "CREATE USER "+account+" IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; and set that user in the dsn")
 		rights = nil
 	}
 	if len(k.procedures) > 0 {

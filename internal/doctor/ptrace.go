@@ -46,9 +46,9 @@ func (b ptraceLimits) sameUser(collector string) bool {
 func (b ptraceLimits) explain(collector string) string {
 	switch {
 	case b.opaque:
-		return "; its processes are not dumpable, as after gunicorn --user, so that their own uid may not look into them"
+		return "; its processes are not dumpable, for example because of gunicorn --user, so their own uid cannot read them"
 	case b.yama > 0 && collector == "workers":
-		return fmt.Sprintf("; kernel.yama.ptrace_scope is %d here, so that their own uid may not do so", b.yama)
+		return fmt.Sprintf("; kernel.yama.ptrace_scope is %d, so their own uid is not enough", b.yama)
 	}
 	return ""
 }

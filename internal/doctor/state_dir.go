@@ -26,12 +26,12 @@ func (d *doctor) stateDirectory() {
 	case err != nil:
 		d.add("heal", Finding{
 			Of: "heal", Reason: collectors.Permission, Fault: true, Cure: d.cureState(dir, err),
-			Detail: "healing is off: its state directory cannot be used: " + err.Error(),
+			Detail: "healing is off: the state directory cannot be used: " + err.Error(),
 		})
 	case bad > 0:
 		d.add("heal", Finding{
 			Of: "heal", Reason: collectors.OK,
-			Detail: strconv.Itoa(bad) + " lines of the journal in " + dir + " are broken; they are passed over at the start",
+			Detail: strconv.Itoa(bad) + " lines of the journal in " + dir + " are corrupt and are skipped at startup",
 		})
 	default:
 		d.fact("heal", "the state directory is %s", dir)
@@ -42,13 +42,13 @@ func (d *doctor) stateDirectory() {
 func (d *doctor) mode() {
 	switch d.Config.Healing.Mode {
 	case config.HealEnforce:
-		d.fact("heal", "mode enforce: plans are carried out")
+		d.fact("heal", "mode enforce: actions are executed")
 	case config.HealDryRun:
-		d.fact("heal", "mode dry_run: plans are made and shown, and nothing is done")
+		d.fact("heal", "mode dry_run: plans are made and shown, but not executed")
 	default:
 		d.add("heal", Finding{
-			Of: "heal", Reason: collectors.Disabled, Cure: []string{"healing: {mode: dry_run} in the configuration, for plans that nothing comes of"},
-			Detail: "healing is off by the configuration: alerts are taken, and nothing is planned",
+			Of: "heal", Reason: collectors.Disabled, Cure: []string{"healing: {mode: dry_run} in the configuration, to see plans that are not executed"},
+			Detail: "healing is off in the configuration: alerts are accepted, but no plans are made",
 		})
 	}
 }
@@ -64,5 +64,5 @@ func (d *doctor) cureState(dir string, err error) []string {
 	case errors.Is(err, safefile.ErrNotRegular), errors.Is(err, safefile.ErrTooLarge):
 		return []string{"while the exporter is stopped: move that file away"}
 	}
-	return []string{"--state.dir with a directory above which only root can write, such as /var/lib/resp-exporter"}
+	return []string{"set --state.dir to a directory whose parents only root can write to, such as /var/lib/resp-exporter"}
 }

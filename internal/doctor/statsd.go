@@ -83,9 +83,9 @@ func (d *doctor) exporterStatus(ctx context.Context) *exporterStatus {
 		why = err
 	}
 	if why != nil {
-		d.fact("requests", "what the running exporter (pid %d) has received is on its status page; it cannot be asked here: %s", pid, why)
+		d.fact("requests", "the status page of the running exporter (pid %d) shows what it has received; it cannot be queried: %s", pid, why)
 	} else {
-		d.fact("requests", "what the running exporter (pid %d) has received is on its status page: it does not serve at the address of these flags", pid)
+		d.fact("requests", "the status page of the running exporter (pid %d) shows what it has received; it does not listen on the address of these flags", pid)
 	}
 	return nil
 }
@@ -116,15 +116,15 @@ func status(ctx context.Context, url string) (*exporterStatus, error) {
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return nil, errors.New("no answer by HTTP")
+		return nil, errors.New("no HTTP response")
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, errors.New("it answers with status " + strconv.Itoa(resp.StatusCode))
+		return nil, errors.New("the response has status " + strconv.Itoa(resp.StatusCode))
 	}
 	var r exporterStatus
 	if err := json.NewDecoder(io.LimitReader(resp.Body, statusBytes)).Decode(&r); err != nil {
-		return nil, errors.New("its answer is no status of an exporter")
+		return nil, errors.New("the response is not the status of an exporter")
 	}
 	return &r, nil
 }
@@ -178,25 +178,25 @@ func (d *doctor) client(a *discovery.App, class string, l link, r *exporterStatu
 	case strings.Contains(lower, "uvicorn"):
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.Unsupported,
-			Detail: fmt.Sprintf("%s reports no requests: gunicorn's workers of the class %s send none by StatsD", a.Name, class),
+			Detail: fmt.Sprintf("%s reports no requests: gunicorn workers of class %s do not send StatsD lines", a.Name, class),
 			Cure:   []string{"send resp.request lines from the app: docs/statsd.md", "serve it with hypercorn --statsd-host"},
 		})
 	case class == "asgi" && reported(r, a.Name) != "yes":
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.Unsupported,
-			Detail: a.Name + " reports requests only where gunicorn writes an access log: its worker class asgi sends none by StatsD without one",
+			Detail: a.Name + " reports requests only if gunicorn writes an access log: without one, its worker class asgi does not send StatsD lines",
 			Cure:   []string{"start gunicorn with --access-logfile /dev/null or another file"},
 		})
 	case l == disconnected:
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.NotFound,
-			Detail: a.Name + " has a UNIX datagram socket that is connected to nothing: if it is that of --statsd-host, the exporter was restarted since, and gunicorn does not connect again",
-			Cure:   []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) outlives a restart of the exporter"},
+			Detail: a.Name + " has a UNIX datagram socket that is not connected: if it is that of --statsd-host, the exporter has restarted and gunicorn does not reconnect",
+			Cure:   []string{"restart " + a.Name + "; a socket that systemd holds (docs/statsd.md) survives a restart of the exporter"},
 		})
 	case class == "" && l == connected && time.Since(a.Start) > unreportedAt && reported(r, a.Name) == "no":
 		d.add("requests", Finding{
 			Of: of, Reason: collectors.OK,
-			Detail: a.Name + " is set up to report requests, and has reported none in the last minutes: none has ended, or its workers are of a class that reports none (UvicornWorker)",
+			Detail: a.Name + " is configured to report requests, but has reported none in the last minutes: it served none, or its worker class reports none (UvicornWorker)",
 		})
 	}
 }

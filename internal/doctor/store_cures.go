@@ -69,7 +69,7 @@ func (d *doctor) files(socket, passwordFile string) []string {
 	var out []string
 	if group, open := inaccessible(socket); group != "" {
 		if !open {
-			out = append(out, "the group "+group+" first needs the right to its socket and the folders above it; in redis.conf: unixsocketperm 770")
+			out = append(out, "the group "+group+" needs access to its socket and the directories above it; in redis.conf: unixsocketperm 770")
 		}
 		out = append(out, "in the unit: SupplementaryGroups="+group, "usermod -aG "+group+" "+d.who.name)
 	}

@@ -19,7 +19,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 		server := d.MySQL(m.Name)
 		index, v, serves := server.Serving()
 		if !serves {
-			d.fact("mysql", "%s cannot be asked, %s", m.Name, m.Transport())
+			d.fact("mysql", "%s cannot be queried, %s", m.Name, m.Transport())
 			continue
 		}
 		way := m.Transport().String()
@@ -27,7 +27,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 			way = "by fallback " + strconv.Itoa(index)
 			d.add("mysql", Finding{
 				Of: "mysql:" + m.Name, Reason: collectors.NotFound, Fault: true,
-				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, number %d of fallback_dsns serves in its place", m.Name, index),
+				Detail: fmt.Sprintf("mysql %s: the server of dsn cannot be reached, so number %d of fallback_dsns is in use", m.Name, index),
 			})
 		}
 		d.fact("mysql", "%s is %s %s, %s", m.Name, map[bool]string{true: "MariaDB", false: "MySQL"}[v.MariaDB], v, way)
@@ -60,7 +60,7 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 	}
 	d.add("mysql", Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
-		Detail: "mysql " + name + " is read-only, as a replica is: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+		Detail: "mysql " + name + " is read-only, probably a replica: its metrics are not those of the server that the app writes to, and actions that write are not possible",
 	})
 }
 
@@ -69,9 +69,9 @@ func (d *doctor) redisServers() {
 	for _, r := range d.Config.Redis {
 		info := d.redisState(r.Name)
 		if info == nil || !info.Informed {
-			word := "cannot be asked"
+			word := "cannot be queried"
 			if info != nil && info.Up {
-				word = "answers, and does not tell what it is"
+				word = "answers, but does not report its version and role"
 			}
 			d.fact("redis", "%s %s, %s", r.Name, word, r.Transport())
 			continue
@@ -81,7 +81,7 @@ func (d *doctor) redisServers() {
 		if role == "slave" {
 			d.add("redis", Finding{
 				Of: "redis:" + r.Name, Reason: collectors.OK,
-				Detail: "redis " + r.Name + " is a replica: its numbers are its own, not those of the server that the app writes to, and nothing that writes can be done there",
+				Detail: "redis " + r.Name + " is a replica: its metrics are not those of the server that the app writes to, and actions that write are not possible",
 			})
 		}
 	}
@@ -94,20 +94,20 @@ func (d *doctor) statements(ctx context.Context, name string, server *mysql.Serv
 		return
 	}
 	kept, err := server.KeepsStatements(ctx)
-	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statement of a leaked connection is not known: "}
+	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statements of leaked connections cannot be read: "}
 	var e *mysql.Error
 	switch {
 	case errors.As(err, &e) && e.Reason == reason.Permission:
 		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
-		f.Detail += "the user lacks a right to two columns each of two tables"
+		f.Detail += "the user needs SELECT on two columns each of two tables"
 	case errors.As(err, &e) && e.Reason == reason.Unsupported:
 		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
-		f.Detail += "it needs performance_schema=ON in its configuration"
+		f.Detail += "the server needs performance_schema=ON in its configuration"
 	case err == nil && !kept:
 		f.Reason, f.Cure = collectors.Disabled, []string{
 			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
 		}
-		f.Detail += "the server does not keep it"
+		f.Detail += "the consumer events_statements_current is off"
 	default:
 		return // it keeps them; or what is wrong is said elsewhere
 	}

@@ -50,7 +50,7 @@ func TestActsOutliveTheProcess(t *testing.T) {
 
 		b = start(t, dir, h, nil)
 		run(b)
-		apply, err := b.Prepare(h)
+		apply, err := b.Prepare(h, b.build)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,15 +59,16 @@ func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 // help, the second one does.
 func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *heal.Runner {
 	t.Helper()
-	r := heal.New(heal.Options{StateDir: dir, Build: func(s config.HealingStep) (action.Action, error) {
+	r := heal.New(heal.Options{StateDir: dir})
+	build := func(s config.HealingStep) (action.Action, error) {
 		return &marking{s.Action, filepath.Join(dir, "applied"), pause, s.Recycle != nil}, nil
-	}})
+	}
 	apply, err := r.Prepare(section(func(h *config.Healing) {
 		for i := range h.Rules[0].Steps[:2] {
 			h.Rules[0].Steps[i].VerifyWithin = 10 * time.Millisecond
 		}
 		h.Rules[0].Steps[0].Approve = approve
-	}))
+	}), build)
 	if err != nil {
 		t.Fatal(err)
 	}

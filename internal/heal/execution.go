@@ -132,7 +132,7 @@ func (e *execution) approval() result {
 		return result{}
 	}
 	e.run.Approved = nil
-	return result{journal.DecisionAwaiting, plan.Summary + " (approval is needed again: " + why + ")", flowWait}
+	return result{journal.DecisionAwaiting, plan.Summary + " (it must be approved again: " + why + ")", flowWait}
 }
 
 // begin starts to act.
@@ -222,7 +222,7 @@ func (e *execution) approved(now time.Time) journal.Run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	run := e.run
-	run.State, run.Reason, run.Updated = journal.DecisionQueued, "a person approved the plan", now
+	run.State, run.Reason, run.Updated = journal.DecisionQueued, "an operator approved the plan", now
 	run.Approved = journal.ApprovalOf(*run.Plan)
 	return run
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const beatEvery = 20 * time.Second // between two registrations of this exporter as alive
@@ -40,10 +40,10 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 		return ""
 	}
 	if l == nil {
-		return "the fleet has no Redis"
+		return "no Redis is configured for the fleet"
 	}
 	if _, err := l.Ask(ctx, name); err == nil {
-		action.Sleep(ctx, pause)
+		retry.Sleep(ctx, pause)
 	}
 	f, err := l.Ask(ctx, name)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *state) askFleet(ctx context.Context, name string, pause time.Duration) 
 // not acquired when the result has a decision.
 func (s *state) acquire(ctx context.Context, want Lease) result {
 	if !s.runs.claim(want.Key, want.Run) {
-		return result{journal.DecisionLease, "another run works on the target", flowEnd}
+		return result{journal.DecisionLease, "another run is working on the target", flowEnd}
 	}
 	set := s.current.Load()
 	if set.leases == nil {
@@ -68,7 +68,7 @@ func (s *state) acquire(ctx context.Context, want Lease) result {
 	case err != nil:
 		r = result{journal.DecisionFleet, "the fleet's Redis does not answer: " + err.Error(), flowEnd}
 	case !held:
-		r = result{journal.DecisionLease, "another exporter works on the target", flowEnd}
+		r = result{journal.DecisionLease, "another exporter is working on the target", flowEnd}
 	default:
 		if why := fleetGuard(f, want.Action, set.Budgets); why != "" {
 			r = result{journal.DecisionFleet, why, flowEnd}
@@ -90,7 +90,7 @@ func (s *state) release(ctx context.Context, l Lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := leases.Give(ctx, l); err != nil {
-		s.log.Warn("Lease not released, it expires by itself", "run", l.Run, "err", err)
+		s.log.Warn("Lease not released, it will expire", "run", l.Run, "err", err)
 	}
 }
 
@@ -101,9 +101,9 @@ func fleetGuard(f Fleet, action string, b config.Budgets) string {
 	case f.Members < 1 || n < 1:
 		return "the fleet's Redis has no registration of this exporter"
 	case float64(n) > b.FleetMaxFraction*float64(f.Members):
-		return fmt.Sprintf("%d of %d exporters need %s; more than a fraction of %v has a common cause", n, f.Members, action, b.FleetMaxFraction)
+		return fmt.Sprintf("%d of %d exporters need %s, more than fleet_max_fraction (%v): the cause is probably common to all", n, f.Members, action, b.FleetMaxFraction)
 	case f.Members-n < b.FleetMinHealthy:
-		return fmt.Sprintf("%d of %d exporters would be left without %s, fewer than %d", f.Members-n, f.Members, action, b.FleetMinHealthy)
+		return fmt.Sprintf("only %d of %d exporters do not need %s, fewer than fleet_min_healthy (%d)", f.Members-n, f.Members, action, b.FleetMinHealthy)
 	}
 	return ""
 }

@@ -126,10 +126,21 @@ type harness struct {
 	journalSize int64
 }
 
+// build returns the actions of the harness. It implements [heal.Builder].
+func (b *harness) build(s config.HealingStep) (action.Action, error) {
+	switch s.Action {
+	case config.ActionKillLeaked:
+		return b.first, nil
+	case config.ActionEscalate:
+		return escalate.New(b.NeedPerson), nil
+	}
+	return b.next, nil
+}
+
 // use applies a section, as a reload does.
 func (b *harness) use(h config.Healing) {
 	b.t.Helper()
-	apply, err := b.Prepare(h)
+	apply, err := b.Prepare(h, b.build)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -184,15 +195,6 @@ func start(t *testing.T, dir string, h config.Healing, change func(*harness)) *h
 	}
 	b.Runner = heal.New(heal.Options{
 		StateDir: dir, JournalSize: b.journalSize,
-		Build: func(s config.HealingStep) (action.Action, error) {
-			switch s.Action {
-			case config.ActionKillLeaked:
-				return b.first, nil
-			case config.ActionEscalate:
-				return escalate.New(func(rule, fingerprint string) { b.NeedPerson(rule, fingerprint) }), nil
-			}
-			return b.next, nil
-		},
 		Leases:   func(string) heal.Leases { return b.fleet },
 		Evidence: func(context.Context, string) json.RawMessage { return json.RawMessage(`{"seen":1}`) },
 		Settle:   2 * time.Second,

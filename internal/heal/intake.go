@@ -118,7 +118,7 @@ func (in *intake) decide(b *batch, a action.Alert) journal.Decision {
 
 // blocked logs why an alert started no run.
 func (in *intake) blocked(rl *guard.Rule, d journal.Decision, why string) journal.Decision {
-	in.log.Debug("Alert started no run", "rule", rl.Name, "decision", string(d), "reason", why)
+	in.log.Debug("Alert did not start a run", "rule", rl.Name, "decision", string(d), "reason", why)
 	return d
 }
 
@@ -154,7 +154,7 @@ func (in *intake) tooManyPlans(b *batch, rl *guard.Rule) string {
 		}
 	}
 	if in.storage.mode(b.set) == config.HealDryRun && left <= 0 {
-		return fmt.Sprintf("dry-run makes at most %d plans for a rule within %s", guard.MaxPlans, guard.PlansPer)
+		return fmt.Sprintf("dry-run limit: at most %d plans for a rule within %s", guard.MaxPlans, guard.PlansPer)
 	}
 	return ""
 }

@@ -19,9 +19,9 @@ var (
 
 // Errors of [Runner.Approve] and [Runner.RunByID].
 var (
-	ErrUnknownRun = errors.New("there is no such run")
+	ErrUnknownRun = errors.New("no such run")
 	ErrNotWaiting = errors.New("the run does not wait for approval")
-	ErrOtherPlan  = errors.New("the run waits for the approval of another plan: read the run again")
+	ErrOtherPlan  = errors.New("the plan of the run has changed: read the run again")
 )
 
 // Fleet is the state of all exporters that share a Redis.
@@ -50,11 +50,13 @@ type Lease struct {
 	For              time.Duration // it ends by itself after that
 }
 
+// Builder returns the action of a step.
+type Builder func(config.HealingStep) (action.Action, error)
+
 // Options are what a [Runner] needs.
 type Options struct {
 	StateDir    string
 	JournalSize int64                                                    // bytes of one file of the journal; 0: 8 MiB
-	Build       func(config.HealingStep) (action.Action, error)          // returns the action of a step
 	Leases      func(redis string) Leases                                // of a server in the section redis
 	Evidence    func(ctx context.Context, target string) json.RawMessage // nil: none is kept
 	Settle      time.Duration                                            // between asking the fleet and acting, so that others ask too

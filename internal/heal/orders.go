@@ -55,7 +55,7 @@ func (s *state) expire(now time.Time) {
 	s.guards.Prune(now)
 	s.firing.prune(now)
 	for _, e := range s.runs.takeExpired(now.Add(-approveFor)) {
-		r := result{journal.DecisionExpired, "nobody approved it within " + approveFor.String(), flowEnd}
+		r := result{journal.DecisionExpired, "not approved within " + approveFor.String(), flowEnd}
 		s.settle(e, r)
 		s.end(e, r)
 	}

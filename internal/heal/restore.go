@@ -51,7 +51,7 @@ func (s *state) restore(store *journal.Store, now time.Time) {
 func (s *state) resume(set *guard.Settings, run journal.Run, now time.Time) journal.Run {
 	rl := set.RuleNamed(run.Rule)
 	if rl == nil || run.Step < 0 || run.Step >= len(rl.Steps) || rl.Steps[run.Step].Action != run.Action || run.Action == config.ActionEscalate && run.State.Inflight() {
-		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule changed while the exporter was down", now
+		run.State, run.Reason, run.Updated = journal.DecisionCancelled, "its rule was changed while the exporter was down", now
 		return run
 	}
 	e := newExecution(run, rl, run.Alert.Alert())

@@ -6,13 +6,13 @@ package heal
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/guard"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
 const housekeeping = 5 * time.Second // between two checks of what waits for a time
@@ -28,18 +28,16 @@ type Runner struct {
 
 // New returns a runner; nothing runs before [Runner.Run].
 func New(o Options) *Runner {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = logs.Or(o.Logger)
 	s := newState(o)
 	return &Runner{o: o, state: s, intake: newIntake(s), executor: &executor{stepper: stepper{state: s, evidence: o.Evidence, settlePause: o.Settle}}}
 }
 
-// Prepare checks a section and builds its actions; nothing changes before apply is
+// Prepare checks a section and builds its actions with build; nothing changes before apply is
 // called. Runs under way keep the settings that they began with; whether the mode or
 // the pause lets them begin is read when they do.
-func (r *Runner) Prepare(h config.Healing) (apply func(), err error) {
-	set, err := guard.Compile(h, r.o.Build)
+func (r *Runner) Prepare(h config.Healing, build Builder) (apply func(), err error) {
+	set, err := guard.Compile(h, build)
 	if err != nil {
 		return nil, fmt.Errorf("healing: %w", err)
 	}

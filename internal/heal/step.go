@@ -51,13 +51,13 @@ func (x *stepper) escalateOnly(ctx context.Context, e *execution) result {
 		return result{d, why, flowEnd}
 	}
 	if x.dryRun() {
-		return result{journal.DecisionDryRun, "would call for a person", flowEnd}
+		return result{journal.DecisionDryRun, "would ask an operator for help", flowEnd}
 	}
 	if err := x.callPerson(ctx, e); err != nil {
 		return result{journal.DecisionUnplanned, err.Error(), flowEnd}
 	}
 	x.guards.Escalated(key, time.Now())
-	return result{journal.DecisionEscalated, "the rule has no other step", flowEnd}
+	return result{journal.DecisionEscalated, "the rule has no further step", flowEnd}
 }
 
 // callPerson plans and applies the action escalate. It asks no guard: the caller does.
@@ -93,7 +93,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	}
 	switch {
 	case plan.Cleared:
-		return plan, result{journal.DecisionCleared, "measured again, there is nothing to do", flowEnd}
+		return plan, result{journal.DecisionCleared, "the condition no longer holds, nothing to do", flowEnd}
 	case plan.Refused != "":
 		return plan, result{journal.DecisionRefused, plan.Refused, flowEscalate}
 	}
@@ -169,7 +169,7 @@ func (x *stepper) act(ctx context.Context, e *execution, act action.Action, plan
 	}
 	began := time.Now()
 	if !x.record(e.begin(began)) {
-		return result{journal.DecisionUnwritten, "the journal cannot be written; nothing is done until it can", flowWait}
+		return result{journal.DecisionUnwritten, "the journal is not writable: the step waits until it is", flowWait}
 	}
 	x.guards.Began(x.settings(), key, began)
 	done, err := apply(ctx, act, plan, step.Timeout)
@@ -211,11 +211,11 @@ func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act actio
 	lease := Lease{step.Action, guard.TargetKey(run.Rule, step.Action, run.Target), run.ID, 0}
 	defer x.release(ctx, lease)
 	if run.Plan == nil {
-		return result{journal.DecisionFailed, "the step was interrupted, and its plan is not known", flowEscalate}
+		return result{journal.DecisionFailed, "the step was interrupted and its plan is not known", flowEscalate}
 	}
 	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
 	if r.decision == journal.DecisionFailed {
-		r.reason, r.flow = guard.InterruptedReason+"it was not repeated; "+r.reason, flowEscalate
+		r.reason, r.flow = guard.InterruptedReason+"the step was not repeated; "+r.reason, flowEscalate
 	}
 	return r
 }

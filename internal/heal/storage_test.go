@@ -78,12 +78,13 @@ func TestQueueFull(t *testing.T) {
 // them: it must cost neither a write nor memory that stays.
 func BenchmarkTake(b *testing.B) {
 	hold := make(chan struct{})
-	r := heal.New(heal.Options{StateDir: b.TempDir(), Build: func(config.HealingStep) (action.Action, error) {
+	r := heal.New(heal.Options{StateDir: b.TempDir()})
+	build := func(config.HealingStep) (action.Action, error) {
 		f := newFakeAction()
 		f.hold = hold
 		return f, nil
-	}})
-	apply, err := r.Prepare(section(func(h *config.Healing) { h.QueueSize = 1 }))
+	}
+	apply, err := r.Prepare(section(func(h *config.Healing) { h.QueueSize = 1 }), build)
 	if err != nil {
 		b.Fatal(err)
 	}

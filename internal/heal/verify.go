@@ -8,6 +8,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // verify measures again and again whether the step of a run helped, for at most
@@ -24,15 +25,15 @@ func verify(ctx context.Context, e *execution, act action.Action, plan action.Pl
 		case err == nil && got == action.Verified:
 			return result{journal.DecisionVerified, "", flowEnd}
 		case err == nil && got == action.Worse:
-			return result{journal.DecisionFailed, "another measurement got worse", flowEscalate}
+			return result{journal.DecisionFailed, "another value got worse", flowEscalate}
 		case time.Now().Before(end):
-			action.Sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
+			retry.Sleep(ctx, min(pause, time.Until(end)+time.Millisecond))
 		case err != nil:
-			return result{journal.DecisionFailed, "it cannot be verified: " + err.Error(), flowEscalate}
+			return result{journal.DecisionFailed, "the result cannot be verified: " + err.Error(), flowEscalate}
 		case got == action.InProgress: // to do more to what is on its way would make it longer
-			return result{journal.DecisionFailed, "it is still in progress after " + patience.String(), flowEscalate}
+			return result{journal.DecisionFailed, "the action is still in progress after " + patience.String(), flowEscalate}
 		default:
-			return result{journal.DecisionFailed, "it did not help within " + patience.String(), flowNext}
+			return result{journal.DecisionFailed, "no improvement within " + patience.String(), flowNext}
 		}
 	}
 }

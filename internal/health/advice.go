@@ -14,9 +14,9 @@ const maxNamed = 3
 
 func adviseDown(app string) adviser {
 	return func(since time.Duration) []advice {
-		line := fmt.Sprintf("No process of %s has been found for %s: start it, or see in its log why it ended.", app, FormatSeconds(since.Seconds()))
+		line := fmt.Sprintf("No process of %s has been found for %s: start it, or read in its log why it ended.", app, FormatSeconds(since.Seconds()))
 		if since <= 0 {
-			line = "No process of " + app + " was found at this look: start it, or see in its log why it ended."
+			line = "No process of " + app + " was found at the last check: start it, or read in its log why it ended."
 		}
 		return []advice{{rankRoot, "app:" + app, line}}
 	}
@@ -27,7 +27,7 @@ func adviseDown(app string) adviser {
 func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 	var out []advice
 	if w.unready >= manyUnready {
-		line := fmt.Sprintf("%s of %s ended in the last minute before one request: read in its log why they end.", plural(w.unready, "worker"), w.app)
+		line := fmt.Sprintf("%s of %s ended in the last minute without serving a request: read in its log why they end.", plural(w.unready, "worker"), w.app)
 		out = append(out, advice{rankRoot, w.app + "/workers", line})
 	}
 	out = append(out, e.causes(w, w.free() > 0)...)
@@ -46,7 +46,7 @@ func (e *evaluator) causeKnown(w *appWorkers) bool {
 // adviseMore returns a line that says whether more workers would help, which
 // depends on the CPU that is left.
 func (e *evaluator) adviseMore(w *appWorkers) string {
-	line := fmt.Sprintf("All %s of %s are taken", plural(w.total, "worker"), w.app)
+	line := fmt.Sprintf("All %s of %s are busy or stuck", plural(w.total, "worker"), w.app)
 	if w.queue != nil && *w.queue > 0 {
 		line += " and " + w.queueText() + " connections wait"
 	}
@@ -59,11 +59,11 @@ func (e *evaluator) adviseMore(w *appWorkers) string {
 	}
 	switch {
 	case cpu == nil:
-		return line + ": make these requests shorter, or run more workers."
+		return line + ": make these requests faster, or run more workers."
 	case *cpu >= e.Limits.CPU.Warning:
-		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: make the requests cheaper, or give it more CPU."
+		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers would not help: reduce the CPU time of its requests, or give it more CPU."
 	default:
-		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, as would shorter waits."
+		return line + ". Its CPU is at " + FormatPercent(*cpu) + ", so more workers or threads would help, and so would shorter waits."
 	}
 }
 
@@ -73,9 +73,9 @@ func (e *evaluator) adviseQueue(w *appWorkers) adviser {
 		return symptoms()
 	}
 	if w.full(1) {
-		out = append(out, fmt.Sprintf("The accept queue of %s holds %s: the kernel turns further connections away. Free its workers first; a longer backlog (and net.core.somaxconn) only lets more wait.", w.app, w.queueText()))
+		out = append(out, fmt.Sprintf("The accept queue of %s is full (%s): the kernel drops further connections. Free its workers first; a larger backlog (and net.core.somaxconn) only lets more connections wait.", w.app, w.queueText()))
 	} else if idle := w.longest("idle"); w.free() > 0 && len(idle) > 0 {
-		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: see why %s, idle for %s, does not accept.",
+		out = append(out, fmt.Sprintf("%s connections wait for %s while %s of its %s are idle: find out why %s, idle for %s, does not accept.",
 			w.queueText(), w.app, FormatCount(w.in("idle")), plural(w.total, "worker"), idle[0].name("worker"), FormatSeconds(idle[0].Seconds)))
 	}
 	return symptoms(out...)
@@ -86,7 +86,7 @@ func adviseErrors(q *model.AppRequests) adviser {
 	if q.Rate != nil {
 		line += ", at " + FormatRate(*q.Rate)
 	}
-	return symptoms(line + ": look for their tracebacks in its log.")
+	return symptoms(line + ": read the tracebacks in its log.")
 }
 
 func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
@@ -98,9 +98,9 @@ func (e *evaluator) adviseSlow(w *appWorkers, mean float64) adviser {
 		return func(time.Duration) []advice { return causes }
 	}
 	if x := w.worst(); x == nil || x.Seconds < busyLong {
-		line += "; none of its workers is long in a request now"
+		line += "; no worker is in a long request now"
 	} else {
-		line += fmt.Sprintf(": see what holds %s, in this request for %s%s", x.name("worker"), FormatSeconds(x.Seconds), detailText(x.Detail))
+		line += fmt.Sprintf(": check what %s waits for, in this request for %s%s", x.name("worker"), FormatSeconds(x.Seconds), detailText(x.Detail))
 	}
 	return symptoms(line + ".")
 }
@@ -140,15 +140,15 @@ func (w *appWorkers) adviseMemory() adviser {
 		line += fmt.Sprintf(" (limit %s)", FormatBytes(*limit))
 	}
 	if slot, bytes := largest(w.memory); slot != "" {
-		line += fmt.Sprintf("; its largest is %s with %s: recycle that one, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
+		line += fmt.Sprintf("; the largest is %s with %s: recycle it, run fewer workers, or raise the limit", w.named(slot), FormatBytes(bytes))
 	}
 	return symptoms(line + ".")
 }
 
 func (w *appWorkers) adviseCPU() adviser {
-	line := fmt.Sprintf("%s uses %s of the CPU it may have", w.app, FormatPercent(*w.process.CPU))
+	line := fmt.Sprintf("%s uses %s of its CPU limit", w.app, FormatPercent(*w.process.CPU))
 	if slot, cores := busiest(w.process); slot != "" {
-		line += fmt.Sprintf("; %s takes %s of a core: see what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
+		line += fmt.Sprintf("; %s uses %s of a core: find out what it computes, or give %s more CPU", w.named(slot), FormatPercent(cores), w.app)
 	}
 	return symptoms(line + ".")
 }
@@ -165,7 +165,7 @@ func (e *evaluator) adviseHostMemory() string {
 	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("; of the apps, %s takes most with %s", name, FormatBytes(most))
+	return fmt.Sprintf("; of the apps, %s uses most, %s", name, FormatBytes(most))
 }
 
 func (e *evaluator) adviseHostCPU() string {
@@ -176,9 +176,9 @@ func (e *evaluator) adviseHostCPU() string {
 		}
 	}
 	if name == "" {
-		return "; no app takes part in it: look for another process"
+		return "; no app uses CPU: look for another process"
 	}
-	return fmt.Sprintf("; of the apps, %s takes most with %s of what it may have", name, FormatPercent(most))
+	return fmt.Sprintf("; of the apps, %s uses most, %s of its CPU limit", name, FormatPercent(most))
 }
 
 func adviseHits(s *model.RedisServer) adviser {
@@ -188,7 +188,7 @@ func adviseHits(s *model.RedisServer) adviser {
 	case used != nil && limit != nil && *used >= 0.9**limit:
 		line += fmt.Sprintf("; it holds %s of %s: give it more memory", FormatBytes(*used), FormatBytes(*limit))
 	case used != nil:
-		line += fmt.Sprintf("; it holds %s, so keys expire too soon or are asked for that were never set", FormatBytes(*used))
+		line += fmt.Sprintf("; it holds %s, so keys expire too early, or the app looks up keys that were never set", FormatBytes(*used))
 	}
 	return symptoms(line + ".")
 }

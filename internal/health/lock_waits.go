@@ -63,7 +63,7 @@ func blockerAdvice(b *locks.Blocker, c *evaluator) advice {
 	if own := c.waitOf(b.App, b.Slot); own != nil && own.On != "mysql" {
 		line += "; its worker " + waitText(own, true)
 	}
-	line += fmt.Sprintf(": KILL %d ends it, if it may not finish", b.ID)
+	line += fmt.Sprintf(": let it finish, or end it with KILL %d", b.ID)
 	return advice{rankRoot, connectionCause(b.Server, b.ID), line + "." + waitersText(b)}
 }
 
@@ -108,9 +108,9 @@ func workerList(waiters []locks.Waiter) string {
 
 func waitFor(n int) string {
 	if n == 1 {
-		return "1 other waits"
+		return "1 other connection waits"
 	}
-	return fmt.Sprintf("%d others wait", n)
+	return fmt.Sprintf("%d other connections wait", n)
 }
 
 // CompareSlots orders the slots of workers: 2 before 10.

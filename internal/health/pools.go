@@ -103,7 +103,7 @@ func (p *pool) asleep() string {
 	if len(p.Leaks) == 0 {
 		return ""
 	}
-	return ": asleep in a transaction for up to " + FormatSeconds(p.Leaks[0].Seconds)
+	return ": idle in a transaction for up to " + FormatSeconds(p.Leaks[0].Seconds)
 }
 
 // advice returns advice about the connections that use the pool up.
@@ -119,13 +119,13 @@ func (p *pool) advice(w *appWorkers) adviser {
 	}
 	if p.Leaked == 0 {
 		line += fmt.Sprintf(": %s %s, %s %s in a transaction", plural(p.InUse, "connection"), runs(p.InUse), FormatCount(p.InTransaction), sleeps(p.InTransaction))
-		return symptoms(line + ". Make what they do shorter, or raise its size and max_overflow if the server has room.")
+		return symptoms(line + ". Make the transactions shorter, or raise size and max_overflow if the server allows more connections.")
 	}
 	line += fmt.Sprintf(": %s %s in a transaction%s", plural(p.Leaked, "connection"), sleeps(p.Leaked), p.longestLeak())
 	slot, n := p.culprit()
 	switch {
 	case len(p.Leaks) == 0:
-		return p.leaking(line + ": see the exporter's log for which they are.")
+		return p.leaking(line + ": the exporter's log names them.")
 	case slot == "" || n == 0:
 		return p.leaking(line + ". End them: " + p.kill() + ".")
 	case n == int(p.Leaked):
@@ -133,7 +133,7 @@ func (p *pool) advice(w *appWorkers) adviser {
 	default:
 		line += fmt.Sprintf(", %d of them opened by ", n)
 	}
-	return p.leaking(line + w.named(slot) + ". End them: " + p.kill() + "; or recycle that worker.")
+	return p.leaking(line + w.named(slot) + ". End them: " + p.kill() + ", or recycle that worker.")
 }
 
 // leaking returns an adviser about leaked connections. A single leak has the cause

@@ -22,7 +22,7 @@ func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
 		a := queryAdvice(all[:1])
 		return func(time.Duration) []advice { return []advice{a} }
 	}
-	return symptoms(fmt.Sprintf("A statement on MySQL %s runs for %s: SHOW FULL PROCESSLIST names it, KILL QUERY ends it.", name, FormatSeconds(seconds)))
+	return symptoms(fmt.Sprintf("A statement on MySQL %s has run for %s: find it with SHOW FULL PROCESSLIST and end it with KILL QUERY.", name, FormatSeconds(seconds)))
 }
 
 // queries returns the statements that run longest on a server, the longest
@@ -57,7 +57,7 @@ func queryAdvice(all []*model.Query) advice {
 	q := all[0]
 	cause := connectionCause(q.Server, q.ID)
 	if len(all) == 1 {
-		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: KILL QUERY %d ends it; SHOW FULL PROCESSLIST has its text.",
+		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: end it with KILL QUERY %d; SHOW FULL PROCESSLIST shows its text.",
 			q.ID, ownerOf(&q.Connection), statementOf(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
 	}
 	var who, kill []string
@@ -65,7 +65,7 @@ func queryAdvice(all []*model.Query) advice {
 		who = append(who, fmt.Sprint(x.ID, ownerOf(&x.Connection)))
 		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
 	}
-	return advice{rankCause, cause, fmt.Sprintf("Connections %s each have run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST has their text.",
+	return advice{rankCause, cause, fmt.Sprintf("Connections %s each run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST shows their text.",
 		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
 }
 

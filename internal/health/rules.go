@@ -38,13 +38,13 @@ func (e *evaluator) evaluateApp(app string) {
 	switch {
 	case workers.process == nil && workers.total == 0:
 		if why := e.lack("process"); why != "" {
-			down.level, down.summary = Warning, app+" cannot be looked at: "+why
+			down.level, down.summary = Warning, app+" cannot be read: "+why
 			down.release = down.level
 			e.add(down)
 		}
 		return
 	case workers.process != nil && !workers.process.Up:
-		down.level, down.release, down.summary, down.advice = Critical, Critical, app+" is down: no process of it was found", adviseDown(app)
+		down.level, down.release, down.summary, down.advice = Critical, Critical, app+" is down: no process was found", adviseDown(app)
 		e.add(down)
 		e.evaluateTasks(app) // task workers and sessions do not depend on it
 		e.evaluateSessions(app)
@@ -74,7 +74,7 @@ func (e *evaluator) evaluateRequests(w *appWorkers) {
 	if v := w.requests.Mean; v != nil {
 		r := rule{Subject: Subject{App: w.app, Rule: "response_time"}, component: "requests", advice: deferred(func() adviser { return e.adviseSlow(w, *v) })}
 		r.level, r.release = rises(*v, e.Limits.ResponseTime)
-		r.summary = w.app + " takes " + FormatSeconds(*v) + " a request on average"
+		r.summary = w.app + " takes " + FormatSeconds(*v) + " per request on average"
 		e.add(r)
 	}
 }
@@ -103,10 +103,10 @@ func (e *evaluator) evaluateHost() {
 	slices.SortFunc(disks, func(a, b model.Disk) int { return strings.Compare(a.Mountpoint, b.Mountpoint) })
 	for _, d := range disks {
 		e.host("disk", d.Mountpoint, d.Usage, e.Limits.Disk, "disk "+d.Mountpoint+" is",
-			fmt.Sprintf("Disk %s is %s full: free space there before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
+			fmt.Sprintf("Disk %s is %s full: free space before writes to it fail.", d.Mountpoint, FormatPercent(d.Usage)))
 	}
 	if len(disks) == 0 {
-		e.cannotRead("", "disk", "disk", "how full the disks are")
+		e.cannotRead("", "disk", "disk", "the disk usage")
 	}
 	for _, h := range []struct {
 		name, word, advice string

@@ -49,10 +49,10 @@ func (e *evaluator) adviseSessions(x *model.Sessions, what string) adviser {
 	all, noExpiry := *x.Count, *x.WithoutExpiry
 	line := fmt.Sprintf("%s of %s %s have no expiry", FormatCount(noExpiry), FormatCount(all), what)
 	if x.Bytes != nil && all > 0 {
-		line += fmt.Sprintf(", about %s that stay for ever", FormatBytes(*x.Bytes*noExpiry/all))
+		line += fmt.Sprintf(", about %s that is never freed", FormatBytes(*x.Bytes*noExpiry/all))
 	}
 	if s := e.redisServer(x.Redis); s != nil && s.Memory != nil && s.MaxMemory != nil && *s.MaxMemory > 0 {
 		line += fmt.Sprintf("; its memory is at %s of maxmemory", FormatPercent(*s.Memory / *s.MaxMemory))
 	}
-	return symptoms(line + ": find what writes them without EXPIRE.")
+	return symptoms(line + ": find the code that writes them without EXPIRE.")
 }

@@ -42,7 +42,7 @@ func (l *Level) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no health level %q", text)
+	return fmt.Errorf("unknown health level %q", text)
 }
 
 // Alert is an alert of the exporter's own rules.

@@ -51,7 +51,7 @@ func (e *evaluator) adviseStore(kind, word, name string) adviser {
 		detail, late = l.Short, l.Reason == "timeout"
 	}
 	return func(since time.Duration) []advice {
-		line := word + " " + name + " did not answer at this look"
+		line := word + " " + name + " did not answer at the last check"
 		if since > 0 {
 			line = fmt.Sprintf("%s %s has not answered for %s", word, name, FormatSeconds(since.Seconds()))
 		}
@@ -59,9 +59,9 @@ func (e *evaluator) adviseStore(kind, word, name string) adviser {
 			line += " (" + detail + ")"
 		}
 		if late {
-			line += ": if it takes connections and answers nothing, see what holds it up, or restart it."
+			line += ": if it accepts connections but does not answer, find out what blocks it, or restart it."
 		} else {
-			line += ": see that it runs and that its address and login are right."
+			line += ": check that it runs and that its address and login are correct."
 		}
 		return []advice{{rankRoot, kind + ":" + name, line}}
 	}

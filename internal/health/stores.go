@@ -96,7 +96,7 @@ func (e *evaluator) heldByApp(name string) string {
 }
 
 func (e *evaluator) adviseFull(name, line string) adviser {
-	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or give back what sleeps, before max_connections is raised.")
+	return rootCause("mysql:"+name+"/full", line+e.heldBy(name)+": make those pools smaller or return idle connections before you raise max_connections.")
 }
 
 // evaluateQueries evaluates how long statements run. A single long statement may be
@@ -105,7 +105,7 @@ func (e *evaluator) adviseFull(name, line string) adviser {
 func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	name := s.Name
 	if s.LongestQuery == nil {
-		e.halfRead("mysql", "query_time", name, "what runs on MySQL "+name)
+		e.halfRead("mysql", "query_time", name, "the running statements of MySQL "+name)
 		return
 	}
 	v := s.SharedQuery
@@ -157,8 +157,8 @@ func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
 		e.add(r)
 		return true
 	case kind == "mysql" && e.isFull(name):
-		r.level, r.summary = Critical, "MySQL "+name+" takes no more connections: all of them are in use"+e.heldBy(name)
-		r.advice = e.adviseFull(name, "All connections to MySQL "+name+" are in use at this look")
+		r.level, r.summary = Critical, "MySQL "+name+" accepts no more connections: all are in use"+e.heldBy(name)
+		r.advice = e.adviseFull(name, "All connections to MySQL "+name+" are in use at the last check")
 	case known:
 		r.level, r.summary = Critical, word+" "+name+" does not answer"
 		r.advice = e.adviseStore(kind, word, name)
@@ -167,7 +167,7 @@ func (e *evaluator) evaluateUp(kind, word, name string, known bool) bool {
 		if why == "" {
 			return false // its collector is switched off
 		}
-		r.level, r.summary = Warning, word+" "+name+" cannot be looked at: "+why
+		r.level, r.summary = Warning, word+" "+name+" cannot be read: "+why
 	}
 	r.release = r.level
 	e.add(r)

@@ -23,9 +23,9 @@ func tableAdvice(b *locks.Blocker) advice {
 	line := fmt.Sprintf("%s %s for a lock of a table on MySQL %s, the longest for %s; the server does not say who holds it",
 		plural(float64(n), "connection"), choose(n == 1, "waits", "wait"), b.Server, FormatSeconds(b.Longest))
 	if b.ID == 0 {
-		line += ": SHOW PROCESSLIST has who sleeps meanwhile."
+		line += ": look for a sleeping connection in SHOW PROCESSLIST."
 	} else {
-		line += fmt.Sprintf(". Connection %d%s is likely to: it has %s for %s. KILL %d ends it, if it may not finish.", b.ID, ownerOf(&b.Connection), b.State, FormatSeconds(b.Idle), b.ID)
+		line += fmt.Sprintf(". It is probably connection %d%s: it has %s for %s. Let it finish, or end it with KILL %d.", b.ID, ownerOf(&b.Connection), b.State, FormatSeconds(b.Idle), b.ID)
 	}
 	return advice{rankRoot, "mysql:" + b.Server + "/table-lock", line + waitersText(b)}
 }

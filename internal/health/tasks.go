@@ -43,8 +43,8 @@ func (e *evaluator) evaluateTaskWorkers(q *model.Queue, what string) {
 			r.level, r.summary = Warning, what+" has no worker"
 			line := fmt.Sprintf("0 workers take jobs from %s: start one.", what)
 			if q.Length > 0 {
-				r.level, r.summary = Critical, fmt.Sprintf("%s in %s and no worker takes them", waiting(q.Length), what)
-				line = fmt.Sprintf("%s in %s and no worker takes them: start one.", waiting(q.Length), what)
+				r.level, r.summary = Critical, fmt.Sprintf("%s in %s, which has no worker", waiting(q.Length), what)
+				line = fmt.Sprintf("%s in %s, which has no worker: start one.", waiting(q.Length), what)
 			}
 			r.advice = symptoms(line)
 		}
@@ -54,8 +54,8 @@ func (e *evaluator) evaluateTaskWorkers(q *model.Queue, what string) {
 	if q.Orphaned != nil {
 		r := rule{Subject: Subject{q.App, "task_orphaned", q.Name}, component: "tasks"}
 		if *q.Orphaned > 0 {
-			r.level, r.summary = Warning, plural(*q.Orphaned, "job")+" of "+what+" began and lost the worker"
-			r.advice = symptoms(fmt.Sprintf("%s of %s began on a worker that is gone: see why it ended, and queue what it left again.", plural(*q.Orphaned, "job"), what))
+			r.level, r.summary = Warning, plural(*q.Orphaned, "job")+" of "+what+" started on a worker that is gone"
+			r.advice = symptoms(fmt.Sprintf("%s of %s started on a worker that is gone: find out why it ended, and queue its jobs again.", plural(*q.Orphaned, "job"), what))
 		}
 		r.release = r.level
 		e.add(r)
@@ -75,13 +75,13 @@ func adviseTasks(q *model.Queue) adviser {
 	workers, running := q.Workers, q.Running
 	switch {
 	case workers != nil && *workers > 0 && running != nil && *running >= *workers:
-		line += fmt.Sprintf("; its %s %s all at work: run more, or make the jobs shorter.", plural(*workers, "worker"), isAre(*workers))
+		line += fmt.Sprintf("; its %s %s all busy: run more workers, or make the jobs shorter.", plural(*workers, "worker"), isAre(*workers))
 	case workers != nil && *workers > 0 && running != nil:
-		line += fmt.Sprintf("; %s of its %s at work: see why the others take none.", FormatCount(*running), plural(*workers, "worker"))
+		line += fmt.Sprintf("; %s of its %s busy: find out why the others take no job.", FormatCount(*running), plural(*workers, "worker"))
 	case workers != nil && *workers > 0:
-		line += fmt.Sprintf("; it has %s: see what they do, or run more.", plural(*workers, "worker"))
+		line += fmt.Sprintf("; it has %s: check what they do, or run more.", plural(*workers, "worker"))
 	default:
-		line += ": see that its workers run."
+		line += ": check that its workers run."
 	}
 	return symptoms(line)
 }

@@ -122,25 +122,25 @@ func (w *appWorkers) groupAdvice(g []worker) advice {
 	case "upstream":
 		if strings.HasPrefix(first.Wait.Peer, "app:") {
 			a.rank = rankSymptom
-			a.line += ": see what holds that app up; to end them does not help."
+			a.line += ": check that app; ending these workers does not help."
 			return a
 		}
-		a.line += ": see what takes it so long, and give the call a timeout" + w.giveUp(g, "; ") + "."
+		a.line += ": find out why it is slow, and give the call a timeout" + w.giveUp(g, "; ") + "."
 	case "mysql":
-		a.line += ": SHOW FULL PROCESSLIST has its statement."
+		a.line += ": SHOW FULL PROCESSLIST shows its statement."
 	case "redis":
 		a.line += w.blockedClients(first) + w.giveUp(g, "; ") + "."
 	case "client":
-		a.line += ": let a proxy that buffers take the requests, such as nginx."
+		a.line += ": put a buffering proxy such as nginx in front of the app."
 	case "disk":
-		a.line += ": see the host's disks."
+		a.line += ": check the host's disks."
 	case "cpu":
 		if first.cores != nil && *first.cores >= halfCore {
 			a.line += " with " + FormatPercent(*first.cores) + " of a core"
 		}
 		a.line += ", in one request" + w.giveUp(g, ": ") + "."
 	case "lock":
-		a.line += ": no thread of it goes on" + w.giveUp(g, ". ") + "."
+		a.line += ": all its threads are blocked" + w.giveUp(g, ". ") + "."
 	case "child":
 		a.line += ": ps --ppid " + pidText(first.PID) + " shows it."
 	default:
@@ -166,9 +166,9 @@ func (w *appWorkers) unknownAdvice(g []worker) advice {
 	}
 	end := "restart " + choose(one, "it", "them")
 	if kill, _ := w.endAll(g); kill != "" {
-		end = "end " + choose(one, "it", "them") + " with " + kill + ", for gunicorn starts " + choose(one, "another in its place", "others in their places")
+		end = "end " + choose(one, "it", "them") + " with " + kill + "; gunicorn starts " + choose(one, "a replacement", "replacements")
 	}
-	line := fmt.Sprintf("%s %s: see what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
+	line := fmt.Sprintf("%s %s: find out what %s for, or %s.", workersNamed(g, w.app), lasts, choose(one, "it waits", "they wait"), end)
 	return advice{rankCause, w.app + "/worker:" + first.Slot, line}
 }
 
@@ -181,9 +181,9 @@ const halfCore = 0.5
 func (w *appWorkers) blockedClients(x *worker) string {
 	if n := w.blocked[x.Wait.Peer]; n > 0 {
 		has := choose(n == 1, "client waits", "clients wait")
-		return fmt.Sprintf(": %s %s in a blocking command there: CLIENT LIST marks them with flags=b, and CLIENT UNBLOCK with its id lets one go on", FormatCount(n), has)
+		return fmt.Sprintf(": %s %s in a blocking command: CLIENT LIST marks them with flags=b, CLIENT UNBLOCK with an id releases one", FormatCount(n), has)
 	}
-	return ": SLOWLOG GET has what took long"
+	return ": SLOWLOG GET lists the slow commands"
 }
 
 // giveUp returns the end of a sentence with the command that gives up the requests of
@@ -193,7 +193,7 @@ func (w *appWorkers) giveUp(g []worker, joint string) string {
 	if kill == "" || g[0].State != "stuck" {
 		return ""
 	}
-	return joint + kill + " gives up the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
+	return joint + kill + " aborts the " + choose(len(slots) == 1, "request of worker ", "requests of workers ") + enumerate(slots)
 }
 
 // endAll returns the command that ends the first of some workers and other stuck ones,

@@ -44,14 +44,14 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		"a lock of a foreign shell": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", "91", foreign...), held("12", "1", "91", foreign...), held("13", "2", "91", foreign...)}),
-			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 others wait for"}, []string{"kill -"},
-			"KILL 91 ends it, if it may not finish. Do not end workers 0, 1 and 2 of shop: they wait for it.",
+			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 other connections wait for"}, []string{"kill -"},
+			"let it finish, or end it with KILL 91. Do not end workers 0, 1 and 2 of shop: they wait for it.",
 		},
 		"a chain of locks": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "upstream", "10.0.0.9:443"),
 				held("11", "0", "12", "shop", "1", "4711", "running"), held("12", "1", "13", "shop", "2", "4712", "sleeping")}),
-			[]string{"Connection 13 of worker 2 (pid 4712) of shop on MySQL main, sleeping, holds a lock that 2 others wait for", "Worker 2 (pid 4712) of shop waits for 10.0.0.9:443 for 40 s"},
-			nil, "its worker waits for 10.0.0.9:443: KILL 13 ends it, if it may not finish. Do not end workers 0 and 1 of shop: they wait for it.",
+			[]string{"Connection 13 of worker 2 (pid 4712) of shop on MySQL main, sleeping, holds a lock that 2 other connections wait for", "Worker 2 (pid 4712) of shop waits for 10.0.0.9:443 for 40 s"},
+			nil, "its worker waits for 10.0.0.9:443: let it finish, or end it with KILL 13. Do not end workers 0 and 1 of shop: they wait for it.",
 		},
 		"a lock, and one that hangs by itself": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "cpu", ""), waiting("2", "mysql", "mysql:main"),
@@ -61,47 +61,47 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		"a slow statement": {
 			slices.Concat(stuck[:0:0], appOf("shop", 0, "stuck", "idle"), up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"),
 				statement("812", 41, "shop", "10.0.0.7", "shop", "0", "4710", "SELECT")}),
-			[]string{"Connection 812 of worker 0 (pid 4710) of shop has run a SELECT on MySQL main for 41 s: KILL QUERY 812 ends it"}, []string{"kill -QUIT"}, "",
+			[]string{"Connection 812 of worker 0 (pid 4710) of shop has run a SELECT on MySQL main for 41 s: end it with KILL QUERY 812"}, []string{"kill -QUIT"}, "",
 		},
 		"a statement of somebody": {
 			slices.Concat(appOf("shop", 0, "idle"), up, []modeltest.Fact{statement("7", 5, "x", "y", "", "", "", "SELECT"), statement("812", 41, "ann", "10.0.0.7", "", "", "", "ALTER")}),
-			[]string{"Connection 812 of user ann from 10.0.0.7 has run an ALTER on MySQL main for 41 s: KILL QUERY 812"}, nil, "",
+			[]string{"Connection 812 of user ann from 10.0.0.7 has run an ALTER on MySQL main for 41 s: end it with KILL QUERY 812"}, nil, "",
 		},
 		"slow statements": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				statement("812", 41, "shop", "h", "shop", "0", "4710", "SELECT"), statement("813", 40, "shop", "h", "shop", "1", "4711", "UPDATE"), statement("814", 39, "shop", "h", "shop", "2", "4712", "SELECT")}),
-			[]string{"Connections 812 of worker 0 (pid 4710) of shop, 813 of worker 1 (pid 4711) of shop and 814 of worker 2 (pid 4712) of shop each have run a statement on MySQL main, the longest, a SELECT, for 41 s: KILL QUERY 812, KILL QUERY 813 and KILL QUERY 814 end them"},
+			[]string{"Connections 812 of worker 0 (pid 4710) of shop, 813 of worker 1 (pid 4711) of shop and 814 of worker 2 (pid 4712) of shop each run a statement on MySQL main, the longest, a SELECT, for 41 s: KILL QUERY 812, KILL QUERY 813 and KILL QUERY 814 end them"},
 			[]string{"kill -"}, "",
 		},
 		"a table lock of a shell": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", ""), held("12", "1", ""), held("13", "2", ""), fact("page.lock_suspect", 44, "main", "30", "ann", "localhost", "", "", "", "slept"),
 				statement("99", 3, "x", "y", "", "", "", "SELECT")}),
-			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it. Connection 30 of user ann from localhost is likely to: it has slept for 44 s. KILL 30 ends it"},
+			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it. It is probably connection 30 of user ann from localhost: it has slept for 44 s. Let it finish, or end it with KILL 30"},
 			[]string{"KILL QUERY", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
 		},
 		"a table lock of nobody known": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"), held("11", "0", ""), held("12", "1", ""), held("13", "2", "")}),
-			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it: SHOW PROCESSLIST"},
+			[]string{"3 connections wait for a lock of a table on MySQL main, the longest for 40 s; the server does not say who holds it: look for a sleeping connection in SHOW PROCESSLIST"},
 			[]string{"KILL", "kill -"}, "Do not end workers 0, 1 and 2 of shop: they wait for it.",
 		},
 		"waiters that wait for each other too": {
 			slices.Concat(stuck, up, []modeltest.Fact{waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main"),
 				held("11", "0", "91", foreign...), held("12", "1", "91", foreign...), held("12", "1", "11", "shop", "0", "4710", "running"), held("13", "2", "91", foreign...), held("13", "2", "12", "shop", "1", "4711", "running")}),
-			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 others wait for"}, nil, "",
+			[]string{"Connection 91 of user ann from 10.0.0.7 on MySQL main, sleeping, holds a lock that 3 other connections wait for"}, nil, "",
 		},
 		"Redis, a blocking command": {
 			slices.Concat(stuck, []modeltest.Fact{fact("resp_redis_blocked_clients", 3, "cache"), waiting("0", "redis", "redis:cache"), waiting("1", "redis", "redis:cache"), waiting("2", "redis", "redis:cache")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for Redis cache, the longest for 42 s: 3 clients wait in a blocking command there: CLIENT LIST marks them with flags=b"}, nil,
-			"kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2.",
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for Redis cache, the longest for 42 s: 3 clients wait in a blocking command: CLIENT LIST marks them with flags=b"}, nil,
+			"kill -QUIT 4710 4711 4712 aborts the requests of workers 0, 1 and 2.",
 		},
 		"spins": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "cpu", ""), waiting("1", "cpu", ""), waiting("2", "cpu", ""), fact("page.worker_cpu_ratio", 0.03, "shop", "0")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop compute, the longest for 42 s, in one request: kill -QUIT 4710 4711 4712 gives up the requests of workers 0, 1 and 2."}, []string{"of a core"}, "",
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop compute, the longest for 42 s, in one request: kill -QUIT 4710 4711 4712 aborts the requests of workers 0, 1 and 2."}, []string{"of a core"}, "",
 		},
 		"an upstream": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "10.0.0.9:443"), waiting("1", "upstream", "10.0.0.9:443"), waiting("2", "upstream", "10.0.0.9:443")}),
-			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: see what takes it so long"}, nil, "",
+			[]string{"Workers 0 (pid 4710), 1 (pid 4711) and 2 (pid 4712) of shop wait for 10.0.0.9:443, the longest for 42 s: find out why it is slow"}, nil, "",
 		},
 		"another app": {
 			slices.Concat(stuck, []modeltest.Fact{waiting("0", "upstream", "app:blog"), waiting("1", "upstream", "app:blog"), waiting("2", "upstream", "app:blog"), fact("resp_up", 0, "app:blog")}),
@@ -109,23 +109,23 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 		},
 		"a store that hangs": {
 			slices.Concat(stuck, unavailable("mysql", "timeout", "mysql main: it does not answer"), []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
-			[]string{"MySQL main did not answer at this look (it does not answer): if it takes connections and answers nothing"}, []string{"kill -"}, "",
+			[]string{"MySQL main did not answer at the last check (it does not answer): if it accepts connections but does not answer"}, []string{"kill -"}, "",
 		},
 		"a store that is down": {
 			slices.Concat(stuck, []modeltest.Fact{fact("resp_up", 0, "mysql:main"), waiting("0", "mysql", "mysql:main"), waiting("1", "mysql", "mysql:main"), waiting("2", "mysql", "mysql:main")}),
-			[]string{"MySQL main did not answer at this look"}, []string{"kill -"}, "",
+			[]string{"MySQL main did not answer at the last check"}, []string{"kill -"}, "",
 		},
 		"a spin": {
 			slices.Concat(appOf("shop", 0, "stuck", "idle"), []modeltest.Fact{waiting("0", "cpu", "")}),
-			[]string{"Worker 0 (pid 4710) of shop computes for 42 s, in one request: kill -QUIT 4710 gives up the request of worker 0."}, nil, "",
+			[]string{"Worker 0 (pid 4710) of shop computes for 42 s, in one request: kill -QUIT 4710 aborts the request of worker 0."}, nil, "",
 		},
 		"a deadlock": {
 			slices.Concat(appOf("shop", 0, "stuck"), []modeltest.Fact{waiting("0", "lock", "")}),
-			[]string{"Worker 0 (pid 4710) of shop waits for a lock of its process for 42 s: no thread of it goes on. kill -KILL 4710"}, nil, "",
+			[]string{"Worker 0 (pid 4710) of shop waits for a lock of its process for 42 s: all its threads are blocked. kill -KILL 4710"}, nil, "",
 		},
 		"all busy with short requests": {
 			slices.Concat(appOf("shop", 9, "busy"), []modeltest.Fact{fact("page.worker_wait", 0.2, "other", "0", "cpu", "")}),
-			[]string{"All 1 worker of shop are taken"}, []string{"kill"}, "",
+			[]string{"All 1 worker of shop are busy or stuck"}, []string{"kill"}, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

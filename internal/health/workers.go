@@ -12,11 +12,11 @@ func (e *evaluator) evaluateWorkers(w *appWorkers) {
 	r := rule{Subject: Subject{App: w.app, Rule: "workers"}, component: "workers"}
 	if w.unseen() && (!w.reported() || slices.Contains(e.Apps, w.app)) {
 		r.level = Warning
-		r.summary = w.app + " runs, but whether it answers cannot be seen: no worker may be looked at"
+		r.summary = w.app + " runs, but its state is not known: no worker can be read"
 		if !w.reported() {
 			r.summary += ", no request is reported"
 		}
-		r.advice = symptoms(fmt.Sprintf("0 of %s of %s may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
+		r.advice = symptoms(fmt.Sprintf("0 of %s of %s can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.", plural(w.total, "worker"), w.app))
 	} else if r.level, r.summary = w.level(); r.level > Healthy {
 		if worst := w.worst(); worst != nil {
 			r.summary += ", longest " + FormatSeconds(worst.Seconds) + " (worker " + worst.Slot + worst.doesText() + ")"
@@ -36,13 +36,13 @@ func (w *appWorkers) level() (Level, string) {
 	long := worst != nil && worst.Seconds >= busyLong
 	switch {
 	case w.unready >= manyUnready:
-		return Critical, fmt.Sprintf("%s does not answer: %s ended in the last minute, and none was ready for a request", w.app, plural(w.unready, "worker"))
+		return Critical, fmt.Sprintf("%s does not answer: %s ended in the last minute without serving a request", w.app, plural(w.unready, "worker"))
 	case w.total == 0:
 		return Healthy, ""
 	case w.stuck == w.total && w.free() == 0:
 		return Critical, fmt.Sprintf("%s does not answer: %s stuck", w.app, ofWorkers(w.stuck, w.total))
 	case w.free() == 0 && w.stuck > 0:
-		return Critical, fmt.Sprintf("%s is held up: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
+		return Critical, fmt.Sprintf("%s has no free worker: %s busy or stuck", w.app, ofWorkers(w.taken, w.total))
 	case w.free() == 0 && (w.waits() || long):
 		return Warning, fmt.Sprintf("%s has no free worker: %s busy", w.app, ofWorkers(w.taken, w.total))
 	case w.stuck > 0: // if all are, one has a thread for another request

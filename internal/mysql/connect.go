@@ -52,7 +52,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 	}
 	wait := time.NewTimer(time.Until(t.began.Add(connectPatience)))
 	defer wait.Stop()
-	late := &Error{Reason: reason.Timeout, Text: "it does not answer; a connect is under way"}
+	late := &Error{Reason: reason.Timeout, Text: "it does not answer; a connection attempt is in progress"}
 	select {
 	case <-t.done:
 	default:
@@ -75,7 +75,7 @@ func (s *Server) connected(ctx context.Context) (*link, error) {
 // failure returns why there is no connection.
 func (s *Server) failure() error {
 	if s.lastError == nil {
-		return &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
+		return &Error{Reason: reason.Failed, Text: "it is no longer in the configuration"}
 	}
 	return s.lastError
 }
@@ -87,7 +87,7 @@ func (s *Server) connectionOrAttempt(ctx context.Context) (*link, *attempt, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
+		return nil, nil, &Error{Reason: reason.Failed, Text: "it is no longer in the configuration"}
 	}
 	s.adoptReady()
 	now := time.Now()
@@ -115,7 +115,7 @@ func (s *Server) adoptReady() {
 		before.close()
 	}
 	if before == nil && s.link.index > 0 || before != nil && before.index != s.link.index {
-		s.o.Logger.Info("Another address of the server serves now", "mysql", s.o.Name, "fallback", s.link.index)
+		s.o.Logger.Info("Switched to another address of the server", "mysql", s.o.Name, "fallback", s.link.index)
 	}
 }
 
@@ -222,7 +222,7 @@ func (s *Server) dial(ctx context.Context, index int) (*link, error) {
 	}
 	connector, err := mysqldriver.NewConnector(cfg)
 	if err != nil {
-		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver cannot parse the DSN, see docs/mysql.md"}
 	}
 	l.db = sql.OpenDB(connector)
 	l.db.SetMaxOpenConns(1)
@@ -244,7 +244,7 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	}
 	cfg, err := config.ParseDSN(dsn)
 	if err != nil {
-		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver cannot parse the DSN, see docs/mysql.md"}
 	}
 	if s.o.PasswordFile != "" {
 		password, err := secret.Read(s.o.PasswordFile)
@@ -256,7 +256,7 @@ func (s *Server) driverConfig(index int) (*mysqldriver.Config, error) {
 	// What a server could use against us, or us against a server, stays off.
 	cfg.AllowAllFiles, cfg.MultiStatements = false, false
 	if err := cfg.Apply(mysqldriver.EnableCompression(false)); err != nil {
-		return nil, &Error{Reason: reason.Failed, Text: "the driver does not understand the DSN, see docs/mysql.md"}
+		return nil, &Error{Reason: reason.Failed, Text: "the driver cannot parse the DSN, see docs/mysql.md"}
 	}
 	cfg.Logger = &mysqldriver.NopLogger{} // it would write addresses to stderr
 	cfg.ConnectionAttributes = "program_name:resp-exporter"
@@ -276,7 +276,7 @@ func (l *link) prepare(ctx context.Context) error {
 		return fmt.Errorf("version: %w", err)
 	}
 	if l.version, err = ParseVersion(version); err != nil {
-		return &Error{Reason: reason.Unsupported, Text: "it is neither MySQL nor MariaDB"}
+		return &Error{Reason: reason.Unsupported, Text: "the server is neither MySQL nor MariaDB"}
 	}
 	if err := l.exec(ctx, sessionSetup(l.version)); err != nil {
 		return fmt.Errorf("session: %w", err)

@@ -20,7 +20,7 @@ import (
 )
 
 // textBroken is the text of an error of a server that violates the protocol.
-const textBroken = "it does not keep to the protocol of MySQL"
+const textBroken = "it does not follow the MySQL protocol"
 
 // Error is a failure in the exporter's own words. It repeats nothing that the
 // server or the DSN say, because both name users, hosts and passwords.
@@ -48,13 +48,13 @@ const (
 	curePassword = "ALTER USER " + Placeholder + " IDENTIFIED BY 'PASSWORD'; and PASSWORD into password_file"
 	cureHost     = "CREATE USER " + Placeholder + " IDENTIFIED BY 'PASSWORD' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS ON *.* TO " + Placeholder + "; with the address of this host for HOST"
 	cureLimit    = "ALTER USER " + Placeholder + " WITH MAX_USER_CONNECTIONS 3;"
-	cureFull     = "SHOW PROCESSLIST; as an administrator, for whom one place is kept: who holds the connections?\nmax_connections higher, below [mysqld] in its my.cnf"
+	cureFull     = "SHOW PROCESSLIST as an administrator (one connection is reserved) shows who holds the connections\nmax_connections higher, below [mysqld] in its my.cnf"
 	cureBlocked  = "FLUSH HOSTS;\nTRUNCATE TABLE performance_schema.host_cache; (MySQL 8.0.23 and later)"
 	cureUnlock   = "ALTER USER " + Placeholder + " ACCOUNT UNLOCK;"
 	cureProcess  = "GRANT PROCESS ON *.* TO " + Placeholder + ";"
-	cureNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the way to it is safe"
-	cureNobody   = "systemctl status mariadb (or mysql): does it run, and with that port and bind-address?"
-	cureStranger = "the authority's certificate into /usr/local/share/ca-certificates, then update-ca-certificates"
+	cureNoTLS    = "ssl_cert and ssl_key below [mysqld] in its my.cnf\nno tls= in the dsn, if the network between them is trusted"
+	cureNobody   = "systemctl status mariadb (or mysql): check that it runs, and its port and bind-address"
+	cureStranger = "copy the certificate of its CA to /usr/local/share/ca-certificates, then update-ca-certificates"
 )
 
 // Error implements error.
@@ -75,7 +75,7 @@ func classify(err error) *Error {
 	case errors.Is(err, errProtocol):
 		return &Error{Reason: reason.Failed, Broken: true, Text: textBroken, lost: true}
 	case errors.Is(err, errTooLarge):
-		return &Error{Reason: reason.Failed, Broken: true, Text: "it answers more than a MySQL server would", lost: true}
+		return &Error{Reason: reason.Failed, Broken: true, Text: "it sent more data than a MySQL server would", lost: true}
 	case errors.As(err, &answer):
 		return explainAnswer(answer.Number)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
@@ -91,12 +91,12 @@ func classify(err error) *Error {
 var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothing changes
 	1040: {Reason: reason.Busy, Full: true, Text: "it has no connection left (max_connections)", Cure: cureFull, lost: true},
 	1203: {Reason: reason.Busy, Text: "the user has no connection left (max_user_connections)", Cure: cureLimit, lost: true},
-	1226: {Reason: reason.Busy, Text: "the user has used up a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
-	1044: {Reason: reason.Permission, Text: "the user may not use this database", lost: true},
+	1226: {Reason: reason.Busy, Text: "the user has reached a limit of its account, such as max_user_connections", Cure: cureLimit, lost: true},
+	1044: {Reason: reason.Permission, Text: "the user has no access to this database", lost: true},
 	1045: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
 	1698: {Reason: reason.Permission, Text: "it refuses the user or the password", Cure: cureLogin, lost: true},
-	1130: {Reason: reason.Permission, Text: "it lets nobody in from this host", Cure: cureHost, lost: true},
-	1129: {Reason: reason.Permission, Text: "it has blocked this host after too many broken connects (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
+	1130: {Reason: reason.Permission, Text: "it accepts no connections from this host", Cure: cureHost, lost: true},
+	1129: {Reason: reason.Permission, Text: "it has blocked this host after too many failed connections (FLUSH HOSTS)", Cure: cureBlocked, lost: true},
 	1820: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword},
 	1862: {Reason: reason.Permission, Text: "the user's password has expired", Cure: curePassword, lost: true},
 	3118: {Reason: reason.Permission, Text: "the user's account is locked", Cure: cureUnlock, lost: true},
@@ -104,17 +104,17 @@ var answers = map[uint16]Error{ //nolint:gochecknoglobals // a table that nothin
 	1142: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
 	1143: {Reason: reason.Permission, Text: "the user lacks a right", Need: "SELECT"},
 	1227: {Reason: reason.Permission, Text: "the user lacks a right", Need: "PROCESS", Cure: cureProcess},
-	1095: {Reason: reason.Permission, Text: "the user may not end connections of others", Need: "CONNECTION ADMIN"},
+	1095: {Reason: reason.Permission, Text: "the user may not end connections of other users", Need: "CONNECTION ADMIN"},
 	1370: {Reason: reason.Permission, Text: "the user may not call the procedure", Need: "EXECUTE"},
 	1305: {Reason: reason.Unsupported, Text: "it has no such procedure"},
-	1318: {Reason: reason.Unsupported, Text: "its procedure takes other arguments, see deploy/sql"},
-	1449: {Reason: reason.Unsupported, Text: "the account that the procedure runs as is gone"},
-	1969: {Reason: reason.Timeout, Text: "the server ended the statement after its time"},
-	3024: {Reason: reason.Timeout, Text: "the server ended the statement after its time"},
+	1318: {Reason: reason.Unsupported, Text: "its procedure has other parameters, see deploy/sql"},
+	1449: {Reason: reason.Unsupported, Text: "the account that the procedure runs as does not exist"},
+	1969: {Reason: reason.Timeout, Text: "the server aborted the statement because it reached its time limit"},
+	3024: {Reason: reason.Timeout, Text: "the server aborted the statement because it reached its time limit"},
 	1205: {Reason: reason.Timeout, Text: "the statement waited too long for a lock"},
 	1053: {Reason: reason.NotFound, Text: "it is shutting down", lost: true},
-	1927: {Reason: reason.NotFound, Text: "the connection was cut", lost: true, cut: true}, // MariaDB: killed
-	4031: {Reason: reason.NotFound, Text: "the connection was cut", lost: true, cut: true}, // MySQL 8: wait_timeout
+	1927: {Reason: reason.NotFound, Text: "the connection was closed", lost: true, cut: true}, // MariaDB: killed
+	4031: {Reason: reason.NotFound, Text: "the connection was closed", lost: true, cut: true}, // MySQL 8: wait_timeout
 	1049: {Reason: reason.Unsupported, Text: "it has no such database", lost: true},
 	1109: {Reason: reason.Unsupported, Text: "it has no such table"},
 	1146: {Reason: reason.Unsupported, Text: "it has no such table"},
@@ -125,7 +125,7 @@ func explainAnswer(number uint16) *Error {
 	if e, ok := answers[number]; ok {
 		return &e
 	}
-	return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it answers with error %d", number)}
+	return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it returned error %d", number)}
 }
 
 func explainTLS(err error) *Error {
@@ -137,16 +137,16 @@ func explainTLS(err error) *Error {
 	text, cure := "", ""
 	switch {
 	case errors.Is(err, mysqldriver.ErrNoTLS):
-		return &Error{Reason: reason.Unsupported, Text: "the DSN asks for TLS and it has none", Cure: cureNoTLS, lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "the DSN requires TLS, which the server does not offer", Cure: cureNoTLS, lost: true}
 	case errors.As(err, &host):
 		text = "its certificate is for another name"
 	case errors.As(err, &authority):
 		cure = cureStranger
-		text = "its certificate is signed by an authority that this host does not know"
+		text = "its certificate is signed by a CA that this host does not trust"
 	case errors.As(err, &invalid):
 		text = "its certificate is not valid"
 	case errors.As(err, &verify), errors.As(err, &record):
-		text = "TLS cannot be agreed on"
+		text = "the TLS handshake failed"
 	default:
 		return nil
 	}
@@ -159,26 +159,26 @@ func explainNet(err error) *Error {
 	lost := &Error{Reason: reason.NotFound, lost: true}
 	switch {
 	case errors.As(err, &dns):
-		lost.Text = "its host name is not known"
+		lost.Text = "its host name cannot be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		lost.Text, lost.Cure = "nobody listens at its address", cureNobody
+		lost.Text, lost.Cure = "connection refused at its address", cureNobody
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		lost.Text = "there is no way to its host"
+		lost.Text = "there is no route to its host"
 	case errors.Is(err, fs.ErrNotExist):
-		lost.Text = "its socket is not there"
+		lost.Text = "its socket does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{Reason: reason.Permission, Text: "its socket may not be opened by the exporter's user", lost: true}
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysqldriver.ErrInvalidConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		lost.Text, lost.cut = "the connection was cut", true
+		lost.Text, lost.cut = "the connection was closed", true
 	case errors.As(err, &wire) && wire.Timeout():
 		return &Error{Reason: reason.Timeout, Text: "it does not answer in time", lost: true}
 	case errors.Is(err, context.Canceled):
-		return &Error{Reason: reason.Failed, Text: "it was given up", lost: true}
+		return &Error{Reason: reason.Failed, Text: "the query was cancelled", lost: true}
 	default:
 		// Its words are not ours to repeat, and after an error that nobody
 		// foresaw a fresh connection is the safe choice.
-		return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it failed in a way that is not foreseen (%T)", err), lost: true}
+		return &Error{Reason: reason.Failed, Text: fmt.Sprintf("it failed with an unexpected error (%T)", err), lost: true}
 	}
 	return lost
 }

@@ -109,7 +109,7 @@ func (g *guard) fail(err error) error {
 func (g *guard) SyscallConn() (syscall.RawConn, error) {
 	c, ok := g.Conn.(syscall.Conn)
 	if !ok {
-		return nil, fmt.Errorf("a connection of type %T", g.Conn)
+		return nil, fmt.Errorf("unexpected connection type %T", g.Conn)
 	}
 	return c.SyscallConn()
 }

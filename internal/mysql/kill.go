@@ -60,7 +60,7 @@ func (v *Session) Statement(ctx context.Context, c Connection) (text string, who
 // connection was gone already. What c is must have been looked at a moment ago.
 func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error) {
 	if c.ID == v.l.id {
-		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own connection"}
+		return false, &Error{Reason: reason.Failed, Text: "the exporter's own connection is not ended"}
 	}
 	return v.exec(ctx, fmt.Sprintf("KILL CONNECTION %d", c.ID))
 }
@@ -71,7 +71,7 @@ func (v *Session) Kill(ctx context.Context, c Connection) (done bool, err error)
 func (v *Session) KillQuery(ctx context.Context, c Connection) (done bool, err error) {
 	switch {
 	case c.ID == v.l.id:
-		return false, &Error{Reason: reason.Failed, Text: "an action does not end its own statement"}
+		return false, &Error{Reason: reason.Failed, Text: "the exporter's own statement is not ended"}
 	case v.l.version.MariaDB && c.Query == 0:
 		return false, nil
 	case v.l.version.MariaDB:

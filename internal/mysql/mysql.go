@@ -101,7 +101,7 @@ func (s *Server) use(ctx context.Context, limit time.Duration, f func(context.Co
 	case s.connLock <- struct{}{}:
 		defer func() { <-s.connLock }()
 	case <-ctx.Done():
-		return &Error{Reason: reason.Timeout, Text: "another read of it has not ended yet"}
+		return &Error{Reason: reason.Timeout, Text: "the previous read has not finished yet"}
 	}
 	for again := true; ; again = false {
 		l, err := s.connected(ctx)

@@ -11,8 +11,8 @@ import (
 
 // Errors of a server that does not keep to the protocol, or sends too much.
 var (
-	errProtocol = errors.New("not the protocol of MySQL")
-	errTooLarge = errors.New("an answer larger than any that is asked for")
+	errProtocol = errors.New("not the MySQL protocol")
+	errTooLarge = errors.New("a response larger than any expected one")
 )
 
 // The capabilities that no server of ours has: the client reads files for it, or

@@ -205,7 +205,7 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 			return Thread{}, err
 		}
 		if len(columns) < 7 {
-			return Thread{}, &Error{Reason: reason.Unsupported, Text: "its list of threads has another form", lost: true}
+			return Thread{}, &Error{Reason: reason.Unsupported, Text: "its list of threads has an unexpected format", lost: true}
 		}
 		l.cells = make([]sql.RawBytes, len(columns)) // after the seventh comes the text of the statement, of which only the keyword is kept
 		for i := range l.cells {

@@ -38,7 +38,7 @@ func (s *Server) Session(ctx context.Context) (*Session, error) {
 	select {
 	case s.sessionLock <- struct{}{}:
 	case <-ctx.Done():
-		return nil, &Error{Reason: reason.Timeout, Text: "another action on it has not ended yet"}
+		return nil, &Error{Reason: reason.Timeout, Text: "another action on it has not finished yet"}
 	}
 	free := func() { <-s.sessionLock }
 	v, err := s.session(ctx)
@@ -58,7 +58,7 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	}
 	s.mu.Unlock()
 	if closed {
-		return nil, &Error{Reason: reason.Failed, Text: "it is no longer looked at"}
+		return nil, &Error{Reason: reason.Failed, Text: "it is no longer in the configuration"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
@@ -129,7 +129,7 @@ func (v *Session) identify(ctx context.Context) error {
 		return err
 	}
 	if v.server == "" {
-		return &Error{Reason: reason.Unsupported, Text: "it does not tell since when it runs", lost: true}
+		return &Error{Reason: reason.Unsupported, Text: "it does not report its uptime", lost: true}
 	}
 	if i := strings.LastIndexByte(v.user, '@'); i >= 0 {
 		v.user = v.user[:i]

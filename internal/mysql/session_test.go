@@ -178,7 +178,7 @@ func TestSessionEnds(t *testing.T) {
 		if done, err := one.do(); !done || err != nil || f.lastAsked(one.start) != one.want {
 			t.Errorf("%s: %v, %v, %q", name, done, err, f.lastAsked(one.start))
 		}
-		for number, want := range map[uint16]string{1094: "", 1957: "", 1095: "the user may not end connections of others"} {
+		for number, want := range map[uint16]string{1094: "", 1957: "", 1095: "the user may not end connections of other users"} {
 			f.set(func() { f.refuse["KILL"] = number })
 			done, err := one.do()
 			if done || (err == nil) != (want == "") || err != nil && err.Error() != want {

@@ -44,7 +44,7 @@ func (s *Server) LastStatements(ctx context.Context, ids []uint64) (map[uint64]s
 func (s *Server) requirePerformanceSchema(ctx context.Context) error {
 	variables, err := s.Variables(ctx)
 	if err == nil && !strings.EqualFold(variables["performance_schema"], "ON") {
-		err = &Error{Reason: reason.Unsupported, Text: "the last statements of its connections need performance_schema=ON in its configuration"}
+		err = &Error{Reason: reason.Unsupported, Text: "the last statements of connections need performance_schema=ON in the configuration of the server"}
 	}
 	return err
 }

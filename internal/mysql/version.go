@@ -16,7 +16,7 @@ type Version struct {
 }
 
 // errVersion is the error for text without a version.
-var errVersion = errors.New("not a version of MySQL or MariaDB")
+var errVersion = errors.New("unknown version of MySQL or MariaDB")
 
 var versionForm = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?`)
 

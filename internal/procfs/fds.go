@@ -13,7 +13,7 @@ import (
 const maxFDs = 65536
 
 // ErrTooManyFDs means that a process has more descriptors than are read.
-var ErrTooManyFDs = fmt.Errorf("a process has more than %d descriptors, and only that many are read", maxFDs)
+var ErrTooManyFDs = fmt.Errorf("a process has more than %d file descriptors; the rest is not read", maxFDs)
 
 // BoundFDs returns the descriptors of a listing that are read, at most MaxFDs, and
 // how many are left out. The lowest come first: what a server opened early.

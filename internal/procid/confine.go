@@ -12,7 +12,7 @@ import (
 // ErrConfined means that a process is confined in a way in which the exporter is
 // not: a command that the exporter ran for it would have rights that it does not
 // have.
-var ErrConfined = errors.New("it is confined, or sees another system, unlike the exporter")
+var ErrConfined = errors.New("it has other namespaces, another root directory or other security restrictions than the exporter")
 
 // Unconfined returns nil if a process sees the same system as the exporter and no
 // sandbox holds it: the same namespaces and root directory, the same label of a

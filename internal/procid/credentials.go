@@ -45,9 +45,9 @@ func Agree(c, master Credentials) error {
 	case !master.Uniform():
 		return fmt.Errorf("the master's are %s: %w", master, ErrUsers)
 	case !c.Uniform():
-		return fmt.Errorf("they are %s: %w", c, ErrUsers)
+		return fmt.Errorf("its users and groups are %s: %w", c, ErrUsers)
 	case master.UID() != 0 && !c.Equal(master):
-		return fmt.Errorf("they are %s, the master's are %s: %w", c, master, ErrUsers)
+		return fmt.Errorf("its users and groups are %s, the master's are %s: %w", c, master, ErrUsers)
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func parseStatus(b []byte) (Credentials, error) {
 		}
 	}
 	if uids != 1 || gids != 1 {
-		return Credentials{}, fmt.Errorf("no owner: %w", errShape)
+		return Credentials{}, fmt.Errorf("the owner cannot be read: %w", errShape)
 	}
 	return c, nil
 }

@@ -113,15 +113,15 @@ func (f *Family) Gunicorn(pid int) error {
 	}
 	own := f.files[pid].Heartbeats
 	if len(own) != 1 {
-		return fmt.Errorf("process %d holds %d heartbeat files of gunicorn, not one: %w", pid, len(own), ErrNoProof)
+		return fmt.Errorf("process %d has %d gunicorn heartbeat files open, expected 1: %w", pid, len(own), ErrNoProof)
 	}
 	for beat := range own {
 		if !f.files[f.Master.PID].Heartbeats[beat] {
-			return fmt.Errorf("the heartbeat file of process %d is none of the master's: %w", pid, ErrNoProof)
+			return fmt.Errorf("the heartbeat file of process %d is not one of the master's: %w", pid, ErrNoProof)
 		}
 		for other := range f.Children {
 			if other != pid && f.files[other].Heartbeats[beat] {
-				return fmt.Errorf("processes %d and %d hold one heartbeat file: %w", min(pid, other), max(pid, other), ErrNoProof)
+				return fmt.Errorf("processes %d and %d share a heartbeat file: %w", min(pid, other), max(pid, other), ErrNoProof)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (f *Family) UWSGI(pid int) error {
 		}
 	}
 	if own != 1 {
-		return fmt.Errorf("process %d holds %d sockets of the master for itself, not one: %w", pid, own, ErrNoProof)
+		return fmt.Errorf("process %d holds %d sockets that it shares only with the master, expected 1: %w", pid, own, ErrNoProof)
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func (f *Family) child(pid int) (Process, error) {
 // serves returns an error unless a child holds a listener of its master.
 func (f *Family) serves(c Process) error {
 	if !f.files[c.PID].Shares(f.files[f.Master.PID], f.listeners) {
-		return fmt.Errorf("process %d holds no listener of its master: %w", c.PID, ErrNoProof)
+		return fmt.Errorf("process %d has no listener of its master open: %w", c.PID, ErrNoProof)
 	}
 	return nil
 }

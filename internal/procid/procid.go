@@ -24,18 +24,18 @@ import (
 var (
 	// ErrGone means that the process has ended, is a zombie, or that another one
 	// has its number.
-	ErrGone = errors.New("the process has ended or is another one by now")
+	ErrGone = errors.New("the process has ended or its pid was reused")
 	// ErrUsers means that its users or groups disagree, with each other or with
 	// those of the process that it belongs to.
-	ErrUsers = errors.New("its users or groups disagree")
+	ErrUsers = errors.New("its users or groups differ")
 	// ErrExecutable means that it runs another executable than expected.
-	ErrExecutable = errors.New("it runs another executable than expected")
+	ErrExecutable = errors.New("it runs a different executable than expected")
 	// ErrParent means that it is no child of the process that it belongs to.
-	ErrParent = errors.New("it is no child of its master")
+	ErrParent = errors.New("it is not a child of its master")
 	// ErrNoProof means that it does not hold what only a worker holds.
-	ErrNoProof = errors.New("nothing proves that it is a worker")
+	ErrNoProof = errors.New("there is no proof that it is a worker")
 	// ErrTooMany means that there is more to read than the bound allows.
-	ErrTooMany = errors.New("there is too much to read")
+	ErrTooMany = errors.New("its data is too large to read")
 	errShape   = errors.New("unexpected content")
 )
 

@@ -164,11 +164,11 @@ func TestSentinels(t *testing.T) {
 		kind reason.Reason
 		has  string
 	}{
-		"*-1\r\n":                  {reason.NotFound, "know no master"},
-		"*1\r\n$1\r\nx\r\n":        {reason.Failed, "no sentinel that tells"},
-		"*0\r\n":                   {reason.Failed, "no sentinel that tells"},
-		":1\r\n":                   {reason.Failed, "no sentinel that tells"},
-		"-NOAUTH hunter2\r\n":      {reason.Permission, "no sentinel that tells"},
+		"*-1\r\n":                  {reason.NotFound, "do not know a master"},
+		"*1\r\n$1\r\nx\r\n":        {reason.Failed, "no sentinel returned its address"},
+		"*0\r\n":                   {reason.Failed, "no sentinel returned its address"},
+		":1\r\n":                   {reason.Failed, "no sentinel returned its address"},
+		"-NOAUTH hunter2\r\n":      {reason.Permission, "no sentinel returned its address"},
 		"*2\r\n$1\r\nx\r\n$-1\r\n": {reason.NotFound, ""},
 	} {
 		if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "redis+sentinel://"+say(answer).Addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {

@@ -40,10 +40,10 @@ const (
 	cureLogin = "ACL SETUSER " + Placeholder + " on >PASSWORD; and PASSWORD into password_file\n" +
 		"before Redis 6: no user in the url, and the password of requirepass into password_file"
 	cureProtected = "requirepass PASSWORD in its redis.conf, and PASSWORD into password_file"
-	cureLoading   = "INFO persistence (loading_eta_seconds): how long it still takes"
+	cureLoading   = "INFO persistence: loading_eta_seconds is the remaining time"
 	cureScript    = "SCRIPT KILL"
-	cureNobody    = "systemctl status redis-server: does it run, and with that port and bind?"
-	cureFull      = "CLIENT LIST: who holds the connections?\nCONFIG SET maxclients with a larger number"
+	cureNobody    = "systemctl status redis-server: check that it runs, and its port and bind"
+	cureFull      = "CLIENT LIST shows who holds the connections\nCONFIG SET maxclients with a larger number"
 )
 
 // Error implements error.
@@ -53,17 +53,17 @@ func (e *Error) Error() string { return e.Detail }
 var (
 	errCertificate = errors.New("certificate files")
 	errHandshake   = errors.New("TLS handshake")
-	errProtocol    = errors.New("not Redis' protocol")
+	errProtocol    = errors.New("not the Redis protocol")
 	errNodes       = errors.New("too many nodes")
 )
 
 // ErrTooLarge is the error of a reply that is larger than the guard lets through;
 // it ends the connection.
-var ErrTooLarge = errors.New("a reply beyond all measure")
+var ErrTooLarge = errors.New("a reply that is too large")
 
 // ErrStale is the error of a read on another connection than the one on which
 // the nodes were listed.
-var ErrStale = errors.New("another connection than before")
+var ErrStale = errors.New("the connection was replaced")
 
 // used are the commands that the exporter sends, as an ACL rule writes them.
 // What a server says is repeated only where it is one of them.
@@ -126,13 +126,13 @@ func classify(err error, reply string, encrypted bool) *Error {
 		return f
 	}
 	if errors.Is(err, ErrStale) {
-		return &Error{Reason: reason.Failed, Detail: "has ended the connection in the middle of it"}
+		return &Error{Reason: reason.Failed, Detail: "closed the connection during the request"}
 	}
 	if errors.Is(err, errNoMaster) {
-		return &Error{Reason: reason.NotFound, Detail: "has sentinels that know no master of that name"}
+		return &Error{Reason: reason.NotFound, Detail: "has sentinels that do not know a master of that name"}
 	}
 	if errors.Is(err, errSentinel) {
-		return &Error{Reason: faultOf(err, "", encrypted).Reason, Detail: "has no sentinel that tells where it is"}
+		return &Error{Reason: faultOf(err, "", encrypted).Reason, Detail: "cannot be located: no sentinel returned its address"}
 	}
 	return faultOf(err, reply, encrypted)
 }
@@ -154,26 +154,26 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 		return ReplyFault(reply)
 	}
 	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
-		return &Error{Reason: reason.Failed, Detail: "hung up without an answer: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Reason: reason.Failed, Detail: "closed the connection without a reply: it may require a client certificate, set cert_file and key_file in its url"}
 	}
-	return &Error{Reason: reason.Failed, Detail: "hung up without an answer: if it speaks TLS, its url must begin with rediss"}
+	return &Error{Reason: reason.Failed, Detail: "closed the connection without a reply: if it uses TLS, its url must begin with rediss"}
 }
 
 // localFault returns the error for what the exporter itself found wrong; nil
 // for anything else.
 func localFault(err error) *Error {
 	if e, ok := errors.AsType[*secret.Error](err); ok {
-		return &Error{Reason: reason.Permission, Detail: "cannot be asked: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
+		return &Error{Reason: reason.Permission, Detail: "cannot be queried: its password_file cannot be read: " + e.Why(), Cure: e.Cure()}
 	}
 	switch {
 	case errors.Is(err, errCertificate):
-		return &Error{Reason: reason.Permission, Detail: "cannot be asked: a certificate file of its url cannot be read, or holds no certificate"}
+		return &Error{Reason: reason.Permission, Detail: "cannot be queried: a certificate file of its url cannot be read or contains no certificate"}
 	case errors.Is(err, errProtocol):
-		return &Error{Reason: reason.Failed, Detail: "does not speak Redis' protocol; if it speaks TLS, its url must begin with rediss"}
+		return &Error{Reason: reason.Failed, Detail: "does not speak the Redis protocol; if it uses TLS, its url must begin with rediss"}
 	case errors.Is(err, errNodes):
-		return &Error{Reason: reason.Failed, Detail: "names more nodes than are connected to: at most 500, and an eighth of the limit of open files (ulimit -n)"}
+		return &Error{Reason: reason.Failed, Detail: "has too many nodes: the limit is 500, and an eighth of the limit of open files (ulimit -n)"}
 	case errors.Is(err, ErrTooLarge):
-		return &Error{Reason: reason.Failed, Detail: "answers more than a Redis would"}
+		return &Error{Reason: reason.Failed, Detail: "sent a reply that is too large for Redis"}
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func ReplyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
 	case code == "NOAUTH":
-		return &Error{Reason: reason.Permission, Detail: "wants a login: give its url a user, and a password_file", Cure: cureNoLogin}
+		return &Error{Reason: reason.Permission, Detail: "requires authentication: set a user in its url, and a password_file", Cure: cureNoLogin}
 	case code == "WRONGPASS", strings.HasPrefix(rest, "invalid password"), strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH"):
 		return &Error{Reason: reason.Permission, Detail: "refuses the user or the password", Cure: cureLogin}
 	case code == "NOPERM":
@@ -197,31 +197,31 @@ func ReplyFault(text string) *Error {
 		}
 		return &Error{Reason: reason.Permission, Detail: "needs more rights for its user: see docs/redis.md", Cure: "ACL SETUSER " + Placeholder + " " + baseRights, Answered: true}
 	case code == "DENIED":
-		return &Error{Reason: reason.Permission, Detail: "is in protected mode: only the loopback may ask", Cure: cureProtected}
+		return &Error{Reason: reason.Permission, Detail: "is in protected mode: it accepts only connections from the loopback", Cure: cureProtected}
 	case code == "LOADING":
 		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Cure: cureLoading}
 	case code == "BUSY":
-		return &Error{Reason: reason.Busy, Detail: "runs a script and answers nothing else", Cure: cureScript}
+		return &Error{Reason: reason.Busy, Detail: "is busy with a script and answers no other commands", Cure: cureScript}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
 		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
-		return &Error{Reason: reason.Busy, Detail: "has as many clients as its maxclients allows", Cure: cureFull}
+		return &Error{Reason: reason.Busy, Detail: "has reached maxclients and accepts no more connections", Cure: cureFull}
 	case missing.MatchString(strings.TrimPrefix(text, "-")):
 		return missingFault(text)
 	case strings.HasPrefix(rest, "DB index"):
-		return &Error{Reason: reason.NotFound, Detail: "has no database of that number"}
+		return &Error{Reason: reason.NotFound, Detail: "has no database with that number"}
 	}
-	return &Error{Reason: reason.Failed, Detail: "answers with an error" + codeOf(code), Answered: true}
+	return &Error{Reason: reason.Failed, Detail: "returned an error" + codeOf(code), Answered: true}
 }
 
 // missingFault returns the error for a command that the server does not know by
 // its name.
 func missingFault(text string) *Error {
-	what := "a command that is asked of it"
+	what := "a command that the exporter needs"
 	if m := unknown.FindStringSubmatch(text); m != nil {
 		what = "the command " + strings.ToUpper(strings.ReplaceAll(m[1], "|", " "))
 	}
-	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed, switched off, or forbidden to all", Answered: true}
+	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed or disabled", Answered: true}
 }
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)
@@ -242,22 +242,22 @@ func networkFault(err error) *Error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
-		return &Error{Reason: reason.NotFound, Detail: "has a host name that nobody knows"}
+		return &Error{Reason: reason.NotFound, Detail: "has a host name that cannot be resolved"}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if errors.Is(err, errHandshake) { // Redis itself waits for the end of a line
-			return &Error{Reason: reason.Timeout, Detail: "did not answer in TLS in time: if it speaks none, its url must begin with redis, not rediss"}
+			return &Error{Reason: reason.Timeout, Detail: "did not answer the TLS handshake in time: if it does not use TLS, its url must begin with redis, not rediss"}
 		}
 		return &Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	case errors.Is(err, context.Canceled):
-		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{Reason: reason.NotFound, Detail: "does not listen at its address", Cure: cureNobody}
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Reason: reason.NotFound, Detail: "has no socket at its path"}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{Reason: reason.Permission, Detail: "has a socket that this user may not open"}
+		return &Error{Reason: reason.Permission, Detail: "has a socket that the exporter's user may not open"}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return &Error{Reason: reason.NotFound, Detail: "cannot be reached: no way to its address"}
+		return &Error{Reason: reason.NotFound, Detail: "cannot be reached: no route to its address"}
 	}
 	return tlsFault(err)
 }
@@ -269,13 +269,13 @@ func tlsFault(err error) *Error {
 	var host x509.HostnameError
 	switch {
 	case errors.As(err, &record):
-		return &Error{Reason: reason.Failed, Detail: "does not speak TLS; its url must begin with redis, not rediss"}
+		return &Error{Reason: reason.Failed, Detail: "does not use TLS; its url must begin with redis, not rediss"}
 	case errors.As(err, &host):
-		return &Error{Reason: reason.Failed, Detail: "has a certificate for another name; server_name in its url may help"}
+		return &Error{Reason: reason.Failed, Detail: "has a certificate for another name; set server_name in its url"}
 	case errors.As(err, &verify):
-		return &Error{Reason: reason.Failed, Detail: "has a certificate that is not trusted; ca_file in its url may help"}
+		return &Error{Reason: reason.Failed, Detail: "has a certificate that is not trusted; set ca_file in its url"}
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return &Error{Reason: reason.Failed, Detail: "breaks TLS off: it may want a certificate of ours, cert_file and key_file in its url"}
+		return &Error{Reason: reason.Failed, Detail: "aborted the TLS handshake: it may require a client certificate, set cert_file and key_file in its url"}
 	}
 	return nil
 }

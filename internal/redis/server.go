@@ -222,7 +222,7 @@ func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) er
 // for: a link that is left in the middle of an answer is of no more use.
 func (s *Server) InBackground(ctx context.Context, f func(context.Context, *Link) error) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Reason: reason.Timeout, Detail: "was not waited for"}
+		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Patience)
 	defer cancel()

@@ -150,7 +150,7 @@ func (s *Server) State(ctx context.Context, l *Link) (ServerState, error) {
 	var refusal redis.Error
 	switch {
 	case errors.As(err, &refusal):
-		p.Hidden = "the exporter's user may not list its connections: ACL SETUSER " + Placeholder + " +client|list"
+		p.Hidden = "the exporter's user may not list connections: ACL SETUSER " + Placeholder + " +client|list"
 	case err != nil:
 		return ServerState{}, err
 	default:

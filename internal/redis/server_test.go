@@ -75,8 +75,8 @@ func TestRefusals(t *testing.T) {
 		kind    reason.Reason
 		has     string
 	}{
-		"no login":     {map[string]string{"client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "wants a login"},
-		"no login v6":  {map[string]string{"hello": "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used\r\n", "client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "wants a login"},
+		"no login":     {map[string]string{"client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "requires authentication"},
+		"no login v6":  {map[string]string{"hello": "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used\r\n", "client": "-NOAUTH Authentication required.\r\n"}, reason.Permission, "requires authentication"},
 		"wrong word":   {map[string]string{"hello": "-WRONGPASS invalid username-password pair or user is disabled.\r\n", "auth": "-WRONGPASS invalid username-password pair or user is disabled.\r\n"}, reason.Permission, "refuses the user or the password"},
 		"no ping":      {map[string]string{"ping": "-NOPERM User hunter2 has no permissions to run the 'ping' command\r\n"}, reason.Permission, "ACL SETUSER <user> +ping"},
 		"no such ping": {map[string]string{"ping": "-ERR unknown command 'ping', with args beginning with: \r\n"}, reason.Unsupported, "the command PING"},
@@ -87,8 +87,8 @@ func TestRefusals(t *testing.T) {
 		"max clients":  {map[string]string{"hello": "-ERR max number of clients reached\r\n"}, reason.Busy, "maxclients"},
 		"protected":    {map[string]string{"hello": "-DENIED Redis is running in protected mode\r\n", "client": "-DENIED Redis is running in protected mode\r\n"}, reason.Permission, "protected mode"},
 		"database":     {map[string]string{"select": "-ERR DB index is out of range\r\n"}, reason.NotFound, "no database"},
-		"strange":      {map[string]string{"ping": "-MISCONF hunter2\r\n"}, reason.Failed, "answers with an error, MISCONF"},
-		"more strange": {map[string]string{"ping": "-hunter2 hunter2\r\n"}, reason.Failed, "answers with an error"},
+		"strange":      {map[string]string{"ping": "-MISCONF hunter2\r\n"}, reason.Failed, "returned an error, MISCONF"},
+		"more strange": {map[string]string{"ping": "-hunter2 hunter2\r\n"}, reason.Failed, "returned an error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,11 +23,11 @@ import (
 var (
 	ErrNotRegular = errors.New("it is not a regular file")
 	ErrTooLarge   = errors.New("it is too large")
-	ErrLink       = errors.New("a symbolic link on the way to it is in a directory where others can write")
+	ErrLink       = errors.New("its path has a symbolic link in a directory where others can write")
 	ErrOwner      = errors.New("it belongs to another user")
 	ErrMode       = errors.New("others can write to it")
-	ErrMoved      = errors.New("others can rename a part of its path")
-	ErrHardLink   = errors.New("it has several names, one of them in a directory where others can write")
+	ErrMoved      = errors.New("others can rename a directory of its path")
+	ErrHardLink   = errors.New("it has several hard links, one of them in a directory where others can write")
 )
 
 // maxLinks is how many symbolic links one path may go through, as in the kernel.
@@ -233,7 +233,7 @@ func Closed(path string) error {
 	}
 	defer w.close()
 	if w.open || w.moved {
-		return refusal(path, errors.New("others can write in a directory on the way to it"))
+		return refusal(path, errors.New("others can write in a directory of its path"))
 	}
 	return nil
 }

@@ -143,5 +143,5 @@ func (h *Hosts) accepts(r *http.Request) bool {
 
 func (h *Hosts) refuse(w http.ResponseWriter) {
 	h.refused.Add(1)
-	http.Error(w, "This host name is not known as one of the exporter's. Use its IP address, or start it with --web.allowed-host=NAME.", http.StatusForbidden)
+	http.Error(w, "Host name not allowed. Use the IP address, or start the exporter with --web.allowed-host=NAME.", http.StatusForbidden)
 }

@@ -57,7 +57,7 @@ func (c *Connections) Bodies(next http.Handler) http.Handler {
 			_ = control.SetReadDeadline(time.Unix(1, 0))
 			if r.ProtoMajor < 2 {
 				endConnection(w, r)
-				http.Error(w, "Only a POST has a body here.", http.StatusBadRequest)
+				http.Error(w, "A body is accepted only with POST.", http.StatusBadRequest)
 				return
 			}
 			r = r.Clone(r.Context())

@@ -146,7 +146,7 @@ func (c *Conn) lock(ctx context.Context) error {
 	select {
 	case <-c.turn:
 	case <-ctx.Done():
-		return fmt.Errorf("sock_diag: wait for another question: %w", ctx.Err())
+		return fmt.Errorf("sock_diag: wait for the previous request: %w", ctx.Err())
 	}
 	if c.closed {
 		c.unlock()
@@ -306,7 +306,7 @@ func (c *Conn) exchange(ctx context.Context, request []byte, fn func([]byte) err
 			return err
 		}
 		if c.io.n == len(c.io.buf) {
-			return fmt.Errorf("%w: an answer of %d bytes or more", errMalformed, c.io.n)
+			return fmt.Errorf("%w: a response of %d bytes or more", errMalformed, c.io.n)
 		}
 		if done, err := eachAnswer(c.io.buf[:c.io.n], c.seq, fn); done || err != nil {
 			return err

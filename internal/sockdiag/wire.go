@@ -36,7 +36,7 @@ const (
 )
 
 // errMalformed is what every parser of the kernel's answers wraps.
-var errMalformed = errors.New("malformed sock_diag answer")
+var errMalformed = errors.New("malformed sock_diag response")
 
 // inetRequest returns a whole dump request for the TCP or UDP sockets of one
 // family in the given states; a port that is not 0 must be the local one.

@@ -186,7 +186,7 @@ func (l *sample) detail(state discovery.State) string {
 	case state == discovery.Idle && !l.main.accepts && l.accepts():
 		return "a thread waits for a connection"
 	case state == discovery.Idle && !l.main.accepts:
-		return "waits for its turn to accept"
+		return "waits for the accept lock"
 	case state == discovery.Idle || !l.accepts():
 		return describe(l.main.call)
 	}

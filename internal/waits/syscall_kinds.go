@@ -48,7 +48,7 @@ func describe(k procfs.Syscall) string {
 	case unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64:
 		return "reads"
 	case unix.SYS_RECVFROM, unix.SYS_RECVMSG:
-		return "waits for an answer"
+		return "waits for a response"
 	case unix.SYS_WRITE, unix.SYS_WRITEV, unix.SYS_PWRITE64, unix.SYS_SENDTO, unix.SYS_SENDMSG:
 		return "sends"
 	case unix.SYS_CONNECT:
@@ -60,7 +60,7 @@ func describe(k procfs.Syscall) string {
 	case unix.SYS_FSYNC, unix.SYS_FDATASYNC:
 		return "waits for the disk"
 	case unix.SYS_WAIT4, unix.SYS_WAITID:
-		return "waits for a child"
+		return "waits for a child process"
 	case unix.SYS_FLOCK, unix.SYS_FCNTL:
 		return "waits for a file lock"
 	}

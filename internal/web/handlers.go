@@ -102,7 +102,7 @@ func (w *Web) serveReload(rw http.ResponseWriter, _ *http.Request) {
 func (w *Web) writeJSON(rw http.ResponseWriter, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		w.fail(rw, "encode the answer", err)
+		w.fail(rw, "encode the response", err)
 		return
 	}
 	w.write(rw, "application/json", append(b, '\n'))
@@ -113,7 +113,7 @@ func (w *Web) write(rw http.ResponseWriter, kind string, body []byte) {
 	rw.Header().Set("Content-Type", kind)
 	rw.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if _, err := rw.Write(body); err != nil {
-		w.opts.Logger.Debug("The client did not read the answer", "err", err)
+		w.opts.Logger.Debug("Response not read by the client", "err", err)
 	}
 }
 

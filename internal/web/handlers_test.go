@@ -119,15 +119,15 @@ const wantStatus = `{"version":"0.1.0","host":{"name":"web-1","memory_usage_perc
 	`"disks":[{"mountpoint":"/","usage_percent":25}],"pressure":[{"resource":"io","kind":"full","waiting_percent":1}]},` +
 	`"started":"2025-12-30T06:30:05Z","last_check":"2026-01-02T09:30:05Z",` +
 	`"health":{"overall_status":"healthy","components":{"disk":"healthy","memory":"healthy"},"alerts":[],"recovering":[],"recommendations":[],"last_check":"2026-01-02T09:30:05Z"},` +
-	`"recommendations":["0 of 1 worker of shop may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],` +
+	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],` +
 	`"apps":[{"name":"shop","server":null,"worker_class":null,"up":true,` +
 	`"resources":{"timestamp":"2026-01-02T09:30:05Z","memory_usage_percent":null,"memory_usage_mb":null,"cpu_usage_percent":null,` +
 	`"disk_usage_percent":25,"connection_pool_utilization":null,"active_threads":null,"request_queue_size":null},` +
 	`"performance":{"timestamp":"2026-01-02T09:30:05Z","avg_response_time":null,"slow_request_count":null,"error_rate":null,` +
 	`"throughput_rps":null,"database_query_time":null,"cache_hit_rate":null},` +
 	`"health":{"overall_status":"warning","components":{"disk":"healthy","workers":"warning"},"alerts":[{"name":"workers","severity":"warning","component":"workers",` +
-	`"summary":"shop runs, but whether it answers cannot be seen: no worker may be looked at, no request is reported","since":"2026-01-02T09:30:05Z"}],"recovering":[],` +
-	`"recommendations":["0 of 1 worker of shop may be looked at: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
+	`"summary":"shop runs, but its state is not known: no worker can be read, no request is reported","since":"2026-01-02T09:30:05Z"}],"recovering":[],` +
+	`"recommendations":["0 of 1 worker of shop can be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."],"last_check":"2026-01-02T09:30:05Z"},` +
 	`"workers":[{"slot":0,"pid":4711,"state":null,"detail":null,"seconds":null,"memory_bytes":9,"cpu":null,"age_seconds":60,"heartbeat_age_seconds":null,"connections":{}}],` +
 	`"listeners":[{"listener":":8000","length":null,"limit":128}],"pools":[],"tasks":[],"sessions":[]}],"lock_waits":[],` +
 	`"unavailable":[{"collector":"waits","reason":"permission","detail":"why"}],` +
@@ -166,7 +166,7 @@ func TestStatusBeforeTheFirstLook(t *testing.T) {
 	if got.LastCheck != nil || got.Apps == nil || len(got.Apps) != 0 {
 		t.Errorf("got %+v, want no check and an empty list", got)
 	}
-	if page := get(t, h, "/").Body.String(); !strings.Contains(page, "The first look at this host has not ended yet") {
+	if page := get(t, h, "/").Body.String(); !strings.Contains(page, "The first check of this host has not finished yet") {
 		t.Error("the page does not say that nothing was read yet")
 	}
 }

@@ -143,7 +143,7 @@ func runOf(r *journal.Run) runView {
 		}
 	}
 	if !r.Applied.IsZero() {
-		now.Came = fmt.Sprintf("done to %d", r.Done)
+		now.Came = fmt.Sprintf("applied to %d", r.Done)
 	}
 	v.Steps = append(v.Steps, now)
 	return v
@@ -152,7 +152,7 @@ func runOf(r *journal.Run) runView {
 // victimWords names a victim, with the number of its process if it has one.
 func victimWords(x action.Victim) string {
 	if pid := x.Info["pid"]; pid != "" && pid != x.ID {
-		return x.Kind + " " + x.ID + " (process " + pid + ")"
+		return x.Kind + " " + x.ID + " (pid " + pid + ")"
 	}
 	return x.Kind + " " + x.ID
 }
@@ -167,11 +167,11 @@ func wordOf(d journal.Decision) string {
 	case journal.DecisionStepFailed:
 		return "next step"
 	case journal.DecisionVerifying:
-		return "done, being checked"
+		return "done, verifying the result"
 	case journal.DecisionUnwritten:
-		return "waits for the journal"
+		return "waits until the journal is writable"
 	case journal.DecisionUnplanned:
-		return "could not look"
+		return "could not make a plan"
 	default:
 		return string(d)
 	}

@@ -32,7 +32,7 @@ func healingSample() heal.Snapshot {
 	climbed := run(3, journal.DecisionVerified, "")
 	climbed.Action, climbed.Target, climbed.Applied, climbed.Done = "recycle_worker", "app:shop/workers", climbed.Created.Add(time.Second), 1
 	climbed.Plan = &action.Plan{Action: "recycle_worker", Target: "app:shop/workers", Summary: "recycle worker 2 of 4 of shop", Total: 1, Victims: []action.Victim{{Kind: "worker", ID: "2", Info: map[string]string{"pid": "4711"}}}}
-	climbed.Before = []journal.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: journal.DecisionFailed, Reason: "it did not help within 1m0s", Summary: plan.Summary, Done: 3}}
+	climbed.Before = []journal.StepResult{{Action: "kill_leaked_connections", Target: "app:shop/pool:main", Result: journal.DecisionFailed, Reason: "no improvement within 1m0s", Summary: plan.Summary, Done: 3}}
 	s := heal.Snapshot{
 		Mode: "enforce", Used: true, Approve: true, Queue: 1, Awaiting: 1, Human: []string{"sessions"}, Breakers: []string{"purge_sessions"},
 		Paused: &journal.Pause{Reason: "deploy", By: "ann", Since: moment.Add(-time.Minute), Until: moment.Add(time.Hour)},
@@ -43,7 +43,7 @@ func healingSample() heal.Snapshot {
 		Runs: []journal.Run{asks, run(2, journal.DecisionDryRun, "would "+plan.Summary), climbed},
 	}
 	for i := range 8 {
-		s.Runs = append(s.Runs, run(10+i, journal.DecisionCleared, "looked at now, there is nothing to do"))
+		s.Runs = append(s.Runs, run(10+i, journal.DecisionCleared, "the condition no longer holds, nothing to do"))
 	}
 	return s
 }

@@ -155,14 +155,14 @@ func (q *queue) facts() []string {
 	w.add(q.Workers, func(v float64) string { return plural(v, "worker", "workers") })
 	w.add(q.WorkerHeartbeatAge, lasting("heartbeat"))
 	w.addNonZero(q.Failed, "failed")
-	w.addNonZero(q.Orphaned, "without their worker")
+	w.addNonZero(q.Orphaned, "without a worker")
 	return w
 }
 
 func (x *sessions) facts() []string {
 	var w facts
 	if x.Count == nil {
-		w.add(&x.Coverage, func(v float64) string { return "first walk, " + health.FormatPercent(v) + " of the keys" })
+		w.add(&x.Coverage, func(v float64) string { return "first scan, " + health.FormatPercent(v) + " of the keys" })
 		return w
 	}
 	w.add(x.Count, counted("sessions"))

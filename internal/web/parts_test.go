@@ -34,7 +34,7 @@ func TestPartsOnThePage(t *testing.T) {
 		"<b>Tasks shop default</b> <b class=\"badge l-healthy\"><i aria-hidden=\"true\">●</i> healthy</b> 3 waiting · oldest 4 s · 1 running · 2 workers</li>",
 		"<b>Tasks shop mail</b> <b class=\"badge l-critical\"><i aria-hidden=\"true\">■</i> critical</b> 7 waiting · 0 workers</li>",
 		"<b>Sessions shop cache</b> <b class=\"badge l-warning\"><i aria-hidden=\"true\">▲</i> warning</b> 23,104 sessions · 3002 without expiry · 9.4 MB · counted 14 s ago</li>",
-		"first walk, 25 % of the keys</li>",
+		"first scan, 25 % of the keys</li>",
 		`<b class="leaked"><span title="8">8</span> leaked</b>`,
 		"<dt>to redis:cache</dt>",
 	} {

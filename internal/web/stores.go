@@ -77,7 +77,7 @@ func redisFacts(r *model.RedisServer) []string {
 		if r.MaxMemory != nil {
 			return health.FormatBytes(v) + " of " + health.FormatBytes(*r.MaxMemory)
 		}
-		return health.FormatBytes(v) + " of no limit"
+		return health.FormatBytes(v) + ", no limit"
 	})
 	w.add(r.HitRatio, func(v float64) string { return "hit rate " + health.FormatPercent(v) })
 	w.add(r.Clients, func(v float64) string { return plural(v, "client", "clients") })

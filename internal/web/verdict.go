@@ -38,7 +38,7 @@ type finding struct {
 }
 
 const (
-	emptyText = "No app found on this host yet: start gunicorn, or name it in apps:"
+	emptyText = "No app found on this host yet: start gunicorn, or name the app in the section apps of the configuration"
 	maxAge    = 2 * time.Minute // of the last gather, before a warning says that it is old
 	maxAlso   = 2               // findings shown beside the worst
 	maxEnded  = 3               // ended findings shown below it
@@ -61,12 +61,12 @@ func (s *pageState) verdict(now time.Time) verdict {
 // current returns the verdict without the alerts that ended.
 func (s *pageState) current(now time.Time) verdict {
 	if s.At.IsZero() {
-		return verdict{Level: levelUnknown, Sentence: "The first look at this host has not ended yet", Key: "first"}
+		return verdict{Level: levelUnknown, Sentence: "The first check of this host has not finished yet", Key: "first"}
 	}
 	var found []finding
 	if age := now.Sub(s.At); age > maxAge {
 		found = append(found, finding{levelWarning, "stale",
-			"the last check is " + health.FormatSeconds(age.Seconds()) + " old: what is shown may have changed"})
+			"the last check is " + health.FormatSeconds(age.Seconds()) + " old: the page may be outdated"})
 	}
 	for _, f := range s.health.Findings() {
 		found = append(found, finding{levelOf(f.Severity), f.App + " " + f.Name, f.Summary})

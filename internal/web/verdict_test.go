@@ -40,21 +40,21 @@ func TestVerdict(t *testing.T) {
 		build           func(s *sample)
 		level, sentence string
 	}{
-		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name it in apps:"},
+		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name the app in the section apps of the configuration"},
 		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
 			"critical", "disk / is at 97 %"},
 		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "What shop does is not known yet"},
 		"nothing to be seen": {func(s *sample) {
 			s.add("resp_up", 1, "app:shop")
 			s.add("page.worker", 10, "shop", "0", "42", "", "")
-		}, "warning", "shop runs, but whether it answers cannot be seen: no worker may be looked at, no request is reported"},
+		}, "warning", "shop runs, but its state is not known: no worker can be read, no request is reported"},
 		"requests though no worker is seen": {func(s *sample) {
 			s.add("resp_up", 1, "app:shop")
 			s.add("page.worker", 10, "shop", "0", "42", "", "")
 			s.add("page.http_rate", 3, "shop")
 		}, "healthy", "shop answers: 3 requests/s"},
 		"up, no more": {func(s *sample) { s.add("resp_up", 1, "app:shop") }, "healthy", "shop runs"},
-		"down":        {func(s *sample) { s.add("resp_up", 0, "app:shop") }, "critical", "shop is down: no process of it was found"},
+		"down":        {func(s *sample) { s.add("resp_up", 0, "app:shop") }, "critical", "shop is down: no process was found"},
 		"calm without requests": {func(s *sample) { four(s, calm, 0) },
 			"healthy", "shop runs: 1 of 4 workers busy, queue 0 of 2048"},
 		"calm": {func(s *sample) {
@@ -66,12 +66,12 @@ func TestVerdict(t *testing.T) {
 		"all busy, queue":  {func(s *sample) { four(s, full, 31) }, "warning", "shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 31 of 2048"},
 		"all busy, long":   {func(s *sample) { four(s, full, 120) }, "critical", "120 of 2048 connections wait for shop; shop has no free worker: 4 of 4 workers busy, longest 42 s (worker 0, waits in recvfrom), queue 120 of 2048"},
 		"one stuck":        {func(s *sample) { four(s, [4]string{"busy", "stuck", "idle", "idle"}, 0) }, "warning", "1 of 4 workers of shop is stuck, longest 41 s (worker 1, waits in recvfrom)"},
-		"stuck and busy":   {func(s *sample) { four(s, [4]string{"busy", "stuck", "stuck", "busy"}, 60) }, "critical", "shop is held up: 4 of 4 workers busy or stuck, longest 41 s (worker 1, waits in recvfrom), queue 60 of 2048"},
+		"stuck and busy":   {func(s *sample) { four(s, [4]string{"busy", "stuck", "stuck", "busy"}, 60) }, "critical", "shop has no free worker: 4 of 4 workers busy or stuck, longest 41 s (worker 1, waits in recvfrom), queue 60 of 2048"},
 		"all stuck":        {func(s *sample) { four(s, [4]string{"stuck", "stuck", "stuck", "stuck"}, 0) }, "critical", "shop does not answer: 4 of 4 workers stuck, longest 42 s (worker 0, waits in recvfrom)"},
 		"queue, warning":   {func(s *sample) { four(s, calm, 50) }, "warning", "50 of 2048 connections wait for shop"},
 		"queue, full":      {func(s *sample) { four(s, calm, 2048) }, "critical", "the queue of shop is full: 2048 of 2048 connections wait"},
 		"errors":           {func(s *sample) { four(s, calm, 0); s.add("page.http_error_ratio", 0.12, "shop") }, "critical", "12 % of the requests to shop fail with 5xx"},
-		"slow":             {func(s *sample) { four(s, calm, 0); s.add("page.http_mean_seconds", 6.2, "shop") }, "warning", "shop takes 6.2 s a request on average"},
+		"slow":             {func(s *sample) { four(s, calm, 0); s.add("page.http_mean_seconds", 6.2, "shop") }, "warning", "shop takes 6.2 s per request on average"},
 		"memory":           {func(s *sample) { four(s, calm, 0); s.add("resp_app_memory_usage_ratio", 0.93, "shop") }, "critical", "shop uses 93 % of its memory"},
 		"cpu at the limit": {func(s *sample) { four(s, calm, 0); s.add("resp_app_cpu_usage_ratio", 0.8, "shop") }, "warning", "shop uses 80 % of its CPU"},
 		"the worst first": {func(s *sample) {
@@ -112,7 +112,7 @@ func TestVerdictOfWhatEnded(t *testing.T) {
 	if level != "healthy" || sentence != "shop runs" {
 		t.Errorf("%s: %s", level, sentence)
 	}
-	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop is down: no process of it was found, ended 10 s ago" {
+	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop is down: no process was found, ended 10 s ago" {
 		t.Errorf("%q", got)
 	}
 }
@@ -131,7 +131,7 @@ func TestVerdictDoubtsOldNumbers(t *testing.T) {
 	var s sample
 	s.add("resp_up", 1, "app:shop")
 	level, sentence, _ := verdict(s, 190*time.Second)
-	if level != "warning" || sentence != "the last check is 3 min 10 s old: what is shown may have changed" {
+	if level != "warning" || sentence != "the last check is 3 min 10 s old: the page may be outdated" {
 		t.Errorf("got %s: %s", level, sentence)
 	}
 }

@@ -129,7 +129,7 @@ func (w *Web) renderSections(s pageState, v verdict) ([]section, error) {
 	held, refused := w.opts.History.Size()
 	series := fmt.Sprintf("Charts: the last 30 min in memory, %s bytes a series, %d of %d series", health.Exact(BytesPerSeries), held, MaxSeries)
 	if refused > 0 {
-		series += fmt.Sprintf(", %d without room", refused)
+		series += fmt.Sprintf(", %d not stored", refused)
 	}
 	add("footer", "footer", footerView{strings.TrimPrefix(w.opts.MetricsPath, "/"), docsURL, series})
 	return out, failed
@@ -205,9 +205,9 @@ func hostMeters(s *pageState) []meter {
 		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("disk", &d.Usage))
 	}
 	for _, p := range pressuresOf(s.state) {
-		name, hint := "waits for "+p.Resource, "share of time in which some task waited for "+p.Resource
+		name, hint := "waits for "+p.Resource, "share of time during which at least one task waited for "+p.Resource
 		if p.Kind == "full" {
-			name, hint = "all wait for "+p.Resource, "share of time in which every task waited for "+p.Resource
+			name, hint = "all wait for "+p.Resource, "share of time during which all tasks waited for "+p.Resource
 		}
 		add(name, hint, &p.Ratio, levelUnknown)
 	}
@@ -221,17 +221,17 @@ func (u unseen) Because() string {
 	}
 	switch u.Reason {
 	case "permission":
-		return "the kernel or a server refuses"
+		return "permission denied by the kernel or a server"
 	case "unsupported":
-		return "this kernel or server has no such thing"
+		return "not supported by this kernel or server"
 	case "not_found":
-		return "what it looks at is not there"
+		return "its source does not exist"
 	case "in_use":
-		return "somebody else holds the address"
+		return "the address is in use by another program"
 	case "timeout":
 		return "it did not answer in time"
 	default:
-		return "it failed: the log says why"
+		return "it failed: see the exporter's log"
 	}
 }
 

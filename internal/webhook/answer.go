@@ -39,7 +39,7 @@ func sentence(err error) string {
 func answer(rw http.ResponseWriter, code int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		code, b = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be encoded"}`)
+		code, b = http.StatusInternalServerError, []byte(`{"error":"the response cannot be encoded"}`)
 	}
 	rw.Header().Set("Content-Type", "application/json")
 	rw.Header().Set("Content-Length", strconv.Itoa(len(b)+1))

@@ -31,7 +31,7 @@ func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, re
 	case errors.Is(err, safefile.ErrTooLarge):
 		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
 	case err != nil:
-		return nil, release, http.StatusBadRequest, "the body did not come in time, or not whole"
+		return nil, release, http.StatusBadRequest, "the body was not received completely in time"
 	}
 	return body, release, 0, ""
 }

@@ -30,7 +30,7 @@ func (w *Webhook) serveRun(rw http.ResponseWriter, req *http.Request) {
 func (w *Webhook) withToken(h http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		if w.o.TokenFile() == "" {
-			fail(rw, http.StatusForbidden, "healing has no token_file: nobody can be let in")
+			fail(rw, http.StatusForbidden, "healing has no token_file: all requests are refused")
 			return
 		}
 		if code, text := w.authorize(req); code != 0 {
@@ -53,7 +53,7 @@ type pauseRequest struct {
 // empty body leaves to unchanged.
 func (w *Webhook) decodeBody(rw http.ResponseWriter, req *http.Request, to any, expected string) bool {
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		fail(rw, http.StatusServiceUnavailable, "the connection cannot be bounded")
+		fail(rw, http.StatusServiceUnavailable, "no deadline can be set for the connection")
 		return false
 	}
 	body, err := safefile.ReadAll(req.Body, maxOrder)
@@ -80,7 +80,7 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 		fail(rw, http.StatusBadRequest, "a pause needs a reason")
 		return
 	case err != nil || d <= 0 || d > maxPause:
-		fail(rw, http.StatusBadRequest, `a pause needs an end: "for" is a duration such as 30m or 2h, at most 720h`)
+		fail(rw, http.StatusBadRequest, `a pause needs a duration: "for" must be a duration such as 30m or 2h, at most 720h`)
 		return
 	}
 	if o.By == "" {
@@ -89,8 +89,8 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 	now := time.Now().UTC().Truncate(time.Second)
 	p := journal.Pause{Reason: o.Reason, By: o.By, Since: now, Until: now.Add(d)}
 	if err := w.o.Runner.Pause(p); err != nil {
-		w.o.Logger.Error("The pause holds, but is not written down", "err", err)
-		fail(rw, http.StatusInternalServerError, "paused, but it cannot be written down: a restart would end it")
+		w.o.Logger.Error("Pause active, but not saved", "err", err)
+		fail(rw, http.StatusInternalServerError, "paused, but the pause could not be saved: a restart ends it")
 		return
 	}
 	w.o.Logger.Info("Healing is paused", "reason", p.Reason, "until", p.Until, "by", p.By)
@@ -99,7 +99,7 @@ func (w *Webhook) servePause(rw http.ResponseWriter, req *http.Request) {
 
 func (w *Webhook) serveResume(rw http.ResponseWriter, _ *http.Request) {
 	if err := w.o.Runner.Resume(); err != nil {
-		w.o.Logger.Error("The pause cannot be ended", "err", err)
+		w.o.Logger.Error("Pause not ended", "err", err)
 		fail(rw, http.StatusInternalServerError, "still paused: the state directory cannot be written")
 		return
 	}
@@ -129,7 +129,7 @@ func (p *planID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-var errPlan = errors.New("expected one id of a plan")
+var errPlan = errors.New("expected one plan id")
 
 func (w *Webhook) serveApprove(rw http.ResponseWriter, req *http.Request) {
 	var a approveRequest

@@ -23,7 +23,7 @@ import (
 var (
 	ErrJSON    = errors.New("the body is not the JSON of Alertmanager's webhook")
 	ErrVersion = errors.New(`the payload's version is not "4"`)
-	ErrEmpty   = errors.New("there are no alerts in it")
+	ErrEmpty   = errors.New("the payload has no alerts")
 	ErrAlert   = errors.New("an alert has no labels, or a status other than firing and resolved")
 )
 
@@ -58,7 +58,7 @@ func Parse(body []byte) (Message, error) {
 		return Message{}, fmt.Errorf("%w: %w", ErrJSON, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Message{}, fmt.Errorf("%w: something follows it", ErrJSON)
+		return Message{}, fmt.Errorf("%w: unexpected data after it", ErrJSON)
 	}
 	if p.Version != "4" {
 		return Message{}, ErrVersion

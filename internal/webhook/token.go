@@ -11,7 +11,7 @@ import (
 )
 
 // errTokenFile is the error that clients see; the log has the reason.
-var errTokenFile = errors.New("the token_file cannot be read, or holds no token")
+var errTokenFile = errors.New("the token_file cannot be read or contains no token")
 
 // tokenOf returns the token that a request carries; "" for none.
 func tokenOf(req *http.Request) string {

@@ -88,7 +88,7 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 	prefix := strings.TrimRight("/"+strings.Trim(w.o.RoutePrefix, "/"), "/") + "/api/v1"
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		fail(rw, http.StatusForbidden, "the request comes from another site's page")
+		fail(rw, http.StatusForbidden, "cross-site request refused")
 	}))
 	handle := func(path, method string, h http.HandlerFunc) {
 		each(mux, prefix+path, w.guarded(guard.Handler(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
@@ -96,7 +96,7 @@ func (w *Webhook) Register(mux *http.ServeMux) {
 			rw.Header().Set("X-Content-Type-Options", "nosniff")
 			if req.Method != method && (method != http.MethodGet || req.Method != http.MethodHead) {
 				rw.Header().Set("Allow", method)
-				fail(rw, http.StatusMethodNotAllowed, "only "+method+" is understood here")
+				fail(rw, http.StatusMethodNotAllowed, "only "+method+" is accepted")
 				return
 			}
 			h(rw, req)
@@ -155,7 +155,7 @@ func (w *Webhook) serveAlerts(rw http.ResponseWriter, req *http.Request) {
 func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, text string, truncated uint64) {
 	if req.Method != http.MethodPost {
 		rw.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, "only POST is understood here", 0
+		return http.StatusMethodNotAllowed, "only POST is accepted", 0
 	}
 	if code, text := w.authorize(req); code != 0 {
 		return code, text, 0
@@ -170,7 +170,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	defer cancel()
 	// A client that sends a byte a second is not waited for any longer.
 	if err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(deadline)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return http.StatusServiceUnavailable, "the connection cannot be bounded", 0
+		return http.StatusServiceUnavailable, "no deadline can be set for the connection", 0
 	}
 	body, release, code, text := w.readBody(ctx, req.Body)
 	defer release()
@@ -217,5 +217,5 @@ func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) 
 	case errors.Is(err, heal.ErrUnwritten):
 		return http.StatusServiceUnavailable, "the journal cannot be written", m.Truncated
 	}
-	return http.StatusServiceUnavailable, "it was not written down in time", m.Truncated
+	return http.StatusServiceUnavailable, "the journal was not written in time", m.Truncated
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -89,12 +90,42 @@ func (p *Proc) Err() error {
 	}
 }
 
-// Signal sends s to the program alone.
+// Signal sends s to the program alone. After SIGSTOP it returns once all threads
+// have stopped, and what they answered before has been read.
 func (p *Proc) Signal(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		return fmt.Errorf("signal %s: %w", p.Name, err)
 	}
-	return nil
+	if s != syscall.SIGSTOP {
+		return nil
+	}
+	for range 1000 {
+		if p.stopped() {
+			time.Sleep(300 * time.Millisecond)
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("signal %s: it does not stop", p.Name)
+}
+
+// stopped reports whether every thread of the program is stopped by a signal
+// (proc_pid_stat(5): state T).
+func (p *Proc) stopped() bool {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
+	if err != nil || len(files) == 0 {
+		return false
+	}
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		if _, after, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(after, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // Stop ends the whole group, gently at first, and returns when the program is

@@ -106,7 +106,7 @@ func (d *Decoder) slice(v reflect.Value, f Field) setter {
 	return func(n *yaml.Node, path string) {
 		switch {
 		case secret && n.Kind != yaml.SequenceNode && !empty(n): // it may be a secret too
-			d.reject(n.Line, path, "got something that is no list", f.kind)
+			d.reject(n.Line, path, "got a value that is not a list", f.kind)
 		case f.form != "replace":
 			d.list(f.kind, item)(n, path)
 		case d.is(n, path, f.kind, tagSeq): // nothing is a fault: it could mean the default as well as none

@@ -114,7 +114,7 @@ func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".
 func (d *Decoder) duplicate(key *yaml.Node, path string, seen map[string]int) bool {
 	first, ok := seen[key.Value]
 	if ok {
-		d.fault(key.Line, JoinPath(path, key.Value), fmt.Sprintf("given again, first on line %d", first), "it once")
+		d.fault(key.Line, JoinPath(path, key.Value), fmt.Sprintf("duplicate key, first set on line %d", first), "it once")
 		return true
 	}
 	seen[key.Value] = key.Line

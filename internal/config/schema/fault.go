@@ -63,7 +63,7 @@ func join(file string, faults []Fault) error {
 		errs = append(errs, f.In(file))
 	}
 	if more := len(faults) - maxFaults; more > 0 {
-		errs = append(errs, fmt.Errorf("%s: %d more faults", file, more))
+		errs = append(errs, fmt.Errorf("%s: %d more errors", file, more))
 	}
 	return errors.Join(errs...)
 }

@@ -127,7 +127,7 @@ func (d *Decoder) secret(to SecretSetter, want string) setter {
 		case empty(n):
 			d.reject(n.Line, path, "got nothing", want)
 		case n.Kind != yaml.ScalarNode || n.Anchor != "" || n.ShortTag() != tagStr:
-			d.reject(n.Line, path, "got something that is no text", want)
+			d.reject(n.Line, path, "got a value that is not text", want)
 		case n.Value == "":
 			d.reject(n.Line, path, `got ""`, want)
 		default:

@@ -21,7 +21,7 @@ const (
 
 // errPIDFile means that a pid file names a process that cannot be an app's
 // master.
-var errPIDFile = errors.New("it names no process that could be the app's master")
+var errPIDFile = errors.New("it does not contain the pid of a process that can be the app's master")
 
 // PIDFile is a pid file of the configuration as it was last read.
 type PIDFile struct {
@@ -95,7 +95,7 @@ func (f *PIDFile) load(t *table.Table) (pid int, uid uint32, err error) {
 		return 0, 0, fmt.Errorf("pid file %s: %w", f.path, err)
 	}
 	if again, err := parsePID(b[:n]); err != nil || again != pid {
-		return 0, 0, fmt.Errorf("pid file %s: it was changed while it was read", f.path)
+		return 0, 0, fmt.Errorf("pid file %s: it changed while it was read", f.path)
 	}
 	return pid, st.Uid, nil
 }
@@ -119,7 +119,7 @@ func parsePID(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n == 0 || text[0] == '+' {
-		return 0, fmt.Errorf("it holds no process id: %w", procfs.ErrShape)
+		return 0, fmt.Errorf("it does not contain a process id: %w", procfs.ErrShape)
 	}
 	return int(n), nil
 }

@@ -25,7 +25,7 @@ const (
 
 // ErrTooLarge means that a process has no PSS, as reading it would delay the
 // process.
-var ErrTooLarge = errors.New("it is too large to read its shared pages without delaying it")
+var ErrTooLarge = errors.New("the process is too large: reading its shared pages would delay it")
 
 // Key identifies a process: pids are reused, a pid with a start time is not.
 type Key struct {
@@ -197,7 +197,7 @@ func (m *Sampler) sample(k Key, rss uint64) {
 	var mem procfs.Memory
 	var err error
 	if rss > maxRSS {
-		err = fmt.Errorf("process %d holds %d MiB: %w", k.PID, rss>>20, ErrTooLarge)
+		err = fmt.Errorf("process %d uses %d MiB: %w", k.PID, rss>>20, ErrTooLarge)
 	} else {
 		var b []byte
 		if b, err = m.fs.Read(k.PID, "smaps_rollup"); err == nil {

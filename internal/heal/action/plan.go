@@ -69,4 +69,4 @@ func (p Plan) Bounded() *Plan {
 }
 
 // ErrNotPlanned is returned by Apply for a plan that this process has not made.
-var ErrNotPlanned = errors.New("another process made the plan: plan again")
+var ErrNotPlanned = errors.New("the plan was made by another process: make a new plan")

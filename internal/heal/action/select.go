@@ -1,7 +1,6 @@
 package action
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"time"
@@ -48,18 +47,6 @@ func FindApp(apps []config.App, name string) (config.App, bool) {
 		}
 	}
 	return config.App{}, false
-}
-
-// Sleep waits for d. It reports false when ctx ended first.
-func Sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return ctx.Err() == nil
-	}
 }
 
 // RoundTenths returns a duration as text, rounded to tenths of a second.

@@ -55,7 +55,7 @@ func (w Selector) readHolders(ctx context.Context, of FindHolders, server string
 	}
 	holders, err := of(ctx, server, only...)
 	if err != nil {
-		return w, fmt.Errorf("who holds the connections: %w", err)
+		return w, fmt.Errorf("find the holders of the connections: %w", err)
 	}
 	w.holders = holders
 	return w, nil
@@ -99,8 +99,8 @@ func (w Selector) HoldingApps(list []mysql.Connection) (out []string) {
 
 // UnheldReason returns why n connections whose holder is unknown are left alone.
 func (w Selector) UnheldReason(n int) string {
-	why := cmp.Or(w.WhyIncomplete(), "they are another process's or another host's, came through a UNIX socket or a proxy, or not by the address of the dsn")
-	return fmt.Sprintf("%d connections are leaked, and none of them is held by a process of app %s as far as can be seen on this host: %s", n, w.App, why)
+	why := cmp.Or(w.WhyIncomplete(), "they belong to another process or host, or use a UNIX socket, a proxy or an address other than that of the dsn")
+	return fmt.Sprintf("%d connections are leaked, but none of them is known to belong to a process of app %s on this host: %s", n, w.App, why)
 }
 
 // SameDatabase reports whether two names of the section mysql lead to one

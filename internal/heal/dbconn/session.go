@@ -72,15 +72,15 @@ func CheckUsers(users []string, own string) string {
 	for _, u := range users {
 		switch {
 		case IsProtected(u):
-			return "users names a thread of the server itself"
+			return "users contains a user of the server's own threads"
 		case strings.ContainsAny(u, "%*"):
-			return "users are exact names, without wildcards"
+			return "users must be exact names without wildcards"
 		case own != "" && u == own:
-			return "users names the exporter's own login: give the exporter a user of its own"
+			return "users contains the exporter's own user: give the exporter a separate user"
 		}
 	}
 	if len(users) == 0 {
-		return "no user is named whose connections may be ended"
+		return "users is empty: name the users whose connections may be ended"
 	}
 	return ""
 }

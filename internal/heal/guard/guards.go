@@ -41,10 +41,10 @@ func (g *Guards) Check(set *Settings, action, key string, now time.Time) (journa
 			action, set.Breaker.Failures, Rounded(set.Breaker.Window), Rounded(until.Sub(now)))
 	}
 	if left := m.cooldownUntil(set, key).Sub(now); left > 0 {
-		return journal.DecisionCooldown, "the target was acted on " + Rounded(now.Sub(m.last[key])) + " ago; the cooldown has " + Rounded(left) + " left"
+		return journal.DecisionCooldown, "the last action on the target was " + Rounded(now.Sub(m.last[key])) + " ago; the cooldown has " + Rounded(left) + " left"
 	}
 	if n := m.spent(set.Budgets, now); n >= set.Budgets.MaxRuns {
-		return journal.DecisionBudget, fmt.Sprintf("the budget of actions is used up: %d within %s", n, Rounded(set.Budgets.Per))
+		return journal.DecisionBudget, fmt.Sprintf("the action budget is used up: %d within %s", n, Rounded(set.Budgets.Per))
 	}
 	return "", ""
 }

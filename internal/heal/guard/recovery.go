@@ -258,12 +258,12 @@ func (c *Recovery) Finish() []journal.Run {
 		case run.line < c.lastBad:
 			c.rememberAct(TargetKey(run.Rule, run.Action, run.Target), c.now, false)
 			run.State, run.Updated = journal.DecisionCancelled, c.now
-			run.Reason = "journal lines after its last one are broken: it may have acted, and is not repeated"
+			run.Reason = "journal lines after its last entry are corrupt: it may have acted and is not repeated"
 		}
 		if !run.Terminal() {
 			if open++; open > maxResumed {
 				run.State, run.Updated = journal.DecisionCancelled, c.now
-				run.Reason = fmt.Sprintf("more than %d runs were open at the start", maxResumed)
+				run.Reason = fmt.Sprintf("more than %d runs were unfinished at startup", maxResumed)
 			}
 		}
 		runs = append(runs, run.Run)

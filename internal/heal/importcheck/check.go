@@ -45,11 +45,11 @@ func (i Checker) Prepare() (p *program.Program, refused string, err error) {
 	}
 	master, err := procid.LaunchOf(i.Root, i.Master.PID)
 	if err != nil {
-		return nil, "", fmt.Errorf("launch of the master: %w", process.WithoutPath(err))
+		return nil, "", fmt.Errorf("read the command line of the master: %w", process.WithoutPath(err))
 	}
 	cwd, err := os.OpenFile(fmt.Sprintf("%s/%d/cwd", i.Root, i.Master.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, "", fmt.Errorf("directory of the master: %w", process.WithoutPath(err))
+		return nil, "", fmt.Errorf("read the working directory of the master: %w", process.WithoutPath(err))
 	}
 	// If the owners are equal before and after, all that was read in between is of these
 	// two processes: neither has ended, nor changed its user.
@@ -81,11 +81,11 @@ func Run(ctx context.Context, p *program.Program) (refused string) {
 	case err == nil:
 		return ""
 	case errors.As(err, &exit):
-		return fmt.Sprintf("the app does not import (%s): a new worker would not start, and gunicorn would stop the others too", exit)
+		return fmt.Sprintf("the import check of the app failed (%s): a new worker would not start, and gunicorn would stop the other workers too", exit)
 	case ctx.Err() != nil:
-		return "whether the app imports was not known in time: set a longer timeout for the step"
+		return "the import check did not finish in time: set a longer timeout for the step"
 	}
-	return "whether the app imports cannot be tried: " + program.WithoutPath(err).Error()
+	return "the import check cannot run: " + program.WithoutPath(err).Error()
 }
 
 // preloaded reports whether the master has loaded the app before it forks.
@@ -193,20 +193,20 @@ func (i Checker) command(master procid.Launch, o owners) (p *program.Program, re
 // gunicornCommand returns gunicorn as the master was started, with --check-config.
 func (i Checker) gunicornCommand(master procid.Launch, o owners) (p *program.Program, refused string) {
 	if master.Dir == "" {
-		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
+		return nil, "the working directory of the app no longer exists: a new worker would not find its code"
 	}
 	if !master.SameFiles {
-		return nil, "the app sees other files than the exporter (a container or a private mount), so that whether it still imports cannot be tried: set import_check"
+		return nil, "the app sees other files than the exporter (a container or a private mount), so its import cannot be checked: set import_check"
 	}
 	if o.confined != nil {
-		return nil, fmt.Sprintf("%s, so that its code is not run outside of that: set import_check, which imports the app", o.confined)
+		return nil, fmt.Sprintf("%s, so its code is not run outside of that environment: set import_check to a command that imports the app", o.confined)
 	}
 	at := gunicornIndex(master.Argv)
 	if i.Server != cmdline.Gunicorn || at < 0 || len(master.Env) == 0 {
-		return nil, "how the app was started cannot be seen (a process title hides it, or uWSGI loads it late): set import_check, which imports the app"
+		return nil, "the command line of the app cannot be read (a process title hides it, or the server is uWSGI): set import_check to a command that imports the app"
 	}
 	if dir := cmdline.Option(master.Argv[at+1:], "--chdir"); dir != "" && !filepath.IsAbs(dir) || cmdline.Option(master.Argv[at+1:], "--chroot") != "" {
-		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check, which imports the app"
+		return nil, "gunicorn was started with a relative --chdir or a --chroot: set import_check to a command that imports the app"
 	}
 	p = &program.Program{Argv: append(slices.Clone(master.Argv), "--check-config"), Env: appEnv(master.Env)}
 	if p.Path, refused = interpreter(master); refused != "" {
@@ -251,7 +251,7 @@ func interpreter(master procid.Launch) (file, refused string) {
 	}
 	at, err := filepath.EvalSymlinks(name)
 	if name == "" || err != nil || at != master.Program {
-		return "", "the Python that the app runs on is no longer where it was: set import_check, which imports the app"
+		return "", "the Python interpreter of the app has been moved: set import_check to a command that imports the app"
 	}
 	return name, ""
 }

@@ -133,11 +133,11 @@ func TestCheckOf(t *testing.T) {
 	for want, change := range map[string]func(*procid.Launch){
 		"directory":       func(l *procid.Launch) { l.Dir = "" },
 		"other files":     func(l *procid.Launch) { l.SameFiles = false },
-		"cannot be seen":  func(l *procid.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} },
+		"cannot be read":  func(l *procid.Launch) { l.Argv = []string{"gunicorn: master [shop:app]"} },
 		"set import_chec": func(l *procid.Launch) { l.Env = nil },
 		"--chdir":         func(l *procid.Launch) { l.Argv = append(l.Argv, "--chdir", "src") },
 		"--chroot":        func(l *procid.Launch) { l.Argv = append(l.Argv, "--chroot=/jail") },
-		"no longer where": func(l *procid.Launch) { l.Program = "/usr/bin/python3.99" },
+		"has been moved":  func(l *procid.Launch) { l.Program = "/usr/bin/python3.99" },
 	} {
 		if _, _, _, refused := importcheck.CheckOf(launch(change), uid, nil); !strings.Contains(refused, want) {
 			t.Errorf("%s: %q", want, refused)

@@ -43,7 +43,7 @@ func readOwners(root string, master, worker procid.Identity) (o owners, refused 
 		return o, "", process.ErrChanged
 	}
 	if err := procid.Agree(o.worker.Credentials, o.master.Credentials); err != nil {
-		return o, fmt.Sprintf("worker %d is not run by its master's user alone: %s", o.worker.PID, err), nil
+		return o, fmt.Sprintf("worker %d does not have the same users and groups as its master: %s", o.worker.PID, err), nil
 	}
 	if o.confined = procid.Unconfined(root, o.master.PID); o.confined == nil {
 		o.confined = procid.Unconfined(root, o.worker.PID)
@@ -61,7 +61,7 @@ func (o owners) runAs() (as *syscall.Credential, refused string) {
 	case int64(o.worker.UID()) == int64(me):
 		return nil, ""
 	}
-	return nil, "the app is imported as its own user only, which takes an exporter that runs as that user or as root: start gunicorn with --preload, or run the exporter so"
+	return nil, "the app is imported only as its own user: run the exporter as that user or as root, or start gunicorn with --preload"
 }
 
 // configuredCommand returns the program of the configuration. Where the app sees
@@ -80,10 +80,10 @@ func configuredCommand(argv []string, master procid.Launch, o owners) (p *progra
 	case o.confined != nil:
 		p.Dir, p.Env = "/", []string{noBytecode, program.BasePath}
 	case master.Dir == "":
-		return nil, "the directory that the app was started in is gone: a new worker would not find its code"
+		return nil, "the working directory of the app no longer exists: a new worker would not find its code"
 	case uid == 0:
 		if !ownedByRoot(master.Dir) {
-			return nil, "the app runs as root from a directory that others can change: nothing of it is run"
+			return nil, "the app runs as root from a directory that others can change: the import check is refused"
 		}
 		p.Env = rootEnv(master.Env)
 	default:
@@ -97,12 +97,12 @@ func configuredCommand(argv []string, master procid.Launch, o owners) (p *progra
 func checkProgram(name string, uid uint32) (refused string) {
 	f, err := safefile.Open(name, safefile.Policy{MaxBytes: 1 << 30, Owners: []uint32{uid}})
 	if err != nil {
-		return "the program cannot be trusted: " + err.Error()
+		return "the program is not trusted: " + err.Error()
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil || info.Mode()&0o111 == 0 {
-		return "the program may not be executed"
+		return "the program is not executable"
 	}
 	return ""
 }
@@ -110,7 +110,7 @@ func checkProgram(name string, uid uint32) (refused string) {
 // asRoot restricts a check that runs as root to what nobody but root can change:
 // interpreter, script, directory, module path and settings.
 func asRoot(p *program.Program, master procid.Launch, at int) (*program.Program, string) {
-	const refused = "the app runs as root, and others can change what its check would run (%s): set import_check"
+	const refused = "the app runs as root, and others can change what the import check would run (%s): set import_check"
 	p.Env = rootEnv(master.Env)
 	if _, why := program.Resolve(p.Path); why != "" {
 		return nil, fmt.Sprintf(refused, "its interpreter")

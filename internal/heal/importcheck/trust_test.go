@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/importcheck"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
@@ -50,7 +51,7 @@ func TestCheckOfRoot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := filepath.Join(theirs, "run")
-			if err := errors.Join(os.WriteFile(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
+			if err := errors.Join(actiontest.WriteProgram(run, []byte("#!/bin/sh\n"), 0o755), os.Chown(run, 65534, 65534)); err != nil {
 				t.Fatal(err)
 			}
 			l := procid.Launch{

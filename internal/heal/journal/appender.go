@@ -115,7 +115,7 @@ func (a *appender) write(data []byte) error {
 		a.beginFile()
 	}
 	if a.length > 2*a.size { // no next file could be begun
-		return errors.New("journal: no next file could be begun")
+		return errors.New("journal: cannot create the next file")
 	}
 	_, err := a.out.Write(data)
 	if err == nil {

@@ -36,14 +36,14 @@ func (a *Approval) Covers(p action.Plan) string {
 	}
 	for _, v := range p.Victims {
 		if !slices.Contains(a.Victims, v.Key()) {
-			return fmt.Sprintf("%s %s was not in the approved plan", v.Kind, v.ID)
+			return fmt.Sprintf("%s %s is not in the approved plan", v.Kind, v.ID)
 		}
 	}
 	switch {
 	case p.Total > a.Total:
-		return fmt.Sprintf("%d victims were approved, and the plan has %d now", a.Total, p.Total)
+		return fmt.Sprintf("%d victims were approved, but the plan now has %d", a.Total, p.Total)
 	case p.Total > len(p.Victims) && len(a.Victims) > 0:
-		return "it has victims that the approved plan did not list"
+		return "it has victims that are not in the approved plan"
 	}
 	return ""
 }

@@ -3,12 +3,12 @@ package journal
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -78,7 +78,7 @@ func (s *Store) readPause() (p Pause, err error) {
 		return p, err
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxPause))
+	data, err := safefile.ReadAll(f, maxPause)
 	if err != nil {
 		return p, err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrNotConfigured means that a Redis is not in the configuration.
-var ErrNotConfigured = errors.New("its Redis is not in the configuration")
+var ErrNotConfigured = errors.New("the Redis is not in the configuration")
 
 // Same reports whether two names of the section redis lead to one
 // database of one server. Two names are asked for what the servers report.

@@ -26,7 +26,7 @@ type Snapshotter interface {
 var ErrChanged = errors.New("the process has ended or was replaced")
 
 // errOtherNamespace means that pids under ProcRoot are those of other processes here.
-var errOtherNamespace = errors.New("the exporter is in another PID namespace than the processes and cannot signal them")
+var errOtherNamespace = errors.New("the exporter cannot signal the processes: they are in another PID namespace")
 
 // Handle is a process held by a descriptor (pidfd_open(2)): a signal reaches it or
 // none, even when its pid is reused.
@@ -94,7 +94,7 @@ func (g *Handle) Signal(s syscall.Signal) error {
 	case errors.Is(err, unix.ESRCH):
 		return ErrChanged
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("process %d may not be signalled: run as its user, or with CAP_KILL", g.ID.PID)
+		return fmt.Errorf("no permission to signal process %d: run the exporter as its user, or with CAP_KILL", g.ID.PID)
 	case err != nil:
 		return fmt.Errorf("signal process %d: %w", g.ID.PID, err)
 	}

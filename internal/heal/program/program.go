@@ -147,12 +147,12 @@ func (p Program) start(cmd *exec.Cmd) error {
 		runtime.LockOSThread() // and never unlocked
 		err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 		if err != nil && !errors.Is(err, unix.EINVAL) { // Linux before 4.3 knows none
-			started <- fmt.Errorf("give up capabilities: %w", err)
+			started <- fmt.Errorf("drop capabilities: %w", err)
 			return
 		}
 		if p.Confined {
 			if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-				started <- fmt.Errorf("forbid new privileges: %w", err)
+				started <- fmt.Errorf("set no_new_privs: %w", err)
 				return
 			}
 		}
@@ -210,11 +210,11 @@ func WithoutPath(err error) error {
 // be run: somebody else could change it.
 func Resolve(name string) (file, refused string) {
 	if !filepath.IsAbs(name) || filepath.Clean(name) != name {
-		return "", "the program is not named by an absolute path"
+		return "", "the program has no absolute path"
 	}
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return "", "the program cannot be found: " + WithoutPath(err).Error()
+		return "", "the program was not found: " + WithoutPath(err).Error()
 	}
 	info, err := os.Stat(file)
 	switch {
@@ -223,12 +223,12 @@ func Resolve(name string) (file, refused string) {
 	case !info.Mode().IsRegular():
 		return "", "the program is not a regular file"
 	case info.Mode()&0o111 == 0:
-		return "", "the program may not be executed"
+		return "", "the program is not executable"
 	case !ownedByUs(info) || info.Mode()&0o022 != 0:
-		return "", "the program belongs to somebody else, or others may write to it"
+		return "", "the program has another owner, or others can write to it"
 	}
 	if !safePath(name) || !safePath(file) {
-		return "", "a directory above the program belongs to somebody else, or others may write to it"
+		return "", "a directory above the program has another owner, or others can write to it"
 	}
 	return file, ""
 }

@@ -25,9 +25,9 @@ var (
 	ErrShape   = errors.New("not name:value|type")
 	ErrValue   = errors.New("value or status code out of range")
 	ErrRate    = errors.New("sample rate not between 0.0001 and 1")
-	ErrType    = errors.New("not a type of StatsD")
+	ErrType    = errors.New("unknown StatsD type")
 	ErrSize    = errors.New("longer than 8 KiB")
-	ErrUnknown = errors.New("well-formed, but of no use here")
+	ErrUnknown = errors.New("valid, but the metric is not used")
 )
 
 // Line is one parsed line: what its values have in common, and the values.

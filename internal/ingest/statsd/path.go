@@ -29,7 +29,7 @@ const maxPath = 107
 var (
 	ErrPath = errors.New("the path of a UNIX socket must begin with / and have at most 107 bytes, none of them zero")
 	// ErrOwner means that the socket at the path is a stranger's.
-	ErrOwner = errors.New("a socket of another user is at the path")
+	ErrOwner = errors.New("the path is the socket of another user")
 )
 
 // path is where a UNIX socket of ours is bound. Only its own inode is changed
@@ -78,11 +78,11 @@ func (p *path) clear(ctx context.Context) error {
 	switch {
 	case err == nil:
 		_ = c.Close()
-		return fmt.Errorf("somebody listens at %s: %w", p.full, syscall.EADDRINUSE)
+		return fmt.Errorf("a process already listens on %s: %w", p.full, syscall.EADDRINUSE)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return p.place.Remove(st.Dev, st.Ino)
 	default:
-		return fmt.Errorf("somebody may listen at %s (%w): %w", p.full, err, syscall.EADDRINUSE)
+		return fmt.Errorf("a process may already listen on %s (%w): %w", p.full, err, syscall.EADDRINUSE)
 	}
 }
 

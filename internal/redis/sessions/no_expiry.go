@@ -82,7 +82,7 @@ func (s Store) CountNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCoun
 // is no error.
 func (s Store) CleanUpNoExpiry(ctx context.Context, q NoExpiryQuery) (NoExpiryCount, error) {
 	if q.MaxKeys < 1 || q.Grace < time.Second {
-		return NoExpiryCount{}, &Refusal{"is left alone: how many keys, and for how long they stay, must be said"}
+		return NoExpiryCount{}, &Refusal{"was not changed: max_keys and a grace period of 1s or more are required"}
 	}
 	return s.scanNoExpiry(ctx, q, cleanUp)
 }
@@ -117,16 +117,16 @@ func (s Store) scanNoExpiry(ctx context.Context, q NoExpiryQuery, f change) (NoE
 	return w.NoExpiryCount, fault
 }
 
-const noIdleTime = "does not know how long a key was idle: its maxmemory-policy is one of LFU"
+const noIdleTime = "does not report the idle time of keys: its maxmemory-policy is LFU"
 
 // refused returns what is wrong with a query before anything is read; nil if
 // nothing is.
 func (q NoExpiryQuery) refused() *Refusal {
 	switch {
 	case utf8.RuneCountInString(q.Prefix) < minPrefix || strings.Trim(q.Prefix, `*?[]^-\`) == "":
-		return &Refusal{"is left alone: the prefix of the sessions' keys must have 4 characters or more"}
+		return &Refusal{"was not changed: the prefix of the sessions' keys must have 4 characters or more"}
 	case q.MinIdle < time.Second:
-		return &Refusal{"is left alone: how long a session must be idle has to be 1s or more"}
+		return &Refusal{"was not changed: min_idle must be 1s or more"}
 	}
 	return nil
 }

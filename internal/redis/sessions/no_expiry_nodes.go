@@ -89,7 +89,7 @@ func (w *noExpiryScan) identify() error {
 		return err
 	}
 	if w.Server = id; w.Only != "" && w.Only != id {
-		return &Refusal{"is another server, or was started anew, since the plan was made"}
+		return &Refusal{"is another server or has restarted since the plan was made"}
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func parseScannedNode(reply string, db int) (n scannedNode, err error) {
 			major, _, _ := strings.Cut(value, ".")
 			version, _ = strconv.Atoi(major)
 		case name == "role" && value != "master":
-			return n, &Refusal{"is a replica: nothing can be changed there"}
+			return n, &Refusal{"is a replica, on which keys cannot be changed"}
 		case name == "maxmemory_policy" && strings.Contains(value, "lfu"):
 			return n, &Refusal{noIdleTime}
 		case strings.HasPrefix(line, keys):
@@ -120,7 +120,7 @@ func parseScannedNode(reply string, db int) (n scannedNode, err error) {
 		}
 	}
 	if version < 6 {
-		return n, &Refusal{fmt.Sprintf("is version %d: sessions can be told from other keys from 6 on", version)}
+		return n, &Refusal{fmt.Sprintf("is version %d: finding sessions needs version 6 or later", version)}
 	}
 	n.nx = version >= 7
 	return n, nil

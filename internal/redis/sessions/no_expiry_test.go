@@ -240,7 +240,7 @@ func TestEternalFaults(t *testing.T) {
 		"no right to a key":  {map[string]string{"ttl": "-NOPERM No permissions to access a key\r\n"}, "purge_sessions in docs/actions.md"},
 		"no right to expire": {map[string]string{"expire": "-NOPERM this user has no permissions to run the 'expire' command\r\n"}, "purge_sessions in docs/actions.md"},
 		"LFU meanwhile":      {map[string]string{"object": "-ERR An LFU maxmemory policy is selected, idle time not tracked.\r\n"}, "LFU"},
-		"a script":           {map[string]string{"scan": "-BUSY Redis is busy running a script.\r\n"}, "runs a script"},
+		"a script":           {map[string]string{"scan": "-BUSY Redis is busy running a script.\r\n"}, "busy with a script"},
 		"read-only":          {map[string]string{"expire": "-READONLY You can't write against a read only replica.\r\n"}, "READONLY"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ const (
 
 // errKeysMoved is the error of a page of which no key is where SCAN had found
 // it.
-var errKeysMoved = errors.New("the keys are another node's")
+var errKeysMoved = errors.New("the keys are on another node")
 
 // sessionScan is a scan in progress.
 type sessionScan struct {
@@ -182,7 +182,7 @@ func (w *Scanner) awaitBaseline(ctx context.Context, p *throttle, addr string) e
 			w.setDelayed(nil)
 			return nil
 		case time.Since(began) >= slowAfter:
-			w.setDelayed(&redis.Error{Reason: reason.Busy, Detail: "answers slower than it can, so that the scan of its keys waits"})
+			w.setDelayed(&redis.Error{Reason: reason.Busy, Detail: "answers slowly, so the scan of its keys is paused"})
 		}
 		retry.Sleep(ctx, wait)
 		wait = min(2*wait, maxPause)

@@ -114,8 +114,8 @@ func (w *Scanner) scanOnce(ctx context.Context, t *prefixGroup) {
 	defer func() {
 		if r := recover(); r != nil {
 			p := logs.Recovered(r)
-			w.log.Warn("Scan of the sessions panicked", "err", p, "stack", p.Stack) // the collector reports it as an error
-			w.failed(&redis.Error{Reason: reason.Failed, Detail: "could not be scanned: an internal error, see the log"})
+			w.log.Warn("Session scan panicked", "err", p, "stack", p.Stack) // the collector reports it as an error
+			w.failed(&redis.Error{Reason: reason.Failed, Detail: "could not be scanned: internal error, see the exporter's log"})
 		}
 	}()
 	w.scanGroup(ctx, t)

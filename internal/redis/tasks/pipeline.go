@@ -55,7 +55,7 @@ func queueFault(text, keys string) *redis.Error {
 		cure := "ACL SETUSER " + redis.Placeholder + " " + keys
 		return &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
 	case code == "WRONGTYPE":
-		return &redis.Error{Reason: reason.Failed, Detail: "has something else under the name of a queue"}
+		return &redis.Error{Reason: reason.Failed, Detail: "has a key with the name of a queue that is of another type"}
 	}
 	return redis.ReplyFault(text)
 }

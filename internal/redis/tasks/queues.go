@@ -113,7 +113,7 @@ func (r *Reader) Queues(ctx context.Context, refs []QueueRef) (Queues, error) {
 // oneServer returns an error if the server is a cluster.
 func (r *Reader) oneServer() error {
 	if r.server.IsCluster() {
-		return &redis.Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues in one server"}
+		return &redis.Error{Reason: reason.Unsupported, Detail: "is a cluster: RQ and Celery keep their queues on a single server"}
 	}
 	return nil
 }

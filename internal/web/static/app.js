@@ -39,7 +39,7 @@
     }
     const off = document.getElementById('offline');
     if (lostAt && !document.hidden) {
-      off.textContent = 'The exporter does not answer since ' + seconds(Math.max(1, Math.round((Date.now() - lostAt) / 1000))) + '. What is shown is old.';
+      off.textContent = 'The exporter has not answered for ' + seconds(Math.max(1, Math.round((Date.now() - lostAt) / 1000))) + '. The page is outdated.';
       off.hidden = false;
     } else off.hidden = true;
   }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,10 +31,19 @@ func Script(t *testing.T, lines ...string) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	file := filepath.Join(dir, "program")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil { //nolint:gosec // to be run
+	if err := WriteProgram(file, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// WriteProgram writes a file that is to be run. No process is started meanwhile:
+// a child of a parallel test would have the file open for writing until its exec,
+// and the kernel would refuse to run it (ETXTBSY, "text file busy").
+func WriteProgram(path string, code []byte, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, code, mode)
 }
 
 // Payloads are label values that mean something to a shell, SQL, a template, a
@@ -84,6 +94,29 @@ func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Process
 		})
 	}
 	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
+}
+
+// StartMaster starts a master with three workers that ignore TERM and HUP, and with
+// options on its command line.
+func StartMaster(t *testing.T, server cmdline.Server, options ...string) *Processes {
+	t.Helper()
+	ready := t.TempDir() + "/ready"
+	files := []*os.File{Listener(t)}
+	for range masterWorkers {
+		files = append(files, WorkerFile(t, server))
+	}
+	m := StartHelper(t, append([]string{"sleep", "master", ready}, options...), files...)
+	WaitFor(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == masterWorkers })
+	app := discovery.App{Name: "shop", Up: true, Server: server, PID: m.Process.Pid}
+	for slot, pid := range procid.Children("/proc", m.Process.Pid) {
+		app.Workers = append(app.Workers, discovery.Worker{
+			Process: discovery.Process{PID: pid, RSS: 50 * MiB}, Slot: slot, Start: time.Now().Add(-time.Hour), State: discovery.Idle,
+		})
+	}
+	if len(app.Workers) != masterWorkers {
+		t.Fatal(strconv.Itoa(len(app.Workers)) + " workers")
+	}
+	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}
 }
 
 // WaitFor waits for something that happens soon, on a busy machine too.

@@ -1,53 +1,15 @@
 package actiontest
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
 )
-
-// helperEnv makes this program a helper process in place of the tests.
-const helperEnv = "TEST_HERD_MEMBER"
-
-// Main runs the tests, or a helper process.
-func Main(m *testing.M) {
-	if os.Getenv(helperEnv) == "" {
-		os.Exit(m.Run())
-	}
-	args := os.Args[1:]
-	if len(args) == 3 { // sleep, signals and a file
-		exitOnSignal(args[2])
-	}
-	time.Sleep(5 * time.Minute)
-}
-
-// exitOnSignal ends with a status that stands for the first signal.
-func exitOnSignal(ready string) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGABRT)
-	f, err := os.OpenFile(ready, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(f)
-	}
-	if err != nil {
-		os.Exit(1)
-	}
-	switch <-c {
-	case syscall.SIGTERM:
-		os.Exit(7)
-	case syscall.SIGHUP:
-		os.Exit(8)
-	}
-	os.Exit(9)
-}
 
 // SleepLine is a command line that sleeps for five minutes.
 const SleepLine = "exec /bin/sleep 300"

@@ -92,7 +92,7 @@ func (c *Action) token() (string, error) {
 	}
 	token := strings.TrimSpace(text)
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", errors.New("token_file does not hold one token")
+		return "", errors.New("token_file does not contain exactly one token")
 	}
 	return token, nil
 }
@@ -132,7 +132,7 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // or the server may abort before it is done
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 1, fmt.Errorf("the answer is status %d", resp.StatusCode)
+		return 1, fmt.Errorf("the response has status %d", resp.StatusCode)
 	}
 	h.Succeed()
 	return 1, nil

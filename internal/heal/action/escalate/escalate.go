@@ -25,7 +25,7 @@ func (*Action) Target(action.Alert) string { return "" }
 
 // Plan implements [action.Action].
 func (*Action) Plan(_ context.Context, req action.PlanRequest) (action.Plan, error) {
-	return action.Plan{Action: config.ActionEscalate, Summary: "call for a person", Private: need{req.Rule, req.Alert.Fingerprint}}, nil
+	return action.Plan{Action: config.ActionEscalate, Summary: "ask an operator for help", Private: need{req.Rule, req.Alert.Fingerprint}}, nil
 }
 
 // Apply implements [action.Action]. It has no victims.

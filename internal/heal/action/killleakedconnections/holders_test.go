@@ -73,9 +73,9 @@ func TestKillLeakedSharedUser(t *testing.T) {
 		pool    config.Pool
 		refused string
 	}{
-		"one name":        {config.Pool{Name: "p", MySQL: "main", User: "shop"}, "app blog's too"},
-		"two names":       {config.Pool{Name: "p", MySQL: "again", User: "shop"}, "app blog's too"},
-		"any user":        {config.Pool{Name: "p", MySQL: "again"}, "app blog's too"},
+		"one name":        {config.Pool{Name: "p", MySQL: "main", User: "shop"}, "app blog uses the same"},
+		"two names":       {config.Pool{Name: "p", MySQL: "again", User: "shop"}, "app blog uses the same"},
+		"any user":        {config.Pool{Name: "p", MySQL: "again"}, "app blog uses the same"},
 		"another user":    {config.Pool{Name: "p", MySQL: "main", User: "blog"}, ""},
 		"another server":  {config.Pool{Name: "p", MySQL: "other", User: "shop"}, ""},
 		"one that is not": {config.Pool{Name: "p", MySQL: "gone", User: "shop"}, "is not known"},

@@ -12,6 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 const (
@@ -127,13 +128,13 @@ func (k *Action) open(ctx context.Context, r criteria) (dbconn.Session, error) {
 // describe sets the sentences, figures and victims of a plan.
 func describe(p *action.Plan, r criteria, picked selection, server string) {
 	p.Measure, p.Total = float64(picked.leaked), len(picked.victims)
-	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: asleep in a transaction for more than %s are %d",
-		p.Total, picked.total, r.pool, r.app, r.minIdle, picked.leaked)
+	p.Summary = fmt.Sprintf("end %d of %d connections of pool %s of app %s: %d have slept in a transaction for more than %s",
+		p.Total, picked.total, r.pool, r.app, picked.leaked, r.minIdle)
 	if picked.tooManyRows > 0 {
-		p.Summary += fmt.Sprintf(", of them %d with more than %d changed rows, which are left alone", picked.tooManyRows, r.maxRows)
+		p.Summary += fmt.Sprintf("; %d with more than %d changed rows are not ended", picked.tooManyRows, r.maxRows)
 	}
 	if picked.unheld > 0 {
-		p.Summary += fmt.Sprintf("; %d more are not known to be the app's, and are left alone", picked.unheld)
+		p.Summary += fmt.Sprintf("; %d others are not known to belong to the app and are not ended", picked.unheld)
 	}
 	switch {
 	case picked.leaked == 0 && picked.unheld > 0:
@@ -142,9 +143,9 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 		p.Cleared = true
 	case p.Total > 0:
 	case picked.tooManyRows == picked.leaked:
-		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: to end one would begin a long rollback", r.maxRows)
+		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.maxRows)
 	default:
-		p.Refused = fmt.Sprintf("max_fraction of %d connections is less than one", picked.total)
+		p.Refused = fmt.Sprintf("max_fraction of %d connections is less than one connection", picked.total)
 	}
 	for _, c := range picked.victims {
 		info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
@@ -174,7 +175,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, dbconn.ErrRestarted
 	}
 	for i, c := range private.victims {
-		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
+		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.endConnection(ctx, db, private.criteria, c)
@@ -193,7 +194,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteria, planned mysql.Connection) (bool, error) {
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
-		return false, fmt.Errorf("look at a connection: %w", err)
+		return false, fmt.Errorf("check a connection: %w", err)
 	}
 	if !there || !r.leaked(now) || !stillAsleep(planned, now) || now.Rows > uint64(max(r.maxRows, 0)) {
 		return false, nil

@@ -59,10 +59,10 @@ func TestKillLeakedPlan(t *testing.T) {
 		"no cap":                           {settings: func(c *config.KillLeaked) { c.MaxVictims = 0 }, refused: "required"},
 		"no fraction":                      {settings: func(c *config.KillLeaked) { c.MaxFraction = 0 }, refused: "required"},
 		"too hasty":                        {settings: func(c *config.KillLeaked) { c.MinIdle = time.Millisecond }, refused: "1s or more"},
-		"a user of the server":             {settings: func(c *config.KillLeaked) { c.Users = []string{"shop", "System User"} }, refused: "server itself"},
+		"a user of the server":             {settings: func(c *config.KillLeaked) { c.Users = []string{"shop", "System User"} }, refused: "own threads"},
 		"a wildcard":                       {settings: func(c *config.KillLeaked) { c.Users = []string{"sh%"} }, refused: "wildcards"},
-		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: "server itself"},
-		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: "own login"},
+		"nobody":                           {settings: func(c *config.KillLeaked) { c.Users = []string{""} }, refused: "own threads"},
+		"the exporter's own":               {settings: func(c *config.KillLeaked) { c.Users = []string{"resp"} }, refused: "own user"},
 		"the alert names the app and pool": {settings: func(c *config.KillLeaked) { c.App, c.Pool = "", "" }, alert: actiontest.Labels("app", "shop", "pool", "main"), want: []uint64{2, 1, 3}},
 		"the only pool":                    {settings: func(c *config.KillLeaked) { c.Pool = "" }, want: []uint64{2, 1, 3}},
 		"nobody names an app":              {settings: func(c *config.KillLeaked) { c.App = "" }, refused: "names an app"},
@@ -103,7 +103,7 @@ func TestKillLeakedPlanText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "end 1 of 3 connections of pool main of app shop: asleep in a transaction for more than 1m0s are 2, of them 1 with more than 100 changed rows, which are left alone"
+	want := "end 1 of 3 connections of pool main of app shop: 2 have slept in a transaction for more than 1m0s; 1 with more than 100 changed rows are not ended"
 	if p.Summary != want || p.Target != "app:shop/pool:main" || p.Measure != 2 {
 		t.Errorf("got %+v", p)
 	}

@@ -20,9 +20,9 @@ func sharedUser(ctx context.Context, r criteria, apps []config.App, db func(name
 			same, err := dbconn.SameDatabase(ctx, r.server, p.MySQL, db, me)
 			switch {
 			case err != nil:
-				return fmt.Sprintf("app %s has a pool with the same user, and whether it is on the same server is not known: %s", a.Name, err)
+				return fmt.Sprintf("app %s has a pool with the same user, and it is not known if it is on the same server: %s", a.Name, err)
 			case same:
-				return fmt.Sprintf("the user is app %s's too, on the same server: with clients: user their connections cannot be told apart", a.Name)
+				return fmt.Sprintf("app %s uses the same user on the same server: with clients: user their connections cannot be distinguished", a.Name)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // Verify implements [action.Action]. It needs of the plan its target, its victims and
@@ -32,7 +33,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	planned := dbconn.PlannedIDs(p.Victims, db.Server())
 	rolling, leaked := remaining(before, rule, planned)
 	if len(rolling) > 0 {
-		if !action.Sleep(ctx, rollbackInterval) {
+		if !retry.Sleep(ctx, rollbackInterval) {
 			return action.Unchanged, context.Cause(ctx)
 		}
 		after, err := db.Connections(ctx)

@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // Deps are the dependencies of the action.
@@ -110,7 +111,7 @@ func (k *Action) find(ctx context.Context, db dbconn.Session, w dbconn.Selector,
 func (k *Action) readStatement(ctx context.Context, db dbconn.Session, c mysql.Connection) (hash uint64, plain bool, err error) {
 	text, whole, err := db.Statement(ctx, c)
 	if err != nil {
-		return 0, false, fmt.Errorf("look at a statement: %w", err)
+		return 0, false, fmt.Errorf("check a statement: %w", err)
 	}
 	return maphash.String(k.seed, text), whole && PlainSelect(text), nil
 }
@@ -188,19 +189,19 @@ func (k *Action) describe(p *action.Plan, name string, picked selection, of prep
 	of.victims = victims
 	p.Private = of
 	p.Measure, p.Total, p.Cleared = float64(len(picked.plain)), len(victims), len(picked.plain) == 0
-	p.Summary = fmt.Sprintf("end %d of %d plain SELECTs of mysql %s that run for more than %s", p.Total, len(picked.plain), name, k.c.MinTime)
+	p.Summary = fmt.Sprintf("end %d of %d plain SELECTs on mysql %s that have run for more than %s", p.Total, len(picked.plain), name, k.c.MinTime)
 	if n := picked.long - len(picked.plain) - picked.unread; n > 0 {
-		p.Summary += fmt.Sprintf("; %d other statements are left alone", n)
+		p.Summary += fmt.Sprintf("; %d other statements are not ended", n)
 	}
 	if picked.unread > 0 {
 		p.Summary += fmt.Sprintf("; %d more were not read", picked.unread)
 	}
 	if picked.unheld > 0 {
-		p.Summary += fmt.Sprintf("; %d that are not known to be app %s's are left alone", picked.unheld, of.owner.App)
+		p.Summary += fmt.Sprintf("; %d that are not known to belong to app %s are not ended", picked.unheld, of.owner.App)
 	}
 	switch {
 	case len(picked.holdingApps) > 1:
-		p.Refused = fmt.Sprintf("the users are those of apps %s: name one of them with app", strings.Join(picked.holdingApps, " and "))
+		p.Refused = fmt.Sprintf("the users belong to apps %s: set app to one of them", strings.Join(picked.holdingApps, " and "))
 	case picked.long == 0 && picked.unheld > 0 && of.owner.WhyIncomplete() != "":
 		p.Cleared, p.Refused = false, "the holders of the connections are not known: "+of.owner.WhyIncomplete()
 	}
@@ -249,7 +250,7 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		return 0, dbconn.ErrRestarted
 	}
 	for i, q := range private.victims {
-		if i > 0 && !action.Sleep(ctx, dbconn.VictimPause) {
+		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
 		ended, err := k.endStatement(ctx, db, private, q)
@@ -272,7 +273,7 @@ func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepare
 	}
 	now, there, err := db.Connection(ctx, planned.ID)
 	if err != nil {
-		return false, fmt.Errorf("look at a connection: %w", err)
+		return false, fmt.Errorf("check a connection: %w", err)
 	}
 	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameStatement(planned.Connection, now) {
 		return false, nil

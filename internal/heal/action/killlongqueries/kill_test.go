@@ -70,9 +70,9 @@ func TestKillLongPlan(t *testing.T) {
 		"none is long":           {settings: func(c *config.KillLong) { c.MinTime = 2 * time.Hour }, cleared: true},
 		"no cap":                 {settings: func(c *config.KillLong) { c.MaxVictims = 0 }, refused: "required"},
 		"no time":                {settings: func(c *config.KillLong) { c.MinTime = 0 }, refused: "required"},
-		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: "no user"},
-		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: "own login"},
-		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: "server itself"},
+		"no user":                {settings: func(c *config.KillLong) { c.Users = nil }, refused: "users is empty"},
+		"the exporter's own":     {settings: func(c *config.KillLong) { c.Users = []string{"resp"} }, refused: "own user"},
+		"the server's":           {settings: func(c *config.KillLong) { c.Users = []string{"event_scheduler"} }, refused: "own threads"},
 		"the alert names it":     {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "main"), want: []uint64{2, 3, 1}},
 		"nobody names a server":  {settings: func(c *config.KillLong) { c.MySQL = "" }, refused: "names a server"},
 		"an unknown server":      {settings: func(c *config.KillLong) { c.MySQL = "" }, alert: actiontest.Labels("mysql", "`id`"), refused: "names a server"},
@@ -108,7 +108,7 @@ func TestKillLongPlanKeepsNoText(t *testing.T) {
 	if err != nil || strings.Contains(string(b), "hunter2") || strings.Contains(string(b), "shop") || strings.Contains(string(b), "SELECT 2") {
 		t.Errorf("%s, %v", b, err)
 	}
-	want := "end 3 of 3 plain SELECTs of mysql main that run for more than 10s; 4 other statements are left alone"
+	want := "end 3 of 3 plain SELECTs on mysql main that have run for more than 10s; 4 other statements are not ended"
 	if p.Summary != want || p.Measure != 3 || p.Target != "mysql:main" {
 		t.Errorf("got %+v", p)
 	}

@@ -122,9 +122,9 @@ func (p *Action) sharedPrefix(ctx context.Context, r criteria) string {
 			})
 			switch {
 			case err != nil:
-				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, and whether they are in the same database is not known: %s", app.Name, err)
+				return fmt.Sprintf("the sessions of app %s have an overlapping prefix, and it is not known if they are in the same database: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("the sessions of app %s have a prefix that overlaps, in the same database of one Redis: the owner of a session is not certain", app.Name)
+				return fmt.Sprintf("the sessions of app %s have an overlapping prefix in the same Redis database: the owner of a session is not certain", app.Name)
 			}
 		}
 	}
@@ -199,17 +199,17 @@ func estimate(c sessions.NoExpiryCount) float64 {
 // describe sets the sentences and figures of a plan.
 func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Matching, p.c.MaxKeys), c.Matching == 0
-	does := "give an expiry of " + r.query.Grace.String() + " to"
+	does := "set an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {
 		does = "remove"
 	}
-	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: without an expiry and idle for %s or longer are %d",
-		does, out.Total, c.Sessions, r.app, r.redis, r.query.MinIdle, c.Matching)
+	out.Summary = fmt.Sprintf("%s %d of %d sessions of app %s in redis %s: %d have no expiry and have been idle for %s or longer",
+		does, out.Total, c.Sessions, r.app, r.redis, c.Matching, r.query.MinIdle)
 	if c.Coverage < 1 {
 		out.Summary += fmt.Sprintf("; %.0f%% of the keys were read", 100*c.Coverage)
 	}
 	if c.Matching > 0 && float64(c.Matching) > p.c.MaxFraction*float64(c.Sessions)+1e-9 {
-		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: what all of them share is not a leak", c.Matching, c.Sessions)
+		out.Refused = fmt.Sprintf("%d of %d sessions match, more than max_fraction: so many do not look like a leak", c.Matching, c.Sessions)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestPurgePlan(t *testing.T) {
 		refused  string
 		summary  string
 	}{
-		"some":             {count: seen(1000, 90, 1), total: 90, measure: 90, summary: "give an expiry of 1h0m0s to 90 of 1000 sessions of app shop in redis cache: without an expiry and idle for 2h0m0s or longer are 90"},
+		"some":             {count: seen(1000, 90, 1), total: 90, measure: 90, summary: "set an expiry of 1h0m0s to 90 of 1000 sessions of app shop in redis cache: 90 have no expiry and have been idle for 2h0m0s or longer"},
 		"more than a run":  {count: seen(1000, 400, 1), total: 100, measure: 400, summary: "to 100 of 1000"},
 		"a part was seen":  {count: seen(1000, 90, 0.25), total: 90, measure: 360, summary: "; 25% of the keys were read"},
 		"remove":           {settings: func(c *config.Purge) { c.Remove = true }, count: seen(1000, 90, 1), total: 90, measure: 90, summary: "remove 90 of"},
@@ -159,9 +159,9 @@ func TestPurgeSharedPrefix(t *testing.T) {
 		other   config.Sessions
 		refused string
 	}{
-		"the same":          {config.Sessions{Redis: "cache", Prefix: "session:"}, "overlaps"},
-		"a longer one":      {config.Sessions{Redis: "cache", Prefix: "session:blog:"}, "overlaps"},
-		"a shorter one":     {config.Sessions{Redis: "again", Prefix: "sess"}, "overlaps"},
+		"the same":          {config.Sessions{Redis: "cache", Prefix: "session:"}, "overlapping prefix"},
+		"a longer one":      {config.Sessions{Redis: "cache", Prefix: "session:blog:"}, "overlapping prefix"},
+		"a shorter one":     {config.Sessions{Redis: "again", Prefix: "sess"}, "overlapping prefix"},
 		"another":           {config.Sessions{Redis: "cache", Prefix: "blog:"}, ""},
 		"another database":  {config.Sessions{Redis: "second", Prefix: "session:"}, ""},
 		"one that is down":  {config.Sessions{Redis: "down", Prefix: "session:"}, "is not known"},

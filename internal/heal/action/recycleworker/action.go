@@ -80,9 +80,9 @@ func (p candidate) String() string {
 	case "leaked":
 		return fmt.Sprintf("which has leaked %.0f connections", p.value)
 	case "stuck":
-		return fmt.Sprintf("which is stuck for %.0f s", p.value)
+		return fmt.Sprintf("which has been stuck for %.0f s", p.value)
 	}
-	return fmt.Sprintf("the largest with %.0f MiB", p.value/(1<<20))
+	return fmt.Sprintf("the largest, with %.0f MiB", p.value/(1<<20))
 }
 
 // findApp returns an app of a snapshot, running or not; nil: there is none.

@@ -82,7 +82,7 @@ func (r *Action) terminate(ctx context.Context, g *process.Handle, sure *proven,
 			return nil
 		}
 	}
-	return errors.New("the stuck worker survives SIGKILL: it waits in the kernel")
+	return errors.New("the stuck worker has not ended after SIGKILL: it is blocked in the kernel")
 }
 
 // checkImport imports the app as its next worker would, unless its master has

@@ -29,14 +29,14 @@ func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *p
 	}
 	sure := known.onlyProven(app)
 	if n := max(r.c.MinWorkers, minWorkers); len(sure.Workers) < n {
-		return nil, nil, fmt.Sprintf("%d of %d processes are proved to be workers, below %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
+		return nil, nil, fmt.Sprintf("only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
 	}
 	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
 	switch {
 	case len(fit) == 0 && len(list) > 0:
 		return nil, nil, "no candidate is proved to be a worker: " + known.doubt, nil
 	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
-		return nil, nil, fmt.Sprintf("%d of %d workers are stuck: they have a common cause", len(fit), len(sure.Workers)), nil
+		return nil, nil, fmt.Sprintf("%d of %d workers are stuck, so the cause is outside the workers: recycling one does not help", len(fit), len(sure.Workers)), nil
 	}
 	best, refused, err := r.oldEnough(sure, fit)
 	return best, known, refused, err
@@ -49,16 +49,16 @@ func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidat
 		return largest(app), "", nil
 	case config.PickStuck:
 		if app.StateErr != nil {
-			return nil, "the state of the workers cannot be read: it takes their user, or CAP_SYS_PTRACE", nil
+			return nil, "the state of the workers cannot be read: run the exporter as their user, or give it CAP_SYS_PTRACE", nil
 		}
 		return stuck(app), "", nil
 	case config.PickLeaked:
 		if r.d.Leaks == nil {
-			return nil, "which worker leaks is not known: it takes apps[].pools", nil
+			return nil, "it is not known which worker leaks: configure apps[].pools", nil
 		}
 		leaks, err := r.d.Leaks(ctx, app.Name)
 		if err != nil {
-			return nil, "", fmt.Errorf("which worker leaks: %w", err)
+			return nil, "", fmt.Errorf("find the worker that leaks: %w", err)
 		}
 		return leaking(app, leaks), "", nil
 	}
@@ -82,14 +82,14 @@ func (r *Action) oldEnough(app *discovery.App, list []candidate) (*candidate, st
 	})
 	worst := list[0]
 	if age := time.Since(worst.worker.Start); age < r.c.MinAge {
-		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, below %s: to recycle it again would not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
+		return nil, fmt.Sprintf("worker %d of %s is only %.0f s old, minimum %s: recycling it again does not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
 	}
 	for _, w := range app.Workers {
 		if w.PID != worst.worker.PID && (w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown) {
 			return &worst, "", nil
 		}
 	}
-	return nil, "no other worker would serve requests", nil
+	return nil, "no other worker is able to serve requests", nil
 }
 
 // notReady returns why no worker of an app may be recycled now; "": one may.
@@ -98,21 +98,21 @@ func (r *Action) notReady(app *discovery.App) string {
 	case !app.Up:
 		return "the app is down"
 	case app.Server != cmdline.Gunicorn && app.Server != cmdline.UWSGI:
-		return fmt.Sprintf("the app is served by %s: only workers of gunicorn and uWSGI are started anew by their master", app.Server)
+		return fmt.Sprintf("the app is served by %s: only gunicorn and uWSGI replace a worker that ends", app.Server)
 	case len(app.Workers) < max(r.c.MinWorkers, minWorkers):
-		return fmt.Sprintf("there are %d workers, below %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
+		return fmt.Sprintf("there are %d workers, minimum %d", len(app.Workers), max(r.c.MinWorkers, minWorkers))
 	case app.Unslotted > 0 || app.Dropped > 0:
-		return "workers are being replaced just now, or there are too many"
+		return "workers are being replaced, or there are too many"
 	}
 	for _, w := range app.Workers {
 		switch {
 		case w.State == discovery.Booting:
-			return fmt.Sprintf("worker %d is just starting: one at a time", w.Slot)
+			return fmt.Sprintf("worker %d is still starting: only one worker is recycled at a time", w.Slot)
 		case w.PID == app.PID:
-			return "the app has no master that would start a new worker"
+			return "the app has no master process to start a new worker"
 		}
 		if id, err := procid.Identify(r.d.ProcRoot, w.PID); err == nil && id.Parent != app.PID {
-			return "the workers have more than one master: an upgrade is under way, or the app runs twice"
+			return "the workers have more than one master: an upgrade is in progress, or the app runs twice"
 		}
 	}
 	return ""

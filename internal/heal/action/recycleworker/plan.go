@@ -54,7 +54,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	info["workers"], info["of"], info["state"] = strconv.Itoa(len(app.Workers)), victim.of, string(victim.worker.State)
 	if info["import_check"] = "not needed"; t.checkImport {
 		info["import_check"] = "not run yet"
-		p.Summary += "; the app is imported first, which a plan does not do"
+		p.Summary += "; the app is imported first as a check, but not for a plan"
 	}
 	p.Victims = []action.Victim{{Kind: "worker", ID: strconv.Itoa(t.slot), Identity: process.IdentityOf(t.worker), Info: info}}
 	p.Private = t

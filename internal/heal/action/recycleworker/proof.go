@@ -8,9 +8,9 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/discovery/cmdline"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // proven has the processes of an app that are proved to be workers: not by title or
@@ -31,7 +31,7 @@ const (
 func (r *Action) prove(ctx context.Context, app *discovery.App) (best *proven, err error) {
 	for i := range proofTries {
 		if i > 0 {
-			action.Sleep(ctx, proofPause)
+			retry.Sleep(ctx, proofPause)
 		}
 		p, err := r.proveOnce(app)
 		if err != nil {
@@ -50,7 +50,7 @@ func (r *Action) prove(ctx context.Context, app *discovery.App) (best *proven, e
 func (r *Action) proveOnce(app *discovery.App) (*proven, error) {
 	f, err := procid.ReadFamily(r.d.ProcRoot, app.PID)
 	if err != nil {
-		return nil, fmt.Errorf("proof of the workers: %w", process.WithoutPath(err))
+		return nil, fmt.Errorf("prove the workers: %w", process.WithoutPath(err))
 	}
 	p := &proven{family: f, workers: make(map[int]bool)}
 	check := f.Gunicorn

@@ -60,7 +60,7 @@ func (t *target) readGrace(ctx context.Context, r *Action) (refused string) {
 	}
 	need := t.grace + graceMargin + 2*terminateStep
 	if end, ok := ctx.Deadline(); ok && r.c.Pick == config.PickStuck && time.Until(end) < need-time.Second {
-		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker gets %s to end by itself, and is killed after that", need, t.grace+graceMargin)
+		return fmt.Sprintf("the step needs a timeout of %s or more: a stuck worker has %s to end and is then killed", need, t.grace+graceMargin)
 	}
 	return ""
 }

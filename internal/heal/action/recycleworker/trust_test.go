@@ -87,7 +87,7 @@ func TestImportCheckIsOfApply(t *testing.T) {
 		limit time.Duration
 		want  string // of the refusal
 	}{
-		"imports": {"exit 0", time.Minute, ""}, "does not import": {"exit 3", time.Minute, "does not import"}, "hangs": {"sleep 60", time.Second, "not known in time"},
+		"imports": {"exit 0", time.Minute, ""}, "does not import": {"exit 3", time.Minute, "the import check of the app failed"}, "hangs": {"sleep 60", time.Second, "did not finish in time"},
 		"new privileges": {`grep -q "^NoNewPrivs:.*1" /proc/self/status`, time.Minute, ""},
 		"a session":      {`read -r pid comm state ppid pgrp sid rest < /proc/self/stat; test "$sid" = "$pgrp"`, time.Minute, ""},
 	} {

@@ -40,7 +40,7 @@ func (r *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 			return r.verifyReplaced(ctx, app, old.PID, before, process.PlannedAt(info), p)
 		}
 	}
-	return action.Unchanged, fmt.Errorf("process %d serves no known app any more", master.PID)
+	return action.Unchanged, fmt.Errorf("process %d no longer belongs to a known app", master.PID)
 }
 
 // verifyReplaced returns whether a new worker serves in place of the old one, and whether

@@ -20,7 +20,7 @@ const (
 )
 
 // errOtherServer means that the server of the plan is not the one that answers now.
-var errOtherServer = errors.New("the Redis is another server or restarted since the plan was made")
+var errOtherServer = errors.New("the Redis is another server or has restarted since the plan was made")
 
 // errProgress means that a worker makes progress again.
 var errProgress = errors.New("the worker has made progress since the plan was made")
@@ -112,7 +112,7 @@ func endWorker(ctx context.Context, g *process.Handle, kind string) error {
 			return nil
 		}
 	}
-	return errors.New("the worker survives SIGKILL: it waits in the kernel")
+	return errors.New("the worker has not ended after SIGKILL: it is blocked in the kernel")
 }
 
 // openDescendants opens the processes below a worker: of RQ the one that

@@ -41,9 +41,9 @@ func TestRestartTaskCelery(t *testing.T) {
 		"takes messages":       {intake: func(in *tasks.Intake) { in.Fresh = true }},
 		"nothing waits":        {intake: func(in *tasks.Intake) { in.Waiting = 0 }},
 		"nothing held":         {intake: func(in *tasks.Intake) { in.Held = 0 }, want: "no worker holds"},
-		"UNIX socket":          {intake: func(in *tasks.Intake) { in.At.Peer = netip.AddrPort{} }, want: "holds no connection"},
-		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "other queues"},
-		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "holds no connection"},
+		"UNIX socket":          {intake: func(in *tasks.Intake) { in.At.Peer = netip.AddrPort{} }, want: "has no connection"},
+		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "also serves other queues"},
+		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "has no connection"},
 		"of another queue":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},
 		"a number given again": {change: func(w *discovery.CeleryWorker) { w.Start = w.Start.Add(-time.Minute) }, want: "been replaced"},
 	} {

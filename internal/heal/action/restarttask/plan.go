@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
+	"github.com/resp-exporter/resp-exporter/internal/retry"
 )
 
 // After the n-th restart in a row on one queue, nothing is done to it for
@@ -57,7 +58,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 func (r *Action) queue(a action.Alert) (q queue, refused string) {
 	switch {
 	case !r.c.Idempotent:
-		return q, "the jobs of the queue are not said to be idempotent: a job that is cut off may run twice"
+		return q, "set idempotent: true if the jobs of the queue may run twice: a job that is interrupted is run again"
 	case r.c.MinStuck < time.Second:
 		return q, "min_stuck is missing"
 	}
@@ -97,7 +98,7 @@ func queuesOf(app config.App, name string) []queue {
 func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 	server := r.d.Queues(q.redis)
 	if server == nil {
-		return lookup{refused: "the queue's Redis is not in the configuration any more"}, nil
+		return lookup{refused: "the queue's Redis is no longer in the configuration"}, nil
 	}
 	if refused := r.sharedQueue(ctx, q); refused != "" {
 		return lookup{refused: refused}, nil
@@ -110,10 +111,7 @@ func (r *Action) find(ctx context.Context, q queue) (lookup, error) {
 
 // backoff returns for how long nothing is done after n restarts in a row.
 func backoff(n int) time.Duration {
-	if n < 1 {
-		return 0
-	}
-	return min(maxBackoff, firstBackoff<<min(n-1, 10))
+	return retry.Backoff{First: firstBackoff, Max: maxBackoff}.Delay(n)
 }
 
 // backoffLeft returns why a queue that was restarted at these times, the oldest first,
@@ -128,7 +126,7 @@ func backoffLeft(restarts []time.Time, now time.Time) string {
 		n, last = n+1, at
 	}
 	if wait := last.Add(backoff(n)).Sub(now); n > 0 && wait > 0 {
-		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: not again for %.0f s", n, now.Sub(last).Seconds(), wait.Seconds())
+		return fmt.Sprintf("it was restarted %d times in a row, the last time %.0f s ago: the next restart is allowed in %.0f s", n, now.Sub(last).Seconds(), wait.Seconds())
 	}
 	return ""
 }

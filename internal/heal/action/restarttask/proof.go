@@ -62,7 +62,7 @@ func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (str
 	case p.Start != id.Start:
 		return "the worker's process has just been replaced", nil
 	case !isPython(p.ExePath):
-		return "the process that calls itself a worker does not execute Python", nil
+		return "the process that is registered as a worker does not run Python", nil
 	}
 	snap, err := r.d.Processes.Snapshot(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *Action) disprove(ctx context.Context, id procid.Identity, c claim) (str
 }
 
 func notReadable(error) string {
-	return "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+	return "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 }
 
 // isPython reports whether the file that a process executes is an interpreter of
@@ -90,11 +90,11 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) 
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if a.Name != q.app && slices.ContainsFunc(a.Processes, func(x discovery.Process) bool { return x.PID == p.PID }) {
-			return "the worker's process is one of app " + a.Name
+			return "the worker's process belongs to app " + a.Name
 		}
 	}
 	if !p.Uniform() {
-		return "the worker's process has users or groups that disagree with each other"
+		return "the worker's process has different real, effective or saved users or groups"
 	}
 	app, _ := action.FindApp(r.d.Apps(), q.app)
 	user := q.user
@@ -105,7 +105,7 @@ func (r *Action) otherUser(p procid.Process, q queue, snap *discovery.Snapshot) 
 		uid, ok := match.LookupUID(user)
 		switch {
 		case !ok:
-			return "the user of the configuration that the workers run as does not exist"
+			return "the user that the configuration names for the workers does not exist"
 		case uid != p.UID():
 			return fmt.Sprintf("the worker's process runs as uid %d, not as the user of the configuration", p.UID())
 		}
@@ -124,15 +124,15 @@ func (r *Action) differsFromApp(p procid.Process, app string, snap *discovery.Sn
 		case errors.Is(err, procid.ErrGone):
 			continue
 		case err != nil:
-			return "the user of the app's processes cannot be read: name it in apps[].tasks[].user"
+			return "the user of the app's processes cannot be read: set apps[].tasks[].user"
 		case !own.Uniform() || own.UID() != p.UID() || own.GID() != p.GID():
-			return fmt.Sprintf("the worker's process runs as uid %d, gid %d, and process %d of the app does not: where that is right, name it in apps[].tasks[].user",
+			return fmt.Sprintf("the worker's process runs as uid %d, gid %d, and process %d of the app does not: if that is correct, set apps[].tasks[].user",
 				p.UID(), p.GID(), pid)
 		}
 		seen++
 	}
 	if seen == 0 {
-		return "no process of the app runs on this host to compare the worker's user with: name it in apps[].tasks[].user"
+		return "no process of the app runs on this host, so the worker's user cannot be checked: set apps[].tasks[].user"
 	}
 	return ""
 }
@@ -197,7 +197,7 @@ func endpoints(at redis.ServerState) (e conns.Endpoints) {
 func disconnected(held conns.ProcessConnections, c claim) string {
 	if c.at.Hidden != "" {
 		if !reaches(held, c.at) {
-			return "the worker's process holds no connection to the address at which the exporter reaches the Redis; and " + c.at.Hidden
+			return "the worker's process has no connection to the address that the exporter uses for the Redis; " + c.at.Hidden
 		}
 		return ""
 	}
@@ -216,17 +216,17 @@ func disconnected(held conns.ProcessConnections, c claim) string {
 	}
 	switch {
 	case !found && held.Unproven > 0:
-		return "the worker's process is in a network namespace of which its addresses prove nothing, as of a rootless container"
+		return "the worker's process is in a network namespace whose addresses prove nothing, such as a rootless container"
 	case !found:
-		return "the worker's process holds no connection that the Redis lists (CLIENT LIST): it is a worker of another Redis, or behind a proxy"
+		return "the worker's process has no connection in the CLIENT LIST of the Redis: it uses another Redis, or a proxy"
 	case !inDB:
 		return "the worker's process is connected to another database of the Redis"
 	case c.name == "" || slices.Contains(names, c.name):
 		return ""
 	case len(names) > 0:
-		return "the worker's process has another name at the Redis (CLIENT LIST) than its entry"
+		return "the worker's process has another client name (CLIENT LIST) than its entry in Redis"
 	case taken:
-		return "the name of the worker's entry is that of another process at the Redis (CLIENT LIST)"
+		return "another process has the client name (CLIENT LIST) of the worker's entry in Redis"
 	}
 	return ""
 }
@@ -282,9 +282,9 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 			})
 			switch {
 			case err != nil:
-				return fmt.Sprintf("app %s has a queue of that name too, and whether it is the same one is not known: %s", app.Name, err)
+				return fmt.Sprintf("app %s has a queue with the same name, and it is not known if it is the same queue: %s", app.Name, err)
 			case same:
-				return fmt.Sprintf("the queue is app %s's too, in the same database of one Redis: the owner of the worker is not certain", app.Name)
+				return fmt.Sprintf("app %s uses the same queue in the same Redis database: the owner of the worker is not certain", app.Name)
 			}
 		}
 	}

@@ -137,7 +137,7 @@ func TestRestartTaskPlan(t *testing.T) {
 		err      error
 		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
-		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: "holds no connection"},
+		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: "has no connection"},
 		"holds a job":           {workers: with(same), want: "planned"},
 		"not for long":          {workers: with(func(w *tasks.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
 		"nothing waits":         {workers: with(same), empty: true},
@@ -149,13 +149,15 @@ func TestRestartTaskPlan(t *testing.T) {
 		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: "another host"},
 		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
 		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
-		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: "none by its command line"},
-		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: "none by its command line"},
+		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: "not that of an RQ worker"},
+		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: "not that of an RQ worker"},
 		"init, by another age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
 		"init, by its own age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
-		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: "no worker of the queue lives"},
+		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
 		"a dead one and a well": {workers: append(with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), tasks.RQWorker{Host: "there", Heartbeat: time.Now()})},
 		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
+		"half of four":          {workers: append(with(same), elsewhere(), well(), well()), want: "planned"},
+		"more than half":        {workers: append(with(same), elsewhere(), elsewhere(), well(), well()), want: "refused"},
 		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
 		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
 		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
@@ -218,6 +220,9 @@ func boot(t *testing.T) time.Time {
 	}
 	return time.Now()
 }
+
+// well is a worker of another host that makes progress.
+func well() tasks.RQWorker { return tasks.RQWorker{Host: "there", Heartbeat: time.Now()} }
 
 func elsewhere() tasks.RQWorker {
 	w := stuckWorker(7)
@@ -333,13 +338,13 @@ func TestBackoffLeft(t *testing.T) {
 		want     string
 	}{
 		"none":            {nil, ""},
-		"one":             {ago(10), "restarted 1 times in a row, the last time 10 s ago: not again for 20 s"},
+		"one":             {ago(10), "restarted 1 times in a row, the last time 10 s ago: the next restart is allowed in 20 s"},
 		"one a while ago": {ago(31), ""},
-		"three":           {ago(200, 100, 10), "restarted 3 times in a row, the last time 10 s ago: not again for 110 s"},
+		"three":           {ago(200, 100, 10), "restarted 3 times in a row, the last time 10 s ago: the next restart is allowed in 110 s"},
 		"well meanwhile":  {ago(5000, 4900, 10), "restarted 1 times"},
 		"well for 630 s":  {ago(640, 10), "restarted 2 times"},
 		"for 631 s":       {ago(641, 10), "restarted 1 times"},
-		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), "not again for 100 s"},
+		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), "the next restart is allowed in 100 s"},
 	} {
 		if got := restarttask.TooSoon(c.restarts, now); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

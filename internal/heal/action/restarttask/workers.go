@@ -73,14 +73,14 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 	})
 	switch {
 	case f.workers >= commonCauseWorkers && 2*hang > f.workers:
-		f.refused = fmt.Sprintf("%d of %d workers hang: they have a common cause", hang, f.workers)
+		f.refused = fmt.Sprintf("%d of %d workers hang, so the cause is outside the workers: restarting one does not help", hang, f.workers)
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
 	case elsewhere > 0:
-		f.refused = "the worker that hangs is on another host"
+		f.refused = "the worker that hangs runs on another host"
 	case f.workers == 0:
-		f.refused = "no worker of the queue lives: there is nothing to restart"
+		f.refused = "the queue has no live worker to restart"
 	}
 	return f, nil
 }
@@ -103,9 +103,9 @@ func (r *Action) stalledFor(w tasks.RQWorker, queue string, now time.Time) (time
 	case w.Job != "" && w.JobQueue != queue:
 		return 0, ""
 	case w.Job != "" && !w.JobStarted.IsZero() && held >= r.c.MinStuck:
-		return held, "it works on one job"
+		return held, "it has worked on one job"
 	case silence >= max(limit, r.c.MinStuck):
-		return silence, "it writes no heartbeat"
+		return silence, "it has sent no heartbeat"
 	}
 	return 0, ""
 }
@@ -127,14 +127,14 @@ func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id p
 		return id, "", err
 	}
 	if age := w.Birth.Sub(started); age < -clockSlack || age > longestBirth {
-		return id, "the worker's process is not the one that registered itself: it runs in a container, or its number is another's now", nil
+		return id, "the worker's process is not the one that registered itself: it runs in a container, or its pid was reused", nil
 	}
 	l, err := procid.LaunchOf(r.d.ProcRoot, w.PID)
 	if err != nil {
-		return id, "the worker's process cannot be read: it takes its user, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
+		return id, "the worker's process cannot be read: run the exporter as its user, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", nil //nolint:nilerr // said
 	}
 	if !isRQ(l) {
-		return id, "the process that calls itself a worker is none by its command line: start it with rq worker, or install setproctitle for it", nil
+		return id, "the command line of the process is not that of an RQ worker: start it with rq worker, or install setproctitle", nil
 	}
 	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
 		return id, refused, err
@@ -170,11 +170,11 @@ func (r *Action) unsupervised(id procid.Identity) string {
 	}
 	switch {
 	case id.State == 't':
-		return "the worker's process is being traced: somebody debugs it"
+		return "the worker's process is being traced by a debugger"
 	case id.Terminal:
-		return "the worker runs in a terminal: nothing would restart it"
+		return "the worker runs in a terminal, so nothing restarts it"
 	case id.Parent <= 1 && !procid.InService(r.d.ProcRoot, id.PID) && !r.supervisedByInit():
-		return "the worker has no supervisor: nothing would restart it"
+		return "the worker has no supervisor that restarts it"
 	}
 	return ""
 }
@@ -227,9 +227,9 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 	f.workers = len(f.stuck)
 	switch {
 	case len(f.stuck) >= commonCauseWorkers:
-		f.refused = fmt.Sprintf("all %d workers hang: they have a common cause", len(f.stuck))
+		f.refused = fmt.Sprintf("all %d workers hang, so the cause is outside the workers: restarting one does not help", len(f.stuck))
 	case len(f.stuck) > 0 && in.Held == 0:
-		f.refused = "no worker holds a message, so that the time for which they hang is not known"
+		f.refused = "no worker holds a message, so it is not known how long the workers have hung"
 	case len(f.stuck) > 0:
 	case len(unfit) > 0:
 		f.refused = unfit[0]
@@ -243,7 +243,7 @@ func (r *Action) findCelery(ctx context.Context, server TaskQueues, q queue) (lo
 // names queues and no broker, so its connections must prove the broker.
 func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c claim) (t stuckTask, refused string, err error) {
 	if i := slices.IndexFunc(w.Queues, func(s string) bool { return s != c.queue.name }); i >= 0 {
-		return t, "the worker serves other queues too, whose tasks it would cut off", nil
+		return t, "the worker also serves other queues, whose tasks would be interrupted", nil
 	}
 	id, err := procid.Identify(r.d.ProcRoot, w.PID)
 	if errors.Is(err, os.ErrNotExist) {
@@ -256,10 +256,10 @@ func (r *Action) celeryProcess(ctx context.Context, w discovery.CeleryWorker, c 
 		return t, "the worker has just been replaced", err
 	}
 	if time.Since(w.Start) < r.c.MinStuck {
-		return t, "the worker is younger than min_stuck", nil
+		return t, "the worker has run for less than min_stuck", nil
 	}
 	if refused, err := r.disprove(ctx, id, c); refused != "" || err != nil {
 		return t, refused, err
 	}
-	return stuckTask{id: id, held: r.c.MinStuck, why: "it has fetched no message"}, r.unsupervised(id), nil
+	return stuckTask{id: id, held: r.c.MinStuck, why: "it has not fetched a message"}, r.unsupervised(id), nil
 }

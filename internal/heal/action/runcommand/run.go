@@ -46,7 +46,7 @@ func (r *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return action.Plan{}, err
 	}
 	_, p.Refused = program.Resolve(r.c.Argv[0])
-	p.Summary = fmt.Sprintf("run %s with its %d fixed arguments", r.c.Argv[0], len(r.c.Argv)-1)
+	p.Summary = fmt.Sprintf("run %s with %d fixed arguments", r.c.Argv[0], len(r.c.Argv)-1)
 	p.Total, p.Private = 1, h
 	return p, nil
 }
@@ -70,7 +70,7 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	case errors.As(err, &exit):
 		return 1, fmt.Errorf("the program failed, %w: %s", exit, program.LastLine(out))
 	case ctx.Err() != nil:
-		return 1, fmt.Errorf("the program took too long, and was ended with all it had started: %w", ctx.Err())
+		return 1, fmt.Errorf("the program was stopped with all its child processes: %w", ctx.Err())
 	}
 	return 0, fmt.Errorf("the program did not run: %w", err)
 }

@@ -155,7 +155,7 @@ func TestRunCommandTimeout(t *testing.T) {
 				}
 			}()
 			_, n, err := actiontest.Command(t, ctx, a, nil)
-			if n != 1 || err == nil || !strings.Contains(err.Error(), "too long") {
+			if n != 1 || err == nil || !strings.Contains(err.Error(), "was stopped") {
 				t.Errorf("%d, %v", n, err)
 			}
 			b, err := os.ReadFile(pid)
@@ -200,7 +200,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	inWide := filepath.Join(wide, "program")
-	if err := os.WriteFile(inWide, []byte("#!/bin/sh\n"), 0o700); err != nil { //nolint:gosec // to be run
+	if err := actiontest.WriteProgram(inWide, []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	hop, link := filepath.Join(wide, "hop"), filepath.Join(dir, "link")
@@ -215,18 +215,18 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 		"link":             {fine, ""},
 		"relative":         {"program", "absolute"},
 		"dots":             {dir + "/../" + filepath.Base(dir) + "/program", "absolute"},
-		"missing":          {dir + "/none", "cannot be found"},
+		"missing":          {dir + "/none", "was not found"},
 		"directory":        {wide, "not a regular file"},
 		"device":           {"/dev/null", "not a regular file"},
-		"not executable":   {open(0o600), "may not be executed"},
-		"others may write": {open(0o702), "others may write"},
-		"group may write":  {open(0o720), "others may write"},
+		"not executable":   {open(0o600), "not executable"},
+		"others may write": {open(0o702), "others can write"},
+		"group may write":  {open(0o720), "others can write"},
 		"open directory":   {inWide, "a directory above"},
 		"link through it":  {link, "a directory above"},
 		"no program":       {"", "absolute"},
 	}
 	if foreign := actiontest.Script(t, "exit 0"); os.Chown(foreign, 65534, 65534) == nil { // as root
-		cases["somebody else's"] = struct{ file, want string }{foreign, "belongs to somebody else"}
+		cases["somebody else's"] = struct{ file, want string }{foreign, "has another owner"}
 	}
 	for name, c := range cases {
 		p, err := runCommand(c.file).Plan(t.Context(), action.PlanRequest{})
