@@ -10,23 +10,23 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// activityFresh is how long after its end a look at a server still serves a
-// collector that has not had it: those of one scrape do not ask at the very same
-// moment.
-const activityFresh = time.Second
+// activityLifetime is how long a finished read is shared with collectors that
+// have not used it: the collectors of one scrape do not start at the same moment.
+const activityLifetime = time.Second
 
-// Activity looks at what the MySQL servers do. The collectors of one scrape
-// share one look at each server, for the list of threads and that of
-// transactions are what a scrape costs a server. A collector gets each look once,
-// so the next scrape has one of its own.
+// Activity reads the threads, transactions and lock waits of the MySQL servers.
+// The collectors of one scrape share one read of each server, because these lists
+// are most of what a scrape costs a server. A collector gets each read once, so
+// the next scrape starts a new one.
 type Activity struct {
 	targets func() []MySQLTarget
 
 	mu      sync.Mutex
-	servers map[string]*serverLooks // by name
+	servers map[string]*activityReads // by the name of the server
 }
 
-// activity is one look at one server. Nothing in it changes any more.
+// activity is the result of one read of one server. It is not changed after the
+// read.
 type activity struct {
 	began           time.Time
 	ping            time.Duration
@@ -35,33 +35,35 @@ type activity struct {
 	threadsErr      error
 	transactions    []mysql.Transaction
 	transactionsErr error
-	waits           []mysql.LockWait // asked for only if a transaction waits
+	waits           []mysql.LockWait // read only if a transaction waits
 	waitsErr        error
-	left            mysql.LeftOut // rows that are missing here
+	leftOut         mysql.LeftOut // rows over the limits, which are missing here
 }
 
-// serverLooks is the latest look at one server.
-type serverLooks struct {
+// activityReads is the latest read of one server.
+type activityReads struct {
 	server MySQLServer
-	last   *activityFlight
+	latest *activityRead
 }
 
-type activityFlight struct {
-	done  chan struct{}
-	ended time.Time // set before done is closed; so is look
-	look  *activity
-	had   map[string]bool // by collector
+// activityRead is one read of one server, under way or finished.
+type activityRead struct {
+	done    chan struct{}
+	ended   time.Time // set before done is closed, as is result
+	result  *activity
+	readers map[string]bool // the collectors that got this read
 }
 
-var errLookPanicked = errors.New("reading it panicked")
+var errReadPanicked = errors.New("reading it panicked")
 
-// NewActivity returns an Activity of these servers; it asks them nothing yet.
+// NewActivity returns an Activity of these servers. It reads nothing yet.
 func NewActivity(targets func() []MySQLTarget) *Activity {
-	return &Activity{targets: targets, servers: make(map[string]*serverLooks)}
+	return &Activity{targets: targets, servers: make(map[string]*activityReads)}
 }
 
-// list returns the servers, and forgets those that are no longer there.
-func (a *Activity) list() []MySQLTarget {
+// currentTargets returns the configured servers. It drops all finished reads if
+// there are fewer servers than before.
+func (a *Activity) currentTargets() []MySQLTarget {
 	targets := a.targets()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -71,82 +73,85 @@ func (a *Activity) list() []MySQLTarget {
 	return targets
 }
 
-// of returns a look at a server that this collector has not had yet: the one under
-// way, one that has just ended, or a new one.
-func (a *Activity) of(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
-	f, mine := a.join(t, collector)
-	if mine {
-		// A panic goes on to the one who asked; the others get an error.
-		defer close(f.done)
-		f.look = &activity{began: time.Now(), pingErr: errLookPanicked}
-		f.look = lookAt(ctx, t.Server)
+// read returns a read of a server that this collector has not used yet: the one
+// under way, one that has just ended, or a new one. The error is a [mysql.Error]
+// with reason timeout if ctx ends first.
+func (a *Activity) read(ctx context.Context, t MySQLTarget, collector string) (*activity, error) {
+	r, first := a.join(t, collector)
+	if first {
+		// The first reader gets the panic, the others get an error.
+		defer close(r.done)
+		r.result = &activity{began: time.Now(), pingErr: errReadPanicked}
+		r.result = readActivity(ctx, t.Server)
 		a.mu.Lock()
-		f.ended = time.Now()
+		r.ended = time.Now()
 		a.mu.Unlock()
-		return f.look, nil
+		return r.result, nil
 	}
 	select {
-	case <-f.done:
-		return f.look, nil
+	case <-r.done:
+		return r.result, nil
 	case <-ctx.Done():
 		return nil, &mysql.Error{Reason: reason.Timeout, Text: "the previous read has not finished yet"}
 	}
 }
 
-func (a *Activity) join(t MySQLTarget, collector string) (f *activityFlight, mine bool) {
+// join returns the read of a server to wait for. first is true if this caller has
+// to do the read.
+func (a *Activity) join(t MySQLTarget, collector string) (r *activityRead, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.servers[t.Name]
 	if s == nil || s.server != t.Server {
-		s = &serverLooks{server: t.Server}
+		s = &activityReads{server: t.Server}
 		a.servers[t.Name] = s
 	}
-	if f := s.last; f != nil && !f.had[collector] && (f.ended.IsZero() || time.Since(f.ended) < activityFresh) {
-		f.had[collector] = true
-		return f, false
+	if r := s.latest; r != nil && !r.readers[collector] && (r.ended.IsZero() || time.Since(r.ended) < activityLifetime) {
+		r.readers[collector] = true
+		return r, false
 	}
-	s.last = &activityFlight{done: make(chan struct{}), had: map[string]bool{collector: true}}
-	return s.last, true
+	s.latest = &activityRead{done: make(chan struct{}), readers: map[string]bool{collector: true}}
+	return s.latest, true
 }
 
-// lookAt asks a server. The ping is first: it has the shortest limit, so a
-// server that hangs costs no more.
-func lookAt(ctx context.Context, s MySQLServer) *activity {
-	l := &activity{began: time.Now()}
+// readActivity reads one server. The ping comes first because it has the shortest
+// timeout: a server that hangs costs no more than that.
+func readActivity(ctx context.Context, s MySQLServer) *activity {
+	a := &activity{began: time.Now()}
 	before := s.LeftOut()
 	defer func() {
 		after := s.LeftOut()
-		l.left = mysql.LeftOut{Threads: after.Threads - before.Threads, Transactions: after.Transactions - before.Transactions, LockWaits: after.LockWaits - before.LockWaits}
+		a.leftOut = mysql.LeftOut{Threads: after.Threads - before.Threads, Transactions: after.Transactions - before.Transactions, LockWaits: after.LockWaits - before.LockWaits}
 	}()
-	if l.ping, l.pingErr = s.Ping(ctx); l.pingErr != nil {
-		return l
+	if a.ping, a.pingErr = s.Ping(ctx); a.pingErr != nil {
+		return a
 	}
-	if l.threads, l.threadsErr = s.Threads(ctx); l.threadsErr != nil {
-		l.transactionsErr = l.threadsErr
-		return l
+	if a.threads, a.threadsErr = s.Threads(ctx); a.threadsErr != nil {
+		a.transactionsErr = a.threadsErr
+		return a
 	}
-	if l.transactions, l.transactionsErr = s.Transactions(ctx); l.transactionsErr != nil {
-		return l
+	if a.transactions, a.transactionsErr = s.Transactions(ctx); a.transactionsErr != nil {
+		return a
 	}
-	for i := range l.transactions {
-		if l.transactions[i].Waits {
-			l.waits, l.waitsErr = s.LockWaits(ctx)
+	for i := range a.transactions {
+		if a.transactions[i].Waits {
+			a.waits, a.waitsErr = s.LockWaits(ctx)
 			break
 		}
 	}
-	return l
+	return a
 }
 
-// byID returns the transactions by their ids.
-func (l *activity) byID() map[string]*mysql.Transaction {
-	out := make(map[string]*mysql.Transaction, len(l.transactions))
-	for i := range l.transactions {
-		out[l.transactions[i].ID] = &l.transactions[i]
+// transactionsByID returns the transactions by their ids.
+func (a *activity) transactionsByID() map[string]*mysql.Transaction {
+	out := make(map[string]*mysql.Transaction, len(a.transactions))
+	for i := range a.transactions {
+		out[a.transactions[i].ID] = &a.transactions[i]
 	}
 	return out
 }
 
-// MySQLServer is what this collector needs of a server.
+// MySQLServer is the part of a [mysql.Server] that the collectors use.
 type MySQLServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Serving() (index int, v mysql.Version, ok bool)

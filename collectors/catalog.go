@@ -2,14 +2,15 @@ package collectors
 
 import "github.com/resp-exporter/resp-exporter/internal/health"
 
-// Entry is one collector in the catalog: its name, and how it is made.
+// Entry is one collector in the catalog: its name, help and constructor.
 type Entry struct {
 	Name string
 	Help string // for the flag
 	New  func(Deps) Collector
 }
 
-// Deps is what constructors may ask for. Each takes what it needs.
+// Deps are the dependencies of all collectors. Each constructor gets those that it
+// needs.
 type Deps struct {
 	Apps       Apps
 	Limits     *Limits
@@ -29,8 +30,8 @@ type Deps struct {
 	Total      func() (uint64, error) // the host's memory in bytes
 }
 
-// Catalog lists every collector, in the order of their flags. To add one, add
-// a file and a line here.
+// Catalog returns every collector, sorted by name. To add one, add a file and a line
+// here.
 func Catalog() []Entry {
 	return []Entry{
 		{"config", "current thresholds, and the result of the last reload", func(d Deps) Collector { return d.Thresholds }},

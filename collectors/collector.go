@@ -1,6 +1,6 @@
-// Package collectors holds every metric that this exporter gives of the
-// watched system, one file a source. A collector returns what it read; it
-// never sends, prints or keeps time of its own.
+// Package collectors has the collectors of the exporter: each reads one source and
+// returns metrics and typed state. [Catalog] lists them, and a [Set] reads them for a
+// scrape. A collector has no timer of its own.
 package collectors
 
 import (
@@ -16,27 +16,26 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// Collector reads one source once. It returns, never sends, so that a late one
-// can be left behind.
+// Collector reads one source once. It returns its metrics instead of sending them, so
+// that a late read can be abandoned.
 type Collector interface {
-	// Name is the flag, the label value and the golden's name.
+	// Name returns the name in the flag, the label collector and the golden file.
 	Name() string
-	// Descs lists each metric that Collect may return.
+	// Descs returns the descriptor of each metric that Collect may return.
 	Descs() []*prometheus.Desc
-	// Collect must return soon after ctx ends, and may be called while an
-	// earlier call that was left behind still hangs. With an error it may still
-	// return what it had; an [Unavailable] in the error's tree says why the rest
-	// cannot be had.
+	// Collect must return soon after ctx ends, and may be called while an earlier,
+	// abandoned call still hangs. With an error it may also return a sample; each
+	// [Unavailable] in the error's tree is a lack.
 	Collect(ctx context.Context) (Sample, error)
 }
 
-// Sample is what one source gave at one moment, as metrics and as typed state.
+// Sample is the result of one read of one source, as metrics and as typed state.
 type Sample struct {
 	Metrics []prometheus.Metric
 	State   model.State
 }
 
-// Reason is why a collector cannot give all it should.
+// Reason is why something is missing from a sample.
 type Reason = reason.Reason
 
 // The reasons, by their names in package reason.
@@ -59,9 +58,9 @@ const (
 // it.
 type Unavailable model.Lack
 
-// lackOf returns what an error that states nothing says of a server.
+// lackOf returns the lack of a server for an error without [Unavailable].
 func lackOf(kind, name string, err error) *Unavailable {
-	u := fault(err)
+	u := unforeseenLack(err)
 	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
 	return u
 }
@@ -69,61 +68,63 @@ func lackOf(kind, name string, err error) *Unavailable {
 // Error implements error.
 func (u *Unavailable) Error() string { return string(u.Reason) + ": " + u.Detail }
 
-// Lacks lists everything that an error's tree says is missing, in its order.
-// What is no [Unavailable] becomes one, [Timeout] or [Failed].
+// Lacks returns each [Unavailable] in an error's tree, in its order, then the other
+// errors as [Unavailable] with reason [Timeout] or [Failed].
 func Lacks(err error) []*Unavailable {
 	if err == nil {
 		return nil
 	}
-	if out := stated(err); len(out) > 0 {
-		return append(out, unforeseen(err)...)
+	if out := statedLacks(err); len(out) > 0 {
+		return append(out, unforeseenLacks(err)...)
 	}
-	return []*Unavailable{fault(err)}
+	return []*Unavailable{unforeseenLack(err)}
 }
 
-// stated finds each [Unavailable] in an error's tree.
-func stated(err error) []*Unavailable {
+// statedLacks returns each [Unavailable] in an error's tree.
+func statedLacks(err error) []*Unavailable {
 	switch x := err.(type) { //nolint:errorlint // this is the walk that errors.As does for one
 	case *Unavailable:
 		return []*Unavailable{x}
 	case interface{ Unwrap() []error }:
 		var out []*Unavailable
 		for _, e := range x.Unwrap() {
-			out = append(out, stated(e)...)
+			out = append(out, statedLacks(e)...)
 		}
 		return out
 	case interface{ Unwrap() error }:
-		return stated(x.Unwrap())
+		return statedLacks(x.Unwrap())
 	}
 	return nil
 }
 
-// unforeseen returns the parts of a joined error that state nothing.
-func unforeseen(err error) []*Unavailable {
+// unforeseenLacks returns the parts of a joined error that have no [Unavailable].
+func unforeseenLacks(err error) []*Unavailable {
 	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
 		return nil
 	}
 	var out []*Unavailable
 	for _, e := range joined.Unwrap() {
-		if len(stated(e)) == 0 {
-			out = append(out, fault(e))
+		if len(statedLacks(e)) == 0 {
+			out = append(out, unforeseenLack(e))
 			continue
 		}
-		out = append(out, unforeseen(e)...)
+		out = append(out, unforeseenLacks(e)...)
 	}
 	return out
 }
 
-func fault(err error) *Unavailable {
+// unforeseenLack returns an error without [Unavailable] as one, with reason [Timeout]
+// or [Failed].
+func unforeseenLack(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Unavailable{Reason: Timeout, Detail: "no response within the time budget of the scrape"}
 	}
 	return &Unavailable{Reason: Failed, Detail: err.Error()}
 }
 
-// maxDetails bounds the sentences of one reason: as many as there are servers
-// of one kind.
+// maxDetails is the maximum number of sentences for one reason: as many as servers of
+// one kind can be configured.
 const maxDetails = 20
 
 // ReasonOf returns the first reason in an error's tree and the sentences of all

@@ -23,45 +23,46 @@ var diskUsage = gauge("disk_usage_ratio",
 	"Used share (0 to 1) of a file system's space that users other than root can use, as in df.", "mountpoint")
 
 const (
-	// statfsLimit is how long a filesystem may take to tell its size. Local ones
-	// take microseconds; a network filesystem whose server is gone takes for ever.
-	statfsLimit = 500 * time.Millisecond
+	// statfsTimeout is the timeout of one statfs call. Local filesystems take
+	// microseconds; a network filesystem whose server is gone never returns.
+	statfsTimeout = 500 * time.Millisecond
 	// maxFilesystems bounds the series.
 	maxFilesystems = 128
 )
 
-// Disk reads how full each real filesystem is.
+// Disk is the collector "disk": the usage of each filesystem that holds data.
 type Disk struct {
 	proc, root string
 	statfs     func(path string) (diskSpace, error)
 
 	mu     sync.Mutex
-	probes map[string]*diskProbe // by mount point; those that still run
+	probes map[string]*diskProbe // by mount point; only those that still run
 }
 
-// diskSpace is one answer of statfs(2), in blocks.
+// diskSpace is the result of one statfs(2), in blocks.
 type diskSpace struct {
 	used, available uint64
 	file            bool // the mount point is not a directory
 }
 
-// diskProbe is one statfs that runs aside, because nothing can interrupt it.
+// diskProbe is one statfs call in its own goroutine, because it cannot be
+// interrupted.
 type diskProbe struct {
 	since time.Time
-	done  chan struct{} // closed when the rest is set
+	done  chan struct{} // closed when space and err are set
 	space diskSpace
 	err   error
 }
 
-// filesystem is one that is worth a series.
+// filesystem is one filesystem that has a series.
 type filesystem struct {
 	path  string // as mounted, seen from rootfs
 	label string // path as a label value
 }
 
-// NewDisk makes the collector "disk" of the procfs mounted at procRoot. Where
-// the host's tree is mounted below rootfs ("/host"), "/" otherwise, the series
-// bear the host's names.
+// NewDisk returns the collector "disk" for the procfs mounted at procRoot. rootfs
+// is where the host's file tree is mounted, such as "/host", or "/"; the label
+// mountpoint is the path on the host.
 func NewDisk(procRoot, rootfs string) *Disk {
 	return &Disk{proc: procRoot, root: filepath.Clean("/" + rootfs), statfs: statfs, probes: make(map[string]*diskProbe)}
 }
@@ -72,9 +73,9 @@ func (d *Disk) Name() string { return "disk" }
 // Descs implements [Collector].
 func (d *Disk) Descs() []*prometheus.Desc { return descs(diskUsage) }
 
-// Collect implements [Collector]. A filesystem that does not answer is left
-// out, with a Timeout in the error; no second question is put to it until the
-// first is answered.
+// Collect implements [Collector]. A filesystem that does not answer is left out,
+// with a Timeout in the error; its statfs is not called again until the first call
+// has returned.
 func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	var s Sample
 	mounts, err := d.mounts()
@@ -91,7 +92,7 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	for i, f := range all {
 		probes[i] = d.start(f.path)
 	}
-	limit := time.NewTimer(diskPatience(ctx))
+	limit := time.NewTimer(diskTimeout(ctx))
 	defer limit.Stop()
 	for i, f := range all {
 		p := probes[i]
@@ -111,17 +112,18 @@ func (d *Disk) Collect(ctx context.Context) (Sample, error) {
 	return s, failed.err()
 }
 
-// diskPatience is how long to wait for all filesystems together: half of what is
-// left, so that those that did answer are still in time.
-func diskPatience(ctx context.Context) time.Duration {
+// diskTimeout returns how long to wait for all filesystems together: half of the
+// remaining time of ctx, so that those that did answer are published in time, and
+// at most statfsTimeout.
+func diskTimeout(ctx context.Context) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
-		return min(statfsLimit, time.Until(end)/2)
+		return min(statfsTimeout, time.Until(end)/2)
 	}
-	return statfsLimit
+	return statfsTimeout
 }
 
-// start asks a filesystem for its space, or joins the question that is already
-// put to it: a stuck mount holds one goroutine, not one a scrape.
+// start returns a running statfs of a mount point: a new one, or the one that still
+// runs. So a stuck mount holds one goroutine, not one per scrape.
 func (d *Disk) start(path string) *diskProbe {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,15 +142,15 @@ func (d *Disk) start(path string) *diskProbe {
 	return p
 }
 
-// wait reports whether the answer came before the limit. One that is overdue
-// already is not waited for again.
+// wait reports whether the call returned before the limit. A call that has run for
+// statfsTimeout is not waited for.
 func (p *diskProbe) wait(limit *time.Timer) bool {
 	select {
 	case <-p.done:
 		return true
 	default:
 	}
-	if time.Since(p.since) >= statfsLimit {
+	if time.Since(p.since) >= statfsTimeout {
 		return false
 	}
 	select {
@@ -160,6 +162,7 @@ func (p *diskProbe) wait(limit *time.Timer) bool {
 	}
 }
 
+// statfs returns the space of the filesystem at a path (statfs(2), stat(2)).
 func statfs(path string) (diskSpace, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -175,8 +178,9 @@ func statfs(path string) (diskSpace, error) {
 	}, nil
 }
 
-// mounts reads the mount table: our own, or for a host's tree that of its first
-// process, which knows the mounts by the host's names.
+// mounts returns the mount table: the exporter's own, or for a host's tree that of
+// process 1, which has the mount points as on the host. If that cannot be read, it
+// is the exporter's own table below root.
 func (d *Disk) mounts() ([]*procfs.MountInfo, error) {
 	proc, err := procfs.NewFS(d.proc)
 	if err != nil {
@@ -199,9 +203,9 @@ func (d *Disk) mounts() ([]*procfs.MountInfo, error) {
 	}), nil
 }
 
-// realFilesystems picks what holds data, each once and sorted: of several
-// mounts at one point the last, which hides the others, and of several mounts
-// of one device the one with the shortest path.
+// realFilesystems returns the filesystems that hold data, each once, sorted by
+// label: of several mounts at one point the last, which hides the others, and of
+// several mounts of one device the one with the shortest path.
 func realFilesystems(mounts []*procfs.MountInfo) []filesystem {
 	at := make(map[string]*procfs.MountInfo, len(mounts))
 	for _, m := range mounts {
@@ -209,7 +213,7 @@ func realFilesystems(mounts []*procfs.MountInfo) []filesystem {
 	}
 	byDevice := make(map[string]filesystem)
 	for label, m := range at {
-		if notReal(m.FSType, label) {
+		if isExcluded(m.FSType, label) {
 			continue
 		}
 		old, ok := byDevice[m.MajorMinorVer]
@@ -225,16 +229,17 @@ func realFilesystems(mounts []*procfs.MountInfo) []filesystem {
 	return out
 }
 
+// shorterMount compares two mount points by length, then by name, as cmp.Compare.
 func shorterMount(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-// notReal reports whether a type of filesystem lies in memory, is full by nature
-// (an image) or shows another one's space. Some, such as autofs, must not even
-// be asked: that would mount them. An overlay counts where it is all that a
-// container has. The files that container runtimes mount over an image's lie
-// on the host's disk, and must not hide a volume that lies there too.
-func notReal(kind, mountpoint string) bool {
+// isExcluded reports whether a mount has no series: its filesystem is in memory, is
+// always full (an image) or reports the space of another one. Some types, such as
+// autofs, must not be read because that would mount them. An overlay is included
+// only as the root of a container. The files that container runtimes mount over
+// those of an image are on the host's disk, and must not hide a volume on it.
+func isExcluded(kind, mountpoint string) bool {
 	switch mountpoint {
 	case "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log":
 		return true
@@ -252,7 +257,7 @@ func notReal(kind, mountpoint string) bool {
 	return false
 }
 
-// unescapeMount undoes the octal escapes of /proc/PID/mountinfo.
+// unescapeMount returns a path of /proc/PID/mountinfo without octal escapes.
 func unescapeMount(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -267,6 +272,7 @@ type diskFailures struct {
 	other          error
 }
 
+// add records the error of one filesystem.
 func (f *diskFailures) add(label string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -278,13 +284,14 @@ func (f *diskFailures) add(label string, err error) {
 	}
 }
 
+// err returns the lacks of all failures as [Unavailable]s, joined; nil without any.
 func (f *diskFailures) err() error {
 	var errs []error
 	if len(f.stuck) > 0 {
-		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no response from the file system at " + few(f.stuck)})
+		errs = append(errs, &Unavailable{Reason: Timeout, Detail: "no response from the file system at " + firstThree(f.stuck)})
 	}
 	if len(f.refused) > 0 {
-		errs = append(errs, &Unavailable{Reason: Permission, Detail: "permission denied for the file system at " + few(f.refused)})
+		errs = append(errs, &Unavailable{Reason: Permission, Detail: "permission denied for the file system at " + firstThree(f.refused)})
 	}
 	if f.more > 0 {
 		errs = append(errs, &Unavailable{Reason: Failed, Detail: fmt.Sprintf("%d file systems beyond the limit of %d are not reported", f.more, maxFilesystems)})
@@ -292,8 +299,8 @@ func (f *diskFailures) err() error {
 	return errors.Join(append(errs, f.other)...)
 }
 
-// few names at most three of them.
-func few(names []string) string {
+// firstThree returns the first three names and the number of the others.
+func firstThree(names []string) string {
 	if len(names) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 	}

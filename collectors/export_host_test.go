@@ -2,8 +2,8 @@ package collectors
 
 import "errors"
 
-// SetStatfs replaces the system call of a disk collector: path to blocks used
-// and available, and whether the mount point is a single file.
+// SetStatfs replaces the system call of a disk collector. fn returns the used and the
+// available blocks, and whether the mount point is a single file.
 func (d *Disk) SetStatfs(fn func(path string) (used, available uint64, file bool, err error)) {
 	d.statfs = func(path string) (diskSpace, error) {
 		used, available, file, err := fn(path)
@@ -11,25 +11,26 @@ func (d *Disk) SetStatfs(fn func(path string) (used, available uint64, file bool
 	}
 }
 
-// Pending counts the filesystems that have not answered yet.
+// Pending returns the number of filesystems that have not answered yet.
 func (d *Disk) Pending() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.probes)
 }
 
-// Kept counts the readings of the CPU that are kept.
+// Kept returns the number of stored CPU readings.
 func (h *Host) Kept() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.past)
 }
 
-// ParseCPULine gives busy and total ticks of the first line of /proc/stat.
+// ParseCPULine returns the busy and the total ticks of the first line of /proc/stat.
 func ParseCPULine(b []byte) (busy, total uint64, err error) {
 	r, err := parseCPULine(b)
 	return r.busy, r.total, err
 }
 
-// PressureError is the error for what reading a pressure file gave.
+// PressureError returns the error of the collector for errors of reading a pressure
+// file.
 func PressureError(errs ...error) error { return pressureError("io", errors.Join(errs...)) }

@@ -2,5 +2,5 @@ package collectors
 
 import "time"
 
-// SetNow stops the clock of a Memory.
+// SetNow sets the clock of a Memory to a fixed time.
 func SetNow(m *Memory, t time.Time) { m.now = func() time.Time { return t } }

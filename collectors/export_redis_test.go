@@ -2,10 +2,10 @@ package collectors
 
 import "time"
 
-// Lookups is the recent past of a server's hits and misses.
+// Lookups is the hits and misses of one server over the last minutes.
 type Lookups struct{ l lookups }
 
-// Ratio takes a reading and gives the share of hits since the first one in the window.
+// Ratio adds a reading and returns the hit ratio of the window.
 func (l *Lookups) Ratio(now time.Time, hits, misses float64) (float64, bool) {
-	return l.l.ratio(now, hits, misses)
+	return l.l.addReading(now, hits, misses)
 }

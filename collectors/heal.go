@@ -32,7 +32,7 @@ var (
 	healDuration = histogram("heal_run_duration_seconds", "Time from the start of the alert to the end of a step that applied an action.")
 )
 
-// HealStats is what the receiver of alerts and the runner of actions counted.
+// HealStats are the counters of the webhook and of healing.
 type HealStats struct {
 	Actions   heal.Stats
 	Requests  map[int]uint64 // of the webhook, by status code
@@ -101,6 +101,7 @@ func (c *Heal) Collect(context.Context) (Sample, error) {
 	return s, nil
 }
 
+// flag returns 1 for true and 0 for false.
 func flag(on bool) float64 {
 	if on {
 		return 1
@@ -108,7 +109,7 @@ func flag(on bool) float64 {
 	return 0
 }
 
-// durations makes the buckets cumulative, as the format wants them.
+// durations returns the histogram of run durations, with cumulative buckets.
 func durations(d heal.Durations) prometheus.Metric {
 	buckets := make(map[float64]uint64)
 	var sum uint64

@@ -12,8 +12,8 @@ import (
 
 var healthFamily = gauge("health_status", "Level of each component at the last evaluation: 0 healthy, 1 warning, 2 critical; component overall is the worst. An empty app stands for the host and the stores.", "app", "component")
 
-// Health returns the last evaluation. It evaluates nothing itself, or the scrape
-// interval would change the hysteresis.
+// Health is the collector "health": the levels of the last evaluation. It does not
+// evaluate, because the scrape interval would then change the hysteresis.
 type Health struct{ last func() health.Evaluation }
 
 // NewHealth returns the collector "health". last returns the last evaluation, or the

@@ -27,19 +27,20 @@ func classicBounds() [classicCount]float64 {
 	return [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 }
 
-// histogram is a family whose metrics come from [newTimesMetric].
+// histogram returns a family whose metrics come from [newDurationMetric].
 func histogram(name, help string, labels ...string) *family {
 	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.UntypedValue}
 }
 
-// weighted counts events that may each stand for several. The part that is
-// left of a whole is kept for the next one, so that long sums are exact.
-type weighted struct {
+// weightedCount counts events with weights. The fraction is carried to the next
+// event, so that long sums are exact.
+type weightedCount struct {
 	n     uint64
 	carry float64
 }
 
-func (w *weighted) add(weight float64) (whole uint64) {
+// add adds an event and returns by how much the count grew.
+func (w *weightedCount) add(weight float64) (whole uint64) {
 	if weight == 1 {
 		w.n++
 		return 1
@@ -51,31 +52,34 @@ func (w *weighted) add(weight float64) (whole uint64) {
 	return whole
 }
 
-func (w *weighted) merge(o weighted) {
+// merge adds the count of o.
+func (w *weightedCount) merge(o weightedCount) {
 	w.n += o.n
 	w.add(o.carry)
 }
 
-// times gathers times in seconds in classic and native buckets at once. An
-// observation costs the same whatever its weight.
-type times struct {
-	count   weighted
+// durationBuckets is a histogram of durations in seconds, with classic and native
+// buckets. An observation costs the same whatever its weight.
+type durationBuckets struct {
+	count   weightedCount
 	sum     float64
 	classic [classicCount + 1]uint64 // not cumulative; the last is +Inf
 	native  [nativeSlots]uint64      // the first is the zero bucket
 }
 
-func (h *times) observe(seconds, weight float64) {
+// observe adds a duration in seconds with a weight.
+func (h *durationBuckets) observe(seconds, weight float64) {
 	h.sum += seconds * weight
 	n := h.count.add(weight)
-	h.classic[classicSlot(seconds)] += n
-	h.native[nativeSlot(seconds)] += n
+	h.classic[classicIndex(seconds)] += n
+	h.native[nativeIndex(seconds)] += n
 }
 
-func (h *times) merge(o *times) {
+// merge adds all observations of o.
+func (h *durationBuckets) merge(o *durationBuckets) {
 	h.sum += o.sum
 	h.count.n += o.count.n
-	// A carry belongs to no bucket yet: the next observation takes it along.
+	// The carry is in no bucket yet: the next observation adds it.
 	h.count.carry += o.count.carry
 	for i, n := range o.classic {
 		h.classic[i] += n
@@ -85,7 +89,8 @@ func (h *times) merge(o *times) {
 	}
 }
 
-func classicSlot(v float64) int {
+// classicIndex returns the index in durationBuckets.classic of a value in seconds.
+func classicIndex(v float64) int {
 	for i, bound := range classicBounds() {
 		if v <= bound {
 			return i
@@ -94,17 +99,18 @@ func classicSlot(v float64) int {
 	return classicCount
 }
 
-func nativeSlot(v float64) int {
+// nativeIndex returns the index in durationBuckets.native of a value in seconds.
+func nativeIndex(v float64) int {
 	if v <= nativeZero {
 		return 0
 	}
 	frac, exp := math.Frexp(v)
-	return min((exp-1)*8+eighth(frac), nativeLast) - nativeFirst + 1
+	return min((exp-1)*8+eighthBucket(frac), nativeLast) - nativeFirst + 1
 }
 
-// eighth finds the first of the bounds 2^(i/8)/2 that f, from 0.5 to 1, does
-// not exceed.
-func eighth(f float64) int {
+// eighthBucket returns the lowest i for which f, from 0.5 to 1, does not exceed
+// 2^(i/8)/2.
+func eighthBucket(f float64) int {
 	switch {
 	case f <= 0.5:
 		return 0
@@ -127,8 +133,8 @@ func eighth(f float64) int {
 	}
 }
 
-// quantile estimates in seconds what the share q of the counted events did not
-// exceed; nil if there are none.
+// quantile returns the estimated quantile q, from 0 to 1, in seconds; nil without
+// any event.
 func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 	var total uint64
 	for _, n := range native {
@@ -154,46 +160,47 @@ func quantile(native *[nativeSlots]uint64, q float64) *float64 {
 	return nil
 }
 
-// timesMetric is one histogram of one moment, with classic and native
-// buckets: the format that is asked for decides which are sent.
-type timesMetric struct {
-	desc   *prometheus.Desc
-	labels []*dto.LabelPair
-	h      *times // never changed
+// durationMetric is one histogram at one time, with classic and native buckets: the
+// format of the scrape decides which are sent.
+type durationMetric struct {
+	desc    *prometheus.Desc
+	labels  []*dto.LabelPair
+	buckets *durationBuckets // never changed
 }
 
-func newTimesMetric(desc *prometheus.Desc, h *times, labels ...string) timesMetric {
-	return timesMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
+// newDurationMetric returns the metric of h, which must not change afterwards.
+func newDurationMetric(desc *prometheus.Desc, h *durationBuckets, labels ...string) durationMetric {
+	return durationMetric{desc, prometheus.MakeLabelPairs(desc, clean(labels)), h}
 }
 
 // Desc implements prometheus.Metric.
-func (m timesMetric) Desc() *prometheus.Desc { return m.desc }
+func (m durationMetric) Desc() *prometheus.Desc { return m.desc }
 
 // Write implements prometheus.Metric.
-func (m timesMetric) Write(out *dto.Metric) error {
+func (m durationMetric) Write(out *dto.Metric) error {
 	h := &dto.Histogram{
-		SampleCount:   new(m.h.count.n),
-		SampleSum:     new(m.h.sum),
+		SampleCount:   new(m.buckets.count.n),
+		SampleSum:     new(m.buckets.sum),
 		Schema:        new(int32(nativeSchema)),
 		ZeroThreshold: new(float64(nativeZero)),
-		ZeroCount:     new(m.h.native[0]),
+		ZeroCount:     new(m.buckets.native[0]),
 	}
 	var cumulative uint64
 	for i, bound := range classicBounds() {
-		cumulative += m.h.classic[i]
+		cumulative += m.buckets.classic[i]
 		h.Bucket = append(h.Bucket, &dto.Bucket{
 			UpperBound:      new(bound),
 			CumulativeCount: new(cumulative),
 		})
 	}
-	h.PositiveSpan, h.PositiveDelta = spans(&m.h.native)
+	h.PositiveSpan, h.PositiveDelta = spans(&m.buckets.native)
 	out.Label, out.Histogram = m.labels, h
 	return nil
 }
 
-// spans writes the filled buckets as the exposition format wants them: runs of
-// neighbors, and each count as its difference from the one before. A gap of
-// one or two empty buckets is cheaper filled than as a new run.
+// spans returns the non-empty native buckets in the exposition format: spans of
+// adjacent buckets, and each count as the difference from the one before. A gap of
+// one or two empty buckets takes fewer bytes as zeros than as a new span.
 func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	const worthwhile = 2
 	var before int64
@@ -225,7 +232,7 @@ func spans(native *[nativeSlots]uint64) (runs []*dto.BucketSpan, deltas []int64)
 		next = index + 1
 	}
 	if len(runs) == 0 {
-		// An empty run tells an empty native histogram from a classic one.
+		// An empty span marks an empty native histogram; without one it is classic.
 		runs = append(runs, &dto.BucketSpan{Offset: new(int32(0)), Length: new(uint32(0))})
 	}
 	return runs, deltas

@@ -23,31 +23,31 @@ var (
 )
 
 const (
-	// cpuWindow is how far back the CPU's use is averaged.
+	// cpuWindow is the time over which the CPU usage is averaged.
 	cpuWindow = time.Minute
-	// cpuStep is how far apart the readings are that are kept: closer ones
-	// differ by a few ticks of 10 ms and say nothing.
+	// cpuStep is the least time between two readings that are compared: closer ones
+	// differ by a few ticks of 10 ms only.
 	cpuStep = time.Second
-	// cpuKept is enough for a window of steps, with one older to start from.
-	cpuKept = int(cpuWindow/cpuStep) + 2
+	// maxCPUReadings is enough for one reading per step, and one before the window.
+	maxCPUReadings = int(cpuWindow/cpuStep) + 2
 )
 
-// Host reads the memory and the CPU of the whole host from /proc/meminfo and
-// /proc/stat.
+// Host is the collector "host": the memory and CPU usage of the whole host, from
+// /proc/meminfo and /proc/stat.
 type Host struct {
 	proc string
 
 	mu   sync.Mutex
-	past []cpuReading // oldest first, at most cpuKept
+	past []cpuReading // oldest first, at most maxCPUReadings
 }
 
-// cpuReading is the first line of /proc/stat at one moment, in clock ticks.
+// cpuReading is the first line of /proc/stat at one time, in clock ticks.
 type cpuReading struct {
 	at          time.Time
 	busy, total uint64
 }
 
-// NewHost makes the collector "host" of the procfs mounted at procRoot.
+// NewHost returns the collector "host" for the procfs mounted at procRoot.
 func NewHost(procRoot string) *Host { return &Host{proc: procRoot} }
 
 // Name implements [Collector].
@@ -56,13 +56,14 @@ func (h *Host) Name() string { return "host" }
 // Descs implements [Collector].
 func (h *Host) Descs() []*prometheus.Desc { return descs(hostMemoryUsage, hostCPUUsage) }
 
-// Collect implements [Collector]. The CPU's use is absent until two readings a
-// second apart are there.
+// Collect implements [Collector]. The CPU usage is missing until there are two
+// readings a second apart.
 func (h *Host) Collect(context.Context) (Sample, error) {
 	var s Sample
 	return s, errors.Join(h.memory(&s), h.cpu(&s))
 }
 
+// memory adds the memory usage.
 func (h *Host) memory(s *Sample) error {
 	proc, err := procfs.NewFS(h.proc)
 	if err != nil {
@@ -79,13 +80,14 @@ func (h *Host) memory(s *Sample) error {
 	return nil
 }
 
+// cpu adds the CPU usage.
 func (h *Host) cpu(s *Sample) error {
 	f, err := os.Open(filepath.Join(h.proc, "stat"))
 	if err != nil {
 		return fileError("the host's CPU", err)
 	}
 	defer func() { _ = f.Close() }()
-	// The first line sums up all CPUs; the rest grows with CPUs and interrupts.
+	// The first line is the sum of all CPUs; the rest grows with CPUs and interrupts.
 	var buf [512]byte
 	n, err := io.ReadFull(f, buf[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -102,8 +104,8 @@ func (h *Host) cpu(s *Sample) error {
 	return nil
 }
 
-// usage compares now with a reading about a window ago, or the oldest there is,
-// and keeps now for later.
+// usage returns the CPU usage, 0 to 1, since the reading of cpuWindow ago or the
+// oldest one, and stores the new reading.
 func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -115,7 +117,7 @@ func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 		ratio, ok = now.since(h.past[0])
 	}
 	if n := len(h.past); n == 0 || now.at.Sub(h.past[n-1].at) >= cpuStep {
-		if n == cpuKept {
+		if n == maxCPUReadings {
 			h.past = append(h.past[:0], h.past[1:]...)
 		}
 		h.past = append(h.past, now)
@@ -123,8 +125,8 @@ func (h *Host) usage(now cpuReading) (ratio float64, ok bool) {
 	return ratio, ok
 }
 
-// since returns the busy share between two readings; not ok if they are too
-// close or the counters went back (a CPU was taken away).
+// since returns the busy share between two readings; false if they are less than
+// cpuStep apart or the counters went back (a CPU was removed).
 func (r cpuReading) since(old cpuReading) (float64, bool) {
 	if r.at.Sub(old.at) < cpuStep || r.total <= old.total || r.busy < old.busy {
 		return 0, false
@@ -132,8 +134,8 @@ func (r cpuReading) since(old cpuReading) (float64, bool) {
 	return min(float64(r.busy-old.busy)/float64(r.total-old.total), 1), true
 }
 
-// parseCPULine reads "cpu user nice system idle iowait irq softirq steal …" of
-// /proc/stat. Guest time is within user and nice and is not counted again.
+// parseCPULine parses the line "cpu user nice system idle iowait irq softirq steal …"
+// of /proc/stat. Guest time is part of user and nice and is not added again.
 func parseCPULine(b []byte) (cpuReading, error) {
 	line, _, complete := bytes.Cut(b, []byte("\n"))
 	rest, found := bytes.CutPrefix(line, []byte("cpu "))
@@ -162,7 +164,8 @@ func parseCPULine(b []byte) (cpuReading, error) {
 	return r, nil
 }
 
-// fileError adds the reason to an error of one of the kernel's files.
+// fileError returns an error of reading one of the kernel's files as an
+// [Unavailable], or wrapped if it is neither missing nor forbidden.
 func fileError(what string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -25,19 +25,20 @@ var (
 	dropsFamily     = counter("listen_drops_total", "Connection requests dropped by listening sockets for any reason, in the app's network namespace; apps that share the namespace have the same value.", "app")
 )
 
-// Listener returns the accept queues of the apps' listening sockets.
+// Listener is the collector "listener": the accept queues of the apps' listening
+// sockets.
 type Listener struct {
 	apps     Apps
 	procRoot string
 
 	mu        sync.Mutex
 	overflows map[uint64]*window // by network namespace
-	left      map[string]int     // by app: the most listeners that were over the bound at once
-	dropped   int                // sum of all that was ever in left
+	leftOut   map[string]int     // by app: the most listeners that were over maxListeners at once
+	dropped   int                // sum of all values that were ever in leftOut
 }
 
-// maxListeners bounds the series of one app's listeners. The others are added up
-// under the label [otherListeners].
+// maxListeners is the maximum number of listeners of one app with their own series.
+// The others are summed under the label value otherListeners.
 const (
 	maxListeners   = 64
 	otherListeners = "other"
@@ -45,7 +46,7 @@ const (
 
 // NewListener returns the collector "listener".
 func NewListener(apps Apps, procRoot string) *Listener {
-	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window), left: make(map[string]int)}
+	return &Listener{apps: apps, procRoot: procRoot, overflows: make(map[uint64]*window), leftOut: make(map[string]int)}
 }
 
 // Name implements [Collector].
@@ -64,54 +65,55 @@ func (c *Listener) Collect(ctx context.Context) (Sample, error) {
 	}
 	var s Sample
 	var lacks []error
-	netstat := make(map[uint64]listenCounters) // one reading a namespace
-	left := make(map[string]int)
+	netstat := make(map[uint64]listenCounters) // one read per network namespace
+	leftOut := make(map[string]int)
 	for i := range snap.Apps {
 		a := &snap.Apps[i]
 		if !a.Up {
 			continue
 		}
 		out := model.AppListeners{App: a.Name}
-		over, why := queues(&s, &out, a)
+		more, why := publishQueues(&s, &out, a)
 		if why != nil {
 			lacks = append(lacks, why)
 		}
-		left[a.Name] = over
+		leftOut[a.Name] = more
 		n, ok := netstat[a.NetNS]
 		if !ok {
-			n = c.counters(a.PID)
+			n = c.readCounters(a.PID)
 			netstat[a.NetNS] = n
-			c.remember(a.NetNS, n, snap.Time)
+			c.addOverflows(a.NetNS, n, snap.Time)
 		}
 		if n.ok {
 			s.add(overflowsFamily, n.overflows, a.Name)
 			s.add(dropsFamily, n.drops, a.Name)
-			if grown, ok := c.grown(a.NetNS, n, snap.Time); ok {
-				out.Overflows5m = model.Known(grown)
+			if growth, ok := c.overflowGrowth(a.NetNS, n, snap.Time); ok {
+				out.Overflows5m = model.Known(growth)
 			}
 		}
 		s.State.Listeners = append(s.State.Listeners, out)
 	}
-	c.forget(netstat)
-	s.add(seriesDropped, float64(c.count(left)), queueFamily.name)
+	c.prune(netstat)
+	s.add(seriesDropped, float64(c.countLeftOut(leftOut)), queueFamily.name)
 	return s, errors.Join(lacks...)
 }
 
-// count returns how many listeners were ever over the bound of an app.
-func (c *Listener) count(left map[string]int) int {
+// countLeftOut returns how many listeners were over the limit of their app since the
+// start. leftOut has the number of this scrape by app.
+func (c *Listener) countLeftOut(leftOut map[string]int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for app, n := range left {
-		c.dropped += max(0, n-c.left[app])
-		left[app] = max(n, c.left[app])
+	for app, n := range leftOut {
+		c.dropped += max(0, n-c.leftOut[app])
+		leftOut[app] = max(n, c.leftOut[app])
 	}
-	c.left = left
+	c.leftOut = leftOut
 	return c.dropped
 }
 
-// remember, grown and forget keep the last minutes of each namespace: its
-// counter began with the namespace, so its value alone says nothing about now.
-func (c *Listener) remember(ns uint64, n listenCounters, now time.Time) {
+// addOverflows adds a reading to the window of a network namespace. The counter
+// starts with the namespace, so only its growth says something about the present.
+func (c *Listener) addOverflows(ns uint64, n listenCounters, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.overflows[ns] == nil {
@@ -122,13 +124,16 @@ func (c *Listener) remember(ns uint64, n listenCounters, now time.Time) {
 	}
 }
 
-func (c *Listener) grown(ns uint64, n listenCounters, now time.Time) (float64, bool) {
+// overflowGrowth returns by how much the overflows of a network namespace grew in
+// the last five minutes; false before the second reading.
+func (c *Listener) overflowGrowth(ns uint64, n listenCounters, now time.Time) (float64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.overflows[ns].growth(now, n.overflows)
 }
 
-func (c *Listener) forget(seen map[uint64]listenCounters) {
+// prune removes the windows of network namespaces that are not in seen.
+func (c *Listener) prune(seen map[uint64]listenCounters) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ns := range c.overflows {
@@ -138,15 +143,15 @@ func (c *Listener) forget(seen map[uint64]listenCounters) {
 	}
 }
 
-// queue is the accept queue of the sockets with one label.
+// queue is the sum of the accept queues of the sockets with one label.
 type queue struct {
 	length, limit       float64
-	fullness            float64 // length of its limit, of the fullest socket
+	fullness            float64 // length divided by limit, of the fullest socket
 	hasLength, hasLimit bool
 }
 
-// queueOf returns the accept queue of one socket.
-func queueOf(l sockdiag.Listener) queue {
+// socketQueue returns the accept queue of one socket.
+func socketQueue(l sockdiag.Listener) queue {
 	q := queue{length: float64(l.Queue), limit: float64(l.Limit), hasLength: l.HasQueue, hasLimit: l.HasLimit}
 	if l.HasQueue && l.HasLimit && l.Limit > 0 {
 		q.fullness = q.length / q.limit
@@ -154,6 +159,7 @@ func queueOf(l sockdiag.Listener) queue {
 	return q
 }
 
+// add adds the queue of another socket.
 func (q *queue) add(o queue) {
 	q.length += o.length
 	q.limit += o.limit
@@ -162,10 +168,11 @@ func (q *queue) add(o queue) {
 	q.hasLimit = q.hasLimit || o.hasLimit
 }
 
-// queuesOf returns an app's accept queues by label. Several sockets with one
-// address (SO_REUSEPORT, or IPv4 and IPv6 both on every address) are one
-// listener. Those over the bound, the last in the order of labels, are one too.
-func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
+// queuesByLabel returns an app's accept queues by label, and the sorted labels.
+// Several sockets with one address (SO_REUSEPORT, or the wildcard addresses of IPv4
+// and IPv6) are one listener. Those over maxListeners, the last by label, are summed
+// as otherListeners; over is their number.
+func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string, over int) {
 	byLabel = make(map[string]*queue)
 	for _, l := range a.Listeners {
 		name := sockdiag.Label(l)
@@ -173,24 +180,25 @@ func queuesOf(a *discovery.App) (byLabel map[string]*queue, labels []string, ove
 			byLabel[name] = &queue{}
 			labels = append(labels, name)
 		}
-		byLabel[name].add(queueOf(l))
+		byLabel[name].add(socketQueue(l))
 	}
 	sort.Strings(labels)
 	if len(labels) <= maxListeners {
 		return byLabel, labels, 0
 	}
-	rest := &queue{}
+	others := &queue{}
 	for _, name := range labels[maxListeners:] {
-		rest.add(*byLabel[name])
+		others.add(*byLabel[name])
 	}
 	over = len(labels) - maxListeners
-	byLabel[otherListeners] = rest
+	byLabel[otherListeners] = others
 	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
 }
 
-// queues publishes one app's listeners; over is how many have no series of their own.
-func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
-	byLabel, labels, over := queuesOf(a)
+// publishQueues adds the series and the state of one app's listeners. over is the
+// number of listeners without their own series, why the lack if something is missing.
+func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
+	byLabel, labels, over := queuesByLabel(a)
 	complete := true
 	for _, name := range labels {
 		q := byLabel[name]
@@ -209,34 +217,35 @@ func queues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why
 	}
 	switch {
 	case len(labels) == 0 && a.FDsErr != nil:
-		why = lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+		why = lackOfApp(a.Name, Permission, "the listeners of "+a.Name+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses)
 	case len(labels) == 0 && a.Configured:
 		why = lackOfApp(a.Name, NotFound, a.Name+" holds no listening socket", "")
 	case !complete:
-		why = queuesRefused(a)
+		why = queuesLack(a)
 	}
 	return over, why
 }
 
-// queuesRefused says what the accept queues need: in another network namespace
-// a capability, in ours only that sock_diag is not forbidden.
-func queuesRefused(a *discovery.App) error {
+// queuesLack returns why accept queues are missing, and the remedy: in another
+// network namespace a capability, in the exporter's own one that sock_diag is allowed.
+func queuesLack(a *discovery.App) error {
 	if own, err := os.Stat("/proc/self/ns/net"); err == nil {
 		if st, ok := own.Sys().(*syscall.Stat_t); ok && st.Ino == a.NetNS {
-			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s cannot be read: netlink sockets are refused (%v)", a.Name, a.QueueErr), cureNetlink)
+			return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s cannot be read: netlink sockets are refused (%v)", a.Name, a.QueueErr), remedyNetlink)
 		}
 	}
-	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s are in another network namespace; reading them needs CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), cureNamespaces)
+	return lackOfApp(a.Name, Permission, fmt.Sprintf("the accept queues of %s are in another network namespace; reading them needs CAP_SYS_ADMIN (%v)", a.Name, a.QueueErr), remedyNamespaces)
 }
 
+// listenCounters is ListenOverflows and ListenDrops of a network namespace.
 type listenCounters struct {
 	overflows, drops float64
 	ok               bool
 }
 
-// counters reads ListenOverflows and ListenDrops of the network namespace of a
-// process (/proc/PID/net/netstat).
-func (c *Listener) counters(pid int) listenCounters {
+// readCounters returns the counters of the network namespace of a process
+// (/proc/PID/net/netstat); ok is false if they cannot be read.
+func (c *Listener) readCounters(pid int) listenCounters {
 	b, err := os.ReadFile(c.procRoot + "/" + strconv.Itoa(pid) + "/net/netstat")
 	if err != nil {
 		return listenCounters{}

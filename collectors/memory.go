@@ -24,7 +24,7 @@ var (
 	workerMemoryFamily = gauge("worker_memory_bytes", "Memory of one worker; rss is read at each scrape, pss and uss are sampled in the background.", "app", "worker", "kind")
 )
 
-// Memory returns what apps and workers hold, and how near they are to their limit.
+// Memory is the collector "memory": the memory of apps and workers, and its limits.
 type Memory struct {
 	apps   Apps
 	limits *Limits
@@ -32,7 +32,7 @@ type Memory struct {
 	now    func() time.Time
 }
 
-// NewMemory returns the collector "memory"; total gives the host's memory in bytes.
+// NewMemory returns the collector "memory"; total returns the host's memory in bytes.
 func NewMemory(apps Apps, limits *Limits, total func() (uint64, error)) *Memory {
 	return &Memory{apps: apps, limits: limits, total: total, now: time.Now}
 }
@@ -62,23 +62,24 @@ func (c *Memory) Collect(ctx context.Context) (Sample, error) {
 		if !a.Up {
 			continue
 		}
-		c.app(&s, a, c.limits.of(a, snap.Time), float64(total))
+		c.app(&s, a, c.limits.statsOf(a, snap.Time), float64(total))
 		if a.MemoryErr != nil {
-			lacks = append(lacks, whyNoMemory(a))
+			lacks = append(lacks, memoryLack(a))
 		}
 	}
 	return s, errors.Join(lacks...)
 }
 
-func whyNoMemory(a *discovery.App) error {
+// memoryLack returns why pss and uss of an app are missing.
+func memoryLack(a *discovery.App) error {
 	if errors.Is(a.MemoryErr, pss.ErrTooLarge) {
 		return lackOfApp(a.Name, Unsupported, "pss and uss of "+a.Name+": "+a.MemoryErr.Error(), "")
 	}
-	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", CureProcesses)
+	return lackOfApp(a.Name, Permission, "pss and uss of "+a.Name+" need its uid or CAP_SYS_PTRACE", RemedyProcesses)
 }
 
-// app publishes one app. Resident sizes are never summed: forks share most of
-// their pages.
+// app adds the series and the state of one app. Resident sizes are not summed,
+// because forked processes share most of their pages.
 func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64) {
 	out := model.AppMemory{App: a.Name}
 	sum, complete := sumOf(a.Processes)
@@ -116,7 +117,7 @@ func (c *Memory) app(s *Sample, a *discovery.App, st cgroup.Stats, total float64
 	s.State.Memory = append(s.State.Memory, out)
 }
 
-// workerMemory publishes the memory of one worker.
+// workerMemory adds the series of one worker's memory and returns its state.
 func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory {
 	out := model.WorkerMemory{Slot: strconv.Itoa(w.Slot), RSS: float64(w.RSS), Sampled: !w.Taken.IsZero()}
 	s.add(workerMemoryFamily, out.RSS, app, out.Slot, "rss")
@@ -129,9 +130,9 @@ func workerMemory(s *Sample, app string, w *discovery.Worker) model.WorkerMemory
 	return out
 }
 
-// sumOf adds up what can be added up, and tells whether every process has been
-// sampled. The resident size of the whole is taken as all private pages and
-// one copy of what the process with the most shared pages shares.
+// sumOf returns the memory of all processes together; complete is false if one has
+// not been sampled yet. The resident size of all is the sum of the private pages
+// plus the shared pages of the process that has the most.
 func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	var shared uint64
 	for i := range ps {
@@ -148,6 +149,7 @@ func sumOf(ps []discovery.Process) (sum procfs.Memory, complete bool) {
 	return sum, len(ps) > 0
 }
 
+// oldestSample returns the time of the oldest sample of some processes.
 func oldestSample(ps []discovery.Process) time.Time {
 	t := ps[0].Taken
 	for i := range ps {

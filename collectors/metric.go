@@ -19,14 +19,17 @@ type family struct {
 	kind prometheus.ValueType
 }
 
+// gauge returns a family of gauges.
 func gauge(name, help string, labels ...string) *family {
 	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.GaugeValue}
 }
 
+// counter returns a family of counters.
 func counter(name, help string, labels ...string) *family {
 	return &family{prometheus.NewDesc(namespace+name, help, labels, nil), namespace + name, prometheus.CounterValue}
 }
 
+// descs returns the descriptors of families.
 func descs(fs ...*family) []*prometheus.Desc {
 	ds := make([]*prometheus.Desc, len(fs))
 	for i, f := range fs {
@@ -35,12 +38,12 @@ func descs(fs ...*family) []*prometheus.Desc {
 	return ds
 }
 
-// add appends one value of f. It is the last line of defence: whatever a label
-// holds, the metric is valid.
+// add appends one value of f. The labels are cleaned, so that the metric is valid
+// whatever they contain.
 func (s *Sample) add(f *family, v float64, labels ...string) {
 	labels = clean(labels)
 	if s.Metrics == nil {
-		s.grow(firstRoom)
+		s.grow(initialCapacity)
 	}
 	s.Metrics = append(s.Metrics, prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...))
 }
@@ -52,23 +55,22 @@ func (s *Sample) set(number **float64, f *family, v float64, labels ...string) {
 	*number = model.Known(v)
 }
 
-// firstRoom is for how many values there is room at first: more than half of the
-// collectors have more.
-const firstRoom = 8
+// initialCapacity is the initial capacity of Sample.Metrics: more than half of the
+// collectors have more values.
+const initialCapacity = 8
 
-// grow makes room for n more values.
+// grow increases the capacity for n more values.
 func (s *Sample) grow(n int) {
 	s.Metrics = slices.Grow(s.Metrics, n)
 }
 
-// maxLabel is the longest value of a label in bytes.
+// maxLabel is the maximum length of a label value in bytes.
 const maxLabel = 256
 
-// cleaned returns a text from outside as the value of a label has it.
+// cleaned returns a text from outside as a valid label value.
 func cleaned(s string) string { return text.Label(s, maxLabel) }
 
-// clean returns labels as values that may be published; the same slice where
-// nothing is to be changed.
+// clean returns labels as valid label values; the same slice if nothing changes.
 func clean(labels []string) []string {
 	for i, v := range labels {
 		if c := text.Label(v, maxLabel); c != v {
@@ -82,4 +84,5 @@ func clean(labels []string) []string {
 	return labels
 }
 
+// seconds returns a time as Unix time in seconds.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

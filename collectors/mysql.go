@@ -31,18 +31,18 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "Run time of the longest-running statement of a client; 0 if there is none.", "mysql")
 )
 
-// The rights to see how long statements took and, of MySQL 8, who waits for whom.
+// The grants to read the statement times and, of MySQL 8, the lock waits.
 const (
-	CureStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
-	CureLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+	RemedyStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
+	RemedyLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
 )
 
-// MySQL returns the state of MySQL and MariaDB servers.
+// MySQL is the collector "mysql": the state of MySQL and MariaDB servers.
 type MySQL struct {
 	activity *Activity
 
-	mu   sync.Mutex
-	left mysql.LeftOut // of all servers, since the start
+	mu      sync.Mutex
+	leftOut mysql.LeftOut // rows over the limits, of all servers, since the start
 }
 
 // NewMySQL returns the collector "mysql".
@@ -59,56 +59,58 @@ func (*MySQL) Descs() []*prometheus.Desc {
 
 // Collect implements [Collector].
 func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
-	targets := c.activity.list()
-	looks := make([]mysqlLook, len(targets))
+	targets := c.activity.currentTargets()
+	reads := make([]mysqlRead, len(targets))
 	for i, t := range targets {
-		looks[i].MySQLTarget, looks[i].server.Name = t, t.Name
+		reads[i].MySQLTarget, reads[i].server.Name = t, t.Name
 	}
-	eachServer(ctx, len(looks), func(ctx context.Context, i int) { looks[i].read(ctx, c.activity) }, func(i int, err error) {
-		l := &looks[i]
+	eachServer(ctx, len(reads), func(ctx context.Context, i int) { reads[i].readServer(ctx, c.activity) }, func(i int, err error) {
+		l := &reads[i]
 		l.Sample, l.server = Sample{}, model.MySQLServer{Name: l.Name}
 		l.add(upFamily, 0, "mysql:"+l.Name)
 		l.errs = []error{lackOf("mysql", l.Name, err)}
 	})
 	var s Sample
 	var errs []error
-	for i := range looks {
-		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		s.State.MySQL = append(s.State.MySQL, looks[i].server)
-		errs = append(errs, looks[i].errs...)
+	for i := range reads {
+		s.Metrics = append(s.Metrics, reads[i].Metrics...)
+		s.State.MySQL = append(s.State.MySQL, reads[i].server)
+		errs = append(errs, reads[i].errs...)
 	}
-	c.leftOut(&s, looks)
+	c.addLeftOut(&s, reads)
 	return s, errors.Join(errs...)
 }
 
-// leftOut adds up the rows that bounds kept out of the looks.
-func (c *MySQL) leftOut(s *Sample, looks []mysqlLook) {
+// addLeftOut adds the rows over the limits to the total, and publishes it.
+func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range looks {
-		c.left.Threads += looks[i].left.Threads
-		c.left.Transactions += looks[i].left.Transactions
-		c.left.LockWaits += looks[i].left.LockWaits
+	for i := range reads {
+		c.leftOut.Threads += reads[i].leftOut.Threads
+		c.leftOut.Transactions += reads[i].leftOut.Transactions
+		c.leftOut.LockWaits += reads[i].leftOut.LockWaits
 	}
-	s.add(seriesDropped, float64(c.left.Threads), "mysql_thread")
-	s.add(seriesDropped, float64(c.left.Transactions), "mysql_transaction")
-	s.add(seriesDropped, float64(c.left.LockWaits), "mysql_lock_wait")
+	s.add(seriesDropped, float64(c.leftOut.Threads), "mysql_thread")
+	s.add(seriesDropped, float64(c.leftOut.Transactions), "mysql_transaction")
+	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
 }
 
-// mysqlLook is one look at one server.
-type mysqlLook struct {
+// mysqlRead is one read of one server.
+type mysqlRead struct {
 	MySQLTarget
 	Sample
-	server  model.MySQLServer
-	errs    []error
-	refused bool // one error of that kind is enough
-	counted bool // the server has told how many threads run
-	running *int // and how many are in its list of threads
-	left    mysql.LeftOut
+	server            model.MySQLServer
+	errs              []error
+	processRefused    bool // the right PROCESS is missing, and that is in errs
+	hasThreadsRunning bool // the server reported Threads_running
+	listedRunning     *int // running threads in its list of threads
+	leftOut           mysql.LeftOut
 }
 
-func (l *mysqlLook) read(ctx context.Context, from *Activity) {
-	now, err := from.of(ctx, l.MySQLTarget, "mysql")
+// readServer sets the metrics and the state of the server. What is missing is in
+// errs.
+func (l *mysqlRead) readServer(ctx context.Context, from *Activity) {
+	now, err := from.read(ctx, l.MySQLTarget, "mysql")
 	if err == nil {
 		err = now.pingErr
 	}
@@ -116,11 +118,11 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		var e *mysql.Error
 		l.server.Full = errors.As(err, &e) && e.Full
 		l.add(upFamily, 0, "mysql:"+l.Name)
-		l.lack(err)
+		l.addLack(err)
 		return
 	}
-	if l.left = now.left; l.left != (mysql.LeftOut{}) {
-		l.errs = append(l.errs, cutShort(l.Name))
+	if l.leftOut = now.leftOut; l.leftOut != (mysql.LeftOut{}) {
+		l.errs = append(l.errs, incompleteLack(l.Name))
 	}
 	l.server.Up = true
 	l.add(upFamily, 1, "mysql:"+l.Name)
@@ -130,44 +132,44 @@ func (l *mysqlLook) read(ctx context.Context, from *Activity) {
 		l.add(mysqlFallbackFamily, float64(index), l.Name)
 	}
 	defer func() {
-		if !l.counted && l.running != nil {
-			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.running), l.Name)
+		if !l.hasThreadsRunning && l.listedRunning != nil {
+			l.set(&l.server.ThreadsRunning, mysqlRunningFamily, float64(*l.listedRunning), l.Name)
 		}
 	}()
-	// What is read already comes first: it may say that the server hangs.
-	if err := l.activity(now); err != nil && l.lack(err) {
+	// The activity is read already and comes first: it shows whether the server hangs.
+	if err := l.addActivity(now); err != nil && l.addLack(err) {
 		return
 	}
-	for _, part := range []func(context.Context) error{l.status, l.limits, l.time} {
-		if err := part(ctx); err != nil && l.lack(err) {
+	for _, part := range []func(context.Context) error{l.readStatus, l.readLimits, l.readStatementTime} {
+		if err := part(ctx); err != nil && l.addLack(err) {
 			return
 		}
 	}
-	l.holders(now.threads)
+	l.addHolders(now.threads)
 }
 
-var errCutShort = errors.New("it has more connections, transactions or lock waits than the exporter reads, so the values derived from them are too low")
+var errIncomplete = errors.New("it has more connections, transactions or lock waits than the exporter reads, so the values derived from them are too low")
 
-// cutShort says that a look does not have all. It names no number, so that it
-// is said once and not at each scrape.
-func cutShort(server string) *Unavailable {
-	return lackOf("mysql", server, errCutShort)
+// incompleteLack returns the lack of a read with rows over the limits. It has no
+// number, so that it is logged once and not at each scrape.
+func incompleteLack(server string) *Unavailable {
+	return lackOf("mysql", server, errIncomplete)
 }
 
-// lack notes why something is not in the sample, and tells whether there is no
-// point in going on.
-func (l *mysqlLook) lack(err error) (stop bool) {
+// addLack adds the lack of an error. stop reports whether further queries would fail
+// too.
+func (l *mysqlRead) addLack(err error) (stop bool) {
 	stop, process, u := mysqlLack(l.Name, err)
-	if process && l.refused {
+	if process && l.processRefused {
 		return false
 	}
-	l.refused = l.refused || process
+	l.processRefused = l.processRefused || process
 	l.errs = append(l.errs, u)
 	return stop
 }
 
-// mysqlLack is an error of a server as one of a collector: stop tells that there
-// is no point in asking that server more, process that the right PROCESS is
+// mysqlLack returns an error of a server as an [Unavailable]. stop reports whether
+// further queries to that server would fail too, process whether the right PROCESS is
 // missing.
 func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	var e *mysql.Error
@@ -183,13 +185,14 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	return stop, process, u
 }
 
-func (l *mysqlLook) status(ctx context.Context) error {
+// readStatus adds the counters of SHOW GLOBAL STATUS.
+func (l *mysqlRead) readStatus(ctx context.Context) error {
 	status, err := l.Server.Status(ctx)
 	if err != nil {
 		return err
 	}
 	if v, ok := status["Threads_running"]; ok {
-		l.counted = true
+		l.hasThreadsRunning = true
 		l.set(&l.server.ThreadsRunning, mysqlRunningFamily, max(v-1, 0), l.Name)
 	}
 	if v, ok := status["Threads_connected"]; ok {
@@ -206,12 +209,12 @@ func (l *mysqlLook) status(ctx context.Context) error {
 	return nil
 }
 
-// activity adds what runs, what is open and what waits.
-func (l *mysqlLook) activity(now *activity) error {
+// addActivity adds the threads, the transactions and the lock waits of a read.
+func (l *mysqlRead) addActivity(now *activity) error {
 	if now.threadsErr != nil {
 		return now.threadsErr
 	}
-	waits := l.threads(now.threads)
+	waits := l.addThreads(now.threads)
 	if now.transactionsErr != nil {
 		return now.transactionsErr
 	}
@@ -223,15 +226,15 @@ func (l *mysqlLook) activity(now *activity) error {
 			waits[t.Thread] = true
 		}
 	}
-	l.queryTime(now.threads, waits)
+	l.addQueryTime(now.threads, waits)
 	l.set(&l.server.OldestTransaction, mysqlOldestTrxFamily, oldest.Seconds(), l.Name)
 	l.set(&l.server.LockWaits, mysqlLockWaitsFamily, float64(len(waits)), l.Name)
-	return l.blockers(now)
+	return l.addBlockers(now)
 }
 
-// threads adds what the list of threads tells, and gives the ones that wait for
-// a lock of a table.
-func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
+// addThreads adds the longest query and sets listedRunning. It returns the ids of
+// the threads that wait for the lock of a table.
+func (l *mysqlRead) addThreads(threads []mysql.Thread) (waits map[uint64]bool) {
 	waits = make(map[uint64]bool)
 	longest, running := time.Duration(0), 0
 	for i := range threads {
@@ -239,7 +242,7 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		if t.Own {
 			continue
 		}
-		if ofClient(t) {
+		if isClientStatement(t) {
 			longest = max(longest, t.Time)
 		}
 		if t.Command != "Sleep" && t.Command != "Daemon" {
@@ -250,48 +253,49 @@ func (l *mysqlLook) threads(threads []mysql.Thread) (waits map[uint64]bool) {
 		}
 	}
 	l.set(&l.server.LongestQuery, mysqlLongestFamily, longest.Seconds(), l.Name)
-	l.running = &running
+	l.listedRunning = &running
 	return waits
 }
 
-// waitsForLock reports whether the state of a thread, such as "Waiting for table
-// metadata lock", is that it waits for one.
+// waitsForLock reports whether a thread with this state, such as "Waiting for table
+// metadata lock", waits for a lock.
 func waitsForLock(state string) bool {
 	return strings.HasPrefix(state, "Waiting for ") && strings.HasSuffix(state, " lock")
 }
 
-// LacksOfMySQL says why something of a server is missing, as the collector
-// would.
+// LacksOfMySQL returns the lacks that the collector "mysql" would report for an error
+// of a server.
 func LacksOfMySQL(name string, err error) []*Unavailable {
-	l := mysqlLook{MySQLTarget: MySQLTarget{Name: name}}
-	l.lack(waitsRefused(err))
+	l := mysqlRead{MySQLTarget: MySQLTarget{Name: name}}
+	l.addLack(lockWaitsError(err))
 	return Lacks(errors.Join(l.errs...))
 }
 
-// waitsRefused adds the cure to an error of LockWaits: MySQL 8 has lock waits in
-// performance_schema, which needs a right of its own.
-func waitsRefused(err error) error {
+// lockWaitsError returns an error of LockWaits with its remedy: in MySQL 8 the lock
+// waits are in performance_schema, which needs a separate grant.
+func lockWaitsError(err error) error {
 	var e *mysql.Error
 	if !errors.As(err, &e) || e.Reason != reason.Permission || e.Need != "SELECT" {
 		return err
 	}
 	return &mysql.Error{
 		Reason: reason.Permission, Text: "lock waits cannot be read: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: CureLockWaits,
+		Cure: RemedyLockWaits,
 	}
 }
 
-// blockers counts the transactions at the root of the waits for locks.
-func (l *mysqlLook) blockers(now *activity) error {
+// addBlockers adds the number of transactions that block others and wait for none
+// themselves.
+func (l *mysqlRead) addBlockers(now *activity) error {
 	if now.waitsErr != nil {
-		return waitsRefused(now.waitsErr)
+		return lockWaitsError(now.waitsErr)
 	}
-	byID := now.byID()
+	byID := now.transactionsByID()
 	roots := make(map[string]bool)
 	for _, p := range now.waits {
 		waiter, blocker := byID[p.Waiting], byID[p.Blocking]
 		if waiter == nil || blocker == nil {
-			continue // it ended between the two questions
+			continue // it ended between the two queries
 		}
 		if !blocker.Waits {
 			roots[blocker.ID] = true
@@ -301,7 +305,8 @@ func (l *mysqlLook) blockers(now *activity) error {
 	return nil
 }
 
-func (l *mysqlLook) limits(ctx context.Context) error {
+// readLimits adds max_connections.
+func (l *mysqlRead) readLimits(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
 		return err
@@ -312,18 +317,18 @@ func (l *mysqlLook) limits(ctx context.Context) error {
 	return nil
 }
 
-// time reads how long statements took, which only performance_schema adds up.
-func (l *mysqlLook) time(ctx context.Context) error {
+// readStatementTime adds the total time of all statements, which only
+// performance_schema has.
+func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	variables, err := l.Server.Variables(ctx)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(variables["performance_schema"], "ON") {
-		// MariaDB is installed so. What a server does not add up unless it is told
-		// to is nothing that is wrong with it.
+		// This is the default of MariaDB, so it is no fault of the server.
 		l.errs = append(l.errs, &Unavailable{
 			Reason: Unsupported, Of: "mysql:" + l.Name, Optional: true, Detail: "mysql " + l.Name + ": query time needs performance_schema=ON in the configuration of the server",
-			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + CureStatementTime,
+			Remedy: "performance_schema=ON below [mysqld] in its my.cnf, a restart, then " + RemedyStatementTime,
 		})
 		return nil
 	}
@@ -331,7 +336,7 @@ func (l *mysqlLook) time(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
-			Reason: reason.Permission, Cure: CureStatementTime,
+			Reason: reason.Permission, Cure: RemedyStatementTime,
 			Text: "query time cannot be read: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

@@ -15,32 +15,32 @@ import (
 var mysqlAppQueryFamily = gauge("mysql_app_query_seconds", "Run time of the longest-running statement that concerns the apps: it belongs to a user of their pools, waits for a lock, or is one of many long statements. A dump by another user does not count.", "mysql")
 
 const (
-	// nearlyFull is the share of max_connections from which on it is noted who
-	// holds connections.
-	nearlyFull = 0.9
-	// maxHolders bounds how many users are noted of a server that is full, and
-	// maxHolderText how much of a name, in bytes.
+	// holdersFrom is the share of max_connections in use from which on the state has
+	// the users that hold connections.
+	holdersFrom = 0.9
+	// maxHolders is the maximum number of such users, maxHolderText the maximum length
+	// of a name in bytes.
 	maxHolders    = 3
 	maxHolderText = 64
 )
 
-// queryTime adds how long the statements have been running that concern the
-// apps, and notes for the judgement how long those that more than one request
-// waits for. One long statement by itself, such as a dump, holds nobody up.
-func (l *mysqlLook) queryTime(threads []mysql.Thread, waits map[uint64]bool) {
-	var held, own time.Duration
+// addQueryTime adds the age of the oldest statement that concerns the apps, and sets
+// in the state the age of the oldest that more than one request waits for. A single
+// long statement, such as a dump, delays no app.
+func (l *mysqlRead) addQueryTime(threads []mysql.Thread, waits map[uint64]bool) {
+	var blocking, own time.Duration
 	var apps []time.Duration
 	for i := range threads {
 		t := &threads[i]
-		if t.Own || !ofClient(t) {
+		if t.Own || !isClientStatement(t) {
 			continue
 		}
 		if waits[t.ID] {
-			held = max(held, t.Time)
+			blocking = max(blocking, t.Time)
 		}
 		switch _, known := l.Users[t.User]; {
 		case strings.HasPrefix(t.State, "Writing to net"), strings.HasPrefix(t.State, "Sending to client"):
-			// It has its answer, and waits for its client to read: a dump does.
+			// It waits for its client to read the result, as a dump does.
 		case len(l.Users) == 0:
 			apps = append(apps, t.Time)
 		case known:
@@ -48,20 +48,20 @@ func (l *mysqlLook) queryTime(threads []mysql.Thread, waits map[uint64]bool) {
 			own = max(own, t.Time)
 		}
 	}
-	shared := max(held, ofMany(apps))
+	shared := max(blocking, sharedDuration(apps))
 	l.server.SharedQuery = model.Known(shared.Seconds())
 	l.set(&l.server.AppQuery, mysqlAppQueryFamily, max(shared, own).Seconds(), l.Name)
 }
 
-// ofClient reports whether a thread runs a statement of a client, and not one of
-// replication or of the event scheduler.
-func ofClient(t *mysql.Thread) bool {
+// isClientStatement reports whether a thread runs a statement of a client, and not
+// one of replication or of the event scheduler.
+func isClientStatement(t *mysql.Thread) bool {
 	return (t.Command == "Query" || t.Command == "Execute") && t.User != "system user" && t.User != "event_scheduler"
 }
 
-// ofMany is how long at least one in four of some statements, and two of them,
-// have been running; 0 where there are fewer than two.
-func ofMany(running []time.Duration) time.Duration {
+// sharedDuration returns how long at least a quarter of some statements, and at least
+// two of them, have been running; 0 for fewer than two statements.
+func sharedDuration(running []time.Duration) time.Duration {
 	if len(running) < 2 {
 		return 0
 	}
@@ -69,10 +69,11 @@ func ofMany(running []time.Duration) time.Duration {
 	return running[max(2, (len(running)+3)/4)-1]
 }
 
-// holders notes who holds the connections of a server that has hardly any left.
-func (l *mysqlLook) holders(threads []mysql.Thread) {
-	open, places := l.server.Connections, l.server.MaxConnections
-	if open == nil || places == nil || *places <= 0 || *open < nearlyFull**places {
+// addHolders sets in the state the users with the most connections, if the server has
+// hardly any connections left.
+func (l *mysqlRead) addHolders(threads []mysql.Thread) {
+	open, limit := l.server.Connections, l.server.MaxConnections
+	if open == nil || limit == nil || *limit <= 0 || *open < holdersFrom**limit {
 		return
 	}
 	by := make(map[[2]string]*model.Holder)
@@ -85,13 +86,13 @@ func (l *mysqlLook) holders(threads []mysql.Thread) {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		at := [2]string{plainName(t.User), plainName(host)}
-		if by[at] == nil {
-			by[at] = &model.Holder{User: at[0], Host: at[1], App: l.Users[t.User]}
+		key := [2]string{cleanName(t.User), cleanName(host)}
+		if by[key] == nil {
+			by[key] = &model.Holder{User: key[0], Host: key[1], App: l.Users[t.User]}
 		}
-		by[at].Connections++
+		by[key].Connections++
 		if t.Command == "Sleep" {
-			by[at].Asleep++
+			by[key].Asleep++
 		}
 	}
 	list := make([]model.Holder, 0, len(by))
@@ -104,8 +105,9 @@ func (l *mysqlLook) holders(threads []mysql.Thread) {
 	l.server.Holders = list[:min(len(list), maxHolders)]
 }
 
-// plainName cuts and cleans a name that whoever logs in may have chosen.
-func plainName(s string) string {
+// cleanName returns a user or host name as printable text of bounded length: clients
+// choose these names.
+func cleanName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

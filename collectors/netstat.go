@@ -9,8 +9,8 @@ import (
 
 var errNetstat = errors.New("TcpExt ListenOverflows and ListenDrops are missing")
 
-// parseListenCounters reads two fields of /proc/net/netstat: lines come in
-// pairs, the names and below them the values.
+// parseListenCounters returns ListenOverflows and ListenDrops of /proc/net/netstat,
+// which has pairs of lines: names, and below them values.
 func parseListenCounters(b []byte) (overflows, drops float64, err error) {
 	names, rest, ok := bytes.Cut(b, []byte("\n"))
 	for ok && !bytes.HasPrefix(names, []byte("TcpExt:")) {

@@ -26,12 +26,12 @@ var (
 )
 
 const (
-	// defaultLeakAfter is for pools that no configuration names.
+	// defaultLeakAfter is leak_after of pools that are not configured.
 	defaultLeakAfter = time.Minute
-	// maxListed bounds the leaks of one pool, and the lock waits of one server,
-	// in the state.
+	// maxListed is the maximum number of leaks of one pool, and of lock waits of one
+	// server, in the state.
 	maxListed = 20
-	// maxWorkerSeries bounds the series of resp_worker_connections.
+	// maxWorkerSeries is the maximum number of series of resp_worker_connections.
 	maxWorkerSeries = 4000
 )
 
@@ -44,14 +44,15 @@ type PoolOptions struct {
 	Leaks       *LeakLog
 }
 
-// Pool returns the connections of the apps: by pool and state, and by worker.
+// Pool is the collector "pool": the connections of the apps by pool and state, and by
+// worker.
 type Pool struct {
 	o   PoolOptions
 	now func() time.Time
 
 	mu      sync.Mutex
 	servers map[string]*poolServer // by name
-	dropped int                    // series over the bound, since the start
+	dropped int                    // series over maxWorkerSeries, since the start
 }
 
 // NewPool returns the collector "pool".
@@ -73,11 +74,11 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	targets := c.o.Activity.list()
-	looks := make([]*activity, len(targets))
+	targets := c.o.Activity.currentTargets()
+	activities := make([]*activity, len(targets))
 	lacks := make([]error, len(targets))
 	eachServer(ctx, len(targets), func(ctx context.Context, i int) {
-		looks[i], lacks[i] = c.o.Activity.of(ctx, targets[i], c.Name())
+		activities[i], lacks[i] = c.o.Activity.read(ctx, targets[i], c.Name())
 	}, func(i int, err error) { lacks[i] = err })
 
 	c.mu.Lock()
@@ -93,10 +94,10 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 		if servers[t.Name] == nil {
 			servers[t.Name] = &poolServer{seen: make(map[uint64]*seenConnection)}
 		}
-		if lacks[i] = whyNoPools(t.Name, looks[i], lacks[i]); lacks[i] == nil {
-			c.server(&s, servers[t.Name], poolRead{t, looks[i], v})
-			if looks[i].left != (mysql.LeftOut{}) {
-				lacks[i] = cutShort(t.Name)
+		if lacks[i] = poolsLack(t.Name, activities[i], lacks[i]); lacks[i] == nil {
+			c.server(&s, servers[t.Name], poolRead{t, activities[i], v})
+			if activities[i].leftOut != (mysql.LeftOut{}) {
+				lacks[i] = incompleteLack(t.Name)
 			}
 		}
 	}
@@ -105,8 +106,8 @@ func (c *Pool) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// whyNoPools returns why the pools of a server are not known; nil if they are.
-func whyNoPools(server string, l *activity, err error) error {
+// poolsLack returns why the pools of a server are not known; nil if they are.
+func poolsLack(server string, l *activity, err error) error {
 	if err == nil {
 		for _, e := range []error{l.pingErr, l.threadsErr, l.transactionsErr} {
 			if e != nil {
@@ -128,9 +129,9 @@ type connected struct {
 	pid            int
 }
 
-// census returns the number of connections of each process to each component, and
-// the components of each app.
-func (v *sampledConnections) census() (counts map[connected]int, components map[string][]string) {
+// countConnections returns the number of connections of each process to each
+// component, and the sorted components of each app.
+func (v *sampledConnections) countConnections() (counts map[connected]int, components map[string][]string) {
 	counts, components = make(map[connected]int), make(map[string][]string)
 	for i := range v.list {
 		x := &v.list[i]
@@ -145,15 +146,15 @@ func (v *sampledConnections) census() (counts map[connected]int, components map[
 	return counts, components
 }
 
-// workers adds the connections of each worker. Where one worker of an app is
-// connected to something, the others' count is 0 rather than absent.
+// workers adds the connections of each worker. If one worker of an app is connected to
+// a component, the other workers have the value 0.
 func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
-	counts, components := v.census()
+	counts, components := v.countConnections()
 	left := maxWorkerSeries
 	for i := range v.snap.Apps {
 		a := &v.snap.Apps[i]
 		if err := v.errs[a.Name]; err != nil && a.Up {
-			lack = errors.Join(lack, whyNoConnections(a.Name, err))
+			lack = errors.Join(lack, connectionsLack(a.Name, err))
 			continue
 		}
 		for _, component := range components[a.Name] {
@@ -176,9 +177,10 @@ func (c *Pool) workers(s *Sample, v *sampledConnections) (lack error) {
 	return lack
 }
 
-func whyNoConnections(app string, err error) error {
+// connectionsLack returns why the connections of an app are not known.
+func connectionsLack(app string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses)
+		return lackOfApp(app, Permission, "the connections of "+app+" need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses)
 	}
 	return fmt.Errorf("the connections of %s: %w", app, err)
 }

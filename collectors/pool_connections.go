@@ -14,14 +14,14 @@ import (
 )
 
 // sampledConnections is the sampled connections of the apps, indexed for the join with
-// the servers' lists of threads.
+// the threads that the servers list.
 type sampledConnections struct {
 	snap    *discovery.Snapshot
 	taken   time.Time
 	errs    map[string]error // by app
 	dropped int
 
-	descriptors uint64 // that were not looked at, since the start
+	descriptors uint64 // descriptors that were not read, since the start
 	list        []sampledConnection
 	byPort      map[uint16]int            // local port to the place in list of the last one with it, see sampledConnection.next
 	slots       map[string]map[int]string // app and pid to worker slot
@@ -37,6 +37,7 @@ type sampledConnection struct {
 	next      int // place of another one with this local port; −1: none
 }
 
+// newSampledConnections returns the index of a sample of connections.
 func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledConnections {
 	v := &sampledConnections{
 		snap: snap, taken: c.Taken, errs: c.Errs, dropped: c.Dropped, descriptors: c.DroppedFDs, list: make([]sampledConnection, len(c.List)),
@@ -68,6 +69,7 @@ func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledCo
 // known reports whether there is a sample, or no app that runs.
 func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
+// owner returns the app, slot and pid of the i-th connection.
 func (v *sampledConnections) owner(i int) model.Owner {
 	x := &v.list[i]
 	return model.Owner{App: x.App, Slot: v.slots[x.App][x.PID], PID: x.PID}
@@ -80,7 +82,7 @@ type client struct {
 	port uint16 // 0: it came over a UNIX socket, or the server has none
 }
 
-// parseClient reads "10.0.0.7:41872", "::1:41872", "web-1:41872" or
+// parseClient parses "10.0.0.7:41872", "::1:41872", "web-1:41872" or
 // "localhost", the last for a UNIX socket.
 func parseClient(host string) client {
 	i := strings.LastIndexByte(host, ':')
@@ -161,6 +163,7 @@ func certainty(x *sampledConnection, server string) (n int) {
 	return n
 }
 
+// fits reports whether a connection with this local address may be that of the client.
 func (c client) fits(local netip.Addr) bool {
 	if c.addr.IsValid() {
 		return c.addr == local
@@ -178,7 +181,7 @@ func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
 	return c
 }
 
-// Connections is what the collector needs of the sampler of connections.
+// Connections is the part of the connection sampler that this collector uses.
 type Connections interface {
 	Connections() *conns.Sample
 	SampleConnections()

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// addLockWaits adds who waits for whom to the state, with the workers at both ends,
-// longest first.
+// addLockWaits adds the lock waits to the state, with the workers at both ends, longest
+// first.
 func (l *poolRead) addLockWaits(s *Sample, owners []model.Owner) {
 	waits := l.lockWaits()
 	if len(waits) == 0 {
@@ -53,7 +53,7 @@ func (l *poolRead) lockWaits() []model.LockWait {
 		})
 	}
 	if len(l.waits) > 0 {
-		byID := l.byID()
+		byID := l.transactionsByID()
 		for _, p := range l.waits {
 			if waiter, blocker := byID[p.Waiting], byID[p.Blocking]; waiter != nil && blocker != nil {
 				add(waiter.Thread, blocker.Thread, waiter.Waiting)

@@ -26,7 +26,7 @@ func (l *poolRead) addQueries(s *Sample, owners []model.Owner) {
 	}
 	var running []int // indexes in l.threads
 	for i := range l.threads {
-		if t := &l.threads[i]; !t.Own && t.Time >= queryAfter && ofClient(t) && !waits[t.ID] {
+		if t := &l.threads[i]; !t.Own && t.Time >= queryAfter && isClientStatement(t) && !waits[t.ID] {
 			running = append(running, i)
 		}
 	}

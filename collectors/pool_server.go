@@ -24,9 +24,9 @@ type poolCounts [len(poolStates)]int
 
 // poolServer is what is kept of one server between reads.
 type poolServer struct {
-	looked time.Time
-	seen   map[uint64]*seenConnection // by connection id
-	leaks  map[leakKey]bool           // leaked now, and logged
+	lastRead time.Time
+	seen     map[uint64]*seenConnection // by connection id
+	leaks    map[leakKey]bool           // leaked now, and logged
 }
 
 // seenConnection is when a connection was first seen. The same id with another client
@@ -72,8 +72,8 @@ type leak struct {
 	transaction *mysql.Transaction
 }
 
-// server adds the pools of one server, and asks for another sample of
-// connections if it has clients that are newer than the last one.
+// server adds the pools of one server. If the server has clients that are newer than
+// the sample of connections, it requests a new sample.
 func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	pools := c.poolsOf(l)
 	open := make(map[uint64]*mysql.Transaction, len(l.transactions))
@@ -90,18 +90,18 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 		if t.Own || t.Command == "Daemon" {
 			continue
 		}
-		at := p.see(t, l.began)
+		at := p.markSeen(t, l.began)
 		who, known := l.owner(clients[i], at, named)
 		if !known && clients[i].port != 0 && l.view.taken.Before(at.first) {
 			fresh = true
 		}
-		if in := pools.take(t, who); in != nil {
+		if in := pools.poolFor(t, who); in != nil {
 			in.add(t, open[t.ID], who)
 			who.App = cmp.Or(who.App, in.app)
 		}
 		owners[i] = who
 	}
-	p.forget(l.began)
+	p.prune(l.began)
 	if fresh {
 		c.o.Connections.SampleConnections()
 	}
@@ -111,29 +111,30 @@ func (c *Pool) server(s *Sample, p *poolServer, l poolRead) {
 	l.addQueries(s, owners)
 }
 
-// see returns when a connection was first seen.
-func (p *poolServer) see(t *mysql.Thread, now time.Time) *seenConnection {
-	at := p.seen[t.ID]
-	if at == nil || at.host != t.Host {
-		at = &seenConnection{host: t.Host, after: p.looked, first: now}
-		p.seen[t.ID] = at
+// markSeen records that a connection was seen at now, and returns its record.
+func (p *poolServer) markSeen(t *mysql.Thread, now time.Time) *seenConnection {
+	seen := p.seen[t.ID]
+	if seen == nil || seen.host != t.Host {
+		seen = &seenConnection{host: t.Host, after: p.lastRead, first: now}
+		p.seen[t.ID] = seen
 	}
-	at.last = now
-	return at
+	seen.last = now
+	return seen
 }
 
-// forget removes the connections that were not seen in this read.
-func (p *poolServer) forget(now time.Time) {
+// prune removes the connections that were not seen in the read at now.
+func (p *poolServer) prune(now time.Time) {
 	for id, at := range p.seen {
 		if !at.last.Equal(now) {
 			delete(p.seen, id)
 		}
 	}
-	p.looked = now
+	p.lastRead = now
 }
 
-// owner returns whose connection a thread is. A sample that is older than the
-// connection is not used, because its port may have been another connection's.
+// owner returns the worker at the other end of a thread's connection; known is false
+// if it cannot be determined. A sample that is older than the connection is not used,
+// because another connection may have had its port.
 func (l *poolRead) owner(from client, at *seenConnection, named map[uint16]int) (who model.Owner, known bool) {
 	if l.view.taken.Before(at.after) {
 		return model.Owner{}, false
@@ -164,8 +165,8 @@ func (p *pool) add(t *mysql.Thread, open *mysql.Transaction, who model.Owner) {
 // only above leakAfter.
 //
 // Threads and transactions are read one after the other. A connection that slept
-// when the first was read and began a transaction before the second was, is at
-// work: it cannot have slept in a transaction for longer than that has been open.
+// when the first was read and began a transaction before the second was read is in
+// use: it cannot have slept in a transaction for longer than that has been open.
 func poolState(t *mysql.Thread, open *mysql.Transaction, leakAfter time.Duration) int {
 	switch {
 	case t.Command != "Sleep", open != nil && t.Time > open.Age+time.Second:

@@ -39,16 +39,16 @@ func (c *Pool) poolsOf(l poolRead) *poolSet {
 	return b
 }
 
-// take returns the pool to which a connection belongs, or nil. The process at its
-// other end decides. Where that is not known, the user does; of several pools with
-// that user the first gets it.
-func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
+// poolFor returns the pool to which a connection belongs, or nil: by the process at its
+// other end, or if that is not known by its user. Of several pools with that user it is
+// the first.
+func (b *poolSet) poolFor(t *mysql.Thread, who model.Owner) *pool {
 	if who.App == "" {
 		return firstPool(b.order, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User })
 	}
 	own := b.configured[who.App]
 	if len(own) == 0 {
-		return b.find(who.App)
+		return b.foundPool(who.App)
 	}
 	if p := firstPool(own, func(p *pool) bool { return p.config.User != "" && p.config.User == t.User }); p != nil {
 		return p
@@ -56,6 +56,7 @@ func (b *poolSet) take(t *mysql.Thread, who model.Owner) *pool {
 	return firstPool(own, func(p *pool) bool { return p.config.User == "" })
 }
 
+// firstPool returns the first pool for which fits is true, or nil.
 func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	if i := slices.IndexFunc(list, fits); i >= 0 {
 		return list[i]
@@ -63,9 +64,10 @@ func firstPool(list []*pool, fits func(*pool) bool) *pool {
 	return nil
 }
 
-// find returns the pool of an app for which no pool on this server is configured. It
-// has the server's name, unless a pool on another server has that name.
-func (b *poolSet) find(app string) *pool {
+// foundPool returns the pool of an app for which no pool on this server is configured,
+// and creates it at the first call. It has the server's name, or "mysql:" and that if a
+// configured pool of the app has that name.
+func (b *poolSet) foundPool(app string) *pool {
 	p := b.found[app]
 	if p == nil {
 		p = &pool{app: app, name: b.server, leakAfter: defaultLeakAfter, workers: make(map[string]*poolCounts)}

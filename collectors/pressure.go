@@ -17,11 +17,11 @@ var pressureWaiting = counter("pressure_waiting_seconds_total",
 	"Time during which some or all (full) runnable tasks of the host waited for the resource. The kernel reports 0 for cpu/full.",
 	"resource", "kind")
 
-// Pressure reads how long work waited for CPU, memory and I/O from
-// /proc/pressure (PSI).
+// Pressure is the collector "pressure": how long tasks waited for CPU, memory and I/O,
+// from /proc/pressure (PSI).
 type Pressure struct{ proc string }
 
-// NewPressure makes the collector "pressure" of the procfs mounted at procRoot.
+// NewPressure returns the collector "pressure" for the procfs mounted at procRoot.
 func NewPressure(procRoot string) *Pressure { return &Pressure{proc: procRoot} }
 
 // Name implements [Collector].
@@ -30,8 +30,8 @@ func (p *Pressure) Name() string { return "pressure" }
 // Descs implements [Collector].
 func (p *Pressure) Descs() []*prometheus.Desc { return descs(pressureWaiting) }
 
-// Collect implements [Collector]. The share of the last minute that was spent
-// waiting is in the state only.
+// Collect implements [Collector]. The share of the last minute that tasks waited is in
+// the state only.
 func (p *Pressure) Collect(context.Context) (Sample, error) {
 	var s Sample
 	proc, err := procfs.NewFS(p.proc)
@@ -43,7 +43,7 @@ func (p *Pressure) Collect(context.Context) (Sample, error) {
 	for _, resource := range []string{"cpu", "memory", "io"} {
 		psi, err := proc.PSIStatsForResource(resource)
 		switch {
-		case noPSI(err):
+		case isPSIMissing(err):
 			none, off = append(none, resource), err
 			continue
 		case err != nil:
@@ -59,6 +59,7 @@ func (p *Pressure) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(failed, off)
 }
 
+// pressure adds one line of a pressure file.
 func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	if l == nil {
 		return
@@ -68,15 +69,16 @@ func (s *Sample) pressure(l *procfs.PSILine, resource, kind string) {
 	s.State.Pressures = append(s.State.Pressures, model.Pressure{Resource: resource, Kind: kind, Ratio: l.Avg60 / 100})
 }
 
-// noPSI tells a kernel without PSI: no file, or one that cannot be opened
-// because of psi=0.
-func noPSI(err error) bool {
+// isPSIMissing reports whether an error is that of a kernel without PSI: there is no
+// file, or it cannot be opened because of psi=0.
+func isPSIMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
-// pressureError is why some resources are not there.
+// pressureError returns an error of reading the pressure of resources as an
+// [Unavailable] with its remedy.
 func pressureError(resources string, err error) error {
-	if !noPSI(err) {
+	if !isPSIMissing(err) {
 		return fileError("pressure of "+resources, err)
 	}
 	return &Unavailable{

@@ -18,7 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// Apps is what the collectors need of the process watcher.
+// Apps is the part of the process watcher that the collectors use.
 type Apps interface {
 	Snapshot(ctx context.Context) (*discovery.Snapshot, error)
 }
@@ -43,8 +43,8 @@ var (
 	workerFDsFamily   = gauge("worker_open_fds", "Open file descriptors of the worker.", "app", "worker")
 )
 
-// Process returns each app's processes: that they run, their CPU time, threads,
-// descriptors and restarts.
+// Process is the collector "process": whether each app runs, and the CPU time, threads,
+// descriptors and restarts of its processes.
 type Process struct {
 	apps   Apps
 	limits *Limits
@@ -79,12 +79,12 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 		workers += a.Dropped
 		c.app(&s, a, snap.Time)
 		if a.FDsErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and therefore its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", CureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "the descriptors of "+a.Name+", and therefore its listeners and workers, need its uid or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", RemedyProcesses))
 		}
 		if a.FDsCut {
 			lacks = append(lacks, lackOfApp(a.Name, Failed, "a process of "+a.Name+" has more file descriptors than the exporter reads: a listener and its workers may be missing", ""))
 		}
-		lacks = append(lacks, distrusted(a)...)
+		lacks = append(lacks, trustLacks(a)...)
 	}
 	for _, l := range snap.LeftOut {
 		lacks = append(lacks, &Unavailable{
@@ -99,8 +99,9 @@ func (c *Process) Collect(ctx context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-// distrusted states what is not believed of an app's processes, or not read.
-func distrusted(a *discovery.App) (lacks []error) {
+// trustLacks returns the lacks of an app because of untrusted matches, servers of other
+// users, and processes over the limit of one user.
+func trustLacks(a *discovery.App) (lacks []error) {
 	if a.MatchErr != nil {
 		lacks = append(lacks, lackOfApp(a.Name, Permission, "the pid file in the match of "+a.Name+" is not trusted: "+a.MatchErr.Error(),
 			"make root or the user of the app the owner of the pid file, in a directory that nobody else can write to"))
@@ -115,6 +116,7 @@ func distrusted(a *discovery.App) (lacks []error) {
 	return lacks
 }
 
+// numbers returns numbers as text, separated by commas.
 func numbers(list []uint32) string {
 	text := make([]string, len(list))
 	for i, n := range list {
@@ -123,6 +125,7 @@ func numbers(list []uint32) string {
 	return strings.Join(text, ", ")
 }
 
+// app adds the series and the state of one app.
 func (c *Process) app(s *Sample, a *discovery.App, now time.Time) {
 	out := model.App{Name: a.Name, Up: a.Up, Restarts: a.Restarts}
 	s.add(upFamily, flag(a.Up), "app:"+a.Name)
@@ -135,7 +138,7 @@ func (c *Process) app(s *Sample, a *discovery.App, now time.Time) {
 	s.State.Apps = append(s.State.Apps, out)
 }
 
-// running publishes what an app that runs has.
+// running adds the series and the state that only a running app has.
 func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.Time) {
 	out.Server, out.Class = string(a.Server), cleaned(a.Class)
 	s.add(appInfoFamily, 1, a.Name, out.Server, out.Class)
@@ -147,7 +150,7 @@ func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.
 			s.set(&out.MaxFDs, maxFDsFamily, float64(a.MaxFDs), a.Name)
 		}
 	}
-	st := c.limits.of(a, now)
+	st := c.limits.statsOf(a, now)
 	if st.ThrottledSeconds != nil {
 		s.add(throttledFamily, *st.ThrottledSeconds, a.Name)
 	}
@@ -167,7 +170,7 @@ func (c *Process) running(s *Sample, out *model.App, a *discovery.App, now time.
 	}
 }
 
-// processOf publishes the process that is in a worker's slot.
+// processOf adds the series of the process in a worker's slot and returns its state.
 func processOf(s *Sample, app string, w *discovery.Worker) model.WorkerProcess {
 	out := model.WorkerProcess{Slot: strconv.Itoa(w.Slot), Started: seconds(w.Start)}
 	s.add(workerInfoFamily, 1, app, out.Slot, strconv.Itoa(w.PID))
@@ -182,8 +185,8 @@ func processOf(s *Sample, app string, w *discovery.Worker) model.WorkerProcess {
 	return out
 }
 
-// Limits reads the control groups of the apps. Collectors of one scrape share
-// one reading.
+// Limits reads the control groups of the apps. The collectors of one scrape share one
+// read.
 type Limits struct {
 	fs  *cgroup.FS
 	log *slog.Logger
@@ -192,16 +195,16 @@ type Limits struct {
 	groups map[int]*group
 }
 
-// group is the place of one app's oldest master, and what was last read there.
+// group is the control group of an app's oldest master process, and its last read.
 type group struct {
 	start time.Time
-	place cgroup.Group
+	group cgroup.Group
 	err   error
 	read  time.Time // when stats was read, by the snapshot's clock
 	stats cgroup.Stats
 }
 
-// maxGroups bounds the places that are remembered; they are cheap to find again.
+// maxGroups is the maximum number of cached groups; they are cheap to look up again.
 const maxGroups = 256
 
 // NewLimits returns a reader of the control groups under fs.
@@ -209,11 +212,11 @@ func NewLimits(fs *cgroup.FS, log *slog.Logger) *Limits {
 	return &Limits{fs: fs, log: logs.Or(log), groups: make(map[int]*group)}
 }
 
-// of returns what an app's control group allows and uses; nothing where that is
-// not to be had. Where a process belongs is read once in its life, for it
-// seldom moves. A group that cannot be read is no reason to be unavailable:
-// the host's own limits hold then.
-func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
+// statsOf returns the limits and the usage of an app's control group; the zero Stats if
+// they cannot be read. The group of a process is looked up once, because processes
+// seldom move. A group that cannot be read is no lack: the limits of the host apply
+// then.
+func (l *Limits) statsOf(a *discovery.App, now time.Time) cgroup.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.groups[a.PID]
@@ -222,13 +225,13 @@ func (l *Limits) of(a *discovery.App, now time.Time) cgroup.Stats {
 			clear(l.groups)
 		}
 		g = &group{start: a.Start}
-		if g.place, g.err = l.fs.Of(a.PID); g.err != nil {
+		if g.group, g.err = l.fs.Of(a.PID); g.err != nil {
 			l.log.Debug("Control group of an app not readable", "app", a.Name, "err", g.err)
 		}
 		l.groups[a.PID] = g
 	}
 	if g.err == nil && !g.read.Equal(now) { // what could not be read is absent
-		g.stats, _ = l.fs.Read(g.place)
+		g.stats, _ = l.fs.Read(g.group)
 		g.read = now
 	}
 	return g.stats

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// RedisServer is what this collector needs of a server.
+// RedisServer is the part of a Redis client that this collector uses.
 type RedisServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Info(ctx context.Context) (redis.Info, error)
@@ -24,7 +24,7 @@ type RedisServer interface {
 type RedisTarget struct {
 	Name     string
 	Server   RedisServer
-	Stateful bool // what is in it is no cache: its hit rate is not judged
+	Stateful bool // it is no cache: its hit ratio gets no level
 }
 
 var (
@@ -40,11 +40,11 @@ var (
 	redisBlockedFamily   = gauge("redis_blocked_clients", "Clients that are blocked in a command such as BLPOP.", "redis")
 )
 
-// redisPatience is how long one look at a server may take at most, whoever
-// waits: a Redis that takes longer is, to an app, not there.
-const redisPatience = 1500 * time.Millisecond
+// redisTimeout is the timeout of one read of a server, whatever the deadline of the
+// scrape: for an app, a Redis that takes longer is down.
+const redisTimeout = 1500 * time.Millisecond
 
-// Redis returns the state of Redis servers.
+// Redis is the collector "redis": the state of Redis servers.
 type Redis struct {
 	targets func() []RedisTarget
 
@@ -52,11 +52,11 @@ type Redis struct {
 	lookups map[string]*lookups // by name, of those in the configuration
 }
 
-// lookups is the recent past of one server's hits and misses.
+// lookups is the hits and misses of one server over the last minutes.
 type lookups struct {
 	hits, misses         window
 	lastHits, lastMisses float64
-	seen                 float64 // lookups in the window, as of the last reading
+	total                float64 // lookups in the window at the last reading
 }
 
 // NewRedis returns the collector "redis".
@@ -77,35 +77,35 @@ func (*Redis) Descs() []*prometheus.Desc {
 // first by the configuration gives the reason.
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
-	looks := make([]redisLook, len(targets))
+	reads := make([]redisRead, len(targets))
 	for i, t := range targets {
-		looks[i].RedisTarget, looks[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
+		reads[i].RedisTarget, reads[i].server = t, model.RedisServer{Name: t.Name, Stateful: t.Stateful}
 	}
-	eachServer(ctx, len(looks), func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
+		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
-		looks[i].read(ctx)
+		reads[i].readServer(ctx)
 	}, func(i int, err error) {
-		l := &looks[i]
+		l := &reads[i]
 		l.Sample, l.server = Sample{}, model.RedisServer{Name: l.Name, Stateful: l.Stateful}
 		l.add(upFamily, 0, "redis:"+l.Name)
 		l.err = lackOf("redis", l.Name, err)
 	})
 	var s Sample
 	var errs []error
-	for i := range looks {
-		s.Metrics = append(s.Metrics, looks[i].Metrics...)
-		errs = append(errs, looks[i].err)
+	for i := range reads {
+		s.Metrics = append(s.Metrics, reads[i].Metrics...)
+		errs = append(errs, reads[i].err)
 	}
-	c.hitRatios(looks, time.Now())
-	for i := range looks {
-		s.State.Redis = append(s.State.Redis, looks[i].server)
+	c.setHitRatios(reads, time.Now())
+	for i := range reads {
+		s.State.Redis = append(s.State.Redis, reads[i].server)
 	}
 	return s, errors.Join(errs...)
 }
 
-// redisLook is one look at one server.
-type redisLook struct {
+// redisRead is one read of one server.
+type redisRead struct {
 	RedisTarget
 	Sample
 	server model.RedisServer
@@ -113,9 +113,9 @@ type redisLook struct {
 	err    error
 }
 
-// read returns the numbers of one server. A server that refuses single commands is up: what it
-// does not tell is missing, with the reason, and nothing else is.
-func (l *redisLook) read(ctx context.Context) {
+// readServer sets the metrics and the state of the server. A server that refuses
+// single commands is up: only what these commands return is missing, with the reason.
+func (l *redisRead) readServer(ctx context.Context) {
 	took, err := l.Server.Ping(ctx)
 	up := 0.0
 	if err == nil || took > 0 {
@@ -125,7 +125,7 @@ func (l *redisLook) read(ctx context.Context) {
 		}
 		err = cmp.Or(err, refused)
 	}
-	l.err = l.lack(err)
+	l.err = l.lackFor(err)
 	l.add(upFamily, up, "redis:"+l.Name)
 	if up == 0 {
 		return
@@ -143,10 +143,11 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &e) && (e.Answered || e.Reason == reason.Permission)
 }
 
-// lack is why something is not in the sample.
-func (l *redisLook) lack(err error) error { return redisLack(l.Name, err) }
+// lackFor returns an error of this server as an [Unavailable].
+func (l *redisRead) lackFor(err error) error { return redisLack(l.Name, err) }
 
-// redisLack says what a Redis lacks, with its name, as the reason of a collector.
+// redisLack returns an error of a Redis as an [Unavailable] with the server's name;
+// an error that is no [redis.Error] is returned as it is.
 func redisLack(name string, err error) error {
 	var e *redis.Error
 	if !errors.As(err, &e) || e == nil {
@@ -155,7 +156,8 @@ func redisLack(name string, err error) error {
 	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
 }
 
-func (l *redisLook) publish() {
+// publish adds the series and the state of a server that is up.
+func (l *redisRead) publish() {
 	cache := 1.0
 	if l.Stateful {
 		cache = 0
@@ -179,14 +181,14 @@ func (l *redisLook) publish() {
 	}
 }
 
-// hitRatios notes the share of lookups that found their key over five minutes,
-// of each server that had any.
-func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
+// setHitRatios sets the hit ratio of the last five minutes in the state of each
+// server that had lookups.
+func (c *Redis) setHitRatios(reads []redisRead, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := make(map[string]*lookups, len(looks))
-	for i := range looks {
-		name, info := looks[i].Name, looks[i].info
+	known := make(map[string]*lookups, len(reads))
+	for i := range reads {
+		name, info := reads[i].Name, reads[i].info
 		past := c.lookups[name]
 		if past == nil {
 			past = &lookups{}
@@ -195,16 +197,17 @@ func (c *Redis) hitRatios(looks []redisLook, now time.Time) {
 		if info.Hits == nil || info.Misses == nil {
 			continue
 		}
-		if ratio, ok := past.ratio(now, *info.Hits, *info.Misses); ok {
-			looks[i].server.HitRatio, looks[i].server.Lookups = model.Known(ratio), model.Known(past.seen)
+		if ratio, ok := past.addReading(now, *info.Hits, *info.Misses); ok {
+			reads[i].server.HitRatio, reads[i].server.Lookups = model.Known(ratio), model.Known(past.total)
 		}
 	}
 	c.lookups = known
 }
 
-// ratio takes a reading; false while there is none before it, or no lookup
-// since. Counters that went back are those of a server that was restarted.
-func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
+// addReading adds a reading and returns the hit ratio of the window; false for the
+// first reading, or without lookups. If a counter went back, the server was
+// restarted, and the window starts again.
+func (l *lookups) addReading(now time.Time, hits, misses float64) (float64, bool) {
 	if hits < l.lastHits || misses < l.lastMisses {
 		*l = lookups{}
 	}
@@ -213,7 +216,7 @@ func (l *lookups) ratio(now time.Time, hits, misses float64) (float64, bool) {
 	missed, _ := l.misses.growth(now, misses)
 	l.hits.add(now, hits)
 	l.misses.add(now, misses)
-	l.seen = found + missed
+	l.total = found + missed
 	if found+missed == 0 {
 		return 0, false
 	}

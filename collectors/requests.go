@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// unknown is the app of events whose sender cannot be told.
+// unknown is the app of events whose sender cannot be determined.
 const unknown = "unknown"
 
 var (
@@ -42,55 +42,55 @@ type RequestsOptions struct {
 	SlowRequest time.Duration // a request that takes longer is slow; 0: 5 s
 	MaxRoutes   int           // distinct routes an app may have; 0: 200
 	MaxApps     int           // distinct apps; 0: 50
-	// Attribute finds the apps of senders that did not name theirs; those it
-	// cannot find are missing in its answer. It may be nil.
+	// Attribute returns the apps of senders that sent events without an app. The
+	// result lacks senders whose app is not known. It may be nil.
 	Attribute func(context.Context, []ingest.Source) map[ingest.Source]string
-	// Prove returns what the kernel reports about UDP sources; those that are
-	// missing stay unproven. nil: all do.
+	// Prove returns what the kernel reports about UDP sources. Those that are missing
+	// in the result stay unproven. nil: no source is proven.
 	Prove func(context.Context, []ingest.Source) map[ingest.Source]ingest.Source
-	// Users returns the user ids of the processes of each watched app, none for
-	// one that is down; a nil map if it cannot tell. It may be nil.
+	// Users returns the user ids of the processes of each watched app, none for one
+	// that is down; a nil map if they are not known. It may be nil.
 	Users func(context.Context) map[string][]uint32
 	// Trusts reports whether a sender may report for every app. nil: all may.
 	Trusts func(ingest.Source) bool
 	// Stats returns what the listeners received. It may be nil.
 	Stats func() statsd.Stats
-	// Problem says why a listener cannot listen, as an [Unavailable]; nil: all
-	// do. It may be nil.
+	// Problem returns why a listener cannot listen, as an [Unavailable]; nil if all
+	// listen. It may be nil.
 	Problem func() error
 	Now     func() time.Time // nil: time.Now
 }
 
-// Requests is the collector of what apps and their servers report of their
-// requests. It is the sink of every ingest, and keeps its counts itself.
+// Requests is the collector "requests": the requests that apps and their servers
+// report. It is the sink of every ingest, and holds the counters itself.
 //
-// What a line reports counts for the app that it names only if the sender may
-// report for that app: a process with a user id of the app's processes, root,
-// the exporter's own user, or whom the configuration trusts. A name that no
-// watched app has belongs to the first user that reports for it.
+// An event counts for the app that it names only if its sender may report for that
+// app: a process with a user id of the app's processes, root, the exporter's own
+// user, or a sender that the configuration trusts. A name that no watched app has is
+// claimed by the first user that reports for it.
 //
-// Every bound folds and never loses: a route too many counts under "other", an
-// app too many too, a status code too many under the x00 of its class.
+// An event over a limit is folded, not dropped: a route or an app over the limit
+// counts as "other", a status code over the limit as the x00 of its class.
 //
-// Once an app has sent one whole request (the Flask integration does), what
-// gunicorn says of its durations and statuses is ignored from then on, because
-// it is the same requests again. Its log levels still count.
+// Once an app has sent a whole request (the Flask integration does), gunicorn's
+// durations and statuses of that app are ignored, because they are the same requests
+// again. Its log levels still count.
 type Requests struct {
-	o       RequestsOptions
-	started time.Time
-	wake    chan struct{} // somebody waits to be proven
+	o          RequestsOptions
+	started    time.Time
+	resolveNow chan struct{} // has a value if Run is to resolve senders now
 
-	mu      sync.Mutex // guards all down to parsed; Observe takes it for each event
-	limits  limits
-	places  places
-	senders senders
-	parsed  float64 // the most that was published as parsed
-	misread map[string]*misread
+	mu              sync.Mutex // guards all down to appFaults; Observe locks it for each event
+	limits          limits
+	accounts        accountTable
+	senders         senders
+	publishedParsed float64               // the highest value published as parsed
+	appFaults       map[string]*appFaults // by app
 
-	page pages // has a mutex of its own
+	history requestHistory // has a mutex of its own
 }
 
-// NewRequests makes the collector.
+// NewRequests returns the collector "requests".
 func NewRequests(o RequestsOptions) *Requests {
 	if o.SlowRequest <= 0 {
 		o.SlowRequest = 5 * time.Second
@@ -104,23 +104,23 @@ func NewRequests(o RequestsOptions) *Requests {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Requests{o: o, started: o.Now(), wake: make(chan struct{}, 1)}
-	r.places = places{max: o.MaxApps, apps: make(map[string]*account)}
-	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusal]*blame)}
-	r.misread = make(map[string]*misread)
-	r.page.before = r.started
-	r.page.apps = make(map[string]*history)
+	r := &Requests{o: o, started: o.Now(), resolveNow: make(chan struct{}, 1)}
+	r.accounts = accountTable{maxNames: o.MaxApps, apps: make(map[string]*account)}
+	r.senders = senders{all: make(map[ingest.Source]*sender), refused: make(map[refusedSender]*refusals)}
+	r.appFaults = make(map[string]*appFaults)
+	r.history.lastRead = r.started
+	r.history.apps = make(map[string]*appHistory)
 	r.Apply(o.SlowRequest, o.MaxRoutes)
 	return r
 }
 
-// Apply takes new settings over; no count is lost. Routes that already have
-// their series keep them.
+// Apply sets the limit of slow requests and the maximum number of routes. No count is
+// lost, and routes that have a series keep it.
 func (r *Requests) Apply(slow time.Duration, maxRoutes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.limits.slow, r.limits.maxRoutes = slow.Seconds(), maxRoutes
-	r.places.epoch++ // whom the configuration trusts may have changed too
+	r.accounts.epoch++ // the trusted senders may have changed too
 }
 
 // Name implements Collector.
@@ -132,48 +132,49 @@ func (*Requests) Descs() []*prometheus.Desc {
 		statsdLines, statsdPackets, statsdDropped, statsdBuffer, seriesDropped)
 }
 
-// Observe implements [ingest.Sink]. It allocates nothing for a sender, an app
-// and a route that are known.
+// Observe implements [ingest.Sink]. It does not allocate if the sender, the app and
+// the route are known.
 func (r *Requests) Observe(e *ingest.Event, from ingest.Source) {
 	if e.Kind == ingest.Ignored {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a, folded := r.account(e, from)
+	a, folded := r.accountFor(e, from)
 	if a == nil {
 		return
 	}
 	if a.observe(e, &r.limits) || folded {
-		r.limits.refuse(e) // once, however many bounds it met
+		r.limits.countFolded(e) // once, even if it is over several limits
 	}
 }
 
-// account returns where an event counts; nil: nowhere, and that is counted.
-func (r *Requests) account(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
+// accountFor returns the account for which an event counts, and whether it stands for
+// several apps because of a limit. nil: the event was refused, and is counted as such.
+func (r *Requests) accountFor(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	s := r.senders.last
 	if s == nil || s.key != from {
 		if s = r.sender(from); s == nil {
-			return r.homeless(e, from)
+			return r.accountWithoutSender(e, from)
 		}
 		r.senders.last = s
 	}
-	s.heard = true
+	s.active = true
 	switch {
 	case len(e.App) == 0:
-		if s.pending { // it is to be proven while its socket is open
-			r.knock()
+		if s.unproven { // it can be proven only while its socket is open
+			r.requestResolve()
 		}
-		return &s.own, false
-	case s.verdict.epoch == r.places.epoch && s.verdict.app == string(e.App):
-		a, folded = s.verdict.account, s.verdict.folded
+		return &s.unnamed, false
+	case s.cached.epoch == r.accounts.epoch && s.cached.app == string(e.App):
+		a, folded = s.cached.account, s.cached.folded
 	default:
-		a, folded = r.judge(s, e.App)
+		a, folded = r.accountByName(s, e.App)
 	}
 	switch {
 	case a == nil:
-		r.refuse(s, e)
-	case a.standing == waiting && !e.Again:
+		r.refuseEvent(s, e)
+	case a.class == classPending && !e.Again:
 		a.lines++
 	}
 	return a, folded

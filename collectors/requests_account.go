@@ -7,15 +7,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The bounds of what one sender can make us remember.
+// The limits of what one sender can make the collector store.
 const (
 	maxRouteBytes = 256
-	maxCodes      = 40 // distinct status codes an app may have
-	pairsPerRoute = 10 // all apps together: pairs of method and route, per MaxRoutes
-	pairsForEach  = 40 // pairs that an app may have even where others took all
+	maxCodes      = 40 // distinct status codes of an app
+	pairsPerRoute = 10 // pairs of method and route of all apps together, divided by MaxRoutes
+	pairsForEach  = 40 // pairs that an app may have even if the others use up all
 )
 
-// other is the label value of what goes beyond a bound.
+// other is the label value of what is over a limit.
 const other = "other"
 
 const (
@@ -35,34 +35,34 @@ func methodNames() [methodCount]string {
 	return [...]string{"", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", other}
 }
 
-// limits is what all accounts share: bounds, and what went beyond them.
+// limits are the limits of all accounts, and the counts of what was over them.
 type limits struct {
 	slow      float64 // seconds
 	maxRoutes int
-	// Pairs of method and route that accounts hold beyond the first, by the
-	// standing of the account: strangers do not use up what apps need.
-	pairs [standings]int
-	// Events that were folded into something else, by family; lines of them, and
-	// lines that were dropped because their sender may not report for the app.
+	// Pairs of method and route, without the first of each account, by the class of
+	// the account: untrusted senders must not use up the limit of the apps.
+	pairs [accountClasses]int
+	// Folded events by family, the lines that had them, and the lines that were dropped
+	// because their sender may not report for the app.
 	requests, durations, logs, lines, untrusted uint64
 }
 
-// room reports whether an account may have one more pair.
-func (l *limits) room(a *account) bool {
+// allowsPair reports whether an account may have one more pair.
+func (l *limits) allowsPair(a *account) bool {
 	all := l.maxRoutes * pairsPerRoute
-	switch a.standing {
-	case watched:
-		// One app cannot take more than half, and each has some for itself.
-		return l.pairs[watched] < all && a.pairs < all/2 || a.pairs < min(pairsForEach, all/2)
-	case trusted, homed:
-		return l.pairs[a.standing] < all
+	switch a.class {
+	case classWatched:
+		// One app gets at most half, and each at least pairsForEach.
+		return l.pairs[classWatched] < all && a.pairs < all/2 || a.pairs < min(pairsForEach, all/2)
+	case classTrusted, classAttributed:
+		return l.pairs[a.class] < all
 	default:
-		return l.pairs[a.standing] < all/4
+		return l.pairs[a.class] < all/4
 	}
 }
 
-// refuse notes an event that a bound kept from its own series.
-func (l *limits) refuse(e *ingest.Event) {
+// countFolded counts an event that has no series of its own because of a limit.
+func (l *limits) countFolded(e *ingest.Event) {
 	if !e.Again {
 		l.lines++
 	}
@@ -80,39 +80,39 @@ func (l *limits) refuse(e *ingest.Event) {
 	}
 }
 
-// standing is what an account is believed to be.
-type standing uint8
+// accountClass is what an account is for, and how far its senders are trusted.
+type accountClass uint8
 
 const (
-	waiting   standing = iota // what a sender sent that is not judged yet
-	homed                     // what one sent that is known to report for an app
-	claimed                   // an app that nobody watches, as its first sender calls it
-	trusted                   // an app that nobody watches, of a sender who may report for all
-	watched                   // an app whose processes are watched, or were
-	standings                 // how many there are
+	classPending    accountClass = iota // the pending or unnamed events of a sender
+	classAttributed                     // the unnamed events of a sender that is known to report for an app
+	classClaimed                        // an app that is not watched, of the user that first reported for it
+	classTrusted                        // an app that is not watched, of a sender that may report for all apps
+	classWatched                        // an app whose processes are or were watched
+	accountClasses                      // the number of classes
 )
 
-// account is what one app, or one sender whose app is not known yet, reported.
+// account holds the counters of one app, or of one sender whose app is not known yet.
 type account struct {
-	name     string
-	standing standing
-	owner    claimant // of a claimed one
-	users    []uint32 // of a watched one: the user ids of its processes, when it last had some
-	gone     bool     // it was watched, and is not any more
-	seen     time.Time
-	lines    uint64 // of one that waits
+	name      string
+	class     accountClass
+	owner     userKey  // classClaimed: the user that claimed the name
+	users     []uint32 // classWatched: the user ids of its processes when it last had any
+	unwatched bool     // classWatched, but the app is not watched any more
+	lastEvent time.Time
+	lines     uint64 // classPending: the lines that it has
 
-	routes map[string]*route
-	codes  [10]uint64 // one bit for each status code that has a counter
-	kinds  int        // how many bits are set
-	slow   weighted
-	logs   [levelCount]weighted
-	pairs  int
-	timed  bool   // reported a duration
-	whole  bool   // reports whole requests: what gunicorn says of them is ignored
-	server bool   // gunicorn reports for it
-	dirty  bool   // has something that was not merged, or was heard of since the last look
-	began  uint64 // tells one account from an earlier one of that name
+	routes        map[string]*route
+	codes         [10]uint64 // one bit for each status code that has a counter
+	distinctCodes int        // how many bits are set
+	slow          weightedCount
+	logs          [levelCount]weightedCount
+	pairs         int
+	hasDurations  bool   // a duration was reported
+	wholeRequests bool   // whole requests are reported: gunicorn's events are ignored
+	fromServer    bool   // gunicorn reports for it
+	dirty         bool   // has had events since it was last merged or marked as seen
+	serial        uint64 // differs from that of an earlier account of that name
 }
 
 // route holds one route's pairs, by the method's index.
@@ -123,127 +123,136 @@ type route struct {
 
 // pair is one pair of method and route.
 type pair struct {
-	codes []codeCount // few: a search beats a map
-	times *times      // nil: no duration was reported
+	codes     []codeCount      // few: a linear search is faster than a map
+	durations *durationBuckets // nil: no duration was reported
 }
 
+// codeCount is the number of requests with one status code.
 type codeCount struct {
 	code int
-	weighted
+	weightedCount
 }
 
-// observe counts an event, and says whether a bound put it where others are.
+// observe counts an event. folded reports whether it has no series of its own because
+// of a limit.
 func (a *account) observe(e *ingest.Event, l *limits) (folded bool) {
 	a.dirty = true
 	switch e.Kind {
 	case ingest.Log:
-		a.log(e)
+		a.countLog(e)
 	case ingest.Status:
-		if a.server = true; !a.whole {
-			folded = a.count(a.first(l), e)
+		if a.fromServer = true; !a.wholeRequests {
+			folded = a.countStatus(a.unnamedPair(l), e)
 		}
 	case ingest.Duration:
-		if a.server = true; !a.whole {
-			a.time(a.first(l), e, l)
+		if a.fromServer = true; !a.wholeRequests {
+			a.countDuration(a.unnamedPair(l), e, l)
 		}
 	case ingest.Request:
-		a.whole = true
+		a.wholeRequests = true
 		var p *pair
 		p, folded = a.pair(e, l)
-		folded = a.count(p, e) || folded
-		a.time(p, e, l)
+		folded = a.countStatus(p, e) || folded
+		a.countDuration(p, e, l)
 	case ingest.Ignored:
 	}
 	return folded
 }
 
-func (a *account) log(e *ingest.Event) {
+// countLog counts a line of the server's log.
+func (a *account) countLog(e *ingest.Event) {
 	for i, level := range logLevels() {
 		if string(e.Level) == level {
 			a.logs[i].add(e.Weight)
-			a.server = true
+			a.fromServer = true
 			return
 		}
 	}
 }
 
-func (a *account) count(p *pair, e *ingest.Event) (folded bool) {
+// countStatus counts the status code of an event; folded: as the code of its class.
+func (a *account) countStatus(p *pair, e *ingest.Event) (folded bool) {
 	for i := range p.codes {
 		if p.codes[i].code == e.Code {
 			p.codes[i].add(e.Weight)
 			return false
 		}
 	}
-	code := a.admit(e.Code)
+	code := a.countedCode(e.Code)
 	p.code(code).add(e.Weight)
 	return code != e.Code
 }
 
-// admit returns the code under which another one counts. RFC 9110 lets whoever
-// does not know a code take it for the x00 of its class; that keeps the shares
-// of the classes right when somebody sends all codes there are.
-func (a *account) admit(code int) int {
+// countedCode returns the code as which a status code counts: the code itself, or over
+// the limit the x00 of its class, as RFC 9110 lets clients treat unknown codes. So the
+// shares of the classes stay right even if a sender sends every code.
+func (a *account) countedCode(code int) int {
 	word, bit := code/64%len(a.codes), uint64(1)<<(code%64)
 	switch {
 	case a.codes[word]&bit != 0, code%100 == 0:
 		return code
-	case a.kinds >= maxCodes:
+	case a.distinctCodes >= maxCodes:
 		return code / 100 * 100
 	}
 	a.codes[word] |= bit
-	a.kinds++
+	a.distinctCodes++
 	return code
 }
 
-func (p *pair) code(code int) *weighted {
+// code returns the counter of a status code, and adds it at the first call.
+func (p *pair) code(code int) *weightedCount {
 	for i := range p.codes {
 		if p.codes[i].code == code {
-			return &p.codes[i].weighted
+			return &p.codes[i].weightedCount
 		}
 	}
 	p.codes = append(p.codes, codeCount{code: code})
-	return &p.codes[len(p.codes)-1].weighted
+	return &p.codes[len(p.codes)-1].weightedCount
 }
 
-func (a *account) time(p *pair, e *ingest.Event, l *limits) {
-	if p.times == nil {
-		p.times = &times{}
+// countDuration adds the duration of an event, and counts a slow request.
+func (a *account) countDuration(p *pair, e *ingest.Event, l *limits) {
+	if p.durations == nil {
+		p.durations = &durationBuckets{}
 	}
-	p.times.observe(e.Seconds, e.Weight)
-	a.timed = true
+	p.durations.observe(e.Seconds, e.Weight)
+	a.hasDurations = true
 	if e.Seconds > l.slow {
 		a.slow.add(e.Weight)
 	}
 }
 
-// first finds the pair of events that have neither method nor route.
-func (a *account) first(l *limits) *pair {
+// unnamedPair returns the pair of events that have neither method nor route.
+func (a *account) unnamedPair(l *limits) *pair {
 	if r := a.routes[""]; r != nil && r.methods[0] != nil {
 		return r.methods[0]
 	}
-	p, _ := a.newPair(0, "", l)
+	p, _ := a.ensurePair(0, "", l)
 	return p
 }
 
-// pair finds the pair of a request, or makes it within the bounds.
+// pair returns the pair of a request, and adds it within the limits; folded: it is one
+// for what is over a limit.
 func (a *account) pair(e *ingest.Event, l *limits) (p *pair, folded bool) {
 	m := methodIndex(e.Method)
 	if r := a.routes[string(e.Route)]; r != nil && r.methods[m] != nil {
 		return r.methods[m], false
 	}
-	return a.newPair(m, strings.ToValidUTF8(string(e.Route), "\uFFFD"), l)
+	return a.ensurePair(m, strings.ToValidUTF8(string(e.Route), "\uFFFD"), l)
 }
 
-func (a *account) newPair(m int, path string, l *limits) (p *pair, folded bool) {
-	if a.routes[path] == nil && (len(path) > maxRouteBytes || path != "" && path != other && a.named() >= l.maxRoutes) {
+// ensurePair is pair by the index of a method and a path.
+func (a *account) ensurePair(m int, path string, l *limits) (p *pair, folded bool) {
+	if a.routes[path] == nil && (len(path) > maxRouteBytes || path != "" && path != other && a.namedRoutes() >= l.maxRoutes) {
 		path, folded = other, true
 	}
 	if r := a.routes[path]; r != nil && r.methods[m] != nil {
 		return r.methods[m], folded
 	}
-	// The first pair of all, and the last resort, are always to be had.
-	plain := path == "" && m == 0
-	if !plain && !l.room(a) {
+	// The pair without method and route, and the one for what is over a limit, are
+	// always allowed.
+	isUnnamed := path == "" && m == 0
+	if !isUnnamed && !l.allowsPair(a) {
 		path, m, folded = other, otherMethod, true
 	}
 	r := a.routes[path]
@@ -256,16 +265,16 @@ func (a *account) newPair(m int, path string, l *limits) (p *pair, folded bool) 
 	}
 	if r.methods[m] == nil {
 		r.methods[m] = &pair{}
-		if !plain {
+		if !isUnnamed {
 			a.pairs++
-			l.pairs[a.standing]++
+			l.pairs[a.class]++
 		}
 	}
 	return r.methods[m], folded
 }
 
-// named counts the routes that have a name of their own.
-func (a *account) named() int {
+// namedRoutes returns the number of routes without "" and "other".
+func (a *account) namedRoutes() int {
 	n := len(a.routes)
 	if a.routes[""] != nil {
 		n--
@@ -276,17 +285,17 @@ func (a *account) named() int {
 	return n
 }
 
-// merge moves all that o holds into a. If a's app reports whole requests and o
-// has only what gunicorn says, that is dropped: it is known already.
+// merge moves all counts of o to a. If a has whole requests and o has only gunicorn's
+// events, those are dropped: they are the same requests.
 func (a *account) merge(o *account, l *limits) {
-	l.pairs[o.standing] -= o.pairs
+	l.pairs[o.class] -= o.pairs
 	for i := range o.logs {
 		a.logs[i].merge(o.logs[i])
 	}
-	a.dirty, a.server = true, a.server || o.server
-	if o.whole || !a.whole {
-		a.whole = o.whole
-		a.timed = a.timed || o.timed
+	a.dirty, a.fromServer = true, a.fromServer || o.fromServer
+	if o.wholeRequests || !a.wholeRequests {
+		a.wholeRequests = o.wholeRequests
+		a.hasDurations = a.hasDurations || o.hasDurations
 		a.slow.merge(o.slow)
 		for _, r := range o.routes {
 			for m, p := range r.methods {
@@ -296,11 +305,11 @@ func (a *account) merge(o *account, l *limits) {
 			}
 		}
 	}
-	*o = account{name: o.name, standing: o.standing}
+	*o = account{name: o.name, class: o.class}
 }
 
-// refuse notes that all of a goes to an app that stands for several.
-func (a *account) refuse(l *limits) {
+// countFolded counts all events of a as folded into an account for several apps.
+func (a *account) countFolded(l *limits) {
 	for _, r := range a.routes {
 		for _, p := range r.methods {
 			if p == nil {
@@ -309,8 +318,8 @@ func (a *account) refuse(l *limits) {
 			for _, c := range p.codes {
 				l.requests += c.n
 			}
-			if p.times != nil {
-				l.durations += p.times.count.n
+			if p.durations != nil {
+				l.durations += p.durations.count.n
 			}
 		}
 	}
@@ -319,24 +328,26 @@ func (a *account) refuse(l *limits) {
 	}
 }
 
+// mergePair adds the counts of a pair to the pair of that method and path.
 func (a *account) mergePair(m int, path string, from *pair, l *limits) {
-	to, folded := a.newPair(m, path, l)
+	to, folded := a.ensurePair(m, path, l)
 	for _, c := range from.codes {
-		code := a.admit(c.code)
+		code := a.countedCode(c.code)
 		if code != c.code || folded {
-			l.requests += c.n // as series; as lines they were counted when they came
+			l.requests += c.n // as series; as lines they were counted on arrival
 		}
-		to.code(code).merge(c.weighted)
+		to.code(code).merge(c.weightedCount)
 	}
-	if from.times == nil {
+	if from.durations == nil {
 		return
 	}
-	if to.times == nil {
-		to.times = &times{}
+	if to.durations == nil {
+		to.durations = &durationBuckets{}
 	}
-	to.times.merge(from.times)
+	to.durations.merge(from.durations)
 }
 
+// methodIndex returns the index of a method in methodNames; otherMethod if unknown.
 func methodIndex(b []byte) int {
 	for i, name := range methodNames() {
 		if string(b) == name {

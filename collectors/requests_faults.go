@@ -11,19 +11,19 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The bounds of what is kept of lines that cannot be read.
+// The limits of what is stored about malformed lines.
 const (
-	maxTraced  = 64  // senders that are looked up in one look
-	maxMisread = 256 // apps
+	maxFaultySenders = 64  // senders whose app is looked up per scrape
+	maxFaultyApps    = 256 // apps with malformed lines
 )
 
-// faults counts the lines of a sender that cannot be read.
-type faults [ingest.Faults]uint64
+// lineFaults is the number of malformed lines by fault.
+type lineFaults [ingest.Faults]uint64
 
-func (f *faults) any() bool { return *f != faults{} }
+func (f *lineFaults) any() bool { return *f != lineFaults{} }
 
 // String returns the codes with their counts, such as "shape 3, value 1".
-func (f *faults) String() string {
+func (f *lineFaults) String() string {
 	var out []string
 	for i, n := range f {
 		if n > 0 {
@@ -33,15 +33,15 @@ func (f *faults) String() string {
 	return strings.Join(out, ", ")
 }
 
-// misread is what of a watched app could not be read lately.
-type misread struct {
-	faults faults
-	last   time.Time
+// appFaults is the recent malformed lines of a watched app.
+type appFaults struct {
+	faults lineFaults
+	lastAt time.Time
 }
 
-// Refused notes a line or datagram that cannot be read. It allocates nothing for
-// a sender that is known.
-func (r *Requests) Refused(why ingest.Fault, from ingest.Source) {
+// ObserveFault counts a malformed line or datagram. It does not allocate if the sender
+// is known.
+func (r *Requests) ObserveFault(why ingest.Fault, from ingest.Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.senders.last
@@ -51,50 +51,51 @@ func (r *Requests) Refused(why ingest.Fault, from ingest.Source) {
 	if s == nil || why >= ingest.Faults {
 		return
 	}
-	s.heard = true
+	s.active = true
 	s.faults[why]++
-	if s.pending { // it is to be proven while its socket is open
-		r.knock()
+	if s.unproven { // it can be proven only while its socket is open
+		r.requestResolve()
 	}
 }
 
-// trace sets the apps of proven senders whose lines cannot be read or name an
-// app that nobody watches. It looks up only those that have the user id of a
-// watched app's processes.
-func (r *Requests) trace(ctx context.Context, now time.Time) {
-	asked := r.traced()
+// attributeFaults sets the apps of proven senders whose lines are malformed or name an
+// app that is not watched. It looks up only senders with the user id of a watched
+// app's processes.
+func (r *Requests) attributeFaults(ctx context.Context, now time.Time) {
+	faulty := r.faultySenders()
 	var found map[ingest.Source]string
-	if len(asked) > 0 && r.o.Attribute != nil {
-		sources := make([]ingest.Source, 0, len(asked))
-		for _, source := range asked {
+	if len(faulty) > 0 && r.o.Attribute != nil {
+		sources := make([]ingest.Source, 0, len(faulty))
+		for _, source := range faulty {
 			sources = append(sources, source)
 		}
 		found = r.o.Attribute(ctx, sources)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for key, source := range asked {
+	for key, source := range faulty {
 		s := r.senders.all[key]
 		if s == nil || s.source != source || found[source] == "" {
 			continue
 		}
-		s.of = found[source]
-		r.blot(s, now)
+		s.processApp = found[source]
+		r.addAppFaults(s, now)
 	}
-	for app, m := range r.misread {
-		if now.Sub(m.last) > refusedFor {
-			delete(r.misread, app)
+	for app, m := range r.appFaults {
+		if now.Sub(m.lastAt) > refusedFor {
+			delete(r.appFaults, app)
 		}
 	}
 }
 
-// traced returns the senders to look up, by what the listener reports of them.
-func (r *Requests) traced() map[ingest.Source]ingest.Source {
+// faultySenders returns the proven sources of the senders to look up, by the source
+// that the listener reports.
+func (r *Requests) faultySenders() map[ingest.Source]ingest.Source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	users := make(map[uint32]bool)
-	for _, a := range r.places.apps {
-		if a.standing == watched {
+	for _, a := range r.accounts.apps {
+		if a.class == classWatched {
 			for _, uid := range a.users {
 				users[uid] = true
 			}
@@ -102,64 +103,64 @@ func (r *Requests) traced() map[ingest.Source]ingest.Source {
 	}
 	out := make(map[ingest.Source]ingest.Source)
 	for key, s := range r.senders.all {
-		due := s.faults.any() || s.of == "" && r.misnames(s) != ""
-		if due && len(out) < maxTraced && !s.pending && s.source.Proven && users[s.source.UID] {
+		due := s.faults.any() || s.processApp == "" && r.unwatchedName(s) != ""
+		if due && len(out) < maxFaultySenders && !s.unproven && s.source.Proven && users[s.source.UID] {
 			out[key] = s.source
 		}
 	}
 	return out
 }
 
-// blot adds what of a sender could not be read to its app.
-func (r *Requests) blot(s *sender, now time.Time) {
+// addAppFaults moves the faults of a sender to its app.
+func (r *Requests) addAppFaults(s *sender, now time.Time) {
 	if !s.faults.any() {
 		return
 	}
-	m := r.misread[s.of]
+	m := r.appFaults[s.processApp]
 	if m == nil {
-		if len(r.misread) >= maxMisread {
+		if len(r.appFaults) >= maxFaultyApps {
 			return
 		}
-		m = &misread{}
-		r.misread[s.of] = m
+		m = &appFaults{}
+		r.appFaults[s.processApp] = m
 	}
 	for i, n := range s.faults {
 		m.faults[i] += n
 	}
-	m.last, s.faults = now, faults{}
+	m.lastAt, s.faults = now, lineFaults{}
 }
 
-// misnames returns the name that a sender last used, if no watched app has it;
-// "" otherwise.
-func (r *Requests) misnames(s *sender) string {
-	a := r.places.apps[s.verdict.app]
-	if a == nil || s.verdict.folded || a.common() || a.standing == watched && !a.gone {
+// unwatchedName returns the app that a sender last named if that is not watched; ""
+// otherwise.
+func (r *Requests) unwatchedName(s *sender) string {
+	a := r.accounts.apps[s.cached.app]
+	if a == nil || s.cached.folded || a.isShared() || a.class == classWatched && !a.unwatched {
 		return ""
 	}
 	return a.name
 }
 
-// notes reports which apps send lines that cannot be read, and which name an app
-// that is not watched, as optional [Unavailable]s.
-func (r *Requests) notes() error {
+// faultLacks returns which apps send malformed lines, and which name an app that is
+// not watched, as optional [Unavailable]s.
+func (r *Requests) faultLacks() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []*Unavailable
-	for app, m := range r.misread {
+	for app, m := range r.appFaults {
 		out = append(out, &Unavailable{
 			Of: "app:" + app, Reason: Malformed, Optional: true,
 			Detail: fmt.Sprintf("%s sent malformed StatsD lines (%s), the last one within 10 min", app, &m.faults),
 		})
 	}
 	for _, s := range r.senders.all {
-		name := r.misnames(s)
-		if s.of == "" || name == "" || s.of == name {
+		name := r.unwatchedName(s)
+		if s.processApp == "" || name == "" || s.processApp == name {
 			continue
 		}
 		out = append(out, &Unavailable{
-			Of: "app:" + s.of, Reason: Misnamed, Optional: true,
-			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is not a watched app; they are counted under that name", s.of, name),
-			Remedy: CureMisnamed(s.of),
+			Of: "app:" + s.processApp, Reason: Misnamed, Optional: true,
+			Detail: fmt.Sprintf("the StatsD lines of %s name %s, which is not a watched app; they are counted under that name", s.processApp, name),
+			Remedy: RemedyMisnamed(s.processApp),
 		})
 	}
 	slices.SortFunc(out, func(a, b *Unavailable) int { return strings.Compare(a.Error(), b.Error()) })
@@ -171,8 +172,8 @@ func (r *Requests) notes() error {
 	return errors.Join(errs...)
 }
 
-// CureMisnamed returns what makes the lines of an app count for it, one way a line.
-func CureMisnamed(app string) string {
+// RemedyMisnamed returns what makes the lines of an app count for it, one way a line.
+func RemedyMisnamed(app string) string {
 	return "start gunicorn without --statsd-prefix and without app: in --dogstatsd-tags, so that the app is taken from the sender's process\n" +
 		"start gunicorn with --dogstatsd-tags app:" + app
 }

@@ -48,13 +48,13 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	shop, port, other := local(11, 1000), w.bind(7000, 1000, 700), local(99, 1000)
 	stranger, foreign := local(66, 5000), w.bind(6600, 5000, 660)
 	for range 3 {
-		r.Refused(ingest.FaultShape, shop)
+		r.ObserveFault(ingest.FaultShape, shop)
 	}
-	r.Refused(ingest.FaultValue, port)
-	r.Refused(ingest.FaultRate, other)        // of the same user, and of no app
-	r.Refused(ingest.FaultType, stranger)     // of nobody
-	r.Refused(ingest.FaultSize, foreign)      // of nobody, by UDP
-	r.Refused(ingest.Faults, local(12, 1001)) // no such fault
+	r.ObserveFault(ingest.FaultValue, port)
+	r.ObserveFault(ingest.FaultRate, other)        // of the same user, and of no app
+	r.ObserveFault(ingest.FaultType, stranger)     // of nobody
+	r.ObserveFault(ingest.FaultSize, foreign)      // of nobody, by UDP
+	r.ObserveFault(ingest.Faults, local(12, 1001)) // no such fault
 	notes(t, r)
 	want := []string{"app:shop malformed shop sent malformed StatsD lines (shape 3, value 1), the last one within 10 min"}
 	if got := notes(t, r); !slices.Equal(got, want) {
@@ -66,7 +66,7 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 		}
 	}
 	w.pass(5 * time.Minute)
-	r.Refused(ingest.FaultShape, shop)
+	r.ObserveFault(ingest.FaultShape, shop)
 	if got := notes(t, r); len(got) != 1 || !strings.Contains(got[0], "(shape 4, value 1)") {
 		t.Errorf("later: %q", got)
 	}
@@ -112,7 +112,7 @@ func TestStrangersAreNotTraced(t *testing.T) {
 	w := newWorld(map[string][]uint32{"shop": {1000}})
 	r := w.attributed(nil)
 	for i := range int32(5000) {
-		r.Refused(ingest.FaultShape, local(i+100, 5000))
+		r.ObserveFault(ingest.FaultShape, local(i+100, 5000))
 	}
 	notes(t, r)
 	notes(t, r)
@@ -120,7 +120,7 @@ func TestStrangersAreNotTraced(t *testing.T) {
 		t.Errorf("%d lookups", w.attributes)
 	}
 	for i := range int32(500) {
-		r.Refused(ingest.FaultShape, local(i+10_000, 1000))
+		r.ObserveFault(ingest.FaultShape, local(i+10_000, 1000))
 	}
 	if got := notes(t, r); len(got) != 0 {
 		t.Errorf("%q", got)
@@ -133,6 +133,6 @@ func BenchmarkRefused(b *testing.B) {
 	from := local(11, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Refused(ingest.FaultShape, from)
+		r.ObserveFault(ingest.FaultShape, from)
 	}
 }

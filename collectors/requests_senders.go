@@ -10,227 +10,233 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The bounds of what is kept of senders.
+// The limits of what is stored about senders.
 const (
-	maxSources = 1024 // senders that report for no app that is believed
-	maxKnown   = 4096 // and those that do
-	maxOwed    = 8    // apps that one sender may name before it is judged
-	maxAllOwed = 512  // and all of them together
-	maxRefused = 64   // pairs of sender and app that are remembered as refused
+	maxUnknownSenders   = 1024 // senders without a watched or trusted app
+	maxKnownSenders     = 4096 // senders of a watched or trusted app
+	maxPendingPerSender = 8    // pending accounts of one sender
+	maxPendingAccounts  = 512  // pending accounts of all senders
+	maxRefusedSenders   = 64   // pairs of user and app whose refused lines are counted
 )
 
-// refusedFor is how long a refusal is reported after the last line.
+// refusedFor is how long refused or malformed lines are reported after the last one.
 const refusedFor = 10 * time.Minute
 
-// senders is what is kept of those who sent.
+// senders has the senders, and what was refused of them.
 type senders struct {
-	all     map[ingest.Source]*sender
-	last    *sender // of the last event
-	known   int     // how many report for apps that are believed
-	owed    int     // accounts that wait for a judgement
-	spare   sender  // stands for one for whom there is no place
-	refused map[refusal]*blame
-	usersAt time.Time // of the last look at the apps' users
+	all             map[ingest.Source]*sender
+	last            *sender // of the last event
+	known           int     // senders with sender.known
+	pendingAccounts int     // of all senders
+	transient       sender  // reused for senders over maxUnknownSenders
+	refused         map[refusedSender]*refusals
+	usersReadAt     time.Time // when RequestsOptions.Users was last called
 
-	provenAt time.Time // when the kernel was last asked about all UDP senders
+	provenAt time.Time // when RequestsOptions.Prove was last called with success
 }
 
 // sender is one source of events.
 type sender struct {
 	key    ingest.Source // as the listener reports it
-	source ingest.Source // with what was proven of it
-	// pending: it is not proven yet, or not any more. What it sends for apps is
-	// kept in owed until it is.
-	pending bool
-	known   bool
-	passing bool // nothing is kept of it
-	own     account
-	owed    []*account
-	verdict verdict
-	blame   *blame
-	faults  faults
-	of      string    // the app whose process it is, where that was looked up because of faults or names
-	home    string    // the app of what it last sent without a name
-	since   time.Time // when it was first found waiting for its app
-	seen    time.Time // when it was last found to have sent something
-	heard   bool      // it has sent something since
+	source ingest.Source // key, with what the kernel reports about it
+	// unproven: the source is to be proven, for the first time or again. Until then its
+	// events that name an app count in pending.
+	unproven     bool
+	known        bool          // it reports for a watched or trusted app
+	transient    bool          // it is over maxUnknownSenders, and not stored
+	unnamed      account       // events without an app that are not attributed yet
+	pending      []*account    // events for apps that it is not known to report for yet
+	cached       cachedAccount // of the last app that it named
+	refusals     *refusals     // of the last app that was refused; may be nil
+	faults       lineFaults    // malformed lines that are not attributed yet
+	processApp   string        // the app whose process it is, if that was looked up because of faults or names
+	unnamedApp   string        // the app to which its last unnamed events were attributed
+	unnamedSince time.Time     // when unnamed events were first found
+	lastActive   time.Time     // when active was last found set
+	active       bool          // it has sent something since lastActive
 }
 
-// verdict is where the last app that a sender named is counted.
-type verdict struct {
+// cachedAccount is the account of the last app that a sender named. It is valid while
+// epoch is that of the account table.
+type cachedAccount struct {
 	app     string
 	epoch   uint64
-	account *account // nil: nowhere
-	folded  bool
+	account *account // nil: the sender is refused
+	folded  bool     // account is shared because of a limit
 }
 
-// refusal is a user whose lines for a watched app are dropped.
-type refusal struct {
-	who     claimant
+// refusedSender is a user whose lines for a watched app are dropped.
+type refusedSender struct {
+	user    userKey
 	foreign bool
 	app     string
 }
 
-type blame struct {
-	app   string
-	lines uint64
-	fresh bool // since the last look
-	last  time.Time
+// refusals is the dropped lines of a refusedSender.
+type refusals struct {
+	app     string // "" once the entry is removed
+	lines   uint64
+	changed bool      // lines were dropped since the last scrape
+	lastAt  time.Time // of the last scrape with changed set
 }
 
-// sender returns the sender of a source; nil: there is no place for it.
+// sender returns the sender of a source, and adds it at the first call; nil if there
+// are maxUnknownSenders unknown ones.
 func (r *Requests) sender(from ingest.Source) *sender {
 	if s := r.senders.all[from]; s != nil {
 		return s
 	}
-	if len(r.senders.all)-r.senders.known >= maxSources {
-		r.knock()
+	if len(r.senders.all)-r.senders.known >= maxUnknownSenders {
+		r.requestResolve()
 		return nil
 	}
-	s := &sender{key: from, source: from, seen: r.o.Now()}
-	s.pending = s.udp() && r.o.Prove != nil
+	s := &sender{key: from, source: from, lastActive: r.o.Now()}
+	s.unproven = s.udp() && r.o.Prove != nil
 	r.senders.all[from] = s
 	return s
 }
 
-// homeless is for an event of a sender for whom there is no place.
-func (r *Requests) homeless(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
+// accountWithoutSender is accountFor for a sender over maxUnknownSenders.
+func (r *Requests) accountWithoutSender(e *ingest.Event, from ingest.Source) (a *account, folded bool) {
 	if len(e.App) == 0 {
-		return r.places.shared(unknown), true
+		return r.accounts.sharedAccount(unknown), true
 	}
-	s := &r.senders.spare
-	*s = sender{key: from, source: from, passing: true, pending: from.Addr.IsValid() && r.o.Prove != nil}
-	if a, folded = r.judge(s, e.App); a == nil {
-		r.refuse(s, e)
+	s := &r.senders.transient
+	*s = sender{key: from, source: from, transient: true, unproven: from.Addr.IsValid() && r.o.Prove != nil}
+	if a, folded = r.accountByName(s, e.App); a == nil {
+		r.refuseEvent(s, e)
 	}
 	return a, folded
 }
 
-// judge finds where an event counts that names an app. What cannot be told yet
-// is kept apart until the next look.
-func (r *Requests) judge(s *sender, name []byte) (a *account, folded bool) {
-	have := r.places.apps[string(name)]
+// accountByName returns the account for an event that names an app: a pending one if
+// the sender is unproven or the app is not known yet, else that of the app. nil: the
+// event is refused.
+func (r *Requests) accountByName(s *sender, name []byte) (a *account, folded bool) {
+	existing := r.accounts.apps[string(name)]
 	switch {
-	case s.pending, have == nil && r.o.Users != nil:
-		if a = r.owe(s, name); a != nil {
-			s.verdict = verdict{app: a.name, epoch: r.places.epoch, account: a}
+	case s.unproven, existing == nil && r.o.Users != nil:
+		if a = r.pendingAccount(s, name); a != nil {
+			s.cached = cachedAccount{app: a.name, epoch: r.accounts.epoch, account: a}
 		}
 		return a, false
-	case have == nil || have.standing == claimed:
-		a, folded = r.admit(s, string(name))
-	case r.may(s, have):
-		a = have
+	case existing == nil || existing.class == classClaimed:
+		a, folded = r.accountForSender(s, string(name))
+	case r.mayReport(s, existing):
+		a = existing
 	}
 	if a != nil && !folded {
-		have = a
+		existing = a
 	}
-	if have != nil && !folded {
-		s.verdict = verdict{app: have.name, epoch: r.places.epoch, account: a}
+	if existing != nil && !folded {
+		s.cached = cachedAccount{app: existing.name, epoch: r.accounts.epoch, account: a}
 	}
 	return a, folded
 }
 
-// owe returns what a sender that waits for its judgement sent for an app; nil:
-// there is no place for that.
-func (r *Requests) owe(s *sender, name []byte) *account {
-	r.knock()
-	for _, a := range s.owed {
+// pendingAccount returns the pending account of a sender for an app, and adds it within
+// the limits; nil over a limit. It requests that pending accounts are resolved.
+func (r *Requests) pendingAccount(s *sender, name []byte) *account {
+	r.requestResolve()
+	for _, a := range s.pending {
 		if a.name == string(name) {
 			return a
 		}
 	}
-	if s.passing || len(s.owed) >= maxOwed || r.senders.owed >= maxAllOwed {
+	if s.transient || len(s.pending) >= maxPendingPerSender || r.senders.pendingAccounts >= maxPendingAccounts {
 		return nil
 	}
 	a := &account{name: string(name)}
-	s.owed = append(s.owed, a)
-	r.senders.owed++
+	s.pending = append(s.pending, a)
+	r.senders.pendingAccounts++
 	return a
 }
 
-// knock asks for a look at those who wait.
-func (r *Requests) knock() {
+// requestResolve makes Run resolve the senders soon. It never blocks.
+func (r *Requests) requestResolve() {
 	select {
-	case r.wake <- struct{}{}:
+	case r.resolveNow <- struct{}{}:
 	default:
 	}
 }
 
-// refuse counts an event of a sender who may not report for the app it named.
-func (r *Requests) refuse(s *sender, e *ingest.Event) {
+// refuseEvent counts an event as dropped, because its sender may not report for the app.
+func (r *Requests) refuseEvent(s *sender, e *ingest.Event) {
 	if e.Again {
 		return
 	}
-	if s.blame == nil || s.blame.app != string(e.App) {
-		s.blame = r.blame(s, string(e.App))
+	if s.refusals == nil || s.refusals.app != string(e.App) {
+		s.refusals = r.refusalsOf(s, string(e.App))
 	}
-	r.convict(s.blame, 1)
+	r.countRefused(s.refusals, 1)
 }
 
-func (r *Requests) convict(b *blame, lines uint64) {
+// countRefused counts dropped lines; b may be nil.
+func (r *Requests) countRefused(counter *refusals, lines uint64) {
 	r.limits.untrusted += lines
-	if b != nil {
-		b.lines, b.fresh = b.lines+lines, true
+	if counter != nil {
+		counter.lines, counter.changed = counter.lines+lines, true
 	}
 }
 
-// blame returns where the refusals of a sender for a watched app are counted;
-// nil: nowhere, as for names that strangers made up.
-func (r *Requests) blame(s *sender, app string) *blame {
-	if a := r.places.apps[app]; a == nil || a.standing != watched {
+// refusalsOf returns the counter of dropped lines of a sender for a watched app; nil if
+// the app is not watched, or over maxRefusedSenders.
+func (r *Requests) refusalsOf(s *sender, app string) *refusals {
+	if a := r.accounts.apps[app]; a == nil || a.class != classWatched {
 		return nil
 	}
-	key := refusal{s.claimant(), s.source.Foreign, app}
-	b := r.senders.refused[key]
-	if b == nil && len(r.senders.refused) < maxRefused {
-		b = &blame{app: app}
-		r.senders.refused[key] = b
+	key := refusedSender{s.user(), s.source.Foreign, app}
+	counter := r.senders.refused[key]
+	if counter == nil && len(r.senders.refused) < maxRefusedSenders {
+		counter = &refusals{app: app}
+		r.senders.refused[key] = counter
 	}
-	return b
+	return counter
 }
 
-// ignored reports whose lines for watched apps are dropped, as an [Unavailable].
-func (r *Requests) ignored() error {
+// refusedLack returns which users' lines for watched apps are dropped, as an
+// [Unavailable]; nil without any.
+func (r *Requests) refusedLack() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.o.Now()
-	var list []string
-	cures := map[string]bool{}
-	for key, b := range r.senders.refused {
+	var details []string
+	remedies := map[string]bool{}
+	for key, counter := range r.senders.refused {
 		switch {
-		case b.fresh:
-			b.fresh, b.last = false, now
-		case now.Sub(b.last) > refusedFor:
-			b.app = "" // its senders look for another one
+		case counter.changed:
+			counter.changed, counter.lastAt = false, now
+		case now.Sub(counter.lastAt) > refusedFor:
+			counter.app = "" // so that its senders get a new counter
 			delete(r.senders.refused, key)
 			continue
 		}
-		who := fmt.Sprintf("user id %d", key.who.uid)
+		user := fmt.Sprintf("user id %d", key.user.uid)
 		switch {
 		case key.foreign:
-			who = "another host or container"
-			cures[`in the configuration, if its network is known: statsd: {trust: ["NETWORK/BITS"]}`] = true
-		case !key.who.proven:
-			who = "a UDP socket whose owner cannot be verified"
-			cures["send over a UNIX socket: in the configuration: statsd: {listen: [\"unixgram:///run/resp-exporter/statsd.sock\"]}"] = true
+			user = "another host or container"
+			remedies[`in the configuration, if its network is known: statsd: {trust: ["NETWORK/BITS"]}`] = true
+		case !key.user.proven:
+			user = "a UDP socket whose owner cannot be verified"
+			remedies["send over a UNIX socket: in the configuration: statsd: {listen: [\"unixgram:///run/resp-exporter/statsd.sock\"]}"] = true
 		default:
-			cures["run the sender as the app's user"] = true
-			cures[fmt.Sprintf(`in the configuration, if the user is known: statsd: {trust: ["uid:%d"]}`, key.who.uid)] = true
+			remedies["run the sender as the app's user"] = true
+			remedies[fmt.Sprintf(`in the configuration, if the user is known: statsd: {trust: ["uid:%d"]}`, key.user.uid)] = true
 		}
-		list = append(list, fmt.Sprintf("StatsD lines for %s from %s are dropped", key.app, who))
+		details = append(details, fmt.Sprintf("StatsD lines for %s from %s are dropped", key.app, user))
 	}
-	if len(list) == 0 {
+	if len(details) == 0 {
 		return nil
 	}
-	slices.Sort(list)
-	if n := len(list); n > maxDetails {
-		list = append(list[:maxDetails], fmt.Sprintf("and %d more", n-maxDetails))
+	slices.Sort(details)
+	if n := len(details); n > maxDetails {
+		details = append(details[:maxDetails], fmt.Sprintf("and %d more", n-maxDetails))
 	}
-	return &Unavailable{Reason: Untrusted, Detail: strings.Join(list, "; "), Remedy: sorted(cures)}
+	return &Unavailable{Reason: Untrusted, Detail: strings.Join(details, "; "), Remedy: joinSorted(remedies)}
 }
 
-// sorted joins the keys, one a line.
-func sorted(set map[string]bool) string {
+// joinSorted returns the sorted keys, one per line, at most maxDetails.
+func joinSorted(set map[string]bool) string {
 	var out []string
 	for k := range set {
 		out = append(out, k)

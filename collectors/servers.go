@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// eachServer reads n servers side by side and waits for all. They get less
-// time than there is: one that hangs must not cost the others theirs. A panic
-// in one read goes to panicked, and costs neither the other servers nor the
-// exporter.
+// eachServer calls read for n servers concurrently and waits for all. They get 80 % of
+// the remaining time, so that the results of the others are in time if one hangs. If a
+// read panics, panicked is called with it as an error.
 func eachServer(ctx context.Context, n int, read func(ctx context.Context, i int), panicked func(i int, err error)) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

@@ -11,10 +11,10 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// SessionTarget is where an app keeps its sessions.
+// SessionTarget is one Redis in which an app keeps its sessions.
 type SessionTarget struct {
 	App, Redis string
-	Look       func() sessions.Status // how far the scan over that Redis is; reads nothing
+	Status     func() sessions.Status // returns the progress of the session scan; does no I/O
 }
 
 var (
@@ -26,8 +26,8 @@ var (
 	sessionScanAgeFamily  = gauge("session_scan_age_seconds", "Time since the last full scan of the keys ended; before the end of the first scan, time since it was started.", "app", "redis")
 )
 
-// Sessions returns the sessions that apps keep in Redis, as counted in the
-// background. It asks no server.
+// Sessions is the collector "sessions": the sessions that apps keep in Redis, as the
+// session scan counted them. It queries no server.
 type Sessions struct {
 	targets func() []SessionTarget
 	now     func() time.Time
@@ -53,7 +53,7 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	var lacks []error
 	now := c.now()
 	for _, t := range c.targets() {
-		l := t.Look()
+		l := t.Status()
 		s.sessions(t, l, now)
 		if l.Err != nil {
 			lacks = append(lacks, redisLack(t.Redis, l.Err))
@@ -62,6 +62,7 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
+// sessions adds the sessions of one target.
 func (s *Sample) sessions(t SessionTarget, l sessions.Status, now time.Time) {
 	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
 	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)

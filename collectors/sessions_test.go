@@ -19,7 +19,7 @@ func sessionsOf(targets ...collectors.SessionTarget) *collectors.Sessions {
 }
 
 func sessionsIn(app, store string, l sessions.Status) collectors.SessionTarget {
-	return collectors.SessionTarget{App: app, Redis: store, Look: func() sessions.Status { return l }}
+	return collectors.SessionTarget{App: app, Redis: store, Status: func() sessions.Status { return l }}
 }
 
 func TestSessionsGolden(t *testing.T) {

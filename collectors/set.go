@@ -22,10 +22,10 @@ var (
 	leftFamily      = gauge("scrape_collector_left_behind", "Reads of this collector that timed out and have not returned yet; while there are two, no new read is started.", "collector")
 )
 
-// maxLeft is how many hung reads of one source may be left behind at once.
-const maxLeft = 2
+// maxAbandoned is the maximum number of abandoned reads of one source at once.
+const maxAbandoned = 2
 
-// Set reads its collectors side by side.
+// Set reads its collectors concurrently.
 type Set struct {
 	sources []*source
 	off     []string
@@ -43,7 +43,7 @@ func NewSet(cs []Collector, off []string, log *slog.Logger) *Set {
 	return s
 }
 
-// Names lists the collectors that are on.
+// Names returns the names of the collectors that are on.
 func (s *Set) Names() []string {
 	var names []string
 	for _, c := range s.sources {
@@ -52,10 +52,10 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// Off lists the collectors that are off.
+// Off returns the names of the collectors that are off.
 func (s *Set) Off() []string { return s.off }
 
-// Lacks lists all that the last read of one collector said is missing.
+// Lacks returns the lacks of the last read of one collector.
 func (s *Set) Lacks(name string) []*Unavailable {
 	for _, c := range s.sources {
 		if c.Name() == name {
@@ -67,18 +67,18 @@ func (s *Set) Lacks(name string) []*Unavailable {
 	return nil
 }
 
-// readBudget is how long a source may take for one read at least, whatever time
-// the scrape has that began it.
+// readBudget is the minimum time that a source has for one read, whatever the deadline
+// of the scrape that began it.
 const readBudget = 8 * time.Second
 
-// fairWait is how long a source must have been waited for to count as late: a
-// scrape that has less time says nothing about it.
-const fairWait = time.Second
+// minLateWait is the minimum time that a scrape must have waited for a source to
+// report it as late: a shorter scrape proves nothing about the source.
+const minLateWait = time.Second
 
-// Read reads every source that pick takes (nil: all), each once, until ctx
-// ends, which must have a deadline. Two calls at the same time share one read
-// of a source. A source that hangs is left behind: its place is free again
-// when its deadline has passed, whether it has come back or not.
+// Read returns the samples of every source for which pick is true (nil: all), each
+// read once, as one sample. It returns when ctx ends, which must have a deadline. Two
+// calls at the same time share one read of a source. A read that hangs is abandoned
+// when its deadline has passed, and the next call may begin another one.
 func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	type wait struct {
 		c *source
@@ -103,43 +103,43 @@ func (s *Set) Read(ctx context.Context, pick func(name string) bool) Sample {
 	return sum
 }
 
-// source is a collector and the read of it now under way, if any.
+// source is a collector and its read under way, if any.
 type source struct {
 	Collector
 	log *slog.Logger
 
-	mu    sync.Mutex
-	now   *flight
-	left  int       // reads that were given up and have not come back
-	lacks []lackKey // as of the last read, so that each is logged once
-	err   error     // of the last read
+	mu        sync.Mutex
+	current   *flight
+	abandoned int       // reads that were given up and have not come back
+	lacks     []lackKey // as of the last read, so that each is logged once
+	err       error     // of the last read
 }
 
-// flight is one read of a source, shared by all who ask meanwhile.
+// flight is one read of a source, shared by all concurrent calls of [Set.Read].
 type flight struct {
-	began    time.Time
-	deadline time.Time
-	done     chan struct{}
-	over     bool   // its deadline has passed: counted as left behind
-	sample   Sample // set before done is closed
-	err      error
-	took     time.Duration
+	began     time.Time
+	deadline  time.Time
+	done      chan struct{}
+	abandoned bool   // its deadline has passed: counted as left behind
+	sample    Sample // set before done is closed
+	err       error
+	took      time.Duration
 }
 
-// join returns the read under way, or begins one; nil if too many hang.
+// join returns the read under way, or begins one; nil if maxAbandoned reads hang.
 func (c *source) join(ctx context.Context) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := time.Now()
-	if f := c.now; f != nil {
+	if f := c.current; f != nil {
 		if began.Before(f.deadline) {
 			return f
 		}
-		f.over = true
-		c.left++
-		c.now = nil
+		f.abandoned = true
+		c.abandoned++
+		c.current = nil
 	}
-	if c.left >= maxLeft {
+	if c.abandoned >= maxAbandoned {
 		return nil
 	}
 	// A scrape that has little time must not fail the one that joined it.
@@ -148,33 +148,33 @@ func (c *source) join(ctx context.Context) *flight {
 		deadline = d
 	}
 	f := &flight{began: began, deadline: deadline, done: make(chan struct{})}
-	c.now = f
-	// Nor must one that hangs up.
+	c.current = f
+	// Nor must a scrape that is cancelled.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	go func() {
 		defer cancel()
-		c.fly(ctx, f)
+		c.run(ctx, f)
 	}()
 	return f
 }
 
-// fly does one read and clears its place.
-func (c *source) fly(ctx context.Context, f *flight) {
+// run does one read, and then lets the next one begin.
+func (c *source) run(ctx context.Context, f *flight) {
 	defer close(f.done)
 	f.sample, f.err = c.collect(ctx)
 	f.took = time.Since(f.began)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.over {
-		c.left--
+	if f.abandoned {
+		c.abandoned--
 	}
-	if c.now == f {
-		c.now = nil
+	if c.current == f {
+		c.current = nil
 	}
 }
 
-// collect calls the collector and turns a panic into an error: one source must
-// not take the others with it.
+// collect returns the sample of the collector. A panic becomes an error, so that one
+// source does not end the others.
 func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -184,11 +184,11 @@ func (c *source) collect(ctx context.Context) (s Sample, err error) {
 	return c.Collect(ctx)
 }
 
-// await waits for a read, since asked and until ctx ends, and appends to sum what
-// it gave and what all collectors publish.
+// await waits for a read until ctx ends, and appends its sample and the metrics that
+// all collectors have to sum. asked is when the call began.
 func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sample) {
 	if f == nil {
-		c.meta(sum, context.DeadlineExceeded, 0)
+		c.finish(sum, context.DeadlineExceeded, 0)
 		return
 	}
 	select {
@@ -197,21 +197,22 @@ func (c *source) await(ctx context.Context, f *flight, asked time.Time, sum *Sam
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			if time.Since(asked) < fairWait { // the scrape is short, the source may be well
+			if time.Since(asked) < minLateWait { // the scrape is short, the source may be well
 				c.describe(sum, context.DeadlineExceeded, time.Since(f.began))
 				return
 			}
-			c.meta(sum, context.DeadlineExceeded, time.Since(f.began))
+			c.finish(sum, context.DeadlineExceeded, time.Since(f.began))
 			return
 		}
 	}
 	sum.Metrics = append(sum.Metrics, f.sample.Metrics...)
 	sum.State.Append(&f.sample.State)
-	c.meta(sum, f.err, f.took)
+	c.finish(sum, f.err, f.took)
 }
 
-// meta notes how a read ended, and appends to s what all collectors publish.
-func (c *source) meta(s *Sample, err error, took time.Duration) {
+// finish stores the error of a read, logs what changed, and appends to s the metrics
+// that all collectors have.
+func (c *source) finish(s *Sample, err error, took time.Duration) {
 	c.mu.Lock()
 	before := c.lacks
 	now, fresh := newLacks(before, err)
@@ -226,15 +227,15 @@ func (c *source) meta(s *Sample, err error, took time.Duration) {
 	c.describe(s, err, took)
 }
 
-// lackKey tells one lack from another. The sentence counts only where there is
-// nothing else to tell them by, and is not that of an unforeseen error, which may
-// differ each time.
+// lackKey identifies a lack from read to read. The sentence is part of it only if there
+// is no object, and not for an unforeseen error, whose text may differ each time.
 type lackKey struct {
 	of, detail string
 	reason     Reason
 }
 
-// newLacks returns what an error says is missing, and of that what was not before.
+// newLacks returns the keys of the lacks of an error, and the lacks that are not in
+// before.
 func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable) {
 	for _, u := range Lacks(err) {
 		k := lackKey{of: u.Of, reason: u.Reason}
@@ -252,11 +253,11 @@ func newLacks(before []lackKey, err error) (now []lackKey, fresh []*Unavailable)
 	return now, fresh
 }
 
-// describe appends to s what all collectors publish.
+// describe appends to s the metrics that all collectors have, and the lacks of err.
 func (c *source) describe(s *Sample, err error, took time.Duration) {
 	reason, _ := ReasonOf(err)
 	c.mu.Lock()
-	left := c.left
+	left := c.abandoned
 	c.mu.Unlock()
 	s.add(successFamily, flag(reason != Timeout && reason != Failed), c.Name())
 	s.add(durationFamily, took.Seconds(), c.Name())
@@ -269,13 +270,14 @@ func (c *source) describe(s *Sample, err error, took time.Duration) {
 	}
 }
 
-// available adds whether a collector gives all it should.
+// available appends whether a collector is available, with the reason.
 func (s *Sample) available(collector string, reason Reason) {
 	s.add(availableFamily, flag(reason == OK), collector, string(reason))
 	s.State.Collectors = append(s.State.Collectors, model.Collector{Name: collector, Reason: reason})
 }
 
-// logLacks logs what is missing since the read that ended with err.
+// logLacks logs the lacks that are new since the read before. err is the error of the
+// read.
 func (c *source) logLacks(fresh []*Unavailable, err error) {
 	errs := make([]error, len(fresh))
 	for i, u := range fresh {
@@ -294,19 +296,20 @@ func (c *source) logLacks(fresh []*Unavailable, err error) {
 	}
 }
 
-// Bind ties the set to one scrape, as an unchecked prometheus collector.
+// Bind returns the set for one scrape, as an unchecked prometheus collector.
 func (s *Set) Bind(ctx context.Context, pick func(string) bool) prometheus.Collector {
 	return bound{set: s, ctx: ctx, pick: pick}
 }
 
+// bound is a set for one scrape.
 type bound struct {
 	set  *Set
 	ctx  context.Context //nolint:containedctx // lives for one scrape only
 	pick func(string) bool
 }
 
-// Describe sends nothing: what a collector returns differs from scrape to
-// scrape, and the tests hold it against Descs with a pedantic registry.
+// Describe sends nothing: what a collector returns differs from scrape to scrape. The
+// tests compare it with Descs by a pedantic registry.
 func (bound) Describe(chan<- *prometheus.Desc) {}
 
 func (b bound) Collect(ch chan<- prometheus.Metric) {

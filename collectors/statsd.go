@@ -14,14 +14,14 @@ import (
 
 var listeningFamily = gauge("statsd_listening", "Whether the exporter listens on this configured StatsD address (1).", "listen")
 
-// Socket is one StatsD address of the configuration; Err says why it is not
-// listened at.
+// Socket is one StatsD address of the configuration. Err is why it is not bound, or
+// nil.
 type Socket struct {
 	Listen string
 	Err    error
 }
 
-// Sockets reports whether requests can be reported at all.
+// Sockets is the collector "statsd": whether the StatsD sockets are bound.
 type Sockets struct{ list func() []Socket }
 
 // NewSockets returns the collector "statsd".
@@ -44,7 +44,7 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 			continue
 		}
 		s.add(listeningFamily, 0, k.Listen)
-		lacks = append(lacks, whyNotListening(k))
+		lacks = append(lacks, socketLack(k))
 	}
 	if len(list) == 0 {
 		return s, &Unavailable{Reason: Disabled, Detail: "statsd.listen is empty: apps cannot report requests"}
@@ -52,22 +52,24 @@ func (c *Sockets) Collect(context.Context) (Sample, error) {
 	return s, errors.Join(lacks...)
 }
 
-func whyNotListening(k Socket) error {
+// socketLack returns why a socket is not bound, with its remedy.
+func socketLack(k Socket) error {
 	of := "statsd:" + k.Listen
 	switch {
 	case errors.Is(k.Err, syscall.EADDRINUSE):
 		return &Unavailable{Reason: InUse, Of: of, Detail: k.Listen + " is in use by another program: no requests are received there", Remedy: "in the configuration: statsd: {listen: [\"udp://127.0.0.1:9126\"]}, and the same port in the apps' --statsd-host"}
 	case errors.Is(k.Err, fs.ErrPermission):
-		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s cannot be opened: %v", k.Listen, k.Err), Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: Permission, Of: of, Detail: fmt.Sprintf("%s cannot be opened: %v", k.Listen, k.Err), Remedy: remedyRuntime(k.Listen)}
 	case errors.Is(k.Err, fs.ErrNotExist):
-		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its directory does not exist", Remedy: cureRuntime(k.Listen)}
+		return &Unavailable{Reason: NotFound, Of: of, Detail: k.Listen + ": its directory does not exist", Remedy: remedyRuntime(k.Listen)}
 	default:
 		return &Unavailable{Reason: Failed, Of: of, Detail: fmt.Sprintf("%s: %v", k.Listen, k.Err)}
 	}
 }
 
-// cureRuntime makes the folder of a socket that is ours to make.
-func cureRuntime(listen string) string {
+// remedyRuntime returns the remedy for a missing directory of a UNIX socket; "" for
+// another kind of address.
+func remedyRuntime(listen string) string {
 	socket, ok := strings.CutPrefix(listen, "unixgram://")
 	if !ok {
 		return ""

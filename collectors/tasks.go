@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// TaskServer is what this collector needs of a Redis.
+// TaskServer is the part of a Redis client that this collector uses.
 type TaskServer interface {
 	Queues(ctx context.Context, refs []tasks.QueueRef) (tasks.Queues, error)
 }
@@ -41,7 +41,7 @@ var (
 	taskUnackedAge      = gauge("task_unacked_oldest_age_seconds", "Age of the oldest unacknowledged message; after the visibility timeout it is delivered to another worker.", "app", "redis")
 )
 
-// Tasks returns the queues of background tasks.
+// Tasks is the collector "tasks": the queues of background tasks.
 type Tasks struct {
 	targets func() []TaskTarget
 	apps    Apps
@@ -49,7 +49,7 @@ type Tasks struct {
 	mu      sync.Mutex
 	seen    map[taskPart]firstSeen
 	workers map[string]bool // queues for which a Celery worker ran on this host, by name
-	over    [3]int64        // queues, workers and started jobs over their bounds, each time they were
+	leftOut [3]int64        // queues, workers and started jobs over their limits, summed over all reads
 }
 
 // taskPart is one part of a Celery queue, with messages of one priority.
@@ -58,13 +58,13 @@ type taskPart struct {
 	priority     int
 }
 
-// firstSeen is since when a message is known to be the oldest.
+// firstSeen is when a message was first seen as the oldest.
 type firstSeen struct {
 	id    uint64
 	since time.Time
 }
 
-// NewTasks returns the collector "tasks"; apps tells of Celery's workers.
+// NewTasks returns the collector "tasks"; apps reports Celery's workers on this host.
 func NewTasks(targets func() []TaskTarget, apps Apps) *Tasks {
 	return &Tasks{targets: targets, apps: apps, seen: make(map[taskPart]firstSeen), workers: make(map[string]bool)}
 }
@@ -87,39 +87,39 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	}
 	reads := taskReads(targets)
 	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, redisPatience)
+		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
-		reads[i].got, reads[i].err = reads[i].server.Queues(ctx, reads[i].refs)
+		reads[i].queues, reads[i].err = reads[i].server.Queues(ctx, reads[i].refs)
 	}, func(i int, err error) {
-		reads[i].got, reads[i].err = tasks.Queues{}, fmt.Errorf("tasks in redis %s: %w", reads[i].name, err)
+		reads[i].queues, reads[i].err = tasks.Queues{}, fmt.Errorf("tasks in redis %s: %w", reads[i].name, err)
 	})
-	out := taskSample{now: time.Now(), known: c}
-	celery := c.celeryNow(ctx, &out, targets)
+	out := taskSample{now: time.Now(), tasks: c}
+	celery := c.celeryProcesses(ctx, &out, targets)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(targets)
+	c.prune(targets)
 	for _, r := range reads {
-		out.server(r)
+		out.addServer(r)
 	}
-	out.workers(targets, celery)
+	out.addWorkers(targets, celery)
 	for i, family := range []string{"task_queue", "task_worker", "task_started"} {
-		out.add(seriesDropped, float64(c.over[i]), family)
+		out.add(seriesDropped, float64(c.leftOut[i]), family)
 	}
 	return out.Sample, errors.Join(out.lacks...)
 }
 
-// taskRead is all that is asked of one server, in one read.
+// taskRead is one read of all queues of one server.
 type taskRead struct {
 	name    string
 	server  TaskServer
 	refs    []tasks.QueueRef
 	targets []TaskTarget
-	got     tasks.Queues
+	queues  tasks.Queues
 	err     error
 }
 
-// taskReads gathers the targets by their server. A queue that two apps share is
-// asked for twice; that is cheap, and seldom.
+// taskReads returns one read per server. A queue that two apps share is read twice;
+// that is cheap, and rare.
 func taskReads(targets []TaskTarget) []*taskRead {
 	var out []*taskRead
 	for _, t := range targets {
@@ -141,8 +141,8 @@ func taskReads(targets []TaskTarget) []*taskRead {
 	return out
 }
 
-// forget drops what is kept of queues that are no longer in the configuration.
-func (c *Tasks) forget(targets []TaskTarget) {
+// prune removes what is kept of queues that are no longer in the configuration.
+func (c *Tasks) prune(targets []TaskTarget) {
 	type place struct{ redis, queue string }
 	wanted := make(map[place]bool)
 	queues := make(map[string]bool)
@@ -163,80 +163,80 @@ func (c *Tasks) forget(targets []TaskTarget) {
 	}
 }
 
-// taskSample is the sample of one look, and what it lacks.
+// taskSample is the sample of one scrape, and its lacks.
 type taskSample struct {
 	Sample
 
 	now   time.Time
-	known *Tasks
+	tasks *Tasks
 	lacks []error
 }
 
-// lack notes why something is not there.
-func (s *taskSample) lack(err error) { s.lacks = append(s.lacks, err) }
+// addLack adds why something is missing.
+func (s *taskSample) addLack(err error) { s.lacks = append(s.lacks, err) }
 
-// server publishes what one server told.
-func (s *taskSample) server(r *taskRead) {
+// addServer adds the queues of one server.
+func (s *taskSample) addServer(r *taskRead) {
 	if r.err != nil {
-		s.lack(redisLack(r.name, r.err))
+		s.addLack(redisLack(r.name, r.err))
 		return
 	}
-	s.known.over[0] += int64(r.got.Over)
-	rest := r.got.List
+	s.tasks.leftOut[0] += int64(r.queues.Over)
+	rest := r.queues.List
 	for _, t := range r.targets {
 		n := min(len(t.Queues), len(rest))
 		for i, name := range t.Queues[:n] {
 			if q := &rest[i]; q.Err != nil {
-				s.lack(redisLack(r.name, q.Err))
+				s.addLack(redisLack(r.name, q.Err))
 			} else {
-				s.queue(t, name, q)
+				s.addQueue(t, name, q)
 			}
 		}
 		rest = rest[n:]
 	}
-	s.unacked(r)
+	s.addUnacked(r)
 }
 
-// queue publishes one queue.
-func (s *taskSample) queue(t TaskTarget, name string, q *tasks.Queue) {
+// addQueue adds the series and the state of one queue.
+func (s *taskSample) addQueue(t TaskTarget, name string, q *tasks.Queue) {
 	out := model.Queue{App: t.App, Name: name, Length: float64(q.Length)}
 	s.add(taskLengthFamily, out.Length, t.App, name)
 	switch {
 	case q.Lack != nil:
-		s.lack(redisLack(t.Redis, q.Lack))
+		s.addLack(redisLack(t.Redis, q.Lack))
 	case t.Type == config.Celery:
-		s.age(&out.Oldest, taskAgeFamily, s.celeryOldest(t, name, q), t.App, name)
+		s.setAge(&out.Oldest, taskAgeFamily, s.celeryOldest(t, name, q), t.App, name)
 	default:
-		s.age(&out.Oldest, taskAgeFamily, q.Oldest, t.App, name)
+		s.setAge(&out.Oldest, taskAgeFamily, q.Oldest, t.App, name)
 		s.set(&out.Running, taskRunningFamily, float64(q.Started-q.Orphaned), t.App, name)
 		s.set(&out.Orphaned, taskOrphanedFamily, float64(q.Orphaned), t.App, name)
 		s.set(&out.Failed, taskFailedFamily, float64(q.Failed), t.App, name)
 		s.set(&out.Workers, taskWorkersFamily, float64(q.Workers), t.App, name)
-		s.age(&out.WorkerHeartbeatAge, taskHeartbeatFamily, q.Heartbeat, t.App, name)
-		s.known.over[1] += q.WorkersOver
-		s.known.over[2] += q.Unlooked
+		s.setAge(&out.WorkerHeartbeatAge, taskHeartbeatFamily, q.Heartbeat, t.App, name)
+		s.tasks.leftOut[1] += q.WorkersOver
+		s.tasks.leftOut[2] += q.Unlooked
 	}
 	s.State.Queues = append(s.State.Queues, out)
 }
 
-// age publishes the time since then; the clocks of two hosts may differ a
-// little, so that it can lie ahead.
-func (s *taskSample) age(number **float64, f *family, then time.Time, labels ...string) {
+// setAge publishes the seconds since a time, unless that is zero. The clocks of two
+// hosts may differ, so a time in the future is an age of 0.
+func (s *taskSample) setAge(number **float64, f *family, then time.Time, labels ...string) {
 	if !then.IsZero() {
 		s.set(number, f, max(0, s.now.Sub(then).Seconds()), labels...)
 	}
 }
 
-// celeryOldest returns when the oldest message over all priorities was sent; zero
-// where there is none.
+// celeryOldest returns when the oldest message of all priorities was sent; the zero
+// time without any.
 func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (oldest time.Time) {
 	there := make(map[int]bool, len(q.Heads))
 	for _, h := range q.Heads {
 		there[h.Part] = true
 		part := taskPart{t.Redis, name, h.Part}
 		if h.Unread {
-			delete(s.known.seen, part)
-			s.lack(&Unavailable{
+			delete(s.tasks.seen, part)
+			s.addLack(&Unavailable{
 				Reason: Unsupported, Of: "redis:" + t.Redis,
 				Detail: fmt.Sprintf("the age of the oldest message of %s in redis %s is not known: the message is too large to read", name, t.Redis),
 			})
@@ -244,7 +244,7 @@ func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (ol
 		}
 		at := h.Sent
 		if at.IsZero() {
-			at = s.known.since(part, h.ID, s.now)
+			at = s.tasks.firstSeenAt(part, h.ID, s.now)
 		}
 		if oldest.IsZero() || at.Before(oldest) {
 			oldest = at
@@ -252,14 +252,14 @@ func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (ol
 	}
 	for p := range 10 {
 		if !there[p] {
-			delete(s.known.seen, taskPart{t.Redis, name, p})
+			delete(s.tasks.seen, taskPart{t.Redis, name, p})
 		}
 	}
 	return oldest
 }
 
-// since is when a message was first seen as the oldest of its part.
-func (c *Tasks) since(part taskPart, id uint64, now time.Time) time.Time {
+// firstSeenAt returns when a message was first seen as the oldest of its part.
+func (c *Tasks) firstSeenAt(part taskPart, id uint64, now time.Time) time.Time {
 	was, ok := c.seen[part]
 	if !ok || was.id != id {
 		was = firstSeen{id, now}
@@ -268,39 +268,39 @@ func (c *Tasks) since(part taskPart, id uint64, now time.Time) time.Time {
 	return was.since
 }
 
-// unacked publishes what Celery's workers hold, for each app that uses the
-// broker: it is one number for all of its queues.
-func (s *taskSample) unacked(r *taskRead) {
-	u := r.got.Unacked
+// addUnacked adds the messages that Celery's workers hold, for each app that uses the
+// broker: the broker has one number for all of its queues.
+func (s *taskSample) addUnacked(r *taskRead) {
+	u := r.queues.Unacked
 	if u == nil {
 		return
 	}
 	if u.Err != nil {
-		s.lack(redisLack(r.name, u.Err))
+		s.addLack(redisLack(r.name, u.Err))
 		return
 	}
-	var done []string
+	var added []string
 	for _, t := range r.targets {
-		if t.Type != config.Celery || slices.Contains(done, t.App) {
+		if t.Type != config.Celery || slices.Contains(added, t.App) {
 			continue
 		}
-		done = append(done, t.App)
+		added = append(added, t.App)
 		s.add(taskUnackedFamily, float64(u.Count), t.App, r.name)
 		if u.Count > 0 {
-			s.age(new(*float64), taskUnackedAge, u.Oldest, t.App, r.name)
+			s.setAge(new(*float64), taskUnackedAge, u.Oldest, t.App, r.name)
 		}
 	}
 }
 
-// celeryNow returns the processes on this host that run tasks, by the name of
-// their Celery queue; nil: that is not known.
-func (c *Tasks) celeryNow(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
+// celeryProcesses returns the number of processes on this host that run tasks, by the
+// name of their Celery queue; nil if there is no Celery queue or no snapshot.
+func (c *Tasks) celeryProcesses(ctx context.Context, s *taskSample, targets []TaskTarget) map[string]int {
 	if !slices.ContainsFunc(targets, func(t TaskTarget) bool { return t.Type == config.Celery }) {
 		return nil
 	}
 	snap, err := c.apps.Snapshot(ctx)
 	if err != nil {
-		s.lack(err)
+		s.addLack(err)
 		return nil
 	}
 	out := make(map[string]int)
@@ -312,9 +312,9 @@ func (c *Tasks) celeryNow(ctx context.Context, s *taskSample, targets []TaskTarg
 	return out
 }
 
-// workers publishes Celery's workers: nothing where none was ever seen, for
-// they may be on another host.
-func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
+// addWorkers adds the number of Celery's workers of each queue. A queue without any
+// worker so far has no series: its workers may be on another host.
+func (s *taskSample) addWorkers(targets []TaskTarget, celery map[string]int) {
 	if celery == nil {
 		return
 	}
@@ -325,18 +325,18 @@ func (s *taskSample) workers(targets []TaskTarget, celery map[string]int) {
 				continue
 			}
 			if celery[q] > 0 {
-				s.known.workers[q] = true
+				s.tasks.workers[q] = true
 			}
-			if s.known.workers[q] {
-				s.set(s.workersOf(t.App, q), taskWorkersFamily, float64(celery[q]), t.App, q)
+			if s.tasks.workers[q] {
+				s.set(s.workersField(t.App, q), taskWorkersFamily, float64(celery[q]), t.App, q)
 			}
 		}
 	}
 }
 
-// workersOf returns where the state has the workers of a queue. One that was not
-// read is not in it.
-func (s *taskSample) workersOf(app, name string) **float64 {
+// workersField returns the field of the state for the workers of a queue, or an
+// unused one if the queue was not read.
+func (s *taskSample) workersField(app, name string) **float64 {
 	i := slices.IndexFunc(s.State.Queues, func(q model.Queue) bool { return q.App == app && q.Name == name })
 	if i < 0 {
 		return new(*float64)
@@ -344,8 +344,8 @@ func (s *taskSample) workersOf(app, name string) **float64 {
 	return &s.State.Queues[i].Workers
 }
 
-// celeryBrokers returns the broker of each queue, "" where two have a queue of
-// that name: a worker's command line names queues and no broker.
+// celeryBrokers returns the Redis of each queue name, "" if two have a queue of that
+// name: a worker's command line has the queues but not the broker.
 func celeryBrokers(targets []TaskTarget) map[string]string {
 	out := make(map[string]string)
 	for _, t := range targets {

@@ -17,7 +17,8 @@ var (
 	reloadTimeFamily = gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.")
 )
 
-// Thresholds returns the limits in force and how the last reload went.
+// Thresholds is the collector "config": the thresholds in force and the result of the
+// last reload.
 type Thresholds struct {
 	limits atomic.Pointer[config.Thresholds]
 	failed atomic.Bool
@@ -31,14 +32,14 @@ func NewThresholds(t config.Thresholds, now time.Time) *Thresholds {
 	return c
 }
 
-// Apply takes new limits after a reload that worked.
+// Apply sets the thresholds after a successful reload at now.
 func (c *Thresholds) Apply(t config.Thresholds, now time.Time) {
 	c.limits.Store(&t)
 	c.loaded.Store(now.UnixMilli())
 	c.failed.Store(false)
 }
 
-// Fail notes a reload that did not work; the limits stay.
+// Fail records a failed reload; the thresholds stay.
 func (c *Thresholds) Fail() { c.failed.Store(true) }
 
 // Name implements [Collector].

@@ -2,12 +2,12 @@ package collectors
 
 import "time"
 
-// window keeps the last few minutes of a growing number, for the page; a
-// query on the counter tells the same to Prometheus.
+// window holds the readings of a counter over the last windowSpan, for the status
+// page. In Prometheus, increase() over the counter is the same.
 type window struct {
-	at [windowPoints]time.Time
-	v  [windowPoints]float64
-	n  int // points held
+	times  [windowPoints]time.Time
+	values [windowPoints]float64
+	n      int // points held
 }
 
 const (
@@ -16,26 +16,26 @@ const (
 	windowSpan   = 5 * time.Minute
 )
 
-// add takes a reading; one that comes sooner than windowStep is not kept.
+// add adds a reading. One that is less than windowStep after the last is ignored.
 func (w *window) add(now time.Time, v float64) {
-	if w.n > 0 && now.Sub(w.at[w.n-1]) < windowStep {
+	if w.n > 0 && now.Sub(w.times[w.n-1]) < windowStep {
 		return
 	}
 	if w.n == windowPoints {
-		copy(w.at[:], w.at[1:])
-		copy(w.v[:], w.v[1:])
+		copy(w.times[:], w.times[1:])
+		copy(w.values[:], w.values[1:])
 		w.n--
 	}
-	w.at[w.n], w.v[w.n] = now, v
+	w.times[w.n], w.values[w.n] = now, v
 	w.n++
 }
 
-// growth is by how much v is more than five minutes ago, or than at the first
-// reading if that is less long ago; false without an earlier reading.
+// growth returns how much v exceeds the reading of windowSpan ago, or the first
+// reading if that is newer; ok is false without an earlier reading.
 func (w *window) growth(now time.Time, v float64) (float64, bool) {
 	for i := range w.n {
-		if now.Sub(w.at[i]) <= windowSpan+windowStep {
-			return max(0, v-w.v[i]), now.After(w.at[i])
+		if now.Sub(w.times[i]) <= windowSpan+windowStep {
+			return max(0, v-w.values[i]), now.After(w.times[i])
 		}
 	}
 	return 0, false

@@ -16,7 +16,7 @@ var (
 	heartbeatFamily = gauge("worker_heartbeat_age_seconds", "Time since a gunicorn worker last updated its heartbeat file. A sync worker does not update it during a request, and when idle only every half timeout.", "app", "worker")
 )
 
-// Workers returns what each worker does, by one look from outside.
+// Workers is the collector "workers": the state of each worker.
 type Workers struct{ apps Apps }
 
 // NewWorkers returns the collector "workers".
@@ -43,12 +43,13 @@ func (c *Workers) Collect(ctx context.Context) (Sample, error) {
 		}
 		workerStates(&s, a)
 		if a.StateErr != nil {
-			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", CureProcesses))
+			lacks = append(lacks, lackOfApp(a.Name, Permission, "what the workers of "+a.Name+" do needs CAP_SYS_PTRACE, or its uid where the kernel's ptrace_scope is 0", RemedyProcesses))
 		}
 	}
 	return s, errors.Join(lacks...)
 }
 
+// workerStates adds the series and the state of one app's workers.
 func workerStates(s *Sample, a *discovery.App) {
 	count := map[discovery.State]int{discovery.Idle: 0, discovery.Busy: 0, discovery.Stuck: 0, discovery.Booting: 0}
 	out := model.AppWorkers{App: a.Name, Unready: float64(a.Unready), Workers: make([]model.Worker, len(a.Workers))}

@@ -261,10 +261,10 @@ func TestDoctorUnprivileged(t *testing.T) {
 	code, out := run("--config.file=" + file)
 	err := wants("exit code", code, 1)
 	for _, want := range []string{
-		"looks as nobody (uid 65534), without CAP_SYS_PTRACE", "shop is gunicorn: 2 processes of root (uid 0)",
+		"runs as nobody (uid 65534), without CAP_SYS_PTRACE", "shop is gunicorn: 2 processes, user root (uid 0)",
 		"fault, permission: the listeners of shop need its uid or CAP_SYS_PTRACE", "fault, permission: what the workers of shop do needs CAP_SYS_PTRACE",
 		"remedy: in the unit: AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH", "or: as root: setcap cap_sys_ptrace,cap_dac_read_search=ep " + program,
-		"fault, not_found: no process found of none",
+		"fault, not_found: no process found for none",
 	} {
 		if !strings.Contains(out, want) {
 			err = all(err, fmt.Errorf("no %q", want))
@@ -375,7 +375,7 @@ func TestDoctorHiddenProcesses(t *testing.T) {
 		"unshare", "--mount", "sh", "-c", `mount -t proc -o hidepid=invisible proc "$0" && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`, root,
 		program, "doctor", "--config.file=" + file, "--path.procfs=" + root, fmt.Sprintf("--web.listen-address=127.0.0.1:%d", freePort(t)),
 	})
-	if code != 1 || !strings.Contains(out, "does not show the processes of other users (hidepid=") || !strings.Contains(out, "in the unit: ProtectProc=default") || !strings.Contains(out, "no process found of shop") {
+	if code != 1 || !strings.Contains(out, "does not show the processes of other users (hidepid=") || !strings.Contains(out, "in the unit: ProtectProc=default") || !strings.Contains(out, "no process found for shop") {
 		t.Errorf("%d\n%s", code, out)
 	}
 }

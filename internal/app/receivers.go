@@ -36,7 +36,7 @@ type receivers struct {
 // reason.
 type requestSink interface {
 	ingest.Sink
-	Refused(why ingest.Fault, from ingest.Source)
+	ObserveFault(why ingest.Fault, from ingest.Source)
 }
 
 type receiver struct {
@@ -131,7 +131,7 @@ func (r *receivers) open(ctx context.Context, listen string, before *receiver) {
 	r.have[listen] = x
 	network, address, err := config.ParseStatsDListen(listen)
 	if err == nil {
-		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, Refused: r.sink.Refused, Inherited: r.passed, Logger: r.log, Counters: r.counters})
+		x.listener = statsd.New(statsd.Options{Network: network, Address: address, Sink: r.sink, OnFault: r.sink.ObserveFault, Inherited: r.passed, Logger: r.log, Counters: r.counters})
 		err = x.listener.Listen(ctx)
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ func (w *sessionScanners) apply(cfg config.Config) {
 		for _, s := range a.Sessions {
 			if x := have[s.Redis]; x != nil {
 				set := keySet(s)
-				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Look: func() sessions.Status { return x.scanner.Status(set) }})
+				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Status: func() sessions.Status { return x.scanner.Status(set) }})
 			}
 		}
 	}

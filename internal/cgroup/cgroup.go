@@ -1,5 +1,5 @@
-// Package cgroup reads what a process's control groups allow it and what they
-// use: memory and CPU, of version 1, version 2 or both side by side.
+// Package cgroup reads the limits and the usage of memory and CPU of a process's control
+// groups, of version 1, version 2 or both at once.
 package cgroup
 
 import (
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// FS is where the kernel's files are. The zero value means /proc and /sys. It
-// may be used by several goroutines and must not be copied after first use.
+// FS reads control groups. The zero value reads /proc and /sys. It is safe for
+// concurrent use, and must not be copied after first use.
 type FS struct {
 	ProcRoot string // where procfs is mounted
 	SysRoot  string // where sysfs is mounted; groups lie below its fs/cgroup
@@ -23,31 +23,31 @@ type FS struct {
 	read   time.Time
 }
 
-// remountAfter is how long a hierarchy that was not found stays unfound before
-// the mount table is read again.
-const remountAfter = time.Minute
+// mountsLifetime is the least time between two reads of the mount table. It is read
+// again only if a hierarchy was not found.
+const mountsLifetime = time.Minute
 
-// Group is one place in the hierarchies. Groups are equal when their keys are.
+// Group is the control group of a process in each hierarchy. Groups are equal if their
+// keys are.
 type Group struct {
 	path        string
-	memory, cpu place
+	memory, cpu hierarchyDir
 }
 
-// place is a directory of one hierarchy; the zero value means there is none.
-type place struct {
+// hierarchyDir is a directory of one hierarchy; the zero value means there is none.
+type hierarchyDir struct {
 	v2  bool
 	top string // where the hierarchy is mounted
 	dir string // top, or a directory below it
 }
 
-// Path is the group's path as people and systemd know it, from the root of its
-// hierarchy: "/system.slice/shop.service". Where a process is in different
-// groups of version 1, it is the first that is not "/", of the unified
-// hierarchy, systemd's, memory's and CPU's.
+// Path returns the group's path from the root of its hierarchy, as systemd shows it:
+// "/system.slice/shop.service". If a process is in different groups of version 1, it is
+// the first that is not "/" of the hierarchies unified, systemd, memory and CPU.
 func (g Group) Path() string { return g.path }
 
-// Key is the same for two processes exactly if they share both their memory
-// and their CPU group. It is stable as long as the group lives.
+// Key returns a key that two processes share if and only if they have the same memory
+// and CPU groups. It is stable as long as the group exists.
 func (g Group) Key() string {
 	if g.memory == g.cpu {
 		return g.memory.dir
@@ -55,10 +55,9 @@ func (g Group) Key() string {
 	return g.memory.dir + "|" + g.cpu.dir
 }
 
-// Of finds the groups of a process (/proc/PID/cgroup). A controller that is
-// not mounted leaves its part of the group empty. A process outside our own
-// cgroup namespace, whose path begins with "/..", gives [ErrOutside] unless its
-// group is mounted here nevertheless.
+// Of returns the groups of a process (/proc/PID/cgroup). The part of a controller that
+// is not mounted is empty. For a process outside the exporter's cgroup namespace, whose
+// path begins with "/..", the error is [ErrOutside], unless its group is mounted anyway.
 func (f *FS) Of(pid int) (Group, error) {
 	name := filepath.Join(f.proc(), strconv.Itoa(pid), "cgroup")
 	b, err := new(file).read(name)
@@ -69,22 +68,23 @@ func (f *FS) Of(pid int) (Group, error) {
 	if err != nil {
 		return Group{}, fmt.Errorf("groups of process %d: %w", pid, err)
 	}
-	g, err := f.locate(m)
+	g, err := f.groupOf(m)
 	if err != nil {
 		return Group{}, fmt.Errorf("groups of process %d: %w", pid, err)
 	}
 	return g, nil
 }
 
-func (f *FS) locate(m membership) (Group, error) {
-	mounts, err := f.table(false)
+// groupOf returns the groups of a membership by the mount table.
+func (f *FS) groupOf(m membership) (Group, error) {
+	mounts, err := f.mountTable(false)
 	if err != nil {
 		return Group{}, err
 	}
 	g, err := m.group(mounts)
 	if errors.Is(err, errNotMounted) {
-		// Perhaps it was mounted since.
-		if mounts, err = f.table(true); err != nil {
+		// It may have been mounted since.
+		if mounts, err = f.mountTable(true); err != nil {
 			return Group{}, err
 		}
 		g, err = m.group(mounts)
@@ -95,12 +95,12 @@ func (f *FS) locate(m membership) (Group, error) {
 	return g, err
 }
 
-// table returns the mounted hierarchies, which are read once and again at most
-// each remountAfter.
-func (f *FS) table(again bool) ([]mount, error) {
+// mountTable returns the mounted hierarchies. They are read at the first call, and if
+// again is true once per mountsLifetime.
+func (f *FS) mountTable(again bool) ([]mount, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mounts != nil && (!again || time.Since(f.read) < remountAfter) {
+	if f.mounts != nil && (!again || time.Since(f.read) < mountsLifetime) {
 		return f.mounts, nil
 	}
 	name := filepath.Join(f.proc(), "self/mountinfo")
@@ -113,32 +113,33 @@ func (f *FS) table(again bool) ([]mount, error) {
 	return f.mounts, nil
 }
 
-func (f *FS) proc() string { return fallback(f.ProcRoot, "/proc") }
+func (f *FS) proc() string { return orDefault(f.ProcRoot, "/proc") }
 
-func (f *FS) sys() string { return fallback(f.SysRoot, "/sys") }
+func (f *FS) sys() string { return orDefault(f.SysRoot, "/sys") }
 
-func fallback(s, otherwise string) string {
+// orDefault returns s as a clean path, or otherwise if s is empty.
+func orDefault(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
 	return filepath.Clean(s)
 }
 
-// Unit returns the systemd unit that a group's path lies in, the innermost
-// service or scope: "shop.service"; "" if there is none. Units that name who
-// logged in or which container runs (user@1000.service, session-3.scope,
-// docker-ID.scope) do not name an app and do not count.
+// Unit returns the systemd unit of a group's path, the innermost service or scope:
+// "shop.service"; "" without one. Units of logins and containers (user@1000.service,
+// session-3.scope, docker-ID.scope) are ignored because they do not name an app.
 func Unit(cgroupPath string) string {
 	unit := ""
 	for part := range strings.SplitSeq(cgroupPath, "/") {
-		if namesApp(part) {
+		if isAppUnit(part) {
 			unit = part
 		}
 	}
 	return unit
 }
 
-func namesApp(part string) bool {
+// isAppUnit reports whether a part of a path is a unit that names an app.
+func isAppUnit(part string) bool {
 	if name, ok := strings.CutSuffix(part, ".service"); ok {
 		return name != "" && !strings.HasPrefix(name, "user@")
 	}
@@ -146,10 +147,10 @@ func namesApp(part string) bool {
 	if !ok || name == "" || name == "init" || strings.HasPrefix(name, "session-") || strings.HasPrefix(name, "vte-spawn-") {
 		return false
 	}
-	return !isID(name[strings.LastIndexByte(name, '-')+1:])
+	return !isContainerID(name[strings.LastIndexByte(name, '-')+1:])
 }
 
 // isID reports whether s looks like a container's id.
-func isID(s string) bool {
+func isContainerID(s string) bool {
 	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

@@ -1,16 +1,16 @@
 package cgroup
 
-// The parsers, for tests of the outer package.
+// The unexported functions that are tested directly.
 var (
 	ParseMemoryLimit = parseMemoryLimit
 	ParseCPUMax      = parseCPUMax
 	ParseQuota       = parseQuota
 	Field            = field
-	Within           = within
+	Within           = relativeTo
 )
 
-// Locate finds the group of a process from the texts of its /proc/PID/cgroup
-// and our /proc/self/mountinfo, and gives the directories.
+// Locate returns the path and the directories of a process's group, by the content of
+// its /proc/PID/cgroup and of /proc/self/mountinfo.
 func Locate(cgroup, mountinfo []byte, sys string) (path, memory, cpu string, err error) {
 	m, err := parseMembership(cgroup)
 	if err != nil {

@@ -8,21 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLong says that a file holds more than its parser will look at.
-var errLong = errors.New("file is too long")
+// errTooLong is the error for a file over maxFileBytes.
+var errTooLong = errors.New("file is too long")
 
-// file reads the kernel's small files one after another into one buffer. What
-// read returns holds until the next read.
+// file reads the kernel's small files one after another into one buffer.
 //
-// It calls the kernel directly: os.Open would put each of these files into the
-// poller, which costs more than reading them.
+// It uses system calls: os.Open would add each file to the runtime's poller, which costs
+// more than reading it.
 type file struct{ buf []byte }
 
 const (
-	firstLen = 8 << 10
-	maxLen   = 1 << 20 // the mount table of a host with thousands of containers
+	initialBufferBytes = 8 << 10
+	maxFileBytes       = 1 << 20 // the mount table of a host with thousands of containers
 )
 
+// read returns the content of a file. It is valid until the next read.
 func (f *file) read(name string) ([]byte, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -30,7 +30,7 @@ func (f *file) read(name string) ([]byte, error) {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	if f.buf == nil {
-		f.buf = make([]byte, firstLen)
+		f.buf = make([]byte, initialBufferBytes)
 	}
 	for n := 0; ; {
 		k, err := unix.Read(fd, f.buf[n:])
@@ -45,8 +45,8 @@ func (f *file) read(name string) ([]byte, error) {
 		if n += k; n < len(f.buf) {
 			continue
 		}
-		if n >= maxLen {
-			return nil, fmt.Errorf("%s: %w", name, errLong)
+		if n >= maxFileBytes {
+			return nil, fmt.Errorf("%s: %w", name, errTooLong)
 		}
 		f.buf = append(f.buf, make([]byte, n)...)
 	}

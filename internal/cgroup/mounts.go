@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// ErrOutside says that a process is in a group that cannot be reached from
-// here: outside our cgroup namespace, or not below what is mounted.
+// ErrOutside is the error if a process is in a group that cannot be read: outside the
+// exporter's cgroup namespace, or not below a mounted hierarchy.
 var ErrOutside = errors.New("the control group is outside the mounted hierarchy")
 
 var (
 	errNotMounted = errors.New("the control group hierarchy is not mounted")
-	errLine       = errors.New("malformed line")
+	errMalformed  = errors.New("malformed line")
 )
 
-// maxMounts bounds the hierarchies kept of a mount table.
+// maxMounts is the maximum number of hierarchies of a mount table.
 const maxMounts = 256
 
 // mount is one mounted hierarchy.
 type mount struct {
 	v2          bool
 	controllers []string // of version 1
-	root        string   // which group appears at dir
+	root        string   // the group that is mounted at dir
 	dir         string
 }
 
-// parseMounts keeps the control group mounts of /proc/PID/mountinfo. A line
-// that it does not understand is none.
+// parseMounts returns the control group mounts of /proc/PID/mountinfo. Malformed lines
+// are skipped.
 func parseMounts(b []byte) []mount {
 	var out []mount
 	for line := range bytes.Lines(b) {
@@ -56,7 +56,8 @@ func parseMounts(b []byte) []mount {
 	return out
 }
 
-// unescape undoes mountinfo's octal escapes of blank, tab, newline and backslash.
+// unescape returns a path without mountinfo's octal escapes of space, tab, newline and
+// backslash.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -64,23 +65,22 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// relocate turns mount points into directories that can be opened here. If
-// sysfs is elsewhere (the host's, mounted into a container), what our own
-// mount table has below that comes first, and what it has below /sys is looked
-// for there.
+// relocate returns the mounts with directories that can be opened. If sysfs is not at
+// /sys (the host's, mounted into a container), the mounts below sys come first, then
+// those below /sys with their path moved below sys.
 func relocate(all []mount, sys string) []mount {
 	out := make([]mount, 0, len(all))
 	for _, m := range all {
-		if below(m.dir, sys) {
+		if isBelow(m.dir, sys) {
 			out = append(out, m)
 		}
 	}
 	for _, m := range all {
 		switch {
-		case below(m.dir, sys):
+		case isBelow(m.dir, sys):
 		case sys == "/sys":
 			out = append(out, m)
-		case below(m.dir, "/sys"):
+		case isBelow(m.dir, "/sys"):
 			m.dir = filepath.Join(sys, strings.TrimPrefix(m.dir, "/sys"))
 			out = append(out, m)
 		}
@@ -88,23 +88,24 @@ func relocate(all []mount, sys string) []mount {
 	return out
 }
 
-func below(dir, top string) bool {
+// isBelow reports whether dir is top or a directory below it.
+func isBelow(dir, top string) bool {
 	return dir == top || strings.HasPrefix(dir, strings.TrimSuffix(top, "/")+"/")
 }
 
-// membership is a process's /proc/PID/cgroup: the path in each hierarchy, ""
-// where it is in none.
+// membership is a process's /proc/PID/cgroup: the path in each hierarchy, "" if it is
+// not in that.
 type membership struct {
 	unified, systemd, memory, cpu string
 }
 
-// parseMembership reads lines of hierarchy-ID:controllers:path.
+// parseMembership parses lines of hierarchy-ID:controllers:path.
 func parseMembership(b []byte) (membership, error) {
 	var m membership
 	for line := range bytes.Lines(b) {
 		f := strings.SplitN(strings.TrimSuffix(string(line), "\n"), ":", 3)
 		if len(f) != 3 || !strings.HasPrefix(f[2], "/") {
-			return membership{}, fmt.Errorf("%w: %q", errLine, line)
+			return membership{}, fmt.Errorf("%w: %q", errMalformed, line)
 		}
 		if f[0] == "0" && f[1] == "" {
 			m.unified = f[2]
@@ -122,13 +123,13 @@ func parseMembership(b []byte) (membership, error) {
 		}
 	}
 	if m == (membership{}) {
-		return m, fmt.Errorf("%w: no control group", errLine)
+		return m, fmt.Errorf("%w: no control group", errMalformed)
 	}
 	return m, nil
 }
 
-// group finds the directories. A controller of version 1 wins over version 2:
-// the kernel gives a controller to one hierarchy only.
+// group returns the directories of a membership. A controller of version 1 takes
+// precedence over version 2: the kernel has each controller in one hierarchy only.
 func (m membership) group(mounts []mount) (Group, error) {
 	var g Group
 	for _, p := range []string{m.unified, m.systemd, m.memory, m.cpu} {
@@ -137,8 +138,8 @@ func (m membership) group(mounts []mount) (Group, error) {
 		}
 	}
 	var err1, err2 error
-	g.memory, err1 = find(mounts, "memory", m.memory, m.unified)
-	g.cpu, err2 = find(mounts, "cpu", m.cpu, m.unified)
+	g.memory, err1 = findDir(mounts, "memory", m.memory, m.unified)
+	g.cpu, err2 = findDir(mounts, "cpu", m.cpu, m.unified)
 	for _, err := range []error{err1, err2} {
 		if errors.Is(err, ErrOutside) {
 			return Group{}, err
@@ -147,32 +148,34 @@ func (m membership) group(mounts []mount) (Group, error) {
 	return g, errors.Join(err1, err2)
 }
 
-func find(mounts []mount, controller, v1, unified string) (place, error) {
+// findDir returns the directory of a controller: by the path v1 in version 1, or if that
+// is "" by the path unified in version 2.
+func findDir(mounts []mount, controller, v1, unified string) (hierarchyDir, error) {
 	path, v2 := v1, false
 	if v1 == "" {
 		path, v2 = unified, true
 	}
 	err := fmt.Errorf("%s: %w", controller, errNotMounted)
 	if path == "" {
-		return place{}, err
+		return hierarchyDir{}, err
 	}
 	for _, m := range mounts {
 		if m.v2 != v2 || !v2 && !slices.Contains(m.controllers, controller) {
 			continue
 		}
-		rest, ok := within(path, m.root)
+		rest, ok := relativeTo(path, m.root)
 		if ok {
-			return place{v2: v2, top: m.dir, dir: filepath.Join(m.dir, rest)}, nil
+			return hierarchyDir{v2: v2, top: m.dir, dir: filepath.Join(m.dir, rest)}, nil
 		}
 		err = fmt.Errorf("%s: %s below %s: %w", controller, path, m.root, ErrOutside)
 	}
-	return place{}, err
+	return hierarchyDir{}, err
 }
 
-// within gives path relative to the mounted root. Both are as seen from our
-// cgroup namespace and may begin with "/..".
-func within(path, root string) (rest string, ok bool) {
-	if !below(path, root) {
+// relativeTo returns path relative to the mounted root; false if it is not below that.
+// Both are relative to the exporter's cgroup namespace and may begin with "/..".
+func relativeTo(path, root string) (rest string, ok bool) {
+	if !isBelow(path, root) {
 		return "", false
 	}
 	rest = strings.TrimPrefix(path, strings.TrimSuffix(root, "/"))

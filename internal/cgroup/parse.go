@@ -6,21 +6,21 @@ import (
 	"strconv"
 )
 
-// noLimitV1 is where version 1 means "none": it writes the largest number of
-// whole pages, which depends on the page size.
+// noLimitV1 is the value from which on version 1 means no limit: it writes the largest
+// number of whole pages, which depends on the page size.
 const noLimitV1 = 1 << 62
 
-// parseNumber reads a file that is one unsigned number.
+// parseNumber parses a file that has one unsigned number.
 func parseNumber(b []byte) (uint64, error) {
 	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %q", errLine, short(b))
+		return 0, fmt.Errorf("%w: %q", errMalformed, truncate(b))
 	}
 	return n, nil
 }
 
-// parseMemoryLimit reads memory.max ("max" or bytes) and
-// memory.limit_in_bytes; ok is false for no limit.
+// parseMemoryLimit parses memory.max ("max" or bytes) or memory.limit_in_bytes; ok is
+// false for no limit.
 func parseMemoryLimit(b []byte) (limit uint64, ok bool, err error) {
 	if string(bytes.TrimSpace(b)) == "max" {
 		return 0, false, nil
@@ -32,12 +32,12 @@ func parseMemoryLimit(b []byte) (limit uint64, ok bool, err error) {
 	return n, true, nil
 }
 
-// parseCPUMax reads version 2's cpu.max, "200000 100000" or "max 100000", as
-// cores; ok is false for no limit.
+// parseCPUMax returns the limit in cores of version 2's cpu.max, "200000 100000" or
+// "max 100000"; ok is false for no limit.
 func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
 	f := bytes.Fields(b)
 	if len(f) != 2 {
-		return 0, false, fmt.Errorf("%w: %q", errLine, short(b))
+		return 0, false, fmt.Errorf("%w: %q", errMalformed, truncate(b))
 	}
 	if string(f[0]) == "max" {
 		return 0, false, nil
@@ -45,25 +45,25 @@ func parseCPUMax(b []byte) (cores float64, ok bool, err error) {
 	return parseQuota(f[0], f[1])
 }
 
-// parseQuota reads microseconds of CPU time per microseconds of time, as
-// cores. A quota below 0 is version 1's word for no limit.
+// parseQuota returns the limit in cores of a quota per period, both in microseconds; ok
+// is false for no limit, which in version 1 is a negative quota.
 func parseQuota(quota, period []byte) (cores float64, ok bool, err error) {
 	q, err := strconv.ParseInt(string(bytes.TrimSpace(quota)), 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("%w: quota %q", errLine, short(quota))
+		return 0, false, fmt.Errorf("%w: quota %q", errMalformed, truncate(quota))
 	}
 	if q < 0 {
 		return 0, false, nil
 	}
 	p, err := parseNumber(period)
 	if err != nil || p == 0 || q == 0 {
-		return 0, false, fmt.Errorf("%w: quota %q of %q", errLine, short(quota), short(period))
+		return 0, false, fmt.Errorf("%w: quota %q of %q", errMalformed, truncate(quota), truncate(period))
 	}
 	return float64(q) / float64(p), true, nil
 }
 
-// field finds "name number" in a flat keyed file such as memory.stat. A name
-// that is not there, or whose value is no number, is not ok.
+// field returns the number in the line "name number" of a flat keyed file such as
+// memory.stat; ok is false if there is no such line or its value is no number.
 func field(b []byte, name string) (n uint64, ok bool) {
 	for len(b) > 0 {
 		var line []byte
@@ -76,5 +76,5 @@ func field(b []byte, name string) (n uint64, ok bool) {
 	return 0, false
 }
 
-// short keeps an error's text bounded.
-func short(b []byte) []byte { return b[:min(len(b), 64)] }
+// truncate returns at most 64 bytes of b, for the text of an error.
+func truncate(b []byte) []byte { return b[:min(len(b), 64)] }

@@ -10,53 +10,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats is what a group may use and does. A nil field is not known, or not
+// Stats is the limits and the usage of a group. A nil field is not known, or not
 // limited.
 type Stats struct {
-	// MemoryLimit is the smallest limit in bytes of the group and all above it
+	// MemoryLimit is the smallest limit in bytes of the group and its ancestors
 	// (memory.max; memory.limit_in_bytes and hierarchical_memory_limit). It may
 	// be more than the host has.
 	MemoryLimit *uint64
-	// MemoryCurrent and MemoryInactiveFile are bytes in use, and those of them
-	// that are file cache not used lately, of the group whose limit binds, so
+	// MemoryCurrent and MemoryInactiveFile are the bytes in use, and those of them
+	// that are inactive file cache. They are of the group with the effective limit, so
 	// that they can be compared with it; without a limit, of the group itself.
 	MemoryCurrent      *uint64
 	MemoryInactiveFile *uint64
-	// CPULimit is the smallest quota in cores of the group and all above it
+	// CPULimit is the smallest quota in cores of the group and its ancestors
 	// (cpu.max; cpu.cfs_quota_us).
 	CPULimit *float64
-	// ThrottledSeconds and NrThrottled count how long and in how many periods
-	// the group whose quota binds had used it up; without a quota, the group
-	// itself (cpu.stat). Version 2 and 1 both add the times of all its CPUs.
+	// ThrottledSeconds and NrThrottled are how long and in how many periods the group
+	// with the effective quota was throttled; without a quota, the group itself
+	// (cpu.stat). Both versions add the times of all CPUs.
 	ThrottledSeconds *float64
 	NrThrottled      *uint64
-	// OOMKills counts processes of the group that the kernel killed for want of
-	// memory (memory.events, memory.oom_control).
+	// OOMKills is the number of processes of the group that the kernel killed because it
+	// was out of memory (memory.events, memory.oom_control).
 	OOMKills *uint64
 }
 
-// WorkingSet is the memory in bytes that cannot be had back by dropping cold
-// file cache: current less inactive file, at the level whose limit binds. It
-// is what kubelet and cAdvisor call the working set.
+// WorkingSet returns the memory in bytes without inactive file cache, which the kernel
+// can reclaim: MemoryCurrent minus MemoryInactiveFile. It is the working set of kubelet
+// and cAdvisor. ok is false if one of the two is not known.
 func (s Stats) WorkingSet() (bytes uint64, ok bool) {
 	if s.MemoryCurrent == nil || s.MemoryInactiveFile == nil {
 		return 0, false
 	}
-	// The two are read one after the other, so one may outrun the other.
+	// The two are read one after the other, so the second may be larger.
 	return *s.MemoryCurrent - min(*s.MemoryCurrent, *s.MemoryInactiveFile), true
 }
 
-// Read reads a group's numbers. What its controllers do not have is nil and no
-// error; what could not be read is nil and in the error, with its path. If the
-// group is gone the error is fs.ErrNotExist.
+// Read returns the limits and the usage of a group. A field that its controllers do not
+// have is nil without an error; one that could not be read is nil, and the error has its
+// path. If the group does not exist any more, the error is fs.ErrNotExist.
 func (f *FS) Read(g Group) (Stats, error) {
 	r := reader{}
 	var s Stats
 	if g.memory.dir != "" && r.exists(g.memory.dir) {
-		r.memory(g.memory, &s)
+		r.readMemory(g.memory, &s)
 	}
 	if g.cpu.dir != "" && (g.cpu.dir == g.memory.dir || r.exists(g.cpu.dir)) {
-		r.cpu(g.cpu, &s)
+		r.readCPU(g.cpu, &s)
 	}
 	if r.err != nil {
 		return s, fmt.Errorf("group %s: %w", g.path, r.err)
@@ -64,43 +64,44 @@ func (f *FS) Read(g Group) (Stats, error) {
 	return s, nil
 }
 
-// reader gathers the errors of several small reads.
+// reader reads several files and joins their errors.
 type reader struct {
 	file file
 	err  error
 }
 
-func (r *reader) fail(err error) { r.err = errors.Join(r.err, err) }
+func (r *reader) addError(err error) { r.err = errors.Join(r.err, err) }
 
-// get reads one file of a group; nil means it has none, or it failed.
-func (r *reader) get(dir, name string) []byte {
+// readFile returns the content of one file of a group; nil if there is none or the read
+// failed.
+func (r *reader) readFile(dir, name string) []byte {
 	b, err := r.file.read(dir + "/" + name)
 	switch {
 	case err == nil && b != nil:
 		return b
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		r.fail(err)
+		r.addError(err)
 	}
 	return nil
 }
 
-// memory fills the memory part. Version 1 and 2 differ in names only.
-func (r *reader) memory(p place, s *Stats) {
+// readMemory sets the fields of memory. Versions 1 and 2 differ in the names of files.
+func (r *reader) readMemory(p hierarchyDir, s *Stats) {
 	names := memoryNames{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"}
 	if p.v2 {
 		names = memoryNames{"memory.max", "memory.current", "inactive_file", "memory.events"}
 	}
-	if b := r.get(p.dir, names.events); b != nil {
-		s.OOMKills = known(field(b, "oom_kill"))
+	if b := r.readFile(p.dir, names.events); b != nil {
+		s.OOMKills = pointerIf(field(b, "oom_kill"))
 	}
-	at := r.bind(p, func(dir string) (float64, bool) {
-		b := r.get(dir, names.limit)
+	at := r.effectiveDir(p, func(dir string) (float64, bool) {
+		b := r.readFile(dir, names.limit)
 		if b == nil {
 			return 0, false
 		}
 		n, ok, err := parseMemoryLimit(b)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/%s: %w", dir, names.limit, err))
+			r.addError(fmt.Errorf("%s/%s: %w", dir, names.limit, err))
 		}
 		if ok && (s.MemoryLimit == nil || n <= *s.MemoryLimit) {
 			s.MemoryLimit = &n
@@ -108,46 +109,47 @@ func (r *reader) memory(p place, s *Stats) {
 		return float64(n), ok
 	})
 	if !p.v2 {
-		r.hiddenLimit(p, s)
+		r.applyHierarchicalLimit(p, s)
 	}
-	if b := r.get(at, names.current); b != nil {
+	if b := r.readFile(at, names.current); b != nil {
 		n, err := parseNumber(b)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/%s: %w", at, names.current, err))
+			r.addError(fmt.Errorf("%s/%s: %w", at, names.current, err))
 		}
-		s.MemoryCurrent = known(n, err == nil)
+		s.MemoryCurrent = pointerIf(n, err == nil)
 	}
-	if b := r.get(at, "memory.stat"); b != nil {
-		s.MemoryInactiveFile = known(field(b, names.inactive))
+	if b := r.readFile(at, "memory.stat"); b != nil {
+		s.MemoryInactiveFile = pointerIf(field(b, names.inactive))
 	}
 }
 
+// memoryNames is the names of files and fields in one version.
 type memoryNames struct{ limit, current, inactive, events string }
 
-// hiddenLimit takes version 1's own count of all limits above, which also sees
-// those above what is mounted here.
-func (r *reader) hiddenLimit(p place, s *Stats) {
-	b := r.get(p.dir, "memory.stat")
+// applyHierarchicalLimit sets MemoryLimit to version 1's minimum of the limits of all
+// ancestors if that is smaller: it includes ancestors that are not mounted here.
+func (r *reader) applyHierarchicalLimit(p hierarchyDir, s *Stats) {
+	b := r.readFile(p.dir, "memory.stat")
 	n, ok := field(b, "hierarchical_memory_limit")
 	if ok && n < noLimitV1 && (s.MemoryLimit == nil || n < *s.MemoryLimit) {
 		s.MemoryLimit = &n
 	}
 }
 
-// cpu fills the CPU part.
-func (r *reader) cpu(p place, s *Stats) {
-	at := r.bind(p, func(dir string) (float64, bool) {
-		cores, ok, err := r.quota(p.v2, dir)
+// readCPU sets the fields of the CPU.
+func (r *reader) readCPU(p hierarchyDir, s *Stats) {
+	at := r.effectiveDir(p, func(dir string) (float64, bool) {
+		cores, ok, err := r.readQuota(p.v2, dir)
 		if err != nil {
-			r.fail(fmt.Errorf("%s/cpu quota: %w", dir, err))
+			r.addError(fmt.Errorf("%s/cpu quota: %w", dir, err))
 		}
 		if ok && (s.CPULimit == nil || cores <= *s.CPULimit) {
 			s.CPULimit = &cores
 		}
 		return cores, ok
 	})
-	b := r.get(at, "cpu.stat")
-	s.NrThrottled = known(field(b, "nr_throttled"))
+	b := r.readFile(at, "cpu.stat")
+	s.NrThrottled = pointerIf(field(b, "nr_throttled"))
 	name, unit := "throttled_time", 1e-9
 	if p.v2 {
 		name, unit = "throttled_usec", 1e-6
@@ -158,32 +160,33 @@ func (r *reader) cpu(p place, s *Stats) {
 	}
 }
 
-func (r *reader) quota(v2 bool, dir string) (cores float64, ok bool, err error) {
+// readQuota returns the limit in cores of one directory; ok is false for no limit.
+func (r *reader) readQuota(v2 bool, dir string) (cores float64, ok bool, err error) {
 	if v2 {
-		if b := r.get(dir, "cpu.max"); b != nil {
+		if b := r.readFile(dir, "cpu.max"); b != nil {
 			return parseCPUMax(b)
 		}
 		return 0, false, nil
 	}
-	b := r.get(dir, "cpu.cfs_quota_us")
+	b := r.readFile(dir, "cpu.cfs_quota_us")
 	if b == nil {
 		return 0, false, nil
 	}
 	quota := string(b)
-	b = r.get(dir, "cpu.cfs_period_us")
+	b = r.readFile(dir, "cpu.cfs_period_us")
 	if b == nil {
 		return 0, false, nil
 	}
 	return parseQuota([]byte(quota), b)
 }
 
-// bind walks from the group to the top and gives the directory with the
-// smallest limit; the outer one of two equals, for it holds more. Without any
-// it is the group itself.
-func (r *reader) bind(p place, limit func(dir string) (float64, bool)) string {
+// effectiveDir returns the directory with the smallest limit of the group and its
+// ancestors; of two equal limits the outer one, which applies to more processes; without
+// a limit the group itself.
+func (r *reader) effectiveDir(p hierarchyDir, limit func(dir string) (float64, bool)) string {
 	at, least := p.dir, 0.0
 	found := false
-	for dir := p.dir; below(dir, p.top); dir = filepath.Dir(dir) {
+	for dir := p.dir; isBelow(dir, p.top); dir = filepath.Dir(dir) {
 		if v, ok := limit(dir); ok && (!found || v <= least) {
 			at, least, found = dir, v, true
 		}
@@ -194,19 +197,19 @@ func (r *reader) bind(p place, limit func(dir string) (float64, bool)) string {
 	return at
 }
 
-// known makes a pointer of what is ok.
-func known(n uint64, ok bool) *uint64 {
+// pointerIf returns a pointer to n if ok is true, else nil.
+func pointerIf(n uint64, ok bool) *uint64 {
 	if !ok {
 		return nil
 	}
 	return &n
 }
 
-// exists reports whether a group's directory is there, and keeps the error if
-// it is not: without it every file would merely look absent.
+// exists reports whether a group's directory exists, and records the error if not:
+// without the directory, every file would only seem to be absent.
 func (r *reader) exists(dir string) bool {
 	if err := unix.Access(dir, unix.X_OK); err != nil {
-		r.fail(&os.PathError{Op: "access", Path: dir, Err: err})
+		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})
 		return false
 	}
 	return true

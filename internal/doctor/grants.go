@@ -88,12 +88,12 @@ func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) 
 	values, err := server.Variables(ctx)
 	_, v, serves := server.Serving()
 	if err == nil && serves && strings.EqualFold(values["performance_schema"], "ON") {
-		out = append(out, collectors.CureStatementTime)
+		out = append(out, collectors.RemedyStatementTime)
 		if d.hasPool(name) {
 			out = append(out, cureStatements)
 		}
 		if !v.MariaDB && v.Major >= 8 {
-			out = append(out, collectors.CureLockWaits)
+			out = append(out, collectors.RemedyLockWaits)
 		}
 	}
 	return strings.Join(out, " ")

@@ -251,7 +251,7 @@ func (d *doctor) notFound(app config.App) {
 	}
 	if app.Match.Listen != "" && !d.who.caps[unix.CAP_SYS_PTRACE] {
 		f.Detail += "; to see the sockets of other users' processes, the exporter needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
-		f.Cure = append(f.Cure, collectors.CureProcesses)
+		f.Cure = append(f.Cure, collectors.RemedyProcesses)
 	}
 	d.add("process", f)
 }
@@ -306,7 +306,7 @@ func (d *doctor) hidden() {
 		}
 		f := Finding{
 			Reason: collectors.Permission, Detail: d.Flags.ProcRoot + " does not show the processes of other users (hidepid=" + how + ")", Fault: len(d.Config.Apps) > 0,
-			Cure: []string{collectors.CureProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.Flags.ProcRoot},
+			Cure: []string{collectors.RemedyProcesses, "in the unit: ProtectProc=default", "mount -o remount,hidepid=0 " + d.Flags.ProcRoot},
 		}
 		if gid := m.SuperOptions["gid"]; gid != "" && gid != "0" {
 			f.Cure = append(f.Cure, "in the unit: SupplementaryGroups="+groupName(gid))

@@ -139,7 +139,7 @@ func (d *doctor) addStatusNotes(r *exporterStatus) {
 		}
 		f := Finding{Of: text.Label(n.Of, noteBytes), Reason: reason, Detail: text.Label(n.Detail, noteBytes)}
 		if app, ok := strings.CutPrefix(f.Of, "app:"); ok && reason == collectors.Misnamed {
-			f.Cure = strings.Split(collectors.CureMisnamed(app), "\n")
+			f.Cure = strings.Split(collectors.RemedyMisnamed(app), "\n")
 		}
 		d.add("requests", f)
 	}

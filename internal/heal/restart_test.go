@@ -29,6 +29,9 @@ func TestPauseSurvives(t *testing.T) {
 		if err := b.Resume(); err != nil {
 			t.Fatal(err)
 		}
+		if p := b.Snapshot().Paused; p != nil {
+			t.Errorf("still paused after it was resumed: %+v", p)
+		}
 		b.stop()
 		b = start(t, dir, section(nil), nil)
 		defer b.stop()

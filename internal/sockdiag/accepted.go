@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Accepted is one connection that was accepted from a listening socket, seen
-// from the end that accepted it.
+// Accepted is one connection that was accepted from a listening socket, from the side
+// that accepted it.
 type Accepted struct {
 	Inode    uint64        // of this end's socket, as in the link socket:[N] of /proc/PID/fd
 	Sent     time.Duration // since this end last sent data, or since it was accepted; see HasTimes
@@ -22,13 +22,13 @@ type Accepted struct {
 	HasTimes bool          // TCP, Linux 4.1 or newer; a UNIX socket has none
 }
 
-// Unanswered reports whether the last data on the connection came from the
-// other end for sure. The times are those of the kernel's tick, 1 to 10 ms.
+// Unanswered reports whether the last data on the connection certainly came from the
+// other end. The times have the resolution of the kernel's tick, 1 to 10 ms.
 func (a Accepted) Unanswered() bool {
 	return a.HasTimes && !a.Silent && (a.Unsent || a.Received < a.Sent)
 }
 
-// Answered reports whether the last data came from this end for sure.
+// Answered reports whether the last data certainly came from this end.
 func (a Accepted) Answered() bool { return a.HasTimes && !a.Unsent && a.Sent < a.Received }
 
 // Quiet returns the time since data last passed in either direction.
@@ -36,8 +36,8 @@ func (a Accepted) Quiet() time.Duration { return min(a.Sent, a.Received) }
 
 // Accepted returns the TCP connections of the namespace whose local port is one
 // of ports, of which at most 256 are used: the established ones, and those that
-// the other end has closed. The kernel walks its whole table of sockets for it.
-// Errors and time are as in [Conn.Listeners].
+// the other end has closed. The kernel scans its whole table of sockets.
+// Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) Accepted(ctx context.Context, ports []uint16) ([]Accepted, error) {
 	if len(ports) == 0 {
 		return nil, nil
@@ -53,11 +53,11 @@ func (c *Conn) Accepted(ctx context.Context, ports []uint16) ([]Accepted, error)
 		case err != nil:
 			return err
 		case s.inode == 0 || !slices.Contains(ports, s.local.Port()):
-			return nil // it waits to be accepted, or a kernel that ignores the filter
+			return nil // it waits to be accepted, or the kernel ignores the filter
 		case len(out) >= maxSockets:
 			return ErrTooMany
 		}
-		a, err := parseTimes(p[inetMsgLen:])
+		a, err := parseTCPInfo(p[inetMsgLen:])
 		a.Inode = uint64(s.inode)
 		out = append(out, a)
 		return err
@@ -105,17 +105,17 @@ const (
 	infoBytesSent     = 200
 )
 
-// acceptedRequest is a request for the connections of one family at any of these
-// local ports, with the times of their last data.
+// acceptedRequest returns a dump request for the connections of one family at any of
+// these local ports, with the times of their last data.
 func acceptedRequest(family uint8, ports []uint16) []byte {
 	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished|1<<stateCloseWait, 0)
 	p[2] = 1 << (inetDiagInfo - 1)
 	return newRequest(appendFilter(p[:], portFilter(bytecodeLocalFrom, bytecodeLocalTo, ports)))
 }
 
-// parseTimes reads the attributes of one answer. An older kernel has a shorter
+// parseTCPInfo parses the attributes of one answer. An older kernel has a shorter
 // struct tcp_info.
-func parseTimes(b []byte) (Accepted, error) {
+func parseTCPInfo(b []byte) (Accepted, error) {
 	var a Accepted
 	err := eachAttribute(b, func(kind uint16, v []byte) {
 		if kind != inetDiagInfo || len(v) < infoBytesReceived+8 {

@@ -18,37 +18,36 @@ const (
 	// readTimeout bounds a whole dump when the caller's context does not. The
 	// kernel answers in microseconds; only a table of millions takes longer.
 	readTimeout = time.Second
-	// bufferLen is the most that the kernel puts into one datagram of a dump.
+	// bufferLen is the maximum length of one datagram of a dump.
 	bufferLen = 32 << 10
-	// maxSockets bounds what one dump may give.
+	// maxSockets is the maximum number of sockets that one dump may return.
 	maxSockets = 1 << 16
-	// maxOwned bounds the listening sockets of one user other than root's in one
-	// dump, so that no user's push out those of another.
-	maxOwned = 1024
+	// maxPerUser is the maximum number of listening sockets of one user other than root
+	// in one dump, so that one user's sockets do not displace those of another.
+	maxPerUser = 1024
 )
 
-// ErrTooMany says that there are more sockets than this package will hold.
+// ErrTooMany is the error if a dump has more sockets than this package returns.
 var ErrTooMany = fmt.Errorf("more than %d sockets", maxSockets)
 
-// Conn asks the kernel about the sockets of one network namespace. It stays
-// open between questions and may be used by several goroutines, one at a time
-// being served.
+// Conn queries the kernel for the sockets of one network namespace. It stays open
+// between queries. It is safe for concurrent use; one query runs at a time.
 type Conn struct {
-	turn   chan struct{} // holds one token while nobody asks; a mutex that ends with a context
-	netns  int           // our own copy of the namespace's descriptor, 0 for our own
+	token  chan struct{} // has one token while no query runs: a mutex that can be locked with a context
+	netns  int           // a copy of the namespace's descriptor, 0 for the exporter's own
 	closed bool
 
-	nl  *netlink.Conn // nil after a failure, until the next question
+	nl  *netlink.Conn // nil after a failure, until the next query
 	raw syscall.RawConn
 	seq uint32
 
-	tcp, tcp6, unix []byte // the requests, made once
-	io              exchange
+	tcp, tcp6, unix []byte // the requests, built once
+	buffers         transfer
 }
 
-// exchange is the state that the two functions below share with a RawConn, so
-// that a question allocates no closure.
-type exchange struct {
+// transfer is the state of the two functions that are passed to a RawConn, so that a
+// query does not allocate closures.
+type transfer struct {
 	out, buf []byte
 	n        int
 	err      error
@@ -56,19 +55,19 @@ type exchange struct {
 	send, receive func(fd uintptr) (done bool)
 }
 
-// Dial opens a Conn in the network namespace behind netnsFD, an open
-// /proc/PID/ns/net, which needs CAP_SYS_ADMIN; 0 means our own and needs
-// nothing. The descriptor is copied: the caller may close it, and the namespace
-// lives as long as the Conn.
+// Dial returns a Conn in the network namespace of netnsFD, an open /proc/PID/ns/net,
+// which needs CAP_SYS_ADMIN; 0 is the exporter's own namespace and needs no capability.
+// The descriptor is copied: the caller may close it, and the namespace lives as long as
+// the Conn.
 func Dial(netnsFD int) (*Conn, error) {
 	c := &Conn{
-		turn: make(chan struct{}, 1),
-		tcp:  inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		tcp6: inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
-		unix: unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
+		token: make(chan struct{}, 1),
+		tcp:   inetRequest(unix.AF_INET, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		tcp6:  inetRequest(unix.AF_INET6, unix.IPPROTO_TCP, 1<<stateListen, 0),
+		unix:  unixRequest(1<<stateListen, udiagShowName|udiagShowRQLen|udiagShowUID),
 	}
-	c.io.init()
-	c.turn <- struct{}{}
+	c.buffers.init()
+	c.token <- struct{}{}
 	if netnsFD != 0 {
 		fd, err := unix.FcntlInt(uintptr(netnsFD), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
@@ -82,7 +81,8 @@ func Dial(netnsFD int) (*Conn, error) {
 	return c, nil
 }
 
-func (e *exchange) init() {
+// init allocates the buffer and the functions.
+func (e *transfer) init() {
 	e.buf = make([]byte, bufferLen)
 	e.send = func(fd uintptr) bool {
 		for {
@@ -100,6 +100,7 @@ func (e *exchange) init() {
 	}
 }
 
+// dial opens the netlink socket.
 func (c *Conn) dial() error {
 	nl, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, &netlink.Config{NetNS: c.netns})
 	if err != nil {
@@ -113,23 +114,24 @@ func (c *Conn) dial() error {
 	return nil
 }
 
-// Close frees the socket and the copy of the namespace's descriptor, after the
-// question that is being answered, if any. A second Close does nothing.
+// Close closes the socket and the copy of the namespace's descriptor, after the query
+// under way, if any. A second Close does nothing.
 func (c *Conn) Close() error {
-	<-c.turn
+	<-c.token
 	defer c.unlock()
 	if c.closed {
 		return nil
 	}
 	c.closed = true
-	err := c.hangUp()
+	err := c.closeSocket()
 	if c.netns != 0 {
 		err = errors.Join(err, unix.Close(c.netns))
 	}
 	return err
 }
 
-func (c *Conn) hangUp() error {
+// closeSocket closes the netlink socket, if it is open.
+func (c *Conn) closeSocket() error {
 	if c.nl == nil {
 		return nil
 	}
@@ -138,13 +140,14 @@ func (c *Conn) hangUp() error {
 	return err
 }
 
-// lock waits for its turn, at most until ctx ends.
+// lock waits until no other query runs, at most until ctx ends. The error wraps
+// net.ErrClosed after Close.
 func (c *Conn) lock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("sock_diag: %w", err)
 	}
 	select {
-	case <-c.turn:
+	case <-c.token:
 	case <-ctx.Done():
 		return fmt.Errorf("sock_diag: wait for the previous request: %w", ctx.Err())
 	}
@@ -155,19 +158,20 @@ func (c *Conn) lock(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) unlock() { c.turn <- struct{}{} }
+func (c *Conn) unlock() { c.token <- struct{}{} }
 
 // Listeners returns every listening TCP and UNIX stream socket of the namespace.
-// If the kernel refuses one kind (ENOENT: it has no such module), the others
-// come with the error. Of one user, root excepted, at most 1024 are returned. It ends with ctx's deadline, and after a second without
-// one; a Conn that fails is opened anew by the next call.
+// If the kernel refuses one kind (ENOENT: it has no such module), it returns the others
+// and the error. Of one user other than root, at most 1024 are returned. The timeout is
+// ctx's deadline, at most one second. After a failure the next call opens the socket
+// again.
 func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer c.unlock()
 	out := make([]Listener, 0, 32)
-	var owned map[uint32]int
+	var perUser map[uint32]int
 	keep := func(l Listener, ok bool, err error) error {
 		switch {
 		case err != nil:
@@ -178,10 +182,10 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 			return ErrTooMany
 		}
 		if l.UID != 0 {
-			if owned == nil {
-				owned = make(map[uint32]int)
+			if perUser == nil {
+				perUser = make(map[uint32]int)
 			}
-			if owned[l.UID]++; owned[l.UID] > maxOwned {
+			if perUser[l.UID]++; perUser[l.UID] > maxPerUser {
 				return nil
 			}
 		}
@@ -199,8 +203,8 @@ func (c *Conn) Listeners(ctx context.Context) ([]Listener, error) {
 	return out, err
 }
 
-// UDP returns the UDP sockets of the namespace whose local port is that; port 0
-// gives all. Errors and time are as in [Conn.Listeners].
+// UDP returns the UDP sockets of the namespace with a local port, all for port 0.
+// Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -225,23 +229,22 @@ func (c *Conn) UDP(ctx context.Context, port uint16) ([]UDPSocket, error) {
 	return out, err
 }
 
-// UDPInode finds the socket that sends from local: the one bound to exactly
-// that address, else the one bound to every address with that port. ok is false
-// if there is none or the kernel would not say.
+// UDPInode returns the inode and the user of the socket that sends from local, see
+// [Sender]; ok is false if there is none or the kernel refuses the query.
 func (c *Conn) UDPInode(ctx context.Context, local netip.AddrPort) (inode uint64, uid uint32, ok bool) {
-	// What was found counts even if one family could not be asked.
+	// The result is used even if the query failed for one family.
 	sockets, _ := c.UDP(ctx, local.Port())
 	s, ok := Sender(sockets, local)
 	return s.Inode, s.UID, ok
 }
 
-// Sender picks the socket that a packet from local came from: the one bound to
-// exactly that address, else the one bound to every address with that port. A
-// v4 address may be sent from by a wildcard socket of either family; that of its
-// own wins. ok is false if there is none.
+// Sender returns the socket that sent a packet from local: the one bound to exactly that
+// address, else the one bound to the wildcard address with that port. For an IPv4
+// address, a wildcard socket of IPv4 takes precedence over one of IPv6. ok is false if
+// there is none.
 func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 	addr := local.Addr().Unmap().WithZone("")
-	best, score := UDPSocket{}, 0
+	best, rank := UDPSocket{}, 0
 	for _, s := range sockets {
 		if s.Local.Port() != local.Port() {
 			continue
@@ -255,26 +258,26 @@ func Sender(sockets []UDPSocket, local netip.AddrPort) (s UDPSocket, ok bool) {
 		case a.IsUnspecified() && a.Is6():
 			n = 1
 		}
-		if n > score {
-			best, score = s, n
+		if n > rank {
+			best, rank = s, n
 		}
 	}
-	return best, score > 0
+	return best, rank > 0
 }
 
-// dump asks one question and gives each answer to fn. The caller holds the
-// turn. After a failure that may leave answers unread the socket is closed.
-func (c *Conn) dump(ctx context.Context, what string, request []byte, fn func([]byte) error) error {
-	err := c.exchange(ctx, request, fn)
+// dump sends one request and calls fn with each answer. The caller holds the lock. After
+// a failure that may leave unread answers, the socket is closed.
+func (c *Conn) dump(ctx context.Context, what string, message []byte, fn func([]byte) error) error {
+	err := c.request(ctx, message, fn)
 	if err == nil {
 		return nil
 	}
 	var refused syscall.Errno
 	if !errors.As(err, &refused) || errors.Is(err, errTransport) {
-		err = errors.Join(err, c.hangUp())
+		err = errors.Join(err, c.closeSocket())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// Callers know how to treat the end of a context.
+		// Callers check for context.DeadlineExceeded.
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return fmt.Errorf("sock_diag: %s: %w", what, err)
@@ -283,7 +286,8 @@ func (c *Conn) dump(ctx context.Context, what string, request []byte, fn func([]
 // errTransport marks a failed system call, as opposed to a refusal by the kernel.
 var errTransport = errors.New("netlink")
 
-func (c *Conn) exchange(ctx context.Context, request []byte, fn func([]byte) error) error {
+// request sends one request and calls fn with each answer.
+func (c *Conn) request(ctx context.Context, message []byte, fn func([]byte) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -296,27 +300,28 @@ func (c *Conn) exchange(ctx context.Context, request []byte, fn func([]byte) err
 		return fmt.Errorf("%w: deadline: %w", errTransport, err)
 	}
 	c.seq++
-	setSequence(request, c.seq)
-	c.io.out = request
-	if err := c.system("send", c.raw.Write(c.io.send)); err != nil {
+	setSequence(message, c.seq)
+	c.buffers.out = message
+	if err := c.wrapError("send", c.raw.Write(c.buffers.send)); err != nil {
 		return err
 	}
 	for {
-		if err := c.system("receive", c.raw.Read(c.io.receive)); err != nil {
+		if err := c.wrapError("receive", c.raw.Read(c.buffers.receive)); err != nil {
 			return err
 		}
-		if c.io.n == len(c.io.buf) {
-			return fmt.Errorf("%w: a response of %d bytes or more", errMalformed, c.io.n)
+		if c.buffers.n == len(c.buffers.buf) {
+			return fmt.Errorf("%w: a response of %d bytes or more", errMalformed, c.buffers.n)
 		}
-		if done, err := eachAnswer(c.io.buf[:c.io.n], c.seq, fn); done || err != nil {
+		if done, err := eachAnswer(c.buffers.buf[:c.buffers.n], c.seq, fn); done || err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Conn) system(what string, err error) error {
+// wrapError returns the error of a system call, or of the RawConn, with errTransport.
+func (c *Conn) wrapError(what string, err error) error {
 	if err == nil {
-		err = c.io.err
+		err = c.buffers.err
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", errTransport, what, err)
@@ -324,8 +329,8 @@ func (c *Conn) system(what string, err error) error {
 	return nil
 }
 
-// deadline is when a question must be answered: ctx's end, or readTimeout from
-// now if that is sooner.
+// deadline returns when a query must have ended: ctx's deadline, or readTimeout from
+// now if that is earlier.
 func deadline(ctx context.Context) time.Time {
 	t := time.Now().Add(readTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(t) {

@@ -274,7 +274,7 @@ func breakOnce(t *testing.T, c *sockdiag.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := c.Break(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.FailNext(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a read with no answer: %v, want the end of the deadline", err)
 	}
 }
@@ -304,7 +304,7 @@ func TestRedialAfterTimeout(t *testing.T) {
 
 func TestContextEndsTheWaitForATurn(t *testing.T) {
 	c := dial(t, 0)
-	release, err := c.Hold(t.Context())
+	release, err := c.HoldLock(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPorts bounds the ports of one question: what it compiles to must fit the
-// kernel's 16-bit jumps many times over.
+// maxPorts is the maximum number of ports of one query: the filter program must be much
+// shorter than the kernel's 16-bit jumps.
 const maxPorts = 256
 
-// Connection is one established stream connection, seen from this end.
+// Connection is one established stream connection, from this end.
 type Connection struct {
 	Local  netip.AddrPort // TCP; v4-mapped addresses as v4
 	Remote netip.AddrPort // TCP
@@ -27,9 +27,9 @@ type Connection struct {
 }
 
 // Connections returns the established TCP connections of the namespace whose
-// remote port is one of ports, of which at most 256 are taken. The kernel walks
-// its whole table of sockets, 1.6 ms and more, but hands out only what matches.
-// Errors and time are as in [Conn.Listeners].
+// remote port is one of ports, of which at most 256 are used. The kernel scans its whole
+// table of sockets, which takes 1.6 ms or more, but returns only those that match.
+// Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) Connections(ctx context.Context, ports []uint16) ([]Connection, error) {
 	if len(ports) == 0 {
 		return nil, nil
@@ -59,8 +59,8 @@ func (c *Conn) Connections(ctx context.Context, ports []uint16) ([]Connection, e
 	return out, err
 }
 
-// UnixConnections returns the established UNIX stream connections of the
-// namespace to a path that wanted takes: the inode of the end that connected.
+// UnixConnections returns the established UNIX stream connections of the namespace to a
+// path for which wanted is true, with the inode of the end that connected.
 func (c *Conn) UnixConnections(ctx context.Context, wanted func(path string) bool) ([]Connection, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -83,8 +83,8 @@ func (c *Conn) UnixConnections(ctx context.Context, wanted func(path string) boo
 	return out, err
 }
 
-// UnixDatagrams returns the UNIX datagram sockets of the namespace, with what
-// each is connected to. Errors and time are as in [Conn.Listeners].
+// UnixDatagrams returns the UNIX datagram sockets of the namespace, with the socket to
+// which each is connected. Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) UnixDatagrams(ctx context.Context) ([]UnixDatagram, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -105,13 +105,14 @@ func (c *Conn) UnixDatagrams(ctx context.Context) ([]UnixDatagram, error) {
 	return out, err
 }
 
+// unixDatagramsRequest returns a dump request for the UNIX sockets in every state.
 func unixDatagramsRequest() []byte {
 	b := unixConnectionsRequest()
 	binary.NativeEndian.PutUint32(b[headerLen+4:], allStates)
 	return b
 }
 
-// parseUnixDatagram reads one answer of a UNIX dump; ok is false for a socket of
+// parseUnixDatagram parses one answer of a UNIX dump; ok is false for a socket of
 // another type.
 func parseUnixDatagram(p []byte) (s UnixDatagram, ok bool, err error) {
 	if len(p) < unixMsgLen {
@@ -124,7 +125,7 @@ func parseUnixDatagram(p []byte) (s UnixDatagram, ok bool, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			s.Path = socketName(v)
+			s.Path = parseSocketName(v)
 		case kind == unixDiagPeer && len(v) >= 4:
 			s.Peer = uint64(binary.NativeEndian.Uint32(v))
 		}
@@ -143,16 +144,15 @@ const (
 	unixDiagPeer       = 2
 )
 
-// connectionsRequest asks for the established connections of one family to any
-// of ports.
+// connectionsRequest returns a dump request for the established connections of one
+// family to any of ports.
 func connectionsRequest(family uint8, ports []uint16) []byte {
 	p := inetPayload(family, unix.IPPROTO_TCP, 1<<stateEstablished, 0)
-	return newRequest(appendFilter(p[:], remotePorts(ports)))
+	return newRequest(appendFilter(p[:], remotePortsFilter(ports)))
 }
 
-// appendFilter adds a program for the kernel's socket filter to the payload of a
-// request. It writes the attribute itself: netlink.MarshalAttributes makes a copy
-// more for each question.
+// appendFilter returns the payload of a request with a program for the kernel's socket
+// filter. It does not use netlink.MarshalAttributes, which makes one more copy per query.
 func appendFilter(p, code []byte) []byte {
 	p = slices.Grow(p, attrLen+len(code))
 	p = binary.NativeEndian.AppendUint16(p, uint16(attrLen+len(code)))
@@ -160,16 +160,16 @@ func appendFilter(p, code []byte) []byte {
 	return append(p, code...)
 }
 
-// remotePorts returns the program for sockets whose remote port is one of ports.
-func remotePorts(ports []uint16) []byte {
+// remotePortsFilter returns the program for sockets whose remote port is one of ports.
+func remotePortsFilter(ports []uint16) []byte {
 	return portFilter(bytecodeRemoteFrom, bytecodeRemoteTo, ports)
 }
 
-// portFilter returns a program for the kernel's socket filter. It accepts a
-// socket of which the port that the codes from and to compare is one of ports.
-// An instruction is a code, how far to go on where it holds, and how far where
-// not; the end is "take it", four bytes behind the end "leave it". The
-// comparisons are those that every kernel has.
+// portFilter returns a program for the kernel's socket filter. It accepts a socket if
+// the port that the codes from and to compare is one of ports. An instruction has a
+// code, the offset if it is true, and the offset if it is false. A jump to the end
+// accepts the socket, a jump to four bytes after the end rejects it. Every kernel has
+// these comparisons.
 func portFilter(from, to uint8, ports []uint16) []byte {
 	const compare, jump = 8, 4
 	ports = ports[:min(len(ports), maxPorts)]
@@ -190,12 +190,14 @@ func portFilter(from, to uint8, ports []uint16) []byte {
 	return b
 }
 
+// unixConnectionsRequest returns a dump request for the established UNIX sockets with
+// their peers.
 func unixConnectionsRequest() []byte {
 	return unixRequest(1<<stateEstablished, udiagShowName|udiagShowPeer)
 }
 
-// parseUnixAccepted reads one answer of a UNIX dump. Only the end that was
-// accepted has a name, that of the listener; peer is 0 for any other.
+// parseUnixAccepted parses one answer of a UNIX dump. Only the end that was accepted has
+// a path, that of the listener; for any other, path is "" and peer is 0.
 func parseUnixAccepted(p []byte) (path string, peer uint32, err error) {
 	if len(p) < unixMsgLen {
 		return "", 0, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
@@ -206,7 +208,7 @@ func parseUnixAccepted(p []byte) (path string, peer uint32, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			path = socketName(v)
+			path = parseSocketName(v)
 		case kind == unixDiagPeer && len(v) >= 4:
 			peer = binary.NativeEndian.Uint32(v)
 		}
@@ -217,9 +219,9 @@ func parseUnixAccepted(p []byte) (path string, peer uint32, err error) {
 	return path, peer, nil
 }
 
-// ParseProcNetConnections reads the established connections to one of ports
-// from /proc/PID/net/tcp or tcp6, for where sock_diag is refused. It reads at
-// most 65,536 rows.
+// ParseProcNetConnections returns the established connections to one of ports from
+// /proc/PID/net/tcp or tcp6, for where sock_diag is refused. It reads at most 65,536
+// rows.
 func ParseProcNetConnections(r io.Reader, ports []uint16) ([]Connection, error) {
 	var out []Connection
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -230,11 +232,11 @@ func ParseProcNetConnections(r io.Reader, ports []uint16) ([]Connection, error) 
 		if string(f[3]) != "01" {
 			return true, nil
 		}
-		remote, err := hexAddrPort(f[2])
+		remote, err := parseHexAddrPort(f[2])
 		if err != nil || !slices.Contains(ports, remote.Port()) {
 			return err == nil, err
 		}
-		local, err1 := hexAddrPort(f[1])
+		local, err1 := parseHexAddrPort(f[1])
 		inode, err2 := strconv.ParseUint(string(f[9]), 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
 			return false, fmt.Errorf("%w: %w", errRow, err)
@@ -244,5 +246,5 @@ func ParseProcNetConnections(r io.Reader, ports []uint16) ([]Connection, error) 
 		}
 		return true, nil
 	})
-	return out, wrap("net/tcp", err)
+	return out, wrapFile("net/tcp", err)
 }

@@ -7,21 +7,21 @@ import (
 	"os"
 )
 
-// The unexported parts that tests of the outer package look at.
+// The unexported functions that are tested directly.
 var (
 	EachAnswer        = eachAnswer
 	ParseTCPListener  = parseTCPListener
 	ParseUnixListener = parseUnixListener
 	ParseUnixAccepted = parseUnixAccepted
 	ParseUnixDatagram = parseUnixDatagram
-	RemotePorts       = remotePorts
-	OtherPorts        = otherPorts
+	RemotePorts       = remotePortsFilter
+	OtherPorts        = excludePortsFilter
 	ParseUnixPending  = parseUnixPending
 	NewRequest        = newRequest
 )
 
-// Break makes the next question fail as one whose answer never comes does.
-func (c *Conn) Break(ctx context.Context) error {
+// FailNext runs a query that gets no answer, and returns its error.
+func (c *Conn) FailNext(ctx context.Context) error {
 	if err := c.lock(ctx); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c *Conn) Break(ctx context.Context) error {
 	return err
 }
 
-// Hold takes the turn and returns what gives it back.
-func (c *Conn) Hold(ctx context.Context) (release func(), err error) {
+// HoldLock locks the Conn and returns a function that unlocks it.
+func (c *Conn) HoldLock(ctx context.Context) (release func(), err error) {
 	return c.unlock, c.lock(ctx)
 }

@@ -9,30 +9,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer is the other end of one socket that was asked for.
+// Peer is the other end of one socket.
 type Peer struct {
 	Connection
 
 	Accepted bool // UNIX: the socket itself was accepted at Path
 }
 
-// Peers returns the other ends of those TCP sockets of the namespace whose inode
-// is wanted: of the established ones, of those that one end has closed, and of
-// those that are still being connected. Sockets whose local port is one of
-// served, of which at most 256 are used, are left out by the kernel. The kernel
-// walks its whole table of sockets for it. Errors and time are as in
-// [Conn.Listeners].
+// Peers returns the other ends of those TCP sockets of the namespace whose inode is
+// wanted: of established sockets, of those that one end has closed, and of those that
+// are connecting. The kernel leaves out sockets whose local port is one of served, of
+// which at most 256 are used. It scans its whole table of sockets. Errors and timeout
+// are as in [Conn.Listeners].
 func (c *Conn) Peers(ctx context.Context, wanted func(inode uint64) bool, served []uint16) ([]Peer, error) {
 	const states = 1<<stateEstablished | 1<<stateConnecting | 1<<stateFinWait1 | 1<<stateFinWait2 | 1<<stateCloseWait
 	return c.inetPeers(ctx, unix.IPPROTO_TCP, states, wanted, served)
 }
 
 // UDPPeers returns the other ends of those UDP sockets of the namespace that are
-// connected and whose inode is wanted. Errors and time are as in [Conn.Listeners].
+// connected and whose inode is wanted. Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) UDPPeers(ctx context.Context, wanted func(inode uint64) bool) ([]Peer, error) {
 	return c.inetPeers(ctx, unix.IPPROTO_UDP, 1<<stateEstablished, wanted, nil)
 }
 
+// inetPeers returns the peers of the sockets of one protocol in the given states.
 func (c *Conn) inetPeers(ctx context.Context, protocol uint8, states uint32, wanted func(uint64) bool, served []uint16) ([]Peer, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -68,9 +68,9 @@ func (c *Conn) inetPeers(ctx context.Context, protocol uint8, states uint32, wan
 	return out, err
 }
 
-// UnixPeers returns for each UNIX stream connection of the namespace of which an
-// end's inode is wanted the path at which it was accepted. An end without one,
-// as each of a pair of sockets, is not returned. Errors and time are as in
+// UnixPeers returns the ends of UNIX stream connections of the namespace whose inode is
+// wanted, with the path at which the connection was accepted. An end without such a
+// path, as each of a socketpair, is not returned. Errors and timeout are as in
 // [Conn.Listeners].
 func (c *Conn) UnixPeers(ctx context.Context, wanted func(inode uint64) bool) ([]Peer, error) {
 	if err := c.lock(ctx); err != nil {
@@ -98,8 +98,8 @@ func (c *Conn) UnixPeers(ctx context.Context, wanted func(inode uint64) bool) ([
 }
 
 // UnixPending returns those UNIX stream sockets of the namespace whose inode is
-// wanted and whose connection waits in the queue of a listener, with the path of
-// that. Errors and time are as in [Conn.Listeners].
+// wanted and whose connection waits in the accept queue of a listener, with the
+// listener's path. Errors and timeout are as in [Conn.Listeners].
 func (c *Conn) UnixPending(ctx context.Context, wanted func(inode uint64) bool) ([]Peer, error) {
 	if err := c.lock(ctx); err != nil {
 		return nil, err
@@ -132,12 +132,14 @@ const (
 	unixDiagPending  = 3    // UNIX_DIAG_ICONS
 )
 
+// unixPendingRequest returns a dump request for the UNIX listeners and the connections
+// in their accept queues.
 func unixPendingRequest() []byte {
 	return unixRequest(1<<stateListen, udiagShowName|udiagShowPending)
 }
 
-// parseUnixPending reads one answer of a dump of listeners: the path, and the
-// inodes of the sockets whose connections are in its queue, 4 bytes each.
+// parseUnixPending parses one answer of a dump of listeners: the path, and the inodes of
+// the sockets whose connections are in its accept queue, 4 bytes each.
 func parseUnixPending(p []byte) (path string, inodes []byte, err error) {
 	if len(p) < unixMsgLen {
 		return "", nil, fmt.Errorf("%w: %d bytes of unix_diag_msg", errMalformed, len(p))
@@ -148,7 +150,7 @@ func parseUnixPending(p []byte) (path string, inodes []byte, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch kind {
 		case unixDiagName:
-			path = socketName(v)
+			path = parseSocketName(v)
 		case unixDiagPending:
 			inodes = v
 		}
@@ -166,22 +168,21 @@ const (
 	stateFinWait2   = 5
 )
 
-// peersRequest is a request for the sockets of one family in the given states
+// peersRequest returns a dump request for the sockets of one family in the given states
 // whose local port is none of served.
 func peersRequest(family, protocol uint8, states uint32, served []uint16) []byte {
 	p := inetPayload(family, protocol, states, 0)
 	if len(served) == 0 {
 		return newRequest(p[:])
 	}
-	return newRequest(appendFilter(p[:], otherPorts(served)))
+	return newRequest(appendFilter(p[:], excludePortsFilter(served)))
 }
 
-// otherPorts returns a program for the kernel's socket filter that accepts a
-// socket whose local port is none of ports; see [portFilter]. The kernel refuses
-// a program in which the way on where a comparison holds does not reach the end
-// of all instructions, so each port is passed by "this port or higher", and where
-// that holds by "the next port or higher".
-func otherPorts(ports []uint16) []byte {
+// excludePortsFilter returns a program for the kernel's socket filter that accepts a
+// socket whose local port is none of ports; see [portFilter]. The kernel rejects a
+// program unless the path of comparisons that are true leads to its end. So each port
+// is compared by "this port or higher" and, if true, by "the next port or higher".
+func excludePortsFilter(ports []uint16) []byte {
 	const compare, leave = 8, 4
 	ports = ports[:min(len(ports), maxPorts)]
 	var b []byte

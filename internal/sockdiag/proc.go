@@ -12,17 +12,17 @@ import (
 	"strconv"
 )
 
-// errRow is what the parsers of /proc rows wrap.
+// errRow is wrapped by the parsers of rows in /proc.
 var errRow = errors.New("malformed row")
 
 // acceptCon is __SO_ACCEPTCON of linux/net.h: the flag of a listening socket.
 const acceptCon = 1 << 16
 
-// ParseProcNetTCP reads the listening sockets from /proc/PID/net/tcp or tcp6,
-// for where sock_diag is refused. It has the accept queue (rx_queue) but not
-// its limit. The kernel writes listeners first (before 4.4 with half-open
-// connections, state 03, between them), so it stops at the first other row and
-// never reads a table of thousands of connections.
+// ParseProcNetTCP returns the listening sockets from /proc/PID/net/tcp or tcp6, for
+// where sock_diag is refused. The file has the accept queue (rx_queue) but not its
+// limit. The kernel writes listeners first (before 4.4 with half-open connections,
+// state 03, between them), so reading stops at the first other row, before any table of
+// thousands of connections.
 func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 	var out []Listener
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -37,20 +37,20 @@ func ParseProcNetTCP(r io.Reader) ([]Listener, error) {
 		default:
 			return false, nil
 		}
-		l, err := tcpRow(f)
+		l, err := parseTCPRow(f)
 		if err != nil {
 			return false, err
 		}
 		out = append(out, l)
 		return true, nil
 	})
-	return out, wrap("net/tcp", err)
+	return out, wrapFile("net/tcp", err)
 }
 
-// ParseProcNetUnix reads the listening stream sockets from /proc/PID/net/unix,
-// for where sock_diag is refused: their path and inode. The file has neither
-// the accept queue nor its limit nor the owner. A row that is malformed is left
-// out: a line break in an abstract name makes one.
+// ParseProcNetUnix returns the listening stream sockets from /proc/PID/net/unix, with
+// path and inode, for where sock_diag is refused. The file has neither the accept queue
+// nor its limit nor the owner. Malformed rows are skipped: a line break in an abstract
+// name causes one.
 func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 	var out []Listener
 	err := eachRow(r, func(line []byte) (more bool, err error) {
@@ -74,11 +74,11 @@ func ParseProcNetUnix(r io.Reader) ([]Listener, error) {
 		}
 		return true, nil
 	})
-	return out, wrap("net/unix", err)
+	return out, wrapFile("net/unix", err)
 }
 
-// eachRow gives fn each line after the heading until it wants no more. What it
-// reads is bounded in the length of a line and in lines.
+// eachRow calls fn with each line after the header until more is false. The length of a
+// line and the number of lines are limited.
 func eachRow(r io.Reader, fn func(line []byte) (more bool, err error)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4096), 4096)
@@ -96,17 +96,18 @@ func eachRow(r io.Reader, fn func(line []byte) (more bool, err error)) error {
 	return lines.Err()
 }
 
-func wrap(what string, err error) error {
+// wrapFile returns an error with the file that was read; nil for nil.
+func wrapFile(what string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
 
-// tcpRow reads a row of at least ten fields:
+// parseTCPRow parses a row of at least ten fields:
 // sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode.
-func tcpRow(f [][]byte) (Listener, error) {
-	addr, err := hexAddrPort(f[1])
+func parseTCPRow(f [][]byte) (Listener, error) {
+	addr, err := parseHexAddrPort(f[1])
 	if err != nil {
 		return Listener{}, err
 	}
@@ -130,9 +131,9 @@ func tcpRow(f [][]byte) (Listener, error) {
 	}, nil
 }
 
-// hexAddrPort reads "0100007F:1F90": the address in words of the machine's
+// parseHexAddrPort parses "0100007F:1F90": the address in 32-bit words of the machine's
 // byte order, the port as a number.
-func hexAddrPort(b []byte) (netip.AddrPort, error) {
+func parseHexAddrPort(b []byte) (netip.AddrPort, error) {
 	host, port, _ := bytes.Cut(b, []byte(":"))
 	var raw [16]byte
 	if len(host) != 8 && len(host) != 32 {

@@ -1,6 +1,7 @@
-// Package sockdiag lists listening sockets and how full their accept queues
-// are, as the kernel tells it by netlink sock_diag (linux/inet_diag.h,
-// linux/unix_diag.h) or, where that is refused, in /proc/PID/net.
+// Package sockdiag reads the kernel's tables of sockets: listening sockets with their
+// accept queues, connections, UDP and UNIX datagram sockets. It uses netlink sock_diag
+// (linux/inet_diag.h, linux/unix_diag.h), and has parsers of /proc/PID/net for where
+// that is refused.
 package sockdiag
 
 import (
@@ -24,9 +25,9 @@ type Listener struct {
 	Addr     netip.AddrPort // TCP and TCP6: where it listens, v4-mapped addresses as v4
 	Path     string         // Unix: the path as it was bound, or "@name" for an abstract name
 	Inode    uint64         // as in the link socket:[N] of /proc/PID/fd
-	UID      uint32         // owner; 0 for Unix where the kernel (before 5.3) or the fallback does not tell
+	UID      uint32         // owner; 0 for Unix if the kernel (before 5.3) or /proc does not report it
 	Queue    uint32         // connections that wait for accept; see HasQueue
-	Limit    uint32         // the backlog in force (after net.core.somaxconn); see HasLimit
+	Limit    uint32         // the effective backlog (after net.core.somaxconn); see HasLimit
 	HasQueue bool
 	HasLimit bool
 }
@@ -47,12 +48,13 @@ type UnixDatagram struct {
 	Peer  uint64 // inode of the socket that it is connected to; 0: none, or one that is closed
 }
 
-// maxLabel is the longest label in bytes: "unix:" and a path of 108 fit in.
+// maxLabel is the maximum length of a label in bytes: enough for "unix:" and a path of
+// 108.
 const maxLabel = 128
 
-// Label names a listener the way people write it: ":8000" for every address,
-// "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "unix:@name". It is never
-// empty, and fit for the value of a label: any user binds a socket to any bytes.
+// Label returns the name of a listener in the usual notation: ":8000" for the wildcard
+// address, "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "unix:@name". It is never
+// empty, and is a valid label value even though users can bind a socket to any bytes.
 func Label(l Listener) string {
 	if l.Network == Unix {
 		return text.Label("unix:"+l.Path, maxLabel)

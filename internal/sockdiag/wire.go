@@ -12,7 +12,7 @@ import (
 )
 
 // Numbers of linux/sock_diag.h, linux/inet_diag.h and linux/unix_diag.h that
-// golang.org/x/sys does not carry.
+// golang.org/x/sys does not have.
 const (
 	sockDiagByFamily = 20
 	stateListen      = 10
@@ -35,7 +35,7 @@ const (
 	attrTypeMax = 0x3fff
 )
 
-// errMalformed is what every parser of the kernel's answers wraps.
+// errMalformed is wrapped by every parser of the kernel's answers.
 var errMalformed = errors.New("malformed sock_diag response")
 
 // inetRequest returns a whole dump request for the TCP or UDP sockets of one
@@ -73,11 +73,12 @@ func newRequest(payload []byte) []byte {
 	return b
 }
 
-func setSequence(request []byte, seq uint32) { binary.NativeEndian.PutUint32(request[8:], seq) }
+// setSequence sets the sequence number of a request.
+func setSequence(message []byte, seq uint32) { binary.NativeEndian.PutUint32(message[8:], seq) }
 
-// eachAnswer walks one datagram of a dump and gives fn the payload of each
-// answer that carries seq. It reports whether the dump ended, and the kernel's
-// refusal as a syscall.Errno in the error's tree.
+// eachAnswer calls fn with the payload of each answer in one datagram of a dump whose
+// sequence number is seq. done reports whether the dump ended. If the kernel refused the
+// request, the error's tree has a syscall.Errno.
 func eachAnswer(b []byte, seq uint32, fn func(payload []byte) error) (done bool, err error) {
 	for len(b) >= headerLen {
 		n := int(binary.NativeEndian.Uint32(b))
@@ -102,7 +103,8 @@ func eachAnswer(b []byte, seq uint32, fn func(payload []byte) error) (done bool,
 	return false, nil
 }
 
-// answerError reads the negative errno that opens NLMSG_ERROR and NLMSG_DONE.
+// answerError returns the negative errno at the start of NLMSG_ERROR and NLMSG_DONE as
+// an error; nil without one.
 func answerError(payload []byte) error {
 	if len(payload) < 4 {
 		return nil
@@ -113,25 +115,26 @@ func answerError(payload []byte) error {
 	return nil
 }
 
-// inetSocket is what we use of struct inet_diag_msg.
+// inetSocket is the part of struct inet_diag_msg that is used.
 type inetSocket struct {
-	family, state  uint8
-	local, remote  netip.AddrPort
-	rqueue, wqueue uint32
-	uid, inode     uint32
+	family, state           uint8
+	local, remote           netip.AddrPort
+	receiveQueue, sendQueue uint32
+	uid, inode              uint32
 }
 
+// parseInet parses a struct inet_diag_msg.
 func parseInet(p []byte) (inetSocket, error) {
 	if len(p) < inetMsgLen {
 		return inetSocket{}, fmt.Errorf("%w: %d bytes of inet_diag_msg", errMalformed, len(p))
 	}
 	s := inetSocket{
-		family: p[0],
-		state:  p[1],
-		rqueue: binary.NativeEndian.Uint32(p[56:]),
-		wqueue: binary.NativeEndian.Uint32(p[60:]),
-		uid:    binary.NativeEndian.Uint32(p[64:]),
-		inode:  binary.NativeEndian.Uint32(p[68:]),
+		family:       p[0],
+		state:        p[1],
+		receiveQueue: binary.NativeEndian.Uint32(p[56:]),
+		sendQueue:    binary.NativeEndian.Uint32(p[60:]),
+		uid:          binary.NativeEndian.Uint32(p[64:]),
+		inode:        binary.NativeEndian.Uint32(p[68:]),
 	}
 	var a, b netip.Addr
 	switch s.family {
@@ -147,9 +150,9 @@ func parseInet(p []byte) (inetSocket, error) {
 	return s, nil
 }
 
-// parseTCPListener reads one answer of a TCP dump; ok is false for a socket
-// that does not listen. In a listening socket the read queue counts who waits
-// and the write queue is the backlog.
+// parseTCPListener parses one answer of a TCP dump; ok is false for a socket that does
+// not listen. In a listening socket the receive queue is the number of connections that
+// wait, and the send queue is the backlog.
 func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
 	s, err := parseInet(p)
 	if err != nil || s.state != stateListen {
@@ -161,11 +164,11 @@ func parseTCPListener(p []byte) (l Listener, ok bool, err error) {
 	}
 	return Listener{
 		Network: network, Addr: s.local, Inode: uint64(s.inode), UID: s.uid,
-		Queue: s.rqueue, Limit: s.wqueue, HasQueue: true, HasLimit: true,
+		Queue: s.receiveQueue, Limit: s.sendQueue, HasQueue: true, HasLimit: true,
 	}, true, nil
 }
 
-// parseUnixListener reads one answer of a UNIX dump; ok is false for a socket
+// parseUnixListener parses one answer of a UNIX dump; ok is false for a socket
 // that is not a listening stream.
 func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	if len(p) < unixMsgLen {
@@ -178,7 +181,7 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	err = eachAttribute(p[unixMsgLen:], func(kind uint16, v []byte) {
 		switch {
 		case kind == unixDiagName:
-			l.Path = socketName(v)
+			l.Path = parseSocketName(v)
 		case kind == unixDiagRQLen && len(v) >= 8:
 			l.Queue, l.Limit = binary.NativeEndian.Uint32(v), binary.NativeEndian.Uint32(v[4:])
 			l.HasQueue, l.HasLimit = true, true
@@ -189,7 +192,8 @@ func parseUnixListener(p []byte) (l Listener, ok bool, err error) {
 	return l, err == nil, err
 }
 
-// eachAttribute walks netlink attributes; what is shorter than it says is an error.
+// eachAttribute calls fn for each netlink attribute in b. The error is errMalformed for
+// an attribute that is longer than the rest of b.
 func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
 	for len(b) >= attrLen {
 		n := int(binary.NativeEndian.Uint16(b))
@@ -202,9 +206,9 @@ func eachAttribute(b []byte, fn func(kind uint16, value []byte)) error {
 	return nil
 }
 
-// socketName turns sun_path into text the way /proc/net/unix does: a path ends
-// at its first NUL, in an abstract name each NUL shows as "@".
-func socketName(v []byte) string {
+// parseSocketName returns sun_path as text in the form of /proc/net/unix: a path ends at
+// its first NUL, in an abstract name each NUL becomes "@".
+func parseSocketName(v []byte) string {
 	out := make([]byte, 0, len(v))
 	abstract := len(v) > 0 && v[0] == 0
 	for _, c := range v {

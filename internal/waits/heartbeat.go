@@ -9,15 +9,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/table"
 )
 
-// heartbeat is what gunicorn's heartbeat file says of a worker.
+// heartbeat is the heartbeat of a worker by gunicorn's heartbeat file.
 type heartbeat struct {
 	age   time.Duration
 	ok    bool // the age is known
 	never bool // it has not notified yet: the worker is still starting
 }
 
-// heartbeat returns what the unlinked file says that a gunicorn worker touches
-// (gunicorn/workers/workertmp.py); the zero value if there is none. Up to 20.1
+// heartbeat returns the heartbeat by the unlinked file that a gunicorn worker touches
+// (gunicorn/workers/workertmp.py); the zero value without one. Up to gunicorn 20.1
 // notify() changes the mode between 0 and 1, so that its ctime on the wall clock
 // is the last heartbeat; newer ones set its mtime to the monotonic clock. A file
 // with the mode of mkstemp (0600) and a wall-clock mtime was never touched.

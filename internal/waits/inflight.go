@@ -58,7 +58,7 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 		return
 	}
 	if fds := listeningFDs(a, p); !slices.Equal(before, fds) {
-		w.threads.rejudge(p, s, l, fds, now)
+		w.threads.reclassify(p, s, l, fds, now)
 		if l.noneInflight() {
 			return
 		}
@@ -78,7 +78,7 @@ func (w *Inspector) countInflight(ctx context.Context, in *discovery.Inspected, 
 }
 
 // hasConnections reports whether a socket of the process is an accepted
-// connection or may be one, and forgets those that it has closed.
+// connection or may be one, and removes those that it has closed.
 func (s *tracker) hasConnections(p *table.Process) (some bool) {
 	for ino := range s.sockets {
 		if _, open := p.FDs().Sockets[ino]; !open {

@@ -50,7 +50,7 @@ func (w *Inspector) Inspect(ctx context.Context, in *discovery.Inspected, x *dis
 		return err
 	}
 	x.Heartbeat, x.HasBeat = l.heartbeat.age, l.heartbeat.ok
-	x.State, x.For = s.judge(&l, in.Now)
+	x.State, x.For = s.update(&l, in.Now)
 	x.Detail, x.Requests, x.Spare = l.detail(x.State), l.inflight.n, l.hasSpareThread(x.State, in.Process.Program.Threads)
 	x.Wait = w.waitOf(in.App, in.Process, s, &l, x, in.Now)
 	return err
@@ -64,7 +64,7 @@ func (w *Inspector) State(ctx context.Context, in *discovery.Inspected) (discove
 	if procfs.Gone(err) {
 		return discovery.StateUnknown, err
 	}
-	state, _ := s.judge(&l, in.Now)
+	state, _ := s.update(&l, in.Now)
 	return state, err
 }
 

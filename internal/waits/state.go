@@ -74,8 +74,8 @@ func (l *sample) idle() bool {
 }
 
 // betweenRequests reports whether a worker that was idle before has no request in
-// flight though no thread waits for a connection: an event loop wakes up by
-// itself.
+// flight although no thread waits for a connection: an event loop also wakes up
+// without input.
 func (s *tracker) betweenRequests(l *sample, now time.Time) bool {
 	return s.wasIdle && l.inflight.known && l.inflight.n == 0 && !l.accepts() && s.requestAge(l, now) < l.stuckAfter
 }
@@ -110,16 +110,17 @@ func (l *sample) transfersData() bool {
 	return false
 }
 
-// judge returns the state of a worker by a sample and the time since it is in it,
-// at least. For a busy or stuck worker that is the age of its oldest request.
+// update returns the state of a worker by a sample, and the minimum time that it has
+// been in it, and stores both. For a busy or stuck worker that is the age of its oldest
+// request.
 //
 // A worker is idle unless a request is in flight, whatever its threads do. Its
 // request has an age where that can be proven: by the heartbeat of a sync worker
 // of gunicorn with one listener, which is touched right before a connection is
 // accepted; else by the connection, since the sample that first had it in flight
 // and since data last passed over it.
-func (s *tracker) judge(l *sample, now time.Time) (discovery.State, time.Duration) {
-	state, in := s.decide(l, now)
+func (s *tracker) update(l *sample, now time.Time) (discovery.State, time.Duration) {
+	state, in := s.stateOf(l, now)
 	if state != s.state || s.since.IsZero() {
 		s.state, s.since = state, now
 	}
@@ -137,8 +138,8 @@ func (s *tracker) Unready() bool {
 	return s.state != discovery.StateUnknown && !s.wasIdle && !s.hadRequest
 }
 
-// decide returns the state and the age of the request that it is by.
-func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Duration) {
+// stateOf returns the state, and the age of the request that determines it.
+func (s *tracker) stateOf(l *sample, now time.Time) (discovery.State, time.Duration) {
 	s.hadRequest = s.hadRequest || l.inflight.n > 0
 	switch {
 	case !l.readable:
@@ -154,7 +155,7 @@ func (s *tracker) decide(l *sample, now time.Time) (discovery.State, time.Durati
 		return discovery.Idle, 0
 	case s.betweenRequests(l, now):
 		return discovery.Idle, 0
-	case l.inflight.n == 0 && l.main.loads() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
+	case l.inflight.n == 0 && l.main.loadsFiles() && !s.wasIdle && !l.heartbeat.ok && l.age < bootLimit:
 		return discovery.Booting, l.age
 	}
 	age := s.requestAge(l, now)

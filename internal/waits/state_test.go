@@ -80,7 +80,7 @@ func TestJudge(t *testing.T) {
 			var s tracker
 			for i, st := range steps {
 				st.l.readable, st.l.stuckAfter = true, 10*time.Second
-				got, took := s.judge(&st.l, now.Add(st.after))
+				got, took := s.update(&st.l, now.Add(st.after))
 				if got != st.want || took != st.in {
 					t.Errorf("step %d: %q for %s, want %q for %s", i, got, took, st.want, st.in)
 				}
@@ -88,7 +88,7 @@ func TestJudge(t *testing.T) {
 		})
 	}
 	var s tracker
-	if got, took := s.judge(&sample{}, time.Unix(1000, 0)); got != discovery.StateUnknown || took != 0 {
+	if got, took := s.update(&sample{}, time.Unix(1000, 0)); got != discovery.StateUnknown || took != 0 {
 		t.Errorf("a worker that may not be looked at is %q for %s", got, took)
 	}
 }

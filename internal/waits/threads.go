@@ -51,12 +51,12 @@ type thread struct {
 	parked  bool      // it has been in this call since before the worker was last idle
 }
 
-// loads reports whether the thread runs or reads files, as an import does.
-func (k *thread) loads() bool {
+// loadsFiles reports whether the thread runs or reads files, as an import does.
+func (k *thread) loadsFiles() bool {
 	return k.call.NR == -1 || slices.Contains([]int{unix.SYS_READ, unix.SYS_PREAD64, unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_MMAP}, k.call.NR)
 }
 
-// threadReader reads what threads do.
+// threadReader reads the system calls and CPU times of threads.
 type threadReader struct {
 	table  *table.Table
 	calls  *procfs.SyscallReader
@@ -80,32 +80,32 @@ func (c *threadReader) read(p *table.Process, s *tracker, server cmdline.Server,
 		c.readOthers(p, s, now)
 		l.others = c.others
 	}
-	c.judgeThreads(p, s, &l, listening, now)
+	c.classifyThreads(p, s, &l, listening, now)
 	return l, nil
 }
 
-// rejudge sets anew which threads wait for a connection and which are parked,
-// after the descriptors of the listeners have changed.
-func (c *threadReader) rejudge(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
+// reclassify sets again which threads wait for a connection and which are parked, after
+// the descriptors of the listeners have changed.
+func (c *threadReader) reclassify(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.main.accepts = c.calls.WaitsForConnection(p.PID, l.main.call, listening)
-	c.judgeThreads(p, s, l, listening, now)
+	c.classifyThreads(p, s, l, listening, now)
 }
 
-// judgeThreads is rejudge for a sample of which it is known whether the main
-// thread waits for a connection.
-func (c *threadReader) judgeThreads(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
+// classifyThreads sets which other threads wait for a connection, and which threads are
+// parked. l.main.accepts is set already.
+func (c *threadReader) classifyThreads(p *table.Process, s *tracker, l *sample, listening []int, now time.Time) {
 	l.busyThreads, l.longestCall = 0, 0
-	one := func(k *thread) {
+	classify := func(k *thread) {
 		k.parked = !k.accepts && !k.call.Running && !s.idleAt.IsZero() && !k.since.After(s.idleAt)
 		if !k.accepts && !k.parked {
 			l.busyThreads++
 			l.longestCall = max(l.longestCall, now.Sub(k.since))
 		}
 	}
-	one(&l.main)
+	classify(&l.main)
 	for i := range l.others {
 		l.others[i].accepts = c.calls.WaitsForConnection(p.PID, l.others[i].call, listening)
-		one(&l.others[i])
+		classify(&l.others[i])
 	}
 }
 
@@ -141,8 +141,8 @@ func (c *threadReader) thread(p *table.Process, s *tracker, tid int, now time.Ti
 	return k, nil
 }
 
-// readOthers reads the threads beside the main one, and forgets those that have
-// ended.
+// readOthers sets c.others to the threads other than the main one, and removes the
+// history of those that have ended.
 func (c *threadReader) readOthers(p *table.Process, s *tracker, now time.Time) {
 	c.others = c.others[:0]
 	list, err := c.table.FS.Entries(c.table.FS.Path(p.PID, "task"), nil)

@@ -16,6 +16,7 @@ var (
 	FormatRate    = health.FormatRate
 	Exact         = health.Exact
 	TrendText     = trendText
+	InPast        = inPast
 )
 
 // Verdict returns the level, sentence and key of the verdict about r.

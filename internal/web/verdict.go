@@ -50,12 +50,28 @@ func (s *pageState) verdict(now time.Time) verdict {
 	v := s.current(now)
 	ended := s.health.Recovering()
 	for _, e := range ended[:min(len(ended), maxEnded)] {
-		v.Ended = append(v.Ended, fmt.Sprintf("%s, ended %s ago", e.Summary, health.FormatSeconds(now.Sub(e.Ended).Seconds())))
+		v.Ended = append(v.Ended, fmt.Sprintf("%s, back to normal for %s", inPast(e.Summary), health.FormatSeconds(now.Sub(e.Ended).Seconds())))
 	}
 	if more := len(ended) - maxEnded; more > 0 {
 		v.Ended = append(v.Ended, fmt.Sprintf("and %d more", more))
 	}
 	return v
+}
+
+// inPast returns a summary in the past tense: its first verb is replaced. Names
+// of apps and servers have no spaces, so they cannot be mistaken for a verb.
+func inPast(summary string) string {
+	at, then := len(summary), [2]string{}
+	for _, verb := range [][2]string{
+		{" is ", " was "}, {" are ", " were "}, {" has ", " had "}, {" does not ", " did not "}, {" cannot ", " could not "},
+		{" uses ", " used "}, {" takes ", " took "}, {" runs, but its state is ", " ran, but its state was "}, {" accepts ", " accepted "},
+		{" fail ", " failed "}, {" find ", " found "}, {" wait ", " waited "}, {" waits ", " waited "}, {" never expire", " never expired"},
+	} {
+		if i := strings.Index(summary, verb[0]); i >= 0 && i < at {
+			at, then = i, verb
+		}
+	}
+	return summary[:at] + then[1] + strings.TrimPrefix(summary[at:], then[0])
 }
 
 // current returns the verdict without the alerts that ended.
@@ -138,7 +154,7 @@ func (s *pageState) levelAt(resource string, v *float64) level {
 func healthyApp(a *app) verdict {
 	parts := healthyParts(a)
 	if len(parts) == 0 && !a.Known {
-		return verdict{Level: levelUnknown, Sentence: "What " + a.Name + " does is not known yet", Key: a.Name + " unknown"}
+		return verdict{Level: levelUnknown, Sentence: "The state of " + a.Name + " is not known yet", Key: a.Name + " unknown"}
 	}
 	v := verdict{Level: levelHealthy, Sentence: a.Name + " answers", Key: a.Name + " healthy"}
 	if a.Requests.Rate == nil {

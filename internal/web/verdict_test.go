@@ -43,7 +43,7 @@ func TestVerdict(t *testing.T) {
 		"no app": {func(*sample) {}, "unknown", "No app found on this host yet: start gunicorn, or name the app in the section apps of the configuration"},
 		"no app, full disk": {func(s *sample) { s.thresholds(); s.add("resp_disk_usage_ratio", 0.97, "/") },
 			"critical", "disk / is at 97 %"},
-		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "What shop does is not known yet"},
+		"nothing known": {func(s *sample) { s.add("resp_app_workers", 0, "shop", "idle") }, "unknown", "The state of shop is not known yet"},
 		"nothing to be seen": {func(s *sample) {
 			s.add("resp_up", 1, "app:shop")
 			s.add("page.worker", 10, "shop", "0", "42", "", "")
@@ -112,8 +112,32 @@ func TestVerdictOfWhatEnded(t *testing.T) {
 	if level != "healthy" || sentence != "shop runs" {
 		t.Errorf("%s: %s", level, sentence)
 	}
-	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop is down: no process was found, ended 10 s ago" {
+	if got := web.Ended(r, j, moment.Add(10*time.Second)); len(got) != 1 || got[0] != "shop was down: no process was found, back to normal for 10 s" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestInPast(t *testing.T) {
+	for summary, want := range map[string]string{
+		"shop is down: no process was found":                                   "shop was down: no process was found",
+		"shop does not answer: 2 of 2 workers stuck":                           "shop did not answer: 2 of 2 workers stuck",
+		"shop has no free worker: 2 of 2 workers busy":                         "shop had no free worker: 2 of 2 workers busy",
+		"shop takes 6.2 s per request on average":                              "shop took 6.2 s per request on average",
+		"shop runs, but its state is not known: no worker can be read":         "shop ran, but its state was not known: no worker can be read",
+		"5 % of the requests to shop fail with 5xx":                            "5 % of the requests to shop failed with 5xx",
+		"pool main of shop is at 93 % (14 of 15)":                              "pool main of shop was at 93 % (14 of 15)",
+		"2 jobs of queue mail of shop started on a worker that is gone":        "2 jobs of queue mail of shop started on a worker that was gone",
+		"the oldest job of queue mail of shop has waited for 16 min":           "the oldest job of queue mail of shop had waited for 16 min",
+		"9 jobs wait in queue mail of shop, which has no worker":               "9 jobs waited in queue mail of shop, which has no worker",
+		"3 of 9 sessions of shop on Redis cache never expire":                  "3 of 9 sessions of shop on Redis cache never expired",
+		"MySQL main accepts no more connections: all are in use":               "MySQL main accepted no more connections: all are in use",
+		"only 70 % of the lookups on Redis cache find their key":               "only 70 % of the lookups on Redis cache found their key",
+		"the disk usage cannot be read: no response from the file system at /": "the disk usage could not be read: no response from the file system at /",
+		"an unforeseen summary":                                                "an unforeseen summary",
+	} {
+		if got := web.InPast(summary); got != want {
+			t.Errorf("%q: got %q", summary, got)
+		}
 	}
 }
 

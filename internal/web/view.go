@@ -205,9 +205,9 @@ func hostMeters(s *pageState) []meter {
 		add("disk "+d.Mountpoint, "used space of the file system at "+d.Mountpoint, &d.Usage, s.levelAt("disk", &d.Usage))
 	}
 	for _, p := range pressuresOf(s.state) {
-		name, hint := "waits for "+p.Resource, "share of time during which at least one task waited for "+p.Resource
+		name, hint := p.Resource+" pressure", "share of time during which at least one task waited for "+p.Resource
 		if p.Kind == "full" {
-			name, hint = "all wait for "+p.Resource, "share of time during which all tasks waited for "+p.Resource
+			name, hint = p.Resource+" pressure (full)", "share of time during which all tasks waited for "+p.Resource
 		}
 		add(name, hint, &p.Ratio, levelUnknown)
 	}

@@ -41,13 +41,13 @@ func (slowAction) Verify(context.Context, action.Plan) (action.Outcome, error) {
 // journal, and what it costs in memory: go test ./internal/webhook -run xxx -bench Storm -benchtime 10000x.
 func BenchmarkStorm(b *testing.B) {
 	dir := b.TempDir()
-	r := heal.New(heal.Options{StateDir: dir, Build: func(config.HealingStep) (action.Action, error) { return slowAction{}, nil }})
+	r := heal.New(heal.Options{StateDir: dir})
 	h := config.Default().Healing
 	h.Mode, h.Warmup = config.HealEnforce, 0
 	h.Rules = []config.HealingRule{{
 		Name: "storm", Match: map[string]string{"alertname": "X"}, Cooldown: time.Minute, Steps: []config.HealingStep{config.NewHealingStep(config.ActionKillLeaked)},
 	}}
-	apply, err := r.Prepare(h)
+	apply, err := r.Prepare(h, func(config.HealingStep) (action.Action, error) { return slowAction{}, nil })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -282,7 +282,7 @@ func TestOrders(t *testing.T) {
 		{"POST", "/runs/r-1/approve", "", nil, 401, "token"},
 		{"POST", "/runs/r-1/approve", "", bearer, 202, "r-1"},
 		{"POST", "/runs/r-1/approve", `{"plan": "p-1"}`, bearer, 202, "r-1"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, "another plan"},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, "plan of the run has changed"},
 		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, "expected"},
 		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, "expected"},
 		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, "expected"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -179,20 +178,8 @@ func TestCleared(t *testing.T) {
 	}
 }
 
-func TestSleep(t *testing.T) {
+func TestRoundTenths(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		if !action.Sleep(t.Context(), time.Minute) || time.Since(began) != time.Minute {
-			t.Errorf("slept for %s", time.Since(began))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began = time.Now()
-		if action.Sleep(ctx, time.Minute) || time.Since(began) != time.Second {
-			t.Errorf("slept for %s of a context of a second", time.Since(began))
-		}
-	})
 	for d, want := range map[time.Duration]string{1234 * time.Millisecond: "1.2s", 50 * time.Millisecond: "100ms", 0: "0s"} {
 		if got := action.RoundTenths(d); got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)

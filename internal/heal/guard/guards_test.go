@@ -3,6 +3,7 @@ package guard_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -273,6 +274,38 @@ func TestEntriesRestore(t *testing.T) {
 	p, err := guard.Recall(section(), after(0), [2][]byte{nil, journaltest.Lines(entries...)})
 	if err != nil || p.Bad != 0 || len(p.Known) != 2000 || p.Spent != 1 || p.Failures[config.ActionKillLeaked] != 1 || !slices.Equal(p.Human, []string{"leaked"}) || !p.Last[poolKey].Equal(after(0)) {
 		t.Errorf("%d known, spent %d, failures %v, human %v, last %v, %d bad, %v", len(p.Known), p.Spent, p.Failures, p.Human, p.Last[poolKey], p.Bad, err)
+	}
+}
+
+// What a journal begins with is what is in force, and nothing else.
+func TestEntriesKeep(t *testing.T) {
+	t.Parallel()
+	set := compiled(t, func(h *config.Healing) { h.Rules[0].Cooldown = 10 * 24 * time.Hour })
+	day := 24 * time.Hour
+	g := guard.NewGuards()
+	for key, at := range map[string]time.Duration{
+		config.ActionKillLeaked + "/in cooldown": -8 * day, config.ActionKillLeaked + "/long past": -10 * day,
+		"other/within a week": -7*day + 1, "other/a week ago": -7 * day,
+	} {
+		g.Escalated(key, after(at))
+	}
+	for key, at := range map[string]time.Duration{"a/two hours ago": -2 * time.Hour, "a/longer ago": -2*time.Hour - 1} {
+		g.Did(key, after(at-time.Minute))
+		g.Did(key, after(at))
+	}
+	g.Began(set, "b/a day ago", after(-day))
+	g.Began(set, "b/within a day", after(-day+1))
+	var last, acts []string
+	applied := 0
+	for _, e := range g.Entries(set, after(0)) {
+		last = slices.AppendSeq(last, maps.Keys(e.Guards.Last))
+		acts = slices.AppendSeq(acts, maps.Keys(e.Guards.Acts))
+		applied += len(e.Guards.Applied)
+	}
+	slices.Sort(last)
+	want := []string{"b/a day ago", "b/within a day", config.ActionKillLeaked + "/in cooldown", "other/within a week"}
+	if !slices.Equal(last, want) || !slices.Equal(acts, []string{"a/two hours ago"}) || applied != 1 {
+		t.Errorf("last %q, acts %q, %d applied", last, acts, applied)
 	}
 }
 

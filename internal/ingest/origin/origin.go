@@ -1,5 +1,5 @@
-// Package origin proves who sent a UDP datagram of this host: by the kernel's
-// table of sockets, which has the user id of whoever made each socket.
+// Package origin determines the user that sent a UDP datagram from this host, by the
+// kernel's table of sockets, which has the user id of the creator of each socket.
 package origin
 
 import (
@@ -17,30 +17,30 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// addressesFor is how long the list of this host's addresses is used.
-const addressesFor = 10 * time.Second
+// addressesLifetime is how long the list of this host's addresses is cached.
+const addressesLifetime = 10 * time.Second
 
-// maxPorts is how many ports are asked for one by one.
-const maxPorts = 64
+// maxSinglePorts is the maximum number of ports that are queried one by one.
+const maxSinglePorts = 64
 
-// Prover looks up UDP sources in the network namespace of the exporter. It may
-// be used by several goroutines.
+// Prover looks up UDP sources in the network namespace of the exporter. It is safe for
+// concurrent use.
 type Prover struct {
-	mu    sync.Mutex
-	conn  *sockdiag.Conn // nil until the first question, and after a failure to open it
-	own   map[netip.Addr]bool
-	ownAt time.Time
+	mu                 sync.Mutex
+	conn               *sockdiag.Conn // nil until the first query
+	ownAddresses       map[netip.Addr]bool
+	ownAddressesReadAt time.Time
 }
 
 // New returns a Prover; nothing is opened before the first [Prover.Prove].
 func New() *Prover { return &Prover{} }
 
-// Prove returns what the kernel reports about each of these UDP sources, by the
-// source asked for. One that stays unproven is Foreign, or its socket is closed
-// already, or sockets of several users have its port: any of them may have sent,
-// because a socket may choose another address of this host as the source of a
-// datagram (IP_PKTINFO) but never another port. The error is that of the
-// kernel's table; nothing is proven then.
+// Prove returns what the kernel reports about each of these UDP sources, by the given
+// source. A source stays unproven if it is Foreign, if its socket is closed already, or
+// if sockets of several users have its port: any of them may have sent the datagram,
+// because a socket may choose another source address of this host (IP_PKTINFO), but not
+// another port. With an error, which is that of reading the addresses or the sockets of
+// this host, the map is nil.
 func (p *Prover) Prove(ctx context.Context, asked []ingest.Source) (map[ingest.Source]ingest.Source, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,13 +63,14 @@ func (p *Prover) Prove(ctx context.Context, asked []ingest.Source) (map[ingest.S
 	}
 	out := make(map[ingest.Source]ingest.Source, len(asked))
 	for _, s := range asked {
-		out[s] = prove(s, byPort[s.Addr.Port()], own)
+		out[s] = proveSource(s, byPort[s.Addr.Port()], own)
 	}
 	return out, nil
 }
 
-// prove judges one source by all sockets that have its port.
-func prove(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) ingest.Source {
+// proveSource returns a source as proven by the sockets that have its port. own has the
+// addresses of this host.
+func proveSource(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) ingest.Source {
 	addr := s.Addr.Addr().Unmap().WithZone("")
 	if !addr.IsLoopback() && !own[addr] {
 		s.Foreign = true
@@ -88,8 +89,8 @@ func prove(s ingest.Source, same []sockdiag.UDPSocket, own map[netip.Addr]bool) 
 	return s
 }
 
-// sockets lists the UDP sockets of this namespace. Where somebody holds more of
-// them than one answer may have, only those of some ports are asked for.
+// sockets returns the UDP sockets of this namespace. If there are more than one query
+// may return, it returns those of at most maxSinglePorts of ports.
 func (p *Prover) sockets(ctx context.Context, ports map[uint16][]sockdiag.UDPSocket) ([]sockdiag.UDPSocket, error) {
 	if p.conn == nil {
 		conn, err := sockdiag.Dial(0)
@@ -100,23 +101,24 @@ func (p *Prover) sockets(ctx context.Context, ports map[uint16][]sockdiag.UDPSoc
 	}
 	list, err := p.conn.UDP(ctx, 0)
 	if !errors.Is(err, sockdiag.ErrTooMany) {
-		return list, unlessRefused(err)
+		return list, withoutMissingFamily(err)
 	}
 	list, err = nil, nil
 	n := 0
 	for port := range ports {
-		if n++; n > maxPorts {
+		if n++; n > maxSinglePorts {
 			break
 		}
 		some, e := p.conn.UDP(ctx, port)
-		list, err = append(list, some...), errors.Join(err, unlessRefused(e))
+		list, err = append(list, some...), errors.Join(err, withoutMissingFamily(e))
 	}
 	return list, err
 }
 
-// unlessRefused drops the error of a kernel without one of the two families.
-// What else is missing from a list could be the socket of another user.
-func unlessRefused(err error) error {
+// withoutMissingFamily returns nil for the error of a kernel without IPv4 or IPv6, and
+// any other error as it is: with another error, the socket of another user could be
+// missing from the list.
+func withoutMissingFamily(err error) error {
 	if errors.Is(err, unix.ENOENT) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, sockdiag.ErrTooMany) {
 		return nil
 	}
@@ -126,8 +128,8 @@ func unlessRefused(err error) error {
 // addresses returns the addresses of this host, read at most once in addressesFor.
 func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 	now := time.Now()
-	if p.own != nil && now.Sub(p.ownAt) < addressesFor {
-		return p.own, nil
+	if p.ownAddresses != nil && now.Sub(p.ownAddressesReadAt) < addressesLifetime {
+		return p.ownAddresses, nil
 	}
 	list, err := net.InterfaceAddrs()
 	if err != nil {
@@ -141,11 +143,11 @@ func (p *Prover) addresses() (map[netip.Addr]bool, error) {
 			}
 		}
 	}
-	p.own, p.ownAt = own, now
+	p.ownAddresses, p.ownAddressesReadAt = own, now
 	return own, nil
 }
 
-// Close frees what the Prover holds; it must not be used after it.
+// Close closes the socket to the kernel. The Prover must not be used afterwards.
 func (p *Prover) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,16 +11,16 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// The shape of one batch. Most of the memory is never touched, and so never
-// resident: a StatsD packet fills a page at most.
+// The size of one batch. Most of the memory is never touched, and so never resident: a
+// StatsD packet rarely fills a page.
 const (
 	batchPackets = 32
-	packetBytes  = 64 << 10 // no UDP datagram is longer
+	packetBytes  = 64 << 10 // the maximum length of a UDP datagram
 	nameBytes    = unix.SizeofSockaddrInet6
 	controlBytes = 64 // one SCM_CREDENTIALS takes 32
 )
 
-// batch is the memory that one recvmmsg call fills.
+// batch is the buffers of one recvmmsg(2) call.
 type batch struct {
 	headers [batchPackets]unix.Mmsghdr
 	vectors [batchPackets]unix.Iovec
@@ -30,6 +30,7 @@ type batch struct {
 	unix    bool
 }
 
+// newBatch returns the buffers for a UNIX or a UDP socket.
 func newBatch(unixgram bool) *batch {
 	b := &batch{buffers: make([]byte, batchPackets*packetBytes), unix: unixgram}
 	for i := range b.headers {
@@ -48,8 +49,8 @@ func newBatch(unixgram bool) *batch {
 	return b
 }
 
-// reset makes the first n headers fit to receive again; the kernel changes the
-// lengths in them.
+// reset prepares the first n headers for another call: the kernel changes the lengths
+// in them.
 func (b *batch) reset(n int) {
 	for i := range n {
 		h := &b.headers[i].Hdr
@@ -62,8 +63,8 @@ func (b *batch) reset(n int) {
 	}
 }
 
-// receive takes what is there, and never waits: 0 says that there is nothing.
-// As it cannot block, the scheduler need not hear of the call.
+// receive receives queued datagrams and returns their number; 0 if there are none. It
+// never blocks, so it uses RawSyscall6, which does not notify the scheduler.
 func (b *batch) receive(fd int) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])),
@@ -80,7 +81,7 @@ func (b *batch) receive(fd int) (int, error) {
 	}
 }
 
-// packet returns the i-th datagram, and false if it was longer than our buffer.
+// packet returns the i-th datagram, and false if it was longer than the buffer.
 func (b *batch) packet(i int) ([]byte, bool) {
 	h := &b.headers[i]
 	n := int(h.Len)
@@ -88,8 +89,8 @@ func (b *batch) packet(i int) ([]byte, bool) {
 	return b.buffers[at : at+n : at+n], h.Hdr.Flags&unix.MSG_TRUNC == 0
 }
 
-// source returns who sent the i-th datagram. The kernel vouches for the
-// credentials of a UNIX datagram; whose a UDP address is is for others to prove.
+// source returns the sender of the i-th datagram. It is proven for a UNIX datagram, by
+// the kernel's credentials, but not for UDP.
 func (b *batch) source(i int) ingest.Source {
 	if b.unix {
 		return credentials(b.control[i][:min(int(b.headers[i].Hdr.Controllen), controlBytes)])
@@ -97,8 +98,9 @@ func (b *batch) source(i int) ingest.Source {
 	return ingest.Source{Addr: peerAddr(b.names[i][:min(b.headers[i].Hdr.Namelen, nameBytes)])}
 }
 
-// credentials reads an SCM_CREDENTIALS message, which the kernel attaches to
-// each datagram and checks where the sender wrote one; the zero source without one.
+// credentials returns the source by an SCM_CREDENTIALS message, which the kernel
+// attaches to each datagram, and checks if the sender wrote one; the zero source without
+// such a message.
 func credentials(control []byte) ingest.Source {
 	h, data, _, err := unix.ParseOneSocketControlMessage(control)
 	if err != nil || h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_CREDENTIALS || len(data) < unix.SizeofUcred {
@@ -109,7 +111,8 @@ func credentials(control []byte) ingest.Source {
 	}
 }
 
-// peerAddr reads a sockaddr_in or sockaddr_in6; the zero value for another.
+// peerAddr returns the address in a sockaddr_in or sockaddr_in6; the zero value for
+// another family.
 func peerAddr(name []byte) netip.AddrPort {
 	if len(name) < 8 {
 		return netip.AddrPort{}

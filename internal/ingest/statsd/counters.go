@@ -7,22 +7,22 @@ import (
 
 // Stats is what all listeners that share a [Counters] received since its start.
 type Stats struct {
-	Parsed    uint64 // lines that were understood
-	Unknown   uint64 // well-formed lines that are of no use here
-	Malformed uint64 // lines that are no StatsD, and datagrams longer than our buffer
+	Parsed    uint64 // lines that are used
+	Unknown   uint64 // well-formed lines of unknown metrics
+	Malformed uint64 // malformed lines, and datagrams longer than the buffer
 	Packets   uint64 // datagrams received
-	// Dropped counts the datagrams that the kernel dropped because the socket's
+	// Dropped is the number of datagrams that the kernel dropped because the socket's
 	// buffer was full. A UNIX datagram socket drops none: its sender waits.
 	Dropped uint64
 	// BufferBytes is the sum of the receive buffers of the sockets that are open,
-	// as getsockopt(SO_RCVBUF) tells it: twice what can be asked for, because the
-	// kernel counts its own bookkeeping too. 0: no socket is open.
+	// as getsockopt(SO_RCVBUF) reports it: twice the requested size, because the kernel
+	// includes its own bookkeeping. 0: no socket is open.
 	BufferBytes int
 }
 
-// Counters holds what outlives a listener: a reload that closes one socket and
-// opens another loses no count. The zero value is ready. It may be used from
-// several goroutines.
+// Counters are the counters of several listeners. They outlive a listener, so that a
+// reload which closes one socket and opens another loses no count. The zero value is
+// ready to use, and safe for concurrent use.
 type Counters struct {
 	parsed, unknown, malformed, packets, dropped atomic.Uint64
 
@@ -30,14 +30,13 @@ type Counters struct {
 	open map[*socket]struct{}
 }
 
-// Stats reads the counters, and asks the kernel for the drops of the sockets
-// that are open.
+// Stats returns the counters, with the kernel's drops of the open sockets.
 func (c *Counters) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bytes := 0
 	for s := range c.open {
-		c.dropped.Add(s.newDrops())
+		c.dropped.Add(s.dropsSinceLast())
 		bytes += s.buffer
 	}
 	return Stats{
@@ -50,7 +49,8 @@ func (c *Counters) Stats() Stats {
 	}
 }
 
-func (c *Counters) opened(s *socket) {
+// addSocket adds an open socket.
+func (c *Counters) addSocket(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
@@ -59,22 +59,25 @@ func (c *Counters) opened(s *socket) {
 	c.open[s] = struct{}{}
 }
 
-// closing takes the last count of a socket's drops; the socket must still be open.
-func (c *Counters) closing(s *socket) {
+// removeSocket adds the last drops of a socket, which must still be open, and removes
+// the socket.
+func (c *Counters) removeSocket(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.open[s]; ok {
-		c.dropped.Add(s.newDrops())
+		c.dropped.Add(s.dropsSinceLast())
 		delete(c.open, s)
 	}
 }
 
-// tally counts one batch without touching memory that others read.
-type tally struct{ parsed, unknown, malformed, packets uint64 }
+// batchCounts are the counts of one batch. They are local, so that the shared counters
+// are changed once per batch.
+type batchCounts struct{ parsed, unknown, malformed, packets uint64 }
 
-func (c *Counters) add(t tally) {
-	c.packets.Add(t.packets)
-	c.parsed.Add(t.parsed)
-	c.unknown.Add(t.unknown)
-	c.malformed.Add(t.malformed)
+// add adds the counts of one batch.
+func (c *Counters) add(b batchCounts) {
+	c.packets.Add(b.packets)
+	c.parsed.Add(b.parsed)
+	c.unknown.Add(b.unknown)
+	c.malformed.Add(b.malformed)
 }

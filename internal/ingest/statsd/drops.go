@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxTable bounds what is read of /proc/net/udp, in bytes: about 100,000 sockets.
-const maxTable = 16 << 20
+// maxTableBytes is how much of /proc/net/udp is read: about 100,000 sockets.
+const maxTableBytes = 16 << 20
 
-// newDrops returns how many datagrams the kernel dropped since the last call. The
-// kernel's count is 32 bits wide and wraps; the difference does not mind.
-func (s *socket) newDrops() uint64 {
+// dropsSinceLast returns the number of datagrams that the kernel dropped since the last
+// call. The kernel's counter has 32 bits and wraps; the difference is right even then.
+func (s *socket) dropsSinceLast() uint64 {
 	now, ok := s.readDrops()
 	if !ok {
 		return 0
@@ -26,6 +26,7 @@ func (s *socket) newDrops() uint64 {
 	return uint64(d)
 }
 
+// readDrops returns the kernel's counter of dropped datagrams.
 func (s *socket) readDrops() (n uint32, ok bool) {
 	if n, ok = memInfoDrops(s.fd); ok {
 		return n, true
@@ -33,21 +34,21 @@ func (s *socket) readDrops() (n uint32, ok bool) {
 	return s.fileDrops()
 }
 
-// fileDrops is for kernels that do not know SO_MEMINFO.
+// fileDrops is readDrops for kernels without SO_MEMINFO (/proc/net/udp).
 func (s *socket) fileDrops() (uint32, bool) {
-	if s.table == "" {
+	if s.procTable == "" {
 		return 0, false
 	}
-	f, err := os.Open(s.table)
+	f, err := os.Open(s.procTable)
 	if err != nil {
 		return 0, false
 	}
 	defer func() { _ = f.Close() }() // only read
-	return tableDrops(io.LimitReader(f, maxTable), s.inode)
+	return tableDrops(io.LimitReader(f, maxTableBytes), s.inode)
 }
 
-// memInfoDrops asks getsockopt(SO_MEMINFO), Linux 4.12 and later: nine or more
-// 32-bit numbers, of which SK_MEMINFO_DROPS counts datagrams.
+// memInfoDrops returns the counter of getsockopt(SO_MEMINFO), Linux 4.12 and later: nine
+// or more 32-bit numbers, one of which (SK_MEMINFO_DROPS) is the dropped datagrams.
 func memInfoDrops(fd int) (uint32, bool) {
 	var info [16]uint32
 	size := uint32(unsafe.Sizeof(info))
@@ -59,8 +60,8 @@ func memInfoDrops(fd int) (uint32, bool) {
 	return info[unix.SK_MEMINFO_DROPS], true
 }
 
-// tableDrops finds a socket's drops, the last column of /proc/net/udp and
-// udp6, by the inode in the tenth.
+// tableDrops returns the drops of the socket with an inode from /proc/net/udp or udp6:
+// the inode is the tenth column, the drops are the last.
 func tableDrops(table io.Reader, inode uint64) (uint32, bool) {
 	const inodeColumn, dropsColumn = 9, 12
 	lines := bufio.NewScanner(table)

@@ -1,14 +1,14 @@
 package statsd
 
-// TableDrops lets tests read a table of their own.
+// TableDrops is tableDrops, for tests with their own table.
 var TableDrops = tableDrops
 
-// DropsBothWays reads the kernel's count by getsockopt and from the table.
-func (l *Listener) DropsBothWays() (asked, read uint32, ok bool) {
-	asked, first := memInfoDrops(l.sock.fd)
-	read, second := l.sock.fileDrops()
-	return asked, read, first && second
+// DropsBothWays returns the kernel's counter by getsockopt and from the table.
+func (l *Listener) DropsBothWays() (fromOption, fromTable uint32, ok bool) {
+	fromOption, first := memInfoDrops(l.sock.fd)
+	fromTable, second := l.sock.fileDrops()
+	return fromOption, fromTable, first && second
 }
 
-// InheritedOf is what a supervisor passed one socket to.
+// InheritedOf returns an Inherited with one socket.
 func InheritedOf(key string, fd int) *Inherited { return &Inherited{map[string]int{key: fd}} }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InheritName is the name (FileDescriptorName= of a socket unit) by which a
-// supervisor passes on a socket for StatsD.
+// InheritName is the name (FileDescriptorName= of a socket unit) of sockets for StatsD
+// that a supervisor passes.
 const InheritName = "statsd"
 
 const (
@@ -18,18 +18,18 @@ const (
 	maxInherited   = 64 // descriptors that a supervisor may pass
 )
 
-// Inherited are the sockets that a supervisor such as systemd passed at the
-// start (sd_listen_fds(3)) and holds itself: senders that are connected to one
-// stay so over a restart of the exporter. nil has none. It is not changed after
-// [Inherit], and holds its descriptors until the process ends.
+// Inherited are the sockets that a supervisor such as systemd passed at the start
+// (sd_listen_fds(3)). The supervisor holds them too, so senders stay connected when the
+// exporter restarts. nil has none. It is not changed after [Inherit], and holds its
+// descriptors until the process ends.
 type Inherited struct{ fds map[string]int }
 
-// Inherit removes the datagram sockets named [InheritName] from those that the
-// environment lists for this process, if LISTEN_PID is its id. The others become
-// the first ones, in their order, and the environment lists them alone. It must
-// be called once, before anything else opens a file or reads these variables.
+// Inherit returns the datagram sockets named [InheritName] of those that the environment
+// lists for this process, if LISTEN_PID is its id; nil without any. It removes them from
+// the environment, and moves the others to the first descriptors, in their order. It
+// must be called once, before anything else opens a file or reads these variables.
 func Inherit() *Inherited {
-	n := passed()
+	n := passedDescriptors()
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	i := &Inherited{fds: make(map[string]int)}
 	var kept []string
@@ -38,7 +38,7 @@ func Inherit() *Inherited {
 		if at < len(names) {
 			name = names[at]
 		}
-		if name == InheritName && i.adopt(firstInherited+at) {
+		if name == InheritName && i.keep(firstInherited+at) {
 			continue
 		}
 		if unix.Dup3(firstInherited+at, firstInherited+len(kept), unix.O_CLOEXEC) == nil || at == len(kept) {
@@ -51,13 +51,13 @@ func Inherit() *Inherited {
 	for fd := firstInherited + len(kept); fd < firstInherited+n; fd++ {
 		_ = unix.Close(fd)
 	}
-	relist(kept)
+	setEnvironment(kept)
 	return i
 }
 
-// passed returns how many descriptors the environment lists for this process, if
-// each of them can have been passed; else 0.
-func passed() int {
+// passedDescriptors returns the number of descriptors that the environment lists for
+// this process; 0 if one of them cannot have been passed.
+func passedDescriptors() int {
 	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	n, e := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || e != nil || pid != os.Getpid() || n < 1 || n > maxInherited {
@@ -72,8 +72,8 @@ func passed() int {
 	return n
 }
 
-// relist makes the environment list the descriptors that are left.
-func relist(names []string) {
+// setEnvironment sets the variables to the names of the remaining descriptors.
+func setEnvironment(names []string) {
 	if len(names) == 0 {
 		for _, v := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 			_ = os.Unsetenv(v)
@@ -84,8 +84,9 @@ func relist(names []string) {
 	_ = os.Setenv("LISTEN_FDNAMES", strings.Join(names, ":"))
 }
 
-// adopt keeps a copy of a descriptor if it is a bound datagram socket.
-func (i *Inherited) adopt(fd int) bool {
+// keep stores a copy of a descriptor and reports whether it did: only of a bound
+// datagram socket whose address is not stored yet.
+func (i *Inherited) keep(fd int) bool {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || kind != unix.SOCK_DGRAM {
 		return false
@@ -102,8 +103,8 @@ func (i *Inherited) adopt(fd int) bool {
 	return true
 }
 
-// localKey returns network and address of a bound socket, as listeners name
-// them; "" for another one.
+// localKey returns the network and the address of a bound socket, as in Options, such
+// as "udp 127.0.0.1:9125"; "" for another socket.
 func localKey(fd int) string {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -125,7 +126,8 @@ func localKey(fd int) string {
 	return ""
 }
 
-// Addresses returns the sockets as in "unixgram /run/x.sock", in no order.
+// Addresses returns the network and the address of each socket, such as
+// "unixgram /run/x.sock", in no order.
 func (i *Inherited) Addresses() []string {
 	if i == nil {
 		return nil
@@ -137,7 +139,7 @@ func (i *Inherited) Addresses() []string {
 	return out
 }
 
-// open returns a descriptor of the socket at an address; ok is false if none was
+// open returns a new descriptor of the socket at an address; ok is false if none was
 // passed.
 func (i *Inherited) open(network, address string) (fd int, ok bool, err error) {
 	if i == nil {

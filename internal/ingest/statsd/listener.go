@@ -13,37 +13,36 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/logs"
 )
 
-// The pause between two looks at a UDP socket that packets keep coming to.
+// The pause between two reads of a UDP socket that is receiving packets.
 const (
 	maxPause = 5 * time.Millisecond
-	// fillRate is how fast a flood of small packets could fill the buffer, in
-	// bytes a second as the kernel counts them (768 a packet). The pause is so
-	// short that even this does not overflow an empty buffer.
+	// fillRate is how fast small packets can fill the buffer, in bytes per second as the
+	// kernel counts them (768 per packet). The pause is so short that even this rate does
+	// not overflow an empty buffer.
 	fillRate = 500_000 * 768
 )
 
-// ErrClosed says that a listener was closed before it ran.
+// ErrClosed is the error of Listen and Run after Close.
 var ErrClosed = errors.New("statsd listener is closed")
 
 // Options are a listener's settings.
 type Options struct {
 	Network string      // "udp" or "unixgram"
 	Address string      // host:port, or the socket's path; its directory must exist
-	Sink    ingest.Sink // takes every event; must not block
-	// Refused is called for each line or datagram that cannot be read; it must not
-	// block. It may be nil.
-	Refused func(why ingest.Fault, from ingest.Source)
+	Sink    ingest.Sink // receives every event; must not block
+	// OnFault is called for each malformed line or datagram; it must not block. It may
+	// be nil.
+	OnFault func(why ingest.Fault, from ingest.Source)
 	Logger  *slog.Logger
-	// Inherited are sockets that are read instead of being bound anew, where they
-	// have the address. It may be nil.
+	// Inherited has sockets that are used instead of binding a new one, if one has the
+	// address. It may be nil.
 	Inherited *Inherited
-	Counters  *Counters // shared by all listeners; nil: the listener's own
+	Counters  *Counters // shared by several listeners; nil: the listener's own
 }
 
-// Listener receives the datagrams of one socket and gives their events to a
-// sink. There is no queue between the two: reading a line costs less than
-// handing it over, so the kernel's receive buffer is the queue, bounded, and
-// the kernel counts what it drops.
+// Listener receives the datagrams of one socket and passes their events to a sink.
+// There is no queue in between: parsing a line costs less than queueing it. The queue is
+// the kernel's receive buffer, which is bounded, and the kernel counts what it drops.
 type Listener struct {
 	o Options
 
@@ -53,7 +52,7 @@ type Listener struct {
 	closed bool
 }
 
-// New makes a listener; nothing is opened before [Listener.Listen].
+// New returns a listener. It opens nothing before [Listener.Listen].
 func New(o Options) *Listener {
 	if o.Counters == nil {
 		o.Counters = &Counters{}
@@ -62,10 +61,9 @@ func New(o Options) *Listener {
 	return &Listener{o: o}
 }
 
-// Listen binds the socket; from then on the kernel queues what comes. An
-// address that somebody else holds is an error that wraps syscall.EADDRINUSE.
-// A UNIX socket's path that nobody listens at any more is replaced. A socket that
-// was inherited stays bound when the listener is closed.
+// Listen binds the socket; from then on the kernel queues datagrams. If another process
+// has the address, the error wraps syscall.EADDRINUSE. The path of a UNIX socket that no
+// process reads any more is replaced. An inherited socket stays bound after Close.
 func (l *Listener) Listen(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,13 +81,13 @@ func (l *Listener) Listen(ctx context.Context) error {
 		return fmt.Errorf("statsd listener %s %s: %w", l.o.Network, l.o.Address, err)
 	}
 	l.sock = s
-	l.o.Counters.opened(s)
+	l.o.Counters.addSocket(s)
 	l.o.Logger.Debug("statsd socket bound", "network", l.o.Network, "address", s.addr, "receive_buffer_bytes", s.buffer)
 	return nil
 }
 
-// Address is where the listener listens, with the port that the kernel chose
-// if none was asked for; empty before Listen.
+// Address returns the bound address, with the port that the kernel chose for port 0; ""
+// before Listen.
 func (l *Listener) Address() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,8 +100,8 @@ func (l *Listener) Address() string {
 // Stats returns the counters of this listener and of all that share them.
 func (l *Listener) Stats() Stats { return l.o.Counters.Stats() }
 
-// Close closes the socket, if it is open, and removes a UNIX socket's path. A
-// listener that runs is told to end, and closes its socket when it does.
+// Close closes the socket, if it is open, and removes a UNIX socket's path. If Run is
+// active, it makes Run return, and Run closes the socket.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +118,7 @@ func (l *Listener) close() error {
 		return nil
 	}
 	l.closed = true
-	l.o.Counters.closing(l.sock)
+	l.o.Counters.removeSocket(l.sock)
 	return l.sock.close()
 }
 
@@ -139,7 +137,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 	r := newReceiver(l.sock, l.o)
 	// The deadline of every read is the end of ctx.
-	silent := context.AfterFunc(ctx, l.sock.bell.stop)
+	silent := context.AfterFunc(ctx, l.sock.poller.interrupt)
 	defer silent()
 	err := r.loop(ctx)
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -154,11 +152,11 @@ func (l *Listener) Run(ctx context.Context) error {
 	return errors.Join(err, l.close())
 }
 
-// receiver is the state of one Run: all memory that the hot path needs.
+// receiver is the state of one Run, with all memory that the hot path needs.
 type receiver struct {
 	sock     *socket
 	sink     ingest.Sink
-	refused  func(ingest.Fault, ingest.Source)
+	onFault  func(ingest.Fault, ingest.Source)
 	counters *Counters
 	batch    *batch
 	pause    time.Duration
@@ -167,24 +165,24 @@ type receiver struct {
 }
 
 func newReceiver(s *socket, o Options) *receiver {
-	r := &receiver{sock: s, sink: o.Sink, refused: o.Refused, counters: o.Counters, batch: newBatch(s.unix)}
-	if r.refused == nil {
-		r.refused = func(ingest.Fault, ingest.Source) {}
+	r := &receiver{sock: s, sink: o.Sink, onFault: o.OnFault, counters: o.Counters, batch: newBatch(s.unix)}
+	if r.onFault == nil {
+		r.onFault = func(ingest.Fault, ingest.Source) {}
 	}
 	if !s.unix {
-		// A UNIX datagram socket queues very few datagrams (net.unix.max_dgram_qlen,
-		// often 10) and then its senders wait. They are the app's workers: no pause.
+		// No pause for a UNIX datagram socket: it queues only few datagrams
+		// (net.unix.max_dgram_qlen, often 10), then its senders, the app's workers, wait.
 		r.pause = min(maxPause, time.Duration(s.buffer)*time.Second/fillRate)
 	}
 	return r
 }
 
-// loop reads until ctx ends. While packets keep coming it rests for a moment
-// after each read, so that one wake-up takes many of them: a wake-up costs more
-// than ten packets do. A lone packet is not worth the second wake-up.
+// loop reads until ctx ends. While packets keep coming, it pauses after each read, so
+// that one wake-up reads many packets: a wake-up costs more than ten packets. After a
+// single packet it does not pause, because that would cost a second wake-up.
 func (r *receiver) loop(ctx context.Context) error {
 	var last time.Time // of the last read that found packets
-	rested := false
+	paused := false
 	for ctx.Err() == nil {
 		n, err := r.batch.receive(r.sock.fd)
 		if err != nil {
@@ -196,24 +194,24 @@ func (r *receiver) loop(ctx context.Context) error {
 		if n == batchPackets {
 			continue // there may be more already
 		}
-		if rested = r.rest(n, rested, &last); rested {
+		if paused = r.pauseAfter(n, paused, &last); paused {
 			continue
 		}
-		if err := r.sock.bell.wait(); err != nil {
+		if err := r.sock.poller.wait(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rest pauses if n packets, found in a read after a rest or after waiting, are
-// a sign of more to come soon. It says whether it did.
-func (r *receiver) rest(n int, rested bool, last *time.Time) bool {
+// pauseAfter pauses if more packets are likely to come soon after a read of n packets,
+// and reports whether it did. paused is whether there was a pause before that read.
+func (r *receiver) pauseAfter(n int, paused bool, last *time.Time) bool {
 	if n == 0 || r.pause == 0 {
 		return false
 	}
 	now := time.Now()
-	soon := rested && n > 1 || now.Sub(*last) < r.pause
+	soon := paused && n > 1 || now.Sub(*last) < r.pause
 	*last = now
 	if soon {
 		time.Sleep(r.pause)
@@ -221,41 +219,42 @@ func (r *receiver) rest(n int, rested bool, last *time.Time) bool {
 	return soon
 }
 
-// handle takes a batch apart, line by line.
+// handle parses the n datagrams of a batch.
 func (r *receiver) handle(n int) {
-	t := tally{packets: uint64(n)}
+	counts := batchCounts{packets: uint64(n)}
 	for i := range n {
 		p, whole := r.batch.packet(i)
 		if !whole {
-			t.malformed++
-			r.refused(ingest.FaultSize, r.batch.source(i))
+			counts.malformed++
+			r.onFault(ingest.FaultSize, r.batch.source(i))
 			continue
 		}
-		r.packet(p, r.batch.source(i), &t)
+		r.packet(p, r.batch.source(i), &counts)
 	}
 	r.batch.reset(n)
-	r.counters.add(t)
+	r.counters.add(counts)
 }
 
-func (r *receiver) packet(p []byte, from ingest.Source, t *tally) {
+// packet passes the events of one datagram to the sink.
+func (r *receiver) packet(p []byte, from ingest.Source, counts *batchCounts) {
 	rest := Packet(p)
 	for line, ok := rest.Next(); ok; line, ok = rest.Next() {
 		switch err := Parse(line, &r.line); {
 		case err == nil:
-			t.parsed++
+			counts.parsed++
 			for r.line.Next(&r.event) {
 				r.sink.Observe(&r.event, from)
 			}
 		case errors.Is(err, ErrUnknown):
-			t.unknown++
+			counts.unknown++
 		default:
-			t.malformed++
-			r.refused(faultOf(err), from)
+			counts.malformed++
+			r.onFault(faultOf(err), from)
 		}
 	}
 }
 
-// faultOf returns the fault that an error of [Parse] reports.
+// faultOf returns the fault for an error of [Parse].
 func faultOf(err error) ingest.Fault {
 	switch {
 	case errors.Is(err, ErrSize):

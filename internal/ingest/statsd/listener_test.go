@@ -325,7 +325,7 @@ func TestRefused(t *testing.T) {
 	at := filepath.Join(t.TempDir(), "s")
 	var mu sync.Mutex
 	got := make(map[string]int)
-	l := listen(t, statsd.Options{Network: "unixgram", Address: at, Sink: &memory{}, Refused: func(why ingest.Fault, from ingest.Source) {
+	l := listen(t, statsd.Options{Network: "unixgram", Address: at, Sink: &memory{}, OnFault: func(why ingest.Fault, from ingest.Source) {
 		mu.Lock()
 		defer mu.Unlock()
 		got[why.String()]++

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// cut splits b around the first sep. What it gives cannot be appended over.
+// cut returns b before and after the first sep. Appending to before does not overwrite
+// after.
 func cut(b []byte, sep byte) (before, after []byte, found bool) {
 	if i := bytes.IndexByte(b, sep); i >= 0 {
 		return b[:i:i], b[i+1:], true
@@ -36,8 +37,8 @@ func isTime(b []byte) bool {
 	return false
 }
 
-// unknownName returns [ErrUnknown] for the name of a metric of no use here, and
-// [ErrShape] for what is no name.
+// unknownName returns [ErrUnknown] for the name of an unknown metric, and [ErrShape] for
+// an invalid name.
 func unknownName(name []byte) error {
 	if !utf8.Valid(name) {
 		return ErrShape
@@ -50,9 +51,9 @@ func unknownName(name []byte) error {
 	return ErrUnknown
 }
 
-// number reads a decimal that is not negative: 12, 12.5, .5, 1e-05. It is
-// strconv.ParseFloat without the string, the hexadecimal, the underscores, the
-// infinities and the last bit of precision.
+// number parses a decimal that is not negative: 12, 12.5, .5, 1e-05. It differs from
+// strconv.ParseFloat in that it needs no string, accepts no hexadecimal, underscores or
+// infinities, and may be wrong in the last bit.
 func number(b []byte) (float64, bool) {
 	mant, exp, i, ok := mantissa(b)
 	if !ok {
@@ -80,8 +81,9 @@ func number(b []byte) (float64, bool) {
 	return v, !math.IsInf(v, 0)
 }
 
-// mantissa reads digits with at most one point, and gives how far it came. It
-// keeps 19 digits, which is more than a float64 can tell apart.
+// mantissa parses digits with at most one point. The value is mant times ten to the
+// power of exp; i is the number of bytes read. It keeps 19 digits, more than a float64
+// has.
 func mantissa(b []byte) (mant uint64, exp, i int, ok bool) {
 	point := false
 	for ; i < len(b); i++ {
@@ -107,7 +109,7 @@ func mantissa(b []byte) (mant uint64, exp, i int, ok bool) {
 	return mant, exp, i, ok
 }
 
-// exponent reads e5, E+5 or e-5. Beyond 4 digits it makes no difference.
+// exponent parses e5, E+5 or e-5. Large exponents are limited to 1<<20.
 func exponent(b []byte) (int, bool) {
 	if b[0]|0x20 != 'e' {
 		return 0, false

@@ -1,5 +1,5 @@
-// Package statsd receives and reads StatsD and DogStatsD lines. It knows the
-// names that gunicorn, hypercorn and the Flask integration send; it holds no metric.
+// Package statsd receives and parses StatsD and DogStatsD lines: those of gunicorn,
+// hypercorn and the Flask integration become events of package ingest.
 package statsd
 
 import (
@@ -12,15 +12,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
-// The bounds of one line. They keep what a single packet can do small.
+// The limits of one line, so that a single packet has little effect.
 const (
 	maxLine    = 8 << 10 // bytes
-	maxSeconds = 86400.0 // a request that takes longer is a broken clock
-	maxCount   = 1e9     // the value of a counter
-	minRate    = 0.0001  // below it one line would stand for too many events
+	maxSeconds = 86400.0 // of a request
+	maxCount   = 1e9     // of a counter
+	minRate    = 0.0001  // so that one line does not stand for too many events
 )
 
-// Why a line is refused. All but ErrUnknown say that it is malformed.
+// The errors of [Parse]. With all but ErrUnknown, the line is malformed.
 var (
 	ErrShape   = errors.New("not name:value|type")
 	ErrValue   = errors.New("value or status code out of range")
@@ -30,27 +30,26 @@ var (
 	ErrUnknown = errors.New("valid, but the metric is not used")
 )
 
-// Line is one parsed line: what its values have in common, and the values.
+// Line is one parsed line: the properties that its values share, and the values.
 type Line struct {
 	event ingest.Event
-	app   [text.MaxName]byte // of the event, where the line's had to be cleaned
+	app   [text.MaxName]byte // buffer for the app's name if it had to be cleaned
 	code  []byte
 	rate  float64
-	value float64 // the next value to give
-	rest  []byte  // the values after it, each known to be a good number
+	value float64 // the next value
+	rest  []byte  // the values after it, all valid numbers
 	more  bool
 }
 
-// Parse reads one line of StatsD or DogStatsD, without its newline, into l:
+// Parse parses one line of StatsD or DogStatsD, without its newline, into l:
 //
 //	name:value[:value...]|type[|@rate][|#tag:v,...][|c:...][|T...]
 //
-// A DogStatsD line may hold several values; [Line.Next] gives an event for each.
-// Either all of them are good or the line is refused, so that nothing counts
-// half. The app is the tag "app" that is not empty, else the prefix before the
-// server's name, as [text.Name] cleans the names of discovered apps. The error is
-// one of [ErrShape], [ErrValue], [ErrRate], [ErrType], [ErrSize] and [ErrUnknown]. Parse
-// allocates nothing, and what it returns points into line or l.
+// A DogStatsD line may have several values; [Line.Next] returns an event for each. If
+// one of them is invalid, the whole line is. The app is the tag "app" if that is not
+// empty, else the prefix before the server's name, cleaned like the names of discovered
+// apps ([text.Name]). The error is one of [ErrShape], [ErrValue], [ErrRate], [ErrType],
+// [ErrSize] and [ErrUnknown]. Parse does not allocate, and l points into line.
 func Parse(line []byte, l *Line) error {
 	l.event, l.code, l.rate, l.more = ingest.Event{}, nil, 1, false
 	if len(line) > maxLine {
@@ -71,17 +70,17 @@ func Parse(line []byte, l *Line) error {
 	if !isType(kind) {
 		return ErrType
 	}
-	if err := l.sections(rest, more); err != nil {
+	if err := l.parseSections(rest, more); err != nil {
 		return err
 	}
-	if err := l.judge(name, kind); err != nil {
+	if err := l.interpret(name, kind); err != nil {
 		return err
 	}
-	return l.values(values, len(kind) == 1 && kind[0] == 'g')
+	return l.parseValues(values, len(kind) == 1 && kind[0] == 'g')
 }
 
-// splitName splits a line after its name. A colon that stands in the prefix of a
-// server's name, as of "--statsd-prefix shop:blue", belongs to the name.
+// splitName returns a line before and after the colon that ends its name. A colon in the
+// prefix of a server's name, as with "--statsd-prefix shop:blue", is part of the name.
 func splitName(line []byte) (name, rest []byte, ok bool) {
 	name, rest, ok = cut(line, ':')
 	if !ok {
@@ -97,16 +96,16 @@ func splitName(line []byte) (name, rest []byte, ok bool) {
 	return name, rest, true
 }
 
-// The servers whose lines are alike but for the name.
+// The prefixes of the servers, whose lines are otherwise the same.
 const (
 	gunicorn  = "gunicorn."
 	hypercorn = "hypercorn."
 )
 
-// lastServer returns where the name of a server begins that follows a dot, the
-// last one; −1 for none.
+// lastServer returns the index of the last name of a server that follows a dot; −1
+// without one.
 func lastServer(name []byte) int {
-	const end = "corn." // of both; a search from the front is the faster one
+	const end = "corn." // of both; searching from the front is faster
 	found := -1
 	for at := 0; ; {
 		i := bytes.Index(name[at:], []byte(end))
@@ -122,7 +121,7 @@ func lastServer(name []byte) int {
 	}
 }
 
-// afterServer returns what follows the name of a server.
+// afterServer returns name without the server's prefix; false if it has none.
 func afterServer(name []byte) ([]byte, bool) {
 	if hasPrefix(name, gunicorn) {
 		return name[len(gunicorn):], true
@@ -154,6 +153,7 @@ func (l *Line) Next(e *ingest.Event) bool {
 	return true
 }
 
+// advance sets the next value.
 func (l *Line) advance() {
 	if l.more = len(l.rest) > 0; l.more {
 		v, rest, _ := cut(l.rest, ':')
@@ -162,9 +162,9 @@ func (l *Line) advance() {
 	}
 }
 
-// sections reads what follows the type. Only the rate and the tags matter; the
-// protocol may grow others.
-func (l *Line) sections(rest []byte, more bool) error {
+// parseSections parses the sections after the type. It ignores all but the rate and the
+// tags.
+func (l *Line) parseSections(rest []byte, more bool) error {
 	rated := false
 	for more {
 		var s []byte
@@ -180,15 +180,14 @@ func (l *Line) sections(rest []byte, more bool) error {
 			}
 			l.rate, rated = r, true
 		case '#':
-			l.tags(s[1:])
+			l.parseTags(s[1:])
 		}
 	}
 	return nil
 }
 
-// tags keeps the four tags that mean something here, each as it is. An app
-// without a name is none.
-func (l *Line) tags(rest []byte) {
+// parseTags sets the values of the four known tags. An empty app is ignored.
+func (l *Line) parseTags(rest []byte) {
 	for more := true; more; {
 		var tag []byte
 		tag, rest, more = cut(rest, ',')
@@ -211,9 +210,10 @@ func (l *Line) tags(rest []byte) {
 	}
 }
 
-// judge finds out what the name says, and whether its type fits.
-func (l *Line) judge(name, kind []byte) error {
-	app, err := l.meaning(name)
+// interpret sets the kind and the app of the event by the name, and checks that the type
+// is one of that kind.
+func (l *Line) interpret(name, kind []byte) error {
+	app, err := l.setKind(name)
 	if err != nil {
 		return err
 	}
@@ -241,32 +241,32 @@ func (l *Line) judge(name, kind []byte) error {
 	return nil
 }
 
-// meaning sets the event's kind by the name, and returns the prefix that
-// --statsd-prefix puts before the server's name; nil for none.
-func (l *Line) meaning(name []byte) ([]byte, error) {
+// setKind sets the event's kind by the name, and returns the prefix of --statsd-prefix
+// before the server's name; nil without one.
+func (l *Line) setKind(name []byte) ([]byte, error) {
 	if rest, ok := afterServer(name); ok {
-		if err := l.server(rest); !errors.Is(err, ErrUnknown) {
+		if err := l.setServerKind(rest); !errors.Is(err, ErrUnknown) {
 			return nil, err
 		}
 	}
 	if string(name) == "resp.request" {
 		l.event.Kind = ingest.Request
-		return nil, l.status(l.code)
+		return nil, l.setCode(l.code)
 	}
 	if i := lastServer(name); i >= 0 {
 		rest, _ := afterServer(name[i:])
 		prefix := bytes.TrimRight(name[:i], ".")
-		return slices.Clip(prefix), l.server(rest)
+		return slices.Clip(prefix), l.setServerKind(rest)
 	}
-	// gunicorn puts no dot behind a prefix of one letter.
+	// gunicorn adds no dot after a prefix of one letter.
 	if rest, ok := afterServer(name[1:]); ok {
-		return name[:1:1], l.server(rest)
+		return name[:1:1], l.setServerKind(rest)
 	}
 	return nil, unknownName(name)
 }
 
-// server reads what follows "gunicorn." in a name.
-func (l *Line) server(rest []byte) error {
+// setServerKind sets the event's kind by a name without the server's prefix.
+func (l *Line) setServerKind(rest []byte) error {
 	switch string(rest) {
 	case "request.duration":
 		l.event.Kind = ingest.Duration
@@ -283,7 +283,7 @@ func (l *Line) server(rest []byte) error {
 	switch {
 	case hasPrefix(rest, status):
 		l.event.Kind = ingest.Status
-		return l.status(rest[len(status):])
+		return l.setCode(rest[len(status):])
 	case hasPrefix(rest, "log."):
 		l.event.Kind = ingest.Ignored
 		return nil
@@ -291,7 +291,8 @@ func (l *Line) server(rest []byte) error {
 	return ErrUnknown
 }
 
-func (l *Line) status(b []byte) error {
+// setCode sets the status code of the event, 100 to 599.
+func (l *Line) setCode(b []byte) error {
 	if b == nil {
 		return ErrShape // resp.request without its code
 	}
@@ -302,9 +303,9 @@ func (l *Line) status(b []byte) error {
 	return nil
 }
 
-// values checks every value and keeps the first. Gauges alone may be signed:
-// a sign means "by so much" there, and no gauge is used.
-func (l *Line) values(values []byte, signed bool) error {
+// parseValues checks every value and sets the first. Only gauges may be signed, which
+// means a difference; no gauge is used.
+func (l *Line) parseValues(values []byte, signed bool) error {
 	limit := maxCount
 	if l.event.Kind == ingest.Duration || l.event.Kind == ingest.Request {
 		limit = maxSeconds * 1000
@@ -326,16 +327,16 @@ func (l *Line) values(values []byte, signed bool) error {
 	}
 	l.more = true
 	if l.event.Kind == ingest.Ignored {
-		l.rest = nil // one event says all there is to say
+		l.rest = nil // one event is enough
 	}
 	return nil
 }
 
-// Packet is what is left to read of one datagram.
+// Packet is the unread rest of one datagram.
 type Packet []byte
 
-// Next takes the next line that is not empty off the packet, without its
-// newline, and reports whether there was one.
+// Next removes the next line that is not empty from the packet and returns it without
+// its newline; false at the end.
 func (p *Packet) Next() (line []byte, ok bool) {
 	for len(*p) > 0 {
 		line, rest, _ := cut(*p, '\n')

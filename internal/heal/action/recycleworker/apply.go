@@ -120,7 +120,7 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	case refused != "":
 		return nil, action.Refusal(refused)
 	case victim == nil:
-		return nil, errors.New("there is nothing left to do")
+		return nil, errors.New("nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
 		return nil, process.ErrChanged
 	case r.c.Pick == config.PickLargest:

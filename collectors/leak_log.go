@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// maxLeakLines bounds the lines of a minute, leakWindow is that minute.
+	// maxLeakLines is the maximum number of lines per leakWindow.
 	maxLeakLines = 100
 	leakWindow   = time.Minute
-	// leakPatience bounds the question what the leaked connections last did.
-	leakPatience = 2 * time.Second
-	// unknownStatement is said where the server does not tell.
+	// statementTimeout limits the query for the last statements of leaked connections.
+	statementTimeout = 2 * time.Second
+	// unknownStatement is logged if the server does not report the statement.
 	unknownStatement = "not known"
 )
 
@@ -27,18 +27,19 @@ type leakLine struct {
 	leak             leak
 }
 
-// leakBatch is the new leaks of one look at one server.
+// leakBatch is the new leaks of one read of one server.
 type leakBatch struct {
 	server MySQLServer
 	lines  []leakLine
 }
 
-// LeakLog writes one line for each leaked connection, with what diagnoses it.
-// It asks the server what the connection last did, so it is no part of a scrape.
+// LeakLog logs one line for each leaked connection, with its worker, transaction
+// and last statement. It queries the server for the statement, so it runs outside
+// of scrapes.
 type LeakLog struct {
 	log     *slog.Logger
 	batches chan leakBatch
-	lost    atomic.Int64 // leaks that found no place in batches
+	dropped atomic.Int64 // leaks dropped because batches was full
 }
 
 // NewLeakLog returns a log of leaks; nothing is written before Run.
@@ -46,7 +47,8 @@ func NewLeakLog(log *slog.Logger) *LeakLog {
 	return &LeakLog{log: logs.Or(log), batches: make(chan leakBatch, 20)}
 }
 
-// report takes new leaks. It never waits.
+// report queues new leaks for Run. It never blocks: if the queue is full, the leaks
+// are only counted.
 func (l *LeakLog) report(b leakBatch) {
 	if len(b.lines) == 0 || l == nil {
 		return
@@ -54,23 +56,23 @@ func (l *LeakLog) report(b leakBatch) {
 	select {
 	case l.batches <- b:
 	default:
-		l.lost.Add(int64(len(b.lines)))
+		l.dropped.Add(int64(len(b.lines)))
 	}
 }
 
-// Run writes until ctx ends.
+// Run logs the reported leaks until ctx ends. It returns nil.
 func (l *LeakLog) Run(ctx context.Context) error {
 	timer := time.NewTimer(leakWindow)
 	timer.Stop()
 	defer timer.Stop()
 	written, left := 0, 0
-	open := false // a minute is under way
+	open := false // a leakWindow has begun
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			left += int(l.lost.Swap(0))
+			left += int(l.dropped.Swap(0))
 			if left > 0 {
 				l.log.Warn("More leaked connections than are logged one by one", "connections", left)
 			}
@@ -87,7 +89,7 @@ func (l *LeakLog) Run(ctx context.Context) error {
 	}
 }
 
-// write writes some lines. No user is named, and no value of a statement.
+// write logs one line per leak. It logs neither users nor the values in statements.
 func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLine) {
 	if len(lines) == 0 {
 		return
@@ -107,28 +109,30 @@ func (l *LeakLog) write(ctx context.Context, server MySQLServer, lines []leakLin
 			statement = unknownStatement
 		}
 		l.log.Warn("Leaked connection: idle in a transaction for too long", "app", x.app, "pool", x.pool, "mysql", x.mysql,
-			"connection", x.leak.connection, "worker", worker(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
+			"connection", x.leak.connection, "worker", slotName(x.leak.Owner), "pid", x.leak.PID, "asleep", x.leak.asleep,
 			"transaction_age", x.leak.transaction.Age, "rows_locked", x.leak.transaction.RowsLocked, "rows_modified", x.leak.transaction.RowsModified,
 			"statement", statement)
 	}
 }
 
-// worker names a slot for people.
-func worker(o model.Owner) string {
+// slotName returns the slot of an owner, or "unattributed" without one.
+func slotName(o model.Owner) string {
 	if o.Slot == "" {
 		return "unattributed"
 	}
 	return o.Slot
 }
 
-// lastStatements asks the server. A panic there must not end the exporter.
+// lastStatements returns the last statement of each connection by connection id.
+// A panic of the server's client becomes an error, so that it does not end the
+// exporter.
 func lastStatements(ctx context.Context, server MySQLServer, ids []uint64) (out map[uint64]string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, leakPatience)
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	return server.LastStatements(ctx, ids)
 }

@@ -1,0 +1,247 @@
+package collectors
+
+import (
+	"slices"
+	"time"
+)
+
+// accountIdleLimit is how long an unwatched app keeps its account without an event,
+// and minIdleBeforeEviction how long before the account may be evicted for another.
+const (
+	accountIdleLimit      = time.Hour
+	minIdleBeforeEviction = 10 * time.Minute
+)
+
+// accountTable has the accounts of the apps.
+type accountTable struct {
+	maxNames int // maximum number of accounts without those of watched apps
+	apps     map[string]*account
+	// epoch grows when a cachedAccount may be out of date.
+	epoch  uint64
+	opened uint64 // accounts opened so far
+	full   bool   // no account could be opened since the last expireAccounts
+}
+
+// open adds an account and returns it. The caller has checked the limit.
+func (p *accountTable) open(a *account) *account {
+	p.opened++
+	a.serial = p.opened
+	p.apps[a.name] = a
+	p.epoch++
+	return a
+}
+
+// remove removes an account with its counts.
+func (p *accountTable) remove(a *account, l *limits) {
+	l.pairs[a.class] -= a.pairs
+	delete(p.apps, a.name)
+	p.epoch++
+}
+
+// sharedAccount returns the account "other" or "unknown", and opens it at the first
+// call.
+func (p *accountTable) sharedAccount(name string) *account {
+	if a := p.apps[name]; a != nil {
+		return a
+	}
+	return p.open(&account{name: name, class: classClaimed})
+}
+
+// isShared reports whether an account stands for several apps.
+func (a *account) isShared() bool {
+	return a.class == classClaimed && (a.name == other || a.name == unknown)
+}
+
+// setWatchedApps sets which apps are watched, with the user ids of their processes. If
+// a claimed name turns out to be that of a watched app, what other users reported
+// under it is dropped.
+func (r *Requests) setWatchedApps(users map[string][]uint32) {
+	for name, uids := range users {
+		if a := r.accounts.apps[name]; a != nil && a.class == classWatched {
+			r.accounts.setUsers(a, uids)
+		} else if len(uids) > 0 { // else it has not run here yet
+			r.watchApp(a, name, uids)
+		}
+	}
+	for name, a := range r.accounts.apps {
+		if _, still := users[name]; !still && a.class == classWatched {
+			a.unwatched = true
+		}
+	}
+}
+
+// setUsers sets the users of a watched app. An app that is down keeps its last users.
+func (p *accountTable) setUsers(a *account, uids []uint32) {
+	if !a.unwatched && (len(uids) == 0 || slices.Equal(a.users, uids)) {
+		return
+	}
+	a.unwatched = false
+	if len(uids) > 0 {
+		a.users = uids
+	}
+	p.epoch++
+}
+
+// watchApp opens the account of an app that is watched from now on. An account that its
+// own user or a trusted sender reported for is kept.
+func (r *Requests) watchApp(a *account, name string, uids []uint32) {
+	if a != nil && (a.class == classTrusted || a.owner.proven && slices.Contains(uids, a.owner.uid)) {
+		r.limits.pairs[a.class] -= a.pairs
+		r.limits.pairs[classWatched] += a.pairs
+		a.class, a.users = classWatched, uids
+		r.accounts.epoch++
+		return
+	}
+	if a != nil {
+		r.accounts.remove(a, &r.limits)
+	}
+	r.makeRoom(classWatched)
+	r.accounts.open(&account{name: name, class: classWatched, users: uids, lastEvent: r.o.Now()})
+}
+
+// mayReport reports whether a sender may report for an app.
+func (r *Requests) mayReport(s *sender, a *account) bool {
+	switch {
+	case a.isShared(), r.isTrusted(s):
+		return true
+	case a.class == classWatched:
+		return s.source.Proven && slices.Contains(a.users, s.source.UID)
+	default:
+		return a.class == classClaimed && a.owner == s.user()
+	}
+}
+
+// isTrusted reports whether a sender may report for every app.
+func (r *Requests) isTrusted(s *sender) bool { return r.o.Trusts == nil || r.o.Trusts(s.source) }
+
+// accountForSender returns the account of an app for a sender, and opens it within the
+// limits; folded: it is "other" because of a limit. nil: the sender may not report for
+// that app.
+func (r *Requests) accountForSender(s *sender, name string) (a *account, folded bool) {
+	if a = r.accounts.apps[name]; a != nil {
+		if !r.mayReport(s, a) {
+			return nil, false
+		}
+		if a.class != classClaimed || a.isShared() || a.owner == s.user() {
+			return a, false
+		}
+		r.accounts.remove(a, &r.limits) // a trusted sender uses a name that another user claimed
+	}
+	if name == other || name == unknown {
+		return r.accounts.sharedAccount(name), false
+	}
+	a = &account{name: name, class: classTrusted, lastEvent: r.o.Now()}
+	if !r.isTrusted(s) {
+		a.class, a.owner = classClaimed, s.user()
+		if !r.mayClaim(a.owner) {
+			return r.accounts.sharedAccount(other), true
+		}
+	}
+	if !r.makeRoom(a.class) {
+		return r.accounts.sharedAccount(other), true
+	}
+	return r.accounts.open(a), false
+}
+
+// mayClaim reports whether a user that is not trusted may claim one more name: each
+// user a fifth of maxNames, the unproven senders, and all users together, a half. It
+// evicts an idle claimed account if needed.
+func (r *Requests) mayClaim(user userKey) bool {
+	own, all := 0, 0
+	for _, a := range r.accounts.apps {
+		if a.class != classClaimed || a.isShared() {
+			continue
+		}
+		all++
+		if a.owner == user {
+			own++
+		}
+	}
+	limit := max(1, r.accounts.maxNames/5)
+	if !user.proven {
+		limit = max(1, r.accounts.maxNames/2)
+	}
+	if own < limit && all < max(1, r.accounts.maxNames/2) {
+		return true
+	}
+	return r.evict(func(a *account) bool {
+		return a.class == classClaimed && (own < limit || a.owner == user) && r.idleTime(a) > minIdleBeforeEviction
+	})
+}
+
+// makeRoom reports whether one more account of a class may be opened, and evicts
+// another one if needed. A watched app always gets one. Trusted senders get up to
+// maxNames beside the watched apps, and untrusted ones what both leave of maxNames.
+// Of apps that are not watched any more, the maxNames with the newest events are kept.
+func (r *Requests) makeRoom(class accountClass) bool {
+	all, named, unwatched := 0, 0, 0
+	for _, a := range r.accounts.apps {
+		if a.isShared() {
+			continue
+		}
+		all++
+		if a.class != classWatched {
+			named++
+		}
+		if a.unwatched {
+			unwatched++
+		}
+	}
+	isClaimed := func(a *account) bool { return a.class == classClaimed }
+	isIdle := func(a *account) bool {
+		return (a.class != classWatched || a.unwatched) && r.idleTime(a) > minIdleBeforeEviction
+	}
+	if class == classWatched {
+		if all >= r.accounts.maxNames && !r.evict(isClaimed) && !r.evict(isIdle) && unwatched >= r.accounts.maxNames {
+			r.evict(func(a *account) bool { return a.unwatched })
+		}
+		return true
+	}
+	if r.accounts.full {
+		return false
+	}
+	switch {
+	case all < r.accounts.maxNames:
+		return true
+	case class != classClaimed && r.evict(isClaimed), r.evict(isIdle):
+		return true
+	case class != classClaimed && named < r.accounts.maxNames:
+		return true
+	}
+	r.accounts.full = class != classClaimed // until the next expireAccounts
+	return false
+}
+
+// idleTime returns the time since the last event of an account.
+func (r *Requests) idleTime(a *account) time.Duration { return r.o.Now().Sub(a.lastEvent) }
+
+// evict removes the longest idle account for which allowed is true, and reports
+// whether there was one.
+func (r *Requests) evict(allowed func(*account) bool) bool {
+	var oldest *account
+	for _, a := range r.accounts.apps {
+		if !a.isShared() && allowed(a) && (oldest == nil || a.lastEvent.Before(oldest.lastEvent)) {
+			oldest = a
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	r.accounts.remove(oldest, &r.limits)
+	return true
+}
+
+// expireAccounts sets the time of the last event of each account, and removes those of
+// unwatched apps that are idle for longer than accountIdleLimit.
+func (r *Requests) expireAccounts(now time.Time) {
+	r.accounts.full = false
+	for _, a := range r.accounts.apps {
+		switch {
+		case a.dirty:
+			a.dirty, a.lastEvent = false, now
+		case a.isShared(), a.class == classWatched && !a.unwatched:
+		case now.Sub(a.lastEvent) > accountIdleLimit:
+			r.accounts.remove(a, &r.limits)
+		}
+	}
+}

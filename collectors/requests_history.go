@@ -1,0 +1,156 @@
+package collectors
+
+import (
+	"sync"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// The windows of the figures on the status page.
+const (
+	shortWindow = time.Minute
+	longWindow  = 5 * time.Minute
+	// minPointInterval is the least time between two points of a history, so that
+	// frequent scrapes do not fill it.
+	minPointInterval = 4 * time.Second
+	// minRateSpan is the least time over which a rate is computed.
+	minRateSpan = time.Second
+)
+
+// requestHistory is the last minutes of each app, for the status page.
+type requestHistory struct {
+	mu       sync.Mutex
+	lastRead time.Time // an app that is newer had no requests then
+	apps     map[string]*appHistory
+}
+
+// history is one app's points, oldest first, and none much older than longWindow.
+type appHistory struct {
+	points []point
+	serial uint64 // of the account
+}
+
+// point is the counters of an app at one time.
+type point struct {
+	at                     time.Time
+	requests, errors, slow uint64
+	count                  uint64
+	sum                    float64
+	native                 *[nativeSlots]uint64 // nil once older than shortWindow
+}
+
+// prune removes the histories of accounts that were removed, or replaced by a new
+// account of that name.
+func (p *requestHistory) prune(views []appView) {
+	serials := make(map[string]uint64, len(views))
+	for i := range views {
+		serials[views[i].name] = views[i].serial
+	}
+	for name, h := range p.apps {
+		if n, ok := serials[name]; !ok || n != h.serial {
+			delete(p.apps, name)
+		}
+	}
+}
+
+// addPoints adds a point for each app, and the figures since earlier points to the
+// state.
+func (p *requestHistory) addPoints(s *Sample, views []appView, now time.Time) {
+	for i := range views {
+		v := &views[i]
+		h := p.apps[v.name]
+		if h == nil {
+			h = &appHistory{serial: v.serial, points: []point{{at: p.lastRead, native: new([nativeSlots]uint64)}}}
+			p.apps[v.name] = h
+		}
+		current := v.point(now)
+		s.State.Requests = append(s.State.Requests, h.summary(v, &current))
+		h.addPoint(current)
+	}
+	p.lastRead = now
+}
+
+// point returns the counters of all pairs together.
+func (v *appView) point(now time.Time) point {
+	p := point{at: now, slow: v.slow, native: new([nativeSlots]uint64)}
+	for _, pair := range v.pairs {
+		for _, c := range pair.codes {
+			p.requests += c.n
+			if c.code >= 500 {
+				p.errors += c.n
+			}
+		}
+		if pair.durations == nil {
+			continue
+		}
+		p.count += pair.durations.count.n
+		p.sum += pair.durations.sum
+		for i, n := range pair.durations.native {
+			p.native[i] += n
+		}
+	}
+	return p
+}
+
+// pointBefore returns the newest point that is at least that old, else the oldest.
+func (h *appHistory) pointBefore(now time.Time, age time.Duration) *point {
+	b := &h.points[0]
+	for i := range h.points {
+		if now.Sub(h.points[i].at) >= age {
+			b = &h.points[i]
+		}
+	}
+	return b
+}
+
+// addPoint appends a point unless the last is too recent, and removes points and native
+// buckets that no window needs any more.
+func (h *appHistory) addPoint(p point) {
+	if p.at.Sub(h.points[len(h.points)-1].at) < minPointInterval {
+		return
+	}
+	h.points = append(h.points, p)
+	old := h.pointBefore(p.at, longWindow)
+	for len(h.points) > 1 && &h.points[0] != old {
+		h.points = h.points[1:]
+	}
+	short := h.pointBefore(p.at, shortWindow)
+	for i := range h.points {
+		if h.points[i].at.Before(short.at) {
+			h.points[i].native = nil
+		}
+	}
+}
+
+// summary returns the figures of the windows that end with now. Ratios and times are
+// nil without requests.
+func (h *appHistory) summary(v *appView, now *point) model.AppRequests {
+	out := model.AppRequests{App: v.name}
+	if now.requests > 0 {
+		out.Errors = model.Known(float64(now.errors))
+	}
+	base := h.pointBefore(now.at, longWindow)
+	if n := now.requests - base.requests; n > 0 {
+		out.ErrorRatio = model.Known(float64(now.errors-base.errors) / float64(n))
+	}
+	if n := now.count - base.count; n > 0 {
+		out.Mean = model.Known((now.sum - base.sum) / float64(n))
+	}
+	if v.hasDurations {
+		out.Slow5m = model.Known(float64(now.slow - base.slow))
+	}
+	base = h.pointBefore(now.at, shortWindow)
+	if span := now.at.Sub(base.at); span >= minRateSpan && len(v.pairs) > 0 {
+		out.Rate = model.Known(float64(now.requests-base.requests) / span.Seconds())
+	}
+	if base.native == nil {
+		return out
+	}
+	since := *now.native
+	for i := range since {
+		since[i] -= base.native[i]
+	}
+	out.P50, out.P95, out.P99 = quantile(&since, 0.5), quantile(&since, 0.95), quantile(&since, 0.99)
+	return out
+}
