@@ -66,11 +66,9 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 		return 0, err
 	}
 	defer file.Close()
-	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
-	if err != nil {
-		return 0, fmt.Errorf("reading GOFLAGS: %w", err)
+	if opt.flags, err = userFlags(ctx); err != nil {
+		return 0, err
 	}
-	opt.flags = strings.TrimSpace(string(flags))
 	list, err := packages(ctx, opt.dir)
 	if err != nil {
 		return 0, err
@@ -88,27 +86,34 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 		if tried == opt.n {
 			break
 		}
-		line, known := done[f.pkg+"."+f.name]
-		if !known {
-			line, err = try(ctx, opt, list, f)
-			if err != nil {
+		line := done[f.pkg+"."+f.name]
+		if line == "" {
+			if line, err = tryAndKeep(ctx, opt, list, f, file); err != nil {
 				return 0, err
 			}
-			if line == "" { // nothing that compiles
-				continue
-			}
-			if _, err := fmt.Fprintln(file, line); err != nil {
-				return 0, fmt.Errorf("writing a result: %w", err)
-			}
+		}
+		if line == "" { // nothing that compiles
+			continue
 		}
 		fmt.Fprintln(w, line)
-		tried++
-		if !strings.HasPrefix(line, "missed") {
+		if tried++; !strings.HasPrefix(line, "missed") {
 			caught++
 		}
 	}
 	fmt.Fprintf(w, "seed %d: %d of %d faults noticed by a test\n", opt.seed, caught, tried)
 	return float64(caught) / float64(max(1, tried)), nil
+}
+
+// tryAndKeep is [try], with the result written to a file too.
+func tryAndKeep(ctx context.Context, opt options, list []goPackage, f function, file io.Writer) (string, error) {
+	line, err := try(ctx, opt, list, f)
+	if err != nil || line == "" {
+		return "", err
+	}
+	if _, err := fmt.Fprintln(file, line); err != nil {
+		return "", fmt.Errorf("writing a result: %w", err)
+	}
+	return line, nil
 }
 
 // results returns the lines of an earlier run by function, and the file to append to.
@@ -125,7 +130,7 @@ func results(opt options) (map[string]string, *os.File, error) {
 	for line := range strings.Lines(string(old)) {
 		line = strings.TrimRight(line, "\n")
 		cells := strings.Split(line, "\t")
-		if len(cells) > 2 && !(opt.again && cells[0] == "missed") {
+		if len(cells) > 2 && (cells[0] != "missed" || !opt.again) {
 			done[cells[1]+"."+cells[2]] = line
 		}
 	}
@@ -137,6 +142,15 @@ func results(opt options) (map[string]string, *os.File, error) {
 		return nil, nil, fmt.Errorf("opening the file of results: %w", err)
 	}
 	return done, file, nil
+}
+
+// userFlags returns the user's GOFLAGS.
+func userFlags(ctx context.Context) (string, error) {
+	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+	if err != nil {
+		return "", fmt.Errorf("reading GOFLAGS: %w", err)
+	}
+	return strings.TrimSpace(string(flags)), nil
 }
 
 // goPackage is what `go list -json` says of a package.
