@@ -81,39 +81,40 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 	if out := run(ctx, opt, "", append([]string{"test", "-vet=off"}, tested(list, drawn)...)...); out != "" {
 		return 0, fmt.Errorf("tests fail without a fault:\n%s", out)
 	}
-	caught, tried := 0, 0
-	for _, f := range drawn {
-		if tried == opt.n {
-			break
-		}
-		line := done[f.pkg+"."+f.name]
-		if line == "" {
-			if line, err = tryAndKeep(ctx, opt, list, f, file); err != nil {
-				return 0, err
-			}
-		}
-		if line == "" { // nothing that compiles
-			continue
-		}
-		fmt.Fprintln(w, line)
-		if tried++; !strings.HasPrefix(line, "missed") {
-			caught++
-		}
+	caught, tried, err := tryAll(ctx, opt, list, drawn, done, io.MultiWriter(w, file), w)
+	if err != nil {
+		return 0, err
 	}
 	fmt.Fprintf(w, "seed %d: %d of %d faults noticed by a test\n", opt.seed, caught, tried)
 	return float64(caught) / float64(max(1, tried)), nil
 }
 
-// tryAndKeep is [try], with the result written to a file too.
-func tryAndKeep(ctx context.Context, opt options, list []goPackage, f function, file io.Writer) (string, error) {
-	line, err := try(ctx, opt, list, f)
-	if err != nil || line == "" {
-		return "", err
+// tryAll tries the functions in their order until there are n results. It writes new
+// results to fresh, those of an earlier run to known, and returns how many faults a
+// test noticed.
+func tryAll(ctx context.Context, opt options, list []goPackage, drawn []function, done map[string]string, fresh, known io.Writer) (caught, tried int, err error) {
+	for _, f := range drawn {
+		if tried == opt.n {
+			break
+		}
+		line, w := done[f.pkg+"."+f.name], known
+		if line == "" {
+			if line, err = try(ctx, opt, list, f); err != nil {
+				return caught, tried, err
+			}
+			w = fresh
+		}
+		if line == "" { // nothing that compiles
+			continue
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return caught, tried, fmt.Errorf("writing a result: %w", err)
+		}
+		if tried++; !strings.HasPrefix(line, "missed") {
+			caught++
+		}
 	}
-	if _, err := fmt.Fprintln(file, line); err != nil {
-		return "", fmt.Errorf("writing a result: %w", err)
-	}
-	return line, nil
+	return caught, tried, nil
 }
 
 // results returns the lines of an earlier run by function, and the file to append to.
