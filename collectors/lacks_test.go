@@ -31,7 +31,7 @@ func TestLacks(t *testing.T) {
 		"optional first":     {errors.Join(extra, one), "unsupported extra, permission one", collectors.Permission, "one"},
 		"unforeseen":         {errors.New("odd"), "failed odd", collectors.Failed, "odd"},
 		"late":               {fmt.Errorf("read: %w", context.DeadlineExceeded), "timeout no response within the time budget of the scrape", collectors.Timeout, "no response within the time budget of the scrape"},
-		"stated goes before": {errors.Join(errors.New("odd"), one), "permission one, failed odd", collectors.Permission, "one; odd"},
+		"an Unavailable goes before": {errors.Join(errors.New("odd"), one), "permission one, failed odd", collectors.Permission, "one; odd"},
 		"optional and odd":   {errors.Join(extra, errors.Join(errors.New("odd"))), "unsupported extra, failed odd", collectors.Failed, "odd"},
 	} {
 		t.Run(name, func(t *testing.T) {
