@@ -85,7 +85,8 @@ fmt-diff:
 	@out="$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go'))"; \
 	if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 
-golden: ## rewrite the golden files and the dashboards; read the difference before you commit
+golden: ## rewrite the golden files, the tables of docs/metrics.md and the dashboards; read the difference before you commit
+	go test ./collectors/ -skip Docs -update
 	go run ./grafana/generate
 	go test ./collectors/ ./internal/web/ -update
 

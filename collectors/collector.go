@@ -60,7 +60,7 @@ type Unavailable model.Lack
 
 // lackOf returns the lack of a server for an error without [Unavailable].
 func lackOf(kind, name string, err error) *Unavailable {
-	u := unforeseenLack(err)
+	u := asUnavailable(err)
 	u.Of, u.Short, u.Detail = kind+":"+name, u.Detail, kind+" "+name+": "+u.Detail
 	return u
 }
@@ -74,49 +74,49 @@ func Lacks(err error) []*Unavailable {
 	if err == nil {
 		return nil
 	}
-	if out := statedLacks(err); len(out) > 0 {
-		return append(out, unforeseenLacks(err)...)
+	if out := unavailablesIn(err); len(out) > 0 {
+		return append(out, otherErrors(err)...)
 	}
-	return []*Unavailable{unforeseenLack(err)}
+	return []*Unavailable{asUnavailable(err)}
 }
 
-// statedLacks returns each [Unavailable] in an error's tree.
-func statedLacks(err error) []*Unavailable {
+// unavailablesIn returns each [Unavailable] in an error's tree.
+func unavailablesIn(err error) []*Unavailable {
 	switch x := err.(type) { //nolint:errorlint // this is the walk that errors.As does for one
 	case *Unavailable:
 		return []*Unavailable{x}
 	case interface{ Unwrap() []error }:
 		var out []*Unavailable
 		for _, e := range x.Unwrap() {
-			out = append(out, statedLacks(e)...)
+			out = append(out, unavailablesIn(e)...)
 		}
 		return out
 	case interface{ Unwrap() error }:
-		return statedLacks(x.Unwrap())
+		return unavailablesIn(x.Unwrap())
 	}
 	return nil
 }
 
-// unforeseenLacks returns the parts of a joined error that have no [Unavailable].
-func unforeseenLacks(err error) []*Unavailable {
+// otherErrors returns the parts of a joined error that have no [Unavailable].
+func otherErrors(err error) []*Unavailable {
 	joined, ok := err.(interface{ Unwrap() []error }) // one that wraps a joined one is not taken apart
 	if !ok {
 		return nil
 	}
 	var out []*Unavailable
 	for _, e := range joined.Unwrap() {
-		if len(statedLacks(e)) == 0 {
-			out = append(out, unforeseenLack(e))
+		if len(unavailablesIn(e)) == 0 {
+			out = append(out, asUnavailable(e))
 			continue
 		}
-		out = append(out, unforeseenLacks(e)...)
+		out = append(out, otherErrors(e)...)
 	}
 	return out
 }
 
-// unforeseenLack returns an error without [Unavailable] as one, with reason [Timeout]
+// asUnavailable returns an error without [Unavailable] as one, with reason [Timeout]
 // or [Failed].
-func unforeseenLack(err error) *Unavailable {
+func asUnavailable(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Unavailable{Reason: Timeout, Detail: "no response within the time budget of the scrape"}
 	}

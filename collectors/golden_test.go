@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 // golden collects c once and compares every metric with testdata/<name>.prom.
 // It fails on a metric that Descs does not list, on labels that differ within
 // a family, and on names that the naming rules refuse. An error of Collect
-// fails it too, unless it is a stated [collectors.Unavailable].
+// fails it too, unless it is a [collectors.Unavailable].
 func golden(t *testing.T, c collectors.Collector) { t.Helper(); goldenAs(t, c, c.Name()) }
 
 // goldenAs is golden with another file name, for a second state of the same

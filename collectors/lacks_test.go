@@ -21,18 +21,18 @@ func TestLacks(t *testing.T) {
 		reason collectors.Reason
 		detail string
 	}{
-		"nothing":            {nil, "", collectors.OK, ""},
-		"one":                {one, "permission one", collectors.Permission, "one"},
-		"wrapped":            {fmt.Errorf("look: %w", one), "permission one", collectors.Permission, "one"},
-		"two":                {errors.Join(one, nil, two), "permission one, busy two", collectors.Permission, "one; two"},
-		"the same again":     {errors.Join(one, one), "permission one, permission one", collectors.Permission, "one"},
-		"nested":             {errors.Join(errors.Join(two), fmt.Errorf("look: %w", one)), "busy two, permission one", collectors.Busy, "two; one"},
-		"optional only":      {extra, "unsupported extra", collectors.OK, ""},
-		"optional first":     {errors.Join(extra, one), "unsupported extra, permission one", collectors.Permission, "one"},
-		"unforeseen":         {errors.New("odd"), "failed odd", collectors.Failed, "odd"},
-		"late":               {fmt.Errorf("read: %w", context.DeadlineExceeded), "timeout no response within the time budget of the scrape", collectors.Timeout, "no response within the time budget of the scrape"},
-		"stated goes before": {errors.Join(errors.New("odd"), one), "permission one, failed odd", collectors.Permission, "one; odd"},
-		"optional and odd":   {errors.Join(extra, errors.Join(errors.New("odd"))), "unsupported extra, failed odd", collectors.Failed, "odd"},
+		"nothing":                    {nil, "", collectors.OK, ""},
+		"one":                        {one, "permission one", collectors.Permission, "one"},
+		"wrapped":                    {fmt.Errorf("look: %w", one), "permission one", collectors.Permission, "one"},
+		"two":                        {errors.Join(one, nil, two), "permission one, busy two", collectors.Permission, "one; two"},
+		"the same again":             {errors.Join(one, one), "permission one, permission one", collectors.Permission, "one"},
+		"nested":                     {errors.Join(errors.Join(two), fmt.Errorf("look: %w", one)), "busy two, permission one", collectors.Busy, "two; one"},
+		"optional only":              {extra, "unsupported extra", collectors.OK, ""},
+		"optional first":             {errors.Join(extra, one), "unsupported extra, permission one", collectors.Permission, "one"},
+		"unforeseen":                 {errors.New("odd"), "failed odd", collectors.Failed, "odd"},
+		"late":                       {fmt.Errorf("read: %w", context.DeadlineExceeded), "timeout no response within the time budget of the scrape", collectors.Timeout, "no response within the time budget of the scrape"},
+		"an Unavailable goes before": {errors.Join(errors.New("odd"), one), "permission one, failed odd", collectors.Permission, "one; odd"},
+		"optional and odd":           {errors.Join(extra, errors.Join(errors.New("odd"))), "unsupported extra, failed odd", collectors.Failed, "odd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

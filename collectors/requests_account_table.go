@@ -174,25 +174,13 @@ func (r *Requests) mayClaim(user userKey) bool {
 // maxNames beside the watched apps, and untrusted ones what both leave of maxNames.
 // Of apps that are not watched any more, the maxNames with the newest events are kept.
 func (r *Requests) makeRoom(class accountClass) bool {
-	all, named, unwatched := 0, 0, 0
-	for _, a := range r.accounts.apps {
-		if a.isShared() {
-			continue
-		}
-		all++
-		if a.class != classWatched {
-			named++
-		}
-		if a.unwatched {
-			unwatched++
-		}
-	}
+	n, most := r.countAccounts(), r.accounts.maxNames
 	isClaimed := func(a *account) bool { return a.class == classClaimed }
 	isIdle := func(a *account) bool {
 		return (a.class != classWatched || a.unwatched) && r.idleTime(a) > minIdleBeforeEviction
 	}
 	if class == classWatched {
-		if all >= r.accounts.maxNames && !r.evict(isClaimed) && !r.evict(isIdle) && unwatched >= r.accounts.maxNames {
+		if n.all >= most && !r.evict(isClaimed) && !r.evict(isIdle) && n.unwatched >= most {
 			r.evict(func(a *account) bool { return a.unwatched })
 		}
 		return true
@@ -201,15 +189,38 @@ func (r *Requests) makeRoom(class accountClass) bool {
 		return false
 	}
 	switch {
-	case all < r.accounts.maxNames:
+	case n.all < most:
 		return true
 	case class != classClaimed && r.evict(isClaimed), r.evict(isIdle):
 		return true
-	case class != classClaimed && named < r.accounts.maxNames:
+	case class != classClaimed && n.named < most:
 		return true
 	}
 	r.accounts.full = class != classClaimed // until the next expireAccounts
 	return false
+}
+
+// accountCounts has the number of accounts but the shared ones.
+type accountCounts struct {
+	all       int
+	named     int // not of a watched app
+	unwatched int // of an app that is not watched any more
+}
+
+func (r *Requests) countAccounts() (n accountCounts) {
+	for _, a := range r.accounts.apps {
+		if a.isShared() {
+			continue
+		}
+		n.all++
+		if a.class != classWatched {
+			n.named++
+		}
+		if a.unwatched {
+			n.unwatched++
+		}
+	}
+	return n
 }
 
 // idleTime returns the time since the last event of an account.

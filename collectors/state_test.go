@@ -205,6 +205,7 @@ func checkStateMatchesSeries(t *testing.T, s collectors.Sample) {
 		return strings.ReplaceAll(string(b), "[]", "null")
 	}
 	if g, w := text(&got), text(want); g != w {
-		t.Errorf("the state is\n%s\nthe series say\n%s", g, w)
+		t.Errorf("the state is\n%s\nthe series say\n%s\n%s", g, w, "a new metric must be added to internal/model/modeltest: "+
+			"to groups() and to the function of its group; a number without a metric also to facts() of this file")
 	}
 }

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
@@ -86,3 +88,6 @@ func EvidenceNumbers(s *model.State, app string, servers ...string) []string {
 	}
 	return out
 }
+
+// BuiltActions returns the names of the actions that can be built, sorted.
+func BuiltActions() []string { return slices.Sorted(maps.Keys((&App{}).actions())) }

@@ -1,7 +1,9 @@
 package app_test
 
 import (
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,7 +25,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
-		"internal/mysql": 1, "internal/redis": 1, "internal/leak": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
+		"internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
 		// the rooms above a Redis
 		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/redistest": 1.5,
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
@@ -117,6 +119,35 @@ func TestLadderNotices(t *testing.T) {
 	} {
 		if climbs(module+c[0], module+c[1]) == "" {
 			t.Errorf("%s may import %s", c[0], c[1])
+		}
+	}
+}
+
+// The ladder of CONTRIBUTING.md names each package, or one that contains it, and none
+// that does not exist.
+func TestLadderOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ladder, _ := strings.Cut(string(page), "## The ladder\n")
+	_, ladder, _ = strings.Cut(ladder, "```\n")
+	ladder, _, _ = strings.Cut(ladder, "\n```")
+	words := strings.Fields(ladder)
+	packages := map[string]bool{}
+	for _, pair := range imports(t) {
+		from, _, _ := strings.Cut(pair, " ")
+		packages[strings.TrimPrefix(from, module)] = true
+	}
+	for pkg := range packages {
+		covers := func(w string) bool { return pkg == w || strings.HasPrefix(pkg, w+"/") }
+		if strings.HasPrefix(pkg, "internal/") && !slices.ContainsFunc(words, covers) {
+			t.Errorf("the ladder of CONTRIBUTING.md has no %s", pkg)
+		}
+	}
+	for _, w := range words {
+		if strings.HasPrefix(w, "internal/") && !packages[w] {
+			t.Errorf("the ladder of CONTRIBUTING.md has %s, which does not exist", w)
 		}
 	}
 }

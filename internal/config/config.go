@@ -28,8 +28,8 @@ type Limit struct {
 	Critical float64 `yaml:"critical"`
 }
 
-// Thresholds are the limits, one a resource. Ratios are 0 to 1, times are
-// seconds, the request queue is connections.
+// Thresholds are the limits, one for each resource. The tags name the unit and the
+// range.
 type Thresholds struct {
 	Memory         Limit `yaml:"memory" want:"a number from 0 to 1" max:"1"`
 	CPU            Limit `yaml:"cpu" want:"a number from 0 to 1" max:"1"`
@@ -39,9 +39,8 @@ type Thresholds struct {
 	ResponseTime   Limit `yaml:"response_time" want:"a number of seconds, 0 or more"`
 	ErrorRate      Limit `yaml:"error_rate" want:"a number from 0 to 1" max:"1"`
 	QueryTime      Limit `yaml:"query_time" want:"a number of seconds, 0 or more"`
-	// The one that warns when it falls below.
-	CacheHitRate Limit `yaml:"cache_hit_rate" want:"a number from 0 to 1" max:"1" falls:"true"`
-	TaskAge      Limit `yaml:"task_age" want:"a number of seconds, 0 or more"`
+	CacheHitRate   Limit `yaml:"cache_hit_rate" want:"a number from 0 to 1" max:"1" falls:"true"`
+	TaskAge        Limit `yaml:"task_age" want:"a number of seconds, 0 or more"`
 }
 
 // App is one named application.

@@ -219,6 +219,9 @@ func TestDocsHaveEachAction(t *testing.T) {
 		sections[name] = text
 	}
 	for _, action := range config.ActionNames() {
+		if _, ok := sections[action]; !ok {
+			t.Errorf("docs/actions.md has no section of %s", action)
+		}
 		known := make(map[string]bool)
 		for _, k := range keysOf(withOf(config.NewHealingStep(action)), "") {
 			known[k.path] = true

@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	ratio   = "expected a number from 0 to 1"
-	prefix  = "environment: RESPONSIVENESS_"
-	unknown = ": unknown variable; expected RESPONSIVENESS_MONITORING_INTERVAL, RESPONSIVENESS_CLEANUP_ENABLED, or " +
-		"RESPONSIVENESS_<X>_WARNING_THRESHOLD or RESPONSIVENESS_<X>_CRITICAL_THRESHOLD with X one of " +
-		"MEMORY, CPU, DISK, CONNECTION_POOL, REQUEST_QUEUE, RESPONSE_TIME, ERROR_RATE, QUERY_TIME, CACHE_HIT_RATE, TASK_AGE"
+	ratio  = "expected a number from 0 to 1"
+	prefix = "environment: RESPONSIVENESS_"
 )
+
+var unknown = ": unknown variable; expected RESPONSIVENESS_MONITORING_INTERVAL, RESPONSIVENESS_CLEANUP_ENABLED, or " +
+	"RESPONSIVENESS_<X>_WARNING_THRESHOLD or RESPONSIVENESS_<X>_CRITICAL_THRESHOLD with X one of " +
+	strings.ToUpper(limitKeys)
 
 // Each threshold has its two variables, which reach that threshold only.
 func TestEnvironmentOfEachThreshold(t *testing.T) {

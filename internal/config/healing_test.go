@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,64 @@ func TestMatchValue(t *testing.T) {
 	}
 	if _, err := config.MatchValue("~("); err == nil {
 		t.Error("a broken expression is taken")
+	}
+}
+
+// Each action has a field of the step with its settings, but for escalate, which has
+// none, and the tag of the field Action names all of them.
+func TestEachActionHasSettings(t *testing.T) {
+	step := reflect.TypeFor[config.HealingStep]()
+	fields := 0
+	for f := range step.Fields() {
+		if f.Type.Kind() == reflect.Pointer {
+			fields++
+		}
+	}
+	names := config.ActionNames()
+	if fields != len(names)-1 {
+		t.Errorf("HealingStep has %d fields of settings, want %d: one for each action but escalate", fields, len(names)-1)
+	}
+	used := map[string]string{}
+	for _, name := range names {
+		var set []string
+		v := reflect.ValueOf(config.NewHealingStep(name))
+		for f, value := range v.Fields() {
+			if value.Kind() == reflect.Pointer && !value.IsNil() {
+				set = append(set, f.Name)
+			}
+		}
+		if name == config.ActionEscalate {
+			if len(set) > 0 {
+				t.Errorf("a step of %s has the settings %q", name, set)
+			}
+			continue
+		}
+		if len(set) != 1 {
+			t.Errorf("a step of %s has the settings %q, want one", name, set)
+			continue
+		}
+		if other, ok := used[set[0]]; ok {
+			t.Errorf("%s and %s have the same settings %s", name, other, set[0])
+		}
+		used[set[0]] = name
+	}
+	action, _ := step.FieldByName("Action")
+	if got, want := action.Tag.Get("want"), "one of "+strings.Join(names, ", "); got != want {
+		t.Errorf("the tag of HealingStep.Action says %q, want %q", got, want)
+	}
+}
+
+// The full configuration has a step of each action, so that each is checked.
+func TestFullHasEachAction(t *testing.T) {
+	used := map[string]bool{}
+	for _, rule := range fullHealing().Rules {
+		for _, step := range rule.Steps {
+			used[step.Action] = true
+		}
+	}
+	for _, name := range config.ActionNames() {
+		if !used[name] {
+			t.Errorf("testdata/valid-full.yml and fullHealing have no step of %s", name)
+		}
 	}
 }

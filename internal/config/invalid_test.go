@@ -15,7 +15,6 @@ import (
 const (
 	topKeys   = "monitoring_interval, thresholds, slow_request, apps, mysql, redis, statsd, healing"
 	matchKeys = "cmdline, pid_file, listen, systemd_unit, cgroup, user"
-	limitKeys = "memory, cpu, disk, connection_pool, request_queue, response_time, error_rate, query_time, cache_hit_rate, task_age"
 	name      = "1 to 64 letters, digits or . _ : @ - /"
 	listen    = `an address such as ":8000", "127.0.0.1:8000", "[::1]:8000" or "unix:/run/app.sock"`
 	trust     = `a user id such as "uid:1001", or an address or network such as "10.0.0.0/8"`
@@ -27,6 +26,15 @@ const (
 	password  = "an absolute path such as /etc/resp-exporter/password"
 	notShown  = "an invalid value (not shown, it may contain a password)"
 )
+
+// limitKeys lists the keys of the thresholds as messages do.
+var limitKeys = strings.Join(resources(), ", ")
+
+// resources returns the key of each threshold, in the order of the file.
+func resources() (out []string) {
+	config.Default().Thresholds.Each(func(resource string, _ config.Limit) { out = append(out, resource) })
+	return out
+}
 
 // invalid holds, for each testdata/invalid-<name>.yml, every line of its error
 // after the file's name.

@@ -10,9 +10,7 @@ import (
 )
 
 // Each calls f for every threshold, always in the order of the type's fields.
-// resource is the key in the file and the label value of resp_threshold:
-// memory, cpu, disk, connection_pool, request_queue, response_time,
-// error_rate, query_time, cache_hit_rate, task_age.
+// resource is the key in the file and the label value of resp_threshold.
 func (t Thresholds) Each(f func(resource string, l Limit)) {
 	for _, b := range t.bounds() {
 		f(b.resource, *b.limit)
