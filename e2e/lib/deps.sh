@@ -20,10 +20,7 @@ needs() {
 		command -v uvicorn|uvicorn
 		command -v waitress-serve|python3-waitress
 		command -v hypercorn|python3-hypercorn
-<<<<<<< HEAD
 		test -x /usr/sbin/apache2 && test -e /usr/lib/apache2/modules/mod_wsgi.so|apache2-bin libapache2-mod-wsgi-py3
-=======
->>>>>>> main
 		/usr/bin/python3 -c 'import gevent'|python3-gevent
 		command -v prometheus && command -v promtool|prometheus
 		command -v prometheus-alertmanager && command -v amtool|prometheus-alertmanager
