@@ -83,23 +83,17 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 	if out := run(ctx, opt, "", append([]string{"test", "-vet=off"}, tested(list, drawn)...)...); out != "" {
 		return 0, fmt.Errorf("tests fail without a fault:\n%s", out)
 	}
-	caught, tried := 0, 0
+	l, caught, tried := lines{done, file}, 0, 0
 	for _, f := range drawn {
 		if tried == opt.n {
 			break
 		}
-		line, known := done[f.pkg+"."+f.name]
-		if !known {
-			line, err = try(ctx, opt, list, f)
-			if err != nil {
-				return 0, err
-			}
-			if line == "" { // nothing that compiles
-				continue
-			}
-			if _, err := fmt.Fprintln(file, line); err != nil {
-				return 0, fmt.Errorf("writing a result: %w", err)
-			}
+		line, err := l.line(ctx, opt, list, f)
+		if err != nil {
+			return 0, err
+		}
+		if line == "" { // nothing that compiles
+			continue
 		}
 		fmt.Fprintln(w, line)
 		tried++
@@ -109,6 +103,28 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 	}
 	fmt.Fprintf(w, "seed %d: %d of %d faults noticed by a test\n", opt.seed, caught, tried)
 	return float64(caught) / float64(max(1, tried)), nil
+}
+
+// lines has the results of an earlier run by function, and the file of all results.
+type lines struct {
+	done map[string]string
+	file io.Writer
+}
+
+// line returns the result of one fault: that of the earlier run, or of a new try, which
+// it writes to the file. It returns "" if nothing of the fault compiles.
+func (l lines) line(ctx context.Context, opt options, list []goPackage, f function) (string, error) {
+	if line, known := l.done[f.pkg+"."+f.name]; known {
+		return line, nil
+	}
+	line, err := try(ctx, opt, list, f)
+	if err != nil || line == "" {
+		return "", err
+	}
+	if _, err := fmt.Fprintln(l.file, line); err != nil {
+		return "", fmt.Errorf("writing a result: %w", err)
+	}
+	return line, nil
 }
 
 // results returns the lines of an earlier run by function, and the file to append to.
@@ -125,7 +141,7 @@ func results(opt options) (map[string]string, *os.File, error) {
 	for line := range strings.Lines(string(old)) {
 		line = strings.TrimRight(line, "\n")
 		cells := strings.Split(line, "\t")
-		if len(cells) > 2 && !(opt.again && cells[0] == "missed") {
+		if len(cells) > 2 && (!opt.again || cells[0] != "missed") {
 			done[cells[1]+"."+cells[2]] = line
 		}
 	}

@@ -216,6 +216,7 @@ func (c *collector) constant(n *ast.BasicLit) {
 		if err == nil && text != "" && !strings.ContainsAny(text, " %") {
 			c.add("constant", n.Pos(), n.End(), strconv.Quote(text+"x"))
 		}
+	default: // no other kind is changed
 	}
 }
 
