@@ -150,3 +150,24 @@ func (a *activity) transactionsByID() map[string]*mysql.Transaction {
 	}
 	return out
 }
+
+// MySQLServer is the part of a [mysql.Server] that the collectors use.
+type MySQLServer interface {
+	Ping(ctx context.Context) (time.Duration, error)
+	Serving() (index int, v mysql.Version, ok bool)
+	Status(ctx context.Context) (map[string]float64, error)
+	Variables(ctx context.Context) (map[string]string, error)
+	Threads(ctx context.Context) ([]mysql.Thread, error)
+	Transactions(ctx context.Context) ([]mysql.Transaction, error)
+	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
+	StatementTime(ctx context.Context) (time.Duration, error)
+	LastStatements(ctx context.Context, ids []uint64) (map[uint64]string, error)
+	LeftOut() mysql.LeftOut
+}
+
+// MySQLTarget is one server of the configuration.
+type MySQLTarget struct {
+	Name   string
+	Server MySQLServer
+	Users  map[string]string // the users of the apps, with the app of each; empty: not known
+}

@@ -76,7 +76,7 @@ func rows(t *testing.T, c collectors.Collector, types map[string]string, used us
 	return out
 }
 
-// goldenTypes reads the types of all metrics from the golden files.
+// goldenTypes returns the types of all metrics by the golden files.
 func goldenTypes(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.prom")

@@ -19,11 +19,11 @@ var (
 	rowOfOne = regexp.MustCompile("^\\| `(resp_[a-z0-9_]+)` \\|")
 )
 
-// usage tells for each metric where somebody meets it: names of dashboards, and
-// of alerts. What a recording rule is made of is used where the rule is.
+// usage is where each metric is used: the names of dashboards and of alerts. The metrics
+// of a recording rule are used where the rule is.
 type usage map[string][]string
 
-// usages reads the shipped dashboards and rules.
+// usages returns the usage of metrics in the shipped dashboards and rules.
 func usages(t *testing.T, types map[string]string) usage {
 	t.Helper()
 	used, made := usage{}, map[string]string{}
@@ -45,8 +45,8 @@ func usages(t *testing.T, types map[string]string) usage {
 	return used
 }
 
-// metricsOf returns the exporter's metrics that an expression reads, those behind
-// recording rules too.
+// metricsOf returns the exporter's metrics in an expression, including those of
+// recording rules.
 func metricsOf(expr string, made, types map[string]string) []string {
 	var out []string
 	for _, name := range aMetric.FindAllString(expr, -1) {
@@ -62,8 +62,8 @@ func metricsOf(expr string, made, types map[string]string) []string {
 	return out
 }
 
-// ruleExpressions gives name and expression of each alert, and puts those of
-// recording rules into made.
+// ruleExpressions returns the name and the expression of each alert, and adds those of
+// recording rules to made.
 func ruleExpressions(t *testing.T, made map[string]string) (alerts [][2]string) {
 	t.Helper()
 	files, err := filepath.Glob("../rules/*.rules.yml")
@@ -127,10 +127,10 @@ func dashboardExpressions(t *testing.T) (out [][2]string) {
 	return out
 }
 
-// cell is the last of a metric's row.
+// cell returns the last cell of a metric's row.
 func (u usage) cell(metric string) string { return strings.Join(u[metric], ", ") }
 
-// filled writes the last cell of each row that describes a metric.
+// filled returns a text with the last cell of each metric's row set.
 func (u usage) filled(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

@@ -57,7 +57,7 @@ func shop() *discovery.Snapshot {
 	}}
 }
 
-// groups has the app in a group of 64 MB and two cores.
+// groups returns limits with the app in a group of 64 MB and two cores.
 func groups(t *testing.T) *collectors.Limits {
 	t.Helper()
 	dir := t.TempDir()
@@ -214,7 +214,7 @@ func TestWorkerWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "waits", named(s, "page.worker_wait"), map[string]float64{"shop 1 upstream 10.0.0.9:5432 (postgresql)": 12})
+	compareReadings(t, "waits", named(s, "page.worker_wait"), map[string]float64{"shop 1 upstream 10.0.0.9:5432 (postgresql)": 12})
 	for _, m := range s.Metrics {
 		if strings.Contains(m.Desc().String(), "wait") {
 			t.Errorf("%s is a series", m.Desc())

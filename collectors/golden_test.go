@@ -73,7 +73,7 @@ func writeGolden(t *testing.T, g prometheus.Gatherer, file string) {
 	}
 }
 
-// adapter makes a Collector a prometheus.Collector.
+// adapter is a Collector as a prometheus.Collector.
 type adapter struct {
 	t *testing.T
 	c collectors.Collector
@@ -91,7 +91,7 @@ func (a adapter) Collect(ch chan<- prometheus.Metric) {
 	if err != nil && !errors.As(err, &u) {
 		a.t.Errorf("collect: %v", err)
 	}
-	agree(a.t, s)
+	checkStateMatchesSeries(a.t, s)
 	for _, m := range s.Metrics {
 		ch <- m
 	}

@@ -25,7 +25,7 @@ func TestNativeHistogram(t *testing.T) {
 			want[int(math.Ceil(math.Log2(v)*8))]++
 		}
 	}
-	n, h := counted(t, r)
+	n, h := sumHistograms(t, r)
 	if n != uint64(len(values)) || h.GetSampleSum() != total || h.GetZeroCount() != 3 || h.GetSchema() != 3 {
 		t.Errorf("count %d, sum %v, zero %d, schema %d", n, h.GetSampleSum(), h.GetZeroCount(), h.GetSchema())
 	}

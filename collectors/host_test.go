@@ -29,7 +29,7 @@ func TestHostGoldenSecondReading(t *testing.T) {
 	})
 }
 
-// writeHostTree writes files below a new directory and gives its path.
+// writeHostTree writes files below a new directory and returns its path.
 func writeHostTree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,8 +47,8 @@ func writeHostTree(t *testing.T, files map[string]string) string {
 
 const hostMeminfo = "MemTotal: 1000 kB\nMemAvailable: 250 kB\n"
 
-// hostCPU collects once with the CPU's line at busy and idle ticks, and gives
-// the published share, NaN if there is none.
+// hostCPU returns the published CPU usage of one scrape with the CPU's line at busy and
+// idle ticks; NaN without one.
 func hostCPU(t *testing.T, h *collectors.Host, dir string, busy, idle int) float64 {
 	t.Helper()
 	line := fmt.Sprintf("cpu  %d 0 0 %d 0 0 0 0 0 0\ncpu0 1 2 3 4\n", busy, idle)

@@ -13,8 +13,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// logging runs f beside the log of leaks, and gives what was logged.
-func logging(t *testing.T, r *rig, f func(look func())) string {
+// captureLeakLog runs f with a LeakLog, and returns what was logged.
+func captureLeakLog(t *testing.T, r *poolFixture, f func(look func())) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -42,9 +42,9 @@ func TestLeakIsLoggedOnce(t *testing.T) {
 		}
 		p := mainPool()
 		p.User = "shop_user"
-		r := newRig(map[string]*fakeMySQL{"main": f}, p)
+		r := newPoolFixture(map[string]*fakeMySQL{"main": f}, p)
 		r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 7)}
-		got := logging(t, r, func(look func()) {
+		got := captureLeakLog(t, r, func(look func()) {
 			look()
 			look()
 			f.threads[0].Time++ // still the same leak
@@ -79,8 +79,8 @@ func TestLeakLogIsBounded(t *testing.T) {
 				f.transactions = append(f.transactions, mysql.Transaction{ID: fmt.Sprint(id), Thread: id, Age: time.Hour})
 			}
 		}
-		r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
-		got := logging(t, r, func(look func()) {
+		r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
+		got := captureLeakLog(t, r, func(look func()) {
 			leak(1, 70)
 			look()
 			leak(1000, 70)

@@ -159,6 +159,3 @@ func oldestSample(ps []discovery.Process) time.Time {
 	}
 	return t
 }
-
-// seconds returns a time as Unix time in seconds.
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -82,3 +83,6 @@ func clean(labels []string) []string {
 	}
 	return labels
 }
+
+// seconds returns a time as Unix time in seconds.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -15,27 +15,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// MySQLServer is the part of a [mysql.Server] that the collectors use.
-type MySQLServer interface {
-	Ping(ctx context.Context) (time.Duration, error)
-	Serving() (index int, v mysql.Version, ok bool)
-	Status(ctx context.Context) (map[string]float64, error)
-	Variables(ctx context.Context) (map[string]string, error)
-	Threads(ctx context.Context) ([]mysql.Thread, error)
-	Transactions(ctx context.Context) ([]mysql.Transaction, error)
-	LockWaits(ctx context.Context) ([]mysql.LockWait, error)
-	StatementTime(ctx context.Context) (time.Duration, error)
-	LastStatements(ctx context.Context, ids []uint64) (map[uint64]string, error)
-	LeftOut() mysql.LeftOut
-}
-
-// MySQLTarget is one server of the configuration.
-type MySQLTarget struct {
-	Name   string
-	Server MySQLServer
-	Users  map[string]string // the users of the apps, with the app of each; empty: not known
-}
-
 var (
 	mysqlInfoFamily        = gauge("mysql_info", "Flavour (mysql, mariadb) and version of the server; the value is 1.", "mysql", "flavour", "version")
 	mysqlFallbackFamily    = gauge("mysql_fallback", "Address in use: 0 is dsn, n is the n-th of fallback_dsns.", "mysql")

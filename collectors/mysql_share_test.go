@@ -27,8 +27,8 @@ func TestMySQLQueryTime(t *testing.T) {
 		"two dumps":           {apps, []mysql.Thread{statement(1, "backup", 900, ""), statement(2, "backup", 900, "")}, 0, 0},
 		"one of the app":      {apps, []mysql.Thread{statement(1, "shop", 40, "User sleep")}, 0, 40},
 		"two of the app":      {apps, []mysql.Thread{statement(1, "shop", 40, ""), statement(2, "shop", 8, "")}, 8, 40},
-		"two of many":         {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, "")}, many(10)...), 0, 0},
-		"three of many":       {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, ""), statement(3, "y", 20, "")}, many(9)...), 20, 20},
+		"two of many":         {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, "")}, shortStatements(10)...), 0, 0},
+		"three of many":       {nil, append([]mysql.Thread{statement(1, "x", 40, ""), statement(2, "y", 30, ""), statement(3, "y", 20, "")}, shortStatements(9)...), 20, 20},
 		"one that waits":      {apps, []mysql.Thread{statement(1, "backup", 900, ""), statement(2, "shop", 7, "Waiting for table metadata lock")}, 7, 7},
 		"a stranger waits":    {apps, []mysql.Thread{statement(2, "batch", 7, "Waiting for table metadata lock")}, 7, 7},
 		"replication":         {nil, []mysql.Thread{statement(1, "system user", 5000, "Applying batch"), statement(2, "event_scheduler", 5000, "")}, 0, 0},
@@ -53,8 +53,8 @@ func TestMySQLQueryTime(t *testing.T) {
 	}
 }
 
-// many are statements that have just begun.
-func many(n uint64) []mysql.Thread {
+// shortStatements returns statements that have just begun.
+func shortStatements(n uint64) []mysql.Thread {
 	var out []mysql.Thread
 	for i := range n {
 		out = append(out, statement(100+i, "shop", 0, ""))
@@ -68,7 +68,7 @@ func TestMySQLHolders(t *testing.T) {
 	f := busyMySQL()
 	f.status["Threads_connected"] = 10
 	f.variables["max_connections"] = "10"
-	f.threads = append(many(5), mysql.Thread{ID: 1, User: "a\nb", Host: "localhost", Command: "Sleep"}, mysql.Thread{ID: 2, Own: true, User: "resp"})
+	f.threads = append(shortStatements(5), mysql.Thread{ID: 1, User: "a\nb", Host: "localhost", Command: "Sleep"}, mysql.Thread{ID: 2, Own: true, User: "resp"})
 	collect := func() collectors.Sample {
 		s, err := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
 			return []collectors.MySQLTarget{{Name: "main", Server: f, Users: map[string]string{"shop": "store"}}}

@@ -18,7 +18,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// fakeMySQL answers from memory. An error of a part is given in its place.
+// fakeMySQL returns fixed values, or the error that is set for a part.
 type fakeMySQL struct {
 	errs         map[string]error
 	hang         bool
@@ -94,7 +94,7 @@ func (f *fakeMySQL) StatementTime(ctx context.Context) (time.Duration, error) {
 	return 90 * time.Minute, f.answer(ctx, "time")
 }
 
-// busyMySQL is a server with a bit of everything: connection 7 blocks 8, which
+// busyMySQL returns a server with all kinds of threads: connection 7 blocks 8, which
 // blocks 9; 10 waits for a table; 11 runs for 42 s.
 func busyMySQL() *fakeMySQL {
 	return &fakeMySQL{

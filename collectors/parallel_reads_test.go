@@ -8,15 +8,15 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 )
 
-// madMySQL panics when it is asked.
-type madMySQL struct{ *fakeMySQL }
+// panickingMySQL panics at each query.
+type panickingMySQL struct{ *fakeMySQL }
 
-func (madMySQL) Ping(context.Context) (time.Duration, error) { panic("on purpose") }
+func (panickingMySQL) Ping(context.Context) (time.Duration, error) { panic("on purpose") }
 
 // A panic in the read of one MySQL server costs neither the other nor the exporter.
 func TestMySQLPanicIsOneServersOwn(t *testing.T) {
 	c := collectors.NewMySQL(collectors.NewActivity(func() []collectors.MySQLTarget {
-		return []collectors.MySQLTarget{{Name: "mad", Server: madMySQL{busyMySQL()}}, {Name: "well", Server: busyMySQL()}}
+		return []collectors.MySQLTarget{{Name: "mad", Server: panickingMySQL{busyMySQL()}}, {Name: "well", Server: busyMySQL()}}
 	}))
 	s, err := c.Collect(t.Context())
 	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed {

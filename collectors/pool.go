@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/conns"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -35,12 +34,6 @@ const (
 	// maxWorkerSeries is the maximum number of series of resp_worker_connections.
 	maxWorkerSeries = 4000
 )
-
-// Connections is the part of the connection sampler that this collector uses.
-type Connections interface {
-	Connections() *conns.Sample
-	SampleConnections()
-}
 
 // PoolOptions are what a Pool needs.
 type PoolOptions struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 // sampledConnections is the sampled connections of the apps, indexed for the join with
@@ -168,4 +169,20 @@ func (c client) fits(local netip.Addr) bool {
 		return c.addr == local
 	}
 	return (c.name == "localhost" || strings.HasPrefix(c.name, "localhost.")) == local.IsLoopback()
+}
+
+// connectionOf returns a thread's connection; the names of user and host are
+// cleaned and bounded.
+func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
+	c := model.Connection{Owner: who, ID: t.ID}
+	if t.Host != "" || t.User != "" {
+		c.User, c.Host = text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
+	}
+	return c
+}
+
+// Connections is the part of the connection sampler that this collector uses.
+type Connections interface {
+	Connections() *conns.Sample
+	SampleConnections()
 }

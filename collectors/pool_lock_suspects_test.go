@@ -33,9 +33,9 @@ func TestPoolLockSuspects(t *testing.T) {
 		"one that waits for rows": {[]mysql.Thread{worker, ours}, []mysql.Transaction{{ID: "1", Thread: 21, Age: time.Minute, Waits: true}}, map[string]float64{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(map[string]*fakeMySQL{"main": {threads: c.threads, transactions: c.transactions, variables: map[string]string{"max_connections": "151"}}})
+			r := newPoolFixture(map[string]*fakeMySQL{"main": {threads: c.threads, transactions: c.transactions, variables: map[string]string{"max_connections": "151"}}})
 			r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 20), connect("shop", 102, "mysql:main", 21)}
-			same(t, "suspects", r.readings(t, "page.lock_suspect"), c.want)
+			compareReadings(t, "suspects", r.readings(t, "page.lock_suspect"), c.want)
 		})
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 const (
@@ -18,16 +16,6 @@ const (
 	// maxClientText bounds the name of a user and of a host, in bytes.
 	maxClientText = 64
 )
-
-// connectionOf returns a thread's connection; the names of user and host are
-// cleaned and bounded.
-func connectionOf(t *mysql.Thread, who model.Owner) model.Connection {
-	c := model.Connection{Owner: who, ID: t.ID}
-	if t.Host != "" || t.User != "" {
-		c.User, c.Host = text.Label(t.User, maxClientText), text.Label(parseClient(t.Host).name, maxClientText)
-	}
-	return c
-}
 
 // addQueries adds the longest statements of clients to the state, with the workers
 // that sent them. Statements that wait for a lock are left out.

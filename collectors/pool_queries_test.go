@@ -25,10 +25,10 @@ func TestPoolQueries(t *testing.T) {
 		run(12, "backup", "localhost", "Query", "", 600), run(13, "shop", "10.0.0.1:4013", "Query", "SELECT", 0),
 		run(14, "a\x1b[2J", "web-1\u202e:4014", "Query", "", 2), run(15, strings.Repeat("u", 300), strings.Repeat("h", 255)+":1", "Query", "CALL", 4),
 	}
-	r := newRig(map[string]*fakeMySQL{"main": f})
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f})
 	r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 4010), connect("shop", 102, "mysql:main", 4011)}
 	got := r.readings(t, "page.mysql_query")
-	same(t, "queries", got, map[string]float64{
+	compareReadings(t, "queries", got, map[string]float64{
 		"main 12 backup localhost    statement": 600, "main 11 shop 10.0.0.1 shop 1 102 UPDATE": 42, "main 10 shop 10.0.0.1 shop 0 101 SELECT": 3,
 		"main 14 a_[2J~f836c206 web-1_~780507f1    statement":                                               2,
 		"main 15 " + strings.Repeat("u", 55) + "~817a89f9 " + strings.Repeat("h", 55) + "~ef6f962f    CALL": 4,

@@ -21,7 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// fakeConnections returns one sample, and counts who asks for another.
+// fakeConnections returns one sample, and counts the requests for another.
 type fakeConnections struct {
 	sample conns.Sample
 	asked  int
@@ -44,8 +44,8 @@ func thread(id uint64, user, host, command string, took time.Duration) mysql.Thr
 	return mysql.Thread{ID: id, User: user, Host: host, Command: command, Time: took}
 }
 
-// rig is a Pool with all it leans on.
-type rig struct {
+// poolFixture is a Pool with its dependencies.
+type poolFixture struct {
 	*collectors.Pool
 
 	snap    *discovery.Snapshot
@@ -56,8 +56,8 @@ type rig struct {
 	leaks   *collectors.LeakLog
 }
 
-func newRig(servers map[string]*fakeMySQL, pools ...config.Pool) *rig {
-	r := &rig{
+func newPoolFixture(servers map[string]*fakeMySQL, pools ...config.Pool) *poolFixture {
+	r := &poolFixture{
 		snap: shop(), servers: servers, log: &strings.Builder{},
 		conns: &fakeConnections{sample: conns.Sample{Taken: time.Now().Add(time.Hour)}},
 	}
@@ -81,8 +81,8 @@ func mainPool() config.Pool {
 	return config.Pool{Name: "main", MySQL: "main", User: "shop", Size: 5, MaxOverflow: 10, LeakAfter: time.Minute}
 }
 
-// readings collects and gives all readings of a name, by their labels.
-func (r *rig) readings(t *testing.T, names ...string) map[string]float64 {
+// readings returns all values of some names after one scrape, by their labels.
+func (r *poolFixture) readings(t *testing.T, names ...string) map[string]float64 {
 	t.Helper()
 	s, err := r.Collect(t.Context())
 	if err != nil {
@@ -105,7 +105,7 @@ func named(s collectors.Sample, names ...string) map[string]float64 {
 	return out
 }
 
-func same(t *testing.T, what string, got, want map[string]float64) {
+func compareReadings(t *testing.T, what string, got, want map[string]float64) {
 	t.Helper()
 	if !maps.Equal(got, want) {
 		for _, k := range slices.Sorted(maps.Keys(got)) {
@@ -115,10 +115,10 @@ func same(t *testing.T, what string, got, want map[string]float64) {
 	}
 }
 
-// leaky is a server on which worker 0 of the shop (pid 101) has three
+// leakingServer is a server on which worker 0 of the shop (pid 101) has three
 // connections and worker 1 (pid 102) four, beside one of another host, one over
 // a UNIX socket, one of another app and the server's own.
-func leaky() (*fakeMySQL, []conns.Connection) {
+func leakingServer() (*fakeMySQL, []conns.Connection) {
 	f := busyMySQL()
 	f.threads = []mysql.Thread{
 		thread(1, "system user", "", "Daemon", time.Hour),
@@ -150,8 +150,8 @@ func leaky() (*fakeMySQL, []conns.Connection) {
 }
 
 func TestPoolGolden(t *testing.T) {
-	f, list := leaky()
-	r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
+	f, list := leakingServer()
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
 	r.conns.sample.List, r.conns.sample.Taken = list, at(-12)
 	collectors.SetPoolNow(r.Pool, at(0))
 	golden(t, r.Pool)
@@ -160,34 +160,34 @@ func TestPoolGolden(t *testing.T) {
 // Each connection is counted once, and belongs to the worker whose socket has
 // its port.
 func TestPoolStates(t *testing.T) {
-	f, list := leaky()
-	r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
+	f, list := leakingServer()
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
 	r.conns.sample.List = list
-	same(t, "states", r.readings(t, "resp_pool_connections"), map[string]float64{
+	compareReadings(t, "states", r.readings(t, "resp_pool_connections"), map[string]float64{
 		"shop main in_use": 2, "shop main idle": 2, "shop main in_transaction": 2, "shop main leaked": 3,
 		"other main in_use": 0, "other main idle": 0, "other main in_transaction": 0, "other main leaked": 1,
 	})
-	same(t, "capacity", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), map[string]float64{
+	compareReadings(t, "capacity", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), map[string]float64{
 		"resp_pool_capacity: shop main": 30, "resp_pool_utilization_ratio: shop main": 7.0 / 30,
 	})
-	same(t, "workers", r.readings(t, "page.pool_worker"), map[string]float64{
+	compareReadings(t, "workers", r.readings(t, "page.pool_worker"), map[string]float64{
 		"shop main 0 in_use": 1, "shop main 0 idle": 1, "shop main 0 in_transaction": 1,
 		"shop main 1 in_use": 1, "shop main 1 in_transaction": 1, "shop main 1 leaked": 2,
 		"shop main  leaked": 1, "shop main  idle": 1, "other main  leaked": 1,
 	})
-	same(t, "leaks", r.readings(t, "page.pool_leak"), map[string]float64{
+	compareReadings(t, "leaks", r.readings(t, "page.pool_leak"), map[string]float64{
 		"shop main main 1 102 22": 3600, "shop main main 1 102 21": 61, "shop main main   30": 70, "other main main  900 40": 500,
 	})
-	same(t, "connections", r.readings(t, "resp_worker_connections"), map[string]float64{
+	compareReadings(t, "connections", r.readings(t, "resp_worker_connections"), map[string]float64{
 		"shop 0 mysql:main": 3, "shop 1 mysql:main": 4, "shop 0 redis:cache": 1, "shop 1 redis:cache": 0,
 	})
 }
 
 // Which pool a connection is in.
 func TestPoolMembership(t *testing.T) {
-	f, list := leaky()
+	f, list := leakingServer()
 	count := func(pools ...config.Pool) map[string]float64 {
-		r := newRig(map[string]*fakeMySQL{"main": f}, pools...)
+		r := newPoolFixture(map[string]*fakeMySQL{"main": f}, pools...)
 		r.conns.sample.List = list
 		sums := map[string]float64{}
 		for k, v := range r.readings(t, "resp_pool_connections") {
@@ -199,25 +199,25 @@ func TestPoolMembership(t *testing.T) {
 	root := config.Pool{Name: "admin", MySQL: "main", User: "root", Size: 1, MaxOverflow: 0, LeakAfter: time.Minute}
 	open := config.Pool{Name: "any", MySQL: "main", Size: 1, MaxOverflow: -1, LeakAfter: time.Minute}
 	elsewhere := config.Pool{Name: "main", MySQL: "second", Size: 1, LeakAfter: time.Minute}
-	same(t, "without a pool", count(), map[string]float64{"shop main": 7, "other main": 1})
-	same(t, "without a user", count(open), map[string]float64{"shop any": 7, "other main": 1})
-	same(t, "two without a user", count(open, config.Pool{Name: "late", MySQL: "main", Size: 1, LeakAfter: time.Minute}), map[string]float64{"shop any": 7, "shop late": 0, "other main": 1})
-	same(t, "told apart by user", count(open, mainPool(), root), map[string]float64{"shop any": 0, "shop main": 9, "shop admin": 1, "other main": 1})
-	same(t, "nobody's user", count(root), map[string]float64{"shop admin": 1, "other main": 1})
-	same(t, "on another server", count(elsewhere), map[string]float64{"shop mysql:main": 7, "other main": 1})
+	compareReadings(t, "without a pool", count(), map[string]float64{"shop main": 7, "other main": 1})
+	compareReadings(t, "without a user", count(open), map[string]float64{"shop any": 7, "other main": 1})
+	compareReadings(t, "two without a user", count(open, config.Pool{Name: "late", MySQL: "main", Size: 1, LeakAfter: time.Minute}), map[string]float64{"shop any": 7, "shop late": 0, "other main": 1})
+	compareReadings(t, "told apart by user", count(open, mainPool(), root), map[string]float64{"shop any": 0, "shop main": 9, "shop admin": 1, "other main": 1})
+	compareReadings(t, "nobody's user", count(root), map[string]float64{"shop admin": 1, "other main": 1})
+	compareReadings(t, "on another server", count(elsewhere), map[string]float64{"shop mysql:main": 7, "other main": 1})
 }
 
 // A pool without a bound, or of an app that is down, has no capacity.
 func TestPoolWithoutCapacity(t *testing.T) {
-	f, list := leaky()
+	f, list := leakingServer()
 	unbounded := mainPool()
 	unbounded.MaxOverflow = -1
-	r := newRig(map[string]*fakeMySQL{"main": f}, unbounded)
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, unbounded)
 	r.conns.sample.List = list
-	same(t, "unbounded", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), nil)
-	r = newRig(map[string]*fakeMySQL{"main": f}, mainPool())
+	compareReadings(t, "unbounded", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), nil)
+	r = newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
 	r.snap.Apps[1].Up, r.snap.Apps[1].Workers = false, nil
-	same(t, "down", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), nil)
+	compareReadings(t, "down", r.readings(t, "resp_pool_capacity", "resp_pool_utilization_ratio"), nil)
 	if got := r.readings(t, "resp_pool_connections"); got["shop main leaked"] != 4 {
 		t.Errorf("connections of an app on another host: %v", got)
 	}
@@ -254,7 +254,7 @@ func TestPoolClients(t *testing.T) {
 			if host == "" {
 				f.threads = []mysql.Thread{thread(1, "shop", "", "Query", 0)}
 			}
-			r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
+			r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
 			r.conns.sample.List = list
 			for k := range r.readings(t, "page.pool_worker") {
 				if got := strings.Split(k, " ")[2]; got != want {
@@ -269,7 +269,7 @@ func TestPoolClients(t *testing.T) {
 // that the sample knows from before is not its own.
 func TestPoolFreshClients(t *testing.T) {
 	f := &fakeMySQL{threads: []mysql.Thread{thread(1, "shop", "10.0.0.1:1", "Query", 0)}}
-	r := newRig(map[string]*fakeMySQL{"main": f}, mainPool())
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f}, mainPool())
 	look := func() string {
 		t.Helper()
 		var workers []string
@@ -302,32 +302,34 @@ func TestPoolFreshClients(t *testing.T) {
 func TestPoolLacks(t *testing.T) {
 	open := config.Pool{Name: "any", MySQL: "main", Size: 1, LeakAfter: time.Minute}
 	for name, c := range map[string]struct {
-		change func(r *rig, f *fakeMySQL)
+		change func(r *poolFixture, f *fakeMySQL)
 		reason collectors.Reason
 		says   string
 		want   []string // names of readings that are there
 	}{
-		"no right": {func(_ *rig, f *fakeMySQL) {
+		"no right": {func(_ *poolFixture, f *fakeMySQL) {
 			f.errs = map[string]error{"threads": &mysql.Error{Reason: reason.Permission, Text: "so it is", Need: "PROCESS"}}
 		}, collectors.Permission, "GRANT PROCESS", []string{"resp_worker_connections"}},
-		"down": {func(_ *rig, f *fakeMySQL) {
+		"down": {func(_ *poolFixture, f *fakeMySQL) {
 			f.errs = map[string]error{"ping": &mysql.Error{Reason: reason.NotFound, Text: "nobody"}}
 		}, collectors.NotFound, "mysql main: nobody", []string{"resp_worker_connections"}},
-		"half": {func(_ *rig, f *fakeMySQL) {
+		"half": {func(_ *poolFixture, f *fakeMySQL) {
 			f.errs = map[string]error{"transactions": &mysql.Error{Reason: reason.Timeout, Text: "late"}}
 		}, collectors.Timeout, "late", []string{"resp_worker_connections"}},
-		"descriptors": {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "the connections of shop need", nil},
-		"user is known": {func(r *rig, _ *fakeMySQL) {
+		"descriptors": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "the connections of shop need", nil},
+		"user is known": {func(r *poolFixture, _ *fakeMySQL) {
 			r.conns.sample.Errs, r.apps[0].Pools[0].User = map[string]error{"shop": syscall.EACCES}, "shop"
 		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
-		"cut short": {func(_ *rig, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "are too low", []string{"resp_pool_connections", "resp_worker_connections"}},
-		"sockets":   {func(r *rig, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")} }, collectors.Failed, "broken", nil},
-		"no sample": {func(r *rig, _ *fakeMySQL) { r.conns.sample = conns.Sample{} }, collectors.OK, "", nil},
-		"well":      {func(*rig, *fakeMySQL) {}, collectors.OK, "", []string{"resp_pool_connections", "resp_worker_connections"}},
+		"cut short": {func(_ *poolFixture, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "are too low", []string{"resp_pool_connections", "resp_worker_connections"}},
+		"sockets": {func(r *poolFixture, _ *fakeMySQL) {
+			r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")}
+		}, collectors.Failed, "broken", nil},
+		"no sample": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample = conns.Sample{} }, collectors.OK, "", nil},
+		"well":      {func(*poolFixture, *fakeMySQL) {}, collectors.OK, "", []string{"resp_pool_connections", "resp_worker_connections"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, list := leaky()
-			r := newRig(map[string]*fakeMySQL{"main": f}, open)
+			f, list := leakingServer()
+			r := newPoolFixture(map[string]*fakeMySQL{"main": f}, open)
 			r.conns.sample.List = list[1:]
 			c.change(r, f)
 			s, err := r.Collect(t.Context())
@@ -345,9 +347,9 @@ func TestPoolLacks(t *testing.T) {
 
 // A server's lists are read once a scrape, whichever collectors are asked.
 func TestActivityIsShared(t *testing.T) {
-	f, list := leaky()
+	f, list := leakingServer()
 	servers := map[string]*fakeMySQL{"main": f}
-	r := newRig(servers, mainPool())
+	r := newPoolFixture(servers, mainPool())
 	r.conns.sample.List = list
 	activity := activityOf(servers)
 	pool := collectors.NewPool(collectors.PoolOptions{Apps: fakeApps{snap: r.snap}, Activity: activity, Connections: r.conns, Configured: func() []config.App { return nil }})
@@ -376,14 +378,14 @@ func TestPoolLockWaits(t *testing.T) {
 	for i := range f.threads {
 		f.threads[i].User, f.threads[i].Host = "shop", "10.0.0.1:"+strconv.Itoa(int(f.threads[i].ID))
 	}
-	r := newRig(map[string]*fakeMySQL{"main": f})
+	r := newPoolFixture(map[string]*fakeMySQL{"main": f})
 	r.conns.sample.List = []conns.Connection{connect("shop", 101, "mysql:main", 7), connect("shop", 102, "mysql", 8), connect("shop", 100, "mysql", 9)}
-	same(t, "lock waits", r.readings(t, "page.lock_wait"), map[string]float64{
+	compareReadings(t, "lock waits", r.readings(t, "page.lock_wait"), map[string]float64{
 		"main 8 shop 1 7 shop 0 101 sleeping shop 10.0.0.1": 2, "main 9 shop  7 shop 0 101 sleeping shop 10.0.0.1": 1, "main 9 shop  8 shop 1 102 running shop 10.0.0.1": 1,
 		"main 10         ": 3,
 	})
 	// 7 has a transaction open for longer than 10 has waited.
-	same(t, "suspects", r.readings(t, "page.lock_suspect"), map[string]float64{"main 7 shop 10.0.0.1 shop 0 101 had an open transaction": 60})
+	compareReadings(t, "suspects", r.readings(t, "page.lock_suspect"), map[string]float64{"main 7 shop 10.0.0.1 shop 0 101 had an open transaction": 60})
 	for i := range 100 {
 		f.threads = append(f.threads, mysql.Thread{ID: uint64(100 + i), Command: "Query", State: "Waiting for table metadata lock", Time: time.Second})
 	}

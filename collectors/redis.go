@@ -73,8 +73,8 @@ func (*Redis) Descs() []*prometheus.Desc {
 		redisMaxMemoryFamily, redisClientsFamily, redisBlockedFamily, redisCacheFamily)
 }
 
-// Collect implements [Collector]. Of several servers that lack something, the
-// first by the configuration gives the reason.
+// Collect implements [Collector]. The lacks are in the order of the configuration, so the
+// reason of the collector is that of the first server with one.
 func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	reads := make([]redisRead, len(targets))

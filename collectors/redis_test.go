@@ -15,14 +15,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// redisStub is a server that answers from memory.
-type redisStub struct {
+// fakeRedis is a server that returns fixed values.
+type fakeRedis struct {
 	info          redis.Info
 	ping, noInfo  error
 	hangs, panics bool
 }
 
-func (r *redisStub) Ping(ctx context.Context) (time.Duration, error) {
+func (r *fakeRedis) Ping(ctx context.Context) (time.Duration, error) {
 	if r.hangs {
 		<-ctx.Done()
 		return 0, &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
@@ -36,7 +36,7 @@ func (r *redisStub) Ping(ctx context.Context) (time.Duration, error) {
 	return 200 * time.Microsecond, nil
 }
 
-func (r *redisStub) Info(context.Context) (redis.Info, error) { return r.info, r.noInfo }
+func (r *fakeRedis) Info(context.Context) (redis.Info, error) { return r.info, r.noInfo }
 
 func known(v float64) *float64 { return new(v) }
 
@@ -47,7 +47,7 @@ func wholeInfo() redis.Info {
 	}
 }
 
-func redisOf(servers map[string]*redisStub) *collectors.Redis {
+func redisOf(servers map[string]*fakeRedis) *collectors.Redis {
 	return collectors.NewRedis(func() []collectors.RedisTarget {
 		var out []collectors.RedisTarget
 		for _, name := range slices.Sorted(maps.Keys(servers)) {
@@ -59,7 +59,7 @@ func redisOf(servers map[string]*redisStub) *collectors.Redis {
 
 func TestRedisGolden(t *testing.T) {
 	noLimit := redis.Info{Version: "6.0.16", Mode: "cluster", Role: "master", Memory: known(2 << 20), Clients: known(1)}
-	golden(t, redisOf(map[string]*redisStub{
+	golden(t, redisOf(map[string]*fakeRedis{
 		"cache": {info: wholeInfo()}, "queue": {info: noLimit},
 		"gone":   {ping: &redis.Error{Reason: reason.NotFound, Detail: "does not listen at its address"}},
 		"closed": {noInfo: &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +info"}},
@@ -77,7 +77,7 @@ func TestRedisReasons(t *testing.T) {
 		{reason.NotFound, collectors.NotFound},
 		{reason.Busy, collectors.Busy},
 	} {
-		_, err := redisOf(map[string]*redisStub{"cache": {ping: &redis.Error{Reason: c.kind, Detail: "does so"}}}).Collect(t.Context())
+		_, err := redisOf(map[string]*fakeRedis{"cache": {ping: &redis.Error{Reason: c.kind, Detail: "does so"}}}).Collect(t.Context())
 		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
 			t.Errorf("%s: %s %q", c.kind, reason, detail)
 		}
@@ -102,7 +102,7 @@ func TestRedisSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		s, err := redisOf(map[string]*redisStub{"well": {info: wholeInfo()}, "hung": {hangs: true}, "mad": {panics: true}}).Collect(ctx)
+		s, err := redisOf(map[string]*fakeRedis{"well": {info: wholeInfo()}, "hung": {hangs: true}, "mad": {panics: true}}).Collect(ctx)
 		if ctx.Err() != nil {
 			t.Error("not before the deadline")
 		}
@@ -146,7 +146,7 @@ func TestRedisHitRatio(t *testing.T) {
 			t.Errorf("%d: %v %t, want %v %t", i, got, ok, c.want, c.ok)
 		}
 	}
-	r := redisOf(map[string]*redisStub{"cache": {info: wholeInfo()}})
+	r := redisOf(map[string]*fakeRedis{"cache": {info: wholeInfo()}})
 	s, err := r.Collect(t.Context())
 	if _, noted := reading(s, "page.redis_hit_ratio", "cache"); err != nil || noted == nil {
 		t.Errorf("a ratio at the first look: %v, %v", noted, err)

@@ -12,13 +12,6 @@ const (
 	minIdleBeforeEviction = 10 * time.Minute
 )
 
-// userKey is the user of a sender; the zero value stands for all senders whose user is
-// not proven.
-type userKey struct {
-	uid    uint32
-	proven bool
-}
-
 // accountTable has the accounts of the apps.
 type accountTable struct {
 	maxNames int // maximum number of accounts without those of watched apps

@@ -20,6 +20,7 @@ const (
 // lineFaults is the number of malformed lines by fault.
 type lineFaults [ingest.Faults]uint64
 
+// any reports whether there is any malformed line.
 func (f *lineFaults) any() bool { return *f != lineFaults{} }
 
 // String returns the codes with their counts, such as "shape 3, value 1".

@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest"
 )
 
-// notes are the optional reasons of one look, as "of reason detail".
-func notes(t *testing.T, r *collectors.Requests) []string {
+// optionalLacks returns the optional lacks of one scrape, as "of reason detail".
+func optionalLacks(t *testing.T, r *collectors.Requests) []string {
 	t.Helper()
 	_, err := r.Collect(context.Background())
 	var out []string
@@ -24,8 +24,8 @@ func notes(t *testing.T, r *collectors.Requests) []string {
 	return out
 }
 
-// attributed makes a collector that finds apps by the process id or the inode.
-func (w *world) attributed(apps map[uint64]string) *collectors.Requests {
+// attributing returns a collector that attributes senders by process id or inode.
+func (w *fakeKernel) attributing(apps map[uint64]string) *collectors.Requests {
 	o := w.options(20)
 	o.Attribute = func(_ context.Context, asked []ingest.Source) map[ingest.Source]string {
 		w.lock.Lock()
@@ -43,8 +43,8 @@ func (w *world) attributed(apps map[uint64]string) *collectors.Requests {
 }
 
 func TestMalformedLinesOfAnApp(t *testing.T) {
-	w := newWorld(map[string][]uint32{"shop": {1000}, "till": {1001}})
-	r := w.attributed(map[uint64]string{11: "shop", 700: "shop", 12: "till"})
+	w := newFakeKernel(map[string][]uint32{"shop": {1000}, "till": {1001}})
+	r := w.attributing(map[uint64]string{11: "shop", 700: "shop", 12: "till"})
 	shop, port, other := local(11, 1000), w.bind(7000, 1000, 700), local(99, 1000)
 	stranger, foreign := local(66, 5000), w.bind(6600, 5000, 660)
 	for range 3 {
@@ -55,9 +55,9 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	r.ObserveFault(ingest.FaultType, stranger)     // of nobody
 	r.ObserveFault(ingest.FaultSize, foreign)      // of nobody, by UDP
 	r.ObserveFault(ingest.Faults, local(12, 1001)) // no such fault
-	notes(t, r)
+	optionalLacks(t, r)
 	want := []string{"app:shop malformed shop sent malformed StatsD lines (shape 3, value 1), the last one within 10 min"}
-	if got := notes(t, r); !slices.Equal(got, want) {
+	if got := optionalLacks(t, r); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	if s, err := r.Collect(t.Context()); err != nil {
@@ -65,74 +65,81 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	w.pass(5 * time.Minute)
+	w.advance(5 * time.Minute)
 	r.ObserveFault(ingest.FaultShape, shop)
-	if got := notes(t, r); len(got) != 1 || !strings.Contains(got[0], "(shape 4, value 1)") {
+	if got := optionalLacks(t, r); len(got) != 1 || !strings.Contains(got[0], "(shape 4, value 1)") {
 		t.Errorf("later: %q", got)
 	}
-	w.pass(11 * time.Minute)
-	if got := notes(t, r); len(got) != 0 {
+	w.advance(11 * time.Minute)
+	if got := optionalLacks(t, r); len(got) != 0 {
 		t.Errorf("long after: %q", got)
 	}
 }
 
 // A name that no watched app has is a note, as long as it is used.
 func TestMisnamedLines(t *testing.T) {
-	w := newWorld(map[string][]uint32{"shop": {1000}, "till": {1000}})
-	r := w.attributed(map[uint64]string{11: "shop", 12: "till"})
+	w := newFakeKernel(map[string][]uint32{"shop": {1000}, "till": {1000}})
+	r := w.attributing(map[uint64]string{11: "shop", 12: "till"})
 	shop, till, stranger := local(11, 1000), local(12, 1000), local(66, 5000)
 	for range 2 {
 		w.send(r, shop, "prod.shop.gunicorn.request.status.200:1|c")
 		w.send(r, till, "till.gunicorn.request.status.200:1|c")
 		w.send(r, stranger, "mine.gunicorn.request.status.200:1|c")
-		notes(t, r)
+		optionalLacks(t, r)
 	}
 	want := []string{"app:shop misnamed the StatsD lines of shop name prod.shop, which is not a watched app; they are counted under that name"}
 	w.send(r, shop, "prod.shop.gunicorn.request.status.200:1|c")
-	if got := notes(t, r); !slices.Equal(got, want) {
+	if got := optionalLacks(t, r); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	looked := w.attributes
 	w.send(r, shop, "prod.shop.gunicorn.request.status.200:1|c")
-	notes(t, r)
+	optionalLacks(t, r)
 	if w.attributes != looked {
 		t.Error("a sender that is known is looked up again")
 	}
 	for range 2 {
 		w.send(r, shop, "shop.gunicorn.request.status.200:1|c")
-		notes(t, r)
+		optionalLacks(t, r)
 	}
-	if got := notes(t, r); len(got) != 0 {
+	if got := optionalLacks(t, r); len(got) != 0 {
 		t.Errorf("after the cure: %q", got)
 	}
 }
 
 // Senders that are nobody's cost no lookup, however many there are.
 func TestStrangersAreNotTraced(t *testing.T) {
-	w := newWorld(map[string][]uint32{"shop": {1000}})
-	r := w.attributed(nil)
+	w := newFakeKernel(map[string][]uint32{"shop": {1000}})
+	r := w.attributing(nil)
 	for i := range int32(5000) {
 		r.ObserveFault(ingest.FaultShape, local(i+100, 5000))
 	}
-	notes(t, r)
-	notes(t, r)
+	optionalLacks(t, r)
+	optionalLacks(t, r)
 	if w.attributes != 0 {
 		t.Errorf("%d lookups", w.attributes)
 	}
 	for i := range int32(500) {
 		r.ObserveFault(ingest.FaultShape, local(i+10_000, 1000))
 	}
-	if got := notes(t, r); len(got) != 0 {
+	if got := optionalLacks(t, r); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
 }
 
 func BenchmarkRefused(b *testing.B) {
-	w := newWorld(map[string][]uint32{"shop": {1000}})
+	w := newFakeKernel(map[string][]uint32{"shop": {1000}})
 	r := w.requests(20)
 	from := local(11, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.ObserveFault(ingest.FaultShape, from)
 	}
+}
+
+// proofs returns how often Prove was called.
+func (w *fakeKernel) proofs() int {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	return w.asked
 }

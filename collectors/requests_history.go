@@ -25,7 +25,7 @@ type requestHistory struct {
 	apps     map[string]*appHistory
 }
 
-// history is one app's points, oldest first, and none much older than longWindow.
+// appHistory is one app's points, oldest first, and none much older than longWindow.
 type appHistory struct {
 	points []point
 	serial uint64 // of the account

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPageNumbers(t *testing.T) {
-	clock := newHand()
+	clock := newFakeClock()
 	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now})
 	if got := collect(t, r); len(got.All("page.http_rate")) != 0 {
 		t.Error("a rate of nobody")
@@ -21,33 +21,33 @@ func TestPageNumbers(t *testing.T) {
 			feed(r, "a.gunicorn.request.duration:"+ms+"|ms", ingest.Source{})
 		}
 	}
-	clock.pass(10 * time.Second)
+	clock.advance(10 * time.Second)
 	send("100", 200, 15)
 	send("8000", 500, 5)
 	got := collect(t, r) // all of it happened in the ten seconds since the look before
 	expect(t, got, "page.http_rate a 2", "page.http_error_ratio a 0.25", "page.http_mean_seconds a 2.075", "page.http_slow_5m a 5")
-	near(t, got, "0.5", 0.1)
-	near(t, got, "0.99", 8)
+	expectNear(t, got, "0.5", 0.1)
+	expectNear(t, got, "0.99", 8)
 	for range 12 { // a minute without traffic
-		clock.pass(5 * time.Second)
+		clock.advance(5 * time.Second)
 		got = collect(t, r)
 		collect(t, r) // a scrape at the same moment changes nothing
 	}
 	expect(t, got, "page.http_rate a 0", "page.http_error_ratio a 0.25", "page.http_mean_seconds a 2.075", "page.http_slow_5m a 5",
 		"page.http_latency_seconds a 0.5 absent")
 	send("100", 200, 60)
-	clock.pass(5 * time.Second)
+	clock.advance(5 * time.Second)
 	got = collect(t, r)
 	expect(t, got, "page.http_rate a 1", "page.http_error_ratio a 0.0625", "page.http_slow_5m a 5")
-	near(t, got, "0.99", 0.1)
+	expectNear(t, got, "0.99", 0.1)
 	for range 61 { // five minutes without traffic
-		clock.pass(5 * time.Second)
+		clock.advance(5 * time.Second)
 		got = collect(t, r)
 	}
 	expect(t, got, "page.http_rate a 0", "page.http_error_ratio a absent", "page.http_mean_seconds a absent", "page.http_slow_5m a 0")
 }
 
-func near(t *testing.T, r factList, quantile string, want float64) {
+func expectNear(t *testing.T, r factList, quantile string, want float64) {
 	t.Helper()
 	if v, ok := r.Get("page.http_latency_seconds", "a", quantile); !ok || v < want/1.1 || v > want*1.1 {
 		t.Errorf("quantile %s: %v, %t, want %v", quantile, v, ok, want)

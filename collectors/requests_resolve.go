@@ -19,7 +19,8 @@ const (
 	// usersInterval is the least time between two calls of RequestsOptions.Users that are
 	// made because of an unknown app.
 	usersInterval = time.Second
-	// Run spends at most one part in resolveShare of the time with resolving.
+	// resolveShare and minResolveInterval limit resolving: Run spends at most one part in
+	// resolveShare of the time with it.
 	resolveShare       = 20
 	minResolveInterval = 10 * time.Millisecond
 )

@@ -80,17 +80,6 @@ type refusals struct {
 	lastAt  time.Time // of the last scrape with changed set
 }
 
-// user returns the user of a sender.
-func (s *sender) user() userKey {
-	if !s.source.Proven {
-		return userKey{}
-	}
-	return userKey{s.source.UID, true}
-}
-
-// udp reports whether a sender sends by UDP.
-func (s *sender) udp() bool { return s.key.Addr.IsValid() }
-
 // sender returns the sender of a source, and adds it at the first call; nil if there
 // are maxUnknownSenders unknown ones.
 func (r *Requests) sender(from ingest.Source) *sender {

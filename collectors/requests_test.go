@@ -20,7 +20,7 @@ import (
 
 var _ ingest.Sink = (*collectors.Requests)(nil)
 
-// feed parses a packet as the listener does and gives its events to sink.
+// feed parses a packet as the listener does and passes its events to sink.
 func feed(sink ingest.Sink, packet string, from ingest.Source) {
 	var l statsd.Line
 	var e ingest.Event
@@ -34,21 +34,21 @@ func feed(sink ingest.Sink, packet string, from ingest.Source) {
 	}
 }
 
-// hand is a clock that is moved by hand.
-type hand struct {
+// fakeClock is a clock that the test sets.
+type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newHand() *hand { return &hand{now: time.Unix(1_800_000_000, 0)} }
+func newFakeClock() *fakeClock { return &fakeClock{now: time.Unix(1_800_000_000, 0)} }
 
-func (h *hand) Now() time.Time {
+func (h *fakeClock) Now() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.now
 }
 
-func (h *hand) pass(d time.Duration) {
+func (h *fakeClock) advance(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now = h.now.Add(d)
@@ -63,7 +63,7 @@ func collect(t testing.TB, c collectors.Collector) factList {
 	return facts(s)
 }
 
-// expect compares readings, given as "name label label value", with what is there.
+// expect compares series, written as "name label label value", with those of a sample.
 func expect(t *testing.T, r factList, want ...string) {
 	t.Helper()
 	for _, w := range want {
@@ -80,7 +80,7 @@ func expect(t *testing.T, r factList, want ...string) {
 	}
 }
 
-// sum adds up all readings of a name.
+// sum returns the sum of all series of a name.
 func sum(r factList, name string) (total float64) {
 	for _, x := range r.All(name) {
 		total += x.Value
@@ -88,8 +88,8 @@ func sum(r factList, name string) (total float64) {
 	return total
 }
 
-// counted adds up the counts of all histograms of request durations.
-func counted(t testing.TB, c collectors.Collector) (count uint64, h *dto.Histogram) {
+// sumHistograms returns the sum of the counts of all histograms of request durations.
+func sumHistograms(t testing.TB, c collectors.Collector) (count uint64, h *dto.Histogram) {
 	t.Helper()
 	s, err := c.Collect(context.Background())
 	if err != nil {
@@ -110,7 +110,7 @@ func counted(t testing.TB, c collectors.Collector) (count uint64, h *dto.Histogr
 
 func TestRequestsGolden(t *testing.T) {
 	r := collectors.NewRequests(collectors.RequestsOptions{
-		Now: newHand().Now,
+		Now: newFakeClock().Now,
 		Stats: func() statsd.Stats {
 			return statsd.Stats{Parsed: 20, Unknown: 2, Malformed: 1, Packets: 9, Dropped: 3, BufferBytes: 8 << 20}
 		},
@@ -156,7 +156,7 @@ func TestWeights(t *testing.T) {
 		t.Errorf("%v requests, %v slow, want 10000", ok, slow)
 	}
 	expect(t, got, "resp_http_requests_total a 404   50", "resp_app_log_messages_total a warning 2", "resp_app_log_messages_total a error 0")
-	n, h := counted(t, r)
+	n, h := sumHistograms(t, r)
 	if n != uint64(ok) || math.Abs(h.GetSampleSum()-100_000) > 0.01 {
 		t.Errorf("the histogram: %d, sum %v", n, h.GetSampleSum())
 	}
@@ -179,7 +179,7 @@ func TestWholeRequestsCountOnce(t *testing.T) {
 		collect(t, r)
 	}
 	got := collect(t, r)
-	if n, _ := counted(t, r); n != 4 || sum(got, "resp_http_requests_total") != 4 {
+	if n, _ := sumHistograms(t, r); n != 4 || sum(got, "resp_http_requests_total") != 4 {
 		t.Errorf("%d durations, %v requests, want 4", n, sum(got, "resp_http_requests_total"))
 	}
 	expect(t, got, "resp_app_log_messages_total shop error 8")
@@ -188,7 +188,7 @@ func TestWholeRequestsCountOnce(t *testing.T) {
 const gunicorn = "shop.gunicorn.request.duration:12.3|ms\nshop.gunicorn.requests:1|c|@1.0\nshop.gunicorn.request.status.200:1|c|@1.0\n"
 
 func TestAttribution(t *testing.T) {
-	clock := newHand()
+	clock := newFakeClock()
 	var mu sync.Mutex
 	known := map[ingest.Source]string{}
 	r := collectors.NewRequests(collectors.RequestsOptions{
@@ -213,18 +213,18 @@ func TestAttribution(t *testing.T) {
 	known[one] = "shop"
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   1", "resp_http_requests_total unknown 200   absent")
 	// The same again gives nothing new; a sender may be found later.
-	clock.pass(30 * time.Second)
+	clock.advance(30 * time.Second)
 	known[two] = "shop"
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   2", "resp_http_requests_total unknown 200   absent")
 	// After its time a sender that nobody knows is unknown.
-	clock.pass(31 * time.Second)
+	clock.advance(31 * time.Second)
 	expect(t, collect(t, r), "resp_http_requests_total shop 200   2", "resp_http_requests_total unknown 200   1")
 	// A port may come to mean another app.
 	feed(r, lines, two)
 	known[two] = "api"
 	got := collect(t, r)
 	expect(t, got, "resp_http_requests_total shop 200   2", "resp_http_requests_total api 200   1")
-	if n, _ := counted(t, r); n != 4 {
+	if n, _ := sumHistograms(t, r); n != 4 {
 		t.Errorf("%d durations, want 4", n)
 	}
 }
@@ -247,7 +247,7 @@ func TestSendersAppBeyondTheBound(t *testing.T) {
 }
 
 func TestManySenders(t *testing.T) {
-	clock := newHand()
+	clock := newFakeClock()
 	r := collectors.NewRequests(collectors.RequestsOptions{Now: clock.Now})
 	send := func(from, to int) {
 		for i := from; i < to; i++ {
@@ -262,7 +262,7 @@ func TestManySenders(t *testing.T) {
 	collect(t, r) // they lose their places
 	send(5000, 5500)
 	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2000")
-	clock.pass(time.Minute)
+	clock.advance(time.Minute)
 	expect(t, collect(t, r), "resp_http_requests_total unknown 200   2500", "resp_series_dropped_total resp_http_requests_total 976")
 }
 
@@ -314,7 +314,7 @@ func TestNoEventIsLost(t *testing.T) {
 	close(done)
 	scrapes.Wait()
 	expect(t, collect(t, r), fmt.Sprintf("resp_http_requests_total shop 200   %d", senders*each))
-	if n, _ := counted(t, r); n != senders*each {
+	if n, _ := sumHistograms(t, r); n != senders*each {
 		t.Errorf("%d durations, want %d", n, senders*each)
 	}
 }

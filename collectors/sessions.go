@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // SessionTarget is one Redis in which an app keeps its sessions.
 type SessionTarget struct {
 	App, Redis string
-	Status     func() redis.SessionStatus // returns the progress of the session scan; does no I/O
+	Status     func() sessions.Status // returns the progress of the session scan; does no I/O
 }
 
 var (
@@ -46,8 +46,8 @@ func (*Sessions) Descs() []*prometheus.Desc {
 	return descs(sessionsFamily, sessionsForeverFamily, sessionsLateFamily, sessionBytesFamily, sessionCoverageFamily, sessionScanAgeFamily)
 }
 
-// Collect implements [Collector]. Of several servers that lack something, the
-// first by the configuration gives the reason.
+// Collect implements [Collector]. The lacks are in the order of the configuration, so the
+// reason of the collector is that of the first server with one.
 func (c *Sessions) Collect(context.Context) (Sample, error) {
 	var s Sample
 	var lacks []error
@@ -63,7 +63,7 @@ func (c *Sessions) Collect(context.Context) (Sample, error) {
 }
 
 // sessions adds the sessions of one target.
-func (s *Sample) sessions(t SessionTarget, l redis.SessionStatus, now time.Time) {
+func (s *Sample) sessions(t SessionTarget, l sessions.Status, now time.Time) {
 	out := model.Sessions{App: t.App, Redis: t.Redis, Coverage: l.Coverage, Age: max(now.Sub(l.Since), 0).Seconds()}
 	s.add(sessionCoverageFamily, out.Coverage, t.App, t.Redis)
 	s.add(sessionScanAgeFamily, out.Age, t.App, t.Redis)

@@ -8,26 +8,27 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// sessionsOf is a collector of looks, at second 100.
+// sessionsOf returns a collector whose clock is at second 100.
 func sessionsOf(targets ...collectors.SessionTarget) *collectors.Sessions {
 	c := collectors.NewSessions(func() []collectors.SessionTarget { return targets })
 	collectors.SetSessionsNow(c, at(100))
 	return c
 }
 
-func sessionsIn(app, store string, l redis.SessionStatus) collectors.SessionTarget {
-	return collectors.SessionTarget{App: app, Redis: store, Status: func() redis.SessionStatus { return l }}
+func sessionsIn(app, store string, l sessions.Status) collectors.SessionTarget {
+	return collectors.SessionTarget{App: app, Redis: store, Status: func() sessions.Status { return l }}
 }
 
 func TestSessionsGolden(t *testing.T) {
 	refused := &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +ttl"}
 	golden(t, sessionsOf(
-		sessionsIn("shop", "cache", redis.SessionStatus{Coverage: 0.25, Since: at(40), Counts: &redis.SessionCounts{Keys: 23104, NoExpiry: known(3002), OverLifetime: known(12), Bytes: known(9.5e6)}}),
-		sessionsIn("blog", "cache", redis.SessionStatus{Coverage: 1, Since: at(99), Counts: &redis.SessionCounts{NoExpiry: known(0), Bytes: known(0)}}),
-		sessionsIn("first walk", "queue", redis.SessionStatus{Coverage: 0.5, Since: at(0)}),
-		sessionsIn("refused", "queue", redis.SessionStatus{Coverage: 1, Since: at(0), Counts: &redis.SessionCounts{Keys: 7}, Err: refused}),
+		sessionsIn("shop", "cache", sessions.Status{Coverage: 0.25, Since: at(40), Counts: &sessions.Counts{Keys: 23104, NoExpiry: known(3002), OverLifetime: known(12), Bytes: known(9.5e6)}}),
+		sessionsIn("blog", "cache", sessions.Status{Coverage: 1, Since: at(99), Counts: &sessions.Counts{NoExpiry: known(0), Bytes: known(0)}}),
+		sessionsIn("first walk", "queue", sessions.Status{Coverage: 0.5, Since: at(0)}),
+		sessionsIn("refused", "queue", sessions.Status{Coverage: 1, Since: at(0), Counts: &sessions.Counts{Keys: 7}, Err: refused}),
 	))
 }
 
@@ -42,7 +43,7 @@ func TestSessionsReasons(t *testing.T) {
 		{reason.NotFound, collectors.NotFound},
 		{reason.Busy, collectors.Busy},
 	} {
-		l := redis.SessionStatus{Since: at(40), Err: &redis.Error{Reason: c.kind, Detail: "does so"}}
+		l := sessions.Status{Since: at(40), Err: &redis.Error{Reason: c.kind, Detail: "does so"}}
 		s, err := sessionsOf(sessionsIn("shop", "cache", l), sessionsIn("blog", "cache", l)).Collect(t.Context())
 		if reason, detail := collectors.ReasonOf(err); reason != c.want || detail != "redis cache does so" {
 			t.Errorf("%s: %s %q", c.kind, reason, detail)
@@ -54,8 +55,8 @@ func TestSessionsReasons(t *testing.T) {
 			t.Errorf("age %v, %v", age, err)
 		}
 	}
-	l := redis.SessionStatus{Err: &redis.Error{Reason: reason.Busy, Detail: "waits"}}
-	_, err := sessionsOf(sessionsIn("a", "one", redis.SessionStatus{}), sessionsIn("b", "two", l), sessionsIn("c", "three", l)).Collect(t.Context())
+	l := sessions.Status{Err: &redis.Error{Reason: reason.Busy, Detail: "waits"}}
+	_, err := sessionsOf(sessionsIn("a", "one", sessions.Status{}), sessionsIn("b", "two", l), sessionsIn("c", "three", l)).Collect(t.Context())
 	if _, detail := collectors.ReasonOf(err); detail != "redis two waits; redis three waits" {
 		t.Errorf("%q", detail)
 	}
@@ -69,7 +70,7 @@ func TestSessionsReasons(t *testing.T) {
 func BenchmarkSessions(b *testing.B) {
 	var targets []collectors.SessionTarget
 	for app := range strings.FieldsSeq("a b c d e f g h i j") {
-		targets = append(targets, sessionsIn(app, "cache", redis.SessionStatus{Coverage: 1, Since: time.Unix(1, 0), Counts: &redis.SessionCounts{Keys: 1e6, NoExpiry: known(3e5), Bytes: known(2e8)}}))
+		targets = append(targets, sessionsIn(app, "cache", sessions.Status{Coverage: 1, Since: time.Unix(1, 0), Counts: &sessions.Counts{Keys: 1e6, NoExpiry: known(3e5), Bytes: known(2e8)}}))
 	}
 	c := sessionsOf(targets...)
 	b.ReportAllocs()

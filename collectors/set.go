@@ -158,7 +158,7 @@ func (c *source) join(ctx context.Context) *flight {
 	return f
 }
 
-// run does one read, and then lets the next one begin.
+// run does one read. Afterwards the next call of join begins another one.
 func (c *source) run(ctx context.Context, f *flight) {
 	defer close(f.done)
 	f.sample, f.err = c.collect(ctx)
@@ -312,6 +312,7 @@ type bound struct {
 // tests compare it with Descs by a pedantic registry.
 func (bound) Describe(chan<- *prometheus.Desc) {}
 
+// Collect sends the metrics of one read.
 func (b bound) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range b.set.Read(b.ctx, b.pick).Metrics {
 		ch <- m

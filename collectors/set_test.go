@@ -20,7 +20,7 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// stub does what the test says.
+// stub is a collector that calls a function of the test.
 type stub struct {
 	name   string
 	calls  atomic.Int64
@@ -33,33 +33,33 @@ func (*stub) Descs() []*prometheus.Desc { return nil }
 func (s *stub) Collect(ctx context.Context) (collectors.Sample, error) {
 	s.calls.Add(1)
 	if s.healed.Load() {
-		return fine(ctx)
+		return quickCollect(ctx)
 	}
 	return s.do(ctx)
 }
 
-func hang(d time.Duration) func(context.Context) (collectors.Sample, error) {
+func hangingCollect(d time.Duration) func(context.Context) (collectors.Sample, error) {
 	return func(context.Context) (collectors.Sample, error) {
 		time.Sleep(d) // ignores its context, as a system call does
 		return collectors.Sample{}, nil
 	}
 }
 
-// obedient takes a second, and ends with its context.
-func obedient(ctx context.Context) (collectors.Sample, error) {
+// slowCollect takes a second, and returns when its context ends.
+func slowCollect(ctx context.Context) (collectors.Sample, error) {
 	select {
 	case <-time.After(time.Second):
-		return fine(ctx)
+		return quickCollect(ctx)
 	case <-ctx.Done():
 		return collectors.Sample{}, ctx.Err()
 	}
 }
 
-func fine(context.Context) (collectors.Sample, error) {
+func quickCollect(context.Context) (collectors.Sample, error) {
 	return collectors.Sample{State: model.State{Disks: []model.Disk{{Mountpoint: "fine", Usage: 1}}}}, nil
 }
 
-// read reads the set with that much time and gives the readings as text.
+// read returns the series of one scrape with a budget, as text.
 func read(t *testing.T, s *collectors.Set, budget time.Duration) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
@@ -82,8 +82,8 @@ func wantLines(t *testing.T, got string, lines ...string) {
 
 func TestLateSourceIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hung := &stub{name: "hung", do: hang(time.Hour)}
-		s := collectors.NewSet([]collectors.Collector{hung, &stub{name: "good", do: fine}}, []string{"off"}, silent)
+		hung := &stub{name: "hung", do: hangingCollect(time.Hour)}
+		s := collectors.NewSet([]collectors.Collector{hung, &stub{name: "good", do: quickCollect}}, []string{"off"}, silent)
 		start := time.Now()
 		got := read(t, s, 2*time.Second)
 		if d := time.Since(start); d != 2*time.Second {
@@ -109,7 +109,7 @@ func TestLateSourceIsLeftBehind(t *testing.T) {
 
 func TestScrapesShareOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := &stub{name: "slow", do: hang(time.Second)}
+		slow := &stub{name: "slow", do: hangingCollect(time.Second)}
 		s := collectors.NewSet([]collectors.Collector{slow}, nil, silent)
 		done := make(chan string)
 		for range 5 {
@@ -128,7 +128,7 @@ func TestScrapesShareOneRead(t *testing.T) {
 // says nothing about the source.
 func TestShortScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := &stub{name: "slow", do: obedient}
+		slow := &stub{name: "slow", do: slowCollect}
 		var log strings.Builder
 		s := collectors.NewSet([]collectors.Collector{slow}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 		short := make(chan string)
@@ -145,7 +145,7 @@ func TestShortScrapeHurtsNobody(t *testing.T) {
 // One that hangs up must not fail the others that joined its read.
 func TestHungUpScrapeHurtsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := &stub{name: "slow", do: obedient}
+		slow := &stub{name: "slow", do: slowCollect}
 		s := collectors.NewSet([]collectors.Collector{slow}, nil, silent)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		go s.Read(ctx, nil)
@@ -167,7 +167,7 @@ func TestPanicAndErrorAreOneSourcesOwn(t *testing.T) {
 		&stub{name: "notes", do: func(context.Context) (collectors.Sample, error) {
 			return collectors.Sample{}, &collectors.Unavailable{Of: "app:shop", Reason: collectors.Malformed, Optional: true, Detail: "lines"}
 		}},
-		&stub{name: "good", do: fine},
+		&stub{name: "good", do: quickCollect},
 	}, nil, silent)
 	wantLines(t, read(t, s, 5*time.Second),
 		"resp_collector_available panics failed 0", "resp_scrape_collector_success panics 0",
@@ -221,7 +221,7 @@ func TestEachOutageIsLoggedOnce(t *testing.T) {
 }
 
 func TestPick(t *testing.T) {
-	a, b := &stub{name: "a", do: fine}, &stub{name: "b", do: fine}
+	a, b := &stub{name: "a", do: quickCollect}, &stub{name: "b", do: quickCollect}
 	s := collectors.NewSet([]collectors.Collector{a, b}, nil, silent)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -236,7 +236,7 @@ func TestSetLints(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewSet([]collectors.Collector{&stub{name: "good", do: fine}}, []string{"off"}, silent).Bind(ctx, nil))
+	reg.MustRegister(collectors.NewSet([]collectors.Collector{&stub{name: "good", do: quickCollect}}, []string{"off"}, silent).Bind(ctx, nil))
 	if ps, err := testutil.GatherAndLint(reg); err != nil || len(ps) > 0 {
 		t.Errorf("%v %v", ps, err)
 	}

@@ -23,7 +23,7 @@ type fact struct {
 	Value  float64
 }
 
-// factList is what one sample has.
+// factList is the numbers of one sample.
 type factList []fact
 
 // All returns every fact of that name.
@@ -47,7 +47,7 @@ func (l factList) Get(name string, labels ...string) (float64, bool) {
 
 var descForm = regexp.MustCompile(`fqName: "([^"]+)".* variableLabels: \{(.*)\}\}$`)
 
-// facts lists the series of a sample, but for histograms, and its state.
+// facts returns the series of a sample, except histograms, and its state.
 func facts(s collectors.Sample) factList {
 	var out factList
 	for _, m := range s.Metrics {
@@ -87,7 +87,7 @@ func (l *factList) known(name string, v *float64, labels ...string) {
 	}
 }
 
-// numberOf writes an id; nothing for 0.
+// numberOf returns an id as text; "" for 0.
 func numberOf[T int | uint64](n T) string {
 	if n == 0 {
 		return ""
@@ -186,9 +186,9 @@ func (l *factList) servers(s *model.State) {
 	}
 }
 
-// agree fails the test where the state of a sample does not have the numbers of
-// its series.
-func agree(t *testing.T, s collectors.Sample) {
+// checkStateMatchesSeries fails the test if the numbers of a sample's state differ from
+// those of its series.
+func checkStateMatchesSeries(t *testing.T, s collectors.Sample) {
 	t.Helper()
 	var in []modeltest.Fact
 	for _, f := range facts(s) {

@@ -12,12 +12,12 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // TaskServer is the part of a Redis client that this collector uses.
 type TaskServer interface {
-	Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error)
+	Queues(ctx context.Context, refs []tasks.QueueRef) (tasks.Queues, error)
 }
 
 // TaskTarget is one entry of apps[].tasks: queues of one library in one Redis.
@@ -78,8 +78,8 @@ func (*Tasks) Descs() []*prometheus.Desc {
 		taskUnackedFamily, taskUnackedAge, seriesDropped)
 }
 
-// Collect implements [Collector]. Of several queues that lack something, the
-// first by the configuration gives the reason.
+// Collect implements [Collector]. The lacks are in the order of the configuration, so the
+// reason of the collector is that of the first queue with one.
 func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 	targets := c.targets()
 	if len(targets) == 0 {
@@ -91,7 +91,7 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 		defer cancel()
 		reads[i].queues, reads[i].err = reads[i].server.Queues(ctx, reads[i].refs)
 	}, func(i int, err error) {
-		reads[i].queues, reads[i].err = redis.Queues{}, fmt.Errorf("tasks in redis %s: %w", reads[i].name, err)
+		reads[i].queues, reads[i].err = tasks.Queues{}, fmt.Errorf("tasks in redis %s: %w", reads[i].name, err)
 	})
 	out := taskSample{now: time.Now(), tasks: c}
 	celery := c.celeryProcesses(ctx, &out, targets)
@@ -112,9 +112,9 @@ func (c *Tasks) Collect(ctx context.Context) (Sample, error) {
 type taskRead struct {
 	name    string
 	server  TaskServer
-	refs    []redis.QueueRef
+	refs    []tasks.QueueRef
 	targets []TaskTarget
-	queues  redis.Queues
+	queues  tasks.Queues
 	err     error
 }
 
@@ -130,12 +130,12 @@ func taskReads(targets []TaskTarget) []*taskRead {
 		}
 		r := out[i]
 		r.targets = append(r.targets, t)
-		kind := redis.RQ
+		kind := tasks.RQ
 		if t.Type == config.Celery {
-			kind = redis.Celery
+			kind = tasks.Celery
 		}
 		for _, q := range t.Queues {
-			r.refs = append(r.refs, redis.QueueRef{Kind: kind, Name: q})
+			r.refs = append(r.refs, tasks.QueueRef{Kind: kind, Name: q})
 		}
 	}
 	return out
@@ -198,7 +198,7 @@ func (s *taskSample) addServer(r *taskRead) {
 }
 
 // addQueue adds the series and the state of one queue.
-func (s *taskSample) addQueue(t TaskTarget, name string, q *redis.Queue) {
+func (s *taskSample) addQueue(t TaskTarget, name string, q *tasks.Queue) {
 	out := model.Queue{App: t.App, Name: name, Length: float64(q.Length)}
 	s.add(taskLengthFamily, out.Length, t.App, name)
 	switch {
@@ -229,7 +229,7 @@ func (s *taskSample) setAge(number **float64, f *family, then time.Time, labels 
 
 // celeryOldest returns when the oldest message of all priorities was sent; the zero
 // time without any.
-func (s *taskSample) celeryOldest(t TaskTarget, name string, q *redis.Queue) (oldest time.Time) {
+func (s *taskSample) celeryOldest(t TaskTarget, name string, q *tasks.Queue) (oldest time.Time) {
 	there := make(map[int]bool, len(q.Heads))
 	for _, h := range q.Heads {
 		there[h.Part] = true

@@ -14,39 +14,40 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// taskStub is a server that answers from memory, by the name of a queue.
-type taskStub struct {
-	queues        map[string]redis.Queue
-	unacked       *redis.Unacked
+// fakeTaskServer is a server that returns fixed values, by the name of a queue.
+type fakeTaskServer struct {
+	queues        map[string]tasks.Queue
+	unacked       *tasks.Unacked
 	over          int
 	err           error
 	hangs, panics bool
 	asked         atomic.Int64
 }
 
-func (s *taskStub) Queues(ctx context.Context, refs []redis.QueueRef) (redis.Queues, error) {
+func (s *fakeTaskServer) Queues(ctx context.Context, refs []tasks.QueueRef) (tasks.Queues, error) {
 	s.asked.Add(1)
 	if s.hangs {
 		<-ctx.Done()
-		return redis.Queues{}, &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
+		return tasks.Queues{}, &redis.Error{Reason: reason.Timeout, Detail: "did not answer in time"}
 	}
 	if s.panics {
 		panic("on purpose")
 	}
-	out := redis.Queues{Unacked: s.unacked, Over: s.over}
+	out := tasks.Queues{Unacked: s.unacked, Over: s.over}
 	for _, r := range refs {
 		out.List = append(out.List, s.queues[r.Name])
 	}
 	return out, s.err
 }
 
-func rqTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+func rqTask(app, server string, s *fakeTaskServer, queues ...string) collectors.TaskTarget {
 	return collectors.TaskTarget{App: app, Type: config.RQ, Redis: server, Queues: queues, Server: s}
 }
 
-func celeryTask(app, server string, s *taskStub, queues ...string) collectors.TaskTarget {
+func celeryTask(app, server string, s *fakeTaskServer, queues ...string) collectors.TaskTarget {
 	return collectors.TaskTarget{App: app, Type: config.Celery, Redis: server, Queues: queues, Server: s}
 }
 
@@ -58,14 +59,14 @@ func tasksOf(celery []discovery.CeleryWorker, targets ...collectors.TaskTarget) 
 func TestTasksGolden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ago := func(s int) time.Time { return time.Now().Add(-time.Duration(s) * time.Second) }
-		cache := &taskStub{queues: map[string]redis.Queue{
+		cache := &fakeTaskServer{queues: map[string]tasks.Queue{
 			"default": {Length: 3, Oldest: ago(42), Started: 5, Orphaned: 2, Failed: 7, Workers: 2, Heartbeat: ago(31)},
 			"empty":   {},
 			"refused": {Err: &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: ACL SETUSER <user> +llen"}},
 		}}
-		broker := &taskStub{unacked: &redis.Unacked{Count: 6, Oldest: ago(90)}, queues: map[string]redis.Queue{
-			"celery": {Length: 9, Heads: []redis.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
-			"mail":   {Length: 1, Heads: []redis.Head{{Part: 9, ID: 3}}},
+		broker := &fakeTaskServer{unacked: &tasks.Unacked{Count: 6, Oldest: ago(90)}, queues: map[string]tasks.Queue{
+			"celery": {Length: 9, Heads: []tasks.Head{{Part: 0, ID: 1, Sent: ago(12)}, {Part: 3, ID: 2, Sent: ago(500)}}},
+			"mail":   {Length: 1, Heads: []tasks.Head{{Part: 9, ID: 3}}},
 		}}
 		golden(t, tasksOf([]discovery.CeleryWorker{{Queues: []string{"celery", "other"}, Processes: 4}, {Queues: []string{"celery"}, Processes: 1}},
 			rqTask("shop", "cache", cache, "default", "empty", "refused"), celeryTask("shop", "broker", broker, "celery"), celeryTask("desk", "broker", broker, "mail")))
@@ -76,24 +77,24 @@ func TestTasksGolden(t *testing.T) {
 // was first seen as the oldest, and not from when the exporter lost the server.
 func TestTasksFirstSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &taskStub{}
+		s := &fakeTaskServer{}
 		c := tasksOf(nil, celeryTask("shop", "broker", s, "mail"))
 		for i, step := range []struct {
-			heads []redis.Head
+			heads []tasks.Head
 			err   error
 			want  float64 // negative: absent
 		}{
-			{[]redis.Head{{Part: 0, ID: 1}}, nil, 0},
-			{[]redis.Head{{Part: 0, ID: 1}}, nil, 10},
+			{[]tasks.Head{{Part: 0, ID: 1}}, nil, 0},
+			{[]tasks.Head{{Part: 0, ID: 1}}, nil, 10},
 			{nil, &redis.Error{Reason: reason.NotFound, Detail: "does not listen at its address"}, -1},
-			{[]redis.Head{{Part: 0, ID: 1}, {Part: 3, ID: 7}}, nil, 30},
-			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7}}, nil, 10}, // the older one of two
-			{[]redis.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7, Unread: true}}, nil, 10},
+			{[]tasks.Head{{Part: 0, ID: 1}, {Part: 3, ID: 7}}, nil, 30},
+			{[]tasks.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7}}, nil, 10}, // the older one of two
+			{[]tasks.Head{{Part: 0, ID: 2}, {Part: 3, ID: 7, Unread: true}}, nil, 10},
 			{nil, nil, -1},
-			{[]redis.Head{{Part: 0, ID: 2}}, nil, 0}, // it was away, and is back
-			{[]redis.Head{{Part: 0, ID: 2, Sent: time.Now().Add(time.Hour)}}, nil, 0},
+			{[]tasks.Head{{Part: 0, ID: 2}}, nil, 0}, // it was away, and is back
+			{[]tasks.Head{{Part: 0, ID: 2, Sent: time.Now().Add(time.Hour)}}, nil, 0},
 		} {
-			s.err, s.queues = step.err, map[string]redis.Queue{"mail": {Length: int64(len(step.heads)), Heads: step.heads}}
+			s.err, s.queues = step.err, map[string]tasks.Queue{"mail": {Length: int64(len(step.heads)), Heads: step.heads}}
 			sample, _ := c.Collect(t.Context())
 			got, err := reading(sample, "resp_task_oldest_age_seconds", "shop", "mail")
 			if err != nil {
@@ -111,7 +112,7 @@ func TestTasksFirstSeen(t *testing.T) {
 // enough; when the last one has gone there are none, which is not the same as
 // never having seen one.
 func TestTasksCeleryWorkers(t *testing.T) {
-	s := &taskStub{}
+	s := &fakeTaskServer{}
 	snap := &discovery.Snapshot{}
 	targets := []collectors.TaskTarget{celeryTask("shop", "broker", s, "mail", "both"), celeryTask("desk", "broker", s, "mail"), celeryTask("desk", "other", s, "both")}
 	c := collectors.NewTasks(func() []collectors.TaskTarget { return targets }, fakeApps{snap: snap})
@@ -149,7 +150,7 @@ func TestTasksSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		well, hung, mad := &taskStub{queues: map[string]redis.Queue{"q": {Length: 4}}}, &taskStub{hangs: true}, &taskStub{panics: true}
+		well, hung, mad := &fakeTaskServer{queues: map[string]tasks.Queue{"q": {Length: 4}}}, &fakeTaskServer{hangs: true}, &fakeTaskServer{panics: true}
 		s, err := tasksOf(nil, rqTask("a", "hung", hung, "q"), rqTask("b", "mad", mad, "q"), rqTask("c", "well", well, "q"), celeryTask("c", "hung", hung, "c")).Collect(ctx)
 		if ctx.Err() != nil {
 			t.Error("not before the deadline")
@@ -174,8 +175,8 @@ func TestTasksReasons(t *testing.T) {
 		t.Errorf("with no tasks: %d metrics, %v", len(s.Metrics), err)
 	}
 	refused := &redis.Error{Reason: reason.Permission, Detail: "needs more rights"}
-	stub := &taskStub{unacked: &redis.Unacked{Err: refused}, queues: map[string]redis.Queue{
-		"a": {Err: refused}, "b": {Length: 1, Heads: []redis.Head{{Unread: true}}}, "c": {Length: 2},
+	stub := &fakeTaskServer{unacked: &tasks.Unacked{Err: refused}, queues: map[string]tasks.Queue{
+		"a": {Err: refused}, "b": {Length: 1, Heads: []tasks.Head{{Unread: true}}}, "c": {Length: 2},
 	}}
 	tasks := tasksOf(nil, celeryTask("shop", "broker", stub, "a", "b", "c"))
 	s, err := tasks.Collect(t.Context())
@@ -206,7 +207,7 @@ func TestTasksReasons(t *testing.T) {
 		t.Error(err)
 	}
 	gone := collectors.NewTasks(func() []collectors.TaskTarget {
-		return []collectors.TaskTarget{celeryTask("shop", "broker", &taskStub{}, "c")}
+		return []collectors.TaskTarget{celeryTask("shop", "broker", &fakeTaskServer{}, "c")}
 	}, fakeApps{err: errors.New("no /proc")})
 	s, err = gone.Collect(t.Context())
 	if reason, _ := collectors.ReasonOf(err); reason != collectors.Failed || len(s.Metrics) == 0 {
@@ -215,7 +216,7 @@ func TestTasksReasons(t *testing.T) {
 }
 
 func BenchmarkTasksCollect(b *testing.B) {
-	s := &taskStub{unacked: &redis.Unacked{}, queues: map[string]redis.Queue{"mail": {Length: 1, Heads: []redis.Head{{ID: 1}}}, "default": {Length: 1, Workers: 3, Heartbeat: time.Now()}}}
+	s := &fakeTaskServer{unacked: &tasks.Unacked{}, queues: map[string]tasks.Queue{"mail": {Length: 1, Heads: []tasks.Head{{ID: 1}}}, "default": {Length: 1, Workers: 3, Heartbeat: time.Now()}}}
 	c := tasksOf(nil, rqTask("shop", "cache", s, "default"), celeryTask("shop", "cache", s, "mail"))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // The rights of docs/actions.md for purge_sessions.
@@ -47,8 +48,11 @@ func (r *redisServer) expiries(prefix string) (sum string, keys, none int) {
 	return out[0], keys, none
 }
 
-// store is the exporter's side of a Redis.
-func (r *redisServer) store() *redis.Server {
+// store is a Redis that holds sessions, as the exporter reads it.
+func (r *redisServer) store() sessions.Store { return sessions.NewStore(r.opened()) }
+
+// opened is the exporter's side of a Redis.
+func (r *redisServer) opened() *redis.Server {
 	r.t.Helper()
 	u, err := config.ParseRedisURL(config.Secret(r.url()))
 	if err != nil {
@@ -59,7 +63,7 @@ func (r *redisServer) store() *redis.Server {
 	return s
 }
 
-func purgeOf(store *redis.Server, settings config.Purge) *purgesessions.Action {
+func purgeOf(store sessions.Store, settings config.Purge) *purgesessions.Action {
 	settings.App = "shop"
 	return purgesessions.New(purgesessions.Deps{
 		Apps: func() []config.App {

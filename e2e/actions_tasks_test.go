@@ -16,6 +16,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // supervised runs a command again each time it ends, as a supervisor does.
@@ -33,12 +34,12 @@ func (b *taskApp) restarter(kind, queue string) *restarttask.Action {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	store := b.redis.store()
+	queues := tasks.NewReader(b.redis.opened())
 	b.grant(restartRights)
-	tasks := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}, User: strconv.Itoa(os.Geteuid())}}
+	configured := []config.Tasks{{Type: kind, Redis: "broker", Queues: []string{queue}, User: strconv.Itoa(os.Geteuid())}}
 	return restarttask.New(restarttask.Deps{
-		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: tasks}} },
-		Queues:    func(string) restarttask.TaskQueues { return store },
+		Apps:      func() []config.App { return []config.App{{Name: "shop", Tasks: configured}} },
+		Queues:    func(string) restarttask.TaskQueues { return queues },
 		Processes: watcher(b.t, &app{name: unique("none")}), ProcRoot: "/proc", Host: host,
 	}, config.RestartTask{App: "shop", Queue: queue, Idempotent: true, MinStuck: 4 * time.Second})
 }

@@ -78,7 +78,7 @@ func TestCheckFollowsTheApp(t *testing.T) {
 	}
 	eventually(t, 40*time.Second, func() error { return x.says(t, a, "healthy", "", "") })
 	x.Stop()
-	if code, out := x.check(); code != 3 || !strings.Contains(out, "UNKNOWN - the exporter at "+x.url) {
+	if code, out := x.check(); code != 3 || !strings.Contains(out, "UNKNOWN - cannot reach the exporter at "+x.url) {
 		t.Errorf("without an exporter: %d %s", code, out)
 	}
 }

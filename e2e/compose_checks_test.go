@@ -173,7 +173,7 @@ func awaited(c composed) []string {
 			other, ok := c.project.Services[name]
 			switch {
 			case !ok:
-				found("%s waits for %s, which does not exist", s.Name, name)
+				found("%s waits for %s, which is not there", s.Name, name)
 			case d.Condition == types.ServiceConditionHealthy && (other.HealthCheck == nil || other.HealthCheck.Disable || len(other.HealthCheck.Test) == 0):
 				found("%s waits for ever: %s has no healthcheck", s.Name, name)
 			}
@@ -181,7 +181,7 @@ func awaited(c composed) []string {
 		for _, mode := range []string{s.Pid, s.NetworkMode, s.Ipc} {
 			name, joins := strings.CutPrefix(mode, "service:")
 			if _, ok := c.project.Services[name]; joins && !ok {
-				found("%s joins %s, which does not exist", s.Name, name)
+				found("%s joins %s, which is not there", s.Name, name)
 			}
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/leases"
 )
 
 // fleetRights is what docs/redis.md gives for a fleet, beside redisRights.
@@ -23,26 +24,26 @@ func TestFleet(t *testing.T) {
 	if page, err := os.ReadFile("../docs/redis.md"); err != nil || !strings.Contains(string(page), fleetRights) {
 		t.Errorf("docs/redis.md does not give %s, %v", fleetRights, err)
 	}
-	member := func(name string) *redis.Leases {
+	member := func(name string) *leases.Leases {
 		u, err := config.ParseRedisURL(config.Secret(fmt.Sprintf("redis://%s:%s@127.0.0.1:%d/0", redisUser, redisPassword, server.port)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := redis.Open(redis.Options{URL: u})
 		t.Cleanup(func() { _ = s.Close() })
-		return redis.NewLeases(s, name)
+		return leases.New(s, name)
 	}
 	a, b, c := member("web-1"), member("web-2"), member("web-3")
-	for _, l := range []*redis.Leases{a, b, c} {
+	for _, l := range []*leases.Leases{a, b, c} {
 		if err := l.Beat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const key = "recycle_worker/app:shop/workers"
-	if f, err := a.Ask(t.Context(), "recycle_worker"); err != nil || f != (redis.Fleet{Members: 3, Asked: 1}) {
+	if f, err := a.Ask(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Asked: 1}) {
 		t.Errorf("one asked: %+v, %v", f, err)
 	}
-	if f, err := b.Ask(t.Context(), "recycle_worker"); err != nil || f != (redis.Fleet{Members: 3, Asked: 2}) {
+	if f, err := b.Ask(t.Context(), "recycle_worker"); err != nil || f != (leases.Fleet{Members: 3, Asked: 2}) {
 		t.Errorf("two asked: %+v, %v", f, err)
 	}
 	if held, f, err := a.Take(t.Context(), "recycle_worker", key, "r-1", time.Minute); err != nil || !held || f.Repairing != 1 {

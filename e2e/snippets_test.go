@@ -179,7 +179,7 @@ func composeSnippet(t *testing.T, s snippet) {
 	for _, name := range project.ServiceNames() { // what is shared must be there
 		for _, shared := range []string{project.Services[name].Pid, project.Services[name].NetworkMode} {
 			if other, ok := strings.CutPrefix(shared, "service:"); ok && !slices.Contains(project.ServiceNames(), other) {
-				t.Errorf("service %s shares with %s, which does not exist", name, other)
+				t.Errorf("service %s shares with %s, which is not there", name, other)
 			}
 		}
 	}

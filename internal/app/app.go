@@ -84,10 +84,6 @@ func New(o Options) (*App, error) {
 	return a, err
 }
 
-func stuckAfter(cfg config.Config) time.Duration {
-	return time.Duration(cfg.Thresholds.ResponseTime.Critical * float64(time.Second))
-}
-
 // collectors returns the collectors that are on, with the counters of healing
 // that they publish.
 func (a *parts) collectors(heal func() collectors.HealStats) *collectors.Set {
@@ -120,19 +116,6 @@ func hostMemory() (uint64, error) {
 		return 0, err
 	}
 	return info.Totalram * uint64(info.Unit), nil
-}
-
-// Latest implements [web.Source].
-func (a *parts) Latest() (*model.State, health.Evaluation) {
-	if l := a.latest.Load(); l != nil {
-		return l.state, l.evaluation
-	}
-	return &model.State{}, health.Evaluation{}
-}
-
-func (a *parts) health() health.Evaluation {
-	_, j := a.Latest()
-	return j
 }
 
 // Run serves until ctx ends or a part fails.
@@ -183,60 +166,6 @@ func (a *parts) input(s *model.State, at time.Time) health.Input {
 		in.Redis = append(in.Redis, x.Name)
 	}
 	return in
-}
-
-// partsOf returns the pools, sessions and queues that the configuration gives
-// an app.
-func partsOf(x config.App) []health.Part {
-	var out []health.Part
-	for _, p := range x.Pools {
-		out = append(out, health.Part{App: x.Name, Component: "pool", Name: p.Name, Store: "mysql:" + p.MySQL})
-	}
-	for _, s := range x.Sessions {
-		out = append(out, health.Part{App: x.Name, Component: "sessions", Name: s.Redis, Store: "redis:" + s.Redis})
-	}
-	for _, t := range x.Tasks {
-		for _, q := range t.Names() {
-			out = append(out, health.Part{App: x.Name, Component: "tasks", Name: q, Store: "redis:" + t.Redis})
-		}
-	}
-	return out
-}
-
-// Reload applies the configuration file again. If any of it is invalid, nothing
-// changes. Counters continue. It logs the error that it returns, so that a
-// caller need not.
-func (a *App) Reload(ctx context.Context) error {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
-	var heal func()
-	cfg, err := config.LoadFile(a.o.ConfigFile, a.o.Env)
-	if err == nil {
-		heal, err = a.heal.runner.Prepare(cfg.Healing, a.buildAction)
-	}
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		err = a.watcher.Apply(ctx, cfg.Apps, stuckAfter(cfg), cfg.MonitoringInterval)
-	}
-	if err != nil {
-		a.thresholds.Fail()
-		a.log.Error("Configuration not reloaded, keeping the previous one", "err", err)
-		return err
-	}
-	a.senders.apply(cfg.StatsD.Trust)
-	a.requests.Apply(cfg.SlowRequest, cfg.StatsD.MaxRoutes)
-	a.receivers.apply(cfg.StatsD.Listen)
-	a.mysql.apply(cfg.MySQL)
-	a.redis.apply(&cfg)
-	a.sessionScanners.apply(cfg)
-	a.watcher.SetServices(services(&cfg))
-	a.thresholds.Apply(cfg.Thresholds, time.Now())
-	a.config.Store(&cfg)
-	a.warnOfFiles(&cfg)
-	heal()
-	a.log.Info("Configuration reloaded")
-	return nil
 }
 
 // runAll runs all parts until the first error or the end of ctx, then waits for

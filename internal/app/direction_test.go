@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"go/ast"
@@ -24,27 +25,22 @@ type listed struct {
 	DepOnly                 bool
 }
 
-// oneWay returns the packages whose files call each other in one direction, so
-// that they can be read from top to bottom. A package joins when it does.
-func oneWay() []string {
-	return []string{
-		"internal/conns", "internal/discovery/...", "internal/heal/...", "internal/ingest/...", "internal/model", "internal/procfs", "internal/procid",
-		"internal/safefile", "internal/sockdiag", "internal/text", "internal/waits",
-	}
-}
+// maxRoom is how many lines a package may have, tests left out. A larger one is
+// split into packages below it.
+const maxRoom = 2500
 
-func TestFilesCallOneWay(t *testing.T) {
-	t.Parallel()
-	args := []string{"list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,DepOnly"}
-	for _, p := range oneWay() {
-		args = append(args, module+p)
-	}
-	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+// flat returns the packages that may be larger: one file a source, by design.
+func flat() []string { return []string{"collectors"} }
+
+// rooms returns all packages of the module, and the export data of all that they
+// import.
+func rooms(t *testing.T) (packages []listed, exports map[string]string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,DepOnly", module+"...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	exports := make(map[string]string)
-	var packages []listed
+	exports = make(map[string]string)
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p listed
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
@@ -56,9 +52,40 @@ func TestFilesCallOneWay(t *testing.T) {
 			packages = append(packages, p)
 		}
 	}
+	if len(packages) < 60 {
+		t.Fatalf("only %d packages found", len(packages))
+	}
+	return packages, exports
+}
+
+// The files of each package call each other in one direction, so that it can be
+// read from top to bottom. A method of an interface counts as declared where the
+// interface is; types, fields and constants do not count.
+func TestFilesCallOneWay(t *testing.T) {
+	t.Parallel()
+	packages, exports := rooms(t)
 	for _, p := range packages {
 		if circle := circleOf(callsOf(t, p, exports)); circle != nil {
 			t.Errorf("%s: the files call each other in a circle: %s", p.ImportPath, strings.Join(circle, " → "))
+		}
+	}
+}
+
+// No package is so large that nobody reads it whole.
+func TestRoomsAreSmall(t *testing.T) {
+	t.Parallel()
+	packages, _ := rooms(t)
+	for _, p := range packages {
+		lines := 0
+		for _, name := range p.GoFiles {
+			b, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += bytes.Count(b, []byte("\n"))
+		}
+		if name := strings.TrimPrefix(p.ImportPath, module); lines > maxRoom && !slices.Contains(flat(), name) {
+			t.Errorf("%s has %d lines, more than %d: split it into packages below it", name, lines, maxRoom)
 		}
 	}
 }

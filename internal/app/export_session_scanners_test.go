@@ -6,7 +6,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // SessionScanners are the session scanners of an app, over servers of their own.
@@ -34,7 +34,7 @@ func (w *SessionScanners) Run(ctx context.Context) error { return w.w.Run(ctx) }
 func (w *SessionScanners) Targets() []collectors.SessionTarget { return w.w.targets() }
 
 // Scanner returns the scanner of a Redis; nil if there is none.
-func (w *SessionScanners) Scanner(name string) *redis.SessionScanner {
+func (w *SessionScanners) Scanner(name string) *sessions.Scanner {
 	w.w.mu.Lock()
 	defer w.w.mu.Unlock()
 	for _, x := range w.w.want {

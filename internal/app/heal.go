@@ -9,7 +9,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/leases"
 	"github.com/resp-exporter/resp-exporter/internal/webhook"
 )
 
@@ -27,7 +27,7 @@ func newHealing(a *parts) *healing {
 	h := &healing{}
 	h.runner = heal.New(heal.Options{
 		StateDir: a.o.StateDir, Evidence: a.evidence, Settle: fleetSettle, Logger: a.log,
-		Leases: func(server string) heal.Leases { return &leases{a.redis, server, a.fleetName()} },
+		Leases: func(server string) heal.Leases { return &serverLeases{a.redis, server, a.fleetName()} },
 	})
 	h.hook = webhook.New(webhook.Options{
 		Runner: h.runner, RoutePrefix: a.o.RoutePrefix, Logger: a.log,
@@ -55,8 +55,8 @@ func (a *parts) fleetName() string {
 	return "the exporter has no host name"
 }
 
-// leases are those of one server of the section redis, looked up each time.
-type leases struct {
+// serverLeases are those of one server of the section redis, looked up each time.
+type serverLeases struct {
 	servers *redisServers
 	name    string
 	me      string
@@ -64,15 +64,15 @@ type leases struct {
 
 var errNoServer = errors.New("the server is no longer in the configuration")
 
-func (l *leases) on() (*redis.Leases, error) {
+func (l *serverLeases) on() (*leases.Leases, error) {
 	if s := l.servers.server(l.name); s != nil {
-		return redis.NewLeases(s, l.me), nil
+		return leases.New(s, l.me), nil
 	}
 	return nil, errNoServer
 }
 
 // Beat implements [heal.Leases].
-func (l *leases) Beat(ctx context.Context) error {
+func (l *serverLeases) Beat(ctx context.Context) error {
 	on, err := l.on()
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (l *leases) Beat(ctx context.Context) error {
 }
 
 // Ask implements [heal.Leases].
-func (l *leases) Ask(ctx context.Context, action string) (heal.Fleet, error) {
+func (l *serverLeases) Ask(ctx context.Context, action string) (heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
 		return heal.Fleet{}, err
@@ -91,7 +91,7 @@ func (l *leases) Ask(ctx context.Context, action string) (heal.Fleet, error) {
 }
 
 // Take implements [heal.Leases].
-func (l *leases) Take(ctx context.Context, want heal.Lease) (bool, heal.Fleet, error) {
+func (l *serverLeases) Take(ctx context.Context, want heal.Lease) (bool, heal.Fleet, error) {
 	on, err := l.on()
 	if err != nil {
 		return false, heal.Fleet{}, err
@@ -101,7 +101,7 @@ func (l *leases) Take(ctx context.Context, want heal.Lease) (bool, heal.Fleet, e
 }
 
 // Give implements [heal.Leases].
-func (l *leases) Give(ctx context.Context, lease heal.Lease) error {
+func (l *serverLeases) Give(ctx context.Context, lease heal.Lease) error {
 	on, err := l.on()
 	if err != nil {
 		return err
@@ -109,6 +109,6 @@ func (l *leases) Give(ctx context.Context, lease heal.Lease) error {
 	return on.Give(ctx, lease.Action, lease.Key, lease.Run)
 }
 
-func fleetOf(f redis.Fleet) heal.Fleet {
+func fleetOf(f leases.Fleet) heal.Fleet {
 	return heal.Fleet{Members: f.Members, Firing: f.Asked, Repairing: f.Repairing}
 }

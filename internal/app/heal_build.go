@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
@@ -23,6 +22,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // buildAction returns the action of a step.
@@ -105,8 +105,6 @@ func unwell(j health.Evaluation, app, component string, now time.Time) (bool, er
 	return false, fmt.Errorf("component %s has no health level", component)
 }
 
-func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
-
 func (a *parts) database(name string) dbconn.Database {
 	if s := a.mysql.server(name); s != nil {
 		return dbconn.MySQL(s)
@@ -116,14 +114,14 @@ func (a *parts) database(name string) dbconn.Database {
 
 func (a *parts) sessionStore(name string) purgesessions.SessionStore {
 	if s := a.redis.server(name); s != nil {
-		return s
+		return sessions.NewStore(s)
 	}
 	return nil
 }
 
 func (a *parts) taskQueues(name string) restarttask.TaskQueues {
-	if s := a.redis.server(name); s != nil {
-		return s
+	if r := a.redis.readers()[name]; r != nil {
+		return r
 	}
 	return nil
 }
@@ -148,15 +146,4 @@ func (a *App) leaksOf(ctx context.Context, app string) (map[int]int, error) {
 		return nil, fmt.Errorf("no pool of app %s is configured", app)
 	}
 	return out, nil
-}
-
-func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
-	for i := range snap.Apps {
-		for j := range snap.Apps[i].Workers {
-			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {
-				return strconv.Itoa(w.Slot), true
-			}
-		}
-	}
-	return "", false
 }

@@ -140,3 +140,16 @@ func (a *parts) isWatched(ctx context.Context, name string) bool {
 	snap, err := a.watcher.Snapshot(ctx)
 	return err == nil && slices.ContainsFunc(snap.Apps, func(x discovery.App) bool { return x.Name == name })
 }
+
+func (a *parts) configuredApps() []config.App { return a.config.Load().Apps }
+
+func slotOf(snap *discovery.Snapshot, app string, pid int) (slot string, ok bool) {
+	for i := range snap.Apps {
+		for j := range snap.Apps[i].Workers {
+			if w := &snap.Apps[i].Workers[j]; snap.Apps[i].Name == app && w.PID == pid {
+				return strconv.Itoa(w.Slot), true
+			}
+		}
+	}
+	return "", false
+}

@@ -20,14 +20,17 @@ func rung(pkg string) (float64, bool) {
 		"internal/heal":   4,
 		"internal/waits":  3,
 		"internal/health": 2, "internal/discovery": 2,
-		// parts of discovery
+		"internal/health/locks": 1.5, "internal/health/measures": 1.5,
+		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,
 		"internal/discovery/table":   1.4,
 		"internal/discovery/appname": 1.2, "internal/discovery/cmdline": 1.2, "internal/discovery/pss": 1.2,
 		"internal/mysql": 1, "internal/redis": 1, "internal/ingest/statsd": 1, "internal/ingest/origin": 1,
+		// the rooms above a Redis
+		"internal/redis/tasks": 1.5, "internal/redis/sessions": 1.5, "internal/redis/leases": 1.5, "internal/redis/redistest": 1.5,
 		"internal/conns": 1, "internal/procid": 1, "internal/model/modeltest": 1,
 		"grafana/generate": 0, "tools/mutate": 0, "internal/config": 0, "internal/ingest": 0, "internal/sockdiag": 0, "internal/cgroup": 0, "internal/procfs": 0, "internal/model": 0,
-		"internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
+		"internal/config/schema": -1, "internal/secret": -1, "internal/retry": -1, "internal/logs": -1, "internal/reason": -2, "internal/safefile": -2, "internal/text": -2, // config uses the last two
 	}[pkg]
 	if strings.HasPrefix(pkg, "internal/heal/") {
 		return 4, true
@@ -112,6 +115,7 @@ func TestLadderNotices(t *testing.T) {
 	for _, c := range [][2]string{
 		{"internal/discovery", "collectors"}, {"internal/conns", "internal/redis"}, {"internal/web", "collectors"}, {"internal/procfs", "internal/discovery"},
 		{"internal/discovery", "internal/waits"}, {"internal/doctor", "internal/app"}, {"internal/new", "fmt"}, {"internal/discovery/table", "internal/discovery"},
+		{"internal/redis", "internal/redis/tasks"}, {"internal/redis/tasks", "internal/redis/sessions"},
 	} {
 		if climbs(module+c[0], module+c[1]) == "" {
 			t.Errorf("%s may import %s", c[0], c[1])

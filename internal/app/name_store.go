@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -36,7 +37,7 @@ func (f nameFile) open() (*os.Root, error) {
 
 // Load returns the stored names. A file that others could have written is an
 // error.
-func (f nameFile) Load() ([]discovery.NameRecord, error) {
+func (f nameFile) Load() ([]appname.Record, error) {
 	root, err := f.open()
 	if err != nil || root == nil {
 		return nil, err
@@ -67,12 +68,12 @@ func (f nameFile) Load() ([]discovery.NameRecord, error) {
 }
 
 // parseNames reads the format of [nameFile.Save].
-func parseNames(r io.Reader) ([]discovery.NameRecord, error) {
+func parseNames(r io.Reader) ([]appname.Record, error) {
 	b, err := safefile.ReadAll(r, maxNames)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
-	var list []discovery.NameRecord
+	var list []appname.Record
 	if err := json.Unmarshal(b, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", namesFile, err)
 	}
@@ -97,7 +98,7 @@ func checkOwner(info fs.FileInfo) error {
 }
 
 // Save replaces the stored names.
-func (f nameFile) Save(list []discovery.NameRecord) error {
+func (f nameFile) Save(list []appname.Record) error {
 	root, err := f.open()
 	if err != nil || root == nil {
 		return err

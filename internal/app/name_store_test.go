@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestNameFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	f := nameFile{dir}
-	list := []discovery.NameRecord{{Name: "shop@:8001", Base: "shop", Owner: 33, Bind: ":8001", Since: time.Unix(1000, 0).UTC()}}
+	list := []appname.Record{{Name: "shop@:8001", Base: "shop", Owner: 33, Bind: ":8001", Since: time.Unix(1000, 0).UTC()}}
 	if err := f.Save(list); err != nil { // there is no directory: nothing is made
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // redisServers holds one connection for each configured Redis. A reload that
@@ -17,8 +18,16 @@ type redisServers struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	have map[config.Redis]*redis.Server
+	have map[config.Redis]redisServer
 	list []collectors.RedisTarget
+}
+
+// redisServer is one connection, and what remembers of its queues from one read
+// to the next.
+type redisServer struct {
+	*redis.Server
+
+	queues *tasks.Reader
 }
 
 // connection returns the settings of a section that matter for the connection.
@@ -33,22 +42,23 @@ func newRedisServers(log *slog.Logger) *redisServers { return &redisServers{log:
 func (r *redisServers) apply(cfg *config.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	have := make(map[config.Redis]*redis.Server, len(cfg.Redis))
+	have := make(map[config.Redis]redisServer, len(cfg.Redis))
 	r.list = nil
 	for _, section := range cfg.Redis {
 		cache := cfg.IsCache(section.Name)
 		section = connection(section)
-		server := r.have[section]
-		if server == nil {
+		server, known := r.have[section]
+		if !known {
 			u, err := config.ParseRedisURL(section.URL)
 			if err != nil { // the check of the configuration does the same
 				r.log.Error("Redis cannot be queried", "redis", section.Name, "err", fmt.Errorf("url: %w", err))
 				continue
 			}
-			server = redis.Open(redis.Options{URL: u, PasswordFile: section.PasswordFile})
+			opened := redis.Open(redis.Options{URL: u, PasswordFile: section.PasswordFile})
+			server = redisServer{opened, tasks.NewReader(opened)}
 		}
 		have[section] = server
-		r.list = append(r.list, collectors.RedisTarget{Name: section.Name, Server: server, Stateful: !cache})
+		r.list = append(r.list, collectors.RedisTarget{Name: section.Name, Server: server.Server, Stateful: !cache})
 	}
 	for section, server := range r.have {
 		if have[section] != server {
@@ -58,7 +68,7 @@ func (r *redisServers) apply(cfg *config.Config) {
 	r.have = have
 }
 
-func (r *redisServers) end(name string, server *redis.Server) {
+func (r *redisServers) end(name string, server redisServer) {
 	if err := server.Close(); err != nil {
 		r.log.Debug("Connection not closed cleanly", "redis", name, "err", err)
 	}
@@ -77,7 +87,7 @@ func (r *redisServers) server(name string) *redis.Server {
 	defer r.mu.Unlock()
 	for section, server := range r.have {
 		if section.Name == name {
-			return server
+			return server.Server
 		}
 	}
 	return nil

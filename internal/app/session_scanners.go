@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // sessionScanners holds one scanner for each Redis in which apps keep sessions,
@@ -30,8 +31,8 @@ type sessionScanners struct {
 type sessionScanner struct {
 	name    string
 	server  *redis.Server
-	sets    []redis.KeySet
-	scanner *redis.SessionScanner
+	sets    []sessions.KeySet
+	scanner *sessions.Scanner
 	stop    context.CancelFunc // nil: not begun; of Run's goroutine
 }
 
@@ -45,7 +46,7 @@ func (w *sessionScanners) apply(cfg config.Config) {
 	if w.off {
 		return
 	}
-	sets := make(map[string][]redis.KeySet)
+	sets := make(map[string][]sessions.KeySet)
 	for _, a := range cfg.Apps {
 		for _, s := range a.Sessions {
 			sets[s.Redis] = append(sets[s.Redis], keySet(s))
@@ -66,7 +67,7 @@ func (w *sessionScanners) apply(cfg config.Config) {
 		for _, s := range a.Sessions {
 			if x := have[s.Redis]; x != nil {
 				set := keySet(s)
-				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Status: func() redis.SessionStatus { return x.scanner.Status(set) }})
+				w.list = append(w.list, collectors.SessionTarget{App: a.Name, Redis: s.Redis, Status: func() sessions.Status { return x.scanner.Status(set) }})
 			}
 		}
 	}
@@ -77,8 +78,8 @@ func (w *sessionScanners) apply(cfg config.Config) {
 	}
 }
 
-func keySet(s config.Sessions) redis.KeySet {
-	return redis.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
+func keySet(s config.Sessions) sessions.KeySet {
+	return sessions.KeySet{Prefix: s.Prefix, Lifetime: s.Lifetime}
 }
 
 // keep returns the existing scanner that equals x, or x with a new scanner.
@@ -89,7 +90,7 @@ func (w *sessionScanners) keep(before []*sessionScanner, x *sessionScanner, inte
 			return b
 		}
 	}
-	x.scanner = redis.NewSessionScanner(redis.ScannerOptions{Server: x.server, Sets: x.sets, Interval: interval, Logger: w.log.With("redis", x.name)})
+	x.scanner = sessions.NewScanner(sessions.ScannerOptions{Server: x.server, Sets: x.sets, Interval: interval, Logger: w.log.With("redis", x.name)})
 	return x
 }
 

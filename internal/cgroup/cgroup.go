@@ -113,8 +113,10 @@ func (f *FS) mountTable(again bool) ([]mount, error) {
 	return f.mounts, nil
 }
 
+// proc returns where procfs is mounted.
 func (f *FS) proc() string { return orDefault(f.ProcRoot, "/proc") }
 
+// sys returns where sysfs is mounted.
 func (f *FS) sys() string { return orDefault(f.SysRoot, "/sys") }
 
 // orDefault returns s as a clean path, or otherwise if s is empty.
@@ -150,7 +152,7 @@ func isAppUnit(part string) bool {
 	return !isContainerID(name[strings.LastIndexByte(name, '-')+1:])
 }
 
-// isID reports whether s looks like a container's id.
+// isContainerID reports whether s looks like a container's id.
 func isContainerID(s string) bool {
 	return len(s) >= 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

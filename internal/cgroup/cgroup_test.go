@@ -19,8 +19,8 @@ func fixture(name string) *cgroup.FS {
 	}
 }
 
-// text writes the fields that are known, so that one comparison sees both
-// values and absences.
+// text returns the known fields as text, so that one comparison checks both values and
+// missing fields.
 func text(s cgroup.Stats) string {
 	var out []string
 	add := func(name string, known bool, value func() any) {

@@ -51,13 +51,3 @@ func (f *file) read(name string) ([]byte, error) {
 		f.buf = append(f.buf, make([]byte, n)...)
 	}
 }
-
-// exists reports whether a group's directory exists, and records the error if not:
-// without the directory, every file would only seem to be absent.
-func (r *reader) exists(dir string) bool {
-	if err := unix.Access(dir, unix.X_OK); err != nil {
-		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})
-		return false
-	}
-	return true
-}

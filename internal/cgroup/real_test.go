@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 )
 
-// hierarchy is where this machine lets one make groups.
+// hierarchy is where groups can be created on this machine.
 type hierarchy struct {
 	memory, cpu    string // directories to make groups in
 	memoryMax      string // file names
@@ -23,9 +23,9 @@ type hierarchy struct {
 	leafController bool // v2: controllers must be handed down first
 }
 
-// machine finds the real hierarchies: version 1 where its memory controller is
+// realHierarchy returns the mounted hierarchies: version 1 if its memory controller is
 // mounted, else version 2.
-func machine() hierarchy {
+func realHierarchy() hierarchy {
 	const v1 = "/sys/fs/cgroup/memory"
 	if _, err := os.Stat(v1 + "/memory.limit_in_bytes"); err == nil {
 		return hierarchy{
@@ -43,7 +43,7 @@ func machine() hierarchy {
 	}
 }
 
-// makeGroup makes parent/child below top and removes both at the end.
+// makeGroup creates parent/child below top and removes both at the end.
 func makeGroup(t *testing.T, top string, handDown bool) (parent, child string, err error) {
 	t.Helper()
 	parent = filepath.Join(top, fmt.Sprintf("resp-test-%d", os.Getpid()))
@@ -81,12 +81,12 @@ func remove(t *testing.T, dir string) {
 
 const testLimit = 64 << 20
 
-// enclose limits a busy child process to 64 MiB and a fiftieth of a core, both
-// set on the parent of its group. The share is so small that a busy machine
-// offers more than it.
-func enclose(t *testing.T) (pid int, err error) {
+// startLimitedChild starts a busy child process with a limit of 64 MiB and a fiftieth of
+// a core, both set on the parent of its group. The share is so small that even a busy
+// machine reaches it.
+func startLimitedChild(t *testing.T) (pid int, err error) {
 	t.Helper()
-	h := machine()
+	h := realHierarchy()
 	mp, mc, err := makeGroup(t, h.memory, h.leafController)
 	if err != nil {
 		return 0, err
@@ -128,7 +128,7 @@ func enclose(t *testing.T) (pid int, err error) {
 
 func TestRealGroups(t *testing.T) {
 	var f cgroup.FS
-	pid, err := enclose(t)
+	pid, err := startLimitedChild(t)
 	if err != nil {
 		if os.Getuid() == 0 && !errors.Is(err, fs.ErrPermission) && !strings.Contains(err.Error(), "read-only") {
 			t.Fatal(err)
@@ -148,11 +148,11 @@ func TestRealGroups(t *testing.T) {
 	if err != nil || own.Key() == g.Key() {
 		t.Errorf("our own group %q (%v) is the child's", own.Key(), err)
 	}
-	checkEnclosed(t, &f, g)
+	checkLimitedChild(t, &f, g)
 }
 
-// checkEnclosed waits until the kernel throttled the child and checks the rest.
-func checkEnclosed(t *testing.T, f *cgroup.FS, g cgroup.Group) {
+// checkLimitedChild waits until the kernel has throttled the child and checks the rest.
+func checkLimitedChild(t *testing.T, f *cgroup.FS, g cgroup.Group) {
 	t.Helper()
 	var s cgroup.Stats
 	var err error
@@ -183,7 +183,7 @@ func checkEnclosed(t *testing.T, f *cgroup.FS, g cgroup.Group) {
 	}
 }
 
-// checkOwnGroup holds what is said of our own group against its directories.
+// checkOwnGroup compares the group of this process with its directories.
 func checkOwnGroup(t *testing.T, f *cgroup.FS) {
 	t.Helper()
 	g, err := f.Of(os.Getpid())

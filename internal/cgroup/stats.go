@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stats is the limits and the usage of a group. A nil field is not known, or not
@@ -67,6 +70,7 @@ type reader struct {
 	err  error
 }
 
+// addError joins an error to those of the earlier reads.
 func (r *reader) addError(err error) { r.err = errors.Join(r.err, err) }
 
 // readFile returns the content of one file of a group; nil if there is none or the read
@@ -200,4 +204,14 @@ func pointerIf(n uint64, ok bool) *uint64 {
 		return nil
 	}
 	return &n
+}
+
+// exists reports whether a group's directory exists, and records the error if not:
+// without the directory, every file would only seem to be absent.
+func (r *reader) exists(dir string) bool {
+	if err := unix.Access(dir, unix.X_OK); err != nil {
+		r.addError(&os.PathError{Op: "access", Path: dir, Err: err})
+		return false
+	}
+	return true
 }

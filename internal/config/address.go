@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -16,9 +17,9 @@ import (
 const maxSocketPath = 107
 
 var (
-	errListen = errors.New("expected " + wanted[Match]("listen"))
-	errStatsD = errors.New("expected " + wantedItem[StatsD]("listen"))
-	errTrust  = errors.New("expected " + wantedItem[StatsD]("trust"))
+	errListen = errors.New("expected " + schema.Wanted[Match]("listen"))
+	errStatsD = errors.New("expected " + schema.WantedItem[StatsD]("listen"))
+	errTrust  = errors.New("expected " + schema.WantedItem[StatsD]("trust"))
 )
 
 // hostName is a name that a resolver may know. Its last label is no number, so

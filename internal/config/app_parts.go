@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // The bounds of what belongs to one app.
@@ -67,7 +69,8 @@ func (t Tasks) Names() []string {
 	}
 }
 
-func defaultPool() Pool { return Pool{Size: 5, MaxOverflow: 10, LeakAfter: time.Minute} }
+// SetDefaults implements [schema.Defaulter].
+func (p *Pool) SetDefaults() { *p = Pool{Size: 5, MaxOverflow: 10, LeakAfter: time.Minute} }
 
 // partProblems returns what is wrong with the pools, sessions and tasks of one
 // app, and with the servers that they name.
@@ -124,7 +127,7 @@ func (c *Config) sessionProblems(s Sessions, path string) []problem {
 	case s.Prefix == "":
 		out = append(out, problem{path + ".prefix", "missing", ""})
 	case len(s.Prefix) > maxPrefix || hasControl(s.Prefix):
-		out = append(out, problem{path + ".prefix", "got " + quote(s.Prefix), ""})
+		out = append(out, problem{path + ".prefix", "got " + schema.Quote(s.Prefix), ""})
 	}
 	if s.Lifetime != 0 && s.Lifetime < time.Second {
 		out = append(out, problem{path + ".lifetime", "got " + s.Lifetime.String(), ""})
@@ -140,10 +143,10 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 	case t.Type == "":
 		out = append(out, problem{path + ".type", "missing", ""})
 	case t.Type != RQ && t.Type != Celery:
-		out = append(out, problem{path + ".type", "got " + quote(t.Type), ""})
+		out = append(out, problem{path + ".type", "got " + schema.Quote(t.Type), ""})
 	}
 	if t.User != "" && !isUserName(t.User) {
-		out = append(out, problem{path + ".user", "got " + quote(t.User), ""})
+		out = append(out, problem{path + ".user", "got " + schema.Quote(t.User), ""})
 	}
 	if n := len(t.Queues); n > maxQueues {
 		out = append(out, problem{path + ".queues", fmt.Sprintf("got %d", n), "at most 50"})
@@ -155,7 +158,7 @@ func (c *Config) taskProblems(t *Tasks, path string, queues map[string]string) [
 		}
 		switch first, again := queues[q]; {
 		case len(q) > maxQueue || hasControl(q):
-			out = append(out, problem{at, "got " + quote(q), ""})
+			out = append(out, problem{at, "got " + schema.Quote(q), ""})
 		case again:
 			out = append(out, problem{at, fmt.Sprintf("the queue %q is already at %s", q, first), "each queue of an app only once"})
 		default:
@@ -174,7 +177,7 @@ func serverProblems(path, name string, exists bool) []problem {
 	case name == "":
 		return []problem{{path, "missing", ""}}
 	case !exists:
-		return []problem{{path, "got " + quote(name) + ", which does not exist", ""}}
+		return []problem{{path, "got " + schema.Quote(name) + ", which does not exist", ""}}
 	}
 	return nil
 }

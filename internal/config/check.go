@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/resp-exporter/resp-exporter/internal/text"
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // The bounds of what is counted.
@@ -20,16 +19,6 @@ const (
 	maxTrust    = 32
 	maxApps     = 50 // what is watched and shown; one more would be dropped in silence
 )
-
-var (
-	appName  = regexp.MustCompile(`^[A-Za-z0-9._:@/-]+$`)
-	unitName = regexp.MustCompile(`^[A-Za-z0-9:_.\\@-]+$`)
-	userName = regexp.MustCompile(`^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]*$`)
-)
-
-func isAppName(s string) bool  { return text.Matches(appName, s, 64) }
-func isUnitName(s string) bool { return text.Matches(unitName, s, 255) }
-func isUserName(s string) bool { return text.Matches(userName, s, 256) }
 
 // problem is one wrong value, without the line where it was written.
 type problem struct {
@@ -102,7 +91,7 @@ func appProblems(apps []App) []problem {
 		case a.Name == "":
 			out = append(out, problem{path + ".name", "missing", ""})
 		case !isAppName(a.Name):
-			out = append(out, problem{path + ".name", "got " + quote(a.Name), ""})
+			out = append(out, problem{path + ".name", "got " + schema.Quote(a.Name), ""})
 		case again:
 			out = append(out, problem{path + ".name", fmt.Sprintf("%q is already the name of apps[%d]", a.Name, j), "another name"})
 		default:
@@ -120,7 +109,7 @@ func matchProblems(m Match, path string) []problem {
 	var out []problem
 	given := func(key, value string, ok func(string) bool) {
 		if value != "" && !ok(value) {
-			out = append(out, problem{path + "." + key, "got " + quote(value), ""})
+			out = append(out, problem{path + "." + key, "got " + schema.Quote(value), ""})
 		}
 	}
 	if _, err := regexp.Compile(m.Cmdline); err != nil {
@@ -134,17 +123,6 @@ func matchProblems(m Match, path string) []problem {
 	return out
 }
 
-// isAbsolute reports whether s is an absolute path of anything but the root.
-func isAbsolute(s string) bool {
-	return strings.HasPrefix(s, "/") && strings.Trim(s, "/") != "" && !strings.Contains(s, "\x00")
-}
-
-// regexpFault returns the parser's own reason without its prefix, with the part of
-// the expression that is wrong.
-func regexpFault(err error) string {
-	return oneLine(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-}
-
 func statsdProblems(s StatsD) []problem {
 	var out []problem
 	if len(s.Listen) > maxStatsD {
@@ -156,9 +134,9 @@ func statsdProblems(s StatsD) []problem {
 		_, address, err := ParseStatsDListen(l)
 		switch {
 		case err != nil:
-			out = append(out, problem{path, "got " + quote(l), ""})
+			out = append(out, problem{path, "got " + schema.Quote(l), ""})
 		case seen[address]:
-			out = append(out, problem{path, quote(l) + " is already in the list", "another address"})
+			out = append(out, problem{path, schema.Quote(l) + " is already in the list", "another address"})
 		}
 		seen[address] = true
 	}
@@ -167,11 +145,22 @@ func statsdProblems(s StatsD) []problem {
 	}
 	for i, t := range s.Trust {
 		if _, err := ParseTrust(t); err != nil {
-			out = append(out, problem{fmt.Sprintf("statsd.trust[%d]", i), "got " + quote(t), ""})
+			out = append(out, problem{fmt.Sprintf("statsd.trust[%d]", i), "got " + schema.Quote(t), ""})
 		}
 	}
 	if s.MaxRoutes < 1 || s.MaxRoutes > maxRoutes {
 		out = append(out, problem{"statsd.max_routes", fmt.Sprintf("got %d", s.MaxRoutes), ""})
 	}
 	return out
+}
+
+// expect completes the problems with what the schema expects: where want is
+// empty, and before a want that begins with a space or a comma.
+func (c *Config) expect(ps []problem) []problem {
+	for i := range ps {
+		if p := &ps[i]; p.want == "" || p.want[0] == ' ' || p.want[0] == ',' {
+			p.want = schema.WantAt(c, p.path) + p.want
+		}
+	}
+	return ps
 }

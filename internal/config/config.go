@@ -1,4 +1,5 @@
-// Package config is the leaf of the tree: plain data, its defaults, its checks.
+// Package config is the configuration: plain data, its defaults, its checks. Package
+// schema below it reads the file.
 package config
 
 import "time"

@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // errDSN repeats nothing of the DSN, which may hold a password.
-var errDSN = errors.New("expected " + wanted[MySQL]("dsn"))
+var errDSN = errors.New("expected " + schema.Wanted[MySQL]("dsn"))
 
 // ErrDSNParameter is the error of a DSN of the right form with a parameter that
 // the MySQL driver cannot read. The exporter runs with it, without that server.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 const envPrefix = "RESPONSIVENESS_"
@@ -25,7 +27,7 @@ type variable struct {
 // variables lists what the environment may say; their setters write into c.
 func variables(c *Config) []variable {
 	out := []variable{
-		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", wanted[Config]("monitoring_interval"), func(s string) bool {
+		{envPrefix + "MONITORING_INTERVAL", "monitoring_interval", schema.Wanted[Config]("monitoring_interval"), func(s string) bool {
 			return setInterval(&c.MonitoringInterval, s)
 		}},
 		{envPrefix + "CLEANUP_ENABLED", "", "true or false", func(s string) bool {
@@ -53,7 +55,7 @@ func variables(c *Config) []variable {
 }
 
 func setInterval(to *time.Duration, s string) bool {
-	v, err := parseDuration(s)
+	v, err := schema.ParseDuration(s)
 	if err != nil || v < minInterval || v > maxInterval {
 		return false
 	}
@@ -62,7 +64,7 @@ func setInterval(to *time.Duration, s string) bool {
 }
 
 // environment applies the variables to c.
-func (d *decoder) environment(env []string, c *Config) {
+func environment(d *schema.Decoder, env []string, c *Config) {
 	known := make(map[string]variable)
 	for _, v := range variables(c) {
 		known[v.name] = v
@@ -76,19 +78,19 @@ func (d *decoder) environment(env []string, c *Config) {
 		seen[name] = true // of two, the first counts, as for os.Getenv
 		v, ok := known[name]
 		if !ok {
-			d.faults = append(d.faults, fault{problem: problem{got: "unknown variable", want: wantVariable(c)}, env: oneLine(name)})
+			d.Add(schema.Fault{Got: "unknown variable", Want: wantVariable(c), Env: schema.OneLine(name)})
 			continue
 		}
-		text := fmt.Sprintf("%s=%s", name, quote(value))
+		text := fmt.Sprintf("%s=%s", name, schema.Quote(value))
 		if !v.set(value) {
 			if v.path != "" {
-				d.refuse(v.path)
+				d.Refuse(v.path)
 			}
-			d.faults = append(d.faults, fault{problem: problem{want: v.want}, env: text})
+			d.Add(schema.Fault{Want: v.want, Env: text})
 			continue
 		}
 		if v.path != "" {
-			d.envs[v.path] = text
+			d.SetVariable(v.path, text)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -17,7 +18,7 @@ func TestForms(t *testing.T) {
 		"app":       {isAppName, `^[A-Za-z0-9._:@/-]{1,64}$`},
 		"unit":      {isUnitName, `^[A-Za-z0-9:_.\\@-]{1,255}$`},
 		"user":      {isUserName, `^[^\s:/,\x00-\x20-][^\s:/,\x00-\x20]{0,255}$`},
-		"key":       {func(s string) bool { return text.Matches(plainKey, s, 64) }, `^[A-Za-z0-9_-]{1,64}$`},
+		"key":       {func(s string) bool { return schema.KeyText(s) == s }, `^[A-Za-z0-9_-]{1,64}$`},
 		"label":     {isLabelName, `^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`},
 		"procedure": {isProcedure, `^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`},
 		"component": {func(s string) bool { return text.Matches(componentForm, s, 64) }, `^[a-z_]{1,64}$`},

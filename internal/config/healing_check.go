@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
@@ -48,11 +49,11 @@ func (k *checks) need(ok bool, key string, got any, want string) {
 	}
 	at := k.path
 	if key != "" {
-		at = joinPath(at, key)
+		at = schema.JoinPath(at, key)
 	}
 	text := fmt.Sprintf("got %v", got)
 	if s, isText := got.(string); isText {
-		text = "got " + quote(s)
+		text = "got " + schema.Quote(s)
 	}
 	switch got {
 	case "", nil:
@@ -119,11 +120,11 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	selects := false
 	for _, label := range slices.Sorted(maps.Keys(r.Match)) {
 		value := r.Match[label]
-		k.need(isLabelName(label), "match."+keyText(label), label, wanted[Identity]("label"))
-		k.need(value != "" && len(value) <= 1024, "match."+keyText(label), value, "")
+		k.need(isLabelName(label), "match."+schema.KeyText(label), label, schema.Wanted[Identity]("label"))
+		k.need(value != "" && len(value) <= 1024, "match."+schema.KeyText(label), value, "")
 		matches, err := MatchValue(value)
 		if err != nil {
-			k.out = append(k.out, problem{joinPath(path, "match."+keyText(label)), regexpFault(err), ""})
+			k.out = append(k.out, problem{schema.JoinPath(path, "match."+schema.KeyText(label)), regexpFault(err), ""})
 		}
 		selects = selects || err != nil || !matches("")
 	}
@@ -132,7 +133,7 @@ func (c *Config) ruleProblems(r *HealingRule, path string) []problem {
 	k.need(within(r.Cooldown, time.Second, maxDay), "cooldown", r.Cooldown, "")
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.VerifyWithin > r.Cooldown {
-			k.out = append(k.out, problem{joinPath(path, "cooldown"), fmt.Sprintf("got %v, but verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
+			k.out = append(k.out, problem{schema.JoinPath(path, "cooldown"), fmt.Sprintf("got %v, but verify_within of steps[%d] is %v", r.Cooldown, i, s.VerifyWithin), ""})
 			break
 		}
 	}
@@ -172,7 +173,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 	k.need(within(s.Timeout, time.Second, 10*time.Minute), "timeout", s.Timeout, "")
 	k.need(within(s.VerifyWithin, time.Second, 30*time.Minute), "verify_within", s.VerifyWithin, "")
 	k.need(!s.judged() || s.VerifyWithin >= 3*c.MonitoringInterval, "verify_within", s.VerifyWithin, wantWell)
-	k.path = joinPath(at, "with")
+	k.path = schema.JoinPath(at, "with")
 	switch {
 	case s.KillLeaked != nil && s.Action == ActionKillLeaked:
 		c.killLeakedProblems(k, s.KillLeaked)
@@ -186,7 +187,7 @@ func (c *Config) stepProblems(s *HealingStep, at string) []problem {
 		c.restartProblems(k, s.RestartTask)
 	case s.CallHTTP != nil && s.Action == ActionCallHTTP:
 		if !isHookURL(s.CallHTTP.URL) {
-			k.out = append(k.out, problem{joinPath(k.path, "url"), "missing or invalid (not shown, it may contain a password)", ""})
+			k.out = append(k.out, problem{schema.JoinPath(k.path, "url"), "missing or invalid (not shown, it may contain a password)", ""})
 		}
 		k.need(s.CallHTTP.TokenFile == "" || isAbsolute(s.CallHTTP.TokenFile), "token_file", s.CallHTTP.TokenFile, "")
 		c.judged(k, s.CallHTTP.App, s.CallHTTP.Component)
@@ -239,7 +240,7 @@ func (c *Config) killLeakedProblems(k *checks, s *KillLeaked) {
 func (c *Config) killLongProblems(k *checks, s *KillLong) {
 	if s.MySQL != "" {
 		exists := slices.ContainsFunc(c.MySQL, func(m MySQL) bool { return m.Name == s.MySQL })
-		k.out = append(k.out, serverProblems(joinPath(k.path, "mysql"), s.MySQL, exists)...)
+		k.out = append(k.out, serverProblems(schema.JoinPath(k.path, "mysql"), s.MySQL, exists)...)
 	}
 	c.appNamed(k, s.App)
 	k.need(len(s.Users) > 0, "users", nil, "the users whose statements may be ended (required)")
@@ -261,7 +262,7 @@ func (c *Config) recycleProblems(k *checks, s *Recycle) {
 func (c *Config) purgeProblems(k *checks, s *Purge) {
 	c.appNamed(k, s.App)
 	if s.Redis != "" {
-		k.out = append(k.out, c.redisNamed(joinPath(k.path, "redis"), s.Redis)...)
+		k.out = append(k.out, c.redisNamed(schema.JoinPath(k.path, "redis"), s.Redis)...)
 	}
 	k.need(within(s.Grace, time.Minute, maxDay), "grace", s.Grace, "")
 	k.need(s.MinIdle >= 0, "min_idle", s.MinIdle, "")

@@ -31,10 +31,18 @@ func defaultHealing() Healing {
 	}
 }
 
-func defaultRule() HealingRule { return HealingRule{Cooldown: 5 * time.Minute} }
+// SetDefaults implements [schema.Defaulter].
+func (r *HealingRule) SetDefaults() { *r = HealingRule{Cooldown: 5 * time.Minute} }
 
 // notGiven is the value of a required number for which 0 is a valid value.
 const notGiven = -1
+
+// Choose implements [schema.Variant].
+func (s *HealingStep) Choose(action string) { *s = NewHealingStep(action) }
+
+// Bare implements [schema.Variant]: escalate does nothing that could take time or
+// go wrong.
+func (s *HealingStep) Bare() bool { return s.Action == ActionEscalate }
 
 // NewHealingStep returns a step of an action with the defaults of its settings;
 // what is required has no default. For an unknown action it has no settings.

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // RedisKind is the kind of deployment behind a URL.
@@ -38,7 +40,7 @@ type RedisURL struct {
 const maxRedisAddrs = 16
 
 // errRedisURL repeats nothing of the URL, which may hold a password.
-var errRedisURL = errors.New("expected " + wanted[Redis]("url"))
+var errRedisURL = errors.New("expected " + schema.Wanted[Redis]("url"))
 
 // ParseRedisURL reads the forms
 //

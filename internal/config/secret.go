@@ -17,6 +17,9 @@ const hidden = "<secret>"
 // such a key for plain text.
 type Secret string
 
+// SetSecret implements [schema.SecretSetter].
+func (s *Secret) SetSecret(text string) { *s = Secret(text) }
+
 // String implements [fmt.Stringer].
 func (Secret) String() string { return hidden }
 

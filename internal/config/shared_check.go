@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // What two apps must not share where an action is about one of them.
@@ -61,7 +63,7 @@ func (c *Config) sharedSessions(s *Purge, at string) (out []problem) {
 				}
 				out = append(out, problem{
 					fmt.Sprintf("apps[%d].sessions[%d].prefix", j, m),
-					fmt.Sprintf("got %s, and apps[%d].sessions[%d] has %s in the same database of Redis", quote(y.Prefix), i, n, quote(x.Prefix)),
+					fmt.Sprintf("got %s, and apps[%d].sessions[%d] has %s in the same database of Redis", schema.Quote(y.Prefix), i, n, schema.Quote(x.Prefix)),
 					wantOwnPrefix + ", because " + at + " purges by prefix",
 				})
 			}
@@ -84,7 +86,7 @@ func (c *Config) sharedQueues(s *RestartTask, at string) (out []problem) {
 				if q := s.commonQueue(x, y); q != "" && c.sameRedis(x.Redis, y.Redis) {
 					out = append(out, problem{
 						fmt.Sprintf("apps[%d].tasks[%d].queues", j, m),
-						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", quote(q), a.Name),
+						fmt.Sprintf("the queue %s of the same database of Redis is app %s's too", schema.Quote(q), a.Name),
 						wantOwnQueue + ", because " + at + " restarts its workers",
 					})
 				}

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // maxStores bounds the servers of one kind, maxFallbacks what stands in for one.
@@ -43,6 +44,13 @@ const (
 	Yes Choice = "true"
 	No  Choice = "false"
 )
+
+// SetBool implements [schema.BoolSetter].
+func (c *Choice) SetBool(b bool) {
+	if *c = No; b {
+		*c = Yes
+	}
+}
 
 // IsCache reports whether the Redis of that name is a cache, whose hit rate is
 // judged: as the section says, else unless sessions or tasks are kept in it.
@@ -134,7 +142,7 @@ func (l nameList) check(i int, name string) []problem {
 	case name == "":
 		return []problem{{path, "missing", ""}}
 	case !isAppName(name):
-		return []problem{{path, "got " + quote(name), ""}}
+		return []problem{{path, "got " + schema.Quote(name), ""}}
 	case again:
 		return []problem{{path, fmt.Sprintf("%q is already the name of %s[%d]", name, l.kind, j), "another name"}}
 	}
@@ -156,7 +164,7 @@ func passwordFileProblems(file, path string) []problem {
 	if file == "" || isAbsolute(file) {
 		return nil
 	}
-	return []problem{{path + ".password_file", "got " + quote(file), ""}}
+	return []problem{{path + ".password_file", "got " + schema.Quote(file), ""}}
 }
 
 func isDSN(s Secret) bool {
@@ -167,8 +175,4 @@ func isDSN(s Secret) bool {
 func isRedisURL(s Secret) bool {
 	_, err := ParseRedisURL(s)
 	return err == nil
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/config/schema"
 )
 
 // Each calls f for every threshold, always in the order of the type's fields.
@@ -28,16 +30,16 @@ type bound struct {
 // limits point into t.
 func (t *Thresholds) bounds() []bound {
 	v := reflect.ValueOf(t).Elem()
-	fields := fieldsOf(v.Type(), field{})
+	fields := schema.FieldsOf(v.Type())
 	out := make([]bound, len(fields))
 	for i, f := range fields {
-		tag := v.Type().Field(f.index).Tag
+		tag := v.Type().Field(f.Index).Tag
 		most, err := strconv.ParseFloat(tag.Get("max"), 64)
 		if err != nil {
 			most = math.MaxFloat64
 		}
-		limit, _ := reflect.TypeAssert[*Limit](v.Field(f.index).Addr())
-		out[i] = bound{resource: f.key, limit: limit, want: f.want, most: most, falls: tag.Get("falls") == "true"}
+		limit, _ := reflect.TypeAssert[*Limit](v.Field(f.Index).Addr())
+		out[i] = bound{resource: f.Key, limit: limit, want: f.Want, most: most, falls: tag.Get("falls") == "true"}
 	}
 	return out
 }

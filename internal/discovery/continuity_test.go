@@ -266,7 +266,7 @@ func TestNamesHoldNoPID(t *testing.T) {
 func TestRecallChecksWhatItReads(t *testing.T) {
 	w := host(t)
 	long := strings.Repeat("x", 300)
-	bad := []NameRecord{
+	bad := []appname.Record{
 		{}, {Name: "a"}, {Base: "a"}, {Name: "a b", Base: "a"}, {Name: "a", Base: "a\n"}, {Name: long, Base: "a"}, {Name: "a~x", Base: "a"},
 		{Name: "a", Base: "a", Host: long}, {Name: "a", Base: "a", Unit: "\xff"}, {Name: "a", Base: "a", Bind: "\u202e"},
 	}
@@ -274,13 +274,13 @@ func TestRecallChecksWhatItReads(t *testing.T) {
 	if len(w.reserved) != 0 {
 		t.Errorf("%v", w.reserved)
 	}
-	w.restoreNames([]NameRecord{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
+	w.restoreNames([]appname.Record{{Name: "shop@api~2", Base: "shop", Host: "api", Since: at(1 << 40)}}, at(100))
 	if r, ok := w.reserved["shop@api~2"]; !ok || !r.Since.Equal(at(100)) {
 		t.Errorf("%v", w.reserved)
 	}
-	many := make([]NameRecord, 5000)
+	many := make([]appname.Record, 5000)
 	for i := range many {
-		many[i] = NameRecord{Name: fmt.Sprintf("a%d", i), Base: "a"}
+		many[i] = appname.Record{Name: fmt.Sprintf("a%d", i), Base: "a"}
 	}
 	w.restoreNames(many, at(100))
 	if len(w.reserved) > appname.MaxReserved {

@@ -8,26 +8,12 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
-	"github.com/resp-exporter/resp-exporter/internal/text"
 )
-
-// NameRecord is the name of one identity, as it is saved. It has nothing that
-// changes with a start of the app.
-type NameRecord struct {
-	Name  string    `json:"name"`
-	Base  string    `json:"base"`
-	Owner uint32    `json:"owner"` // user id
-	Unit  string    `json:"unit,omitempty"`
-	Host  string    `json:"host,omitempty"`
-	Bind  string    `json:"bind,omitempty"`
-	In    string    `json:"service,omitempty"` // service of the system's manager
-	Since time.Time `json:"since"`             // when it was last seen to run
-}
 
 // NameStore saves the names of identities over restarts of the exporter.
 type NameStore interface {
-	Load() ([]NameRecord, error)
-	Save([]NameRecord) error
+	Load() ([]appname.Record, error)
+	Save([]appname.Record) error
 }
 
 // MaxNames is how many records are saved.
@@ -35,35 +21,30 @@ const MaxNames = appname.MaxReserved + MaxApps
 
 // nameRecords returns the names of established apps and the reserved ones, by
 // name.
-func (w *Watcher) nameRecords(now time.Time) []NameRecord {
-	var out []NameRecord
+func (w *Watcher) nameRecords(now time.Time) []appname.Record {
+	var out []appname.Record
 	for _, a := range w.apps {
 		if a.matchIndex < 0 && a.established {
-			out = append(out, record(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
+			out = append(out, appname.RecordOf(a.name, appname.Reservation{ID: a.id, Owner: a.owner, Unit: a.unit, Since: now}))
 		}
 	}
 	for name, r := range w.reserved {
 		if r.ID.Base != "" {
-			out = append(out, record(name, r))
+			out = append(out, appname.RecordOf(name, r))
 		}
 	}
-	slices.SortFunc(out, func(x, y NameRecord) int { return cmp.Compare(x.Name, y.Name) })
+	slices.SortFunc(out, func(x, y appname.Record) int { return cmp.Compare(x.Name, y.Name) })
 	return out
-}
-
-// record returns the record of a reserved name.
-func record(name string, r appname.Reservation) NameRecord {
-	return NameRecord{Name: name, Base: r.ID.Base, Owner: uint32(r.Owner), Unit: r.ID.Unit, Host: r.ID.Host, Bind: r.ID.Bind, In: r.Unit, Since: r.Since}
 }
 
 // restoreNames reserves the names of saved records. A record that cannot be one
 // of nameRecords is left out.
-func (w *Watcher) restoreNames(list []NameRecord, now time.Time) {
+func (w *Watcher) restoreNames(list []appname.Record, now time.Time) {
 	for _, r := range list {
 		if len(w.reserved) >= appname.MaxReserved {
 			return
 		}
-		if !r.sound() {
+		if !r.Sound() {
 			continue
 		}
 		since := r.Since
@@ -85,19 +66,6 @@ func (w *Watcher) loadNames() {
 		w.log.Warn("Saved app names not usable, ignored", "err", err)
 	}
 	w.restoreNames(list[:min(len(list), MaxNames)], w.now())
-}
-
-// sound reports whether a record has the form of one that was written.
-func (r NameRecord) sound() bool {
-	if r.Name == "" || r.Base == "" || text.Name(appname.WithoutOrdinal(r.Name)) != appname.WithoutOrdinal(r.Name) || text.Name(r.Base) != r.Base || len(r.Name) > appname.MaxName {
-		return false
-	}
-	for _, s := range []string{r.Unit, r.Host, r.Bind, r.In} {
-		if text.Label(s, 256) != s && s != "" {
-			return false
-		}
-	}
-	return true
 }
 
 const (
@@ -135,7 +103,7 @@ func (w *Watcher) saveNames(ctx context.Context) {
 	}
 	changed := w.namesChanged
 	w.namesChanged = false
-	var list []NameRecord
+	var list []appname.Record
 	if changed {
 		list = w.nameRecords(w.now())
 	}

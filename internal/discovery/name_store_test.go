@@ -5,18 +5,20 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/resp-exporter/resp-exporter/internal/discovery/appname"
 )
 
 // memoryStore is a NameStore in memory.
 type memoryStore struct {
-	list []NameRecord
+	list []appname.Record
 	err  error
 	n    int // calls of Save
 }
 
-func (n *memoryStore) Load() ([]NameRecord, error) { return n.list, n.err }
+func (n *memoryStore) Load() ([]appname.Record, error) { return n.list, n.err }
 
-func (n *memoryStore) Save(list []NameRecord) error {
+func (n *memoryStore) Save(list []appname.Record) error {
 	n.n++
 	if n.err == nil {
 		n.list = slices.Clone(list)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
@@ -157,112 +156,6 @@ func (d *doctor) examine(ctx context.Context) {
 			d.redisServers()
 		}
 	}
-}
-
-// lack adds what a collector lacks, with a cure for this host and this server.
-func (d *doctor) lack(ctx context.Context, collector string, u *collectors.Unavailable) {
-	f := Finding{Of: u.Of, Reason: u.Reason, Detail: u.Detail, Fault: d.fault(collector, u)}
-	if u.Remedy != "" {
-		f.Cure = strings.Split(u.Remedy, "\n")
-	}
-	kind, name, _ := strings.Cut(u.Of, ":")
-	switch {
-	case collector == "statsd" && u.Reason == collectors.Disabled:
-		d.section(collector).Status = "off"
-		return
-	case kind == "statsd" && u.Reason == collectors.InUse:
-		if d.heldByExporter(collector, name, &f) {
-			return
-		}
-	case kind == "app" && u.Reason == collectors.Permission:
-		d.cureApp(collector, name, &f)
-	case kind == "mysql":
-		d.cureMySQL(ctx, name, &f)
-	case kind == "redis":
-		d.cureRedis(ctx, name, &f)
-	}
-	for i := range f.Cure {
-		f.Cure[i] = strings.ReplaceAll(f.Cure[i], "-o USER", "-o "+d.who.name)
-	}
-	d.add(collector, f)
-}
-
-// fault reports whether a lack keeps something configured from working. It is
-// no fault if this kernel, or an app of that size, cannot have it, or if the
-// app is not configured.
-func (d *doctor) fault(collector string, u *collectors.Unavailable) bool {
-	kind, name, _ := strings.Cut(u.Of, ":")
-	switch {
-	case u.Optional, u.Reason == collectors.Disabled:
-		return false
-	case kind == "mysql", kind == "redis":
-		return true
-	case u.Reason == collectors.Unsupported:
-		return false
-	case kind == "app":
-		return d.named(name)
-	case kind == "statsd":
-		return !slices.Equal(d.Config.StatsD.Listen, config.Default().StatsD.Listen)
-	default:
-		return d.configured(collector)
-	}
-}
-
-// named reports whether the configuration has an app of that name.
-func (d *doctor) named(app string) bool {
-	return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return a.Name == app })
-}
-
-// configured reports whether the configuration needs a collector.
-func (d *doctor) configured(collector string) bool {
-	has := func(part func(config.App) int) bool {
-		return slices.ContainsFunc(d.Config.Apps, func(a config.App) bool { return part(a) > 0 })
-	}
-	switch collector {
-	case "mysql":
-		return len(d.Config.MySQL) > 0
-	case "redis":
-		return len(d.Config.Redis) > 0
-	case "pool":
-		return has(func(a config.App) int { return len(a.Pools) })
-	case "sessions":
-		return has(func(a config.App) int { return len(a.Sessions) })
-	case "tasks":
-		return has(func(a config.App) int { return len(a.Tasks) })
-	default:
-		return false
-	}
-}
-
-func (d *doctor) section(name string) *Section {
-	s := d.sections[name]
-	if s == nil {
-		s = &Section{Name: name, Status: "ok", Facts: []string{}, Findings: []Finding{}}
-		d.sections[name] = s
-	}
-	return s
-}
-
-func (d *doctor) add(section string, f Finding) {
-	s := d.section(section)
-	if f.Cure == nil {
-		f.Cure = []string{}
-	}
-	if slices.ContainsFunc(s.Findings, func(have Finding) bool { return reflect.DeepEqual(have, f) }) {
-		return
-	}
-	s.Findings = append(s.Findings, f)
-	switch {
-	case f.Fault:
-		s.Status = "fault"
-	case s.Status == "ok":
-		s.Status = "note"
-	}
-}
-
-func (d *doctor) fact(section, format string, args ...any) {
-	s := d.section(section)
-	s.Facts = append(s.Facts, fmt.Sprintf(format, args...))
 }
 
 // diagnosis returns the sections in order, with a summary.

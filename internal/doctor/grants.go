@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
@@ -106,4 +108,13 @@ func shellLine(argv []string) string {
 		}
 	}
 	return strings.Join(out, " ")
+}
+
+// redisState returns the state of a Redis in the last read; nil if there is none.
+func (d *doctor) redisState(name string) *model.RedisServer {
+	i := slices.IndexFunc(d.state.Redis, func(s model.RedisServer) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &d.state.Redis[i]
 }

@@ -315,13 +315,6 @@ func (d *doctor) hidden() {
 	}
 }
 
-func groupName(gid string) string {
-	if g, err := user.LookupGroupId(gid); err == nil {
-		return g.Name
-	}
-	return gid
-}
-
 // ownerOf returns the user of an app's oldest process.
 func (d *doctor) ownerOf(a *discovery.App) (uid int, ok bool) {
 	root, err := procfs.NewFS(d.Flags.ProcRoot)

@@ -2,14 +2,12 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // cureStatements are the rights to the last statement of a leaked connection,
@@ -164,32 +162,4 @@ func (d *doctor) hasPool(server string) bool {
 		return slices.ContainsFunc(a.Pools, func(p config.Pool) bool { return p.MySQL == server })
 	}
 	return !d.Flags.Off["pool"] && slices.ContainsFunc(d.Config.Apps, pools)
-}
-
-// statements checks that the last statement of a leaked connection can be read,
-// which a collector does only after a leak, on servers with pools.
-func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
-	if !d.hasPool(name) {
-		return
-	}
-	kept, err := server.KeepsStatements(ctx)
-	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statements of leaked connections cannot be read: "}
-	var e *mysql.Error
-	switch {
-	case errors.As(err, &e) && e.Reason == reason.Permission:
-		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
-		f.Detail += "the user needs SELECT on two columns each of two tables"
-	case errors.As(err, &e) && e.Reason == reason.Unsupported:
-		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
-		f.Detail += "the server needs performance_schema=ON in its configuration"
-	case err == nil && !kept:
-		f.Reason, f.Cure = collectors.Disabled, []string{
-			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
-		}
-		f.Detail += "the consumer events_statements_current is off"
-	default:
-		return // it keeps them; or what is wrong is said elsewhere
-	}
-	d.cureMySQL(ctx, name, &f)
-	d.add("mysql", f)
 }

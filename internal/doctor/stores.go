@@ -1,26 +1,15 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
-	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
-	"github.com/resp-exporter/resp-exporter/internal/secret"
+	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
 // mysqlServers adds what each server is, and what only a server that answers
@@ -75,36 +64,6 @@ func (d *doctor) readOnly(ctx context.Context, name string, server *mysql.Server
 	})
 }
 
-// cureMySQL completes a cure with the exporter's account on the server.
-func (d *doctor) cureMySQL(ctx context.Context, name string, f *Finding) {
-	i := slices.IndexFunc(d.Config.MySQL, func(m config.MySQL) bool { return m.Name == name })
-	server := d.MySQL(name)
-	if i < 0 || server == nil {
-		return
-	}
-	for n, c := range f.Cure {
-		f.Cure[n] = secret.Cured(c, d.Config.MySQL[i].PasswordFile)
-		if strings.HasPrefix(c, "GRANT ") && f.Reason == collectors.Permission {
-			c = d.grants(ctx, name, server)
-		}
-		if strings.Contains(c, mysql.Placeholder) {
-			f.Cure[n] = strings.ReplaceAll(c, mysql.Placeholder, server.Account(ctx))
-		}
-	}
-	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(d.Config.MySQL[i].Transport().Socket, d.Config.MySQL[i].PasswordFile)
-	}
-}
-
-// redisState returns the state of a Redis in the last read; nil if there is none.
-func (d *doctor) redisState(name string) *model.RedisServer {
-	i := slices.IndexFunc(d.state.Redis, func(s model.RedisServer) bool { return s.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &d.state.Redis[i]
-}
-
 // redisServers adds what each server is.
 func (d *doctor) redisServers() {
 	for _, r := range d.Config.Redis {
@@ -128,74 +87,30 @@ func (d *doctor) redisServers() {
 	}
 }
 
-// cureRedis completes a cure with the exporter's user. For missing rights it is
-// one line for a shell with all rights that the configuration needs.
-func (d *doctor) cureRedis(ctx context.Context, name string, f *Finding) {
-	i := slices.IndexFunc(d.Config.Redis, func(r config.Redis) bool { return r.Name == name })
-	if i < 0 {
+// statements checks that the last statement of a leaked connection can be read,
+// which a collector does only after a leak, on servers with pools.
+func (d *doctor) statements(ctx context.Context, name string, server *mysql.Server) {
+	if !d.hasPool(name) {
 		return
 	}
-	way := d.Config.Redis[i].Transport()
-	for n, c := range f.Cure {
-		c = secret.Cured(c, d.Config.Redis[i].PasswordFile)
-		f.Cure[n] = strings.ReplaceAll(c, redis.Placeholder, cmp.Or(way.User, "default"))
-		if rules, ok := strings.CutPrefix(c, "ACL SETUSER "+redis.Placeholder+" "); ok {
-			f.Cure[n] = d.setUser(ctx, d.Config.Redis[i], rules)
+	kept, err := server.KeepsStatements(ctx)
+	f := Finding{Of: "mysql:" + name, Detail: "mysql " + name + ": the last statements of leaked connections cannot be read: "}
+	var e *mysql.Error
+	switch {
+	case errors.As(err, &e) && e.Reason == reason.Permission:
+		f.Reason, f.Cure = collectors.Permission, []string{cureStatements}
+		f.Detail += "the user needs SELECT on two columns each of two tables"
+	case errors.As(err, &e) && e.Reason == reason.Unsupported:
+		f.Reason, f.Cure = collectors.Unsupported, []string{"performance_schema=ON and " + cureConsumer + ", then " + cureStatements}
+		f.Detail += "the server needs performance_schema=ON in its configuration"
+	case err == nil && !kept:
+		f.Reason, f.Cure = collectors.Disabled, []string{
+			cureConsumer, "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'events_statements_current'; which holds until its next restart",
 		}
+		f.Detail += "the consumer events_statements_current is off"
+	default:
+		return // it keeps them; or what is wrong is said elsewhere
 	}
-	if f.Reason == collectors.Permission && len(f.Cure) == 0 {
-		f.Cure = d.files(way.Socket, d.Config.Redis[i].PasswordFile)
-	}
-}
-
-// files returns cures for the files on the way to a store, its socket and the
-// password file, that this user may not use.
-func (d *doctor) files(socket, passwordFile string) []string {
-	var out []string
-	if group, open := inaccessible(socket); group != "" {
-		if !open {
-			out = append(out, "the group "+group+" needs access to its socket and the directories above it; in redis.conf: unixsocketperm 770")
-		}
-		out = append(out, "in the unit: SupplementaryGroups="+group, "usermod -aG "+group+" "+d.who.name)
-	}
-	if passwordFile == "" {
-		return out
-	}
-	if f, err := os.OpenFile(passwordFile, os.O_RDONLY|syscall.O_NONBLOCK, 0); errors.Is(err, fs.ErrPermission) {
-		out = append(out, "chown "+d.who.name+" "+passwordFile+"; chmod 0400 "+passwordFile)
-	} else if err == nil {
-		_ = f.Close()
-	}
-	return out
-}
-
-// inaccessible returns the group of the directory or socket on the path that
-// this user may not use, and whether that group may; "" if all of it is
-// accessible.
-func inaccessible(socket string) (group string, open bool) {
-	if socket == "" {
-		return "", false
-	}
-	var way []string
-	for p := filepath.Dir(socket); ; p = filepath.Dir(p) {
-		way = append([]string{p}, way...)
-		if p == "/" {
-			break
-		}
-	}
-	for i, p := range append(way, socket) {
-		right, bits := uint32(unix.X_OK), uint32(0o010)
-		if i == len(way) {
-			right, bits = unix.W_OK, 0o020
-		}
-		if unix.Faccessat(unix.AT_FDCWD, p, right, unix.AT_EACCESS) == nil {
-			continue
-		}
-		var st unix.Stat_t
-		if unix.Stat(p, &st) != nil {
-			return "", false
-		}
-		return groupName(strconv.FormatUint(uint64(st.Gid), 10)), st.Mode&bits != 0
-	}
-	return "", false
+	d.cureMySQL(ctx, name, &f)
+	d.add("mysql", f)
 }

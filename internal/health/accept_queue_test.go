@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
@@ -36,14 +37,14 @@ func TestQueuesAreJudgedOneByOne(t *testing.T) {
 		in := modeltest.State(rs)
 		x := newTrial()
 		got := x.look(0, rs...).Apps[0].Components["request_queue"]
-		if q := health.Fullest(in.Listeners[0].Listeners); q == nil || q.Name != c.fullest {
+		if q := measures.Fullest(in.Listeners[0].Listeners); q == nil || q.Name != c.fullest {
 			t.Errorf("%s: the fullest is %+v", name, q)
 		}
 		if got != c.level {
 			t.Errorf("%s: %v, want %v", name, got, c.level)
 		}
 	}
-	if q := health.Fullest(nil); q != nil {
+	if q := measures.Fullest(nil); q != nil {
 		t.Errorf("no listener, and %+v", q)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -40,13 +41,6 @@ func (e *evaluator) adviseWorkers(w *appWorkers) adviser {
 // causeKnown reports whether it is known of at least one worker what it waits for.
 func (e *evaluator) causeKnown(w *appWorkers) bool {
 	return slices.ContainsFunc(e.causes(w, false), func(a advice) bool { return a.line != "" })
-}
-
-func (x *worker) name(word string) string {
-	if x.PID == 0 {
-		return word + " " + x.Slot
-	}
-	return fmt.Sprintf("%s %s (pid %d)", word, x.Slot, x.PID)
 }
 
 // adviseMore returns a line that says whether more workers would help, which
@@ -140,15 +134,6 @@ func busiest(a *model.App) (slot string, cores float64) {
 	return slot, cores
 }
 
-func (w *appWorkers) named(slot string) string {
-	for i := range w.workers {
-		if w.workers[i].Slot == slot {
-			return w.workers[i].name("worker")
-		}
-	}
-	return "worker " + slot
-}
-
 func (w *appWorkers) adviseMemory() adviser {
 	line := fmt.Sprintf("%s uses %s of its memory", w.app, FormatPercent(*w.memory.Usage))
 	if limit := w.memory.Limit; limit != nil {
@@ -173,7 +158,7 @@ func (w *appWorkers) adviseCPU() adviser {
 func (e *evaluator) adviseHostMemory() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
-		if v := AppMemory(e.State, app); v != nil && *v > most {
+		if v := measures.AppMemory(e.State, app); v != nil && *v > most {
 			name, most = app, *v
 		}
 	}
@@ -186,7 +171,7 @@ func (e *evaluator) adviseHostMemory() string {
 func (e *evaluator) adviseHostCPU() string {
 	name, most := "", 0.0
 	for _, app := range e.names {
-		if a := appOf(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
+		if a := measures.App(e.State, app); a != nil && a.CPU != nil && *a.CPU > most {
 			name, most = app, *a.CPU
 		}
 	}
@@ -194,28 +179,6 @@ func (e *evaluator) adviseHostCPU() string {
 		return "; no app uses CPU: look for another process"
 	}
 	return fmt.Sprintf("; of the apps, %s uses most, %s of its CPU limit", name, FormatPercent(most))
-}
-
-func (e *evaluator) adviseStore(kind, word, name string) adviser {
-	detail, late := "", e.reason(kind) == "timeout"
-	if l := e.lackOf(kind, name); l != nil {
-		detail, late = l.Short, l.Reason == "timeout"
-	}
-	return func(since time.Duration) []advice {
-		line := word + " " + name + " did not answer at the last check"
-		if since > 0 {
-			line = fmt.Sprintf("%s %s has not answered for %s", word, name, FormatSeconds(since.Seconds()))
-		}
-		if detail != "" {
-			line += " (" + detail + ")"
-		}
-		if late {
-			line += ": if it accepts connections but does not answer, find out what blocks it, or restart it."
-		} else {
-			line += ": check that it runs and that its address and login are correct."
-		}
-		return []advice{{rankRoot, kind + ":" + name, line}}
-	}
 }
 
 func adviseHits(s *model.RedisServer) adviser {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/health/locks"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -44,48 +45,11 @@ type Subject struct {
 	Of   string // which disk, store, pool or queue, where there may be several; else ""
 }
 
-// rule is the result of one rule for one subject at one evaluation.
-type rule struct {
-	Subject
-
-	component string
-	level     Level // by the limits
-	release   Level // by limits lowered by the margin: a level is kept until this one is lower
-	summary   string
-	inhibited bool    // another alert says it already
-	advice    adviser // nil: there is none
-}
-
-// ruleState is what is kept of one rule between evaluations.
-type ruleState struct {
-	level     Level // at the last evaluation
-	component string
-	since     time.Time // when it became unhealthy
-	worst     Level     // since then
-	last      time.Time // the last evaluation at which it was unhealthy
-	summary   string    // of that evaluation
-}
-
-// next returns the state of a rule after one more evaluation. A worse level is
-// taken at once and kept until the release level is lower. A rule that becomes
-// unhealthy again after it was healthy has a new since.
-func (h ruleState) next(r *rule, at time.Time) ruleState {
-	level := max(r.level, min(h.level, r.release))
-	if level > Healthy {
-		if h.level == Healthy {
-			h.since, h.worst = at, level
-		}
-		h.worst, h.last, h.summary = max(h.worst, level), at, cmp.Or(r.summary, h.summary)
-	}
-	h.level, h.component = level, r.component
-	return h
-}
-
 // Evaluate evaluates the state of one gather and returns the result and the State
 // for the next call. It is pure. It may be called at any interval, because
 // durations are computed from Input.At, but in the order of these times.
 func Evaluate(in Input, before State) (Evaluation, State) {
-	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*blocker), tableLocks: make(map[string]*blocker)}
+	e := &evaluator{Input: in, before: before, after: State{make(map[Subject]ruleState)}, blockers: make(map[string]*locks.Blocker), tableLocks: make(map[string]*locks.Blocker)}
 	e.names = e.appNames()
 	for _, app := range e.names {
 		e.evaluateApp(app)
@@ -95,18 +59,6 @@ func Evaluate(in Input, before State) (Evaluation, State) {
 	e.addUnmeasured()
 	return e.evaluation(), e.after
 }
-
-// evaluator is one evaluation under way.
-type evaluator struct {
-	Input
-	before, after State
-	names         []string
-	rules         []rule
-	blockers      map[string]*blocker // by server; nil: none
-	tableLocks    map[string]*blocker // the same
-}
-
-func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }
 
 // addUnmeasured adds a healthy rule for each subject that was unhealthy and has no
 // value now, e.g. the error rate of an app without requests, so that it is listed

@@ -2,7 +2,6 @@ package health
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
@@ -17,43 +16,6 @@ const (
 	// nearlyFull is the share of max_connections that is a warning.
 	nearlyFull = 0.9
 )
-
-// mysqlServer returns a MySQL server; nil if it was not read.
-func (e *evaluator) mysqlServer(name string) *model.MySQLServer {
-	i := slices.IndexFunc(e.State.MySQL, func(s model.MySQLServer) bool { return s.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &e.State.MySQL[i]
-}
-
-// redisServer returns a Redis server; nil if it was not read.
-func (e *evaluator) redisServer(name string) *model.RedisServer { return redisServer(e.State, name) }
-
-func redisServer(s *model.State, name string) *model.RedisServer {
-	i := slices.IndexFunc(s.Redis, func(r model.RedisServer) bool { return r.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &s.Redis[i]
-}
-
-// isDown reports whether a server was read and did not answer.
-func (e *evaluator) isDown(kind, name string) bool {
-	if kind == "mysql" {
-		s := e.mysqlServer(name)
-		return s != nil && !s.Up
-	}
-	s := e.redisServer(name)
-	return s != nil && !s.Up
-}
-
-// isFull reports whether a MySQL server refused the exporter because it has no
-// connection left.
-func (e *evaluator) isFull(name string) bool {
-	s := e.mysqlServer(name)
-	return s != nil && s.Full
-}
 
 // evaluateStores evaluates the configured servers.
 func (e *evaluator) evaluateStores() {
@@ -163,8 +125,8 @@ func (e *evaluator) evaluateQueries(s *model.MySQLServer) {
 	r.release = max(r.release, r.level)
 	r.summary = "a statement has run on MySQL " + name + " for " + FormatSeconds(shown) + e.blockedBy(name)
 	if b := e.tableLock(name); b != nil && e.blocker(name) == nil {
-		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.waiting)), "connection"), name,
-			choose(len(b.waiting) == 1, "waits", "wait"), FormatSeconds(b.longest))
+		r.summary = fmt.Sprintf("%s of MySQL %s %s for a lock of a table, the longest for %s", plural(float64(len(b.Waiting)), "connection"), name,
+			choose(len(b.Waiting) == 1, "waits", "wait"), FormatSeconds(b.Longest))
 	}
 	r.advice = deferred(func() adviser { return e.adviseQuery(name, shown) })
 	e.add(r)

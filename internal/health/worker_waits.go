@@ -4,91 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
-
-// WaitsFor returns what the workers of an app wait for, in words, by their slots.
-func WaitsFor(w *model.AppWorkers) map[string]string {
-	out := make(map[string]string)
-	for i := range w.Workers {
-		if text := waitText(w.Workers[i].Wait, true); text != "" {
-			out[w.Workers[i].Slot] = text
-		}
-	}
-	return out
-}
-
-// waitOf returns what a worker waits for; nil if nothing or not known.
-func (e *evaluator) waitOf(app, slot string) *model.Wait {
-	w := workersOf(e.State, app)
-	if slot == "" || w == nil {
-		return nil
-	}
-	i := slices.IndexFunc(w.Workers, func(x model.Worker) bool { return x.Slot == slot })
-	if i < 0 {
-		return nil
-	}
-	return w.Workers[i].Wait
-}
-
-// storeOf returns the kind and the name of the configured server for which a worker
-// waits.
-func storeOf(x *model.Wait) (kind, name string, ok bool) {
-	if x.On != "mysql" && x.On != "redis" {
-		return "", "", false
-	}
-	name, ok = strings.CutPrefix(x.Peer, x.On+":")
-	return x.On, name, ok
-}
-
-// waitText returns a wait in words, e.g. "waits for MySQL main", for one worker or
-// several; "" where it is not known.
-func waitText(x *model.Wait, one bool) string {
-	if x == nil {
-		return ""
-	}
-	waits := choose(one, "waits", "wait") + " for "
-	switch x.On {
-	case "mysql":
-		return waits + storeName("MySQL", x.On, x.Peer)
-	case "redis":
-		return waits + storeName("Redis", x.On, x.Peer)
-	case "upstream":
-		if app, ok := strings.CutPrefix(x.Peer, "app:"); ok {
-			return waits + "the app " + app
-		}
-		return waits + orText(x.Peer, "another server")
-	case "client":
-		return waits + "its client"
-	case "lock":
-		return waits + "a lock of its process"
-	case "disk":
-		return waits + "the disk"
-	case "sleep":
-		return choose(one, "sleeps", "sleep")
-	case "child":
-		return waits + "a child process"
-	case "cpu":
-		return choose(one, "computes", "compute")
-	}
-	return ""
-}
-
-func storeName(word, kind, peer string) string {
-	name, _ := strings.CutPrefix(peer, kind+":")
-	return strings.TrimSpace(word + " " + name)
-}
-
-func orText(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
 
 // causes returns advice about what stuck workers and, unless stuckOnly, workers that
 // have been busy for long wait for, one line per cause.
@@ -167,11 +87,11 @@ func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
 	if kind != "mysql" {
 		return advice{}, nil
 	}
-	if b := e.blocker(name); b.holdsUp(w.app, x.Slot) {
-		return b.advice(e), nil
+	if b := e.blocker(name); b.HoldsUp(w.app, x.Slot) {
+		return blockerAdvice(b, e), nil
 	}
-	if b := e.tableLock(name); b.holdsUp(w.app, x.Slot) {
-		return b.tableAdvice(), nil
+	if b := e.tableLock(name); b.HoldsUp(w.app, x.Slot) {
+		return tableAdvice(b), nil
 	}
 	return advice{}, e.queryOf(name, w.app, x.Slot)
 }
@@ -292,14 +212,6 @@ func (w *appWorkers) endAll(g []worker) (kill string, slots []string) {
 	return kill, slots
 }
 
-// choose returns singular if one is true, else plural.
-func choose(one bool, singular, plural string) string {
-	if one {
-		return singular
-	}
-	return plural
-}
-
 // end returns the command that ends a worker; "" if its server is not known to
 // replace it. Workers whose threads wait for a lock do not handle SIGQUIT, so they
 // get SIGKILL.
@@ -311,14 +223,6 @@ func (w *appWorkers) end(x *worker) string {
 		return "kill -KILL " + pidText(x.PID)
 	}
 	return "kill -QUIT " + pidText(x.PID)
-}
-
-// pidText returns a process id; "PID" where it is not known.
-func pidText(pid int) string {
-	if pid == 0 {
-		return "PID"
-	}
-	return strconv.Itoa(pid)
 }
 
 // workersNamed returns the names of at most maxNamed workers of an app.
@@ -335,13 +239,4 @@ func workersNamed(g []worker, app string) string {
 		names = append(names, strings.TrimPrefix(g[i].name(""), " "))
 	}
 	return "Workers " + enumerate(names) + " of " + app
-}
-
-// enumerate joins words with commas and "and".
-func enumerate(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

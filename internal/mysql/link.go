@@ -80,3 +80,29 @@ func (l *link) connect(ctx context.Context) (err error) {
 	l.conn, err = l.db.Conn(ctx)
 	return err
 }
+
+// each calls f for every row of a query. An error of f that is not [Error]
+// means an answer of another form, after which the connection is not trusted.
+func (l *link) each(ctx context.Context, query string, f func(*sql.Rows) error) error {
+	return l.try(func() error {
+		rows, err := l.conn.QueryContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			if err := f(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// exec runs a statement that has no rows.
+func (l *link) exec(ctx context.Context, statement string) error {
+	return l.try(func() error {
+		_, err := l.conn.ExecContext(ctx, statement)
+		return err
+	})
+}

@@ -14,13 +14,14 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
 )
 
 // A server that does not answer is not hammered, and leaves nothing behind.
 func TestBackoff(t *testing.T) {
-	f := serve(t, func(string, net.Conn) bool { return true })
+	f := redistest.Serve(t, func(string, net.Conn) bool { return true })
 	var now atomic.Int64 // seconds; it stands still until it is moved
-	s := openAt(t, f, func() time.Time { return time.Unix(now.Load(), 0) })
+	s := redistest.OpenAt(t, f, func() time.Time { return time.Unix(now.Load(), 0) })
 	limit := 50 * time.Millisecond
 	ping := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -30,11 +31,11 @@ func TestBackoff(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	for range 100 {
-		if k, detail := kind(t, ping()); k != reason.Timeout {
+		if k, detail := redistest.Fault(t, ping()); k != reason.Timeout {
 			t.Fatal(k, detail)
 		}
 	}
-	if n := f.accepted.Load(); n > 1 {
+	if n := f.Accepted.Load(); n > 1 {
 		t.Errorf("%d connections in a hundred reads", n)
 	}
 	after := runtime.NumGoroutine()
@@ -44,8 +45,8 @@ func TestBackoff(t *testing.T) {
 	if after > before+2 {
 		t.Errorf("%d goroutines before, %d after", before, after)
 	}
-	answer := well(nil)
-	f.answer.Store(&answer)
+	answer := redistest.Well(nil)
+	f.Answer.Store(&answer)
 	now.Add(60)
 	limit = 20 * time.Second
 	if err := ping(); err != nil {
@@ -56,22 +57,22 @@ func TestBackoff(t *testing.T) {
 // A connection that breaks while nobody looks costs no scrape.
 func TestBrokenConnection(t *testing.T) {
 	t.Parallel()
-	f := serve(t, well(nil))
-	s := open(t, "redis://"+f.addr, "")
+	f := redistest.Serve(t, redistest.Well(nil))
+	s := redistest.Open(t, "redis://"+f.Addr, "")
 	if _, err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	answer := func(command string, c net.Conn) bool {
-		if f.accepted.Load() == 1 {
+		if f.Accepted.Load() == 1 {
 			return false
 		}
-		return well(nil)(command, c)
+		return redistest.Well(nil)(command, c)
 	}
-	f.answer.Store(&answer)
+	f.Answer.Store(&answer)
 	if _, err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := f.accepted.Load(); n != 2 {
+	if n := f.Accepted.Load(); n != 2 {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -79,24 +80,24 @@ func TestBrokenConnection(t *testing.T) {
 // A password file is read at each connect, and a new one at once, backoff or not.
 func TestPasswordFile(t *testing.T) {
 	t.Parallel()
-	f := serve(t, func(command string, c net.Conn) bool {
+	f := redistest.Serve(t, func(command string, c net.Conn) bool {
 		if (strings.HasPrefix(command, "hello") || strings.HasPrefix(command, "auth")) && !strings.Contains(command, "auth resp second") && !strings.Contains(command, "resp second") {
-			return write(c, "-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+			return redistest.Write(c, "-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 		}
-		return well(nil)(command, c)
+		return redistest.Well(nil)(command, c)
 	})
 	file := filepath.Join(t.TempDir(), "password")
-	s := open(t, "redis://resp:unused@"+f.addr, file)
-	if k, detail := kind(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
+	s := redistest.Open(t, "redis://resp:unused@"+f.Addr, file)
+	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "password_file") || strings.Contains(detail, file) {
 		t.Errorf("without a file: %s %s", k, detail)
 	}
 	save(t, file, "first\n")
-	if k, detail := kind(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "refuses") {
+	if k, detail := redistest.Fault(t, ping(t, s)); k != reason.Permission || !strings.Contains(detail, "refuses") {
 		t.Errorf("with the wrong password: %s %s", k, detail)
 	}
-	tries := f.accepted.Load()
+	tries := f.Accepted.Load()
 	_ = ping(t, s)
-	if n := f.accepted.Load(); n != tries {
+	if n := f.Accepted.Load(); n != tries {
 		t.Errorf("tried again at once: %d connections, then %d", tries, n)
 	}
 	save(t, file, "second\r\n")
@@ -135,13 +136,13 @@ func TestNobodyThere(t *testing.T) {
 		"redis+cluster://" + addr:                "does not listen",
 		"redis+sentinel://" + addr + "/mymaster": "no sentinel",
 	} {
-		s := open(t, url, "")
-		k, detail := kind(t, ping(t, s))
+		s := redistest.Open(t, url, "")
+		k, detail := redistest.Fault(t, ping(t, s))
 		if k != reason.NotFound || !strings.Contains(detail, want) {
 			t.Errorf("%s: %s %q, want %q", url, k, detail, want)
 		}
 	}
-	if k, detail := kind(t, ping(t, open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != reason.NotFound {
+	if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+addr+"?ca_file="+dir+"/none.pem", ""))); k != reason.NotFound {
 		t.Errorf("%s %s", k, detail)
 	}
 }
@@ -149,12 +150,14 @@ func TestNobodyThere(t *testing.T) {
 // What a sentinel says is not taken on trust, and one that hangs is not waited for.
 func TestSentinels(t *testing.T) {
 	t.Parallel()
-	master := serve(t, well(nil))
-	host, port, _ := net.SplitHostPort(master.addr)
-	say := func(s string) *fake { return serve(t, well(map[string]string{"sentinel": s})) }
+	master := redistest.Serve(t, redistest.Well(nil))
+	host, port, _ := net.SplitHostPort(master.Addr)
+	say := func(s string) *redistest.Fake {
+		return redistest.Serve(t, redistest.Well(map[string]string{"sentinel": s}))
+	}
 	good := say("*2\r\n$" + strconv.Itoa(len(host)) + "\r\n" + host + "\r\n$" + strconv.Itoa(len(port)) + "\r\n" + port + "\r\n")
-	hung := serve(t, func(string, net.Conn) bool { return true })
-	if err := ping(t, open(t, "redis+sentinel://"+hung.addr+","+good.addr+"/m", "")); err != nil { // in the time of the one read
+	hung := redistest.Serve(t, func(string, net.Conn) bool { return true })
+	if err := ping(t, redistest.Open(t, "redis+sentinel://"+hung.Addr+","+good.Addr+"/m", "")); err != nil { // in the time of the one read
 		t.Error(err)
 	}
 	for answer, want := range map[string]struct {
@@ -168,7 +171,7 @@ func TestSentinels(t *testing.T) {
 		"-NOAUTH hunter2\r\n":      {reason.Permission, "no sentinel returned its address"},
 		"*2\r\n$1\r\nx\r\n$-1\r\n": {reason.NotFound, ""},
 	} {
-		if k, detail := kind(t, ping(t, open(t, "redis+sentinel://"+say(answer).addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
+		if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "redis+sentinel://"+say(answer).Addr+"/m", ""))); k != want.kind || !strings.Contains(detail, want.has) {
 			t.Errorf("%q: %s %s", answer, k, detail)
 		}
 	}
@@ -177,15 +180,15 @@ func TestSentinels(t *testing.T) {
 // TLS asked of a server that has none, and the other way around, each says so.
 func TestTLSMismatch(t *testing.T) {
 	t.Parallel()
-	f := serve(t, func(string, net.Conn) bool { return true })
-	answer := func(_ string, c net.Conn) bool { return write(c, "-ERR unknown command\r\n") }
-	f.answer.Store(&answer)
-	if _, detail := kind(t, ping(t, open(t, "rediss://"+f.addr, ""))); !strings.Contains(detail, "TLS") && !strings.Contains(detail, "in time") {
+	f := redistest.Serve(t, func(string, net.Conn) bool { return true })
+	answer := func(_ string, c net.Conn) bool { return redistest.Write(c, "-ERR unknown command\r\n") }
+	f.Answer.Store(&answer)
+	if _, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr, ""))); !strings.Contains(detail, "TLS") && !strings.Contains(detail, "in time") {
 		t.Error(detail)
 	}
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "empty.pem"), "")
-	if k, detail := kind(t, ping(t, open(t, "rediss://"+f.addr+"?ca_file="+dir+"/empty.pem", ""))); k != reason.Permission || !strings.Contains(detail, "certificate file") {
+	if k, detail := redistest.Fault(t, ping(t, redistest.Open(t, "rediss://"+f.Addr+"?ca_file="+dir+"/empty.pem", ""))); k != reason.Permission || !strings.Contains(detail, "certificate file") {
 		t.Error(k, detail)
 	}
 }

@@ -54,9 +54,16 @@ var (
 	errCertificate = errors.New("certificate files")
 	errHandshake   = errors.New("TLS handshake")
 	errProtocol    = errors.New("not the Redis protocol")
-	errTooLarge    = errors.New("a reply that is too large")
 	errNodes       = errors.New("too many nodes")
 )
+
+// ErrTooLarge is the error of a reply that is larger than the guard lets through;
+// it ends the connection.
+var ErrTooLarge = errors.New("a reply that is too large")
+
+// ErrStale is the error of a read on another connection than the one on which
+// the nodes were listed.
+var ErrStale = errors.New("the connection was replaced")
 
 // used are the commands that the exporter sends, as an ACL rule writes them.
 // What a server says is repeated only where it is one of them.
@@ -74,16 +81,22 @@ var (
 	missing = regexp.MustCompile(`(?i)^ERR .*(unknown (sub)?command|unsupported command|not (be )?(supported?|available|allowed|enabled|permitted)|is disabled|no such command)`)
 )
 
-// refusesCommand reports whether a server refused one command and no more: it
+// RefusesCommand reports whether a server refused one command and no more: it
 // does not have it, or the user may not use it. Where a connect failed, the
 // command is one of those that log in.
-func refusesCommand(err error) bool {
+func RefusesCommand(err error) bool {
 	var answered redis.Error
 	if !errors.As(err, &answered) {
 		return false
 	}
 	text := answered.Error()
 	return missing.MatchString(text) || strings.HasPrefix(text, "NOPERM ") && command.MatchString(text)
+}
+
+// IsReply reports whether err is nil or an error reply of the server.
+func IsReply(err error) bool {
+	var answered redis.Error
+	return err == nil || errors.As(err, &answered)
 }
 
 // ofAll reports whether an error reply is about the connection or the server as a
@@ -97,6 +110,14 @@ func ofAll(err error) bool {
 	return strings.HasPrefix(rest, "max number of clients")
 }
 
+// NamesCommand reports whether an error reply names a command that the exporter
+// sends.
+func NamesCommand(text string) bool { return command.MatchString(text) }
+
+// FaultOf returns the [Error] for err where there is neither a last error reply
+// nor TLS to consider.
+func FaultOf(err error) *Error { return classify(err, "", false) }
+
 // classify returns the [Error] for err. reply is the last error reply that the
 // connection read, because go-redis forgets it when the server closes the
 // connection. encrypted is whether TLS is used.
@@ -104,7 +125,7 @@ func classify(err error, reply string, encrypted bool) *Error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return f
 	}
-	if errors.Is(err, errStale) {
+	if errors.Is(err, ErrStale) {
 		return &Error{Reason: reason.Failed, Detail: "closed the connection during the request"}
 	}
 	if errors.Is(err, errNoMaster) {
@@ -124,13 +145,13 @@ func faultOf(err error, reply string, encrypted bool) *Error {
 		return f
 	}
 	if answered, ok := errors.AsType[redis.Error](err); ok {
-		return replyFault(answered.Error())
+		return ReplyFault(answered.Error())
 	}
 	if f := networkFault(err); f != nil {
 		return f
 	}
 	if reply != "" {
-		return replyFault(reply)
+		return ReplyFault(reply)
 	}
 	if encrypted { // in TLS 1.3 the client thinks that all is well before it is refused
 		return &Error{Reason: reason.Failed, Detail: "closed the connection without a reply: it may require a client certificate, set cert_file and key_file in its url"}
@@ -151,15 +172,15 @@ func localFault(err error) *Error {
 		return &Error{Reason: reason.Failed, Detail: "does not speak the Redis protocol; if it uses TLS, its url must begin with rediss"}
 	case errors.Is(err, errNodes):
 		return &Error{Reason: reason.Failed, Detail: "has too many nodes: the limit is 500, and an eighth of the limit of open files (ulimit -n)"}
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrTooLarge):
 		return &Error{Reason: reason.Failed, Detail: "sent a reply that is too large for Redis"}
 	}
 	return nil
 }
 
-// replyFault returns the error for an error reply, such as "-NOAUTH
+// ReplyFault returns the error for an error reply, such as "-NOAUTH
 // Authentication required.".
-func replyFault(text string) *Error {
+func ReplyFault(text string) *Error {
 	code, rest, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
 	switch {
 	case code == "NOAUTH":
@@ -201,20 +222,6 @@ func missingFault(text string) *Error {
 		what = "the command " + strings.ToUpper(strings.ReplaceAll(m[1], "|", " "))
 	}
 	return &Error{Reason: reason.Unsupported, Detail: "does not have " + what + ": it is renamed or disabled", Answered: true}
-}
-
-// queueFault returns the error for the reply to a command about a queue; keys
-// is the part of an ACL rule that allows those keys.
-func queueFault(text, keys string) *Error {
-	code, rest, _ := strings.Cut(text, " ")
-	switch {
-	case code == "NOPERM" && command.FindString(text) == "" && strings.Contains(rest, "key"):
-		cure := "ACL SETUSER " + Placeholder + " " + keys
-		return &Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
-	case code == "WRONGTYPE":
-		return &Error{Reason: reason.Failed, Detail: "has a key with the name of a queue that is of another type"}
-	}
-	return replyFault(text)
 }
 
 var plainCode = regexp.MustCompile(`^[A-Z]{3,16}$`)

@@ -58,7 +58,7 @@ func (g *guard) Read(b []byte) (int, error) {
 // check follows the protocol through received bytes.
 func (g *guard) check(b []byte) error {
 	if g.read += len(b); g.read > maxReply {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	for len(b) > 0 {
 		if g.skip > 0 {
@@ -70,7 +70,7 @@ func (g *guard) check(b []byte) error {
 		c := b[0]
 		b = b[1:]
 		if g.length++; g.length > maxLine {
-			return errTooLarge
+			return ErrTooLarge
 		}
 		if len(g.line) < keptError {
 			g.line = append(g.line, c)
@@ -106,7 +106,7 @@ func (g *guard) header() error {
 			return errProtocol
 		}
 		if n < minInteger || n > maxInteger {
-			return errTooLarge
+			return ErrTooLarge
 		}
 		g.close()
 		return nil
@@ -131,7 +131,7 @@ func (g *guard) header() error {
 // bulk begins a string of n bytes; -1 is none.
 func (g *guard) bulk(n int) error {
 	if n > maxBulk {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	if n >= 0 {
 		g.skip = n + len("\r\n")
@@ -143,10 +143,10 @@ func (g *guard) bulk(n int) error {
 // array begins an array of n elements; -1 is none.
 func (g *guard) array(n int) error {
 	if n > maxElements {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	if g.elements += max(n, 0); g.elements > maxElements || len(g.open) >= maxDepth {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	if n <= 0 {
 		g.close()

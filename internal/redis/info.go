@@ -36,7 +36,7 @@ func ParseInfo(reply string) Info {
 			continue
 		}
 		if to := numbers[key]; to != nil {
-			*to = number(value)
+			*to = Number(value)
 		}
 		if to := texts[key]; to != nil {
 			*to = plainText(value)
@@ -57,8 +57,8 @@ func (i *Info) numbers() map[string]**float64 {
 	}
 }
 
-// number reads a whole number; nil if it is none.
-func number(s string) *float64 {
+// Number reads a whole number; nil if it is none.
+func Number(s string) *float64 {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > math.MaxInt64 {
 		return nil

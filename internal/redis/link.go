@@ -2,34 +2,23 @@ package redis
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
-const (
-	// clientName is how CLIENT LIST shows our connection.
-	clientName = "resp-exporter"
-	// dialTimeout bounds a connect that its reader no longer waits for.
-	dialTimeout = time.Second
-	// maxPEM bounds a certificate file, in bytes.
-	maxPEM = 1 << 20
-)
+// clientName is how CLIENT LIST shows our connection.
+const clientName = "resp-exporter"
 
-// link is one client of go-redis. It is discarded at its first error, with all
+// Link is one client of go-redis. It is discarded at its first error, with all
 // that the client may have running, and never reconnects by itself: [Server]
 // decides when to try again.
-type link struct {
+type Link struct {
 	client redis.UniversalClient
 	nodes  *nodes                 // addresses connected to
 	dials  atomic.Int64           // connects begun
@@ -45,8 +34,8 @@ type link struct {
 }
 
 // newLink returns a client that has not connected yet.
-func newLink(u config.RedisURL, passwordFile string) *link {
-	l := &link{db: u.DB, nodes: newNodes()}
+func newLink(u config.RedisURL, passwordFile string) *Link {
+	l := &Link{db: u.DB, nodes: newNodes()}
 	login := func(context.Context) (string, string, error) {
 		if passwordFile == "" {
 			return u.User, string(u.Password), nil
@@ -73,17 +62,33 @@ func newLink(u config.RedisURL, passwordFile string) *link {
 	return l
 }
 
+// Client returns the client of go-redis.
+func (l *Link) Client() redis.UniversalClient { return l.client }
+
+// Close ends its connections.
+func (l *Link) Close() error { return l.client.Close() }
+
+// DB returns the number of the database that the URL selects.
+func (l *Link) DB() int { return l.db }
+
+// Dials returns how many connects were begun.
+func (l *Link) Dials() int64 { return l.dials.Load() }
+
+// Pin makes every further connect fail with [ErrStale]: what follows is done on
+// the connections that stand, or not at all.
+func (l *Link) Pin() { l.single.Store(true) }
+
 // greet names a new connection and selects the database. A server may have
 // neither command, as many managed ones do: without a name the connection
 // serves all the same, and without the database all that is about no key does.
-func (l *link) greet(ctx context.Context, c *redis.Conn) error {
+func (l *Link) greet(ctx context.Context, c *redis.Conn) error {
 	pipe := c.Pipeline()
 	name := pipe.ClientSetName(ctx, clientName)
 	var database *redis.StatusCmd
 	if l.db > 0 {
 		database = pipe.Select(ctx, l.db)
 	}
-	if _, err := pipe.Exec(ctx); !isReply(err) {
+	if _, err := pipe.Exec(ctx); !IsReply(err) {
 		return err
 	}
 	if err := name.Err(); err != nil && ofAll(err) {
@@ -91,49 +96,36 @@ func (l *link) greet(ctx context.Context, c *redis.Conn) error {
 	}
 	l.noKeys.Store(nil)
 	if database != nil && database.Err() != nil {
-		if !refusesCommand(database.Err()) {
+		if !RefusesCommand(database.Err()) {
 			return database.Err()
 		}
-		l.noKeys.Store(replyFault(database.Err().Error()))
+		l.noKeys.Store(ReplyFault(database.Err().Error()))
 	}
 	l.greets.Store(true)
 	l.reply.Store(nil) // it explains a hang-up later on, of which these were not the reason
 	return nil
 }
 
-// pinged returns the error of a PING; nil if it was refused, because a refusal
+// PingError returns the error of a PING; nil if it was refused, because a refusal
 // is an answer, too.
-func (l *link) pinged(err error) error {
-	if l.greets.Load() && refusesCommand(err) {
-		l.noPing.Store(replyFault(err.Error()))
+func (l *Link) PingError(err error) error {
+	if l.greets.Load() && RefusesCommand(err) {
+		l.noPing.Store(ReplyFault(err.Error()))
 		return nil
 	}
 	return err
 }
 
-// keys returns why keys cannot be read; nil if they can.
-func (l *link) keys() error {
+// KeysError returns why keys cannot be read; nil if they can.
+func (l *Link) KeysError() error {
 	if e := l.noKeys.Load(); e != nil {
 		return e
 	}
 	return nil
 }
 
-// clientOptions sets the limits of a client of go-redis.
-func clientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
-	o.DisableIdentity = true
-	o.Protocol = 2 // the least that the guard has to know
-	o.ContextTimeoutEnabled = true
-	o.MaxRetries, o.DialerRetries, o.MaxRedirects = -1, 1, -1
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, patience, patience, patience
-	o.PoolSize, o.PipelinePoolSize = 2, -1
-	o.ReadBufferSize, o.WriteBufferSize = 16<<10, 4<<10
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return o
-}
-
-// each calls f for the server, or concurrently for each master of a cluster.
-func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
+// Each calls f for the server, or concurrently for each master of a cluster.
+func (l *Link) Each(ctx context.Context, f func(context.Context, *redis.Client) error) error {
 	switch c := l.client.(type) {
 	case *redis.Client:
 		return f(ctx, c)
@@ -150,7 +142,7 @@ func (l *link) each(ctx context.Context, f func(context.Context, *redis.Client) 
 }
 
 // lastReply returns the last error reply read; "" if there was none.
-func (l *link) lastReply() string {
+func (l *Link) lastReply() string {
 	if s := l.reply.Load(); s != nil {
 		return *s
 	}
@@ -158,10 +150,10 @@ func (l *link) lastReply() string {
 }
 
 // dialer returns the dial function of a client; it counts the connections.
-func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
+func (l *Link) dialer(u config.RedisURL) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if l.single.Load() {
-			return nil, errStale
+			return nil, ErrStale
 		}
 		if !l.nodes.admits(addr) {
 			return nil, errNodes
@@ -182,61 +174,6 @@ func (l *link) dialer(u config.RedisURL) func(context.Context, string, string) (
 		}
 		return conn, err
 	}
-}
-
-// connect opens a connection by TCP, a UNIX socket or TLS, with a guard that
-// stores error replies in reply.
-func connect(ctx context.Context, network, addr string, u config.RedisURL, reply *atomic.Pointer[string]) (net.Conn, error) {
-	conn, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, addr)
-	if err == nil && u.TLS {
-		conn, err = startTLS(ctx, conn, addr, u)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &guard{Conn: conn, reply: reply}, nil
-}
-
-// startTLS starts TLS on a connection. It reads the certificates each time,
-// because they may have been renewed.
-func startTLS(ctx context.Context, conn net.Conn, addr string, u config.RedisURL) (net.Conn, error) {
-	conf, err := tlsConfig(u)
-	if err == nil {
-		if conf.ServerName == "" {
-			conf.ServerName, _, err = net.SplitHostPort(addr)
-		}
-		secure := tls.Client(conn, conf)
-		if err == nil {
-			err = secure.HandshakeContext(ctx)
-		}
-		if err == nil {
-			return secure, nil
-		}
-		err = fmt.Errorf("%w: %w", errHandshake, err)
-	}
-	_ = conn.Close()
-	return nil, err
-}
-
-func tlsConfig(u config.RedisURL) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.ServerName}
-	if u.CAFile != "" {
-		pem, err := safefile.Read(u.CAFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
-		conf.RootCAs = x509.NewCertPool()
-		if err != nil || !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errCertificate
-		}
-	}
-	if u.CertFile != "" {
-		cert, err1 := safefile.Read(u.CertFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
-		key, err2 := safefile.Read(u.KeyFile, safefile.Policy{MaxBytes: maxPEM, AnyOwner: true})
-		pair, err3 := tls.X509KeyPair(cert, key)
-		if err1 != nil || err2 != nil || err3 != nil {
-			return nil, errCertificate
-		}
-		conf.Certificates = []tls.Certificate{pair}
-	}
-	return conf, nil
 }
 
 // silence discards what go-redis would print to standard error.

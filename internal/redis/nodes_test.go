@@ -84,7 +84,7 @@ func TestClusterOfTooManyNodes(t *testing.T) {
 		l := newLink(config.RedisURL{Addrs: []string{"127.0.0.1:" + port}, Kind: config.RedisCluster}, "")
 		l.nodes.most = 16
 		var calls atomic.Int64
-		err := l.each(t.Context(), func(ctx context.Context, c *redis.Client) error {
+		err := l.Each(t.Context(), func(ctx context.Context, c *redis.Client) error {
 			calls.Add(1)
 			return c.Ping(ctx).Err()
 		})

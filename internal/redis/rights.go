@@ -11,6 +11,10 @@ const (
 	leaseRights   = "+time +set +get +del +expire +zadd +zcount +zremrangebyscore +zrem +watch +unwatch +multi +exec"
 )
 
+// HealPrefix is what all keys of the fleet begin with; docs/healing.md has the
+// rights that they need.
+const HealPrefix = "resp:heal:"
+
 // Rights are what the exporter's user on one server needs, by what the
 // configuration asks of it.
 type Rights struct {
@@ -56,7 +60,7 @@ func (r Rights) Rules(before7 bool) []string {
 		add(sessionRights, "%R~", keys...)
 	}
 	if r.Leases {
-		add(leaseRights, "~", healPrefix+"*")
+		add(leaseRights, "~", HealPrefix+"*")
 	}
 	return out
 }
@@ -77,4 +81,4 @@ func selector(before7 bool, commands, access string, keys []string) []string {
 }
 
 // literal returns a pattern of Redis that means s and nothing else.
-func literal(s string) string { return strings.TrimSuffix(scanPattern(s), "*") }
+func literal(s string) string { return strings.TrimSuffix(KeyPattern(s), "*") }

@@ -6,7 +6,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -20,9 +19,9 @@ import (
 )
 
 const (
-	// patience is how long one read may take at most, whoever waits: a Redis
+	// Patience is how long one read may take at most, whoever waits: a Redis
 	// that takes longer is, to an app, not there.
-	patience = 1500 * time.Millisecond
+	Patience = 1500 * time.Millisecond
 	// After a fault nothing is tried for a while that doubles from firstWait.
 	// It stays short enough that a server which is back is seen in 5 s.
 	firstWait = 500 * time.Millisecond
@@ -43,16 +42,14 @@ type Options struct {
 type Server struct {
 	o    Options
 	turn chan struct{} // one read at a time, so that one connection is enough
-	seed maphash.Seed
 
 	mu     sync.Mutex // guards what follows, and is never held while reading
-	link   *link      // nil: not connected
+	link   *Link      // nil: not connected
 	closed bool
 	fault  *Error // of the last try; nil: it worked
 	faults int    // tries in a row that failed
 	until  time.Time
 	secret secret.Version // of the password file at the last fault
-	heads  map[string]knownHead
 }
 
 // Open returns a server. It connects at the first read, not here.
@@ -60,8 +57,17 @@ func Open(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{o: o, turn: make(chan struct{}, 1), seed: maphash.MakeSeed(), heads: make(map[string]knownHead)}
+	return &Server{o: o, turn: make(chan struct{}, 1)}
 }
+
+// DB returns the number of the database that the URL selects.
+func (s *Server) DB() int { return s.o.URL.DB }
+
+// IsCluster reports whether the URL names a cluster.
+func (s *Server) IsCluster() bool { return s.o.URL.Kind == config.RedisCluster }
+
+// Now returns the time by the server's clock, see [Options].
+func (s *Server) Now() time.Time { return s.o.Now() }
 
 // Close ends the connection; reads under way fail soon.
 func (s *Server) Close() error {
@@ -81,7 +87,7 @@ func (s *Server) Close() error {
 func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	var refused *Error
-	err := s.do(ctx, func(ctx context.Context, l *link) error {
+	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
 		before := l.dials.Load()
 		err := ping(ctx, l, &took)
 		if err == nil && l.dials.Load() != before {
@@ -99,12 +105,12 @@ func (s *Server) Ping(ctx context.Context) (time.Duration, error) {
 	return took, nil
 }
 
-func ping(ctx context.Context, l *link, longest *time.Duration) error {
+func ping(ctx context.Context, l *Link, longest *time.Duration) error {
 	var mu sync.Mutex
 	*longest = 0
-	return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+	return l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
 		began := time.Now()
-		err := l.pinged(c.Ping(ctx).Err())
+		err := l.PingError(c.Ping(ctx).Err())
 		mu.Lock()
 		defer mu.Unlock()
 		*longest = max(*longest, time.Since(began))
@@ -117,11 +123,11 @@ func ping(ctx context.Context, l *link, longest *time.Duration) error {
 func (s *Server) Info(ctx context.Context) (Info, error) {
 	var infos []Info
 	var refused *Error
-	err := s.do(ctx, func(ctx context.Context, l *link) error {
+	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
 		var mu sync.Mutex
 		infos = infos[:0]
 		refused = l.noKeys.Load()
-		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+		return l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
 			reply, err := askInfo(ctx, l, c)
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,8 +148,8 @@ func (s *Server) Info(ctx context.Context) (Info, error) {
 // where it does not say, as before Redis 6.
 func (s *Server) Version(ctx context.Context) string {
 	version := ""
-	_ = s.do(ctx, func(ctx context.Context, l *link) error {
-		return l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+	_ = s.Do(ctx, func(ctx context.Context, l *Link) error {
+		return l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
 			fields, err := c.Do(ctx, "hello").Slice()
 			for i := 0; err == nil && i+1 < len(fields); i += 2 {
 				if text, ok := fields[i+1].(string); ok && fields[i] == "version" {
@@ -158,7 +164,7 @@ func (s *Server) Version(ctx context.Context) string {
 
 // askInfo asks for some sections, and for all from a server before 7.0, which
 // takes one at most.
-func askInfo(ctx context.Context, l *link, c *redis.Client) (string, error) {
+func askInfo(ctx context.Context, l *Link, c *redis.Client) (string, error) {
 	if !l.plain.Load() {
 		reply, err := c.Info(ctx, "server", "clients", "memory", "stats", "replication").Result()
 		if err == nil || !strings.Contains(err.Error(), "syntax error") {
@@ -169,10 +175,10 @@ func askInfo(ctx context.Context, l *link, c *redis.Client) (string, error) {
 	return c.Info(ctx).Result()
 }
 
-// do calls f with a link that may be new. When one that had worked breaks, as
+// Do calls f with a link that may be new. When one that had worked breaks, as
 // after a restart of the server, f is called once more with a new one.
-func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *Server) Do(ctx context.Context, f func(context.Context, *Link) error) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
@@ -197,28 +203,28 @@ func (s *Server) do(ctx context.Context, f func(context.Context, *link) error) e
 	}
 }
 
-// keyed is do for what is about keys.
-func (s *Server) keyed(ctx context.Context, f func(context.Context, *link) error) error {
-	return s.do(ctx, func(ctx context.Context, l *link) error {
+// WithKeys is Do for what is about keys.
+func (s *Server) WithKeys(ctx context.Context, f func(context.Context, *Link) error) error {
+	return s.Do(ctx, func(ctx context.Context, l *Link) error {
 		// A refused login must be seen as such, not as that of single commands.
 		if err := s.verify(ctx, l); err != nil {
 			return err
 		}
-		if err := l.keys(); err != nil {
+		if err := l.KeysError(); err != nil {
 			return err
 		}
 		return f(ctx, l)
 	})
 }
 
-// lend calls f once with a link that may be new, for work in the background.
+// InBackground calls f once with a link that may be new, for work in the background.
 // The work may end at any time, but what is on its way to the server is waited
 // for: a link that is left in the middle of an answer is of no more use.
-func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) error) error {
+func (s *Server) InBackground(ctx context.Context, f func(context.Context, *Link) error) error {
 	if err := ctx.Err(); err != nil {
 		return &Error{Reason: reason.Timeout, Detail: "was not queried in time: the scrape was cancelled"}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Patience)
 	defer cancel()
 	l, fault := s.ready()
 	if fault != nil {
@@ -226,7 +232,7 @@ func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) er
 	}
 	err := s.verify(ctx, l)
 	if err == nil {
-		err = l.keys()
+		err = l.KeysError()
 	}
 	if err == nil {
 		err = f(ctx, l)
@@ -234,7 +240,7 @@ func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) er
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errStale):
+	case errors.Is(err, ErrStale):
 		return err
 	}
 	fault = classify(err, l.lastReply(), s.o.URL.TLS)
@@ -242,9 +248,49 @@ func (s *Server) withLink(ctx context.Context, f func(context.Context, *link) er
 	return fault
 }
 
-// verify pings on a link that never worked. What f of lend asks may be refused,
+// OnOneConnection calls f as [Server.Do] does, and again with a new connection if the
+// client has replaced it meanwhile without a word: what f saw is of one server.
+func (s *Server) OnOneConnection(ctx context.Context, f func(context.Context, *Link) error) error {
+	return s.Do(ctx, func(ctx context.Context, l *Link) error {
+		for range 2 {
+			if err := s.verify(ctx, l); err != nil {
+				return err
+			}
+			if err := l.KeysError(); err != nil {
+				return err
+			}
+			before := l.dials.Load()
+			if err := f(ctx, l); err != nil {
+				return err
+			}
+			if l.dials.Load() == before {
+				return nil
+			}
+		}
+		return ErrStale
+	})
+}
+
+// OpenLink returns a client of its own, for work that may neither wait for the
+// reads of the server nor delay them. It has not connected yet; the caller closes
+// it. Once the server is closed there is none.
+func (s *Server) OpenLink() (*Link, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, &Error{Reason: reason.Failed, Detail: "is no longer in the configuration"}
+	}
+	return newLink(s.o.URL, s.o.PasswordFile), nil
+}
+
+// Classify returns the [Error] for an error on l.
+func (s *Server) Classify(err error, l *Link) *Error {
+	return classify(err, l.lastReply(), s.o.URL.TLS)
+}
+
+// verify pings on a link that never worked. What f of InBackground asks may be refused,
 // and that must not look as if the server could not be reached at all.
-func (s *Server) verify(ctx context.Context, l *link) error {
+func (s *Server) verify(ctx context.Context, l *Link) error {
 	if l.worked.Load() {
 		return nil
 	}
@@ -257,7 +303,7 @@ func (s *Server) verify(ctx context.Context, l *link) error {
 }
 
 // ready returns the link to ask on, or why there is none now.
-func (s *Server) ready() (*link, *Error) {
+func (s *Server) ready() (*Link, *Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -277,7 +323,7 @@ func (s *Server) renewed() bool {
 	return s.fault.Reason == reason.Permission && s.o.PasswordFile != "" && s.secret != secret.VersionOf(s.o.PasswordFile)
 }
 
-func (s *Server) succeeded(l *link) {
+func (s *Server) succeeded(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.worked.Store(true)
@@ -287,7 +333,7 @@ func (s *Server) succeeded(l *link) {
 }
 
 // failed takes a fault of l and reports whether to try again at once.
-func (s *Server) failed(l *link, fault *Error, err error) (again bool) {
+func (s *Server) failed(l *Link, fault *Error, err error) (again bool) {
 	var answered redis.Error
 	var ours *Error
 	worked := l.worked.Load()

@@ -13,6 +13,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
+// maxClientName bounds the name of a client and the path of its socket, in bytes.
+const maxClientName = 256
+
 // maxClients is the number of connections up to which CLIENT LIST is asked for:
 // some 400 bytes each, below the bound of one reply.
 const maxClients = 2000
@@ -54,18 +57,18 @@ func (s *Server) Keyspace(ctx context.Context) (string, error) {
 // ServerID reports which server answers now. Its error is an [Error].
 func (s *Server) ServerID(ctx context.Context) (ServerID, error) {
 	var ids []string
-	err := s.do(ctx, func(ctx context.Context, l *link) (err error) {
+	err := s.Do(ctx, func(ctx context.Context, l *Link) (err error) {
 		ids, err = runIDs(ctx, l)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
-	return serverID(ids)
+	return JoinIDs(ids)
 }
 
-// serverID joins the run_ids of a server's processes.
-func serverID(ids []string) (ServerID, error) {
+// JoinIDs joins the run_ids of a server's processes.
+func JoinIDs(ids []string) (ServerID, error) {
 	if len(ids) == 0 || slices.Contains(ids, "") {
 		return "", &Error{Reason: reason.Unsupported, Detail: "does not report its run_id (INFO server)"}
 	}
@@ -74,9 +77,9 @@ func serverID(ids []string) (ServerID, error) {
 }
 
 // runIDs reads INFO of the server, or of each master of the cluster.
-func runIDs(ctx context.Context, l *link) ([]string, error) {
+func runIDs(ctx context.Context, l *Link) ([]string, error) {
 	ids := make(chan string, maxMasters)
-	err := l.each(ctx, func(ctx context.Context, c *redis.Client) error {
+	err := l.Each(ctx, func(ctx context.Context, c *redis.Client) error {
 		reply, err := askInfo(ctx, l, c)
 		if err != nil {
 			return err
@@ -103,23 +106,23 @@ const maxMasters = 1000
 func infoField(reply, key string) string {
 	for line := range strings.Lines(reply) {
 		if value, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), key+":"); ok {
-			return idText(value)
+			return IDText(value)
 		}
 	}
 	return ""
 }
 
-// idText passes an id of at most 64 hexadecimal digits.
-func idText(s string) string {
+// IDText passes an id of at most 64 hexadecimal digits.
+func IDText(s string) string {
 	if len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF") != "" {
 		return ""
 	}
 	return s
 }
 
-// serverState reads the state of a server. If the server refuses the list of
+// State reads the state of a server. If the server refuses the list of
 // clients, Hidden says so; that is no error.
-func (s *Server) serverState(ctx context.Context, l *link) (ServerState, error) {
+func (s *Server) State(ctx context.Context, l *Link) (ServerState, error) {
 	client, ok := l.client.(*redis.Client)
 	if !ok {
 		return ServerState{}, &Error{Reason: reason.Unsupported, Detail: "is a cluster"}
@@ -129,7 +132,7 @@ func (s *Server) serverState(ctx context.Context, l *link) (ServerState, error) 
 		return ServerState{}, err
 	}
 	p := ServerState{DB: s.o.URL.DB}
-	if p.ID, err = serverID([]string{infoField(reply, "run_id")}); err != nil {
+	if p.ID, err = JoinIDs([]string{infoField(reply, "run_id")}); err != nil {
 		return ServerState{}, err
 	}
 	if peer := l.peer.Load(); peer != nil {
@@ -180,14 +183,14 @@ func parseClient(line string) (c Client, ok bool) {
 		switch key {
 		case "addr":
 			c.Addr = plainAddrPort(value)
-			if path, isPath := strings.CutSuffix(value, ":0"); isPath && strings.HasPrefix(path, "/") && len(path) <= maxNameLen {
+			if path, isPath := strings.CutSuffix(value, ":0"); isPath && strings.HasPrefix(path, "/") && len(path) <= maxClientName {
 				c.Path = path
 			}
 			found++
 		case "laddr":
 			c.To = plainAddrPort(value)
 		case "name":
-			if len(value) > maxNameLen {
+			if len(value) > maxClientName {
 				return Client{}, false
 			}
 			c.Name = value

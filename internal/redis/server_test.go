@@ -14,12 +14,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 func TestServer(t *testing.T) {
 	t.Parallel()
-	f := serve(t, well(nil))
-	s := open(t, "redis://"+f.addr, "")
+	f := redistest.Serve(t, redistest.Well(nil))
+	s := redistest.Open(t, "redis://"+f.Addr, "")
 	for range 3 {
 		took, err := s.Ping(t.Context())
 		if err != nil || took <= 0 {
@@ -30,7 +32,7 @@ func TestServer(t *testing.T) {
 			t.Fatalf("info: %s, %v", show(i), err)
 		}
 	}
-	if n := f.accepted.Load(); n != 1 {
+	if n := f.Accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
 	if err := s.Close(); err != nil {
@@ -39,7 +41,7 @@ func TestServer(t *testing.T) {
 	if _, err := s.Ping(t.Context()); err == nil {
 		t.Error("a closed server answers")
 	}
-	if n := f.accepted.Load(); n != 1 {
+	if n := f.Accepted.Load(); n != 1 {
 		t.Error("a closed server connects")
 	}
 }
@@ -47,18 +49,18 @@ func TestServer(t *testing.T) {
 // A server before 7.0 takes one section of INFO at most.
 func TestOldServer(t *testing.T) {
 	t.Parallel()
-	f := serve(t, func(command string, c net.Conn) bool {
+	f := redistest.Serve(t, func(command string, c net.Conn) bool {
 		switch {
 		case strings.HasPrefix(command, "hello"):
-			return write(c, "-ERR unknown command `HELLO`\r\n")
+			return redistest.Write(c, "-ERR unknown command `HELLO`\r\n")
 		case command == "info":
-			return write(c, "$17\r\nkeyspace_hits:7\r\n\r\n")
+			return redistest.Write(c, "$17\r\nkeyspace_hits:7\r\n\r\n")
 		case strings.HasPrefix(command, "info"):
-			return write(c, "-ERR syntax error\r\n")
+			return redistest.Write(c, "-ERR syntax error\r\n")
 		}
-		return well(nil)(command, c)
+		return redistest.Well(nil)(command, c)
 	})
-	s := open(t, "redis://"+f.addr, "")
+	s := redistest.Open(t, "redis://"+f.Addr, "")
 	for range 2 {
 		if i, err := s.Info(t.Context()); err != nil || i.Hits == nil || *i.Hits != 7 {
 			t.Fatalf("%s, %v", show(i), err)
@@ -90,10 +92,10 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := serve(t, well(c.replies))
-			_, err := open(t, "redis://hunter2:hunter2@"+f.addr+"/1", "").Ping(t.Context())
-			k, detail := kind(t, err)
-			if k != c.kind || !strings.Contains(detail, c.has) || strings.Contains(detail, "hunter2") || strings.Contains(detail, f.addr) {
+			f := redistest.Serve(t, redistest.Well(c.replies))
+			_, err := redistest.Open(t, "redis://hunter2:hunter2@"+f.Addr+"/1", "").Ping(t.Context())
+			k, detail := redistest.Fault(t, err)
+			if k != c.kind || !strings.Contains(detail, c.has) || strings.Contains(detail, "hunter2") || strings.Contains(detail, f.Addr) {
 				t.Errorf("%s %q, want %s and %q, and no name or address", k, detail, c.kind, c.has)
 			}
 			var e *redis.Error
@@ -120,22 +122,22 @@ func TestWithoutACommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			say := func(command string) string { return strings.ReplaceAll(reply, "NAME", command) }
-			f := serve(t, well(map[string]string{"client": say("client|setname"), "select": say("select"), "hello": "-ERR unknown command 'HELLO'\r\n"}))
-			s := open(t, "redis://hunter2:hunter2@"+f.addr+"/3", "")
+			f := redistest.Serve(t, redistest.Well(map[string]string{"client": say("client|setname"), "select": say("select"), "hello": "-ERR unknown command 'HELLO'\r\n"}))
+			s := redistest.Open(t, "redis://hunter2:hunter2@"+f.Addr+"/3", "")
 			if took, err := s.Ping(t.Context()); err != nil || took <= 0 {
 				t.Errorf("ping: %s, %v", took, err)
 			}
 			i, err := s.Info(t.Context())
-			if k, detail := kind(t, err); i.Hits == nil || k != reason.Unsupported && k != reason.Permission || strings.Contains(detail, "hunter2") || detail == "" {
+			if k, detail := redistest.Fault(t, err); i.Hits == nil || k != reason.Unsupported && k != reason.Permission || strings.Contains(detail, "hunter2") || detail == "" {
 				t.Errorf("%s: %s %q", show(i), k, detail)
 			}
-			if _, err := s.Queues(t.Context(), []redis.QueueRef{rqRef("default")}); err == nil {
+			if _, err := tasks.NewReader(s).Queues(t.Context(), []tasks.QueueRef{{Kind: tasks.RQ, Name: "default"}}); err == nil {
 				t.Error("keys of another database are read")
 			}
-			if _, err := open(t, "redis://"+f.addr, "").Info(t.Context()); err != nil {
+			if _, err := redistest.Open(t, "redis://"+f.Addr, "").Info(t.Context()); err != nil {
 				t.Errorf("of database 0: %v", err)
 			}
-			if n := f.accepted.Load(); n != 2 {
+			if n := f.Accepted.Load(); n != 2 {
 				t.Errorf("%d connections", n)
 			}
 		})
@@ -145,8 +147,8 @@ func TestWithoutACommand(t *testing.T) {
 // A refusal of one command leaves the connection as it is.
 func TestRefusalKeepsTheConnection(t *testing.T) {
 	t.Parallel()
-	f := serve(t, well(map[string]string{"info": "-NOPERM User hunter2 has no permissions to run the 'info' command\r\n"}))
-	s := open(t, "redis://"+f.addr, "")
+	f := redistest.Serve(t, redistest.Well(map[string]string{"info": "-NOPERM User hunter2 has no permissions to run the 'info' command\r\n"}))
+	s := redistest.Open(t, "redis://"+f.Addr, "")
 	for range 5 {
 		if _, err := s.Ping(t.Context()); err != nil {
 			t.Fatal(err)
@@ -155,7 +157,7 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 			t.Fatal("INFO is allowed")
 		}
 	}
-	if n := f.accepted.Load(); n != 1 {
+	if n := f.Accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
 }
@@ -164,10 +166,10 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	drip := func(_ string, c net.Conn) bool {
-		for write(c, "$100\r\n"[:1]) {
+		for redistest.Write(c, "$100\r\n"[:1]) {
 			time.Sleep(20 * time.Millisecond)
 			for range 100 {
-				if !write(c, "1") {
+				if !redistest.Write(c, "1") {
 					return false
 				}
 				time.Sleep(20 * time.Millisecond)
@@ -176,13 +178,13 @@ func TestHostile(t *testing.T) {
 		return false
 	}
 	flood := func(_ string, c net.Conn) bool {
-		for write(c, strings.Repeat("x", 1<<16)) {
+		for redistest.Write(c, strings.Repeat("x", 1<<16)) {
 			continue
 		}
 		return false
 	}
 	say := func(s string) func(string, net.Conn) bool {
-		return func(_ string, c net.Conn) bool { return write(c, s) }
+		return func(_ string, c net.Conn) bool { return redistest.Write(c, s) }
 	}
 	for name, c := range map[string]struct {
 		answer func(string, net.Conn) bool
@@ -193,17 +195,17 @@ func TestHostile(t *testing.T) {
 		"garbage":     {say("\x00\xff\x15\x03\x03\r\n\r\n"), reason.Failed},
 		"HTTP":        {say("HTTP/1.1 400 Bad Request\r\n\r\n"), reason.Failed},
 		"huge bulk":   {say("$2000000000\r\n"), reason.Failed},
-		"huge info":   {well(map[string]string{"info": "$2000000000\r\n"}), reason.Failed},
+		"huge info":   {redistest.Well(map[string]string{"info": "$2000000000\r\n"}), reason.Failed},
 		"huge array":  {say("*2000000000\r\n"), reason.Failed},
 		"deep arrays": {say(strings.Repeat("*1\r\n", 100_000)), reason.Failed},
 		"wide arrays": {say(strings.Repeat("*100000\r\n", 100_000)), reason.Failed},
 		"drip":        {drip, reason.Timeout},
 		"flood":       {flood, reason.Failed},
-		"half info":   {well(map[string]string{"info": "$100\r\nkeyspace_hits:7\r\n"}), reason.Timeout},
+		"half info":   {redistest.Well(map[string]string{"info": "$100\r\nkeyspace_hits:7\r\n"}), reason.Timeout},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := serve(t, c.answer)
-			s := open(t, "redis://"+f.addr, "")
+			f := redistest.Serve(t, c.answer)
+			s := redistest.Open(t, "redis://"+f.Addr, "")
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			limit := 30 * time.Second // what fails must do so by itself, however busy the machine is
@@ -216,7 +218,7 @@ func TestHostile(t *testing.T) {
 			if err == nil {
 				_, err = s.Info(ctx)
 			}
-			if k, detail := kind(t, err); k != c.kind {
+			if k, detail := redistest.Fault(t, err); k != c.kind {
 				t.Errorf("%s %s, want %s", k, detail, c.kind)
 			}
 			runtime.ReadMemStats(&after)
@@ -230,12 +232,12 @@ func TestHostile(t *testing.T) {
 // A client that is thrown away takes everything with it, whatever kind it is
 // of, and however it failed.
 func TestNothingIsLeft(t *testing.T) {
-	hung := serve(t, func(string, net.Conn) bool { return true })
-	gone := serve(t, func(string, net.Conn) bool { return false })
-	mad := serve(t, func(_ string, c net.Conn) bool { return write(c, "*2\r\n$1\r\nx\r\n*1\r\n:1\r\n") })
+	hung := redistest.Serve(t, func(string, net.Conn) bool { return true })
+	gone := redistest.Serve(t, func(string, net.Conn) bool { return false })
+	mad := redistest.Serve(t, func(_ string, c net.Conn) bool { return redistest.Write(c, "*2\r\n$1\r\nx\r\n*1\r\n:1\r\n") })
 	before := runtime.NumGoroutine()
 	var now atomic.Int64
-	for _, addr := range []string{hung.addr, gone.addr, mad.addr, "127.0.0.1:1"} {
+	for _, addr := range []string{hung.Addr, gone.Addr, mad.Addr, "127.0.0.1:1"} {
 		for _, form := range []string{"redis://%s", "rediss://%s", "redis+sentinel://%s/m", "redis+cluster://%s"} {
 			u, err := config.ParseRedisURL(config.Secret(fmt.Sprintf(form, addr)))
 			if err != nil {
@@ -251,7 +253,7 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 		}
 	}
-	if n := hung.accepted.Load(); n < 10 {
+	if n := hung.Accepted.Load(); n < 10 {
 		t.Errorf("only %d connections: this tests nothing", n)
 	}
 	var after int

@@ -90,8 +90,6 @@ func (c *Connections) Stats() ConnectionStats {
 	return ConnectionStats{Open: len(c.open), Limit: c.limit, Closed: maps.Clone(c.closed)}
 }
 
-type connKey struct{}
-
 // changed is the server's hook. A new connection comes here before anything is
 // read from it, in the goroutine that accepts the next one.
 func (c *Connections) changed(conn net.Conn, state http.ConnState) {
@@ -216,21 +214,6 @@ func (c *Connections) forget(conn net.Conn) {
 	if c.remotes[x.remote]--; c.remotes[x.remote] <= 0 {
 		delete(c.remotes, x.remote)
 	}
-}
-
-// connOf returns the connection of a request; nil: it is not known.
-func connOf(ctx context.Context) net.Conn {
-	conn, _ := ctx.Value(connKey{}).(net.Conn)
-	return conn
-}
-
-// unwrap returns the connection below TLS: closing TLS would wait for the
-// client.
-func unwrap(conn net.Conn) net.Conn {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn()
-	}
-	return conn
 }
 
 // remoteOf returns the range from which one client can choose addresses: an

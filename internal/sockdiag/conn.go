@@ -158,6 +158,7 @@ func (c *Conn) lock(ctx context.Context) error {
 	return nil
 }
 
+// unlock ends a successful lock.
 func (c *Conn) unlock() { c.token <- struct{}{} }
 
 // Listeners returns every listening TCP and UNIX stream socket of the namespace.

@@ -85,8 +85,8 @@ func find(ls []sockdiag.Listener, inode uint64) (sockdiag.Listener, bool) {
 	return sockdiag.Listener{}, false
 }
 
-// await asks until the listener's queue is that long: a handshake on loopback
-// ends in a softirq, soon but not at once.
+// await queries until the listener's queue has that length: a handshake on loopback ends
+// in a softirq, soon but not at once.
 func await(t testing.TB, c *sockdiag.Conn, inode uint64, want uint32) sockdiag.Listener {
 	t.Helper()
 	var last sockdiag.Listener
@@ -108,14 +108,14 @@ func await(t testing.TB, c *sockdiag.Conn, inode uint64, want uint32) sockdiag.L
 	return last
 }
 
-type place struct {
+type endpoint struct {
 	name, network string
 	family        int
 	at            unix.Sockaddr
 	label         func(unix.Sockaddr) string
 }
 
-func places(dir string) []place {
+func endpoints(dir string) []endpoint {
 	path := filepath.Join(dir, "with blank.sock")
 	abstract := fmt.Sprintf("@resp-test-%d-%s", os.Getpid(), filepath.Base(dir))
 	v4 := func(host string) func(unix.Sockaddr) string {
@@ -126,7 +126,7 @@ func places(dir string) []place {
 	}
 	fixed := func(s string) func(unix.Sockaddr) string { return func(unix.Sockaddr) string { return s } }
 	mapped := [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}
-	return []place{
+	return []endpoint{
 		{"v4", sockdiag.TCP, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}, v4("127.0.0.1")},
 		{"v4 any", sockdiag.TCP, unix.AF_INET, &unix.SockaddrInet4{}, v4("")},
 		{"v6", sockdiag.TCP6, unix.AF_INET6, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}, v6("[::1]")},
@@ -139,13 +139,13 @@ func places(dir string) []place {
 
 func TestListenersSeeTheirQueues(t *testing.T) {
 	c := dial(t, 0)
-	for _, p := range places(t.TempDir()) {
-		t.Run(p.name, func(t *testing.T) { checkPlace(t, c, p) })
+	for _, p := range endpoints(t.TempDir()) {
+		t.Run(p.name, func(t *testing.T) { checkEndpoint(t, c, p) })
 	}
 }
 
-// checkPlace listens, over-fills the queue and compares what the kernel says.
-func checkPlace(t *testing.T, c *sockdiag.Conn, p place) {
+// checkEndpoint listens, overfills the queue and compares what the kernel reports.
+func checkEndpoint(t *testing.T, c *sockdiag.Conn, p endpoint) {
 	t.Helper()
 	addr, inode := listen(t, p.family, p.at)
 	if l := await(t, c, inode, 0); l.Queue != 0 || l.Limit != backlog || !l.HasQueue || !l.HasLimit {
@@ -169,7 +169,7 @@ func checkPlace(t *testing.T, c *sockdiag.Conn, p place) {
 }
 
 // inNewNamespace runs fn on a thread with a network of its own, with loopback
-// up, and gives fn a descriptor of that network. Without the right to make one
+// up, and passes a descriptor of that network. Without the right to create one
 // it returns EPERM.
 func inNewNamespace(fn func(fd int)) error {
 	result := make(chan error, 1)
@@ -230,9 +230,9 @@ func TestOtherNetworkNamespace(t *testing.T) {
 			return
 		}
 		defer func() { _ = c.Close() }()
-		for _, p := range places(dir)[:2] {
+		for _, p := range endpoints(dir)[:2] {
 			t.Logf("%s", p.name)
-			checkPlace(t, c, p)
+			checkEndpoint(t, c, p)
 		}
 		addr, inode := listen(t, unix.AF_UNIX, &unix.SockaddrUnix{Name: filepath.Join(dir, "ns.sock")})
 		fill(t, unix.AF_UNIX, addr, 2)
@@ -244,7 +244,7 @@ func TestOtherNetworkNamespace(t *testing.T) {
 			t.Errorf("our own network shows the other's listener (err %v)", err)
 		}
 		// It must find its way back to the same network after a failure.
-		breakOnce(t, c)
+		failOnce(t, c)
 		if l := await(t, c, inode, 2); l.Queue != 2 {
 			t.Errorf("after redial: %+v", l)
 		}
@@ -270,7 +270,7 @@ func refusedDial(t *testing.T) {
 	}
 }
 
-func breakOnce(t *testing.T, c *sockdiag.Conn) {
+func failOnce(t *testing.T, c *sockdiag.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -297,7 +297,7 @@ func TestRedialAfterTimeout(t *testing.T) {
 	c := dial(t, 0)
 	_, inode := listen(t, unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	for range 3 {
-		breakOnce(t, c)
+		failOnce(t, c)
 		await(t, c, inode, 0)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// connect opens a listener and one connection to it, and gives the end that
+// connect opens a listener and one connection to it, and returns the end that
 // connected.
 func connect(t testing.TB, network, address string) net.Conn {
 	t.Helper()
@@ -119,8 +119,8 @@ func TestUnixConnections(t *testing.T) {
 	}
 }
 
-// run does what the kernel does with a filter program.
-func run(t *testing.T, code []byte, port uint16) bool {
+// runFilter interprets a filter program as the kernel does.
+func runFilter(t *testing.T, code []byte, port uint16) bool {
 	t.Helper()
 	at := 0
 	for steps := 0; at < len(code); steps++ {
@@ -155,7 +155,7 @@ func TestRemotePorts(t *testing.T) {
 		code := sockdiag.RemotePorts(ports)
 		for _, port := range append([]uint16{0, 1, 2, 3305, 3306, 3307, 65534, 65535}, ports...) {
 			want := slices.Contains(ports[:min(len(ports), 256)], port)
-			if got := run(t, code, port); got != want {
+			if got := runFilter(t, code, port); got != want {
 				t.Errorf("%d ports: port %d is taken: %v", len(ports), port, got)
 			}
 		}

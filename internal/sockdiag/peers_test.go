@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
 )
 
-// among returns a function that reports whether an inode is one of these.
-func among(inodes ...uint64) func(uint64) bool {
+// anyOf returns a function that reports whether an inode is one of these.
+func anyOf(inodes ...uint64) func(uint64) bool {
 	return func(inode uint64) bool { return slices.Contains(inodes, inode) }
 }
 
@@ -28,17 +28,17 @@ func TestPeers(t *testing.T) {
 		client, server := bothEnds(t, "tcp", address)
 		other, _ := bothEnds(t, "tcp", address)
 		mine, theirs, left := inodeOfConn(t, client), inodeOfConn(t, server), inodeOfConn(t, other)
-		list, err := c.Peers(t.Context(), among(mine, theirs), nil)
+		list, err := c.Peers(t.Context(), anyOf(mine, theirs), nil)
 		if err != nil || len(list) != 2 {
 			t.Fatalf("%s: %+v, %v", address, list, err)
 		}
-		list, err = c.Peers(t.Context(), among(mine, theirs), []uint16{1, addrOf(server.LocalAddr()).Port(), 65535})
+		list, err = c.Peers(t.Context(), anyOf(mine, theirs), []uint16{1, addrOf(server.LocalAddr()).Port(), 65535})
 		want := sockdiag.Peer{Connection: sockdiag.Connection{Local: addrOf(client.LocalAddr()), Remote: addrOf(server.LocalAddr()), Inode: mine}}
 		if err != nil || len(list) != 1 || list[0] != want {
 			t.Errorf("%s: %+v, %v, want %+v and not inode %d", address, list, err, want, left)
 		}
 		_ = server.Close() // the client may still wait for an answer that never comes
-		if list, err = c.Peers(t.Context(), among(mine), nil); err != nil || len(list) != 1 || list[0] != want {
+		if list, err = c.Peers(t.Context(), anyOf(mine), nil); err != nil || len(list) != 1 || list[0] != want {
 			t.Errorf("%s: closed by the other end: %+v, %v", address, list, err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestPeersConnecting(t *testing.T) {
 		}
 		last = st.Ino
 	}
-	list, err := dial(t, 0).Peers(t.Context(), among(last), []uint16{80})
+	list, err := dial(t, 0).Peers(t.Context(), anyOf(last), []uint16{80})
 	if err != nil || len(list) != 1 || int(list[0].Remote.Port()) != port {
 		t.Errorf("%+v, %v, want port %d", list, err, port)
 	}
@@ -112,7 +112,7 @@ func TestUnixPeers(t *testing.T) {
 		}
 		wanted = append(wanted, st.Ino)
 	}
-	list, err := dial(t, 0).UnixPeers(t.Context(), among(wanted...))
+	list, err := dial(t, 0).UnixPeers(t.Context(), anyOf(wanted...))
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -135,7 +135,7 @@ func TestUnixPending(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	accepted, _ := bothEnds(t, "unix", filepath.Join(t.TempDir(), "a"))
 	mine := inodeOfConn(t, client)
-	list, err := dial(t, 0).UnixPending(t.Context(), among(mine, inodeOfConn(t, accepted)))
+	list, err := dial(t, 0).UnixPending(t.Context(), anyOf(mine, inodeOfConn(t, accepted)))
 	if err != nil || len(list) != 1 || list[0].Path != path || list[0].Inode != mine || list[0].Accepted {
 		t.Errorf("%+v, %v, want inode %d", list, err, mine)
 	}
@@ -164,11 +164,11 @@ func TestOtherPorts(t *testing.T) {
 		code := sockdiag.OtherPorts(ports)
 		for _, port := range append([]uint16{1, 2, 7999, 8000, 8001, 8002, 65534, 65535}, ports...) {
 			want := !slices.Contains(ports[:min(len(ports), 256)], port)
-			if got := run(t, code, port); got != want {
+			if got := runFilter(t, code, port); got != want {
 				t.Errorf("%d ports: port %d is accepted: %v", len(ports), port, got)
 			}
 		}
-		if list, err := dial(t, 0).Peers(t.Context(), among(), ports); err != nil || len(list) > 0 {
+		if list, err := dial(t, 0).Peers(t.Context(), anyOf(), ports); err != nil || len(list) > 0 {
 			t.Errorf("the kernel refuses the program for %d ports: %v, %v", len(ports), list, err)
 		}
 	}
@@ -195,7 +195,7 @@ func BenchmarkPeers(b *testing.B) {
 		}
 		b.Cleanup(func() { _ = server.Close() })
 	}
-	wanted := among(inodeOfConn(b, connect(b, "tcp4", "127.0.0.1:0")))
+	wanted := anyOf(inodeOfConn(b, connect(b, "tcp4", "127.0.0.1:0")))
 	served := []uint16{8000, addrOf(ln.Addr()).Port()}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -161,7 +161,7 @@ func BenchmarkParseProcNetTCP(b *testing.B) {
 // with established connections in the table.
 func TestProcAgrees(t *testing.T) {
 	c := dial(t, 0)
-	for _, p := range places(t.TempDir()) {
+	for _, p := range endpoints(t.TempDir()) {
 		t.Run(p.name, func(t *testing.T) {
 			addr, inode := listen(t, p.family, p.at)
 			fill(t, p.family, addr, 2)

@@ -50,7 +50,7 @@ func TestUDPInode(t *testing.T) {
 	}
 }
 
-// sendTo sends one packet and gives the address it came from.
+// sendTo sends one packet and returns its source address.
 func sendTo(t *testing.T, s, receiver *net.UDPConn) netip.AddrPort {
 	t.Helper()
 	var err error

@@ -20,8 +20,8 @@ func BenchmarkUpstream(b *testing.B) {
 		datagram = append(datagram, message(20, 1, answer)...)
 	}
 	for name, run := range map[string]func() int{
-		"answers/ours":     func() int { return oursOf(datagram) },
-		"answers/upstream": func() int { return upstreamOf(datagram) },
+		"answers/ours":     func() int { return countAnswers(datagram) },
+		"answers/upstream": func() int { return countAnswersUpstream(datagram) },
 		"request/ours":     func() int { return len(sockdiag.NewRequest(make([]byte, 56))) },
 		"request/upstream": func() int {
 			m := netlink.Message{Header: netlink.Header{Length: 16 + 56, Type: 20, Flags: netlink.Request | netlink.Dump}, Data: make([]byte, 56)}
@@ -43,7 +43,7 @@ func BenchmarkUpstream(b *testing.B) {
 	}
 }
 
-func oursOf(datagram []byte) (n int) {
+func countAnswers(datagram []byte) (n int) {
 	_, _ = sockdiag.EachAnswer(datagram, 1, func(p []byte) error {
 		if l, ok, err := sockdiag.ParseUnixListener(p); err == nil && ok && l.Path == "/run/shop/shop.sock" {
 			n++
@@ -53,8 +53,8 @@ func oursOf(datagram []byte) (n int) {
 	return n
 }
 
-// upstreamOf reads the same with netlink.Message and netlink.AttributeDecoder.
-func upstreamOf(datagram []byte) (n int) {
+// countAnswersUpstream does the same with netlink.Message and netlink.AttributeDecoder.
+func countAnswersUpstream(datagram []byte) (n int) {
 	for len(datagram) >= unix.NLMSG_HDRLEN {
 		var m netlink.Message
 		if m.UnmarshalBinary(datagram) != nil {

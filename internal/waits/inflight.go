@@ -182,7 +182,7 @@ func (l *sample) requestAge(a sockdiag.Accepted, pooled bool, seen time.Duration
 	switch {
 	case pooled: // of an event loop that does not wait: it hangs only while it is in one call
 		return min(seen, a.Quiet(), now.Sub(l.main.since))
-	case !a.HasTimes: // whether it is still the same request only a call that lasts can tell
+	case !a.HasTimes: // only a long call proves that it is still the same request
 		return min(seen, l.longestInCall(now))
 	case a.Answered(): // it is being sent
 		return 0

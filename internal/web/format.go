@@ -58,3 +58,10 @@ func trendText(perSecond float64, known bool) (arrow string, words shown) {
 	}
 	return arrow, shown{health.FormatBytes(perMinute) + "/min", health.Exact(math.Round(perSecond)) + " bytes per second over the last 5 min"}
 }
+
+func clockOf(t time.Time) clock {
+	if t.IsZero() {
+		return clock{}
+	}
+	return clock{t.UTC().Format(time.RFC3339), formatTime(t)}
+}

@@ -8,12 +8,6 @@ import (
 	"strconv"
 )
 
-// look is the latest gather, put together and judged.
-func (w *Web) look() (pageState, verdict) {
-	s := assemble(w.opts.Source.Latest())
-	return s, s.verdict(w.opts.Now())
-}
-
 func (w *Web) servePage(rw http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
 	if err := w.renderPage(&b); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -23,14 +24,6 @@ const (
 	step         = 5 * time.Second
 	chartedSlots = 32 // of an app with more workers only the sum is charted
 )
-
-// seriesKey identifies one series; app is empty for series of the host.
-type seriesKey struct{ app, what, slot string }
-
-type series struct {
-	values  [Points]float32
-	touched uint64 // the value of count when it last got a number
-}
 
 // History keeps the numbers of the last 30 minutes for the charts of the page, in a
 // ring of 360 points. A series takes 1,440 bytes (360 float32). There are at most
@@ -119,7 +112,7 @@ func (h *History) recordApps(s *model.State) {
 		h.known(seriesKey{r.App, "p99", ""}, r.P99)
 	}
 	for i := range s.Listeners {
-		if q := health.Fullest(s.Listeners[i].Listeners); q != nil {
+		if q := measures.Fullest(s.Listeners[i].Listeners); q != nil {
 			h.known(seriesKey{s.Listeners[i].App, "queue", ""}, q.Length)
 			h.known(seriesKey{s.Listeners[i].App, "limit", ""}, q.Limit)
 		}
@@ -144,7 +137,7 @@ func (h *History) recordMemory(s *model.State) {
 	shares := slices.Contains(s.Collectors, model.Collector{Name: "memory", Reason: "ok"})
 	for i := range s.Memory {
 		m := &s.Memory[i]
-		h.known(seriesKey{m.App, "memory", ""}, health.AppMemory(s, m.App))
+		h.known(seriesKey{m.App, "memory", ""}, measures.AppMemory(s, m.App))
 		if h.workers[m.App] > chartedSlots {
 			continue
 		}
@@ -165,52 +158,6 @@ func (h *History) recordMemory(s *model.State) {
 func (h *History) recordHost(s *model.State) {
 	h.known(seriesKey{"", "cpu", ""}, s.Host.CPU)
 	h.known(seriesKey{"", "memory", ""}, s.Host.Memory)
-}
-
-// known sets a number that is not nil.
-func (h *History) known(k seriesKey, v *float64) {
-	if v != nil {
-		h.set(k, *v)
-	}
-}
-
-func (h *History) add(k seriesKey, v float64) {
-	if old := h.now(k); !math.IsNaN(old) {
-		v += old
-	}
-	h.set(k, v)
-}
-
-// now returns the number of a series at the point being recorded; NaN if there is
-// none.
-func (h *History) now(k seriesKey) float64 {
-	s := h.series[k]
-	if s == nil {
-		return math.NaN()
-	}
-	return float64(s.values[(h.count-1)%Points])
-}
-
-func (h *History) set(k seriesKey, v float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return
-	}
-	s := h.series[k]
-	if s == nil {
-		if len(h.series) >= MaxSeries {
-			if len(h.refused) < MaxSeries {
-				h.refused[k] = struct{}{}
-			}
-			return
-		}
-		s = &series{}
-		for i := range s.values {
-			s.values[i] = float32(math.NaN())
-		}
-		h.series[k] = s
-	}
-	s.values[(h.count-1)%Points] = float32(v)
-	s.touched = h.count
 }
 
 // Size returns the number of series held, and of those that had no room at the last

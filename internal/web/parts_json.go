@@ -1,6 +1,10 @@
 package web
 
-import "github.com/resp-exporter/resp-exporter/internal/model"
+import (
+	"strconv"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
 
 // The parts of an app in /api/v1/status.
 type (
@@ -105,6 +109,21 @@ func connectionStatus(c *model.Connection) connectionJSON {
 // nonZero returns nil for 0, which stands for a number that is not known.
 func nonZero[T int | uint64](n T) *T {
 	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func integer(s string) *int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
 		return nil
 	}
 	return &n

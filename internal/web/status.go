@@ -1,10 +1,10 @@
 package web
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -40,18 +40,18 @@ type (
 		WaitingPercent *float64 `json:"waiting_percent"`
 	}
 	appJSON struct {
-		Name        string                    `json:"name"`
-		Server      *string                   `json:"server"`
-		WorkerClass *string                   `json:"worker_class"`
-		Up          *bool                     `json:"up"`
-		Resources   health.ResourceMetrics    `json:"resources"`
-		Performance health.PerformanceMetrics `json:"performance"`
-		Health      *health.Status            `json:"health"` // null where nothing is known of it
-		Workers     []workerJSON              `json:"workers"`
-		Listeners   []listenerJSON            `json:"listeners"`
-		Pools       []poolJSON                `json:"pools"`
-		Tasks       []queueJSON               `json:"tasks"`
-		Sessions    []sessionsJSON            `json:"sessions"`
+		Name        string                      `json:"name"`
+		Server      *string                     `json:"server"`
+		WorkerClass *string                     `json:"worker_class"`
+		Up          *bool                       `json:"up"`
+		Resources   measures.ResourceMetrics    `json:"resources"`
+		Performance measures.PerformanceMetrics `json:"performance"`
+		Health      *health.Status              `json:"health"` // null where nothing is known of it
+		Workers     []workerJSON                `json:"workers"`
+		Listeners   []listenerJSON              `json:"listeners"`
+		Pools       []poolJSON                  `json:"pools"`
+		Tasks       []queueJSON                 `json:"tasks"`
+		Sessions    []sessionsJSON              `json:"sessions"`
 	}
 	workerJSON struct {
 		Slot         *int     `json:"slot"`
@@ -136,8 +136,8 @@ func appStatus(s *pageState, a *app) appJSON {
 	at := s.At.UTC()
 	out := appJSON{
 		Name: a.Name, Server: text(a.Server), WorkerClass: text(a.Class),
-		Resources:   health.Resources(s.state, a.Name, at),
-		Performance: health.Performance(s.state, a.Name, at),
+		Resources:   measures.Resources(s.state, a.Name, at),
+		Performance: measures.Performance(s.state, a.Name, at),
 		Health:      s.health.Of(a.Name),
 		Workers:     make([]workerJSON, 0, len(a.Workers)), Listeners: make([]listenerJSON, 0, len(a.Listeners)),
 		Pools: poolsStatus(a.Pools), Tasks: queuesStatus(a.Queues), Sessions: sessionsStatus(a.Sessions),
@@ -179,19 +179,4 @@ func percent(ratio *float64) *float64 {
 	}
 	v := *ratio * 100
 	return &v
-}
-
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func integer(s string) *int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return nil
-	}
-	return &n
 }

@@ -2,16 +2,13 @@ package web
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"html/template"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/health"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
 const (
@@ -72,13 +69,6 @@ type (
 	// to local time.
 	clock struct{ Machine, UTC string }
 )
-
-func clockOf(t time.Time) clock {
-	if t.IsZero() {
-		return clock{}
-	}
-	return clock{t.UTC().Format(time.RFC3339), formatTime(t)}
-}
 
 // renderPage writes the page to out.
 func (w *Web) renderPage(out io.Writer) error {
@@ -199,18 +189,6 @@ func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	return c
 }
 
-// disksOf returns the file systems by mount point.
-func disksOf(s *model.State) []model.Disk {
-	return slices.SortedFunc(slices.Values(s.Disks), func(a, b model.Disk) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
-}
-
-// pressuresOf returns the pressures by resource, "some" before "full".
-func pressuresOf(s *model.State) []model.Pressure {
-	return slices.SortedFunc(slices.Values(s.Pressures), func(a, b model.Pressure) int {
-		return cmp.Or(cmp.Compare(a.Resource, b.Resource), -cmp.Compare(a.Kind, b.Kind))
-	})
-}
-
 func hostMeters(s *pageState) []meter {
 	var out []meter
 	add := func(name, hint string, v *float64, at level) {
@@ -255,4 +233,10 @@ func (u unseen) Because() string {
 	default:
 		return "it failed: see the exporter's log"
 	}
+}
+
+// look is the latest gather, put together and judged.
+func (w *Web) look() (pageState, verdict) {
+	s := assemble(w.opts.Source.Latest())
+	return s, s.verdict(w.opts.Now())
 }

@@ -13,16 +13,8 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
-	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
-	"github.com/resp-exporter/resp-exporter/internal/model"
 )
-
-// Source returns what the latest gather read and how that was judged; a
-// judgement of the zero time says that there was none yet. It must not block.
-type Source interface {
-	Latest() (*model.State, health.Evaluation)
-}
 
 // Options is all that a [Web] needs. Source is required.
 type Options struct {

@@ -2,24 +2,18 @@ package webhook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/heal"
-	"github.com/resp-exporter/resp-exporter/internal/heal/action"
-	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 	"github.com/resp-exporter/resp-exporter/internal/logs"
-	"github.com/resp-exporter/resp-exporter/internal/safefile"
 )
 
 const (
@@ -35,16 +29,6 @@ const (
 
 // errMany is the answer while too many requests are in progress.
 const errMany = "too many requests at once"
-
-// Runner plans and runs the actions.
-type Runner interface {
-	Take(ctx context.Context, alerts []action.Alert) ([]journal.Decision, error)
-	Snapshot() heal.Snapshot
-	RunByID(id string) (journal.Run, error)
-	Approve(ctx context.Context, id, plan string) (journal.Run, error)
-	Pause(p journal.Pause) error
-	Resume() error
-}
 
 // Options are what a [Webhook] needs.
 type Options struct {
@@ -206,33 +190,6 @@ func (w *Webhook) receive(rw http.ResponseWriter, req *http.Request) (code int, 
 	return w.enqueue(ctx, m)
 }
 
-// readBody reads a body. Up to maxShort bytes need no slot, so that slow
-// clients do not keep out others; the number of connections limits their
-// memory. A larger body waits for a slot, which it holds until release is
-// called.
-func (w *Webhook) readBody(ctx context.Context, from io.Reader) (body []byte, release func(), code int, text string) {
-	release = func() {}
-	body, err := io.ReadAll(io.LimitReader(from, maxShort))
-	if err == nil && len(body) == maxShort {
-		select {
-		case w.large <- struct{}{}:
-			release = func() { <-w.large }
-		case <-ctx.Done():
-			return nil, release, http.StatusServiceUnavailable, errMany
-		}
-		var rest []byte
-		rest, err = safefile.ReadAll(from, maxBody-maxShort)
-		body = append(body, rest...)
-	}
-	switch {
-	case errors.Is(err, safefile.ErrTooLarge):
-		return nil, release, http.StatusRequestEntityTooLarge, "more than 1 MiB"
-	case err != nil:
-		return nil, release, http.StatusBadRequest, "the body was not received completely in time"
-	}
-	return body, release, 0, ""
-}
-
 // enqueue hands the alerts to the runner and waits for its answer, at most
 // until the deadline: a disk may hang.
 func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) {
@@ -261,51 +218,4 @@ func (w *Webhook) enqueue(ctx context.Context, m Message) (int, string, uint64) 
 		return http.StatusServiceUnavailable, "the journal cannot be written", m.Truncated
 	}
 	return http.StatusServiceUnavailable, "the journal was not written in time", m.Truncated
-}
-
-// authorize checks the token; it returns 0 if the request is authorized, else
-// the status and text of the answer.
-func (w *Webhook) authorize(req *http.Request) (int, string) {
-	file := w.o.TokenFile()
-	if file == "" {
-		return 0, ""
-	}
-	switch ok, err := authorized(req, file); {
-	case err != nil:
-		w.o.Logger.Warn("Token file unreadable, all requests refused", "err", err)
-		return http.StatusServiceUnavailable, errTokenFile.Error()
-	case !ok:
-		return http.StatusUnauthorized, "the bearer token is missing or wrong"
-	}
-	return 0, ""
-}
-
-// sentence returns the text of an error of [Parse], without anything of the
-// body.
-func sentence(err error) string {
-	for _, e := range []error{ErrVersion, ErrEmpty, ErrAlert} {
-		if errors.Is(err, e) {
-			return e.Error()
-		}
-	}
-	return ErrJSON.Error()
-}
-
-// answer sends v as JSON. Errors of sending are ignored: the client has gone.
-func answer(rw http.ResponseWriter, code int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		code, b = http.StatusInternalServerError, []byte(`{"error":"the response cannot be encoded"}`)
-	}
-	rw.Header().Set("Content-Type", "application/json")
-	rw.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
-	rw.WriteHeader(code)
-	_, _ = rw.Write(append(b, '\n'))
-}
-
-func fail(rw http.ResponseWriter, code int, text string) {
-	if code == http.StatusUnauthorized {
-		rw.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	answer(rw, code, map[string]string{"error": text})
 }

@@ -66,11 +66,9 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 		return 0, err
 	}
 	defer file.Close()
-	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
-	if err != nil {
-		return 0, fmt.Errorf("reading GOFLAGS: %w", err)
+	if opt.flags, err = userFlags(ctx); err != nil {
+		return 0, err
 	}
-	opt.flags = strings.TrimSpace(string(flags))
 	list, err := packages(ctx, opt.dir)
 	if err != nil {
 		return 0, err
@@ -83,48 +81,40 @@ func trial(ctx context.Context, opt options, w io.Writer) (float64, error) {
 	if out := run(ctx, opt, "", append([]string{"test", "-vet=off"}, tested(list, drawn)...)...); out != "" {
 		return 0, fmt.Errorf("tests fail without a fault:\n%s", out)
 	}
-	l, caught, tried := lines{done, file}, 0, 0
-	for _, f := range drawn {
-		if tried == opt.n {
-			break
-		}
-		line, err := l.line(ctx, opt, list, f)
-		if err != nil {
-			return 0, err
-		}
-		if line == "" { // nothing that compiles
-			continue
-		}
-		fmt.Fprintln(w, line)
-		tried++
-		if !strings.HasPrefix(line, "missed") {
-			caught++
-		}
+	caught, tried, err := tryAll(ctx, opt, list, drawn, done, io.MultiWriter(w, file), w)
+	if err != nil {
+		return 0, err
 	}
 	fmt.Fprintf(w, "seed %d: %d of %d faults noticed by a test\n", opt.seed, caught, tried)
 	return float64(caught) / float64(max(1, tried)), nil
 }
 
-// lines has the results of an earlier run by function, and the file of all results.
-type lines struct {
-	done map[string]string
-	file io.Writer
-}
-
-// line returns the result of one fault: that of the earlier run, or of a new try, which
-// it writes to the file. It returns "" if nothing of the fault compiles.
-func (l lines) line(ctx context.Context, opt options, list []goPackage, f function) (string, error) {
-	if line, known := l.done[f.pkg+"."+f.name]; known {
-		return line, nil
+// tryAll tries the functions in their order until there are n results. It writes new
+// results to fresh, those of an earlier run to known, and returns how many faults a
+// test noticed.
+func tryAll(ctx context.Context, opt options, list []goPackage, drawn []function, done map[string]string, fresh, known io.Writer) (caught, tried int, err error) {
+	for _, f := range drawn {
+		if tried == opt.n {
+			break
+		}
+		line, w := done[f.pkg+"."+f.name], known
+		if line == "" {
+			if line, err = try(ctx, opt, list, f); err != nil {
+				return caught, tried, err
+			}
+			w = fresh
+		}
+		if line == "" { // nothing that compiles
+			continue
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return caught, tried, fmt.Errorf("writing a result: %w", err)
+		}
+		if tried++; !strings.HasPrefix(line, "missed") {
+			caught++
+		}
 	}
-	line, err := try(ctx, opt, list, f)
-	if err != nil || line == "" {
-		return "", err
-	}
-	if _, err := fmt.Fprintln(l.file, line); err != nil {
-		return "", fmt.Errorf("writing a result: %w", err)
-	}
-	return line, nil
+	return caught, tried, nil
 }
 
 // results returns the lines of an earlier run by function, and the file to append to.
@@ -141,7 +131,7 @@ func results(opt options) (map[string]string, *os.File, error) {
 	for line := range strings.Lines(string(old)) {
 		line = strings.TrimRight(line, "\n")
 		cells := strings.Split(line, "\t")
-		if len(cells) > 2 && (!opt.again || cells[0] != "missed") {
+		if len(cells) > 2 && (cells[0] != "missed" || !opt.again) {
 			done[cells[1]+"."+cells[2]] = line
 		}
 	}
@@ -153,6 +143,15 @@ func results(opt options) (map[string]string, *os.File, error) {
 		return nil, nil, fmt.Errorf("opening the file of results: %w", err)
 	}
 	return done, file, nil
+}
+
+// userFlags returns the user's GOFLAGS.
+func userFlags(ctx context.Context) (string, error) {
+	flags, err := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+	if err != nil {
+		return "", fmt.Errorf("reading GOFLAGS: %w", err)
+	}
+	return strings.TrimSpace(string(flags)), nil
 }
 
 // goPackage is what `go list -json` says of a package.

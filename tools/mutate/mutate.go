@@ -208,15 +208,13 @@ func (c *collector) drops(list []ast.Stmt) {
 // constant adds a change of a number, or of a text of one word: a code. Sentences
 // are left out, they have their golden files.
 func (c *collector) constant(n *ast.BasicLit) {
-	switch n.Kind {
-	case token.INT:
+	if n.Kind == token.INT {
 		c.add("constant", n.Pos(), n.End(), "("+n.Value+" + 1)")
-	case token.STRING:
-		text, err := strconv.Unquote(n.Value)
-		if err == nil && text != "" && !strings.ContainsAny(text, " %") {
-			c.add("constant", n.Pos(), n.End(), strconv.Quote(text+"x"))
-		}
-	default: // no other kind is changed
+		return
+	}
+	text, err := strconv.Unquote(n.Value)
+	if n.Kind == token.STRING && err == nil && text != "" && !strings.ContainsAny(text, " %") {
+		c.add("constant", n.Pos(), n.End(), strconv.Quote(text+"x"))
 	}
 }
 

@@ -107,6 +107,8 @@ func TestBreaker(t *testing.T) {
 		"the last three of four":     {[]time.Duration{0, 15 * time.Minute, 16 * time.Minute, 17 * time.Minute}, 18 * time.Minute, true},
 		"until the end":              {[]time.Duration{0, 0, 0}, 20*time.Minute - 1, true},
 		"no longer":                  {[]time.Duration{0, 0, 0}, 20 * time.Minute, false},
+		"over the window, and held":  {[]time.Duration{0, time.Minute, 9 * time.Minute}, 29*time.Minute - 1, true},
+		"over the window, and ended": {[]time.Duration{0, time.Minute, 9 * time.Minute}, 29 * time.Minute, false},
 		"one more, long after it":    {[]time.Duration{0, 0, 0, 30 * time.Minute}, 31 * time.Minute, false},
 	} {
 		g := guard.NewGuards()

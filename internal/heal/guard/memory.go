@@ -88,7 +88,8 @@ func (m *Memory) cooldownUntil(set *Settings, key string) time.Time {
 // breakerUntil returns until when the breaker of an action is open: for a while after
 // the last of several failures within one window.
 func (m *Memory) breakerUntil(br config.Breaker, action string, now time.Time) time.Time {
-	recent := slices.DeleteFunc(m.failures[action], func(t time.Time) bool { return now.Sub(t) > max(br.Window, br.Hold) })
+	// The first of the failures that opened it may be a window older than the last.
+	recent := slices.DeleteFunc(m.failures[action], func(t time.Time) bool { return now.Sub(t) > br.Window+br.Hold })
 	m.failures[action] = recent
 	n := len(recent)
 	if n < br.Failures || recent[n-1].Sub(recent[n-br.Failures]) > br.Window {

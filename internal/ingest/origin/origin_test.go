@@ -74,14 +74,14 @@ func TestProveSharedPort(t *testing.T) {
 	if s := prove(t, p, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), other.Port())); s.Proven {
 		t.Errorf("no socket is bound to the address: %+v", s)
 	}
-	stranger(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.4"), addr.Port()))
+	bindAsOtherUser(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.4"), addr.Port()))
 	if s := prove(t, p, addr); s.Proven {
 		t.Errorf("a stranger has the port on another address: %+v", s)
 	}
 }
 
-// stranger binds a UDP socket that is another user's.
-func stranger(t *testing.T, addr netip.AddrPort) {
+// bindAsOtherUser binds a UDP socket of another user.
+func bindAsOtherUser(t *testing.T, addr netip.AddrPort) {
 	t.Helper()
 	_, c := bindUDP(t, addr.String())
 	f, err := c.File()

@@ -56,7 +56,7 @@ func checkEvent(t *testing.T, whole []byte, e *ingest.Event) {
 	}
 }
 
-// readLine returns the line's events in words, after checking each.
+// readLine returns the line's events as text, after checking each.
 func readLine(t *testing.T, line []byte) []string {
 	t.Helper()
 	var l statsd.Line
@@ -68,7 +68,7 @@ func readLine(t *testing.T, line []byte) []string {
 			t.Fatalf("an event in spite of %v", err)
 		}
 		checkEvent(t, line, &e)
-		out = append(out, show(&e))
+		out = append(out, formatEvent(&e))
 	}
 	if err == nil && len(out) == 0 {
 		t.Error("a good line without an event")
@@ -86,8 +86,9 @@ func readLine(t *testing.T, line []byte) []string {
 	return out
 }
 
-// checkClaim holds: a tag or a prefix becomes what discovery makes of that name.
-func checkClaim(t *testing.T, s string) {
+// checkAppName checks that the app of a tag or a prefix is cleaned as discovery cleans
+// that name.
+func checkAppName(t *testing.T, s string) {
 	t.Helper()
 	if len(s) > 4096 || strings.ContainsAny(s, "|,\n\r") || s == "" || strings.HasSuffix(s, ".") {
 		return // it cannot be written, or does not belong to the name
@@ -117,7 +118,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("my shop:\xf1\u202e~2"))
 	f.Add([]byte("gunicorn.workers:+1:-2|g\nfoo:1|s\n_sc|a|0"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		checkClaim(t, string(in))
+		checkAppName(t, string(in))
 		before := bytes.Clone(in)
 		var lines [][]byte
 		p := statsd.Packet(in)

@@ -112,6 +112,7 @@ func (l *Listener) Close() error {
 	return l.close()
 }
 
+// close closes the socket; the caller holds l.mu.
 func (l *Listener) close() error {
 	if l.closed || l.sock == nil {
 		l.closed = true
@@ -164,6 +165,7 @@ type receiver struct {
 	event    ingest.Event
 }
 
+// newReceiver returns a receiver for a bound socket.
 func newReceiver(s *socket, o Options) *receiver {
 	r := &receiver{sock: s, sink: o.Sink, onFault: o.OnFault, counters: o.Counters, batch: newBatch(s.unix)}
 	if r.onFault == nil {

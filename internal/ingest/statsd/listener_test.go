@@ -18,27 +18,27 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// memory is a sink that keeps what it saw, in words.
-type memory struct {
+// memorySink is a sink that stores its events as text.
+type memorySink struct {
 	mu   sync.Mutex
 	seen []string
 	from []ingest.Source
 }
 
-func (m *memory) Observe(e *ingest.Event, from ingest.Source) {
+func (m *memorySink) Observe(e *ingest.Event, from ingest.Source) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen = append(m.seen, show(e))
+	m.seen = append(m.seen, formatEvent(e))
 	m.from = append(m.from, from)
 }
 
-func (m *memory) events() ([]string, []ingest.Source) {
+func (m *memorySink) events() ([]string, []ingest.Source) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen, m.from
 }
 
-// run starts a listener and gives a func that ends it and waits.
+// run starts a listener and returns a function that ends it and waits.
 func run(t *testing.T, l *statsd.Listener) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -101,7 +101,7 @@ func TestReceives(t *testing.T) {
 	for _, network := range []string{"udp", "udp6", "unixgram"} {
 		t.Run(network, func(t *testing.T) {
 			address := map[string]string{"udp": "127.0.0.1:0", "udp6": "[::]:0", "unixgram": filepath.Join(t.TempDir(), "s")}[network]
-			m := &memory{}
+			m := &memorySink{}
 			l := listen(t, statsd.Options{Network: strings.TrimSuffix(network, "6"), Address: address, Sink: m})
 			stop := run(t, l)
 			to := l.Address()
@@ -142,7 +142,7 @@ func TestReceives(t *testing.T) {
 // TestFlood fills the kernel's queue while nobody reads. Every packet must be
 // either received or counted as dropped.
 func TestFlood(t *testing.T) {
-	l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memory{}})
+	l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memorySink{}})
 	if got := l.Stats().BufferBytes; got < 64<<10 {
 		t.Errorf("receive buffer of %d bytes", got)
 	}
@@ -170,7 +170,7 @@ func TestFlood(t *testing.T) {
 
 // TestFloodUnix: a UNIX datagram socket makes its sender wait and loses nothing.
 func TestFloodUnix(t *testing.T) {
-	l := listen(t, statsd.Options{Network: "unixgram", Address: filepath.Join(t.TempDir(), "s"), Sink: &memory{}})
+	l := listen(t, statsd.Options{Network: "unixgram", Address: filepath.Join(t.TempDir(), "s"), Sink: &memorySink{}})
 	c := dial(t, "unixgram", l.Address())
 	sent := uint64(0)
 	var full error
@@ -194,7 +194,7 @@ func TestFloodUnix(t *testing.T) {
 }
 
 func TestLongDatagramIsDroppedWhole(t *testing.T) {
-	m := &memory{}
+	m := &memorySink{}
 	l := listen(t, statsd.Options{Network: "unixgram", Address: filepath.Join(t.TempDir(), "s"), Sink: m})
 	stop := run(t, l)
 	c := dial(t, "unixgram", l.Address())
@@ -210,7 +210,7 @@ func TestLongDatagramIsDroppedWhole(t *testing.T) {
 // TestSteadyTraffic goes through the pauses: nothing may be lost in them, and
 // the end must not wait for more packets.
 func TestSteadyTraffic(t *testing.T) {
-	l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memory{}})
+	l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memorySink{}})
 	stop := run(t, l)
 	c := dial(t, "udp", l.Address())
 	const packets = 2000
@@ -227,7 +227,7 @@ func TestSteadyTraffic(t *testing.T) {
 func TestCountersSurviveAnotherListener(t *testing.T) {
 	var shared statsd.Counters
 	for i := range uint64(2) {
-		l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memory{}, Counters: &shared})
+		l := listen(t, statsd.Options{Network: "udp", Address: "127.0.0.1:0", Sink: &memorySink{}, Counters: &shared})
 		stop := run(t, l)
 		send(t, dial(t, "udp", l.Address()), gunicornLines)
 		eventually(t, "a packet", func() bool { return shared.Stats().Packets == i+1 })
@@ -325,7 +325,7 @@ func TestRefused(t *testing.T) {
 	at := filepath.Join(t.TempDir(), "s")
 	var mu sync.Mutex
 	got := make(map[string]int)
-	l := listen(t, statsd.Options{Network: "unixgram", Address: at, Sink: &memory{}, OnFault: func(why ingest.Fault, from ingest.Source) {
+	l := listen(t, statsd.Options{Network: "unixgram", Address: at, Sink: &memorySink{}, OnFault: func(why ingest.Fault, from ingest.Source) {
 		mu.Lock()
 		defer mu.Unlock()
 		got[why.String()]++

@@ -15,12 +15,15 @@ func cut(b []byte, sep byte) (before, after []byte, found bool) {
 	return b, nil, false
 }
 
+// hasPrefix reports whether b begins with p.
 func hasPrefix(b []byte, p string) bool {
 	return len(b) >= len(p) && string(b[:len(p)]) == p
 }
 
+// isDigit reports whether c is a decimal digit.
 func isDigit(c byte) bool { return c-'0' < 10 }
 
+// isType reports whether b is a type of StatsD or DogStatsD.
 func isType(b []byte) bool {
 	switch string(b) {
 	case "c", "ms", "g", "h", "d", "s":
@@ -29,6 +32,7 @@ func isType(b []byte) bool {
 	return false
 }
 
+// isTime reports whether b is a type whose values are times.
 func isTime(b []byte) bool {
 	switch string(b) {
 	case "ms", "h", "d":

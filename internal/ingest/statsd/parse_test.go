@@ -11,8 +11,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 )
 
-// show returns an event in one line, so that tables stay readable.
-func show(e *ingest.Event) string {
+// formatEvent returns an event in one line, so that tables stay readable.
+func formatEvent(e *ingest.Event) string {
 	switch e.Kind {
 	case ingest.Ignored:
 		return fmt.Sprintf("ignored %s", e.App)
@@ -35,7 +35,7 @@ func events(line string) ([]string, error) {
 	var out []string
 	var e ingest.Event
 	for l.Next(&e) {
-		out = append(out, show(&e))
+		out = append(out, formatEvent(&e))
 	}
 	return out, nil
 }

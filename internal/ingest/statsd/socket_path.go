@@ -59,6 +59,7 @@ func prepareSocketPath(ctx context.Context, full string) (*socketPath, error) {
 	return p, nil
 }
 
+// removeStale removes a socket at the path that no process reads any more.
 func (p *socketPath) removeStale(ctx context.Context) error {
 	st, err := p.file.Stat()
 	switch {

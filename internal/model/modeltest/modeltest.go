@@ -5,7 +5,6 @@ package modeltest
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -44,58 +43,12 @@ func From(facts []Fact) (s *model.State, unknown []string) {
 	return &b.State, unknown
 }
 
-type builder struct {
-	model.State
-	fact Fact
-}
-
 func (b *builder) groups() map[string]func() bool {
 	return map[string]func() bool{
 		"up": b.up, "app": b.app, "worker": b.worker, "workers": b.worker, "http": b.http, "listener": b.listener, "listen": b.listener,
 		"pool": b.pool, "lock": b.lock, "mysql": b.mysql, "redis": b.redis, "task": b.task, "session": b.session, "sessions": b.session,
 		"host": b.host, "disk": b.host, "pressure": b.host, "threshold": b.host, "collector": b.collector, "unavailable": b.collector, "note": b.collector,
 	}
-}
-
-// at returns a label's value; "" where the fact has fewer.
-func (b *builder) at(i int) string {
-	if i < len(b.fact.Labels) {
-		return b.fact.Labels[i]
-	}
-	return ""
-}
-
-func (b *builder) number(i int) int {
-	n, _ := strconv.Atoi(b.at(i)) // 0: not known
-	return n
-}
-
-func (b *builder) v() *float64 { return model.Known(b.fact.Value) }
-
-// set sets one of these numbers by the fact's name.
-func (b *builder) set(numbers map[string]**float64) bool {
-	n, ok := numbers[b.fact.Name]
-	if ok {
-		*n = b.v()
-	}
-	return ok
-}
-
-// entry returns the entry of a list that is, else a new one.
-func entry[T any](list *[]T, is func(*T) bool, fresh T) *T {
-	i := slices.IndexFunc(*list, func(x T) bool { return is(&x) })
-	if i < 0 {
-		*list, i = append(*list, fresh), len(*list)
-	}
-	return &(*list)[i]
-}
-
-func (b *builder) mysqlServer(name string) *model.MySQLServer {
-	return entry(&b.MySQL, func(s *model.MySQLServer) bool { return s.Name == name }, model.MySQLServer{Name: name, Up: true})
-}
-
-func (b *builder) redisServer(name string) *model.RedisServer {
-	return entry(&b.Redis, func(s *model.RedisServer) bool { return s.Name == name }, model.RedisServer{Name: name, Up: true})
 }
 
 func (b *builder) up() bool {

@@ -96,16 +96,17 @@ func StartWorkers(t *testing.T, server cmdline.Server, does ...string) (*Process
 	return &Processes{Snap: discovery.Snapshot{Time: time.Now(), Apps: []discovery.App{app}}}, kids
 }
 
-// StartMaster starts a master with three workers that ignore TERM and HUP, and with
-// options on its command line.
-func StartMaster(t *testing.T, server cmdline.Server, options ...string) *Processes {
+// StartMaster starts a master with options on its command line and three workers:
+// of the role "deaf" they ignore TERM and HUP, of "exec" they become another program
+// at a TERM.
+func StartMaster(t *testing.T, server cmdline.Server, role string, options ...string) *Processes {
 	t.Helper()
 	ready := t.TempDir() + "/ready"
 	files := []*os.File{Listener(t)}
 	for range masterWorkers {
 		files = append(files, WorkerFile(t, server))
 	}
-	m := StartHelper(t, append([]string{"sleep", "master", ready}, options...), files...)
+	m := StartHelper(t, append([]string{"sleep", "master", ready, role}, options...), files...)
 	WaitFor(t, func() bool { b, _ := os.ReadFile(ready); return len(b) == masterWorkers })
 	app := discovery.App{Name: "shop", Up: true, Server: server, PID: m.Process.Pid}
 	for slot, pid := range procid.Children("/proc", m.Process.Pid) {

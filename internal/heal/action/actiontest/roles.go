@@ -26,8 +26,10 @@ func Main(m *testing.M) {
 			exitOnSignal(args[2])
 		case "deaf":
 			deaf(args[2])
+		case "exec":
+			execOnTerm(args[2])
 		case "master":
-			master(args[2])
+			master(args[2], args[3])
 		}
 	}
 	time.Sleep(5 * time.Minute)
@@ -61,16 +63,15 @@ func writeReady(ready string) {
 // masterWorkers is how many workers a helper that is a master starts.
 const masterWorkers = 3
 
-// master starts three workers that ignore the signals after which a worker ends by
-// itself, with the files that it was started with: the listener, and one for each
+// master starts three workers of a role, with the files that it was started with: the listener, and one for each
 // worker. They end with it.
-func master(ready string) {
+func master(ready, role string) {
 	runtime.LockOSThread() // a child ends with the thread that started it
 	for fd := range 4 + masterWorkers {
 		syscall.CloseOnExec(fd) // a worker has the file of no other one
 	}
 	for i := range masterWorkers {
-		cmd := exec.Command(os.Args[0], "sleep", "deaf", ready) //nolint:noctx // it ends with this process
+		cmd := exec.Command(os.Args[0], "sleep", role, ready) //nolint:noctx // it ends with this process
 		cmd.ExtraFiles = []*os.File{os.NewFile(3, "listener"), os.NewFile(uintptr(4+i), "worker")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
@@ -85,4 +86,14 @@ func master(ready string) {
 func deaf(ready string) {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
 	writeReady(ready)
+}
+
+// execOnTerm becomes another program at a TERM, with the same pid and open files.
+func execOnTerm(ready string) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	writeReady(ready)
+	<-c
+	_ = syscall.Exec("/bin/sleep", []string{"sleep", "300"}, nil)
+	os.Exit(1)
 }

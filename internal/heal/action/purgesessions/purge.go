@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 const (
@@ -23,10 +23,10 @@ const (
 	defaultGrace = time.Hour
 )
 
-// SessionStore is a Redis in which an app keeps sessions; [redis.Server] is one.
+// SessionStore is a Redis in which an app keeps sessions; [sessions.Store] is one.
 type SessionStore interface {
-	CountNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
-	CleanUpNoExpiry(ctx context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error)
+	CountNoExpiry(ctx context.Context, q sessions.NoExpiryQuery) (sessions.NoExpiryCount, error)
+	CleanUpNoExpiry(ctx context.Context, q sessions.NoExpiryQuery) (sessions.NoExpiryCount, error)
 	Keyspace(ctx context.Context) (string, error)
 }
 
@@ -56,7 +56,7 @@ func (p *Action) Target(a action.Alert) string {
 type criteria struct {
 	app   string
 	redis string
-	query redis.NoExpiryQuery
+	query sessions.NoExpiryQuery
 }
 
 func (r criteria) target() string { return "app:" + r.app + "/redis:" + r.redis }
@@ -85,7 +85,7 @@ func (p *Action) criteria(a action.Alert) (r criteria, refused string) {
 }
 
 func (p *Action) criteriaOf(app string, s config.Sessions) criteria {
-	q := redis.NoExpiryQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
+	q := sessions.NoExpiryQuery{Prefix: s.Prefix, MinIdle: p.c.MinIdle, MaxKeys: p.c.MaxKeys, Grace: p.c.Grace, Remove: p.c.Remove}
 	if q.MinIdle == 0 {
 		q.MinIdle = s.Lifetime
 	}
@@ -145,7 +145,7 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return out, nil
 	}
 	count, err := p.count(ctx, rule)
-	if refusal, ok := errors.AsType[*redis.Refusal](err); ok {
+	if refusal, ok := errors.AsType[*sessions.Refusal](err); ok {
 		out.Refused = "redis " + rule.redis + " " + refusal.Text
 		return out, nil
 	}
@@ -160,10 +160,10 @@ func (p *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 }
 
 // count counts the sessions at this moment.
-func (p *Action) count(ctx context.Context, r criteria) (redis.NoExpiryCount, error) {
+func (p *Action) count(ctx context.Context, r criteria) (sessions.NoExpiryCount, error) {
 	store := p.d.Store(r.redis)
 	if store == nil {
-		return redis.NoExpiryCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
+		return sessions.NoExpiryCount{}, fmt.Errorf("redis %s is not in the configuration", r.redis)
 	}
 	q := r.query
 	q.Budget, q.Only = budget(ctx, countBudget), "" // counting is harmless
@@ -189,7 +189,7 @@ func budget(ctx context.Context, most time.Duration) time.Duration {
 
 // estimate returns how many sessions there are in all, from those in the part that was
 // read.
-func estimate(c redis.NoExpiryCount) float64 {
+func estimate(c sessions.NoExpiryCount) float64 {
 	if c.Coverage <= 0 || c.Coverage >= 1 {
 		return float64(c.Matching)
 	}
@@ -197,7 +197,7 @@ func estimate(c redis.NoExpiryCount) float64 {
 }
 
 // describe sets the sentences and figures of a plan.
-func (p *Action) describe(out *action.Plan, r criteria, c redis.NoExpiryCount) {
+func (p *Action) describe(out *action.Plan, r criteria, c sessions.NoExpiryCount) {
 	out.Measure, out.Total, out.Cleared = estimate(c), min(c.Matching, p.c.MaxKeys), c.Matching == 0
 	does := "set an expiry of " + r.query.Grace.String() + " to"
 	if p.c.Remove {

@@ -14,13 +14,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
 // fakeStore tells counts and takes what it is asked to do.
 type fakeStore struct {
-	count redis.NoExpiryCount
+	count sessions.NoExpiryCount
 	err   error
-	asked redis.NoExpiryQuery
+	asked sessions.NoExpiryQuery
 	did   int    // calls that change something
 	space string // its keyspace
 	down  error  // why that is not known
@@ -28,12 +29,12 @@ type fakeStore struct {
 
 func (f *fakeStore) Keyspace(context.Context) (string, error) { return f.space, f.down }
 
-func (f *fakeStore) CountNoExpiry(_ context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error) {
+func (f *fakeStore) CountNoExpiry(_ context.Context, q sessions.NoExpiryQuery) (sessions.NoExpiryCount, error) {
 	f.asked = q
 	return f.count, f.err
 }
 
-func (f *fakeStore) CleanUpNoExpiry(_ context.Context, q redis.NoExpiryQuery) (redis.NoExpiryCount, error) {
+func (f *fakeStore) CleanUpNoExpiry(_ context.Context, q sessions.NoExpiryQuery) (sessions.NoExpiryCount, error) {
 	f.asked = q
 	f.did++
 	c := f.count
@@ -57,13 +58,13 @@ func purge(f *fakeStore, c config.Purge) *purgesessions.Action {
 
 func TestPurgePlan(t *testing.T) {
 	t.Parallel()
-	seen := func(sessions, eternal int, coverage float64) redis.NoExpiryCount {
-		return redis.NoExpiryCount{Sessions: sessions, Matching: eternal, Coverage: coverage}
+	seen := func(keys, eternal int, coverage float64) sessions.NoExpiryCount {
+		return sessions.NoExpiryCount{Sessions: keys, Matching: eternal, Coverage: coverage}
 	}
 	for name, c := range map[string]struct {
 		settings func(*config.Purge)
 		alert    action.Alert
-		count    redis.NoExpiryCount
+		count    sessions.NoExpiryCount
 		err      error
 		total    int
 		measure  float64
@@ -79,7 +80,7 @@ func TestPurgePlan(t *testing.T) {
 		"empty":            {cleared: true},
 		"most of them":     {count: seen(1000, 501, 1), total: 100, measure: 501, refused: "more than max_fraction"},
 		"half is allowed":  {count: seen(1000, 500, 1), total: 100, measure: 500},
-		"LFU":              {err: &redis.Refusal{Text: "does not know"}, refused: "redis cache does not know"},
+		"LFU":              {err: &sessions.Refusal{Text: "does not know"}, refused: "redis cache does not know"},
 		"no cap":           {settings: func(c *config.Purge) { c.MaxKeys = 0 }, refused: "required"},
 		"no fraction":      {settings: func(c *config.Purge) { c.MaxFraction = 0 }, refused: "required"},
 		"no app":           {settings: func(c *config.Purge) { c.App = "" }, refused: "names an app"},
@@ -117,7 +118,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	t.Parallel()
 	settings := purgeCaps()
 	settings.Grace, settings.MinIdle, settings.Remove = time.Minute, time.Hour, true
-	f := &fakeStore{count: redis.NoExpiryCount{Sessions: 1000, Matching: 120, Coverage: 1}}
+	f := &fakeStore{count: sessions.NoExpiryCount{Sessions: 1000, Matching: 120, Coverage: 1}}
 	k := purge(f, settings)
 	p, err := k.Plan(t.Context(), action.PlanRequest{})
 	if err != nil {
@@ -134,7 +135,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	done, err := k.Apply(ctx, p)
-	want := redis.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 100, Grace: time.Minute, Remove: true, Budget: f.asked.Budget}
+	want := sessions.NoExpiryQuery{Prefix: "session:", MinIdle: time.Hour, MaxKeys: 100, Grace: time.Minute, Remove: true, Budget: f.asked.Budget}
 	if err != nil || done != 100 || f.asked != want || want.Budget <= 0 || want.Budget > 15*time.Second {
 		t.Errorf("done %d, %v, asked %+v", done, err, f.asked)
 	}
@@ -191,5 +192,5 @@ func TestPurgeSharedPrefix(t *testing.T) {
 
 // someEternal is a store with ten sessions that stay for ever.
 func someEternal() *fakeStore {
-	return &fakeStore{space: "a/0", count: redis.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
+	return &fakeStore{space: "a/0", count: sessions.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/recycleworker"
+	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 )
 
 // graceOption returns the option by which a worker has a second to end by itself.
@@ -31,7 +32,7 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 	for server, stopped := range map[cmdline.Server]bool{cmdline.Gunicorn: false, cmdline.UWSGI: true} {
 		t.Run(string(server), func(t *testing.T) {
 			t.Parallel()
-			f := actiontest.StartMaster(t, server, graceOption(server)...)
+			f := actiontest.StartMaster(t, server, "deaf", graceOption(server)...)
 			app := &f.Snap.Apps[0]
 			hang(app, 1)
 			victim := app.Workers[1].PID
@@ -61,11 +62,30 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 	}
 }
 
+// A stuck worker that has become another program is not the planned one any more: it
+// gets no further signal.
+func TestRecycleSparesAnotherProgram(t *testing.T) {
+	t.Parallel()
+	f := actiontest.StartMaster(t, cmdline.Gunicorn, "exec", graceOption(cmdline.Gunicorn)...)
+	hang(&f.Snap.Apps[0], 1)
+	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
+	p, err := a.Plan(t.Context(), action.PlanRequest{})
+	if err != nil || p.Refused != "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if n, err := a.Apply(t.Context(), p); n != 1 || !errors.Is(err, process.ErrChanged) {
+		t.Errorf("%d, %v", n, err)
+	}
+	if !actiontest.Alive(strconv.Itoa(f.Snap.Apps[0].Workers[1].PID)) {
+		t.Error("the other program was ended")
+	}
+}
+
 // The time that the options of the command line give a worker counts for the step.
 func TestRecycleGraceOfCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, server := range []cmdline.Server{cmdline.Gunicorn, cmdline.UWSGI} {
-		f := actiontest.StartMaster(t, server, graceOption(server)...)
+		f := actiontest.StartMaster(t, server, "deaf", graceOption(server)...)
 		hang(&f.Snap.Apps[0], 1)
 		a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 		for limit, ok := range map[time.Duration]bool{14 * time.Second: false, 40 * time.Second: true} {

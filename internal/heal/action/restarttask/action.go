@@ -11,12 +11,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// TaskQueues reads the queues of a Redis; [redis.Server] is one.
+// TaskQueues reads the queues of a Redis; [tasks.Reader] is one.
 type TaskQueues interface {
-	RQWorkers(ctx context.Context, queue string) (redis.RQLook, error)
-	CeleryIntake(ctx context.Context, queue string, since time.Time) (redis.Intake, error)
+	RQWorkers(ctx context.Context, queue string) (tasks.RQLook, error)
+	CeleryIntake(ctx context.Context, queue string, since time.Time) (tasks.Intake, error)
 	Keyspace(ctx context.Context) (string, error)
 }
 

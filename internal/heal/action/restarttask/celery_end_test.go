@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // celeryWorker is a worker as discovery sees it.
@@ -30,7 +30,7 @@ func TestRestartTaskCeleryEnds(t *testing.T) {
 	at := brokerAt(t)
 	quit := filepath.Join(t.TempDir(), "quit")
 	cmd := connected(t, at, fmt.Sprintf("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.signal(signal.SIGQUIT, lambda *a: (open(%q, 'w').close(), os._exit(3)))", quit))
-	q := &queues{intake: redis.Intake{Waiting: 5, Held: 2, At: at}}
+	q := &queues{intake: tasks.Intake{Waiting: 5, Held: 2, At: at}}
 	f := &actiontest.Processes{Snap: discovery.Snapshot{Celery: []discovery.CeleryWorker{celeryWorker(t, cmd)}}}
 	a := restartTask(q, f, config.RestartTask{App: "shop", Queue: "celery", Idempotent: true, MinStuck: time.Second})
 	time.Sleep(1100 * time.Millisecond) // the worker is older than min_stuck
@@ -114,7 +114,7 @@ func TestRestartTaskCeleryRefuses(t *testing.T) {
 		"ended, and one more": {[]discovery.CeleryWorker{gone, all[1]}, time.Second, true},
 		"none":                {nil, time.Second, false},
 	} {
-		q := &queues{intake: redis.Intake{Waiting: 5, Held: 2, At: at}}
+		q := &queues{intake: tasks.Intake{Waiting: 5, Held: 2, At: at}}
 		a := restartTask(q, &actiontest.Processes{Snap: discovery.Snapshot{Celery: c.workers}}, config.RestartTask{App: "shop", Queue: "celery", Idempotent: true, MinStuck: c.minStuck})
 		p, err := a.Plan(t.Context(), action.PlanRequest{})
 		if err != nil || p.Cleared || (p.Refused == "") != c.planned || (p.Total == 1) != c.planned {

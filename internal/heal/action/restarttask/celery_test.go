@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // Celery: messages wait, none was taken, and the worker of this broker is known
@@ -29,18 +30,18 @@ func TestRestartTaskCelery(t *testing.T) {
 	at := broker.Addr().(*net.TCPAddr)
 	connect := fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))", at.Port)
 	pid, stranger := rqProcess(t, connect).Process.Pid, rqProcess(t, "").Process.Pid
-	still := redis.Intake{Waiting: 5, Held: 2, At: redis.ServerState{Peer: at.AddrPort(), Hidden: "not allowed"}}
+	still := tasks.Intake{Waiting: 5, Held: 2, At: redis.ServerState{Peer: at.AddrPort(), Hidden: "not allowed"}}
 	for name, c := range map[string]struct {
-		intake func(*redis.Intake)
+		intake func(*tasks.Intake)
 		change func(*discovery.CeleryWorker)
 		more   []discovery.CeleryWorker
 		want   string
 	}{
 		"hangs":                {want: "planned"},
-		"takes messages":       {intake: func(in *redis.Intake) { in.Fresh = true }},
-		"nothing waits":        {intake: func(in *redis.Intake) { in.Waiting = 0 }},
-		"nothing held":         {intake: func(in *redis.Intake) { in.Held = 0 }, want: "no worker holds"},
-		"UNIX socket":          {intake: func(in *redis.Intake) { in.At.Peer = netip.AddrPort{} }, want: "has no connection"},
+		"takes messages":       {intake: func(in *tasks.Intake) { in.Fresh = true }},
+		"nothing waits":        {intake: func(in *tasks.Intake) { in.Waiting = 0 }},
+		"nothing held":         {intake: func(in *tasks.Intake) { in.Held = 0 }, want: "no worker holds"},
+		"UNIX socket":          {intake: func(in *tasks.Intake) { in.At.Peer = netip.AddrPort{} }, want: "has no connection"},
 		"other queues too":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"celery", "mail"} }, want: "also serves other queues"},
 		"of another broker":    {change: func(w *discovery.CeleryWorker) { w.PID = stranger; w.Start = startOf(t, stranger) }, want: "has no connection"},
 		"of another queue":     {change: func(w *discovery.CeleryWorker) { w.Queues = []string{"mail"} }, want: "no worker of the queue"},

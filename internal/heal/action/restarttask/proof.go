@@ -15,6 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/keyspace"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // Anybody who may write to the Redis can write an entry, and a process can choose its own
@@ -291,4 +292,4 @@ func (r *Action) sharedQueue(ctx context.Context, q queue) string {
 }
 
 // workerName returns RQ's name of the worker with an entry.
-func workerName(w redis.RQWorker) string { return strings.TrimPrefix(w.Key, "rq:worker:") }
+func workerName(w tasks.RQWorker) string { return strings.TrimPrefix(w.Key, "rq:worker:") }

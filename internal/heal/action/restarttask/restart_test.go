@@ -21,21 +21,22 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // queues is a Redis with one queue. Its user may not list clients, so that a
 // worker is proved by a connection to the address that it has.
 type queues struct {
-	workers  []redis.RQWorker
+	workers  []tasks.RQWorker
 	waiting  int64
-	intake   redis.Intake
+	intake   tasks.Intake
 	at       redis.ServerState
 	keyspace string
 	err      error
 }
 
-func (q *queues) RQWorkers(context.Context, string) (redis.RQLook, error) {
-	return redis.RQLook{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
+func (q *queues) RQWorkers(context.Context, string) (tasks.RQLook, error) {
+	return tasks.RQLook{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
 }
 
 func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }
@@ -51,7 +52,7 @@ func brokerAt(t *testing.T) redis.ServerState {
 	return redis.ServerState{ID: "c0ffee", Peer: l.Addr().(*net.TCPAddr).AddrPort(), Hidden: "not allowed"}
 }
 
-func (q *queues) CeleryIntake(context.Context, string, time.Time) (redis.Intake, error) {
+func (q *queues) CeleryIntake(context.Context, string, time.Time) (tasks.Intake, error) {
 	return q.intake, q.err
 }
 
@@ -110,8 +111,8 @@ func rqProcess(t *testing.T, body string) *exec.Cmd {
 }
 
 // stuckWorker is the entry of a worker that holds a job for five minutes.
-func stuckWorker(pid int) redis.RQWorker {
-	return redis.RQWorker{
+func stuckWorker(pid int) tasks.RQWorker {
+	return tasks.RQWorker{
 		Key: "rq:worker:a", Host: "here", PID: pid, Birth: time.Now(), Heartbeat: time.Now(),
 		Job: "j", JobQueue: "mail", JobStarted: time.Now().Add(-5 * time.Minute),
 	}
@@ -123,37 +124,37 @@ func TestRestartTaskPlan(t *testing.T) {
 	pid, unconnected := connected(t, at, "").Process.Pid, rqProcess(t, "").Process.Pid
 	other := actiontest.StartShell(t, actiontest.SleepLine).Process.Pid
 	made := time.Now()
-	with := func(change func(*redis.RQWorker)) []redis.RQWorker {
+	with := func(change func(*tasks.RQWorker)) []tasks.RQWorker {
 		w := stuckWorker(pid)
 		change(&w)
-		return []redis.RQWorker{w}
+		return []tasks.RQWorker{w}
 	}
-	same := func(*redis.RQWorker) {}
+	same := func(*tasks.RQWorker) {}
 	for name, c := range map[string]struct {
 		settings func(*config.RestartTask)
-		workers  []redis.RQWorker
+		workers  []tasks.RQWorker
 		empty    bool
 		err      error
 		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
-		"not connected":         {workers: with(func(w *redis.RQWorker) { w.PID = unconnected }), want: "has no connection"},
+		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: "has no connection"},
 		"holds a job":           {workers: with(same), want: "planned"},
-		"not for long":          {workers: with(func(w *redis.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
+		"not for long":          {workers: with(func(w *tasks.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
 		"nothing waits":         {workers: with(same), empty: true},
-		"of another queue":      {workers: with(func(w *redis.RQWorker) { w.JobQueue = "slow" })},
-		"silent at work":        {workers: with(func(w *redis.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-2*time.Minute) }), want: "planned"},
-		"quiet at work":         {workers: with(func(w *redis.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-time.Minute) })},
-		"silent at rest":        {workers: with(func(w *redis.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-8*time.Minute) }), want: "planned"},
-		"quiet at rest":         {workers: with(func(w *redis.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-7*time.Minute) })},
-		"on another host":       {workers: with(func(w *redis.RQWorker) { w.Host = "there" }), want: "another host"},
-		"another process":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
-		"born much later":       {workers: with(func(w *redis.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
-		"no worker of RQ":       {workers: with(func(w *redis.RQWorker) { w.PID = other }), want: "not that of an RQ worker"},
-		"ourselves":             {workers: with(func(w *redis.RQWorker) { w.PID = os.Getpid() }), want: "not that of an RQ worker"},
-		"init, by another age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
-		"init, by its own age":  {workers: with(func(w *redis.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
-		"only a dead one":       {workers: with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
-		"a dead one and a well": {workers: append(with(func(w *redis.RQWorker) { w.PID = 1 << 22 }), redis.RQWorker{Host: "there", Heartbeat: time.Now()})},
+		"of another queue":      {workers: with(func(w *tasks.RQWorker) { w.JobQueue = "slow" })},
+		"silent at work":        {workers: with(func(w *tasks.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-2*time.Minute) }), want: "planned"},
+		"quiet at work":         {workers: with(func(w *tasks.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-time.Minute) })},
+		"silent at rest":        {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-8*time.Minute) }), want: "planned"},
+		"quiet at rest":         {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-7*time.Minute) })},
+		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: "another host"},
+		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
+		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
+		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: "not that of an RQ worker"},
+		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: "not that of an RQ worker"},
+		"init, by another age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
+		"init, by its own age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
+		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
+		"a dead one and a well": {workers: append(with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), tasks.RQWorker{Host: "there", Heartbeat: time.Now()})},
 		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
 		"half of four":          {workers: append(with(same), elsewhere(), well(), well()), want: "planned"},
 		"more than half":        {workers: append(with(same), elsewhere(), elsewhere(), well(), well()), want: "refused"},
@@ -221,9 +222,9 @@ func boot(t *testing.T) time.Time {
 }
 
 // well is a worker of another host that makes progress.
-func well() redis.RQWorker { return redis.RQWorker{Host: "there", Heartbeat: time.Now()} }
+func well() tasks.RQWorker { return tasks.RQWorker{Host: "there", Heartbeat: time.Now()} }
 
-func elsewhere() redis.RQWorker {
+func elsewhere() tasks.RQWorker {
 	w := stuckWorker(7)
 	w.Host = "there"
 	return w
@@ -242,7 +243,7 @@ func TestRestartTaskApply(t *testing.T) {
 			at := brokerAt(t)
 			cmd := connected(t, at, body+"\nhorse = os.fork()\nif horse == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(300)")
 			kids := procid.Children("/proc", cmd.Process.Pid)
-			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
+			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" || len(kids) != 1 {
@@ -258,16 +259,16 @@ func TestRestartTaskApply(t *testing.T) {
 				t.Errorf("nobody has started another: %s, %v", o, err)
 			}
 			// Another is there, and hangs too: it is left alone for half a minute.
-			q.workers = []redis.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
+			q.workers = []tasks.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			again, err := a.Plan(t.Context(), action.PlanRequest{Acts: map[string][]time.Time{p.Target: {time.Now()}}})
 			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
 				t.Errorf("%+v, %v", again, err)
 			}
 			p.Private = nil
-			for want, change := range map[action.Outcome]func(*redis.RQWorker){
-				action.InProgress: func(w *redis.RQWorker) { w.Job = "" },
-				action.Verified:   func(w *redis.RQWorker) { w.Job = ""; w.Ended = 1 },
-				action.Unchanged:  func(w *redis.RQWorker) { w.Birth = time.Now().Add(-time.Hour) },
+			for want, change := range map[action.Outcome]func(*tasks.RQWorker){
+				action.InProgress: func(w *tasks.RQWorker) { w.Job = "" },
+				action.Verified:   func(w *tasks.RQWorker) { w.Job = ""; w.Ended = 1 },
+				action.Unchanged:  func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) },
 			} {
 				w := q.workers[0]
 				change(&w)
@@ -299,7 +300,7 @@ func TestRestartTaskRechecks(t *testing.T) {
 			t.Parallel()
 			at := brokerAt(t)
 			cmd := connected(t, at, "")
-			q := &queues{workers: []redis.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
+			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
 			if err != nil || p.Refused != "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/restarttask"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 // Whose process a worker may be: of the user of the configuration or, without one,
@@ -76,7 +76,7 @@ func TestRestartTaskUser(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			q := &queues{workers: []redis.RQWorker{stuckWorker(pid)}, waiting: 1, at: at}
+			q := &queues{workers: []tasks.RQWorker{stuckWorker(pid)}, waiting: 1, at: at}
 			app := config.App{Name: "shop", Match: config.Match{User: c.appUser}, Tasks: []config.Tasks{{Type: config.RQ, Redis: "broker", Queues: []string{"mail"}, User: c.user}}}
 			a := restarttask.New(restarttask.Deps{
 				Apps: func() []config.App { return []config.App{app} }, ProcRoot: "/proc", Host: "here",

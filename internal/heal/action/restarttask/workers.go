@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery"
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 	"github.com/resp-exporter/resp-exporter/internal/procid"
-	"github.com/resp-exporter/resp-exporter/internal/redis"
+	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
 const (
@@ -87,14 +87,14 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 
 // hasEnded reports whether a worker of this host has ended without removing its entry,
 // which expires after some minutes.
-func (r *Action) hasEnded(w redis.RQWorker) bool {
+func (r *Action) hasEnded(w tasks.RQWorker) bool {
 	_, err := procid.Identify(r.d.ProcRoot, w.PID)
 	return errors.Is(err, os.ErrNotExist)
 }
 
 // stalledFor returns for how long a worker has made no progress, and by which evidence;
 // "": it makes progress, or works on another queue.
-func (r *Action) stalledFor(w redis.RQWorker, queue string, now time.Time) (time.Duration, string) {
+func (r *Action) stalledFor(w tasks.RQWorker, queue string, now time.Time) (time.Duration, string) {
 	silence, limit := now.Sub(w.Heartbeat), silentAtRest
 	if w.Job != "" {
 		limit = silentAtWork
@@ -117,7 +117,7 @@ var rqTitle = regexp.MustCompile(`^rq(:worker:\S*)?: `)
 // may write to the Redis may have written the entry: the process
 // must be one of RQ's by its own command line, as old as the entry says, and
 // proved to be this queue's.
-func (r *Action) rqProcess(ctx context.Context, w redis.RQWorker, c claim) (id procid.Identity, refused string, err error) {
+func (r *Action) rqProcess(ctx context.Context, w tasks.RQWorker, c claim) (id procid.Identity, refused string, err error) {
 	id, err = procid.Identify(r.d.ProcRoot, w.PID)
 	if err != nil {
 		return id, "", err

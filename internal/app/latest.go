@@ -1,0 +1,19 @@
+package app
+
+import (
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// Latest implements [web.Source].
+func (a *parts) Latest() (*model.State, health.Evaluation) {
+	if l := a.latest.Load(); l != nil {
+		return l.state, l.evaluation
+	}
+	return &model.State{}, health.Evaluation{}
+}
+
+func (a *parts) health() health.Evaluation {
+	_, j := a.Latest()
+	return j
+}

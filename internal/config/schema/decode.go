@@ -1,0 +1,186 @@
+package schema
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// setter reads the value of one key; path is its place in the file.
+type setter func(n *yaml.Node, path string)
+
+// entry returns the entry of a key; nil and a fault if there is none.
+type entry struct {
+	key string
+	set setter
+}
+
+// structure reads a mapping into a struct, as its tags say.
+func (d *Decoder) structure(v reflect.Value, around Field) setter {
+	if s, ok := reflect.TypeAssert[Variant](v.Addr()); ok {
+		return d.variant(s, v)
+	}
+	return d.mapping(d.entries(v, around))
+}
+
+func (d *Decoder) entries(v reflect.Value, around Field) []entry {
+	var out []entry
+	for _, f := range fieldsOf(v.Type(), around) {
+		out = append(out, entry{f.Key, d.value(v.Field(f.Index), f)})
+	}
+	return out
+}
+
+// variant reads a [Variant]. It looks for the action first: "with" is of its
+// kind, wherever it stands. Where there is no such action, that is a fault, and
+// nothing is said about its settings.
+func (d *Decoder) variant(s Variant, v reflect.Value) setter {
+	return func(n *yaml.Node, path string) {
+		s.Choose(actionOf(n))
+		entries := append(d.entries(v, Field{}), entry{"with", func(*yaml.Node, string) {}})
+		if with := settings(v); with.IsValid() {
+			entries[len(entries)-1].set = d.structure(with, Field{})
+		}
+		if s.Bare() {
+			entries = entries[:1]
+		}
+		d.mapping(entries)(n, path)
+	}
+}
+
+// actionOf returns the text of the key "action" in a mapping; "" if there is none.
+func actionOf(n *yaml.Node) string {
+	if n.Kind != yaml.MappingNode {
+		return ""
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "action" && n.Content[i+1].Kind == yaml.ScalarNode {
+			return n.Content[i+1].Value
+		}
+	}
+	return ""
+}
+
+// value reads a value of the type of v.
+func (d *Decoder) value(v reflect.Value, f Field) setter {
+	switch to := v.Addr().Interface().(type) {
+	case *time.Duration:
+		return d.duration(to, f.kind)
+	case SecretSetter:
+		return d.secret(to, f.kind)
+	case BoolSetter:
+		return d.choice(to)
+	case *string:
+		switch f.form {
+		case "user":
+			return d.userID(to, f.kind)
+		case "hidden":
+			return d.hidden(to, f.kind)
+		}
+		return d.text(to, f.kind)
+	case *int:
+		return d.integer(to, f.kind)
+	case *float64:
+		return d.number(to, f.kind)
+	case *bool:
+		return d.boolean(to)
+	case *map[string]string:
+		return d.labels(to, f)
+	}
+	if v.Kind() == reflect.Slice {
+		return d.slice(v, f)
+	}
+	return d.structure(v, f)
+}
+
+// slice reads a list, each item of which begins with its defaults.
+func (d *Decoder) slice(v reflect.Value, f Field) setter {
+	item := func(n *yaml.Node, path string) {
+		v.Set(reflect.Append(v, defaultOf(v.Type().Elem())))
+		d.value(v.Index(v.Len()-1), Field{Want: f.item, kind: f.item})(n, path)
+	}
+	secret := reflect.PointerTo(v.Type().Elem()).Implements(reflect.TypeFor[SecretSetter]())
+	return func(n *yaml.Node, path string) {
+		switch {
+		case secret && n.Kind != yaml.SequenceNode && !empty(n): // it may be a secret too
+			d.reject(n.Line, path, "got a value that is not a list", f.kind)
+		case f.form != "replace":
+			d.list(f.kind, item)(n, path)
+		case d.is(n, path, f.kind, tagSeq): // nothing is a fault: it could mean the default as well as none
+			v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
+			d.items(n, path, item)
+		}
+	}
+}
+
+// defaultOf returns an item of a list before it is read.
+func defaultOf(t reflect.Type) reflect.Value {
+	v := reflect.New(t)
+	if d, ok := reflect.TypeAssert[Defaulter](v); ok {
+		d.SetDefaults()
+	}
+	return v.Elem()
+}
+
+// mapping reads the known keys and reports the others. An empty mapping, as
+// when every line below its key is commented out, is accepted.
+func (d *Decoder) mapping(entries []entry) setter {
+	return func(n *yaml.Node, path string) {
+		if empty(n) || !d.is(n, path, "a mapping of "+keys(entries), tagMap) {
+			return
+		}
+		seen := make(map[string]int, len(entries))
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if e := d.entry(key, path, entries); e != nil && !d.duplicate(key, path, seen) {
+				at := JoinPath(path, e.key)
+				d.lines[at] = key.Line
+				e.set(value, at)
+			}
+		}
+	}
+}
+
+// entry finds the entry of a key; nil and a fault if there is none.
+func (d *Decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
+	name := describe(key)
+	if key.Kind == yaml.ScalarNode && key.Anchor == "" {
+		name = KeyText(key.Value)
+		for i := range entries {
+			if entries[i].key == key.Value && key.ShortTag() == tagStr {
+				return &entries[i]
+			}
+		}
+	}
+	d.reject(key.Line, JoinPath(path, name), "unknown key", "one of "+keys(entries))
+	return nil
+}
+
+// list reads each item of a list; an empty one is accepted.
+func (d *Decoder) list(want string, item setter) setter {
+	return func(n *yaml.Node, path string) {
+		if empty(n) || !d.is(n, path, want, tagSeq) {
+			return
+		}
+		d.items(n, path, item)
+	}
+}
+
+func (d *Decoder) items(n *yaml.Node, path string, item setter) {
+	for i, v := range n.Content {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.lines[at] = v.Line
+		item(v, at)
+	}
+}
+
+func keys(entries []entry) string {
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.key
+	}
+	return strings.Join(names, ", ")
+}

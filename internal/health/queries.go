@@ -1,0 +1,83 @@
+package health
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// adviseQuery returns advice about long statements on a server: about the blocker
+// if connections wait for a lock, else about the statement that runs longest.
+func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
+	if b := e.blocker(name); b != nil {
+		a := blockerAdvice(b, e)
+		return rootCause(a.cause, a.line)
+	}
+	if b := e.tableLock(name); b != nil {
+		a := tableAdvice(b)
+		return rootCause(a.cause, a.line)
+	}
+	if all := e.queries(name); len(all) > 0 {
+		a := queryAdvice(all[:1])
+		return func(time.Duration) []advice { return []advice{a} }
+	}
+	return symptoms(fmt.Sprintf("A statement on MySQL %s has run for %s: find it with SHOW FULL PROCESSLIST and end it with KILL QUERY.", name, FormatSeconds(seconds)))
+}
+
+// queries returns the statements that run longest on a server, the longest
+// first.
+func (e *evaluator) queries(server string) []*model.Query {
+	var out []*model.Query
+	for i := range e.State.Queries {
+		if q := &e.State.Queries[i]; q.Server == server {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// queryOf returns the statement that a worker runs; nil if none is known.
+func (e *evaluator) queryOf(server, app, slot string) *model.Query {
+	if slot == "" {
+		return nil
+	}
+	for i := range e.State.Queries {
+		if q := &e.State.Queries[i]; q.Server == server && q.App == app && q.Slot == slot {
+			return q
+		}
+	}
+	return nil
+}
+
+// queryAdvice returns the line about long statements of one server, sorted longest
+// first. It names at most maxNamed.
+func queryAdvice(all []*model.Query) advice {
+	all = all[:min(len(all), maxNamed)]
+	q := all[0]
+	cause := connectionCause(q.Server, q.ID)
+	if len(all) == 1 {
+		return advice{rankCause, cause, fmt.Sprintf("Connection %d%s has run %s on MySQL %s for %s: end it with KILL QUERY %d; SHOW FULL PROCESSLIST shows its text.",
+			q.ID, ownerOf(&q.Connection), statementOf(q), q.Server, FormatSeconds(q.Seconds), q.ID)}
+	}
+	var who, kill []string
+	for _, x := range all {
+		who = append(who, fmt.Sprint(x.ID, ownerOf(&x.Connection)))
+		kill = append(kill, fmt.Sprintf("KILL QUERY %d", x.ID))
+	}
+	return advice{rankCause, cause, fmt.Sprintf("Connections %s each run a statement on MySQL %s, the longest, %s, for %s: %s; SHOW FULL PROCESSLIST shows their text.",
+		enumerate(who), q.Server, statementOf(q), FormatSeconds(q.Seconds), enumerate(kill)+" end them")}
+}
+
+// statementOf returns a statement by its keyword, e.g. "an UPDATE", or "a
+// statement".
+func statementOf(q *model.Query) string {
+	switch word := q.Statement; {
+	case word == "" || word == "statement":
+		return "a statement"
+	case word[0] == 'A' || word[0] == 'E' || word[0] == 'I' || word[0] == 'O' || word[0] == 'U':
+		return "an " + word
+	default:
+		return "a " + word
+	}
+}

@@ -1,0 +1,57 @@
+package health
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/resp-exporter/resp-exporter/internal/health/locks"
+)
+
+// rule is the result of one rule for one subject at one evaluation.
+type rule struct {
+	Subject
+
+	component string
+	level     Level // by the limits
+	release   Level // by limits lowered by the margin: a level is kept until this one is lower
+	summary   string
+	inhibited bool    // another alert says it already
+	advice    adviser // nil: there is none
+}
+
+// ruleState is what is kept of one rule between evaluations.
+type ruleState struct {
+	level     Level // at the last evaluation
+	component string
+	since     time.Time // when it became unhealthy
+	worst     Level     // since then
+	last      time.Time // the last evaluation at which it was unhealthy
+	summary   string    // of that evaluation
+}
+
+// next returns the state of a rule after one more evaluation. A worse level is
+// taken at once and kept until the release level is lower. A rule that becomes
+// unhealthy again after it was healthy has a new since.
+func (h ruleState) next(r *rule, at time.Time) ruleState {
+	level := max(r.level, min(h.level, r.release))
+	if level > Healthy {
+		if h.level == Healthy {
+			h.since, h.worst = at, level
+		}
+		h.worst, h.last, h.summary = max(h.worst, level), at, cmp.Or(r.summary, h.summary)
+	}
+	h.level, h.component = level, r.component
+	return h
+}
+
+// evaluator is one evaluation under way.
+type evaluator struct {
+	Input
+	before, after State
+	names         []string
+	rules         []rule
+	blockers      map[string]*locks.Blocker // by server; nil: none
+	tableLocks    map[string]*locks.Blocker // the same
+}
+
+func (e *evaluator) add(r rule) { e.rules = append(e.rules, r) }

@@ -1,0 +1,61 @@
+package health
+
+import (
+	"strconv"
+	"strings"
+)
+
+func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
+
+func plural(n float64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatFloat(n, 'f', 0, 64) + " " + one + "s"
+}
+
+func isAre(n float64) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func detailText(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return ", " + detail
+}
+
+// choose returns singular if one is true, else plural.
+func choose(one bool, singular, plural string) string {
+	if one {
+		return singular
+	}
+	return plural
+}
+
+// enumerate joins words with commas and "and".
+func enumerate(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+func orText(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// pidText returns a process id; "PID" where it is not known.
+func pidText(pid int) string {
+	if pid == 0 {
+		return "PID"
+	}
+	return strconv.Itoa(pid)
+}

@@ -1,0 +1,269 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// The bounds of reading messages. One can be megabytes, and its length is not
+// known before it is read.
+const (
+	priorities   = 10               // parts of a queue: priority 0 to 9
+	headsAtOne   = 16               // in one pipeline
+	largeHead    = 64 << 10         // bytes; a larger one is read again after largeAgain only
+	largeAgain   = 30 * time.Second //
+	tooLargeRest = 10 * time.Minute // after one beyond maxBulk, which ends the connection
+	maxBroken    = 4                // connections ended so in one look
+	maxHeads     = 10_000           // remembered
+)
+
+// celeryKeys is what is said of keys that the user may not read.
+const celeryKeys = "%R~<queue> %R~<queue>??[1-9] %R~unacked %R~unacked_index (before Redis 7 ~ for %R~)"
+
+// Head is the oldest message in one part of a Celery queue.
+type Head struct {
+	Part   int       // its priority, 0 to 9
+	ID     uint64    // tells one message from another, within this process
+	Sent   time.Time // when it was sent, where the message says so; else zero
+	Unread bool      // it is too large to be read, and the rest is not known
+}
+
+// celeryLengths is what was asked of one queue.
+type celeryLengths struct {
+	queue   int // index of its [Queue]
+	name    string
+	lengths []*driver.IntCmd // by priority
+}
+
+// celeryPart is one part of a queue in which messages wait.
+type celeryPart struct {
+	queue, part int
+	key         string
+}
+
+// askCelery asks for the lengths of one queue. Kombu puts messages of priority 0
+// into a list of the queue's name, and those of priority N into one with the
+// bytes 6, 22 and the digit N behind it. Which priorities there are is a setting
+// of the app (0, 3, 6, 9), so all ten are asked for.
+func askCelery(ctx context.Context, p driver.Pipeliner, i int, name string) celeryLengths {
+	c := celeryLengths{queue: i, name: name}
+	for part := range priorities {
+		c.lengths = append(c.lengths, p.LLen(ctx, partKey(name, part)))
+	}
+	return c
+}
+
+func partKey(name string, part int) string {
+	if part == 0 {
+		return name
+	}
+	return name + "\x06\x16" + strconv.Itoa(part)
+}
+
+// counts is what the first pipeline tells, and the parts that are not empty.
+func (c *celeryLengths) counts() (Queue, []celeryPart) {
+	var out Queue
+	var parts []celeryPart
+	for part, n := range c.lengths {
+		if err := refused(celeryKeys, n); err != nil {
+			return Queue{Err: err}, nil
+		}
+		if n.Val() > 0 {
+			out.Length += n.Val()
+			parts = append(parts, celeryPart{c.queue, part, partKey(c.name, part)})
+		}
+	}
+	return out, parts
+}
+
+// readUnacked reads what workers hold: the hash unacked, whose messages are
+// never read, and unacked_index, by the Unix time at which each was taken.
+func (q *queueReader) readUnacked(ctx context.Context) error {
+	var n *driver.IntCmd
+	var first *driver.ZSliceCmd
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
+		n = p.HLen(ctx, "unacked")
+		first = p.ZRangeByScoreWithScores(ctx, "unacked_index", &driver.ZRangeBy{Min: "0", Max: "+inf", Count: 1})
+	})
+	if err != nil {
+		return err
+	}
+	q.unacked = &Unacked{Err: refused(celeryKeys, n, first), Count: size(n)}
+	if z := first.Val(); len(z) > 0 {
+		q.unacked.Oldest = unixTime(z[0].Score)
+	}
+	return nil
+}
+
+// knownHead is what is remembered of the oldest message at a key.
+type knownHead struct {
+	Head
+
+	sum  uint64    // of all its bytes
+	next time.Time // it is not read again before; zero: always
+}
+
+// heads reads the oldest message of each part, at the right end of its list.
+func (q *queueReader) heads(ctx context.Context, parts []celeryPart) error {
+	var read []celeryPart
+	for _, p := range parts {
+		if k, ok := q.known.headOf(p.key); ok && q.now.Before(k.next) {
+			q.addHead(p, k.Head)
+			continue
+		}
+		read = append(read, p)
+	}
+	atOne := headsAtOne
+	for broken := 0; len(read) > 0 && broken < maxBroken; {
+		done, err := q.readHeads(ctx, read[:min(len(read), atOne)])
+		read = read[done:]
+		switch {
+		case errors.Is(err, redis.ErrTooLarge):
+			// The driver has ended the connection and makes a new one. What came with
+			// the large message is lost too, so that only a read of one reports which it was.
+			if broken++; atOne == 1 {
+				q.keepHead(read[0], knownHead{Head: Head{Unread: true}, next: q.now.Add(tooLargeRest)})
+				read = read[1:]
+			}
+			atOne = 1
+		case err != nil:
+			return err
+		}
+	}
+	for _, p := range read { // next time
+		q.addHead(p, Head{Unread: true})
+	}
+	return nil
+}
+
+// readHeads reads some, and reports how many it could.
+func (q *queueReader) readHeads(ctx context.Context, parts []celeryPart) (int, error) {
+	cmds := make([]*driver.StringSliceCmd, len(parts))
+	err := pipelined(ctx, q.link, func(p driver.Pipeliner) {
+		for i, part := range parts {
+			cmds[i] = p.LRange(ctx, part.key, -1, -1)
+		}
+	})
+	for i, c := range cmds {
+		if err != nil && errors.Is(c.Err(), redis.ErrTooLarge) {
+			return i, err
+		}
+		if err := refused(celeryKeys, c); err != nil {
+			to := &q.list[parts[i].queue]
+			*to = Queue{Lack: err, Length: to.Length}
+			continue
+		}
+		if len(c.Val()) == 1 { // it may have been taken since the length was read
+			q.learnHead(parts[i], c.Val()[0])
+		}
+	}
+	return len(parts), err
+}
+
+// learnHead takes a message that was read; one that is the same as before is
+// not taken apart again.
+func (q *queueReader) learnHead(p celeryPart, message string) {
+	sum := maphash.String(q.known.seed, message)
+	k, ok := q.known.headOf(p.key)
+	if !ok || k.sum != sum || k.Unread {
+		m := ParseMessage([]byte(message))
+		k = knownHead{Head: Head{ID: sum, Sent: m.Sent}, sum: sum}
+		if m.Tag != "" { // it stays when the broker puts a message back
+			k.ID = maphash.String(q.known.seed, m.Tag)
+		}
+	}
+	if k.next = (time.Time{}); len(message) > largeHead {
+		k.next = q.now.Add(largeAgain)
+	}
+	q.keepHead(p, k)
+}
+
+func (q *queueReader) keepHead(p celeryPart, k knownHead) {
+	q.known.setHead(p.key, k)
+	q.addHead(p, k.Head)
+}
+
+func (q *queueReader) addHead(p celeryPart, h Head) {
+	h.Part = p.part
+	if to := &q.list[p.queue]; to.Err == nil && to.Lack == nil {
+		to.Heads = append(to.Heads, h)
+	}
+}
+
+// headStore remembers the oldest message of each key between two reads.
+type headStore struct {
+	seed maphash.Seed
+
+	mu    sync.Mutex // guards heads, and is never held while reading
+	heads map[string]knownHead
+}
+
+func newHeadStore() *headStore {
+	return &headStore{seed: maphash.MakeSeed(), heads: make(map[string]knownHead)}
+}
+
+func (s *headStore) headOf(key string) (knownHead, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.heads[key]
+	return k, ok
+}
+
+func (s *headStore) setHead(key string, k knownHead) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.heads) >= maxHeads {
+		clear(s.heads)
+	}
+	s.heads[key] = k
+}
+
+// Message is what is of use in a Celery message.
+type Message struct {
+	Tag  string    // delivery_tag, which kombu gives each message; "": none
+	Sent time.Time // the property timestamp, where the sender sets it; else zero
+}
+
+// ParseMessage reads a message of kombu's Redis transport: a JSON object with
+// the object "properties" in it. What is not there, or is of another kind, is
+// left out. Neither the body nor the headers are looked at.
+func ParseMessage(b []byte) Message {
+	var m struct {
+		Properties struct {
+			Tag       json.RawMessage `json:"delivery_tag"`
+			Timestamp json.RawMessage `json:"timestamp"`
+		} `json:"properties"`
+	}
+	if json.Unmarshal(b, &m) != nil {
+		return Message{}
+	}
+	var out Message
+	if json.Unmarshal(m.Properties.Tag, &out.Tag) != nil || len(out.Tag) > maxNameLen {
+		out.Tag = ""
+	}
+	var seconds float64
+	if json.Unmarshal(m.Properties.Timestamp, &seconds) == nil {
+		out.Sent = unixTime(seconds)
+	}
+	return out
+}
+
+// unixTime returns the time of Unix seconds from the years 1970 to 5138; zero
+// for anything else.
+func unixTime(seconds float64) time.Time {
+	if !(seconds > 0 && seconds < 1e11) {
+		return time.Time{}
+	}
+	whole, fraction := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(fraction*1e9))
+}

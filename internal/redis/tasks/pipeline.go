@@ -1,0 +1,64 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	driver "github.com/redis/go-redis/v9"
+
+	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/redis"
+)
+
+// pipelined sends what fill asks for at once. Its error is one of the
+// connection; what a single command was answered is in the command.
+func pipelined(ctx context.Context, l *redis.Link, fill func(driver.Pipeliner)) error {
+	p := l.Client().Pipeline()
+	fill(p)
+	if p.Len() == 0 {
+		return nil
+	}
+	cmds, err := p.Exec(ctx)
+	if err == nil {
+		return nil
+	}
+	for _, c := range cmds {
+		var answered driver.Error
+		if err := c.Err(); err != nil && !errors.As(err, &answered) {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused returns why one of some commands was not answered; nil: all were.
+// keys is the part of an ACL rule that would let the user at the keys.
+func refused(keys string, cmds ...driver.Cmder) *redis.Error {
+	for _, c := range cmds {
+		err := c.Err()
+		var answered driver.Error
+		if err == nil || errors.Is(err, driver.Nil) || !errors.As(err, &answered) {
+			continue
+		}
+		return queueFault(answered.Error(), keys)
+	}
+	return nil
+}
+
+// queueFault returns the error for the reply to a command about a queue; keys
+// is the part of an ACL rule that allows those keys.
+func queueFault(text, keys string) *redis.Error {
+	code, rest, _ := strings.Cut(text, " ")
+	switch {
+	case code == "NOPERM" && !redis.NamesCommand(text) && strings.Contains(rest, "key"):
+		cure := "ACL SETUSER " + redis.Placeholder + " " + keys
+		return &redis.Error{Reason: reason.Permission, Detail: "needs a right for its user: " + cure, Cure: cure}
+	case code == "WRONGTYPE":
+		return &redis.Error{Reason: reason.Failed, Detail: "has a key with the name of a queue that is of another type"}
+	}
+	return redis.ReplyFault(text)
+}
+
+// size returns what a command counted. A server that is none may count below zero.
+func size(c *driver.IntCmd) int64 { return max(0, c.Val()) }

@@ -1,0 +1,59 @@
+package web
+
+import (
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/health"
+	"github.com/resp-exporter/resp-exporter/internal/health/measures"
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// assemble returns the state of one gather and its evaluation, grouped by app.
+func assemble(st *model.State, j health.Evaluation) pageState {
+	s := pageState{At: j.At, limits: make(map[string]model.Threshold, len(st.Thresholds)), state: st, health: j, Stores: storesOf(st, &j), Unseen: unseenOf(st)}
+	for _, t := range st.Thresholds {
+		s.limits[t.Resource] = t
+	}
+	for _, name := range appNames(st) {
+		s.Apps = append(s.Apps, assembleApp(st, name))
+	}
+	s.Stores = append(s.Stores, partLines(&s)...)
+	return s
+}
+
+func appNames(s *model.State) []string {
+	var names []string
+	for i := range s.Apps {
+		names = append(names, s.Apps[i].Name)
+	}
+	for i := range s.Workers {
+		if s.Workers[i].Counts != nil {
+			names = append(names, s.Workers[i].App)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func assembleApp(s *model.State, name string) app {
+	a := app{App: model.App{Name: name}, Memory: measures.AppMemory(s, name)}
+	for i := range s.Apps {
+		if s.Apps[i].Name == name {
+			a.App, a.Known = s.Apps[i], true
+		}
+	}
+	for i := range s.Requests {
+		if s.Requests[i].App == name {
+			a.Requests = s.Requests[i]
+		}
+	}
+	for i := range s.Listeners {
+		if s.Listeners[i].App == name {
+			a.addListeners(&s.Listeners[i])
+		}
+	}
+	a.addWorkers(s)
+	a.Pools, a.Queues, a.Sessions = poolsOf(s, name), queuesOf(s, name), sessionsOf(s, name)
+	a.connectWorkers(s)
+	return a
+}
