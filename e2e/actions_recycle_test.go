@@ -360,9 +360,7 @@ func recycledByAlert(t *testing.T, wrap []string) {
 	state := filepath.Join(dir, "state")
 	mine := filepath.Join(dir, "resp-exporter") // the one of all tests is in a directory that is closed to others
 	program, err := os.ReadFile(binary)
-	if err == nil {
-		err = errors.Join(actiontest.WriteProgram(mine, program, 0o755), os.Mkdir(state, 0o700))
-	}
+	err = errors.Join(err, actiontest.WriteProgram(mine, program, 0o755), os.Mkdir(state, 0o700))
 	if err == nil && wrap != nil {
 		err = os.Chown(state, 65533, 65533)
 	}
