@@ -114,8 +114,8 @@ func otherErrors(err error) []*Unavailable {
 	return out
 }
 
-// asUnavailable returns an error without [Unavailable] as one, with reason [Timeout]
-// or [Failed].
+// asUnavailable returns an [Unavailable] with the text of an error that has none in its
+// tree. The reason is [Timeout] if a deadline was exceeded, else [Failed].
 func asUnavailable(err error) *Unavailable {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Unavailable{Reason: Timeout, Detail: "no response within the time budget of the scrape"}

@@ -195,8 +195,9 @@ func queuesByLabel(a *discovery.App) (byLabel map[string]*queue, labels []string
 	return byLabel, append(labels[:maxListeners:maxListeners], otherListeners), over
 }
 
-// publishQueues adds the series and the state of one app's listeners. over is the
-// number of listeners without their own series, why the lack if something is missing.
+// publishQueues adds the series and the state of one app's listeners. It returns the
+// number of listeners that got no series of their own, and the lack if something could
+// not be read.
 func publishQueues(s *Sample, out *model.AppListeners, a *discovery.App) (over int, why error) {
 	byLabel, labels, over := queuesByLabel(a)
 	complete := true

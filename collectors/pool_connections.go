@@ -66,7 +66,8 @@ func newSampledConnections(snap *discovery.Snapshot, c *conns.Sample) *sampledCo
 	return v
 }
 
-// known reports whether there is a sample, or no app that runs.
+// known reports whether the connections are known: they were sampled, or no app runs, so
+// that there are none.
 func (v *sampledConnections) known() bool { return !v.taken.IsZero() || !v.running }
 
 // owner returns the app, slot and pid of the i-th connection.

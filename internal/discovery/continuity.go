@@ -154,9 +154,9 @@ func (a *app) sameAddress(b *app) bool {
 	return a.id.Bind != "" && b.id.Bind == a.id.Bind && a.last.NetNS == b.root().NetNS
 }
 
-// startedBefore reports whether b runs, has the base name and the owner of a,
-// which has ended, and was started after it. When they were first seen proves
-// nothing: an app may have been missing in a scan.
+// startedBefore reports whether a, which has ended, was started before b: b runs, and has
+// the base name and the owner of a. The times at which the two were first seen are not
+// compared, because a scan may have missed one of them.
 func (a *app) startedBefore(b *app) bool {
 	return b != a && b.matchIndex < 0 && len(b.roots) > 0 && b.id.Base == a.id.Base && a.mayContinueAs(b.root()) && b.root().Start > a.last.Start
 }

@@ -113,9 +113,9 @@ func (r *Runner) Snapshot() Snapshot { return r.state.snapshot() }
 // Stats returns the counters, and the gauges at this moment.
 func (r *Runner) Stats() Stats { return r.state.stats() }
 
-// Pause lets nothing new begin until the time is over; what acts goes on. It holds at
-// once even if it cannot be written, and then an error says that a restart would end
-// it.
+// Pause starts a pause: no run begins to act before p.Until. Actions under way are not
+// interrupted. If the state file cannot be written, the pause is in force all the same,
+// and the error reports that it ends with the process.
 func (r *Runner) Pause(p journal.Pause) error { return r.state.startPause(p) }
 
 // Resume ends the pause.

@@ -20,7 +20,8 @@ func (k Keyword) String() string {
 	return ""
 }
 
-// keywords returns the first words of statements that may be published.
+// keywords returns the first words of statements. Only these are published of a
+// statement.
 func keywords() [14]string {
 	return [...]string{
 		"", "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "ALTER", "CALL", "LOAD", "OPTIMIZE", "CREATE", "DROP", "TRUNCATE", "ANALYZE",

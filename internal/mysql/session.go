@@ -84,9 +84,9 @@ func (s *Server) session(ctx context.Context) (*Session, error) {
 	return v, nil
 }
 
-// lendConnection takes the shared connection out of use; nil if there is none,
-// or if a read of it does not end. Meanwhile reads fail, or connect if the
-// server allows one more connection.
+// lendConnection returns the shared connection, which nobody else uses until it is given
+// back; nil if there is none, or if ctx ends before the read that uses it. Reads connect
+// anew meanwhile, and fail if the MySQL server has no place for one more connection.
 func (s *Server) lendConnection(ctx context.Context) *link {
 	select {
 	case s.connLock <- struct{}{}:

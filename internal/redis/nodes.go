@@ -34,8 +34,8 @@ func newNodes() *nodes {
 	return &nodes{most: mostNodes(limit.Cur), seen: make(map[string]bool)}
 }
 
-// mostNodes returns how many nodes a cluster may have where the process may have
-// that many open files: two connections to each are a quarter of them.
+// mostNodes returns how many nodes of a cluster are read, between minNodes and maxNodes:
+// two connections to each node may use a quarter of the limit of open files.
 func mostNodes(files uint64) int { return int(min(max(files/8, minNodes), maxNodes)) }
 
 // admits reports whether a client may connect to an address.

@@ -344,8 +344,8 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	}
 }
 
-// stillRunning counts the planned statements that run on, and those that are
-// about to end.
+// stillRunning returns how many of the planned statements still run, and how many were
+// ended and roll back. None is in both counts.
 func stillRunning(list []mysql.Connection, victims []action.Victim, server string) (left, ending int) {
 	ids := dbconn.PlannedIDs(victims, server)
 	running := make(map[uint64]mysql.Connection)
