@@ -190,8 +190,8 @@ type LeftOut struct {
 // maxLeftOut is how many such users are reported.
 const maxLeftOut = 8
 
-// rejectedUsers returns the users whose apps were not admitted, the smallest user
-// id first, at most 8.
+// rejectedUsers returns how many apps of each user were not admitted, the smallest user
+// id first, for at most 8 users.
 func (w *Watcher) rejectedUsers() []LeftOut {
 	var out []LeftOut
 	for a, n := range w.rejectedBy {
