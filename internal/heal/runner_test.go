@@ -317,5 +317,30 @@ func TestResolved(t *testing.T) {
 		if _, applied := b.first.count(); applied != 1 {
 			t.Errorf("done %d times", applied)
 		}
+		if got := b.Stats().Runs[heal.RunKey{Rule: "leaked", Action: config.ActionKillLeaked, Result: journal.DecisionCancelled}]; got != 1 {
+			t.Errorf("%d cancelled runs are counted", got)
+		}
+	})
+}
+
+// An alert that is resolved while its run is planned touches nothing.
+func TestResolvedWhilePlanning(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, dir, section(nil), func(b *harness) { b.first.hold = make(chan struct{}) })
+		defer b.stop()
+		alert := firing("app", "a")
+		b.take(alert)
+		b.wait(time.Second)
+		alert.Resolved = true
+		b.take(alert)
+		close(b.first.hold)
+		b.wait(time.Minute)
+		if r := b.Snapshot().Runs[0]; r.State != journal.DecisionCancelled {
+			t.Errorf("the run is %s: %s", r.State, r.Reason)
+		}
+		if plans, applied := b.first.count(); plans != 1 || applied != 0 {
+			t.Errorf("planned %d times, done %d times", plans, applied)
+		}
 	})
 }
