@@ -104,3 +104,11 @@ func SortOldestFirst(list []mysql.Connection) {
 func IsRollingBack(c mysql.Connection) bool {
 	return c.Command == "Killed" || c.TrxState == "ROLLING BACK" || strings.HasPrefix(c.State, "Rollback")
 }
+
+// SameStatement reports whether two readings are of one connection that has begun
+// nothing new between them. Only MariaDB numbers its statements; in MySQL the time
+// must not have restarted.
+func SameStatement(before, now mysql.Connection) bool {
+	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
+		before.Query == now.Query && now.Time >= before.Time
+}

@@ -220,6 +220,5 @@ func (k *Action) endConnection(ctx context.Context, db dbconn.Session, r criteri
 // stillAsleep reports whether a connection has slept without a break between two
 // readings.
 func stillAsleep(before, now mysql.Connection) bool {
-	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
-		before.Query == now.Query && before.Transaction == now.Transaction && now.Time >= before.Time
+	return dbconn.SameStatement(before, now) && before.Transaction == now.Transaction
 }

@@ -275,7 +275,7 @@ func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepare
 	if err != nil {
 		return false, fmt.Errorf("check a connection: %w", err)
 	}
-	if !there || !plain || hash != planned.text || !k.candidate(now) || !sameStatement(planned.Connection, now) {
+	if !there || !plain || hash != planned.text || !k.candidate(now) || !dbconn.SameStatement(planned.Connection, now) {
 		return false, nil
 	}
 	if of.owner.App != "" {
@@ -294,13 +294,6 @@ func (k *Action) endStatement(ctx context.Context, db dbconn.Session, of prepare
 		return false, fmt.Errorf("end a statement: %w", err)
 	}
 	return done, nil
-}
-
-// sameStatement reports whether a connection still runs what it ran. Only MariaDB
-// numbers its statements; in MySQL the time must not have restarted.
-func sameStatement(before, now mysql.Connection) bool {
-	return before.ID == now.ID && before.User == now.User && before.Host == now.Host &&
-		before.Query == now.Query && now.Time >= before.Time
 }
 
 // Verify implements [action.Action]. It needs of the plan its target, its victims and
