@@ -45,7 +45,7 @@ func hangingCollect(d time.Duration) func(context.Context) (collectors.Sample, e
 	}
 }
 
-// slowCollect takes a second, and returns when its context ends.
+// slowCollect returns a sample after a second, or when its context ends.
 func slowCollect(ctx context.Context) (collectors.Sample, error) {
 	select {
 	case <-time.After(time.Second):

@@ -21,7 +21,7 @@ func NewSessionScanners(off bool) *SessionScanners {
 	return &SessionScanners{r, newSessionScanners(r.server, off, slog.New(slog.DiscardHandler))}
 }
 
-// Apply takes a configuration.
+// Apply sets the configuration of servers and scanners.
 func (w *SessionScanners) Apply(cfg config.Config) {
 	w.servers.apply(&cfg)
 	w.w.apply(cfg)

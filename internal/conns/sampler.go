@@ -81,7 +81,7 @@ func newQuota(a procfs.Account) *quota {
 	return &quota{connections: maxOthersConnections, fds: maxOthersLinks}
 }
 
-// Sampler finds the connections of the apps' processes to servers, in the
+// Sampler reads the connections of the apps' processes to servers, in the
 // background: the kernel walks all of its sockets for it (1.6 ms and 1 µs a
 // socket), and every descriptor of every process is read.
 type Sampler struct {
@@ -138,7 +138,7 @@ func (c *Sampler) namingData() (*serviceIndex, *Sample) {
 	return c.resolvedServices, c.last
 }
 
-// Request asks for a sample soon, at the earliest 5 s after the last one, and
+// Request schedules a sample, at the earliest 5 s after the last one, and
 // returns at once.
 func (c *Sampler) Request() {
 	c.mu.Lock()

@@ -144,7 +144,7 @@ func (d *Decoder) mapping(entries []entry) setter {
 	}
 }
 
-// entry finds the entry of a key; nil and a fault if there is none.
+// entry returns the entry of a key. If there is none, it adds a fault and returns nil.
 func (d *Decoder) entry(key *yaml.Node, path string, entries []entry) *entry {
 	name := describe(key)
 	if key.Kind == yaml.ScalarNode && key.Anchor == "" {
