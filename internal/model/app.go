@@ -60,6 +60,7 @@ type Worker struct {
 	Seconds   float64
 	Heartbeat *float64 // age of its last one
 	Wait      *Wait    // nil: it waits for nothing, or it is not known
+	Threads   []Thread // its request threads; of one process-wide request thread the main one
 }
 
 // Wait is what a worker waits for in its request.

@@ -24,6 +24,10 @@ type State struct {
 	LockSuspects []LockSuspect       // pool, at most one a server
 	Queries      []Query             // pool, by server, the longest first
 
+	StoreConnections []StoreConnection // pool, redis: by server
+	StoreWaits       []StoreWait       // pool, redis: by server, the longest first
+	Chains           []Chain           // diagnosis, the one with most victims first
+
 	Queues   []Queue    // tasks
 	Sessions []Sessions // sessions
 
@@ -51,6 +55,9 @@ func (s *State) Append(o *State) {
 	s.LockWaits = append(s.LockWaits, o.LockWaits...)
 	s.LockSuspects = append(s.LockSuspects, o.LockSuspects...)
 	s.Queries = append(s.Queries, o.Queries...)
+	s.StoreConnections = append(s.StoreConnections, o.StoreConnections...)
+	s.StoreWaits = append(s.StoreWaits, o.StoreWaits...)
+	s.Chains = append(s.Chains, o.Chains...)
 	s.Queues = append(s.Queues, o.Queues...)
 	s.Sessions = append(s.Sessions, o.Sessions...)
 	s.MySQL = append(s.MySQL, o.MySQL...)

@@ -1,0 +1,93 @@
+package model
+
+import "time"
+
+// Thread is one request thread of a worker, as the sampler last saw it.
+type Thread struct {
+	TID     int
+	Main    bool    // its id is the process's
+	On      string  // the values of Wait.On, and "idle", "loop", "gil", "gc", "cpu_queue", "throttled", "unknown"
+	Peer    string  // as Wait.Peer
+	Kind    string  // of an upstream by its port, such as "postgresql" or "dns"; "": not known
+	Seconds float64 // for how long it has waited for that, at least
+	Socket  uint64  // inode of the connection that it waits on; 0: none, or more than one
+	Futex   uint64  // address of the lock that it waits for; 0: none
+	GIL     bool    // it holds the interpreter's lock
+
+	Stack *Stack // nil: none was believed
+}
+
+// Stack is where a Python thread is. Files are paths as the interpreter has them.
+type Stack struct {
+	View  string // of the request; "": not known
+	Own   Frame  // the innermost frame of the app's own code; File is "" without one
+	Inner Frame  // the innermost frame
+
+	Method, Route string    // of the request; "": not known
+	Path          string    // of the request, published only with diagnosis.show_paths
+	Started       time.Time // of the request; zero: not known
+}
+
+// Frame is one line of Python.
+type Frame struct {
+	Function string // qualified name where the interpreter has it
+	File     string
+	Line     int // from 1
+}
+
+// StoreConnection is one connection of a client to a store, as the store and the
+// kernel together show it.
+type StoreConnection struct {
+	Connection
+
+	Server  string // "mysql:main", "redis:cache"
+	Socket  uint64 // inode of the client's end; 0: not known, or not on this host
+	Command string // "Query", "Sleep"; of Redis the command, such as "blpop"
+	State   string // as the store has it, cleaned and bounded
+	Digest  string // the statement without its values, cleaned and bounded; "": none, or not known
+	Seconds float64
+	// Transaction is how long its transaction has been open; nil: it has none, or
+	// that is not known.
+	Transaction *float64
+}
+
+// StoreWait is one connection that waits for another one inside a store.
+type StoreWait struct {
+	Server          string // "mysql:main", "redis:cache"
+	Waiter, Blocker uint64 // ids of connections; Blocker is 0 where the store does not say who blocks
+	Kind            string // "row", "metadata", "table", "global", "script", "slow_command", "full"
+	Object          string // "shop.orders"; "": not known
+	Seconds         float64
+}
+
+// Chain is who waits for whom, from the workers that wait to what they wait for
+// in the end.
+type Chain struct {
+	App      string // of the victims; of several the one with most of them
+	On       string // what the victims wait for: Thread.On
+	Peer     string
+	Kind     string // as StoreWait.Kind, "gil", "lock", "upstream"; "": not known
+	Object   string
+	Victims  []Link  // the longest wait first
+	Seconds  float64 // the longest wait of them
+	Links    []Link  // from what the victims wait for to the root, which is the last
+	Deadlock bool    // the links form a circle; none of them is the root
+}
+
+// Link is one party of a chain: a thread of a worker, a connection, or both
+// where they are joined; or a server or address.
+type Link struct {
+	App, Slot string // "": no worker of a watched app
+	PID, TID  int
+
+	Server     string // "mysql:main"; "" without a connection
+	Connection uint64
+	User, Host string // of a connection that is no worker's
+	Command    string // "Query", "Sleep"
+	Digest     string
+
+	On, Peer    string   // what it waits for itself; "": nothing that is known
+	Seconds     float64  // in that wait
+	Transaction *float64 // how long its transaction has been open
+	Stack       *Stack
+}
