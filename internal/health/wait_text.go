@@ -19,6 +19,10 @@ func WaitsFor(w *model.AppWorkers) map[string]string {
 	return out
 }
 
+// WaitText returns a wait of one worker in words, e.g. "waits for MySQL main"; ""
+// where it is not known.
+func WaitText(x *model.Wait) string { return waitText(x, true) }
+
 // waitOf returns what a worker waits for; nil if nothing or not known.
 func (e *evaluator) waitOf(app, slot string) *model.Wait {
 	w := measures.Workers(e.State, app)

@@ -39,7 +39,8 @@ func TestPageGolden(t *testing.T) {
 	trouble := options(troubleSample())
 	healing := options(troubleSample())
 	healing.Healing = healingSample
-	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble, "healing": healing} {
+	line := options(lineSample())
+	for name, o := range map[string]web.Options{"full": full, "empty": empty, "trouble": trouble, "healing": healing, "line": line} {
 		t.Run(name, func(t *testing.T) {
 			rec := get(t, serve(o), "/")
 			if rec.Code != http.StatusOK {

@@ -50,6 +50,7 @@ type worker struct {
 	RSS, PSS, USS, Swap *float64 // bytes
 	Connections         []connections
 	Leaked              *float64 // connections
+	Threads             []model.Thread
 }
 
 func (a *app) addListeners(l *model.AppListeners) {
@@ -129,7 +130,7 @@ func addStates(of *model.AppWorkers, at func(slot string) *worker) {
 	for i := range of.Workers {
 		x := &of.Workers[i]
 		w := at(x.Slot)
-		w.PID, w.State, w.Detail, w.Seconds, w.Heartbeat = x.PID, x.State, x.Detail, model.Known(x.Seconds), x.Heartbeat
+		w.PID, w.State, w.Detail, w.Seconds, w.Heartbeat, w.Threads = x.PID, x.State, x.Detail, model.Known(x.Seconds), x.Heartbeat, x.Threads
 		if text := waits[x.Slot]; text != "" {
 			w.Detail = text
 		}

@@ -54,6 +54,9 @@ type (
 		Trend            shown
 		Age              *float64
 		Since            clock
+		Rows             []threadRow // what its threads do
+		Place            string      // the line of the request that has waited longest
+		HeldUpBy         string      // the root of its wait: "worker 2"; "": nobody known
 	}
 	meter struct {
 		Name, Hint string
@@ -173,6 +176,10 @@ func (w *Web) appView(s *pageState, a *app) appView {
 func (w *Web) cell(s *pageState, a *app, x worker) cell {
 	c := cell{worker: x, Key: a.Name + "/" + x.Slot, Memory: x.memory(), Age: ageAt(s.At, x.Started), Since: clockOf(unixTime(x.Started))}
 	c.Arrow, c.Trend = trendText(w.opts.History.trend(a.Name, x.Slot))
+	c.Rows, c.HeldUpBy = threadRows(x.Threads), heldUpBy(s.state.Chains, a.Name, x.Slot)
+	if len(c.Rows) > 0 {
+		c.Place = c.Rows[0].Place
+	}
 	c.Word = x.State
 	switch x.State {
 	case "idle":
