@@ -68,9 +68,11 @@ type Chain struct {
 	Peer     string
 	Kind     string // as StoreWait.Kind, "gil", "lock", "upstream"; "": not known
 	Object   string
+	Workers  int     // how many workers App has; 0: not known
 	Victims  []Link  // the longest wait first
 	Seconds  float64 // the longest wait of them
-	Links    []Link  // from what the victims wait for to the root, which is the last
+	Links    []Link  // from what the victims wait for to the root, which is the last; at most 16
+	Left     int     // links before the root that are left out
 	Deadlock bool    // the links form a circle; none of them is the root
 }
 
@@ -87,7 +89,15 @@ type Link struct {
 	Digest     string
 
 	On, Peer    string   // what it waits for itself; "": nothing that is known
+	Object      string   // of that wait inside a store, such as "shop.orders"
 	Seconds     float64  // in that wait
 	Transaction *float64 // how long its transaction has been open
 	Stack       *Stack
+
+	Probable bool // it is likely to be the one, and not proven
+	// Candidates is how many threads of the process, or workers of the app, it may
+	// be; 0: it is this one.
+	Candidates int
+	// Held is how many connections of a full server it has.
+	Held float64
 }
