@@ -125,3 +125,27 @@ func (p *Parties) RootWorker(app, slot string, pid int) *model.Chain {
 func (p *Parties) RootConnection(server string, id uint64) *model.Chain {
 	return p.rootConns[Connection{server, id}]
 }
+
+// WhyWorker returns the sentence of the chain of which a worker is a victim; "": of
+// none.
+func (p *Parties) WhyWorker(app, slot string, pid int) string {
+	return why(p.Worker(app, slot, pid), app)
+}
+
+// WhyConnection returns the sentence of the chain of which a connection is a victim;
+// "": of none.
+func (p *Parties) WhyConnection(server string, id uint64) string {
+	return why(p.Connection(server, id), "")
+}
+
+func why(c *model.Chain, app string) string {
+	if c == nil {
+		return ""
+	}
+	return Sentence(c, app)
+}
+
+// HoldsUp reports whether others wait for a worker.
+func (p *Parties) HoldsUp(app, slot string, pid int) bool {
+	return p.RootWorker(app, slot, pid) != nil
+}

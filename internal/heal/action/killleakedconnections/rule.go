@@ -1,6 +1,7 @@
 package killleakedconnections
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -41,13 +42,16 @@ func (r criteria) selects(c mysql.Connection) bool { return r.allowed(c) && r.ow
 type selection struct {
 	total       int // connections of the rule's users that are the app's
 	leaked      int
-	unheld      int // leaked ones of the rule's users whose holder is unknown
-	tooManyRows int // leaked ones that have changed too many rows
+	unheld      int    // leaked ones of the rule's users whose holder is unknown
+	tooManyRows int    // leaked ones that have changed too many rows
+	waiting     int    // leaked ones that only wait for somebody else
+	why         string // of the first of these
 	victims     []mysql.Connection
 }
 
-// choose returns the victims, within all caps, the oldest first.
-func (r criteria) choose(list []mysql.Connection) selection {
+// choose returns the victims, within all caps, the oldest first. waits has what those
+// wait for that are not to blame, by their ids.
+func (r criteria) choose(list []mysql.Connection, waits map[uint64]string) selection {
 	var p selection
 	for _, c := range list {
 		if !r.selects(c) {
@@ -60,8 +64,13 @@ func (r criteria) choose(list []mysql.Connection) selection {
 		if !r.leaked(c) {
 			continue
 		}
-		if p.leaked++; c.Rows > uint64(max(r.maxRows, 0)) {
+		p.leaked++
+		if c.Rows > uint64(max(r.maxRows, 0)) {
 			p.tooManyRows++
+			continue
+		}
+		if why := waits[c.ID]; why != "" {
+			p.waiting, p.why = p.waiting+1, cmp.Or(p.why, why)
 			continue
 		}
 		p.victims = append(p.victims, c)

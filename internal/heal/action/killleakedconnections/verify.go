@@ -42,7 +42,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 		}
 		return rollbackOutcome(rolling, after), nil
 	}
-	now := rule.choose(before).leaked
+	now := rule.choose(before, nil).leaked
 	switch {
 	case now == 0:
 		return action.Verified, nil

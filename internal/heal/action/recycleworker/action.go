@@ -37,8 +37,21 @@ type Deps struct {
 	Processes process.Snapshotter
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: unknown.
-	Leaks    func(ctx context.Context, app string) (map[int]int, error)
+	Leaks func(ctx context.Context, app string) (map[int]int, error)
+	// Victims reads who only waits for the fault of somebody else. nil: nobody is known
+	// to.
+	Victims  func(ctx context.Context) Victims
 	ProcRoot string // "/proc"; where it is mounted
+}
+
+// Victims are the workers that wait for somebody else, and those that they wait for,
+// at one moment.
+type Victims interface {
+	// WhyWorker returns what a worker waits for that is not its fault, as a sentence; ""
+	// where it is no victim.
+	WhyWorker(app, slot string, pid int) string
+	// HoldsUp reports whether others wait for a worker.
+	HoldsUp(app, slot string, pid int) bool
 }
 
 // Action is the action recycle_worker: it lets one worker of gunicorn or uWSGI
