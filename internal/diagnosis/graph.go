@@ -8,22 +8,6 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// thread is one request thread with its worker.
-type thread struct {
-	*model.Thread
-
-	app    string
-	worker int // index in graph.workers
-}
-
-// worker is one process of an app.
-type worker struct {
-	*model.Worker
-
-	app     string
-	threads []int // indices in graph.threads
-}
-
 // graph is the rows of a state, joined.
 type graph struct {
 	now     time.Time
@@ -212,12 +196,3 @@ func (g *graph) addLockParty(server string, c *model.Connection, command string)
 		g.connections[k] = &model.StoreConnection{Connection: *c, Server: server, Command: command}
 	}
 }
-
-// asleep reports whether a connection runs no statement.
-func asleep(c *model.StoreConnection) bool {
-	return strings.HasPrefix(c.Server, "mysql:") && strings.EqualFold(c.Command, "sleep")
-}
-
-// inHand reports whether a thread may have a request: only one that is seen idle has
-// none.
-func (t *thread) inHand() bool { return t.On != "idle" }

@@ -1,10 +1,6 @@
 package diagnosis
 
-import (
-	"strings"
-
-	"github.com/resp-exporter/resp-exporter/internal/model"
-)
+import "github.com/resp-exporter/resp-exporter/internal/model"
 
 // skew is by how much times may differ that two sources have of one thing, in
 // seconds: servers count whole ones, and are read one after another.
@@ -140,10 +136,4 @@ func (g *graph) mayHaveLeft(t *thread, c *model.StoreConnection) bool {
 		since = max(since, *c.Transaction)
 	}
 	return since <= g.now.Sub(t.Stack.Started).Seconds()+skew
-}
-
-// storeWait reports whether a thread waits for a store that is known by its name or
-// its address.
-func storeWait(t *model.Thread) bool {
-	return (t.On == "mysql" || t.On == "redis") && strings.HasPrefix(t.Peer, t.On+":")
 }
