@@ -82,7 +82,7 @@ func (g *graph) links(p *path) (out []model.Link, left int) {
 	return out, left
 }
 
-// link returns a party, as it is reached by a step; nil: it is a victim.
+// link returns a party, as it is reached by a step; s is nil for a victim.
 func (g *graph) link(n node, s *step) model.Link {
 	var l model.Link
 	switch n.sort {
@@ -106,7 +106,12 @@ func (g *graph) link(n node, s *step) model.Link {
 	case ofHolder:
 		g.fillHolder(&l, n.name)
 	case ofConnection:
-		g.fillConnection(&l, key{n.name, n.id})
+		if i := g.threadOf(key{n.name, n.id}); n.kind == likely && i >= 0 {
+			g.fillThread(&l, i)
+			g.fillStatement(&l, key{n.name, n.id})
+		} else {
+			g.fillConnection(&l, key{n.name, n.id})
+		}
 	}
 	if s == nil {
 		return l
@@ -170,8 +175,8 @@ func (g *graph) fillStatement(l *model.Link, k key) {
 // fillHolder sets who has most connections of a full MySQL server.
 func (g *graph) fillHolder(l *model.Link, server string) {
 	l.Server = server
-	if full, _ := g.serverState(server); full != nil && len(full.Holders) > 0 {
-		h := &full.Holders[0]
+	if m := g.mysqlServer(server); m != nil && len(m.Holders) > 0 {
+		h := &m.Holders[0]
 		l.App, l.User, l.Host, l.Held = h.App, h.User, h.Host, h.Connections
 	}
 }

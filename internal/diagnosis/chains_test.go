@@ -100,6 +100,18 @@ func mysqlScenes() map[string]scene {
 			Workers: []model.AppWorkers{app("shop", 4710, one(th("mysql", main, 12, nil)), one(th("mysql", main, 11, nil)))},
 			MySQL:   []model.MySQLServer{{Name: "main", Full: true, Holders: []model.Holder{{User: "report", Host: "10.0.0.5", App: "blog", Connections: 120, Asleep: 118}}}},
 		}, "shop(2) mysql mysql:main full 12: shop/0 shop/1 => blog/@mysql:main(report 10.0.0.5)[held=120]"},
+		"a full server that answers: who runs a statement does not wait for a connection": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, one(th("mysql", main, 12, nil)), one(on(th("mysql", main, 11, nil), 12)), one(th("mysql", main, 10, nil)))},
+			StoreConnections: []model.StoreConnection{conn(main, 801, 4710, 0, "Query", 12), conn(main, 802, 4711, 12, "Query", 11)},
+			StoreWaits:       []model.StoreWait{wait(main, 0, 0, "full", "", 12)},
+			MySQL:            []model.MySQLServer{{Name: "main", Up: true, Holders: []model.Holder{{User: "report", Host: "10.0.0.5", Connections: 120}}}},
+		}, "shop(3) mysql mysql:main 12: shop/0@mysql:main#801 shop/1@mysql:main#802 => @mysql:main[]\n" +
+			"shop(3) mysql mysql:main full 10: shop/2 => @mysql:main(report 10.0.0.5)[held=120]"},
+		"the only one that can hold it": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, w(4), one(th("cpu", "", 30, at("c", "c.py", 3, 31))))},
+			StoreConnections: []model.StoreConnection{conn(main, 801, 4710, 11, "Query", 4), trx(conn(main, 812, 4711, 14, "Sleep", 29), 30)},
+			StoreWaits:       []model.StoreWait{{Server: main, Waiter: 801, Blocker: 812, Likely: true, Kind: "metadata", Object: "shop.orders", Seconds: 4}},
+		}, "shop(2) mysql mysql:main metadata shop.orders 4: shop/0@mysql:main#801 => shop/1@mysql:main#812[c c.py:3 cpu 30s trx=30 probable]"},
 		"a full server, by its own row": {model.State{
 			Workers:    []model.AppWorkers{app("shop", 4710, one(th("mysql", main, 12, nil)))},
 			StoreWaits: []model.StoreWait{wait(main, 0, 0, "full", "", 12)},
@@ -130,10 +142,14 @@ func redisScenes() map[string]scene {
 			Workers:          []model.AppWorkers{app("shop", 4710, r(20, 11))},
 			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "blpop", 20)},
 		}, ""},
+		"as the store says": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, r(20, 11))},
+			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "", 20)}, StoreWaits: []model.StoreWait{wait(cache, 5, 0, "blpop", "", 20)},
+		}, ""},
 		"until it takes very long": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, r(70, 11))},
 			StoreConnections: []model.StoreConnection{conn(cache, 5, 4710, 11, "BLPOP", 70)},
-		}, "shop(1) redis redis:cache blocking 70: shop/0@redis:cache#5 => @redis:cache[]"},
+		}, "shop(1) redis redis:cache blpop 70: shop/0@redis:cache#5 => @redis:cache[]"},
 	}
 }
 

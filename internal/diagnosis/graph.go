@@ -25,6 +25,9 @@ type graph struct {
 
 	uses map[int]key // the connection on which a thread waits
 	used map[key]int // the reverse
+	// active is whether a worker has a connection to a server that is in use, and not
+	// by a thread that is known.
+	active map[place]bool
 
 	steps map[node]*step // memory of next; nil: it waits for nothing
 	apps  map[string]bool
@@ -44,7 +47,7 @@ func newGraph(s *model.State, now time.Time) *graph {
 		connections: make(map[key]*model.StoreConnection), sockets: make(map[socket]key),
 		waits: make(map[key]*model.StoreWait), everybody: make(map[string]*model.StoreWait),
 		suspects: make(map[string]*model.LockSuspect),
-		uses:     make(map[int]key), used: make(map[key]int),
+		uses:     make(map[int]key), used: make(map[key]int), active: make(map[place]bool),
 		steps: make(map[node]*step), apps: make(map[string]bool),
 	}
 	g.addWorkers()

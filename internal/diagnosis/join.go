@@ -25,6 +25,13 @@ func (g *graph) join() {
 	for i := range g.workers {
 		g.joinRest(i, owned)
 	}
+	for k, c := range g.connections {
+		if w := g.ownerOf(c); w >= 0 && !asleep(c) {
+			if _, taken := g.used[k]; !taken {
+				g.active[place{w, c.Server}] = true
+			}
+		}
+	}
 }
 
 // pair joins a thread and a connection. A connection on which two threads wait is

@@ -44,14 +44,16 @@ func (g *graph) afterStore(i int) *step {
 			return g.afterWait(w)
 		}
 	}
-	if w := g.everybody[t.Peer]; w != nil && (!joined || w.Blocker != k.id) {
-		return g.afterWait(w)
-	}
+	server := g.mysqlServer(t.Peer)
+	w := g.everybody[t.Peer]
+	full := server != nil && server.Full || w != nil && w.Kind == kindFull
 	s := &step{to: node{sort: ofPlace, name: t.Peer}, on: t.On, peer: t.Peer}
-	switch full, down := g.serverState(t.Peer); {
-	case full != nil:
+	switch {
+	case full && !joined && !g.active[place{t.worker, t.Peer}]:
 		s.kind, s.to = kindFull, g.holderOf(t.Peer)
-	case down:
+	case w != nil && w.Kind != kindFull && (!joined || w.Blocker != k.id):
+		return g.afterWait(w)
+	case !full && g.isDown(t.Peer):
 		s.kind = kindDown
 	case joined && t.On == "redis" && waitsForData(g.connections[k].Command):
 		s.kind = kindBlocking
@@ -63,7 +65,7 @@ func (g *graph) afterStore(i int) *step {
 // holderOf returns who has most connections of a full server; the server, where that
 // is not known.
 func (g *graph) holderOf(server string) node {
-	if full, _ := g.serverState(server); full != nil && len(full.Holders) > 0 {
+	if m := g.mysqlServer(server); m != nil && len(m.Holders) > 0 {
 		return node{sort: ofHolder, name: server, kind: kindFull}
 	}
 	return node{sort: ofPlace, name: server, kind: kindFull}
@@ -77,12 +79,17 @@ func (g *graph) afterWait(w *model.StoreWait) *step {
 	switch suspect := g.suspects[w.Server]; {
 	case w.Kind == kindFull:
 		s.to = g.holderOf(w.Server)
+	case w.Kind == kindBlocking:
+		s.to, s.held = node{sort: ofPlace, name: w.Server, kind: w.Kind}, false
+	case w.Blocker != 0 && w.Likely:
+		s.connection, s.probable = key{w.Server, w.Blocker}, true
+		s.to = node{sort: ofConnection, name: w.Server, id: w.Blocker, kind: likely}
 	case w.Blocker != 0:
 		s.connection = key{w.Server, w.Blocker}
 		s.to = g.nodeOf(s.connection)
 	case suspect != nil && suspect.ID != w.Waiter:
 		s.connection, s.probable = key{w.Server, suspect.ID}, true
-		s.to = node{sort: ofConnection, name: w.Server, id: suspect.ID, kind: "suspect"}
+		s.to = node{sort: ofConnection, name: w.Server, id: suspect.ID, kind: likely}
 	default:
 		s.to = node{sort: ofPlace, name: w.Server, kind: w.Kind, object: w.Object}
 	}
@@ -98,22 +105,27 @@ func (g *graph) nodeOf(k key) node {
 	return node{sort: ofConnection, name: k.server, id: k.id}
 }
 
-// serverState returns a MySQL server that is full, and whether a server is down.
-func (g *graph) serverState(server string) (full *model.MySQLServer, down bool) {
+// mysqlServer returns a server, such as "mysql:main"; nil: it was not read.
+func (g *graph) mysqlServer(server string) *model.MySQLServer {
 	for i := range g.state.MySQL {
 		if s := &g.state.MySQL[i]; "mysql:"+s.Name == server {
-			if s.Full {
-				return s, false
-			}
-			return nil, !s.Up
+			return s
 		}
+	}
+	return nil
+}
+
+// isDown reports whether a server was read and did not answer.
+func (g *graph) isDown(server string) bool {
+	if m := g.mysqlServer(server); m != nil {
+		return !m.Up
 	}
 	for i := range g.state.Redis {
 		if s := &g.state.Redis[i]; "redis:"+s.Name == server {
-			return nil, !s.Up
+			return !s.Up
 		}
 	}
-	return nil, false
+	return false
 }
 
 // waitsForData reports whether a command of Redis waits until somebody writes.

@@ -2,15 +2,19 @@ package diagnosis
 
 import "cmp"
 
-// The kinds of [model.Chain.Kind] that are not the ones of a wait inside a store.
+// The kinds of [model.Chain.Kind] that tell more than what the store says.
 const (
 	kindGIL      = "gil"
 	kindLock     = "lock"
 	kindUpstream = "upstream"
 	kindFull     = "full"
 	kindDown     = "down"
-	kindBlocking = "blocking" // a command that waits for data
+	kindBlocking = "blpop" // a command of Redis that waits for data
 )
+
+// likely is the kind of the node of a connection that is likely to hold what is waited
+// for: nothing is said of what it waits for.
+const likely = "likely"
 
 // sort is what a node is.
 type sort int

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
@@ -48,7 +49,10 @@ func TestSentences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got:\n%s", got.String())
+	lines := strings.Split(got.String(), "\n")
+	for i, w := range strings.Split(string(want), "\n") {
+		if i >= len(lines) || lines[i] != w {
+			t.Fatalf("line %d of %s:\n got %q\nwant %q", i+1, file, lines[min(i, len(lines)-1)], w)
+		}
 	}
 }
