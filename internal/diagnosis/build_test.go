@@ -11,8 +11,6 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func ptr(v float64) *float64 { return &v }
-
 // at is a stack in a view, at a line of the app's own code.
 func at(view, file string, line int, age float64) *model.Stack {
 	s := &model.Stack{View: view, Own: model.Frame{Function: view, File: "/srv/app/" + file, Line: line}}
@@ -45,14 +43,14 @@ func th(on, peer string, seconds float64, k *model.Stack) model.Thread {
 // on has the thread wait on a socket.
 func on(t model.Thread, socket uint64) model.Thread { t.Socket = socket; return t }
 
-// for_ has the thread wait for a lock at an address.
+// futex has the thread wait for a lock at an address.
 func futex(t model.Thread, address uint64) model.Thread { t.Futex = address; return t }
 
 func holdsGIL(t model.Thread) model.Thread { t.GIL = true; return t }
 
 func idle() model.Thread { return model.Thread{TID: 1, On: "idle", Seconds: 3} }
 
-// app is workers of an app, in the slots 0, 1, …; their pids are base, base+1, …
+// app is workers of an app, in the slots 0, 1, …; their pids are base, base+1 and so on.
 func app(name string, base int, workers ...[]model.Thread) model.AppWorkers {
 	a := model.AppWorkers{App: name}
 	for i, threads := range workers {
@@ -80,7 +78,7 @@ func conn(server string, id uint64, pid int, socket uint64, command string, seco
 
 // trx has the connection be in a transaction.
 func trx(c model.StoreConnection, seconds float64) model.StoreConnection {
-	c.Transaction = ptr(seconds)
+	c.Transaction = new(seconds)
 	return c
 }
 

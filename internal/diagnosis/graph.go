@@ -118,19 +118,8 @@ func (g *graph) addWaits() {
 		waiters[key{g.state.StoreWaits[i].Server, g.state.StoreWaits[i].Waiter}] = true
 	}
 	for i := range g.state.StoreWaits {
-		w := &g.state.StoreWaits[i]
-		switch {
-		case !(w.Seconds >= minWait) || w.Waiter == w.Blocker && w.Waiter != 0:
-		case w.Waiter == 0:
-			if old := g.everybody[w.Server]; old == nil || saysMore(w, old, waiters) {
-				g.everybody[w.Server] = w
-			}
-		default:
-			k := key{w.Server, w.Waiter}
-			c := g.connections[k]
-			if old := g.waits[k]; (c == nil || !asleep(c)) && (old == nil || saysMore(w, old, waiters)) {
-				g.waits[k] = w
-			}
+		if w := &g.state.StoreWaits[i]; w.Seconds >= minWait {
+			g.addWait(w, waiters)
 		}
 	}
 	for i := range g.state.LockSuspects {
@@ -139,6 +128,23 @@ func (g *graph) addWaits() {
 			g.suspects[server] = x
 			g.addSuspect(server, x)
 		}
+	}
+}
+
+// addWait keeps the wait that says most of each waiter, and of all clients.
+func (g *graph) addWait(w *model.StoreWait, waiters map[key]bool) {
+	if w.Waiter == 0 {
+		if old := g.everybody[w.Server]; old == nil || saysMore(w, old, waiters) {
+			g.everybody[w.Server] = w
+		}
+		return
+	}
+	k := key{w.Server, w.Waiter}
+	if c := g.connections[k]; w.Waiter == w.Blocker || c != nil && asleep(c) {
+		return
+	}
+	if old := g.waits[k]; old == nil || saysMore(w, old, waiters) {
+		g.waits[k] = w
 	}
 }
 

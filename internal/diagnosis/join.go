@@ -1,6 +1,10 @@
 package diagnosis
 
-import "github.com/resp-exporter/resp-exporter/internal/model"
+import (
+	"slices"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
 
 // skew is by how much times may differ that two sources have of one thing, in
 // seconds: servers count whole ones, and are read one after another.
@@ -10,28 +14,29 @@ const skew = 3
 // there is none, by the process, if one thread and one connection of it remain.
 func (g *graph) join() {
 	for i := range g.threads {
-		t := &g.threads[i]
-		if !storeWait(t.Thread) || t.Socket == 0 {
-			continue
-		}
-		k := g.sockets[socket{t.Peer, t.Socket}]
-		c := g.connections[k]
-		if k.id == 0 || c.PID != 0 && c.PID != g.workers[t.worker].PID || asleep(c) {
-			continue // contradictory, or of another time
-		}
-		g.pair(i, k)
+		g.joinSocket(i)
 	}
 	owned := g.owned()
 	for i := range g.workers {
 		g.joinRest(i, owned)
 	}
-	for k, c := range g.connections {
-		if w := g.ownerOf(c); w >= 0 && !asleep(c) {
-			if _, taken := g.used[k]; !taken {
-				g.active[place{w, c.Server}] = true
-			}
-		}
+	for p, list := range owned {
+		g.active[p] = len(g.unused(list)) > 0
 	}
+}
+
+// joinSocket joins a thread to the connection of its socket, if the rows agree.
+func (g *graph) joinSocket(i int) {
+	t := &g.threads[i]
+	if !storeWait(t.Thread) || t.Socket == 0 {
+		return
+	}
+	k := g.sockets[socket{t.Peer, t.Socket}]
+	c := g.connections[k]
+	if k.id == 0 || c.PID != 0 && c.PID != g.workers[t.worker].PID || asleep(c) {
+		return // contradictory, or of another time
+	}
+	g.pair(i, k)
 }
 
 // pair joins a thread and a connection. A connection on which two threads wait is
@@ -72,15 +77,8 @@ func (g *graph) joinRest(i int, owned map[place][]key) {
 		if len(list) != 1 {
 			continue
 		}
-		var queued, active []key
-		for _, k := range owned[place{i, server}] {
-			if _, taken := g.used[k]; taken || asleep(g.connections[k]) {
-				continue
-			}
-			if active = append(active, k); g.waits[k] != nil {
-				queued = append(queued, k)
-			}
-		}
+		active := g.unused(owned[place{i, server}])
+		queued := slices.DeleteFunc(slices.Clone(active), func(k key) bool { return g.waits[k] == nil })
 		switch {
 		case len(queued) == 1:
 			g.pair(list[0], queued[0])
@@ -88,6 +86,15 @@ func (g *graph) joinRest(i int, owned map[place][]key) {
 			g.pair(list[0], active[0])
 		}
 	}
+}
+
+// unused returns the connections of a list that do something, and on which no thread
+// that is known waits.
+func (g *graph) unused(list []key) []key {
+	return slices.DeleteFunc(slices.Clone(list), func(k key) bool {
+		_, taken := g.used[k]
+		return taken || asleep(g.connections[k])
+	})
 }
 
 // ownerOf returns the worker that has a connection; -1: none of ours, or not known.

@@ -22,6 +22,7 @@ func (g *graph) next(n node) *step {
 		g.apps[n.name] = true
 		s = g.afterApp(n)
 		delete(g.apps, n.name)
+	default: // nothing is known of what the others wait for
 	}
 	g.steps[n] = s
 	return s

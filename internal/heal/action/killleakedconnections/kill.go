@@ -211,7 +211,8 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 		if i > 0 && !retry.Sleep(ctx, dbconn.VictimPause) {
 			return done, context.Cause(ctx)
 		}
-		if why := k.victims(ctx, private.criteria, []mysql.Connection{c})[c.ID]; why != "" {
+		why := k.victims(ctx, private.criteria, []mysql.Connection{c})[c.ID]
+		if why != "" {
 			waits = why
 			continue
 		}
@@ -223,10 +224,16 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 			done++
 		}
 	}
-	if done == 0 && waits != "" {
-		return 0, action.Refusal("what has leaked only waits for somebody else: " + waits)
+	return done, onlyWaits(done, waits)
+}
+
+// onlyWaits returns a [action.Refusal] where nothing was done, for what was planned
+// only waits for somebody else; nil otherwise.
+func onlyWaits(done int, why string) error {
+	if done > 0 || why == "" {
+		return nil
 	}
-	return done, nil
+	return action.Refusal("what has leaked only waits for somebody else: " + why)
 }
 
 // endConnection reads a connection again, and ends it if it is the planned one and has
