@@ -112,6 +112,13 @@ func mysqlScenes() map[string]scene {
 			StoreConnections: []model.StoreConnection{conn(main, 801, 4710, 11, "Query", 4), trx(conn(main, 812, 4711, 14, "Sleep", 29), 30)},
 			StoreWaits:       []model.StoreWait{{Server: main, Waiter: 801, Blocker: 812, Likely: true, Kind: "metadata", Object: "shop.orders", Seconds: 4}},
 		}, "shop(2) mysql mysql:main metadata shop.orders 4: shop/0@mysql:main#801 => shop/1@mysql:main#812[c c.py:3 cpu 30s trx=30 probable]"},
+		"a queue for a definition, whose first one is likely": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, w(4), one(th("sleep", "", 30, at("c", "c.py", 3, 31))))},
+			StoreConnections: []model.StoreConnection{conn(main, 801, 4710, 11, "Query", 4), conn(main, 91, 0, 0, "Query", 5), trx(conn(main, 812, 4711, 14, "Sleep", 29), 30)},
+			StoreWaits: []model.StoreWait{{Server: main, Waiter: 801, Blocker: 91, Likely: true, Kind: "metadata", Object: "shop.orders", Seconds: 4},
+				wait(main, 91, 812, "metadata", "shop.orders", 5)},
+		}, "shop(2) mysql mysql:main metadata shop.orders 4: shop/0@mysql:main#801" +
+			" => @mysql:main#91(ann 10.0.0.7)[mysql mysql:main 5s probable] shop/1@mysql:main#812[c c.py:3 sleep 30s trx=30]"},
 		"a full server, by its own row": {model.State{
 			Workers:    []model.AppWorkers{app("shop", 4710, one(th("mysql", main, 12, nil)))},
 			StoreWaits: []model.StoreWait{wait(main, 0, 0, "full", "", 12)},

@@ -81,11 +81,8 @@ func (g *graph) afterWait(w *model.StoreWait) *step {
 		s.to = g.holderOf(w.Server)
 	case w.Kind == kindBlocking:
 		s.to, s.held = node{sort: ofPlace, name: w.Server, kind: w.Kind}, false
-	case w.Blocker != 0 && w.Likely:
-		s.connection, s.probable = key{w.Server, w.Blocker}, true
-		s.to = node{sort: ofConnection, name: w.Server, id: w.Blocker, kind: likely}
 	case w.Blocker != 0:
-		s.connection = key{w.Server, w.Blocker}
+		s.connection, s.probable = key{w.Server, w.Blocker}, w.Likely
 		s.to = g.nodeOf(s.connection)
 	case suspect != nil && suspect.ID != w.Waiter:
 		s.connection, s.probable = key{w.Server, suspect.ID}, true
