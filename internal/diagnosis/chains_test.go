@@ -220,6 +220,8 @@ func appScenes() map[string]scene {
 			"front(2) upstream app:front upstream 20: front/0 => front/[of=1]"},
 		"two apps that call each other": {model.State{Workers: []model.AppWorkers{app("front", 4800, call("blog", 20), one(idle())), app("blog", 4900, call("front", 19))}},
 			"blog(1) upstream app:front upstream 20: front/0 blog/0 => front/0[page page.py:20 upstream app:blog 20s] blog/0[page page.py:20 upstream app:front 19s] deadlock"},
+		"a store that is not configured": {model.State{Workers: []model.AppWorkers{app("front", 4800, one(th("mysql", "10.0.0.1:3306 (mysql)", 20, nil)))}},
+			"front(1) mysql 10.0.0.1:3306 (mysql) 20: front/0 => 10.0.0.1:3306 (mysql)[]"},
 		"an address": {model.State{Workers: []model.AppWorkers{app("front", 4800, one(th("upstream", "10.0.0.9:443", 20, nil)), one(th("upstream", "10.0.0.9:443", 3, nil)))}},
 			"front(2) upstream 10.0.0.9:443 upstream 20: front/0 front/1 => 10.0.0.9:443[]"},
 	}

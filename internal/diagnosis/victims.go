@@ -71,10 +71,16 @@ func (p *Parties) addVictims(c *model.Chain) {
 	}
 }
 
-// unknownAddress reports whether a party waits for something that is neither a store
-// nor an app of this host.
+// unknownAddress reports whether a party waits for something that is neither a store of
+// the configuration nor an app of this host.
 func unknownAddress(l *model.Link) bool {
-	return l.On == "upstream" && !strings.HasPrefix(l.Peer, "app:")
+	switch l.On {
+	case "upstream":
+		return !strings.HasPrefix(l.Peer, "app:")
+	case "mysql", "redis":
+		return !strings.HasPrefix(l.Peer, l.On+":")
+	}
+	return false
 }
 
 func (p *Parties) addVictim(l *model.Link, c *model.Chain) {

@@ -53,6 +53,7 @@ func TestVictims(t *testing.T) {
 		"over two apps to a lock":                 "shop/0 shop/1 shop/3 front/0 front/1 #801 #802 #803 | shop/2 #812",
 		"over two apps to an address":             "front/0 | ",
 		"an address":                              " | ",
+		"a store that is not configured":          " | ",
 		"a full server":                           "shop/0 shop/1 | ",
 		"a slow command of a worker holds up all": "shop/0 shop/1 | blog/0 #9",
 		"nothing":                                 " | ",

@@ -72,12 +72,12 @@ func target(on, peer string) string {
 		if kind == on {
 			return "MySQL " + clean(name)
 		}
-		return "MySQL"
+		return strings.TrimSuffix("MySQL at "+clean(peer), " at ")
 	case "redis":
 		if kind == on {
 			return "Redis " + clean(name)
 		}
-		return "Redis"
+		return strings.TrimSuffix("Redis at "+clean(peer), " at ")
 	case "upstream":
 		if kind == "app" {
 			return "the app " + clean(name)
