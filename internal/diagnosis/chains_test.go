@@ -285,6 +285,11 @@ func doubtfulScenes() map[string]scene {
 			StoreWaits:       []model.StoreWait{row(801, 802, 42), row(802, 801, 41), row(803, 801, 5)},
 		}, "shop(3) mysql mysql:main row shop.orders 42: shop/0@mysql:main#801 shop/1@mysql:main#802 shop/2@mysql:main#803" +
 			" => shop/0@mysql:main#801[pay pay.py:12 mysql mysql:main 42s] shop/1@mysql:main#802[b b.py:2 mysql mysql:main 41s] deadlock"},
+		"a circle that is not proved": {model.State{
+			Workers:          []model.AppWorkers{app("shop", 4710, w(42), one(on(th("mysql", main, 41, at("b", "b.py", 2, 42)), 12)))},
+			StoreConnections: []model.StoreConnection{waiting, conn(main, 802, 4711, 12, "Query", 41)},
+			StoreWaits:       []model.StoreWait{row(801, 802, 42), {Server: main, Waiter: 802, Blocker: 801, Likely: true, Kind: "metadata", Seconds: 41}},
+		}, "shop(2) mysql mysql:main row shop.orders 42: shop/0@mysql:main#801 => shop/1@mysql:main#802[b b.py:2 mysql mysql:main 41s]"},
 		"two roots": {model.State{
 			Workers:          []model.AppWorkers{app("shop", 4710, w(42), one(on(th("mysql", main, 41, nil), 12)), one(on(th("mysql", main, 5, nil), 13)))},
 			StoreConnections: []model.StoreConnection{waiting, conn(main, 802, 4711, 12, "Query", 41), conn(main, 803, 4712, 13, "Query", 5)},

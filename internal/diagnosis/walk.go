@@ -123,17 +123,33 @@ func (g *graph) walk(i int, stop map[node]bool) path {
 		p.steps, p.held = append(p.steps, s), p.held || s.held
 		n = s.to
 		if first, met := at[n]; met {
-			p.circle, p.end = first, n
-			for _, s := range p.steps[first:] {
-				if s.to.compare(p.end) < 0 {
-					p.end = s.to
-				}
-			}
+			p.close(first)
 			return p
 		}
 		if at[n] = len(p.steps); stop[n] {
 			p.end = n
 			return p
+		}
+	}
+}
+
+// close ends a path that has met itself: the circle begins with the first-th step. Of a
+// circle that is not proved, the path ends before the step that is only likely.
+func (p *path) close(first int) {
+	circle := p.steps[first:]
+	if i := slices.IndexFunc(circle, func(s *step) bool { return s.probable }); i >= 0 {
+		p.steps = p.steps[:first+i]
+		p.end = node{sort: ofThread, index: p.thread}
+		if n := len(p.steps); n > 0 {
+			p.end = p.steps[n-1].to
+		}
+		p.held = slices.ContainsFunc(p.steps, func(s *step) bool { return s.held })
+		return
+	}
+	p.circle, p.end = first, circle[0].to
+	for _, s := range circle {
+		if s.to.compare(p.end) < 0 {
+			p.end = s.to
 		}
 	}
 }
