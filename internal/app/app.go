@@ -20,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
-	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 // pageInterval is how often everything is read for the status page and its
@@ -59,7 +59,7 @@ type App struct {
 	*parts
 	heal    *healing
 	set     *collectors.Set
-	history *web.History
+	history *charts.History
 	server  *http.Server
 
 	reloading sync.Mutex
@@ -73,7 +73,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	h := newHealing(p)
-	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: web.NewHistory()}
+	a := &App{parts: p, heal: h, set: p.collectors(h.stats), history: charts.New()}
 	apply, err := h.runner.Prepare(p.config.Load().Healing, a.buildAction)
 	if err != nil {
 		return nil, err

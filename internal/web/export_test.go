@@ -31,6 +31,3 @@ func Ended(r *model.State, j health.Evaluation, now time.Time) []string {
 	s := assemble(r, j)
 	return s.verdict(now).Ended
 }
-
-// Trend is the trend of a worker's memory, in bytes per second.
-func (h *History) Trend(app, slot string) (float64, bool) { return h.trend(app, slot) }

@@ -10,6 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 	"github.com/resp-exporter/resp-exporter/internal/web"
+	"github.com/resp-exporter/resp-exporter/internal/web/charts"
 )
 
 var moment = time.Date(2026, 1, 2, 9, 30, 5, 0, time.UTC)
@@ -202,9 +203,9 @@ func options(r *model.State) web.Options {
 
 // recorded is a history of n moments, one each 5 s, that ends at moment; the
 // memory of slot 0 grows by 1.2 MB a minute.
-func recorded(t testing.TB, n int) *web.History {
+func recorded(t testing.TB, n int) *charts.History {
 	t.Helper()
-	h := web.NewHistory()
+	h := charts.New()
 	for i := range n {
 		var s sample
 		s.add("resp_worker_memory_bytes", 182e6-0.1e6*float64(n-1-i), "shop", "0", "pss")
