@@ -176,7 +176,7 @@ func mysqlLack(name string, err error) (stop, process bool, lack error) {
 	if !errors.As(err, &e) {
 		return false, false, lackOf("mysql", name, err)
 	}
-	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Cure, Of: "mysql:" + name}
+	u := &Unavailable{Reason: e.Reason, Short: e.Text, Remedy: e.Remedy, Of: "mysql:" + name}
 	stop = e.Broken || e.Reason == NotFound || e.Reason == Busy || e.Reason == Timeout
 	if process = e.Need == "PROCESS"; process {
 		u.Short += ": as an administrator, GRANT PROCESS ON *.* to the exporter's user"
@@ -280,7 +280,7 @@ func lockWaitsError(err error) error {
 	}
 	return &mysql.Error{
 		Reason: reason.Permission, Text: "lock waits cannot be read: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
-		Cure: RemedyLockWaits,
+		Remedy: RemedyLockWaits,
 	}
 }
 
@@ -336,7 +336,7 @@ func (l *mysqlRead) readStatementTime(ctx context.Context) error {
 	var e *mysql.Error
 	if errors.As(err, &e) && e.Reason == reason.Permission {
 		return &mysql.Error{
-			Reason: reason.Permission, Cure: RemedyStatementTime,
+			Reason: reason.Permission, Remedy: RemedyStatementTime,
 			Text: "query time cannot be read: as an administrator, GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name to the exporter's user",
 		}
 	}

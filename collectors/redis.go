@@ -153,7 +153,7 @@ func redisLack(name string, err error) error {
 	if !errors.As(err, &e) || e == nil {
 		return err
 	}
-	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Cure, Of: "redis:" + name}
+	return &Unavailable{Reason: e.Reason, Detail: "redis " + name + " " + e.Detail, Short: e.Detail, Remedy: e.Remedy, Of: "redis:" + name}
 }
 
 // publish adds the series and the state of a server that is up.

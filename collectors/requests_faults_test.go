@@ -103,7 +103,7 @@ func TestMisnamedLines(t *testing.T) {
 		optionalLacks(t, r)
 	}
 	if got := optionalLacks(t, r); len(got) != 0 {
-		t.Errorf("after the cure: %q", got)
+		t.Errorf("after the remedy: %q", got)
 	}
 }
 

@@ -60,8 +60,8 @@ func TestDoctor(t *testing.T) {
 
 // A remedy that several need is printed once.
 func TestPrintDiagnosis(t *testing.T) {
-	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) doctor.Finding {
-		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Cure: append([]string{}, cure...)}
+	finding := func(detail string, reason collectors.Reason, isFault bool, remedy ...string) doctor.Finding {
+		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Remedy: append([]string{}, remedy...)}
 	}
 	d := &doctor.Diagnosis{Status: "fault", Summary: "1 thing that is configured cannot work, 3 notes", Sections: []doctor.Section{
 		{Name: "exporter", Status: "ok", Facts: []string{"runs as zoe (uid 5)"}},
@@ -93,7 +93,7 @@ workers: note
 		t.Fatal(err)
 	}
 	var back doctor.Diagnosis
-	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Sections[1].Findings[0].Cure[1] != "two" {
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Sections[1].Findings[0].Remedy[1] != "two" {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	if err := printDiagnosis(d, "text", full{}); err == nil {

@@ -32,7 +32,7 @@ func TestPrintDiagnosisOfHostile(t *testing.T) {
 	t.Parallel()
 	d := &doctor.Diagnosis{Status: "fault", Summary: hostile, Sections: []doctor.Section{{
 		Name: hostile, Status: "fault", Facts: []string{hostile},
-		Findings: []doctor.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Cure: []string{hostile, "two"}, Fault: true}},
+		Findings: []doctor.Finding{{Of: hostile, Reason: collectors.InUse, Detail: hostile, Remedy: []string{hostile, "two"}, Fault: true}},
 	}}}
 	for _, output := range []string{"text", "json"} {
 		var out bytes.Buffer

@@ -111,7 +111,7 @@ func TestSecretFiles(t *testing.T) {
 	}
 	d := diagnose(t, noStatsD+fmt.Sprintf(`redis: [{name: a, url: "redis://127.0.0.1:1", password_file: %s}, {name: b, url: "redis://127.0.0.1:1", password_file: %s}]`+"\n", open, shut))
 	s := section(t, d, "exporter")
-	if len(s.Findings) != 1 || s.Findings[0].Fault || s.Findings[0].Cure[0] != "chmod o-rwx,g-w "+open || s.Status != "note" {
+	if len(s.Findings) != 1 || s.Findings[0].Fault || s.Findings[0].Remedy[0] != "chmod o-rwx,g-w "+open || s.Status != "note" {
 		t.Errorf("%+v", s)
 	}
 }

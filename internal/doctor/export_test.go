@@ -27,5 +27,5 @@ func Inodes(procRoot, listen string) []uint64 {
 // Instead is the way from rights that are too strong, and what the rules say.
 func Instead(cfg config.Config, server string, rights []string, account string, mariadb bool) (way string, heals, bare bool) {
 	k, heals := killTargetsOn(cfg, server)
-	return k.procedureCure(rights, account, mariadb), heals, k.bare
+	return k.procedureRemedy(rights, account, mariadb), heals, k.bare
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// cureStatements are the rights to the last statement of a leaked connection,
+// remedyStatements are the rights to the last statement of a leaked connection,
 // of single columns: docs/mysql.md.
 const (
-	cureStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
+	remedyStatements = "GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + "; " +
 		"GRANT SELECT (THREAD_ID, DIGEST_TEXT) ON performance_schema.events_statements_current TO " + mysql.Placeholder + ";"
-	cureConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
+	remedyConsumer = "performance_schema_consumer_events_statements_current=ON below [mysqld] in its my.cnf, a restart"
 )
 
 // killTargets is what the healing rules may end on one MySQL server.
@@ -84,7 +84,7 @@ func (d *doctor) excessPrivileges(ctx context.Context, name string, server *mysq
 	f := Finding{
 		Of: "mysql:" + name, Reason: collectors.OK,
 		Detail: "mysql " + name + ": the user has " + strings.Join(rights, " and ") + ", which allow it to end any connection and to run statements as other users; ",
-		Cure:   []string{k.procedureCure(rights, server.Account(ctx), v.MariaDB)},
+		Remedy: []string{k.procedureRemedy(rights, server.Account(ctx), v.MariaDB)},
 	}
 	switch {
 	case heals && k.bare:
@@ -108,7 +108,7 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	lacks := func(reason collectors.Reason, detail string) {
 		d.add("mysql", Finding{
 			Of: "mysql:" + name, Reason: reason, Fault: d.Config.Healing.Mode == config.HealEnforce, Detail: "mysql " + name + ": " + detail,
-			Cure: []string{k.procedureCure(nil, server.Account(ctx), v.MariaDB)},
+			Remedy: []string{k.procedureRemedy(nil, server.Account(ctx), v.MariaDB)},
 		})
 	}
 	if rights, err := server.ExcessPrivileges(ctx); err == nil && k.bare && len(rights) == 0 {
@@ -127,9 +127,9 @@ func (d *doctor) killRights(ctx context.Context, name string, server *mysql.Serv
 	}
 }
 
-// procedureCure returns how to replace excess privileges by the procedures.
+// procedureRemedy returns how to replace excess privileges by the procedures.
 // From a login with all privileges, an administrator's, none are revoked.
-func (k killTargets) procedureCure(rights []string, account string, mariadb bool) string {
+func (k killTargets) procedureRemedy(rights []string, account string, mariadb bool) string {
 	var way, statements []string
 	if slices.Contains(rights, "ALL PRIVILEGES") {
 		account = "'resp'" + account[strings.LastIndexByte(account, '@'):]

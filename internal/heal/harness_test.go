@@ -87,27 +87,27 @@ func (f *fakeAction) count() (plans, applied int) {
 	return f.plans, f.applied
 }
 
-// fleet is a Redis of the fleet that tells what a test wants.
+// fleet returns the fleet, the error and the lease that a test sets.
 type fleet struct {
-	mu    sync.Mutex
-	f     heal.Fleet
-	err   error
-	held  bool
-	given int
+	mu       sync.Mutex
+	f        heal.Fleet
+	err      error
+	held     bool // by another run
+	released int
 }
 
-func (*fleet) Beat(context.Context) error { return nil }
+func (*fleet) Heartbeat(context.Context) error { return nil }
 
-func (l *fleet) Ask(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
+func (l *fleet) Request(context.Context, string) (heal.Fleet, error) { return l.f, l.err }
 
-func (l *fleet) Take(context.Context, heal.Lease) (bool, heal.Fleet, error) {
+func (l *fleet) Acquire(context.Context, heal.Lease) (bool, heal.Fleet, error) {
 	return !l.held, l.f, l.err
 }
 
-func (l *fleet) Give(context.Context, heal.Lease) error {
+func (l *fleet) Release(context.Context, heal.Lease) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.given++
+	l.released++
 	return nil
 }
 

@@ -195,8 +195,8 @@ func TestRuns(t *testing.T) {
 				if s := b.Stats(); s.NeedsHuman["leaked"] != (c.state == "escalated") {
 					t.Errorf("needs a person: %v", s.NeedsHuman)
 				}
-				if b.fleet != nil && c.applied > 0 && b.fleet.given != 1 {
-					t.Errorf("the lease was given back %d times", b.fleet.given)
+				if b.fleet != nil && c.applied > 0 && b.fleet.released != 1 {
+					t.Errorf("the lease was released back %d times", b.fleet.released)
 				}
 			})
 		})

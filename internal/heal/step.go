@@ -84,7 +84,7 @@ func (x *stepper) prepare(ctx context.Context, e *execution, act action.Action, 
 	if d, why := x.recheckGuards(e, step.Action, guard.TargetKey(run.Rule, step.Action, run.Target)); d != "" {
 		return action.Plan{}, result{d, why, blocked}
 	}
-	if why := x.askFleet(ctx, step.Action, x.settlePause); why != "" {
+	if why := x.checkFleet(ctx, step.Action, x.settlePause); why != "" {
 		return action.Plan{}, result{journal.DecisionFleet, why, blocked}
 	}
 	plan, err := x.plan(ctx, e, act, step)

@@ -99,8 +99,8 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%s %q, want %s and %q, and no name or address", k, detail, c.kind, c.has)
 			}
 			var e *redis.Error
-			if errors.As(err, &e); strings.Contains(e.Cure, "hunter2") || k == reason.Busy && e.Cure == "" {
-				t.Errorf("the cure is %q", e.Cure)
+			if errors.As(err, &e); strings.Contains(e.Remedy, "hunter2") || k == reason.Busy && e.Remedy == "" {
+				t.Errorf("the remedy is %q", e.Remedy)
 			}
 		})
 	}

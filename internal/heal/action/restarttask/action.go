@@ -16,7 +16,7 @@ import (
 
 // TaskQueues reads the queues of a Redis; [tasks.Reader] is one.
 type TaskQueues interface {
-	RQWorkers(ctx context.Context, queue string) (tasks.RQLook, error)
+	RQWorkers(ctx context.Context, queue string) (tasks.RQSnapshot, error)
 	CeleryIntake(ctx context.Context, queue string, since time.Time) (tasks.Intake, error)
 	Keyspace(ctx context.Context) (string, error)
 }

@@ -35,8 +35,8 @@ type queues struct {
 	err      error
 }
 
-func (q *queues) RQWorkers(context.Context, string) (tasks.RQLook, error) {
-	return tasks.RQLook{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
+func (q *queues) RQWorkers(context.Context, string) (tasks.RQSnapshot, error) {
+	return tasks.RQSnapshot{Workers: q.workers, Waiting: q.waiting, At: q.at}, q.err
 }
 
 func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }

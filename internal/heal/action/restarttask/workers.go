@@ -34,18 +34,18 @@ const (
 // of this queue for too long, or write no heartbeat, while jobs wait. The processor time
 // of a job is no evidence: one that spins makes no progress either.
 func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup, error) {
-	look, err := server.RQWorkers(ctx, q.name)
+	snapshot, err := server.RQWorkers(ctx, q.name)
 	if err != nil {
 		return lookup{}, err
 	}
-	if look.Waiting == 0 {
+	if snapshot.Waiting == 0 {
 		return lookup{}, nil
 	}
 	now := time.Now()
-	f := lookup{server: look.At.ID}
+	f := lookup{server: snapshot.At.ID}
 	hang, elsewhere := 0, 0
 	var unfit []string
-	for _, w := range look.Workers {
+	for _, w := range snapshot.Workers {
 		if w.Host == r.d.Host && r.hasEnded(w) {
 			continue
 		}
@@ -58,7 +58,7 @@ func (r *Action) findRQ(ctx context.Context, server TaskQueues, q queue) (lookup
 			elsewhere++
 			continue
 		}
-		id, refused, err := r.rqProcess(ctx, w, claim{q, look.At, workerName(w)})
+		id, refused, err := r.rqProcess(ctx, w, claim{q, snapshot.At, workerName(w)})
 		switch {
 		case err != nil:
 			return lookup{}, err
