@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-young trial-mutants clean
+.PHONY: help deps demo up down build test unit fuzz rules dashboards schema e2e check race lint vet fmt fmt-diff golden docs bench bench-peers bench-stores bench-sessions trial-promtool3 trial-healthy trial-servers trial-soak trial-cost trial-overhead trial-chains trial-young trial-mutants clean
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -121,6 +121,10 @@ trial-cost: build ## OLD=path: CPU and memory of a scrape, old and new build in 
 trial-overhead: build ## CPU of a worker per request while the exporter samples and while it is stopped, 24 alternating pairs, as root; OVERHEAD= flags; about 5 minutes
 	cd e2e && go build -o ../build/ ./bench/cmd/overhead
 	@bash e2e/trials/apart.sh build/overhead $(OVERHEAD)
+
+trial-chains: deps build ## 24 chains of waits on real MariaDB, Redis and apps, and 200 looks at healthy busy apps, as root; CHAINS= flags; about 12 minutes
+	cd e2e && go build -o ../build/ ./trials/cmd/chains
+	@bash e2e/trials/apart.sh build/chains $(CHAINS)
 
 trial-young: ## unit tests as on a machine that booted a minute ago, as root; YOUNG='-busy 10' adds load
 	@bash e2e/trials/young.sh $(YOUNG)
