@@ -215,7 +215,7 @@ func (x *stepper) verifyInterrupted(ctx context.Context, e *execution, act actio
 	}
 	r := verify(ctx, e, act, *run.Plan, step.VerifyWithin)
 	if r.decision == journal.DecisionFailed {
-		r.reason, r.flow = guard.InterruptedReason+"the step was not repeated; "+r.reason, flowEscalate
+		r.reason, r.flow = "the exporter ended in the middle of it; the step was not repeated; "+r.reason, flowEscalate
 	}
 	return r
 }
