@@ -36,6 +36,9 @@ type fakeAction struct {
 	acts     []time.Time   // that the last plan knew of
 }
 
+// refused is why a plan of a test must not be carried out.
+var refused = action.Refuse(action.CodeOverFraction, "all of them match")
+
 func newFakeAction() *fakeAction {
 	return &fakeAction{
 		plan: action.Plan{Target: "app:shop/pool:main", Summary: "end 3 of 15 connections", Total: 3, Measure: 3, Victims: []action.Victim{{Kind: "connection", ID: "7"}}},

@@ -184,19 +184,22 @@ func TestCallHTTPRefuses(t *testing.T) {
 		}
 		return file
 	}
-	for name, c := range map[string]config.CallHTTP{
-		"file":       {URL: "file:///etc/passwd"},
-		"login":      {URL: "http://user:hunter2@localhost/"},
-		"no host":    {URL: "http:///x"},
-		"opaque":     {URL: "http:localhost"},
-		"none":       {},
-		"no token":   {URL: "http://localhost", TokenFile: filepath.Join(dir, "none")},
-		"empty":      {URL: "http://localhost", TokenFile: token("empty", "\n")},
-		"two lines":  {URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")},
-		"long token": {URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))},
+	for name, c := range map[string]struct {
+		c    config.CallHTTP
+		want action.Code
+	}{
+		"file":       {config.CallHTTP{URL: "file:///etc/passwd"}, action.CodeURL},
+		"login":      {config.CallHTTP{URL: "http://user:hunter2@localhost/"}, action.CodeURLLogin},
+		"no host":    {config.CallHTTP{URL: "http:///x"}, action.CodeURL},
+		"opaque":     {config.CallHTTP{URL: "http:localhost"}, action.CodeURL},
+		"none":       {config.CallHTTP{}, action.CodeURL},
+		"no token":   {config.CallHTTP{URL: "http://localhost", TokenFile: filepath.Join(dir, "none")}, action.CodeToken},
+		"empty":      {config.CallHTTP{URL: "http://localhost", TokenFile: token("empty", "\n")}, action.CodeToken},
+		"two lines":  {config.CallHTTP{URL: "http://localhost", TokenFile: token("two", "a\nX-Evil: 1\n")}, action.CodeToken},
+		"long token": {config.CallHTTP{URL: "http://localhost", TokenFile: token("long", strings.Repeat("x", 5000))}, action.CodeToken},
 	} {
-		p, err := callhttp.New(callhttp.Deps{}, c).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || p.Refused == "" || strings.Contains(p.Refused+p.Summary, "hunter2") {
+		p, err := callhttp.New(callhttp.Deps{}, c.c).Plan(t.Context(), action.PlanRequest{})
+		if err != nil || p.Refused.Code != c.want || strings.Contains(p.Refused.Reason+p.Summary, "hunter2") {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
