@@ -89,6 +89,7 @@ golden: ## rewrite the golden files, the tables of docs/metrics.md and the dashb
 	go test ./collectors/ -skip Docs -update
 	go run ./grafana/generate
 	go test ./collectors/ ./internal/web/ -update
+	go test ./internal/heal/ -run Golden -update
 
 docs: ## compare docs/ with the code: metrics, keys, variables, flags
 	go test ./collectors/ ./internal/config/ ./cmd/resp-exporter/ -run 'Doc' -v

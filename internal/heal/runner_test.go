@@ -89,7 +89,7 @@ func TestGuards(t *testing.T) {
 			b.take(firing("app", "a"))
 			b.wait(time.Second)
 			b.take(firing("app", "b"))
-		}, firing("app", "c"), "queue_full (the queue is full)"},
+		}, firing("app", "c"), "queue_full ErrFull"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
