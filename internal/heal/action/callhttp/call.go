@@ -26,6 +26,15 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
+// ErrCall means that there was no response.
+var ErrCall = errors.New("the call failed")
+
+// StatusError is the status of a response that is no success.
+type StatusError int
+
+// Error implements error.
+func (e StatusError) Error() string { return fmt.Sprintf("the response has status %d", int(e)) }
+
 // Deps are the dependencies of the action.
 type Deps struct {
 	Condition action.Condition // nil: none is measured
@@ -125,12 +134,12 @@ func (c *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			done = 0
 		}
-		return done, fmt.Errorf("the call failed: %w", withoutURL(err))
+		return done, fmt.Errorf("%w: %w", ErrCall, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // or the server may abort before it is done
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 1, fmt.Errorf("the response has status %d", resp.StatusCode)
+		return 1, StatusError(resp.StatusCode)
 	}
 	h.Succeed()
 	return 1, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 )
 
 func runCommand(argv ...string) *runcommand.Action {
@@ -77,7 +78,7 @@ func TestRunCommandFails(t *testing.T) {
 	t.Parallel()
 	a := runCommand(actiontest.Script(t, `echo "line one"`, `echo "DB_PASSWORD=hunter2 at redis://u:hunter2@h/0, Authorization: Bearer hunter2abc" >&2`, `exit 3`))
 	p, n, err := actiontest.Command(t, t.Context(), a, nil)
-	if n != 1 || err == nil || !strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), "hunter2") {
+	if exit, ok := errors.AsType[*program.ExitError](err); n != 1 || !ok || exit.ExitCode() != 3 || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d, %v", n, err)
 	}
 	if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
@@ -155,7 +156,7 @@ func TestRunCommandTimeout(t *testing.T) {
 				}
 			}()
 			_, n, err := actiontest.Command(t, ctx, a, nil)
-			if n != 1 || err == nil || !strings.Contains(err.Error(), "was stopped") {
+			if n != 1 || !errors.Is(err, context.Canceled) {
 				t.Errorf("%d, %v", n, err)
 			}
 			b, err := os.ReadFile(pid)
