@@ -107,13 +107,14 @@ func TestCrashInEachState(t *testing.T) {
 		state        string
 		first, again int    // how often the two steps are done in all
 		end          string // of the run after the restart
+		interrupted  bool   // its first step was
 	}{
-		{"queued", 1, 1, "verified"},
-		{"awaiting_approval", 0, 0, "awaiting_approval"},
-		{"running", 1, 0, "escalated"},   // it was cut off: looked at, and not done again
-		{"verifying", 1, 0, "escalated"}, // the same
-		{"step_failed", 1, 1, "verified"},
-		{"verified", 1, 1, "verified"},
+		{"queued", 1, 1, "verified", false},
+		{"awaiting_approval", 0, 0, "awaiting_approval", false},
+		{"running", 1, 0, "escalated", true},   // it was cut off: looked at, and not done again
+		{"verifying", 1, 0, "escalated", true}, // the same
+		{"step_failed", 1, 1, "verified", false},
+		{"verified", 1, 1, "verified", false},
 	} {
 		t.Run(c.state, func(t *testing.T) {
 			t.Parallel()
@@ -147,6 +148,9 @@ func TestCrashInEachState(t *testing.T) {
 			}
 			if string(last.State) != c.end {
 				t.Errorf("it is %s: %s", last.State, last.Reason)
+			}
+			if last.Interrupted || (len(last.Before) > 0 && last.Before[0].Interrupted) != c.interrupted {
+				t.Errorf("interrupted: %v, the steps before %+v", last.Interrupted, last.Before)
 			}
 			marks, _ := os.ReadFile(filepath.Join(dir, "applied"))
 			if first, again := strings.Count(string(marks), config.ActionKillLeaked), strings.Count(string(marks), config.ActionRecycle); first != c.first || again != c.again {

@@ -3,6 +3,7 @@ package heal_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,6 +36,9 @@ type fakeAction struct {
 	workers  bool          // it is about an app's workers, not its pool
 	acts     []time.Time   // that the last plan knew of
 }
+
+// refused is why a plan of a test must not be carried out.
+var refused = action.Refuse(action.CodeOverFraction, "all of them match")
 
 func newFakeAction() *fakeAction {
 	return &fakeAction{
@@ -225,13 +229,18 @@ func firing(labels ...string) action.Alert {
 	return a
 }
 
-// take hands alerts over and gives what they come to.
+// take hands alerts over and gives what they come to, with the name of the error.
 func (b *harness) take(alerts ...action.Alert) string {
 	b.t.Helper()
 	ds, err := b.Take(context.Background(), alerts)
 	text := strings.Trim(fmt.Sprint(ds), "[]")
+	for name, e := range map[string]error{"ErrFull": heal.ErrFull, "ErrUnwritten": heal.ErrUnwritten} {
+		if errors.Is(err, e) {
+			return text + " " + name
+		}
+	}
 	if err != nil {
-		text += " (" + err.Error() + ")"
+		b.t.Errorf("take: %v", err)
 	}
 	return text
 }

@@ -102,7 +102,7 @@ func TestRotationKeepsNeed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		quiet := func(b *harness) {
-			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, "all of them match", 8<<10
+			b.next.plan.Cleared, b.first.plan.Refused, b.journalSize = true, refused, 8<<10
 		}
 		b := start(t, dir, withOtherRule(nil), quiet)
 		b.take(firing())

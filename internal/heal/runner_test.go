@@ -89,7 +89,7 @@ func TestGuards(t *testing.T) {
 			b.take(firing("app", "a"))
 			b.wait(time.Second)
 			b.take(firing("app", "b"))
-		}, firing("app", "c"), "queue_full (the queue is full)"},
+		}, firing("app", "c"), "queue_full ErrFull"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -123,7 +123,7 @@ func TestRuns(t *testing.T) {
 	}{
 		"verified":  {nil, nil, "verified", "queued running verifying verified", 1, 0},
 		"cleared":   {nil, func(b *harness) { b.first.plan.Cleared = true }, "cleared", "queued cleared", 0, 0},
-		"refused":   {nil, func(b *harness) { b.first.plan.Refused = "all of them match" }, "escalated", "queued escalated", 0, 0},
+		"refused":   {nil, func(b *harness) { b.first.plan.Refused = refused }, "escalated", "queued escalated", 0, 0},
 		"unplanned": {nil, func(b *harness) { b.first.planErr = errors.New("mysql main does not answer") }, "escalated", "queued escalated", 0, 0},
 		"ladder": {nil, func(b *harness) { b.first.outcome = []action.Outcome{action.Unchanged} },
 			"verified", "queued running verifying step_failed running verifying verified", 1, 1},
@@ -153,7 +153,7 @@ func TestRuns(t *testing.T) {
 			b.first.apply = func(ctx context.Context) { <-ctx.Done() }
 		}, "verified", "queued running verifying verified", 1, 0},
 		"dry run":        {func(h *config.Healing) { h.Mode = config.HealDryRun }, nil, "dry_run", "queued dry_run", 0, 0},
-		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = "no" }, "refused", "queued refused", 0, 0},
+		"dry run refuse": {func(h *config.Healing) { h.Mode = config.HealDryRun }, func(b *harness) { b.first.plan.Refused = refused }, "refused", "queued refused", 0, 0},
 		"approval":       {func(h *config.Healing) { h.Rules[0].Steps[0].Approve = true }, nil, "expired", "queued awaiting_approval expired", 0, 0},
 		"fleet: all of it": {func(h *config.Healing) { h.Coordination.Redis = "cache" }, func(b *harness) {
 			b.fleet = &fleet{f: heal.Fleet{Members: 10, Firing: 10}}

@@ -32,7 +32,7 @@ func TestUnwritableJournal(t *testing.T) {
 		if _, applied := b.first.count(); applied != 0 {
 			t.Error("it was done without a line in the journal")
 		}
-		if got := b.take(firing("app", "blog")); !strings.HasPrefix(got, "unwritten (") {
+		if got := b.take(firing("app", "blog")); got != "unwritten ErrUnwritten" {
 			t.Errorf("an alert without a journal: %s", got)
 		}
 		if got := b.take(firing("alertname", "Other")); got != "unmatched" {
@@ -60,7 +60,7 @@ func TestQueueFull(t *testing.T) {
 		defer b.stop()
 		b.take(firing("app", "a"))
 		synctest.Wait() // it is in Plan and no longer in the queue
-		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "queued queued queue_full (the queue is full)" {
+		if got := b.take(firing("app", "b"), firing("app", "c"), firing("app", "d")); got != "queued queued queue_full ErrFull" {
 			t.Error(got)
 		}
 		if strings.Contains(journalOf(t, dir), `"app":"d"`) {

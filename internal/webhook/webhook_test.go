@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/golden"
 	"github.com/resp-exporter/resp-exporter/internal/heal"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
@@ -29,6 +31,8 @@ const (
 	one   = `{"version":"4","groupKey":"{}:{alertname=\"X\"}","receiver":"web\\.hook","status":"firing","truncatedAlerts":0,"alerts":[
 		{"status":"firing","labels":{"alertname":"X"},"annotations":{"summary":"s"},"startsAt":"2026-01-02T03:04:05.6Z","endsAt":"0001-01-01T00:00:00Z","fingerprint":"c1f02a"}]}`
 )
+
+var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
 // runner is what the webhook talks to.
 type runner struct {
@@ -269,47 +273,55 @@ func TestOrders(t *testing.T) {
 	r := &runner{}
 	s := serve(t, r, tokenFile(t))
 	bearer := []string{"Authorization", "Bearer " + token}
+	var errorTexts bytes.Buffer
 	for _, c := range []struct {
 		method, path, body string
 		headers            []string
 		code               int
-		has                string
+		has                string // of a success; what an error says is in the golden file
 	}{
 		{"GET", "/runs", "", nil, 200, `"id":"r-1"`},
 		{"GET", "/runs/r-1", "", nil, 200, `"evidence":{"a":1}`},
-		{"GET", "/runs/r-9", "", nil, 404, "no such run"},
-		{"POST", "/runs", "", bearer, 405, "only GET"},
-		{"POST", "/runs/r-1/approve", "", nil, 401, "token"},
+		{"GET", "/runs/r-9", "", nil, 404, ""},
+		{"POST", "/runs", "", bearer, 405, ""},
+		{"POST", "/runs/r-1/approve", "", nil, 401, ""},
 		{"POST", "/runs/r-1/approve", "", bearer, 202, "r-1"},
 		{"POST", "/runs/r-1/approve", `{"plan": "p-1"}`, bearer, 202, "r-1"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, "plan of the run has changed"},
-		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-1", "PLAN": ""}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"plan": "p-0", "plan": "p-1"}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-1/approve", `{"total": 1}`, bearer, 400, "expected"},
-		{"POST", "/runs/r-2/approve", "", bearer, 409, "does not wait"},
-		{"POST", "/runs/r-9/approve", "", bearer, 404, "no such run"},
-		{"GET", "/pause", "", bearer, 405, "only POST"},
-		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, nil, 401, "token"},
-		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, append([]string{"Sec-Fetch-Site", "cross-site"}, bearer...), 403, "cross-site"},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0"}`, bearer, 409, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": 1}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": ""}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": null}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-1", "PLAN": ""}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"plan": "p-0", "plan": "p-1"}`, bearer, 400, ""},
+		{"POST", "/runs/r-1/approve", `{"total": 1}`, bearer, 400, ""},
+		{"POST", "/runs/r-2/approve", "", bearer, 409, ""},
+		{"POST", "/runs/r-9/approve", "", bearer, 404, ""},
+		{"GET", "/pause", "", bearer, 405, ""},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, nil, 401, ""},
+		{"POST", "/pause", `{"reason":"deploy","for":"1h"}`, append([]string{"Sec-Fetch-Site", "cross-site"}, bearer...), 403, ""},
 		{"POST", "/pause", `{"reason":"deploy","for":"1h","by":"ann"}`, bearer, 200, `"by":"ann"`},
-		{"POST", "/pause", `{"reason":"","for":"1h"}`, bearer, 400, "reason"},
-		{"POST", "/pause", `{"reason":"x"}`, bearer, 400, "duration"},
-		{"POST", "/pause", `{"reason":"x","for":"-1h"}`, bearer, 400, "duration"},
-		{"POST", "/pause", `{"reason":"x","for":"1h","until":"x"}`, bearer, 400, "expected"},
-		{"POST", "/resume", "", nil, 401, "token"},
+		{"POST", "/pause", `{"reason":"","for":"1h"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x","for":"-1h"}`, bearer, 400, ""},
+		{"POST", "/pause", `{"reason":"x","for":"1h","until":"x"}`, bearer, 400, ""},
+		{"POST", "/resume", "", nil, 401, ""},
 		{"POST", "/resume", "", bearer, 200, "resumed"},
 	} {
-		if code, body := s.send(t, c.method, c.path, c.body, c.headers...); code != c.code || !strings.Contains(body, c.has) {
+		code, body := s.send(t, c.method, c.path, c.body, c.headers...)
+		if code != c.code || !strings.Contains(body, c.has) {
 			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, code, body, c.code, c.has)
+		}
+		if c.has == "" {
+			fmt.Fprintf(&errorTexts, "%s %s %s\n\t%d %s", c.method, c.path, c.body, code, body)
 		}
 	}
 	r.err = errors.New("disk")
-	if code, body := s.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`, bearer...); code != 500 || !strings.Contains(body, "restart") || r.paused == nil {
+	code, body := s.send(t, "POST", "/pause", `{"reason":"x","for":"1h"}`, bearer...)
+	if code != 500 || r.paused == nil {
 		t.Errorf("%d %s", code, body)
 	}
+	fmt.Fprintf(&errorTexts, "POST /pause, and the disk fails\n\t%d %s", code, body)
+	golden.Check(t, "errors.golden", errorTexts.Bytes(), *updateGolden)
 }
 
 // FuzzParse: whatever comes, the alerts have labels, a fingerprint of bounded

@@ -53,22 +53,22 @@ type prepared struct {
 }
 
 // criteria returns the criteria of the settings and an alert, or why there are none.
-func (k *Action) criteria(a action.Alert) (r criteria, refused string) {
+func (k *Action) criteria(a action.Alert) (r criteria, refused action.Refusal) {
 	r = criteria{
 		minIdle: k.c.MinIdle, maxVictims: k.c.MaxVictims, maxFraction: k.c.MaxFraction, maxRows: k.c.MaxTrxRows, users: k.c.Users,
 		owner: dbconn.Selector{IncludeUnheld: k.c.Clients == config.ClientsUser},
 	}
 	appName, refused := action.NameFrom(a, "app", k.c.App)
-	if refused != "" {
+	if !refused.IsZero() {
 		return r, refused
 	}
 	poolName, refused := action.NameFrom(a, "pool", k.c.Pool)
-	if refused != "" {
+	if !refused.IsZero() {
 		return r, refused
 	}
 	app, ok := action.FindApp(k.d.Apps(), appName)
 	if !ok {
-		return r, "neither the rule nor the alert names an app of the configuration"
+		return r, action.Refuse(action.CodeUnknownApp, "neither the rule nor the alert names an app of the configuration")
 	}
 	for _, p := range app.Pools {
 		if p.Name == poolName || poolName == "" && len(app.Pools) == 1 {
@@ -76,7 +76,7 @@ func (k *Action) criteria(a action.Alert) (r criteria, refused string) {
 			return r, r.check()
 		}
 	}
-	return r, "neither the rule nor the alert names a pool of the app"
+	return r, action.Refuse(action.CodeUnknownPool, "neither the rule nor the alert names a pool of the app")
 }
 
 // Plan implements [action.Action].
@@ -86,7 +86,7 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if rule.pool != "" {
 		p.Target = rule.target()
 	}
-	if refused != "" {
+	if !refused.IsZero() {
 		p.Refused = refused
 		return p, nil
 	}
@@ -95,11 +95,11 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 		return p, err
 	}
 	defer db.Close()
-	if p.Refused = dbconn.CheckUsers(rule.users, db.User()); p.Refused != "" {
+	if p.Refused = dbconn.CheckUsers(rule.users, db.User()); !p.Refused.IsZero() {
 		return p, nil
 	}
 	if rule.owner.IncludeUnheld {
-		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); p.Refused != "" {
+		if p.Refused = sharedUser(ctx, rule, k.d.Apps(), k.d.Database, db); !p.Refused.IsZero() {
 			return p, nil
 		}
 	}
@@ -138,14 +138,14 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 	}
 	switch {
 	case picked.leaked == 0 && picked.unheld > 0:
-		p.Refused = r.owner.UnheldReason(picked.unheld)
+		p.Refused = r.owner.RefuseUnheld(picked.unheld)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
 	case picked.tooManyRows == picked.leaked:
-		p.Refused = fmt.Sprintf("each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.maxRows)
+		p.Refused = action.Refuse(action.CodeTooManyRows, "each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.maxRows)
 	default:
-		p.Refused = fmt.Sprintf("max_fraction of %d connections is less than one connection", picked.total)
+		p.Refused = action.Refuse(action.CodeFractionZero, "max_fraction of %d connections is less than one connection", picked.total)
 	}
 	for _, c := range picked.victims {
 		info := map[string]string{"idle": action.RoundTenths(c.Time), "rows_changed": strconv.FormatUint(c.Rows, 10), "server": server}
@@ -160,7 +160,7 @@ func describe(p *action.Plan, r criteria, picked selection, server string) {
 // breaks when the server restarts.
 func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error) {
 	private, ok := p.Private.(prepared)
-	if !ok || p.Refused != "" {
+	if !ok || !p.Refused.IsZero() {
 		return 0, action.ErrNotPlanned
 	}
 	if len(private.victims) == 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
@@ -83,13 +84,13 @@ func (r *criteria) setPool(app string, p config.Pool) {
 	}
 }
 
-// check returns why nothing may be done with these criteria; "": something may.
-func (r criteria) check() string {
+// check returns why nothing may be done with these criteria; zero: something may.
+func (r criteria) check() action.Refusal {
 	switch {
 	case r.maxVictims < 1 || !(r.maxFraction > 0) || r.maxRows < 0:
-		return "max_victims, max_fraction and max_trx_rows are required"
+		return action.Refuse(action.CodeSettingMissing, "max_victims, max_fraction and max_trx_rows are required")
 	case r.minIdle < dbconn.MinIdle:
-		return "min_idle must be 1s or more"
+		return action.Refuse(action.CodeTooHasty, "min_idle must be 1s or more")
 	}
 	return dbconn.CheckUsers(r.users, "")
 }

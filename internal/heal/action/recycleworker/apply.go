@@ -93,11 +93,11 @@ func (r *Action) checkImport(ctx context.Context, t *target) error {
 		return err
 	}
 	defer check.Close()
-	if refused == "" && check != nil {
+	if refused.IsZero() && check != nil {
 		refused = importcheck.Run(ctx, check)
 	}
-	if refused != "" {
-		return action.Refusal(refused)
+	if !refused.IsZero() {
+		return refused
 	}
 	return nil
 }
@@ -117,8 +117,8 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case refused != "":
-		return nil, action.Refusal(refused)
+	case !refused.IsZero():
+		return nil, refused
 	case victim == nil:
 		return nil, errors.New("nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:

@@ -43,7 +43,7 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 			}
 			a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
+			if err != nil || !p.Refused.IsZero() || len(p.Victims) != 1 || p.Victims[0].ID != "1" {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			began := time.Now()
@@ -70,7 +70,7 @@ func TestRecycleSparesAnotherProgram(t *testing.T) {
 	hang(&f.Snap.Apps[0], 1)
 	a := recycle(f, config.Recycle{Pick: config.PickStuck}, nil)
 	p, err := a.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" {
+	if err != nil || !p.Refused.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if n, err := a.Apply(t.Context(), p); n != 1 || !errors.Is(err, process.ErrChanged) {
@@ -92,7 +92,7 @@ func TestRecycleGraceOfCommandLine(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			p, err := a.Plan(ctx, action.PlanRequest{})
 			cancel()
-			if err != nil || (p.Refused == "") != ok {
+			if err != nil || p.Refused.IsZero() != ok || !ok && p.Refused.Code != action.CodeTimeoutShort {
 				t.Errorf("%s, %s: %+v, %v", server, limit, p, err)
 			}
 		}
@@ -105,11 +105,11 @@ func TestRecycleImportFails(t *testing.T) {
 	f, kids := actiontest.StartWorkers(t, cmdline.Gunicorn)
 	a := recycle(f, config.Recycle{Pick: config.PickLargest, ImportCheck: []string{"/bin/false"}}, nil)
 	p, err := a.Plan(t.Context(), action.PlanRequest{})
-	if err != nil || p.Refused != "" {
+	if err != nil || !p.Refused.IsZero() {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	_, err = a.Apply(t.Context(), p)
-	if _, refused := errors.AsType[action.Refusal](err); !refused {
+	if r, refused := errors.AsType[action.Refusal](err); !refused || r.Code != action.CodeImportFailed {
 		t.Errorf("not refused: %v", err)
 	}
 	for i, k := range kids {
@@ -135,7 +135,7 @@ func TestRecycleUnproven(t *testing.T) {
 		}
 		g.Snap.Apps[0].Workers = workers
 		p, err := recycle(g, config.Recycle{Pick: config.PickLargest}, nil).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || (p.Refused != "") != c.refused || !c.refused && p.Victims[0].Info["pid"] == strconv.Itoa(other) {
+		if err != nil || (p.Refused.Code == action.CodeUnproven) != c.refused || !c.refused && p.Victims[0].Info["pid"] == strconv.Itoa(other) {
 			t.Errorf("workers %v are another process: %+v, %v", c.slots, p, err)
 		}
 	}

@@ -66,9 +66,9 @@ type stuckTask struct {
 
 // lookup is the result of reading a queue's workers.
 type lookup struct {
-	stuck   []stuckTask // on this host and fit to be ended, the worst first
-	refused string      // why none may be ended although one is stuck
-	workers int         // that serve the queue
+	stuck   []stuckTask    // on this host and fit to be ended, the worst first
+	refused action.Refusal // why none may be ended although one is stuck
+	workers int            // that serve the queue
 	server  redis.ServerID
 }
 

@@ -135,9 +135,9 @@ func TestRestartTaskPlan(t *testing.T) {
 		workers  []tasks.RQWorker
 		empty    bool
 		err      error
-		want     string // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
+		want     action.Code // of the refusal; "": cleared; "planned"; "refused": for any reason, as pid 1 is of any age and may not be read
 	}{
-		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: "has no connection"},
+		"not connected":         {workers: with(func(w *tasks.RQWorker) { w.PID = unconnected }), want: action.CodeNotConnected},
 		"holds a job":           {workers: with(same), want: "planned"},
 		"not for long":          {workers: with(func(w *tasks.RQWorker) { w.JobStarted = time.Now().Add(-30 * time.Second) })},
 		"nothing waits":         {workers: with(same), empty: true},
@@ -146,24 +146,24 @@ func TestRestartTaskPlan(t *testing.T) {
 		"quiet at work":         {workers: with(func(w *tasks.RQWorker) { w.JobStarted, w.Heartbeat = time.Time{}, time.Now().Add(-time.Minute) })},
 		"silent at rest":        {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-8*time.Minute) }), want: "planned"},
 		"quiet at rest":         {workers: with(func(w *tasks.RQWorker) { w.Job, w.Heartbeat = "", time.Now().Add(-7*time.Minute) })},
-		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: "another host"},
-		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: "not the one that registered"},
-		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: "not the one that registered"},
-		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: "not that of an RQ worker"},
-		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: "not that of an RQ worker"},
+		"on another host":       {workers: with(func(w *tasks.RQWorker) { w.Host = "there" }), want: action.CodeOtherHost},
+		"another process":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(-time.Hour) }), want: action.CodeOtherProcess},
+		"born much later":       {workers: with(func(w *tasks.RQWorker) { w.Birth = time.Now().Add(time.Hour) }), want: action.CodeOtherProcess},
+		"no worker of RQ":       {workers: with(func(w *tasks.RQWorker) { w.PID = other }), want: action.CodeNotWorker},
+		"ourselves":             {workers: with(func(w *tasks.RQWorker) { w.PID = os.Getpid() }), want: action.CodeNotWorker},
 		"init, by another age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, time.Unix(0, 0) }), want: "refused"},
 		"init, by its own age":  {workers: with(func(w *tasks.RQWorker) { w.PID, w.Birth = 1, boot(t) }), want: "refused"},
-		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: "no live worker"},
+		"only a dead one":       {workers: with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), want: action.CodeNoWorker},
 		"a dead one and a well": {workers: append(with(func(w *tasks.RQWorker) { w.PID = 1 << 22 }), tasks.RQWorker{Host: "there", Heartbeat: time.Now()})},
-		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: "3 of 3 workers hang"},
+		"common cause":          {workers: append(with(same), elsewhere(), elsewhere()), want: action.CodeCommonCause},
 		"half of four":          {workers: append(with(same), elsewhere(), well(), well()), want: "planned"},
 		"more than half":        {workers: append(with(same), elsewhere(), elsewhere(), well(), well()), want: "refused"},
 		"two of two":            {workers: append(with(same), elsewhere()), want: "planned"},
-		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: "idempotent"},
-		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: "min_stuck"},
-		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: "several queues"},
-		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: "names a queue"},
-		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: "names a queue"},
+		"not idempotent":        {settings: func(c *config.RestartTask) { c.Idempotent = false }, workers: with(same), want: action.CodeNotIdempotent},
+		"no min_stuck":          {settings: func(c *config.RestartTask) { c.MinStuck = 0 }, workers: with(same), want: action.CodeSettingMissing},
+		"two queues":            {settings: func(c *config.RestartTask) { c.Queue = "" }, workers: with(same), want: action.CodeSeveralQueues},
+		"no such queue":         {settings: func(c *config.RestartTask) { c.Queue = "../mail" }, workers: with(same), want: action.CodeUnknownQueue},
+		"no app":                {settings: func(c *config.RestartTask) { c.App = "" }, workers: with(same), want: action.CodeUnknownQueue},
 		"no answer":             {err: errors.New("redis: down"), want: "error"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,18 +192,18 @@ func TestRestartTaskPlan(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case c.want == "planned":
-				if p.Refused != "" || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != strconv.Itoa(pid) {
+				if !p.Refused.IsZero() || p.Cleared || p.Total != 1 || p.Target != "app:shop/queue:mail" || p.Victims[0].ID != strconv.Itoa(pid) {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "":
-				if !p.Cleared || p.Refused != "" {
+				if !p.Cleared || !p.Refused.IsZero() {
 					t.Errorf("%+v", p)
 				}
 			case c.want == "refused":
-				if p.Refused == "" || p.Total != 0 {
+				if p.Refused.IsZero() || p.Total != 0 {
 					t.Errorf("%+v", p)
 				}
-			case !strings.Contains(p.Refused, c.want) || p.Total != 0:
+			case p.Refused.Code != c.want || p.Total != 0:
 				t.Errorf("%+v", p)
 			}
 		})
@@ -246,7 +246,7 @@ func TestRestartTaskApply(t *testing.T) {
 			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" || len(kids) != 1 {
+			if err != nil || !p.Refused.IsZero() || len(kids) != 1 {
 				t.Fatalf("%+v, %v, %v", p, err, kids)
 			}
 			if n, err := a.Apply(t.Context(), p); n != 1 || err != nil {
@@ -261,7 +261,7 @@ func TestRestartTaskApply(t *testing.T) {
 			// Another is there, and hangs too: it is left alone for half a minute.
 			q.workers = []tasks.RQWorker{stuckWorker(connected(t, at, "").Process.Pid)}
 			again, err := a.Plan(t.Context(), action.PlanRequest{Acts: map[string][]time.Time{p.Target: {time.Now()}}})
-			if err != nil || !strings.Contains(again.Refused, "restarted 1 times") {
+			if err != nil || again.Refused.Code != action.CodeBackoff {
 				t.Errorf("%+v, %v", again, err)
 			}
 			p.Private = nil
@@ -303,7 +303,7 @@ func TestRestartTaskRechecks(t *testing.T) {
 			q := &queues{workers: []tasks.RQWorker{stuckWorker(cmd.Process.Pid)}, waiting: 1, at: at}
 			a := restartTask(q, &actiontest.Processes{}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Refused != "" {
+			if err != nil || !p.Refused.IsZero() {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			change(q, &p)
@@ -335,19 +335,20 @@ func TestBackoffLeft(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		restarts []time.Time
-		want     string
+		n        int // in a row
+		seconds  float64
 	}{
-		"none":            {nil, ""},
-		"one":             {ago(10), "restarted 1 times in a row, the last time 10 s ago: the next restart is allowed in 20 s"},
-		"one a while ago": {ago(31), ""},
-		"three":           {ago(200, 100, 10), "restarted 3 times in a row, the last time 10 s ago: the next restart is allowed in 110 s"},
-		"well meanwhile":  {ago(5000, 4900, 10), "restarted 1 times"},
-		"well for 630 s":  {ago(640, 10), "restarted 2 times"},
-		"for 631 s":       {ago(641, 10), "restarted 1 times"},
-		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), "the next restart is allowed in 100 s"},
+		"none":            {nil, 0, 0},
+		"one":             {ago(10), 1, 20},
+		"one a while ago": {ago(31), 1, 0},
+		"three":           {ago(200, 100, 10), 3, 110},
+		"well meanwhile":  {ago(5000, 4900, 10), 1, 20},
+		"well for 630 s":  {ago(640, 10), 2, 50},
+		"for 631 s":       {ago(641, 10), 1, 20},
+		"a long row":      {ago(6000, 5500, 5000, 4500, 4000, 3500, 3000, 2500, 1700), 9, 100},
 	} {
-		if got := restarttask.TooSoon(c.restarts, now); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		if n, wait := restarttask.BackoffLeft(c.restarts, now); n != c.n || wait.Seconds() != c.seconds {
+			t.Errorf("%s: %d in a row, wait %s; want %d and %.0f s", name, n, wait, c.n, c.seconds)
 		}
 	}
 }

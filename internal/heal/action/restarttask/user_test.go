@@ -83,7 +83,7 @@ func TestRestartTaskUser(t *testing.T) {
 				Processes: &actiontest.Processes{Snap: discovery.Snapshot{Apps: c.apps}}, Queues: func(string) restarttask.TaskQueues { return q },
 			}, mail())
 			p, err := a.Plan(t.Context(), action.PlanRequest{})
-			if err != nil || p.Cleared || (p.Refused == "") != c.ok || (p.Total == 1) != c.ok {
+			if err != nil || p.Cleared || p.Refused.IsZero() != c.ok || (p.Total == 1) != c.ok {
 				t.Errorf("%+v, %v; want it planned: %t", p, err, c.ok)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/runcommand"
+	"github.com/resp-exporter/resp-exporter/internal/heal/program"
 )
 
 func runCommand(argv ...string) *runcommand.Action {
@@ -77,7 +78,7 @@ func TestRunCommandFails(t *testing.T) {
 	t.Parallel()
 	a := runCommand(actiontest.Script(t, `echo "line one"`, `echo "DB_PASSWORD=hunter2 at redis://u:hunter2@h/0, Authorization: Bearer hunter2abc" >&2`, `exit 3`))
 	p, n, err := actiontest.Command(t, t.Context(), a, nil)
-	if n != 1 || err == nil || !strings.Contains(err.Error(), "exit status 3") || strings.Contains(err.Error(), "hunter2") {
+	if exit, ok := errors.AsType[*program.ExitError](err); n != 1 || !ok || exit.ExitCode() != 3 || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("%d, %v", n, err)
 	}
 	if o, err := a.Verify(t.Context(), p); o != action.Unchanged || err != nil {
@@ -155,7 +156,7 @@ func TestRunCommandTimeout(t *testing.T) {
 				}
 			}()
 			_, n, err := actiontest.Command(t, ctx, a, nil)
-			if n != 1 || err == nil || !strings.Contains(err.Error(), "was stopped") {
+			if n != 1 || !errors.Is(err, context.Canceled) {
 				t.Errorf("%d, %v", n, err)
 			}
 			b, err := os.ReadFile(pid)
@@ -210,28 +211,33 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cases := map[string]struct{ file, want string }{
+	cases := map[string]struct {
+		file string
+		want action.Code
+	}{
 		"good":             {good, ""},
 		"link":             {fine, ""},
-		"relative":         {"program", "absolute"},
-		"dots":             {dir + "/../" + filepath.Base(dir) + "/program", "absolute"},
-		"missing":          {dir + "/none", "was not found"},
-		"directory":        {wide, "not a regular file"},
-		"device":           {"/dev/null", "not a regular file"},
-		"not executable":   {open(0o600), "not executable"},
-		"others may write": {open(0o702), "others can write"},
-		"group may write":  {open(0o720), "others can write"},
-		"open directory":   {inWide, "a directory above"},
-		"link through it":  {link, "a directory above"},
-		"no program":       {"", "absolute"},
+		"relative":         {"program", action.CodeProgramPath},
+		"dots":             {dir + "/../" + filepath.Base(dir) + "/program", action.CodeProgramPath},
+		"missing":          {dir + "/none", action.CodeProgramNotFound},
+		"directory":        {wide, action.CodeProgramNoFile},
+		"device":           {"/dev/null", action.CodeProgramNoFile},
+		"not executable":   {open(0o600), action.CodeProgramNotExec},
+		"others may write": {open(0o702), action.CodeProgramUntrusted},
+		"group may write":  {open(0o720), action.CodeProgramUntrusted},
+		"open directory":   {inWide, action.CodeDirectoryUntrusted},
+		"link through it":  {link, action.CodeDirectoryUntrusted},
+		"no program":       {"", action.CodeProgramPath},
 	}
 	if foreign := actiontest.Script(t, "exit 0"); os.Chown(foreign, 65534, 65534) == nil { // as root
-		cases["somebody else's"] = struct{ file, want string }{foreign, "has another owner"}
+		other := cases["others may write"]
+		other.file = foreign
+		cases["somebody else's"] = other
 	}
 	for name, c := range cases {
 		p, err := runCommand(c.file).Plan(t.Context(), action.PlanRequest{})
-		if err != nil || (c.want == "") != (p.Refused == "") || !strings.Contains(p.Refused, c.want) {
-			t.Errorf("%s: %q, %v", name, p.Refused, err)
+		if err != nil || p.Refused.Code != c.want {
+			t.Errorf("%s: %+v, %v", name, p.Refused, err)
 		}
 		if c.want == "" {
 			continue
@@ -240,7 +246,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 			t.Errorf("%s was run", name)
 		}
 	}
-	if p, _ := runCommand().Plan(t.Context(), action.PlanRequest{}); p.Refused == "" {
+	if p, _ := runCommand().Plan(t.Context(), action.PlanRequest{}); p.Refused.Code != action.CodeNoProgram {
 		t.Error("no program at all is planned")
 	}
 }
