@@ -151,9 +151,8 @@ func TestLockWaitsOfMySQL8(t *testing.T) {
 	}
 }
 
-// All four values are read by one statement from MySQL, where the values of the session
-// are not known to be those of the server, and from a MariaDB that refuses to count its
-// threads.
+// MySQL, whose session values are not known to be those of the server, is read by SHOW
+// GLOBAL STATUS only; so is a MariaDB that refuses to count its threads.
 func TestStatusByGlobalScope(t *testing.T) {
 	for version, refused := range map[string]uint16{"8.0.36": 0, "10.11.6-MariaDB": 1227} {
 		f := newFake(t, "127.0.0.1:0")

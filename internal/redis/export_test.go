@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Guarded reads from r through a guard and returns the number of bytes, the replies and
-// the error at the end.
+// Guarded reads from r through a guard until its end, and returns the number of bytes, the
+// last error reply and the error at the end.
 func Guarded(r net.Conn) (read int, reply string, err error) {
 	var last atomic.Pointer[string]
 	g := &guard{Conn: r, reply: &last}
