@@ -33,7 +33,7 @@ func (f fakeApps) Snapshot(context.Context) (*discovery.Snapshot, error) { retur
 
 func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
 
-// shop is an app with a master and two workers, and a second app that is down.
+// shop returns an app with a master and two workers, and a second app that is down.
 func shop() *discovery.Snapshot {
 	process := func(pid int, rss, pss, uss uint64) discovery.Process {
 		return discovery.Process{PID: pid, RSS: rss, Memory: procfs.Memory{RSS: rss, PSS: pss, USS: uss, Swap: 4096}, Taken: at(-10)}
@@ -57,7 +57,7 @@ func shop() *discovery.Snapshot {
 	}}
 }
 
-// groups returns limits with the app in a group of 64 MB and two cores.
+// groups returns limits with the app in a cgroup of 64 MB and two cores.
 func groups(t *testing.T) *collectors.Limits {
 	t.Helper()
 	dir := t.TempDir()
@@ -131,7 +131,7 @@ func TestStatsD(t *testing.T) {
 	golden(t, collectors.NewSockets(func() []collectors.Socket { return list }))
 }
 
-// What may not be seen is absent, and the reason says who may.
+// Values that may not be read are absent, and the reason has the missing right.
 func TestReasons(t *testing.T) {
 	blind := shop()
 	a := &blind.Apps[1]
@@ -193,7 +193,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// Resident sizes are not added up: forks share their pages.
+// Resident sizes are not summed, because forks share their pages.
 func TestResidentIsNoSum(t *testing.T) {
 	s, err := collectors.NewMemory(fakeApps{snap: shop()}, groups(t), total).Collect(t.Context())
 	if err != nil {
@@ -206,7 +206,7 @@ func TestResidentIsNoSum(t *testing.T) {
 	}
 }
 
-// What a worker waits for, and for whom, is a reading and no series.
+// The wait of a worker and its peer are in the state and not in a series.
 func TestWorkerWaits(t *testing.T) {
 	snap := shop()
 	snap.Apps[1].Workers[1].Wait = &discovery.Wait{On: conns.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}

@@ -13,7 +13,8 @@ func statement(id uint64, user string, seconds int, state string) mysql.Thread {
 	return mysql.Thread{ID: id, User: user, Host: fmt.Sprintf("10.0.0.7:%d", 40000+id), Command: "Query", Time: time.Duration(seconds) * time.Second, State: state}
 }
 
-// One statement that takes long is told from what the apps wait for.
+// The duration of a slow statement counts for the server only if several statements or
+// waits of apps are slow, and for an app only if the statement is the app's own.
 func TestMySQLQueryTime(t *testing.T) {
 	apps := map[string]string{"shop": "shop"}
 	for name, c := range map[string]struct {
@@ -62,8 +63,8 @@ func shortStatements(n uint64) []mysql.Thread {
 	return out
 }
 
-// Who holds the connections of a server that is full is noted, cleaned and cut;
-// of one that is not, nobody is.
+// The holders of the connections of a full server are in the state, with clean and short
+// names; those of other servers are not.
 func TestMySQLHolders(t *testing.T) {
 	f := busyMySQL()
 	f.status["Threads_connected"] = 10

@@ -132,8 +132,8 @@ func TestMySQLGolden(t *testing.T) {
 	golden(t, mysqlOf(map[string]*fakeMySQL{"main": busyMySQL()}))
 }
 
-// A server that does not tell how many threads run has them counted, without
-// those that sleep, its own, and ours.
+// If a server does not report how many threads run, they are counted, without idle ones,
+// the server's own and the exporter's.
 func TestMySQLCountsRunningThreads(t *testing.T) {
 	f := busyMySQL()
 	delete(f.status, "Threads_running")
@@ -152,8 +152,8 @@ func TestMySQLCountsRunningThreads(t *testing.T) {
 	}
 }
 
-// Rows that a bound kept out of a look are counted once for each look, and what
-// is made of the others is said to be too low.
+// Rows above a limit are counted once for each read, and the lack says that values are too
+// low.
 func TestMySQLLeavesOut(t *testing.T) {
 	servers := map[string]*fakeMySQL{"main": busyMySQL(), "other": busyMySQL()}
 	servers["main"].over, servers["other"].over = 5, 2
@@ -244,8 +244,7 @@ func TestMySQLLacks(t *testing.T) {
 	}
 }
 
-// Where nobody adds up the time, and where names are not known, values are
-// absent, not 0.
+// If the server does not sum times, or its names are not known, values are absent, not 0.
 func TestMySQLAbsentNotZero(t *testing.T) {
 	f := busyMySQL()
 	f.variables, f.status = map[string]string{"performance_schema": "OFF"}, map[string]float64{}
@@ -265,8 +264,8 @@ func TestMySQLAbsentNotZero(t *testing.T) {
 	}
 }
 
-// A server that hangs takes its share of the time and the other's numbers are
-// all there, before the scrape's own end.
+// A server that hangs uses only its share of the time; the values of the other are complete
+// before the deadline of the scrape.
 func TestMySQLHangingServerBesideAGoodOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

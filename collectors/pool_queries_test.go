@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// The statements that run longest are named with who sent them: no sleeper,
-// no replication, no event and not the exporter's own.
+// The longest statements are reported with their senders, without idle connections,
+// replication, events and the exporter's own.
 func TestPoolQueries(t *testing.T) {
 	run := func(id uint64, user, host, command, statement string, seconds int) mysql.Thread {
 		return mysql.Thread{ID: id, User: user, Host: host, Command: command, Time: time.Duration(seconds) * time.Second, Statement: mysql.KeywordOf([]byte(statement))}

@@ -96,8 +96,8 @@ func reading(s collectors.Sample, name string, labels ...string) (float64, error
 	return 0, fmt.Errorf("no %s%v", name, labels)
 }
 
-// One server that hangs, and one whose answer is a panic, cost the third
-// nothing, and all is there before the scrape's own deadline.
+// A server that hangs and a read that panics do not affect the third server, and the result
+// is complete before the deadline of the scrape.
 func TestRedisSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

@@ -76,7 +76,7 @@ func TestMalformedLinesOfAnApp(t *testing.T) {
 	}
 }
 
-// A name that no watched app has is a note, as long as it is used.
+// A name of no watched app is an optional lack, as long as it is used.
 func TestMisnamedLines(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {1000}, "till": {1000}})
 	r := w.attributing(map[uint64]string{11: "shop", 12: "till"})
@@ -107,7 +107,7 @@ func TestMisnamedLines(t *testing.T) {
 	}
 }
 
-// Senders that are nobody's cost no lookup, however many there are.
+// Senders without an app cause no lookup, for any number of them.
 func TestStrangersAreNotTraced(t *testing.T) {
 	w := newFakeKernel(map[string][]uint32{"shop": {1000}})
 	r := w.attributing(nil)

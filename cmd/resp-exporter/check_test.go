@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// statusOf is an answer of /api/v1/status with these apps' health and that of
-// the host, which was looked at so long ago.
+// statusOf returns a body of /api/v1/status with the health of these apps and of the
+// host, evaluated so long ago.
 func statusOf(ago time.Duration, host string, apps ...string) string {
 	var list []string
 	for i, h := range apps {
@@ -88,7 +88,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Whether the exporter itself is ready has nothing to do with what it sees.
+// The exporter's own readiness does not depend on the health of the apps.
 func TestCheckSelf(t *testing.T) {
 	for name, c := range map[string]struct {
 		status, code int
@@ -114,7 +114,7 @@ func TestCheckSelf(t *testing.T) {
 	}
 }
 
-// checkJSON asks for JSON: it must be that, and end with the same code.
+// checkJSON runs check with JSON output, which must be valid, with the same exit code.
 func checkJSON(t *testing.T, url string, code int) {
 	t.Helper()
 	var out bytes.Buffer
@@ -134,7 +134,7 @@ func checkJSON(t *testing.T, url string, code int) {
 	}
 }
 
-// Whatever else goes wrong is unknown, and tells no login.
+// Any other failure is unknown, and the output has no login.
 func TestCheckUnknown(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "zoe" || password != "s3cret" {

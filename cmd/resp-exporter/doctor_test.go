@@ -58,7 +58,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// A remedy that several need is printed once.
+// A remedy that several findings share is printed once.
 func TestPrintDiagnosis(t *testing.T) {
 	finding := func(detail string, reason collectors.Reason, isFault bool, remedy ...string) doctor.Finding {
 		return doctor.Finding{Reason: reason, Detail: detail, Fault: isFault, Remedy: append([]string{}, remedy...)}

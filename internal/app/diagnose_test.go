@@ -80,7 +80,7 @@ func TestDiagnoseBadConfiguration(t *testing.T) {
 	}
 }
 
-// A doctor that is told to stop comes back at once, with what it has.
+// A doctor whose context ends returns at once with the findings so far.
 func TestDiagnoseStops(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "resp-exporter.yml")
 	write(t, file, noStatsD)

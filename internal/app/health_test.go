@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/health"
 )
 
-// A store that the configuration names and that does not answer is critical in
-// the metric and in the JSON, and no matter any more once a reload drops it.
+// A configured store that is down is critical in the metric and in the JSON, until a
+// reload removes it from the configuration.
 func TestHealthFollowsTheConfiguration(t *testing.T) {
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,8 +60,8 @@ func TestHealthFollowsTheConfiguration(t *testing.T) {
 	}
 }
 
-// What speaks something else at the address of a Redis is named with the whole
-// hint, in the JSON, which check prints, and on the page.
+// If the server at the address of a Redis speaks another protocol, the JSON, which
+// check prints, and the page have the whole hint.
 func TestAdviceHasTheWholeHint(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)

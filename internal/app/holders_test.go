@@ -12,8 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 )
 
-// A connection is an app's when the two ends that the server and the kernel
-// report are the same, and nobody's where that is not certain.
+// A connection belongs to an app if the server and the kernel report the same two
+// ends, and to none if that is not certain.
 func TestHoldersOf(t *testing.T) {
 	t.Parallel()
 	at := func(name, component, local string, pid int, proven bool) conns.Connection {
@@ -64,7 +64,7 @@ func TestHoldersOf(t *testing.T) {
 	}
 }
 
-// Whatever a server calls a client: nobody holds it but by the port of its end.
+// FuzzHoldersOf: for any client name from the server, the holder has its port.
 func FuzzHoldersOf(f *testing.F) {
 	for _, s := range []string{"127.0.0.1:1001", "localhost:1001", "[::1]:1001", "::1:1001", "x:1001", ":1001", "127.0.0.1"} {
 		f.Add(s)

@@ -10,7 +10,7 @@ import (
 
 const module = "github.com/resp-exporter/resp-exporter/"
 
-// rung has the place of each package: it may import only lower ones.
+// rung returns the rung of a package, which may import only lower ones.
 func rung(pkg string) (float64, bool) {
 	n, ok := map[string]float64{
 		"cmd/resp-exporter": 8,
@@ -39,7 +39,7 @@ func rung(pkg string) (float64, bool) {
 	return n, ok
 }
 
-// healRung has the place of each package within internal/heal. No action imports
+// healRung returns the rung of a package within internal/heal. No action imports
 // another one.
 func healRung(pkg string) (int, bool) {
 	n, ok := map[string]int{
@@ -63,7 +63,7 @@ func healRung(pkg string) (int, bool) {
 	return n, ok
 }
 
-// imports lists "package import" pairs of the module's own packages.
+// imports returns "package import" pairs of the module's own packages.
 func imports(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}`, module+"...").Output()
@@ -86,8 +86,8 @@ func TestLadder(t *testing.T) {
 	}
 }
 
-// climbs returns what is wrong with an import, "" for nothing. Imports of what is
-// not ours are held by depguard, see .golangci.yml.
+// climbs returns what is wrong with an import, "" for nothing. Imports of other
+// modules are checked by depguard, see .golangci.yml.
 func climbs(from, to string) string {
 	from, to = strings.TrimPrefix(from, module), strings.TrimPrefix(to, module)
 	high, ok := rung(from)
@@ -111,7 +111,7 @@ func climbs(from, to string) string {
 	return ""
 }
 
-// The test above notices what it is there for.
+// climbs reports imports of the same rung and of a higher one.
 func TestLadderNotices(t *testing.T) {
 	for _, c := range [][2]string{
 		{"internal/discovery", "collectors"}, {"internal/conns", "internal/redis"}, {"internal/web", "collectors"}, {"internal/procfs", "internal/discovery"},

@@ -61,7 +61,7 @@ func fullHealing() config.Healing {
 	}
 }
 
-// The switch of the environment only ever switches off.
+// The environment variable can switch healing off only, never on.
 func TestCleanupEnabled(t *testing.T) {
 	for _, c := range []struct{ mode, env, want string }{
 		{"dry_run", "false", "off"},
@@ -100,8 +100,8 @@ func TestMatchValue(t *testing.T) {
 	}
 }
 
-// Each action has a field of the step with its settings, but for escalate, which has
-// none, and the tag of the field Action names all of them.
+// Each action except escalate has a field with its settings in the step, and the tag of
+// the field Action has all actions.
 func TestEachActionHasSettings(t *testing.T) {
 	step := reflect.TypeFor[config.HealingStep]()
 	fields := 0

@@ -9,8 +9,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/doctor"
 )
 
-// What is to be pasted instead of a right to kill is for the procedures and the
-// users of those steps that may act on that very server.
+// The remedy for a right to kill has the procedures and the users of those steps that
+// may act on this server.
 func TestInstead(t *testing.T) {
 	t.Parallel()
 	step := func(s config.HealingStep) config.HealingRule {

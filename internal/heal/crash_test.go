@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// marking is an action that leaves a line in a file each time it is applied, as
-// an action that reaches out of the process does.
+// marking is an action that appends a line to a file each time it is applied, so that its
+// effect is outside of the process.
 type marking struct {
 	name, file string
 	pause      time.Duration // in each method, so that a crash can come in the middle
@@ -55,7 +55,7 @@ func (m *marking) Verify(context.Context, action.Plan) (action.Outcome, error) {
 	return action.Unchanged, nil
 }
 
-// crashRunner is the same before and after the crash: the first step does not
+// crashRunner returns the runner for before and after the crash: the first step does not
 // help, the second one does.
 func crashRunner(t *testing.T, dir string, pause time.Duration, approve bool) *heal.Runner {
 	t.Helper()
@@ -100,8 +100,8 @@ func TestCrashChild(t *testing.T) {
 	t.Fatal("not killed")
 }
 
-// Killed at each state that the journal knows: after the restart no action is
-// done a second time, and the alert that was accepted is not lost.
+// The exporter is killed in each state of the journal: after the restart no action is
+// applied a second time, and the accepted alert is not lost.
 func TestCrashInEachState(t *testing.T) {
 	for _, c := range []struct {
 		state        string
@@ -163,7 +163,7 @@ func TestCrashInEachState(t *testing.T) {
 	}
 }
 
-// ready waits until the runner has its directory.
+// ready waits until the runner has opened its directory.
 func ready(t *testing.T, r *heal.Runner) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); r.Snapshot().Why != ""; time.Sleep(time.Millisecond) {

@@ -20,7 +20,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// fakeAction is an action whose every answer a test chooses.
+// fakeAction is an action with the results that a test sets.
 type fakeAction struct {
 	mu       sync.Mutex
 	plan     action.Plan
@@ -160,7 +160,7 @@ func (b *harness) setBudget(n int) {
 	b.use(h)
 }
 
-// lockJournal makes each write of the journal fail, as others may write to its
+// lockJournal makes each write of the journal fail, by letting others write to its
 // directory, until free is called.
 func (b *harness) lockJournal() (free func()) {
 	b.t.Helper()
@@ -188,8 +188,7 @@ func section(change func(*config.Healing)) config.Healing {
 	return h
 }
 
-// start makes a runner in its own directory and lets it run. It is for inside
-// of a synctest bubble.
+// start starts a runner with its own directory, inside a synctest bubble.
 func start(t *testing.T, dir string, h config.Healing, change func(*harness)) *harness {
 	t.Helper()
 	b := &harness{t: t, dir: dir, first: newFakeAction(), next: newFakeAction()}
@@ -229,7 +228,7 @@ func firing(labels ...string) action.Alert {
 	return a
 }
 
-// take hands alerts over and gives what they come to, with the name of the error.
+// take sends alerts to the runner and returns the decisions, with the name of the error.
 func (b *harness) take(alerts ...action.Alert) string {
 	b.t.Helper()
 	ds, err := b.Take(context.Background(), alerts)
@@ -245,7 +244,7 @@ func (b *harness) take(alerts ...action.Alert) string {
 	return text
 }
 
-// last is the newest run.
+// last returns the newest run.
 func (b *harness) last() journal.Run {
 	b.t.Helper()
 	s := b.Snapshot()

@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal/journaltest"
 )
 
-// An exporter whose directory is gone does not go on, whatever it was at, and the
-// one that has the new directory is the only one that acts.
+// An exporter whose directory was removed stops acting, in each state of a run, and only
+// the exporter with the new directory acts.
 func TestLostWhileActing(t *testing.T) {
 	for name, replace := range journaltest.Replacements() {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestLostWhileActing(t *testing.T) {
 	}
 }
 
-// try does things in turn, of which none may fail.
+// try fails the test if one of the calls failed.
 func try(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// A pause and its reason survive a restart; what is resumed stays so.
+// A pause and its reason are kept after a restart; so is the end of a pause.
 func TestPauseSurvives(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPauseSurvives(t *testing.T) {
 	})
 }
 
-// What the exporter did before it ended, the guards know after.
+// The guards count the acts before a restart.
 func TestGuardsSurvive(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestLocked(t *testing.T) {
 	})
 }
 
-// That a person is needed survives a restart, until the alert is resolved.
+// A rule needs a person also after a restart, until the alert is resolved.
 func TestNeedsHuman(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

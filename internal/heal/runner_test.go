@@ -15,7 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// Each row lets one guard say no, when the alert comes.
+// In each row one guard refuses the alert.
 func TestGuards(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
@@ -111,7 +111,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// What is decided when a run begins: each row ends one run.
+// The decisions at the start of a run: each row ends one run.
 func TestRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		section func(*config.Healing)
@@ -267,7 +267,7 @@ func TestApproved(t *testing.T) {
 	}
 }
 
-// The same notification fifteen times, and from two senders: one run.
+// The same notification fifteen times, and from two senders, creates one run.
 func TestSameNotificationAgain(t *testing.T) {
 	for _, result := range []action.Outcome{action.Verified, action.Unchanged} {
 		dir := t.TempDir()
@@ -292,7 +292,7 @@ func TestSameNotificationAgain(t *testing.T) {
 	}
 }
 
-// Resolved cancels what has not begun, and lets what acts come to its end.
+// A resolved alert cancels a run that has not started; a run that acts continues.
 func TestResolved(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestResolved(t *testing.T) {
 	})
 }
 
-// An alert that is resolved while its run is planned touches nothing.
+// If an alert is resolved while its run is planned, nothing is applied.
 func TestResolvedWhilePlanning(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ const interval = 30 * time.Second
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// trial feeds looks, one after another, to the judge.
+// trial evaluates one sample after another.
 type trial struct {
 	in    health.Input
 	state health.State
@@ -27,7 +27,7 @@ func newTrial() *trial {
 	return &trial{in: health.Input{At: noon, Limits: config.Default().Thresholds, Interval: interval}}
 }
 
-// look judges the readings, so long after noon.
+// look evaluates a sample that was taken so long after noon.
 func (x *trial) look(after time.Duration, rs ...modeltest.Fact) health.Evaluation {
 	x.in.At, x.in.State = noon.Add(after), modeltest.State(rs)
 	var j health.Evaluation
@@ -35,7 +35,7 @@ func (x *trial) look(after time.Duration, rs ...modeltest.Fact) health.Evaluatio
 	return j
 }
 
-// brief writes the components of everybody in one line.
+// brief returns the components of the host and of all apps in one line.
 func brief(j health.Evaluation) string {
 	var out []string
 	for _, s := range append([]health.Status{j.Host}, j.Apps...) {

@@ -10,9 +10,9 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// A worse level holds at once, and until the value is 5 % below the limit. What
-// was there before is recovering ("<") for two intervals. The limits of cpu are
-// 0.80 and 0.90, of cache_hit_rate 0.80 and 0.50.
+// A worse level begins at once and ends when the value is 5 % below the limit. Afterwards it
+// is recovering ("<") for two intervals. The limits of cpu are 0.80 and 0.90, those of
+// cache_hit_rate 0.80 and 0.50.
 func TestHysteresisStepByStep(t *testing.T) {
 	type step struct {
 		after time.Duration
@@ -56,7 +56,7 @@ func TestHysteresisStepByStep(t *testing.T) {
 	}
 }
 
-// levelAt returns the level of the component, and of what of it is recovering.
+// levelAt returns the level of the component, and the one from which it is recovering.
 func levelAt(j health.Evaluation, redis bool) string {
 	s, component := j.Of("shop"), "cpu"
 	if redis {
@@ -72,7 +72,7 @@ func levelAt(j health.Evaluation, redis bool) string {
 	return l.String()
 }
 
-// recovering returns the worst level of a component that has ended lately.
+// recovering returns the worst level of a component among those that ended lately.
 func recovering(s *health.Status, component string) health.Level {
 	worst := health.Healthy
 	for _, r := range s.Recovering {
@@ -83,8 +83,7 @@ func recovering(s *health.Status, component string) health.Level {
 	return worst
 }
 
-// An app goes down and comes back: it is healthy at once, what ended is not
-// among the findings, and nobody is told to do anything any more.
+// An app that was down and runs again is healthy at once, without findings and advice.
 func TestDownAndBack(t *testing.T) {
 	x := newTrial()
 	x.look(0, appOf("shop", 0, "idle")...)
@@ -114,7 +113,7 @@ func TestDownAndBack(t *testing.T) {
 	}
 }
 
-// The next fault begins when it begins, whatever ended shortly before.
+// The start of a fault is its own, also if another fault ended shortly before.
 func TestSinceIsOfThisFault(t *testing.T) {
 	x := newTrial()
 	down := fact("resp_up", 0, "app:shop")
@@ -145,7 +144,7 @@ func TestSinceIsOfThisFault(t *testing.T) {
 	}
 }
 
-// The numbers of a finding are those of the last look, also within the margin.
+// The numbers of a finding are those of the last sample, also within the margin.
 func TestNumbersAreOfThisLook(t *testing.T) {
 	x := newTrial()
 	for after, v := range []float64{0.93, 0.88, 0.84} {
@@ -157,8 +156,8 @@ func TestNumbersAreOfThisLook(t *testing.T) {
 	}
 }
 
-// A discovered app that ended is no trouble; one that was in trouble is not
-// forgotten because the processes could not be read.
+// A discovered app that ended has no fault; the fault of an app stays while the processes
+// cannot be read.
 func TestGone(t *testing.T) {
 	x := newTrial()
 	x.look(0, appOf("shop", 0, "stuck")...)
@@ -170,7 +169,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// The state that was given is not changed: the same look gives the same.
+// Evaluate does not change its input: the same sample has the same result.
 func TestEvaluateIsPure(t *testing.T) {
 	x := newTrial()
 	x.look(0, appOf("shop", 0, "stuck")...)
@@ -183,9 +182,8 @@ func TestEvaluateIsPure(t *testing.T) {
 	}
 }
 
-// Whatever the values do, the level is what the limits say at that look, or what
-// they say with the margin; what has ended is listed for two intervals, and what
-// is present is not.
+// For any values, the level is that of the limits, or that of the limits with the margin;
+// a level that ended is listed for two intervals, and a present one is not listed.
 func TestHysteresisKeepsToTheLimits(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -104,7 +104,7 @@ func TestEvaluateParts(t *testing.T) {
 	}
 }
 
-// What is said of one queue is not said of another whose name ends alike.
+// A finding about one queue is not among those of another whose name ends alike.
 func TestPartIsThatPart(t *testing.T) {
 	x := newTrial()
 	j := x.look(0, append(appOf("shop", 0, "idle"), fact("resp_task_queue_length", 3, "shop", "very big"), fact("resp_task_workers", 0, "shop", "very big"),

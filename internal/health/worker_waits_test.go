@@ -11,12 +11,12 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model/modeltest"
 )
 
-// waiting is what a worker waits for.
+// waiting returns the fact of a worker that waits.
 func waiting(slot, on, peer string) modeltest.Fact {
 	return fact("page.worker_wait", 42, "shop", slot, on, peer)
 }
 
-// held is a connection of a worker that waits for one of another.
+// held returns the fact of a worker's connection that waits for another connection.
 func held(waiter, slot, blocker string, of ...string) modeltest.Fact {
 	app := ""
 	if slot != "" {
@@ -30,7 +30,8 @@ func statement(id string, seconds float64, of ...string) modeltest.Fact {
 	return fact("page.mysql_query", seconds, append([]string{"main", id}, of...)...)
 }
 
-// The advice names the root first, one line a cause, and never to end a victim.
+// The advice begins with the root, has one line for each cause, and never says to end a
+// victim.
 func TestAdviceBeginsAtTheRoot(t *testing.T) {
 	stuck := appOf("shop", 9, "stuck", "stuck", "stuck")
 	up := []modeltest.Fact{fact("resp_up", 1, "mysql:main"), fact("resp_mysql_longest_query_seconds", 41, "main")}
@@ -150,8 +151,8 @@ func TestAdviceBeginsAtTheRoot(t *testing.T) {
 	}
 }
 
-// However locks wait for each other, and in circles, the judge ends and names a
-// connection that blocks.
+// For any lock waits, also in circles, the evaluation ends and reports a connection that
+// blocks.
 func TestAdviceOfCircles(t *testing.T) {
 	x := newTrial()
 	x.in.MySQL = []string{"main"}

@@ -38,7 +38,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, our words for it are ours.
+// The text of an error is the exporter's own, never the server's.
 func TestExplain(t *testing.T) {
 	const word = "hunter2"
 	answer := func(n uint16) error { return &mysqldriver.MySQLError{Number: n, Message: word} }

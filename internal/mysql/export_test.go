@@ -2,10 +2,10 @@ package mysql
 
 import "time"
 
-// SetAgain shortens the pause between two tries of the primary.
+// SetAgain sets the pause between two attempts to reach the primary.
 func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
 
-// Explain turns an error into one in our own words.
+// Explain returns the classified error.
 func Explain(err error) *Error { return classify(err) }
 
 // Backoff is the pause after n failures in a row.

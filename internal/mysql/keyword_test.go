@@ -23,7 +23,7 @@ func TestKeyword(t *testing.T) {
 	}
 }
 
-// Nothing of a statement is published but one of the fixed words.
+// FuzzKeyword: only one of the fixed words of a statement is published.
 func FuzzKeyword(f *testing.F) {
 	f.Add([]byte("/* a */ SELECT 1"))
 	f.Add([]byte("((-- x\n insert"))

@@ -7,7 +7,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Of lists that are longer than their bounds the rest is counted.
+// The rows of a list above its limit are counted.
 func TestLeftOut(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	rows := func(n int, row string) []string { return slices.Repeat([]string{row}, n) }

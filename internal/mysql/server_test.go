@@ -30,7 +30,7 @@ func open(t testing.TB, address string, fallbacks ...string) *mysql.Server {
 	return s
 }
 
-// kind returns the kind of an error, which must be one of ours and keep quiet.
+// kind returns the reason of an error, which must be an [mysql.Error] without secrets.
 func kind(t *testing.T, err error) reason.Reason {
 	t.Helper()
 	var e *mysql.Error
@@ -45,7 +45,7 @@ func kind(t *testing.T, err error) reason.Reason {
 	return e.Reason
 }
 
-// nobody is an address at which nobody listens.
+// nobody returns an address where no server listens.
 func nobody(t *testing.T) string {
 	t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -151,9 +151,8 @@ func TestLockWaitsOfMySQL8(t *testing.T) {
 	}
 }
 
-// MySQL is asked for all four at once, because what MariaDB tells about the
-// session is not known to be the server's there; and so is a MariaDB that does
-// not let its threads be counted.
+// MySQL, whose session values are not known to be those of the server, is read by SHOW
+// GLOBAL STATUS only; so is a MariaDB that refuses to count its threads.
 func TestStatusByGlobalScope(t *testing.T) {
 	for version, refused := range map[string]uint16{"8.0.36": 0, "10.11.6-MariaDB": 1227} {
 		f := newFake(t, "127.0.0.1:0")
@@ -173,8 +172,8 @@ func TestStatusByGlobalScope(t *testing.T) {
 	}
 }
 
-// A server that takes connections and says nothing has one of ours, however
-// often it is asked, and is used as soon as it speaks.
+// A server that accepts connections and sends nothing gets only one, for any number of
+// reads, and is used as soon as it responds.
 func TestMuteServerHasOneConnection(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	f.set(func() { f.mute = make(chan struct{}) })
@@ -196,7 +195,7 @@ func TestMuteServerHasOneConnection(t *testing.T) {
 	}
 }
 
-// A statement without an answer ends with the reader, and so does its
+// A statement without a response ends with the reader's context, and so does its
 // connection.
 func TestDeafServer(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
@@ -219,7 +218,7 @@ func TestDeafServer(t *testing.T) {
 	soon(t, "it is asked again", func() bool { _, err := s.Ping(t.Context()); return err == nil })
 }
 
-// A connection that was cut while it was idle costs no failed read but one.
+// An idle connection that the server closed makes at most one read fail.
 func TestCutConnection(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	s := open(t, f.address())
@@ -262,7 +261,7 @@ func TestFallbackAndBack(t *testing.T) {
 	}
 }
 
-// A primary that refuses us is there: a fallback must not hide that.
+// A primary that refuses the login is up, and the fallback must not hide that.
 func TestFallbackDoesNotHideRefusal(t *testing.T) {
 	first, second := newFake(t, "127.0.0.1:0"), newFake(t, "127.0.0.1:0")
 	first.set(func() { first.refuse["SELECT VERSION"] = 1045 })
@@ -350,7 +349,7 @@ func TestPasswordFile(t *testing.T) {
 	}
 }
 
-// After Close nothing is left, also of a connect under way, and reads fail.
+// After Close no connection is left, also if a connect was in progress, and reads fail.
 func TestClose(t *testing.T) {
 	f := newFake(t, "127.0.0.1:0")
 	before := runtime.NumGoroutine()

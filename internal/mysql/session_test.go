@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// session opens one on a fake that tells who it is.
+// session opens a session on a fake that reports its identity.
 func session(t *testing.T, f *fake, s *mysql.Server) *mysql.Session {
 	t.Helper()
 	f.set(func() { f.rows["SELECT CONCAT(UNIX_TIMESTAMP()"] = []string{"1700000000-77|re@sp@10.0.0.1"} })
@@ -24,7 +24,7 @@ func session(t *testing.T, f *fake, s *mysql.Server) *mysql.Session {
 	return v
 }
 
-// lastAsked is the last statement that begins like that.
+// lastAsked returns the last statement with that beginning.
 func (f *fake) lastAsked(start string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,8 +111,8 @@ func TestSessionRefused(t *testing.T) {
 	}
 }
 
-// A server that takes no more connections: an action has that of scrapes, which
-// get it back; without one, it cannot be looked at.
+// On a server without a free connection an action uses that of the scrapes, which get it
+// back; without one, the action cannot read the server.
 func TestSessionOfFullServer(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "127.0.0.1:0")
@@ -218,7 +218,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// MySQL numbers no statements, and is asked for nothing that it does not have.
+// MySQL has no statement ids, and no statement asks for what only MariaDB has.
 func TestSessionOfMySQL(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "127.0.0.1:0")
@@ -282,7 +282,7 @@ func TestExcess(t *testing.T) {
 	}
 }
 
-// Whatever the lines hold, nothing of them but the names of rights comes out.
+// FuzzExcess: the result has only names of rights.
 func FuzzExcess(f *testing.F) {
 	f.Add("GRANT SUPER, PROCESS ON *.* TO `x`@`%` IDENTIFIED BY PASSWORD '*B690'")
 	f.Add("GRANT ALL PRIVILEGES ON *.* TO x")

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/redistest"
 )
 
-// A server that does not answer is not hammered, and leaves nothing behind.
+// A server without a response is retried with a backoff, and no connection is left.
 func TestBackoff(t *testing.T) {
 	f := redistest.Serve(t, func(string, net.Conn) bool { return true })
 	var now atomic.Int64 // seconds; it stands still until it is moved
@@ -54,7 +54,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A connection that breaks while nobody looks costs no scrape.
+// A connection that breaks between two scrapes makes no scrape fail.
 func TestBrokenConnection(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, redistest.Well(nil))
@@ -77,7 +77,8 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
-// A password file is read at each connect, and a new one at once, backoff or not.
+// The password file is read at each connect; a new one is used at once, without waiting
+// for the backoff.
 func TestPasswordFile(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, func(command string, c net.Conn) bool {
@@ -147,7 +148,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// What a sentinel says is not taken on trust, and one that hangs is not waited for.
+// The address from a sentinel is checked, and a sentinel that hangs is skipped.
 func TestSentinels(t *testing.T) {
 	t.Parallel()
 	master := redistest.Serve(t, redistest.Well(nil))
@@ -177,7 +178,7 @@ func TestSentinels(t *testing.T) {
 	}
 }
 
-// TLS asked of a server that has none, and the other way around, each says so.
+// TLS with a server without it, and plain text with a TLS server, have their own errors.
 func TestTLSMismatch(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, func(string, net.Conn) bool { return true })

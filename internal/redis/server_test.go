@@ -46,7 +46,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// A server before 7.0 takes one section of INFO at most.
+// A server before 7.0 accepts at most one section of INFO.
 func TestOldServer(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, func(command string, c net.Conn) bool {
@@ -106,8 +106,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What a managed service says to a command that it does not let through: the
-// connection serves without it, and nothing of its words is repeated.
+// If a managed service refuses a command, the connection is used without it, and the text
+// of the refusal is not published.
 func TestWithoutACommand(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{
@@ -162,7 +162,7 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// Whatever comes in place of an answer: an error in time, and little memory.
+// A hostile response ends with an error in time, in limited memory.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	drip := func(_ string, c net.Conn) bool {
@@ -229,8 +229,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A client that is thrown away takes everything with it, whatever kind it is
-// of, and however it failed.
+// Closing a client of any kind, after any failure, leaves no goroutine and no connection.
 func TestNothingIsLeft(t *testing.T) {
 	hung := redistest.Serve(t, func(string, net.Conn) bool { return true })
 	gone := redistest.Serve(t, func(string, net.Conn) bool { return false })

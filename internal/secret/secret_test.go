@@ -14,7 +14,7 @@ import (
 
 const stranger = 65534
 
-// put writes a file where nobody else writes, and returns its path.
+// put writes a file in a directory where no other user can write, and returns its path.
 func put(t *testing.T, text string, mode os.FileMode, uid int) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/lib", "secret-") //nolint:usetesting // t.TempDir is below /tmp, where all may write
@@ -66,8 +66,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// An error has its reason and its remedy; the path is in neither what is published
-// nor, before it is filled in, in the remedy.
+// An error has a reason and a remedy. The path is not in the published text, and in
+// the remedy only after it is filled in.
 func TestError(t *testing.T) {
 	for name, c := range map[string]struct {
 		file      string

@@ -17,7 +17,7 @@ import (
 
 var nan = math.NaN()
 
-// told is what the page's script gets of a history.
+// told is the JSON of a history for the page's script.
 type told struct {
 	Full bool                             `json:"full"`
 	T    []int64                          `json:"t"`
@@ -97,7 +97,7 @@ func TestHistorySeries(t *testing.T) {
 	}
 }
 
-// The rate of errors is taken over the last minute, as the rate of requests is.
+// The rate of errors is of the last minute, like the rate of requests.
 func TestHistoryErrors(t *testing.T) {
 	counts := func(fives ...float64) *model.State {
 		var s sample
@@ -227,8 +227,8 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// A worker whose shared pages are only not counted yet has no point, so that
-// no line falls from its resident size to its share.
+// A worker whose shared pages are not counted yet has no point, so that no line falls
+// from its resident size to its proportional size.
 func TestHistoryWaitsForTheShare(t *testing.T) {
 	for reason, want := range map[string]string{"ok": "", "permission": "36"} {
 		h := charts.New()

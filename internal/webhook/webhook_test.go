@@ -34,7 +34,7 @@ const (
 
 var updateGolden = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// runner is what the webhook talks to.
+// runner implements [webhook.Runner] and records the calls.
 type runner struct {
 	mu     sync.Mutex
 	err    error
@@ -109,7 +109,7 @@ func tokenFile(t *testing.T) string {
 	return file
 }
 
-// send returns the status and the body of an answer; headers come in pairs.
+// send sends a request and returns the status and the body; headers are in pairs.
 func (s server) send(t *testing.T, method, path, body string, headers ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/admin/api/v1"+path, strings.NewReader(body))
@@ -182,7 +182,7 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
-// The token is read at each request; a file that cannot be read lets nobody in.
+// The token is read at each request; if its file cannot be read, all requests are refused.
 func TestTokenFile(t *testing.T) {
 	file := tokenFile(t)
 	s := serve(t, &runner{}, file)
@@ -213,7 +213,7 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-// A thousand alerts come in one body, and ten notifications at once.
+// One body has a thousand alerts, and ten notifications are sent at the same time.
 func TestMany(t *testing.T) {
 	r := &runner{}
 	s := serve(t, r, "")
@@ -239,8 +239,8 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// A client that sends a byte a second holds nothing for longer than the deadline,
-// and neither does a disk that hangs.
+// A client that sends a byte per second is ended at the deadline, and so is a request
+// that waits for a disk.
 func TestSlow(t *testing.T) {
 	r := &runner{hang: make(chan struct{})}
 	s := serve(t, r, "")
@@ -324,8 +324,8 @@ func TestOrders(t *testing.T) {
 	golden.Check(t, "errors.golden", errorTexts.Bytes(), *updateGolden)
 }
 
-// FuzzParse: whatever comes, the alerts have labels, a fingerprint of bounded
-// length, and each is firing or resolved.
+// FuzzParse: for any body, each alert has labels, a fingerprint of limited length, and is
+// firing or resolved.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(one))
 	f.Add([]byte(`{"version":"4","alerts":[{"status":"resolved","labels":{"a":"b"},"endsAt":"2026-01-02T03:04:05Z"}],"truncatedAlerts":18446744073709551615}`))

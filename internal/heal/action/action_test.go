@@ -23,7 +23,7 @@ func plan(ids ...string) action.Plan {
 	return p
 }
 
-// The ID of a plan changes with all that an approval must be for, and with nothing else.
+// The ID of a plan changes with everything that an approval covers, and with nothing else.
 func TestSetID(t *testing.T) {
 	t.Parallel()
 	step := config.NewHealingStep(config.ActionRecycle)
@@ -59,7 +59,7 @@ func TestSetID(t *testing.T) {
 	}
 }
 
-// A digest is of a list, not of the text of its parts.
+// The digest of a list depends on its elements, not only on their joined text.
 func TestDigest(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]string)
@@ -75,7 +75,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// A plan in the journal is bounded, and the plan itself stays as it is.
+// A plan in the journal is shortened, and the plan itself does not change.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 1000)

@@ -13,7 +13,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/journal"
 )
 
-// Past is what a runner goes by after it read a journal.
+// Past is the state that a runner restores from a journal.
 type Past struct {
 	Last, Known map[string]time.Time
 	Spent       int

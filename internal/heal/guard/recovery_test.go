@@ -15,7 +15,7 @@ import (
 
 const poolKey = config.ActionKillLeaked + "/app:shop/pool:main"
 
-// Each line that is broken is counted, and nothing of it is resumed.
+// Each broken line is counted, and no run is resumed from it.
 func TestBrokenLines(t *testing.T) {
 	for name, text := range journaltest.BrokenLines() {
 		t.Run(name, func(t *testing.T) {
@@ -27,8 +27,8 @@ func TestBrokenLines(t *testing.T) {
 	}
 }
 
-// What a broken line says was done holds the target, and a run that waited is not
-// begun when a later line is broken.
+// An act in a broken line counts for the cooldown of its target, and a run that waited is
+// not started if a later line is broken.
 func TestBrokenLineAddsGuards(t *testing.T) {
 	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "verified", ago, ago)
@@ -108,8 +108,8 @@ func TestInterruptedStepCounts(t *testing.T) {
 	}
 }
 
-// FuzzRecall: whatever the two files hold, they are read to their end within
-// bounds, and the broken lines among them allow nothing that the others forbid.
+// FuzzRecall: any two files are read to their end within limits, and broken lines allow
+// nothing that the other lines forbid.
 func FuzzRecall(f *testing.F) {
 	ago := journaltest.Noon().Add(-time.Minute)
 	queued, acts, done := journaltest.RunLine("r-1", "queued", ago, time.Time{}), journaltest.RunLine("r-1", "running", ago, ago), journaltest.RunLine("r-1", "failed", ago, ago)

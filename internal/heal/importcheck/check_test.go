@@ -12,7 +12,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// Only where gunicorn itself reads the command line may a word be added to it.
+// An option is added only to a command line that gunicorn itself reads.
 func TestGunicornAt(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]int{
@@ -54,7 +54,7 @@ func TestPreloaded(t *testing.T) {
 	}
 }
 
-// What is not known to load the app in the master is taken to load it late.
+// Unless the master is known to load the app, the workers count as loading it.
 func TestLazy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -28,5 +28,5 @@ func CheckOf(l procid.Launch, uid uint32, confined error, argv ...string) (path 
 	return p.Path, p.Argv, p.Env, refused
 }
 
-// RootEnv returns what a check that runs as root gets of an environment.
+// RootEnv returns the part of an environment that a check of root gets.
 func RootEnv(env []string) []string { return rootEnv(env) }

@@ -14,7 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/procid"
 )
 
-// What is run as root is nobody else's.
+// Files that are run as root belong to root only.
 func TestCheckOfRoot(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

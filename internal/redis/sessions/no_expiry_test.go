@@ -15,8 +15,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// vault answers as a Redis does that holds strings, each with its expiry and
-// idle time in seconds.
+// vault is a Redis with strings, each with its expiry and idle time in seconds.
 type vault struct {
 	mu      sync.Mutex
 	info    string
@@ -85,7 +84,7 @@ func (k *vault) reply(command string, c net.Conn) bool {
 	return redistest.Well(nil)(command, c)
 }
 
-// store holds three keys that are meant, and three that are not.
+// vaultOf returns a vault with three keys to expire, and three others.
 func vaultOf() *vault {
 	return &vault{
 		info: masterInfo, list: []string{"session:a", "session:b", "session:c", "session:ttl", "session:used", "session:gone", "other:d"},
@@ -150,7 +149,7 @@ func TestEternalExpire(t *testing.T) {
 	}
 }
 
-// Before Redis 7 there is no NX: what has an expiry is asked once more.
+// Before Redis 7 EXPIRE has no NX: the expiry of each key is read once more.
 func TestEternalExpireOld(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
@@ -266,7 +265,7 @@ func TestEternalFaults(t *testing.T) {
 	}
 }
 
-// A page that never ends ends with the budget.
+// A scan that never ends is stopped by the budget.
 func TestEternalBudget(t *testing.T) {
 	t.Parallel()
 	k := vaultOf()
@@ -279,7 +278,7 @@ func TestEternalBudget(t *testing.T) {
 	}
 }
 
-// Whatever INFO says, only a master that is new enough passes.
+// FuzzEternalNode: only a master of a sufficient version is accepted.
 func FuzzEternalNode(f *testing.F) {
 	f.Add(masterInfo)
 	f.Add("redis_version:x\r\nrole:slave\r\ndb0:keys=-1")

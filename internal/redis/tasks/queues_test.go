@@ -16,7 +16,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// store answers whole commands with what is in it, and others as an empty Redis does.
+// store returns the replies of a map, by the whole command, and otherwise those of an
+// empty Redis.
 func store(replies map[string]string) func(string, net.Conn) bool {
 	return func(command string, c net.Conn) bool {
 		if s, ok := replies[command]; ok {
@@ -74,7 +75,7 @@ func rqStore() map[string]string {
 	}
 }
 
-// readerAt returns the reader of a fake, by a clock.
+// readerAt returns a reader of a fake, with a clock.
 func readerAt(t *testing.T, f *redistest.Fake, now func() time.Time) *tasks.Reader {
 	t.Helper()
 	return tasks.NewReader(redistest.OpenAt(t, f, now))
@@ -153,8 +154,8 @@ func TestCelery(t *testing.T) {
 	}
 }
 
-// A message that is too large ends a connection twice in ten minutes, and
-// costs nothing but its own age; a large one is read twice a minute.
+// A message that is too large ends a connection at most twice in ten minutes, and only its
+// own age is unknown; a large one is read twice a minute.
 func TestCeleryLargeMessages(t *testing.T) {
 	t.Parallel()
 	var reads atomic.Int64
@@ -271,7 +272,7 @@ func TestQueueRefusals(t *testing.T) {
 	}
 }
 
-// Whatever a queue's server says, it is an error or a sane answer, in time.
+// Hostile replies result in an error or in plausible values, in time.
 func TestHostileQueues(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]string{
@@ -303,7 +304,7 @@ func TestHostileQueues(t *testing.T) {
 	}
 }
 
-// Many queues are asked for in few round trips, and too many are counted.
+// Many queues are read in few round trips, and those above the limit are counted.
 func TestManyQueues(t *testing.T) {
 	t.Parallel()
 	f := redistest.Serve(t, store(nil))

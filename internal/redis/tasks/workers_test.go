@@ -57,7 +57,7 @@ func TestRQWorkers(t *testing.T) {
 	}
 }
 
-// The list of clients may be refused, or too long: that is no fault, and said.
+// A list of clients that is refused, or too long, is no error, and the reason is set.
 func TestPlaceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, replies := range map[string]map[string]string{
@@ -79,7 +79,7 @@ func TestPlaceWithoutClients(t *testing.T) {
 	}
 }
 
-// What the user may not read is told, and the connection stays.
+// A missing right of the user is reported, and the connection stays.
 func TestTaskWorkersRefused(t *testing.T) {
 	t.Parallel()
 	const key = "-NOPERM No permissions to access a key\r\n"
@@ -131,7 +131,7 @@ func TestCeleryIntake(t *testing.T) {
 	}
 }
 
-// Whatever is in an entry: a worker that is given has a plain pid, and times.
+// FuzzParseWorker: a parsed worker has a positive pid and valid times.
 func FuzzParseWorker(f *testing.F) {
 	f.Add("2026-01-02T03:04:05.5Z", "", "web-1", "77", "2026-01-02T03:00:00Z", "job", "3", "1")
 	f.Add("x", "", "", "1", "", "", "-1", "1e9")

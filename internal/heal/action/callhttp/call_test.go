@@ -20,13 +20,13 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 )
 
-// call is one request as the other side got it.
+// call is one request as the server received it.
 type call struct {
 	method, uri, host, body string
 	header                  http.Header
 }
 
-// hook answers calls and keeps them.
+// hook starts a server that records its requests.
 func hook(t *testing.T, answer http.HandlerFunc) (url string, calls func() []call) {
 	t.Helper()
 	var mu sync.Mutex
@@ -49,7 +49,7 @@ func callHTTP(url, tokenFile string) *callhttp.Action {
 	return callhttp.New(callhttp.Deps{}, config.CallHTTP{URL: url, TokenFile: tokenFile})
 }
 
-// What the alert says arrives in the body's strings and nowhere else.
+// Values of the alert are in strings of the body only.
 func TestCallHTTPHandsOverJSONOnly(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
@@ -142,7 +142,7 @@ func TestCallHTTPFails(t *testing.T) {
 	}
 }
 
-// gone calls a server that has ended.
+// gone calls a server that has stopped.
 func gone(t *testing.T) (int, error) {
 	t.Helper()
 	s := httptest.NewServer(http.NotFoundHandler())
@@ -160,7 +160,7 @@ func hijack(w http.ResponseWriter, say string) {
 	_ = c.Close()
 }
 
-// An endless answer is read to its bound.
+// An endless response is read up to the limit.
 func TestCallHTTPEndlessAnswer(t *testing.T) {
 	t.Parallel()
 	url, _ := hook(t, func(w http.ResponseWriter, _ *http.Request) {

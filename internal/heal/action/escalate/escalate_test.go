@@ -8,7 +8,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
 )
 
-// A plan calls nobody; Apply calls for the rule and the alert of the plan.
+// Plan notifies nobody; Apply notifies, with the rule and the alert of the plan.
 func TestEscalate(t *testing.T) {
 	t.Parallel()
 	var called []string

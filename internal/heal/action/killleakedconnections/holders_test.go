@@ -12,7 +12,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 )
 
-// Of five leaked connections of one user, one is another app's and one nobody's.
+// sharedDB has five leaked connections of one user: one belongs to another app and one has
+// no known holder.
 func sharedDB() *actiontest.Database {
 	return &actiontest.Database{
 		ServerID: "s", Login: "resp", List: []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80), actiontest.Asleep(4, 99), actiontest.Asleep(5, 1)},
@@ -50,7 +51,7 @@ func TestKillLeakedOfItsOwn(t *testing.T) {
 	}
 }
 
-// A connection that has another holder by its turn lives: the port is another's.
+// A connection whose port has another holder when it is to be ended is not ended.
 func TestKillLeakedRechecksHolders(t *testing.T) {
 	t.Parallel()
 	f := sharedDB()
@@ -65,7 +66,7 @@ func TestKillLeakedRechecksHolders(t *testing.T) {
 	}
 }
 
-// With clients: user, two pools of two apps must not have one user on one server.
+// With clients: user, the pools of two apps must not share a user on one server.
 func TestKillLeakedSharedUser(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

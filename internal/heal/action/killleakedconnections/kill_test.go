@@ -19,7 +19,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// leakCaps are settings that bound little.
+// leakCaps returns settings with high limits.
 func leakCaps() config.KillLeaked {
 	return config.KillLeaked{App: "shop", Pool: "main", MaxVictims: 10, MaxFraction: 1, MaxTrxRows: 100}
 }
@@ -119,7 +119,8 @@ func TestKillLeakedPlanText(t *testing.T) {
 	}
 }
 
-// What sleeps at the time of the plan and does something before its turn lives.
+// A connection that was idle at the time of the plan and is active before it is to be ended
+// is not ended.
 func TestKillLeakedRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*mysql.Connection){
@@ -223,7 +224,7 @@ func TestKillLeakedApply(t *testing.T) {
 	})
 }
 
-// Verify has only what the journal keeps.
+// Verify has only the part of the plan that the journal stores.
 func TestKillLeakedVerify(t *testing.T) {
 	t.Parallel()
 	before := []mysql.Connection{actiontest.Asleep(1, 70), actiontest.Asleep(2, 90), actiontest.Asleep(3, 80), actiontest.Asleep(4, 75)}
@@ -274,8 +275,8 @@ func TestKillLeakedVerify(t *testing.T) {
 	}
 }
 
-// Whatever the server lists, only connections of the app that sleep in a
-// transaction are in a plan, within every cap, and only planned ones end.
+// For any list of the server, a plan has only connections of the app that are idle in a
+// transaction, within every limit, and only planned ones are ended.
 func TestKillLeakedTouchesNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,7 +24,7 @@ func busy(id uint64, seconds float64) mysql.Connection {
 	}
 }
 
-// longDB runs SELECTs of an hour to a minute, and what must be left alone.
+// longDB runs SELECTs of a minute to an hour, and statements that must not be ended.
 func longDB() *actiontest.Database {
 	f := &actiontest.Database{ServerID: "s", Login: "resp", MariaDB: true, Texts: map[uint64]string{}}
 	add := func(c mysql.Connection, text string) {
@@ -204,7 +204,7 @@ func TestKillLongVerify(t *testing.T) {
 	}
 }
 
-// Whatever the server lists, only plain SELECTs of the app's user are in a plan.
+// For any list of the server, a plan has only plain SELECTs of the app's user.
 func TestKillLongTouchesNoOther(t *testing.T) {
 	t.Parallel()
 	texts := []string{"SELECT 1", "/* a */ SELECT 1", "SELECT 1 FOR UPDATE", "UPDATE t SET a=1", "ALTER TABLE t", "", "COMMIT", "SELECT 1 INTO @a"}
@@ -242,8 +242,8 @@ func TestKillLongTouchesNoOther(t *testing.T) {
 	}
 }
 
-// A long query is ended for the app that is meant, and for nobody where the
-// users turn out to be those of two.
+// A long query is ended for the app of the alert, and not at all if the user belongs to two
+// apps.
 func TestKillLongOfApps(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/sessions"
 )
 
-// fakeStore tells counts and takes what it is asked to do.
+// fakeStore returns the counts that a test sets, and records the calls.
 type fakeStore struct {
 	count sessions.NoExpiryCount
 	err   error
@@ -152,7 +152,7 @@ func TestPurgeApplyAndVerify(t *testing.T) {
 	}
 }
 
-// Sessions whose prefixes overlap in one database are nobody's for certain.
+// Sessions whose prefixes overlap in one database are refused: their app is not certain.
 func TestPurgeSharedPrefix(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -190,7 +190,7 @@ func TestPurgeSharedPrefix(t *testing.T) {
 	}
 }
 
-// someEternal is a store with ten sessions that stay for ever.
+// someEternal returns a store with ten sessions without expiry.
 func someEternal() *fakeStore {
 	return &fakeStore{space: "a/0", count: sessions.NoExpiryCount{Sessions: 100, Matching: 10, Coverage: 1, Server: "c0ffee"}}
 }

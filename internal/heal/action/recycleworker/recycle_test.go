@@ -34,7 +34,7 @@ func recycle(f *actiontest.Processes, c config.Recycle, leaks map[int]int) *recy
 	return recycleworker.New(d, c)
 }
 
-// Who is picked, and when nobody is.
+// The worker that is planned, and the cases in which none is.
 func TestRecyclePlan(t *testing.T) {
 	t.Parallel()
 	largest, leaked, stuck := config.Recycle{Pick: config.PickLargest}, config.Recycle{Pick: config.PickLeaked}, config.Recycle{Pick: config.PickStuck}
@@ -118,7 +118,7 @@ func hang(a *discovery.App, slots ...int) {
 	}
 }
 
-// Which app is meant: only a known name counts.
+// The app of an alert must have a known name.
 func TestRecycleApp(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -176,7 +176,7 @@ func TestRecycleSignals(t *testing.T) {
 	}
 }
 
-// Between plan and action the world goes on; then nothing is done.
+// If the state has changed between Plan and Apply, nothing is done.
 func TestRecycleRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*actiontest.Processes, []*exec.Cmd, *action.Plan){
@@ -225,7 +225,7 @@ func TestRecycleRechecks(t *testing.T) {
 	}
 }
 
-// A stuck worker needs a step with the time for it, and is ended hard at the end of it.
+// A stuck worker needs a step with enough time, and is killed at the end of it.
 func TestRecycleStuckNeedsTime(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -241,8 +241,8 @@ func TestRecycleStuckNeedsTime(t *testing.T) {
 	}
 }
 
-// What a look after a recycle says; also after a crash, when only what was
-// written down is left.
+// The outcome after a recycle; also after a crash, with only the part of the plan in the
+// journal.
 func TestRecycleVerify(t *testing.T) {
 	t.Parallel()
 	fresh := func(f *actiontest.Processes, age time.Duration, change func(*discovery.Worker)) {

@@ -17,7 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/process"
 )
 
-// graceOption returns the option by which a worker has a second to end by itself.
+// graceOption returns the option that gives a worker a second to end by itself.
 func graceOption(server cmdline.Server) []string {
 	if server == cmdline.UWSGI {
 		return []string{"--worker-reload-mercy", "1"}
@@ -25,8 +25,8 @@ func graceOption(server cmdline.Server) []string {
 	return []string{"--graceful-timeout", "1"}
 }
 
-// A stuck worker that does not end by itself is ended: by the signal that its server
-// knows for that (gunicorn), or by KILL if it is stopped (uWSGI). The others go on.
+// A stuck worker that does not end by itself is ended: by the signal of its server
+// (gunicorn), or by KILL if it is stopped (uWSGI). The other workers stay.
 func TestRecycleEndsStuckWorker(t *testing.T) {
 	t.Parallel()
 	for server, stopped := range map[cmdline.Server]bool{cmdline.Gunicorn: false, cmdline.UWSGI: true} {
@@ -62,8 +62,7 @@ func TestRecycleEndsStuckWorker(t *testing.T) {
 	}
 }
 
-// A stuck worker that has become another program is not the planned one any more: it
-// gets no further signal.
+// A stuck worker that has become another program gets no further signal.
 func TestRecycleSparesAnotherProgram(t *testing.T) {
 	t.Parallel()
 	f := actiontest.StartMaster(t, cmdline.Gunicorn, "exec", graceOption(cmdline.Gunicorn)...)
@@ -81,7 +80,7 @@ func TestRecycleSparesAnotherProgram(t *testing.T) {
 	}
 }
 
-// The time that the options of the command line give a worker counts for the step.
+// The time that the command line gives a worker to end counts for the step.
 func TestRecycleGraceOfCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, server := range []cmdline.Server{cmdline.Gunicorn, cmdline.UWSGI} {
@@ -119,7 +118,7 @@ func TestRecycleImportFails(t *testing.T) {
 	}
 }
 
-// Files that say nothing about a worker prove none, whatever discovery says.
+// If the files below /proc do not prove a worker, it is refused.
 func TestRecycleUnproven(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)
@@ -141,7 +140,7 @@ func TestRecycleUnproven(t *testing.T) {
 	}
 }
 
-// What cannot be read is an error of the plan, or of the verification.
+// State that cannot be read is an error of Plan, or of Verify.
 func TestRecycleErrors(t *testing.T) {
 	t.Parallel()
 	f, _ := actiontest.StartWorkers(t, cmdline.Gunicorn)

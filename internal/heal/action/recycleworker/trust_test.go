@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/actiontest"
 )
 
-// What is a child of the master and holds nothing of a worker's, or what is a
-// sibling's too, is never picked, however large or stuck it is.
+// A child of the master without a socket of its own, or with one that a sibling holds too,
+// is never planned, however large or stuck it is.
 func TestRecycleWithoutProof(t *testing.T) {
 	for name, helper := range map[string]func(*testing.T, *os.File, *os.File) *exec.Cmd{
 		"nothing":           func(t *testing.T, l, _ *os.File) *exec.Cmd { return actiontest.StartHelper(t, []string{"sleep"}, l) },
@@ -73,8 +73,8 @@ func TestRecycleWithoutProof(t *testing.T) {
 	}
 }
 
-// The app is imported by Apply and never by a plan; what stands in the way is a
-// refusal, and nothing was done.
+// The app is imported by Apply and never by Plan; if the import cannot be run, Apply
+// refuses and has done nothing.
 func TestImportCheckIsOfApply(t *testing.T) {
 	t.Parallel()
 	marker := func(t *testing.T, line string) (argv []string, marker string) {

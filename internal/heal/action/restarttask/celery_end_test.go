@@ -17,14 +17,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// celeryWorker is a worker as discovery sees it.
+// celeryWorker returns a worker as discovery reports it.
 func celeryWorker(t *testing.T, cmd *exec.Cmd) discovery.CeleryWorker {
 	t.Helper()
 	return discovery.CeleryWorker{PID: cmd.Process.Pid, Start: startOf(t, cmd.Process.Pid), Queues: []string{"celery"}}
 }
 
-// A worker of Celery that passes over a TERM ends its pool at a QUIT. It has helped
-// when a worker that began later takes messages.
+// A Celery worker that ignores TERM ends its pool at a QUIT. The outcome is verified when
+// a worker that started later takes messages.
 func TestRestartTaskCeleryEnds(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
@@ -89,8 +89,8 @@ func TestRestartTaskCeleryEnds(t *testing.T) {
 	}
 }
 
-// Several workers of Celery that hang have a common cause, and one is younger than
-// the time for which none took a message.
+// Several Celery workers that hang are refused, and so is one that is younger than the time
+// for which none took a message.
 func TestRestartTaskCeleryRefuses(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)

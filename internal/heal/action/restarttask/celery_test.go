@@ -17,8 +17,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// Celery: messages wait, none was taken, and the worker of this broker is known
-// by its connection.
+// Celery: messages wait, none was taken, and the worker of this broker is found by its
+// connection.
 func TestRestartTaskCelery(t *testing.T) {
 	t.Parallel()
 	broker, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

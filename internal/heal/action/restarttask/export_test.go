@@ -9,7 +9,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis"
 )
 
-// Backoff is how long a queue is left alone after n restarts.
+// Backoff returns the pause for a queue after n restarts.
 func Backoff(n int) time.Duration { return backoff(n) }
 
 // IsRQ reports whether a command line is that of a worker of RQ.
@@ -20,7 +20,7 @@ func BackoffLeft(restarts []time.Time, now time.Time) (n int, wait time.Duration
 	return backoffLeft(restarts, now)
 }
 
-// Disconnected says why a process is not believed to be connected to a Redis.
+// Disconnected returns why a connection of a process to a Redis is not proven.
 func Disconnected(held conns.ProcessConnections, at redis.ServerState, name string) action.Refusal {
 	return disconnected(held, claim{at: at, name: name})
 }

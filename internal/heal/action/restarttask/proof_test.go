@@ -15,8 +15,8 @@ import (
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// A process is the worker of an entry when both ends of a connection of its own
-// are in the server's list, in the same database, and no name speaks against it.
+// A process is the worker of an entry if both ends of one of its connections are in the
+// server's list, in the same database, and not with the name of another worker.
 func TestDisconnected(t *testing.T) {
 	t.Parallel()
 	tcp := func(local, remote string) sockdiag.Connection {
@@ -74,7 +74,7 @@ func TestDisconnected(t *testing.T) {
 	}
 }
 
-// Whose a queue is must be certain, also under two names of one server.
+// The app of a queue must be certain, also if two names are of one server.
 func TestRestartTaskSharedQueue(t *testing.T) {
 	t.Parallel()
 	tasks := func(redis, kind string, queues ...string) []config.Tasks {
@@ -108,7 +108,7 @@ func TestRestartTaskSharedQueue(t *testing.T) {
 	}
 }
 
-// lookIn is nil for a server that is not there.
+// lookIn returns a server by name; nil if there is none.
 func lookIn(servers map[string]restarttask.TaskQueues, name string) restarttask.TaskQueues {
 	if s, ok := servers[name]; ok {
 		return s

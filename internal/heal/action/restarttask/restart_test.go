@@ -24,8 +24,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// queues is a Redis with one queue. Its user may not list clients, so that a
-// worker is proved by a connection to the address that it has.
+// queues is a Redis with one queue. Its user may not list clients, so a worker is proven by
+// a connection to its address.
 type queues struct {
 	workers  []tasks.RQWorker
 	waiting  int64
@@ -41,7 +41,7 @@ func (q *queues) RQWorkers(context.Context, string) (tasks.RQSnapshot, error) {
 
 func (q *queues) Keyspace(context.Context) (string, error) { return q.keyspace, q.err }
 
-// brokerAt is a server to which workers of the test connect, and where it is.
+// brokerAt starts a server to which workers of the test connect, and returns its address.
 func brokerAt(t *testing.T) redis.ServerState {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -77,14 +77,14 @@ func mail() config.RestartTask {
 	return config.RestartTask{App: "shop", Queue: "mail", Idempotent: true, MinStuck: time.Minute}
 }
 
-// connected is a worker that has a connection to a broker.
+// connected starts a worker with a connection to a broker.
 func connected(t *testing.T, at redis.ServerState, body string) *exec.Cmd {
 	t.Helper()
 	return rqProcess(t, fmt.Sprintf("import socket\nc = socket.create_connection(('127.0.0.1', %d))\n", at.Peer.Port())+body)
 }
 
-// rqProcess is a process that has RQ's title, as a child of ours. It takes a
-// real Python for that: titles of other programs do not count.
+// rqProcess starts a child process with the title of RQ. It is a real Python, because
+// titles of other programs do not count.
 func rqProcess(t *testing.T, body string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,7 +110,7 @@ func rqProcess(t *testing.T, body string) *exec.Cmd {
 	return cmd
 }
 
-// stuckWorker is the entry of a worker that holds a job for five minutes.
+// stuckWorker returns the entry of a worker with a job that has run for five minutes.
 func stuckWorker(pid int) tasks.RQWorker {
 	return tasks.RQWorker{
 		Key: "rq:worker:a", Host: "here", PID: pid, Birth: time.Now(), Heartbeat: time.Now(),
@@ -210,7 +210,7 @@ func TestRestartTaskPlan(t *testing.T) {
 	}
 }
 
-// boot returns the start of pid 1, or now where it may not be read.
+// boot returns the start of pid 1, or now if it cannot be read.
 func boot(t *testing.T) time.Time {
 	t.Helper()
 	if id, err := procid.Identify("/proc", 1); err == nil {
@@ -221,7 +221,7 @@ func boot(t *testing.T) time.Time {
 	return time.Now()
 }
 
-// well is a worker of another host that makes progress.
+// well returns a worker of another host that makes progress.
 func well() tasks.RQWorker { return tasks.RQWorker{Host: "there", Heartbeat: time.Now()} }
 
 func elsewhere() tasks.RQWorker {
@@ -230,7 +230,7 @@ func elsewhere() tasks.RQWorker {
 	return w
 }
 
-// The worker ends at the first signal, at the second, or by KILL, with what is below it.
+// The worker ends at the first signal, at the second, or by KILL, with its children.
 func TestRestartTaskApply(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -282,7 +282,7 @@ func TestRestartTaskApply(t *testing.T) {
 	}
 }
 
-// Right before, the worker is looked at again.
+// The worker is checked again right before the signal.
 func TestRestartTaskRechecks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*queues, *action.Plan){
@@ -323,7 +323,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A row goes on while each restart comes soon after the one before.
+// A row of restarts continues while each follows soon after the one before.
 func TestBackoffLeft(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

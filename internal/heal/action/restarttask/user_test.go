@@ -15,8 +15,8 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/redis/tasks"
 )
 
-// Whose process a worker may be: of the user of the configuration or, without one,
-// of the user of the app's own processes; never one of another app.
+// The process of a worker must have the user of the configuration or, without one, the
+// user of the app's own processes; never that of another app.
 func TestRestartTaskUser(t *testing.T) {
 	t.Parallel()
 	at := brokerAt(t)
@@ -90,7 +90,7 @@ func TestRestartTaskUser(t *testing.T) {
 	}
 }
 
-// The target of a lease is known before anything is read, from settings or labels.
+// The target of a lease comes from settings or labels, before anything is read.
 func TestRestartTaskTarget(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]struct {

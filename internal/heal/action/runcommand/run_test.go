@@ -24,7 +24,7 @@ func runCommand(argv ...string) *runcommand.Action {
 	return runcommand.New(runcommand.Deps{}, config.RunCommand{Argv: argv})
 }
 
-// What the alert says arrives on standard input and nowhere else.
+// Values of the alert are on standard input only.
 func TestRunCommandHandsOverJSONOnly(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_EXPORTER", "hunter2")
 	out := filepath.Join(t.TempDir(), "out")
@@ -93,8 +93,8 @@ func TestRunCommandFails(t *testing.T) {
 	}
 }
 
-// A grandchild holds the output, in the group or out of it, and ignores a TERM:
-// nothing hangs, and what is in the group is gone.
+// A grandchild, in the group or not, keeps the output open and ignores TERM: nothing hangs,
+// and all processes of the group have ended.
 func TestRunCommandGrandchild(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -136,7 +136,7 @@ func TestRunCommandGrandchild(t *testing.T) {
 	}
 }
 
-// One that takes too long ends with all it has started: at a TERM, or by KILL.
+// A program that runs too long is ended with all that it started: by TERM or by KILL.
 func TestRunCommandTimeout(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{"at a TERM": "", "by KILL": "trap '' TERM"} {
@@ -173,7 +173,7 @@ func TestRunCommandTimeout(t *testing.T) {
 	}
 }
 
-// More output than is kept neither hangs the program nor fills the memory.
+// Output above the limit neither blocks the program nor uses more memory.
 func TestRunCommandMuchOutput(t *testing.T) {
 	t.Parallel()
 	_, n, err := actiontest.Command(t, t.Context(), runCommand(actiontest.Script(t, `/usr/bin/head -c 20000000 /dev/zero`, `echo; echo the end`, `exit 1`)), nil)
@@ -251,7 +251,7 @@ func TestRunCommandRefusesProgram(t *testing.T) {
 	}
 }
 
-// The condition, where it can be measured, has the last word.
+// The measured condition, if there is one, decides the outcome.
 func TestCondition(t *testing.T) {
 	t.Parallel()
 	holds, unseen := true, error(nil)
