@@ -89,6 +89,23 @@ func Values(file *ast.File, typeName string, fields ...string) (out [][]string) 
 	return out
 }
 
+// Calls returns the source of the arguments of each call of a function in a file.
+func Calls(file *ast.File, function string) (out [][]string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || Name(call.Fun) != function {
+			return true
+		}
+		var args []string
+		for _, x := range call.Args {
+			args = append(args, types.ExprString(x))
+		}
+		out = append(out, args)
+		return true
+	})
+	return out
+}
+
 // Sentences returns the strings of a file that have two spaces or more, up to their first %
 // and each line for itself, without those of errors.New.
 func Sentences(file *ast.File) (out []string) {

@@ -193,10 +193,3 @@ func (s *Status) fill(all []result) {
 func (e *evaluator) status(app string) *Status {
 	return &Status{App: app, Components: make(map[string]Level), Alerts: []Alert{}, Recovering: []Recovery{}, Recommendations: []string{}, LastCheck: e.At.UTC()}
 }
-
-func (k Subject) title() string {
-	if k.Of == "" {
-		return k.Rule
-	}
-	return k.Rule + " " + k.Of
-}
