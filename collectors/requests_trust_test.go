@@ -139,7 +139,7 @@ func TestWhoReportsForAnApp(t *testing.T) {
 			fmt.Sprintf("resp_statsd_lines_total untrusted %d", 6*n), fmt.Sprintf("resp_statsd_lines_total parsed %d", 3*n))
 	}
 	_, err := r.Collect(t.Context())
-	if reason, detail := collectors.ReasonOf(err); reason != collectors.Untrusted || !strings.Contains(detail, "user id 65534") {
+	if reason, detail := collectors.ReasonOf(err); reason != collectors.Untrusted || !strings.Contains(detail, "65534") {
 		t.Errorf("%s: %s", reason, detail)
 	}
 	w.advance(11 * time.Minute)

@@ -1,9 +1,25 @@
 package mysql
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // SetAgain sets the pause between two attempts to reach the primary.
 func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
+
+// The errors of the guard.
+var (
+	ErrProtocol = errProtocol
+	ErrTooLarge = errTooLarge
+)
+
+// Answers are the error numbers of servers that have sentences of their own.
+func Answers() []uint16 { return slices.Collect(maps.Keys(answers)) }
+
+// PasswordError explains why a password_file cannot be used.
+func PasswordError(err error) error { return passwordError(err) }
 
 // Explain returns the classified error.
 func Explain(err error) *Error { return classify(err) }

@@ -10,12 +10,14 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
+	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
 )
 
@@ -307,7 +309,8 @@ func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	s := mysql.Open(mysql.Options{DSN: config.Secret("resp@tcp(" + f.address() + ")/"), PasswordFile: file})
 	defer s.Close()
-	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || !strings.Contains(err.Error(), "password_file") || strings.Contains(err.Error(), file) {
+	because := func(cause error) string { return mysql.PasswordError(&secret.Error{Err: cause}).Error() }
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.NotFound || err.Error() != because(syscall.ENOENT) {
 		t.Errorf("got %v", err)
 	}
 	write := func(text string) {
@@ -317,14 +320,14 @@ func TestPasswordFile(t *testing.T) {
 		}
 	}
 	write(strings.Repeat("x", 5000))
-	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") {
+	if _, err := s.Ping(t.Context()); kind(t, err) != reason.Failed || !strings.HasPrefix(err.Error(), because(safefile.ErrTooLarge)) {
 		t.Errorf("got %v", err)
 	}
 	for _, empty := range []string{"", "\n", " \r\n"} { // else it would log in with an empty password
 		write(empty)
 		_, tries := f.counts()
 		_, err := s.Ping(t.Context())
-		if kind(t, err) != reason.Failed || !strings.Contains(err.Error(), "password_file") || !strings.Contains(err.Error(), secret.ErrEmpty.Error()) {
+		if kind(t, err) != reason.Failed || err.Error() != because(secret.ErrEmpty) {
 			t.Errorf("a password file with %q: %v", empty, err)
 		}
 		if _, after := f.counts(); after != tries {

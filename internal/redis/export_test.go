@@ -30,3 +30,16 @@ func Guarded(r net.Conn) (read int, reply string, err error) {
 
 // ErrProtocol is the error of a guard.
 var ErrProtocol = errProtocol
+
+// Other errors that are explained.
+var (
+	ErrCertificate = errCertificate
+	ErrHandshake   = errHandshake
+	ErrNodes       = errNodes
+	ErrSentinel    = errSentinel
+	ErrNoMaster    = errNoMaster
+)
+
+// Explain returns the error for err after a reply, "" for none, on a connection with TLS or
+// without.
+func Explain(err error, reply string, encrypted bool) *Error { return classify(err, reply, encrypted) }
