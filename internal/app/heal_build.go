@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killblockingtransaction"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
@@ -41,6 +42,10 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 		config.ActionKillLeaked: func(s config.HealingStep) (action.Action, error) {
 			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
 			return killleakedconnections.New(d, *s.KillLeaked), nil
+		},
+		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
+			d := killblockingtransaction.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			return killblockingtransaction.New(d, *s.KillBlocking), nil
 		},
 		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {
 			d := killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}
