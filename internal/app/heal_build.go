@@ -55,7 +55,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 		},
 		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
-			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
 		},
 		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
 			host, err := os.Hostname()
