@@ -13,6 +13,7 @@ type Entry struct {
 // needs.
 type Deps struct {
 	Apps       Apps
+	Ends       WorkerEnds
 	Limits     *Limits
 	Requests   *Requests
 	Thresholds *Thresholds
@@ -50,6 +51,6 @@ func Catalog() []Entry {
 		{"sessions", "sessions of the apps in Redis", func(d Deps) Collector { return NewSessions(d.Sessions) }},
 		{"statsd", "StatsD sockets that receive request reports", func(d Deps) Collector { return NewSockets(d.Sockets) }},
 		{"tasks", "background tasks of the apps in RQ and Celery", func(d Deps) Collector { return NewTasks(d.Tasks, d.Apps) }},
-		{"workers", "states of the apps' workers", func(d Deps) Collector { return NewWorkers(d.Apps) }},
+		{"workers", "states of the apps' workers, and how they ended", func(d Deps) Collector { return NewWorkers(d.Apps, d.Ends) }},
 	}
 }

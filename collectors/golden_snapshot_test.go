@@ -21,6 +21,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/discovery/pss"
 	"github.com/resp-exporter/resp-exporter/internal/procfs"
 	"github.com/resp-exporter/resp-exporter/internal/sockdiag"
+	"github.com/resp-exporter/resp-exporter/internal/workerends"
 )
 
 // fakeApps returns one snapshot.
@@ -30,6 +31,22 @@ type fakeApps struct {
 }
 
 func (f fakeApps) Snapshot(context.Context) (*discovery.Snapshot, error) { return f.snap, f.err }
+
+// fakeEnds are the ends of the workers of the app shop.
+type fakeEnds struct{}
+
+func (fakeEnds) Of(app string) (out []workerends.Count) {
+	for i, r := range workerends.Reasons() {
+		c := workerends.Count{Reason: r}
+		if app == "shop" {
+			c.Ends = uint64(10 - i)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (fakeEnds) Dropped() uint64 { return 2 }
 
 func at(s int64) time.Time { return time.Unix(1_700_000_000+s, 0) }
 
@@ -100,7 +117,7 @@ func TestMemory(t *testing.T) {
 	golden(t, m)
 }
 
-func TestWorkers(t *testing.T) { golden(t, collectors.NewWorkers(fakeApps{snap: shop()})) }
+func TestWorkers(t *testing.T) { golden(t, collectors.NewWorkers(fakeApps{snap: shop()}, fakeEnds{})) }
 
 func TestListener(t *testing.T) {
 	dir := t.TempDir()
@@ -165,7 +182,7 @@ func TestReasons(t *testing.T) {
 		"cut descriptors": {collectors.NewProcess(fakeApps{snap: cut}, groups(t), 4), collectors.Failed, nil},
 		"memory":          {collectors.NewMemory(fakeApps{snap: blind}, groups(t), total), collectors.Permission, []string{"resp_app_memory_bytes"}},
 		"large memory":    {collectors.NewMemory(fakeApps{snap: large}, groups(t), total), collectors.Unsupported, nil},
-		"states":          {collectors.NewWorkers(fakeApps{snap: blind}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},
+		"states":          {collectors.NewWorkers(fakeApps{snap: blind}, fakeEnds{}), collectors.Permission, []string{"resp_app_workers", "resp_worker_heartbeat_age_seconds"}},
 		"listeners":       {collectors.NewListener(fakeApps{snap: blind}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_length", "resp_listen_drops_total"}},
 		"foreign queues":  {collectors.NewListener(fakeApps{snap: foreign}, t.TempDir()), collectors.Permission, []string{"resp_listener_queue_limit"}},
 		"no listener":     {collectors.NewListener(fakeApps{snap: silent}, t.TempDir()), collectors.NotFound, nil},
@@ -174,8 +191,8 @@ func TestReasons(t *testing.T) {
 		"no folder":       {sockets(os.ErrNotExist), collectors.NotFound, nil},
 		"other":           {sockets(errors.New("strange")), collectors.Failed, nil},
 		"nothing":         {collectors.NewSockets(func() []collectors.Socket { return nil }), collectors.Disabled, nil},
-		"no /proc":        {collectors.NewWorkers(fakeApps{err: errors.New("list processes: no /proc")}), collectors.Failed, nil},
-		"late":            {collectors.NewWorkers(fakeApps{err: context.DeadlineExceeded}), collectors.Timeout, nil},
+		"no /proc":        {collectors.NewWorkers(fakeApps{err: errors.New("list processes: no /proc")}, fakeEnds{}), collectors.Failed, nil},
+		"late":            {collectors.NewWorkers(fakeApps{err: context.DeadlineExceeded}, fakeEnds{}), collectors.Timeout, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := c.c.Collect(t.Context())
@@ -210,7 +227,7 @@ func TestResidentIsNoSum(t *testing.T) {
 func TestWorkerWaits(t *testing.T) {
 	snap := shop()
 	snap.Apps[1].Workers[1].Wait = &discovery.Wait{On: conns.OnUpstream, Peer: "10.0.0.9:5432 (postgresql)"}
-	s, err := collectors.NewWorkers(fakeApps{snap: snap}).Collect(t.Context())
+	s, err := collectors.NewWorkers(fakeApps{snap: snap}, fakeEnds{}).Collect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -244,7 +244,7 @@ func TestSetLints(t *testing.T) {
 
 func BenchmarkSet(b *testing.B) {
 	apps := fakeApps{snap: shop()}
-	s := collectors.NewSet([]collectors.Collector{collectors.NewWorkers(apps), collectors.NewListener(apps, b.TempDir())}, nil, silent)
+	s := collectors.NewSet([]collectors.Collector{collectors.NewWorkers(apps, fakeEnds{}), collectors.NewListener(apps, b.TempDir())}, nil, silent)
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)

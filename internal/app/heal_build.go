@@ -14,6 +14,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
+	"github.com/resp-exporter/resp-exporter/internal/heal/action/killblockingtransaction"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killleakedconnections"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/killlongqueries"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/purgesessions"
@@ -42,6 +43,10 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
 			return killleakedconnections.New(d, *s.KillLeaked), nil
 		},
+		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
+			d := killblockingtransaction.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			return killblockingtransaction.New(d, *s.KillBlocking), nil
+		},
 		config.ActionKillLong: func(s config.HealingStep) (action.Action, error) {
 			d := killlongqueries.Deps{Database: a.database, Holders: a.holdersOf, Watched: a.isWatched}
 			return killlongqueries.New(d, *s.KillLong), nil
@@ -50,7 +55,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 		},
 		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
-			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
 		},
 		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
 			host, err := os.Hostname()

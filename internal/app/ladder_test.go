@@ -19,7 +19,7 @@ func rung(pkg string) (float64, bool) {
 		"collectors":        5, "internal/webhook": 5, "internal/web": 5, "internal/serve": 5,
 		"internal/heal":           4,
 		"internal/web/waitstatus": 4, "internal/web/charts": 4,
-		"internal/waits":  3,
+		"internal/waits": 3, "internal/workerends": 3,
 		"internal/health": 2, "internal/discovery": 2,
 		"internal/health/locks": 1.5, "internal/health/measures": 1.5,
 		// the rooms below discovery

@@ -52,6 +52,12 @@ func fullHealing() config.Healing {
 				}),
 			}},
 			{Name: "script", Match: map[string]string{"alertname": "X"}, Cooldown: 5 * time.Minute, Steps: []config.HealingStep{
+				step("kill_blocking_transaction", func(s *config.HealingStep) {
+					s.KillBlocking = &config.KillBlocking{App: "shop", Pool: "main", MinIdle: 20 * time.Second, MinBlocked: 3, MaxVictims: 2, Users: []string{"shop"}, Procedure: "a.b"}
+				}),
+				step("kill_blocking_transaction", func(s *config.HealingStep) {
+					s.KillBlocking = &config.KillBlocking{MinIdle: time.Minute, MinBlocked: 1, MaxVictims: 1, MaxTrxRows: 10}
+				}),
 				step("run_command", func(s *config.HealingStep) {
 					s.RunCommand = &config.RunCommand{Argv: []string{"/usr/local/bin/heal", "--now"}, App: "shop", Component: "disk"}
 					s.VerifyWithin = 4 * time.Minute

@@ -44,8 +44,12 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 			case s.KillLong != nil && (s.KillLong.MySQL == server || s.KillLong.MySQL == ""):
 				add("resp_heal.kill_query", s.KillLong.Procedure, s.KillLong.Users)
 			case s.KillLeaked != nil:
-				if pools, users := leaksOn(cfg.Apps, *s.KillLeaked, server); pools {
+				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillLeaked.App, s.KillLeaked.Pool, s.KillLeaked.Users}, server); pools {
 					add("resp_heal.kill_idle", s.KillLeaked.Procedure, users)
+				}
+			case s.KillBlocking != nil:
+				if pools, users := poolsOn(cfg.Apps, poolStep{s.KillBlocking.App, s.KillBlocking.Pool, s.KillBlocking.Users}, server); pools {
+					add("resp_heal.kill_idle", s.KillBlocking.Procedure, users)
 				}
 			}
 		}
@@ -57,20 +61,26 @@ func killTargetsOn(cfg config.Config, server string) (k killTargets, heals bool)
 	return k, heals
 }
 
-// leaksOn reports whether a step may be about pools on a server, and whose
-// connections they have. What the step leaves out, an alert may name.
-func leaksOn(apps []config.App, s config.KillLeaked, server string) (pools bool, users []string) {
+// poolStep is what a step says about the pool whose connections it may end.
+type poolStep struct {
+	app, pool string
+	users     []string
+}
+
+// poolsOn reports whether a step may be about pools on a server, and whose connections
+// they have. What the step leaves out, an alert may name.
+func poolsOn(apps []config.App, s poolStep, server string) (pools bool, users []string) {
 	for _, a := range apps {
 		for _, p := range a.Pools {
-			if p.MySQL != server || s.App != "" && s.App != a.Name || s.Pool != "" && s.Pool != p.Name {
+			if p.MySQL != server || s.app != "" && s.app != a.Name || s.pool != "" && s.pool != p.Name {
 				continue
 			}
-			if pools = true; len(s.Users) == 0 && p.User != "" {
+			if pools = true; len(s.users) == 0 && p.User != "" {
 				users = append(users, p.User)
 			}
 		}
 	}
-	return pools, append(users, s.Users...)
+	return pools, append(users, s.users...)
 }
 
 // excessPrivileges adds a note on a login that may end any connection: it

@@ -318,16 +318,11 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 	var out []LockWait
 	err := s.use(ctx, statementLimit, func(ctx context.Context, l *link) error {
 		out = nil
-		query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
-		if !l.version.MariaDB && l.version.Major >= 8 {
-			query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
-		}
-		return l.each(ctx, fmt.Sprintf("%s LIMIT %d", query, maxLockWaits+1), func(rows *sql.Rows) error {
-			var w LockWait
-			if err := rows.Scan(&w.Waiting, &w.Blocking); err != nil {
+		return l.each(ctx, l.lockWaitsQuery(), func(rows *sql.Rows) error {
+			w, err := scanLockWait(rows)
+			if err != nil {
 				return err
 			}
-			w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
 			out = appendBounded(out, w, maxLockWaits, &s.left.lockWaits)
 			return nil
 		})
@@ -336,6 +331,23 @@ func (s *Server) LockWaits(ctx context.Context) ([]LockWait, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// lockWaitsQuery returns the statement for the waits of transactions, at most one more
+// than is kept.
+func (l *link) lockWaitsQuery() string {
+	query := "SELECT requesting_trx_id, blocking_trx_id FROM information_schema.innodb_lock_waits"
+	if !l.version.MariaDB && l.version.Major >= 8 {
+		query = "SELECT requesting_engine_transaction_id, blocking_engine_transaction_id FROM performance_schema.data_lock_waits"
+	}
+	return fmt.Sprintf("%s LIMIT %d", query, maxLockWaits+1)
+}
+
+// scanLockWait reads one row of [link.lockWaitsQuery].
+func scanLockWait(rows *sql.Rows) (w LockWait, err error) {
+	err = rows.Scan(&w.Waiting, &w.Blocking)
+	w.Waiting, w.Blocking = clip(w.Waiting), clip(w.Blocking)
+	return w, err
 }
 
 // StatementTime returns the time that all statements took since the server

@@ -294,3 +294,32 @@ func FuzzExcess(f *testing.F) {
 		}
 	})
 }
+
+func TestSessionWaits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		waits, transactions []string
+		want                []mysql.ConnectionWait
+		fails               bool
+	}{
+		"none":              {},
+		"a chain":           {[]string{"80|70", "90|80"}, []string{"70|8", "80|9", "90|10"}, []mysql.ConnectionWait{{Waiter: 9, Blocker: 8}, {Waiter: 10, Blocker: 9}}, false},
+		"the blocker ended": {[]string{"80|70"}, []string{"80|9"}, []mysql.ConnectionWait{{Waiter: 9}}, false},
+		"the waiter ended":  {[]string{"80|70"}, []string{"70|8"}, nil, false},
+		"one id of two":     {[]string{"80|0"}, []string{"0|8", "80|9", "0|10", "0|11"}, []mysql.ConnectionWait{{Waiter: 9}}, false},
+		"one id of one":     {[]string{"80|0"}, []string{"0|8", "80|9"}, []mysql.ConnectionWait{{Waiter: 9, Blocker: 8}}, false},
+		"too many":          {slices.Repeat([]string{"80|70"}, 1001), nil, nil, true},
+		"nonsense":          {[]string{"80|70"}, []string{"70|x"}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, "127.0.0.1:0")
+			v := session(t, f, open(t, f.address()))
+			f.set(func() { f.rows["SELECT requesting"], f.rows["SELECT trx_id"] = c.waits, c.transactions })
+			got, err := v.Waits(t.Context())
+			if !slices.Equal(got, c.want) || (err != nil) != c.fails {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}

@@ -56,6 +56,15 @@ const (
 	CodeRedisUnknown Code = "redis_unlisted" // a Redis is no longer in the configuration
 )
 
+// The root of a chain of locks.
+const (
+	CodeRootUnknown   Code = "root_unknown"    // the server does not report it
+	CodeRootWorking   Code = "root_working"    // it does not sleep in a transaction
+	CodeOtherRoot     Code = "other_root"      // who waits for it also waits for one that may not be ended
+	CodeTooFewBlocked Code = "too_few_blocked" // fewer than min_blocked wait for it
+	CodeCircle        Code = "circle"          // they wait for each other
+)
+
 // The workers of an app.
 const (
 	CodeAppDown         Code = "app_down"

@@ -37,6 +37,7 @@ type Session interface {
 	Connections(ctx context.Context) ([]mysql.Connection, error)
 	Connection(ctx context.Context, id uint64) (mysql.Connection, bool, error)
 	Statement(ctx context.Context, c mysql.Connection) (string, bool, error)
+	Waits(ctx context.Context) ([]mysql.ConnectionWait, error)
 	Kill(ctx context.Context, c mysql.Connection) (bool, error)
 	KillQuery(ctx context.Context, c mysql.Connection) (bool, error)
 	CallKillIdle(ctx context.Context, procedure string, c mysql.Connection, minIdle time.Duration, maxRows int) (bool, error)

@@ -37,8 +37,11 @@ type Deps struct {
 	Processes process.Snapshotter
 	// Leaks returns the leaked connections of an app's workers by their slot. nil,
 	// or an error: unknown.
-	Leaks    func(ctx context.Context, app string) (map[int]int, error)
-	ProcRoot string // "/proc"; where it is mounted
+	Leaks func(ctx context.Context, app string) (map[int]int, error)
+	// Recycling is called with the pid of a worker right before it is asked to end; nil:
+	// nobody wants to know.
+	Recycling func(pid int)
+	ProcRoot  string // "/proc"; where it is mounted
 }
 
 // Action is the action recycle_worker: it lets one worker of gunicorn or uWSGI

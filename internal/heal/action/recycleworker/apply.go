@@ -55,6 +55,9 @@ func (r *Action) Apply(ctx context.Context, p action.Plan) (int, error) {
 	if err := g.Check(); err != nil {
 		return 0, err
 	}
+	if r.d.Recycling != nil {
+		r.d.Recycling(t.worker.PID)
+	}
 	if err := g.Signal(gracefulSignal(t.server)); err != nil {
 		return 0, err
 	}
