@@ -17,6 +17,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/collectors"
 	"github.com/resp-exporter/resp-exporter/internal/cgroup"
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/health"
 	"github.com/resp-exporter/resp-exporter/internal/ingest/statsd"
 	"github.com/resp-exporter/resp-exporter/internal/model"
@@ -138,6 +139,7 @@ func (a *App) poll(ctx context.Context) error {
 		read, cancel := context.WithTimeout(ctx, pageInterval-500*time.Millisecond)
 		now := time.Now()
 		seen := a.set.Read(read, nil).State // without the metrics
+		seen.Chains = diagnosis.Chains(&seen, now)
 		l := &snapshot{state: &seen}
 		cancel()
 		l.evaluation, state = health.Evaluate(a.input(l.state, now), state)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/callhttp"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action/escalate"
@@ -41,6 +42,7 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 	return map[string]func(config.HealingStep) (action.Action, error){
 		config.ActionKillLeaked: func(s config.HealingStep) (action.Action, error) {
 			d := killleakedconnections.Deps{Apps: a.configuredApps, Database: a.database, Holders: a.holdersOf}
+			d.Victims = func(ctx context.Context) killleakedconnections.Victims { return a.parties(ctx) }
 			return killleakedconnections.New(d, *s.KillLeaked), nil
 		},
 		config.ActionKillBlocking: func(s config.HealingStep) (action.Action, error) {
@@ -55,7 +57,9 @@ func (a *App) actions() map[string]func(config.HealingStep) (action.Action, erro
 			return purgesessions.New(purgesessions.Deps{Apps: a.configuredApps, Store: a.sessionStore}, *s.Purge), nil
 		},
 		config.ActionRecycle: func(s config.HealingStep) (action.Action, error) {
-			return recycleworker.New(recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}, *s.Recycle), nil
+			d := recycleworker.Deps{Processes: a.watcher, Leaks: a.leaksOf, Recycling: a.ends.Recycling, ProcRoot: a.o.ProcRoot}
+			d.Victims = func(ctx context.Context) recycleworker.Victims { return a.parties(ctx) }
+			return recycleworker.New(d, *s.Recycle), nil
 		},
 		config.ActionRestartTask: func(s config.HealingStep) (action.Action, error) {
 			host, err := os.Hostname()
@@ -129,6 +133,13 @@ func (a *parts) taskQueues(name string) restarttask.TaskQueues {
 		return r
 	}
 	return nil
+}
+
+// parties reads who waits for whom now: who is a victim, and who is to blame.
+func (a *App) parties(ctx context.Context) *diagnosis.Parties {
+	s := a.set.Read(ctx, func(name string) bool { return slices.Contains([]string{"workers", "pool", "mysql", "redis"}, name) }).State
+	s.Chains = diagnosis.Chains(&s, time.Now())
+	return diagnosis.Victims(&s)
 }
 
 // leaksOf counts the leaked connections of an app's workers by their slots, as

@@ -21,6 +21,7 @@ func rung(pkg string) (float64, bool) {
 		"internal/web/waitstatus": 4, "internal/web/charts": 4,
 		"internal/waits": 3, "internal/workerends": 3,
 		"internal/health": 2, "internal/discovery": 2,
+		"internal/diagnosis":    1.5, // health makes advice of it
 		"internal/health/locks": 1.5, "internal/health/measures": 1.5,
 		// the rooms below discovery
 		"internal/discovery/listeners": 1.6, "internal/discovery/match": 1.6, "internal/discovery/naming": 1.6, "internal/discovery/slots": 1.6,

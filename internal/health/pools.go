@@ -74,7 +74,7 @@ func (e *evaluator) evaluatePools(w *appWorkers) {
 			e.unread(w.app, "pool", "pool", name, "pool "+name+" of "+w.app)
 			continue
 		}
-		advice := p.advice(w)
+		advice := e.withChain(w.app, name, p.advice(w))
 		leaks := rule{Subject: Subject{w.app, "pool_leak", name}, component: "pool", advice: advice}
 		if p.Leaked > 0 {
 			leaks.level, leaks.release = Warning, Warning

@@ -7,9 +7,14 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
-// adviseQuery returns advice about long statements on a server: about the blocker
-// if connections wait for a lock, else about the statement that runs longest.
+// adviseQuery returns advice about long statements on a server: about the root of a
+// chain, about the blocker if connections wait for a lock, else about the statement
+// that runs longest.
 func (e *evaluator) adviseQuery(name string, seconds float64) adviser {
+	if c := e.chainOn("mysql:" + name); c != nil {
+		a := chainAdvice(c, "")
+		return rootCause(a.cause, a.line)
+	}
 	if b := e.blocker(name); b != nil {
 		a := blockerAdvice(b, e)
 		return rootCause(a.cause, a.line)

@@ -2,7 +2,8 @@ package health
 
 import (
 	"strconv"
-	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/text"
 )
 
 func ofWorkers(n, total float64) string { return FormatCount(n) + " of " + plural(total, "worker") }
@@ -37,13 +38,7 @@ func choose(one bool, singular, plural string) string {
 }
 
 // enumerate joins words with commas and "and".
-func enumerate(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
+func enumerate(words []string) string { return text.Enumerate(words) }
 
 func orText(s, otherwise string) string {
 	if s == "" {

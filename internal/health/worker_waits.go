@@ -25,7 +25,9 @@ func (e *evaluator) findCauses(w *appWorkers, stuckOnly bool) []advice {
 	var groups [][]worker
 	list := w.longest("stuck")
 	if !stuckOnly {
-		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool { return x.Seconds < busyLong || !x.waitsForOthers() })...)
+		list = append(list, slices.DeleteFunc(w.longest("busy"), func(x worker) bool {
+			return (x.Seconds < busyLong || !x.waitsForOthers()) && e.chainOf(w.app, x.Slot) == nil
+		})...)
 	}
 	running := make(map[string][]*model.Query) // by server
 	for _, x := range list {
@@ -70,9 +72,13 @@ func sameWait(x, y *worker) bool {
 	return x.Wait.On == y.Wait.On && x.Wait.Peer == y.Wait.Peer
 }
 
-// rootOf returns the advice about the cause outside of a worker for which it waits,
+// rootOf returns the advice about the cause outside of a worker for which it waits, by
+// the chain where there is one,
 // or the statement that it runs, or neither where none is known.
 func (e *evaluator) rootOf(w *appWorkers, x *worker) (advice, *model.Query) {
+	if c := e.chainOf(w.app, x.Slot); c != nil {
+		return chainAdvice(c, w.app), nil
+	}
 	if x.Wait == nil {
 		return advice{}, nil
 	}

@@ -53,11 +53,15 @@ type StoreConnection struct {
 
 // StoreWait is one connection that waits for another one inside a store.
 type StoreWait struct {
-	Server          string // "mysql:main", "redis:cache"
-	Waiter, Blocker uint64 // ids of connections; Blocker is 0 where the store does not say who blocks
-	Kind            string // "row", "metadata", "table", "global", "script", "slow_command", "full"
-	Object          string // "shop.orders"; "": not known
-	Seconds         float64
+	Server  string // "mysql:main", "redis:cache"
+	Waiter  uint64 // id of a connection; 0: all that wait for the server, of the kinds "script", "slow_command" and "full"
+	Blocker uint64 // id of a connection; 0: the store does not say who blocks, or nobody does
+	// Likely is whether the store does not say that the blocker blocks, but it is
+	// the only connection that can.
+	Likely  bool
+	Kind    string // "row", "metadata", "table", "global", "script", "slow_command", "full", "blpop" (a command that waits by itself)
+	Object  string // "shop.orders"; "": not known
+	Seconds float64
 }
 
 // Chain is who waits for whom, from the workers that wait to what they wait for
@@ -66,11 +70,13 @@ type Chain struct {
 	App      string // of the victims; of several the one with most of them
 	On       string // what the victims wait for: Thread.On
 	Peer     string
-	Kind     string // as StoreWait.Kind, "gil", "lock", "upstream"; "": not known
+	Kind     string // as StoreWait.Kind, "down", "gil", "lock", "upstream"; "": not known
 	Object   string
+	Workers  int     // how many workers App has; 0: not known
 	Victims  []Link  // the longest wait first
 	Seconds  float64 // the longest wait of them
-	Links    []Link  // from what the victims wait for to the root, which is the last
+	Links    []Link  // from what the victims wait for to the root, which is the last; at most 16
+	Left     int     // links before the root that are left out
 	Deadlock bool    // the links form a circle; none of them is the root
 }
 
@@ -86,8 +92,16 @@ type Link struct {
 	Command    string // "Query", "Sleep"
 	Digest     string
 
-	On, Peer    string   // what it waits for itself; "": nothing that is known
+	On, Peer    string   // what it waits for itself; "": nothing that is known. Of a link that is an address, Peer is it
+	Object      string   // of that wait inside a store, such as "shop.orders"
 	Seconds     float64  // in that wait
 	Transaction *float64 // how long its transaction has been open
 	Stack       *Stack
+
+	Probable bool // it is likely to be the one, and not proven
+	// Candidates is how many threads of the process, or workers of the app, it may
+	// be; 0: it is this one.
+	Candidates int
+	// Held is how many connections of a full server it has.
+	Held float64
 }

@@ -43,6 +43,9 @@ const (
 	CodeHoldersUnknown Code = "holders_unknown" // the connections of the app are not known
 )
 
+// CodeVictim means that what would be touched only waits for somebody else.
+const CodeVictim Code = "victim"
+
 // The measure of what would be touched.
 const (
 	CodeTooManyRows  Code = "too_many_rows"  // changed by a transaction

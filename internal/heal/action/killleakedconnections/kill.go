@@ -5,6 +5,7 @@ package killleakedconnections
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
@@ -17,6 +18,17 @@ type Deps struct {
 	Apps     func() []config.App               // of the present configuration
 	Database func(name string) dbconn.Database // a server of the section mysql; nil: there is none with that name
 	Holders  dbconn.FindHolders                // nil: no holder is known
+	// Victims reads which connections only wait for the fault of somebody else. nil:
+	// none is known to.
+	Victims func(ctx context.Context) Victims
+}
+
+// Victims are the connections that wait for somebody else, or whose worker does, at
+// one moment.
+type Victims interface {
+	// WhyConnection returns what a connection of a server, such as "mysql:main", waits
+	// for that is not its fault, as a sentence; "" where it is no victim.
+	WhyConnection(server string, id uint64) string
 }
 
 // Action is the action kill_leaked_connections: it ends connections of an
@@ -84,10 +96,25 @@ func (k *Action) Plan(ctx context.Context, req action.PlanRequest) (action.Plan,
 	if rule.Owner, err = rule.Owner.WithHolders(ctx, k.d.Holders, rule.Server); err != nil {
 		return p, err
 	}
-	picked := rule.choose(list)
+	picked := rule.choose(list, k.victims(ctx, &rule, list))
 	describe(&p, &rule, picked, db.Server())
 	p.Private = prepared{rule, db.Server(), picked.victims}
 	return p, nil
+}
+
+// victims returns why leaked connections of a list only wait, by their ids.
+func (k *Action) victims(ctx context.Context, r *criteria, list []mysql.Connection) map[uint64]string {
+	out := make(map[uint64]string)
+	if k.d.Victims == nil || !slices.ContainsFunc(list, r.Asleep) {
+		return out
+	}
+	now := k.d.Victims(ctx)
+	for i := range list {
+		if why := now.WhyConnection("mysql:"+r.Server, list[i].ID); why != "" {
+			out[list[i].ID] = why
+		}
+	}
+	return out
 }
 
 // describe sets the sentences, figures and victims of a plan.
@@ -101,12 +128,17 @@ func describe(p *action.Plan, r *criteria, picked selection, server string) {
 	if picked.unheld > 0 {
 		p.Summary += fmt.Sprintf("; %d others are not known to belong to the app and are not ended", picked.unheld)
 	}
+	if picked.waiting > 0 {
+		p.Summary += fmt.Sprintf("; %d only wait for somebody else and are not ended", picked.waiting)
+	}
 	switch {
 	case picked.leaked == 0 && picked.unheld > 0:
 		p.Refused = r.Owner.RefuseUnheld(picked.unheld)
 	case picked.leaked == 0:
 		p.Cleared = true
 	case p.Total > 0:
+	case picked.waiting > 0 && picked.waiting+picked.tooManyRows == picked.leaked:
+		p.Refused = onlyWait(picked.why)
 	case picked.tooManyRows == picked.leaked:
 		p.Refused = action.Refuse(action.CodeTooManyRows, "each of them has changed more than max_trx_rows (%d) rows: ending one would start a long rollback", r.MaxRows)
 	default:
@@ -136,7 +168,21 @@ func (k *Action) Apply(ctx context.Context, p action.Plan) (done int, err error)
 	if db.Server() != private.server {
 		return 0, dbconn.ErrRestarted
 	}
-	return dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+	waits := ""
+	done, err = dbconn.EndEach(ctx, private.victims, func(c mysql.Connection) (bool, error) {
+		if why := k.victims(ctx, &rule, []mysql.Connection{c})[c.ID]; why != "" {
+			waits = why
+			return false, nil
+		}
 		return rule.End(ctx, db, k.d.Holders, c)
 	})
+	if err != nil || done > 0 || waits == "" {
+		return done, err
+	}
+	return 0, onlyWait(waits)
+}
+
+// onlyWait returns the refusal for leaked connections that only wait for somebody else.
+func onlyWait(why string) action.Refusal {
+	return action.Refuse(action.CodeVictim, "what has leaked only waits for somebody else: %s", why)
 }

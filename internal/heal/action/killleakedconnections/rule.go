@@ -1,6 +1,8 @@
 package killleakedconnections
 
 import (
+	"cmp"
+
 	"github.com/resp-exporter/resp-exporter/internal/heal/action"
 	"github.com/resp-exporter/resp-exporter/internal/heal/dbconn"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
@@ -21,13 +23,16 @@ func (r *criteria) selects(c mysql.Connection) bool { return r.Allowed(c) && r.O
 type selection struct {
 	total       int // connections of the rule's users that are the app's
 	leaked      int
-	unheld      int // leaked ones of the rule's users whose holder is unknown
-	tooManyRows int // leaked ones that have changed too many rows
+	unheld      int    // leaked ones of the rule's users whose holder is unknown
+	tooManyRows int    // leaked ones that have changed too many rows
+	waiting     int    // leaked ones that only wait for somebody else
+	why         string // of the first of these
 	victims     []mysql.Connection
 }
 
-// choose returns the victims, within all caps, the oldest first.
-func (r *criteria) choose(list []mysql.Connection) selection {
+// choose returns the victims, within all caps, the oldest first. waits has what those
+// wait for that are not to blame, by their ids.
+func (r *criteria) choose(list []mysql.Connection, waits map[uint64]string) selection {
 	var p selection
 	for _, c := range list {
 		if !r.selects(c) {
@@ -40,8 +45,13 @@ func (r *criteria) choose(list []mysql.Connection) selection {
 		if !r.Asleep(c) {
 			continue
 		}
-		if p.leaked++; r.HasTooManyRows(c) {
+		p.leaked++
+		if r.HasTooManyRows(c) {
 			p.tooManyRows++
+			continue
+		}
+		if why := waits[c.ID]; why != "" {
+			p.waiting, p.why = p.waiting+1, cmp.Or(p.why, why)
 			continue
 		}
 		p.victims = append(p.victims, c)

@@ -33,7 +33,7 @@ func (k *Action) Verify(ctx context.Context, p action.Plan) (action.Outcome, err
 	if len(rolling) > 0 {
 		return dbconn.RollbackOutcome(ctx, db, rolling)
 	}
-	now := rule.choose(before).leaked
+	now := rule.choose(before, nil).leaked
 	switch {
 	case now == 0:
 		return action.Verified, nil

@@ -41,7 +41,20 @@ type Deps struct {
 	// Recycling is called with the pid of a worker right before it is asked to end; nil:
 	// nobody wants to know.
 	Recycling func(pid int)
-	ProcRoot  string // "/proc"; where it is mounted
+	// Victims reads who only waits for the fault of somebody else. nil: nobody is known
+	// to.
+	Victims  func(ctx context.Context) Victims
+	ProcRoot string // "/proc"; where it is mounted
+}
+
+// Victims are the workers that wait for somebody else, and those that they wait for,
+// at one moment.
+type Victims interface {
+	// WhyWorker returns what a worker waits for that is not its fault, as a sentence; ""
+	// where it is no victim.
+	WhyWorker(app, slot string, pid int) string
+	// HoldsUp reports whether others wait for a worker.
+	HoldsUp(app, slot string, pid int) bool
 }
 
 // Action is the action recycle_worker: it lets one worker of gunicorn or uWSGI

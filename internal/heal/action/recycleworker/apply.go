@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -126,10 +127,22 @@ func (r *Action) recheck(ctx context.Context, t *target) (*proven, error) {
 		return nil, errors.New("nothing left to do")
 	case known.family.Master.Start != t.master.Start || known.family.Children[t.worker.PID].Start != t.worker.Start || !known.workers[t.worker.PID]:
 		return nil, process.ErrChanged
-	case r.c.Pick == config.PickLargest:
-		return known, nil // two of about the same size may change places
+	case r.c.Pick == config.PickLargest: // two of about the same size may change places
+		return known, r.checkNoVictim(ctx, t)
 	case victim.worker.PID != t.worker.PID:
 		return nil, process.ErrChanged
 	}
 	return known, nil
+}
+
+// checkNoVictim returns a [action.Refusal] where the planned worker only waits for
+// somebody else by now.
+func (r *Action) checkNoVictim(ctx context.Context, t *target) error {
+	if r.d.Victims == nil {
+		return nil
+	}
+	if why := r.d.Victims(ctx).WhyWorker(t.app, strconv.Itoa(t.slot), t.worker.PID); why != "" {
+		return action.Refuse(action.CodeVictim, "worker %d of %s only waits for somebody else: %s", t.slot, t.app, why)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
@@ -33,14 +34,69 @@ func (r *Action) choose(ctx context.Context, app *discovery.App) (*candidate, *p
 		return nil, nil, action.Refuse(action.CodeUnproven, "only %d of %d processes are proved to be workers, minimum %d: %s", len(sure.Workers), len(app.Workers), n, known.doubt), nil
 	}
 	fit := slices.DeleteFunc(slices.Clone(list), func(p candidate) bool { return !known.workers[p.worker.PID] })
-	switch {
-	case len(fit) == 0 && len(list) > 0:
+	if len(fit) == 0 && len(list) > 0 {
 		return nil, nil, action.Refuse(action.CodeUnproven, "no candidate is proved to be a worker: %s", known.doubt), nil
+	}
+	waiting := r.victims(ctx, fit)
+	fit, refused = r.notVictims(app, fit, waiting)
+	switch {
+	case !refused.IsZero():
+		return nil, nil, refused, nil
 	case r.c.Pick == config.PickStuck && 2*len(fit) > len(sure.Workers):
 		return nil, nil, action.Refuse(action.CodeCommonCause, "%d of %d workers are stuck, so the cause is outside the workers: recycling one does not help", len(fit), len(sure.Workers)), nil
 	}
-	best, refused, err := r.oldEnough(sure, fit)
+	best, refused, err := r.oldEnough(sure, fit, waiting)
 	return best, known, refused, err
+}
+
+// nobody is [Victims] without any.
+type nobody struct{}
+
+func (nobody) WhyWorker(string, string, int) string { return "" }
+func (nobody) HoldsUp(string, string, int) bool     { return false }
+
+// victims returns who only waits now, where there is a candidate.
+func (r *Action) victims(ctx context.Context, fit []candidate) Victims {
+	if r.d.Victims == nil || len(fit) == 0 {
+		return nobody{}
+	}
+	return r.d.Victims(ctx)
+}
+
+// notVictims returns the candidates that are no victims of somebody else's fault, or
+// why none may be recycled. Of those that are picked for being stuck the others remain;
+// if the largest one or the one that leaks most waits, nobody is recycled in its place.
+func (r *Action) notVictims(app *discovery.App, list []candidate, v Victims) (fit []candidate, refused action.Refusal) {
+	slices.SortStableFunc(list, byValue)
+	for i := range list {
+		w := &list[i].worker
+		why := v.WhyWorker(app.Name, strconv.Itoa(w.Slot), w.PID)
+		if why == "" {
+			fit = append(fit, list[i])
+			continue
+		}
+		if refused.IsZero() {
+			refused = action.Refuse(action.CodeVictim, "worker %d of %s only waits for somebody else: %s", w.Slot, app.Name, why)
+		}
+		if r.c.Pick != config.PickStuck && len(fit) == 0 {
+			return nil, refused
+		}
+	}
+	if len(fit) > 0 {
+		refused = action.Refusal{}
+	}
+	return fit, refused
+}
+
+// byValue orders candidates, the worst first, of several the oldest.
+func byValue(x, y candidate) int {
+	switch {
+	case x.value > y.value:
+		return -1
+	case x.value < y.value:
+		return 1
+	}
+	return x.worker.Start.Compare(y.worker.Start)
 }
 
 // candidates returns the workers that may be picked, as far as discovery knows.
@@ -67,26 +123,21 @@ func (r *Action) candidates(ctx context.Context, app *discovery.App) ([]candidat
 }
 
 // oldEnough returns the worst of the workers, or a refusal when it is too young: then its
-// predecessor was recycled without effect.
-func (r *Action) oldEnough(app *discovery.App, list []candidate) (*candidate, action.Refusal, error) {
+// predecessor was recycled without effect. One other worker must be able to serve, or
+// wait for the worst.
+func (r *Action) oldEnough(app *discovery.App, list []candidate, v Victims) (*candidate, action.Refusal, error) {
 	if len(list) == 0 {
 		return nil, action.Refusal{}, nil
 	}
-	slices.SortStableFunc(list, func(x, y candidate) int {
-		switch {
-		case x.value > y.value:
-			return -1
-		case x.value < y.value:
-			return 1
-		}
-		return x.worker.Start.Compare(y.worker.Start)
-	})
+	slices.SortStableFunc(list, byValue)
 	worst := list[0]
 	if age := time.Since(worst.worker.Start); age < r.c.MinAge {
 		return nil, action.Refuse(action.CodeTooYoung, "worker %d of %s is only %.0f s old, minimum %s: recycling it again does not help", worst.worker.Slot, app.Name, age.Seconds(), r.c.MinAge), nil
 	}
+	holds := v.HoldsUp(app.Name, strconv.Itoa(worst.worker.Slot), worst.worker.PID)
 	for _, w := range app.Workers {
-		if w.PID != worst.worker.PID && (w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown) {
+		serves := w.State == discovery.Idle || w.State == discovery.Busy || w.State == discovery.StateUnknown
+		if w.PID != worst.worker.PID && (serves || holds && v.WhyWorker(app.Name, strconv.Itoa(w.Slot), w.PID) != "") {
 			return &worst, action.Refusal{}, nil
 		}
 	}

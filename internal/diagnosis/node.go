@@ -1,0 +1,66 @@
+package diagnosis
+
+import "cmp"
+
+// The kinds of [model.Chain.Kind] that tell more than what the store says.
+const (
+	kindGIL      = "gil"
+	kindLock     = "lock"
+	kindUpstream = "upstream"
+	kindFull     = "full"
+	kindDown     = "down"
+	kindBlocking = "blpop" // a command of Redis that waits for data
+)
+
+// likely is the kind of the node of a connection that is likely to hold what is waited
+// for: nothing is said of what it waits for.
+const likely = "likely"
+
+// sort is what a node is.
+type sort int
+
+const (
+	ofThread     sort = iota
+	ofConnection      // that is joined to no thread
+	ofProcess         // one of the threads of a worker, which is not known
+	ofApp             // the workers of an app
+	ofPlace           // a server or an address
+	ofHolder          // who has most connections of a full server
+)
+
+// node is one party: who waits, or who is waited for. It is comparable.
+type node struct {
+	sort sort
+	// index is of a thread or of a worker, in the graph's lists.
+	index int
+	// name is of a server, an address or an app.
+	name string
+	id   uint64 // of a connection
+	// kind and object tell apart what is waited for at one place by those of whom it
+	// is not known who holds it.
+	kind, object string
+}
+
+// compare orders nodes.
+func (n node) compare(o node) int {
+	return cmp.Or(cmp.Compare(n.sort, o.sort), cmp.Compare(n.index, o.index), cmp.Compare(n.name, o.name),
+		cmp.Compare(n.id, o.id), cmp.Compare(n.kind, o.kind), cmp.Compare(n.object, o.object))
+}
+
+// step is one wait: of a node for another one.
+type step struct {
+	to node
+	// on, peer, kind and object are what is waited for, as [model.Chain] has them.
+	on, peer, kind, object string
+	// connection is the one of the node that is waited for, where that holds a lock.
+	connection key
+	held       bool // it is seen that to holds what is waited for
+	probable   bool // that it is to is likely, and not proven
+	candidates int  // how many threads or workers to stands for; 0: one
+}
+
+// key names one connection of a server, such as "mysql:main".
+type key struct {
+	server string
+	id     uint64
+}

@@ -1,0 +1,38 @@
+package diagnosis
+
+import (
+	"strings"
+
+	"github.com/resp-exporter/resp-exporter/internal/model"
+)
+
+// thread is one request thread with its worker.
+type thread struct {
+	*model.Thread
+
+	app    string
+	worker int // index in graph.workers
+}
+
+// worker is one process of an app.
+type worker struct {
+	*model.Worker
+
+	app     string
+	threads []int // indices in graph.threads
+}
+
+// asleep reports whether a connection runs no statement.
+func asleep(c *model.StoreConnection) bool {
+	return strings.HasPrefix(c.Server, "mysql:") && strings.EqualFold(c.Command, "sleep")
+}
+
+// inHand reports whether a thread may have a request: only one that is seen idle has
+// none.
+func (t *thread) inHand() bool { return t.On != "idle" }
+
+// storeWait reports whether a thread waits for a store that is known by its name or
+// its address.
+func storeWait(t *model.Thread) bool {
+	return (t.On == "mysql" || t.On == "redis") && strings.HasPrefix(t.Peer, t.On+":")
+}

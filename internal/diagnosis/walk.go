@@ -1,0 +1,170 @@
+package diagnosis
+
+import "slices"
+
+// next returns for what a node waits; nil: for nothing of ours, or not known.
+func (g *graph) next(n node) *step {
+	if s, known := g.steps[n]; known {
+		return s
+	}
+	var s *step
+	switch n.sort {
+	case ofThread:
+		s = g.afterThread(n.index)
+	case ofConnection:
+		if w := g.waits[key{n.name, n.id}]; w != nil && n.kind == "" {
+			s = g.afterWait(w)
+		}
+	case ofApp:
+		if g.apps[n.name] {
+			return nil // under way in afterApp: not the answer yet
+		}
+		g.apps[n.name] = true
+		s = g.afterApp(n)
+		delete(g.apps, n.name)
+	default: // nothing is known of what the others wait for
+	}
+	g.steps[n] = s
+	return s
+}
+
+// afterApp returns for whom those wait who call an app: the only worker of it that
+// has a request in hand for that long, or the one that has waited longest of several
+// that all wait for the same root in the end; nil: that is not known.
+func (g *graph) afterApp(n node) *step {
+	list := g.inHandOf(n.name)
+	chosen, back, farthest, root := -1, -1, 0, node{}
+	for _, i := range list {
+		p := g.walk(i, nil)
+		switch {
+		case p.end == n: // it waits for this app again
+			if back < 0 && g.closes(&p) {
+				back = i
+			}
+		case chosen >= 0 && p.end != root:
+			return nil
+		case chosen < 0 || len(p.steps) > farthest:
+			chosen, farthest, root = i, len(p.steps), p.end
+		}
+	}
+	if chosen < 0 {
+		chosen = back
+	}
+	if chosen < 0 {
+		return nil
+	}
+	s := &step{to: node{sort: ofThread, index: chosen}}
+	if len(list) > 1 {
+		s.candidates = len(list)
+	}
+	return s
+}
+
+// inHandOf returns the threads of an app that have been in one state with a request
+// for long enough, the longest first.
+func (g *graph) inHandOf(app string) []int {
+	var list []int
+	for _, w := range g.byApp[app] {
+		for _, i := range g.workers[w].threads {
+			if t := &g.threads[i]; t.inHand() && t.Seconds >= minWait {
+				list = append(list, i)
+			}
+		}
+	}
+	slices.SortStableFunc(list, g.byWait)
+	return list
+}
+
+// byWait orders threads, the longest wait first.
+func (g *graph) byWait(i, j int) int {
+	switch a, b := g.threads[i].Seconds, g.threads[j].Seconds; {
+	case a > b:
+		return -1
+	case a < b:
+		return 1
+	}
+	return i - j
+}
+
+// closes reports whether an app on a path back to it has no thread that is free: one
+// that is would answer.
+func (g *graph) closes(p *path) bool {
+	return slices.ContainsFunc(p.steps, func(s *step) bool { return s.to.sort == ofApp && !g.free(s.to.name) })
+}
+
+// free reports whether an app has a thread without a request.
+func (g *graph) free(app string) bool {
+	return slices.ContainsFunc(g.byApp[app], func(w int) bool {
+		return slices.ContainsFunc(g.workers[w].threads, func(i int) bool { return !g.threads[i].inHand() })
+	})
+}
+
+// path is the waits from one thread to the end.
+type path struct {
+	thread  int
+	seconds float64 // that it has waited
+	steps   []*step
+	end     node // of a circle its first node, in the order of nodes
+	circle  int  // index of the first step of the circle; -1: there is none
+	held    bool // it is seen of one step that somebody holds what is waited for
+}
+
+// walk returns the waits that begin with a thread. It stops at the nodes of stop.
+func (g *graph) walk(i int, stop map[node]bool) path {
+	p := path{thread: i, seconds: g.threads[i].Seconds, circle: -1}
+	n := node{sort: ofThread, index: i}
+	at := map[node]int{n: 0}
+	for {
+		s := g.next(n)
+		if s == nil {
+			p.end = n
+			return p
+		}
+		p.steps, p.held = append(p.steps, s), p.held || s.held
+		n = s.to
+		if first, met := at[n]; met {
+			p.circle, p.end = first, n
+			for _, s := range p.steps[first:] {
+				if s.to.compare(p.end) < 0 {
+					p.end = s.to
+				}
+			}
+			return p
+		}
+		if at[n] = len(p.steps); stop[n] {
+			p.end = n
+			return p
+		}
+	}
+}
+
+// paths returns the waits of every thread that is a victim. Who holds something for
+// which others wait, and waits itself for a server or an address only, of which it is
+// not seen that anybody holds it up, is a root and no victim.
+func (g *graph) paths() []path {
+	roots := make(map[node]bool)
+	for i := range g.threads {
+		for _, s := range g.walk(i, nil).steps {
+			if s.held && g.endsAt(s.to) {
+				roots[s.to] = true
+			}
+		}
+	}
+	var out []path
+	for i := range g.threads {
+		if roots[node{sort: ofThread, index: i}] {
+			continue
+		}
+		if p := g.walk(i, roots); len(p.steps) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// endsAt reports whether a node waits for nothing but a server or an address that
+// nobody is seen to hold up.
+func (g *graph) endsAt(n node) bool {
+	s := g.next(n)
+	return s != nil && !s.held && s.to.sort == ofPlace && s.kind != kindDown && s.kind != kindFull
+}
