@@ -42,7 +42,8 @@ type MySQL struct {
 	activity *Activity
 
 	mu      sync.Mutex
-	leftOut mysql.LeftOut // rows over the limits, of all servers, since the start
+	leftOut mysql.LeftOut        // rows over the limits, of all servers, since the start
+	full    map[string]time.Time // since when it has had no connection left, by the name of the server
 }
 
 // NewMySQL returns the collector "mysql".
@@ -78,6 +79,7 @@ func (c *MySQL) Collect(ctx context.Context) (Sample, error) {
 		errs = append(errs, reads[i].errs...)
 	}
 	c.addLeftOut(&s, reads)
+	c.addFull(&s, time.Now())
 	return s, errors.Join(errs...)
 }
 
@@ -93,6 +95,26 @@ func (c *MySQL) addLeftOut(s *Sample, reads []mysqlRead) {
 	s.add(seriesDropped, float64(c.leftOut.Threads), "mysql_thread")
 	s.add(seriesDropped, float64(c.leftOut.Transactions), "mysql_transaction")
 	s.add(seriesDropped, float64(c.leftOut.LockWaits), "mysql_lock_wait")
+}
+
+// addFull adds a wait to the state for each server that has no connection left, for
+// as long as reads have found it so.
+func (c *MySQL) addFull(s *Sample, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	full := make(map[string]time.Time)
+	for i := range s.State.MySQL {
+		m := &s.State.MySQL[i]
+		if !m.Full && (m.Connections == nil || m.MaxConnections == nil || *m.MaxConnections <= 0 || *m.Connections < *m.MaxConnections) {
+			continue
+		}
+		full[m.Name] = now
+		if since, ok := c.full[m.Name]; ok {
+			full[m.Name] = since
+		}
+		s.State.StoreWaits = append(s.State.StoreWaits, model.StoreWait{Server: "mysql:" + m.Name, Kind: "full", Seconds: max(0, now.Sub(full[m.Name]).Seconds())})
+	}
+	c.full = full
 }
 
 // mysqlRead is one read of one server.

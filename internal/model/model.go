@@ -25,7 +25,7 @@ type State struct {
 	Queries      []Query             // pool, by server, the longest first
 
 	StoreConnections []StoreConnection // pool, redis: by server
-	StoreWaits       []StoreWait       // pool, redis: by server, the longest first
+	StoreWaits       []StoreWait       // pool, redis; mysql for full servers: by server, the longest first
 	Chains           []Chain           // diagnosis, the one with most victims first
 
 	Queues   []Queue    // tasks

@@ -53,11 +53,15 @@ type StoreConnection struct {
 
 // StoreWait is one connection that waits for another one inside a store.
 type StoreWait struct {
-	Server          string // "mysql:main", "redis:cache"
-	Waiter, Blocker uint64 // ids of connections; Blocker is 0 where the store does not say who blocks
-	Kind            string // "row", "metadata", "table", "global", "script", "slow_command", "full"
-	Object          string // "shop.orders"; "": not known
-	Seconds         float64
+	Server  string // "mysql:main", "redis:cache"
+	Waiter  uint64 // id of a connection; 0: all that wait for the server, of the kinds "script", "slow_command" and "full"
+	Blocker uint64 // id of a connection; 0: the store does not say who blocks, or nobody does
+	// Likely is whether the store does not say that the blocker blocks, but it is
+	// the only connection that can.
+	Likely  bool
+	Kind    string // "row", "metadata", "table", "global", "script", "slow_command", "full", "blpop" (a command that waits by itself)
+	Object  string // "shop.orders"; "": not known
+	Seconds float64
 }
 
 // Chain is who waits for whom, from the workers that wait to what they wait for
