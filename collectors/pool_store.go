@@ -39,6 +39,7 @@ func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
 	}
 	words := wordList{}
 	room := maxStoreConnections
+	s.State.StoreConnections = slices.Grow(s.State.StoreConnections, min(room, l.ofApps()+len(party)))
 	for i := range l.threads {
 		t := &l.threads[i]
 		if t.Own || t.Command == "Daemon" || l.owners[i].App == "" && !party[t.ID] {
@@ -54,6 +55,16 @@ func (c *Pool) addStore(s *Sample, p *poolServer, l poolRead) {
 		}
 		s.State.StoreConnections = append(s.State.StoreConnections, x)
 	}
+}
+
+// ofApps returns how many threads are of apps.
+func (l *poolRead) ofApps() (n int) {
+	for i := range l.owners {
+		if l.owners[i].App != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // storeConnection returns the connection of the i-th thread.

@@ -225,10 +225,14 @@ func (l *threadList) scan(rows *sql.Rows) (Thread, error) {
 	if err != nil || seconds < 0 {
 		seconds = 0 // NULL, or a step of the clock
 	}
-	return Thread{
+	t := Thread{
 		ID: id, User: l.text(1), Host: clip(string(l.cells[2])), DB: l.text(3), Command: l.text(4),
-		Time: time.Duration(seconds) * time.Second, State: l.text(6), Statement: statement.KeywordOf(l.statement()), Summary: statement.Of(l.statement(), l.text(3)),
-	}, nil
+		Time: time.Duration(seconds) * time.Second, State: l.text(6),
+	}
+	if text := l.statement(); len(text) > 0 {
+		t.Statement, t.Summary = statement.KeywordOf(text), statement.Of(text, t.DB)
+	}
+	return t, nil
 }
 
 // statement returns the beginning of the statement in the row that was scanned.
