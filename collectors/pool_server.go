@@ -146,7 +146,7 @@ func (l *poolRead) find(from client, at *seenConnection, named map[uint16]int) i
 	if l.view.taken.Before(at.after) {
 		return -1
 	}
-	i := l.view.find(from, l.Name, named)
+	i := l.view.find(from, "mysql:"+l.Name, named)
 	if i >= 0 {
 		l.view.list[i].component = "mysql:" + l.Name
 	}
