@@ -18,8 +18,7 @@ import (
 type RedisServer interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	Info(ctx context.Context) (redis.Info, error)
-	Activities(ctx context.Context) ([]redis.Activity, error)
-	SlowCommands(ctx context.Context) ([]redis.SlowCommand, error)
+	Inspect(ctx context.Context, clients, slow bool) (redis.Inspection, error)
 }
 
 // RedisTarget is one server, or one cluster, of the configuration.
@@ -96,9 +95,9 @@ func (c *Redis) Collect(ctx context.Context) (Sample, error) {
 		reads[i].workersWait = workersWaitFor(snap, t.Name)
 	}
 	eachServer(ctx, len(reads), func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+		short, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
-		reads[i].readServer(ctx)
+		reads[i].readServer(short)
 		watches[i].look(ctx, &reads[i], time.Now())
 	}, func(i int, err error) {
 		l := &reads[i]

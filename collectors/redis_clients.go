@@ -23,6 +23,9 @@ const (
 	// redisListShare is the divisor of the part of the time that a server may spend on
 	// lists of its connections: one that took t is followed by a pause of 100 t.
 	redisListShare = 100
+	// redisListPause is the longest pause: a server that is slow for another reason is
+	// asked again.
+	redisListPause = 5 * time.Second
 	// redisRefusedPause is how long a refused command is not sent again.
 	redisRefusedPause = time.Minute
 	// redisWaitAfter is how long a worker must wait for a server to have its connections
@@ -53,7 +56,6 @@ type redisLook struct {
 	list  []redis.Activity
 	at    time.Time // of the list
 	waits []model.StoreWait
-	by    string // address of the client whose command was slow; "": not known
 	lacks []error
 }
 
@@ -90,72 +92,67 @@ func (c *redisClients) look(ctx context.Context, l *redisRead, now time.Time) {
 	if !slow && !blocked && !l.workersWait || l.info.Clients == nil || *l.info.Clients > redis.MaxListed || l.info.Mode == "cluster" {
 		return
 	}
-	if slow {
-		c.slowCommand(ctx, l, waited, now)
-	}
-	c.connections(ctx, l, now)
+	c.inspect(ctx, l, now, waited)
 }
 
-// connections lists the connections, if the server has spent little time on that.
-func (c *redisClients) connections(ctx context.Context, l *redisRead, now time.Time) {
-	if now.Before(c.list.until) {
-		l.clients.lacks = append(l.clients.lacks, c.list.err)
-		return
+// inspect asks for the connections, if the server has spent little time on that, and,
+// where the exporter's ping has waited, for slow commands.
+func (c *redisClients) inspect(ctx context.Context, l *redisRead, now time.Time, waited time.Duration) {
+	clients, slow := !now.Before(c.next), waited >= slowPing && l.info.Time != nil
+	for _, r := range []struct {
+		wanted *bool
+		*refusal
+	}{{&clients, &c.list}, {&slow, &c.slow}} {
+		if *r.wanted && now.Before(r.until) {
+			*r.wanted = false
+			l.clients.lacks = append(l.clients.lacks, r.err)
+		}
 	}
-	if now.Before(c.next) {
+	if !clients && !slow {
 		return
 	}
 	began := time.Now()
-	list, err := l.Server.Activities(ctx)
-	c.next = now.Add(redisListShare * time.Since(began))
+	in, err := l.Server.Inspect(ctx, clients, slow)
+	if clients {
+		c.next = now.Add(min(redisListShare*time.Since(began), redisListPause))
+	}
 	if err != nil {
-		if lack := c.list.take(l.Name, err, now, "the connections that wait in it cannot be listed"); lack != nil {
-			l.clients.lacks = append(l.clients.lacks, lack)
-		}
 		return
 	}
-	c.last, c.lastAt = list, now
-	l.clients.list, l.clients.at = list, now
-	for i := range list {
-		if a := &list[i]; a.Blocked {
+	for _, lack := range []error{c.list.take(l.Name, in.ClientsErr, now, "the connections that wait in it cannot be listed"), c.slow.take(l.Name, in.SlowErr, now, "the command that keeps others waiting cannot be named")} {
+		if lack != nil {
+			l.clients.lacks = append(l.clients.lacks, lack)
+		}
+	}
+	if clients && in.ClientsErr == nil {
+		c.last, c.lastAt = in.Clients, now
+		l.clients.list, l.clients.at = in.Clients, now
+	}
+	for i := range l.clients.list {
+		if a := &l.clients.list[i]; a.Blocked {
 			l.clients.waits = append(l.clients.waits, model.StoreWait{Server: "redis:" + l.Name, Waiter: a.ID, Kind: "blocked", Seconds: a.Idle.Seconds()})
 		}
 	}
-	for i := range l.clients.waits {
-		if w := &l.clients.waits[i]; w.Kind == "slow_command" {
-			w.Blocker = l.clients.idOf(l.clients.by)
-		}
+	if slow {
+		l.addSlowCommand(in.Slow, waited)
 	}
 }
 
-// slowCommand adds the slowest command that ended while the exporter's ping waited.
-func (c *redisClients) slowCommand(ctx context.Context, l *redisRead, waited time.Duration, now time.Time) {
-	if l.info.Time == nil {
-		return
-	}
-	if now.Before(c.slow.until) {
-		l.clients.lacks = append(l.clients.lacks, c.slow.err)
-		return
-	}
-	list, err := l.Server.SlowCommands(ctx)
-	if err != nil {
-		if lack := c.slow.take(l.Name, err, now, "the command that keeps others waiting cannot be named"); lack != nil {
-			l.clients.lacks = append(l.clients.lacks, lack)
-		}
-		return
-	}
-	from := time.UnixMicro(int64(*l.info.Time)).Add(-waited - time.Second) // the log has whole seconds
+// addSlowCommand adds the slowest command that ended while the exporter's ping waited.
+// The log has whole seconds of the server's clock.
+func (l *redisRead) addSlowCommand(list []redis.SlowCommand, waited time.Duration) {
+	from := time.UnixMicro(int64(*l.info.Time)).Add(-waited - time.Second)
 	var worst *redis.SlowCommand
 	for i := range list {
 		if x := &list[i]; x.Took >= slowPing && !x.Ended.Before(from) && (worst == nil || x.Took > worst.Took) {
 			worst = x
 		}
 	}
-	if worst == nil {
-		return
+	if worst != nil {
+		l.clients.waits = append(l.clients.waits, model.StoreWait{
+			Server: "redis:" + l.Name, Blocker: l.clients.idOf(worst.Client), Kind: "slow_command", Over: true, Object: worst.Command, Seconds: worst.Took.Seconds(),
+		})
 	}
-	l.clients.by = worst.Client
-	l.clients.waits = append(l.clients.waits, model.StoreWait{Server: "redis:" + l.Name, Kind: "slow_command", Over: true, Object: worst.Command, Seconds: worst.Took.Seconds()})
 }
 
 // take returns the lack of a refused command; nil for another error.

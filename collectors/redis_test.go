@@ -22,21 +22,23 @@ type fakeRedis struct {
 	ping, noInfo  error
 	hangs, panics bool
 
-	took          time.Duration // of a ping; 0: 200 µs
-	list          []redis.Activity
-	slow          []redis.SlowCommand
-	noList        error
-	listed, looks int // how often CLIENT LIST and SLOWLOG GET were sent
+	took   time.Duration // of a ping; 0: 200 µs
+	list   []redis.Activity
+	slow   []redis.SlowCommand
+	noList error
+	listed int // how often CLIENT LIST was sent
 }
 
-func (r *fakeRedis) Activities(context.Context) ([]redis.Activity, error) {
-	r.listed++
-	return r.list, r.noList
-}
-
-func (r *fakeRedis) SlowCommands(context.Context) ([]redis.SlowCommand, error) {
-	r.looks++
-	return r.slow, r.noList
+func (r *fakeRedis) Inspect(_ context.Context, clients, slow bool) (redis.Inspection, error) {
+	var in redis.Inspection
+	if clients {
+		r.listed++
+		in.Clients, in.ClientsErr = r.list, r.noList
+	}
+	if slow {
+		in.Slow, in.SlowErr = r.slow, r.noList
+	}
+	return in, nil
 }
 
 func (r *fakeRedis) Ping(ctx context.Context) (time.Duration, error) {

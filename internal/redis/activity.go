@@ -11,7 +11,7 @@ import (
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
-// MaxListed is the number of connections up to which [Server.Activities] is for a
+// MaxListed is the number of connections up to which [Server.Inspect] is for a
 // server: Redis answers nobody else while it writes the list.
 const MaxListed = maxClients
 
@@ -27,22 +27,53 @@ type Activity struct {
 	Multi     bool          // it is within MULTI
 }
 
-// Activities reads CLIENT LIST, at most 2,000 connections. It needs the right
-// +client|list. A cluster is not listed: the reason is unsupported. Its errors are an
-// [Error] each.
-func (s *Server) Activities(ctx context.Context) ([]Activity, error) {
-	var out []Activity
+// Inspection is what a server tells of its clients in one answer.
+type Inspection struct {
+	Clients    []Activity // CLIENT LIST, at most 2,000 connections
+	ClientsErr error      // an [Error]: why it is refused; it needs the right +client|list
+	// Slow is SLOWLOG GET, the last 16 commands that took longer than the server's
+	// slowlog-log-slower-than, the last one first.
+	Slow    []SlowCommand
+	SlowErr error // an [Error]: why it is refused; it needs the right +slowlog|get
+}
+
+// Inspect asks for the connections, for the slow commands, or for both at once: a
+// server that is slow would keep two questions waiting twice. A cluster is not asked:
+// the reason is unsupported. Its error is an [Error].
+func (s *Server) Inspect(ctx context.Context, clients, slow bool) (Inspection, error) {
+	var out Inspection
 	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
 		client, ok := l.client.(*redis.Client)
 		if !ok {
 			return &Error{Reason: reason.Unsupported, Detail: "is a cluster", Answered: true}
 		}
-		list, err := client.ClientList(ctx).Result()
-		out = ParseActivities(list)
-		return err
+		out = Inspection{}
+		var list *redis.StringCmd
+		var log *redis.SlowLogCmd
+		pipe := client.Pipeline()
+		if clients {
+			list = pipe.ClientList(ctx)
+		}
+		if slow {
+			log = pipe.SlowLogGet(ctx, maxSlow)
+		}
+		if _, err := pipe.Exec(ctx); err != nil && (!IsReply(err) || ofAll(err)) {
+			return err
+		}
+		if list != nil && list.Err() != nil {
+			out.ClientsErr = ReplyFault(list.Err().Error())
+		} else if list != nil {
+			out.Clients = ParseActivities(list.Val())
+		}
+		if log != nil && log.Err() != nil {
+			out.SlowErr = ReplyFault(log.Err().Error())
+		} else if log != nil {
+			out.Slow = slowCommands(log.Val())
+		}
+		return nil
 	})
 	if err != nil {
-		return nil, err
+		return Inspection{}, err
 	}
 	return out, nil
 }
@@ -127,33 +158,18 @@ type SlowCommand struct {
 // maxSlow is how many slow commands one read keeps.
 const maxSlow = 16
 
-// SlowCommands reads SLOWLOG GET, the last 16 commands that took longer than the
-// server's slowlog-log-slower-than, the last one first. It needs the right
-// +slowlog|get. Arguments are not kept. A cluster has the reason unsupported. Its
-// errors are an [Error] each.
-func (s *Server) SlowCommands(ctx context.Context) ([]SlowCommand, error) {
+// slowCommands returns at most 16 entries of the log without their arguments.
+func slowCommands(list []redis.SlowLog) []SlowCommand {
 	var out []SlowCommand
-	err := s.Do(ctx, func(ctx context.Context, l *Link) error {
-		client, ok := l.client.(*redis.Client)
-		if !ok {
-			return &Error{Reason: reason.Unsupported, Detail: "is a cluster", Answered: true}
+	for _, e := range list[:min(len(list), maxSlow)] {
+		x := SlowCommand{Ended: e.Time, Took: max(0, e.Duration)}
+		if len(e.Args) > 0 {
+			x.Command = commandName(e.Args[:min(len(e.Args), 2)])
 		}
-		list, err := client.SlowLogGet(ctx, maxSlow).Result()
-		out = nil
-		for _, e := range list[:min(len(list), maxSlow)] {
-			x := SlowCommand{Ended: e.Time, Took: max(0, e.Duration)}
-			if len(e.Args) > 0 {
-				x.Command = commandName(e.Args[:min(len(e.Args), 2)])
-			}
-			if len(e.ClientAddr) <= maxClientName {
-				x.Client = e.ClientAddr
-			}
-			out = append(out, x)
+		if len(e.ClientAddr) <= maxClientName {
+			x.Client = e.ClientAddr
 		}
-		return err
-	})
-	if err != nil {
-		return nil, err
+		out = append(out, x)
 	}
-	return out, nil
+	return out
 }

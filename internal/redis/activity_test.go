@@ -19,7 +19,8 @@ func TestActivities(t *testing.T) {
 	t.Parallel()
 	list := activityLine + "id=4 addr=/run/r.sock:0 fd=9 name= age=1 idle=0 flags=U db=0 cmd=client|list\nid=5 addr=127.0.0.1:1 db=0 age=1\nid=0 addr=127.0.0.1:1 db=0 age=1 idle=0\nid=6 addr=127.0.0.1:2 db=0 age=x idle=0\n"
 	f := redistest.Serve(t, redistest.Well(map[string]string{"client": redistest.Bulk(list)}))
-	got, err := redistest.Open(t, "redis://"+f.Addr, "").Activities(t.Context())
+	in, err := redistest.Open(t, "redis://"+f.Addr, "").Inspect(t.Context(), true, false)
+	got := in.Clients
 	first := redis.Activity{ID: 3, User: "shop", Command: "blpop", Age: time.Minute, Idle: 42 * time.Second, Blocked: true, Multi: true}
 	first.Addr, first.To, first.Name, first.DB = netip.MustParseAddrPort("127.0.0.1:41872"), netip.MustParseAddrPort("127.0.0.1:6379"), "web", 2
 	second := redis.Activity{ID: 4, Command: "client|list", Age: time.Second}
@@ -27,16 +28,27 @@ func TestActivities(t *testing.T) {
 	if want := []redis.Activity{first, second}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	for command, ask := range map[string]func(*redis.Server) error{
-		"client|list": func(s *redis.Server) error { _, err := s.Activities(t.Context()); return err },
-		"slowlog|get": func(s *redis.Server) error { _, err := s.SlowCommands(t.Context()); return err },
-	} {
-		word, _, _ := strings.Cut(command, "|")
-		f := redistest.Serve(t, redistest.Well(map[string]string{word: "-NOPERM User hunter2 has no permissions to run the '" + command + "' command\r\n"}))
-		err := ask(redistest.Open(t, "redis://"+f.Addr, ""))
-		if k, detail := redistest.Fault(t, err); k != reason.Permission || !strings.Contains(detail, "+"+command) || strings.Contains(detail, "hunter2") {
-			t.Errorf("%s: %s %q", command, k, detail)
-		}
+}
+
+// One refusal does not hide the answer to the other question.
+func TestInspectRefused(t *testing.T) {
+	t.Parallel()
+	noperm := func(command string) string {
+		return "-NOPERM User hunter2 has no permissions to run the '" + command + "' command\r\n"
+	}
+	f := redistest.Serve(t, redistest.Well(map[string]string{"client": redistest.Bulk(activityLine), "slowlog": noperm("slowlog|get")}))
+	in, err := redistest.Open(t, "redis://"+f.Addr, "").Inspect(t.Context(), true, true)
+	if k, detail := redistest.Fault(t, in.SlowErr); err != nil || len(in.Clients) != 1 || in.ClientsErr != nil || k != reason.Permission || !strings.Contains(detail, "+slowlog|get") || strings.Contains(detail, "hunter2") {
+		t.Errorf("no slow commands: %+v, %v", in, err)
+	}
+	f = redistest.Serve(t, redistest.Well(map[string]string{"client": noperm("client|list"), "slowlog": "*0\r\n"}))
+	in, err = redistest.Open(t, "redis://"+f.Addr, "").Inspect(t.Context(), true, true)
+	if k, detail := redistest.Fault(t, in.ClientsErr); err != nil || in.SlowErr != nil || k != reason.Permission || !strings.Contains(detail, "+client|list") {
+		t.Errorf("no list: %+v, %v", in, err)
+	}
+	f = redistest.Serve(t, redistest.Well(map[string]string{"slowlog": "-BUSY Redis is busy running a script.\r\n"}))
+	if _, err = redistest.Open(t, "redis://"+f.Addr, "").Inspect(t.Context(), false, true); err == nil {
+		t.Error("a server that is busy answers")
 	}
 }
 
@@ -48,7 +60,8 @@ func TestSlowCommands(t *testing.T) {
 	}
 	reply := redistest.Array(entry(redistest.Strings("KEYS", "hunter2*"), "127.0.0.1:4711"), entry(redistest.Strings("DEBUG", "SLEEP", "1"), ""), entry(redistest.Strings("get hunter2", "x"), strings.Repeat("x", 300)), entry(redistest.Strings("SET", "hunter2"), "1"))
 	f := redistest.Serve(t, redistest.Well(map[string]string{"slowlog": reply}))
-	got, err := redistest.Open(t, "redis://"+f.Addr, "").SlowCommands(t.Context())
+	in, err := redistest.Open(t, "redis://"+f.Addr, "").Inspect(t.Context(), false, true)
+	got := in.Slow
 	at := time.Unix(1_800_000_000, 0)
 	want := []redis.SlowCommand{{"keys", at, 300 * time.Millisecond, "127.0.0.1:4711"}, {"debug|sleep", at, 300 * time.Millisecond, ""}, {"", at, 300 * time.Millisecond, ""}, {"set", at, 300 * time.Millisecond, "1"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
