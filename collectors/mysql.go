@@ -31,10 +31,15 @@ var (
 	mysqlLongestFamily     = gauge("mysql_longest_query_seconds", "Run time of the longest-running statement of a client; 0 if there is none.", "mysql")
 )
 
-// The grants to read the statement times and, of MySQL 8, the lock waits.
+// The grants to read the statement times, the lock waits of MySQL 8, and who is at
+// both ends of a wait.
 const (
 	RemedyStatementTime = "GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO " + mysql.Placeholder + ";"
 	RemedyLockWaits     = "GRANT SELECT ON performance_schema.data_lock_waits TO " + mysql.Placeholder + ";"
+	RemedyLockedTables  = "GRANT SELECT (ENGINE_LOCK_ID, OBJECT_SCHEMA, OBJECT_NAME) ON performance_schema.data_locks TO " + mysql.Placeholder + ";"
+	RemedyMetadataLocks = "GRANT SELECT ON performance_schema.metadata_locks TO " + mysql.Placeholder + "; " +
+		"GRANT SELECT (THREAD_ID, PROCESSLIST_ID) ON performance_schema.threads TO " + mysql.Placeholder + ";"
+	RemedyClientPIDs = "GRANT SELECT (PROCESSLIST_ID, ATTR_NAME, ATTR_VALUE) ON performance_schema.session_connect_attrs TO " + mysql.Placeholder + ";"
 )
 
 // MySQL is the collector "mysql": the state of MySQL and MariaDB servers.
@@ -304,6 +309,17 @@ func lockWaitsError(err error) error {
 		Reason: reason.Permission, Text: "lock waits cannot be read: as an administrator, GRANT SELECT ON performance_schema.data_lock_waits to the exporter's user",
 		Cure: RemedyLockWaits,
 	}
+}
+
+// LackOfMetadataLocks returns the optional lack of a server whose metadata locks cannot
+// be read for that error; nil if it is not for want of a right.
+func LackOfMetadataLocks(name string, err error) *Unavailable {
+	var e *mysql.Error
+	if !errors.As(err, &e) || e.Reason != reason.Permission {
+		return nil
+	}
+	const text = "who holds the lock of a table's definition cannot be read: as an administrator, GRANT SELECT ON performance_schema.metadata_locks to the exporter's user"
+	return &Unavailable{Reason: Permission, Of: "mysql:" + name, Optional: true, Detail: "mysql " + name + ": " + text, Short: text, Remedy: RemedyMetadataLocks}
 }
 
 // addBlockers adds the number of transactions that block others and wait for none
