@@ -14,7 +14,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resp-exporter/resp-exporter/collectors"
+	"github.com/resp-exporter/resp-exporter/internal/model"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/locks"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 )
 
@@ -28,6 +30,8 @@ type fakeMySQL struct {
 	transactions []mysql.Transaction
 	waits        []mysql.LockWait
 	statements   map[uint64]string
+	locks        []locks.Lock
+	pids         map[uint64]int
 	over         int // rows more than are looked at, at each question
 
 	left  mysql.LeftOut
@@ -84,6 +88,14 @@ func (f *fakeMySQL) LastStatements(ctx context.Context, _ []uint64) (map[uint64]
 	return f.statements, f.answer(ctx, "statements")
 }
 
+func (f *fakeMySQL) MetadataLocks(ctx context.Context) ([]locks.Lock, error) {
+	return f.locks, f.answer(ctx, "locks")
+}
+
+func (f *fakeMySQL) ClientPIDs(ctx context.Context) (map[uint64]int, error) {
+	return f.pids, f.answer(ctx, "pids")
+}
+
 func (f *fakeMySQL) LeftOut() mysql.LeftOut {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,6 +142,27 @@ func mysqlOf(servers map[string]*fakeMySQL) *collectors.MySQL {
 
 func TestMySQLGolden(t *testing.T) {
 	golden(t, mysqlOf(map[string]*fakeMySQL{"main": busyMySQL()}))
+}
+
+// A server without a connection left is a wait of everybody, for as long as it is so.
+func TestMySQLFull(t *testing.T) {
+	f, refused := busyMySQL(), &fakeMySQL{errs: map[string]error{"ping": &mysql.Error{Reason: reason.Busy, Full: true, Text: "full"}}}
+	c := mysqlOf(map[string]*fakeMySQL{"main": f, "refused": refused})
+	waits := func() []model.StoreWait {
+		s, _ := c.Collect(t.Context())
+		return s.State.StoreWaits
+	}
+	if got := waits(); len(got) != 1 || got[0] != (model.StoreWait{Server: "mysql:refused", Kind: "full"}) {
+		t.Errorf("one refuses: %+v", got)
+	}
+	f.status["Threads_connected"] = 151
+	if got := waits(); len(got) != 2 || got[0].Server != "mysql:main" || got[0].Seconds != 0 || got[1].Seconds <= 0 {
+		t.Errorf("the other one has none left: %+v", got)
+	}
+	f.status["Threads_connected"], refused.errs = 150, nil
+	if got := waits(); len(got) != 0 {
+		t.Errorf("both have some left: %+v", got)
+	}
 }
 
 // If a server does not report how many threads run, they are counted, without idle ones,

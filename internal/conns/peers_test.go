@@ -98,7 +98,7 @@ func TestNameSeveral(t *testing.T) {
 func TestSampledSocketsAreNotAsked(t *testing.T) {
 	t.Parallel()
 	n := &Namespace{}
-	sample := &Sample{List: []Connection{{App: "shop", Component: "mysql:main", Remote: netip.MustParseAddrPort("10.0.0.2:3306"), inode: 1}}}
+	sample := &Sample{List: []Connection{{App: "shop", Component: "mysql:main", Remote: netip.MustParseAddrPort("10.0.0.2:3306"), Inode: 1}}}
 	sample.index()
 	by := &peerNamer{sample: sample}
 	waits := []SocketWait{{App: &AppListeners{Name: "shop", Namespace: n}, Sockets: []WaitSocket{{Inode: 1}, {Inode: 2}, {Inode: 3, Accepted: true}, {Path: "/run/a.sock"}}}}

@@ -93,7 +93,7 @@ func (d *doctor) grants(ctx context.Context, name string, server *mysql.Server) 
 			out = append(out, remedyStatements)
 		}
 		if !v.MariaDB && v.Major >= 8 {
-			out = append(out, collectors.RemedyLockWaits)
+			out = append(out, collectors.RemedyLockWaits, collectors.RemedyLockedTables, collectors.RemedyMetadataLocks)
 		}
 	}
 	return strings.Join(out, " ")

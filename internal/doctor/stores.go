@@ -39,7 +39,7 @@ func (d *doctor) mysqlServers(ctx context.Context) {
 	}
 }
 
-// lockWaits reads the lock waits, which a scrape does only while somebody
+// lockWaits reads the lock waits and the metadata locks, which a scrape does only while somebody
 // waits, where that needs a right of its own: in MySQL 8.
 func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Server, v mysql.Version) {
 	if v.MariaDB || v.Major < 8 {
@@ -49,6 +49,10 @@ func (d *doctor) lockWaits(ctx context.Context, name string, server *mysql.Serve
 		for _, u := range collectors.LacksOfMySQL(name, err) {
 			d.lack(ctx, "mysql", u)
 		}
+	}
+	_, err := server.MetadataLocks(ctx)
+	if u := collectors.LackOfMetadataLocks(name, err); u != nil {
+		d.lack(ctx, "mysql", u)
 	}
 }
 

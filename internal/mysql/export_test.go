@@ -33,9 +33,6 @@ func SessionOf(v Version) string { return sessionSetup(v) }
 // QuoteAccount writes an account as statements do.
 func QuoteAccount(account string) string { return quoteAccount(account) }
 
-// Keywords are the words of statements that may be published.
-func Keywords() []string { k := keywords(); return k[:] }
-
 // CheckPackets runs every check on a copy of p, and returns how many bytes the
 // strings of a row that was accepted have.
 func CheckPackets(p []byte, columns int) int {

@@ -15,7 +15,7 @@ func TestLeftOut(t *testing.T) {
 		f.rows = map[string][]string{
 			"SHOW PROCESSLIST":  rows(20_003, "8|shop|h:1|s|Sleep|4||~|0.0"),
 			"SELECT trx_id":     rows(20_002, "70|8|9|8|~|RUNNING|3|2"),
-			"SELECT requesting": rows(1001, "80|70"),
+			"SELECT requesting": rows(1001, "80|70|1:2"),
 		}
 	})
 	s := open(t, f.address())

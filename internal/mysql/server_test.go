@@ -16,6 +16,7 @@ import (
 
 	"github.com/resp-exporter/resp-exporter/internal/config"
 	"github.com/resp-exporter/resp-exporter/internal/mysql"
+	"github.com/resp-exporter/resp-exporter/internal/mysql/statement"
 	"github.com/resp-exporter/resp-exporter/internal/reason"
 	"github.com/resp-exporter/resp-exporter/internal/safefile"
 	"github.com/resp-exporter/resp-exporter/internal/secret"
@@ -66,7 +67,8 @@ func TestReads(t *testing.T) {
 		"SHOW GLOBAL VARIABLES": {"max_connections|151"},
 		"SHOW PROCESSLIST":      {"7|resp|127.0.0.1:50000|~|Query|0|init|SHOW PROCESSLIST|0.000", "8|shop|10.0.0.1:4711|shop|Sleep|42||~|0.000", "9|system user||~|Daemon|~|~|~|0.000", "10|shop|x|~|Query|-3|~|/* a */ select secret FROM t|0"},
 		"SELECT trx_id":         {"70|8|1000|958|~|RUNNING|3|2", "80|9|1000|1001|995|LOCK WAIT|1|0"},
-		"SELECT requesting":     {"80|70"},
+		"SELECT requesting":     {"80|70|80:5:3:2"},
+		"SELECT lock_id":        {"70:5:3:2|`shop`.`carts`", "80:5:3:2|`shop`.`orders` /* Partition `p0` */"},
 		"SELECT COALESCE(SUM(":  {"1500000000.5000"},
 	}
 	f.set(func() { f.rows = rows })
@@ -82,10 +84,10 @@ func TestReads(t *testing.T) {
 	check(t, "variables", variables, map[string]string{"max_connections": "151"}, err)
 	threads, err := s.Threads(t.Context())
 	check(t, "threads", threads, []mysql.Thread{
-		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true},
+		{ID: 7, User: "resp", Host: "127.0.0.1:50000", Command: "Query", State: "init", Own: true, Summary: statement.Summary{Verb: "SHOW"}},
 		{ID: 8, User: "shop", Host: "10.0.0.1:4711", DB: "shop", Command: "Sleep", Time: 42 * time.Second},
 		{ID: 9, User: "system user", Command: "Daemon"},
-		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: mysql.KeywordOf([]byte("SELECT"))},
+		{ID: 10, User: "shop", Host: "x", Command: "Query", Statement: statement.KeywordOf([]byte("SELECT")), Summary: statement.Summary{Verb: "SELECT FROM", Tables: []string{"t"}}},
 	}, err)
 	transactions, err := s.Transactions(t.Context())
 	check(t, "transactions", transactions, []mysql.Transaction{
@@ -93,7 +95,7 @@ func TestReads(t *testing.T) {
 		{ID: "80", Thread: 9, Waits: true, Waiting: 5 * time.Second, RowsLocked: 1},
 	}, err)
 	waits, err := s.LockWaits(t.Context())
-	check(t, "lock waits", waits, []mysql.LockWait{{Waiting: "80", Blocking: "70"}}, err)
+	check(t, "lock waits", waits, []mysql.LockWait{{Waiting: "80", Blocking: "70", Table: "shop.orders"}}, err)
 	took, err := s.StatementTime(t.Context())
 	check(t, "statement time", took, 1500*time.Millisecond, err)
 	if _, err := s.Variables(t.Context()); err != nil {

@@ -21,7 +21,7 @@ type ConnectionWait struct {
 func (v *Session) Waits(ctx context.Context) ([]ConnectionWait, error) {
 	var waits []LockWait
 	err := v.read(ctx, v.l.lockWaitsQuery(), func(rows *sql.Rows) error {
-		w, err := scanLockWait(rows)
+		w, _, err := scanLockWait(rows)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,8 @@ type Error struct {
 	Remedy string
 	// Answered is that the server answers, and refused no more than a command.
 	Answered bool
+	// Script is that the server runs a script or a function, and nothing else.
+	Script bool
 }
 
 // Placeholder stands for the exporter's user in a remedy.
@@ -69,7 +71,7 @@ var ErrStale = errors.New("the connection was replaced")
 // What a server says is repeated only where it is one of them.
 const used = `ping|info|select|cluster\|slots|cluster|client\|setname|client\|list|client|auth|hello|llen|lrange|zcard|zcount|zrangebyscore|scard|srandmember|` +
 	`hmget|hlen|scan|ttl|memory\|usage|memory|time|set|get|del|expire|zadd|zremrangebyscore|zrem|watch|unwatch|multi|exec|` +
-	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel`
+	`object\|idletime|object|unlink|sentinel\|get-master-addr-by-name|sentinel|slowlog\|get|slowlog`
 
 var (
 	// command is what a user may not run: "… no permissions to run the 'client|setname' command".
@@ -201,7 +203,7 @@ func ReplyFault(text string) *Error {
 	case code == "LOADING":
 		return &Error{Reason: reason.Busy, Detail: "is loading its data from disk", Remedy: remedyLoading}
 	case code == "BUSY":
-		return &Error{Reason: reason.Busy, Detail: "is busy with a script and answers no other commands", Remedy: remedyScript}
+		return &Error{Reason: reason.Busy, Detail: "is busy with a script and answers no other commands", Remedy: remedyScript, Script: true}
 	case code == "MASTERDOWN", code == "CLUSTERDOWN":
 		return &Error{Reason: reason.Failed, Detail: "says " + code}
 	case strings.HasPrefix(rest, "max number of clients"):
