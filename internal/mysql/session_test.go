@@ -122,6 +122,7 @@ func TestSessionOfFullServer(t *testing.T) {
 	}
 	f.set(func() { f.full = true })
 	v := session(t, f, s)
+	until(t, f, 1) // the server sees the end of the one that it refused later than the client
 	if open, taken := f.counts(); open != 1 || taken < 2 {
 		t.Errorf("%d connections open of %d", open, taken)
 	}
