@@ -76,6 +76,26 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// faultsOf returns a diagnosis with nothing but the faults of its sections, and the section
+// and the reason of the first; "none": there is none.
+func faultsOf(t *testing.T, text []byte) (d *doctor.Diagnosis, first string) {
+	t.Helper()
+	d, first = &doctor.Diagnosis{}, "none"
+	if err := json.Unmarshal(text, d); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	d.Summary, _, _ = strings.Cut(d.Summary, ", ") // the notes depend on the host
+	for i := range d.Sections {
+		s := &d.Sections[i]
+		s.Facts = nil
+		s.Findings = slices.DeleteFunc(s.Findings, func(f doctor.Finding) bool { return !f.Fault })
+		if len(s.Findings) > 0 && first == "none" {
+			first = s.Name + " " + string(s.Findings[0].Reason)
+		}
+	}
+	return d, first
+}
+
 // A remedy that several need is printed once.
 func TestPrintDiagnosis(t *testing.T) {
 	finding := func(detail string, reason collectors.Reason, isFault bool, cure ...string) doctor.Finding {
@@ -123,23 +143,3 @@ workers: note
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
-
-// faultsOf returns a diagnosis with nothing but the faults of its sections, and the section
-// and the reason of the first; "none": there is none.
-func faultsOf(t *testing.T, text []byte) (d *doctor.Diagnosis, first string) {
-	t.Helper()
-	d, first = &doctor.Diagnosis{}, "none"
-	if err := json.Unmarshal(text, d); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	d.Summary, _, _ = strings.Cut(d.Summary, ", ") // the notes depend on the host
-	for i := range d.Sections {
-		s := &d.Sections[i]
-		s.Facts = nil
-		s.Findings = slices.DeleteFunc(s.Findings, func(f doctor.Finding) bool { return !f.Fault })
-		if len(s.Findings) > 0 && first == "none" {
-			first = s.Name + " " + string(s.Findings[0].Reason)
-		}
-	}
-	return d, first
-}

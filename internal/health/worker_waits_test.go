@@ -30,28 +30,6 @@ func statement(id string, seconds float64, of ...string) modeltest.Fact {
 	return fact("page.mysql_query", seconds, append([]string{"main", id}, of...)...)
 }
 
-// The advice names the root first, one line a cause, and never to end a victim.
-func TestAdviceBeginsAtTheRoot(t *testing.T) {
-	for name, c := range rootCases() {
-		t.Run(name, func(t *testing.T) {
-			j := c.evaluate()
-			var causes []string
-			for _, a := range j.Advice() {
-				causes = append(causes, a.Cause)
-			}
-			if !slices.Equal(causes, c.causes) {
-				t.Errorf("got  %q\nwant %q", causes, c.causes)
-			}
-			all := strings.Join(j.Recommendations(), "\n")
-			for _, not := range c.not {
-				if strings.Contains(all, not) {
-					t.Errorf("%q is advised:\n%s", not, all)
-				}
-			}
-		})
-	}
-}
-
 // rootCase is a state in which workers wait, and the advice about it.
 type rootCase struct {
 	rs     []modeltest.Fact
@@ -151,6 +129,28 @@ func rootCases() map[string]rootCase {
 			slices.Concat(appOf("shop", 9, "busy"), []modeltest.Fact{fact("page.worker_wait", 0.2, "other", "0", "cpu", "")}),
 			[]string{"shop/workers"}, []string{"kill"},
 		},
+	}
+}
+
+// The advice names the root first, one line a cause, and never to end a victim.
+func TestAdviceBeginsAtTheRoot(t *testing.T) {
+	for name, c := range rootCases() {
+		t.Run(name, func(t *testing.T) {
+			j := c.evaluate()
+			var causes []string
+			for _, a := range j.Advice() {
+				causes = append(causes, a.Cause)
+			}
+			if !slices.Equal(causes, c.causes) {
+				t.Errorf("got  %q\nwant %q", causes, c.causes)
+			}
+			all := strings.Join(j.Recommendations(), "\n")
+			for _, not := range c.not {
+				if strings.Contains(all, not) {
+					t.Errorf("%q is advised:\n%s", not, all)
+				}
+			}
+		})
 	}
 }
 

@@ -9,6 +9,18 @@ import (
 // SetAgain shortens the pause between two tries of the primary.
 func SetAgain(s *Server, d time.Duration) { s.refreshAfter = d }
 
+// The errors of the guard.
+var (
+	ErrProtocol = errProtocol
+	ErrTooLarge = errTooLarge
+)
+
+// Answers are the error numbers of servers that have sentences of their own.
+func Answers() []uint16 { return slices.Collect(maps.Keys(answers)) }
+
+// PasswordError explains why a password_file cannot be used.
+func PasswordError(err error) error { return passwordError(err) }
+
 // Explain turns an error into one in our own words.
 func Explain(err error) *Error { return classify(err) }
 
@@ -41,15 +53,3 @@ func CheckPackets(p []byte, columns int) int {
 	}
 	return len(p) - len(rest)
 }
-
-// The errors of the guard.
-var (
-	ErrProtocol = errProtocol
-	ErrTooLarge = errTooLarge
-)
-
-// Answers are the error numbers of servers that have sentences of their own.
-func Answers() []uint16 { return slices.Collect(maps.Keys(answers)) }
-
-// PasswordError explains why a password_file cannot be used.
-func PasswordError(err error) error { return passwordError(err) }
