@@ -4,9 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"go/types"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,27 +61,76 @@ func Literal(x ast.Node) string {
 	return text
 }
 
-// Values returns the source of these fields of each composite literal of a type in a file;
-// "" for a field that a literal does not have. Literals without any of them are left out.
-func Values(file *ast.File, typeName string, fields ...string) (out [][]string) {
+// Constants has the constants of a package that are a string with a space, by their name.
+type Constants map[string]string
+
+// Add adds those of a file.
+func (c Constants) Add(file *ast.File) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if decl, ok := n.(*ast.GenDecl); ok && decl.Tok != token.CONST {
+			return false
+		}
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || len(v.Values) != 1 {
+			return true
+		}
+		if text := c.text(v.Values[0]); strings.Contains(text, " ") {
+			c[v.Names[0].Name] = text
+		}
+		return true
+	})
+}
+
+// text returns a sentence of the source: its strings and formats, the names of reasons and
+// functions, and … for all else.
+func (c Constants) text(x ast.Expr) string {
+	const variable = "…"
+	switch x := x.(type) {
+	case *ast.BasicLit:
+		return Literal(x)
+	case *ast.BinaryExpr:
+		return c.text(x.X) + c.text(x.Y)
+	case *ast.SelectorExpr:
+		if Name(x.X) == "reason" {
+			return x.Sel.Name
+		}
+	case *ast.Ident:
+		if text := c[x.Name]; text != "" {
+			return text
+		}
+		if x.IsExported() {
+			return x.Name
+		}
+	case *ast.CallExpr:
+		switch fun, ok := x.Fun.(*ast.Ident); {
+		case Name(x.Fun) == "Sprintf":
+			return c.text(x.Args[0])
+		case ok:
+			return fun.Name + "(" + variable + ")"
+		}
+	}
+	return variable
+}
+
+// Values returns the texts of these fields of each composite literal of a type in a file; ""
+// for a field that a literal does not have. Literals without any of them are left out.
+func (c Constants) Values(file *ast.File, typeName string, fields ...string) (out [][]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		lit, ok := n.(*ast.CompositeLit)
 		if !ok || Name(lit.Type) != typeName {
 			return true
 		}
-		values, any := make([]string, len(fields)), false
-		for n, x := range lit.Elts {
-			pair, ok := x.(*ast.KeyValueExpr)
-			if !ok && n < len(fields) { // without names, in their order
-				values[n], any = types.ExprString(x), true
+		values, found := make([]string, len(fields)), false
+		for i, x := range lit.Elts {
+			pair, named := x.(*ast.KeyValueExpr)
+			if named {
+				i, x = slices.Index(fields, Name(pair.Key)), pair.Value
 			}
-			for i, field := range fields {
-				if ok && Name(pair.Key) == field {
-					values[i], any = types.ExprString(pair.Value), true
-				}
+			if i >= 0 && i < len(fields) {
+				values[i], found = c.text(x), true
 			}
 		}
-		if any {
+		if found {
 			out = append(out, values)
 		}
 		return true
@@ -89,8 +138,8 @@ func Values(file *ast.File, typeName string, fields ...string) (out [][]string) 
 	return out
 }
 
-// Calls returns the source of the arguments of each call of a function in a file.
-func Calls(file *ast.File, function string) (out [][]string) {
+// Calls returns the texts of the arguments of each call of a function in a file.
+func (c Constants) Calls(file *ast.File, function string) (out [][]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok || Name(call.Fun) != function {
@@ -98,7 +147,7 @@ func Calls(file *ast.File, function string) (out [][]string) {
 		}
 		var args []string
 		for _, x := range call.Args {
-			args = append(args, types.ExprString(x))
+			args = append(args, c.text(x))
 		}
 		out = append(out, args)
 		return true
@@ -117,25 +166,6 @@ func Sentences(file *ast.File) (out []string) {
 			if text, _, _ := strings.Cut(line, "%"); strings.Count(text, " ") > 1 {
 				out = append(out, text)
 			}
-		}
-		return true
-	})
-	return out
-}
-
-// Constants returns the constants of a file that are a string with a space, by their name.
-func Constants(file *ast.File) map[string]string {
-	out := make(map[string]string)
-	ast.Inspect(file, func(n ast.Node) bool {
-		if decl, ok := n.(*ast.GenDecl); ok && decl.Tok != token.CONST {
-			return false
-		}
-		v, ok := n.(*ast.ValueSpec)
-		if !ok || len(v.Values) != 1 {
-			return true
-		}
-		if text := Literal(v.Values[0]); strings.Contains(text, " ") {
-			out[v.Names[0].Name] = strconv.Quote(text)
 		}
 		return true
 	})

@@ -60,6 +60,8 @@ func TestGoldenSentences(t *testing.T) {
 	} {
 		write(c.name, c.err)
 	}
+	constants := make(golden.Constants)
+	golden.Sources(t, ".", false, func(_ string, file *ast.File) { constants.Add(file) })
 	golden.Sources(t, ".", false, func(path string, file *ast.File) {
 		if path == "errors.go" {
 			for _, s := range golden.Sentences(file) {
@@ -69,7 +71,7 @@ func TestGoldenSentences(t *testing.T) {
 			}
 			return
 		}
-		for _, v := range golden.Values(file, "Error", "Reason", "Text") {
+		for _, v := range constants.Values(file, "Error", "Reason", "Text") {
 			fmt.Fprintf(&out, "%s: %s: %s\n", filepath.Base(path), v[0], v[1])
 		}
 	})

@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,7 +11,6 @@ import (
 	"go/ast"
 	"io"
 	"io/fs"
-	"maps"
 	"net"
 	"strings"
 	"syscall"
@@ -61,8 +59,8 @@ func TestGoldenSentences(t *testing.T) {
 	}
 	write("closed with TLS", redis.Explain(io.EOF, "", true))
 	write("closed after a reply", redis.Explain(io.EOF, "-NOAUTH Authentication required.", true))
-	constants := make(map[string]string)
-	golden.Sources(t, ".", true, func(_ string, file *ast.File) { maps.Copy(constants, golden.Constants(file)) })
+	constants := make(golden.Constants)
+	golden.Sources(t, ".", true, func(_ string, file *ast.File) { constants.Add(file) })
 	golden.Sources(t, ".", true, func(path string, file *ast.File) {
 		if path == "errors.go" {
 			for _, s := range golden.Sentences(file) {
@@ -72,11 +70,11 @@ func TestGoldenSentences(t *testing.T) {
 			}
 			return
 		}
-		for _, v := range golden.Values(file, "Error", "Reason", "Detail") {
+		for _, v := range constants.Values(file, "Error", "Reason", "Detail") {
 			fmt.Fprintf(&out, "%s: %s: %s\n", path, v[0], v[1])
 		}
-		for _, v := range golden.Values(file, "Refusal", "Text") {
-			fmt.Fprintf(&out, "%s: refusal: %s\n", path, cmp.Or(constants[v[0]], v[0]))
+		for _, v := range constants.Values(file, "Refusal", "Text") {
+			fmt.Fprintf(&out, "%s: refusal: %s\n", path, v[0])
 		}
 	})
 	golden.Check(t, "sentences.golden", out.Bytes(), *updateGolden)
