@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resp-exporter/resp-exporter/internal/diagnosis"
 	"github.com/resp-exporter/resp-exporter/internal/model"
 )
 
@@ -42,6 +43,8 @@ type (
 		Object   *string `json:"object"`
 		Seconds  float64 `json:"seconds"`
 		Deadlock bool    `json:"deadlock"`
+		Sentence string  `json:"sentence,omitempty"`
+		Advice   string  `json:"advice,omitempty"`
 		Victims  []Link  `json:"victims"`
 		Links    []Link  `json:"links"` // the last one is the root
 	}
@@ -143,8 +146,10 @@ func Of(st *model.State, at time.Time, app string, servers []string) *Waits {
 	return &out
 }
 
-// withoutStatements returns a chain without users, hosts and statements.
+// withoutStatements returns a chain without users, hosts and statements, and without the
+// sentences, which name them.
 func withoutStatements(c Chain) Chain {
+	c.Sentence, c.Advice = "", ""
 	for _, links := range [][]Link{c.Victims, c.Links} {
 		for i := range links {
 			links[i].User, links[i].Host, links[i].Digest = nil, nil, nil
@@ -227,7 +232,7 @@ func Chains(list []model.Chain) []Chain {
 		c := &list[i]
 		out = append(out, Chain{
 			App: c.App, On: c.On, Peer: text(c.Peer), Kind: text(c.Kind), Object: text(c.Object),
-			Seconds: c.Seconds, Deadlock: c.Deadlock, Victims: linksOf(c.Victims), Links: linksOf(c.Links),
+			Seconds: c.Seconds, Deadlock: c.Deadlock, Sentence: diagnosis.Sentence(c, c.App), Advice: diagnosis.Advice(c), Victims: linksOf(c.Victims), Links: linksOf(c.Links),
 		})
 	}
 	return out
